@@ -1,0 +1,110 @@
+package operator
+
+import (
+	"github.com/juju/charm/v12/hooks"
+
+	"github.com/juju-charms/etcd-charm/interfaces/databag"
+)
+
+// Event is what a hook name and its environment say: who should hear what. Everybody looks at every event.
+// The zero value hears nothing and is a plain "look again".
+type Event struct {
+	Kind       hooks.Kind     // hooks.Action in an action
+	Endpoint   string         // relation hooks: our endpoint's name
+	RelationID string         // relation hooks: "proxy:3"
+	RemoteApp  string         // relation hooks
+	RemoteUnit string         // relation hooks; empty on created, broken and application bag changes
+	Departing  string         // relation-departed: the unit that leaves, perhaps ourselves
+	Action     string         // actions: the action's name
+	Params     map[string]any // actions: typed parameters, defaults filled in by Juju
+}
+
+// Known is a part of the model that may be Unknown. The zero value is Unknown: a failed hook tool or a
+// relation that is not visible yet is never read as "none".
+type Known[T any] struct {
+	Value T
+	OK    bool
+	Why   string // when not OK: the reason, in words
+}
+
+// Know returns v as known.
+func Know[T any](v T) Known[T] { return Known[T]{Value: v, OK: true} }
+
+// Unknown returns an unknown T, with the reason in words.
+func Unknown[T any](why string) Known[T] { return Known[T]{Why: why} }
+
+// Life is a unit's life as goal-state tells it; a dead unit is not listed.
+type Life string
+
+// A unit that is listed is alive or dying.
+const (
+	Alive Life = "alive"
+	Dying Life = "dying"
+)
+
+// Model is what Juju says. It is read whole before anything is decided and is constant for the hook.
+type Model struct {
+	UUID        string // the model's UUID
+	Unit        string // our unit's name, "etcd/0"
+	App         string // our application's name
+	JujuVersion string
+
+	Leader Known[bool]
+	// Units are our application's units, ourselves included. Unknown when goal-state failed or forgot us.
+	Units Known[map[string]Life]
+	// Seen are the IDs of the members that etcd listed *before* Units was read. Only those may be judged by
+	// Units: a member that came later may belong to a unit that Units does not know yet.
+	Seen []uint64
+
+	Config Config
+	// ConfigProblem names the first option that cannot be used and why; Config is then not to be applied.
+	ConfigProblem string
+
+	Cluster Known[Cluster] // the peer relation; Unknown while it is not visible
+
+	// Authority is our certificate authorities as committed before this hook; nil is known to be missing.
+	Authority Known[*Authority]
+	// Secrets tells whether this Juju keeps secrets (else the authorities live in the peer application bag).
+	Secrets bool
+
+	Consumers Known[[]string]           // relation IDs of the endpoint proxy, sorted
+	Upstream  Known[[]databag.Relation] // relations of the endpoint upstream; read for role proxy only
+
+	PeerAddress   Known[Address] // the binding of the endpoint cluster
+	ClientAddress Known[Address] // the binding of the endpoint proxy
+
+	// Published remembers what this unit published last: bag (or "ports") → digest of its inputs.
+	// Juju commits it together with what it speaks of. A missing or alien digest means: publish again.
+	Published map[string]string
+}
+
+// Address is one binding's network: the address others reach us at, and all of ours there.
+type Address struct {
+	Ingress string   // IP address or host name
+	All     []string // every bind address and host name, for certificates; sorted
+}
+
+// Authority is the two certificate authorities, as the shell that made them encodes them. It holds private
+// keys and prints as [redacted].
+type Authority struct {
+	Fingerprint string            // of certificates and trust bundles; public
+	Trust       string            // digest of the trust bundles: a change of it needs restarts
+	Content     map[string]string // as kept in the Juju secret or the peer bag
+}
+
+// String redacts.
+func (Authority) String() string { return "[redacted]" }
+
+// GoString redacts.
+func (Authority) GoString() string { return "[redacted]" }
+
+// MarshalJSON redacts.
+func (Authority) MarshalJSON() ([]byte, error) { return []byte(`"[redacted]"`), nil }
+
+// Cluster is the peer relation: the record that the leader keeps, and each unit's own word.
+type Cluster struct {
+	RelationID string
+	Record     Record
+	Own        Word            // our own bag as Juju has it committed; zero when Digest in Published was ours
+	Words      map[string]Word // the other units' bags, for units in goal-state only
+}

@@ -1,0 +1,113 @@
+package operator
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"sort"
+	"strconv"
+	"strings"
+)
+
+// ConfigVar carries the digest of the settings into the server's process, so that what runs can be read from
+// what runs (/proc/<pid>/environ) and no marker need be kept.
+const ConfigVar = "CHARM_CONFIG"
+
+// Env is the settings as etcd reads them from its environment, sorted, without paths (the host adds those) and
+// without what counts for the first start only. etcd's flags go by environment because its configuration file
+// has no key for the client revocation list (server/v3 embed/config.go, securityConfig).
+func (s Server) Env() []string {
+	c := s.Config
+	vars := map[string]string{
+		"ETCD_NAME":                  s.Name,
+		"ETCD_LISTEN_PEER_URLS":      strings.Join(s.ListenPeer, ","),
+		"ETCD_LISTEN_CLIENT_URLS":    strings.Join(s.ListenClient, ","),
+		"ETCD_LISTEN_METRICS_URLS":   s.ListenMetric,
+		"ETCD_ADVERTISE_CLIENT_URLS": s.ClientURL,
+		"ETCD_CLIENT_CERT_AUTH":      "true",
+		"ETCD_PEER_CLIENT_CERT_AUTH": "true",
+		"ETCD_HEARTBEAT_INTERVAL":    strconv.Itoa(c.HeartbeatMillis),
+		"ETCD_ELECTION_TIMEOUT":      strconv.Itoa(c.ElectionMillis),
+		"ETCD_SNAPSHOT_COUNT":        strconv.Itoa(c.SnapshotCount),
+		"ETCD_QUOTA_BACKEND_BYTES":   strconv.FormatInt(c.QuotaBytes, 10),
+		"ETCD_MAX_REQUEST_BYTES":     strconv.Itoa(c.MaxRequestBytes),
+		"ETCD_LOG_LEVEL":             c.LogLevel,
+		"ETCD_LOGGER":                "zap",
+		// Both checks are alpha and off by default in 3.7; without the gates their flags do nothing.
+		"ETCD_FEATURE_GATES":           "CompactHashCheck=true,InitialCorruptCheck=true",
+		"ETCD_COMPACT_HASH_CHECK_TIME": "1m0s",
+		"CHARM_RELEASE":                s.Release,
+		"CHARM_TRUST":                  s.Trust,
+	}
+	if len(s.ListenHTTP) > 0 {
+		vars["ETCD_LISTEN_CLIENT_HTTP_URLS"] = strings.Join(s.ListenHTTP, ",")
+	}
+	if c.CompactionMode != "" && c.CompactionRetention != "0" {
+		vars["ETCD_AUTO_COMPACTION_MODE"] = c.CompactionMode
+		vars["ETCD_AUTO_COMPACTION_RETENTION"] = c.CompactionRetention
+	}
+	if len(c.CipherSuites) > 0 {
+		vars["ETCD_CIPHER_SUITES"] = strings.Join(c.CipherSuites, ",")
+	}
+	return lines(vars)
+}
+
+// Digest is the digest of Env: it differs when a restart is needed.
+func (s Server) Digest() string { return EnvDigest(s.Env()) }
+
+// Env is the part that counts for the first start only. peerURL is the one advertised.
+func (i Initial) Env(peerURL string) []string {
+	state := "existing"
+	if i.New {
+		state = "new"
+	}
+	vars := map[string]string{
+		"ETCD_INITIAL_ADVERTISE_PEER_URLS": peerURL,
+		"ETCD_INITIAL_CLUSTER_STATE":       state,
+		"ETCD_INITIAL_CLUSTER":             i.Cluster,
+	}
+	if i.Token != "" {
+		vars["ETCD_INITIAL_CLUSTER_TOKEN"] = i.Token
+	}
+	return lines(vars)
+}
+
+// EnvDigest is the digest of the restart-relevant lines among env ("KEY=value"): paths, the first start's settings and
+// ConfigVar itself do not count. It is the same for a file's lines and for Server.Env.
+func EnvDigest(env []string) string {
+	kept := make([]string, 0, len(env))
+	for _, line := range env {
+		key, _, _ := strings.Cut(line, "=")
+		if key == ConfigVar || strings.HasPrefix(key, "ETCD_INITIAL_") || strings.HasSuffix(key, "_FILE") ||
+			strings.HasSuffix(key, "_DIR") || !(strings.HasPrefix(key, "ETCD_") || strings.HasPrefix(key, "CHARM_")) {
+			continue
+		}
+		kept = append(kept, line)
+	}
+	sort.Strings(kept)
+	return digest(kept...)
+}
+
+// Generation is the digest of what all members share: release, trust and tunables, not names and addresses.
+// Two members that run the same generation need no restart on each other's account.
+func (s Server) Generation() string {
+	return digest(s.Release, s.Trust, fmt.Sprintf("%#v", s.Config))
+}
+
+func lines(vars map[string]string) []string {
+	out := make([]string, 0, len(vars))
+	for k, v := range vars {
+		out = append(out, k+"="+v)
+	}
+	sort.Strings(out)
+	return out
+}
+
+// digest is a short digest of the parts, each length-prefixed so that no two lists collide.
+func digest(parts ...string) string {
+	h := sha256.New()
+	for _, p := range parts {
+		fmt.Fprintf(h, "%d:%s", len(p), p)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:32]
+}

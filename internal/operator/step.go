@@ -1,0 +1,150 @@
+package operator
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Step is one deed on machine or cluster. Doing a step twice is harmless. String says it in words, without secrets.
+type Step interface {
+	fmt.Stringer
+	step()
+}
+
+// Install copies the carried release out of the charm directory, makes user and directories.
+type Install struct{ Release string }
+
+// WriteTLS brings the named certificates and lists on disk to what they should be; files are swapped by rename.
+type WriteTLS struct {
+	Authority  Authority
+	CommonName string
+	SANs       []string // sorted
+	Trust      bool     // write the trust bundles
+	Revoked    *Revoked // write the revocation list
+	Peer       bool     // issue anew
+	Server     bool
+	Admin      bool
+}
+
+// WriteMember writes the settings and the service of a member; it starts nothing.
+type WriteMember struct{ Server Server }
+
+// WriteProxy writes what the proxy follows, and its service; it starts nothing.
+type WriteProxy struct{ Upstream Upstream }
+
+// Start starts the unit's service and enables it at boot; it does not wait for readiness.
+type Start struct{}
+
+// Restart ends the running process by SIGTERM and starts it anew with the settings on disk.
+type Restart struct{}
+
+// Stop ends the service and disables it at boot.
+type Stop struct{ Why string }
+
+// MoveAside moves the data directory to a dated name beside it; the service must not run.
+type MoveAside struct{ Why string }
+
+// AddLearner asks the cluster for a membership of ours, as a learner.
+type AddLearner struct{ PeerURL string }
+
+// Promote makes the learner a voter once it has caught up; waits for that up to the bound.
+type Promote struct{ ID uint64 }
+
+// RemoveMember takes a member out of the cluster, asked of the other members.
+type RemoveMember struct {
+	ID   uint64
+	Name string // unit or peer URL, for the log
+	Why  string
+}
+
+// UpdateMember tells the cluster a member's new peer URL.
+type UpdateMember struct {
+	ID      uint64
+	PeerURL string
+}
+
+// AwaitReady waits, up to the bound, until our own server answers /readyz, or /livez if Learner is set.
+type AwaitReady struct{ Learner bool }
+
+// AwaitPeer waits, up to the bound, until the member with that ID is ready (0: until every listed voter is ready).
+type AwaitPeer struct{ ID uint64 }
+
+// TakeTurn waits, up to the bound, for the one turn and takes it.
+type TakeTurn struct{}
+
+// ReleaseTurn gives the turn back.
+type ReleaseTurn struct{}
+
+func (Install) step()      {}
+func (WriteTLS) step()     {}
+func (WriteMember) step()  {}
+func (WriteProxy) step()   {}
+func (Start) step()        {}
+func (Restart) step()      {}
+func (Stop) step()         {}
+func (MoveAside) step()    {}
+func (AddLearner) step()   {}
+func (Promote) step()      {}
+func (RemoveMember) step() {}
+func (UpdateMember) step() {}
+func (AwaitReady) step()   {}
+func (AwaitPeer) step()    {}
+func (TakeTurn) step()     {}
+func (ReleaseTurn) step()  {}
+
+func (s Install) String() string { return "install release " + s.Release }
+
+func (s WriteTLS) String() string {
+	var parts []string
+	for _, p := range []struct {
+		on   bool
+		name string
+	}{{s.Trust, "trust"}, {s.Revoked != nil, "revocations"}, {s.Peer, "peer"}, {s.Server, "server"}, {s.Admin, "admin"}} {
+		if p.on {
+			parts = append(parts, p.name)
+		}
+	}
+	return "write certificates: " + strings.Join(parts, ", ")
+}
+
+func (s WriteMember) String() string { return "write settings of member " + s.Server.Name }
+func (s WriteProxy) String() string  { return "write upstream of the proxy" }
+func (Start) String() string         { return "start service" }
+func (Restart) String() string       { return "restart service" }
+func (s Stop) String() string        { return "stop service: " + s.Why }
+func (s MoveAside) String() string   { return "move data aside: " + s.Why }
+func (s AddLearner) String() string  { return "add ourselves as learner at " + s.PeerURL }
+func (s Promote) String() string     { return fmt.Sprintf("promote learner %x", s.ID) }
+func (s RemoveMember) String() string {
+	return fmt.Sprintf("remove member %x (%s): %s", s.ID, s.Name, s.Why)
+}
+
+func (s UpdateMember) String() string { return fmt.Sprintf("update member %x to %s", s.ID, s.PeerURL) }
+
+func (s AwaitReady) String() string {
+	if s.Learner {
+		return "wait for our learner to serve"
+	}
+	return "wait for our server to be ready"
+}
+
+func (s AwaitPeer) String() string {
+	if s.ID == 0 {
+		return "wait for all voters to be ready"
+	}
+	return fmt.Sprintf("wait for member %x to be ready", s.ID)
+}
+func (TakeTurn) String() string    { return "take the turn" }
+func (ReleaseTurn) String() string { return "give the turn back" }
+
+// Revoked is the relations whose client certificates are refused.
+type Revoked struct {
+	ModelUUID string
+	Relations []Ended // sorted by relation
+}
+
+// Ended is a consumer relation that ended, and the certificate period in which it did.
+type Ended struct {
+	RelationID string
+	Period     int64
+}

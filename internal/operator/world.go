@@ -1,0 +1,166 @@
+package operator
+
+import "time"
+
+// Reach is how far the cluster that the bags name can be reached. The zero value is Unreachable, the answer
+// that permits nothing.
+type Reach int
+
+// Never take Unreachable for Absent.
+const (
+	Unreachable Reach = iota // somebody is named, nobody answers
+	Absent                   // nobody is named, and no data is here
+	NoQuorum                 // somebody answers, no linearizable read succeeds
+	Healthy                  // a linearizable member list was read
+)
+
+// String names the reach.
+func (r Reach) String() string {
+	return [...]string{"unreachable", "absent", "no quorum", "healthy"}[r]
+}
+
+// World is what machine and cluster say, read afresh before every step.
+type World struct {
+	Carried   string // release that the charm directory carries, "3.7.3-0123456789ab"
+	Installed string // newest release installed outside the charm directory; "" is none
+
+	Service Service
+	Data    Data
+	TLS     TLS
+	Proxy   ProxyFiles
+
+	// WrittenConfig is the digest of the server settings on disk; "" is none.
+	WrittenConfig string
+
+	Reach     Reach
+	ClusterID uint64   // of the cluster reached; 0 when none answered
+	Members   []Member // as that cluster lists them: by a linearizable read if Healthy, else one member's view
+	Alarms    []Alarm
+
+	// Local is our own server's answer on its loopback address, whatever cluster it is in.
+	Local Local
+
+	Turn Turn
+	// Period is the running period of derived client certificates (pki.PeriodOf).
+	Period int64
+
+	// Tried are the steps of this pass that failed; Decide does not ask for them again.
+	Tried []Attempt
+}
+
+// Attempt is a step that was tried in this pass and did not succeed.
+type Attempt struct {
+	Step Step
+	Err  error
+}
+
+// ServiceKind is what the unit's one service runs.
+type ServiceKind string
+
+// The service runs a member or the proxy; "" is not installed.
+const (
+	NoService     ServiceKind = ""
+	MemberService ServiceKind = "member"
+	ProxyService  ServiceKind = "proxy"
+)
+
+// Service is the unit's one long-lived process under systemd or our own supervisor.
+type Service struct {
+	Kind    ServiceKind // what is installed to run
+	Enabled bool        // starts at boot
+	Running bool        // has a live main process
+	Failing bool        // is being restarted again and again
+	Config  string      // digest of the settings that the live process was started with
+	Release string      // release that the live process runs
+	Log     string      // when Failing: the last line that says why
+}
+
+// DataState tells what is in the data directory.
+type DataState int
+
+// The zero value is NoData: nothing there, or an empty directory.
+const (
+	NoData DataState = iota
+	OurData
+	AlienData // something is there that is no etcd data of ours, or cannot be read
+)
+
+// Data is the member's data directory.
+type Data struct {
+	State     DataState
+	Problem   string // when AlienData: why, in words
+	ClusterID uint64
+	MemberID  uint64
+}
+
+// TLS is the unit's certificates as they lie on disk.
+type TLS struct {
+	Trust   string // digest of the trust bundles on disk
+	Revoked string // digest of the serials on the revocation list on disk; "" is no list
+	Peer    Leaf
+	Server  Leaf
+	Admin   Leaf
+}
+
+// Leaf is one certificate on disk. The zero value is none.
+type Leaf struct {
+	Present   bool
+	Problem   string // why it cannot be used: expired, key does not match, signed by another authority …
+	Due       bool   // less than a third of its life is left, or the clock has not reached it
+	SANs      []string
+	Signer    string        // Authority fingerprint it was issued under
+	Remaining time.Duration // until it expires
+}
+
+// ProxyFiles is what the proxy follows on disk.
+type ProxyFiles struct {
+	Written string // digest of the upstream data on disk; "" is none
+}
+
+// Local is our own server asked on loopback.
+type Local struct {
+	Live      bool // answers at all
+	Ready     bool // /readyz
+	ClusterID uint64
+	MemberID  uint64
+	Voters    int // voters in its own view
+}
+
+// Member is one line of the member list and, where it answered, what it says of itself.
+type Member struct {
+	ID         uint64
+	Name       string // empty until it started for the first time
+	PeerURLs   []string
+	ClientURLs []string
+	Learner    bool
+
+	Answers        bool // the rest is valid
+	Ready          bool // answered a linearizable read of its own
+	Version        string
+	StorageVersion string
+	Leader         uint64 // whom it believes to lead; 0 is nobody
+	DBSize         int64  // bytes
+	DBInUse        int64  // bytes
+	Quota          int64  // bytes
+	Term           uint64
+	Index          uint64
+	Applied        uint64
+	Errors         []string
+	RTT            time.Duration
+	CertRemaining  time.Duration // of the server certificate it showed; 0 is unknown
+}
+
+// Started reports whether the member has ever run: etcd knows no name of it before.
+func (m Member) Started() bool { return m.Name != "" }
+
+// Alarm is an alarm that a member raised.
+type Alarm struct {
+	MemberID uint64
+	Kind     string // NOSPACE, CORRUPT
+}
+
+// Turn is the one key in etcd that says who may be down by our hand.
+type Turn struct {
+	Known  bool
+	Holder string // unit; "" is nobody
+}
