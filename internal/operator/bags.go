@@ -22,5 +22,4 @@ type Word struct {
 	Running   string // digest of the cluster-wide settings and release that our server runs with
 	Leaving   bool
 	Stopped   bool  // our server has stopped for good
-	Turn      int64 // counts the turns we took: a change wakes the others
 }

@@ -9,6 +9,30 @@ import (
 	"strings"
 )
 
+// Server is the settings of our etcd server. What Restart says needs a restart to change.
+type Server struct {
+	Name         string
+	Release      string
+	ListenPeer   []string // URLs
+	ListenClient []string // URLs; gRPC, and HTTP unless ListenHTTP is set
+	ListenHTTP   []string
+	ListenMetric string
+	PeerURL      string // advertised
+	ClientURL    string // advertised
+	Trust        string // digest of the trust bundles: etcd loads them once
+	Config       Config // the tunables
+
+	// For the first start only; etcd ignores them once there is data.
+	Initial Initial
+}
+
+// Initial is how a member with no data starts.
+type Initial struct {
+	New     bool   // found a cluster; else join the existing one
+	Token   string // unique for each founding
+	Cluster string // "name=url,…": the member list exactly as it is
+}
+
 // ConfigVar carries the digest of the settings into the server's process, so that what runs can be read from
 // what runs (/proc/<pid>/environ) and no marker need be kept.
 const ConfigVar = "CHARM_CONFIG"
@@ -72,6 +96,18 @@ func (i Initial) Env(peerURL string) []string {
 	return lines(vars)
 }
 
+// InitialDigest is the digest of the lines among env that count for the first start only.
+func InitialDigest(env []string) string {
+	var kept []string
+	for _, line := range env {
+		if strings.HasPrefix(line, "ETCD_INITIAL_") {
+			kept = append(kept, line)
+		}
+	}
+	sort.Strings(kept)
+	return digest(kept...)
+}
+
 // EnvDigest is the digest of the restart-relevant lines among env ("KEY=value"): paths, the first start's settings and
 // ConfigVar itself do not count. It is the same for a file's lines and for Server.Env.
 func EnvDigest(env []string) string {
@@ -92,6 +128,15 @@ func EnvDigest(env []string) string {
 // Two members that run the same generation need no restart on each other's account.
 func (s Server) Generation() string {
 	return digest(s.Release, s.Trust, fmt.Sprintf("%#v", s.Config))
+}
+
+// RevokedDigest is the digest of a list of ended relations; never empty.
+func RevokedDigest(ended []Ended) string {
+	parts := make([]string, 0, len(ended))
+	for _, e := range ended {
+		parts = append(parts, e.RelationID+"@"+strconv.FormatInt(e.Period, 10))
+	}
+	return digest(parts...)
 }
 
 func lines(vars map[string]string) []string {

@@ -22,7 +22,7 @@ func (r Reach) String() string {
 // World is what machine and cluster say, read afresh before every step.
 type World struct {
 	Carried   string // release that the charm directory carries, "3.7.3-0123456789ab"
-	Installed string // newest release installed outside the charm directory; "" is none
+	Installed string // Carried if it is installed outside the charm directory, else the newest that is; "" is none
 
 	Service Service
 	Data    Data
@@ -31,6 +31,8 @@ type World struct {
 
 	// WrittenConfig is the digest of the server settings on disk; "" is none.
 	WrittenConfig string
+	// WrittenInitial is InitialDigest of the settings on disk; "" is none.
+	WrittenInitial string
 
 	Reach     Reach
 	ClusterID uint64   // of the cluster reached; 0 when none answered
@@ -43,6 +45,8 @@ type World struct {
 	Turn Turn
 	// Period is the running period of derived client certificates (pki.PeriodOf).
 	Period int64
+	// Now is the machine's clock, in Unix seconds.
+	Now int64
 
 	// Tried are the steps of this pass that failed; Decide does not ask for them again.
 	Tried []Attempt
@@ -70,7 +74,7 @@ type Service struct {
 	Enabled bool        // starts at boot
 	Running bool        // has a live main process
 	Failing bool        // is being restarted again and again
-	Config  string      // digest of the settings that the live process was started with
+	Config  string      // ConfigVar of the live process: what it was started with
 	Release string      // release that the live process runs
 	Log     string      // when Failing: the last line that says why
 }
@@ -114,7 +118,7 @@ type Leaf struct {
 
 // ProxyFiles is what the proxy follows on disk.
 type ProxyFiles struct {
-	Written string // digest of the upstream data on disk; "" is none
+	Written string // Upstream.Digest of what is on disk; "" is none
 }
 
 // Local is our own server asked on loopback.
