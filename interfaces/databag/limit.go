@@ -1,0 +1,65 @@
+package databag
+
+import "fmt"
+
+const (
+	// MaxValue is the largest value in bytes that Check lets pass: 1 MiB. What the
+	// charms of the field exchange (a cluster string, PEM bundles, dashboards) stays
+	// far below.
+	MaxValue = 1 << 20
+	// MaxBag is the largest bag in bytes, keys and values together: 4 MiB. Juju
+	// keeps a bag in one document of its database, whose own bound is 16 MiB.
+	MaxBag = 4 << 20
+)
+
+// Check returns an error when the bag is larger than MaxBag or a value in it, or a
+// key, larger than MaxValue. The error names the relation, whose bag it is (a unit
+// or an application) and the key, never the value. It looks at lengths only and is
+// fast whatever the bag holds.
+func Check(relationID, owner string, b Bag) error {
+	for _, key := range b.Keys() {
+		if size := max(len(key), len(b[key])); size > MaxValue {
+			return fmt.Errorf("relation %s: bag of %s: %s has %d bytes, more than the %d allowed",
+				relationID, owner, showKey(key), size, MaxValue)
+		}
+	}
+	if size := b.Size(); size > MaxBag {
+		return fmt.Errorf("relation %s: bag of %s has %d bytes, more than the %d allowed; its largest value is %s",
+			relationID, owner, size, MaxBag, showKey(largest(b)))
+	}
+	return nil
+}
+
+// Check checks every bag of the relation, the remote ones first, and returns the
+// first error that package function Check finds.
+func (r Relation) Check() error {
+	for name, bag := range r.All() {
+		if err := Check(r.ID, name, bag); err != nil {
+			return err
+		}
+	}
+	for _, bag := range []struct {
+		owner string
+		bag   Bag
+	}{
+		{"application " + r.App, r.RemoteApp},
+		{"this unit", r.Local},
+		{"this application", r.LocalApp},
+	} {
+		if err := Check(r.ID, bag.owner, bag.bag); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// largest returns the key of the longest value, the first of equals.
+func largest(b Bag) string {
+	var found string
+	for _, key := range b.Keys() {
+		if found == "" || len(b[key]) > len(b[found]) {
+			found = key
+		}
+	}
+	return found
+}
