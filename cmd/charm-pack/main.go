@@ -1,0 +1,54 @@
+// Command charm-pack packs the charm archive from the repository and a built binary, and proves the result.
+//
+//	charm-pack -program bin/etcd-charm -arch amd64 -version v1.2.3 -out dist/etcd_amd64.charm
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+
+	"github.com/juju-charms/etcd-charm/internal/licence"
+	"github.com/juju-charms/etcd-charm/internal/pack"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "charm-pack:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	var src pack.Source
+	flag.StringVar(&src.Root, "root", ".", "repository with metadata.yaml, hooks/ and the rest")
+	flag.StringVar(&src.Program, "program", pack.Binary, "built binary")
+	flag.StringVar(&src.Arch, "arch", runtime.GOARCH, "architecture, amd64 or arm64")
+	flag.StringVar(&src.Version, "version", "", "version of the charm")
+	out := flag.String("out", "", "archive to write")
+	flag.Parse()
+	if *out == "" {
+		*out = "dist/etcd_" + src.Arch + ".charm"
+	}
+
+	cache, err := exec.Command("go", "env", "GOMODCACHE").Output()
+	if err != nil {
+		return fmt.Errorf("cannot find module cache: %w", err)
+	}
+	mods, err := licence.Linked(src.Program, strings.TrimSpace(string(cache)))
+	if err != nil {
+		return err
+	}
+	src.Notices = licence.Notices(mods)
+
+	r, err := pack.Pack(src, *out)
+	if err != nil {
+		return fmt.Errorf("cannot pack %s: %w", *out, err)
+	}
+	fmt.Printf("%s: %s for %s, %.1f MB (binary %.1f MB), %d hooks, %d actions, %d modules' terms\n",
+		*out, r.Charm, src.Arch, float64(r.Bytes)/1e6, float64(r.Program)/1e6, len(r.Hooks), len(r.Actions), len(mods))
+	return nil
+}

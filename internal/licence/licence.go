@@ -1,0 +1,134 @@
+// Package licence knows under what terms the modules in a binary stand. Its rule: what is asked is the binary
+// itself (the module list that the Go linker wrote into it) and the texts as the modules ship them, never a list
+// kept by hand.
+package licence
+
+import (
+	"debug/buildinfo"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"sort"
+	"strings"
+
+	"golang.org/x/mod/module"
+)
+
+// ErrUnknown says that a text is none of the licences that Kind knows.
+var ErrUnknown = errors.New("licence not recognised")
+
+// Module is one module of a binary and the licence texts at its root.
+type Module struct {
+	Path, Version string
+	Texts         []string // LICENSE, COPYING and NOTICE files, whole, in the order of their names
+}
+
+// Linked lists the modules that are linked into the Go program at path, sorted by module path, with their texts
+// read from the module cache. The program's own module and the standard library are not among them. A module that
+// is not in the cache, or has no licence file, is an error.
+func Linked(path, modcache string) ([]Module, error) {
+	info, err := buildinfo.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read module list of %s: %w", path, err)
+	}
+	var mods []Module
+	for _, dep := range info.Deps {
+		if dep.Replace != nil {
+			dep = dep.Replace
+		}
+		m := Module{Path: dep.Path, Version: dep.Version}
+		if m.Texts, err = texts(m, modcache); err != nil {
+			return nil, fmt.Errorf("cannot read licence of %s %s: %w", m.Path, m.Version, err)
+		}
+		mods = append(mods, m)
+	}
+	sort.Slice(mods, func(i, j int) bool { return mods[i].Path < mods[j].Path })
+	return mods, nil
+}
+
+var fileName = regexp.MustCompile(`(?i)^(licen[sc]e|copying|notice)([.-].+)?$`)
+
+// IsFile says whether a file of this name at a module's root carries terms or notices.
+func IsFile(name string) bool {
+	return fileName.MatchString(name) && filepath.Ext(name) != ".go"
+}
+
+func texts(m Module, modcache string) ([]string, error) {
+	escPath, err := module.EscapePath(m.Path)
+	if err != nil {
+		return nil, err
+	}
+	escVersion, err := module.EscapeVersion(m.Version)
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(modcache, escPath+"@"+escVersion)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, e := range entries {
+		if e.IsDir() || !IsFile(e.Name()) {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, string(text))
+	}
+	if len(out) == 0 {
+		return nil, errors.New("no licence file at the module's root")
+	}
+	return out, nil
+}
+
+// known maps words that only one licence has to its SPDX name. The first that matches counts, so the longer
+// phrases of stricter terms stand first.
+var known = []struct{ words, spdx string }{
+	{"as a special exception to the gnu lesser general public license version 3", "LGPL-3.0-linking-exception"},
+	{"gnu affero general public license", "AGPL-3.0"},
+	{"gnu lesser general public license", "LGPL-3.0"},
+	{"gnu general public license", "GPL-3.0"},
+	{"mozilla public license", "MPL-2.0"},
+	{"apache license", "Apache-2.0"},
+	{"permission is hereby granted, free of charge", "MIT"},
+	{"permission to use, copy, modify, and distribute this software for any purpose with or without fee", "ISC"},
+	{"permission to use, copy, modify, and/or distribute this software for any purpose with or without fee", "ISC"},
+	{"redistribution and use in source and binary forms", "BSD"},
+}
+
+// Kind names the licence of a text by its SPDX name ("BSD" for any of that family), or answers ErrUnknown.
+func Kind(text string) (string, error) {
+	flat := strings.ToLower(strings.Join(strings.Fields(text), " "))
+	for _, k := range known {
+		if strings.Contains(flat, k.words) {
+			return k.spdx, nil
+		}
+	}
+	return "", ErrUnknown
+}
+
+// Notices is one text that carries every module's terms, each text once, for shipping beside the binary: most of
+// the licences ask for that.
+func Notices(mods []Module) string {
+	users := map[string][]string{}
+	var order []string
+	for _, m := range mods {
+		for _, text := range m.Texts {
+			if users[text] == nil {
+				order = append(order, text)
+			}
+			users[text] = append(users[text], m.Path+" "+m.Version)
+		}
+	}
+	var b strings.Builder
+	b.WriteString("The program in this archive holds the modules named below, each under the terms that follow it.\n")
+	for _, text := range order {
+		fmt.Fprintf(&b, "\n%s\n%s\n\n%s\n", strings.Repeat("=", 80), strings.Join(users[text], "\n"), strings.TrimSpace(text))
+	}
+	return b.String()
+}

@@ -1,0 +1,156 @@
+// Package pack makes the charm archive and proves it. Its rule: an archive is never handed over on trust. It is
+// packed by Juju's own library, read back by Juju's own reader, and looked into again for what Juju would pass over
+// in silence (a dangling hook is a quiet success, a binary of another architecture fails on the machine only).
+package pack
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/juju/charm/v12"
+)
+
+// Binary is where the charm's program lies in the archive; every hook and action is a link to it.
+const Binary = "bin/etcd-charm"
+
+// MaxBytes is the greatest size of an archive that is let through.
+const MaxBytes = 15_000_000
+
+// files are the plain files of a charm, links its directories of links. All must be there.
+var (
+	files = []string{"metadata.yaml", "config.yaml", "actions.yaml", "manifest.yaml", "icon.svg", "LICENSE", "README.md"}
+	links = []string{"hooks", "actions"}
+)
+
+// Source is what a charm is made from.
+type Source struct {
+	Root    string // the repository: metadata.yaml, hooks/ and so on
+	Program string // the built binary
+	Arch    string // Juju's name of the architecture it must be built for: amd64 or arm64
+	Version string // shown by `juju status` as the charm's version; "" for none
+	Notices string // terms of the modules in the binary; "" leaves the file out
+}
+
+// Pack writes the charm archive to path, by way of a staging directory, and answers what it found in it. The same
+// source gives the same bytes. A source that would make a broken charm is refused, and then nothing is left at path
+// that was not there before.
+func Pack(src Source, path string) (Report, error) {
+	stage, err := os.MkdirTemp("", "charm-stage-")
+	if err != nil {
+		return Report{}, fmt.Errorf("cannot make staging directory: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(stage) }()
+	if err := fill(stage, src); err != nil {
+		return Report{}, err
+	}
+	tmp, err := archive(stage, path)
+	if err != nil {
+		return Report{}, err
+	}
+	defer func() { _ = os.Remove(tmp) }()
+	report, err := Verify(tmp, src.Arch)
+	if err != nil {
+		return Report{}, err
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return Report{}, fmt.Errorf("cannot hand over archive: %w", err)
+	}
+	return report, nil
+}
+
+// archive packs the staging directory into a temporary file beside path and answers its name.
+func archive(stage, path string) (string, error) {
+	dir, err := charm.ReadCharmDir(stage)
+	if err != nil {
+		return "", fmt.Errorf("cannot read staged charm: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return "", fmt.Errorf("cannot make directory of archive: %w", err)
+	}
+	out, err := os.CreateTemp(filepath.Dir(path), ".charm-*")
+	if err != nil {
+		return "", fmt.Errorf("cannot create archive: %w", err)
+	}
+	err = errors.Join(dir.ArchiveTo(out), out.Chmod(0o644), out.Sync(), out.Close())
+	if err != nil {
+		_ = os.Remove(out.Name())
+		return "", fmt.Errorf("cannot write archive: %w", err)
+	}
+	return out.Name(), nil
+}
+
+// fill copies into stage what belongs into the charm and nothing else.
+func fill(stage string, src Source) error {
+	for _, name := range files {
+		if err := copyFile(filepath.Join(src.Root, name), filepath.Join(stage, name), 0o644); err != nil {
+			return fmt.Errorf("cannot stage %s: %w", name, err)
+		}
+	}
+	for _, dir := range links {
+		if err := copyLinks(filepath.Join(src.Root, dir), filepath.Join(stage, dir)); err != nil {
+			return fmt.Errorf("cannot stage %s: %w", dir, err)
+		}
+	}
+	info, err := os.Stat(src.Program)
+	if err != nil {
+		return fmt.Errorf("cannot stage %s: %w", Binary, err)
+	}
+	if err := os.Mkdir(filepath.Join(stage, "bin"), 0o755); err != nil {
+		return fmt.Errorf("cannot stage %s: %w", Binary, err)
+	}
+	if err := copyFile(src.Program, filepath.Join(stage, Binary), info.Mode().Perm()); err != nil {
+		return fmt.Errorf("cannot stage %s: %w", Binary, err)
+	}
+	for name, text := range map[string]string{"version": src.Version, "LICENSE.third-party": src.Notices} {
+		if text == "" {
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(stage, name), []byte(text), 0o644); err != nil {
+			return fmt.Errorf("cannot stage %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func copyFile(from, to string, perm fs.FileMode) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = in.Close() }()
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	// Chmod because the umask must not decide what is in the archive.
+	return errors.Join(err, out.Chmod(perm), out.Close())
+}
+
+// copyLinks copies a directory that holds links alone.
+func copyLinks(from, to string) error {
+	entries, err := os.ReadDir(from)
+	if err != nil {
+		return err
+	}
+	if err := os.Mkdir(to, 0o755); err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Type() != fs.ModeSymlink {
+			return fmt.Errorf("%s is not a link", e.Name())
+		}
+		target, err := os.Readlink(filepath.Join(from, e.Name()))
+		if err != nil {
+			return err
+		}
+		if err := os.Symlink(target, filepath.Join(to, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}

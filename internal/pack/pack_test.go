@@ -1,0 +1,230 @@
+package pack_test
+
+import (
+	"archive/zip"
+	"bytes"
+	"crypto/rand"
+	"debug/elf"
+	"encoding/binary"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/internal/pack"
+)
+
+var unitHooks = []string{"install", "start", "stop", "config-changed", "upgrade-charm", "update-status", "leader-elected"}
+
+// program is the smallest file that says of itself to be a static program of a machine.
+func program(t *testing.T, m elf.Machine, segments ...elf.ProgType) []byte {
+	t.Helper()
+	h := elf.Header64{
+		Type: uint16(elf.ET_EXEC), Machine: uint16(m), Version: uint32(elf.EV_CURRENT),
+		Ehsize: 64, Phoff: 64, Phentsize: 56, Phnum: uint16(len(segments)), Shentsize: 64,
+	}
+	copy(h.Ident[:], elf.ELFMAG)
+	h.Ident[elf.EI_CLASS], h.Ident[elf.EI_DATA], h.Ident[elf.EI_VERSION] = byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)
+	var b bytes.Buffer
+	require.NoError(t, binary.Write(&b, binary.LittleEndian, h))
+	for _, s := range segments {
+		require.NoError(t, binary.Write(&b, binary.LittleEndian, elf.Prog64{Type: uint32(s)}))
+	}
+	return b.Bytes()
+}
+
+// source is a small charm that Pack takes.
+func source(t *testing.T) pack.Source {
+	t.Helper()
+	root := t.TempDir()
+	for name, text := range map[string]string{
+		"metadata.yaml": "name: small\nsummary: s\ndescription: d\n",
+		"config.yaml":   "options: {}\n",
+		"actions.yaml":  "health:\n  description: d\n",
+		"manifest.yaml": "bases: [{name: ubuntu, channel: \"24.04/stable\", architectures: [amd64, arm64]}]\n",
+		"icon.svg":      "<svg/>", "LICENSE": "terms", "README.md": "# small",
+	} {
+		require.NoError(t, os.WriteFile(filepath.Join(root, name), []byte(text), 0o600))
+	}
+	require.NoError(t, os.Mkdir(filepath.Join(root, "hooks"), 0o755))
+	require.NoError(t, os.Mkdir(filepath.Join(root, "actions"), 0o755))
+	for _, h := range unitHooks {
+		require.NoError(t, os.Symlink("../bin/etcd-charm", filepath.Join(root, "hooks", h)))
+	}
+	require.NoError(t, os.Symlink("../bin/etcd-charm", filepath.Join(root, "actions", "health")))
+	src := pack.Source{Root: root, Program: filepath.Join(root, "built"), Arch: "amd64", Version: "v1-test", Notices: "their terms"}
+	require.NoError(t, os.WriteFile(src.Program, program(t, elf.EM_X86_64), 0o700))
+	return src
+}
+
+func TestPack(t *testing.T) {
+	t.Parallel()
+	src := source(t)
+	one, two := filepath.Join(t.TempDir(), "new", "a.charm"), filepath.Join(t.TempDir(), "b.charm")
+
+	report, err := pack.Pack(src, one)
+	require.NoError(t, err)
+	assert.Equal(t, "small", report.Charm)
+	assert.Equal(t, []string{"health"}, report.Actions)
+	assert.ElementsMatch(t, unitHooks, report.Hooks)
+	assert.Positive(t, report.Bytes)
+
+	// The same source at another place and time, under other modes of its plain files: the same bytes.
+	again := source(t)
+	require.NoError(t, os.Chmod(filepath.Join(again.Root, "icon.svg"), 0o640))
+	_, err = pack.Pack(again, two)
+	require.NoError(t, err)
+	a, err := os.ReadFile(one)
+	require.NoError(t, err)
+	b, err := os.ReadFile(two)
+	require.NoError(t, err)
+	assert.True(t, bytes.Equal(a, b), "two archives of one source differ")
+
+	zr, err := zip.OpenReader(one)
+	require.NoError(t, err)
+	defer zr.Close()
+	var names []string
+	for _, f := range zr.File {
+		names = append(names, f.Name)
+		if f.Name == pack.Binary {
+			assert.Equal(t, os.FileMode(0o755), f.Mode())
+		}
+	}
+	assert.Contains(t, names, "version")
+	assert.Contains(t, names, "LICENSE.third-party")
+	assert.NotContains(t, names, "built", "only what belongs to a charm is in it")
+}
+
+func TestPackRefuses(t *testing.T) {
+	t.Parallel()
+	link := func(target string, path ...string) func(*testing.T, *pack.Source) {
+		return func(t *testing.T, s *pack.Source) {
+			t.Helper()
+			at := filepath.Join(append([]string{s.Root}, path...)...)
+			_ = os.Remove(at)
+			require.NoError(t, os.Symlink(target, at))
+		}
+	}
+	write := func(name, text string) func(*testing.T, *pack.Source) {
+		return func(t *testing.T, s *pack.Source) {
+			t.Helper()
+			_ = os.Remove(filepath.Join(s.Root, name))
+			require.NoError(t, os.WriteFile(filepath.Join(s.Root, name), []byte(text), 0o755))
+		}
+	}
+	remove := func(name string) func(*testing.T, *pack.Source) {
+		return func(t *testing.T, s *pack.Source) {
+			t.Helper()
+			require.NoError(t, os.Remove(filepath.Join(s.Root, name)))
+		}
+	}
+	cases := map[string]struct {
+		spoil func(*testing.T, *pack.Source)
+		want  error
+		text  string
+	}{
+		"no binary":            {remove("built"), os.ErrNotExist, "bin/etcd-charm"},
+		"no plain file":        {remove("LICENSE"), os.ErrNotExist, "LICENSE"},
+		"no manifest":          {remove("manifest.yaml"), os.ErrNotExist, "manifest.yaml"},
+		"script, not a binary": {write("built", "#!/bin/sh\nexit 0\n"), pack.ErrNotELF, ""},
+		"wrong architecture":   {func(_ *testing.T, s *pack.Source) { s.Arch = "arm64" }, pack.ErrArch, "EM_X86_64, not EM_AARCH64"},
+		"base not named":       {func(_ *testing.T, s *pack.Source) { s.Arch = "s390x" }, pack.ErrBase, "s390x"},
+		"not executable": {func(t *testing.T, s *pack.Source) {
+			t.Helper()
+			require.NoError(t, os.Chmod(s.Program, 0o644))
+		}, pack.ErrNotExecutable, ""},
+		"needs a loader": {func(t *testing.T, s *pack.Source) {
+			t.Helper()
+			require.NoError(t, os.WriteFile(s.Program, program(t, elf.EM_X86_64, elf.PT_LOAD, elf.PT_INTERP), 0o755))
+		}, pack.ErrDynamic, ""},
+		"too large": {func(t *testing.T, s *pack.Source) {
+			t.Helper()
+			noise := make([]byte, pack.MaxBytes)
+			_, err := rand.Read(noise)
+			require.NoError(t, err)
+			require.NoError(t, os.WriteFile(s.Program, append(program(t, elf.EM_X86_64), noise...), 0o755))
+		}, pack.ErrSize, ""},
+		"dangling hook":        {link("../bin/other", "hooks", "install"), pack.ErrLink, "hooks/install → ../bin/other"},
+		"hook leads outside":   {link("../../etcd-charm", "hooks", "install"), nil, "links out of charm"},
+		"dangling action":      {link("etcd-charm", "actions", "health"), pack.ErrLink, "actions/health"},
+		"hook is a file":       {write("hooks/install", "#!/bin/sh\n"), nil, "install is not a link"},
+		"hook Juju never runs": {link("../bin/etcd-charm", "hooks", "db-relation-joined"), pack.ErrHook, "db-relation-joined"},
+		"hook missing":         {remove("hooks/config-changed"), pack.ErrHook, "config-changed is missing"},
+		"action missing":       {remove("actions/health"), pack.ErrAction, "health is missing"},
+		"action undeclared":    {link("../bin/etcd-charm", "actions", "other"), pack.ErrAction, "other is not declared"},
+		"metadata unreadable":  {write("metadata.yaml", "name: [\n"), nil, "metadata.yaml"},
+		"metadata refused by Juju": {
+			write("metadata.yaml", "name: small\nsummary: s\ndescription: d\nmin-juju-version: 2.9.0\n"), nil,
+			"min-juju-version",
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			src := source(t)
+			c.spoil(t, &src)
+			dir := t.TempDir()
+			_, err := pack.Pack(src, filepath.Join(dir, "out.charm"))
+			require.Error(t, err)
+			if c.want != nil {
+				require.ErrorIs(t, err, c.want)
+			}
+			assert.ErrorContains(t, err, c.text)
+			left, err := os.ReadDir(dir)
+			require.NoError(t, err)
+			assert.Empty(t, left, "a refused archive was left behind")
+		})
+	}
+}
+
+// What Pack itself never makes, but Verify is asked about by others.
+func TestVerifyRefuses(t *testing.T) {
+	t.Parallel()
+	good := filepath.Join(t.TempDir(), "good.charm")
+	_, err := pack.Pack(source(t), good)
+	require.NoError(t, err)
+
+	rewrite := func(t *testing.T, change func(*zip.Writer, *zip.File) bool) string {
+		t.Helper()
+		zr, err := zip.OpenReader(good)
+		require.NoError(t, err)
+		defer zr.Close()
+		out := filepath.Join(t.TempDir(), "bad.charm")
+		f, err := os.Create(out)
+		require.NoError(t, err)
+		defer f.Close()
+		zw := zip.NewWriter(f)
+		for _, m := range zr.File {
+			if !change(zw, m) {
+				require.NoError(t, zw.Copy(m))
+			}
+		}
+		require.NoError(t, zw.Close())
+		return out
+	}
+	t.Run("no binary", func(t *testing.T) {
+		t.Parallel()
+		bad := rewrite(t, func(_ *zip.Writer, m *zip.File) bool { return m.Name == pack.Binary })
+		_, err := pack.Verify(bad, "amd64")
+		assert.ErrorIs(t, err, pack.ErrNoBinary)
+	})
+	t.Run("dispatch", func(t *testing.T) {
+		t.Parallel()
+		bad := rewrite(t, func(zw *zip.Writer, m *zip.File) bool {
+			if m.Name == "metadata.yaml" {
+				_, err := zw.Create("dispatch")
+				require.NoError(t, err)
+			}
+			return false
+		})
+		_, err := pack.Verify(bad, "amd64")
+		assert.ErrorIs(t, err, pack.ErrDispatch)
+	})
+	t.Run("not an archive", func(t *testing.T) {
+		t.Parallel()
+		_, err := pack.Verify("pack_test.go", "amd64")
+		assert.ErrorContains(t, err, "cannot read archive back")
+	})
+}
