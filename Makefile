@@ -1,0 +1,91 @@
+# `make help` lists what there is. Everything needs Go and make; `test` uses a C compiler for the race detector if there
+# is one; `e2e` needs root and the script that raises machines.
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+ARCH    ?= $(shell go env GOARCH)
+TIME    ?= 20s
+ONLY    ?= .
+VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unversioned)
+ETCD    := $(shell go list -m -f '{{.Version}}' go.etcd.io/etcd/server/v3 2>/dev/null)
+
+# Static, without paths, symbols or build id: the same bytes from any directory.
+LDFLAGS = -s -w -B gobuildid -X main.version=$(VERSION) -X go.etcd.io/etcd/api/v3/version.GitSHA=$(ETCD)
+BUILD   = CGO_ENABLED=0 go build -trimpath -buildvcs=false
+TOOL    = go tool -modfile=tools/go.mod
+
+# The race detector needs cgo, which needs a compiler that works, not merely one that is named.
+ifeq ($(origin CC),default)
+CC := $(shell go env CC)
+endif
+RACE := $(shell printf 'int main(void){return 0;}' | $(CC) -x c -o /dev/null - 2>/dev/null && echo -race)
+
+MACHINES ?= $(abspath ../shared/machines/machines)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: bin/etcd-charm bin/juju-sim ## build bin/etcd-charm (the charm) and bin/juju-sim (a Juju model on one machine)
+
+# Go knows better than make when a binary is stale, and takes a second to say so.
+.PHONY: FORCE
+FORCE:
+
+bin/etcd-charm: FORCE
+	@$(BUILD) -ldflags '$(LDFLAGS)' -o $@ ./cmd/etcd-charm
+
+bin/juju-sim: FORCE
+	@$(BUILD) -ldflags '$(LDFLAGS)' -o $@ ./cmd/juju-sim
+
+.PHONY: demo
+demo: build ## three members and two proxies as real processes: relate, write, read, kill the leader; KEEP=1 leaves them up
+	@KEEP=$(KEEP) bin/juju-sim demo
+
+.PHONY: test
+test: build ## every test that needs no root, with the race detector if there is a C compiler
+	@$(if $(RACE),true,echo 'make test: no working C compiler ($(CC)), so the tests run without the race detector')
+	$(if $(RACE),CGO_ENABLED=1 CC='$(CC)' )go test $(RACE) -timeout 15m ./...
+
+.PHONY: e2e
+e2e: build charm ## the packed charm on machines with systemd (root; MACHINES=path of the script that raises them)
+	@test -x '$(MACHINES)' || { echo 'make e2e: no machines script at $(MACHINES): set MACHINES to its path' >&2; exit 1; }
+	@MACHINES='$(MACHINES)' CHARM="$(CURDIR)/dist/etcd_$$(go env GOARCH).charm" SIM='$(CURDIR)/bin/juju-sim' \
+	go test -tags e2e -count 1 -v -timeout 20m ./test/e2e
+
+.PHONY: charm
+charm: ## write dist/etcd_ARCH.charm and read it back (ARCH=amd64 or arm64)
+	@GOARCH=$(ARCH) $(BUILD) -ldflags '$(LDFLAGS)' -o bin/linux_$(ARCH)/etcd-charm ./cmd/etcd-charm
+	@go run ./cmd/charm-pack -program bin/linux_$(ARCH)/etcd-charm -arch $(ARCH) -version $(VERSION) -out dist/etcd_$(ARCH).charm
+
+.PHONY: lint
+lint: ## format, vet, linters, tidy modules; changes nothing
+	go mod tidy -diff
+	go vet -tags e2e ./...
+	@# golangci-lint runs the formatter gofumpt too and prints what it would change.
+	$(TOOL) golangci-lint run ./...
+	bash -n .ci/run
+
+.PHONY: format
+format: ## rewrite the sources as `make lint` wants them
+	$(TOOL) golangci-lint fmt ./...
+
+.PHONY: bench
+bench: charm ## Go benchmarks and the size of the charm (ONLY=regexp, TIME=per benchmark)
+	@packages=$$(git grep -l '^func Benchmark' -- '*_test.go' | xargs -r -n1 dirname | sort -u | sed 's,^,./,'); \
+	if [ -n "$$packages" ]; then go test -run '^$$' -bench '$(ONLY)' -benchmem $(if $(filter command line,$(origin TIME)),-benchtime $(TIME)) $$packages; fi
+
+.PHONY: fuzz
+fuzz: ## every fuzz test in turn (TIME=20s each)
+	@git grep -l '^func Fuzz' -- '*_test.go' | xargs -r -n1 dirname | sort -u | while read -r dir; do \
+	  grep -ho '^func Fuzz[A-Za-z0-9_]*' $$dir/*_test.go | cut -d' ' -f2 | while read -r name; do \
+	    echo "== ./$$dir $$name"; go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(TIME) ./$$dir; \
+	  done; \
+	done
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin dist
