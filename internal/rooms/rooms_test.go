@@ -38,15 +38,14 @@ func list(t *testing.T) []pkg {
 	var pkgs []pkg
 	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
 		var p pkg
-		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
-			break
-		} else {
-			require.NoError(t, err)
+		err := dec.Decode(&p)
+		if errors.Is(err, io.EOF) {
+			require.NotEmpty(t, pkgs)
+			return pkgs
 		}
+		require.NoError(t, err)
 		pkgs = append(pkgs, p)
 	}
-	require.NotEmpty(t, pkgs)
-	return pkgs
 }
 
 // inward is the import table of this repository: a room and the rooms that it may use; the first line that fits
