@@ -1,0 +1,243 @@
+// Package pki issues and checks the certificates of an etcd cluster and of its
+// consumers.
+//
+// The rule it keeps: everything it makes is a function of its arguments. The
+// clock (a time.Time) and randomness (an io.Reader) are arguments too, no file is
+// read or written, and signatures are deterministic (RFC 6979), so the same
+// arguments give the same bytes on every unit.
+//
+// There are two authorities. The peer CA signs what members show each other; the
+// client CA signs servers and clients. Each port of etcd trusts one of them only,
+// so a client's certificate never opens the peer port. A private key leaves this
+// package through PrivateKey.PEM and Authority.Encode alone: every type that
+// holds one prints as "[redacted]", and no error contains what was read.
+package pki
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+)
+
+const (
+	organization = "etcd-charm"
+	caYears      = 20
+	// caBackdate makes a new CA valid on a unit whose clock is a day behind.
+	caBackdate = 24 * time.Hour
+)
+
+// The keys of an encoded Authority. Juju accepts as a secret's key what matches
+// ^([a-z](?:-?[a-z0-9]){2,})$.
+const (
+	keyPeerCACert   = "peer-ca-cert"
+	keyPeerCAKey    = "peer-ca-key"
+	keyPeerTrust    = "peer-trust"
+	keyClientCACert = "client-ca-cert"
+	keyClientCAKey  = "client-ca-key"
+	keyClientTrust  = "client-trust"
+)
+
+// CA is one certificate authority, with an ECDSA P-256 key. The zero value can
+// sign nothing: whatever is asked of it returns an error. It prints as
+// "[redacted]".
+type CA struct {
+	redacted
+	CertPEM []byte
+	Key     PrivateKey
+}
+
+// Authority is all that a cluster's units share to issue and check certificates.
+// TrustPeer and TrustClient are PEM bundles that hold the active CA's certificate
+// and, while one is replaced, those of its predecessor or successor; no
+// certificate or key stands in both. It prints as "[redacted]".
+type Authority struct {
+	redacted
+	Peer, Client           CA
+	TrustPeer, TrustClient []byte
+}
+
+// NewAuthority makes two CAs, valid from a day before now for twenty years after
+// it. The name, usually that of the application, stands in their subjects, cut to
+// what a subject holds. Subjects are distinct, also from those of any other call
+// with other randomness, so that one CA can replace another by overlap.
+func NewAuthority(random io.Reader, now time.Time, name string) (Authority, error) {
+	peer, err := newCA(random, now, name, "peer")
+	if err != nil {
+		return Authority{}, fmt.Errorf("cannot make peer CA: %w", err)
+	}
+	client, err := newCA(random, now, name, "client")
+	if err != nil {
+		return Authority{}, fmt.Errorf("cannot make client CA: %w", err)
+	}
+	return Authority{
+		Peer: peer, Client: client,
+		TrustPeer: slices.Clone(peer.CertPEM), TrustClient: slices.Clone(client.CertPEM),
+	}, nil
+}
+
+func newCA(random io.Reader, now time.Time, name, role string) (CA, error) {
+	key, err := randomKey(random)
+	if err != nil {
+		return CA{}, err
+	}
+	serial, err := randomSerial(random)
+	if err != nil {
+		return CA{}, err
+	}
+	public, err := key.key.PublicKey.Bytes()
+	if err != nil {
+		return CA{}, fmt.Errorf("cannot encode public key: %w", err)
+	}
+	// Set here, since crypto/x509 chooses its method by a GODEBUG setting.
+	keyID := sha256.Sum256(public)
+	suffix := " " + role + " CA " + hex.EncodeToString(keyID[:4])
+	now = now.UTC().Truncate(time.Second)
+	template := &x509.Certificate{
+		SerialNumber:          serial,
+		Subject:               pkix.Name{Organization: []string{organization}, CommonName: cutName(name, maxNameRunes-len(suffix)) + suffix},
+		NotBefore:             now.Add(-caBackdate),
+		NotAfter:              now.AddDate(caYears, 0, 0),
+		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		BasicConstraintsValid: true,
+		IsCA:                  true,
+		MaxPathLenZero:        true,
+		SubjectKeyId:          keyID[:20],
+	}
+	cert, err := sign(template, template, key, key)
+	if err != nil {
+		return CA{}, err
+	}
+	return CA{CertPEM: encodeCertificates(cert), Key: key}, nil
+}
+
+// Fingerprint returns 12 hex digits of the SHA-256 of the CA's certificate (DER),
+// or "" if it has none that can be read. LeafInfo.SignedBy is such a fingerprint.
+func (ca CA) Fingerprint() string {
+	cert, err := ca.certificate()
+	if err != nil {
+		return ""
+	}
+	return fingerprint(cert.Raw)
+}
+
+func (ca CA) certificate() (*x509.Certificate, error) {
+	certs, err := readCertificates(ca.CertPEM)
+	if err != nil {
+		return nil, fmt.Errorf("CA certificate %w", err)
+	}
+	if len(certs) != 1 {
+		return nil, errors.New("CA certificate is more than one certificate")
+	}
+	return certs[0], nil
+}
+
+// Fingerprint returns 12 hex digits that change whenever an active CA or a trust
+// bundle does. It tells nothing of the keys.
+func (a Authority) Fingerprint() string {
+	h := sha256.New()
+	for _, part := range [][]byte{a.Peer.CertPEM, a.Client.CertPEM, a.TrustPeer, a.TrustClient} {
+		_, _ = h.Write(lengthPrefixed(string(part)))
+	}
+	return hex.EncodeToString(h.Sum(nil)[:fingerprintBytes])
+}
+
+// Encode returns the authority as PEM texts under keys that Juju accepts in a
+// secret. The values hold the private keys.
+func (a Authority) Encode() map[string]string {
+	return map[string]string{
+		keyPeerCACert:   string(a.Peer.CertPEM),
+		keyPeerCAKey:    string(a.Peer.Key.PEM()),
+		keyPeerTrust:    string(a.TrustPeer),
+		keyClientCACert: string(a.Client.CertPEM),
+		keyClientCAKey:  string(a.Client.Key.PEM()),
+		keyClientTrust:  string(a.TrustClient),
+	}
+}
+
+// DecodeAuthority is the inverse of Encode. Keys that it does not know are
+// tolerated: a newer charm may have written them. An error names the key that is
+// missing or broken, never its value. Dates are not looked at.
+func DecodeAuthority(content map[string]string) (Authority, error) {
+	peer, peerTrust, err := decodeCA(content, keyPeerCACert, keyPeerCAKey, keyPeerTrust)
+	if err != nil {
+		return Authority{}, fmt.Errorf("cannot decode authority: %w", err)
+	}
+	client, clientTrust, err := decodeCA(content, keyClientCACert, keyClientCAKey, keyClientTrust)
+	if err != nil {
+		return Authority{}, fmt.Errorf("cannot decode authority: %w", err)
+	}
+	for _, p := range peerTrust {
+		for _, c := range clientTrust {
+			if samePublicKey(p.PublicKey, c.PublicKey) {
+				return Authority{}, fmt.Errorf("cannot decode authority: %s and %s share a key, so clients could pass as members", keyPeerTrust, keyClientTrust)
+			}
+		}
+	}
+	return Authority{
+		Peer: peer, Client: client,
+		TrustPeer: encodeCertificates(peerTrust...), TrustClient: encodeCertificates(clientTrust...),
+	}, nil
+}
+
+func decodeCA(content map[string]string, certName, keyName, trustName string) (CA, []*x509.Certificate, error) {
+	fail := func(name string, err error) (CA, []*x509.Certificate, error) {
+		return CA{}, nil, fmt.Errorf("%s %w", name, err)
+	}
+	certs, err := readCertificates([]byte(content[certName]))
+	if err != nil {
+		return fail(certName, err)
+	}
+	if len(certs) != 1 {
+		return fail(certName, errors.New("holds more than one certificate"))
+	}
+	cert := certs[0]
+	if err := checkCA(cert); err != nil {
+		return fail(certName, err)
+	}
+	signer, err := readKey([]byte(content[keyName]))
+	if err != nil {
+		return fail(keyName, err)
+	}
+	key, ok := signer.(*ecdsa.PrivateKey)
+	if !ok || key.Curve != elliptic.P256() {
+		return fail(keyName, errors.New("is not an ECDSA P-256 key"))
+	}
+	if !keyMatches(cert, key) {
+		return fail(keyName, fmt.Errorf("does not match %s", certName))
+	}
+	trust, err := readCertificates([]byte(content[trustName]))
+	if err != nil {
+		return fail(trustName, err)
+	}
+	for _, trusted := range trust {
+		if err := checkCA(trusted); err != nil {
+			return fail(trustName, err)
+		}
+	}
+	if !slices.ContainsFunc(trust, cert.Equal) {
+		return fail(trustName, fmt.Errorf("does not hold %s", certName))
+	}
+	return CA{CertPEM: encodeCertificates(cert), Key: PrivateKey{key: key}}, trust, nil
+}
+
+func checkCA(cert *x509.Certificate) error {
+	const usage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
+	if !cert.BasicConstraintsValid || !cert.IsCA || cert.KeyUsage&usage != usage || len(cert.SubjectKeyId) == 0 {
+		return errors.New("holds a certificate that is not a CA's")
+	}
+	return nil
+}
+
+// lengthPrefixed makes a concatenation of texts unambiguous.
+func lengthPrefixed(text string) []byte {
+	return append(binary.BigEndian.AppendUint64(nil, uint64(len(text))), text...)
+}

@@ -1,0 +1,89 @@
+package pki
+
+import (
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math/big"
+	"slices"
+	"time"
+)
+
+const (
+	// crlLifetime only has to be something: etcd does not look at it.
+	crlLifetime = 365 * 24 * time.Hour
+	// maxCRLBytes is room for the serials of some 19,000 ended relations.
+	maxCRLBytes = 4 << 20
+)
+
+// CRL returns a revocation list in DER that names the serials, in any order, each
+// once. The same arguments give the same bytes. With no serials it is a valid,
+// empty list.
+//
+// etcd reads the file anew for each connection (client/pkg/v3, transport,
+// checkCRL): x509.ParseRevocationList, so DER and not PEM, then it refuses a
+// client if a certificate that it shows has a serial on the list. Issuer,
+// signature and dates are not looked at; a file that is missing or broken refuses
+// everybody.
+func CRL(client CA, serials []*big.Int, now time.Time) ([]byte, error) {
+	issuer, err := client.certificate()
+	if err != nil {
+		return nil, fmt.Errorf("cannot make CRL: %w", err)
+	}
+	if client.Key.key == nil {
+		return nil, errors.New("cannot make CRL: CA has no private key")
+	}
+	now = now.UTC().Truncate(time.Second)
+	list := &x509.RevocationList{
+		Number:     big.NewInt(max(0, now.Unix())),
+		ThisUpdate: now,
+		NextUpdate: now.Add(crlLifetime),
+	}
+	for _, serial := range sortedSerials(serials) {
+		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries,
+			x509.RevocationListEntry{SerialNumber: serial, RevocationTime: now})
+	}
+	der, err := x509.CreateRevocationList(nil, list, issuer, client.Key.key)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make CRL: %w", err)
+	}
+	if len(der) > maxCRLBytes {
+		return nil, fmt.Errorf("cannot make CRL: %d serials are too many", len(serials))
+	}
+	return der, nil
+}
+
+// RevokedSerials returns the serials of a CRL in DER, sorted, each once. Like
+// etcd it looks at nothing else.
+func RevokedSerials(der []byte) ([]*big.Int, error) {
+	if len(der) > maxCRLBytes {
+		return nil, fmt.Errorf("cannot read CRL: it is %d bytes long, the limit is %d", len(der), maxCRLBytes)
+	}
+	list, err := x509.ParseRevocationList(der)
+	if err != nil {
+		return nil, errors.New("cannot read CRL: it is malformed")
+	}
+	serials := make([]*big.Int, 0, len(list.RevokedCertificateEntries))
+	for _, entry := range list.RevokedCertificateEntries {
+		serials = append(serials, entry.SerialNumber)
+	}
+	return sortedSerials(serials), nil
+}
+
+// SerialsDigest returns 12 hex digits that two lists of serials share if they
+// name the same ones, whatever their order: it tells whether a CRL says what it
+// should without regard to its dates.
+func SerialsDigest(serials []*big.Int) string {
+	h := sha256.New()
+	for _, serial := range sortedSerials(serials) {
+		_, _ = h.Write(lengthPrefixed(serial.Text(16)))
+	}
+	return hex.EncodeToString(h.Sum(nil)[:fingerprintBytes])
+}
+
+func sortedSerials(serials []*big.Int) []*big.Int {
+	sorted := slices.SortedFunc(slices.Values(serials), (*big.Int).Cmp)
+	return slices.CompactFunc(sorted, func(a, b *big.Int) bool { return a.Cmp(b) == 0 })
+}

@@ -1,0 +1,82 @@
+package pki_test
+
+import (
+	"math/big"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/internal/pki"
+)
+
+func TestCRL(t *testing.T) {
+	t.Parallel()
+	a := authority(t, 1)
+	one, two := big.NewInt(1), new(big.Int).Lsh(big.NewInt(1), 128)
+
+	der, err := pki.CRL(a.Client, []*big.Int{two, one, two}, epoch)
+	require.NoError(t, err)
+	again, err := pki.CRL(a.Client, []*big.Int{one, two}, epoch)
+	require.NoError(t, err)
+	assert.Equal(t, der, again, "order and repetition make no difference")
+	serials, err := pki.RevokedSerials(der)
+	require.NoError(t, err)
+	assert.Equal(t, []*big.Int{one, two}, serials)
+
+	later, err := pki.CRL(a.Client, []*big.Int{one, two}, epoch.Add(time.Hour))
+	require.NoError(t, err)
+	assert.NotEqual(t, der, later)
+	same, err := pki.RevokedSerials(later)
+	require.NoError(t, err)
+	assert.Equal(t, pki.SerialsDigest(serials), pki.SerialsDigest(same), "the digest knows no dates")
+	assert.Equal(t, pki.SerialsDigest(serials), pki.SerialsDigest([]*big.Int{two, one, one}))
+	assert.NotEqual(t, pki.SerialsDigest(serials), pki.SerialsDigest([]*big.Int{one}))
+	assert.NotEqual(t, pki.SerialsDigest(nil), pki.SerialsDigest([]*big.Int{one}))
+}
+
+func TestEmptyCRL(t *testing.T) {
+	t.Parallel()
+	der, err := pki.CRL(authority(t, 1).Client, nil, epoch)
+	require.NoError(t, err)
+	serials, err := pki.RevokedSerials(der)
+	require.NoError(t, err)
+	assert.Empty(t, serials)
+}
+
+func TestCRLErrors(t *testing.T) {
+	t.Parallel()
+	a := authority(t, 1)
+	_, err := pki.CRL(pki.CA{}, nil, epoch)
+	require.EqualError(t, err, "cannot make CRL: CA certificate is empty")
+	_, err = pki.CRL(pki.CA{CertPEM: a.Client.CertPEM}, nil, epoch)
+	require.EqualError(t, err, "cannot make CRL: CA has no private key")
+	for name, data := range map[string][]byte{"empty": nil, "garbage": []byte("garbage"), "PEM": a.Client.CertPEM} {
+		_, err = pki.RevokedSerials(data)
+		require.EqualError(t, err, "cannot read CRL: it is malformed", name)
+	}
+	_, err = pki.RevokedSerials(make([]byte, 10<<20))
+	require.EqualError(t, err, "cannot read CRL: it is 10485760 bytes long, the limit is 4194304")
+}
+
+func FuzzRevokedSerials(f *testing.F) {
+	a := authority(f, 1)
+	for _, serials := range [][]*big.Int{nil, {big.NewInt(1)}, {big.NewInt(1), big.NewInt(2)}} {
+		der, err := pki.CRL(a.Client, serials, epoch)
+		require.NoError(f, err)
+		f.Add(der)
+		f.Add(der[:len(der)-1])
+	}
+	f.Fuzz(func(t *testing.T, der []byte) {
+		serials, err := pki.RevokedSerials(der)
+		if err != nil {
+			return
+		}
+		ours, err := pki.CRL(a.Client, serials, epoch)
+		require.NoError(t, err)
+		read, err := pki.RevokedSerials(ours)
+		require.NoError(t, err)
+		assert.Equal(t, pki.SerialsDigest(serials), pki.SerialsDigest(read))
+	})
+}

@@ -1,0 +1,152 @@
+package pki_test
+
+import (
+	cryptorand "crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/client/pkg/v3/transport"
+
+	"github.com/juju-charms/etcd-charm/internal/pki"
+)
+
+// etcdPort listens as etcd does: its own TLS listener, with files.
+type etcdPort struct {
+	address string
+	crl     string
+	trust   []byte
+}
+
+func listen(t *testing.T, leaf pki.Leaf, trust, crl []byte) etcdPort {
+	t.Helper()
+	dir := t.TempDir()
+	write := func(name string, data []byte) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, data, 0o600))
+		return path
+	}
+	info := transport.TLSInfo{
+		CertFile:       write("leaf.crt", leaf.CertPEM),
+		KeyFile:        write("leaf.key", leaf.Key.PEM()),
+		TrustedCAFile:  write("ca.crt", trust),
+		ClientCertAuth: true,
+	}
+	if crl != nil {
+		info.CRLFile = write("client.crl", crl)
+	}
+	plain, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	listener, err := transport.NewTLSListener(plain, &info)
+	require.NoError(t, err)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(conn, "hello")
+			_ = conn.Close()
+		}
+	}()
+	t.Cleanup(func() {
+		_ = listener.Close()
+		<-done
+	})
+	return etcdPort{address: plain.Addr().String(), crl: info.CRLFile, trust: trust}
+}
+
+// dial returns nil if the port accepted the certificate.
+func (p etcdPort) dial(t *testing.T, certPEM []byte, key pki.PrivateKey) error {
+	t.Helper()
+	pair, err := tls.X509KeyPair(certPEM, key.PEM())
+	require.NoError(t, err)
+	roots := x509.NewCertPool()
+	require.True(t, roots.AppendCertsFromPEM(p.trust))
+	dialer := &net.Dialer{Timeout: 10 * time.Second}
+	conn, err := tls.DialWithDialer(dialer, "tcp", p.address, &tls.Config{
+		RootCAs: roots,
+		// Not Certificates: that is silently left out if the server names other CAs.
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil },
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	greeting := make([]byte, len("hello"))
+	_, err = io.ReadFull(conn, greeting)
+	return err
+}
+
+func TestEtcdReadsTheCRL(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	a, err := pki.NewAuthority(cryptorand.Reader, now, "etcd")
+	require.NoError(t, err)
+	server, err := pki.IssueServer(now, cryptorand.Reader, a, pki.Request{CommonName: "etcd0"})
+	require.NoError(t, err)
+	admin, err := pki.IssueAdmin(now, cryptorand.Reader, a)
+	require.NoError(t, err)
+	stays, _, err := pki.DeriveClient(a.Client, a.TrustClient, modelUUID, "proxy:1", pki.PeriodOf(now))
+	require.NoError(t, err)
+	ends, _, err := pki.DeriveClient(a.Client, a.TrustClient, modelUUID, "proxy:2", pki.PeriodOf(now))
+	require.NoError(t, err)
+
+	empty, err := pki.CRL(a.Client, nil, now)
+	require.NoError(t, err)
+	port := listen(t, server, a.TrustClient, empty)
+	require.NoError(t, port.dial(t, stays.CertPEM, stays.Key), "an empty CRL refuses nobody")
+	require.NoError(t, port.dial(t, ends.CertPEM, ends.Key))
+	require.NoError(t, port.dial(t, admin.CertPEM, admin.Key))
+
+	serials, err := pki.SerialsOf(a.Client, modelUUID, "2", pki.PeriodOf(now))
+	require.NoError(t, err)
+	full, err := pki.CRL(a.Client, serials, now)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(port.crl+".new", full, 0o600))
+	require.NoError(t, os.Rename(port.crl+".new", port.crl))
+	assert.Error(t, port.dial(t, ends.CertPEM, ends.Key), "revoked")
+	assert.NoError(t, port.dial(t, stays.CertPEM, stays.Key))
+	assert.NoError(t, port.dial(t, admin.CertPEM, admin.Key))
+
+	require.NoError(t, os.Remove(port.crl))
+	assert.Error(t, port.dial(t, stays.CertPEM, stays.Key), "a missing file refuses everybody")
+}
+
+func TestPortsTrustTheirOwnAuthorityOnly(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	a, err := pki.NewAuthority(cryptorand.Reader, now, "etcd")
+	require.NoError(t, err)
+	server, err := pki.IssueServer(now, cryptorand.Reader, a, pki.Request{})
+	require.NoError(t, err)
+	peer, err := pki.IssuePeer(now, cryptorand.Reader, a, pki.Request{})
+	require.NoError(t, err)
+	admin, err := pki.IssueAdmin(now, cryptorand.Reader, a)
+	require.NoError(t, err)
+	client, _, err := pki.DeriveClient(a.Client, a.TrustClient, modelUUID, "proxy:1", pki.PeriodOf(now))
+	require.NoError(t, err)
+	crl, err := pki.CRL(a.Client, []*big.Int{big.NewInt(1)}, now)
+	require.NoError(t, err)
+	peerPort := listen(t, peer, a.TrustPeer, nil)
+	clientPort := listen(t, server, a.TrustClient, crl)
+
+	assert.NoError(t, peerPort.dial(t, peer.CertPEM, peer.Key))
+	assert.Error(t, peerPort.dial(t, client.CertPEM, client.Key), "a consumer on the peer port")
+	assert.Error(t, peerPort.dial(t, admin.CertPEM, admin.Key), "the admin on the peer port")
+	assert.Error(t, peerPort.dial(t, server.CertPEM, server.Key), "a server certificate on the peer port")
+	assert.NoError(t, clientPort.dial(t, client.CertPEM, client.Key))
+	assert.NoError(t, clientPort.dial(t, server.CertPEM, server.Key), "etcd's gateway dials its own port")
+	assert.Error(t, clientPort.dial(t, peer.CertPEM, peer.Key), "a member's certificate on the client port")
+}
