@@ -1,0 +1,273 @@
+package model
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+var (
+	errPermission = errors.New("permission denied")
+	errNotFound   = errors.New("relation unit not found")
+)
+
+// relationArg resolves -r, or the hook's own relation.
+func (k *call) relationArg() (*relation, *unitRelation, error) {
+	id := k.rel
+	if id == "" {
+		id = k.Hook.RelationKey()
+	}
+	if id == "" {
+		return nil, nil, usagef("no relation id specified")
+	}
+	n, err := relationNumber(id)
+	if err != nil {
+		return nil, nil, usagef("invalid value %q for option -r: invalid relation id", id)
+	}
+	rel, ur := k.m.relations[n], k.u.rels[n]
+	if rel == nil || ur == nil || !rel.has(k.u.app.name) || ur.broken && !k.isBroken(rel) {
+		return nil, nil, usagef("invalid value %q for option -r: relation not found", id)
+	}
+	return rel, ur, nil
+}
+
+// viewBag returns a bag with the hook's own pending writes on top.
+func (c *Context) viewBag(rel *relation, owner string) map[string]string {
+	base := map[string]string{}
+	if b := rel.bags[owner]; b != nil {
+		base = b.values
+	}
+	return overlay(base, c.bags[bagKey{rel.id, owner}])
+}
+
+func relationGet(k *call) error {
+	if err := k.atMost(2); err != nil {
+		return err
+	}
+	rel, ur, err := k.relationArg()
+	if err != nil {
+		return err
+	}
+	key := ""
+	if len(k.args) > 0 && k.args[0] != "-" {
+		key = k.args[0]
+	}
+	who := k.Hook.RemoteUnit
+	if len(k.args) > 1 {
+		who = k.args[1]
+	}
+	app, _ := k.flags.GetBool("app")
+	if who == "" {
+		if who = k.Hook.RemoteApp; who == "" || !app && k.Hook.RemoteUnit == "" && !k.isAppChange() {
+			return usagef("no unit id specified")
+		}
+		app = true
+	}
+	if app {
+		who = appOf(who)
+	}
+	values, err := k.readBag(rel, ur, who)
+	if err != nil {
+		return err
+	}
+	if key == "" {
+		return k.write(values)
+	}
+	if value, ok := values[key]; ok {
+		return k.write(value)
+	}
+	if k.format == "smart" {
+		return nil
+	}
+	return k.write(nil)
+}
+
+// isAppChange tells whether the hook is for a change of the remote
+// application's bag: relation-get then reads that bag.
+func (c *Context) isAppChange() bool {
+	return c.Hook.Endpoint != "" && c.Hook.RemoteUnit == "" && c.Hook.RemoteApp != ""
+}
+
+func (k *call) readBag(rel *relation, ur *unitRelation, who string) (map[string]string, error) {
+	isApp := !strings.Contains(who, "/")
+	switch {
+	case who == k.u.name:
+		return k.viewBag(rel, who), nil
+	case who == k.u.app.name:
+		if !rel.peer && k.u.app.leader != k.u.name {
+			return nil, errPermission
+		}
+		return k.viewBag(rel, who), nil
+	case appOf(who) != rel.remote(k.u.app.name).app.name:
+		return nil, errPermission
+	}
+	if cached, ok := ur.cache[who]; ok {
+		return cached, nil
+	}
+	if other, ok := k.others[bagKey{rel.id, who}]; ok {
+		return other, nil
+	}
+	b := rel.bags[who]
+	if b == nil {
+		return nil, errNotFound
+	}
+	values := maps.Clone(b.values)
+	if _, member := ur.members[who]; member || isApp {
+		ur.cache[who] = values
+	} else {
+		k.others[bagKey{rel.id, who}] = values
+	}
+	return values, nil
+}
+
+func relationSet(k *call) error {
+	rel, _, err := k.relationArg()
+	if err != nil {
+		return err
+	}
+	path, _ := k.flags.GetString("file")
+	values, err := k.settings(path)
+	if err != nil {
+		return err
+	}
+	owner := k.u.name
+	if app, _ := k.flags.GetBool("app"); app {
+		if k.u.app.leader != k.u.name {
+			return errors.New("cannot write relation settings")
+		}
+		owner = k.u.app.name
+		k.asLeader = true
+	}
+	at := bagKey{rel.id, owner}
+	if k.bags[at] == nil {
+		k.bags[at] = map[string]*string{}
+	}
+	for key, value := range values {
+		k.record.Bytes += len(key) + len(value)
+		if value == "" {
+			k.bags[at][key] = nil
+		} else {
+			k.bags[at][key] = &value
+		}
+	}
+	return nil
+}
+
+func relationIDs(k *call) error {
+	name := k.Hook.Endpoint
+	if len(k.args) > 0 {
+		name = k.args[0]
+	}
+	if name == "" {
+		return usagef("no endpoint name specified")
+	}
+	if err := k.atMost(1); err != nil {
+		return err
+	}
+	ids := []string{}
+	for _, rel := range k.m.sortedRelations(k.u.app.name) {
+		ur := k.u.rels[rel.id]
+		e, _ := rel.side(k.u.app.name)
+		if ur != nil && e.Name == name && !ur.broken {
+			ids = append(ids, rel.key(k.u.app.name))
+		}
+	}
+	slices.Sort(ids)
+	return k.write(ids)
+}
+
+func relationList(k *call) error {
+	rel, ur, err := k.relationArg()
+	if err != nil {
+		return err
+	}
+	if app, _ := k.flags.GetBool("app"); app {
+		return k.write(rel.remote(k.u.app.name).app.name)
+	}
+	names := slices.SortedFunc(maps.Keys(ur.members), compareUnitNames)
+	if names == nil {
+		names = []string{}
+	}
+	return k.write(names)
+}
+
+func relationModelGet(k *call) error {
+	if _, _, err := k.relationArg(); err != nil {
+		return err
+	}
+	return k.write(map[string]string{"uuid": k.m.uuid})
+}
+
+// goalState tells the units that are or will be: the own application's, and
+// those of the non-peer relations.
+func goalState(k *call) error {
+	type entry struct {
+		Status string `json:"status" yaml:"status"`
+		Since  string `json:"since" yaml:"since"`
+	}
+	of := func(app string) map[string]entry {
+		es := map[string]entry{}
+		for _, u := range k.m.unitsOf(app) {
+			s := u.workload.Current
+			if u.life == Dying {
+				s = string(Dying)
+			}
+			es[u.name] = entry{s, u.workload.Since.UTC().Format("2006-01-02 15:04:05Z")}
+		}
+		return es
+	}
+	relations := map[string]map[string]entry{}
+	for _, rel := range k.m.sortedRelations(k.u.app.name) {
+		if rel.peer {
+			continue
+		}
+		e, _ := rel.side(k.u.app.name)
+		if relations[e.Name] == nil {
+			relations[e.Name] = map[string]entry{}
+		}
+		remote := rel.remote(k.u.app.name).app.name
+		status := "joined"
+		if rel.life == Dying {
+			status = string(Dying)
+		}
+		relations[e.Name][remote] = entry{status, k.m.opts.Now().UTC().Format("2006-01-02 15:04:05Z")}
+		maps.Copy(relations[e.Name], of(remote))
+	}
+	return k.write(map[string]any{"units": of(k.u.app.name), "relations": relations})
+}
+
+var networkFlags = []string{"bind-address", "primary-address", "ingress-address", "egress-subnets"}
+
+// networkGet describes the one address of the unit's machine.
+func networkGet(k *call) error {
+	if len(k.args) == 0 {
+		return usagef("no arguments specified")
+	}
+	name := k.args[0]
+	meta := k.u.app.charm.Meta()
+	_, bound := meta.ExtraBindings[name]
+	if _, ok := meta.CombinedRelations()[name]; !ok && !bound && name != "juju-info" {
+		return fmt.Errorf("no network config found for binding %q", name)
+	}
+	addr := k.u.machine.address
+	cidr := addr + "/32"
+	if strings.HasPrefix(addr, "127.") {
+		cidr = "127.0.0.0/8"
+	}
+	for _, flag := range networkFlags {
+		if on, _ := k.flags.GetBool(flag); on && flag == "egress-subnets" {
+			return k.write(addr + "/32")
+		} else if on {
+			return k.write(addr)
+		}
+	}
+	iface := map[string]any{
+		"mac-address": "", "interface-name": "lo",
+		"addresses": []map[string]string{{"hostname": "", "value": addr, "address": addr, "cidr": cidr}},
+	}
+	return k.write(map[string]any{
+		"bind-addresses": []any{iface}, "ingress-addresses": []string{addr}, "egress-subnets": []string{addr + "/32"},
+	})
+}
