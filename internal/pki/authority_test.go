@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"maps"
-	"regexp"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -60,7 +59,7 @@ func TestAuthorityRoundTrip(t *testing.T) {
 	a := authority(t, 1)
 	encoded := a.Encode()
 	for key := range encoded {
-		assert.Regexp(t, regexp.MustCompile(`^([a-z](?:-?[a-z0-9]){2,})$`), key)
+		assert.Regexp(t, `^([a-z](?:-?[a-z0-9]){2,})$`, key)
 	}
 	encoded["next-client-ca-key"] = "of a newer charm"
 	// Juju tools and people strip final newlines.
