@@ -1,14 +1,20 @@
 package operator
 
+import (
+	"fmt"
+	"reflect"
+	"strings"
+)
+
 // Schema is the version of what this charm writes into the peer bags; a later charm reads what this one wrote.
 const Schema = 1
 
-// Record is the peer application bag: what the application as a whole knows. Written by the leader.
+// Record is the peer application bag: what the application as a whole knows. The leader writes it.
 type Record struct {
 	Schema    int
 	ClusterID uint64 // the cluster founded; 0 is none yet
-	Ended     uint64 // the cluster whose last member stopped in order; 0 is none
-	Authority string // fingerprint and secret revision, so that peers hear of a change
+	Ended     uint64 // the cluster whose last member stopped in order, or that was given up; 0 is none
+	Authority string // fingerprint of the authorities, so that peers hear of a change
 	Revoked   []Ended
 }
 
@@ -19,7 +25,91 @@ type Word struct {
 	ClientURL string
 	ClusterID uint64 // the cluster our data belongs to; 0 is none
 	MemberID  uint64
-	Running   string // digest of the cluster-wide settings and release that our server runs with
+	Running   string // Server.Generation that our server runs; "" is none, or one that needs a restart
 	Leaving   bool
-	Stopped   bool  // our server has stopped for good
+	Stopped   bool // our server has stopped for good
+}
+
+// keptPeriods is for how many periods a client certificate may outlive the one it was issued in.
+const keptPeriods = 5
+
+// bags writes the peer relation: our own word, and as leader the record.
+func bags(l look, p *Plan) {
+	if l.role() != RoleMember || !l.m.Cluster.OK {
+		return
+	}
+	word := l.word()
+	key, sum := "bag."+l.m.Cluster.Value.RelationID, digest(fmt.Sprintf("%#v", word))
+	if l.m.Published[key] != sum {
+		p.Word, p.Published[key] = &word, sum
+	}
+	if !l.leader() || l.leaving() {
+		return // a leave writes the record itself
+	}
+	record := l.m.Cluster.Value.Record
+	record.Schema = Schema
+	if record.ClusterID == 0 || record.ClusterID == record.Ended {
+		if l.w.Data.State == OurData && l.w.Data.ClusterID != record.Ended {
+			record.ClusterID = l.w.Data.ClusterID
+		} else if named := l.named(); named != 0 {
+			record.ClusterID = named
+		}
+	}
+	if l.m.Authority.OK && l.m.Authority.Value != nil {
+		record.Authority = l.m.Authority.Value.Fingerprint
+	}
+	record.Revoked = l.revoked(p)
+	if !reflect.DeepEqual(record, l.m.Cluster.Value.Record) {
+		p.Record = &record
+	}
+}
+
+// word is what our unit says of itself.
+func (l look) word() Word {
+	w := Word{Schema: Schema, PeerURL: l.peerURL(), ClientURL: l.clientURL(), Leaving: l.leaving()}
+	if l.w.Data.State == OurData {
+		w.ClusterID, w.MemberID = l.w.Data.ClusterID, l.w.Data.MemberID
+		w.Stopped = l.leaving() && !l.w.Service.Running
+	}
+	if s := l.server(); l.w.Service.Running && l.w.Service.Config == s.Digest() {
+		w.Running = s.Generation()
+	}
+	return w
+}
+
+// revoked is the list of ended relations, grown by those that this unit published to and that are gone, and rid of
+// those whose certificates have expired. What is on the list is forgotten here.
+func (l look) revoked(p *Plan) []Ended {
+	var kept []Ended
+	listed := map[string]bool{}
+	for _, e := range l.m.Cluster.Value.Record.Revoked {
+		if e.Period+keptPeriods >= l.w.Period {
+			kept = append(kept, e)
+			listed[e.RelationID] = true
+		}
+	}
+	for _, id := range l.gone() {
+		if !listed[id] {
+			kept = append(kept, Ended{id, l.w.Period})
+		}
+	}
+	return kept
+}
+
+// gone are the consumer relations that this unit published to and that Juju does not list any more.
+func (l look) gone() []string {
+	if !l.m.Consumers.OK || l.leaving() {
+		return nil // a leaving unit sees its relations break though they live on
+	}
+	there := map[string]bool{}
+	for _, id := range l.m.Consumers.Value {
+		there[id] = true
+	}
+	var out []string
+	for _, key := range sortedKeys(l.m.Published) {
+		if id, ok := strings.CutPrefix(key, "bag."); ok && strings.HasPrefix(id, "proxy:") && !there[id] {
+			out = append(out, id)
+		}
+	}
+	return out
 }

@@ -1,5 +1,12 @@
 package operator
 
+import (
+	"slices"
+	"strings"
+
+	"github.com/juju-charms/etcd-charm/interfaces/etcdproxy"
+)
+
 // Upstream is what the proxy needs to reach the cluster.
 type Upstream struct {
 	Release   string
@@ -30,4 +37,82 @@ func (u Upstream) Digest() string {
 // ProcessDigest is the digest of what the proxy's process takes at its start only; it goes into ConfigVar.
 func (u Upstream) ProcessDigest() string {
 	return digest(append([]string{u.Release}, u.Listen...)...)
+}
+
+// upstream keeps the local proxy of role proxy: what the provider publishes is written where the proxy follows it, with
+// no restart. A broken bag changes nothing: the proxy goes on with what it has.
+func upstream(l look, p *Plan) {
+	if l.role() != RoleProxy || l.leaving() {
+		return
+	}
+	switch {
+	case !l.m.Upstream.OK:
+		p.say(Waiting, "waiting for relation upstream: %s", l.m.Upstream.Why)
+		return
+	case len(l.m.Upstream.Value) == 0:
+		if l.w.Service.Running || l.w.Service.Enabled {
+			p.want(l, Stop{"relation upstream is gone"})
+		}
+		p.say(Blocked, "needs a cluster: juju integrate %s:upstream <etcd application>:proxy", l.m.App)
+		return
+	}
+	rel := l.m.Upstream.Value[0]
+	data, problem := etcdproxy.Decode(rel, l.w.Now)
+	requires := etcdproxy.NewRequires(rel, l.w.Now)
+	switch {
+	case !problem.IsZero():
+		p.say(Blocked, "%s", problem)
+	case !requires.Available:
+		p.say(Waiting, "relation %s: waiting for the cluster string", rel.ID)
+	case encrypted(data) && !requires.TLSAvailable:
+		p.say(Waiting, "relation %s: waiting for client credentials", rel.ID)
+	case l.usable():
+		l.serve(p, data)
+	}
+	if p.Step == nil && l.w.Service.Kind == ProxyService && !l.w.Service.Running {
+		p.want(l, Start{})
+	}
+}
+
+// serve brings the proxy's files and process to what data says.
+func (l look) serve(p *Plan, data etcdproxy.Data) {
+	up := Upstream{
+		Release: l.w.Carried,
+		Listen:  []string{joinHostPort(loopback(l.m.ClientAddress.Value.Ingress), l.m.Config.Port)},
+		Members: upstreamMembers(data),
+		Cert:    data.Credentials.Cert, Key: data.Credentials.Key, CA: data.Credentials.CA,
+	}
+	switch {
+	case !l.m.ClientAddress.OK:
+		p.say(Waiting, "waiting for an address: %s", l.m.ClientAddress.Why)
+	case l.w.Installed != l.w.Carried:
+		return
+	case l.w.Proxy.Written != up.Digest():
+		p.want(l, WriteProxy{up})
+	case l.w.Service.Running && l.w.Service.Config != up.ProcessDigest():
+		p.want(l, Restart{}) // a port or a release is taken up at the start only
+	}
+}
+
+// upstreamMembers are the members to dial: by client URL where the provider tells them, else by peer URL.
+func upstreamMembers(data etcdproxy.Data) []UpstreamMember {
+	var out []UpstreamMember
+	for _, mem := range data.Members {
+		if len(data.ClientURLs) == 0 {
+			out = append(out, UpstreamMember{Name: mem.Name, PeerURL: mem.PeerURL})
+		} else if mem.ClientURL != "" {
+			out = append(out, UpstreamMember{mem.Name, mem.PeerURL, mem.ClientURL})
+		}
+	}
+	for _, url := range data.ClientURLs {
+		if !slices.ContainsFunc(out, func(m UpstreamMember) bool { return m.ClientURL == url }) {
+			out = append(out, UpstreamMember{ClientURL: url})
+		}
+	}
+	return out
+}
+
+// encrypted tells whether any member speaks https.
+func encrypted(data etcdproxy.Data) bool {
+	return slices.ContainsFunc(data.Members, func(m etcdproxy.Member) bool { return strings.HasPrefix(m.PeerURL, "https:") })
 }

@@ -42,6 +42,9 @@ type World struct {
 	// Local is our own server's answer on its loopback address, whatever cluster it is in.
 	Local Local
 
+	// Upstream is what the proxy's members answer; read for role proxy only.
+	Upstream []UpstreamProbe
+
 	Turn Turn
 	// Period is the running period of derived client certificates (pki.PeriodOf).
 	Period int64
@@ -167,4 +170,16 @@ type Alarm struct {
 type Turn struct {
 	Known  bool
 	Holder string // unit; "" is nobody
+}
+
+// UpstreamProbe is one member that the proxy may use, and how it answered.
+type UpstreamProbe struct {
+	Name          string
+	PeerURL       string
+	ClientURL     string
+	Answers       bool          // RTT, Version and CertRemaining are valid
+	RTT           time.Duration // of one request
+	Version       string        // of etcd
+	CertRemaining time.Duration // of the server certificate it showed; 0 is unknown
+	Error         string        // when it does not answer: why, in words
 }

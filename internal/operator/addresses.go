@@ -1,0 +1,109 @@
+package operator
+
+import (
+	"net/netip"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+)
+
+// joinHostPort is net.JoinHostPort; the core imports no net.
+func joinHostPort(host string, port int) string {
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	return host + ":" + strconv.Itoa(port)
+}
+
+// peerURL is where other members reach us.
+func (l look) peerURL() string {
+	if !l.m.PeerAddress.OK {
+		return ""
+	}
+	return "https://" + joinHostPort(l.m.PeerAddress.Value.Ingress, l.m.Config.ManagementPort)
+}
+
+// clientURL is where clients reach us.
+func (l look) clientURL() string {
+	if !l.m.ClientAddress.OK {
+		return ""
+	}
+	return "https://" + joinHostPort(l.m.ClientAddress.Value.Ingress, l.m.Config.Port)
+}
+
+// addressed tells whether both bindings are known.
+func (l look) addressed() bool { return l.m.PeerAddress.OK && l.m.ClientAddress.OK }
+
+// loopback is the address to serve on for this machine only. A unit whose own address is a loopback address keeps to
+// that one, so that many units can share a machine; every other unit has 127.0.0.1 to itself.
+func loopback(own string) string {
+	if ip, err := netip.ParseAddr(own); err == nil && ip.IsLoopback() {
+		return own
+	}
+	return "127.0.0.1"
+}
+
+// listen is the URLs to bind for an address of ours. The wildcard includes loopback; a single address does not.
+func (l look) listen(a Address, port int) []string {
+	host := a.Ingress
+	if ip, err := netip.ParseAddr(host); err != nil || !slices.Contains(a.All, host) {
+		// A name, or an address that is not on this machine (a floating one), cannot be bound.
+		host = "0.0.0.0"
+		if err == nil && ip.Is6() {
+			host = "::"
+		}
+	} else if l.m.Config.BindToAllInterfaces && !ip.IsLoopback() {
+		host = "0.0.0.0"
+		if ip.Is6() {
+			host = "::"
+		}
+	}
+	return []string{"https://" + joinHostPort(host, port)}
+}
+
+// sans are the names our certificates must bear: every address of every binding, extras, and loopback.
+func (l look) sans() []string {
+	out := []string{"127.0.0.1", "::1", "localhost", l.m.PeerAddress.Value.Ingress, l.m.ClientAddress.Value.Ingress}
+	out = append(out, l.m.PeerAddress.Value.All...)
+	out = append(out, l.m.ClientAddress.Value.All...)
+	return canonical(append(out, l.m.Config.ExtraSANs...))
+}
+
+// canonical sorts names and addresses in one spelling each.
+func canonical(names []string) []string {
+	out := make([]string, 0, len(names))
+	for _, n := range names {
+		if ip, err := netip.ParseAddr(n); err == nil {
+			n = ip.Unmap().String()
+		}
+		if n != "" {
+			out = append(out, strings.ToLower(n))
+		}
+	}
+	sort.Strings(out)
+	return slices.Compact(out)
+}
+
+// server is our member's settings as they should be, but for how it starts first.
+func (l look) server() Server {
+	c := l.m.Config
+	s := Server{
+		Name:         memberName(l.m.Unit),
+		Release:      l.w.Carried,
+		ListenPeer:   l.listen(l.m.PeerAddress.Value, c.ManagementPort),
+		ListenClient: l.listen(l.m.ClientAddress.Value, c.Port),
+		ListenMetric: "http://" + joinHostPort(loopback(l.m.ClientAddress.Value.Ingress), c.MetricsPort),
+		PeerURL:      l.peerURL(),
+		ClientURL:    l.clientURL(),
+		Trust:        l.w.TLS.Trust,
+		Config:       c,
+	}
+	if c.HTTPPort != 0 {
+		s.ListenHTTP = l.listen(l.m.ClientAddress.Value, c.HTTPPort)
+	}
+	if l.m.Authority.OK && l.m.Authority.Value != nil {
+		s.Trust = l.m.Authority.Value.Trust
+	}
+	return s
+}

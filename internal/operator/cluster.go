@@ -1,0 +1,241 @@
+package operator
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+)
+
+// cluster brings our member to life and keeps it there: found, join, start, catch up, promote, readdress. Which of
+// these is due follows from what the bags name, what lies in the data directory, and what etcd lists.
+func cluster(l look, p *Plan) {
+	if l.role() != RoleMember || l.leaving() {
+		return
+	}
+	switch l.w.Data.State {
+	case AlienData:
+		p.say(Blocked, "data directory is not ours: %s; move it away, then run: juju resolved %s", l.w.Data.Problem, l.m.Unit)
+	case OurData:
+		withData(l, p)
+	case NoData:
+		withoutData(l, p)
+	}
+}
+
+// withoutData founds or joins, or says what that waits for.
+func withoutData(l look, p *Plan) {
+	switch {
+	case !l.m.Cluster.OK:
+		p.say(Waiting, "waiting for the peer relation: %s", l.m.Cluster.Why)
+	case !l.m.Units.OK:
+		p.say(Waiting, "waiting for a goal-state that can be believed: %s", l.m.Units.Why)
+	case !l.addressed():
+		p.say(Waiting, "waiting for an address: %s%s", l.m.PeerAddress.Why, l.m.ClientAddress.Why)
+	case !l.usable():
+		return
+	case l.w.Service.Running && !l.w.Service.Failing:
+		p.want(l, AwaitReady{Learner: true}) // it was started a moment ago and is about to lay its data down
+	case !l.m.Authority.OK:
+		p.say(Waiting, "waiting for the certificate authorities: %s", l.m.Authority.Why)
+	case l.m.Authority.Value == nil:
+		awaitAuthority(l, p)
+	case l.named() == 0:
+		found(l, p)
+	case l.bereft():
+		p.say(Blocked, "cluster %x is on record, but no unit holds its data; to give it up: juju run %s found-cluster confirm=%x",
+			l.named(), l.m.Unit, l.named())
+	case l.w.Reach != Healthy:
+		p.say(Waiting, "waiting to join: the cluster is %s", l.w.Reach)
+	case l.w.ClusterID != l.named():
+		p.say(Waiting, "waiting to join: members of another cluster (%x) answer", l.w.ClusterID)
+	default:
+		join(l, p)
+	}
+}
+
+// awaitAuthority has the leader make the authorities; they are used only once Juju has committed them, so that no
+// cluster is ever founded on an authority that a failed hook took back.
+func awaitAuthority(l look, p *Plan) {
+	if l.leader() {
+		p.Authority = true
+		p.say(Waiting, "made the certificate authorities; the next hook founds the cluster")
+		return
+	}
+	p.say(Waiting, "waiting for the leader to make the certificate authorities")
+}
+
+// bereft tells whether the recorded cluster has lost every unit that could hold its data.
+func (l look) bereft() bool {
+	for _, unit := range l.others() {
+		if l.m.Cluster.Value.Words[unit].ClusterID == l.named() {
+			return false
+		}
+	}
+	return l.w.Reach == Absent || l.w.Reach == Unreachable
+}
+
+// found founds the cluster, once: only the leader, only when nobody names a cluster, and only when the world says Absent.
+func found(l look, p *Plan) {
+	switch {
+	case !l.m.Leader.OK:
+		p.say(Waiting, "waiting to hear who leads: %s", l.m.Leader.Why)
+		return
+	case !l.m.Leader.Value:
+		p.say(Waiting, "waiting for the leader to found the cluster")
+		return
+	case l.w.Reach != Absent:
+		p.say(Waiting, "waiting to found: the cluster is %s", l.w.Reach)
+		return
+	}
+	s := l.server()
+	record := l.m.Cluster.Value.Record
+	s.Initial = Initial{
+		New: true,
+		// Unique: the authorities are random for each deployment, units are never numbered twice, and a cluster that
+		// was given up differs in Ended.
+		Token:   digest("found", l.m.UUID, l.m.Unit, l.m.Authority.Value.Fingerprint, fmt.Sprint(record.Ended)),
+		Cluster: s.Name + "=" + s.PeerURL,
+	}
+	launch(l, p, s)
+}
+
+// launch writes the settings of a first start and starts.
+func launch(l look, p *Plan, s Server) {
+	switch {
+	case l.w.WrittenConfig != s.Digest() || l.w.WrittenInitial != InitialDigest(s.Initial.Env(s.PeerURL)):
+		p.want(l, WriteMember{s})
+	case !l.w.Service.Running:
+		p.want(l, Start{})
+	default:
+		p.say(Waiting, "etcd does not start: %s", l.w.Service.Log)
+	}
+}
+
+// join becomes a member as a learner. A member that etcd lists as started never starts on an empty data directory: it
+// has forgotten its votes, so it is removed and joins anew.
+func join(l look, p *Plan) {
+	own, listed := l.self()
+	if listed && own.Started() {
+		if own.Learner || l.ready(own.ID) >= quorum(len(l.voters())-1) {
+			p.want(l, RemoveMember{own.ID, l.m.Unit, "its data is gone; it joins anew"})
+			return
+		}
+		p.say(Waiting, "waiting to rejoin: the others have no quorum without our lost member")
+		return
+	}
+	if listed {
+		s := l.server()
+		s.Initial = Initial{Cluster: initialCluster(l.w.Members, own.ID, s.Name)}
+		launch(l, p, s)
+		return
+	}
+	// etcd refuses to add while a voter is down: the dead go first.
+	if dead := l.notReady(); len(dead) > 0 {
+		p.want(l, AwaitPeer{})
+		if p.Step == nil {
+			p.Status = Status{Waiting, l.awaitDead(dead[0])}
+		}
+		return
+	}
+	p.want(l, AddLearner{l.peerURL()})
+}
+
+// awaitDead says what a join waits for.
+func (l look) awaitDead(mem Member) string {
+	name := l.label(mem)
+	if _, there := l.m.Units.Value[name]; there {
+		return fmt.Sprintf("waiting to join: %s is not ready; if it is dead: juju remove-unit --force %s", name, name)
+	}
+	return fmt.Sprintf("waiting to join: the leader has to take out %s, whose unit is gone", name)
+}
+
+// initialCluster is the member list exactly as it is, with our own name for the member that has none yet. Others that
+// have not started are named by their ID: etcd compares URLs and count (membership/cluster.go, ValidateClusterAndAssignIDs).
+func initialCluster(members []Member, own uint64, name string) string {
+	var parts []string
+	for _, mem := range members {
+		n := mem.Name
+		switch {
+		case mem.ID == own:
+			n = name
+		case n == "":
+			n = fmt.Sprintf("%x", mem.ID)
+		}
+		for _, url := range mem.PeerURLs {
+			parts = append(parts, n+"="+url)
+		}
+	}
+	sort.Strings(parts)
+	return strings.Join(parts, ",")
+}
+
+// withData keeps a member that has data: it belongs to our cluster, it runs, it is listed, it votes.
+func withData(l look, p *Plan) {
+	if named := l.named(); named != 0 && named != l.w.Data.ClusterID {
+		yield(l, p, named)
+		return
+	}
+	own, listed := l.self()
+	if l.inCluster() && !listed {
+		rejoin(l, p, "etcd does not list it any more")
+		return
+	}
+	switch {
+	case !l.w.Service.Running || l.w.Service.Failing:
+		revive(l, p)
+	case !l.w.Local.Ready && !(listed && own.Learner && l.w.Local.Live):
+		p.want(l, AwaitReady{Learner: listed && own.Learner})
+		if p.Step == nil && l.w.Reach != Healthy {
+			p.Status = Status{} // the report says it better: no quorum, unreachable
+		}
+	case !listed || !l.inCluster():
+		return
+	case l.usable() && l.addressed() && !slices.Contains(own.PeerURLs, l.peerURL()):
+		p.want(l, UpdateMember{own.ID, l.peerURL()})
+	case own.Learner:
+		p.want(l, Promote{own.ID})
+	}
+}
+
+// revive starts a member that is down, with the settings it should have: nothing is stopped by that.
+func revive(l look, p *Plan) {
+	s := l.server()
+	settled := !l.usable() || !l.addressed() || l.w.WrittenConfig == s.Digest()
+	switch {
+	case !settled:
+		p.want(l, WriteMember{s})
+	case !l.w.Service.Running:
+		p.want(l, Start{})
+	case l.w.Service.Config != l.w.WrittenConfig:
+		p.want(l, Restart{})
+	default:
+		p.say(Waiting, "etcd keeps failing: %s", l.w.Service.Log)
+	}
+}
+
+// yield gives way to the application's cluster: our data is of another one. It is moved aside only if the named
+// cluster answers with a quorum and ours has no other voter.
+func yield(l look, p *Plan, named uint64) {
+	switch {
+	case l.w.Reach != Healthy || l.w.ClusterID != named:
+		p.say(Blocked, "holds data of cluster %x, but the application's is %x, which is %s", l.w.Data.ClusterID, named, l.w.Reach)
+	case !l.w.Service.Running && l.w.Local.Voters == 0:
+		p.want(l, Start{}) // only the member itself can tell who votes with it
+	case l.w.Local.Voters == 0:
+		p.want(l, AwaitReady{})
+	case l.w.Local.Voters > 1:
+		p.say(Blocked, "holds data of cluster %x with %d voters, but the application's is %x", l.w.Data.ClusterID, l.w.Local.Voters, named)
+	default:
+		rejoin(l, p, "the application's cluster is another")
+	}
+}
+
+// rejoin moves our data aside, which lets the next look join anew.
+func rejoin(l look, p *Plan, why string) {
+	if l.w.Service.Running || l.w.Service.Enabled {
+		p.want(l, Stop{why})
+		return
+	}
+	p.want(l, MoveAside{why})
+}

@@ -1,0 +1,246 @@
+package operator
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/juju/charm/v12/hooks"
+)
+
+// handlers hear every event in this order; the first that wants a step gets it. A handler that has nothing to do
+// writes what it wants published.
+var handlers = []func(look, *Plan){
+	unit,
+	certificates,
+	leave,
+	cluster,
+	roll,
+	reap,
+	bags,
+	proxy,
+	upstream,
+}
+
+// Decide answers the event, what Juju says and what the world says with at most one step, and with what to publish
+// once none is left.
+func Decide(e Event, m Model, w World) Plan {
+	l := look{Event: e, m: m, w: w}
+	p := Plan{Published: map[string]string{}}
+	for _, handle := range handlers {
+		handle(l, &p)
+		if p.Step != nil {
+			return Plan{Step: p.Step, Status: Status{Maintenance, p.Step.String()}}
+		}
+	}
+	finish(l, &p)
+	return p
+}
+
+// finish adds what is shown rather than done.
+func finish(l look, p *Plan) {
+	report := Examine(l.m, l.w)
+	p.States = report.States
+	if p.Status.Level == "" {
+		p.Status = StatusOf(report)
+	}
+	if l.Kind != hooks.UpdateStatus && l.w.Service.Running {
+		p.Version, _, _ = strings.Cut(l.w.Service.Release, "-")
+	}
+}
+
+// want asks for a step, unless it was tried in this pass and did not succeed: then the status says so and the
+// handlers go on.
+func (p *Plan) want(l look, s Step) {
+	for _, t := range l.w.Tried {
+		if fmt.Sprintf("%T %s", t.Step, t.Step) == fmt.Sprintf("%T %s", s, s) {
+			p.say(Waiting, "cannot %s: %v", s, t.Err)
+			return
+		}
+	}
+	if p.Step == nil {
+		p.Step = s
+	}
+}
+
+// say sets the status; the first word counts, a worse level overrides.
+func (p *Plan) say(level Level, format string, args ...any) {
+	if p.Status.Level == "" || (level == Blocked && p.Status.Level != Blocked) {
+		p.Status = Status{level, fmt.Sprintf(format, args...)}
+	}
+}
+
+// look is everything a handler may look at, with what is often asked of it.
+type look struct {
+	Event
+	m Model
+	w World
+}
+
+// memberName is the etcd member's name of a unit: the cluster string of the etcd-proxy interface has it without "/".
+func memberName(unit string) string { return strings.ReplaceAll(unit, "/", "") }
+
+// unitOf is the unit that a member belongs to: by its name, or while it has none by the peer URL that a unit tells.
+func (l look) unitOf(mem Member) (string, bool) {
+	if number, ok := strings.CutPrefix(mem.Name, l.m.App); ok && number != "" && strings.Trim(number, "0123456789") == "" {
+		return l.m.App + "/" + number, true
+	}
+	if slices.Contains(mem.PeerURLs, l.peerURL()) {
+		return l.m.Unit, true
+	}
+	for unit, word := range l.m.Cluster.Value.Words {
+		if word.PeerURL != "" && slices.Contains(mem.PeerURLs, word.PeerURL) {
+			return unit, true
+		}
+	}
+	return "", false
+}
+
+// label names a member for people: its unit if known, else its URL.
+func (l look) label(mem Member) string {
+	if u, ok := l.unitOf(mem); ok {
+		return u
+	}
+	return strings.Join(mem.PeerURLs, ",")
+}
+
+// leaving tells whether our unit is on its way out.
+func (l look) leaving() bool {
+	return l.Kind == hooks.Stop || l.Kind == hooks.Remove || (l.Departing != "" && l.Departing == l.m.Unit) ||
+		(l.m.Units.OK && l.m.Units.Value[l.m.Unit] == Dying)
+}
+
+// leader tells whether we are known to be the leader.
+func (l look) leader() bool { return l.m.Leader.OK && l.m.Leader.Value }
+
+// usable tells whether the options may be applied: they are valid, and fit what the unit already is.
+func (l look) usable() bool { return l.m.ConfigProblem == "" && !l.roleChanged() }
+
+// role is what the unit is: once something is installed, that; before, what the option says.
+func (l look) role() Role {
+	switch {
+	case l.w.Data.State == OurData || l.w.Service.Kind == MemberService:
+		return RoleMember
+	case l.w.Service.Kind == ProxyService:
+		return RoleProxy
+	case l.m.ConfigProblem != "":
+		return ""
+	}
+	return l.m.Config.Role
+}
+
+func (l look) roleChanged() bool { return l.m.ConfigProblem == "" && l.role() != l.m.Config.Role }
+
+// named is the cluster that the application is known to have; 0 is none, or one that ended in order.
+func (l look) named() uint64 {
+	r := l.m.Cluster.Value.Record
+	if r.ClusterID != 0 && r.ClusterID != r.Ended {
+		return r.ClusterID
+	}
+	for _, unit := range sortedKeys(l.m.Cluster.Value.Words) {
+		if id := l.m.Cluster.Value.Words[unit].ClusterID; id != 0 && id != r.Ended {
+			return id
+		}
+	}
+	return 0
+}
+
+// inCluster tells whether the world's member list is that of our cluster, linearizably read.
+func (l look) inCluster() bool {
+	id := l.named()
+	if id == 0 && l.w.Data.State == OurData {
+		id = l.w.Data.ClusterID
+	}
+	return l.w.Reach == Healthy && id != 0 && l.w.ClusterID == id
+}
+
+// self is our own line of the member list: by the identity in our data, else by peer URL, else by name.
+func (l look) self() (Member, bool) {
+	for _, mem := range l.w.Members {
+		if l.w.Data.State == OurData && mem.ID == l.w.Data.MemberID {
+			return mem, true
+		}
+	}
+	if l.w.Data.State == OurData {
+		return Member{}, false
+	}
+	for _, mem := range l.w.Members {
+		if slices.Contains(mem.PeerURLs, l.peerURL()) || mem.Name == memberName(l.m.Unit) {
+			return mem, true
+		}
+	}
+	return Member{}, false
+}
+
+// voters are the members that count for the quorum.
+func (l look) voters() []Member {
+	var out []Member
+	for _, mem := range l.w.Members {
+		if !mem.Learner {
+			out = append(out, mem)
+		}
+	}
+	return out
+}
+
+// ready counts the ready voters other than the member with the given ID (0: all of them).
+func (l look) ready(except uint64) int {
+	n := 0
+	for _, mem := range l.voters() {
+		if mem.ID != except && mem.Answers && mem.Ready {
+			n++
+		}
+	}
+	return n
+}
+
+// quorum is the number of voters that decide among n.
+func quorum(n int) int { return n/2 + 1 }
+
+// notReady names the voters that are not ready, other than ourselves.
+func (l look) notReady() []Member {
+	var out []Member
+	own, _ := l.self()
+	for _, mem := range l.voters() {
+		if mem.ID != own.ID && (!mem.Answers || !mem.Ready) {
+			out = append(out, mem)
+		}
+	}
+	return out
+}
+
+// others are the units other than ours that are alive, sorted.
+func (l look) others() []string {
+	var out []string
+	for unit, life := range l.m.Units.Value {
+		if unit != l.m.Unit && life == Alive {
+			out = append(out, unit)
+		}
+	}
+	sort.Strings(out)
+	return out
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}
+
+// unit is the unit's own life: what it is, and that the carried release is installed beside what runs.
+func unit(l look, p *Plan) {
+	switch {
+	case l.m.ConfigProblem != "":
+		p.say(Blocked, "%s", l.m.ConfigProblem)
+	case l.roleChanged():
+		p.say(Blocked, "option role: this unit is a %s and cannot become a %s; set role=%s, or deploy another application",
+			l.role(), l.m.Config.Role, l.role())
+	}
+	if l.w.Installed != l.w.Carried && !l.leaving() {
+		p.want(l, Install{l.w.Carried})
+	}
+}

@@ -1,0 +1,155 @@
+package operator
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/juju/charm/v12/hooks"
+)
+
+const (
+	clusterID = 0xc1
+	release   = "3.7.3-0123456789ab"
+)
+
+var lookAgain = Event{Kind: hooks.UpdateStatus}
+
+func address(n int) string { return fmt.Sprintf("10.0.0.%d", 10+n) }
+
+func unitName(n int) string { return fmt.Sprintf("etcd/%d", n) }
+
+func config() Config {
+	c, problem := ParseConfig(nil)
+	if problem != "" {
+		panic(problem)
+	}
+	return c
+}
+
+// model is what unit etcd/0 of n units hears; etcd/0 leads.
+func model(n int) Model {
+	c := config()
+	m := Model{
+		UUID: "model-uuid", Unit: "etcd/0", App: "etcd", JujuVersion: "4.0.15",
+		Leader: Know(true), Config: c, Secrets: true,
+		Authority:     Know(&Authority{Fingerprint: "ca1", Trust: "trust1"}),
+		Consumers:     Know([]string{}),
+		PeerAddress:   Know(Address{Ingress: address(0), All: []string{address(0)}}),
+		ClientAddress: Know(Address{Ingress: address(0), All: []string{address(0)}}),
+		Published:     map[string]string{},
+	}
+	units := map[string]Life{}
+	words := map[string]Word{}
+	for i := range n {
+		units[unitName(i)] = Alive
+		if i == 0 {
+			continue
+		}
+		words[unitName(i)] = Word{
+			Schema: 1, PeerURL: "https://" + address(i) + ":2380", ClientURL: "https://" + address(i) + ":2379",
+			ClusterID: clusterID, MemberID: uint64(i + 1),
+		}
+	}
+	m.Units = Know(units)
+	m.Cluster = Know(Cluster{
+		RelationID: "cluster:0",
+		Record:     Record{Schema: 1, ClusterID: clusterID, Authority: "ca1"},
+		Words:      words,
+	})
+	for i := range n {
+		m.Seen = append(m.Seen, uint64(i+1))
+	}
+	return m
+}
+
+// fresh is unit etcd/0 of an application that has not founded yet, with n units.
+func fresh(n int) (Model, World) {
+	m := model(n)
+	cluster := m.Cluster.Value
+	cluster.Record = Record{}
+	for u := range cluster.Words {
+		cluster.Words[u] = Word{}
+	}
+	m.Cluster = Know(cluster)
+	m.Seen = nil
+	w := World{Carried: release, Installed: release, Reach: Absent, TLS: world(m).TLS, Period: 230}
+	return m, w
+}
+
+// world is a machine and cluster in which nothing is left to do: all units of m are ready voters, the last one leads.
+func world(m Model) World {
+	l := look{m: m}
+	sans := l.sans()
+	leaf := Leaf{Present: true, SANs: sans, Remaining: 300 * 24 * time.Hour}
+	w := World{
+		Carried: release, Installed: release,
+		Service:   Service{Kind: MemberService, Enabled: true, Running: true, Release: release},
+		Data:      Data{State: OurData, ClusterID: clusterID, MemberID: 1},
+		TLS:       TLS{Trust: "trust1", Revoked: RevokedDigest(nil), Peer: leaf, Server: leaf, Admin: Leaf{Present: true}},
+		Reach:     Healthy,
+		ClusterID: clusterID,
+		Local:     Local{Live: true, Ready: true, ClusterID: clusterID, MemberID: 1, Voters: len(m.Units.Value)},
+		Turn:      Turn{Known: true},
+		Period:    230,
+	}
+	w.Members = members(len(m.Units.Value))
+	w.Service.Config = look{m: m, w: w}.server().Digest()
+	w.WrittenConfig = w.Service.Config
+	return w
+}
+
+// members is n ready voters; the last one leads.
+func members(n int) []Member {
+	var out []Member
+	for i := range n {
+		out = append(out, Member{
+			ID: uint64(i + 1), Name: strings.ReplaceAll(unitName(i), "/", ""),
+			PeerURLs:   []string{"https://" + address(i) + ":2380"},
+			ClientURLs: []string{"https://" + address(i) + ":2379"},
+			Answers:    true, Ready: true, Version: "3.7.3", Leader: uint64(n),
+			DBSize: 24 << 20, DBInUse: 20 << 20, Quota: 2 << 30, Term: 2, Index: 100, Applied: 100,
+			CertRemaining: 364 * 24 * time.Hour,
+		})
+	}
+	return out
+}
+
+// down makes the member of unit n not answer.
+func down(w World, n int) World {
+	list := append([]Member(nil), w.Members...)
+	for i, mem := range list {
+		if mem.ID == uint64(n+1) {
+			list[i] = Member{ID: mem.ID, Name: mem.Name, PeerURLs: mem.PeerURLs, ClientURLs: mem.ClientURLs, Learner: mem.Learner}
+		}
+	}
+	w.Members = list
+	return w
+}
+
+// gone is m without unit n in goal-state.
+func gone(m Model, n int) Model {
+	units := map[string]Life{}
+	for u, life := range m.Units.Value {
+		if u != unitName(n) {
+			units[u] = life
+		}
+	}
+	m.Units = Know(units)
+	return m
+}
+
+// record is m with another record.
+func record(m Model, r Record) Model {
+	c := m.Cluster.Value
+	c.Record = r
+	m.Cluster = Know(c)
+	return m
+}
+
+// wiped is w with an empty data directory and a stopped service.
+func wiped(w World) World {
+	w.Data, w.Service, w.Local = Data{}, Service{}, Local{}
+	w.WrittenConfig, w.WrittenInitial = "", ""
+	return down(w, 0)
+}

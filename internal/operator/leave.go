@@ -1,0 +1,128 @@
+package operator
+
+import (
+	"fmt"
+
+	"github.com/juju/charm/v12/hooks"
+)
+
+// leave takes our member out in order, at the first hook that knows of the departure. The unit's machine goes whatever
+// we say, so a leave that would cost the quorum fails the hook: Juju then holds the unit and calls again.
+func leave(l look, p *Plan) {
+	if !l.leaving() {
+		return
+	}
+	if l.role() == RoleProxy {
+		if l.w.Service.Running || l.w.Service.Enabled {
+			p.want(l, Stop{"the unit leaves"})
+		}
+		p.say(Maintenance, "leaving")
+		return
+	}
+	if l.role() != RoleMember || l.w.Data.State != OurData {
+		p.say(Maintenance, "leaving")
+		return
+	}
+	own, listed := l.self()
+	switch {
+	case l.inCluster() && !listed:
+		leaveStopped(l, p)
+	case l.inCluster() && own.Learner:
+		p.want(l, RemoveMember{own.ID, l.m.Unit, "the unit leaves"})
+	case l.inCluster() && len(l.voters()) > 1:
+		leaveVoters(l, p, own)
+	case l.alone():
+		leaveLast(l, p)
+	default:
+		leaveHeld(l, p)
+	}
+	if p.Step == nil && p.Fail == nil {
+		p.say(Maintenance, "leaving")
+	}
+}
+
+// alone tells whether no other unit is there or to come: a believed goal-state lists no other that is alive.
+func (l look) alone() bool { return l.m.Units.OK && len(l.others()) == 0 && !l.othersServe() }
+
+// othersServe tells whether voters of other units are listed, as far as anybody answers.
+func (l look) othersServe() bool {
+	for _, mem := range l.w.Members {
+		if mem.ID == l.w.Data.MemberID || mem.Learner {
+			continue
+		}
+		if u, ok := l.unitOf(mem); ok {
+			if _, there := l.m.Units.Value[u]; there {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// leaveVoters leaves a cluster of two or more voters, in turn.
+func leaveVoters(l look, p *Plan, own Member) {
+	if l.w.Turn.Holder != l.m.Unit {
+		p.want(l, TakeTurn{})
+		if p.Step == nil {
+			p.Fail = fmt.Errorf("cannot leave the cluster yet: another unit (%s) has the turn", l.w.Turn.Holder)
+		}
+		return
+	}
+	n, rest := len(l.voters()), l.ready(own.ID)
+	remove := RemoveMember{own.ID, l.m.Unit, "the unit leaves"}
+	switch {
+	case n > 2 && rest >= quorum(n) && l.w.Service.Running:
+		// SIGTERM drains and hands leadership over; removed afterwards, no write fails (facts of etcd 3.7, measured).
+		p.want(l, Stop{"the unit leaves"})
+	case rest >= quorum(n) || (rest >= quorum(n-1) && own.Answers && own.Ready):
+		// Two voters cannot lose one: the membership goes while both run.
+		p.want(l, remove)
+	default:
+		p.Fail = fmt.Errorf("cannot leave the cluster: of %d voters only %d others are ready, and %d would be needed; "+
+			"remove the units of the dead members first (juju remove-unit --force), or mend them", n, rest, quorum(n-1))
+		p.say(Blocked, "%v", p.Fail)
+	}
+	if p.Step == nil && p.Fail == nil {
+		p.Fail = fmt.Errorf("cannot leave the cluster: %s", p.Status.Message)
+	}
+}
+
+// leaveStopped ends what is left of a member that is no longer listed.
+func leaveStopped(l look, p *Plan) {
+	if l.w.Service.Running || l.w.Service.Enabled {
+		p.want(l, Stop{"the unit left the cluster"})
+	}
+	if l.w.Turn.Holder == l.m.Unit {
+		p.want(l, ReleaseTurn{})
+	}
+}
+
+// leaveLast stops the last member; nothing is removed, and the record says that the cluster ended in order.
+func leaveLast(l look, p *Plan) {
+	if l.Kind != hooks.Stop && l.Kind != hooks.Remove {
+		return // serve until the end
+	}
+	if l.w.Service.Running || l.w.Service.Enabled {
+		p.want(l, Stop{"the last unit leaves"})
+		return
+	}
+	if l.leader() && l.m.Cluster.OK {
+		record := l.m.Cluster.Value.Record
+		record.Schema = Schema
+		record.ClusterID, record.Ended = l.w.Data.ClusterID, l.w.Data.ClusterID
+		p.Record = &record
+	}
+}
+
+// leaveHeld says why a leave must wait.
+func leaveHeld(l look, p *Plan) {
+	switch {
+	case !l.m.Units.OK:
+		p.Fail = fmt.Errorf("cannot leave the cluster: goal-state is unknown: %s", l.m.Units.Why)
+	case l.inCluster():
+		p.Fail = fmt.Errorf("cannot leave the cluster: no other unit is a voter yet, waiting for %s", l.others()[0])
+	default:
+		p.Fail = fmt.Errorf("cannot leave the cluster: it is %s; mend the other members, or remove this unit with --force", l.w.Reach)
+	}
+	p.say(Blocked, "%v", p.Fail)
+}

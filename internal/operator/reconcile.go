@@ -1,0 +1,52 @@
+package operator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+)
+
+// maxSteps bounds one pass. The longest orderly pass (a member that yields and joins anew) takes about twenty.
+const maxSteps = 60
+
+// maxRepeats bounds how often one pass does the same step: a step that keeps being wanted has no effect.
+const maxRepeats = 3
+
+// ErrUnsettled says that a pass was still finding steps past its bound.
+var ErrUnsettled = errors.New("no end of steps in sight")
+
+// ErrNoEffect says that a step succeeded and yet was wanted again and again.
+var ErrNoEffect = errors.New("done repeatedly, without effect")
+
+// Reconcile is the one pass of a hook: observe, decide, act, and observe again until no step is left. A step that
+// fails is remembered for the pass, so that Decide says what it waits for and goes on with what does not hang on it.
+// Reconcile fails only when looking fails, when ctx ends, or with ErrUnsettled; nothing may then be published.
+func Reconcile(ctx context.Context, e Event, m Model, h Host) (Plan, World, error) {
+	var tried []Attempt
+	done := map[string]int{}
+	for range maxSteps {
+		w, err := h.Observe(ctx, m)
+		if err != nil {
+			return Plan{}, World{}, fmt.Errorf("cannot look at the machine: %w", err)
+		}
+		w.Tried = tried
+		p := Decide(e, m, w)
+		if p.Step == nil {
+			return p, w, nil
+		}
+		slog.InfoContext(ctx, "step", "do", p.Step.String())
+		err = h.Do(ctx, p.Step)
+		if ctx.Err() != nil {
+			return Plan{}, World{}, fmt.Errorf("cannot finish step %q: %w", p.Step, context.Cause(ctx))
+		}
+		if done[p.Step.String()]++; err == nil && done[p.Step.String()] >= maxRepeats {
+			err = ErrNoEffect
+		}
+		if err != nil {
+			slog.WarnContext(ctx, "step did not succeed", "step", p.Step.String(), "error", err)
+			tried = append(tried, Attempt{p.Step, err})
+		}
+	}
+	return Plan{}, World{}, ErrUnsettled
+}

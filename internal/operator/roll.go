@@ -1,0 +1,111 @@
+package operator
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// roll restarts our member when what it runs with is not what it should run with: one member at a time, in turn, the
+// raft leader last, and only while every voter is ready. It also gives back a turn that is no longer needed.
+func roll(l look, p *Plan) {
+	if l.role() != RoleMember || l.leaving() || l.w.Data.State != OurData || !l.w.Service.Running || !l.inCluster() {
+		return
+	}
+	own, listed := l.self()
+	if !listed || own.Learner {
+		return
+	}
+	due := l.restartDue()
+	if !due {
+		if l.w.Turn.Holder == l.m.Unit && l.w.Local.Ready {
+			p.want(l, ReleaseTurn{})
+		}
+		return
+	}
+	if why := l.upgradeProblem(); why != "" {
+		p.say(Blocked, "%s", why)
+		return
+	}
+	if why := l.holdRestart(own); why != "" {
+		p.say(Waiting, "settings change, restart pending: %s", why)
+		return
+	}
+	if l.w.Turn.Holder != l.m.Unit {
+		p.want(l, TakeTurn{})
+		return
+	}
+	// The turn is ours and was before this look, which saw every voter ready.
+	if s := l.server(); l.w.WrittenConfig != s.Digest() {
+		p.want(l, WriteMember{s})
+		return
+	}
+	p.want(l, Restart{})
+}
+
+// restartDue tells whether the running server differs from what it should be.
+func (l look) restartDue() bool {
+	return l.usable() && l.addressed() && l.w.Installed == l.w.Carried && l.w.Service.Config != l.server().Digest()
+}
+
+// holdRestart says why our restart must not happen now; "" is go on.
+func (l look) holdRestart(own Member) string {
+	for _, mem := range l.w.Members {
+		if mem.Learner {
+			return l.label(mem) + " is joining"
+		}
+	}
+	if bad := l.notReady(); len(bad) > 0 {
+		return l.label(bad[0]) + " is not ready"
+	}
+	if !l.w.Local.Ready || !own.Ready {
+		return "this member is not ready"
+	}
+	if own.Leader != own.ID {
+		return ""
+	}
+	want := l.server().Generation()
+	for _, mem := range l.voters() {
+		name, ok := l.unitOf(mem)
+		if mem.ID == own.ID || !ok {
+			continue
+		}
+		if l.m.Cluster.Value.Words[name].Running != want {
+			return "as raft leader this member goes last, after " + name
+		}
+	}
+	return ""
+}
+
+// upgradeProblem says why the carried release must not replace the running one: etcd goes up one minor at a time and
+// reads no data of a newer minor; "" is fine.
+func (l look) upgradeProblem() string {
+	from, to := l.w.Service.Release, l.w.Carried
+	fromMajor, fromMinor, ok1 := minor(from)
+	toMajor, toMinor, ok2 := minor(to)
+	switch {
+	case !ok1 || !ok2 || (fromMajor == toMajor && fromMinor == toMinor):
+		return ""
+	case fromMajor != toMajor || toMinor > fromMinor+1:
+		return fmt.Sprintf("etcd %s cannot be upgraded to %s at once: go up one minor version at a time", version(from), version(to))
+	case toMinor < fromMinor:
+		return fmt.Sprintf("etcd %s cannot be downgraded to %s: refresh to a charm with etcd %d.%d", version(from), version(to), fromMajor, fromMinor)
+	}
+	return ""
+}
+
+// version is a release's etcd version.
+func version(release string) string {
+	v, _, _ := strings.Cut(release, "-")
+	return v
+}
+
+func minor(release string) (int, int, bool) {
+	parts := strings.Split(version(release), ".")
+	if len(parts) < 2 {
+		return 0, 0, false
+	}
+	major, err1 := strconv.Atoi(parts[0])
+	minor, err2 := strconv.Atoi(parts[1])
+	return major, minor, err1 == nil && err2 == nil
+}

@@ -1,0 +1,527 @@
+package operator
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/juju/charm/v12/hooks"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// The eleven rules that keep data safe, one test each. Rules 8 to 11 have a part that only the shell can keep; that part
+// is tested where it lives (internal/juju, internal/host, internal/pki).
+
+func firstStep(m Model, w World) Step { return Decide(lookAgain, m, w).Step }
+
+func TestRule01FoundedOnce(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		change func(*Model, *World)
+		founds bool
+	}{
+		{"leader, nothing named, absent", func(*Model, *World) {}, true},
+		{"not the leader", func(m *Model, _ *World) { m.Leader = Know(false) }, false},
+		{"leadership unknown", func(m *Model, _ *World) { m.Leader = Unknown[bool]("is-leader failed") }, false},
+		{"peer relation not visible", func(m *Model, _ *World) { m.Cluster = Unknown[Cluster]("not there yet") }, false},
+		{"goal-state unknown", func(m *Model, _ *World) { m.Units = Unknown[map[string]Life]("goal-state failed") }, false},
+		{"authority not committed", func(m *Model, _ *World) { m.Authority = Know[*Authority](nil) }, false},
+		{"authority unknown", func(m *Model, _ *World) { m.Authority = Unknown[*Authority]("permission denied") }, false},
+		{"address unknown", func(m *Model, _ *World) { m.PeerAddress = Unknown[Address]("no address") }, false},
+		{"record names a cluster", func(m *Model, _ *World) { *m = record(*m, Record{ClusterID: 7}) }, false},
+		{"another unit names a cluster", func(m *Model, _ *World) { m.Cluster.Value.Words["etcd/1"] = Word{ClusterID: 7} }, false},
+		{"recorded cluster ended in order", func(m *Model, _ *World) { *m = record(*m, Record{ClusterID: 7, Ended: 7}) }, true},
+		{"another cluster ended", func(m *Model, _ *World) { *m = record(*m, Record{ClusterID: 8, Ended: 7}) }, false},
+		{"somebody unreachable", func(_ *Model, w *World) { w.Reach = Unreachable }, false},
+		{"somebody without quorum", func(_ *Model, w *World) { w.Reach = NoQuorum }, false},
+		{"a cluster answers", func(_ *Model, w *World) { w.Reach = Healthy }, false},
+		{"data is there", func(_ *Model, w *World) { w.Data = Data{State: OurData, ClusterID: 7} }, false},
+		{"alien data is there", func(_ *Model, w *World) { w.Data = Data{State: AlienData, Problem: "x"} }, false},
+		{"options are unusable", func(m *Model, _ *World) { m.ConfigProblem = "option port: no" }, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			m, w := fresh(2)
+			test.change(&m, &w)
+			step, ok := firstStep(m, w).(WriteMember)
+			assert.Equal(t, test.founds, ok && step.Server.Initial.New)
+		})
+	}
+
+	t.Run("tokens are unique", func(t *testing.T) {
+		t.Parallel()
+		seen := map[string]bool{}
+		for _, change := range []func(*Model){
+			func(*Model) {},
+			func(m *Model) { m.UUID = "other" },
+			func(m *Model) { m.Authority = Know(&Authority{Fingerprint: "ca2", Trust: "trust1"}) },
+			func(m *Model) { *m = record(*m, Record{Ended: 9}) },
+		} {
+			m, w := fresh(1)
+			change(&m)
+			step, ok := firstStep(m, w).(WriteMember)
+			require.True(t, ok)
+			require.NotEmpty(t, step.Server.Initial.Token)
+			assert.False(t, seen[step.Server.Initial.Token])
+			seen[step.Server.Initial.Token] = true
+		}
+	})
+
+	t.Run("a crash after founding keeps the data and publishes it", func(t *testing.T) {
+		t.Parallel()
+		m := record(model(1), Record{})
+		p := Decide(lookAgain, m, world(m))
+		require.Nil(t, p.Step)
+		require.NotNil(t, p.Record)
+		assert.Equal(t, uint64(clusterID), p.Record.ClusterID)
+	})
+
+	t.Run("the last unit records the end, in stop only, after it stopped", func(t *testing.T) {
+		t.Parallel()
+		m := model(1)
+		m.Units = Know(map[string]Life{"etcd/0": Dying})
+		w := world(m)
+		assert.Nil(t, firstStep(m, w), "it serves until stop")
+		stop := Event{Kind: hooks.Stop}
+		p := Decide(stop, m, w)
+		require.IsType(t, Stop{}, p.Step)
+		w.Service = Service{Kind: MemberService}
+		w.Reach, w.Members = Unreachable, nil
+		p = Decide(stop, m, w)
+		require.Nil(t, p.Step)
+		require.NoError(t, p.Fail)
+		require.NotNil(t, p.Record)
+		assert.Equal(t, uint64(clusterID), p.Record.Ended)
+	})
+
+	t.Run("a record without end and without data is blocked and names the action", func(t *testing.T) {
+		t.Parallel()
+		m, w := fresh(1)
+		m = record(m, Record{ClusterID: clusterID})
+		p := Decide(lookAgain, m, w)
+		assert.Nil(t, p.Step)
+		assert.Equal(t, Blocked, p.Status.Level)
+		assert.Contains(t, p.Status.Message, "found-cluster confirm=c1")
+	})
+
+	t.Run("a unit yields only to a quorum, and only alone", func(t *testing.T) {
+		t.Parallel()
+		m := model(3)
+		w := world(m)
+		w.Data.ClusterID, w.Local.ClusterID, w.Local.Voters = 0xbad, 0xbad, 1
+		assert.IsType(t, Stop{}, firstStep(m, w))
+		w.Service = Service{Kind: MemberService}
+		assert.IsType(t, MoveAside{}, firstStep(m, w))
+		for _, reach := range []Reach{Unreachable, Absent, NoQuorum} {
+			w.Reach = reach
+			p := Decide(lookAgain, m, w)
+			assert.Nil(t, p.Step, reach)
+			assert.Equal(t, Blocked, p.Status.Level)
+		}
+		w.Reach, w.Local.Voters = Healthy, 2
+		assert.Nil(t, firstStep(m, w))
+	})
+}
+
+func TestRule02UnreachableIsNotAbsent(t *testing.T) {
+	t.Parallel()
+	for _, reach := range []Reach{Unreachable, NoQuorum} {
+		t.Run(reach.String(), func(t *testing.T) {
+			t.Parallel()
+			m := model(3)
+			w := world(m)
+			w.Reach, w.Local.Ready = reach, false
+			w = down(down(w, 1), 2)
+			assert.IsType(t, AwaitReady{}, firstStep(m, w))
+			w.Tried = []Attempt{{AwaitReady{}, errors.New("no")}}
+			p := Decide(lookAgain, m, w)
+			assert.Nil(t, p.Step, "a member that waits does nothing")
+			assert.Empty(t, p.Consumers)
+
+			w = wiped(w)
+			w.Reach = reach
+			p = Decide(lookAgain, m, w)
+			assert.Nil(t, p.Step, "a joiner that waits does nothing")
+			assert.Equal(t, Waiting, p.Status.Level)
+			assert.Contains(t, p.Status.Message, reach.String())
+
+			m = gone(m, 2)
+			w = world(m)
+			w.Reach = reach
+			w.Members = members(3)
+			_, removes := firstStep(m, w).(RemoveMember)
+			assert.False(t, removes)
+		})
+	}
+}
+
+func TestRule03LearnersFirst(t *testing.T) {
+	t.Parallel()
+	m := model(3)
+	w := wiped(world(m))
+	w.Members = w.Members[1:]
+	require.Equal(t, AddLearner{"https://10.0.0.10:2380"}, firstStep(m, w))
+
+	w.Members = append(w.Members, Member{ID: 9, PeerURLs: []string{"https://10.0.0.10:2380"}, Learner: true})
+	step, ok := firstStep(m, w).(WriteMember)
+	require.True(t, ok)
+	assert.False(t, step.Server.Initial.New)
+	assert.Equal(t, "etcd0=https://10.0.0.10:2380,etcd1=https://10.0.0.11:2380,etcd2=https://10.0.0.12:2380", step.Server.Initial.Cluster)
+	w.WrittenConfig, w.WrittenInitial = step.Server.Digest(), InitialDigest(step.Server.Initial.Env(step.Server.PeerURL))
+	require.IsType(t, Start{}, firstStep(m, w))
+
+	w = world(m)
+	w.Members[0].Learner = true
+	w.Local.Ready = false
+	assert.Equal(t, Promote{1}, firstStep(m, w), "a learner that serves is promoted")
+	w.Local.Live = false
+	assert.Equal(t, AwaitReady{Learner: true}, firstStep(m, w), "one that does not is waited for")
+}
+
+func TestRule04NoAmnesia(t *testing.T) {
+	t.Parallel()
+	m := model(3)
+	w := wiped(world(m))
+	require.Equal(t, RemoveMember{1, "etcd/0", "its data is gone; it joins anew"}, firstStep(m, w))
+	// Without a quorum among the others it waits; it never starts.
+	w = down(w, 1)
+	p := Decide(lookAgain, m, w)
+	assert.Nil(t, p.Step)
+	assert.Equal(t, Waiting, p.Status.Level)
+}
+
+func TestRule05OneAtATime(t *testing.T) {
+	t.Parallel()
+	m := model(3)
+	w := world(m)
+	m.Config.SnapshotCount = 5000
+	require.IsType(t, TakeTurn{}, firstStep(m, w), "the turn comes first")
+
+	held := w
+	held.Turn.Holder = "etcd/1"
+	require.IsType(t, TakeTurn{}, firstStep(m, held))
+	held.Tried = []Attempt{{TakeTurn{}, errors.New("etcd/1 has the turn")}}
+	p := Decide(lookAgain, m, held)
+	assert.Nil(t, p.Step, "another's turn: nothing is stopped")
+	assert.Equal(t, Waiting, p.Status.Level)
+
+	mine := w
+	mine.Turn.Holder = "etcd/0"
+	require.IsType(t, WriteMember{}, firstStep(m, mine))
+	l := look{m: m, w: mine}
+	mine.WrittenConfig = l.server().Digest()
+	require.IsType(t, Restart{}, firstStep(m, mine))
+
+	for _, n := range []int{1, 2} {
+		p := Decide(lookAgain, m, down(mine, n))
+		assert.Nil(t, p.Step, "the turn alone is not enough: every voter must be ready")
+		assert.Contains(t, p.Status.Message, unitName(n)+" is not ready")
+	}
+	joining := mine
+	joining.Members = append(members(3), Member{ID: 9, PeerURLs: []string{"https://10.0.0.99:2380"}, Learner: true})
+	assert.Nil(t, firstStep(m, joining), "not while a member joins")
+
+	done := mine
+	done.Service.Config = done.WrittenConfig
+	assert.IsType(t, ReleaseTurn{}, firstStep(m, done))
+	done.Local.Ready = false
+	assert.IsType(t, AwaitReady{}, firstStep(m, done), "the turn is kept until the member is ready")
+
+	leads := mine
+	leads.Members = members(3)
+	for i := range leads.Members {
+		leads.Members[i].Leader = 1
+	}
+	p = Decide(lookAgain, m, leads)
+	assert.Nil(t, p.Step)
+	assert.Contains(t, p.Status.Message, "goes last")
+	for u, word := range m.Cluster.Value.Words {
+		word.Running = l.server().Generation()
+		m.Cluster.Value.Words[u] = word
+	}
+	assert.IsType(t, Restart{}, firstStep(m, leads), "when the others are through, the leader goes")
+}
+
+func TestRule06QuorumFirst(t *testing.T) {
+	t.Parallel()
+	leaving := func(m Model) Model {
+		units := map[string]Life{}
+		for u, life := range m.Units.Value {
+			units[u] = life
+		}
+		units["etcd/0"] = Dying
+		m.Units = Know(units)
+		return m
+	}
+	tests := []struct {
+		name  string
+		units int
+		down  []int
+		want  Step
+		fails string
+	}{
+		{"three ready: stop, then remove", 3, nil, Stop{"the unit leaves"}, ""},
+		{"two: the membership goes while both run", 2, nil, RemoveMember{1, "etcd/0", "the unit leaves"}, ""},
+		{"three, one down: refused", 3, []int{1}, nil, "2 would be needed"},
+		{"two, the other down: refused", 2, []int{1}, nil, "1 would be needed"},
+		{"five, one down: stop", 5, []int{1}, Stop{"the unit leaves"}, ""},
+		{"four, one down: removed while it runs", 4, []int{1}, RemoveMember{1, "etcd/0", "the unit leaves"}, ""},
+		{"five, two down: refused", 5, []int{1, 2}, nil, "3 would be needed"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			m := leaving(model(test.units))
+			w := world(m)
+			w.Turn.Holder = "etcd/0"
+			for _, n := range test.down {
+				w = down(w, n)
+			}
+			p := Decide(lookAgain, m, w)
+			assert.Equal(t, test.want, p.Step)
+			if test.fails == "" {
+				return
+			}
+			require.Error(t, p.Fail)
+			assert.Contains(t, p.Fail.Error(), test.fails)
+		})
+	}
+
+	t.Run("the dead go before a new one comes, and only if their unit is gone", func(t *testing.T) {
+		t.Parallel()
+		m := model(4)
+		w := wiped(world(m))
+		w.Members = w.Members[1:]
+		w = down(w, 2)
+		assert.Equal(t, AwaitPeer{}, firstStep(m, w))
+		w.Tried = []Attempt{{AwaitPeer{}, errors.New("no")}}
+		p := Decide(lookAgain, m, w)
+		require.Nil(t, p.Step)
+		assert.Contains(t, p.Status.Message, "juju remove-unit --force etcd/2")
+
+		m = gone(model(3), 2)
+		w = world(m)
+		w.Members = members(3)
+		assert.Equal(t, RemoveMember{3, "etcd/2", "its unit is gone"}, firstStep(m, down(w, 2)))
+		m.Seen = []uint64{1, 2}
+		assert.Nil(t, firstStep(m, down(w, 2)), "a member that came after goal-state was read is not judged by it")
+		m.Seen = []uint64{1, 2, 3}
+		m.Leader = Know(false)
+		assert.Nil(t, firstStep(m, down(w, 2)), "the leader does it")
+		m = model(3)
+		assert.Nil(t, firstStep(m, down(world(m), 2)), "a time-out is not death")
+	})
+
+	t.Run("a removal that would cost the quorum waits", func(t *testing.T) {
+		t.Parallel()
+		m := gone(model(3), 2)
+		w := world(m)
+		w.Members = members(3)
+		p := Decide(lookAgain, m, down(w, 1))
+		assert.Nil(t, p.Step)
+		assert.Contains(t, p.Status.Message, "cost the quorum")
+	})
+
+	t.Run("an unstarted member of an unknown owner stays while a unit is unaccounted for", func(t *testing.T) {
+		t.Parallel()
+		m := model(3)
+		w := world(m)
+		w.Members = append(members(2), Member{ID: 3, PeerURLs: []string{"https://10.9.9.9:2380"}, Learner: true})
+		m.Cluster.Value.Words["etcd/2"] = Word{}
+		assert.Nil(t, firstStep(m, w))
+		m.Cluster.Value.Words["etcd/2"] = Word{PeerURL: "https://10.0.0.12:2380"}
+		assert.IsType(t, RemoveMember{}, firstStep(m, w))
+	})
+
+	t.Run("no removal of the last voter while others are to come", func(t *testing.T) {
+		t.Parallel()
+		m := leaving(model(2))
+		w := world(m)
+		w.Members = members(1)
+		p := Decide(Event{Kind: hooks.Stop}, m, w)
+		assert.Nil(t, p.Step)
+		require.Error(t, p.Fail)
+	})
+}
+
+func TestRule07NothingIsDeleted(t *testing.T) {
+	t.Parallel()
+	m := model(3)
+	w := world(m)
+	w.Members = members(3)[1:]
+	require.IsType(t, Stop{}, firstStep(m, w))
+	w.Service = Service{Kind: MemberService}
+	require.Equal(t, MoveAside{"etcd does not list it any more"}, firstStep(m, w))
+	w = world(m)
+	w.Data = Data{State: AlienData, Problem: "holds a file README"}
+	p := Decide(lookAgain, m, w)
+	assert.Nil(t, p.Step)
+	assert.Equal(t, Blocked, p.Status.Level)
+	assert.Contains(t, p.Status.Message, "holds a file README")
+}
+
+func TestRule08OnlyTruthsArePublished(t *testing.T) {
+	t.Parallel()
+	m := model(3)
+	m.Consumers = Know([]string{"proxy:1", "proxy:2"})
+	w := world(m)
+	p := Decide(lookAgain, m, w)
+	require.Nil(t, p.Step)
+	require.Len(t, p.Consumers, 2)
+	const full = "etcd0=https://10.0.0.10:2380,etcd1=https://10.0.0.11:2380,etcd2=https://10.0.0.12:2380"
+	assert.Equal(t, full, p.Consumers[0].Cluster)
+	assert.Equal(t, []string{"https://10.0.0.10:2379", "https://10.0.0.11:2379", "https://10.0.0.12:2379"}, p.Consumers[0].ClientURLs)
+
+	t.Run("the same from every unit", func(t *testing.T) {
+		t.Parallel()
+		other := m
+		other.Unit = "etcd/1"
+		other.Leader = Know(false)
+		words := map[string]Word{"etcd/0": {PeerURL: "https://10.0.0.10:2380"}, "etcd/2": {PeerURL: "https://10.0.0.12:2380"}}
+		other.Cluster = Know(Cluster{RelationID: "cluster:0", Record: m.Cluster.Value.Record, Words: words})
+		other.PeerAddress = Know(Address{Ingress: address(1), All: []string{address(1)}})
+		other.ClientAddress = other.PeerAddress
+		w2 := world(other)
+		w2.Data.MemberID, w2.Local.MemberID = 2, 2
+		assert.Equal(t, p.Consumers, Decide(lookAgain, other, w2).Consumers)
+	})
+	t.Run("started voters only", func(t *testing.T) {
+		t.Parallel()
+		w := world(m)
+		w.Members = append(members(2), Member{ID: 3, PeerURLs: []string{"https://10.0.0.12:2380"}, Learner: true})
+		for _, pub := range Decide(lookAgain, m, w).Consumers {
+			assert.NotContains(t, pub.Cluster, "10.0.0.12")
+			assert.NotContains(t, pub.Cluster, ",=")
+		}
+	})
+	t.Run("nothing while nothing is known for sure", func(t *testing.T) {
+		t.Parallel()
+		for _, reach := range []Reach{Absent, Unreachable, NoQuorum} {
+			w := world(m)
+			w.Reach = reach
+			assert.Empty(t, Decide(lookAgain, m, w).Consumers, reach)
+		}
+		w := world(m)
+		w.Members = nil
+		assert.Empty(t, Decide(lookAgain, m, w).Consumers, "never an empty string")
+	})
+	t.Run("on every change and only then", func(t *testing.T) {
+		t.Parallel()
+		again := m
+		again.Published = p.Published
+		assert.Empty(t, Decide(lookAgain, again, w).Consumers)
+		for name, change := range map[string]func(*Model, *World){
+			"membership": func(_ *Model, w *World) { w.Members = members(2) },
+			"address":    func(_ *Model, w *World) { w.Members = members(3); w.Members[1].ClientURLs = []string{"https://10.1.1.1:2379"} },
+			"authority":  func(m *Model, _ *World) { m.Authority = Know(&Authority{Fingerprint: "ca2", Trust: "trust1"}) },
+			"period":     func(_ *Model, w *World) { w.Period++ },
+		} {
+			m2, w2 := again, w
+			change(&m2, &w2)
+			assert.Len(t, Decide(lookAgain, m2, w2).Consumers, 2, name)
+		}
+	})
+}
+
+func TestRule09TrustOverlaps(t *testing.T) {
+	t.Parallel()
+	m := model(3)
+	w := world(m)
+	t.Run("a due leaf is swapped with no restart", func(t *testing.T) {
+		t.Parallel()
+		w := w
+		w.TLS.Peer.Due, w.TLS.Server.Due = true, true
+		step, ok := firstStep(m, w).(WriteTLS)
+		require.True(t, ok)
+		assert.True(t, step.Peer && step.Server && !step.Trust && !step.Admin)
+		w.TLS = world(m).TLS
+		assert.Nil(t, firstStep(m, w), "and nothing follows")
+	})
+	t.Run("a new trust bundle rolls", func(t *testing.T) {
+		t.Parallel()
+		m := m
+		m.Authority = Know(&Authority{Fingerprint: "ca1+ca2", Trust: "trust2"})
+		step, ok := firstStep(m, w).(WriteTLS)
+		require.True(t, ok)
+		assert.True(t, step.Trust)
+		w := w
+		w.TLS.Trust = "trust2"
+		assert.IsType(t, TakeTurn{}, firstStep(m, w))
+	})
+	t.Run("leaves name every address, in any order", func(t *testing.T) {
+		t.Parallel()
+		m := m
+		m.ClientAddress = Know(Address{Ingress: "192.168.1.9", All: []string{"192.168.1.9", "fd00::9", "Node.example"}})
+		step, ok := firstStep(m, w).(WriteTLS)
+		require.True(t, ok)
+		assert.Equal(t, []string{"10.0.0.10", "127.0.0.1", "192.168.1.9", "::1", "fd00::9", "localhost", "node.example"}, step.SANs)
+		w := w
+		reversed := append([]string(nil), step.SANs...)
+		for i, j := 0, len(reversed)-1; i < j; i, j = i+1, j-1 {
+			reversed[i], reversed[j] = reversed[j], reversed[i]
+		}
+		w.TLS.Peer.SANs, w.TLS.Server.SANs = reversed, reversed
+		_, again := firstStep(m, w).(WriteTLS)
+		assert.False(t, again)
+	})
+}
+
+func TestRule10KeysStayHome(t *testing.T) {
+	t.Parallel()
+	const secret = "-----BEGIN EC PRIVATE KEY-----"
+	authority := Authority{Fingerprint: "f", Content: map[string]string{"peer-ca-key": secret}}
+	up := Upstream{Cert: "c", Key: secret}
+	for _, v := range []any{
+		authority, &authority, up, &up, WriteTLS{Authority: authority}, WriteProxy{up},
+		Model{Authority: Know(&authority)}, Plan{Step: WriteTLS{Authority: authority}},
+	} {
+		for _, verb := range []string{"%v", "%+v", "%s", "%#v"} {
+			assert.NotContains(t, fmt.Sprintf(verb, v), secret, "%T with %s", v, verb)
+		}
+	}
+	for _, line := range (Server{Config: config()}).Env() {
+		assert.NotContains(t, line, "PRIVATE")
+	}
+}
+
+func TestRule11PublishLast(t *testing.T) {
+	t.Parallel()
+	// While a step is wanted nothing at all is published; the outside deed comes first.
+	m := model(3)
+	m.Consumers = Know([]string{"proxy:1"})
+	w := world(m)
+	w.Service.Running = false
+	p := Decide(lookAgain, m, w)
+	require.NotNil(t, p.Step)
+	assert.Nil(t, p.Record)
+	assert.Nil(t, p.Word)
+	assert.Empty(t, p.Consumers)
+	assert.Empty(t, p.Published)
+	// The bag is never the only record: with an empty bag the same is found in what lies on disk and in etcd.
+	m = record(m, Record{})
+	for u := range m.Cluster.Value.Words {
+		m.Cluster.Value.Words[u] = Word{}
+	}
+	p = Decide(lookAgain, m, world(m))
+	require.Nil(t, p.Step)
+	assert.Equal(t, uint64(clusterID), p.Record.ClusterID)
+	assert.Len(t, p.Consumers, 1)
+}
+
+func TestStepsPrintNoSecretsAndAreDistinct(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, s := range []Step{
+		Install{"r"}, WriteTLS{Peer: true}, WriteMember{Server{Name: "etcd0"}}, WriteProxy{}, Start{}, Restart{}, Stop{"w"}, MoveAside{"w"},
+		AddLearner{"u"}, Promote{1}, RemoveMember{1, "n", "w"}, UpdateMember{1, "u"}, AwaitReady{}, AwaitReady{true}, AwaitPeer{}, AwaitPeer{1},
+		TakeTurn{}, ReleaseTurn{},
+	} {
+		assert.False(t, seen[s.String()], s.String())
+		assert.NotEmpty(t, strings.TrimSpace(s.String()))
+		seen[s.String()] = true
+	}
+}
