@@ -70,14 +70,14 @@ func (l look) sans() []string {
 	return canonical(append(out, l.m.Config.ExtraSANs...))
 }
 
-// canonical sorts names and addresses in one spelling each.
+// canonical sorts names and addresses in one spelling each, the one that certificates are read back in. What is
+// neither an address nor a host name cannot stand in a certificate and is left out.
 func canonical(names []string) []string {
 	out := make([]string, 0, len(names))
 	for _, n := range names {
 		if ip, err := netip.ParseAddr(n); err == nil {
-			n = ip.Unmap().String()
-		}
-		if n != "" {
+			out = append(out, ip.Unmap().WithZone("").String())
+		} else if n = strings.TrimSuffix(n, "."); hostname(n) {
 			out = append(out, strings.ToLower(n))
 		}
 	}

@@ -201,9 +201,13 @@ func (o *options) sans(name string) []string {
 	return slices.Compact(out)
 }
 
-// hostname follows RFC 1123, with a leading "*." allowed as certificates do.
+// hostname follows RFC 1123, with a leading "*." allowed as certificates do. What ends in a number is no name but a
+// mistyped address.
 func hostname(s string) bool {
 	s = strings.TrimPrefix(s, "*.")
+	if last := s[strings.LastIndex(s, ".")+1:]; last != s && strings.Trim(last, "0123456789") == "" {
+		return false
+	}
 	if s == "" || len(s) > 253 {
 		return false
 	}

@@ -31,6 +31,7 @@ func TestParseConfig(t *testing.T) {
 		{"cipher", map[string]any{"tls_cipher_suites": "TLS_RSA_WITH_RC4_128_SHA"}, "option tls_cipher_suites:"},
 		{"retention of revisions", map[string]any{"auto_compaction_mode": "revision", "auto_compaction_retention": "8h"}, "option auto_compaction_retention:"},
 		{"retention in words", map[string]any{"auto_compaction_retention": "soon"}, `option auto_compaction_retention: "soon" is neither`},
+		{"SAN that is a mistyped address", map[string]any{"extra_sans": "10.0.0.256"}, `option extra_sans: "10.0.0.256" is neither`},
 		{"SAN", map[string]any{"extra_sans": "a b_c"}, `option extra_sans: "b_c" is neither`},
 	}
 	for _, test := range tests {

@@ -416,9 +416,12 @@ func TestRule08OnlyTruthsArePublished(t *testing.T) {
 		assert.Empty(t, Decide(lookAgain, again, w).Consumers)
 		for name, change := range map[string]func(*Model, *World){
 			"membership": func(_ *Model, w *World) { w.Members = members(2) },
-			"address":    func(_ *Model, w *World) { w.Members = members(3); w.Members[1].ClientURLs = []string{"https://10.1.1.1:2379"} },
-			"authority":  func(m *Model, _ *World) { m.Authority = Know(&Authority{Fingerprint: "ca2", Trust: "trust1"}) },
-			"period":     func(_ *Model, w *World) { w.Period++ },
+			"address": func(_ *Model, w *World) {
+				w.Members = members(3)
+				w.Members[1].ClientURLs = []string{"https://10.1.1.1:2379"}
+			},
+			"authority": func(m *Model, _ *World) { m.Authority = Know(&Authority{Fingerprint: "ca2", Trust: "trust1"}) },
+			"period":    func(_ *Model, w *World) { w.Period++ },
 		} {
 			m2, w2 := again, w
 			change(&m2, &w2)
@@ -476,8 +479,11 @@ func TestRule10KeysStayHome(t *testing.T) {
 	authority := Authority{Fingerprint: "f", Content: map[string]string{"peer-ca-key": secret}}
 	up := Upstream{Cert: "c", Key: secret}
 	for _, v := range []any{
-		authority, &authority, up, &up, WriteTLS{Authority: authority}, WriteProxy{up},
-		Model{Authority: Know(&authority)}, Plan{Step: WriteTLS{Authority: authority}},
+		authority, &authority, up, &up,
+		WriteTLS{Authority: authority},
+		WriteProxy{up},
+		Model{Authority: Know(&authority)},
+		Plan{Step: WriteTLS{Authority: authority}},
 	} {
 		for _, verb := range []string{"%v", "%+v", "%s", "%#v"} {
 			assert.NotContains(t, fmt.Sprintf(verb, v), secret, "%T with %s", v, verb)
@@ -516,9 +522,24 @@ func TestStepsPrintNoSecretsAndAreDistinct(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
 	for _, s := range []Step{
-		Install{"r"}, WriteTLS{Peer: true}, WriteMember{Server{Name: "etcd0"}}, WriteProxy{}, Start{}, Restart{}, Stop{"w"}, MoveAside{"w"},
-		AddLearner{"u"}, Promote{1}, RemoveMember{1, "n", "w"}, UpdateMember{1, "u"}, AwaitReady{}, AwaitReady{true}, AwaitPeer{}, AwaitPeer{1},
-		TakeTurn{}, ReleaseTurn{},
+		Install{"r"},
+		WriteTLS{Peer: true},
+		WriteMember{Server{Name: "etcd0"}},
+		WriteProxy{},
+		Start{},
+		Restart{},
+		Stop{"w"},
+		MoveAside{"w"},
+		AddLearner{"u"},
+		Promote{1},
+		RemoveMember{1, "n", "w"},
+		UpdateMember{1, "u"},
+		AwaitReady{},
+		AwaitReady{true},
+		AwaitPeer{},
+		AwaitPeer{1},
+		TakeTurn{},
+		ReleaseTurn{},
 	} {
 		assert.False(t, seen[s.String()], s.String())
 		assert.NotEmpty(t, strings.TrimSpace(s.String()))
