@@ -97,6 +97,11 @@ func TestLogShowsKeysAndLengths(t *testing.T) {
 	slog.New(slog.NewTextHandler(&log, nil)).Info("publish",
 		"change", databag.Change{Set: databag.Bag{"cluster": "12345"}, Delete: []string{"client_key"}})
 	assert.Contains(t, log.String(), "change.set.cluster=5 change.delete=[client_key]")
+
+	log.Reset()
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("look", "relation",
+		databag.Relation{ID: "proxy:1", App: "calico", Units: map[string]databag.Bag{"calico/0": {"cluster": "12345"}}})
+	assert.Contains(t, log.String(), `"relation":{"id":"proxy:1","app":"calico","units":{"calico/0":{"cluster":5}}}`)
 }
 
 func TestKeysAreForeignDataToo(t *testing.T) {

@@ -1,0 +1,197 @@
+package etcdproxy
+
+import (
+	"crypto"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+)
+
+const (
+	// MaxCert and MaxCA bound certificate chains and CA bundles in bytes.
+	MaxCert = 64 << 10
+	MaxCA   = 256 << 10
+	// MaxKey bounds a private key in bytes. An RSA key of 8192 bits has 6.4 KiB; the
+	// bound is low because the work of reading an RSA key grows much faster than it.
+	MaxKey = 16 << 10
+
+	// anyTime is a clock by which nothing has expired.
+	anyTime = math.MinInt64
+)
+
+// A fault is why one setting was refused. Its text names the setting and repeats
+// nothing of the value: errors of crypto/x509 are not passed on.
+type fault struct{ key, text string }
+
+func (f *fault) Error() string { return f.text }
+
+func faultOf(key, format string, args ...any) *fault {
+	return &fault{key: key, text: key + fmt.Sprintf(format, args...)}
+}
+
+// Check tells whether a client can use the credentials: there are all three, the
+// certificate belongs to the key, and neither it nor the whole CA bundle has expired.
+// now is in seconds since the Unix epoch. A certificate that is not valid yet passes:
+// it is the server's clock that decides, and ours may be slow. Text around the PEM
+// blocks passes too, for the authority easyrsa puts some there. The error names the
+// setting and repeats nothing of what it holds.
+func (c Credentials) Check(now int64) error {
+	if err := c.check(now); err != nil {
+		return fmt.Errorf("cannot use the client credentials: %w", err)
+	}
+	return nil
+}
+
+// check returns a *fault or nil. Its work is bounded by MaxCert, MaxKey and MaxCA.
+func (c Credentials) check(now int64) error {
+	if !c.Complete() {
+		return c.incomplete()
+	}
+	for _, bound := range []struct {
+		key, value string
+		limit      int
+	}{{KeyClientCert, c.Cert, MaxCert}, {KeyClientKey, c.Key, MaxKey}, {KeyClientCA, c.CA, MaxCA}} {
+		if len(bound.value) > bound.limit {
+			return faultOf(bound.key, " has %d bytes, more than the %d allowed", len(bound.value), bound.limit)
+		}
+	}
+	chain, err := parseCertificates(c.Cert)
+	if err != nil {
+		return faultOf(KeyClientCert, " %v", err)
+	}
+	authorities, err := parseCertificates(c.CA)
+	if err != nil {
+		return faultOf(KeyClientCA, " %v", err)
+	}
+	public, err := parsePublic(c.Key)
+	if err != nil {
+		return faultOf(KeyClientKey, " %v", err)
+	}
+	if !public.Equal(chain[0].PublicKey) {
+		return faultOf(KeyClientCert, ": certificate does not match its key")
+	}
+	if expired(chain[0], now) {
+		return faultOf(KeyClientCert, ": certificate has expired on %s", end(chain[0]))
+	}
+	for _, authority := range authorities {
+		if !expired(authority, now) {
+			return nil
+		}
+	}
+	return faultOf(KeyClientCA, ": certificate has expired on %s", end(authorities[0]))
+}
+
+// incomplete says what there is without what.
+func (c Credentials) incomplete() error {
+	var there, missing []string
+	for _, part := range []struct{ key, value string }{
+		{KeyClientCA, c.CA}, {KeyClientCert, c.Cert}, {KeyClientKey, c.Key},
+	} {
+		if part.value == "" {
+			missing = append(missing, part.key)
+			continue
+		}
+		there = append(there, part.key)
+	}
+	if len(there) == 0 {
+		return &fault{key: KeyClientKey, text: "there are no client credentials"}
+	}
+	return &fault{key: there[0], text: strings.Join(there, " and ") + " without " + strings.Join(missing, " and ")}
+}
+
+func expired(cert *x509.Certificate, now int64) bool { return now > cert.NotAfter.Unix() }
+
+func end(cert *x509.Certificate) string { return cert.NotAfter.UTC().Format("2006-01-02T15:04:05Z") }
+
+// parseCertificates reads every certificate, at least one. A block of another kind
+// is refused: it might be a private key on its way into a file of certificates.
+func parseCertificates(text string) ([]*x509.Certificate, error) {
+	blocks, err := parseBlocks(text)
+	if err != nil {
+		return nil, err
+	}
+	certs := make([]*x509.Certificate, 0, len(blocks))
+	for _, block := range blocks {
+		if block.Type != "CERTIFICATE" {
+			return nil, errors.New("holds something that is not a certificate")
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, errors.New("holds a broken certificate")
+		}
+		certs = append(certs, cert)
+	}
+	return certs, nil
+}
+
+type publicKey interface {
+	Equal(other crypto.PublicKey) bool
+}
+
+// parsePublic reads the one private key in the text, in any of the three encodings
+// of the field, and returns its public half.
+func parsePublic(text string) (publicKey, error) {
+	blocks, err := parseBlocks(text)
+	if err != nil {
+		return nil, err
+	}
+	if blocks[0].Type == "EC PARAMETERS" { // openssl ecparam -genkey writes it first
+		blocks = blocks[1:]
+	}
+	if len(blocks) != 1 {
+		return nil, errors.New("does not hold exactly one private key")
+	}
+	var key any
+	switch der := blocks[0].Bytes; blocks[0].Type {
+	case "PRIVATE KEY":
+		key, err = x509.ParsePKCS8PrivateKey(der)
+	case "EC PRIVATE KEY":
+		key, err = x509.ParseECPrivateKey(der)
+	case "RSA PRIVATE KEY":
+		key, err = x509.ParsePKCS1PrivateKey(der)
+	default:
+		return nil, errors.New("holds something that is not a plain private key")
+	}
+	if err != nil {
+		return nil, errors.New("holds a broken private key")
+	}
+	if signer, ok := key.(crypto.Signer); ok {
+		if public, ok := signer.Public().(publicKey); ok {
+			return public, nil
+		}
+	}
+	return nil, errors.New("holds a private key that cannot sign")
+}
+
+// parseBlocks reads all PEM blocks, at least one, and refuses what was cut off.
+func parseBlocks(text string) ([]*pem.Block, error) {
+	var blocks []*pem.Block
+	rest := []byte(text)
+	for {
+		block, after := pem.Decode(rest)
+		if block == nil {
+			break
+		}
+		blocks, rest = append(blocks, block), after
+	}
+	if len(blocks) == 0 {
+		return nil, errors.New("is not PEM")
+	}
+	if strings.Count(text, "-----BEGIN ") != len(blocks) {
+		return nil, errors.New("holds a broken PEM block")
+	}
+	return blocks, nil
+}
+
+// canonical is the form in which PEM is kept and published: no space around it, one
+// newline at the end, so that files made of it can be put one after another.
+func canonical(text string) string {
+	text = strings.TrimSpace(text)
+	if text == "" {
+		return ""
+	}
+	return text + "\n"
+}

@@ -1,0 +1,54 @@
+// Package etcdproxy is the etcd-proxy relation interface, both sides of it: what a
+// unit of an etcd cluster publishes for a proxy, and what the proxy's charm reads.
+// It is for this charm and for any other charm written in Go.
+//
+// The rule it keeps: only whole truths pass. A cluster string is published valid or
+// not at all, credentials are three or none, nothing is ever published empty, and
+// what a reader gets has been checked: each certificate against its key and the
+// clock. Every state is computed from the bags at hand; none is remembered, so none
+// can go stale.
+//
+// # The protocol
+//
+// Every unit of the provider writes the same settings into its own unit's bag; the
+// requirer writes nothing.
+//
+//	cluster       etcd0=https://10.0.0.5:2380,etcd1=https://10.0.0.6:2380
+//	client_cert   PEM: certificate of a client of the cluster
+//	client_key    PEM: its private key
+//	client_ca     PEM: the authorities to check the servers against
+//
+// In cluster stand etcd's member names, one peer URL each, no spaces: the form of
+// etcd's own --initial-cluster. A provider without TLS publishes cluster alone, with
+// http URLs. Readers in the field take the first non-empty value of any unit that
+// has joined, or read one unit at random; hence every unit publishes the same.
+//
+// Three settings beside them are this package's own, and optional:
+//
+//	client_urls   https://10.0.0.5:2379,https://10.0.0.6:2379   sorted
+//	version       3.7.3, etcd's version
+//	schema        1; a reader that knows no other ignores client_urls and version
+//	              under any other
+//
+// Sources: the interface layer interface-etcd-proxy by C. Butler and M. Bruzek
+// (juju-solutions on GitHub, 2016 and after), its README.md for the states and
+// the names of the three files, its provides.py and requires.py for calls and
+// keys. The first commits called the key cluster_string; it has been cluster in every
+// released charm, and that alone is read here. Its requires side meant to clear
+// the states on "-relation-{broken, departed}": the stray space kept the handler
+// from running on departed, and states stayed on for units long gone. Here they
+// go with the last unit.
+//
+// # States
+//
+// They bear the names they have had since 2016, behind the endpoint's name:
+// "<endpoint>.connected" once a unit of the other side has joined (the old layers
+// set it in joined, not before); on the requires side also "<endpoint>.available"
+// when there is a cluster string, and "<endpoint>.tls.available" when there are all
+// three credentials besides.
+//
+// The package imports neither os, net nor time: it opens nothing and reads no
+// clock. Files are written through the argument Files, for which package
+// etcdproxy/osfiles has a ready implementation; the time is an argument in seconds
+// since the Unix epoch.
+package etcdproxy

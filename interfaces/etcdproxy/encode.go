@@ -1,0 +1,74 @@
+package etcdproxy
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/juju-charms/etcd-charm/interfaces/databag"
+)
+
+// Encode renders the data as a provider unit's bag, the same from every unit for the
+// same data in whatever order. It fails, and nothing is to be published, when there
+// is no member, when a name, a URL or the version is not such as ParseCluster would
+// read back, when there is a part of the credentials only, or when they do not belong
+// together. No value in the bag is ever empty. Expiry is not looked at.
+func Encode(d Data) (databag.Bag, error) {
+	if len(d.Members) == 0 {
+		return nil, errors.New("cannot encode cluster: it has no members")
+	}
+	bag := databag.Bag{KeySchema: Schema, KeyCluster: d.Cluster()}
+	// Reading back what was rendered also finds a comma or "=" smuggled in a name.
+	members, err := parseCluster(bag[KeyCluster])
+	if err != nil {
+		return nil, fmt.Errorf("cannot encode cluster: %w", err)
+	}
+	if !slices.EqualFunc(members, sortMembers(d.Members), func(a, b Member) bool {
+		return a.Name == b.Name && a.PeerURL == b.PeerURL
+	}) {
+		return nil, errors.New("cannot encode cluster: a name or URL contains a separator")
+	}
+	if urls := d.allClientURLs(); len(urls) > 0 {
+		bag[KeyClientURLs] = strings.Join(urls, ",")
+		if read, err := parseURLs(bag[KeyClientURLs]); err != nil {
+			return nil, fmt.Errorf("cannot encode client URLs: %w", err)
+		} else if !slices.Equal(read, urls) {
+			return nil, errors.New("cannot encode client URLs: one contains a separator")
+		}
+	}
+	if d.Version != "" {
+		if err := checkVersion(d.Version); err != nil {
+			return nil, fmt.Errorf("cannot encode version: %w", err)
+		}
+		bag[KeyVersion] = d.Version
+	}
+	if !d.Credentials.IsZero() {
+		if err := encodeCredentials(bag, d.Credentials); err != nil {
+			return nil, err
+		}
+	}
+	return bag, nil
+}
+
+// encodeCredentials adds all three, or fails and adds none.
+func encodeCredentials(bag databag.Bag, c Credentials) error {
+	c = c.canonical()
+	if err := c.check(anyTime); err != nil {
+		return fmt.Errorf("cannot encode client credentials: %w", err)
+	}
+	bag[KeyClientCert], bag[KeyClientKey], bag[KeyClientCA] = c.Cert, c.Key, c.CA
+	return nil
+}
+
+// allClientURLs is ClientURLs and the members' own, sorted, each once.
+func (d Data) allClientURLs() []string {
+	urls := slices.Clone(d.ClientURLs)
+	for _, member := range d.Members {
+		if member.ClientURL != "" {
+			urls = append(urls, member.ClientURL)
+		}
+	}
+	slices.Sort(urls)
+	return slices.Compact(urls)
+}
