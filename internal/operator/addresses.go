@@ -44,7 +44,7 @@ func loopback(own string) string {
 	return "127.0.0.1"
 }
 
-// listen is the URLs to bind for an address of ours. The wildcard includes loopback; a single address does not.
+// listen is the URLs to bind for an address of ours: the wildcard, or the address itself and loopback.
 func (l look) listen(a Address, port int) []string {
 	host := a.Ingress
 	if ip, err := netip.ParseAddr(host); err != nil || !slices.Contains(a.All, host) {
@@ -59,7 +59,11 @@ func (l look) listen(a Address, port int) []string {
 			host = "::"
 		}
 	}
-	return []string{"https://" + joinHostPort(host, port)}
+	urls := []string{"https://" + joinHostPort(host, port)}
+	if ip, err := netip.ParseAddr(host); err == nil && !ip.IsUnspecified() && !ip.IsLoopback() {
+		urls = append(urls, "https://"+joinHostPort("127.0.0.1", port))
+	}
+	return urls
 }
 
 // sans are the names our certificates must bear: every address of every binding, extras, and loopback.
