@@ -1,0 +1,113 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"time"
+)
+
+// How often the members are asked for their client URLs, where the
+// configuration does not give them, and how long each may take to answer.
+const (
+	discoverInterval = 10 * time.Second
+	discoverMinGap   = time.Second
+	discoverTimeout  = 2 * time.Second
+)
+
+// maxListBytes bounds the answer; a member takes about 200 bytes.
+const maxListBytes = 1 << 20
+
+// listing is a member list and the peer URL that gave it. The zero value is
+// none.
+type listing struct {
+	from    string
+	members []listedMember
+}
+
+// discover asks the configured members in random order for the member list and
+// returns the first answer. It fails where the peer port has a CA of its own,
+// or checks clients more strictly; targets then guesses.
+func discover(ctx context.Context, c Config, creds *credentials) (listing, error) {
+	client := membersClient(creds)
+	defer client.CloseIdleConnections()
+	errs := []error{errors.New("no member answered on its peer URL")}
+	for _, i := range rand.Perm(len(c.Members)) {
+		if c.Members[i].PeerURL == "" {
+			continue
+		}
+		ms, err := listMembers(ctx, client, c.Members[i].PeerURL)
+		if err == nil {
+			return listing{from: c.Members[i].PeerURL, members: ms}, nil
+		}
+		errs = append(errs, err)
+	}
+	return listing{}, errors.Join(errs...)
+}
+
+// membersClient speaks HTTP/1.1 only: the peer port offers h2 in its handshake
+// but does not serve it. Redirects are not followed and no proxy is asked.
+func membersClient(creds *credentials) *http.Client {
+	tr := &http.Transport{DisableKeepAlives: true, ForceAttemptHTTP2: false, TLSHandshakeTimeout: discoverTimeout}
+	if creds != nil {
+		tr.TLSClientConfig = creds.config("", alpnHTTP1)
+	}
+	return &http.Client{
+		Transport:     tr,
+		Timeout:       discoverTimeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+func listMembers(ctx context.Context, client *http.Client, peerURL string) ([]listedMember, error) {
+	u, err := parseURL(peerURL)
+	if err != nil {
+		return nil, err
+	}
+	u.Path = "/members"
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return nil, fmt.Errorf("cannot ask for members: %w", err)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("cannot ask for members: %w", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("cannot ask for members: %s answers %s", u, resp.Status)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxListBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read member list: %w", err)
+	}
+	if len(body) > maxListBytes {
+		return nil, fmt.Errorf("cannot use member list: larger than %d bytes", maxListBytes)
+	}
+	return decodeMembers(body)
+}
+
+// watchMembers keeps the listing fresh until ctx ends. A failure keeps what was
+// learnt before: an address that was right is a better guess than none.
+func (p *proxy) watchMembers(ctx context.Context) {
+	failing := false
+	for ctx.Err() == nil {
+		start := time.Now()
+		cfg, creds := p.files.current()
+		if needsListing(cfg) {
+			l, err := discover(ctx, cfg, creds)
+			switch {
+			case err == nil:
+				p.learn(l)
+			case !failing && ctx.Err() == nil:
+				p.log.Warn("member list cannot be had from the peer URLs, client URLs are guessed", "error", err)
+			}
+			failing = err != nil
+		}
+		pause(ctx, time.Until(start.Add(discoverInterval)), p.discoverKick)
+		pause(ctx, time.Until(start.Add(discoverMinGap)), nil)
+	}
+}

@@ -1,0 +1,200 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+)
+
+// Health is looked at once a second where connections are open. The members
+// that carry none are looked at with every fifth round, and at once when one
+// in use fails; a proxy nobody uses looks twice a minute. So a thousand
+// proxies cost a cluster of three about a thousand small reads a second, not
+// three thousand.
+const (
+	roundInterval = time.Second
+	idleInterval  = 30 * time.Second
+	sparesEvery   = 5
+	checkTimeout  = time.Second
+)
+
+// checker asks one member whether it can serve. It keeps one connection of its
+// own, so that a look costs a round trip and no handshake. The zero value is
+// ready to use.
+type checker struct {
+	mu     sync.Mutex
+	conn   *grpc.ClientConn
+	closed bool
+}
+
+var errCheckerClosed = errors.New("the member is no longer one")
+
+// check does what etcdctl's endpoint health does, a linearizable read of one
+// key, over gRPC: it is there with any certificate and also where HTTP has been
+// moved off the client port, it fails on a member cut off from its quorum and
+// on a learner, and an alarm, which is the whole cluster's, does not fail it.
+func (c *checker) check(ctx context.Context, dial func(context.Context) (net.Conn, error), addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	conn, err := c.open(dial, addr)
+	if err != nil {
+		return err
+	}
+	err = readQuorum(ctx, conn)
+	if code := status.Code(err); code == codes.DeadlineExceeded || code == codes.Unavailable {
+		// A connection that hangs would hide that the member is back.
+		c.drop(conn)
+	}
+	return err
+}
+
+// readQuorum makes the read. Any answer that a member gives after it went
+// through the quorum is as good as the value: permission denied, for one.
+func readQuorum(ctx context.Context, conn *grpc.ClientConn) error {
+	_, err := pb.NewKVClient(conn).Range(ctx, &pb.RangeRequest{Key: []byte("health"), CountOnly: true})
+	switch status.Code(err) {
+	case codes.PermissionDenied, codes.Unauthenticated, codes.InvalidArgument, codes.DataLoss:
+		return nil
+	default:
+		return err
+	}
+}
+
+func (c *checker) open(dial func(context.Context) (net.Conn, error), addr string) (*grpc.ClientConn, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, errCheckerClosed
+	}
+	if c.conn == nil {
+		conn, err := newClientConn(dial, addr)
+		if err != nil {
+			return nil, err
+		}
+		c.conn = conn
+	}
+	return c.conn, nil
+}
+
+// newClientConn makes a gRPC connection over dial, which does TLS itself.
+func newClientConn(dial func(context.Context) (net.Conn, error), addr string) (*grpc.ClientConn, error) {
+	return grpc.NewClient("passthrough:///"+addr,
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return dial(ctx) }),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+			MinConnectTimeout: dialTimeout,
+		}),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithNoProxy(),
+	)
+}
+
+func (c *checker) drop(conn *grpc.ClientConn) {
+	c.mu.Lock()
+	if c.conn == conn {
+		c.conn = nil
+	}
+	c.mu.Unlock()
+	conn.Close()
+}
+
+func (c *checker) close() {
+	c.mu.Lock()
+	conn := c.conn
+	c.conn, c.closed = nil, true
+	c.mu.Unlock()
+	if conn != nil {
+		conn.Close()
+	}
+}
+
+// round looks at the members in use, or at all of them, and if one of those
+// fails at the rest too: whether a failure counts depends on them.
+func (p *proxy) round(ctx context.Context, everyone bool) {
+	all, used := p.pool.roster()
+	if everyone {
+		used = all
+	}
+	results := p.checkAll(ctx, used, nil)
+	for _, err := range results {
+		if err != nil {
+			results = p.checkAll(ctx, all, results)
+			break
+		}
+	}
+	if ctx.Err() == nil {
+		p.pool.judge(results)
+	}
+}
+
+// checkAll checks those of bs that results does not hold yet, all at once.
+func (p *proxy) checkAll(ctx context.Context, bs []*backend, results map[*backend]error) map[*backend]error {
+	if results == nil {
+		results = map[*backend]error{}
+	}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for _, b := range bs {
+		if _, done := results[b]; done {
+			continue
+		}
+		wg.Go(func() {
+			err := b.checker.check(ctx, func(ctx context.Context) (net.Conn, error) {
+				_, creds := p.files.current()
+				return dial(ctx, b.target, creds, alpnH2)
+			}, b.addr)
+			mu.Lock()
+			defer mu.Unlock()
+			results[b] = err
+		})
+	}
+	wg.Wait()
+	return results
+}
+
+// watchHealth runs rounds until ctx ends. A kick (the first connection after a
+// quiet time, a member that could not be dialled) brings the next one forward.
+func (p *proxy) watchHealth(ctx context.Context) {
+	for n := 0; ctx.Err() == nil; n++ {
+		start := time.Now()
+		// Set before the look: a first client that comes after it sees it set.
+		p.resting.Store(true)
+		_, used := p.pool.roster()
+		idle := len(used) == 0
+		if !idle {
+			p.resting.Store(false)
+		}
+		p.round(ctx, idle || n%sparesEvery == 0)
+		wait := roundInterval
+		if idle {
+			wait = idleInterval
+		}
+		pause(ctx, time.Until(start.Add(wait)), p.healthKick)
+		// However often it is kicked, at most one round each interval.
+		pause(ctx, time.Until(start.Add(roundInterval)), nil)
+	}
+}
+
+// pause waits for d, for a kick, or for the end of ctx.
+func pause(ctx context.Context, d time.Duration, kick <-chan struct{}) {
+	if d <= 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-kick:
+	case <-t.C:
+	}
+}

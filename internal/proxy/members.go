@@ -1,0 +1,177 @@
+package proxy
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+)
+
+// Ports that etcd serves clients on where nothing says otherwise.
+const defaultClientPort = "2379"
+
+// target is one place to dial. Two targets are the same place if their URLs
+// are equal.
+type target struct {
+	name string // the member's name, for logs
+	url  string // scheme://host:port
+	addr string // host:port
+	host string // what the server's certificate must be good for
+	tls  bool
+}
+
+// newTarget turns a member's URL into a place to dial.
+func newTarget(name string, u *url.URL) target {
+	port := u.Port()
+	if port == "" {
+		port = defaultClientPort
+	}
+	addr := net.JoinHostPort(u.Hostname(), port)
+	return target{name: name, url: u.Scheme + "://" + addr, addr: addr, host: u.Hostname(), tls: u.Scheme == "https"}
+}
+
+// listedMember is one member as etcd lists it at GET <peer URL>/members
+// (server/etcdserver/api/etcdhttp/peer.go, membership.Member).
+type listedMember struct {
+	Name       string   `json:"name"`
+	PeerURLs   []string `json:"peerURLs"`
+	ClientURLs []string `json:"clientURLs"`
+	IsLearner  bool     `json:"isLearner"`
+}
+
+// decodeMembers decodes the body of GET /members. A list without members is
+// an error: no etcd that runs gives one.
+func decodeMembers(body []byte) ([]listedMember, error) {
+	var ms []listedMember
+	if err := json.Unmarshal(body, &ms); err != nil {
+		return nil, fmt.Errorf("cannot decode member list: %w", err)
+	}
+	if len(ms) == 0 {
+		return nil, fmt.Errorf("cannot use member list: it is empty")
+	}
+	return ms, nil
+}
+
+// needsListing says whether some member's client URL must be asked for.
+func needsListing(c Config) bool {
+	return slices.ContainsFunc(c.Members, func(m Member) bool { return m.ClientURL == "" })
+}
+
+// targets says where to dial. The configuration has the say on who is a
+// member; listed, the cluster's own answer (nil if there is none), says where
+// members without a client URL serve clients, and who is not to be dialled: a
+// learner or a member that has not started. A member the answer does not know
+// is guessed at its peer host and the customary port, and voters nobody
+// claimed stand in for it: a provider may name hosts where etcd lists
+// addresses.
+func targets(c Config, listed []listedMember) []target {
+	var out []target
+	add := func(t target) {
+		if !slices.ContainsFunc(out, func(o target) bool { return o.url == t.url }) {
+			out = append(out, t)
+		}
+	}
+	secure := c.Credentials != (Credentials{})
+	claimed := make([]bool, len(listed))
+	unknown := false
+	for _, m := range c.Members {
+		i := match(m, listed)
+		if i >= 0 {
+			claimed[i] = true
+		}
+		if m.ClientURL != "" {
+			if u, err := parseURL(m.ClientURL); err == nil {
+				add(newTarget(m.Name, u))
+			}
+			continue
+		}
+		if i >= 0 {
+			if t, ok := listedTarget(listed[i], secure); ok {
+				add(t)
+			}
+			continue
+		}
+		unknown = true
+		if u, err := parseURL(m.PeerURL); err == nil {
+			u.Host = net.JoinHostPort(u.Hostname(), defaultClientPort)
+			add(newTarget(m.Name, u))
+		}
+	}
+	for i, l := range listed {
+		if t, ok := listedTarget(l, secure); ok && unknown && !claimed[i] {
+			add(t)
+		}
+	}
+	return out
+}
+
+// match finds the configured member in the list, by peer URL, else by name.
+func match(m Member, listed []listedMember) int {
+	i := slices.IndexFunc(listed, func(l listedMember) bool {
+		return m.PeerURL != "" && slices.Contains(l.PeerURLs, m.PeerURL)
+	})
+	if i < 0 && m.Name != "" {
+		i = slices.IndexFunc(listed, func(l listedMember) bool { return l.Name == m.Name })
+	}
+	return i
+}
+
+// listedTarget picks the client URL of a voter: of the scheme that our
+// credentials call for if there is one, and one that names a host before one
+// that must be mended.
+func listedTarget(l listedMember, secure bool) (target, bool) {
+	if l.IsLearner {
+		return target{}, false
+	}
+	peerHost := ""
+	if len(l.PeerURLs) > 0 {
+		if u, err := parseURL(l.PeerURLs[0]); err == nil {
+			peerHost = u.Hostname()
+		}
+	}
+	best, bestRank := target{}, -1
+	for _, s := range l.ClientURLs {
+		u, err := parseURL(s)
+		if err != nil {
+			continue
+		}
+		rank := 1
+		if h := mendedHost(u.Hostname(), peerHost); h != u.Hostname() {
+			port := u.Port()
+			if port == "" {
+				port = defaultClientPort
+			}
+			u.Host, rank = net.JoinHostPort(h, port), 0
+		}
+		if (u.Scheme == "https") == secure {
+			rank += 2
+		}
+		if rank > bestRank {
+			best, bestRank = newTarget(l.Name, u), rank
+		}
+	}
+	return best, bestRank >= 0
+}
+
+// mendedHost replaces a host that only means something on the member's own
+// machine (0.0.0.0, localhost, a loopback address) by the member's peer host.
+func mendedHost(host, peerHost string) string {
+	if peerHost == "" {
+		return host
+	}
+	if host == "localhost" {
+		return peerHost
+	}
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return host
+	}
+	peerIP, err := netip.ParseAddr(peerHost)
+	peerLocal := err == nil && peerIP.IsLoopback()
+	if ip.IsUnspecified() || (ip.IsLoopback() && !peerLocal) {
+		return peerHost
+	}
+	return host
+}

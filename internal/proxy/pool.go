@@ -1,0 +1,245 @@
+package proxy
+
+import (
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+)
+
+// penalty is how long a member that could not be dialled is asked last.
+const penalty = 2 * time.Second
+
+// evictAfter is the number of health rounds in a row that a member must fail
+// while another one passes before its connections are closed.
+const evictAfter = 2
+
+// backend is a target and what is known about it. The pool's lock guards it.
+type backend struct {
+	target
+	badUntil time.Time
+	strikes  int
+	pending  int // connections being dialled
+	links    map[*link]struct{}
+	gone     bool // no longer a member
+	checker  checker
+}
+
+// pool knows the members and every open connection.
+type pool struct {
+	log   *slog.Logger
+	clock func() time.Time
+
+	mu       sync.Mutex
+	backends []*backend
+	closed   bool
+	failing  bool // nobody passed the last health round
+}
+
+func newPool(log *slog.Logger) *pool { return &pool{log: log, clock: time.Now} }
+
+// set makes the targets the members. Connections to a member that is no longer
+// one are closed at once, and not left to end by themselves: gRPC connections
+// never do, and a member that was removed but does not know it (its machine
+// was cut off meanwhile, or the proxy was pointed at another cluster) would go
+// on to serve old data to serializable reads for ever. A member that is
+// removed in order has stopped, and closed its connections, before it leaves
+// the list, so nobody is disturbed then.
+func (p *pool) set(targets []target) {
+	p.mu.Lock()
+	var next, dropped []*backend
+	for _, t := range targets {
+		i := slices.IndexFunc(p.backends, func(b *backend) bool { return b.url == t.url })
+		if i >= 0 {
+			p.backends[i].name = t.name
+			next = append(next, p.backends[i])
+			continue
+		}
+		p.log.Info("member added", "member", t.name, "url", t.url)
+		next = append(next, &backend{target: t, links: map[*link]struct{}{}})
+	}
+	for _, b := range p.backends {
+		if !slices.Contains(next, b) {
+			b.gone = true
+			dropped = append(dropped, b)
+		}
+	}
+	p.backends = next
+	p.mu.Unlock()
+	for _, b := range dropped {
+		p.log.Info("member dropped", "member", b.name, "url", b.url, "closed", p.evict(b))
+		b.checker.close()
+	}
+}
+
+// pick reserves a member that is not in tried, nil if there is none: one not
+// known bad if possible, of those the one with the fewest connections, of those
+// any. So processes that start together spread, and a member that comes back
+// gets its share of the new connections. The caller ends the reservation with
+// attach or fail.
+func (p *pool) pick(tried []*backend) *backend {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.clock()
+	var best *backend
+	n := len(p.backends)
+	if n == 0 {
+		return nil
+	}
+	for i, start := 0, rand.IntN(n); i < n; i++ {
+		b := p.backends[(start+i)%n]
+		if slices.Contains(tried, b) {
+			continue
+		}
+		if best == nil || b.better(best, now) {
+			best = b
+		}
+	}
+	if best != nil {
+		best.pending++
+	}
+	return best
+}
+
+func (b *backend) bad(now time.Time) bool { return b.strikes > 0 || now.Before(b.badUntil) }
+
+func (b *backend) better(o *backend, now time.Time) bool {
+	if b.bad(now) != o.bad(now) {
+		return o.bad(now)
+	}
+	return b.pending+len(b.links) < o.pending+len(o.links)
+}
+
+// attach records the connection that a reservation led to. It reports false,
+// and the caller closes the connection, if the member is none any more.
+func (p *pool) attach(b *backend, l *link) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b.pending--
+	b.badUntil = time.Time{}
+	if b.gone || p.closed {
+		return false
+	}
+	b.links[l] = struct{}{}
+	return true
+}
+
+// detach forgets a connection that has ended.
+func (p *pool) detach(b *backend, l *link) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(b.links, l)
+}
+
+// fail ends a reservation whose dialling failed. A member that is alive and
+// refuses (an HTTP/1 client where HTTP has been moved off the client port) is
+// not held to be bad for it: the next client may speak gRPC.
+func (p *pool) fail(b *backend, cause error) {
+	p.mu.Lock()
+	now := p.clock()
+	known := b.bad(now)
+	b.pending--
+	refused := isRefusal(cause)
+	if !refused {
+		b.badUntil = now.Add(penalty)
+	}
+	p.mu.Unlock()
+	if known || refused {
+		p.log.Debug("member cannot be used", "member", b.name, "url", b.url, "error", cause)
+		return
+	}
+	p.log.Warn("member cannot be reached", "member", b.name, "url", b.url, "error", cause)
+}
+
+// evict closes every connection to b and says how many there were.
+func (p *pool) evict(b *backend) int {
+	p.mu.Lock()
+	links := make([]*link, 0, len(b.links))
+	for l := range b.links {
+		links = append(links, l)
+	}
+	p.mu.Unlock()
+	for _, l := range links {
+		l.close()
+	}
+	return len(links)
+}
+
+// roster returns the members, and those among them that carry connections.
+func (p *pool) roster() (all, used []*backend) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, b := range p.backends {
+		if len(b.links)+b.pending > 0 {
+			used = append(used, b)
+		}
+	}
+	return slices.Clone(p.backends), used
+}
+
+// judge draws the conclusions of one health round. A failure counts against a
+// member only if another member passed in the same round: while a cluster
+// elects a leader, or has none, everybody fails, and closing connections would
+// make it worse. For the same reason the last reachable member keeps its
+// connections however it fares.
+func (p *pool) judge(results map[*backend]error) {
+	if len(results) == 0 {
+		return
+	}
+	passed := false
+	var cause error
+	for _, err := range results {
+		passed = passed || err == nil
+		cause = err
+	}
+	var evicted []*backend
+	p.mu.Lock()
+	p.noteFailing(!passed, cause)
+	if !passed {
+		p.mu.Unlock()
+		return
+	}
+	for b, err := range results {
+		switch {
+		case err == nil && b.strikes > 0:
+			p.log.Info("member answers again", "member", b.name, "url", b.url)
+			b.strikes = 0
+		case err != nil:
+			b.strikes++
+			if b.strikes == 1 {
+				p.log.Warn("member is not healthy", "member", b.name, "url", b.url, "error", err)
+			}
+			if b.strikes >= evictAfter && len(b.links) > 0 {
+				evicted = append(evicted, b)
+			}
+		}
+	}
+	p.mu.Unlock()
+	for _, b := range evicted {
+		p.log.Warn("connections moved away from a member", "member", b.name, "url", b.url, "closed", p.evict(b))
+	}
+}
+
+// noteFailing logs the change from some healthy member to none and back.
+func (p *pool) noteFailing(failing bool, cause error) {
+	switch {
+	case failing && !p.failing:
+		p.log.Warn("no member is healthy", "error", cause)
+	case !failing && p.failing:
+		p.log.Info("a member is healthy again")
+	}
+	p.failing = failing
+}
+
+// close closes every connection and takes no more.
+func (p *pool) close() {
+	p.mu.Lock()
+	p.closed = true
+	all := slices.Clone(p.backends)
+	p.mu.Unlock()
+	for _, b := range all {
+		p.evict(b)
+		b.checker.close()
+	}
+}

@@ -1,0 +1,127 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// MemberProbe is what one look at a member found.
+type MemberProbe struct {
+	// Name is the member's name as configured, or as etcd lists it.
+	Name string
+	// ClientURL is what was dialled, scheme://host:port.
+	ClientURL string
+	// Reachable says that the member answered over the configured credentials.
+	Reachable bool
+	// Quorum says that it answered a linearizable read as well, so that it
+	// serves writes: false for a learner, and for a member cut off.
+	Quorum bool
+	// Learner says that the member does not vote yet. The proxy avoids it.
+	Learner bool
+	// RTT is the time of one request on an open connection; 0 if not reachable.
+	RTT time.Duration
+	// Version is the server's, "3.7.3"; "" if not reachable.
+	Version string
+	// Error says why the member is not reachable, or has no quorum; else "".
+	Error string
+}
+
+// probeTimeout bounds the look at each member; all are looked at together.
+const probeTimeout = 3 * time.Second
+
+// Probe looks at every member that a proxy with this configuration would use,
+// by connections of its own, and returns within about five seconds. The order
+// is the configuration's.
+func Probe(ctx context.Context, c Config) []MemberProbe {
+	creds, err := loadCredentials(c.Credentials)
+	var l listing
+	if err == nil && needsListing(c) {
+		// Without an answer the addresses are guessed, as the proxy does.
+		dctx, cancel := context.WithTimeout(ctx, discoverTimeout)
+		l, _ = discover(dctx, c, creds)
+		cancel()
+	}
+	ts := targets(c, l.members)
+	out := make([]MemberProbe, len(ts))
+	var wg sync.WaitGroup
+	for i, t := range ts {
+		out[i] = MemberProbe{Name: t.name, ClientURL: t.url}
+		if err != nil {
+			out[i].Error = err.Error()
+			continue
+		}
+		wg.Go(func() {
+			if err := probe(ctx, t, creds, &out[i]); err != nil {
+				out[i].Error = err.Error()
+			}
+		})
+	}
+	wg.Wait()
+	return out
+}
+
+// refusal asks why a member hangs up; nil if it does not say. In TLS 1.3 the
+// client's handshake is over before the server has looked at its certificate:
+// the complaint comes with the first read, which gRPC loses if its first write
+// meets a closed connection.
+func refusal(ctx context.Context, t target, creds *credentials) error {
+	up, err := dial(ctx, t, creds, alpnH2)
+	if err != nil {
+		return err
+	}
+	defer up.raw.Close()
+	if err := up.SetReadDeadline(time.Now().Add(dialTimeout)); err != nil {
+		return err
+	}
+	if _, err := up.Read(make([]byte, 1)); isRefusal(err) {
+		return err
+	}
+	return nil
+}
+
+func probe(ctx context.Context, t target, creds *credentials, into *MemberProbe) error {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	// Dialled here and handed over: gRPC would hide the cause of a failed
+	// handshake behind its own retries.
+	first, err := dial(ctx, t, creds, alpnH2)
+	if err != nil {
+		return err
+	}
+	defer first.raw.Close()
+	given := make(chan net.Conn, 1)
+	given <- first
+	conn, err := newClientConn(func(ctx context.Context) (net.Conn, error) {
+		select {
+		case c := <-given:
+			return c, nil
+		default:
+			return dial(ctx, t, creds, alpnH2)
+		}
+	}, t.addr)
+	if err != nil {
+		return fmt.Errorf("cannot probe: %w", err)
+	}
+	defer conn.Close()
+	m := pb.NewMaintenanceClient(conn)
+	if _, err := m.Status(ctx, &pb.StatusRequest{}); err != nil {
+		return fmt.Errorf("cannot read status: %w", errors.Join(refusal(ctx, t, creds), err))
+	}
+	start := time.Now()
+	st, err := m.Status(ctx, &pb.StatusRequest{})
+	if err != nil {
+		return fmt.Errorf("cannot read status: %w", err)
+	}
+	into.Reachable, into.RTT, into.Version, into.Learner = true, time.Since(start), st.GetVersion(), st.GetIsLearner()
+	if err := readQuorum(ctx, conn); err != nil {
+		return fmt.Errorf("cannot read through the quorum: %w", err)
+	}
+	into.Quorum = true
+	return nil
+}

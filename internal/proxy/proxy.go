@@ -1,0 +1,272 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+)
+
+const (
+	// connectTimeout bounds the search for a member on behalf of one client.
+	connectTimeout = 5 * time.Second
+	// stopGrace is how long open connections may end by themselves at a stop.
+	stopGrace = time.Second
+	// acceptPause is the wait after an accept failed, for want of files mostly.
+	acceptPause = 50 * time.Millisecond
+)
+
+var errNoMember = errors.New("no member of the cluster can be reached")
+
+// unavailable is what an HTTP/1 client is told in place of a member's answer.
+const unavailable = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n" +
+	"Content-Length: 41\r\nConnection: close\r\n\r\nno member of the cluster can be reached\r\n"
+
+type proxy struct {
+	log   *slog.Logger
+	files *follower
+	pool  *pool
+
+	healthKick   chan struct{}
+	discoverKick chan struct{}
+
+	// resting is set while health is looked at only twice a minute.
+	resting atomic.Bool
+
+	mu      sync.Mutex
+	listing listing // the last answer to discover
+
+	clients sync.WaitGroup
+}
+
+// Run serves the configuration file at path until ctx ends, then stops
+// accepting, gives open connections about a second, closes them and returns
+// nil. It returns an error if the file is not usable at the start or an address
+// cannot be listened on. Where NOTIFY_SOCKET is set it tells systemd when it
+// listens.
+func Run(ctx context.Context, path string, log *slog.Logger) error {
+	files, err := newFollower(path, log)
+	if err != nil {
+		return err
+	}
+	p := &proxy{
+		log: log, files: files, pool: newPool(log),
+		healthKick: make(chan struct{}, 1), discoverKick: make(chan struct{}, 1),
+	}
+	cfg, _ := files.current()
+	listeners, err := listen(ctx, cfg.Listen, log)
+	if err != nil {
+		return err
+	}
+	p.retarget()
+
+	bctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var background sync.WaitGroup
+	background.Go(func() { p.watchFiles(bctx) })
+	background.Go(func() { p.watchHealth(bctx) })
+	background.Go(func() { p.watchMembers(bctx) })
+	for _, l := range listeners {
+		background.Go(func() { p.accept(bctx, l) })
+	}
+	notify(log, daemon.SdNotifyReady)
+
+	<-ctx.Done()
+	notify(log, daemon.SdNotifyStopping)
+	for _, l := range listeners {
+		l.Close()
+	}
+	p.drain(stop)
+	background.Wait()
+	return nil
+}
+
+// listen opens every address, or none.
+func listen(ctx context.Context, addrs []string, log *slog.Logger) ([]net.Listener, error) {
+	var ls []net.Listener
+	for _, a := range addrs {
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", a)
+		if err != nil {
+			for _, l := range ls {
+				l.Close()
+			}
+			return nil, fmt.Errorf("cannot listen for clients: %w", err)
+		}
+		ls = append(ls, l)
+		if ta, ok := l.Addr().(*net.TCPAddr); ok && !ta.IP.IsLoopback() {
+			log.Warn("clients of other machines can reach the plaintext address", "address", l.Addr().String())
+		}
+		log.Info("listening", "address", l.Addr().String())
+	}
+	return ls, nil
+}
+
+func notify(log *slog.Logger, state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		log.Warn("systemd cannot be told", "state", state, "error", err)
+	}
+}
+
+// drain waits for clients to leave, then sends them away.
+func (p *proxy) drain(stop context.CancelFunc) {
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		p.clients.Wait()
+	}()
+	select {
+	case <-gone:
+	case <-time.After(stopGrace):
+	}
+	stop()
+	p.pool.close()
+	<-gone
+}
+
+// watchFiles follows configuration and credentials while no client comes.
+func (p *proxy) watchFiles(ctx context.Context) {
+	t := time.NewTicker(followInterval)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			p.follow()
+		}
+	}
+}
+
+func (p *proxy) follow() {
+	if p.files.refresh() {
+		p.retarget()
+		kick(p.discoverKick)
+		kick(p.healthKick)
+	}
+}
+
+// learn takes a fresh member list.
+func (p *proxy) learn(l listing) {
+	p.mu.Lock()
+	p.listing = l
+	p.mu.Unlock()
+	p.retarget()
+}
+
+// retarget tells the pool who the members are now. A list that knows none of
+// the configured members, and that none of them gave, is of another cluster and
+// is forgotten.
+func (p *proxy) retarget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	cfg, _ := p.files.current()
+	known := func(m Member) bool { return m.PeerURL == p.listing.from || match(m, p.listing.members) >= 0 }
+	if !slices.ContainsFunc(cfg.Members, known) {
+		p.listing = listing{}
+	}
+	p.pool.set(targets(cfg, p.listing.members))
+}
+
+func kick(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// accept takes clients until the listener is closed.
+func (p *proxy) accept(ctx context.Context, l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			p.log.Warn("client cannot be accepted", "error", err)
+			pause(ctx, acceptPause, nil)
+			continue
+		}
+		client, ok := c.(*net.TCPConn)
+		if !ok {
+			c.Close()
+			continue
+		}
+		p.clients.Go(func() { p.serve(ctx, client) })
+	}
+}
+
+// serve carries one client's connection from its first byte to its end.
+func (p *proxy) serve(ctx context.Context, client *net.TCPConn) {
+	defer client.Close()
+	// Until it is linked to a member nothing else would close it at a stop.
+	release := context.AfterFunc(ctx, func() { client.Close() })
+	defer release()
+
+	buf := buffers.Get().(*[bufferBytes]byte)
+	defer buffers.Put(buf)
+	n, proto, err := sniff(client, buf[:])
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			p.log.Debug("client turned away", "client", client.RemoteAddr().String(), "error", err)
+		}
+		return
+	}
+	alpn := alpnH2
+	if proto == http1 {
+		alpn = alpnHTTP1
+	}
+	p.follow()
+	b, up, err := p.connect(ctx, alpn)
+	if err != nil {
+		p.log.Warn("client turned away", "client", client.RemoteAddr().String(), "error", err)
+		if proto == http1 {
+			_, _ = io.WriteString(client, unavailable)
+		}
+		return
+	}
+	l := &link{client: client, up: up}
+	if !p.pool.attach(b, l) {
+		l.close()
+		return
+	}
+	defer p.pool.detach(b, l)
+	if p.resting.Swap(false) {
+		kick(p.healthKick)
+	}
+	if err := l.splice(buf[:n]); isRefusal(err) {
+		p.log.Warn("member refuses the connection", "member", b.name, "url", b.url, "error", err)
+	}
+}
+
+// connect tries one member after the other, each once, within connectTimeout.
+func (p *proxy) connect(ctx context.Context, alpn string) (*backend, *upstream, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	var tried []*backend
+	reason := errors.New("none is configured")
+	for ctx.Err() == nil {
+		b := p.pool.pick(tried)
+		if b == nil {
+			break
+		}
+		tried = append(tried, b)
+		_, creds := p.files.current()
+		up, err := dial(ctx, b.target, creds, alpn)
+		if err == nil {
+			return b, up, nil
+		}
+		p.pool.fail(b, err)
+		reason = err
+		kick(p.discoverKick)
+		kick(p.healthKick)
+	}
+	return nil, nil, fmt.Errorf("%w: %w", errNoMember, reason)
+}

@@ -1,0 +1,68 @@
+package proxy
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+)
+
+// sniffTimeout is how long a client may stay silent after it connected. Every
+// client of etcd speaks first: an HTTP request, or the HTTP/2 preface.
+const sniffTimeout = 10 * time.Second
+
+// http2Preface is the telling part of the HTTP/2 connection preface (RFC 9113,
+// section 3.4). No HTTP/1 request begins so: PRI is reserved for it.
+const http2Preface = "PRI * HTTP/2.0"
+
+type protocol int
+
+const (
+	undecided protocol = iota
+	http1
+	http2
+	alien // neither; TLS sent to the plaintext port, mostly
+)
+
+var errAlien = errors.New("the client speaks neither HTTP/1 nor HTTP/2 in plaintext")
+
+// classify tells the protocol from a connection's first bytes.
+func classify(head []byte) protocol {
+	if len(head) == 0 {
+		return undecided
+	}
+	if head[0] < 'A' || head[0] > 'Z' {
+		return alien
+	}
+	if bytes.HasPrefix(head, []byte(http2Preface)) {
+		return http2
+	}
+	if len(head) < len(http2Preface) && http2Preface[:len(head)] == string(head) {
+		return undecided
+	}
+	return http1
+}
+
+// sniff reads into buf until the client's protocol is known and returns how
+// many bytes it read. buf holds at least the preface.
+func sniff(c net.Conn, buf []byte) (int, protocol, error) {
+	if err := c.SetReadDeadline(time.Now().Add(sniffTimeout)); err != nil {
+		return 0, undecided, fmt.Errorf("cannot wait for the client: %w", err)
+	}
+	n := 0
+	for {
+		m, err := c.Read(buf[n:])
+		n += m
+		switch p := classify(buf[:n]); p {
+		case undecided:
+		case alien:
+			return n, p, errAlien
+		default:
+			return n, p, c.SetReadDeadline(time.Time{})
+		}
+		if err != nil {
+			return n, undecided, fmt.Errorf("cannot read the client's first bytes: %w", err)
+		}
+	}
+}

@@ -1,0 +1,105 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+)
+
+// bufferBytes holds two TLS records: more is rarely ready at once, and every
+// open connection keeps two buffers.
+const bufferBytes = 32 << 10
+
+// halfClosedTimeout bounds how long a member may go on answering a client that
+// has said all it had to say.
+const halfClosedTimeout = 30 * time.Second
+
+// abortTimeout bounds the wait for a last word of a member that hung up.
+const abortTimeout = 100 * time.Millisecond
+
+var buffers = sync.Pool{New: func() any { return new([bufferBytes]byte) }}
+
+// link is one client's connection and the member's connection it is joined to.
+type link struct {
+	client *net.TCPConn
+	up     *upstream
+}
+
+// close ends both sides at once and wakes whoever waits on them.
+func (l *link) close() {
+	l.client.Close()
+	l.up.raw.Close()
+}
+
+// abort ends the client's side and gives the member's a moment to say why it
+// hung up: its TLS alert may lie unread behind a failed write.
+func (l *link) abort() {
+	l.client.Close()
+	if l.up.SetReadDeadline(time.Now().Add(abortTimeout)) != nil {
+		l.up.raw.Close()
+	}
+}
+
+// splice carries bytes both ways until both are done; head is what was read
+// from the client already. It returns what ended the member's side, nil for a
+// plain end. When the member's side ends, for whatever reason,
+// both are closed: the client then comes back and is given a live member. When
+// the client's side ends well the member may still finish its answer.
+func (l *link) splice(head []byte) error {
+	defer l.close()
+	down := make(chan error, 1)
+	go func() {
+		defer l.close()
+		down <- pass(l.client, l.up.Conn)
+	}()
+	_, err := l.up.Write(head)
+	if err == nil {
+		err = pass(l.up.Conn, l.client)
+	}
+	if err == nil {
+		err = l.finishWriting()
+	}
+	if err != nil {
+		l.abort()
+	}
+	return <-down
+}
+
+func (l *link) finishWriting() error {
+	w, ok := l.up.Conn.(interface{ CloseWrite() error })
+	if !ok {
+		return errors.New("connection cannot be half closed")
+	}
+	return errors.Join(w.CloseWrite(), l.up.SetReadDeadline(time.Now().Add(halfClosedTimeout)))
+}
+
+// pass copies from src to dst until src ends; nil means that it ended well.
+// Between two TCP connections the kernel moves the bytes (splice(2), through
+// io.Copy); with TLS on one side they pass through a pooled buffer, which
+// io.Copy would allocate anew for each connection.
+func pass(dst, src net.Conn) error {
+	_, plainDst := dst.(*net.TCPConn)
+	_, plainSrc := src.(*net.TCPConn)
+	if plainDst && plainSrc {
+		_, err := io.Copy(dst, src)
+		return err
+	}
+	buf := buffers.Get().(*[bufferBytes]byte)
+	defer buffers.Put(buf)
+	for {
+		n, err := src.Read(buf[:])
+		if n > 0 {
+			if _, werr := dst.Write(buf[:n]); werr != nil {
+				return werr
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
