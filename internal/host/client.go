@@ -1,0 +1,69 @@
+package host
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+)
+
+// turnKey is the one key in etcd that says who may be down by our hand.
+const turnKey = "etcd-charm/turn"
+
+// member is one open connection to one member.
+type member struct {
+	*clientv3.Client
+	certUntil *atomic.Int64 // Unix seconds; 0 until the handshake
+}
+
+var errNoAccess = errors.New("no certificate to show to the cluster")
+
+// dial opens a connection to one client URL; it connects with the first call. A client for each member, not one for
+// all: what one member says of itself must come from that member.
+func (a access) dial(url string) (member, error) {
+	if a.cert == nil {
+		return member{}, errNoAccess
+	}
+	m := member{certUntil: new(atomic.Int64)}
+	client, err := clientv3.New(clientv3.Config{
+		Endpoints: []string{url},
+		TLS:       a.config(func(cert *x509.Certificate) { m.certUntil.Store(cert.NotAfter.Unix()) }),
+		Logger:    zap.NewNop(),
+		// Juju hands hooks the model's web proxies by environment; members are not behind one.
+		DialOptions: []grpc.DialOption{grpc.WithNoProxy()},
+	})
+	if err != nil {
+		return member{}, fmt.Errorf("cannot open connection to %s: %w", url, err)
+	}
+	m.Client = client
+	return m, nil
+}
+
+// within calls f with a deadline of its own.
+func within[T any](ctx context.Context, d time.Duration, f func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	return f(ctx)
+}
+
+// healthy asks the metrics URL whether path answers 200. It answers without quorum, when the client port does not.
+func healthy(ctx context.Context, metricsURL, path string) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, metricsURL+path, nil)
+	if err != nil {
+		return false
+	}
+	transport := &http.Transport{DisableKeepAlives: true}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return false
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
+}

@@ -1,0 +1,188 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
+)
+
+// maxWait bounds any wait inside a step: a hook has 120 s for all of them.
+const maxWait = 30 * time.Second
+
+// Options says where a Host works and what it works with. Unit is needed; the rest has a usable zero value.
+type Options struct {
+	Root     string // prefix of every path; "" in production
+	CharmDir string // where the charm is unpacked; steps run with it as their only knowledge of Juju
+	Unit     string // "etcd/0"
+	Log      *slog.Logger
+	Binary   string           // the carried binary; "" is the running one
+	Now      func() time.Time // nil is the machine's clock
+	Rand     io.Reader        // nil is crypto/rand
+}
+
+// Host looks at one unit's machine and at the cluster, and does steps on both. It implements operator.Host.
+type Host struct {
+	paths
+	charmDir   string
+	unitName   string
+	logger     *slog.Logger
+	carried    string // path
+	now        func() time.Time
+	random     io.Reader
+	supervisor supervisor
+	command    runner
+
+	mu   sync.Mutex
+	seen view // what the last Observe found: steps carry no addresses
+	// revoked is the list that this process wrote last. The record in the model may lag behind it in one hook.
+	revoked []operator.Ended
+}
+
+var _ operator.Host = (*Host)(nil)
+
+// runner runs a command and returns its standard output; the error holds the last line of standard error.
+type runner func(ctx context.Context, name string, args ...string) ([]byte, error)
+
+// New returns a Host. It touches nothing.
+func New(o Options) *Host {
+	h := &Host{
+		paths:    newPaths(o.Root, o.Unit),
+		charmDir: o.CharmDir,
+		unitName: o.Unit,
+		logger:   o.Log,
+		carried:  o.Binary,
+		now:      o.Now,
+		random:   o.Rand,
+		command:  runCommand,
+	}
+	if h.logger == nil {
+		h.logger = slog.New(slog.DiscardHandler)
+	}
+	if h.carried == "" {
+		h.carried = "/proc/self/exe"
+	}
+	if h.now == nil {
+		h.now = time.Now
+	}
+	if h.random == nil {
+		h.random = rand.Reader
+	}
+	if _, err := os.Stat(h.systemd()); err == nil {
+		h.supervisor = &systemd{paths: h.paths, run: h.command}
+	} else {
+		h.supervisor = &children{paths: h.paths}
+	}
+	return h
+}
+
+// Do does one step and waits at most 30 s in it. Doing a step twice is harmless. It returns when ctx ends; the step
+// may then have happened or not.
+func (h *Host) Do(ctx context.Context, step operator.Step) error {
+	ctx, cancel := context.WithTimeout(ctx, maxWait)
+	defer cancel()
+	return inWords(h.do(ctx, step))
+}
+
+func (h *Host) do(ctx context.Context, step operator.Step) error {
+	switch s := step.(type) {
+	case operator.Install:
+		return h.install(ctx, s)
+	case operator.WriteTLS:
+		return h.writeTLS(s)
+	case operator.WriteMember:
+		return h.writeMember(ctx, s.Server)
+	case operator.WriteProxy:
+		return h.writeProxy(ctx, s.Upstream)
+	case operator.Start:
+		return h.start(ctx)
+	case operator.Restart:
+		return h.restart(ctx)
+	case operator.Stop:
+		return h.stop(ctx)
+	case operator.MoveAside:
+		return h.moveAside(ctx, s.Why)
+	case operator.AddLearner:
+		return h.addLearner(ctx, s.PeerURL)
+	case operator.Promote:
+		return h.promote(ctx, s.ID)
+	case operator.RemoveMember:
+		return h.removeMember(ctx, s.ID)
+	case operator.UpdateMember:
+		return h.updateMember(ctx, s.ID, s.PeerURL)
+	case operator.AwaitReady:
+		return h.awaitReady(ctx, s.Learner)
+	case operator.AwaitPeer:
+		return h.awaitPeer(ctx, s.ID)
+	case operator.TakeTurn:
+		return h.takeTurn(ctx)
+	case operator.ReleaseTurn:
+		return h.releaseTurn(ctx)
+	default:
+		return fmt.Errorf("cannot do step of unknown type %T", step)
+	}
+}
+
+// inWords puts in front what an operator can act on.
+func inWords(err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return fmt.Errorf("disk is full: %w", err)
+	case errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("file system is read-only: %w", err)
+	default:
+		return err
+	}
+}
+
+// runCommand runs a command in a plain environment.
+func runCommand(ctx context.Context, name string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "SYSTEMD_COLORS=0"}
+	cmd.WaitDelay = time.Second
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		if line := lastLine(stderr.String()); line != "" {
+			return stdout.Bytes(), fmt.Errorf("%s %s: %s: %w", name, args[0], line, err)
+		}
+		return stdout.Bytes(), fmt.Errorf("%s %s: %w", name, args[0], err)
+	}
+	return stdout.Bytes(), nil
+}
+
+func lastLine(text string) string {
+	text = strings.TrimSpace(text)
+	return strings.TrimSpace(text[strings.LastIndexByte(text, '\n')+1:])
+}
+
+// poll calls try every interval until it says that it is done, or ctx ends; then it returns the last reason.
+func poll(ctx context.Context, interval time.Duration, try func(context.Context) (done bool, why error)) error {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		done, why := try(ctx)
+		if done {
+			return why
+		}
+		select {
+		case <-ctx.Done():
+			if why == nil {
+				why = ctx.Err()
+			}
+			return why
+		case <-ticker.C:
+		}
+	}
+}

@@ -1,0 +1,274 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+const (
+	// askTime bounds one request of a deed; etcd itself gives up after 7 s.
+	askTime = 5 * time.Second
+	// promotionLag is how many entries a learner may be behind. etcd promotes at 90 % of the leader's index
+	// (etcdserver, readyPercentThreshold), which in an old cluster is a hundred thousand behind.
+	promotionLag = 1000
+)
+
+var errNobody = errors.New("no member answers")
+
+// crew is the members that answered the last look, dialled; it must be closed.
+type crew []crewMember
+
+type crewMember struct {
+	member
+	id  uint64
+	url string
+}
+
+func (c crew) close() {
+	for _, m := range c {
+		_ = m.Close()
+	}
+}
+
+// others are the members without the one named, the one who answered linearizably first.
+func (h *Host) others(except uint64) (crew, error) {
+	h.mu.Lock()
+	v := h.seen
+	h.mu.Unlock()
+	var c crew
+	answers := slices.Clone(v.answers)
+	slices.SortStableFunc(answers, func(a, b answer) int {
+		rank := func(a answer) int {
+			switch {
+			case a.ready && a.url != v.own:
+				return 0
+			case a.ready:
+				return 1
+			default:
+				return 2
+			}
+		}
+		return rank(a) - rank(b)
+	})
+	for _, a := range answers {
+		if a.memberID() == except {
+			continue
+		}
+		m, err := v.access.dial(a.url)
+		if err != nil {
+			c.close()
+			return nil, err
+		}
+		c = append(c, crewMember{m, a.memberID(), a.url})
+	}
+	if len(c) == 0 {
+		return nil, errNobody
+	}
+	return c, nil
+}
+
+// verdict is what an answer means for a deed.
+type verdict int
+
+const (
+	again verdict = iota // ask again, and somebody else
+	done
+	never
+)
+
+// deed asks the members in turn until the answer is final. A reply may be lost and the deed done all the same, so
+// judge must take "it is so already" for done.
+func (h *Host) deed(ctx context.Context, except uint64, do func(context.Context, crewMember) error, judge func(error) verdict) error {
+	c, err := h.others(except)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	next := 0
+	return poll(ctx, 250*time.Millisecond, func(ctx context.Context) (bool, error) {
+		m := c[next%len(c)]
+		next++
+		_, err := within(ctx, askTime, func(ctx context.Context) (struct{}, error) { return struct{}{}, do(ctx, m) })
+		switch {
+		case err == nil:
+			return true, nil
+		case judge(err) == done:
+			return true, nil
+		default:
+			return judge(err) == never, err
+		}
+	})
+}
+
+// addLearner asks for a membership. etcd refuses while its members have not been connected for 5 s, and while there
+// is another learner; both pass.
+func (h *Host) addLearner(ctx context.Context, peerURL string) error {
+	err := h.deed(ctx, 0, func(ctx context.Context, m crewMember) error {
+		_, err := m.MemberAddAsLearner(ctx, []string{peerURL})
+		return err
+	}, func(err error) verdict {
+		switch {
+		case errors.Is(err, rpctypes.ErrPeerURLExist):
+			return done // by an earlier try whose answer was lost
+		case errors.Is(err, rpctypes.ErrMemberBadURLs):
+			return never
+		default:
+			// "member ID already exist" too: the ID is made of URLs and second, and one added and removed in this
+			// second has it.
+			return again
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("cannot add learner %s: %w", peerURL, err)
+	}
+	return nil
+}
+
+var errBehind = errors.New("it has not caught up with the leader")
+
+func (h *Host) promote(ctx context.Context, id uint64) error {
+	c, err := h.others(id)
+	if err != nil {
+		return fmt.Errorf("cannot promote learner %x: %w", id, err)
+	}
+	defer c.close()
+	next := 0
+	err = poll(ctx, 50*time.Millisecond, func(ctx context.Context) (bool, error) {
+		m := c[next%len(c)]
+		next++
+		_, err := within(ctx, askTime, func(ctx context.Context) (struct{}, error) {
+			if err := h.caughtUp(ctx, m, id); err != nil {
+				return struct{}{}, err
+			}
+			_, err := m.MemberPromote(ctx, id)
+			return struct{}{}, err
+		})
+		switch {
+		case err == nil, errors.Is(err, rpctypes.ErrMemberNotLearner):
+			return true, nil
+		case errors.Is(err, rpctypes.ErrMemberNotFound):
+			return true, err
+		default:
+			return false, err
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("cannot promote learner %x: %w", id, err)
+	}
+	return nil
+}
+
+// caughtUp compares the learner's own index with that of the member asked, who is a voter: what it has committed,
+// the leader has.
+func (h *Host) caughtUp(ctx context.Context, voter crewMember, id uint64) error {
+	list, err := voter.MemberList(ctx)
+	if err != nil {
+		return err
+	}
+	learner := find(list.Members, id)
+	if learner == nil {
+		return rpctypes.ErrMemberNotFound
+	}
+	if !learner.IsLearner {
+		return rpctypes.ErrMemberNotLearner
+	}
+	said := h.probeOne(ctx, learner)
+	if said == nil {
+		return errors.New("it does not answer yet")
+	}
+	ahead, err := statusOf(ctx, voter.Client)
+	if err != nil {
+		return err
+	}
+	if said.RaftAppliedIndex+promotionLag < ahead.RaftIndex {
+		return errBehind
+	}
+	return nil
+}
+
+// probeOne asks a listed member for its status, on whichever of its URLs answers; ours on this machine's.
+func (h *Host) probeOne(ctx context.Context, listed *etcdserverpb.Member) *etcdserverpb.StatusResponse {
+	h.mu.Lock()
+	v := h.seen
+	h.mu.Unlock()
+	for _, url := range listed.ClientURLs {
+		m, err := v.access.dial(url)
+		if err != nil {
+			return nil
+		}
+		status, err := within(ctx, time.Second, func(ctx context.Context) (*etcdserverpb.StatusResponse, error) {
+			return statusOf(ctx, m.Client)
+		})
+		_ = m.Close()
+		if err == nil && status.Header.MemberId == listed.ID {
+			return status
+		}
+	}
+	return nil
+}
+
+func statusOf(ctx context.Context, c *clientv3.Client) (*etcdserverpb.StatusResponse, error) {
+	return etcdserverpb.NewMaintenanceClient(c.ActiveConnection()).Status(ctx, &etcdserverpb.StatusRequest{})
+}
+
+func find(members []*etcdserverpb.Member, id uint64) *etcdserverpb.Member {
+	i := slices.IndexFunc(members, func(m *etcdserverpb.Member) bool { return m.ID == id })
+	if i < 0 {
+		return nil
+	}
+	return members[i]
+}
+
+// removeMember asks the others: one that is removed may not live to answer.
+func (h *Host) removeMember(ctx context.Context, id uint64) error {
+	err := h.deed(ctx, id, func(ctx context.Context, m crewMember) error {
+		_, err := m.MemberRemove(ctx, id)
+		return err
+	}, func(err error) verdict {
+		if errors.Is(err, rpctypes.ErrMemberNotFound) {
+			return done
+		}
+		return again
+	})
+	if err != nil {
+		return fmt.Errorf("cannot remove member %x: %w", id, err)
+	}
+	return nil
+}
+
+func (h *Host) updateMember(ctx context.Context, id uint64, peerURL string) error {
+	err := h.deed(ctx, 0, func(ctx context.Context, m crewMember) error {
+		list, err := m.MemberList(ctx)
+		if err != nil {
+			return err
+		}
+		listed := find(list.Members, id)
+		if listed == nil {
+			return rpctypes.ErrMemberNotFound
+		}
+		if slices.Equal(listed.PeerURLs, []string{peerURL}) {
+			return nil
+		}
+		_, err = m.MemberUpdate(ctx, id, []string{peerURL})
+		return err
+	}, func(err error) verdict {
+		switch {
+		case errors.Is(err, rpctypes.ErrMemberNotFound), errors.Is(err, rpctypes.ErrMemberBadURLs),
+			errors.Is(err, rpctypes.ErrPeerURLExist):
+			return never
+		default:
+			return again
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("cannot update member %x to %s: %w", id, peerURL, err)
+	}
+	return nil
+}

@@ -1,0 +1,59 @@
+package host
+
+import (
+	"path/filepath"
+	"strings"
+)
+
+// systemUser owns the data and runs the server.
+const systemUser = "etcd-charm"
+
+// binaryName is the installed copy's name; the names it answers to are links beside it.
+const binaryName = "etcd-charm"
+
+// paths is where things lie. It is the only place that knows: R is root, U the unit's name with "-" for "/".
+type paths struct{ root, unit string }
+
+func newPaths(root, unit string) paths {
+	return paths{root: root, unit: strings.ReplaceAll(unit, "/", "-")}
+}
+
+func (p paths) join(parts ...string) string {
+	return filepath.Join("/", p.root, filepath.Join(parts...))
+}
+
+// opt holds one directory for each installed release.
+func (p paths) opt() string                   { return p.join("opt/etcd-charm", p.unit) }
+func (p paths) release(release string) string { return filepath.Join(p.opt(), release) }
+func (p paths) binary(release string) string  { return filepath.Join(p.release(release), binaryName) }
+func (p paths) etc() string                   { return p.join("etc/etcd-charm", p.unit) }
+func (p paths) config(name string) string     { return filepath.Join(p.etc(), name) }
+func (p paths) tls(name string) string        { return filepath.Join(p.etc(), "tls", name) }
+func (p paths) memberEnv() string             { return p.config("etcd.env") }
+func (p paths) etcdctlEnv() string            { return p.config("etcdctl.env") }
+func (p paths) proxyEnv() string              { return p.config("proxy.env") }
+func (p paths) proxyConfig() string           { return p.config("proxy.yaml") }
+func (p paths) state() string                 { return p.join("var/lib/etcd-charm", p.unit) }
+func (p paths) log() string                   { return p.join("var/log/etcd-charm", p.unit+".log") }
+func (p paths) run() string                   { return p.join("run/etcd-charm", p.unit) }
+func (p paths) etcdctlLink() string           { return p.join("usr/local/bin/etcdctl") }
+func (p paths) service() string               { return "etcd-charm-" + p.unit + ".service" }
+func (p paths) unitFile() string              { return p.join("etc/systemd/system", p.service()) }
+func (p paths) systemd() string               { return p.join("run/systemd/system") }
+
+// data is the data directory: the only place that says so.
+func (p paths) data() string { return filepath.Join(p.state(), "data") }
+
+// Names of the files under tls/.
+const (
+	peerName, serverName, adminName = "peer", "server", "admin"
+	upstreamName                    = "upstream"
+
+	peerTrustFile     = "peer-ca.crt"
+	clientTrustFile   = "client-ca.crt"
+	revokedFile       = "client.crl"
+	upstreamTrustFile = "upstream-ca.crt"
+)
+
+func certFile(name string) string { return name + ".crt" }
+func keyFile(name string) string  { return name + ".key" }

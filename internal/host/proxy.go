@@ -1,0 +1,129 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
+)
+
+// proxyFile is what the proxy's configuration file says; package proxy reads it. A test holds the two together.
+type proxyFile struct {
+	Listen      []string          `yaml:"listen"`
+	Members     []proxyMember     `yaml:"members,omitempty"`
+	Credentials *proxyCredentials `yaml:"credentials,omitempty"`
+}
+
+type proxyMember struct {
+	Name      string `yaml:"name"`
+	PeerURL   string `yaml:"peer_url,omitempty"`
+	ClientURL string `yaml:"client_url,omitempty"`
+}
+
+type proxyCredentials struct {
+	CA   string `yaml:"ca"`
+	Cert string `yaml:"cert"`
+	Key  string `yaml:"key"`
+}
+
+// writeProxy writes credentials, service and environment, and last the configuration that names them.
+func (h *Host) writeProxy(ctx context.Context, u operator.Upstream) error {
+	server, err := h.serverOwner()
+	if err != nil {
+		return fmt.Errorf("cannot write proxy: %w", err)
+	}
+	config := proxyFile{Listen: u.Listen}
+	for _, m := range u.Members {
+		config.Members = append(config.Members, proxyMember(m))
+	}
+	credentials := proxyCredentials{
+		CA: h.tls(upstreamTrustFile), Cert: h.tls(certFile(upstreamName)), Key: h.tls(keyFile(upstreamName)),
+	}
+	have := []bool{u.Cert != "", u.Key != "", u.CA != ""}
+	if have[0] != have[1] || have[0] != have[2] {
+		return errors.New("cannot write proxy: only part of the credentials is there")
+	}
+	if have[0] {
+		config.Credentials = &credentials
+		err := writeFiles(
+			file{credentials.CA, []byte(u.CA), secret, server},
+			file{credentials.Key, []byte(u.Key), secret, server},
+			file{credentials.Cert, []byte(u.Cert), secret, server})
+		if err != nil {
+			return err
+		}
+	}
+	env, err := formatEnv([]string{"CHARM_RELEASE=" + u.Release, operator.ConfigVar + "=" + u.ProcessDigest()})
+	if err != nil {
+		return err
+	}
+	err = h.supervisor.write(ctx, service{
+		Kind: operator.ProxyService, Unit: h.unitName,
+		Argv:    []string{h.binary(u.Release), "proxy", "--config", h.proxyConfig()},
+		EnvFile: h.proxyEnv(), User: h.serviceUser(),
+	})
+	if err != nil {
+		return fmt.Errorf("cannot write service: %w", err)
+	}
+	data, err := yaml.Marshal(config)
+	if err != nil {
+		return fmt.Errorf("cannot encode proxy configuration: %w", err)
+	}
+	err = writeFiles(
+		file{h.proxyEnv(), env, secret, h.adminOwner()},
+		file{h.proxyConfig(), data, secret, server})
+	if err != nil || config.Credentials != nil {
+		return err
+	}
+	// Credentials that nobody names any more are of a relation that is gone.
+	for _, path := range []string{credentials.CA, credentials.Cert, credentials.Key} {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("cannot remove credentials: %w", err)
+		}
+	}
+	return nil
+}
+
+// lookProxy reads back what writeProxy wrote. What cannot be read back was not written by us: it counts as none.
+func (h *Host) lookProxy(state serviceState) (operator.ProxyFiles, error) {
+	if state.Kind != operator.ProxyService {
+		return operator.ProxyFiles{}, nil
+	}
+	data, err := readOptional(h.proxyConfig())
+	if err != nil {
+		return operator.ProxyFiles{}, fmt.Errorf("cannot read proxy configuration: %w", err)
+	}
+	env, err := envLines(h.proxyEnv())
+	if err != nil {
+		return operator.ProxyFiles{}, err
+	}
+	var config proxyFile
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	decoder.KnownFields(true)
+	if decoder.Decode(&config) != nil {
+		return operator.ProxyFiles{}, nil
+	}
+	u := operator.Upstream{Release: state.release(), Listen: config.Listen}
+	for _, m := range config.Members {
+		u.Members = append(u.Members, operator.UpstreamMember(m))
+	}
+	if c := config.Credentials; c != nil {
+		for path, text := range map[string]*string{c.CA: &u.CA, c.Cert: &u.Cert, c.Key: &u.Key} {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				return operator.ProxyFiles{}, nil
+			}
+			*text = string(data)
+		}
+	}
+	if lookup(env, operator.ConfigVar) != u.ProcessDigest() {
+		return operator.ProxyFiles{}, nil
+	}
+	return operator.ProxyFiles{Written: u.Digest()}, nil
+}

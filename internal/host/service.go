@@ -1,0 +1,217 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
+)
+
+// supervisor keeps the unit's one service alive. Verbs may return before they have taken effect.
+type supervisor interface {
+	// write sets down what the service runs; it starts nothing and is harmless twice.
+	write(ctx context.Context, s service) error
+	// state looks. A service that was never written is the zero state.
+	state(ctx context.Context) (serviceState, error)
+	// control asks for the verb; one that is already so is no error.
+	control(ctx context.Context, v verb) error
+}
+
+type verb string
+
+const (
+	startVerb   verb = "start"   // and at boot
+	restartVerb verb = "restart" // end by SIGTERM, then start what is written
+	stopVerb    verb = "stop"    // and not at boot
+)
+
+// service is what the unit's one service runs.
+type service struct {
+	Kind     operator.ServiceKind `json:"kind"`
+	Unit     string               `json:"unit"` // "etcd/0"
+	Argv     []string             `json:"argv"` // an absolute path first
+	EnvFile  string               `json:"env_file"`
+	Writable string               `json:"writable,omitempty"` // the one directory it writes to
+	User     string               `json:"user,omitempty"`     // "" is whoever supervises
+}
+
+// release is the installed release that the service runs.
+func (s service) release() string {
+	if len(s.Argv) == 0 {
+		return ""
+	}
+	return filepath.Base(filepath.Dir(s.Argv[0]))
+}
+
+// kindOf reads from its arguments what a service runs.
+func kindOf(argv []string) operator.ServiceKind {
+	switch {
+	case len(argv) > 0 && filepath.Base(argv[0]) == "etcd":
+		return operator.MemberService
+	case len(argv) > 1 && argv[1] == "proxy":
+		return operator.ProxyService
+	default:
+		return operator.NoService
+	}
+}
+
+type serviceState struct {
+	service
+	enabled bool
+	failing bool
+	log     string  // when failing: the last line that says why
+	process process // the zero value is none
+}
+
+// process is a live process; the zero value is none.
+type process struct {
+	pid int
+	env []string
+}
+
+func (p process) alive() bool     { return p.pid != 0 }
+func (p process) config() string  { return lookup(p.env, operator.ConfigVar) }
+func (p process) release() string { return lookup(p.env, "CHARM_RELEASE") }
+
+// settleTime is how long a fresh process may still show the environment of what started it.
+const settleTime = 200 * time.Millisecond
+
+// liveProcess reads a process's environment; the zero process if it is gone, or only waits to be buried.
+func liveProcess(ctx context.Context, pid int) process {
+	if pid <= 0 || syscall.Kill(pid, 0) == syscall.ESRCH {
+		return process{}
+	}
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	p := process{pid: pid}
+	_ = poll(ctx, 5*time.Millisecond, func(context.Context) (bool, error) {
+		data, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "environ"))
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+			p = process{}
+			return true, nil
+		}
+		p.env = strings.Split(strings.TrimRight(string(data), "\x00"), "\x00")
+		return p.config() != "", nil
+	})
+	if p.config() == "" && zombie(pid) {
+		return process{}
+	}
+	return p
+}
+
+func zombie(pid int) bool {
+	data, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return true
+	}
+	_, rest, _ := strings.Cut(string(data), ") ")
+	return strings.HasPrefix(rest, "Z") || strings.HasPrefix(rest, "X")
+}
+
+// startTime is how long a process may take to come up; that it is ready is another matter.
+const startTime = 10 * time.Second
+
+// start starts the service and waits until its process is there.
+func (h *Host) start(ctx context.Context) error {
+	if err := h.makeData(); err != nil {
+		return err
+	}
+	if err := h.supervisor.control(ctx, startVerb); err != nil {
+		return fmt.Errorf("cannot start service: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	return h.awaitProcess(ctx, 0)
+}
+
+func (h *Host) restart(ctx context.Context) error {
+	before, err := h.supervisor.state(ctx)
+	if err != nil {
+		return fmt.Errorf("cannot restart service: %w", err)
+	}
+	if err := h.makeData(); err != nil {
+		return err
+	}
+	if err := h.supervisor.control(ctx, restartVerb); err != nil {
+		return fmt.Errorf("cannot restart service: %w", err)
+	}
+	return h.awaitProcess(ctx, before.process.pid)
+}
+
+// awaitProcess waits for a process other than the one before. etcd drains open watches for 8 s when it is told to
+// end. A process that dies at once is found dead or failing by the next look; that is no error of the start.
+func (h *Host) awaitProcess(ctx context.Context, before int) error {
+	err := poll(ctx, 20*time.Millisecond, func(ctx context.Context) (bool, error) {
+		state, err := h.supervisor.state(ctx)
+		switch {
+		case err != nil:
+			return false, err
+		case state.process.alive() && state.process.pid != before:
+			return true, nil
+		case state.failing:
+			return true, nil
+		case state.process.alive():
+			return false, errors.New("the old process has not ended yet")
+		default:
+			return false, errors.New("no process has come up")
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("cannot see service start: %w", err)
+	}
+	return nil
+}
+
+func (h *Host) stop(ctx context.Context) error {
+	if err := h.supervisor.control(ctx, stopVerb); err != nil {
+		return fmt.Errorf("cannot stop service: %w", err)
+	}
+	err := poll(ctx, 20*time.Millisecond, func(ctx context.Context) (bool, error) {
+		state, err := h.supervisor.state(ctx)
+		if err == nil && state.process.alive() {
+			err = errors.New("its process has not ended yet")
+		}
+		return err == nil, err
+	})
+	if err != nil {
+		return fmt.Errorf("cannot stop service: %w", err)
+	}
+	return nil
+}
+
+// complaint finds in a log's last lines the one that says why a service died: etcd's last error, else the last line.
+// etcd logs JSON (zap); a Go panic or a flag's error is plain text.
+func complaint(log string) string {
+	lines := strings.Split(strings.TrimSpace(log), "\n")
+	for _, line := range slices.Backward(lines) {
+		var entry struct{ Level, Msg, Error string }
+		if json.Unmarshal([]byte(line), &entry) == nil {
+			if entry.Level == "error" || entry.Level == "fatal" || entry.Level == "panic" {
+				return cut(strings.TrimSuffix(entry.Msg+": "+entry.Error, ": "))
+			}
+			continue
+		}
+		if strings.HasPrefix(line, "panic: ") {
+			return cut(line)
+		}
+	}
+	return cut(lines[len(lines)-1])
+}
+
+func cut(line string) string {
+	const most = 300
+	line = strings.ToValidUTF8(strings.TrimSpace(line), "?")
+	if len(line) > most {
+		line = strings.ToValidUTF8(line[:most], "") + "…"
+	}
+	return line
+}

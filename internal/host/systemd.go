@@ -1,0 +1,191 @@
+package host
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"text/template"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
+)
+
+// unitTemplate is the unit file. Why it is as it is stands in it.
+//
+//go:embed unit.service.tmpl
+var unitTemplate string
+
+// systemctlTime bounds a call of systemctl, which answers in milliseconds unless systemd itself hangs.
+const systemctlTime = 10 * time.Second
+
+// young is how long a process must have lived for its service not to count as failing while it is not ready.
+const young = 30 * time.Second
+
+// systemd supervises by a unit of systemd's.
+type systemd struct {
+	paths
+	run runner
+}
+
+func (s *systemd) systemctl(ctx context.Context, args ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, systemctlTime)
+	defer cancel()
+	return s.run(ctx, "systemctl", args...)
+}
+
+func renderUnit(s service) ([]byte, error) {
+	for _, part := range append([]string{s.Unit, s.EnvFile, s.Writable}, s.Argv...) {
+		if strings.ContainsAny(part, " \t\r\n\"'\\%$;") {
+			return nil, fmt.Errorf("cannot write unit file: %q is not plain", part)
+		}
+	}
+	t, err := template.New("unit").Parse(unitTemplate)
+	if err != nil {
+		return nil, fmt.Errorf("cannot parse unit template: %w", err)
+	}
+	var b strings.Builder
+	err = t.Execute(&b, struct {
+		service
+		Member  bool
+		Command string
+	}{s, s.Kind == operator.MemberService, strings.Join(s.Argv, " ")})
+	if err != nil {
+		return nil, fmt.Errorf("cannot render unit file: %w", err)
+	}
+	return []byte(b.String()), nil
+}
+
+// write writes the unit file, 0644 as systemd expects: it holds paths only. Whether systemd has read it is asked at
+// each control: a charm that died between the two leaves nothing behind.
+func (s *systemd) write(_ context.Context, service service) error {
+	data, err := renderUnit(service)
+	if err != nil {
+		return err
+	}
+	return writeFiles(file{path: s.unitFile(), data: data, mode: public})
+}
+
+// written reads back what the unit file says.
+func (s *systemd) written() (service, error) {
+	data, err := readOptional(s.unitFile())
+	if err != nil {
+		return service{}, fmt.Errorf("cannot read unit file: %w", err)
+	}
+	var out service
+	for line := range strings.Lines(string(data)) {
+		if command, ok := strings.CutPrefix(strings.TrimSpace(line), "ExecStart="); ok {
+			out.Argv = strings.Fields(command)
+		}
+	}
+	out.Kind = kindOf(out.Argv)
+	return out, nil
+}
+
+func (s *systemd) show(ctx context.Context) (map[string]string, error) {
+	out, err := s.systemctl(ctx, "show", "--property=LoadState,ActiveState,SubState,MainPID,NRestarts,UnitFileState,"+
+		"ExecMainStartTimestampMonotonic,NeedDaemonReload", s.paths.service())
+	if err != nil {
+		return nil, err
+	}
+	properties := map[string]string{}
+	for line := range strings.Lines(string(out)) {
+		if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
+			properties[key] = value
+		}
+	}
+	return properties, nil
+}
+
+func (s *systemd) state(ctx context.Context) (serviceState, error) {
+	written, err := s.written()
+	if err != nil {
+		return serviceState{}, err
+	}
+	if written.Kind == operator.NoService {
+		return serviceState{}, nil
+	}
+	p, err := s.show(ctx)
+	if err != nil {
+		return serviceState{}, err
+	}
+	pid, _ := strconv.Atoi(p["MainPID"])
+	state := serviceState{
+		service: written,
+		enabled: strings.HasPrefix(p["UnitFileState"], "enabled"),
+		failing: failing(p, monotonic()),
+		process: liveProcess(ctx, pid),
+	}
+	if state.failing {
+		state.log = s.complaint(ctx)
+	}
+	return state, nil
+}
+
+// failing tells whether systemd starts the service again and again. Type=notify keeps a member without quorum
+// "activating" for as long as it takes: that alone is no failure.
+func failing(p map[string]string, now time.Duration) bool {
+	if p["ActiveState"] == "failed" || strings.HasPrefix(p["SubState"], "auto-restart") {
+		return true
+	}
+	restarts, _ := strconv.Atoi(p["NRestarts"])
+	started, _ := strconv.ParseInt(p["ExecMainStartTimestampMonotonic"], 10, 64)
+	return p["ActiveState"] == "activating" && restarts >= 2 && now-time.Duration(started)*time.Microsecond < young
+}
+
+// monotonic is the clock that systemd's monotonic timestamps are on.
+func monotonic() time.Duration {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		return 0
+	}
+	return time.Duration(now.Nano())
+}
+
+func (s *systemd) complaint(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	out, err := s.run(ctx, "journalctl", "--unit="+s.paths.service(), "--lines=40", "--output=cat", "--no-pager", "--quiet")
+	if err != nil || len(out) == 0 {
+		return "see journalctl --unit=" + s.paths.service()
+	}
+	return complaint(string(out))
+}
+
+func (s *systemd) control(ctx context.Context, v verb) error {
+	unit := s.paths.service()
+	p, err := s.show(ctx)
+	if err != nil {
+		return err
+	}
+	if p["NeedDaemonReload"] == "yes" || p["LoadState"] == "not-found" {
+		if _, err := s.systemctl(ctx, "daemon-reload"); err != nil {
+			return err
+		}
+	}
+	if _, err := os.Stat(s.unitFile()); errors.Is(err, os.ErrNotExist) {
+		if v == stopVerb {
+			return nil
+		}
+		return errors.New("no service is written")
+	}
+	if v == stopVerb {
+		if _, err := s.systemctl(ctx, "disable", unit); err != nil {
+			return err
+		}
+		_, err := s.systemctl(ctx, "stop", "--no-block", unit)
+		return err
+	}
+	if _, err := s.systemctl(ctx, "enable", unit); err != nil {
+		return err
+	}
+	// Back-off and counters begin anew: somebody has just looked. No failed state to reset is no error of ours.
+	_, _ = s.systemctl(ctx, "reset-failed", unit)
+	_, err = s.systemctl(ctx, string(v), "--no-block", unit)
+	return err
+}

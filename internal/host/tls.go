@@ -1,0 +1,261 @@
+package host
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"math/big"
+	"os"
+	"time"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
+	"github.com/juju-charms/etcd-charm/internal/pki"
+)
+
+// lookTLS describes the certificates on disk, held against the model's authority where that is known.
+func (h *Host) lookTLS(m operator.Model, authority *pki.Authority) operator.TLS {
+	peerTrust, _ := os.ReadFile(h.tls(peerTrustFile))
+	clientTrust, _ := os.ReadFile(h.tls(clientTrustFile))
+	var peer, client *pki.CA
+	if authority != nil {
+		peer, client = &authority.Peer, &authority.Client
+	}
+	return operator.TLS{
+		Trust:   trustDigest(peerTrust, clientTrust),
+		Revoked: h.lookRevoked(m, authority),
+		Peer:    h.lookLeaf(peerName, peerTrust, peer),
+		Server:  h.lookLeaf(serverName, clientTrust, client),
+		Admin:   h.lookLeaf(adminName, clientTrust, client),
+	}
+}
+
+func (h *Host) lookLeaf(name string, trust []byte, issuer *pki.CA) operator.Leaf {
+	cert, err := readOptional(h.tls(certFile(name)))
+	if err != nil {
+		return operator.Leaf{Present: true, Problem: err.Error()}
+	}
+	if cert == nil {
+		return operator.Leaf{}
+	}
+	key, err := os.ReadFile(h.tls(keyFile(name)))
+	if err != nil {
+		return operator.Leaf{Present: true, Problem: err.Error()}
+	}
+	info, err := pki.Describe(cert, key, trust, h.now())
+	if err != nil {
+		return operator.Leaf{Present: true, Problem: err.Error()}
+	}
+	leaf := operator.Leaf{
+		Present:   true,
+		Due:       info.Due || info.NotYetValid,
+		SANs:      info.SANs,
+		Signer:    info.SignedBy,
+		Remaining: max(info.Remaining, 0),
+	}
+	switch {
+	case !info.KeyMatches:
+		leaf.Problem = "its key does not match"
+	case info.Expired:
+		leaf.Problem = "it expired on " + info.NotAfter.Format(time.DateOnly)
+	case !info.Trusted:
+		leaf.Problem = "it is not signed by the trusted authorities on disk"
+	case issuer != nil && info.SignedBy != issuer.Fingerprint():
+		leaf.Problem = "it is signed by another authority"
+	}
+	return leaf
+}
+
+// staleList stands for a revocation list that says something else than it should.
+const staleList = "stale"
+
+// lookRevoked tells which list of ended relations the one on disk is: the record's, or the one written in this hook,
+// which Juju does not have yet. It is compared by the serials, which are derived: the file says nothing of relations.
+func (h *Host) lookRevoked(m operator.Model, authority *pki.Authority) string {
+	der, err := readOptional(h.tls(revokedFile))
+	if err != nil {
+		return staleList
+	}
+	if der == nil {
+		return ""
+	}
+	serials, err := pki.RevokedSerials(der)
+	if err != nil || authority == nil {
+		return staleList
+	}
+	found := pki.SerialsDigest(serials)
+	h.mu.Lock()
+	candidates := [][]operator.Ended{h.revoked}
+	h.mu.Unlock()
+	if m.Cluster.OK {
+		candidates = append(candidates, m.Cluster.Value.Record.Revoked)
+	}
+	for _, ended := range candidates {
+		want, err := endedSerials(*authority, m.UUID, ended)
+		if err == nil && pki.SerialsDigest(want) == found {
+			return operator.RevokedDigest(ended)
+		}
+	}
+	return staleList
+}
+
+func endedSerials(authority pki.Authority, modelUUID string, ended []operator.Ended) ([]*big.Int, error) {
+	var all []*big.Int
+	for _, e := range ended {
+		serials, err := pki.SerialsOf(authority.Client, modelUUID, e.RelationID, e.Period)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, serials...)
+	}
+	return all, nil
+}
+
+// writeTLS writes what the step names. Trust and list go first: a leaf of an authority that is not trusted yet would
+// cut the member off.
+func (h *Host) writeTLS(s operator.WriteTLS) error {
+	authority, err := pki.DecodeAuthority(s.Authority.Content)
+	if err != nil {
+		return fmt.Errorf("cannot write certificates: %w", err)
+	}
+	server, err := h.serverOwner()
+	if err != nil {
+		return fmt.Errorf("cannot write certificates: %w", err)
+	}
+	if s.Trust {
+		err := writeFiles(
+			file{h.tls(peerTrustFile), authority.TrustPeer, public, h.adminOwner()},
+			file{h.tls(clientTrustFile), authority.TrustClient, public, h.adminOwner()})
+		if err != nil {
+			return err
+		}
+	}
+	if s.Revoked != nil {
+		if err := h.writeRevoked(authority, *s.Revoked); err != nil {
+			return err
+		}
+	}
+	request := pki.Request{CommonName: s.CommonName, SANs: s.SANs}
+	for _, leaf := range []struct {
+		wanted bool
+		name   string
+		owner  owner
+		trust  []byte
+		issue  func() (pki.Leaf, error)
+	}{
+		{s.Peer, peerName, server, authority.TrustPeer, func() (pki.Leaf, error) {
+			return pki.IssuePeer(h.now(), h.random, authority, request)
+		}},
+		{s.Server, serverName, server, authority.TrustClient, func() (pki.Leaf, error) {
+			return pki.IssueServer(h.now(), h.random, authority, request)
+		}},
+		{s.Admin, adminName, h.adminOwner(), authority.TrustClient, func() (pki.Leaf, error) {
+			return pki.IssueAdmin(h.now(), h.random, authority)
+		}},
+	} {
+		if !leaf.wanted {
+			continue
+		}
+		issued, err := leaf.issue()
+		if err != nil {
+			return err
+		}
+		if err := h.writeLeaf(leaf.name, issued, leaf.trust, leaf.owner); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeLeaf checks a pair and swaps it in. etcd reads both files anew for each handshake (client/pkg transport,
+// listener.go), so a pair that does not match would cut the member off.
+func (h *Host) writeLeaf(name string, leaf pki.Leaf, trust []byte, o owner) error {
+	key := leaf.Key.PEM()
+	info, err := pki.Describe(leaf.CertPEM, key, trust, h.now())
+	if err == nil && !(info.KeyMatches && info.Trusted) {
+		err = errors.New("it does not match its key or its authority")
+	}
+	if err != nil {
+		return fmt.Errorf("cannot use new %s certificate: %w", name, err)
+	}
+	return writeFiles(
+		file{h.tls(keyFile(name)), key, secret, o},
+		file{h.tls(certFile(name)), leaf.CertPEM, public, o})
+}
+
+func (h *Host) writeRevoked(authority pki.Authority, revoked operator.Revoked) error {
+	serials, err := endedSerials(authority, revoked.ModelUUID, revoked.Relations)
+	if err != nil {
+		return fmt.Errorf("cannot write revocation list: %w", err)
+	}
+	der, err := pki.CRL(authority.Client, serials, h.now())
+	if err != nil {
+		return fmt.Errorf("cannot write revocation list: %w", err)
+	}
+	if err := writeFiles(file{h.tls(revokedFile), der, public, h.adminOwner()}); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.revoked = revoked.Relations
+	return nil
+}
+
+// access is how the charm itself speaks to members: mutual TLS with the admin certificate. The zero value has none.
+type access struct {
+	cert  *tls.Certificate
+	roots *x509.CertPool
+	now   func() time.Time
+}
+
+// access uses the admin certificate on disk where it is good. A unit that has none yet, or one of another authority,
+// makes one for the moment: what is on disk must not decide whether the cluster can be seen.
+func (h *Host) access(authority *pki.Authority) access {
+	a := access{now: h.now}
+	trust, _ := os.ReadFile(h.tls(clientTrustFile))
+	if authority != nil {
+		trust = append(append([]byte(nil), trust...), authority.TrustClient...)
+	}
+	a.roots = x509.NewCertPool()
+	if !a.roots.AppendCertsFromPEM(trust) {
+		return a
+	}
+	var issuer *pki.CA
+	if authority != nil {
+		issuer = &authority.Client
+	}
+	if leaf := h.lookLeaf(adminName, trust, issuer); leaf.Present && leaf.Problem == "" {
+		if pair, err := tls.LoadX509KeyPair(h.tls(certFile(adminName)), h.tls(keyFile(adminName))); err == nil {
+			a.cert = &pair
+			return a
+		}
+	}
+	if authority == nil {
+		return a
+	}
+	leaf, err := pki.IssueAdmin(h.now(), h.random, *authority)
+	if err != nil {
+		return a
+	}
+	if pair, err := tls.X509KeyPair(leaf.CertPEM, leaf.Key.PEM()); err == nil {
+		a.cert = &pair
+	}
+	return a
+}
+
+// config is the TLS settings for one member; shown is told the certificate that the member shows.
+func (a access) config(shown func(*x509.Certificate)) *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		RootCAs:    a.roots,
+		Time:       a.now,
+		// Not Certificates: Go sends none where the server's hints do not name its issuer.
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return a.cert, nil },
+		VerifyConnection: func(state tls.ConnectionState) error {
+			if len(state.PeerCertificates) > 0 {
+				shown(state.PeerCertificates[0])
+			}
+			return nil
+		},
+	}
+}

@@ -1,0 +1,103 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// turnSeconds is how long a turn outlives a holder who never gives it back: longer than a hook, so that it cannot be
+// lost to another in the middle of one.
+const turnSeconds = 180
+
+// takeTurn takes the one turn in the cluster: a key that is made only where there is none, under a lease. A turn that
+// is ours already is prolonged.
+func (h *Host) takeTurn(ctx context.Context) error {
+	c, err := h.others(0)
+	if err != nil {
+		return fmt.Errorf("cannot take the turn: %w", err)
+	}
+	defer c.close()
+	next := 0
+	err = poll(ctx, 250*time.Millisecond, func(ctx context.Context) (bool, error) {
+		m := c[next%len(c)]
+		next++
+		holder, err := within(ctx, askTime, func(ctx context.Context) (string, error) { return h.tryTurn(ctx, m.Client) })
+		if err == nil && holder != h.unitName {
+			err = fmt.Errorf("it is held by %s", holder)
+		}
+		return err == nil, err
+	})
+	if err != nil {
+		return fmt.Errorf("cannot take the turn: %w", err)
+	}
+	return nil
+}
+
+// tryTurn returns who holds the turn after the try.
+func (h *Host) tryTurn(ctx context.Context, c *clientv3.Client) (string, error) {
+	now, err := c.Get(ctx, turnKey)
+	if err != nil {
+		return "", err
+	}
+	if len(now.Kvs) > 0 {
+		kv := now.Kvs[0]
+		if string(kv.Value) != h.unitName {
+			return string(kv.Value), nil
+		}
+		// The answer to an earlier try may have been lost: ours is ours. It counts only with a lease that lives.
+		if _, err := c.KeepAliveOnce(ctx, clientv3.LeaseID(kv.Lease)); err != nil {
+			return "", fmt.Errorf("cannot prolong it: %w", err)
+		}
+		return h.unitName, nil
+	}
+	lease, err := c.Grant(ctx, turnSeconds)
+	if err != nil {
+		return "", err
+	}
+	resp, err := c.Txn(ctx).
+		If(clientv3.Compare(clientv3.CreateRevision(turnKey), "=", 0)).
+		Then(clientv3.OpPut(turnKey, h.unitName, clientv3.WithLease(lease.ID))).
+		Else(clientv3.OpGet(turnKey)).
+		Commit()
+	if err != nil {
+		return "", err // it may have been taken: the next try finds out
+	}
+	if resp.Succeeded {
+		return h.unitName, nil
+	}
+	if _, err := c.Revoke(ctx, lease.ID); err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		h.logger.DebugContext(ctx, "cannot revoke unused lease", "error", err)
+	}
+	if kvs := resp.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
+		return string(kvs[0].Value), nil
+	}
+	return "", errors.New("it changes hands")
+}
+
+// releaseTurn deletes the key if it is ours. Its lease goes too; left alone it would end by itself.
+func (h *Host) releaseTurn(ctx context.Context) error {
+	err := h.deed(ctx, 0, func(ctx context.Context, m crewMember) error {
+		resp, err := m.Txn(ctx).
+			If(clientv3.Compare(clientv3.Value(turnKey), "=", h.unitName)).
+			Then(clientv3.OpGet(turnKey), clientv3.OpDelete(turnKey)).
+			Commit()
+		if err != nil || !resp.Succeeded {
+			return err
+		}
+		if kvs := resp.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 && kvs[0].Lease != 0 {
+			if _, err := m.Revoke(ctx, clientv3.LeaseID(kvs[0].Lease)); err != nil {
+				h.logger.DebugContext(ctx, "cannot revoke lease of the turn", "error", err)
+			}
+		}
+		return nil
+	}, func(error) verdict { return again })
+	if err != nil {
+		return fmt.Errorf("cannot give the turn back: %w", err)
+	}
+	return nil
+}
