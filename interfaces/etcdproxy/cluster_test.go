@@ -83,8 +83,9 @@ func TestParseClusterRefuses(t *testing.T) {
 		"a=http://h:1,a=http://g:1":             "piece 2 has the name of piece 1",
 		"a=http://h:1,b=https://H:1":            "piece 2 has the URL of piece 1",
 		"a=http://[::1]:1,b=https://[0:0::1]:1": "piece 2 has the URL of piece 1",
-		strings.Repeat("x", 65537):              "has 65537 bytes, more than the 65536 allowed",
-		strings.Repeat(",", 1000):               "has 1001 pieces, more than the 1000 allowed",
+		"a=http://[::ffff:1.2.3.4]:1,b=http://1.2.3.4:1": "piece 2 has the URL of piece 1",
+		strings.Repeat("x", 65537):                       "has 65537 bytes, more than the 65536 allowed",
+		strings.Repeat(",", 1000):                        "has 1001 pieces, more than the 1000 allowed",
 	}
 	for text, want := range tests {
 		t.Run(want, func(t *testing.T) {

@@ -50,6 +50,10 @@ func TestTheKeyIsNeverPrinted(t *testing.T) {
 	assert.Equal(t, "{cert: 8 bytes, key: [redacted], ca: 6 bytes}", fmt.Sprint(credentials))
 	assert.Equal(t, "{cert: 0 bytes, key: none, ca: 0 bytes}", fmt.Sprint(etcdproxy.Credentials{}))
 	assert.Contains(t, fmt.Sprintf("%+v", requires), "[redacted]")
+
+	var log bytes.Buffer
+	slog.New(slog.NewTextHandler(&log, nil)).Info("look", "with", credentials)
+	assert.Contains(t, log.String(), "with.cert=8 with.key=[redacted] with.ca=6")
 }
 
 func assertHidden(t *testing.T, text, format string, args ...any) {

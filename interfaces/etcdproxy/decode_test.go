@@ -55,6 +55,9 @@ func TestDecodeOneUnit(t *testing.T) {
 		"broken client URLs": {
 			bag: with(whole, "client_urls", "https://10.0.0.5:2379,"), available: true, tls: true, problem: "client_urls: piece 2 is empty",
 		},
+		"client URLs twice": {
+			bag: with(whole, "client_urls", "https://h:2379,https://H:2379"), available: true, tls: true, problem: "client_urls: piece 2 repeats piece 1",
+		},
 		"broken version": {
 			bag: with(whole, "version", "none"), available: true, tls: true, problem: "version: is not a version",
 		},
@@ -140,6 +143,10 @@ func TestDecodeChoosesAmongUnits(t *testing.T) {
 		"a whole one before one without credentials": {
 			units:   map[string]databag.Bag{"etcd/0": {"cluster": cluster2}, "etcd/1": bagOf(cluster1, one)},
 			cluster: cluster1, credentials: one,
+		},
+		"a plain one is whole": {
+			units:   map[string]databag.Bag{"etcd/0": {"cluster": clusterPlain}, "etcd/1": bagOf(cluster1, one)},
+			cluster: clusterPlain,
 		},
 		"a whole one before a broken one": {
 			units:   map[string]databag.Bag{"etcd/0": bagOf("junk", two), "etcd/1": bagOf(cluster1, one)},
