@@ -51,10 +51,10 @@ test: build ## every test that needs no root, with the race detector if there is
 	$(if $(RACE),CGO_ENABLED=1 CC='$(CC)' )go test $(RACE) -timeout 15m ./...
 
 .PHONY: e2e
-e2e: build charm ## the packed charm on machines with systemd (root; MACHINES=path of the script that raises them)
+e2e: charm ## the packed charm on machines with systemd (root; MACHINES=path of the script that raises them)
 	@test -x '$(MACHINES)' || { echo 'make e2e: no machines script at $(MACHINES): set MACHINES to its path' >&2; exit 1; }
-	@MACHINES='$(MACHINES)' CHARM="$(CURDIR)/dist/etcd_$$(go env GOARCH).charm" SIM='$(CURDIR)/bin/juju-sim' \
-	go test -tags e2e -count 1 -v -timeout 20m ./test/e2e
+	@MACHINES='$(MACHINES)' CHARM="$(CURDIR)/dist/etcd_$$(go env GOARCH).charm" \
+	CGO_ENABLED=0 go test -tags e2e -count 1 -v -timeout 20m ./test/e2e
 
 .PHONY: charm
 charm: ## write dist/etcd_ARCH.charm and read it back (ARCH=amd64 or arm64)

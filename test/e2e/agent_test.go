@@ -1,0 +1,223 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net"
+	"net/rpc"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/juju/charm/v12"
+	"github.com/juju/charm/v12/hooks"
+	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/internal/sim"
+	"github.com/juju-charms/etcd-charm/internal/sim/model"
+)
+
+const (
+	socket   = "/run/juju-agent.socket" // on a machine
+	toolsDir = "/var/lib/juju/tools/e2e"
+)
+
+func charmDir(unit string) string {
+	return "/var/lib/juju/agents/unit-" + strings.ReplaceAll(unit, "/", "-") + "/charm"
+}
+
+// TestMain makes the test's own program the hook tools on the machines.
+func TestMain(m *testing.M) {
+	sim.ToolMain()
+	os.Exit(m.Run())
+}
+
+// agent is Juju's side of the machines: it runs the model's hooks there and answers their hook tools.
+type agent struct {
+	machines machines
+	model    *model.Model
+	charm    string // the unpacked archive, on this host
+	listen   string // the host's end of every machine's agent socket
+
+	mu    sync.Mutex
+	ready map[int]bool    // machines that have the socket and the tools
+	has   map[string]bool // unit and charm revision that are unpacked
+}
+
+// newAgent unpacks the archive and begins to answer hook tools.
+func newAgent(t *testing.T, m machines, archive string) (*agent, *charm.CharmArchive) {
+	t.Helper()
+	read, err := charm.ReadCharmArchive(archive)
+	require.NoError(t, err)
+	// A socket's path is 108 bytes at most, so it is not under the test's own directory.
+	dir, err := os.MkdirTemp("", "e2e-")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	a := &agent{
+		machines: m, charm: filepath.Join(dir, "charm"), listen: filepath.Join(dir, "agent.socket"),
+		ready: map[int]bool{}, has: map[string]bool{},
+	}
+	require.NoError(t, read.ExpandTo(a.charm))
+
+	l, err := net.Listen("unix", a.listen)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	server := rpc.NewServer()
+	require.NoError(t, server.RegisterName("Jujuc", &jujuc{a}))
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go server.ServeConn(conn)
+		}
+	}()
+	return a, read
+}
+
+// jujuc answers hook tools as the simulator does, but reads the files that they name on their machine.
+type jujuc struct{ agent *agent }
+
+// Main runs one hook tool.
+func (j *jujuc) Main(req sim.ToolRequest, resp *sim.ToolReply) error {
+	c, err := j.agent.model.Context(req.ContextId)
+	if err != nil {
+		return err
+	}
+	reply, err := c.Call(model.Request{
+		Tool: req.CommandName, Args: req.Args, Dir: req.Dir, Stdin: req.Stdin, StdinSet: req.StdinSet,
+		ReadFile: func(name string) ([]byte, error) {
+			out, err := j.agent.machines.run(context.Background(), c.Machine(), nil, "env", "-C", req.Dir, "cat", name)
+			return []byte(out), err
+		},
+	})
+	*resp = sim.ToolReply(reply)
+	return err
+}
+
+// Run runs one hook on its unit's machine, as root in the charm directory, with a hook's environment and nothing else.
+func (a *agent) Run(ctx context.Context, c *model.Context) (model.Outcome, error) {
+	if err := a.prepare(ctx, c); err != nil {
+		return model.Outcome{}, err
+	}
+	kind := "hooks"
+	if c.Hook.Kind == hooks.Action {
+		kind = "actions"
+	}
+	file := path.Join(kind, c.Hook.Name())
+	if _, err := os.Stat(filepath.Join(a.charm, file)); errors.Is(err, fs.ErrNotExist) {
+		return model.Outcome{Missing: true}, nil
+	}
+	dir := charmDir(c.Unit())
+	vars := environ(c)
+	argv := []string{"run", name(c.Machine()), "env", "-i", "-C", dir}
+	for _, k := range slices.Sorted(maps.Keys(vars)) {
+		argv = append(argv, k+"="+vars[k])
+	}
+	cmd := exec.CommandContext(ctx, a.machines.script, append(argv, path.Join(dir, file))...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &stdout, &stderr, time.Second
+	err := cmd.Run()
+	out := model.Outcome{Stdout: stdout.Bytes(), Stderr: stderr.Bytes()}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		out.Code = exit.ExitCode()
+		err = nil
+	}
+	return out, err
+}
+
+// environ is a hook's whole environment: there is no HOME and no USER in it.
+func environ(c *model.Context) map[string]string {
+	h, dir := c.Hook, charmDir(c.Unit())
+	vars := map[string]string{
+		"CHARM_DIR": dir, "JUJU_CHARM_DIR": dir, "CLOUD_API_VERSION": "", "JUJU_CONTEXT_ID": c.ID,
+		"JUJU_HOOK_NAME": h.Name(), "JUJU_DISPATCH_PATH": "hooks/" + h.Name(),
+		"JUJU_AGENT_SOCKET_ADDRESS": socket, "JUJU_AGENT_SOCKET_NETWORK": "unix",
+		"JUJU_UNIT_NAME": c.Unit(), "JUJU_MODEL_UUID": c.Model().UUID(), "JUJU_MODEL_NAME": c.Model().Name(),
+		"JUJU_API_ADDRESSES": "10.88.0.1:17070", "JUJU_MACHINE_ID": fmt.Sprint(c.Machine()), "JUJU_PRINCIPAL_UNIT": "",
+		"JUJU_AVAILABILITY_ZONE": "", "JUJU_VERSION": c.Model().Rules.Version,
+		"JUJU_CHARM_HTTP_PROXY": "", "JUJU_CHARM_HTTPS_PROXY": "", "JUJU_CHARM_FTP_PROXY": "", "JUJU_CHARM_NO_PROXY": "",
+		"PATH": toolsDir + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8",
+		"TERM": "tmux-256color", "DEBIAN_FRONTEND": "noninteractive", "APT_LISTCHANGES_FRONTEND": "none",
+	}
+	if h.Kind == hooks.Action {
+		vars["JUJU_HOOK_NAME"], vars["JUJU_DISPATCH_PATH"] = "", "actions/"+h.Action
+		vars["JUJU_ACTION_NAME"], vars["JUJU_ACTION_UUID"], vars["JUJU_ACTION_TAG"] = h.Action, c.ActionID(), "action-"+c.ActionID()
+	}
+	if h.Endpoint != "" {
+		vars["JUJU_RELATION"], vars["JUJU_RELATION_ID"] = h.Endpoint, h.RelationKey()
+		vars["JUJU_REMOTE_APP"], vars["JUJU_REMOTE_UNIT"] = h.RemoteApp, h.RemoteUnit
+	}
+	if h.Kind == hooks.RelationDeparted {
+		vars["JUJU_DEPARTING_UNIT"] = h.Departing
+	}
+	if h.Secret != "" {
+		vars["JUJU_SECRET_ID"], vars["JUJU_SECRET_LABEL"] = h.Secret, h.SecretLabel
+		vars["JUJU_SECRET_REVISION"] = fmt.Sprint(h.SecretRevision)
+	}
+	return vars
+}
+
+// prepare does what Juju's agent does on a machine before a unit's first hook: its socket, the tools, the charm.
+func (a *agent) prepare(ctx context.Context, c *model.Context) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if n := c.Machine(); !a.ready[n] {
+		add := exec.CommandContext(ctx, "lxc", "config", "device", "add", name(n), "juju", "proxy", "bind=instance",
+			"listen=unix:"+socket, "connect=unix:"+a.listen, "mode=0600")
+		if _, err := output(add); err != nil {
+			return err
+		}
+		if err := a.putTools(ctx, n); err != nil {
+			return fmt.Errorf("cannot put hook tools on machine %d: %w", n, err)
+		}
+		a.ready[n] = true
+	}
+	_, revision := c.Source()
+	key := fmt.Sprintf("%s@%d", c.Unit(), revision)
+	if a.has[key] {
+		return nil
+	}
+	var buf bytes.Buffer
+	tw := tar.NewWriter(&buf)
+	if err := errors.Join(tw.AddFS(os.DirFS(a.charm)), tw.Close()); err != nil {
+		return fmt.Errorf("cannot pack charm directory: %w", err)
+	}
+	dir := charmDir(c.Unit())
+	_, err := a.machines.run(ctx, c.Machine(), buf.Bytes(), "sh", "-c", "mkdir -p "+dir+" && tar -x --no-same-owner -C "+dir)
+	if err != nil {
+		return fmt.Errorf("cannot put charm on machine %d: %w", c.Machine(), err)
+	}
+	a.has[key] = true
+	return nil
+}
+
+func (a *agent) putTools(ctx context.Context, n int) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	program, err := os.ReadFile(self)
+	if err != nil {
+		return err
+	}
+	line := fmt.Sprintf("mkdir -p %[1]s && cat >%[1]s/jujuc && chmod 755 %[1]s/jujuc && cd %[1]s && for t in %[2]s; do ln -sf jujuc $t; done",
+		toolsDir, strings.Join(a.model.Rules.Tools, " "))
+	_, err = a.machines.run(ctx, n, program, "sh", "-c", line)
+	return err
+}
