@@ -166,7 +166,7 @@ func New(opts Options) (*Model, error) {
 	m := &Model{
 		Rules:     rules,
 		opts:      opts,
-		uuid:      fmt.Sprintf("%x-%x-4%x-8%x-%x", sum[:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])[:36],
+		uuid:      fmt.Sprintf("%x-%x-4%03x-8%03x-%x", sum[:4], sum[4:6], uint16(sum[6]), uint16(sum[8]), sum[10:16]),
 		apps:      map[string]*application{},
 		units:     map[string]*unit{},
 		relations: map[int]*relation{},

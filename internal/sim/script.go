@@ -1,0 +1,139 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/pflag"
+)
+
+// builtins are testscript's own commands whose names two verbs have; in a
+// script those go by their aliases.
+var builtins = []string{"kill", "wait"}
+
+// scripts holds the simulation of each running script.
+type scripts struct {
+	opts Options
+	live io.Writer
+	mu   sync.Mutex
+	sims map[*testscript.TestScript]*Sim
+	// last, if not nil, is told of each simulation made.
+	made func(*Sim)
+}
+
+// Cmds returns every verb as a command of testscript scripts: "deploy ./charm",
+// "! run etcd/0 health", then "stdout …". Each script has a simulation of its
+// own, made by its first verb and closed at its end. Besides the verbs there are
+//
+//	model [--juju 2.9|3.6|4.0] [--seed N] [--parallel N]   before any other verb
+//	let VAR verb …                                          sets $VAR to what the verb prints
+//	juju verb …                                             any verb, by its first name
+//
+// kill and wait are testscript's own: write kill-unit and wait-for. Ctx may be
+// context.Background().
+func Cmds(ctx context.Context, opts Options) map[string]func(*testscript.TestScript, bool, []string) {
+	return (&scripts{opts: opts, sims: map[*testscript.TestScript]*Sim{}}).cmds(ctx)
+}
+
+func (sc *scripts) cmds(ctx context.Context) map[string]func(*testscript.TestScript, bool, []string) {
+	cmds := map[string]func(*testscript.TestScript, bool, []string){
+		"model": sc.model,
+		"let":   func(ts *testscript.TestScript, neg bool, args []string) { sc.let(ctx, ts, neg, args) },
+		"juju":  func(ts *testscript.TestScript, neg bool, args []string) { sc.do(ctx, ts, neg, args) },
+	}
+	for _, name := range Verbs() {
+		if !slices.Contains(builtins, name) {
+			cmds[name] = func(ts *testscript.TestScript, neg bool, args []string) {
+				sc.do(ctx, ts, neg, append([]string{name}, args...))
+			}
+		}
+	}
+	return cmds
+}
+
+func (sc *scripts) sim(ts *testscript.TestScript, opts Options) *Sim {
+	sc.mu.Lock()
+	s := sc.sims[ts]
+	sc.mu.Unlock()
+	if s != nil {
+		return s
+	}
+	s, err := New(opts)
+	ts.Check(err)
+	sc.mu.Lock()
+	sc.sims[ts] = s
+	sc.mu.Unlock()
+	ts.Defer(func() {
+		if err := s.Close(); err != nil {
+			fmt.Fprintf(os.Stderr, "cannot clean up: %v\n", err)
+		}
+		sc.mu.Lock()
+		delete(sc.sims, ts)
+		sc.mu.Unlock()
+	})
+	if sc.made != nil {
+		sc.made(s)
+	}
+	return s
+}
+
+func (sc *scripts) model(ts *testscript.TestScript, neg bool, args []string) {
+	opts := sc.opts
+	flags := pflag.NewFlagSet("model", pflag.ContinueOnError)
+	flags.StringVar(&opts.Series, "juju", opts.Series, "")
+	flags.Uint64Var(&opts.Seed, "seed", opts.Seed, "")
+	flags.IntVar(&opts.Parallel, "parallel", opts.Parallel, "")
+	ts.Check(flags.Parse(args))
+	sc.mu.Lock()
+	made := sc.sims[ts] != nil
+	sc.mu.Unlock()
+	if neg || made || flags.NArg() > 0 {
+		ts.Fatalf("usage: model [--juju series] [--seed n] [--parallel n], before any other verb")
+	}
+	sc.sim(ts, opts)
+}
+
+func (sc *scripts) do(ctx context.Context, ts *testscript.TestScript, neg bool, args []string) {
+	out, errOut := ts.Stdout(), ts.Stderr()
+	if sc.live != nil {
+		fmt.Fprintf(sc.live, "> %s\n", strings.Join(args, " "))
+		out, errOut = io.MultiWriter(out, sc.live), io.MultiWriter(errOut, sc.live)
+	}
+	s := sc.sim(ts, sc.opts)
+	s.setProgress(errOut)
+	defer s.setProgress(sc.opts.Progress)
+	err := s.Do(ctx, Env{Out: out, Err: errOut, Dir: ts.MkAbs(".")}, args...)
+	if err != nil {
+		fmt.Fprintf(errOut, "ERROR %v\n", err)
+	}
+	switch {
+	case err != nil && !neg:
+		ts.Fatalf("%s: %v", args[0], err)
+	case err == nil && neg:
+		ts.Fatalf("%s: unexpected success", args[0])
+	}
+}
+
+func (sc *scripts) let(ctx context.Context, ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: let VAR verb [argument...]")
+	}
+	var out bytes.Buffer
+	s := sc.sim(ts, sc.opts)
+	ts.Check(s.Do(ctx, Env{Out: &out, Err: ts.Stderr(), Dir: ts.MkAbs(".")}, args[1:]...))
+	ts.Setenv(args[0], strings.TrimSpace(out.String()))
+}
+
+// Main is for TestMain of a package whose tests simulate: under the name of a
+// hook tool the test program is that tool; else it runs the tests and exits.
+func Main(m interface{ Run() int }) {
+	ToolMain()
+	os.Exit(m.Run())
+}

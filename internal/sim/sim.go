@@ -1,0 +1,286 @@
+// Package sim runs a Juju model on one machine: the rules are package model's,
+// the hooks are real processes of the real charm.
+//
+// The rule it keeps: what a charm meets here it would meet in Juju (files,
+// environment, hook tools, addresses, ends of processes), and what the simulator
+// starts or writes stays under directories of its own, and goes when it goes.
+// It knows nothing of what a charm is for.
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/juju-charms/etcd-charm/internal/sim/model"
+)
+
+// RootVar stands for the root directory of a machine in Options.Env.
+const RootVar = "{root}"
+
+// Options configure a simulation. The zero value is usable.
+type Options struct {
+	// Series is the Juju series: "2.9", "3.6" or "4.0"; empty is the newest.
+	Series string
+	// Name is the model's name; empty means "sim".
+	Name string
+	// Seed, if not zero, makes the order of hooks among units random but
+	// repeatable.
+	Seed uint64
+	// Parallel is how many hooks run at a time, on different machines; below 2
+	// one at a time.
+	Parallel int
+	// Dir is the parent directory of everything; empty is a new temporary one.
+	Dir string
+	// Keep leaves the directory when the simulation is closed.
+	Keep bool
+	// Env is further environment of every hook, as KEY=VALUE; RootVar in a value
+	// becomes the root directory of the unit's machine.
+	Env []string
+	// Tool is the program the hook tools are links to: it calls Main or
+	// ToolMain first thing. Empty is the running program.
+	Tool string
+	// HookTimeout ends a hook that hangs; zero means five minutes.
+	HookTimeout time.Duration
+	// Progress gets a line for each hook; nil means nowhere.
+	Progress io.Writer
+}
+
+// Sim is a running simulation. Close ends it.
+type Sim struct {
+	// Model holds the rules and the state.
+	Model *model.Model
+
+	opts    Options
+	dir     string
+	slot    *slot
+	tools   *toolServer
+	turn    sync.Mutex // held while hooks or an action run
+	mu      sync.Mutex
+	out     io.Writer
+	charms  int
+	placed  map[string]int
+	reaped  map[int]bool
+	changed chan struct{}
+	closed  bool
+}
+
+// New starts a simulation with an empty model.
+func New(opts Options) (*Sim, error) {
+	if opts.HookTimeout == 0 {
+		opts.HookTimeout = 5 * time.Minute
+	}
+	s := &Sim{opts: opts, out: opts.Progress, placed: map[string]int{}, reaped: map[int]bool{}, changed: make(chan struct{}, 1)}
+	ok := false
+	defer func() {
+		if !ok {
+			s.Close()
+		}
+	}()
+	var err error
+	if s.slot, err = takeSlot(); err != nil {
+		return nil, err
+	}
+	if s.Model, err = model.New(model.Options{
+		Series: opts.Series, Name: opts.Name, Seed: opts.Seed, Address: s.slot.address, OnRecord: s.onRecord,
+	}); err != nil {
+		return nil, err
+	}
+	if s.dir, err = makeDir(opts.Dir); err != nil {
+		return nil, fmt.Errorf("cannot make a directory for the simulation: %w", err)
+	}
+	if err := s.linkTools(); err != nil {
+		return nil, fmt.Errorf("cannot link the hook tools: %w", err)
+	}
+	if s.tools, err = serveTools(s.Model); err != nil {
+		return nil, fmt.Errorf("cannot serve the hook tools: %w", err)
+	}
+	ok = true
+	return s, nil
+}
+
+func makeDir(dir string) (string, error) {
+	if dir == "" {
+		tmp, err := os.MkdirTemp("", "juju-sim-")
+		if err != nil {
+			return "", err
+		}
+		// Services of a unit may run as users of their own.
+		if err := os.Chmod(tmp, 0o755); err != nil { //nolint:gosec // a machine's / is 0755
+			return "", err
+		}
+		return filepath.EvalSymlinks(tmp)
+	}
+	// Everything in it is removed at the end, so it is one of ours or none.
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return "", err
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return "", err
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(abs)
+}
+
+func (s *Sim) linkTools() error {
+	tool := s.opts.Tool
+	if tool == "" {
+		var err error
+		if tool, err = os.Executable(); err != nil {
+			return err
+		}
+	}
+	tool, err := filepath.Abs(tool)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.toolsDir(), 0o755); err != nil {
+		return err
+	}
+	for _, name := range s.Model.Rules.Tools {
+		if err := os.Symlink(tool, filepath.Join(s.toolsDir(), name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close ends every process of the simulation and removes its directory, unless
+// it is to be kept. It may be called twice.
+func (s *Sim) Close() error {
+	s.mu.Lock()
+	done := s.closed
+	s.closed = true
+	s.mu.Unlock()
+	if done {
+		return nil
+	}
+	var errs []error
+	if s.Model != nil {
+		for _, id := range s.machines() {
+			errs = append(errs, s.killAll(id))
+		}
+	}
+	if s.tools != nil {
+		errs = append(errs, s.tools.Close())
+	}
+	if s.slot != nil {
+		errs = append(errs, s.slot.Close())
+	}
+	if s.dir != "" && !s.opts.Keep {
+		errs = append(errs, os.RemoveAll(s.dir))
+	}
+	return errors.Join(errs...)
+}
+
+// Dir returns the directory that holds everything of the simulation.
+func (s *Sim) Dir() string { return s.dir }
+
+func (s *Sim) toolsDir() string { return filepath.Join(s.dir, "tools") }
+
+// Root returns the root directory of a machine.
+func (s *Sim) Root(machine int) string { return filepath.Join(s.dir, fmt.Sprintf("m%d", machine)) }
+
+func (s *Sim) machines() []int {
+	var ids []int
+	for range s.Model.Status().Machines {
+		ids = append(ids, len(ids))
+	}
+	return ids
+}
+
+// env returns the environment of Options.Env on a machine.
+func (s *Sim) env(machine int) []string {
+	var env []string
+	for _, kv := range s.opts.Env {
+		env = append(env, strings.ReplaceAll(kv, RootVar, s.Root(machine)))
+	}
+	return env
+}
+
+// Settle runs hooks until none is queued. The error wraps model.ErrInError if
+// units are left in error.
+func (s *Sim) Settle(ctx context.Context) error {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	return s.Model.Settle(ctx, s, s.opts.Parallel)
+}
+
+// RunAction runs an action on a unit once no hook runs.
+func (s *Sim) RunAction(ctx context.Context, unit, name string, params map[string]any) (model.ActionResult, error) {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	res, _, err := s.Model.RunAction(ctx, unit, name, params, s)
+	return res, err
+}
+
+// PowerOff ends everything on a machine at once.
+func (s *Sim) PowerOff(id int) error {
+	if err := s.Model.PowerOff(id); err != nil {
+		return err
+	}
+	return s.killAll(id)
+}
+
+// onRecord follows each hook: a line of progress, and a machine whose last unit
+// is gone is taken down.
+func (s *Sim) onRecord(r model.Record) {
+	s.mu.Lock()
+	if s.out != nil {
+		fmt.Fprintf(s.out, "%-12s %-32s %-8s %6s  %d calls\n", r.Unit, r.Hook, r.Result, r.Duration.Round(time.Millisecond), r.Calls)
+		if r.Error != "" {
+			fmt.Fprintf(s.out, "%-12s   %s\n", "", r.Error)
+		}
+	}
+	s.mu.Unlock()
+	if r.Hook == "remove" {
+		if err := s.reap(); err != nil {
+			s.progressf("cannot take a machine down: %v\n", err)
+		}
+	}
+}
+
+func (s *Sim) progressf(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.out != nil {
+		fmt.Fprintf(s.out, format, args...)
+	}
+}
+
+// setProgress sends the lines of progress to w and returns where they went before.
+func (s *Sim) setProgress(w io.Writer) io.Writer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.out
+	s.out = w
+	return old
+}
+
+// reap takes down the machines that hold no unit any more.
+func (s *Sim) reap() error {
+	var errs []error
+	st := s.Model.Status()
+	for _, id := range s.machines() {
+		if st.Machines[fmt.Sprint(id)].State != "removed" {
+			continue
+		}
+		s.mu.Lock()
+		done := s.reaped[id]
+		s.reaped[id] = true
+		s.mu.Unlock()
+		if !done {
+			errs = append(errs, s.killAll(id))
+		}
+	}
+	return errors.Join(errs...)
+}

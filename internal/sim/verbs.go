@@ -1,0 +1,322 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/juju-charms/etcd-charm/internal/sim/model"
+)
+
+// Env is what a verb runs with.
+type Env struct {
+	// Out and Err get what the verb prints.
+	Out, Err io.Writer
+	// Dir is what relative paths are relative to; "" is the current directory.
+	Dir string
+}
+
+// verb makes the command of one verb.
+type verb func(s *Sim, e Env) *cobra.Command
+
+func verbs() []verb {
+	return slices.Concat(modelVerbs, lookVerbs, faultVerbs)
+}
+
+// Do runs one verb: Do(ctx, env, "add-unit", "-n", "2", "etcd").
+func (s *Sim) Do(ctx context.Context, e Env, args ...string) error {
+	root := &cobra.Command{Use: "juju-sim", SilenceUsage: true, SilenceErrors: true}
+	root.CompletionOptions.DisableDefaultCmd = true
+	for _, v := range verbs() {
+		root.AddCommand(v(s, e))
+	}
+	root.SetOut(e.Out)
+	root.SetErr(e.Err)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
+	return err
+}
+
+// Verbs returns the names of all verbs and their aliases, sorted.
+func Verbs() []string {
+	var names []string
+	for _, v := range verbs() {
+		cmd := v(nil, Env{})
+		names = append(append(names, cmd.Name()), cmd.Aliases...)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (e Env) path(p string) string {
+	if filepath.IsAbs(p) || e.Dir == "" {
+		return p
+	}
+	return filepath.Join(e.Dir, p)
+}
+
+var modelVerbs = []verb{
+	deployVerb, addUnitVerb, removeUnitVerb, removeApplicationVerb, integrateVerb, removeRelationVerb, configVerb,
+	refreshVerb, resolvedVerb, runVerb, leaderVerb,
+}
+
+// placement is the flags -n and --to.
+type placement struct {
+	n  int
+	to string
+}
+
+func (p *placement) flags(cmd *cobra.Command) {
+	cmd.Flags().IntVarP(&p.n, "num-units", "n", 1, "number of units")
+	cmd.Flags().StringVar(&p.to, "to", "", "machines for the units, by number, separated by commas; the rest get new ones")
+}
+
+func (p *placement) add(s *Sim, app string) ([]string, error) {
+	var on []int
+	for _, part := range strings.Split(p.to, ",") {
+		if part == "" {
+			continue
+		}
+		n, err := strconv.Atoi(part)
+		if err != nil || n < 0 {
+			return nil, fmt.Errorf("invalid machine %q", part)
+		}
+		on = append(on, n)
+	}
+	var names []string
+	for i := range p.n {
+		to := model.NewMachine
+		if i < len(on) {
+			to = on[i]
+		}
+		name, err := s.Model.AddUnit(app, to)
+		if err != nil {
+			return names, err
+		}
+		names = append(names, name)
+	}
+	return names, nil
+}
+
+func deployVerb(s *Sim, e Env) *cobra.Command {
+	var p placement
+	var config []string
+	cmd := &cobra.Command{
+		Use: "deploy <charm> [name]", Short: "Deploy a charm: a directory or a .charm archive",
+		Args: cobra.RangeArgs(1, 2),
+		RunE: func(_ *cobra.Command, args []string) error {
+			values, err := pairs(config)
+			if err != nil {
+				return err
+			}
+			ch, source, err := s.upload(e.path(args[0]))
+			if err != nil {
+				return err
+			}
+			name := ch.Meta().Name
+			if len(args) == 2 {
+				name = args[1]
+			}
+			if err := s.Model.Deploy(name, ch, source, values); err != nil {
+				return err
+			}
+			_, err = p.add(s, name)
+			return err
+		},
+	}
+	p.flags(cmd)
+	cmd.Flags().StringArrayVar(&config, "config", nil, "an option as key=value; may be repeated")
+	return cmd
+}
+
+// pairs parses key=value words; values are taken as they are.
+func pairs(words []string) (map[string]string, error) {
+	values := map[string]string{}
+	for _, w := range words {
+		key, value, ok := strings.Cut(w, "=")
+		if !ok || key == "" {
+			return nil, fmt.Errorf("expected key=value, got %q", w)
+		}
+		values[key] = value
+	}
+	return values, nil
+}
+
+func addUnitVerb(s *Sim, e Env) *cobra.Command {
+	var p placement
+	cmd := &cobra.Command{
+		Use: "add-unit <application>", Short: "Add units to an application", Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			names, err := p.add(s, args[0])
+			for _, name := range names {
+				fmt.Fprintln(e.Out, name)
+			}
+			return err
+		},
+	}
+	p.flags(cmd)
+	return cmd
+}
+
+func removeUnitVerb(s *Sim, _ Env) *cobra.Command {
+	var force bool
+	cmd := &cobra.Command{
+		Use: "remove-unit <unit>...", Short: "Remove units", Args: cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			for _, name := range args {
+				if err := s.Model.RemoveUnit(name, force); err != nil {
+					return err
+				}
+			}
+			return s.reap()
+		},
+	}
+	cmd.Flags().BoolVar(&force, "force", false, "at once, with no hook on the unit")
+	cmd.Flags().Bool("no-prompt", true, "accepted as in Juju; nothing is asked")
+	return cmd
+}
+
+func removeApplicationVerb(s *Sim, _ Env) *cobra.Command {
+	var force bool
+	cmd := &cobra.Command{
+		Use: "remove-application <application>...", Short: "Remove applications with their units and relations",
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			for _, name := range args {
+				if err := s.Model.RemoveApplication(name, force); err != nil {
+					return err
+				}
+			}
+			return s.reap()
+		},
+	}
+	cmd.Flags().BoolVar(&force, "force", false, "at once, with no hook on the units")
+	cmd.Flags().Bool("no-prompt", true, "accepted as in Juju; nothing is asked")
+	return cmd
+}
+
+func integrateVerb(s *Sim, e Env) *cobra.Command {
+	return &cobra.Command{
+		Use: "integrate <application[:endpoint]> <application[:endpoint]>", Aliases: []string{"add-relation", "relate"},
+		Short: "Relate two applications, and print the relation's id", Args: cobra.ExactArgs(2),
+		RunE: func(_ *cobra.Command, args []string) error {
+			id, err := s.Model.Relate(args[0], args[1])
+			if err == nil {
+				fmt.Fprintln(e.Out, id)
+			}
+			return err
+		},
+	}
+}
+
+func removeRelationVerb(s *Sim, _ Env) *cobra.Command {
+	return &cobra.Command{
+		Use: "remove-relation <application[:endpoint]> <application[:endpoint]>", Short: "Remove a relation", Args: cobra.ExactArgs(2),
+		RunE: func(_ *cobra.Command, args []string) error { return s.Model.Unrelate(args[0], args[1]) },
+	}
+}
+
+func configVerb(s *Sim, e Env) *cobra.Command {
+	var reset []string
+	var twice bool
+	cmd := &cobra.Command{
+		Use: "config <application> [key | key=value...]", Short: "Show, set or reset options", Args: cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			app, words := args[0], args[1:]
+			if len(reset) == 0 && (len(words) == 0 || len(words) == 1 && !strings.Contains(words[0], "=")) {
+				return showConfig(s, e, app, words)
+			}
+			values, err := pairs(words)
+			if err != nil {
+				return err
+			}
+			times := 1
+			if twice {
+				times = 2
+			}
+			return s.Model.Configure(app, values, reset, times)
+		},
+	}
+	cmd.Flags().StringSliceVar(&reset, "reset", nil, "options to set back to their defaults")
+	cmd.Flags().BoolVar(&twice, "twice", false, "fire config-changed twice, as Juju 4.0 does")
+	return cmd
+}
+
+func showConfig(s *Sim, e Env, app string, words []string) error {
+	values, err := s.Model.Config(app)
+	if err != nil {
+		return err
+	}
+	if len(words) == 1 {
+		value, ok := values[words[0]]
+		if ok {
+			fmt.Fprintln(e.Out, value)
+		}
+		return nil
+	}
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		fmt.Fprintf(e.Out, "%s: %v\n", key, values[key])
+	}
+	return nil
+}
+
+func refreshVerb(s *Sim, e Env) *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use: "refresh <application> --path <charm>", Short: "Replace an application's charm", Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			ch, source, err := s.upload(e.path(path))
+			if err != nil {
+				return err
+			}
+			return s.Model.Refresh(args[0], ch, source)
+		},
+	}
+	cmd.Flags().StringVar(&path, "path", "", "the new charm: a directory or a .charm archive")
+	_ = cmd.MarkFlagRequired("path")
+	return cmd
+}
+
+func resolvedVerb(s *Sim, _ Env) *cobra.Command {
+	var skip bool
+	cmd := &cobra.Command{
+		Use: "resolved <unit>...", Short: "Retry a failed hook now", Args: cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			for _, name := range args {
+				if err := s.Model.Resolved(name, skip); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&skip, "no-retry", false, "take the failed hook as done")
+	return cmd
+}
+
+func leaderVerb(s *Sim, e Env) *cobra.Command {
+	return &cobra.Command{
+		Use: "leader <application> [unit]", Short: "Print the leader, or make a unit the leader", Args: cobra.RangeArgs(1, 2),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 2 {
+				return s.Model.SetLeader(args[0], args[1])
+			}
+			name, err := s.Model.Leader(args[0])
+			if err == nil {
+				fmt.Fprintln(e.Out, name)
+			}
+			return err
+		},
+	}
+}
