@@ -1,0 +1,119 @@
+package juju
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/juju-charms/etcd-charm/interfaces/databag"
+	"github.com/juju-charms/etcd-charm/internal/operator"
+)
+
+// authorityLabel is the label of the application's secret that holds the certificate authorities. The application's own
+// units, leader or not, find it by this label.
+const authorityLabel = "etcd-authority"
+
+// authority reads the certificate authorities from the secret, or, where Juju keeps no secrets, from the peer
+// application bag. An application that was upgraded from such a Juju has them in its bag still.
+func (o *observer) authority(app databag.Bag) {
+	content := decodeAuthority(app)
+	if content == nil && app == nil && !o.env.Secrets {
+		o.model.Authority = operator.Unknown[*operator.Authority](o.model.Cluster.Why)
+		return
+	}
+	if content == nil {
+		var why error
+		if content, why = o.secret(); why != nil {
+			o.model.Authority = o.missing(why)
+			return
+		}
+	}
+	authority, err := o.minter.Describe(content)
+	if err != nil {
+		o.model.Authority = operator.Unknown[*operator.Authority]("cannot use the certificate authorities: " + err.Error())
+		return
+	}
+	o.model.Authority = operator.Know(&authority)
+}
+
+// errNoAuthority says that the peer application bag holds no authorities where they would have to be.
+var errNoAuthority = errors.New("the peer relation holds no certificate authorities")
+
+func (o *observer) secret() (map[string]string, error) {
+	if !o.env.Secrets {
+		return nil, errNoAuthority
+	}
+	content := map[string]string{}
+	if err := query(o.ctx, o.tools, &content, "secret-get", "--label", authorityLabel, "--refresh"); err != nil {
+		return nil, err
+	}
+	if len(content) == 0 {
+		return nil, errors.New("secret-get answered nothing")
+	}
+	return content, nil
+}
+
+// missing decides what it means that no authorities could be read. Only the leader can know that there are none: the
+// record names none, and no secret of the application bears the label. A secret-get that failed is no answer by itself,
+// for Juju's words for "not found" differ between versions.
+func (o *observer) missing(why error) operator.Known[*operator.Authority] {
+	unknown := operator.Unknown[*operator.Authority]
+	switch leader := o.model.Leader; {
+	case !leader.OK:
+		return unknown(why.Error())
+	case !leader.Value:
+		return unknown("waiting for the leader to make certificate authorities: " + why.Error())
+	case !o.model.Cluster.OK:
+		return unknown(o.model.Cluster.Why)
+	case o.model.Cluster.Value.Record.Authority != "":
+		return unknown("the certificate authorities that the peer relation speaks of cannot be read: " + why.Error())
+	}
+	if !o.env.Secrets {
+		return operator.Know[*operator.Authority](nil)
+	}
+	ids := read[[]string](o, "secret-ids")
+	if !ids.OK {
+		return unknown(ids.Why)
+	}
+	for _, id := range ids.Value {
+		info := read[map[string]struct {
+			Label *string `json:"label"`
+		}](o, "secret-info-get", id)
+		if !info.OK {
+			return unknown(info.Why)
+		}
+		if len(info.Value) == 0 {
+			return unknown("secret-info-get answered nothing")
+		}
+		for _, secret := range info.Value {
+			if secret.Label != nil && *secret.Label == authorityLabel {
+				return unknown("the secret with the certificate authorities is there and cannot be read: " + why.Error())
+			}
+		}
+	}
+	return operator.Know[*operator.Authority](nil)
+}
+
+// addAuthority stores new authorities in a secret of the application. The keys go by files in a directory that only we
+// can enter, since an argument can be read by everybody.
+func addAuthority(ctx context.Context, tools Tools, a operator.Authority) (err error) {
+	dir, err := os.MkdirTemp("", "etcd-charm-") // mode 0700
+	if err != nil {
+		return fmt.Errorf("cannot store the certificate authorities: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	args := []string{"--owner", "application", "--label", authorityLabel}
+	for _, key := range sorted(a.Content) {
+		path := filepath.Join(dir, key)
+		if err := os.WriteFile(path, []byte(a.Content[key]), 0o600); err != nil {
+			return fmt.Errorf("cannot store the certificate authorities: %w", err)
+		}
+		args = append(args, key+"#file="+path)
+	}
+	if _, err := tools.Run(ctx, nil, "secret-add", args...); err != nil {
+		return fmt.Errorf("cannot store the certificate authorities: %w", err)
+	}
+	return nil
+}

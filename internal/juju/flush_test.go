@@ -1,0 +1,307 @@
+package juju
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/interfaces/etcdproxy"
+	"github.com/juju-charms/etcd-charm/internal/operator"
+)
+
+var active = operator.Status{Level: operator.Active, Message: "1/1 voters"}
+
+func flushed(t *testing.T, f *fakeJuju, m operator.Model, p operator.Plan, minter Minter) error {
+	t.Helper()
+	f.calls = nil
+	err := Flush(t.Context(), f, m, p, minter)
+	for _, c := range f.calls {
+		for _, arg := range c.args {
+			assert.NotContains(t, arg, "PRIVATE KEY", "%s shows a key to everybody", c.tool)
+		}
+	}
+	if len(f.calls) > 0 && err == nil {
+		assert.Equal(t, "status-set", f.calls[len(f.calls)-1].tool, "the status is set last")
+	}
+	return err
+}
+
+func TestFlushNothing(t *testing.T) {
+	t.Parallel()
+	f := healthy(3)
+	m := observe(t, f)
+	record := m.Cluster.Value.Record
+	plan := operator.Plan{Status: active, Record: &record, Published: map[string]string{"ports": "2379", "bag.proxy:1": "d1"}}
+	require.NoError(t, flushed(t, f, m, plan, fakeMinter{}))
+	assert.Equal(t, map[string]int{"status-set": 1}, f.count())
+	assert.Equal(t, "active: 1/1 voters", f.status)
+
+	require.NoError(t, flushed(t, f, m, operator.Plan{}, fakeMinter{}))
+	assert.Empty(t, f.calls)
+}
+
+func TestFlushAuthority(t *testing.T) {
+	t.Parallel()
+	for name, secrets := range map[string]bool{"secret": true, "bag": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake()
+			f.secrets = map[string]secret{}
+			with := func(e *Env) { e.Secrets = secrets }
+			m := observe(t, f, with)
+			require.Equal(t, operator.Know[*operator.Authority](nil), m.Authority)
+			var files []string
+			f.onRun = func(tool string, args []string) {
+				if tool == "secret-add" {
+					files = keyFiles(t, args)
+				}
+			}
+			require.NoError(t, flushed(t, f, m, operator.Plan{Authority: true, Status: active}, fakeMinter{}))
+			assert.Equal(t, "f00", f.app["authority"])
+			for _, path := range files {
+				assert.NoFileExists(t, path, "keys do not stay on disk")
+			}
+			if secrets {
+				assert.Len(t, files, 2)
+				assert.Equal(t, secret{authorityLabel, map[string]string{"peer-ca-key": privateKey, "client-ca-key": privateKey}}, f.secrets["new"])
+				assert.Equal(t, []string{"authority", "schema"}, f.app.Keys())
+			} else {
+				assert.Empty(t, f.secrets)
+				assert.Equal(t, privateKey, f.app["authority.peer-ca-key"])
+			}
+			again := observe(t, f, with)
+			require.True(t, again.Authority.OK, again.Authority.Why)
+			assert.Equal(t, "f00", again.Authority.Value.Fingerprint)
+			assert.Equal(t, again.Cluster.Value.Record.Authority, again.Authority.Value.Fingerprint)
+		})
+	}
+}
+
+// keyFiles returns the files of a secret-add, which only we can read.
+func keyFiles(t *testing.T, args []string) []string {
+	t.Helper()
+	var files []string
+	for _, arg := range args {
+		if _, path, ok := strings.Cut(arg, "#file="); ok {
+			files = append(files, path)
+			info, err := os.Stat(path)
+			require.NoError(t, err)
+			assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+			dir, err := os.Stat(path[:strings.LastIndexByte(path, '/')])
+			require.NoError(t, err)
+			assert.Equal(t, os.FileMode(0o700), dir.Mode().Perm())
+		}
+	}
+	return files
+}
+
+func TestFlushRecordAndWord(t *testing.T) {
+	t.Parallel()
+	f := healthy(0)
+	m := observe(t, f)
+	record := m.Cluster.Value.Record
+	record.Revoked = []operator.Ended{{RelationID: "proxy:3", Period: 228}}
+	word := operator.Word{PeerURL: "https://10.0.0.7:2380", MemberID: 0xab}
+	plan := operator.Plan{Record: &record, Word: &word, Published: map[string]string{"bag.cluster:0": "1E2345"}, Version: "3.7.3", Status: active}
+	require.NoError(t, flushed(t, f, m, plan, fakeMinter{}))
+	assert.Equal(t, "\"revoked\": \"3@228\"\n", f.calls[1].stdin, "only what differs")
+	assert.Equal(t, EncodeWord(word), f.peers["etcd/0"], "keys that are empty now are gone")
+	assert.Equal(t, "1E2345", f.state["bag.cluster:0"])
+	assert.Equal(t, map[string]int{"application-version-set": 1, "relation-set": 2, "state-set": 1, "status-set": 1}, f.count())
+	again := observe(t, f)
+	assert.Equal(t, record, again.Cluster.Value.Record)
+}
+
+func TestFlushConsumers(t *testing.T) {
+	t.Parallel()
+	key, cert, ca := credentials(t)
+	minter := fakeMinter{key: key, cert: cert, ca: ca}
+	f := healthy(1000)
+	m := observe(t, f)
+	pub := operator.Publication{
+		Cluster: "etcd0=https://10.0.0.5:2380,etcd1=https://10.0.0.6:2380", Version: "3.7.3",
+		ClientURLs: []string{"https://10.0.0.5:2379", "https://10.0.0.6:2379"}, Period: 228,
+	}
+	plan := operator.Plan{Published: map[string]string{}, Forget: []string{"bag.proxy:9999"}, Status: active}
+	for _, id := range []string{"proxy:7", "proxy:8"} {
+		pub.RelationID = id
+		plan.Consumers = append(plan.Consumers, pub)
+		plan.Published[BagKey(id)] = "d2"
+	}
+	require.NoError(t, flushed(t, f, m, plan, minter))
+	assert.Equal(t, map[string]int{"relation-set": 2, "state-set": 1, "state-delete": 1, "status-set": 1}, f.count())
+	data := f.written["proxy:7"]
+	assert.Equal(t, f.written["proxy:8"], data)
+	assert.Equal(t, pub.Cluster, data[etcdproxy.KeyCluster])
+	assert.Equal(t, "https://10.0.0.5:2379,https://10.0.0.6:2379", data[etcdproxy.KeyClientURLs])
+	assert.Equal(t, key, data[etcdproxy.KeyClientKey])
+	assert.Equal(t, "d2", f.state["bag.proxy:8"])
+}
+
+func TestFlushRefuses(t *testing.T) {
+	t.Parallel()
+	key, cert, ca := credentials(t)
+	good := fakeMinter{key: key, cert: cert, ca: ca}
+	consumer := func(cluster string) operator.Plan {
+		return operator.Plan{Consumers: []operator.Publication{{RelationID: "proxy:1", Cluster: cluster}}, Status: active}
+	}
+	for name, test := range map[string]struct {
+		plan   operator.Plan
+		minter fakeMinter
+		model  func(*operator.Model)
+		why    string
+	}{
+		"an empty cluster":   {plan: consumer(""), minter: good, why: "proxy:1"},
+		"a broken cluster":   {plan: consumer("etcd0"), minter: good, why: "proxy:1"},
+		"half a credential":  {plan: consumer("a=https://10.0.0.5:2380"), minter: fakeMinter{key: key}, why: "proxy:1"},
+		"no authority":       {plan: consumer("a=https://10.0.0.5:2380"), minter: good, model: func(m *operator.Model) { m.Authority.Value = nil }, why: "no certificate authority"},
+		"record, not leader": {plan: operator.Plan{Record: &operator.Record{}, Status: active}, model: func(m *operator.Model) { m.Leader.Value = false }, why: "leader"},
+		"word, no relation":  {plan: operator.Plan{Word: &operator.Word{}, Status: active}, model: func(m *operator.Model) { m.Cluster.OK = false }, why: "not visible"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := healthy(1)
+			m := observe(t, f)
+			if test.model != nil {
+				test.model(&m)
+			}
+			err := flushed(t, f, m, test.plan, test.minter)
+			require.ErrorContains(t, err, test.why)
+			assert.NotContains(t, err.Error(), "PRIVATE")
+			assert.Empty(t, f.calls, "nothing is written")
+		})
+	}
+}
+
+func TestFlushFail(t *testing.T) {
+	t.Parallel()
+	f := healthy(1)
+	m := observe(t, f)
+	stay := errors.New("leaving now would cost the quorum")
+	record := operator.Record{ClusterID: 1}
+	plan := operator.Plan{
+		Fail: stay, Record: &record, Word: &operator.Word{}, Version: "3.7.3", Ports: []int{1}, Published: map[string]string{"x": "y"},
+		Status: operator.Status{Level: operator.Blocked, Message: "stays"},
+	}
+	require.ErrorIs(t, flushed(t, f, m, plan, fakeMinter{}), stay)
+	assert.Equal(t, map[string]int{"status-set": 1}, f.count())
+	assert.Equal(t, "blocked: stays", f.status)
+}
+
+func TestFlushPorts(t *testing.T) {
+	t.Parallel()
+	f := healthy(0)
+	f.open = []string{"2379/tcp", "53/udp"}
+	m := observe(t, f)
+	plan := operator.Plan{Ports: []int{2379, 2382}, Published: map[string]string{"ports": "2379,2382"}, Status: active}
+	require.NoError(t, flushed(t, f, m, plan, fakeMinter{}))
+	assert.Equal(t, []string{"2379/tcp", "2382/tcp"}, f.open)
+	assert.Equal(t, map[string]int{"opened-ports": 1, "open-port": 1, "close-port": 1, "state-set": 1, "status-set": 1}, f.count())
+
+	require.NoError(t, flushed(t, f, m, operator.Plan{Ports: []int{}, Status: active}, fakeMinter{}))
+	assert.Empty(t, f.open)
+}
+
+// Every tool that Flush uses makes the hook fail when it fails, so that Juju takes everything back.
+func TestFlushFailsWithItsTools(t *testing.T) {
+	t.Parallel()
+	key, cert, ca := credentials(t)
+	for _, tool := range []string{
+		"application-version-set", "secret-add", "relation-set", "state-set", "state-delete", "opened-ports", "open-port", "close-port", "status-set",
+	} {
+		t.Run(tool, func(t *testing.T) {
+			t.Parallel()
+			f := healthy(1)
+			f.open = []string{"9/tcp"}
+			m := observe(t, f)
+			f.fail[tool] = refusal(tool, "ERROR gone")
+			plan := operator.Plan{
+				Version: "3.7.3", Authority: true, Word: &operator.Word{}, Ports: []int{2379}, Published: map[string]string{"a": "b"}, Forget: []string{"c"},
+				Consumers: []operator.Publication{{RelationID: "proxy:1", Cluster: "a=https://10.0.0.5:2380"}}, Status: active,
+			}
+			require.ErrorContains(t, flushed(t, f, m, plan, fakeMinter{key: key, cert: cert, ca: ca}), "gone")
+			assert.Equal(t, 1, f.count()[tool])
+		})
+	}
+}
+
+func TestStatusIsOneShortLine(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	require.NoError(t, SetStatus(t.Context(), f, operator.Status{Level: operator.Waiting, Message: "-a\n b\x00" + strings.Repeat("x", 10<<20)}))
+	args := f.calls[0].args
+	assert.Equal(t, "--", args[0])
+	assert.True(t, strings.HasPrefix(args[2], "-a b"), "%.20q", args[2])
+	assert.Less(t, len(args[2]), 2000)
+}
+
+func TestSetResults(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	require.NoError(t, SetResults(t.Context(), f, map[string]any{
+		"health": "healthy", "Quorum Margin": 1, "stdout": "x", "content-encoding": "gzip", "none": nil,
+		"members": map[string]any{"etcd/0": map[string]any{"db_size": int64(5), "urls": []string{"a", "b"}, "leader": true}},
+		"list":    []any{map[string]any{"name": "n"}, 2}, "labels": map[string]string{"ä": "-v"}, "rows": []map[string]any{{"a": 1.5}},
+	}))
+	assert.Equal(t, map[string]string{
+		"health": "healthy", "quorum-margin": "1", "result-stdout": "x", "content-encoding-name": "gzip",
+		"members.etcd-0.db-size": "5", "members.etcd-0.urls": "a, b", "members.etcd-0.leader": "true",
+		"list.0.name": "n", "list.1": "2", "labels.x": "-v", "rows.0.a": "1.5",
+	}, f.results)
+	assert.Len(t, f.calls, 1)
+}
+
+func TestLongResults(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	values := map[string]any{"huge": strings.Repeat("é", 5<<20)}
+	for i := range 20 {
+		values[fmt.Sprintf("long%d", i)] = strings.Repeat("x", 100<<10)
+	}
+	require.NoError(t, SetResults(t.Context(), f, values))
+	assert.Len(t, f.results, 21)
+	assert.Contains(t, f.results["huge"], "… (cut: 10485760 bytes in all)")
+	for _, c := range f.calls {
+		total := 0
+		for _, arg := range c.args {
+			assert.Less(t, len(arg), 128<<10)
+			total += len(arg)
+		}
+		assert.Less(t, total, 1<<20)
+	}
+	f.fail["action-set"] = errors.New("gone")
+	require.Error(t, SetResults(t.Context(), f, values))
+}
+
+func TestFailAction(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	require.NoError(t, FailAction(t.Context(), f, "--no\nquorum"))
+	assert.Equal(t, []string{"--", "--no quorum"}, f.calls[0].args)
+	f.fail["action-fail"] = errors.New("gone")
+	require.Error(t, FailAction(t.Context(), f, "x"))
+}
+
+func FuzzResultKeys(f *testing.F) {
+	f.Add("etcd/0")
+	f.Add("--")
+	f.Add("a.b")
+	f.Add("-encoding")
+	f.Fuzz(func(t *testing.T, name string) {
+		for _, arg := range flatten(nil, "", map[string]any{name: map[string]any{name: "v"}}) {
+			key, _, _ := strings.Cut(arg, "=")
+			parts := strings.Split(key, ".")
+			assert.Len(t, parts, 2)
+			for _, part := range parts {
+				assert.Regexp(t, `^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$`, part)
+			}
+			assert.False(t, slices.Contains([]string{"stdout", "stderr", "return-code"}, parts[0]))
+		}
+	})
+}

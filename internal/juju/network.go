@@ -1,0 +1,85 @@
+package juju
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
+)
+
+// networkInfo is the part of network-get's answer that we read. "value" is what Juju 2.9 calls an address; later ones say both.
+type networkInfo struct {
+	Bind []struct {
+		Addresses []struct {
+			Hostname string `json:"hostname"`
+			Address  string `json:"address"`
+			Value    string `json:"value"`
+		} `json:"addresses"`
+	} `json:"bind-addresses"`
+	Ingress []string `json:"ingress-addresses"`
+}
+
+// address reads one binding's network. Its ingress address is where others reach us; it need not be an address of this
+// machine, and is among All only if it is.
+func (o *observer) address(binding string) operator.Known[operator.Address] {
+	answer := read[networkInfo](o, "network-get", binding)
+	if !answer.OK {
+		return operator.Unknown[operator.Address](answer.Why)
+	}
+	var out operator.Address
+	for _, device := range answer.Value.Bind {
+		for _, a := range device.Addresses {
+			for _, name := range []string{a.Address, a.Value, a.Hostname} {
+				out.All = append(out.All, usable(name)...)
+			}
+		}
+	}
+	var bound string
+	if at := slices.IndexFunc(out.All, func(name string) bool { _, err := netip.ParseAddr(name); return err == nil }); at >= 0 {
+		bound = out.All[at]
+	}
+	for i, name := range answer.Value.Ingress {
+		name := usable(name)
+		if len(name) > 0 && out.Ingress == "" {
+			out.Ingress = name[0]
+		} else if i > 0 {
+			out.All = append(out.All, name...)
+		}
+	}
+	if out.Ingress == "" {
+		out.Ingress = bound
+	}
+	if out.Ingress == "" {
+		return operator.Unknown[operator.Address]("network-get tells no usable address of binding " + binding)
+	}
+	out.All = append(out.All, usable(o.env.Hostname)...)
+	slices.Sort(out.All)
+	out.All = slices.Compact(out.All)
+	return operator.Know(out)
+}
+
+// usable is the one spelling of an address or host name that a certificate may bear, or nothing: an address that counts
+// on one link only, and with a zone on one machine only, is no way to reach us.
+func usable(name string) []string {
+	name = strings.TrimSuffix(strings.TrimSpace(name), ".")
+	if ip, err := netip.ParseAddr(name); err == nil {
+		ip = ip.Unmap()
+		if ip.Zone() != "" || ip.IsLinkLocalUnicast() || ip.IsMulticast() || ip.IsUnspecified() {
+			return nil
+		}
+		return []string{ip.String()}
+	}
+	if name == "" || len(name) > 253 {
+		return nil
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" || len(label) > 63 || strings.Trim(label, hostChars) != "" || label[0] == '-' {
+			return nil
+		}
+	}
+	return []string{strings.ToLower(name)}
+}
+
+// hostChars are what a host name's label is made of (RFC 1123); machines with "_" in their names exist, and x509 refuses them.
+const hostChars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-"

@@ -1,0 +1,324 @@
+package juju
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/juju/charm/v12/hooks"
+
+	"github.com/juju-charms/etcd-charm/interfaces/databag"
+	"github.com/juju-charms/etcd-charm/internal/operator"
+)
+
+// The endpoints in metadata.yaml.
+const (
+	clusterEndpoint  = "cluster"
+	upstreamEndpoint = "upstream"
+)
+
+// Env is what the charm knows of itself without asking a tool.
+type Env struct {
+	Event       operator.Event // a relation is left out of the model in its own -broken hook
+	Unit        string         // JUJU_UNIT_NAME, "etcd/0"
+	ModelUUID   string         // JUJU_MODEL_UUID
+	JujuVersion string         // JUJU_VERSION
+	Hostname    string         // the machine's own, for certificates; it need not resolve, and may be empty
+	Secrets     bool           // this Juju has the hook tool secret-get
+	Member      bool           // the machine holds a member, whatever the option role says
+}
+
+// Minter makes what holds keys: it knows how the certificate authorities are encoded, and this package does not.
+type Minter interface {
+	// New makes certificate authorities.
+	New() (operator.Authority, error)
+	// Describe reads authorities as New encoded them. Its errors quote nothing of the content.
+	Describe(content map[string]string) (operator.Authority, error)
+	// Client derives a consumer relation's credentials, as PEM: the same for the same arguments.
+	Client(a operator.Authority, modelUUID, relationID string, period int64) (key, cert, ca string, err error)
+}
+
+// BagKey is the key in Model.Published of a relation's bag.
+func BagKey(relationID string) string { return "bag." + relationID }
+
+// Observe reads the whole model. seen are the members that etcd listed before. A tool that fails, and an answer that
+// makes no sense, make their part Unknown with the reason; only a context that ended makes Observe fail.
+//
+// The number of calls depends on the number of units, never on that of consumers: their bags are not read, for a digest
+// in Model.Published tells what was last written there.
+func Observe(ctx context.Context, tools Tools, env Env, seen []uint64, minter Minter) (operator.Model, error) {
+	o := observer{ctx: ctx, tools: tools, env: env, minter: minter}
+	o.model = operator.Model{
+		UUID: env.ModelUUID, Unit: env.Unit, App: appOf(env.Unit), JujuVersion: env.JujuVersion,
+		Seen: seen, Secrets: env.Secrets,
+	}
+	o.config()
+	o.model.Leader = read[bool](&o, "is-leader")
+	o.published()
+	o.model.PeerAddress = o.address(clusterEndpoint)
+	o.model.ClientAddress = o.address(consumerEndpoint)
+	if o.model.Config.Role == operator.RoleProxy && !env.Member {
+		why := "not asked for with role proxy"
+		o.model.Units = operator.Unknown[map[string]operator.Life](why)
+		o.model.Cluster = operator.Unknown[operator.Cluster](why)
+		o.model.Authority = operator.Unknown[*operator.Authority](why)
+		o.model.Consumers = operator.Unknown[[]string](why)
+		o.upstream()
+	} else {
+		o.model.Upstream = operator.Unknown[[]databag.Relation]("not asked for with role member")
+		o.units()
+		o.consumers()
+		o.authority(o.cluster())
+	}
+	if ctx.Err() != nil {
+		return operator.Model{}, fmt.Errorf("cannot read the model: %w", context.Cause(ctx))
+	}
+	return o.model, nil
+}
+
+// observer fills a model, part by part.
+type observer struct {
+	ctx    context.Context //nolint:containedctx // lives for one call of Observe
+	tools  Tools
+	env    Env
+	minter Minter
+	model  operator.Model
+	// blind says why what was published last is not known.
+	blind string
+}
+
+// read asks one tool for one value.
+func read[T any](o *observer, tool string, args ...string) operator.Known[T] {
+	var answer T
+	if err := query(o.ctx, o.tools, &answer, tool, args...); err != nil {
+		return operator.Unknown[T](err.Error())
+	}
+	return operator.Know(answer)
+}
+
+func (o *observer) config() {
+	raw := read[map[string]any](o, "config-get")
+	if !raw.OK {
+		o.model.ConfigProblem = "cannot read the options: " + raw.Why
+		return
+	}
+	o.model.Config, o.model.ConfigProblem = operator.ParseConfig(raw.Value)
+}
+
+// published reads what this unit remembers; a value that is no text is as good as missing.
+func (o *observer) published() {
+	var state map[string]any
+	if err := query(o.ctx, o.tools, &state, "state-get"); err != nil {
+		o.blind = "cannot read what was published: " + err.Error()
+		return
+	}
+	o.model.Published = make(map[string]string, len(state))
+	for key, value := range state {
+		if text, ok := value.(string); ok {
+			o.model.Published[key] = text
+		}
+	}
+}
+
+// consumers are not known without what was published to them: what is gone, and what is right, hangs on both.
+func (o *observer) consumers() {
+	o.model.Consumers = o.relations(consumerEndpoint)
+	if o.model.Consumers.OK && o.blind != "" {
+		o.model.Consumers = operator.Unknown[[]string](o.blind)
+	}
+}
+
+// goalState is the part of goal-state's answer that we read. It never tells of peer relations.
+type goalState struct {
+	Units map[string]struct {
+		Status string `json:"status"`
+	} `json:"units"`
+}
+
+// units believes goal-state only when it names ourselves: Juju 4.0 may answer an error or an empty map when a unit
+// vanishes meanwhile.
+func (o *observer) units() {
+	answer := read[goalState](o, "goal-state")
+	if !answer.OK {
+		o.model.Units = operator.Unknown[map[string]operator.Life](answer.Why)
+		return
+	}
+	units := make(map[string]operator.Life, len(answer.Value.Units))
+	for unit, goal := range answer.Value.Units {
+		if appOf(unit) != o.model.App {
+			continue
+		}
+		units[unit] = operator.Alive
+		if goal.Status == string(operator.Dying) {
+			units[unit] = operator.Dying
+		}
+	}
+	if _, ok := units[o.env.Unit]; !ok {
+		o.model.Units = operator.Unknown[map[string]operator.Life]("goal-state does not name this unit")
+		return
+	}
+	o.model.Units = operator.Know(units)
+}
+
+// relations are the IDs of an endpoint's relations, without the one that is breaking.
+func (o *observer) relations(endpoint string) operator.Known[[]string] {
+	answer := read[[]string](o, "relation-ids", endpoint)
+	if !answer.OK {
+		return answer
+	}
+	ids := slices.DeleteFunc(answer.Value, func(id string) bool {
+		return o.env.Event.Kind == hooks.RelationBroken && id == o.env.Event.RelationID
+	})
+	slices.SortFunc(ids, func(a, b string) int {
+		return databag.CompareRelations(databag.Relation{ID: a}, databag.Relation{ID: b})
+	})
+	return operator.Know(ids)
+}
+
+// cluster reads the peer relation and returns its application bag, nil if that could not be read. The relation is Unknown
+// unless every bag in it could be looked at: a bag that was not read may name a cluster.
+func (o *observer) cluster() databag.Bag {
+	cluster, app, err := o.readCluster()
+	if err == nil && (cluster.Record.ClusterID == 0 || cluster.Record.ClusterID == cluster.Record.Ended) {
+		// Somebody might found now, and nobody founds in a hook in which a tool has failed.
+		err = o.failure()
+	}
+	if err != nil {
+		o.model.Cluster = operator.Unknown[operator.Cluster](err.Error())
+		return app
+	}
+	o.model.Cluster = operator.Know(cluster)
+	return app
+}
+
+// failure is the first part of the model that is not known, the certificate authorities aside.
+func (o *observer) failure() error {
+	m := o.model
+	for _, part := range []struct {
+		ok  bool
+		why string
+	}{
+		{m.Leader.OK, m.Leader.Why},
+		{m.Units.OK, m.Units.Why},
+		{m.Consumers.OK, m.Consumers.Why},
+		{m.PeerAddress.OK, m.PeerAddress.Why},
+		{m.ClientAddress.OK, m.ClientAddress.Why},
+	} {
+		if !part.ok {
+			return errors.New(part.why)
+		}
+	}
+	return nil
+}
+
+func (o *observer) readCluster() (operator.Cluster, databag.Bag, error) {
+	ids := o.relations(clusterEndpoint)
+	switch {
+	case !ids.OK:
+		return operator.Cluster{}, nil, errors.New(ids.Why)
+	case len(ids.Value) == 0: // always so in install
+		return operator.Cluster{}, nil, errors.New("the peer relation is not visible yet")
+	case len(ids.Value) > 1:
+		return operator.Cluster{}, nil, errors.New("there is more than one peer relation")
+	}
+	out := operator.Cluster{RelationID: ids.Value[0], Words: map[string]operator.Word{}}
+	app := databag.Bag{}
+	err := query(o.ctx, o.tools, &app, "relation-get", "-r", out.RelationID, "--app", "-", o.model.App)
+	if err != nil {
+		return operator.Cluster{}, nil, err
+	}
+	if app == nil { // "null"
+		app = databag.Bag{}
+	}
+	if out.Record, err = DecodeRecord(out.RelationID, "application "+o.model.App, app); err != nil {
+		return operator.Cluster{}, app, err
+	}
+	if !o.model.Units.OK {
+		return operator.Cluster{}, app, fmt.Errorf("cannot tell whose bags to read: %s", o.model.Units.Why)
+	}
+	for _, unit := range slices.SortedFunc(maps.Keys(o.model.Units.Value), databag.CompareUnits) {
+		if unit == o.env.Unit && o.model.Published[BagKey(out.RelationID)] != "" {
+			continue
+		}
+		word, err := o.word(out.RelationID, unit)
+		if err != nil {
+			return operator.Cluster{}, app, err
+		}
+		if unit == o.env.Unit {
+			out.Own = word
+		} else {
+			out.Words[unit] = word
+		}
+	}
+	return out, app, nil
+}
+
+// word reads one unit's peer bag. goal-state names units that have not entered the relation yet: they have said nothing.
+func (o *observer) word(relationID, unit string) (operator.Word, error) {
+	bag, err := o.bag(relationID, unit)
+	if err != nil {
+		return operator.Word{}, err
+	}
+	return DecodeWord(relationID, unit, bag)
+}
+
+// bag reads one unit's bag; it is empty when the unit is not there.
+func (o *observer) bag(relationID, unit string) (databag.Bag, error) {
+	bag := databag.Bag{}
+	err := query(o.ctx, o.tools, &bag, "relation-get", "-r", relationID, "-", unit)
+	if err != nil && !notThere(err) {
+		return nil, fmt.Errorf("cannot read the bag of %s in relation %s: %w", unit, relationID, err)
+	}
+	return bag, nil
+}
+
+// upstream reads the relations to the cluster that a proxy follows, every joined unit's bag among them.
+func (o *observer) upstream() {
+	ids := o.relations(upstreamEndpoint)
+	if !ids.OK {
+		o.model.Upstream = operator.Unknown[[]databag.Relation](ids.Why)
+		return
+	}
+	out := make([]databag.Relation, 0, len(ids.Value))
+	for _, id := range ids.Value {
+		relation, err := o.relation(id)
+		if err != nil {
+			o.model.Upstream = operator.Unknown[[]databag.Relation](err.Error())
+			return
+		}
+		out = append(out, relation)
+	}
+	o.model.Upstream = operator.Know(out)
+}
+
+func (o *observer) relation(id string) (databag.Relation, error) {
+	out := databag.Relation{ID: id, Endpoint: upstreamEndpoint, Units: map[string]databag.Bag{}}
+	joined := read[[]string](o, "relation-list", "-r", id)
+	if !joined.OK {
+		return out, errors.New(joined.Why)
+	}
+	if o.env.Event.RelationID == id {
+		out.App = o.env.Event.RemoteApp
+	}
+	for _, unit := range joined.Value {
+		if o.env.Event.Kind == hooks.RelationDeparted && o.env.Event.RelationID == id && o.env.Event.RemoteUnit == unit {
+			continue
+		}
+		bag, err := o.bag(id, unit)
+		if err != nil {
+			return out, err
+		}
+		out.Units[unit] = bag
+		out.App = appOf(unit)
+	}
+	return out, nil
+}
+
+// appOf is the application of a unit.
+func appOf(unit string) string {
+	app, _, _ := strings.Cut(unit, "/")
+	return app
+}

@@ -1,0 +1,285 @@
+package juju
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/juju/charm/v12/hooks"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/interfaces/databag"
+	"github.com/juju-charms/etcd-charm/internal/operator"
+)
+
+// healthy is the first of three members, with n consumers, all published.
+func healthy(n int) *fakeJuju {
+	f := newFake()
+	f.app = EncodeRecord(operator.Record{ClusterID: 0xc1, Authority: "f00"})
+	for i, unit := range []string{"etcd/0", "etcd/1", "etcd/2"} {
+		f.peers[unit] = EncodeWord(operator.Word{PeerURL: fmt.Sprintf("https://10.0.0.%d:2380", i+5), ClusterID: 0xc1})
+	}
+	f.state = map[string]string{"bag.cluster:0": "d0", "ports": "2379"}
+	for i := range n {
+		id := fmt.Sprintf("proxy:%d", i+1)
+		f.ids["proxy"] = append(f.ids["proxy"], id)
+		f.state[BagKey(id)] = "d1"
+	}
+	return f
+}
+
+// foundable tells whether the model lets Decide found a cluster.
+func foundable(m operator.Model) bool {
+	return m.Leader.OK && m.Leader.Value && m.Units.OK && m.Cluster.OK && m.Cluster.Value.Record.ClusterID == 0 &&
+		m.Authority.OK && m.Authority.Value != nil && m.PeerAddress.OK && m.ClientAddress.OK && m.ConfigProblem == ""
+}
+
+func TestObserve(t *testing.T) {
+	t.Parallel()
+	f := healthy(2)
+	m := observe(t, f)
+	assert.Equal(t, "etcd/0", m.Unit)
+	assert.Equal(t, "etcd", m.App)
+	assert.Equal(t, "uuid", m.UUID)
+	assert.Equal(t, []uint64{7}, m.Seen)
+	assert.Equal(t, operator.Know(true), m.Leader)
+	assert.Equal(t, operator.Know([]string{"proxy:1", "proxy:2"}), m.Consumers)
+	require.True(t, m.Cluster.OK, m.Cluster.Why)
+	assert.Equal(t, uint64(0xc1), m.Cluster.Value.Record.ClusterID)
+	assert.Len(t, m.Cluster.Value.Words, 2)
+	assert.Equal(t, "https://10.0.0.6:2380", m.Cluster.Value.Words["etcd/1"].PeerURL)
+	assert.Zero(t, m.Cluster.Value.Own, "our own bag is not read when its digest is there")
+	assert.Equal(t, "10.0.0.5", m.PeerAddress.Value.Ingress)
+	assert.Equal(t, []string{"10.1.0.5", "juju-1"}, m.ClientAddress.Value.All)
+	require.NotNil(t, m.Authority.Value)
+	assert.Equal(t, "f00", m.Authority.Value.Fingerprint)
+	assert.Equal(t, "d1", m.Published["bag.proxy:2"])
+	assert.False(t, m.Upstream.OK)
+}
+
+// A healthy update-status of a member of three is at most 14 calls, whatever the number of consumers, and writes nothing.
+func TestCallBudget(t *testing.T) {
+	t.Parallel()
+	run := func(consumers int) *fakeJuju {
+		f := healthy(consumers)
+		m := observe(t, f)
+		log := slog.New(NewLogHandler(f, t.Output()))
+		log.Debug("states", "states", []string{"proxy.connected"})
+		plan := operator.Plan{Status: operator.Status{Level: operator.Active, Message: "3/3 voters"}}
+		require.NoError(t, Flush(t.Context(), f, m, plan, fakeMinter{}))
+		return f
+	}
+	one, thousand := run(1), run(1000)
+	assert.LessOrEqual(t, len(one.calls), 14)
+	assert.Equal(t, one.count(), thousand.count())
+	for _, c := range thousand.calls {
+		assert.Empty(t, c.stdin, "%s writes", c.tool)
+	}
+}
+
+func TestOwnBagIsReadWithoutDigest(t *testing.T) {
+	t.Parallel()
+	f := healthy(0)
+	delete(f.state, "bag.cluster:0")
+	m := observe(t, f)
+	require.True(t, m.Cluster.OK)
+	assert.Equal(t, "https://10.0.0.5:2380", m.Cluster.Value.Own.PeerURL)
+	assert.NotContains(t, m.Cluster.Value.Words, "etcd/0")
+}
+
+// Whichever tool fails, in whatever way, the model never permits founding.
+func TestNoFoundingWhenAToolFails(t *testing.T) {
+	t.Parallel()
+	require.True(t, foundable(observe(t, newFake())), "the test's own ground")
+	f := newFake()
+	observe(t, f)
+	ways := map[string]func(*fakeJuju, string){
+		"refused": func(f *fakeJuju, key string) { f.fail[key] = refusal(key, "ERROR connection is shut down") },
+		"missing": func(f *fakeJuju, key string) { f.fail[key] = fmt.Errorf("cannot run %s: %w", key, ErrNoTool) },
+		"timeout": func(f *fakeJuju, key string) { f.fail[key] = context.DeadlineExceeded },
+		"silent":  func(f *fakeJuju, key string) { f.says[strings.Fields(key)[0]] = "" },
+		"garbage": func(f *fakeJuju, key string) { f.says[strings.Fields(key)[0]] = strings.Repeat("{", 10<<20) },
+		"other":   func(f *fakeJuju, key string) { f.says[strings.Fields(key)[0]] = `{"a": [1, {}], "units": 7}` },
+	}
+	tools := 0
+	for _, c := range f.calls {
+		if c.tool == "config-get" {
+			continue // ConfigProblem: below
+		}
+		tools++
+		for way, breakIt := range ways {
+			key := c.tool + " " + strings.Join(c.args, " ")
+			t.Run(way+" "+key, func(t *testing.T) {
+				t.Parallel()
+				f := newFake()
+				breakIt(f, key)
+				if c.tool == "state-get" && way == "other" {
+					t.Logf("a state of other values is an alien digest, and no failure")
+					return
+				}
+				if c.tool == "relation-get" && way == "other" {
+					assert.False(t, foundable(observe(t, f)))
+					return
+				}
+				assert.False(t, foundable(observe(t, f)))
+			})
+		}
+	}
+	assert.Equal(t, 12, tools)
+
+	f = newFake()
+	f.fail["config-get"] = errors.New("gone")
+	assert.False(t, foundable(observe(t, f)))
+}
+
+func TestObserveUnits(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		change func(*fakeJuju)
+		ok     bool
+		units  map[string]operator.Life
+	}{
+		"dying is listed": {
+			func(f *fakeJuju) { f.goal = map[string]string{"etcd/0": "active", "etcd/1": "dying"} }, true,
+			map[string]operator.Life{"etcd/0": operator.Alive, "etcd/1": operator.Dying},
+		},
+		"ourselves dying": {
+			func(f *fakeJuju) { f.goal = map[string]string{"etcd/0": "dying"} }, true,
+			map[string]operator.Life{"etcd/0": operator.Dying},
+		},
+		"without ourselves":  {func(f *fakeJuju) { f.goal = map[string]string{"etcd/1": "active"} }, false, nil},
+		"empty":              {func(f *fakeJuju) { f.goal = nil }, false, nil},
+		"null":               {func(f *fakeJuju) { f.says["goal-state"] = "null" }, false, nil},
+		"another's unit too": {func(f *fakeJuju) { f.goal = map[string]string{"etcd/0": "active", "app/0": "active"} }, true, map[string]operator.Life{"etcd/0": operator.Alive}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake()
+			test.change(f)
+			m := observe(t, f)
+			assert.Equal(t, test.ok, m.Units.OK)
+			assert.Equal(t, test.units, m.Units.Value)
+			assert.Equal(t, test.ok, m.Cluster.OK, "without units nobody knows whose bags to read")
+			if !test.ok {
+				assert.NotEmpty(t, m.Units.Why)
+			}
+		})
+	}
+}
+
+func TestObserveCluster(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		change func(*fakeJuju)
+		why    string // "" is known
+	}{
+		"not visible, as in install": {func(f *fakeJuju) { f.ids["cluster"] = nil }, "not visible"},
+		"a peer is not there yet":    {func(f *fakeJuju) { delete(f.peers, "etcd/1") }, ""},
+		"a peer is not there, in Juju 3.6's words": {func(f *fakeJuju) {
+			f.fail["relation-get … etcd/1"] = refusal("relation-get",
+				`ERROR cannot read settings for unit "etcd/1" in relation "etcd:cluster": unit "etcd/1": settings not found`)
+		}, ""},
+		"a peer may not be read": {func(f *fakeJuju) {
+			f.fail["relation-get … etcd/1"] = refusal("relation-get", "ERROR permission denied")
+		}, "permission denied"},
+		"something else not found": {func(f *fakeJuju) {
+			f.fail["relation-get … etcd/1"] = refusal("relation-get", "ERROR model not found")
+		}, "model not found"},
+		"the app bag is not there": {func(f *fakeJuju) {
+			f.fail["relation-get … etcd"] = refusal("relation-get", "ERROR settings not found")
+		}, "settings"},
+		"null bags":                 {func(f *fakeJuju) { f.says["relation-get"] = "null" }, ""},
+		"a newer record":            {func(f *fakeJuju) { f.app["schema"] = "2" }, "schema is 2, newer"},
+		"a broken word":             {func(f *fakeJuju) { f.peers["etcd/2"]["cluster-id"] = "xyz" }, "relation cluster:0: bag of etcd/2: cluster-id"},
+		"10 MB of garbage in a bag": {func(f *fakeJuju) { f.peers["etcd/2"]["zzz"] = strings.Repeat("\x01z", 5<<20) }, "bag of etcd/2: zzz has 10485760 bytes"},
+		"a gone unit's bag":         {func(f *fakeJuju) { f.peers["etcd/9"] = databag.Bag{"cluster-id": "xyz"} }, ""},
+		"two peer relations":        {func(f *fakeJuju) { f.ids["cluster"] = []string{"cluster:0", "cluster:1"} }, "more than one"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake()
+			test.change(f)
+			m := observe(t, f)
+			if test.why == "" {
+				assert.True(t, m.Cluster.OK, m.Cluster.Why)
+				assert.Len(t, m.Cluster.Value.Words, 2)
+				return
+			}
+			assert.False(t, m.Cluster.OK)
+			assert.Contains(t, m.Cluster.Why, test.why)
+			assert.Less(t, len(m.Cluster.Why), 1000)
+		})
+	}
+}
+
+func TestObserveLeavesOutBrokenRelation(t *testing.T) {
+	t.Parallel()
+	f := healthy(3)
+	broken := func(e *Env) {
+		e.Event = operator.Event{Kind: hooks.RelationBroken, Endpoint: "proxy", RelationID: "proxy:2"}
+	}
+	assert.Equal(t, []string{"proxy:1", "proxy:3"}, observe(t, f, broken).Consumers.Value)
+	departed := func(e *Env) { broken(e); e.Event.Kind = hooks.RelationDeparted }
+	assert.Len(t, observe(t, f, departed).Consumers.Value, 3)
+}
+
+func TestObserveWithoutState(t *testing.T) {
+	t.Parallel()
+	f := healthy(3)
+	f.fail["state-get"] = errors.New("gone")
+	m := observe(t, f)
+	assert.True(t, m.Cluster.OK, "a cluster that is there goes on")
+	assert.False(t, m.Consumers.OK)
+	assert.Nil(t, m.Published)
+
+	f = healthy(0)
+	f.says["state-get"] = `{"ports": 2379, "bag.proxy:1": "d"}`
+	assert.Equal(t, map[string]string{"bag.proxy:1": "d"}, observe(t, f).Published)
+}
+
+func TestObserveProxy(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	f.config["role"] = "proxy"
+	f.ids["upstream"] = []string{"upstream:4"}
+	f.remote["upstream:4"] = map[string]databag.Bag{"kv/1": {"cluster": "a=http://10.0.0.1:2380"}, "kv/0": {}}
+	m := observe(t, f)
+	require.True(t, m.Upstream.OK, m.Upstream.Why)
+	require.Len(t, m.Upstream.Value, 1)
+	rel := m.Upstream.Value[0]
+	assert.Equal(t, "upstream:4", rel.ID)
+	assert.Equal(t, "kv", rel.App)
+	assert.Equal(t, []string{"kv/0", "kv/1"}, rel.UnitNames())
+	assert.False(t, m.Cluster.OK)
+	assert.False(t, m.Authority.OK)
+	for _, tool := range []string{"secret-get", "goal-state"} {
+		assert.Zero(t, f.count()[tool], tool)
+	}
+
+	leaving := func(e *Env) {
+		e.Event = operator.Event{Kind: hooks.RelationDeparted, Endpoint: "upstream", RelationID: "upstream:4", RemoteUnit: "kv/1"}
+	}
+	assert.Equal(t, []string{"kv/0"}, observe(t, f, leaving).Upstream.Value[0].UnitNames())
+
+	f.fail["relation-list"] = refusal("relation-list", "ERROR relation not found")
+	assert.False(t, observe(t, f).Upstream.OK, "a failed list is not an empty one")
+
+	assert.True(t, observe(t, f, func(e *Env) { e.Member = true }).Cluster.OK, "a member stays one whatever the option says")
+}
+
+func TestObserveEnds(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	f := newFake()
+	f.onRun = func(tool string, _ []string) {
+		if tool == "goal-state" {
+			cancel()
+		}
+	}
+	_, err := Observe(ctx, f, Env{Unit: "etcd/0"}, nil, fakeMinter{})
+	assert.ErrorIs(t, err, context.Canceled)
+}

@@ -1,0 +1,169 @@
+package juju
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Tools runs Juju's hook tools. Run gives tool the arguments and stdin (nil is none) and returns its stdout. A tool
+// that answers with a non-zero exit code gives a *ToolError, one that this Juju does not have gives ErrNoTool.
+type Tools interface {
+	Run(ctx context.Context, stdin []byte, tool string, args ...string) ([]byte, error)
+}
+
+// Finder tells whether this Juju has a hook tool at all.
+type Finder interface {
+	Has(tool string) bool
+}
+
+// ErrNoTool says that this Juju has no such hook tool.
+var ErrNoTool = errors.New("this Juju has no such hook tool")
+
+const (
+	// callTimeout bounds one hook tool call: the agent answers in milliseconds, or is not going to.
+	callTimeout = 30 * time.Second
+	// maxStderr bounds, in bytes, what is kept of a tool's complaint.
+	maxStderr = 1024
+)
+
+// ToolError is a hook tool's refusal. Juju's tools tell their errors apart by text alone.
+type ToolError struct {
+	Tool   string
+	Code   int    // exit code; -1 when the tool was ended by a signal
+	Stderr string // trimmed, bounded, without key material
+}
+
+// Error shows tool, exit code and the tool's own words.
+func (e *ToolError) Error() string {
+	if e.Stderr == "" {
+		return fmt.Sprintf("%s: exit code %d", e.Tool, e.Code)
+	}
+	return fmt.Sprintf("%s: exit code %d: %s", e.Tool, e.Code, e.Stderr)
+}
+
+// Path finds tools on the process's PATH, where Juju puts its own first.
+type Path struct{}
+
+// Has tells whether tool is on the PATH and executable.
+func (Path) Has(tool string) bool {
+	_, err := exec.LookPath(tool)
+	return err == nil
+}
+
+// Exec runs the tools on the process's PATH in the process's environment.
+type Exec struct{}
+
+// Run implements Tools. It ends the tool after 30 s, and when ctx ends.
+func (Exec) Run(ctx context.Context, stdin []byte, tool string, args ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, tool, args...)
+	cmd.WaitDelay = time.Second
+	if stdin != nil {
+		cmd.Stdin = bytes.NewReader(stdin)
+	}
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return stdout.Bytes(), nil
+	case errors.Is(err, exec.ErrNotFound):
+		return nil, fmt.Errorf("cannot run %s: %w", tool, ErrNoTool)
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("cannot run %s: %w", tool, context.Cause(ctx))
+	case errors.As(err, &exit):
+		return nil, &ToolError{Tool: tool, Code: exit.ExitCode(), Stderr: complaint(stderr.String())}
+	}
+	return nil, fmt.Errorf("cannot run %s: %w", tool, err)
+}
+
+// complaint makes a tool's stderr fit for a status and a log. A tool that cannot parse what it was given on stdin may
+// quote it, and that may be a key.
+func complaint(stderr string) string {
+	stderr = strings.ToValidUTF8(strings.TrimSpace(stderr), "�")
+	if strings.Contains(stderr, "PRIVATE KEY") || strings.Contains(stderr, "-----BEGIN") {
+		return "[redacted]"
+	}
+	if len(stderr) > maxStderr {
+		stderr = strings.ToValidUTF8(stderr[:maxStderr], "") + "…"
+	}
+	return stderr
+}
+
+// notThere tells whether a tool said that a unit's bag does not exist. Juju 2.9 and 3.6 say "settings not found" of a
+// named unit, 4.0 says "relation unit not found". Any other words, and any other error, are no such answer.
+func notThere(err error) bool {
+	var refusal *ToolError
+	if !errors.As(err, &refusal) {
+		return false
+	}
+	text := strings.ToLower(refusal.Stderr)
+	for _, what := range []string{"relation", "unit", "settings"} {
+		if at := strings.Index(text, what); at >= 0 && strings.Contains(text[at:], "not found") {
+			return true
+		}
+	}
+	return false
+}
+
+// query runs tool with --format json and decodes its answer into out. No answer at all is an error: Juju prints "null" for
+// an empty list or map that its tool never made (secret-ids without secrets), which leaves out at its zero value.
+func query(ctx context.Context, tools Tools, out any, tool string, args ...string) error {
+	answer, err := tools.Run(ctx, nil, tool, append([]string{"--format", "json"}, args...)...)
+	if err != nil {
+		return err
+	}
+	answer = bytes.TrimSpace(answer)
+	if len(answer) == 0 {
+		return fmt.Errorf("%s: answered nothing", tool)
+	}
+	if err := json.Unmarshal(answer, out); err != nil {
+		// The decoder's own words may quote the answer, and the answer may hold keys.
+		return fmt.Errorf("%s: answer of %d bytes is not the JSON it should be", tool, len(answer))
+	}
+	return nil
+}
+
+// settings encodes a flat map of texts as YAML that Juju's YAML 1.1 parser reads back as those texts: every key and value
+// is a double-quoted scalar, for "1E2345" unquoted is a number and "no" a boolean.
+func settings(values map[string]string) []byte {
+	var out []byte
+	for _, key := range sorted(values) {
+		out = appendQuoted(out, key)
+		out = append(out, ": "...)
+		out = appendQuoted(out, values[key])
+		out = append(out, '\n')
+	}
+	return out
+}
+
+// appendQuoted appends a YAML double-quoted scalar of printable ASCII; a byte that is no UTF-8 becomes U+FFFD.
+func appendQuoted(out []byte, text string) []byte {
+	out = append(out, '"')
+	for _, r := range text {
+		switch {
+		case r == '"' || r == '\\':
+			out = append(out, '\\', byte(r))
+		case r == '\n':
+			out = append(out, `\n`...)
+		case r >= ' ' && r <= '~':
+			out = append(out, byte(r))
+		default:
+			out = fmt.Appendf(out, `\U%08X`, r)
+		}
+	}
+	return append(out, '"')
+}
+
+// sorted returns a map's keys, sorted.
+func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
