@@ -1,0 +1,266 @@
+package operator
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Result is what an action answers.
+type Result struct {
+	// Values is nested: each key fits action-set, each leaf is a text that is not empty.
+	Values map[string]any
+	// Text is the answer for people, in lines.
+	Text string
+	// Failed says why the action did not succeed or advises against; "" is success. Values and Text hold all the same.
+	Failed string
+	// Record is the peer application bag as the action wants it; nil leaves it.
+	Record *Record
+}
+
+// Action answers an operator: from parameters, model and world to the steps to take and the result. The error is for
+// parameters that cannot be understood; a refusal is in Result.Failed.
+type Action func(params map[string]any, m Model, w World) ([]Step, Result, error)
+
+// Actions are the charm's actions by name, as actions.yaml declares them.
+var Actions = map[string]Action{
+	"health":        Health,
+	"list-members":  ListMembers,
+	"alarm-list":    AlarmList,
+	"check-removal": CheckRemoval,
+	"found-cluster": FoundCluster,
+}
+
+// Health reports on the cluster, or on what a proxy reaches. It fails when that is unhealthy, and reports all the same.
+func Health(params map[string]any, m Model, w World) ([]Step, Result, error) {
+	if err := onlyParams(params); err != nil {
+		return nil, Result{}, err
+	}
+	r := Examine(m, w)
+	out := Result{Values: r.Values(), Text: r.Table()}
+	if r.Health == Unhealthy {
+		var why []string
+		for _, reason := range r.Reasons {
+			if reason.Health == Unhealthy {
+				why = append(why, reason.Text)
+			}
+		}
+		out.Failed = "unhealthy: " + strings.Join(why, "; ")
+	}
+	return nil, out, nil
+}
+
+// ListMembers lists the members that etcd knows, or those that a proxy may use.
+func ListMembers(params map[string]any, m Model, w World) ([]Step, Result, error) {
+	if err := onlyParams(params); err != nil {
+		return nil, Result{}, err
+	}
+	r := Examine(m, w)
+	out := Result{Values: r.Values(), Text: strings.TrimPrefix(r.memberTable(), "\n")}
+	for key := range out.Values {
+		if key != "members" && key != "cluster-id" {
+			delete(out.Values, key)
+		}
+	}
+	switch {
+	case len(r.Members)+len(r.Upstream) == 0:
+		out.Text = "no member is known\n"
+		out.Failed = "no member is known: " + r.firstReason()
+	case r.Role != RoleProxy && r.Reach != Healthy:
+		out.Text += "\nwithout quorum this is one member's view\n"
+	}
+	out.Values["table"] = out.Text
+	return nil, out, nil
+}
+
+// AlarmList lists the alarms that are raised. It fails when they cannot be known: etcd answers with a quorum only.
+func AlarmList(params map[string]any, m Model, w World) ([]Step, Result, error) {
+	if err := onlyParams(params); err != nil {
+		return nil, Result{}, err
+	}
+	r := Examine(m, w)
+	if why := r.notMember(); why != "" {
+		return nil, Result{Failed: why}, nil
+	}
+	if w.Reach != Healthy {
+		return nil, Result{Failed: "the alarms cannot be known: " + r.firstReason()}, nil
+	}
+	rows, alarms := [][]string{{"UNIT", "ALARM", "MEANING"}}, map[string]any{}
+	for _, mem := range r.Members {
+		if len(mem.Alarms) == 0 {
+			continue
+		}
+		alarms[keyFor(alarms, mem)] = strings.Join(mem.Alarms, ",")
+		for _, kind := range mem.Alarms {
+			rows = append(rows, []string{clip(mem.Label, 24), kind, or(alarmMeaning[kind])})
+		}
+	}
+	out := Result{Text: "no alarm\n", Values: map[string]any{"count": strconv.Itoa(len(rows) - 1)}}
+	if len(rows) > 1 {
+		out.Text = strings.TrimPrefix(grid(rows), "\n")
+		out.Values["alarms"] = alarms
+	}
+	out.Values["table"] = out.Text
+	return nil, out, nil
+}
+
+// CheckRemoval says what removing a unit would leave. It fails when that would cost the quorum or the last member.
+func CheckRemoval(params map[string]any, m Model, w World) ([]Step, Result, error) {
+	if err := onlyParams(params, "unit"); err != nil {
+		return nil, Result{}, err
+	}
+	unit, err := textParam(params, "unit")
+	if err != nil {
+		return nil, Result{}, err
+	}
+	r := Examine(m, w)
+	if why := r.notMember(); why != "" {
+		return nil, Result{Failed: why}, nil
+	}
+	gone := slices.DeleteFunc(slices.Clone(r.Members), func(mem MemberReport) bool { return mem.Unit != unit })
+	if _, listed := m.Units.Value[unit]; !listed && len(gone) == 0 {
+		if !m.Units.OK {
+			return nil, Result{Failed: "the units cannot be known: " + or(m.Units.Why)}, nil
+		}
+		return nil, Result{Failed: fmt.Sprintf("%q is no unit of %s: they are %s", unit, m.App, few(ordered(sortedKeys(m.Units.Value))))}, nil
+	}
+	if w.Reach != Healthy {
+		return nil, Result{Failed: "a removal needs a quorum now: " + r.firstReason()}, nil
+	}
+	left, out := r.without(gone), Result{}
+	switch {
+	case left.Voters == 0 && r.Voters > 0:
+		out.Failed = unit + " is the last voter: its removal ends the cluster; its data directory stays on the machine"
+	case left.Margin < 0:
+		out.Failed = fmt.Sprintf("removing %s costs the quorum: it would leave %d of %d voters ready, and %d are needed",
+			unit, left.Ready, left.Voters, left.Quorum)
+	}
+	out.Values = map[string]any{
+		"unit": unit, "safe": yes(out.Failed == ""), "voters": strconv.Itoa(left.Voters), "ready": strconv.Itoa(left.Ready),
+		"learners": strconv.Itoa(left.Learners),
+	}
+	out.Text = out.Failed + "\n"
+	if left.Voters > 0 {
+		out.Values["quorum"], out.Values["margin"] = strconv.Itoa(left.Quorum), strconv.Itoa(left.Margin)
+		out.Values["survival"] = left.survival()
+	}
+	if out.Failed == "" {
+		out.Text = fmt.Sprintf("without %s: %d of %d voters ready, quorum %d: %s\n", unit, left.Ready, left.Voters, left.Quorum, left.survival())
+	}
+	out.Values["table"] = out.Text
+	return nil, out, nil
+}
+
+// FoundCluster gives up a cluster of which nothing is left, so that the next hook founds anew. It asks for that
+// cluster's ID, and refuses while anything of it might be left. It takes no step: it changes the record only.
+func FoundCluster(params map[string]any, m Model, w World) ([]Step, Result, error) {
+	if err := onlyParams(params, "confirm"); err != nil {
+		return nil, Result{}, err
+	}
+	confirm, err := textParam(params, "confirm")
+	if err != nil {
+		return nil, Result{}, err
+	}
+	l := look{m: m, w: w}
+	record := m.Cluster.Value.Record
+	id := hexID(record.ClusterID)
+	why := l.whyNotLost()
+	if number, err := strconv.ParseUint(confirm, 16, 64); why == "" && (err != nil || number != record.ClusterID) {
+		why = fmt.Sprintf("confirm is not the ID of the cluster to give up; confirm=%s would found anew, and empty", id)
+	}
+	if why == "" && !l.leader() {
+		why = "only the leader founds, and this unit is not known to be the leader; run the action on the leader"
+	}
+	if why != "" {
+		return nil, Result{Failed: "nothing is founded: " + why}, nil
+	}
+	record.Ended, record.ClusterID = record.ClusterID, 0
+	text := "cluster " + id + " is given up; the next hook founds anew\n"
+	return nil, Result{Record: &record, Text: text, Values: map[string]any{"ended": id, "table": text}}, nil
+}
+
+// whyNotLost says why the recorded cluster may not be taken for lost: it names what of it is or might be left. It is
+// "" when nothing is: no unit beside ours, no data here, and nobody who answers.
+func (l look) whyNotLost() string {
+	record, w := l.m.Cluster.Value.Record, l.w
+	switch {
+	case l.m.ConfigProblem != "" || l.role() != RoleMember:
+		return "this unit is no member, or its options cannot be used"
+	case !l.m.Cluster.OK:
+		return "the peer relation is not visible: " + or(l.m.Cluster.Why)
+	case record.ClusterID == 0:
+		return "no cluster is recorded"
+	case record.ClusterID == record.Ended:
+		return "cluster " + hexID(record.ClusterID) + " ended in order; the leader founds without being asked"
+	case !l.m.Units.OK:
+		return "the units are not known: " + or(l.m.Units.Why)
+	case len(l.m.Units.Value) != 1 || l.m.Units.Value[l.m.Unit] == "":
+		return "there are other units, which may hold the data: " + few(ordered(sortedKeys(l.m.Units.Value)))
+	case w.Data.State != NoData:
+		return "there is data on this unit"
+	case w.Reach == Healthy || w.Reach == NoQuorum || w.Local.Live || len(w.Members) > 0:
+		return "a member of a cluster answers"
+	}
+	return ""
+}
+
+// notMember says that a question for members was asked on a proxy; "" if it was not.
+func (r Report) notMember() string {
+	if r.Role == RoleProxy {
+		return r.Unit + " is a proxy and has no member: ask a unit of the etcd application"
+	}
+	return ""
+}
+
+// firstReason is the worst reason in words.
+func (r Report) firstReason() string {
+	if len(r.Reasons) == 0 {
+		return "the cluster is " + r.Reach.String()
+	}
+	return r.Reasons[0].Text
+}
+
+// without is the figures as they would be if the members were gone.
+func (r Report) without(gone []MemberReport) Report {
+	for _, m := range gone {
+		switch {
+		case m.Learner:
+			r.Learners--
+			continue
+		case m.Answers && m.Ready:
+			r.Ready--
+		}
+		r.Voters--
+	}
+	r.Quorum = quorum(r.Voters)
+	r.Margin = r.Ready - r.Quorum
+	return r
+}
+
+// onlyParams refuses parameters that the action does not have.
+func onlyParams(params map[string]any, names ...string) error {
+	for _, name := range sortedKeys(params) {
+		if !slices.Contains(names, name) {
+			return fmt.Errorf("cannot use parameter %q: the action takes %s", plain(name), or(strings.Join(names, ", ")))
+		}
+	}
+	return nil
+}
+
+// textParam is a parameter that must be there and be a text.
+func textParam(params map[string]any, name string) (string, error) {
+	v, there := params[name]
+	if !there {
+		return "", fmt.Errorf("cannot do without parameter %q", name)
+	}
+	text, ok := v.(string)
+	if !ok {
+		// Juju's client reads key=value as YAML, so that digits alone arrive as a number.
+		return "", fmt.Errorf("cannot use parameter %q: it wants a text, not a %T; pass --string-args", name, v)
+	}
+	if text == "" {
+		return "", fmt.Errorf("cannot use parameter %q: it is empty", name)
+	}
+	return text, nil
+}

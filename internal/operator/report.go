@@ -1,0 +1,298 @@
+package operator
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/juju-charms/etcd-charm/interfaces/databag"
+	"github.com/juju-charms/etcd-charm/interfaces/etcdproxy"
+)
+
+// Verdict is how a cluster fares, in one word. The zero value is no verdict.
+type Verdict string
+
+// Sound asks for nothing; Degraded serves, but with less than it should have; Unhealthy does not serve, loses writes
+// or is about to.
+const (
+	Sound     Verdict = "healthy"
+	Degraded  Verdict = "degraded"
+	Unhealthy Verdict = "unhealthy"
+)
+
+// Limits past which a member is worth a word.
+const (
+	// etcd refuses writes once a member applies 5000 entries behind what is committed (server/v3
+	// etcdserver/v3_server.go, maxGapBetweenApplyAndCommitIndex).
+	maxLag = 5000
+	// maxUse is in percent of the quota; at 100 etcd raises NOSPACE.
+	maxUse = 80
+	day    = 24 * time.Hour
+	// maxBrief is in characters: Juju shows a status line in a table.
+	maxBrief = 120
+	// certificateDue is less than the third of a year at which leaves are renewed: who comes below it, was not.
+	certificateDue = 30 * day
+)
+
+// The roles of a member in its cluster.
+const (
+	asLeader    = "leader"
+	asVoter     = "voter"
+	asLearner   = "learner"
+	asUnstarted = "unstarted"
+)
+
+// Reason is why a report is not healthy.
+type Reason struct {
+	Health Verdict // Degraded or Unhealthy
+	Level  Level   // the workload status that it calls for; Active asks nobody to act or wait
+	Text   string  // one sentence
+	Brief  string  // for the status line; "" when the line shows it anyway
+}
+
+// MemberReport is one member, what is known of its unit and how it stands among the others.
+type MemberReport struct {
+	Member
+	Label  string // its unit, else its name, its peer URL or its ID
+	Unit   string // "" when it is nobody's
+	Role   string // leader, voter, learner or unstarted
+	Lag    uint64 // entries that it has not applied of what the furthest member has
+	Alarms []string
+}
+
+// Use is how much of its quota the member's database takes, in percent; -1 is unknown.
+func (m MemberReport) Use() int {
+	if !m.Answers || m.Quota <= 0 || m.DBSize < 0 {
+		return -1
+	}
+	return int(float64(m.DBSize) / float64(m.Quota) * 100)
+}
+
+// Report is what an operator wants to know of the cluster, or of what the proxy reaches. Lists are sorted.
+type Report struct {
+	Role   Role
+	App    string
+	Unit   string // whose view it is
+	Health Verdict
+	// Reasons are the grounds of Health, the worst first; none when it is healthy.
+	Reasons []Reason
+	// Notes are worth knowing and no ground for concern.
+	Notes []string
+
+	Reach     Reach
+	ClusterID uint64 // 0 is unknown
+	// Voters that etcd counts, those that answer, and those that answer a linearizable read too.
+	Voters, Reachable, Ready int
+	Learners                 int
+	Quorum                   int // voters that decide; valid if Voters is not 0
+	Margin                   int // Ready less Quorum: how many more voters may fail; negative without quorum
+	// Leaders are those whom members believe to lead, 0 being nobody: one when all agree.
+	Leaders          []uint64
+	Leader           string // the one that all agree on; "" is none
+	TermMin, TermMax uint64
+	Versions         []string
+	Members          []MemberReport
+	Orphans          []string // members without a unit
+	Lonely           []string // units without a member
+
+	// States are the relation states, as charms of the etcd-proxy interface have known them.
+	States []string
+	// Certificate is the shortest life left of a certificate of ours or a member's; 0 is unknown, negative is over.
+	Certificate time.Duration
+
+	Listen   string          // proxy: host:port
+	Upstream []UpstreamProbe // proxy: the members it may use
+}
+
+// examiner gathers a report.
+type examiner struct {
+	look
+	r Report
+}
+
+// Examine says how the cluster fares, as far as this model and world tell; on a proxy unit, what the proxy reaches.
+func Examine(m Model, w World) Report {
+	x := examiner{look: look{m: m, w: w}}
+	x.r = Report{Role: x.role(), App: m.App, Unit: m.Unit, Reach: w.Reach, ClusterID: w.ClusterID}
+	x.r.States = x.states()
+	if m.ConfigProblem != "" {
+		x.because(Degraded, Blocked, m.ConfigProblem, "%s; the option is not applied", m.ConfigProblem)
+	}
+	if x.r.Role == RoleProxy {
+		x.probes()
+	} else {
+		x.r.Role = RoleMember
+		x.members()
+		x.leadership()
+		x.judge()
+	}
+	x.leaves()
+	slices.SortStableFunc(x.r.Reasons, func(a, b Reason) int { return worse(a.Health) - worse(b.Health) })
+	x.r.Health = Sound
+	if len(x.r.Reasons) > 0 {
+		x.r.Health = x.r.Reasons[0].Health
+	}
+	return x.r
+}
+
+// worse orders verdicts, the worst first.
+func worse(v Verdict) int { return slices.Index([]Verdict{Unhealthy, Degraded, Sound}, v) }
+
+func (x *examiner) because(v Verdict, level Level, brief, format string, args ...any) {
+	x.r.Reasons = append(x.r.Reasons, Reason{v, level, plain(fmt.Sprintf(format, args...)), clip(plain(brief), maxBrief)})
+}
+
+func (x *examiner) note(format string, args ...any) {
+	x.r.Notes = append(x.r.Notes, plain(fmt.Sprintf(format, args...)))
+}
+
+// members fills in the member list, and how many of them count.
+func (x *examiner) members() {
+	if x.r.ClusterID == 0 {
+		x.r.ClusterID = x.named()
+	}
+	var furthest uint64
+	for _, mem := range x.w.Members {
+		if mem.Answers {
+			furthest = max(furthest, mem.Index)
+		}
+	}
+	for _, mem := range x.w.Members {
+		unit, _ := x.unitOf(mem)
+		m := MemberReport{Member: mem, Unit: unit, Label: memberLabel(mem, unit), Role: asVoter}
+		switch {
+		case !mem.Started():
+			m.Role = asUnstarted
+		case mem.Learner:
+			m.Role = asLearner
+		}
+		if mem.Answers && mem.Applied < furthest {
+			m.Lag = furthest - mem.Applied
+		}
+		for _, a := range x.w.Alarms {
+			if a.MemberID == mem.ID {
+				m.Alarms = append(m.Alarms, or(plain(a.Kind)))
+			}
+		}
+		if own, ok := x.self(); ok && own.ID == mem.ID && mem.CertRemaining == 0 && x.w.TLS.Server.Present {
+			m.CertRemaining = x.w.TLS.Server.Remaining
+		}
+		x.count(m)
+		x.r.Members = append(x.r.Members, m)
+	}
+	if x.r.Quorum = quorum(x.r.Voters); x.r.Voters > 0 {
+		x.r.Margin = x.r.Ready - x.r.Quorum
+	}
+	slices.SortStableFunc(x.r.Members, func(a, b MemberReport) int { return databag.CompareUnits(a.Label, b.Label) })
+}
+
+// count takes one member into the sums.
+func (x *examiner) count(m MemberReport) {
+	if m.Learner {
+		x.r.Learners++
+	} else {
+		x.r.Voters++
+	}
+	if !m.Answers {
+		return
+	}
+	if !m.Learner {
+		x.r.Reachable++
+		if m.Ready {
+			x.r.Ready++
+		}
+	}
+	if !slices.Contains(x.r.Leaders, m.Leader) {
+		x.r.Leaders = append(x.r.Leaders, m.Leader)
+	}
+	if x.r.TermMin == 0 || m.Term < x.r.TermMin {
+		x.r.TermMin = m.Term
+	}
+	x.r.TermMax = max(x.r.TermMax, m.Term)
+	if v := plain(m.Version); v != "" && !slices.Contains(x.r.Versions, v) {
+		x.r.Versions = append(x.r.Versions, v)
+	}
+	x.life(m.CertRemaining)
+}
+
+// life takes one certificate's remaining life into the shortest; 0 is unknown.
+func (x *examiner) life(left time.Duration) {
+	if left != 0 && (x.r.Certificate == 0 || left < x.r.Certificate) {
+		x.r.Certificate = left
+	}
+}
+
+// leadership tells who leads, once all members are in.
+func (x *examiner) leadership() {
+	slices.Sort(x.r.Leaders)
+	slices.SortFunc(x.r.Versions, byVersion)
+	agreed := len(x.r.Leaders) == 1 && x.r.Leaders[0] != 0
+	if agreed {
+		x.r.Leader = x.labelOf(x.r.Leaders[0])
+	}
+	for i, m := range x.r.Members {
+		// Where they differ, each that believes in itself is shown: that is the disagreement.
+		if m.Role == asVoter && m.ID != 0 && ((agreed && m.ID == x.r.Leaders[0]) || (!agreed && m.Answers && m.ID == m.Leader)) {
+			x.r.Members[i].Role = asLeader
+		}
+	}
+}
+
+// byVersion puts the older version first.
+func byVersion(a, b string) int {
+	switch {
+	case older(a, b):
+		return -1
+	case older(b, a):
+		return 1
+	}
+	return strings.Compare(a, b)
+}
+
+// labelOf names the member with that ID for people.
+func (x *examiner) labelOf(id uint64) string {
+	for _, m := range x.r.Members {
+		if m.ID == id {
+			return m.Label
+		}
+	}
+	return hexID(id)
+}
+
+// memberLabel names a member for people, whatever is known of it.
+func memberLabel(mem Member, unit string) string {
+	switch {
+	case unit != "":
+		return unit
+	case plain(mem.Name) != "":
+		return plain(mem.Name)
+	case len(mem.PeerURLs) > 0 && plain(mem.PeerURLs[0]) != "":
+		return plain(mem.PeerURLs[0])
+	}
+	return hexID(mem.ID)
+}
+
+// hexID is an ID as etcd's own tools print it.
+func hexID(id uint64) string { return strconv.FormatUint(id, 16) }
+
+// states are the relation states that the etcd-proxy interface has known since 2016, computed from the data.
+func (x *examiner) states() []string {
+	var out []string
+	if len(x.m.Consumers.Value) > 0 {
+		out = etcdproxy.States("proxy", etcdproxy.ProvidesSide, etcdproxy.State{Connected: true})
+	}
+	var relations []etcdproxy.State
+	for _, rel := range x.m.Upstream.Value {
+		relations = append(relations, etcdproxy.NewRequires(rel, x.w.Now).State)
+	}
+	return append(out, etcdproxy.States("upstream", etcdproxy.RequiresSide, relations...)...)
+}
+
+// plain is foreign text fit for one line of a table and for a process's arguments.
+func plain(s string) string {
+	return strings.Join(strings.FieldsFunc(strings.ToValidUTF8(s, "?"), func(r rune) bool {
+		return r <= ' ' || (r >= 0x7f && r < 0xa0) || r == '\u2028' || r == '\u2029'
+	}), " ")
+}

@@ -1,0 +1,269 @@
+package operator
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/dustin/go-humanize"
+)
+
+// tableWidth is the number of columns that a report keeps within.
+const tableWidth = 120
+
+// Table is the report for people: lines of at most 120 characters, ending in a newline.
+func (r Report) Table() string {
+	var b strings.Builder
+	for _, line := range r.head() {
+		b.WriteString(wrap(line.name, line.text))
+	}
+	b.WriteString(r.memberTable())
+	if problems := r.problems(); len(problems) > 0 {
+		b.WriteString("\nproblems\n")
+		for _, p := range problems {
+			b.WriteString(wrap(p.name, p.text))
+		}
+	}
+	return b.String()
+}
+
+// memberTable is the members, or what a proxy may use; "" if there are none.
+func (r Report) memberTable() string {
+	if r.Role == RoleProxy {
+		return grid(r.upstreamRows())
+	}
+	return grid(r.memberRows()) + grid(r.addressRows())
+}
+
+// line is a named line above the tables.
+type line struct{ name, text string }
+
+func (r Report) head() []line {
+	out := []line{{"health", string(r.Health)}}
+	for _, reason := range r.Reasons {
+		out = append(out, line{"because", reason.Text})
+	}
+	if r.Role == RoleProxy {
+		out = append(out, line{"listens", r.Listen}, line{"reaches", fmt.Sprintf("%d of %d members", r.Reachable, len(r.Upstream))})
+	} else {
+		if r.Voters > 0 {
+			out = append(out, line{"margin", fmt.Sprintf("%d: %s; %d of %d voters ready, quorum %d", r.Margin, r.survival(), r.Ready, r.Voters, r.Quorum)})
+			out = append(out, line{"leader", r.leaderText()})
+		}
+		if r.ClusterID != 0 {
+			out = append(out, line{"cluster", hexID(r.ClusterID)})
+		}
+	}
+	out = append(out, line{"states", or(strings.Join(r.States, ", "))})
+	for _, n := range r.Notes {
+		out = append(out, line{"note", n})
+	}
+	return out
+}
+
+// leaderText says who leads and in which term.
+func (r Report) leaderText() string {
+	text := or(r.Leader)
+	switch {
+	case len(r.Leaders) > 1:
+		text = "not agreed"
+	case r.Leader == "":
+		text = "none"
+	}
+	switch {
+	case r.TermMax == 0:
+		return text
+	case r.TermMin != r.TermMax:
+		return fmt.Sprintf("%s, terms %d to %d", text, r.TermMin, r.TermMax)
+	}
+	return fmt.Sprintf("%s, term %d", text, r.TermMax)
+}
+
+func (r Report) memberRows() [][]string {
+	rows := [][]string{{"UNIT", "ROLE", "READY", "VERSION", "DB", "IN USE", "QUOTA", "FULL", "TERM", "INDEX", "LAG", "RTT", "CERT"}}
+	for _, m := range r.Members {
+		row := []string{clip(m.Label, 24), m.Role}
+		if !m.Answers {
+			rows = append(rows, append(row, "silent"))
+			continue
+		}
+		rows = append(rows, append(row, yes(m.Ready), or(clip(plain(m.Version), 12)), size(m.DBSize), size(m.DBInUse), quotaText(m.Quota), percent(m.Use()),
+			number(m.Term), number(m.Index), number(m.Lag), roundTrip(m.RTT), lifetime(m.CertRemaining)))
+	}
+	return rows
+}
+
+func (r Report) addressRows() [][]string {
+	rows := [][]string{{"UNIT", "NAME", "ID", "STORAGE", "APPLIED", "SPEAKS", "AT"}}
+	for _, m := range r.Members {
+		row := []string{clip(m.Label, 24), or(clip(plain(m.Name), 24)), hexID(m.ID), or(clip(plain(m.StorageVersion), 12)), "-"}
+		if m.Answers {
+			row[4] = number(m.Applied)
+		}
+		for _, to := range []struct {
+			name string
+			urls []string
+		}{{"peer", m.PeerURLs}, {"client", m.ClientURLs}} {
+			for _, url := range to.urls {
+				rows = append(rows, append(row, to.name, plain(url)))
+				row = make([]string, 5, 7)
+			}
+		}
+		if row[0] != "" {
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
+func (r Report) upstreamRows() [][]string {
+	rows := [][]string{{"MEMBER", "ANSWERS", "VERSION", "RTT", "CERT", "AT"}}
+	for _, p := range r.Upstream {
+		row := []string{clip(probeLabel(p), 24), yes(p.Answers), "-", "-", "-", or(plain(p.ClientURL))}
+		if p.ClientURL == "" {
+			row[5] = or(plain(p.PeerURL))
+		}
+		if p.Answers {
+			row[2], row[3], row[4] = or(clip(plain(p.Version), 12)), roundTrip(p.RTT), lifetime(p.CertRemaining)
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// problems are what single members complain of, in full.
+func (r Report) problems() []line {
+	var out []line
+	for _, m := range r.Members {
+		for _, a := range m.Alarms {
+			out = append(out, line{m.Label, "alarm " + a})
+		}
+		for _, e := range m.Errors {
+			out = append(out, line{m.Label, plain(e)})
+		}
+	}
+	for _, label := range r.Orphans {
+		out = append(out, line{label, "member without a unit"})
+	}
+	for _, name := range r.Lonely {
+		out = append(out, line{name, "unit without a member"})
+	}
+	for _, p := range r.Upstream {
+		if p.Error != "" {
+			out = append(out, line{probeLabel(p), plain(p.Error)})
+		}
+	}
+	return out
+}
+
+// grid aligns rows in columns under their heading and an empty line; it is empty if there is the heading only.
+func grid(rows [][]string) string {
+	if len(rows) < 2 {
+		return ""
+	}
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		// A row that is short would end its columns there: tabwriter aligns what stands in adjacent lines.
+		_, _ = fmt.Fprintln(w, strings.Join(row, "\t")+strings.Repeat("\t", len(rows[0])-len(row)))
+	}
+	_ = w.Flush() // a strings.Builder refuses nothing
+	var out strings.Builder
+	out.WriteByte('\n')
+	for row := range strings.Lines(b.String()) {
+		out.WriteString(clip(strings.TrimRight(row, " \n"), tableWidth) + "\n")
+	}
+	return out.String()
+}
+
+// wrap is a named text in lines that keep within tableWidth, the further ones indented.
+func wrap(name, text string) string {
+	const indent = 8
+	name = clip(name, 24)
+	var b strings.Builder
+	b.WriteString(fmt.Sprintf("%-*s", indent, name))
+	width := max(indent, len([]rune(name)))
+	for _, word := range strings.Fields(text) {
+		word = clip(word, tableWidth/2)
+		length := len([]rune(word)) + 1
+		if width+length > tableWidth {
+			b.WriteString("\n" + strings.Repeat(" ", indent))
+			width = indent
+		}
+		b.WriteString(" " + word)
+		width += length
+	}
+	return strings.TrimRight(b.String(), " ") + "\n"
+}
+
+// clip cuts a text to a number of characters and shows that it did.
+func clip(s string, width int) string {
+	runes := []rune(s)
+	if len(runes) <= width {
+		return s
+	}
+	return string(runes[:width-1]) + "…"
+}
+
+// or is the text, or a dash in its place.
+func or(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+func number(n uint64) string { return strconv.FormatUint(n, 10) }
+
+// size is bytes in binary units, "2 GiB" rather than "2.0 GiB".
+func size(bytes int64) string {
+	return strings.Replace(humanize.IBytes(uint64(max(bytes, 0))), ".0 ", " ", 1)
+}
+
+func quotaText(bytes int64) string {
+	if bytes <= 0 {
+		return "-"
+	}
+	return size(bytes)
+}
+
+func percent(n int) string {
+	if n < 0 {
+		return "-"
+	}
+	return strconv.Itoa(n) + "%"
+}
+
+func roundTrip(d time.Duration) string {
+	switch {
+	case d <= 0:
+		return "-"
+	case d < 10*time.Millisecond:
+		return d.Round(10 * time.Microsecond).String()
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
+	}
+	return d.Round(10 * time.Millisecond).String()
+}
+
+// lifetime is how long a certificate lasts: whole days, the last two in hours; 0 is unknown.
+func lifetime(d time.Duration) string {
+	switch {
+	case d == 0:
+		return "-"
+	case d < 0:
+		return "expired"
+	case d < 2*day:
+		return strconv.Itoa(int(d/time.Hour)) + "h"
+	}
+	return strconv.Itoa(int(d/day)) + "d"
+}

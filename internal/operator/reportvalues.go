@@ -1,0 +1,157 @@
+package operator
+
+import (
+	"strconv"
+	"strings"
+)
+
+// Values is the report for programs, as nested maps for action-set: each key fits it, each leaf is a text and is
+// not empty. What is not known is left out.
+func (r Report) Values() map[string]any {
+	out := values{
+		"health": string(r.Health), "role": string(r.Role), "summary": plain(Summary(r)), "table": r.Table(),
+	}
+	var reasons []string
+	for _, reason := range r.Reasons {
+		reasons = append(reasons, reason.Text)
+	}
+	out.set("reasons", strings.Join(reasons, "; "))
+	out.set("notes", strings.Join(r.Notes, "; "))
+	out.set("states", strings.Join(r.States, ","))
+	out.set("versions", strings.Join(r.Versions, ","))
+	out.set("certificate", known(lifetime(r.Certificate)))
+	if r.Role == RoleProxy {
+		r.upstreamValues(out)
+		return out
+	}
+	out.set("reach", r.Reach.String())
+	out.set("members-without-unit", strings.Join(r.Orphans, ","))
+	out.set("units-without-member", strings.Join(r.Lonely, ","))
+	if r.ClusterID != 0 {
+		out["cluster-id"] = hexID(r.ClusterID)
+	}
+	if r.Voters > 0 {
+		out["voters"], out["voters-ready"] = strconv.Itoa(r.Voters), strconv.Itoa(r.Ready)
+		out["voters-reachable"], out["learners"] = strconv.Itoa(r.Reachable), strconv.Itoa(r.Learners)
+		out["quorum"], out["margin"] = strconv.Itoa(r.Quorum), strconv.Itoa(r.Margin)
+		out["survival"] = r.survival()
+	}
+	out.set("leader", r.Leader)
+	if r.TermMax != 0 {
+		out["term"] = number(r.TermMax)
+		if r.TermMin != r.TermMax {
+			out["term"] = number(r.TermMin) + "-" + number(r.TermMax)
+		}
+	}
+	members := map[string]any{}
+	for _, m := range r.Members {
+		members[keyFor(members, m)] = map[string]any(m.values())
+	}
+	if len(members) > 0 {
+		out["members"] = members
+	}
+	return out
+}
+
+// values are leaves and maps of them.
+type values map[string]any
+
+// set adds a text unless it is empty.
+func (v values) set(key, text string) {
+	if text != "" {
+		v[key] = text
+	}
+}
+
+func (m MemberReport) values() values {
+	out := values{"id": hexID(m.ID), "role": m.Role, "answers": yes(m.Answers)}
+	out.set("unit", m.Unit)
+	out.set("name", plain(m.Name))
+	out.set("peer-urls", plain(strings.Join(m.PeerURLs, ",")))
+	out.set("client-urls", plain(strings.Join(m.ClientURLs, ",")))
+	out.set("alarms", strings.Join(m.Alarms, ","))
+	if !m.Answers {
+		return out
+	}
+	out["ready"] = yes(m.Ready)
+	out.set("version", plain(m.Version))
+	out.set("storage-version", plain(m.StorageVersion))
+	out["db-size"], out["db-in-use"] = strconv.FormatInt(m.DBSize, 10), strconv.FormatInt(m.DBInUse, 10)
+	if m.Use() >= 0 {
+		out["quota"], out["use-percent"] = strconv.FormatInt(m.Quota, 10), strconv.Itoa(m.Use())
+	}
+	out["term"], out["index"], out["applied"], out["lag"] = number(m.Term), number(m.Index), number(m.Applied), number(m.Lag)
+	out.set("round-trip", known(roundTrip(m.RTT)))
+	out.set("certificate", known(lifetime(m.CertRemaining)))
+	out.set("errors", plain(strings.Join(m.Errors, "; ")))
+	return out
+}
+
+// upstreamValues adds what a proxy reaches.
+func (r Report) upstreamValues(out values) {
+	out.set("listen", r.Listen)
+	out["members-known"], out["members-reachable"] = strconv.Itoa(len(r.Upstream)), strconv.Itoa(r.Reachable)
+	members := map[string]any{}
+	for _, p := range r.Upstream {
+		one := values{"answers": yes(p.Answers)}
+		one.set("name", plain(p.Name))
+		one.set("peer-url", plain(p.PeerURL))
+		one.set("client-url", plain(p.ClientURL))
+		one.set("error", plain(p.Error))
+		if p.Answers {
+			one.set("version", plain(p.Version))
+			one.set("round-trip", known(roundTrip(p.RTT)))
+			one.set("certificate", known(lifetime(p.CertRemaining)))
+		}
+		members[free(members, slug(probeLabel(p)))] = map[string]any(one)
+	}
+	if len(members) > 0 {
+		out["members"] = members
+	}
+}
+
+// keyFor is the member's key: its unit as Juju spells it in keys, "etcd-0", else its ID; never one that is taken.
+func keyFor(taken map[string]any, m MemberReport) string {
+	if m.Unit == "" {
+		return free(taken, "member-"+hexID(m.ID))
+	}
+	key := slug(m.Unit)
+	if _, is := taken[key]; is {
+		return free(taken, key+"-"+hexID(m.ID))
+	}
+	return key
+}
+
+// free is the key, numbered if it is taken.
+func free(taken map[string]any, key string) string {
+	try := key
+	for n := 2; taken[try] != nil; n++ {
+		try = key + "-" + strconv.Itoa(n)
+	}
+	return try
+}
+
+// slug makes a text a key that action-set takes: lower-case letters, digits, and hyphens between them.
+func slug(s string) string {
+	s = strings.Trim(strings.Map(func(r rune) rune {
+		switch {
+		case (r >= 'a' && r <= 'z') || (r >= '0' && r <= '9'):
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r + 'a' - 'A'
+		}
+		return '-'
+	}, s), "-")
+	if s == "" {
+		return "unnamed"
+	}
+	return s
+}
+
+// known is a cell's text, or nothing for the dash that stands for unknown.
+func known(cell string) string {
+	if cell == "-" {
+		return ""
+	}
+	return cell
+}
