@@ -34,11 +34,12 @@ func run() error {
 		*out = "dist/etcd_" + src.Arch + ".charm"
 	}
 
-	cache, err := exec.Command("go", "env", "GOMODCACHE").Output()
+	where, err := exec.Command("go", "env", "GOROOT", "GOMODCACHE").Output()
 	if err != nil {
 		return fmt.Errorf("cannot find module cache: %w", err)
 	}
-	mods, err := licence.Linked(src.Program, strings.TrimSpace(string(cache)))
+	goroot, cache, _ := strings.Cut(strings.TrimSpace(string(where)), "\n")
+	mods, err := licence.Linked(src.Program, goroot, cache)
 	if err != nil {
 		return err
 	}

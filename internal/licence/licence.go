@@ -26,9 +26,9 @@ type Module struct {
 }
 
 // Linked lists the modules that are linked into the Go program at path, sorted by module path, with their texts
-// read from the module cache. The program's own module and the standard library are not among them. A module that
-// is not in the cache, or has no licence file, is an error.
-func Linked(path, modcache string) ([]Module, error) {
+// read from the module cache; Go's own runtime and library come first, under the name std. The program's own module
+// is not among them. A module that is not in the cache, or has no licence file, is an error.
+func Linked(path, goroot, modcache string) ([]Module, error) {
 	info, err := buildinfo.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read module list of %s: %w", path, err)
@@ -39,13 +39,21 @@ func Linked(path, modcache string) ([]Module, error) {
 			dep = dep.Replace
 		}
 		m := Module{Path: dep.Path, Version: dep.Version}
-		if m.Texts, err = texts(m, modcache); err != nil {
+		dir, err := cached(m, modcache)
+		if err != nil {
+			return nil, fmt.Errorf("cannot find %s %s: %w", m.Path, m.Version, err)
+		}
+		if m.Texts, err = texts(dir); err != nil {
 			return nil, fmt.Errorf("cannot read licence of %s %s: %w", m.Path, m.Version, err)
 		}
 		mods = append(mods, m)
 	}
 	sort.Slice(mods, func(i, j int) bool { return mods[i].Path < mods[j].Path })
-	return mods, nil
+	std, err := texts(goroot)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read licence of Go: %w", err)
+	}
+	return append([]Module{{Path: "std", Version: info.GoVersion, Texts: std}}, mods...), nil
 }
 
 var fileName = regexp.MustCompile(`(?i)^(licen[sc]e|copying|notice)([.-].+)?$`)
@@ -55,16 +63,20 @@ func IsFile(name string) bool {
 	return fileName.MatchString(name) && filepath.Ext(name) != ".go"
 }
 
-func texts(m Module, modcache string) ([]string, error) {
+// cached is where a module lies in the module cache.
+func cached(m Module, modcache string) (string, error) {
 	escPath, err := module.EscapePath(m.Path)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	escVersion, err := module.EscapeVersion(m.Version)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	dir := filepath.Join(modcache, escPath+"@"+escVersion)
+	return filepath.Join(modcache, escPath+"@"+escVersion), nil
+}
+
+func texts(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
@@ -81,7 +93,7 @@ func texts(m Module, modcache string) ([]string, error) {
 		out = append(out, string(text))
 	}
 	if len(out) == 0 {
-		return nil, errors.New("no licence file at the module's root")
+		return nil, errors.New("no licence file at its root")
 	}
 	return out, nil
 }

@@ -95,19 +95,26 @@ func TestLinkedReadsTheBinaryAndTheCache(t *testing.T) {
 	packer := filepath.Join(t.TempDir(), "charm-pack")
 	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", packer, "../../cmd/charm-pack").CombinedOutput()
 	require.NoError(t, err, string(out))
-	cache, err := exec.CommandContext(t.Context(), "go", "env", "GOMODCACHE").Output()
+	where, err := exec.CommandContext(t.Context(), "go", "env", "GOROOT", "GOMODCACHE").Output()
 	require.NoError(t, err)
+	goroot, cache, _ := strings.Cut(strings.TrimSpace(string(where)), "\n")
 
-	mods, err := licence.Linked(packer, strings.TrimSpace(string(cache)))
+	mods, err := licence.Linked(packer, goroot, cache)
 	require.NoError(t, err)
+	assert.Equal(t, "std", mods[0].Path)
+	assert.Contains(t, mods[0].Texts[0], "The Go Authors")
+	mods = mods[1:]
 	i := slices.IndexFunc(mods, func(m licence.Module) bool { return m.Path == "github.com/juju/charm/v12" })
 	require.GreaterOrEqual(t, i, 0)
 	assert.Contains(t, mods[i].Texts[0], "As a special exception")
 	assert.True(t, slices.IsSortedFunc(mods, func(a, b licence.Module) int { return strings.Compare(a.Path, b.Path) }))
 
-	_, err = licence.Linked(packer, t.TempDir())
+	_, err = licence.Linked(packer, goroot, t.TempDir())
 	require.ErrorIs(t, err, os.ErrNotExist, "a module that is not in the cache must not be passed over")
 
-	_, err = licence.Linked("licence_test.go", t.TempDir())
+	_, err = licence.Linked(packer, t.TempDir(), cache)
+	require.ErrorContains(t, err, "licence of Go")
+
+	_, err = licence.Linked("licence_test.go", goroot, cache)
 	require.ErrorContains(t, err, "cannot read module list")
 }

@@ -62,8 +62,7 @@ func newAgent(t *testing.T, m machines, archive string) (*agent, *charm.CharmArc
 	t.Helper()
 	read, err := charm.ReadCharmArchive(archive)
 	require.NoError(t, err)
-	// A socket's path is 108 bytes at most, so it is not under the test's own directory.
-	dir, err := os.MkdirTemp("", "e2e-")
+	dir, err := os.MkdirTemp("", "e2e-") //nolint:usetesting // a socket's path is 108 bytes at most, and the test's directory has a long one
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	a := &agent{
