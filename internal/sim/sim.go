@@ -43,8 +43,9 @@ type Options struct {
 	// Env is further environment of every hook, as KEY=VALUE; RootVar in a value
 	// becomes the root directory of the unit's machine.
 	Env []string
-	// Tool is the program the hook tools are links to: it calls Main or
-	// ToolMain first thing. Empty is the running program.
+	// Tool is the program the hook tools are links to: juju-sim-tool, or one that
+	// calls Main or ToolMain first thing. Empty is the juju-sim-tool beside the
+	// running program, or the running program.
 	Tool string
 	// HookTimeout ends a hook that hangs; zero means five minutes.
 	HookTimeout time.Duration
@@ -138,6 +139,9 @@ func (s *Sim) linkTools() error {
 		if tool, err = os.Executable(); err != nil {
 			return err
 		}
+		if small := filepath.Join(filepath.Dir(tool), "juju-sim-tool"); isFile(small) {
+			tool = small
+		}
 	}
 	tool, err := filepath.Abs(tool)
 	if err != nil {
@@ -152,6 +156,11 @@ func (s *Sim) linkTools() error {
 		}
 	}
 	return nil
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // Close ends every process of the simulation and removes its directory, unless

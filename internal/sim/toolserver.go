@@ -1,9 +1,6 @@
 package sim
 
 import (
-	"errors"
-	"fmt"
-	"io"
 	"net"
 	"net/rpc"
 	"os"
@@ -11,26 +8,9 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/juju-charms/etcd-charm/internal/sim/hooktool"
 	"github.com/juju-charms/etcd-charm/internal/sim/model"
 )
-
-// ToolRequest is what a hook tool sends: the shape of Juju's own, from 2.8 to 4.0.
-type ToolRequest struct {
-	ContextId   string //nolint:revive // the name on the wire
-	Dir         string
-	CommandName string
-	Args        []string
-	StdinSet    bool
-	Stdin       []byte
-	Token       string
-}
-
-// ToolReply is what it gets back.
-type ToolReply struct {
-	Code   int
-	Stdout []byte
-	Stderr []byte
-}
 
 // toolServer answers the hook tools of one model.
 type toolServer struct {
@@ -44,7 +24,7 @@ type toolServer struct {
 type Jujuc struct{ m *model.Model }
 
 // Main runs one tool.
-func (j *Jujuc) Main(req ToolRequest, reply *ToolReply) error {
+func (j *Jujuc) Main(req hooktool.Request, reply *hooktool.Reply) error {
 	c, err := j.m.Context(req.ContextId)
 	if err != nil {
 		return err
@@ -61,7 +41,7 @@ func (j *Jujuc) Main(req ToolRequest, reply *ToolReply) error {
 	if err != nil {
 		return err
 	}
-	*reply = ToolReply(out)
+	*reply = hooktool.Reply(out)
 	return nil
 }
 
@@ -116,42 +96,7 @@ func (t *toolServer) Close() error {
 // ToolMain is the hook tool's side: if the program was called by the name of a
 // hook tool, from within a hook, it runs the tool and exits; else it returns.
 func ToolMain() {
-	name := filepath.Base(os.Args[0])
-	if os.Getenv("JUJU_CONTEXT_ID") == "" || !slices.Contains(model.AllTools(), name) {
-		return
+	if os.Getenv("JUJU_CONTEXT_ID") != "" && slices.Contains(model.AllTools(), filepath.Base(os.Args[0])) {
+		hooktool.Main()
 	}
-	code, err := callTool(name, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "ERROR %v\n", err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func callTool(name string, args []string, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return 0, err
-	}
-	client, err := rpc.Dial(os.Getenv("JUJU_AGENT_SOCKET_NETWORK"), os.Getenv("JUJU_AGENT_SOCKET_ADDRESS"))
-	if err != nil {
-		return 0, fmt.Errorf("cannot reach the agent: %w", err)
-	}
-	defer client.Close()
-	req := ToolRequest{ContextId: os.Getenv("JUJU_CONTEXT_ID"), Dir: dir, CommandName: name, Args: args}
-	var reply ToolReply
-	err = client.Call("Jujuc.Main", req, &reply)
-	if err != nil && err.Error() == model.ErrNoStdin.Error() {
-		if req.Stdin, err = io.ReadAll(stdin); err != nil {
-			return 0, err
-		}
-		req.StdinSet = true
-		err = client.Call("Jujuc.Main", req, &reply)
-	}
-	if err != nil {
-		return 0, err
-	}
-	_, outErr := stdout.Write(reply.Stdout)
-	_, errErr := stderr.Write(reply.Stderr)
-	return reply.Code, errors.Join(outErr, errErr)
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/spf13/pflag"
 	"gopkg.in/yaml.v3"
+
+	"github.com/juju-charms/etcd-charm/internal/sim/hooktool"
 )
 
 // Request is a call of a hook tool, in the shape Juju sends it.
@@ -37,7 +39,7 @@ type Reply struct {
 
 // ErrNoStdin is returned when a tool wants its standard input and was given
 // none: call again with StdinSet.
-var ErrNoStdin = errors.New("hook tool requires stdin, none supplied")
+var ErrNoStdin = errors.New(hooktool.NoStdin)
 
 // usageError is a wrong call: exit code 2. Others exit 1.
 type usageError struct{ error }
