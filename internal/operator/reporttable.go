@@ -183,7 +183,7 @@ func wrap(name, text string) string {
 	const indent = 8
 	name = clip(name, 24)
 	var b strings.Builder
-	b.WriteString(fmt.Sprintf("%-*s", indent, name))
+	fmt.Fprintf(&b, "%-*s", indent, name)
 	width := max(indent, len([]rune(name)))
 	for _, word := range strings.Fields(text) {
 		word = clip(word, tableWidth/2)

@@ -17,7 +17,7 @@ import (
 // TestTable holds tables against testdata/report; UPDATE_GOLDEN=1 writes them anew.
 func TestTable(t *testing.T) {
 	t.Parallel()
-	for name, make := range map[string]func() (Model, World){
+	for name, scene := range map[string]func() (Model, World){
 		"three": func() (Model, World) {
 			m, w := healthyCluster(3)
 			m.Consumers = Know([]string{"proxy:3"})
@@ -43,7 +43,7 @@ func TestTable(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := Examine(make()).Table()
+			got := Examine(scene()).Table()
 			file := filepath.Join("testdata", "report", name+".txt")
 			if os.Getenv("UPDATE_GOLDEN") != "" {
 				require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o755))
