@@ -17,7 +17,7 @@ const authorityLabel = "etcd-authority"
 
 // authority reads the certificate authorities from the secret, or, where Juju keeps no secrets, from the peer
 // application bag. An application that was upgraded from such a Juju has them in its bag still.
-func (o *observer) authority(app databag.Bag) {
+func (o *observer) authority(ctx context.Context, app databag.Bag) {
 	content := decodeAuthority(app)
 	if content == nil && app == nil && !o.env.Secrets {
 		o.model.Authority = operator.Unknown[*operator.Authority](o.model.Cluster.Why)
@@ -25,8 +25,8 @@ func (o *observer) authority(app databag.Bag) {
 	}
 	if content == nil {
 		var why error
-		if content, why = o.secret(); why != nil {
-			o.model.Authority = o.missing(why)
+		if content, why = o.secret(ctx); why != nil {
+			o.model.Authority = o.missing(ctx, why)
 			return
 		}
 	}
@@ -41,12 +41,12 @@ func (o *observer) authority(app databag.Bag) {
 // errNoAuthority says that the peer application bag holds no authorities where they would have to be.
 var errNoAuthority = errors.New("the peer relation holds no certificate authorities")
 
-func (o *observer) secret() (map[string]string, error) {
+func (o *observer) secret(ctx context.Context) (map[string]string, error) {
 	if !o.env.Secrets {
 		return nil, errNoAuthority
 	}
 	content := map[string]string{}
-	if err := query(o.ctx, o.tools, &content, "secret-get", "--label", authorityLabel, "--refresh"); err != nil {
+	if err := query(ctx, o.tools, &content, "secret-get", "--label", authorityLabel, "--refresh"); err != nil {
 		return nil, err
 	}
 	if len(content) == 0 {
@@ -58,7 +58,7 @@ func (o *observer) secret() (map[string]string, error) {
 // missing decides what it means that no authorities could be read. Only the leader can know that there are none: the
 // record names none, and no secret of the application bears the label. A secret-get that failed is no answer by itself,
 // for Juju's words for "not found" differ between versions.
-func (o *observer) missing(why error) operator.Known[*operator.Authority] {
+func (o *observer) missing(ctx context.Context, why error) operator.Known[*operator.Authority] {
 	unknown := operator.Unknown[*operator.Authority]
 	switch leader := o.model.Leader; {
 	case !leader.OK:
@@ -73,14 +73,14 @@ func (o *observer) missing(why error) operator.Known[*operator.Authority] {
 	if !o.env.Secrets {
 		return operator.Know[*operator.Authority](nil)
 	}
-	ids := read[[]string](o, "secret-ids")
+	ids := read[[]string](ctx, o, "secret-ids")
 	if !ids.OK {
 		return unknown(ids.Why)
 	}
 	for _, id := range ids.Value {
 		info := read[map[string]struct {
 			Label *string `json:"label"`
-		}](o, "secret-info-get", id)
+		}](ctx, o, "secret-info-get", id)
 		if !info.OK {
 			return unknown(info.Why)
 		}

@@ -22,9 +22,9 @@ func Flush(ctx context.Context, tools Tools, m operator.Model, p operator.Plan, 
 	if p.Fail != nil {
 		return errors.Join(p.Fail, SetStatus(ctx, tools, p.Status))
 	}
-	f := flush{ctx: ctx, tools: tools, model: m, plan: p, minter: minter}
-	for _, publish := range []func() error{f.version, f.application, f.word, f.consumers, f.state, f.ports} {
-		if err := publish(); err != nil {
+	f := flush{tools: tools, model: m, plan: p, minter: minter}
+	for _, publish := range []func(context.Context) error{f.version, f.application, f.word, f.consumers, f.state, f.ports} {
+		if err := publish(ctx); err != nil {
 			return fmt.Errorf("cannot publish: %w", err)
 		}
 	}
@@ -44,23 +44,22 @@ func SetStatus(ctx context.Context, tools Tools, s operator.Status) error {
 
 // flush publishes one plan, part by part.
 type flush struct {
-	ctx    context.Context //nolint:containedctx // lives for one call of Flush
 	tools  Tools
 	model  operator.Model
 	plan   operator.Plan
 	minter Minter
 }
 
-func (f *flush) version() error {
+func (f *flush) version(ctx context.Context) error {
 	if f.plan.Version == "" {
 		return nil
 	}
-	_, err := f.tools.Run(f.ctx, nil, "application-version-set", f.plan.Version)
+	_, err := f.tools.Run(ctx, nil, "application-version-set", f.plan.Version)
 	return err
 }
 
 // application writes the peer application bag, and the certificate authorities before it: the record names them.
-func (f *flush) application() error {
+func (f *flush) application(ctx context.Context) error {
 	if f.plan.Record == nil && !f.plan.Authority {
 		return nil
 	}
@@ -80,7 +79,7 @@ func (f *flush) application() error {
 		}
 		record.Authority = authority.Fingerprint
 		if f.model.Secrets {
-			err = addAuthority(f.ctx, f.tools, authority)
+			err = addAuthority(ctx, f.tools, authority)
 		} else {
 			keys = encodeAuthority(authority.Content)
 		}
@@ -95,11 +94,11 @@ func (f *flush) application() error {
 		delete(old, keySchema) // nothing was ever written
 	}
 	change := databag.Diff(old, bag)
-	return f.set(change.Settings(), cluster.RelationID, "--app")
+	return f.set(ctx, change.Settings(), cluster.RelationID, "--app")
 }
 
 // word writes our own peer bag whole: it is not read in most hooks.
-func (f *flush) word() error {
+func (f *flush) word(ctx context.Context) error {
 	if f.plan.Word == nil {
 		return nil
 	}
@@ -111,11 +110,11 @@ func (f *flush) word() error {
 		values[key] = "" // removes it
 	}
 	maps.Copy(values, EncodeWord(*f.plan.Word))
-	return f.set(values, f.model.Cluster.Value.RelationID)
+	return f.set(ctx, values, f.model.Cluster.Value.RelationID)
 }
 
 // consumers writes the bags of those consumer relations that the plan names, each with its own derived credentials.
-func (f *flush) consumers() error {
+func (f *flush) consumers(ctx context.Context) error {
 	if len(f.plan.Consumers) == 0 {
 		return nil
 	}
@@ -127,7 +126,7 @@ func (f *flush) consumers() error {
 		if err != nil {
 			return fmt.Errorf("relation %s: %w", pub.RelationID, err)
 		}
-		if err := f.set(bag, pub.RelationID); err != nil {
+		if err := f.set(ctx, bag, pub.RelationID); err != nil {
 			return err
 		}
 	}
@@ -151,12 +150,12 @@ func (f *flush) publication(pub operator.Publication) (databag.Bag, error) {
 
 // set writes settings into a relation, by stdin: an argument can be read by everybody on the machine. An empty value
 // removes its key; nothing to write is no call.
-func (f *flush) set(values map[string]string, relationID string, flags ...string) error {
+func (f *flush) set(ctx context.Context, values map[string]string, relationID string, flags ...string) error {
 	if len(values) == 0 {
 		return nil
 	}
 	args := append([]string{"-r", relationID}, flags...)
-	if _, err := f.tools.Run(f.ctx, settings(values), "relation-set", append(args, "--file", "-")...); err != nil {
+	if _, err := f.tools.Run(ctx, settings(values), "relation-set", append(args, "--file", "-")...); err != nil {
 		return fmt.Errorf("cannot write relation %s: %w", relationID, err)
 	}
 	return nil
@@ -164,7 +163,7 @@ func (f *flush) set(values map[string]string, relationID string, flags ...string
 
 // state remembers the digests of what was written, and forgets those that speak of nothing any more. state-delete takes
 // one key at a time.
-func (f *flush) state() error {
+func (f *flush) state(ctx context.Context) error {
 	changed := map[string]string{}
 	for key, value := range f.plan.Published {
 		if f.model.Published[key] != value {
@@ -172,12 +171,12 @@ func (f *flush) state() error {
 		}
 	}
 	if len(changed) > 0 {
-		if _, err := f.tools.Run(f.ctx, settings(changed), "state-set", "--file", "-"); err != nil {
+		if _, err := f.tools.Run(ctx, settings(changed), "state-set", "--file", "-"); err != nil {
 			return fmt.Errorf("cannot remember what was published: %w", err)
 		}
 	}
 	for _, key := range slices.Sorted(slices.Values(f.plan.Forget)) {
-		if _, err := f.tools.Run(f.ctx, nil, "state-delete", key); err != nil {
+		if _, err := f.tools.Run(ctx, nil, "state-delete", key); err != nil {
 			return fmt.Errorf("cannot forget what was published: %w", err)
 		}
 	}
@@ -186,12 +185,12 @@ func (f *flush) state() error {
 
 // ports opens and closes what differs from what Juju has open. It is asked, not remembered: the plan names ports only
 // when they change.
-func (f *flush) ports() error {
+func (f *flush) ports(ctx context.Context) error {
 	if f.plan.Ports == nil {
 		return nil
 	}
 	var open []string
-	if err := query(f.ctx, f.tools, &open, "opened-ports"); err != nil {
+	if err := query(ctx, f.tools, &open, "opened-ports"); err != nil {
 		return fmt.Errorf("cannot read open ports: %w", err)
 	}
 	want := make([]string, 0, len(f.plan.Ports))
@@ -200,14 +199,14 @@ func (f *flush) ports() error {
 	}
 	for _, port := range want {
 		if !slices.Contains(open, port) {
-			if _, err := f.tools.Run(f.ctx, nil, "open-port", port); err != nil {
+			if _, err := f.tools.Run(ctx, nil, "open-port", port); err != nil {
 				return fmt.Errorf("cannot open port %s: %w", port, err)
 			}
 		}
 	}
 	for _, port := range open {
 		if !slices.Contains(want, port) {
-			if _, err := f.tools.Run(f.ctx, nil, "close-port", port); err != nil {
+			if _, err := f.tools.Run(ctx, nil, "close-port", port); err != nil {
 				return fmt.Errorf("cannot close port %s: %w", port, err)
 			}
 		}

@@ -1,6 +1,7 @@
 package juju
 
 import (
+	"context"
 	"net/netip"
 	"slices"
 	"strings"
@@ -22,8 +23,8 @@ type networkInfo struct {
 
 // address reads one binding's network. Its ingress address is where others reach us; it need not be an address of this
 // machine, and is among All only if it is.
-func (o *observer) address(binding string) operator.Known[operator.Address] {
-	answer := read[networkInfo](o, "network-get", binding)
+func (o *observer) address(ctx context.Context, binding string) operator.Known[operator.Address] {
+	answer := read[networkInfo](ctx, o, "network-get", binding)
 	if !answer.OK {
 		return operator.Unknown[operator.Address](answer.Why)
 	}

@@ -28,7 +28,6 @@ type Env struct {
 	JujuVersion string         // JUJU_VERSION
 	Hostname    string         // the machine's own, for certificates; it need not resolve, and may be empty
 	Secrets     bool           // this Juju has the hook tool secret-get
-	Member      bool           // the machine holds a member, whatever the option role says
 }
 
 // Minter makes what holds keys: it knows how the certificate authorities are encoded, and this package does not.
@@ -50,28 +49,28 @@ func BagKey(relationID string) string { return "bag." + relationID }
 // The number of calls depends on the number of units, never on that of consumers: their bags are not read, for a digest
 // in Model.Published tells what was last written there.
 func Observe(ctx context.Context, tools Tools, env Env, seen []uint64, minter Minter) (operator.Model, error) {
-	o := observer{ctx: ctx, tools: tools, env: env, minter: minter}
+	o := observer{tools: tools, env: env, minter: minter}
 	o.model = operator.Model{
 		UUID: env.ModelUUID, Unit: env.Unit, App: appOf(env.Unit), JujuVersion: env.JujuVersion,
 		Seen: seen, Secrets: env.Secrets,
 	}
-	o.config()
-	o.model.Leader = read[bool](&o, "is-leader")
-	o.published()
-	o.model.PeerAddress = o.address(clusterEndpoint)
-	o.model.ClientAddress = o.address(consumerEndpoint)
-	if o.model.Config.Role == operator.RoleProxy && !env.Member {
+	o.config(ctx)
+	o.model.Leader = read[bool](ctx, &o, "is-leader")
+	o.published(ctx)
+	o.model.PeerAddress = o.address(ctx, clusterEndpoint)
+	o.model.ClientAddress = o.address(ctx, consumerEndpoint)
+	if o.model.Config.Role == operator.RoleProxy && !o.wasMember() {
 		why := "not asked for with role proxy"
 		o.model.Units = operator.Unknown[map[string]operator.Life](why)
 		o.model.Cluster = operator.Unknown[operator.Cluster](why)
 		o.model.Authority = operator.Unknown[*operator.Authority](why)
 		o.model.Consumers = operator.Unknown[[]string](why)
-		o.upstream()
+		o.upstream(ctx)
 	} else {
 		o.model.Upstream = operator.Unknown[[]databag.Relation]("not asked for with role member")
-		o.units()
-		o.consumers()
-		o.authority(o.cluster())
+		o.units(ctx)
+		o.consumers(ctx)
+		o.authority(ctx, o.cluster(ctx))
 	}
 	if ctx.Err() != nil {
 		return operator.Model{}, fmt.Errorf("cannot read the model: %w", context.Cause(ctx))
@@ -81,7 +80,6 @@ func Observe(ctx context.Context, tools Tools, env Env, seen []uint64, minter Mi
 
 // observer fills a model, part by part.
 type observer struct {
-	ctx    context.Context //nolint:containedctx // lives for one call of Observe
 	tools  Tools
 	env    Env
 	minter Minter
@@ -91,16 +89,16 @@ type observer struct {
 }
 
 // read asks one tool for one value.
-func read[T any](o *observer, tool string, args ...string) operator.Known[T] {
+func read[T any](ctx context.Context, o *observer, tool string, args ...string) operator.Known[T] {
 	var answer T
-	if err := query(o.ctx, o.tools, &answer, tool, args...); err != nil {
+	if err := query(ctx, o.tools, &answer, tool, args...); err != nil {
 		return operator.Unknown[T](err.Error())
 	}
 	return operator.Know(answer)
 }
 
-func (o *observer) config() {
-	raw := read[map[string]any](o, "config-get")
+func (o *observer) config(ctx context.Context) {
+	raw := read[map[string]any](ctx, o, "config-get")
 	if !raw.OK {
 		o.model.ConfigProblem = "cannot read the options: " + raw.Why
 		return
@@ -109,9 +107,9 @@ func (o *observer) config() {
 }
 
 // published reads what this unit remembers; a value that is no text is as good as missing.
-func (o *observer) published() {
+func (o *observer) published(ctx context.Context) {
 	var state map[string]any
-	if err := query(o.ctx, o.tools, &state, "state-get"); err != nil {
+	if err := query(ctx, o.tools, &state, "state-get"); err != nil {
 		o.blind = "cannot read what was published: " + err.Error()
 		return
 	}
@@ -123,9 +121,20 @@ func (o *observer) published() {
 	}
 }
 
+// wasMember tells whether this unit has ever spoken to its peers, as members alone do. It stays one until it leaves, whatever
+// the option role says by now.
+func (o *observer) wasMember() bool {
+	for key := range o.model.Published {
+		if strings.HasPrefix(key, BagKey(clusterEndpoint+":")) {
+			return true
+		}
+	}
+	return false
+}
+
 // consumers are not known without what was published to them: what is gone, and what is right, hangs on both.
-func (o *observer) consumers() {
-	o.model.Consumers = o.relations(consumerEndpoint)
+func (o *observer) consumers(ctx context.Context) {
+	o.model.Consumers = o.relations(ctx, consumerEndpoint)
 	if o.model.Consumers.OK && o.blind != "" {
 		o.model.Consumers = operator.Unknown[[]string](o.blind)
 	}
@@ -140,8 +149,8 @@ type goalState struct {
 
 // units believes goal-state only when it names ourselves: Juju 4.0 may answer an error or an empty map when a unit
 // vanishes meanwhile.
-func (o *observer) units() {
-	answer := read[goalState](o, "goal-state")
+func (o *observer) units(ctx context.Context) {
+	answer := read[goalState](ctx, o, "goal-state")
 	if !answer.OK {
 		o.model.Units = operator.Unknown[map[string]operator.Life](answer.Why)
 		return
@@ -164,8 +173,8 @@ func (o *observer) units() {
 }
 
 // relations are the IDs of an endpoint's relations, without the one that is breaking.
-func (o *observer) relations(endpoint string) operator.Known[[]string] {
-	answer := read[[]string](o, "relation-ids", endpoint)
+func (o *observer) relations(ctx context.Context, endpoint string) operator.Known[[]string] {
+	answer := read[[]string](ctx, o, "relation-ids", endpoint)
 	if !answer.OK {
 		return answer
 	}
@@ -180,8 +189,8 @@ func (o *observer) relations(endpoint string) operator.Known[[]string] {
 
 // cluster reads the peer relation and returns its application bag, nil if that could not be read. The relation is Unknown
 // unless every bag in it could be looked at: a bag that was not read may name a cluster.
-func (o *observer) cluster() databag.Bag {
-	cluster, app, err := o.readCluster()
+func (o *observer) cluster(ctx context.Context) databag.Bag {
+	cluster, app, err := o.readCluster(ctx)
 	if err == nil && (cluster.Record.ClusterID == 0 || cluster.Record.ClusterID == cluster.Record.Ended) {
 		// Somebody might found now, and nobody founds in a hook in which a tool has failed.
 		err = o.failure()
@@ -214,8 +223,8 @@ func (o *observer) failure() error {
 	return nil
 }
 
-func (o *observer) readCluster() (operator.Cluster, databag.Bag, error) {
-	ids := o.relations(clusterEndpoint)
+func (o *observer) readCluster(ctx context.Context) (operator.Cluster, databag.Bag, error) {
+	ids := o.relations(ctx, clusterEndpoint)
 	switch {
 	case !ids.OK:
 		return operator.Cluster{}, nil, errors.New(ids.Why)
@@ -226,7 +235,7 @@ func (o *observer) readCluster() (operator.Cluster, databag.Bag, error) {
 	}
 	out := operator.Cluster{RelationID: ids.Value[0], Words: map[string]operator.Word{}}
 	app := databag.Bag{}
-	err := query(o.ctx, o.tools, &app, "relation-get", "-r", out.RelationID, "--app", "-", o.model.App)
+	err := query(ctx, o.tools, &app, "relation-get", "-r", out.RelationID, "--app", "-", o.model.App)
 	if err != nil {
 		return operator.Cluster{}, nil, err
 	}
@@ -243,7 +252,7 @@ func (o *observer) readCluster() (operator.Cluster, databag.Bag, error) {
 		if unit == o.env.Unit && o.model.Published[BagKey(out.RelationID)] != "" {
 			continue
 		}
-		word, err := o.word(out.RelationID, unit)
+		word, err := o.word(ctx, out.RelationID, unit)
 		if err != nil {
 			return operator.Cluster{}, app, err
 		}
@@ -257,8 +266,8 @@ func (o *observer) readCluster() (operator.Cluster, databag.Bag, error) {
 }
 
 // word reads one unit's peer bag. goal-state names units that have not entered the relation yet: they have said nothing.
-func (o *observer) word(relationID, unit string) (operator.Word, error) {
-	bag, err := o.bag(relationID, unit)
+func (o *observer) word(ctx context.Context, relationID, unit string) (operator.Word, error) {
+	bag, err := o.bag(ctx, relationID, unit)
 	if err != nil {
 		return operator.Word{}, err
 	}
@@ -266,9 +275,9 @@ func (o *observer) word(relationID, unit string) (operator.Word, error) {
 }
 
 // bag reads one unit's bag; it is empty when the unit is not there.
-func (o *observer) bag(relationID, unit string) (databag.Bag, error) {
+func (o *observer) bag(ctx context.Context, relationID, unit string) (databag.Bag, error) {
 	bag := databag.Bag{}
-	err := query(o.ctx, o.tools, &bag, "relation-get", "-r", relationID, "-", unit)
+	err := query(ctx, o.tools, &bag, "relation-get", "-r", relationID, "-", unit)
 	if err != nil && !notThere(err) {
 		return nil, fmt.Errorf("cannot read the bag of %s in relation %s: %w", unit, relationID, err)
 	}
@@ -276,15 +285,15 @@ func (o *observer) bag(relationID, unit string) (databag.Bag, error) {
 }
 
 // upstream reads the relations to the cluster that a proxy follows, every joined unit's bag among them.
-func (o *observer) upstream() {
-	ids := o.relations(upstreamEndpoint)
+func (o *observer) upstream(ctx context.Context) {
+	ids := o.relations(ctx, upstreamEndpoint)
 	if !ids.OK {
 		o.model.Upstream = operator.Unknown[[]databag.Relation](ids.Why)
 		return
 	}
 	out := make([]databag.Relation, 0, len(ids.Value))
 	for _, id := range ids.Value {
-		relation, err := o.relation(id)
+		relation, err := o.relation(ctx, id)
 		if err != nil {
 			o.model.Upstream = operator.Unknown[[]databag.Relation](err.Error())
 			return
@@ -294,9 +303,9 @@ func (o *observer) upstream() {
 	o.model.Upstream = operator.Know(out)
 }
 
-func (o *observer) relation(id string) (databag.Relation, error) {
+func (o *observer) relation(ctx context.Context, id string) (databag.Relation, error) {
 	out := databag.Relation{ID: id, Endpoint: upstreamEndpoint, Units: map[string]databag.Bag{}}
-	joined := read[[]string](o, "relation-list", "-r", id)
+	joined := read[[]string](ctx, o, "relation-list", "-r", id)
 	if !joined.OK {
 		return out, errors.New(joined.Why)
 	}
@@ -307,7 +316,7 @@ func (o *observer) relation(id string) (databag.Relation, error) {
 		if o.env.Event.Kind == hooks.RelationDeparted && o.env.Event.RelationID == id && o.env.Event.RemoteUnit == unit {
 			continue
 		}
-		bag, err := o.bag(id, unit)
+		bag, err := o.bag(ctx, id, unit)
 		if err != nil {
 			return out, err
 		}

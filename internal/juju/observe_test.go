@@ -268,7 +268,8 @@ func TestObserveProxy(t *testing.T) {
 	f.fail["relation-list"] = refusal("relation-list", "ERROR relation not found")
 	assert.False(t, observe(t, f).Upstream.OK, "a failed list is not an empty one")
 
-	assert.True(t, observe(t, f, func(e *Env) { e.Member = true }).Cluster.OK, "a member stays one whatever the option says")
+	f.state["bag.cluster:0"] = "d0"
+	assert.True(t, observe(t, f).Cluster.OK, "a member stays one whatever the option says")
 }
 
 func TestObserveEnds(t *testing.T) {

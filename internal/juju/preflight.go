@@ -14,9 +14,12 @@ import (
 // What Preflight refuses. ErrNoElection makes the hook fail, so that Juju holds the unit; ErrOldJuju is a quiet success
 // with a status that says so, for a hook that fails would be retried for ever.
 var (
-	ErrNoElection = errors.New("Requires Leader Election - juju >= 1.23.2") //nolint:staticcheck // the words that operators know
+	ErrNoElection = errors.New("this Juju elects no leaders")
 	ErrOldJuju    = errors.New("this charm needs Juju 2.9 or later")
 )
+
+// ElectionMessage is what operators are told where there is no leader election, in the words that they know.
+const ElectionMessage = "Requires Leader Election - juju >= 1.23.2"
 
 // The oldest Juju that the charm runs on.
 const minMajor, minMinor = 2, 9
@@ -25,8 +28,8 @@ const minMajor, minMinor = 2, 9
 // logged why and set the status as far as the tools at hand allow. A version that cannot be read is let through.
 func Preflight(ctx context.Context, tools Tools, find Finder, log *slog.Logger, version string) error {
 	if !find.Has("is-leader") {
-		log.Log(ctx, LevelCritical, ErrNoElection.Error())
-		if err := SetStatus(ctx, tools, operator.Status{Level: operator.Blocked, Message: ErrNoElection.Error()}); err != nil {
+		log.Log(ctx, LevelCritical, ElectionMessage)
+		if err := SetStatus(ctx, tools, operator.Status{Level: operator.Blocked, Message: ElectionMessage}); err != nil {
 			log.WarnContext(ctx, "cannot set the status", "error", err)
 		}
 		return ErrNoElection
