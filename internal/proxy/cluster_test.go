@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -20,12 +21,22 @@ import (
 	"go.etcd.io/etcd/server/v3/etcdmain"
 )
 
-// etcdEnv makes the test binary an etcd server.
-const etcdEnv = "PROXY_TEST_ETCD"
+// etcdEnv makes the test binary an etcd server, proxyEnv a proxy with the
+// configuration file it names.
+const (
+	etcdEnv  = "PROXY_TEST_ETCD"
+	proxyEnv = "PROXY_TEST_PROXY"
+)
 
 func TestMain(m *testing.M) {
 	if os.Getenv(etcdEnv) != "" {
 		etcdmain.Main(os.Args)
+		return
+	}
+	if path := os.Getenv(proxyEnv); path != "" {
+		if err := Run(context.Background(), path, slog.New(slog.DiscardHandler)); err != nil {
+			panic(err)
+		}
 		return
 	}
 	code := m.Run()

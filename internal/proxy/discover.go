@@ -90,23 +90,41 @@ func listMembers(ctx context.Context, client *http.Client, peerURL string) ([]li
 	return decodeMembers(body)
 }
 
-// watchMembers keeps the listing fresh until ctx ends. A failure keeps what was
-// learnt before: an address that was right is a better guess than none.
+// refreshListing asks for the listing if it is needed and reports whether it
+// was to be had. A failure keeps what was learnt before: an address that was
+// right is a better guess than none.
+func (p *proxy) refreshListing(ctx context.Context) error {
+	cfg, creds := p.files.current()
+	if !needsListing(cfg) {
+		return nil
+	}
+	l, err := discover(ctx, cfg, creds)
+	if err == nil {
+		p.learn(l)
+	}
+	return err
+}
+
+// firstListing gives the first clients the real addresses rather than guesses,
+// if that takes no longer than discoverTimeout.
+func (p *proxy) firstListing(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, discoverTimeout)
+	defer cancel()
+	if err := p.refreshListing(ctx); err != nil {
+		p.log.Debug("no member list at the start", "error", err)
+	}
+}
+
+// watchMembers keeps the listing fresh until ctx ends.
 func (p *proxy) watchMembers(ctx context.Context) {
 	failing := false
 	for ctx.Err() == nil {
 		start := time.Now()
-		cfg, creds := p.files.current()
-		if needsListing(cfg) {
-			l, err := discover(ctx, cfg, creds)
-			switch {
-			case err == nil:
-				p.learn(l)
-			case !failing && ctx.Err() == nil:
-				p.log.Warn("member list cannot be had from the peer URLs, client URLs are guessed", "error", err)
-			}
-			failing = err != nil
+		err := p.refreshListing(ctx)
+		if err != nil && !failing && ctx.Err() == nil {
+			p.log.Warn("member list cannot be had from the peer URLs, client URLs are guessed", "error", err)
 		}
+		failing = err != nil
 		pause(ctx, time.Until(start.Add(discoverInterval)), p.discoverKick)
 		pause(ctx, time.Until(start.Add(discoverMinGap)), nil)
 	}

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"sync"
 	"time"
@@ -137,10 +138,12 @@ func (p *proxy) round(ctx context.Context, everyone bool) {
 	}
 }
 
-// checkAll checks those of bs that results does not hold yet, all at once.
+// checkAll checks those of bs that results does not hold yet, all at once, and
+// returns both.
 func (p *proxy) checkAll(ctx context.Context, bs []*backend, results map[*backend]error) map[*backend]error {
-	if results == nil {
-		results = map[*backend]error{}
+	out := maps.Clone(results)
+	if out == nil {
+		out = map[*backend]error{}
 	}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -155,11 +158,11 @@ func (p *proxy) checkAll(ctx context.Context, bs []*backend, results map[*backen
 			}, b.addr)
 			mu.Lock()
 			defer mu.Unlock()
-			results[b] = err
+			out[b] = err
 		})
 	}
 	wg.Wait()
-	return results
+	return out
 }
 
 // watchHealth runs rounds until ctx ends. A kick (the first connection after a

@@ -70,12 +70,13 @@ func Run(ctx context.Context, path string, log *slog.Logger) error {
 
 	bctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	var background sync.WaitGroup
+	var background, accepting sync.WaitGroup
 	background.Go(func() { p.watchFiles(bctx) })
 	background.Go(func() { p.watchHealth(bctx) })
+	p.firstListing(ctx)
 	background.Go(func() { p.watchMembers(bctx) })
 	for _, l := range listeners {
-		background.Go(func() { p.accept(bctx, l) })
+		accepting.Go(func() { p.accept(bctx, l) })
 	}
 	notify(log, daemon.SdNotifyReady)
 
@@ -84,6 +85,7 @@ func Run(ctx context.Context, path string, log *slog.Logger) error {
 	for _, l := range listeners {
 		l.Close()
 	}
+	accepting.Wait() // from here on no client is added
 	p.drain(stop)
 	background.Wait()
 	return nil
