@@ -1,19 +1,79 @@
+// Command etcd-charm is the charm and all that it runs: under the name of a hook or action it is the charm, as etcd,
+// etcdctl and etcdutl it is these, and under its own name the proxy and the supervisor. It only wires: what is decided is
+// decided in the packages that it calls.
 package main
 
 import (
+	"context"
+	"fmt"
+	"log/slog"
 	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
 
-	"go.etcd.io/etcd/etcdctl/v3/ctlv3"
-	_ "go.etcd.io/etcd/etcdutl/v3/etcdutl"
 	"go.etcd.io/etcd/server/v3/etcdmain"
-	_ "github.com/juju/charm/v12/hooks"
-	_ "github.com/stretchr/testify/require"
-	_ "gopkg.in/yaml.v3"
+
+	"github.com/juju-charms/etcd-charm/internal/host"
+	"github.com/juju-charms/etcd-charm/internal/juju"
 )
 
-func main() {
-	if len(os.Args) > 5 {
-		ctlv3.MustStart()
+// version is stamped by the linker (-X main.version=…).
+var version = "unstamped" //nolint:gochecknoglobals // the linker sets it
+
+// rootVar names the directory that stands for the machine's root; it is empty in production.
+const rootVar = "ETCD_CHARM_ROOT"
+
+// deadline bounds one hook or action.
+const deadline = 120 * time.Second
+
+func main() { os.Exit(run()) }
+
+// run is the program by the name it was called under; it returns the exit code. The link counts, not what it leads to.
+func run() int {
+	switch filepath.Base(filepath.Dir(os.Args[0])) {
+	case "hooks", "actions":
+		return runCharm()
 	}
-	etcdmain.Main(os.Args)
+	switch filepath.Base(os.Args[0]) {
+	case "etcd":
+		etcdmain.Main(os.Args)
+		return 0
+	case "etcdctl":
+		return etcdctl()
+	case "etcdutl":
+		return execute(etcdutlCommand())
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	return execute(ownCommand(ctx))
+}
+
+// runCharm is one hook or action on this machine.
+func runCharm() int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+
+	tools := juju.Exec{}
+	log := slog.New(juju.NewLogHandler(tools, os.Stderr))
+	slog.SetDefault(log)
+	hostname, err := os.Hostname()
+	if err != nil {
+		log.WarnContext(ctx, "cannot tell the machine's name", "error", err)
+	}
+	c := charm{
+		tools: tools, find: juju.Path{}, env: os.Getenv, argv0: os.Args[0], hostname: hostname, out: os.Stdout, log: log,
+		machine: host.New(host.Options{
+			Root: os.Getenv(rootVar), CharmDir: os.Getenv("JUJU_CHARM_DIR"), Unit: os.Getenv("JUJU_UNIT_NAME"), Log: log,
+		}),
+	}
+	if err := c.run(ctx); err != nil {
+		// Juju logs what a hook prints, and attaches what an action prints to its result.
+		fmt.Fprintln(os.Stderr, "etcd-charm:", err)
+		return 1
+	}
+	return 0
 }

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	etcdversion "go.etcd.io/etcd/api/v3/version"
+	"go.etcd.io/etcd/etcdctl/v3/ctlv3"
+	"go.etcd.io/etcd/etcdutl/v3/etcdutl"
+
+	"github.com/juju-charms/etcd-charm/internal/host"
+	"github.com/juju-charms/etcd-charm/internal/proxy"
+)
+
+// execute runs a command and returns the exit code; cobra has printed the error.
+func execute(cmd *cobra.Command) int {
+	if err := cmd.Execute(); err != nil {
+		return 1
+	}
+	return 0
+}
+
+// ownCommand is the program under its own name: what the service manager runs, and what a person may ask it.
+func ownCommand(ctx context.Context) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "etcd-charm",
+		Short:         "The etcd charm's program: hooks, actions, etcd and its tools, and the proxy, each by the name it is called under",
+		SilenceUsage:  true,
+		SilenceErrors: false,
+	}
+	root.SetContext(ctx)
+	root.CompletionOptions.DisableDefaultCmd = true
+	var config string
+	run := &cobra.Command{
+		Use: "proxy --config FILE", Short: "Carry local plaintext connections to the cluster over mutual TLS", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return proxy.Run(cmd.Context(), config, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+		},
+	}
+	run.Flags().StringVar(&config, "config", "", "the file that says where to listen and whom to reach; it is followed")
+	if err := run.MarkFlagRequired("config"); err != nil {
+		panic(err) // the flag stands two lines above
+	}
+	root.AddCommand(run,
+		&cobra.Command{
+			Use: "supervise SERVICE LOCK STATE", Short: "Keep a service alive where there is no systemd", Args: cobra.ExactArgs(3), Hidden: true,
+			RunE: func(cmd *cobra.Command, args []string) error { return host.Supervise(cmd.Context(), args) },
+		},
+		&cobra.Command{
+			Use: "version", Short: "Print the versions of the charm and of etcd", Args: cobra.NoArgs,
+			Run: func(cmd *cobra.Command, _ []string) {
+				fmt.Fprintf(cmd.OutOrStdout(), "etcd-charm %s\netcd %s\n%s %s/%s\n", version, etcdversion.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			},
+		},
+	)
+	return root
+}
+
+// etcdutlCommand is etcdutl's root command, which its module keeps in its own package main (etcdutl/v3 ctl.go).
+func etcdutlCommand() *cobra.Command {
+	root := &cobra.Command{Use: "etcdutl", Short: "An administrative command line tool for etcd3."}
+	flags := root.PersistentFlags()
+	flags.DurationVar(&etcdutl.FlockTimeout, "timeout", 10*time.Second, "time to wait to obtain a file lock on db file, 0 to block indefinitely")
+	flags.StringVarP(&etcdutl.OutputFormat, "write-out", "w", "simple", "set the output format (fields, json, protobuf, simple, table)")
+	root.AddCommand(
+		etcdutl.NewDefragCommand(), etcdutl.NewSnapshotCommand(), etcdutl.NewHashKVCommand(), etcdutl.NewVersionCommand(),
+		etcdutl.NewCompletionCommand(), etcdutl.NewMigrateCommand(),
+	)
+	return root
+}
+
+// etcdctl is etcdctl, which on a unit needs no flags: endpoints and certificates are preset unless somebody says otherwise.
+func etcdctl() int {
+	executable, err := os.Executable() // links resolved
+	if err == nil {
+		var preset []string
+		if preset, err = host.EtcdctlEnv(executable); err == nil {
+			for _, line := range unsaid(preset, os.Args[1:], os.LookupEnv) {
+				key, value, _ := strings.Cut(line, "=")
+				if err := os.Setenv(key, value); err != nil {
+					fmt.Fprintln(os.Stderr, "etcdctl:", err)
+					return 1
+				}
+			}
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "etcdctl: going on without this unit's endpoints and certificates, which root may read:", err)
+	}
+	ctlv3.MustStart()
+	return 0
+}
+
+// unsaid returns those of the lines "ETCDCTL_NAME=value" that neither the environment nor a flag says: etcdctl ends when
+// it is told by both (client/pkg/v3 flags, verifyEnv).
+func unsaid(lines, args []string, env func(string) (string, bool)) []string {
+	said := map[string]bool{}
+	for _, arg := range args {
+		if arg == "--" {
+			break
+		}
+		if flag, ok := strings.CutPrefix(arg, "--"); ok {
+			flag, _, _ = strings.Cut(flag, "=")
+			said["ETCDCTL_"+strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))] = true
+		}
+	}
+	var out []string
+	for _, line := range lines {
+		key, _, ok := strings.Cut(line, "=")
+		if _, set := env(key); ok && !set && !said[key] {
+			out = append(out, line)
+		}
+	}
+	return out
+}
