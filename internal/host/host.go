@@ -48,6 +48,8 @@ type Host struct {
 	seen view // what the last Observe found: steps carry no addresses
 	// revoked is the list that this process wrote last. The record in the model may lag behind it in one hook.
 	revoked []operator.Ended
+	// derived remembers what deriving a long list came to: it is the one thing in a look that is dear.
+	derived map[string]string
 }
 
 var _ operator.Host = (*Host)(nil)
@@ -66,6 +68,7 @@ func New(o Options) *Host {
 		now:      o.Now,
 		random:   o.Rand,
 		command:  runCommand,
+		derived:  map[string]string{},
 	}
 	if h.logger == nil {
 		h.logger = slog.New(slog.DiscardHandler)
@@ -167,21 +170,26 @@ func lastLine(text string) string {
 	return strings.TrimSpace(text[strings.LastIndexByte(text, '\n')+1:])
 }
 
-// poll calls try every interval until it says that it is done, or ctx ends; then it returns the last reason.
+// poll calls try every interval until it says that it is done, or ctx ends. Then it returns the last reason that was
+// not ctx's end itself.
 func poll(ctx context.Context, interval time.Duration, try func(context.Context) (done bool, why error)) error {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
+	var last error
 	for {
 		done, why := try(ctx)
 		if done {
 			return why
 		}
+		if why != nil && (last == nil || ctx.Err() == nil) {
+			last = why
+		}
 		select {
 		case <-ctx.Done():
-			if why == nil {
-				why = ctx.Err()
+			if last == nil {
+				last = ctx.Err()
 			}
-			return why
+			return last
 		case <-ticker.C:
 		}
 	}

@@ -102,6 +102,11 @@ func localOf(l operator.Local, v view, data operator.Data) operator.Local {
 			l.Voters++
 		}
 	}
+	// A member that has just joined takes itself for a voter until it has read in the log that it is none, and says
+	// that it is ready.
+	if self := find(v.members, l.MemberID); self != nil && self.IsLearner && l.ClusterID == v.clusterID {
+		l.Ready = false
+	}
 	return l
 }
 

@@ -106,8 +106,10 @@ func (s *supervise) once(ctx context.Context) (again bool, err error) {
 	if err := s.tell(); err != nil {
 		fmt.Fprintf(os.Stderr, "supervisor: %v\n", err)
 	}
-	err = cmd.Wait()
-	return !clean(err), err
+	if err := cmd.Wait(); !clean(err) {
+		return true, fmt.Errorf("the service ended: %w", err)
+	}
+	return false, nil
 }
 
 // clean tells an end that systemd's Restart=on-failure would not restart after.

@@ -91,12 +91,31 @@ func (h *Host) lookRevoked(m operator.Model, authority *pki.Authority) string {
 		candidates = append(candidates, m.Cluster.Value.Record.Revoked)
 	}
 	for _, ended := range candidates {
-		want, err := endedSerials(*authority, m.UUID, ended)
-		if err == nil && pki.SerialsDigest(want) == found {
+		if h.endedDigest(*authority, m.UUID, ended) == found {
 			return operator.RevokedDigest(ended)
 		}
 	}
 	return staleList
+}
+
+// endedDigest is pki.SerialsDigest of the list's serials; "" if they cannot be derived. A thousand relations take
+// 50 ms, and a hook looks several times.
+func (h *Host) endedDigest(authority pki.Authority, modelUUID string, ended []operator.Ended) string {
+	key := authority.Client.Fingerprint() + modelUUID + operator.RevokedDigest(ended)
+	h.mu.Lock()
+	known, ok := h.derived[key]
+	h.mu.Unlock()
+	if ok {
+		return known
+	}
+	digest := ""
+	if serials, err := endedSerials(authority, modelUUID, ended); err == nil {
+		digest = pki.SerialsDigest(serials)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.derived[key] = digest
+	return digest
 }
 
 func endedSerials(authority pki.Authority, modelUUID string, ended []operator.Ended) ([]*big.Int, error) {

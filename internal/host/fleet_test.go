@@ -1,0 +1,199 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
+)
+
+// lastAddress makes every unit of every test its own loopback address; the process number keeps two test binaries
+// apart.
+var lastAddress atomic.Int32
+
+func freshAddress() string {
+	pid := os.Getpid()
+	return fmt.Sprintf("127.%d.%d.%d", 20+pid%200, pid/200%250, lastAddress.Add(1))
+}
+
+// fleet is one application's units on this machine, with what Juju would know of them.
+type fleet struct {
+	authority operator.Authority
+	record    operator.Record
+	units     []*unit
+	config    operator.Config
+}
+
+type unit struct {
+	*Host
+	t     testing.TB
+	fleet *fleet
+	ip    string
+	word  operator.Word
+}
+
+func newFleet(t testing.TB) *fleet {
+	t.Helper()
+	config, problem := operator.ParseConfig(map[string]any{
+		"heartbeat_interval": 50, "election_timeout": 500, "log_level": "info",
+	})
+	require.Empty(t, problem)
+	authority, err := New(Options{Unit: "etcd/0"}).NewAuthority("etcd")
+	require.NoError(t, err)
+	return &fleet{authority: authority, config: config}
+}
+
+// add makes a unit; its service ends with the test.
+func (f *fleet) add(t testing.TB) *unit {
+	t.Helper()
+	u := &unit{t: t, fleet: f, ip: freshAddress()}
+	u.Host = New(Options{Root: t.TempDir(), Unit: fmt.Sprintf("etcd/%d", len(f.units))})
+	f.units = append(f.units, u)
+	t.Cleanup(func() {
+		if err := u.Do(context.WithoutCancel(t.Context()), operator.Stop{Why: "test ends"}); err != nil {
+			t.Errorf("cannot stop %s: %v", u.unitName, err)
+		}
+		if t.Failed() {
+			t.Logf("log of %s:\n%s", u.unitName, tail(u.log(), 64<<10))
+		}
+	})
+	return u
+}
+
+func (u *unit) model() operator.Model {
+	m := operator.Model{
+		UUID: "5f9d2c3e-0000-4000-8000-000000000000", Unit: u.unitName, App: "etcd", Config: u.fleet.config,
+		Authority: operator.Know(&u.fleet.authority),
+		Cluster: operator.Know(operator.Cluster{
+			RelationID: "cluster:1", Record: u.fleet.record, Own: u.word, Words: map[string]operator.Word{},
+		}),
+		Units: operator.Know(map[string]operator.Life{}),
+	}
+	for _, other := range u.fleet.units {
+		m.Units.Value[other.unitName] = operator.Alive
+		if other != u {
+			m.Cluster.Value.Words[other.unitName] = other.word
+		}
+	}
+	return m
+}
+
+func (u *unit) look() operator.World {
+	u.t.Helper()
+	w, err := u.Observe(u.t.Context(), u.model())
+	require.NoError(u.t, err)
+	return w
+}
+
+// do does steps as a pass does, with a look before each.
+func (u *unit) do(steps ...operator.Step) {
+	u.t.Helper()
+	for _, s := range steps {
+		u.look()
+		require.NoError(u.t, u.Do(u.t.Context(), s), "%s: %s", u.unitName, s)
+	}
+}
+
+// eventually looks until the world is as wanted.
+func (u *unit) eventually(what string, wanted func(operator.World) bool) operator.World {
+	u.t.Helper()
+	var w operator.World
+	ctx, cancel := context.WithTimeout(u.t.Context(), 30*time.Second)
+	defer cancel()
+	err := poll(ctx, 20*time.Millisecond, func(context.Context) (bool, error) {
+		w = u.look()
+		return wanted(w), nil
+	})
+	require.NoError(u.t, err, "%s: %s never came; the last look: %+v", u.unitName, what, w)
+	return w
+}
+
+func (u *unit) url(port int) string { return fmt.Sprintf("https://%s:%d", u.ip, port) }
+
+func (u *unit) server(initial operator.Initial) operator.Server {
+	c := u.fleet.config
+	return operator.Server{
+		Name: strings.ReplaceAll(u.unitName, "/", ""), Release: u.look().Carried,
+		ListenPeer: []string{u.url(c.ManagementPort)}, ListenClient: []string{u.url(c.Port)},
+		ListenMetric: fmt.Sprintf("http://%s:%d", u.ip, c.MetricsPort),
+		PeerURL:      u.url(c.ManagementPort), ClientURL: u.url(c.Port),
+		Trust: u.fleet.authority.Trust, Config: c, Initial: initial,
+	}
+}
+
+func (u *unit) writeAll() operator.WriteTLS {
+	return operator.WriteTLS{
+		Authority: u.fleet.authority, CommonName: u.unitName, SANs: []string{u.ip},
+		Trust: true, Revoked: &operator.Revoked{ModelUUID: u.model().UUID}, Peer: true, Server: true, Admin: true,
+	}
+}
+
+func (u *unit) prepare() {
+	u.t.Helper()
+	u.do(operator.Install{Release: u.look().Carried}, u.writeAll())
+}
+
+func (u *unit) tell(w operator.World) {
+	u.word = operator.Word{
+		PeerURL: u.url(u.fleet.config.ManagementPort), ClientURL: u.url(u.fleet.config.Port),
+		ClusterID: w.Data.ClusterID, MemberID: w.Data.MemberID,
+	}
+}
+
+// found makes u the first member.
+func (u *unit) found() operator.World {
+	u.t.Helper()
+	u.prepare()
+	peerURL := u.url(u.fleet.config.ManagementPort)
+	s := u.server(operator.Initial{New: true, Token: u.ip, Cluster: strings.ReplaceAll(u.unitName, "/", "") + "=" + peerURL})
+	u.do(operator.WriteMember{Server: s}, operator.Start{}, operator.AwaitReady{})
+	w := u.eventually("a founded cluster", func(w operator.World) bool { return w.Reach == operator.Healthy })
+	u.fleet.record.ClusterID = w.ClusterID
+	u.tell(w)
+	return w
+}
+
+// learn joins as a learner that serves.
+func (u *unit) learn() operator.World {
+	u.t.Helper()
+	u.prepare()
+	peerURL := u.url(u.fleet.config.ManagementPort)
+	u.do(operator.AddLearner{PeerURL: peerURL})
+	name := strings.ReplaceAll(u.unitName, "/", "")
+	var cluster []string
+	for _, m := range u.look().Members {
+		if m.PeerURLs[0] == peerURL {
+			m.Name = name
+		}
+		cluster = append(cluster, m.Name+"="+m.PeerURLs[0])
+	}
+	s := u.server(operator.Initial{Cluster: strings.Join(cluster, ",")})
+	u.do(operator.WriteMember{Server: s}, operator.Start{}, operator.AwaitReady{Learner: true})
+	return u.eventually("own data", func(w operator.World) bool { return w.Data.State == operator.OurData })
+}
+
+// join makes u a voter.
+func (u *unit) join() operator.World {
+	u.t.Helper()
+	w := u.learn()
+	u.do(operator.Promote{ID: w.Data.MemberID}, operator.AwaitReady{})
+	u.tell(w)
+	return u.look()
+}
+
+func voters(w operator.World) int {
+	n := 0
+	for _, m := range w.Members {
+		if !m.Learner {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,262 @@
+package host
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
+)
+
+// TestLife follows a cluster from its founding through a join, a removal and a return, on real servers.
+func TestLife(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	a, b := f.add(t), f.add(t)
+
+	w := a.look()
+	assert.Equal(t, operator.Absent, w.Reach)
+	assert.Equal(t, operator.NoService, w.Service.Kind)
+	assert.Empty(t, w.Installed)
+	assert.Empty(t, a.Seen(t.Context()))
+
+	w = a.found()
+	assert.Equal(t, w.Carried, w.Installed)
+	assert.Equal(t, operator.OurData, w.Data.State)
+	assert.Equal(t, w.ClusterID, w.Data.ClusterID)
+	assert.Equal(t, operator.Local{Live: true, Ready: true, ClusterID: w.ClusterID, MemberID: w.Data.MemberID, Voters: 1}, w.Local)
+	assert.Equal(t, a.server(operator.Initial{}).Digest(), w.Service.Config, "read from the live process")
+	assert.Equal(t, w.WrittenConfig, w.Service.Config)
+	assert.Equal(t, w.Carried, w.Service.Release)
+	assert.True(t, w.Service.Enabled && w.Service.Running && !w.Service.Failing)
+	assert.Equal(t, operator.Turn{Known: true}, w.Turn)
+	assert.Equal(t, f.authority.Trust, w.TLS.Trust)
+	require.Len(t, w.Members, 1)
+	m := w.Members[0]
+	assert.True(t, m.Answers && m.Ready && m.Started() && m.Leader == m.ID)
+	assert.Positive(t, m.DBSize)
+	assert.Equal(t, f.config.QuotaBytes, m.Quota)
+	assert.InDelta(t, 365*24, m.CertRemaining.Hours(), 2)
+	assert.Equal(t, []uint64{m.ID}, a.Seen(t.Context()))
+
+	// A unit with nothing on its disk sees the cluster all the same.
+	w = b.look()
+	assert.Equal(t, operator.Healthy, w.Reach)
+	assert.Equal(t, f.record.ClusterID, w.ClusterID)
+
+	w = b.learn()
+	id := w.Data.MemberID
+	assert.Equal(t, 1, voters(w))
+	assert.True(t, w.Local.Live)
+	assert.False(t, w.Local.Ready, "a learner is not ready")
+	assert.Equal(t, 1, w.Local.Voters)
+	b.do(operator.AddLearner{PeerURL: b.url(f.config.ManagementPort)}) // the answer to the first may be lost
+	b.do(operator.Promote{ID: id}, operator.AwaitReady{}, operator.Promote{ID: id}, operator.AwaitPeer{}, operator.AwaitPeer{ID: m.ID})
+	b.tell(b.look())
+	w = a.eventually("two voters", func(w operator.World) bool { return voters(w) == 2 })
+	assert.Len(t, a.Seen(t.Context()), 2)
+
+	// 2→1 while both run: the removed server exits with 0 and stays down. Asked for its status in the moment of its
+	// removal it panics instead (etcd 3.7.3, IsLocalMemberLearner), and every later start fails.
+	a.do(operator.RemoveMember{ID: id}, operator.RemoveMember{ID: id})
+	assert.Equal(t, 1, voters(a.look()))
+	w = b.eventually("the removed server to end", func(w operator.World) bool { return !w.Service.Running || w.Service.Failing })
+	assert.Equal(t, operator.Healthy, w.Reach)
+	assert.Equal(t, id, w.Data.MemberID, "read from the stopped data")
+
+	b.do(operator.Stop{Why: "removed"}, operator.MoveAside{Why: "removed from the cluster"})
+	w = b.look()
+	assert.Equal(t, operator.NoData, w.Data.State)
+	assert.False(t, w.Service.Enabled || w.Service.Running || w.Service.Failing)
+	aside, err := filepath.Glob(b.data() + ".*-removed-from-the-cluster")
+	require.NoError(t, err)
+	require.Len(t, aside, 1)
+	_, err = os.Stat(filepath.Join(aside[0], "member", "wal"))
+	require.NoError(t, err, "nothing is deleted")
+
+	w = b.join()
+	assert.Equal(t, 2, voters(w))
+	assert.NotEqual(t, id, w.Data.MemberID)
+	assertNoSecrets(t, a, b)
+}
+
+// assertNoSecrets looks where a private key must not be: arguments, environment, logs, settings.
+func assertNoSecrets(t *testing.T, units ...*unit) {
+	t.Helper()
+	for _, u := range units {
+		state, err := u.supervisor.state(t.Context())
+		require.NoError(t, err)
+		supervision, lives, err := (&children{u.paths}).supervised()
+		require.NoError(t, err)
+		require.True(t, lives)
+		places := []string{u.log(), u.memberEnv(), u.etcdctlEnv(), u.config("service.json")}
+		for _, pid := range []int{state.process.pid, supervision.Supervisor} {
+			proc := filepath.Join("/proc", strconv.Itoa(pid))
+			places = append(places, filepath.Join(proc, "cmdline"), filepath.Join(proc, "environ"))
+		}
+		for _, place := range places {
+			data, err := os.ReadFile(place)
+			require.NoError(t, err)
+			assert.NotEmpty(t, data)
+			assert.NotContains(t, string(data), "PRIVATE KEY", place)
+			for key, value := range u.fleet.authority.Content {
+				if strings.HasSuffix(key, "key") {
+					assert.NotContains(t, string(data), value, place)
+				}
+			}
+		}
+		for _, name := range []string{peerName, serverName, adminName} {
+			info, err := os.Stat(u.tls(keyFile(name)))
+			require.NoError(t, err)
+			assert.Equal(t, secret, info.Mode().Perm(), name)
+		}
+	}
+}
+
+// TestReach holds apart what must never be taken for one another.
+func TestReach(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	a, b, c := f.add(t), f.add(t), f.add(t)
+	wa := a.found()
+	wb := b.join()
+
+	// One of two stops: the survivor knows the cluster and can prove nothing.
+	b.do(operator.Stop{Why: "test"})
+	w := a.eventually("lost quorum", func(w operator.World) bool { return w.Reach == operator.NoQuorum })
+	assert.Equal(t, wa.ClusterID, w.ClusterID)
+	assert.Len(t, w.Members, 2)
+	assert.False(t, w.Turn.Known)
+
+	// Restarted without quorum it answers on its metrics URL only.
+	a.do(operator.Restart{}, operator.AwaitReady{Learner: true})
+	w = a.look()
+	assert.Equal(t, operator.NoQuorum, w.Reach)
+	assert.Equal(t, wa.ClusterID, w.ClusterID)
+	assert.True(t, w.Local.Live)
+	assert.False(t, w.Local.Ready)
+	assert.Equal(t, wa.ClusterID, w.Local.ClusterID)
+	require.Error(t, a.Do(t.Context(), operator.TakeTurn{}))
+
+	// Somebody named who does not answer is not nobody.
+	assert.Equal(t, operator.Unreachable, c.look().Reach)
+	m := c.model()
+	m.Cluster.Value.Words = nil
+	w, err := c.Observe(t.Context(), m)
+	require.NoError(t, err)
+	assert.Equal(t, operator.Absent, w.Reach)
+	w, err = c.Observe(t.Context(), operator.Model{Unit: c.unitName, Cluster: operator.Unknown[operator.Cluster]("not visible")})
+	require.NoError(t, err)
+	assert.Equal(t, operator.Unreachable, w.Reach, "an unknown relation names nobody and everybody")
+
+	// Everything stops: data alone names a cluster.
+	a.do(operator.Stop{Why: "test"})
+	w = a.look()
+	assert.Equal(t, operator.Unreachable, w.Reach)
+	assert.Equal(t, wa.Data, w.Data)
+
+	// Back again.
+	a.do(operator.Start{})
+	b.do(operator.Start{})
+	a.do(operator.AwaitReady{})
+	b.do(operator.AwaitReady{})
+	w = b.eventually("health", func(w operator.World) bool { return w.Reach == operator.Healthy })
+	assert.Equal(t, wb.Data, w.Data)
+
+	// Our own server in a cluster that nobody names is only local.
+	f.record.ClusterID = 0xbad
+	w = a.look()
+	assert.Equal(t, operator.Unreachable, w.Reach)
+	assert.Equal(t, wa.ClusterID, w.Local.ClusterID)
+	assert.Empty(t, w.Members)
+}
+
+// TestWipedMember: etcd lists it as started, its data is gone, and the look says both.
+func TestWipedMember(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	a, b := f.add(t), f.add(t)
+	a.found()
+	id := b.join().Data.MemberID
+	a.do(operator.RemoveMember{ID: 0xdead}) // nobody by that name is no error
+	require.NoError(t, b.Do(t.Context(), operator.Stop{Why: "test"}))
+	require.NoError(t, os.RemoveAll(b.data()))
+	w := b.look()
+	assert.Equal(t, operator.NoData, w.Data.State)
+	assert.Equal(t, operator.NoQuorum, w.Reach)
+	listed := w.Members[0]
+	if listed.ID != id {
+		listed = w.Members[1]
+	}
+	assert.Equal(t, id, listed.ID)
+	assert.True(t, listed.Started() && !listed.Answers)
+}
+
+func TestUpdateMember(t *testing.T) {
+	t.Parallel()
+	a := newFleet(t).add(t)
+	w := a.found()
+	moved := "https://" + freshAddress() + ":2380"
+	step := operator.UpdateMember{ID: w.Data.MemberID, PeerURL: moved}
+	a.do(step, step)
+	assert.Equal(t, []string{moved}, a.look().Members[0].PeerURLs)
+	require.Error(t, a.Do(t.Context(), operator.UpdateMember{ID: 0xdead, PeerURL: moved}))
+}
+
+func TestSupervisorRestarts(t *testing.T) {
+	t.Parallel()
+	a := newFleet(t).add(t)
+	a.found()
+	c := &children{a.paths}
+	before, lives, err := c.supervised()
+	require.NoError(t, err)
+	require.True(t, lives)
+
+	// A second supervisor finds the lock held, and goes.
+	require.NoError(t, c.spawn(service{Argv: []string{filepath.Join(a.release(a.look().Carried), "etcd")}}))
+	require.NoError(t, syscall.Kill(before.Child, syscall.SIGKILL))
+	w := a.eventually("a new process", func(w operator.World) bool {
+		now, _, err := c.supervised()
+		return err == nil && w.Service.Running && now.Child != before.Child && now.Child != 0
+	})
+	assert.False(t, w.Service.Failing, "one crash is no loop")
+	after, _, err := c.supervised()
+	require.NoError(t, err)
+	assert.Equal(t, before.Supervisor, after.Supervisor)
+	assert.Equal(t, 1, after.Failures)
+
+	// The supervisor's own death takes the child along, and a start brings both back.
+	require.NoError(t, syscall.Kill(after.Supervisor, syscall.SIGKILL))
+	a.eventually("the child to follow", func(w operator.World) bool {
+		return !w.Service.Running && syscall.Kill(after.Child, 0) == syscall.ESRCH
+	})
+	a.do(operator.Start{}, operator.Start{}, operator.AwaitReady{})
+	assert.True(t, a.look().Service.Running)
+}
+
+// TestFailingService: a port that somebody else has is said in the words of the server's log.
+func TestFailingService(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	a := f.add(t)
+	a.prepare()
+	other := f.add(t)
+	other.found()
+	s := a.server(operator.Initial{New: true, Token: "x", Cluster: "etcd0=" + a.url(2380)})
+	s.ListenPeer = other.server(operator.Initial{}).ListenPeer
+	a.do(operator.WriteMember{Server: s}, operator.Start{})
+	began := time.Now()
+	err := a.Do(t.Context(), operator.AwaitReady{})
+	require.ErrorContains(t, err, "address already in use")
+	assert.Less(t, time.Since(began), 20*time.Second, "no use in waiting on")
+	w := a.eventually("a failing service", func(w operator.World) bool { return w.Service.Failing })
+	assert.Contains(t, w.Service.Log, "address already in use")
+	assert.Equal(t, operator.NoData, w.Data.State, "a first start that came to nothing leaves no data")
+}

@@ -1,0 +1,158 @@
+package host
+
+import (
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
+	"github.com/juju-charms/etcd-charm/internal/pki"
+)
+
+// dressed is a unit with certificates and without a server; now is its clock.
+func dressed(t testing.TB, now *time.Time) (u *unit, m operator.Model) {
+	t.Helper()
+	u = newFleet(t).add(t)
+	u.now = func() time.Time { return *now }
+	require.NoError(t, u.makeDirectories())
+	require.NoError(t, u.Do(t.Context(), u.writeAll()))
+	return u, u.model()
+}
+
+func TestLookTLS(t *testing.T) {
+	t.Parallel()
+	begin := time.Now()
+	const day = 24 * time.Hour
+	for name, tt := range map[string]struct {
+		spoil   func(*testing.T, *unit, *operator.Model)
+		after   time.Duration
+		problem string // of the peer certificate
+		due     bool
+	}{
+		"as written":      {},
+		"in half a year":  {after: 180 * day},
+		"in nine months":  {after: 270 * day, due: true},
+		"in two years":    {after: 730 * day, problem: "it expired on", due: true},
+		"clock ran wild":  {after: -2 * time.Hour, due: true},
+		"unreadable":      {spoil: spoil(certFile(peerName), "garbage"), problem: "certificate"},
+		"key is another":  {spoil: swapKeys, problem: "key does not match"},
+		"key is gone":     {spoil: spoil(keyFile(peerName), ""), problem: "no such file"},
+		"trust is broken": {spoil: spoil(peerTrustFile, "garbage"), problem: "trust bundle"},
+		"another authority in the model": {spoil: func(t *testing.T, u *unit, m *operator.Model) {
+			t.Helper()
+			other, err := u.NewAuthority("etcd")
+			require.NoError(t, err)
+			m.Authority = operator.Know(&other)
+		}, problem: "signed by another authority"},
+		"no authority known": {spoil: func(_ *testing.T, _ *unit, m *operator.Model) {
+			m.Authority = operator.Unknown[*operator.Authority]("test")
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			now := begin
+			u, m := dressed(t, &now)
+			if tt.spoil != nil {
+				tt.spoil(t, u, &m)
+			}
+			now = begin.Add(tt.after)
+			leaf := u.lookTLS(m, modelAuthority(m)).Peer
+			assert.True(t, leaf.Present)
+			if tt.problem == "" {
+				assert.Empty(t, leaf.Problem)
+				assert.Subset(t, leaf.SANs, []string{u.ip, "127.0.0.1", "::1", "localhost"})
+				assert.NotEmpty(t, leaf.Signer)
+			} else {
+				assert.Contains(t, leaf.Problem, tt.problem)
+			}
+			assert.Equal(t, tt.due, leaf.Due)
+		})
+	}
+}
+
+func spoil(name, content string) func(*testing.T, *unit, *operator.Model) {
+	return func(t *testing.T, u *unit, _ *operator.Model) {
+		t.Helper()
+		require.NoError(t, os.Remove(u.tls(name)))
+		if content != "" {
+			require.NoError(t, os.WriteFile(u.tls(name), []byte(content), 0o600))
+		}
+	}
+}
+
+func swapKeys(t *testing.T, u *unit, _ *operator.Model) {
+	t.Helper()
+	require.NoError(t, os.Rename(u.tls(keyFile(serverName)), u.tls(keyFile(peerName))))
+}
+
+func TestRevoked(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	u, m := dressed(t, &now)
+	ended := []operator.Ended{{RelationID: "3", Period: pki.PeriodOf(now)}, {RelationID: "5", Period: pki.PeriodOf(now) - 1}}
+	revoked := func(h *Host, m operator.Model) string { return h.lookTLS(m, modelAuthority(m)).Revoked }
+
+	assert.Equal(t, operator.RevokedDigest(nil), revoked(u.Host, m), "an empty list is a list")
+	m.Cluster.Value.Record.Revoked = ended
+	assert.NotEqual(t, operator.RevokedDigest(ended), revoked(u.Host, m))
+
+	// Written in this hook, before Juju has the record: known to this process, and to the next by the record.
+	step := operator.WriteTLS{Authority: u.fleet.authority, Revoked: &operator.Revoked{ModelUUID: m.UUID, Relations: ended}}
+	require.NoError(t, u.Do(t.Context(), step))
+	m.Cluster.Value.Record.Revoked = nil
+	assert.Equal(t, operator.RevokedDigest(ended), revoked(u.Host, m))
+	next := New(Options{Root: u.root, Unit: u.unitName})
+	assert.Equal(t, staleList, revoked(next, m))
+	m.Cluster.Value.Record.Revoked = ended
+	assert.Equal(t, operator.RevokedDigest(ended), revoked(next, m))
+
+	require.NoError(t, os.WriteFile(u.tls(revokedFile), []byte("garbage"), 0o644))
+	assert.Equal(t, staleList, revoked(next, m))
+	require.NoError(t, os.Remove(u.tls(revokedFile)))
+	assert.Empty(t, revoked(next, m))
+}
+
+func BenchmarkLookRevoked(b *testing.B) {
+	now := time.Now()
+	u, m := dressed(b, &now)
+	for i := range int64(1000) {
+		m.Cluster.Value.Record.Revoked = append(m.Cluster.Value.Record.Revoked,
+			operator.Ended{RelationID: strconv.FormatInt(i, 10), Period: pki.PeriodOf(now) - i%4})
+	}
+	ended := m.Cluster.Value.Record.Revoked
+	step := operator.WriteTLS{Authority: u.fleet.authority, Revoked: &operator.Revoked{ModelUUID: m.UUID, Relations: ended}}
+	require.NoError(b, u.Do(b.Context(), step))
+	next := New(Options{Root: u.root, Unit: u.unitName})
+	a := modelAuthority(m)
+	for b.Loop() {
+		require.Equal(b, operator.RevokedDigest(ended), next.lookRevoked(m, a))
+	}
+}
+
+func TestKeysDoNotPrint(t *testing.T) {
+	t.Parallel()
+	u := newFleet(t).add(t)
+	assert.NotContains(t, u.writeAll().String(), "KEY")
+	err := u.Do(t.Context(), operator.WriteTLS{Authority: operator.Authority{Content: map[string]string{"peer-ca-key": "hush"}}, Peer: true})
+	require.Error(t, err)
+	assert.NotContains(t, err.Error(), "hush")
+}
+
+func TestTrustIsComparable(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	u, m := dressed(t, &now)
+	read, err := ReadAuthority(u.fleet.authority.Content)
+	require.NoError(t, err)
+	assert.Equal(t, u.fleet.authority, read)
+	w, err := u.Observe(t.Context(), m)
+	require.NoError(t, err)
+	assert.Equal(t, read.Trust, w.TLS.Trust)
+	cert, key, ca, err := ConsumerCredentials(read, m.UUID, "proxy:3", w.Period)
+	require.NoError(t, err)
+	require.NoError(t, pki.CheckPair([]byte(cert), []byte(key), []byte(ca), now))
+}
