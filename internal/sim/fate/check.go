@@ -1,0 +1,209 @@
+package fate
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
+)
+
+// check holds what must be true at every moment.
+func (s *Sim) check() {
+	s.ticks++
+	big := 0
+	for _, g := range s.groups {
+		if len(g.voters()) > 1 && !s.ended[g.id] {
+			if big++; len(s.named) > 0 && !s.named[g.id] {
+				s.broken("cluster %x grew, but the application's is another", g.id)
+			}
+		}
+	}
+	if big > 1 {
+		s.broken("two clusters have more than one voter")
+	}
+}
+
+// checkRecord holds that one cluster is named, until it ended.
+func (s *Sim) checkRecord(r operator.Record) {
+	if r.Ended != 0 && !s.ended[r.Ended] {
+		if g := s.group(r.Ended); g != nil {
+			for _, m := range g.voters() {
+				if s.runs(g, m) && m.owner.life == alive {
+					s.broken("cluster %x is recorded as ended while %s runs", g.id, m.owner.name)
+				}
+			}
+		}
+		s.ended[r.Ended] = true
+	}
+	if r.ClusterID == 0 {
+		return
+	}
+	for id := range s.named {
+		if id != r.ClusterID && !s.ended[id] {
+			s.broken("cluster %x is named, but %x was before and has not ended", r.ClusterID, id)
+		}
+	}
+	s.named[r.ClusterID] = true
+}
+
+// checkPublication holds that consumers are told started voters only. What was true at the hook's last look counts:
+// nobody can publish what has not happened yet.
+func (s *Sim) checkPublication(u *unit, pub operator.Publication) {
+	if pub.Cluster == "" || len(pub.ClientURLs) == 0 {
+		s.broken("%s publishes nothing", u.name)
+	}
+	for _, told := range append(strings.Split(pub.Cluster, ","), pub.ClientURLs...) {
+		if told == "" || !u.hook.shown[told] {
+			s.broken("%s publishes %q, which is no started voter", u.name, told)
+		}
+	}
+	if n := strings.Count(pub.Cluster, "=") * 2; n != len(u.hook.shown) {
+		s.broken("%s publishes %q, but there are %d voters", u.name, pub.Cluster, len(u.hook.shown)/2)
+	}
+}
+
+// checkAside holds that no member's data is taken from under it, and that no data that was named is.
+func (s *Sim) checkAside(u *unit, d *data) {
+	g := s.group(d.cluster)
+	if g == nil || g.find(d.member) == nil {
+		return
+	}
+	if len(g.members) > 1 {
+		s.broken("%s moves the data of a listed member aside", u.name)
+	}
+	if s.named[g.id] && !s.ended[g.id] {
+		s.broken("%s moves the application's only data aside", u.name)
+	}
+}
+
+// checkDown holds that a stop or restart by our hand leaves a quorum, and that one member is down at a time. With one
+// or two voters a restart is allowed while all are ready; the last unit may stop.
+func (s *Sim) checkDown(u *unit, h *hook, step operator.Step) {
+	g, m := s.own(u)
+	if m == nil || m.learner {
+		return
+	}
+	n, before := len(g.voters()), s.readyVoters(g)
+	after := before
+	if s.ready(g, m) {
+		after--
+	}
+	_, restart := step.(operator.Restart)
+	if h.looked != s.faults || !s.ready(g, m) {
+		return // something happened that it cannot have seen, or it is down already
+	}
+	for _, v := range g.voters() {
+		if v != m && v.owner.byHand && !s.ready(g, v) && v.owner.life != dead {
+			s.broken("%s goes down by our hand while %s is", u.name, v.owner.name)
+		}
+	}
+	switch {
+	case before < quorum(n), after >= quorum(n):
+	case restart && n <= 2 && before == n:
+	case !restart && s.allLeave(g):
+	default:
+		s.broken("%q of %s costs the quorum: %d of %d voters are ready after it", step, u.name, after, n)
+	}
+}
+
+// allLeave tells whether every unit with a voter is on its way out.
+func (s *Sim) allLeave(g *group) bool {
+	return !slices.ContainsFunc(g.voters(), func(m *member) bool { return m.owner.life == alive })
+}
+
+// checkQuorum holds that a removal leaves a quorum.
+func (s *Sim) checkQuorum(u *unit, h *hook, g *group, step operator.Step, before, n int) {
+	after := s.readyVoters(g)
+	if after == 0 { // the leader went; who stays elects another
+		s.raft()
+		after = s.readyVoters(g)
+	}
+	if h.looked == s.faults && before >= quorum(n) && after < quorum(len(g.voters())) {
+		s.broken("%q by %s costs the quorum: %d of %d voters are ready after it", step, u.name, after, len(g.voters()))
+	}
+}
+
+// checkRemoval holds that nobody removes the member of a unit that lives.
+func (s *Sim) checkRemoval(u *unit, g *group, id uint64) {
+	m := g.find(id)
+	if m == nil {
+		return
+	}
+	if m.owner != u && m.owner.life != dead {
+		s.broken("%s removes the member of %s, which lives", u.name, m.owner.name)
+	}
+}
+
+// Settled says what is not as it must be once nothing happens any more; "" is all is well.
+func (s *Sim) Settled() string {
+	units := s.living()
+	for _, u := range units {
+		if u.life == dying {
+			return fmt.Sprintf("%s has not left: %v", u.name, u.fail)
+		}
+	}
+	if len(units) == 0 {
+		return ""
+	}
+	g := s.group(s.record().ClusterID)
+	if g == nil {
+		return "no cluster is named"
+	}
+	var told *operator.Publication
+	for _, u := range units {
+		if problem := s.settledUnit(g, u); problem != "" {
+			return u.name + ": " + problem
+		}
+		if len(u.consumers) != len(s.relations) {
+			return fmt.Sprintf("%s publishes to %d consumers of %d", u.name, len(u.consumers), len(s.relations))
+		}
+		for _, id := range s.relations {
+			pub := u.consumers[id]
+			if pub.RelationID = ""; told == nil {
+				told = &pub
+			}
+			if pub.Cluster != told.Cluster || !slices.Equal(pub.ClientURLs, told.ClientURLs) || pub.Version != told.Version {
+				return fmt.Sprintf("%s publishes %v, another %v", u.name, pub, *told)
+			}
+		}
+	}
+	switch {
+	case len(g.members) != len(units):
+		return fmt.Sprintf("%d members of %d units", len(g.members), len(units))
+	case g.turn != "":
+		return "the turn is not given back by " + g.turn
+	case told != nil && strings.Count(told.Cluster, "=") != len(units):
+		return "consumers are told " + told.Cluster
+	case told != nil && told.Version != strings.SplitN(releaseOf(s.charm), "-", 2)[0]:
+		return "consumers are told of version " + told.Version
+	}
+	return ""
+}
+
+func (s *Sim) settledUnit(g *group, u *unit) string {
+	own, m := s.own(u)
+	switch {
+	case u.fail != nil:
+		return "its hook fails: " + u.fail.Error()
+	case m == nil:
+		return "no member runs"
+	case own != g:
+		return fmt.Sprintf("is in cluster %x", own.id)
+	case m.learner:
+		return "is a learner"
+	case !s.ready(g, m):
+		return "is not ready"
+	case m.peerURL != u.peerURL():
+		return "is listed as " + m.peerURL + ", but listens on " + u.peerURL()
+	case u.process.server.Release != releaseOf(s.charm):
+		return "runs release " + u.process.server.Release
+	case u.process.server.Config.SnapshotCount != settings(s.options).SnapshotCount:
+		return "runs with old options"
+	}
+	w := u.word(len(u.words))
+	if w.ClusterID != g.id || w.MemberID != m.id || w.PeerURL != u.peerURL() || w.ClientURL != u.clientURL() || w.Running == "" || w.Leaving {
+		return fmt.Sprintf("says %+v of itself", w)
+	}
+	return ""
+}

@@ -1,0 +1,316 @@
+package fate
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
+)
+
+const (
+	// youngSeconds is how old a connection must be to count in strict reconfiguration (server.go, HealthInterval).
+	youngSeconds = 5
+	// bootSeconds is how long a server takes from its start until it serves.
+	bootSeconds = 2
+)
+
+// group is one etcd cluster as committed. What one member sees of it may be less; that is not modelled.
+type group struct {
+	id       uint64
+	members  []*member
+	index    int // of the last entry that was committed, and so acknowledged
+	leader   uint64
+	turn     string
+	turnEnds int64
+	removed  map[uint64]bool
+}
+
+// member is one line of the member list. owner is the unit it was added for; etcd does not know it, the checks do.
+type member struct {
+	id                       uint64
+	name, peerURL, clientURL string
+	learner                  bool
+	owner                    *unit
+}
+
+// data is a data directory. index is how much of the cluster's log it holds.
+type data struct {
+	cluster, member uint64
+	index           int
+	gone            bool // the server on it has learnt that it is no member any more: it never starts again
+}
+
+func quorum(n int) int { return n/2 + 1 }
+
+func (g *group) find(id uint64) *member {
+	for _, m := range g.members {
+		if m.id == id {
+			return m
+		}
+	}
+	return nil
+}
+
+func (g *group) voters() []*member {
+	out := make([]*member, 0, len(g.members))
+	for _, m := range g.members {
+		if !m.learner {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// runs tells whether a server runs as m.
+func (s *Sim) runs(g *group, m *member) bool {
+	u := m.owner
+	return u.up && u.process.running && u.disk.data != nil && u.disk.data.cluster == g.id && u.disk.data.member == m.id
+}
+
+// linked tells whether two running members hear each other. A peer that is listed under a URL it does not listen on
+// still dials out, so a link needs one true URL of the two.
+func (s *Sim) linked(a, b *member) bool {
+	return a == b || (s.reachable(a.owner, b.owner) && (a.owner.peerURL() == a.peerURL || b.owner.peerURL() == b.peerURL))
+}
+
+// heard are the voters that run and hear m, m itself included.
+func (s *Sim) heard(g *group, m *member) []*member {
+	var out []*member
+	for _, v := range g.voters() {
+		if s.runs(g, v) && s.linked(v, m) {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// led is the member that leads a quorum now; nil if none does.
+func (s *Sim) led(g *group) *member {
+	m := g.find(g.leader)
+	if m == nil || m.learner || !s.runs(g, m) || !m.owner.process.booted(s.now) || len(s.heard(g, m)) < quorum(len(g.voters())) {
+		return nil
+	}
+	return m
+}
+
+// ready tells whether a member answers a linearizable read.
+func (s *Sim) ready(g *group, m *member) bool {
+	l := s.led(g)
+	return l != nil && !m.learner && s.runs(g, m) && m.owner.process.booted(s.now) && s.linked(l, m)
+}
+
+func (s *Sim) readyVoters(g *group) int {
+	n := 0
+	for _, m := range g.members {
+		if s.ready(g, m) {
+			n++
+		}
+	}
+	return n
+}
+
+// raft lets every cluster elect, replicate and apply what it can at this moment.
+func (s *Sim) raft() {
+	for _, g := range s.groups {
+		if s.led(g) == nil {
+			s.elect(g)
+		}
+		l := s.led(g)
+		if l == nil {
+			continue
+		}
+		for _, m := range g.members {
+			if !s.runs(g, m) || !m.owner.process.booted(s.now) || !s.linked(l, m) {
+				continue
+			}
+			p := &m.owner.process
+			p.serving = true
+			m.name, m.clientURL = p.server.Name, p.server.ClientURL // the attributes that a server publishes
+			if !s.lag {
+				m.owner.disk.data.index = g.index
+			}
+		}
+	}
+	for _, u := range s.units {
+		s.expel(u)
+	}
+}
+
+func (s *Sim) elect(g *group) {
+	need := quorum(len(g.voters()))
+	for _, c := range g.voters() {
+		if !s.runs(g, c) || !c.owner.process.booted(s.now) {
+			continue
+		}
+		votes := 0
+		for _, v := range s.heard(g, c) {
+			if v.owner.disk.data.index <= c.owner.disk.data.index {
+				votes++
+			}
+		}
+		if votes < need {
+			continue
+		}
+		g.leader = c.id
+		if c.owner.disk.data.index < g.index {
+			s.broken("acknowledged entry %d is lost: %s leads %x with %d", g.index, c.owner.name, g.id, c.owner.disk.data.index)
+		}
+		g.index = c.owner.disk.data.index
+		return
+	}
+}
+
+// expel ends a server that is no member any more, once any member can tell it so. It ends by itself with status 0, so
+// it is not started again; every later start on that directory dies.
+func (s *Sim) expel(u *unit) {
+	if !u.up || !u.process.running || u.disk.data == nil {
+		return
+	}
+	g := s.group(u.disk.data.cluster)
+	if g == nil || !g.removed[u.disk.data.member] {
+		return
+	}
+	for _, m := range g.members {
+		if s.runs(g, m) && s.reachable(u, m.owner) {
+			u.disk.data.gone = true
+			u.process = process{}
+			return
+		}
+	}
+}
+
+// commit puts one entry into the log: on the leader and on as few others as make a quorum. ok is false without one.
+func (s *Sim) commit(g *group) bool {
+	l := s.led(g)
+	if l == nil {
+		return false
+	}
+	g.index++
+	l.owner.disk.data.index = g.index
+	n := 1
+	for _, v := range s.heard(g, l) {
+		if v != l && n < quorum(len(g.voters())) {
+			v.owner.disk.data.index = g.index
+			n++
+		}
+	}
+	return true
+}
+
+// write is a client's write to each cluster that takes one.
+func (s *Sim) write() {
+	for _, g := range s.groups {
+		s.commit(g)
+	}
+}
+
+// asked is a member with a quorum that u can ask; nil if none. Not the unit's own if others is set.
+func (s *Sim) asked(g *group, u *unit, others bool) *member {
+	for _, m := range g.members {
+		if s.ready(g, m) && s.reachable(u, m.owner) && (!others || m.owner != u) {
+			return m
+		}
+	}
+	return nil
+}
+
+// active counts the voters that at has heard for long enough.
+func (s *Sim) active(g *group, at *member) int {
+	n := 0
+	for _, v := range s.heard(g, at) {
+		if v == at || s.now-max(v.owner.process.started, at.owner.process.started, s.healed) >= youngSeconds {
+			n++
+		}
+	}
+	return n
+}
+
+// add adds a member for u. Its errors are etcd's.
+func (s *Sim) add(g *group, at *member, u *unit, url string, learner bool) error {
+	for _, m := range g.members {
+		switch {
+		case m.peerURL == url:
+			return nil // "Peer URLs already exists": somebody did it before us, we perhaps
+		case m.learner && learner:
+			return fmt.Errorf("etcdserver: too many learner members in cluster")
+		}
+	}
+	if n := len(g.voters()); n > 1 && s.active(g, at) < (n+1)/2+1 {
+		return fmt.Errorf("etcdserver: unhealthy cluster")
+	}
+	s.commit(g)
+	s.lastID++
+	g.members = append(g.members, &member{id: s.lastID, peerURL: url, learner: learner, owner: u})
+	if !learner {
+		s.broken("%s was added as a voter", u.name)
+	}
+	return nil
+}
+
+// remove takes a member out. The check on an active voter is etcd's (server.go, mayRemoveMember).
+func (s *Sim) remove(g *group, at *member, id uint64) error {
+	m := g.find(id)
+	if m == nil {
+		return nil // "member not found"
+	}
+	if !m.learner {
+		n := len(g.voters())
+		if n == 1 {
+			return fmt.Errorf("etcdserver: re-configuration failed due to not enough started members")
+		}
+		if heard := s.runs(g, m) && s.linked(m, at); heard && s.active(g, at)-1 < quorum(n-1) {
+			return fmt.Errorf("etcdserver: unhealthy cluster")
+		}
+	}
+	s.commit(g)
+	g.members = slices.DeleteFunc(g.members, func(x *member) bool { return x == m })
+	g.removed[id] = true
+	return nil
+}
+
+// sameList tells whether --initial-cluster is the member list exactly: etcd compares count and URLs.
+func sameList(g *group, initial string) bool {
+	var want, got []string
+	for _, m := range g.members {
+		want = append(want, m.peerURL)
+	}
+	for part := range strings.SplitSeq(initial, ",") {
+		_, url, _ := strings.Cut(part, "=")
+		got = append(got, url)
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	return slices.Equal(want, got)
+}
+
+// group is the cluster with that ID; nil if there never was one.
+func (s *Sim) group(id uint64) *group {
+	for _, g := range s.groups {
+		if g.id == id {
+			return g
+		}
+	}
+	return nil
+}
+
+// describe turns the list into World's form, with what those that answered say of themselves.
+func (s *Sim) describe(g *group, answers []*unit) []operator.Member {
+	out := make([]operator.Member, 0, len(g.members))
+	for _, m := range g.members {
+		o := operator.Member{ID: m.id, Name: m.name, Learner: m.learner, PeerURLs: []string{m.peerURL}}
+		if m.clientURL != "" {
+			o.ClientURLs = []string{m.clientURL}
+		}
+		if s.runs(g, m) && slices.Contains(answers, m.owner) {
+			o.Answers, o.Ready, o.Version = true, s.ready(g, m), strings.SplitN(m.owner.process.server.Release, "-", 2)[0]
+			if l := s.led(g); l != nil && s.linked(l, m) {
+				o.Leader = l.id
+			}
+		}
+		out = append(out, o)
+	}
+	slices.SortFunc(out, func(a, b operator.Member) int { return cmp.Compare(a.ID, b.ID) })
+	return out
+}

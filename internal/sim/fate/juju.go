@@ -1,0 +1,358 @@
+package fate
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/juju/charm/v12/hooks"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
+)
+
+const (
+	app          = "etcd"
+	peerRelation = "cluster:0"
+	maxUnits     = 5
+	turnSeconds  = 300
+)
+
+// Options are what an application may meet. The zero value is Juju 4.0 with fresh bags.
+type Options struct {
+	Departed bool // survivors hear departed (Juju 2.9 and 3.x)
+	Stale    bool // bags of others are as old as Juju permits: as of the last hook that told of them
+	// Decide stands in for operator.Decide; nil is the real one.
+	Decide func(operator.Event, operator.Model, operator.World) operator.Plan
+	// Trace is told what happens; nil is nobody.
+	Trace func(string)
+}
+
+// Sim is one application and its fate.
+type Sim struct {
+	Options
+	now    int64
+	units  []*unit // ever, by number
+	groups []*group
+	lastID uint64
+
+	leader    *unit
+	records   []operator.Record // each commit of the application's bag
+	authority *operator.Authority
+	relations []string // of consumers
+	options   int      // version of the options
+	charm     int      // revision of the charm
+	lastRel   int
+	lag       bool // followers get only what a quorum needs
+	healed    int64
+	faults    int // that happened so far: what a unit saw before the last one may be false by no fault of its own
+
+	named  map[uint64]bool // clusters that the record ever named
+	ended  map[uint64]bool
+	trust  int
+	ticks  int
+	wrong  string // the first broken rule
+	silent bool   // stop at nothing: the check of the end reports
+}
+
+// New returns an application with no unit.
+func New(o Options) *Sim {
+	return &Sim{Options: o, now: 1_000_000, named: map[uint64]bool{}, ended: map[uint64]bool{}, lastID: 100}
+}
+
+// broken notes the first rule that was broken.
+func (s *Sim) broken(format string, args ...any) {
+	if s.wrong == "" {
+		s.wrong = fmt.Sprintf(format, args...)
+		s.tell("BROKEN: %s", s.wrong)
+	}
+}
+
+func (s *Sim) tell(format string, args ...any) {
+	if s.Trace != nil {
+		s.Trace(fmt.Sprintf("%6d ", s.now-1_000_000) + fmt.Sprintf(format, args...))
+	}
+}
+
+func releaseOf(charm int) string { return "3.7." + strconv.Itoa(3+charm) + "-0123456789ab" }
+
+func (s *Sim) unit(name string) *unit {
+	for _, u := range s.units {
+		if u.name == name {
+			return u
+		}
+	}
+	return nil
+}
+
+// reachable tells whether two machines reach each other.
+func (s *Sim) reachable(a, b *unit) bool { return a == b || (a.up && b.up && a.island == b.island) }
+
+// record is the application's bag as committed.
+func (s *Sim) record() operator.Record {
+	if len(s.records) == 0 {
+		return operator.Record{}
+	}
+	return s.records[len(s.records)-1]
+}
+
+// living are the units in goal-state.
+func (s *Sim) living() []*unit {
+	var out []*unit
+	for _, u := range s.units {
+		if u.life != dead {
+			out = append(out, u)
+		}
+	}
+	return out
+}
+
+// AddUnit adds a unit on a machine of its own.
+func (s *Sim) AddUnit() {
+	u := &unit{
+		number: len(s.units), name: app + "/" + strconv.Itoa(len(s.units)), up: true, address: 10 + len(s.units), carried: releaseOf(s.charm),
+		published: map[string]string{}, consumers: map[string]operator.Publication{},
+		heard: map[string]int{}, heardGone: map[string]bool{}, heardApp: len(s.records), heardCfg: s.options, heardC: s.charm,
+	}
+	u.queue = []operator.Event{{Kind: hooks.Install}, {Kind: hooks.RelationCreated, Endpoint: "cluster", RelationID: peerRelation}}
+	if s.leader == nil {
+		s.leader, u.heardLead = u, true
+		u.queue = append(u.queue, operator.Event{Kind: hooks.LeaderElected})
+	}
+	u.queue = append(u.queue, operator.Event{Kind: hooks.ConfigChanged}, operator.Event{Kind: hooks.Start})
+	s.units = append(s.units, u)
+	s.tell("add %s", u.name)
+}
+
+// RemoveUnit asks Juju to remove a unit.
+func (s *Sim) RemoveUnit(u *unit) {
+	if u.life != alive {
+		return
+	}
+	s.tell("remove %s", u.name)
+	u.life = dying
+	var kept []operator.Event
+	if len(u.queue) > 0 && u.queue[0].Kind == hooks.Install {
+		u.queue, u.retry = nil, nil // it was never installed: Juju removes it at once
+		if u.hook == nil {
+			s.bury(u)
+			return
+		}
+	}
+	for _, p := range s.units {
+		if _, known := u.heard[p.name]; known && p != u && p.life != dead {
+			kept = append(kept, operator.Event{
+				Kind: hooks.RelationDeparted, Endpoint: "cluster", RelationID: peerRelation, RemoteApp: app, RemoteUnit: p.name, Departing: u.name,
+			})
+		}
+	}
+	u.queue = append(kept, operator.Event{Kind: hooks.Stop}, operator.Event{Kind: hooks.Remove})
+}
+
+// ForceRemove takes a unit out of the model at once; its machine is destroyed, or goes on with nobody to tell it.
+func (s *Sim) ForceRemove(u *unit, lingers bool) {
+	if u.life == dead {
+		return
+	}
+	s.tell("remove %s by force, lingers %v", u.name, lingers)
+	s.faults++
+	if u.hook != nil {
+		u.hook.stop()
+		u.hook = nil
+	}
+	up := u.up
+	s.bury(u)
+	u.up = up && lingers
+}
+
+// bury takes a unit out of goal-state and its machine away.
+func (s *Sim) bury(u *unit) {
+	u.life, u.queue, u.retry = dead, nil, nil
+	u.up = false
+	if s.leader == u {
+		s.leader = nil
+	}
+}
+
+// SetLeader moves the leadership.
+func (s *Sim) SetLeader(u *unit) {
+	if s.leader == u || !u.agent() {
+		return
+	}
+	s.tell("leader %s", u.name)
+	if s.leader != nil {
+		s.leader.heardLead = false
+	}
+	s.leader, u.heardLead = u, false
+}
+
+// Power turns a machine on or off. An enabled service starts with it.
+func (s *Sim) Power(u *unit, up bool) {
+	if u.life == dead || u.up == up {
+		return
+	}
+	s.tell("power of %s: %v", u.name, up)
+	s.faults++
+	u.process = process{}
+	if !up {
+		s.kill(u)
+	}
+	u.up = up
+	if !up {
+		return
+	}
+	if u.retry == nil && len(u.queue) == 0 && u.life == alive {
+		u.queue = append(u.queue, operator.Event{Kind: hooks.Start})
+	}
+	if u.disk.enabled {
+		s.launch(u)
+	}
+}
+
+// Crash kills a unit's server; its supervisor starts it again.
+func (s *Sim) Crash(u *unit) {
+	if !u.up || !u.process.running {
+		return
+	}
+	s.tell("server of %s crashes", u.name)
+	s.faults++
+	u.process = process{}
+	if u.disk.enabled {
+		s.launch(u)
+	}
+}
+
+// Wipe takes what is on a unit's disk: its data only, or everything. The machine is off meanwhile.
+func (s *Sim) Wipe(u *unit, all bool) {
+	s.Power(u, false)
+	s.tell("wipe %s, all %v", u.name, all)
+	if all {
+		u.disk = disk{}
+	} else {
+		u.disk.data = nil
+	}
+	s.Power(u, true)
+}
+
+// Readdress gives a unit's machine another address.
+func (s *Sim) Readdress(u *unit) {
+	if u.life == dead || !u.up {
+		return
+	}
+	s.tell("new address for %s", u.name)
+	s.faults++
+	u.address += 20
+	u.queue = append(u.queue, operator.Event{Kind: hooks.ConfigChanged})
+}
+
+// Island puts a unit's machine on an island; 0 is the mainland.
+func (s *Sim) Island(u *unit, n int) {
+	if u.island == n {
+		return
+	}
+	s.tell("%s on island %d", u.name, n)
+	s.faults++
+	u.island = n
+	s.healed = s.now
+}
+
+// Configure changes the options: which 0 is a tunable, 1 the client port, 2 the peer port.
+func (s *Sim) Configure() { s.options++; s.tell("options %d", s.options) }
+
+// Refresh upgrades the charm.
+func (s *Sim) Refresh() { s.charm++; s.tell("charm %d", s.charm) }
+
+// Relate adds a consumer.
+func (s *Sim) Relate() {
+	s.lastRel++
+	id := "proxy:" + strconv.Itoa(s.lastRel)
+	s.relations = append(s.relations, id)
+	s.tell("relate %s", id)
+	for _, u := range s.units {
+		if u.life == alive {
+			u.queue = append(u.queue, operator.Event{Kind: hooks.RelationCreated, Endpoint: "proxy", RelationID: id})
+		}
+	}
+}
+
+// Unrelate takes the oldest consumer away.
+func (s *Sim) Unrelate() {
+	if len(s.relations) == 0 {
+		return
+	}
+	id := s.relations[0]
+	s.tell("unrelate %s", id)
+	s.relations = slices.Clone(s.relations[1:])
+	for _, u := range s.units {
+		delete(u.consumers, id)
+		if u.life == alive {
+			u.queue = append(u.queue, operator.Event{Kind: hooks.RelationBroken, Endpoint: "proxy", RelationID: id})
+		}
+	}
+}
+
+// Poke makes update-status due.
+func (s *Sim) Poke(u *unit) { u.poked = true }
+
+// Tick lets time pass.
+func (s *Sim) Tick(seconds int64) {
+	s.now += seconds
+	for _, g := range s.groups {
+		if g.turn != "" && s.now >= g.turnEnds {
+			g.turn = ""
+		}
+	}
+	if s.leader == nil {
+		for _, u := range s.units {
+			if u.agent() {
+				s.SetLeader(u)
+				break
+			}
+		}
+	}
+	for _, u := range s.units {
+		if u.up && u.process.failing && u.disk.enabled {
+			s.launch(u)
+		}
+	}
+	s.raft()
+	s.check()
+}
+
+// Step lets a unit's hook go on to its next yield, or begins its next hook. It is false if there is nothing to do.
+func (s *Sim) Step(u *unit) bool {
+	if !u.agent() {
+		return false
+	}
+	if u.hook == nil {
+		e, ok := s.nextEvent(u)
+		if !ok {
+			return false
+		}
+		if u.retry == nil && len(u.queue) > 0 {
+			u.queue = u.queue[1:]
+		}
+		s.heardNow(u, e)
+		s.tell("%s: %s %s%s", u.name, e.Kind, e.RelationID, e.RemoteUnit)
+		s.runHook(u, e)
+	}
+	h := u.hook
+	at, more := h.next()
+	if u.hook == h { // else somebody buried it
+		if h.at = at; !more {
+			u.hook = nil
+		}
+	}
+	s.raft()
+	s.check()
+	return true
+}
+
+// Close ends the hooks that still run.
+func (s *Sim) Close() {
+	for _, u := range s.units {
+		if u.hook != nil {
+			u.hook.stop()
+			u.hook = nil
+		}
+	}
+}

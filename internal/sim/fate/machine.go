@@ -1,0 +1,350 @@
+package fate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
+)
+
+// hookSeconds is how long a hook has; a wait inside a step is bounded by waitSeconds.
+const (
+	hookSeconds = 120
+	waitSeconds = 30
+)
+
+// machine is one unit's machine as operator.Host sees it, for one hook.
+type machine struct {
+	s     *Sim
+	u     *unit
+	h     *hook
+	yield func(string)
+	began int64
+}
+
+var _ operator.Host = (*machine)(nil)
+
+// seen is the member list of the unit's own member.
+func (s *Sim) seen(u *unit) []uint64 {
+	g, m := s.own(u)
+	if m == nil || !u.process.serving || m.learner {
+		return nil
+	}
+	var ids []uint64
+	for _, m := range g.members {
+		ids = append(ids, m.id)
+	}
+	return ids
+}
+
+// own is the cluster and the member that a unit's running server is; nil if it is none.
+func (s *Sim) own(u *unit) (*group, *member) {
+	if !u.up || !u.process.running || u.disk.data == nil {
+		return nil, nil
+	}
+	g := s.group(u.disk.data.cluster)
+	if g == nil {
+		return nil, nil
+	}
+	return g, g.find(u.disk.data.member)
+}
+
+// Observe looks at machine and cluster as internal/host does.
+func (h *machine) Observe(_ context.Context, m operator.Model) (operator.World, error) {
+	if h.s.now-h.began > hookSeconds {
+		return operator.World{}, errors.New("the hook has run out of time")
+	}
+	s, u := h.s, h.u
+	h.h.looked = s.faults
+	w := operator.World{
+		Carried: u.carried, Installed: u.disk.installed, TLS: u.disk.tls, Period: 230, Now: s.now,
+		WrittenConfig: u.disk.config, WrittenInitial: u.disk.first,
+		Service: operator.Service{Kind: u.disk.kind, Enabled: u.disk.enabled, Running: u.process.running, Failing: u.process.failing},
+	}
+	if u.process.running {
+		w.Service.Config, w.Service.Release = u.process.config, u.process.server.Release
+	}
+	if d := u.disk.data; d != nil {
+		w.Data = operator.Data{State: operator.OurData, ClusterID: d.cluster, MemberID: d.member}
+	}
+	g, answers, reach := s.reach(u, m)
+	w.Reach, h.h.view = reach, g
+	if g != nil {
+		w.ClusterID, w.Members = g.id, s.describe(g, answers)
+		if slices.ContainsFunc(answers, func(a *unit) bool { return s.readyUnit(a) }) {
+			w.Turn = operator.Turn{Known: true, Holder: g.turn}
+		}
+		h.h.shown = map[string]bool{}
+		for _, v := range g.voters() {
+			if v.name != "" {
+				h.h.shown[v.name+"="+v.peerURL], h.h.shown[v.clientURL] = true, true
+			}
+		}
+	}
+	if own, me := s.own(u); u.process.running && u.disk.data != nil {
+		w.Local = operator.Local{Live: u.process.booted(s.now), ClusterID: u.disk.data.cluster, MemberID: u.disk.data.member}
+		if me != nil {
+			w.Local.Ready = s.ready(own, me)
+			if u.process.serving && (!me.learner || own == g) {
+				w.Local.Voters = len(own.voters())
+			}
+		}
+	}
+	return w, nil
+}
+
+func (s *Sim) readyUnit(u *unit) bool {
+	g, m := s.own(u)
+	return m != nil && s.ready(g, m)
+}
+
+// reach asks everybody named, and whom they list, and says which cluster answered, who of it, and how far it was reached.
+func (s *Sim) reach(u *unit, m operator.Model) (*group, []*unit, operator.Reach) {
+	c := m.Cluster.Value
+	anybody := u.disk.data != nil || !m.Cluster.OK
+	var counts []uint64
+	if r := c.Record; r.ClusterID != 0 && r.ClusterID != r.Ended {
+		counts, anybody = []uint64{r.ClusterID}, true
+	}
+	urls := map[string]bool{}
+	var told []uint64
+	for _, w := range c.Words {
+		if w.ClusterID != 0 {
+			anybody = true
+			told = append(told, w.ClusterID)
+		}
+		if w.ClientURL != "" && !w.Stopped {
+			urls[w.ClientURL] = true
+		}
+	}
+	if len(counts) == 0 {
+		counts = told
+	}
+	if len(counts) == 0 && u.disk.data != nil {
+		counts = []uint64{u.disk.data.cluster}
+	}
+	var answers []*unit
+	for more := true; more; {
+		more = false
+		for _, p := range s.units {
+			if slices.Contains(answers, p) || !p.process.serving || !s.reachable(u, p) || (p != u && !urls[p.clientURL()]) {
+				continue
+			}
+			g, me := s.own(p)
+			if g == nil || (len(counts) > 0 && !slices.Contains(counts, g.id)) {
+				continue
+			}
+			answers = append(answers, p)
+			if me == nil || !s.ready(g, me) {
+				continue
+			}
+			for _, listed := range g.members {
+				if listed.clientURL != "" && !urls[listed.clientURL] {
+					urls[listed.clientURL], more = true, true
+				}
+			}
+		}
+	}
+	for _, linear := range []bool{true, false} {
+		var found *group
+		for _, a := range answers {
+			g := s.group(a.disk.data.cluster)
+			if (!linear || s.readyUnit(a)) && (found == nil || g.id < found.id) {
+				found = g
+			}
+		}
+		if found == nil {
+			continue
+		}
+		answers = slices.DeleteFunc(answers, func(a *unit) bool { return a.disk.data.cluster != found.id })
+		if linear {
+			return found, answers, operator.Healthy
+		}
+		return found, answers, operator.NoQuorum
+	}
+	switch d := u.disk.data; {
+	case d != nil && u.process.booted(s.now) && slices.Contains(counts, d.cluster):
+		return nil, nil, operator.NoQuorum
+	case anybody:
+		return nil, nil, operator.Unreachable
+	}
+	return nil, nil, operator.Absent
+}
+
+// poll waits until try succeeds, within the bound of a step. Every look is a yield: others go on meanwhile.
+func (h *machine) poll(try func() error) error {
+	for until := h.s.now + waitSeconds; ; {
+		err := try()
+		if err == nil || h.s.now >= until {
+			return err
+		}
+		h.yield("waiting")
+		h.s.Tick(3)
+	}
+}
+
+// Do does a step; a yield stands before and after it.
+func (h *machine) Do(_ context.Context, step operator.Step) error {
+	s, u := h.s, h.u
+	h.yield("before " + step.String())
+	s.tell("%s: %s", u.name, step)
+	err := h.do(step)
+	s.raft()
+	if u.unsure && remote(step) {
+		u.unsure = false
+		err = errors.New("context deadline exceeded")
+	}
+	if err != nil {
+		s.tell("%s: cannot %s: %v", u.name, step, err)
+	}
+	s.check()
+	h.yield("after " + step.String())
+	return err
+}
+
+// remote tells whether a step is done at etcd, so that its reply can be lost.
+func remote(step operator.Step) bool {
+	switch step.(type) {
+	case operator.AddLearner, AddVoter, operator.Promote, operator.RemoveMember, operator.UpdateMember, operator.TakeTurn, operator.ReleaseTurn:
+		return true
+	}
+	return false
+}
+
+// AddVoter is the step that operator does not have: a wrapped Decide that skips the learner asks for it.
+type AddVoter struct{ operator.AddLearner }
+
+func (h *machine) do(step operator.Step) error {
+	s, u := h.s, h.u
+	switch step := step.(type) {
+	case operator.Install:
+		u.disk.installed = step.Release
+	case operator.WriteTLS:
+		u.writeTLS(step)
+	case operator.WriteMember:
+		if u.disk.installed != step.Server.Release {
+			s.broken("%s writes settings of a release that is not installed", u.name)
+		}
+		server := step.Server
+		u.disk.written, u.disk.kind = &server, operator.MemberService
+		u.disk.config = server.Digest()
+		u.disk.first = operator.InitialDigest(server.Initial.Env(server.PeerURL))
+	case operator.Start:
+		if u.disk.written == nil {
+			return errors.New("no service is written")
+		}
+		u.disk.enabled = true
+		if !u.process.running {
+			s.launch(u)
+		}
+	case operator.Restart:
+		s.checkDown(u, h.h, step)
+		u.disk.enabled = true
+		s.launch(u)
+		u.byHand = u.process.running
+	case operator.Stop:
+		s.checkDown(u, h.h, step)
+		u.byHand = u.process.running
+		u.disk.enabled, u.process = false, process{}
+	case operator.MoveAside:
+		if u.process.running {
+			return errors.New("the service is running")
+		}
+		if d := u.disk.data; d != nil {
+			s.checkAside(u, d)
+			u.disk.aside, u.disk.data = append(u.disk.aside, d), nil
+		}
+	default:
+		return h.atEtcd(step)
+	}
+	return nil
+}
+
+func (h *machine) atEtcd(step operator.Step) error {
+	s, u := h.s, h.u
+	switch step := step.(type) {
+	case operator.AwaitReady:
+		return h.poll(func() error {
+			g, m := s.own(u)
+			if m == nil || (step.Learner && !u.process.booted(s.now)) || (!step.Learner && !s.ready(g, m)) {
+				return errors.New("it is not ready yet")
+			}
+			return nil
+		})
+	case operator.AwaitPeer:
+		return h.poll(func() error {
+			g := h.h.view
+			if g == nil {
+				return errors.New("no cluster")
+			}
+			for _, m := range g.voters() {
+				if (step.ID == 0 || step.ID == m.id) && !s.ready(g, m) {
+					return fmt.Errorf("%s is not ready yet", m.name)
+				}
+			}
+			return nil
+		})
+	}
+	return h.poll(func() error {
+		g := h.h.view
+		removal, removes := step.(operator.RemoveMember)
+		var at *member
+		if g != nil {
+			at = s.asked(g, u, removes && u.disk.data != nil && removal.ID == u.disk.data.member)
+		}
+		if at == nil {
+			return errors.New("no member with a quorum can be asked")
+		}
+		return s.request(u, h.h, g, at, step)
+	})
+}
+
+// request is what etcd does and answers.
+func (s *Sim) request(u *unit, h *hook, g *group, at *member, step operator.Step) error {
+	switch step := step.(type) {
+	case operator.AddLearner:
+		return s.add(g, at, u, step.PeerURL, true)
+	case AddVoter:
+		return s.add(g, at, u, step.PeerURL, false)
+	case operator.Promote:
+		m := g.find(step.ID)
+		switch {
+		case m == nil:
+			return errors.New("etcdserver: member not found")
+		case !m.learner:
+			return nil
+		case !s.runs(g, m) || !s.linked(m, at) || m.owner.disk.data.index < g.index:
+			return errors.New("etcdserver: can only promote a learner member which is in sync with leader")
+		}
+		s.commit(g)
+		m.learner = false
+	case operator.RemoveMember:
+		s.checkRemoval(u, g, step.ID)
+		before, n := s.readyVoters(g), len(g.voters())
+		if err := s.remove(g, at, step.ID); err != nil {
+			return err
+		}
+		s.checkQuorum(u, h, g, step, before, n)
+	case operator.UpdateMember:
+		if m := g.find(step.ID); m != nil {
+			s.commit(g)
+			m.peerURL = step.PeerURL
+		}
+	case operator.TakeTurn:
+		if g.turn != "" && g.turn != u.name {
+			return fmt.Errorf("%s has the turn", g.turn)
+		}
+		s.commit(g)
+		g.turn, g.turnEnds = u.name, s.now+turnSeconds
+	case operator.ReleaseTurn:
+		if g.turn == u.name {
+			s.commit(g)
+			g.turn = ""
+		}
+	default:
+		s.broken("%s wants a step that nobody knows: %T", u.name, step)
+	}
+	return nil
+}

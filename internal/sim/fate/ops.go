@@ -1,0 +1,183 @@
+package fate
+
+import "fmt"
+
+// Op is one thing that happens, as three small numbers: any three are an op, and one that does not fit the moment is
+// nothing. So a schedule can be cut anywhere and is still one.
+type Op struct{ Kind, A, B uint8 }
+
+// kinds are what may happen, as often as they are listed.
+var kinds = []struct {
+	name   string
+	weight int
+	do     func(*Sim, Op)
+}{
+	{"go", 60, func(s *Sim, o Op) {
+		if u := s.pick(o.A); u != nil {
+			for range 1 + o.B%8 {
+				s.Step(u)
+			}
+		}
+	}},
+	{"finish", 30, func(s *Sim, o Op) {
+		if u := s.pick(o.A); u != nil {
+			for n := 0; s.Step(u) && u.hook != nil && n < 400; n++ {
+			}
+		}
+	}},
+	{"time", 8, func(s *Sim, o Op) { s.Tick(int64(1 + o.A%60)) }},
+	{"poke", 4, func(s *Sim, o Op) { s.with(o.A, s.Poke) }},
+	{"write", 4, func(s *Sim, _ Op) { s.write() }},
+	{"lag", 2, func(s *Sim, o Op) { s.lag = o.A%2 == 0 }},
+	{"add", 3, func(s *Sim, _ Op) {
+		if len(s.living()) < maxUnits && len(s.units) < 9 {
+			s.AddUnit()
+		}
+	}},
+	{"remove", 2, func(s *Sim, o Op) { s.with(o.A, s.RemoveUnit) }},
+	{"force", 1, func(s *Sim, o Op) {
+		if u := s.pick(o.A); u != nil && s.spare(u) {
+			s.ForceRemove(u, o.B%2 == 0)
+		}
+	}},
+	{"lead", 3, func(s *Sim, o Op) { s.with(o.A, s.SetLeader) }},
+	{"kill", 4, func(s *Sim, o Op) { s.with(o.A, s.kill) }},
+	{"power", 3, func(s *Sim, o Op) { s.with(o.A, func(u *unit) { s.Power(u, !u.up) }) }},
+	{"crash", 2, func(s *Sim, o Op) { s.with(o.A, s.Crash) }},
+	{"wipe", 1, func(s *Sim, o Op) {
+		if u := s.pick(o.A); u != nil && s.spare(u) {
+			s.Wipe(u, o.B%2 == 0)
+		}
+	}},
+	{"address", 1, func(s *Sim, o Op) {
+		if u := s.pick(o.A); u != nil && s.spare(u) {
+			s.Readdress(u)
+		}
+	}},
+	{"island", 2, func(s *Sim, o Op) { s.with(o.A, func(u *unit) { s.Island(u, int(o.B%2)) }) }},
+	{"unsure", 3, func(s *Sim, o Op) { s.with(o.A, func(u *unit) { u.unsure = true }) }},
+	{"deaf", 2, func(s *Sim, o Op) { s.with(o.A, func(u *unit) { u.deaf = true }) }},
+	{"due", 1, func(s *Sim, o Op) { s.with(o.A, func(u *unit) { u.disk.tls.Peer.Due, u.disk.tls.Server.Due = true, true }) }},
+	{"options", 1, func(s *Sim, _ Op) { s.Configure() }},
+	{"refresh", 1, func(s *Sim, _ Op) { s.Refresh() }},
+	{"relate", 1, func(s *Sim, _ Op) {
+		if len(s.relations) < 2 {
+			s.Relate()
+		}
+	}},
+	{"unrelate", 1, func(s *Sim, _ Op) { s.Unrelate() }},
+}
+
+// weights is kinds by weight: a number below its length picks one.
+var weights = func() []int {
+	var out []int
+	for i, k := range kinds {
+		for range k.weight {
+			out = append(out, i)
+		}
+	}
+	return out
+}()
+
+func (o Op) String() string {
+	return fmt.Sprintf("%s(%d,%d)", kinds[weights[int(o.Kind)%len(weights)]].name, o.A, o.B)
+}
+
+// Apply lets an op happen.
+func (s *Sim) Apply(o Op) {
+	k := kinds[weights[int(o.Kind)%len(weights)]]
+	k.do(s, o)
+	s.raft()
+	s.check()
+}
+
+// pick is the nth of the units that live; nil if there is none.
+func (s *Sim) pick(n uint8) *unit {
+	units := s.living()
+	if len(units) == 0 {
+		return nil
+	}
+	return units[int(n)%len(units)]
+}
+
+func (s *Sim) with(n uint8, do func(*unit)) {
+	if u := s.pick(n); u != nil {
+		do(u)
+	}
+}
+
+// spare tells whether the cluster can lose a unit's member for good: what more is lost than a minority, no charm brings
+// back. A cluster that nobody was told of yet may lose everything.
+func (s *Sim) spare(u *unit) bool {
+	for _, g := range s.groups {
+		if s.ended[g.id] {
+			continue
+		}
+		voters := g.voters()
+		mine, left := false, 0
+		for _, m := range voters {
+			d := m.owner.disk.data
+			switch {
+			case m.owner == u:
+				mine = true
+			case d != nil && d.member == m.id && !d.gone && m.owner.life != dead && m.owner.peerURL() == m.peerURL && s.ready(g, m):
+				left++
+			}
+		}
+		if mine && left < quorum(len(voters)) && s.named[g.id] {
+			return false
+		}
+		if mine && len(voters) == 1 {
+			return false
+		}
+	}
+	return true
+}
+
+// Calm ends all faults and lets everything come to rest: each round five minutes pass and every unit's update-status
+// runs. It returns what is still wrong.
+func (s *Sim) Calm() string {
+	s.tell("calm")
+	s.lag = false
+	for _, u := range s.units {
+		u.unsure, u.deaf = false, false
+		s.Island(u, 0)
+		if u.life != dead {
+			s.Power(u, true)
+		}
+	}
+	problem := ""
+	for range 12 {
+		for _, u := range s.units {
+			s.Poke(u)
+		}
+		s.Rest()
+		if problem = s.Settled(); problem == "" || s.wrong != "" {
+			break
+		}
+		s.Tick(300)
+	}
+	if s.wrong != "" {
+		return s.wrong
+	}
+	return problem
+}
+
+// Rest lets the units run by turns until none has anything to do.
+func (s *Sim) Rest() {
+	for n := 0; n < 200 && s.wrong == ""; n++ {
+		idle := true
+		for _, u := range s.units {
+			for i := 0; s.Step(u); i++ {
+				idle = false
+				if u.hook == nil || i > 400 {
+					break
+				}
+			}
+		}
+		s.Tick(1)
+		if idle {
+			return
+		}
+	}
+}

@@ -1,0 +1,180 @@
+package fate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/juju/charm/v12/hooks"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
+)
+
+// settings are the options as parsed. Every third version changes a port besides.
+func settings(version int) operator.Config {
+	c := base
+	c.SnapshotCount = 10000 + version
+	switch version % 3 {
+	case 1:
+		c.Port = 2379 + version*100
+	case 2:
+		c.ManagementPort = 2380 + version*100
+	}
+	return c
+}
+
+var base = func() operator.Config {
+	c, problem := operator.ParseConfig(nil)
+	if problem != "" {
+		panic(problem)
+	}
+	return c
+}()
+
+// pass is one hook as the shell runs it: members seen first, then Juju, then the reconciliation, then the commit.
+func (s *Sim) pass(u *unit, h *hook, yield func(string)) {
+	seen := s.seen(u)
+	yield("seen")
+	m := s.model(u, h.event, seen)
+	yield("read")
+	began := s.now
+	var p operator.Plan
+	var err error
+	machine := &machine{s: s, u: u, h: h, yield: yield, began: began}
+	if s.Decide == nil {
+		p, _, err = operator.Reconcile(context.Background(), h.event, m, machine)
+	} else {
+		p, err = reconcile(s.Decide, h.event, m, machine)
+	}
+	if err == nil {
+		err = p.Fail
+	}
+	yield("decided")
+	if err == nil {
+		err = s.flush(u, m, p)
+	}
+	if err != nil {
+		s.tell("%s: %s fails: %v", u.name, h.event.Kind, err)
+		e := h.event
+		u.retry, u.fail = &e, err
+		u.fails++
+		u.retryAt = s.now + int64(min(5<<min(u.fails-1, 10), 300))
+		return
+	}
+	s.tell("%s: %s done: %s %s", u.name, h.event.Kind, p.Status.Level, p.Status.Message)
+	yield("committed")
+	s.done(u, h.event)
+}
+
+// reconcile is operator.Reconcile with another Decide.
+func reconcile(decide func(operator.Event, operator.Model, operator.World) operator.Plan, e operator.Event, m operator.Model, host operator.Host) (operator.Plan, error) {
+	var tried []operator.Attempt
+	done := map[string]int{}
+	for range 60 {
+		w, err := host.Observe(context.Background(), m)
+		if err != nil {
+			return operator.Plan{}, err
+		}
+		w.Tried = tried
+		p := decide(e, m, w)
+		if p.Step == nil {
+			return p, nil
+		}
+		err = host.Do(context.Background(), p.Step)
+		if done[p.Step.String()]++; err == nil && done[p.Step.String()] >= 3 {
+			err = operator.ErrNoEffect
+		}
+		if err != nil {
+			tried = append(tried, operator.Attempt{Step: p.Step, Err: err})
+		}
+	}
+	return operator.Plan{}, operator.ErrUnsettled
+}
+
+// model is what Juju tells a hook at its start.
+func (s *Sim) model(u *unit, e operator.Event, seen []uint64) operator.Model {
+	m := operator.Model{
+		UUID: "model-uuid", Unit: u.name, App: app, JujuVersion: "4.0.15", Seen: seen, Secrets: true,
+		Leader:    operator.Know(s.leader == u),
+		Config:    settings(s.options),
+		Authority: operator.Know(s.authority),
+		Consumers: operator.Know(slices.Clone(s.relations)),
+		Published: maps.Clone(u.published),
+	}
+	address := operator.Address{Ingress: host(u.address), All: []string{host(u.address)}}
+	m.PeerAddress, m.ClientAddress = operator.Know(address), operator.Know(address)
+	units := map[string]operator.Life{}
+	for _, p := range s.units {
+		switch p.life {
+		case alive:
+			units[p.name] = operator.Alive
+		case dying:
+			units[p.name] = operator.Dying
+		}
+	}
+	m.Units = operator.Know(units)
+	if u.deaf {
+		u.deaf = false
+		m.Units = operator.Unknown[map[string]operator.Life]("goal-state failed")
+		m.Cluster = operator.Unknown[operator.Cluster]("goal-state failed")
+		return m
+	}
+	if e.Kind == hooks.Install {
+		m.Cluster = operator.Unknown[operator.Cluster]("the peer relation is not visible yet")
+		return m
+	}
+	c := operator.Cluster{RelationID: peerRelation, Record: s.record(), Words: map[string]operator.Word{}}
+	if s.Stale && s.leader != u && u.heardApp > 0 {
+		c.Record = s.records[u.heardApp-1]
+	}
+	for _, p := range s.units {
+		switch {
+		case p.life == dead:
+		case p == u:
+			c.Own = p.word(len(p.words))
+		case s.Stale:
+			c.Words[p.name] = p.word(u.heard[p.name])
+		default:
+			c.Words[p.name] = p.word(len(p.words))
+		}
+	}
+	m.Cluster = operator.Know(c)
+	return m
+}
+
+// flush commits what the plan publishes, all of it or nothing. Secrets go before the rest, as Juju 3.6 has it.
+func (s *Sim) flush(u *unit, m operator.Model, p operator.Plan) error {
+	if p.Authority {
+		if s.authority != nil {
+			return errors.New("secret with that label already exists")
+		}
+		if s.leader != u {
+			return errors.New("permission denied")
+		}
+		s.authority = &operator.Authority{Fingerprint: fmt.Sprintf("ca%d", s.ticks), Trust: "trust0"}
+	}
+	if (p.Record != nil || p.Authority) && s.leader != u {
+		return errors.New("cannot write relation settings: not the leader any more")
+	}
+	if p.Record != nil {
+		s.checkRecord(*p.Record)
+		s.records = append(s.records, *p.Record)
+		u.heardApp = len(s.records)
+	}
+	if p.Word != nil {
+		u.words = append(u.words, *p.Word)
+	}
+	for _, pub := range p.Consumers {
+		s.checkPublication(u, pub)
+		if slices.Contains(s.relations, pub.RelationID) {
+			u.consumers[pub.RelationID] = pub
+		}
+	}
+	for _, key := range p.Forget {
+		delete(u.published, key)
+	}
+	maps.Copy(u.published, p.Published)
+	return nil
+}

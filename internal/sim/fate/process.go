@@ -1,0 +1,99 @@
+package fate
+
+import (
+	"hash/fnv"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
+)
+
+// writeTLS puts certificates on the disk.
+func (u *unit) writeTLS(step operator.WriteTLS) {
+	leaf := operator.Leaf{Present: true, SANs: step.SANs, Signer: step.Authority.Fingerprint}
+	tls := &u.disk.tls
+	if step.Trust {
+		tls.Trust = step.Authority.Trust
+	}
+	if step.Revoked != nil {
+		tls.Revoked = operator.RevokedDigest(step.Revoked.Relations)
+	}
+	if step.Peer {
+		tls.Peer = leaf
+	}
+	if step.Server {
+		tls.Server = leaf
+	}
+	if step.Admin {
+		tls.Admin = leaf
+	}
+}
+
+// launch starts a unit's server with what is written on its disk.
+func (s *Sim) launch(u *unit) {
+	u.process = process{}
+	w := u.disk.written
+	switch {
+	case w == nil || u.disk.installed == "":
+		return
+	case u.disk.tls.Revoked == "" || !u.disk.tls.Peer.Present || !u.disk.tls.Server.Present:
+		s.broken("%s starts without certificates or revocation list", u.name)
+	case u.disk.data != nil && u.disk.data.gone:
+		u.process.failing = true
+		return
+	}
+	u.process = process{running: true, server: *w, config: u.disk.config, port: w.Config.ManagementPort, started: s.now}
+	if u.disk.data == nil && !s.first(u) {
+		u.process = process{failing: true}
+	}
+}
+
+// first is a server's start on an empty data directory. It is false if the server ends at once.
+func (s *Sim) first(u *unit) bool {
+	w := u.process.server
+	if w.Initial.New {
+		s.found(u, w)
+		return true
+	}
+	for _, g := range s.groups {
+		if !sameList(g, w.Initial.Cluster) {
+			continue
+		}
+		heard := false
+		for _, m := range g.members {
+			heard = heard || (s.runs(g, m) && m.owner != u && s.reachable(u, m.owner) && m.owner.peerURL() == m.peerURL)
+		}
+		if !heard {
+			return false // it has to learn from somebody which cluster it is
+		}
+		for _, m := range g.members {
+			if m.peerURL != w.PeerURL {
+				continue
+			}
+			if m.name != "" {
+				s.broken("%s starts member %x of %x on an empty data directory, though it was started before", u.name, m.id, g.id)
+			}
+			u.disk.data = &data{cluster: g.id, member: m.id}
+			m.owner = u
+			return true
+		}
+	}
+	return false
+}
+
+// found makes a new cluster. Its ID is a hash of token and URL, as etcd's is: the same twice is the same cluster.
+func (s *Sim) found(u *unit, w operator.Server) {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(w.Initial.Token + w.PeerURL))
+	id := uint64(h.Sum32())<<8 | 1
+	if old := s.group(id); old != nil {
+		if s.named[id] {
+			s.broken("%s founds cluster %x again", u.name, id)
+		}
+		*old = group{id: id, removed: old.removed, members: []*member{{id: id | 2, peerURL: w.PeerURL, owner: u}}}
+	} else {
+		s.groups = append(s.groups, &group{
+			id: id, removed: map[uint64]bool{}, members: []*member{{id: id | 2, peerURL: w.PeerURL, owner: u}},
+		})
+	}
+	u.disk.data = &data{cluster: id, member: id | 2}
+	s.tell("%s founds %x", u.name, id)
+}

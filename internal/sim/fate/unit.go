@@ -1,0 +1,233 @@
+package fate
+
+import (
+	"fmt"
+	"iter"
+	"strconv"
+
+	"github.com/juju/charm/v12/hooks"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
+)
+
+type life int
+
+const (
+	alive life = iota
+	dying
+	dead // not in goal-state any more
+)
+
+// unit is one unit of the application with its machine.
+type unit struct {
+	number int
+	name   string
+	life   life
+
+	up      bool // the machine runs
+	address int  // last byte
+	island  int  // machines reach each other on the same island only
+	disk    disk
+	process process
+	carried string // the release in the charm directory
+
+	// What Juju knows of the unit.
+	words     []operator.Word // each commit of its own peer bag
+	published map[string]string
+	consumers map[string]operator.Publication
+	opened    bool
+
+	// What its agent has heard: the version of each peer's bag, of the application's, of options and charm.
+	heard                      map[string]int
+	heardApp, heardCfg, heardC int
+	heardGone                  map[string]bool
+	heardLead                  bool
+	queue                      []operator.Event // the unit's own life
+	poked                      bool             // update-status is due
+
+	hook    *hook
+	retry   *operator.Event
+	retryAt int64
+	fails   int
+	fail    error // of the last hook, while it is being retried
+	deaf    bool  // goal-state fails in the next hook
+	unsure  bool  // the reply to the next step at etcd is lost
+	byHand  bool  // its member is down by our hand
+}
+
+// disk outlives the machine's power.
+type disk struct {
+	installed     string
+	tls           operator.TLS
+	written       *operator.Server
+	config, first string // digests of what is written
+	kind          operator.ServiceKind
+	enabled       bool
+	data          *data
+	aside         []*data
+}
+
+// process is the server process.
+type process struct {
+	running, failing, serving bool
+	server                    operator.Server // what it was started with
+	config                    string
+	port                      int
+	started                   int64
+}
+
+func (p process) booted(now int64) bool { return p.running && now-p.started >= bootSeconds }
+
+// hook is one hook that runs, as a coroutine.
+type hook struct {
+	event  operator.Event
+	next   func() (string, bool)
+	stop   func()
+	at     string
+	looked int    // Sim.faults at the last look
+	view   *group // the cluster that the last look reached
+	// shown are the endpoints of started voters at the last look.
+	shown map[string]bool
+}
+
+func host(address int) string { return "10.0.0." + strconv.Itoa(address) }
+
+// peerURL is where its server listens for peers; "" while none runs.
+func (u *unit) peerURL() string {
+	if !u.process.running {
+		return ""
+	}
+	return fmt.Sprintf("https://%s:%d", host(u.address), u.process.port)
+}
+
+// clientURL is where its server listens for clients; "" while none runs.
+func (u *unit) clientURL() string {
+	if !u.process.running {
+		return ""
+	}
+	return fmt.Sprintf("https://%s:%d", host(u.address), u.process.server.Config.Port)
+}
+
+// word is its peer bag at a version; the zero Word before it wrote one.
+func (u *unit) word(version int) operator.Word {
+	if version == 0 {
+		return operator.Word{}
+	}
+	return u.words[version-1]
+}
+
+// agent tells whether the unit's agent can run hooks.
+func (u *unit) agent() bool { return u.up && u.life != dead }
+
+// runHook begins a hook.
+func (s *Sim) runHook(u *unit, e operator.Event) {
+	h := &hook{event: e}
+	u.hook = h
+	h.next, h.stop = iter.Pull(iter.Seq[string](func(yield func(string) bool) {
+		defer func() {
+			if r := recover(); r != nil && r != errKilled {
+				s.broken("%s panics in %s: %v", u.name, e.Kind, r)
+			}
+		}()
+		s.pass(u, h, func(at string) {
+			if !yield(at) {
+				panic(errKilled)
+			}
+		})
+	}))
+}
+
+type killed struct{}
+
+func (killed) Error() string { return "killed" }
+
+var errKilled error = killed{}
+
+// kill ends the hook that runs, where it stands; Juju will call it again.
+func (s *Sim) kill(u *unit) {
+	if u.hook == nil {
+		return
+	}
+	e := u.hook.event
+	u.hook.stop()
+	u.hook = nil
+	u.retry, u.retryAt = &e, s.now
+}
+
+// nextEvent is the hook that the unit's agent runs next; false if there is none.
+func (s *Sim) nextEvent(u *unit) (operator.Event, bool) {
+	switch {
+	case u.retry != nil:
+		return *u.retry, s.now >= u.retryAt
+	case len(u.queue) > 0:
+		return u.queue[0], true
+	case u.life == dying:
+		return operator.Event{}, false
+	case u.heardC != s.charm:
+		return operator.Event{Kind: hooks.UpgradeCharm}, true
+	case u.heardCfg != s.options:
+		return operator.Event{Kind: hooks.ConfigChanged}, true
+	case s.leader == u && !u.heardLead:
+		return operator.Event{Kind: hooks.LeaderElected}, true
+	case u.heardApp != len(s.records):
+		return operator.Event{Kind: hooks.RelationChanged, Endpoint: "cluster", RelationID: peerRelation, RemoteApp: app}, true
+	}
+	for _, p := range s.units {
+		if p == u || len(p.words) == 0 {
+			continue
+		}
+		e := operator.Event{Endpoint: "cluster", RelationID: peerRelation, RemoteApp: app, RemoteUnit: p.name}
+		version, known := u.heard[p.name]
+		switch {
+		case p.life == dead && s.Departed && known && !u.heardGone[p.name]:
+			e.Kind, e.Departing = hooks.RelationDeparted, p.name
+			return e, true
+		case p.life == dead && !known:
+			continue
+		case !known:
+			e.Kind = hooks.RelationJoined
+			return e, true
+		case version != len(p.words) && !u.heardGone[p.name]:
+			e.Kind = hooks.RelationChanged
+			return e, true
+		}
+	}
+	if u.poked {
+		return operator.Event{Kind: hooks.UpdateStatus}, true
+	}
+	return operator.Event{}, false
+}
+
+// heardNow notes what a hook that begins makes known to the agent.
+func (s *Sim) heardNow(u *unit, e operator.Event) {
+	switch {
+	case e.Kind == hooks.RelationChanged && e.RemoteUnit == "":
+		u.heardApp = len(s.records)
+	case e.Kind == hooks.RelationChanged:
+		u.heard[e.RemoteUnit] = len(s.unit(e.RemoteUnit).words)
+	case e.Kind == hooks.ConfigChanged:
+		u.heardCfg = s.options
+	case e.Kind == hooks.UpgradeCharm:
+		u.carried = releaseOf(s.charm)
+	case e.Kind == hooks.LeaderElected:
+		u.heardLead = true
+	}
+}
+
+// done notes that a hook ended well.
+func (s *Sim) done(u *unit, e operator.Event) {
+	u.retry, u.fails, u.fail = nil, 0, nil
+	switch {
+	case e.Kind == hooks.RelationJoined:
+		u.heard[e.RemoteUnit] = 0
+	case e.Kind == hooks.RelationDeparted && e.Departing != u.name:
+		u.heardGone[e.RemoteUnit] = true
+	case e.Kind == hooks.UpgradeCharm:
+		u.heardC = s.charm
+		u.queue = append(u.queue, operator.Event{Kind: hooks.ConfigChanged})
+	case e.Kind == hooks.UpdateStatus:
+		u.poked = false
+	case e.Kind == hooks.Remove:
+		s.bury(u)
+	}
+}
