@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+
+	"github.com/juju-charms/etcd-charm/internal/host"
+	"github.com/juju-charms/etcd-charm/internal/operator"
+	"github.com/juju-charms/etcd-charm/internal/proxy"
+)
+
+// unitMachine is the unit's machine, with the look through the proxy's eyes that the host itself has not: the host
+// knows files and processes, the proxy knows whom it may use and how.
+type unitMachine struct {
+	*host.Host
+	proxyConfig string // the file that the proxy follows
+}
+
+// newMachine puts the host and the proxy's view of its upstream together.
+func newMachine(o host.Options) unitMachine {
+	config := filepath.Join("/", o.Root, "etc/etcd-charm", strings.ReplaceAll(o.Unit, "/", "-"), "proxy.yaml")
+	return unitMachine{host.New(o), config}
+}
+
+// Observe looks at machine and cluster, and on a proxy at each member that it may use.
+func (m unitMachine) Observe(ctx context.Context, model operator.Model) (operator.World, error) {
+	world, err := m.Host.Observe(ctx, model)
+	if err != nil || world.Service.Kind != operator.ProxyService || world.Proxy.Written == "" {
+		return world, err
+	}
+	config, err := proxy.ReadConfig(m.proxyConfig)
+	if err != nil {
+		return world, nil //nolint:nilerr // a file that the proxy cannot use is written anew: Proxy.Written will not fit
+	}
+	world.Upstream = upstreamProbes(config, proxy.Probe(ctx, config))
+	return world, nil
+}
+
+// upstreamProbes puts the proxy's findings into the operator's words. A member that answers and has no quorum serves no
+// writes, and that is said beside.
+func upstreamProbes(config proxy.Config, probes []proxy.MemberProbe) []operator.UpstreamProbe {
+	peers := map[string]string{}
+	for _, m := range config.Members {
+		peers[m.Name] = m.PeerURL
+	}
+	out := make([]operator.UpstreamProbe, 0, len(probes))
+	for _, p := range probes {
+		out = append(out, operator.UpstreamProbe{
+			Name: p.Name, PeerURL: peers[p.Name], ClientURL: p.ClientURL, Answers: p.Reachable, RTT: p.RTT, Version: p.Version, Error: p.Error,
+		})
+	}
+	return out
+}
