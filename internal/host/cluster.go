@@ -122,10 +122,10 @@ func nameMembers(m operator.Model, data operator.Data) named {
 			continue
 		}
 		word := m.Cluster.Value.Words[unit]
-		if word.ClientURL != "" || word.ClusterID != 0 {
+		// A unit that names no cluster is asked too, in case it founded one and died before Juju heard of it, but
+		// its silence means nothing.
+		if word.ClusterID != 0 && word.ClusterID != record.Ended {
 			n.anybody = true
-		}
-		if word.ClusterID != 0 {
 			told = append(told, word.ClusterID)
 		}
 		if word.ClientURL != "" && !word.Stopped {
