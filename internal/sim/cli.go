@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -29,6 +31,23 @@ type app struct {
 	in     io.Reader
 	out    io.Writer
 	err    io.Writer
+}
+
+// Program runs the juju-sim program with its arguments (without its name) and
+// returns the exit code. A signal that would end it ends the simulation first,
+// with all its processes; a second one ends it as it is.
+func Program(opts Options, args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	// A reader that went away makes writes fail; it must not end the program with
+	// its processes left running.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	if err := Command(opts, os.Stdin, os.Stdout, os.Stderr, args).ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "ERROR", err)
+		return 1
+	}
+	return 0
 }
 
 // Command returns the command line of the juju-sim program: run, up and shell

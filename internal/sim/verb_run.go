@@ -73,6 +73,7 @@ func actionParams(words []string, asStrings bool) (map[string]any, error) {
 		}
 		var value any = text
 		if !asStrings {
+			value = nil
 			if err := yaml.Unmarshal([]byte(text), &value); err != nil {
 				return nil, fmt.Errorf("cannot parse the value of %q: %w", key, err)
 			}
