@@ -1,0 +1,143 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/internal/host"
+	"github.com/juju-charms/etcd-charm/internal/juju"
+	"github.com/juju-charms/etcd-charm/internal/operator"
+)
+
+// fakeTools answers as the re-executed tools do, in memory.
+type fakeTools struct {
+	calls []string
+	says  map[string]string
+}
+
+func (f *fakeTools) Has(tool string) bool { return tool != "secret-get" }
+
+func (f *fakeTools) Run(_ context.Context, _ []byte, tool string, args ...string) ([]byte, error) {
+	f.calls = append(f.calls, tool+" "+strings.Join(args, " "))
+	if answer, ok := f.says[tool]; ok {
+		return []byte(answer), nil
+	}
+	answer, ok := answers[tool]
+	if !ok {
+		panic("no such tool: " + tool)
+	}
+	return []byte(answer), nil
+}
+
+func (f *fakeTools) called(tool string) []string {
+	return slices.DeleteFunc(slices.Clone(f.calls), func(call string) bool { return !strings.HasPrefix(call, tool+" ") })
+}
+
+// fakeMachine has nothing on it; look, if set, is called by Observe.
+type fakeMachine struct{ look func() error }
+
+func (fakeMachine) Seen(context.Context) []uint64 { return nil }
+
+func (m fakeMachine) Observe(context.Context, operator.Model) (operator.World, error) {
+	if m.look != nil {
+		return operator.World{}, m.look()
+	}
+	return operator.World{}, nil
+}
+
+func (fakeMachine) Do(_ context.Context, s operator.Step) error {
+	panic("an empty machine wants no step: " + s.String())
+}
+
+func (fakeMachine) NewAuthority(string) (operator.Authority, error) {
+	panic("no authority is wanted without a peer relation")
+}
+
+func newCharm(f *fakeTools, m machine, argv0 string) (charm, *bytes.Buffer) {
+	var out bytes.Buffer
+	env := map[string]string{"JUJU_UNIT_NAME": "etcd/0", "JUJU_VERSION": "4.0.15"}
+	return charm{
+		tools: f, find: f, env: func(key string) string { return env[key] }, argv0: argv0, hostname: "no.such.host", out: &out,
+		log: slog.New(juju.NewLogHandler(f, &out)), machine: m,
+	}, &out
+}
+
+func TestBrokenCharmPublishesNothing(t *testing.T) {
+	t.Parallel()
+	broken := fakeMachine{look: func() error { panic("index out of range") }}
+	f := &fakeTools{}
+	c, _ := newCharm(f, broken, "hooks/config-changed")
+	require.ErrorContains(t, c.run(t.Context()), "the charm broke: index out of range")
+	assert.Empty(t, f.called("status-set"))
+	require.Len(t, f.called("juju-log"), 1)
+	assert.Contains(t, f.called("juju-log")[0], "ERROR -- panic cause=")
+	assert.Contains(t, f.called("juju-log")[0], "charm_test.go", "the stack")
+
+	f = &fakeTools{}
+	c, _ = newCharm(f, broken, "actions/health")
+	require.Error(t, c.run(t.Context()))
+	assert.Equal(t, []string{"action-fail -- the charm broke: index out of range"}, f.called("action-fail"))
+}
+
+func TestBlindCharmFails(t *testing.T) {
+	t.Parallel()
+	blind := fakeMachine{look: func() error { return errors.New("input/output error") }}
+	f := &fakeTools{}
+	c, _ := newCharm(f, blind, "hooks/start")
+	require.ErrorContains(t, c.run(t.Context()), "input/output error")
+	assert.Empty(t, f.called("status-set"))
+
+	f = &fakeTools{}
+	c, _ = newCharm(f, blind, "actions/health")
+	require.Error(t, c.run(t.Context()))
+	assert.Len(t, f.called("action-fail"), 1)
+}
+
+func TestEndedHookFails(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	f := &fakeTools{}
+	c, _ := newCharm(f, fakeMachine{}, "hooks/start")
+	require.ErrorIs(t, c.run(ctx), context.Canceled)
+	assert.Empty(t, f.called("status-set"), "Juju calls the hook again")
+}
+
+func TestHookWithoutUnitFails(t *testing.T) {
+	t.Parallel()
+	c, _ := newCharm(&fakeTools{}, fakeMachine{}, "hooks/start")
+	c.env = func(string) string { return "" }
+	require.ErrorContains(t, c.run(t.Context()), "JUJU_UNIT_NAME")
+}
+
+func TestMinter(t *testing.T) {
+	t.Parallel()
+	m := minter{host.New(host.Options{Unit: "etcd/0", Root: t.TempDir()}), "etcd"}
+	a, err := m.New()
+	require.NoError(t, err)
+	again, err := m.Describe(a.Content)
+	require.NoError(t, err)
+	assert.Equal(t, a.Fingerprint, again.Fingerprint)
+	assert.Equal(t, a.Trust, again.Trust)
+	key, cert, ca, err := m.Client(a, "uuid", "proxy:1", 228)
+	require.NoError(t, err)
+	assert.Contains(t, key, "PRIVATE KEY")
+	for _, public := range []string{cert, ca} {
+		assert.Contains(t, public, "BEGIN CERTIFICATE")
+		assert.NotContains(t, public, "PRIVATE KEY")
+	}
+	assert.NotEqual(t, cert, ca)
+	_, err = m.Describe(map[string]string{"peer-ca-key": "x"})
+	require.Error(t, err)
+	for key := range a.Content {
+		assert.Regexp(t, `^([a-z](?:-?[a-z0-9]){2,})$`, key, "Juju takes no other key in a secret")
+	}
+}
