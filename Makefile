@@ -29,7 +29,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: bin/etcd-charm bin/juju-sim ## build bin/etcd-charm (the charm) and bin/juju-sim (a Juju model on one machine)
+build: bin/etcd-charm bin/juju-sim bin/juju-sim-tool ## build bin/etcd-charm (the charm) and bin/juju-sim (a Juju model on one machine)
 
 # Go knows better than make when a binary is stale, and takes a second to say so.
 .PHONY: FORCE
@@ -41,9 +41,12 @@ bin/etcd-charm: FORCE
 bin/juju-sim: FORCE
 	@$(BUILD) -ldflags '$(LDFLAGS)' -o $@ ./cmd/juju-sim
 
+bin/juju-sim-tool: FORCE
+	@$(BUILD) -ldflags '-s -w' -o $@ ./cmd/juju-sim/juju-sim-tool
+
 .PHONY: demo
-demo: build ## three members and two proxies as real processes: relate, write, read, kill the leader; KEEP=1 leaves them up
-	@KEEP=$(KEEP) bin/juju-sim demo
+demo: build charm ## three members and two proxies as real processes: relate, write, read, kill the leader; KEEP=1 leaves them up
+	@CHARM='$(CURDIR)/dist/etcd_$(ARCH).charm' bin/juju-sim script $(if $(KEEP),--hold) test/demo/demo.txt
 
 .PHONY: test
 test: build ## every test that needs no root, with the race detector if there is a C compiler
@@ -76,7 +79,7 @@ format: ## rewrite the sources as `make lint` wants them
 .PHONY: bench
 bench: charm ## Go benchmarks and the size of the charm (ONLY=regexp, TIME=per benchmark)
 	@packages=$$(git grep -l '^func Benchmark' -- '*_test.go' | xargs -r -n1 dirname | sort -u | sed 's,^,./,'); \
-	if [ -n "$$packages" ]; then go test -run '^$$' -bench '$(ONLY)' -benchmem $(if $(filter command line,$(origin TIME)),-benchtime $(TIME)) $$packages; fi
+	if [ -n "$$packages" ]; then go test -run '^$$' -bench '$(ONLY)' $(if $(filter command line,$(origin TIME)),-benchtime $(TIME)) $$packages; fi
 
 .PHONY: fuzz
 fuzz: ## every fuzz test in turn (TIME=20s each)

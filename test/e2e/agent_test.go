@@ -27,6 +27,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/juju-charms/etcd-charm/internal/sim"
+	"github.com/juju-charms/etcd-charm/internal/sim/hooktool"
 	"github.com/juju-charms/etcd-charm/internal/sim/model"
 )
 
@@ -92,7 +93,7 @@ func newAgent(t *testing.T, m machines, archive string) (*agent, *charm.CharmArc
 type jujuc struct{ agent *agent }
 
 // Main runs one hook tool.
-func (j *jujuc) Main(req sim.ToolRequest, resp *sim.ToolReply) error {
+func (j *jujuc) Main(req hooktool.Request, resp *hooktool.Reply) error {
 	c, err := j.agent.model.Context(req.ContextId)
 	if err != nil {
 		return err
@@ -104,7 +105,7 @@ func (j *jujuc) Main(req sim.ToolRequest, resp *sim.ToolReply) error {
 			return []byte(out), err
 		},
 	})
-	*resp = sim.ToolReply(reply)
+	*resp = hooktool.Reply(reply)
 	return err
 }
 
