@@ -32,11 +32,14 @@ type proxyCredentials struct {
 	Key  string `yaml:"key"`
 }
 
-// writeProxy writes credentials, service and environment, and last the configuration that names them.
+// writeProxy writes credentials, what etcdctl needs, service and environment, and last the configuration that names them.
 func (h *Host) writeProxy(ctx context.Context, u operator.Upstream) error {
 	server, err := h.serverOwner()
 	if err != nil {
 		return fmt.Errorf("cannot write proxy: %w", err)
+	}
+	if len(u.Listen) == 0 {
+		return errors.New("cannot write proxy: no address to listen on")
 	}
 	config := proxyFile{Listen: u.Listen}
 	for _, m := range u.Members {
@@ -61,6 +64,16 @@ func (h *Host) writeProxy(ctx context.Context, u operator.Upstream) error {
 	}
 	env, err := formatEnv([]string{"CHARM_RELEASE=" + u.Release, operator.ConfigVar + "=" + u.ProcessDigest()})
 	if err != nil {
+		return err
+	}
+	ctl, err := formatEnv([]string{"ETCDCTL_ENDPOINTS=http://" + u.Listen[0]})
+	if err != nil {
+		return err
+	}
+	if err := writeFiles(file{h.etcdctlEnv(), ctl, secret, h.adminOwner()}); err != nil {
+		return err
+	}
+	if err := h.linkEtcdctl(u.Release); err != nil {
 		return err
 	}
 	err = h.supervisor.write(ctx, service{
