@@ -214,20 +214,24 @@ func revive(l look, p *Plan) {
 	}
 }
 
+const yielding = "the application's cluster is another"
+
 // yield gives way to the application's cluster: our data is of another one. It is moved aside only if the named
 // cluster answers with a quorum and ours has no other voter.
 func yield(l look, p *Plan, named uint64) {
 	switch {
 	case l.w.Reach != Healthy || l.w.ClusterID != named:
 		p.say(Blocked, "holds data of cluster %x, but the application's is %x, which is %s", l.w.Data.ClusterID, named, l.w.Reach)
-	case !l.w.Service.Running && l.w.Local.Voters == 0:
+	case !l.w.Service.Running && l.w.Service.Kind == MemberService && !l.w.Service.Enabled:
+		p.want(l, MoveAside{yielding}) // nothing but the Stop below leaves it so
+	case !l.w.Service.Running:
 		p.want(l, Start{}) // only the member itself can tell who votes with it
 	case l.w.Local.Voters == 0:
 		p.want(l, AwaitReady{})
 	case l.w.Local.Voters > 1:
 		p.say(Blocked, "holds data of cluster %x with %d voters, but the application's is %x", l.w.Data.ClusterID, l.w.Local.Voters, named)
 	default:
-		rejoin(l, p, "the application's cluster is another")
+		rejoin(l, p, yielding)
 	}
 }
 

@@ -114,15 +114,19 @@ func TestRule01FoundedOnce(t *testing.T) {
 		w := world(m)
 		w.Data.ClusterID, w.Local.ClusterID, w.Local.Voters = 0xbad, 0xbad, 1
 		assert.IsType(t, Stop{}, firstStep(m, w))
-		w.Service = Service{Kind: MemberService}
+		running := w.Service
+		w.Service, w.Local = Service{Kind: MemberService}, Local{} // a stopped server tells of no voters
 		assert.IsType(t, MoveAside{}, firstStep(m, w))
+		crashed := w
+		crashed.Service.Enabled = true
+		assert.IsType(t, Start{}, firstStep(m, crashed), "one that died is asked first")
 		for _, reach := range []Reach{Unreachable, Absent, NoQuorum} {
 			w.Reach = reach
 			p := Decide(lookAgain, m, w)
 			assert.Nil(t, p.Step, reach)
 			assert.Equal(t, Blocked, p.Status.Level)
 		}
-		w.Reach, w.Local.Voters = Healthy, 2
+		w.Reach, w.Service, w.Local.Voters = Healthy, running, 2
 		assert.Nil(t, firstStep(m, w))
 	})
 }
