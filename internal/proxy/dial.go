@@ -34,7 +34,24 @@ var errNoCredentials = errors.New("the member wants TLS and no usable credential
 // seconds for a member that does not read.
 type upstream struct {
 	net.Conn
-	raw *net.TCPConn
+	raw     *net.TCPConn
+	records *recordReader // nil without TLS
+}
+
+// readMore fills p with what has arrived already, without waiting, and returns
+// how much that was.
+func (u *upstream) readMore(p []byte) int {
+	u.records.arrivedOnly = true
+	defer func() { u.records.arrivedOnly = false }()
+	n := 0
+	for n < len(p) {
+		m, err := u.Read(p[n:])
+		n += m
+		if err != nil {
+			break // nothing more, or an error that comes again
+		}
+	}
+	return n
 }
 
 // dial opens a connection to t within dialTimeout, offering alpn where t wants
@@ -63,7 +80,8 @@ func dial(ctx context.Context, t target, creds *credentials, alpn string) (*upst
 	if !t.tls {
 		return &upstream{Conn: raw, raw: raw}, nil
 	}
-	tc := tls.Client(raw, creds.config(t.host, alpn))
+	records := &recordReader{TCPConn: raw}
+	tc := tls.Client(records, creds.config(t.host, alpn))
 	if err := tc.HandshakeContext(ctx); err != nil {
 		raw.Close()
 		return nil, fmt.Errorf("cannot shake hands: %w", err)
@@ -72,7 +90,7 @@ func dial(ctx context.Context, t target, creds *credentials, alpn string) (*upst
 		raw.Close()
 		return nil, fmt.Errorf("cannot shake hands: the server does not speak %s", alpn)
 	}
-	return &upstream{Conn: tc, raw: raw}, nil
+	return &upstream{Conn: tc, raw: raw, records: records}, nil
 }
 
 // isRefusal says whether err is a TLS alert from the other side.

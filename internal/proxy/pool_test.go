@@ -36,19 +36,8 @@ func testPool(t *testing.T, names ...string) (*pool, map[string]*backend, *time.
 // testLink is an open connection whose client side is returned.
 func testLink(t *testing.T) (*link, net.Conn) {
 	t.Helper()
-	pair := func() (*net.TCPConn, net.Conn) {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		defer l.Close()
-		far, err := net.Dial("tcp", l.Addr().String())
-		require.NoError(t, err)
-		near, err := l.Accept()
-		require.NoError(t, err)
-		t.Cleanup(func() { near.Close(); far.Close() })
-		return near.(*net.TCPConn), far
-	}
-	client, far := pair()
-	raw, _ := pair()
+	client, far := tcpPair(t)
+	raw, _ := tcpPair(t)
 	return &link{client: client, up: &upstream{Conn: raw, raw: raw}}, far
 }
 

@@ -182,3 +182,22 @@ func TestDialIsBounded(t *testing.T) {
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	assert.Less(t, time.Since(start), 3*time.Second)
 }
+
+// TestServerIsVerified: a certificate of the right authority but for another
+// host is not a member's.
+func TestServerIsVerified(t *testing.T) {
+	t.Parallel()
+	e := startEcho(t)
+	creds, err := loadCredentials(e.ca.clientFiles(t, t.TempDir()))
+	require.NoError(t, err)
+	u, err := parseURL(e.member.ClientURL)
+	require.NoError(t, err)
+	good := newTarget("good", u)
+	up, err := dial(t.Context(), good, creds, alpnHTTP1)
+	require.NoError(t, err)
+	up.raw.Close()
+	other := good
+	other.host = "127.0.0.99"
+	_, err = dial(t.Context(), other, creds, alpnHTTP1)
+	require.ErrorContains(t, err, "certificate is valid for")
+}

@@ -52,11 +52,11 @@ func (l *link) splice(head []byte) error {
 	down := make(chan error, 1)
 	go func() {
 		defer l.close()
-		down <- pass(l.client, l.up.Conn)
+		down <- l.answers()
 	}()
 	_, err := l.up.Write(head)
 	if err == nil {
-		err = pass(l.up.Conn, l.client)
+		err = pass(l.up.Conn, l.client, nil)
 	}
 	if err == nil {
 		err = l.finishWriting()
@@ -75,11 +75,20 @@ func (l *link) finishWriting() error {
 	return errors.Join(w.CloseWrite(), l.up.SetReadDeadline(time.Now().Add(halfClosedTimeout)))
 }
 
+// answers carries the member's bytes to the client.
+func (l *link) answers() error {
+	if l.up.records == nil {
+		return pass(l.client, l.up.Conn, nil)
+	}
+	return pass(l.client, l.up.Conn, l.up.readMore)
+}
+
 // pass copies from src to dst until src ends; nil means that it ended well.
-// Between two TCP connections the kernel moves the bytes (splice(2), through
-// io.Copy); with TLS on one side they pass through a pooled buffer, which
-// io.Copy would allocate anew for each connection.
-func pass(dst, src net.Conn) error {
+// more, if there is one, adds what src can give without waiting. Between two
+// TCP connections the kernel moves the bytes (splice(2), through io.Copy); with
+// TLS on one side they pass through a pooled buffer, which io.Copy would
+// allocate anew for each connection.
+func pass(dst, src net.Conn, more func([]byte) int) error {
 	_, plainDst := dst.(*net.TCPConn)
 	_, plainSrc := src.(*net.TCPConn)
 	if plainDst && plainSrc {
@@ -90,6 +99,9 @@ func pass(dst, src net.Conn) error {
 	defer buffers.Put(buf)
 	for {
 		n, err := src.Read(buf[:])
+		if n > 0 && err == nil && more != nil {
+			n += more(buf[n:])
+		}
 		if n > 0 {
 			if _, werr := dst.Write(buf[:n]); werr != nil {
 				return werr
