@@ -78,9 +78,9 @@ func TestLookData(t *testing.T) {
 			require.NoError(t, os.WriteFile(member(h, "wal", "0000000000000000-0000000000000000.wal"), bytes.Repeat([]byte{7}, 999), 0o600))
 		}, operator.AlienData, "cannot read write-ahead log"},
 		"log without identity": {func(t *testing.T, h *Host) { writeWAL(t, member(h, "wal"), 0, 0) }, operator.AlienData, "names no cluster"},
-		"first start cut off": {func(t *testing.T, h *Host) { database(t, h, "meta") }, operator.NoData, ""},
-		"log lost":            {func(t *testing.T, h *Host) { database(t, h, "key") }, operator.AlienData, "without its write-ahead log"},
-		"members, log lost":   {func(t *testing.T, h *Host) { database(t, h, "members") }, operator.AlienData, "without its write-ahead log"},
+		"first start cut off":  {func(t *testing.T, h *Host) { database(t, h, "meta") }, operator.NoData, ""},
+		"log lost":             {func(t *testing.T, h *Host) { database(t, h, "key") }, operator.AlienData, "without its write-ahead log"},
+		"members, log lost":    {func(t *testing.T, h *Host) { database(t, h, "members") }, operator.AlienData, "without its write-ahead log"},
 		"no database but a file": {func(t *testing.T, h *Host) {
 			require.NoError(t, os.MkdirAll(member(h, "snap"), 0o700))
 			require.NoError(t, os.WriteFile(member(h, "snap", "db"), bytes.Repeat([]byte{7}, 20000), 0o600))

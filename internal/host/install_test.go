@@ -1,0 +1,163 @@
+package host
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
+)
+
+// carrying is a host that carries a small file for a binary.
+func carrying(t *testing.T, root, content string) *Host {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "charm")
+	require.NoError(t, os.WriteFile(binary, []byte(content), 0o755))
+	return New(Options{Root: root, Unit: "etcd/0", Binary: binary})
+}
+
+func release(t *testing.T, h *Host) string {
+	t.Helper()
+	name, err := carriedRelease(h.carried)
+	require.NoError(t, err)
+	assert.Regexp(t, `^3\.7\.\d+-[0-9a-f]{12}$`, name)
+	return name
+}
+
+func TestInstall(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	var names []string
+	at := time.Now().Add(-time.Hour)
+	for _, content := range []string{"a", "b", "c", "d"} {
+		h := carrying(t, root, content)
+		name := release(t, h)
+		names = append(names, name)
+		require.Error(t, h.Do(t.Context(), operator.Install{Release: "3.7.3-else"}))
+		// What a copy that was cut off left behind is no release, and in nobody's way.
+		require.NoError(t, os.MkdirAll(filepath.Join(h.release(name+partial), "x"), 0o755))
+		require.NoError(t, h.Do(t.Context(), operator.Install{Release: name}))
+		require.NoError(t, h.Do(t.Context(), operator.Install{Release: name}), "twice")
+		got, err := os.ReadFile(filepath.Join(h.release(name), "etcdctl"))
+		require.NoError(t, err)
+		assert.Equal(t, content, string(got))
+		got, err = os.ReadFile(h.etcdctlLink())
+		require.NoError(t, err)
+		assert.Equal(t, content, string(got))
+		at = at.Add(time.Minute)
+		require.NoError(t, os.Chtimes(h.release(name), at, at))
+		if len(names) == 1 {
+			// The first stays, however old: its service runs.
+			require.NoError(t, h.supervisor.write(t.Context(), service{
+				Kind: operator.MemberService, Argv: []string{filepath.Join(h.release(name), "etcd")}}))
+		}
+	}
+	h := carrying(t, root, "d")
+	installed, err := h.installedReleases()
+	require.NoError(t, err)
+	assert.Equal(t, []string{names[3], names[2], names[0]}, installed)
+
+	// A charm that went back finds what it carries.
+	var w operator.World
+	require.NoError(t, carrying(t, root, "c").lookReleases(&w))
+	assert.Equal(t, operator.World{Carried: names[2], Installed: names[2]}, w)
+	w = operator.World{}
+	require.NoError(t, carrying(t, root, "e").lookReleases(&w))
+	assert.Equal(t, names[3], w.Installed)
+
+	for path, mode := range map[string]os.FileMode{
+		h.tls(""): 0o750, h.state(): 0o750, h.data(): 0o700, h.etc(): 0o755, h.binary(names[3]): 0o755,
+	} {
+		info, err := os.Stat(path)
+		require.NoError(t, err)
+		assert.Equal(t, mode, info.Mode().Perm(), path)
+	}
+}
+
+func TestEtcdctlLink(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		lay  func(*testing.T, *Host) string // returns what the link should be after
+		file bool
+	}{
+		"a file of the administrator's": {func(t *testing.T, h *Host) string {
+			t.Helper()
+			require.NoError(t, os.WriteFile(h.etcdctlLink(), []byte("x"), 0o755))
+			return ""
+		}, true},
+		"a link elsewhere": {func(t *testing.T, h *Host) string {
+			t.Helper()
+			require.NoError(t, os.Symlink("/usr/bin/true", h.etcdctlLink()))
+			return "/usr/bin/true"
+		}, false},
+		"a former release of ours": {func(t *testing.T, h *Host) string {
+			t.Helper()
+			require.NoError(t, os.Symlink(filepath.Join(h.release("old"), "etcdctl"), h.etcdctlLink()))
+			return filepath.Join(h.release("new"), "etcdctl")
+		}, false},
+		"a unit that lives here": {func(t *testing.T, h *Host) string {
+			t.Helper()
+			other := filepath.Join(filepath.Dir(h.opt()), "other-0", "1", "etcdctl")
+			require.NoError(t, os.MkdirAll(other, 0o755))
+			require.NoError(t, os.Symlink(other, h.etcdctlLink()))
+			return other
+		}, false},
+		"a unit that is gone": {func(t *testing.T, h *Host) string {
+			t.Helper()
+			require.NoError(t, os.Symlink(filepath.Join(filepath.Dir(h.opt()), "other-0", "1", "etcdctl"), h.etcdctlLink()))
+			return filepath.Join(h.release("new"), "etcdctl")
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := New(Options{Root: t.TempDir(), Unit: "etcd/0"})
+			require.NoError(t, os.MkdirAll(filepath.Dir(h.etcdctlLink()), 0o755))
+			want := tt.lay(t, h)
+			require.NoError(t, h.linkEtcdctl("new"))
+			got, err := os.Readlink(h.etcdctlLink())
+			assert.Equal(t, tt.file, err != nil)
+			assert.Equal(t, want, got)
+		})
+	}
+}
+
+func TestBuildID(t *testing.T) {
+	t.Parallel()
+	self, err := os.Open("/proc/self/exe")
+	require.NoError(t, err)
+	defer self.Close()
+	assert.GreaterOrEqual(t, len(buildID(self)), 20)
+	text, err := os.Open("install_test.go")
+	require.NoError(t, err)
+	defer text.Close()
+	assert.Empty(t, buildID(text))
+	assert.NotEqual(t, release(t, carrying(t, "", "a")), release(t, carrying(t, "", "b")))
+}
+
+func TestEtcdctlEnv(t *testing.T) {
+	t.Parallel()
+	u := newFleet(t).add(t)
+	u.prepare()
+	s := u.server(operator.Initial{})
+	s.ListenClient = []string{"https://0.0.0.0:2379"}
+	u.do(operator.WriteMember{Server: s})
+	env, err := EtcdctlEnv(u.binary(s.Release))
+	require.NoError(t, err)
+	assert.Contains(t, env, "ETCDCTL_ENDPOINTS=https://127.0.0.1:2379")
+	assert.Contains(t, env, "ETCDCTL_KEY="+u.tls("admin.key"))
+	env, err = EtcdctlEnv("/usr/bin/etcdctl")
+	require.NoError(t, err)
+	assert.Empty(t, env)
+
+	// Settings that could not be read back alike are refused whole.
+	s.Name = "a'b"
+	require.ErrorContains(t, u.Do(t.Context(), operator.WriteMember{Server: s}), "ETCD_NAME")
+	w := u.look()
+	s.Name = "etcd0"
+	assert.Equal(t, s.Digest(), w.WrittenConfig)
+	assert.Equal(t, operator.InitialDigest(s.Initial.Env(s.PeerURL)), w.WrittenInitial)
+}

@@ -1,0 +1,105 @@
+package host_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/internal/host"
+	"github.com/juju-charms/etcd-charm/internal/operator"
+	"github.com/juju-charms/etcd-charm/internal/proxy"
+)
+
+// TestWriteProxy holds what host writes against what the proxy reads, and runs a service of that kind.
+func TestWriteProxy(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	h := host.New(host.Options{Root: root, Unit: "proxy/3"})
+	m := operator.Model{Unit: "proxy/3", Cluster: operator.Know(operator.Cluster{})}
+	look := func() operator.World {
+		w, err := h.Observe(t.Context(), m)
+		require.NoError(t, err)
+		return w
+	}
+	do := func(steps ...operator.Step) {
+		for _, s := range steps {
+			require.NoError(t, h.Do(t.Context(), s), s)
+		}
+	}
+	t.Cleanup(func() { assert.NoError(t, h.Do(context.WithoutCancel(t.Context()), operator.Stop{})) })
+	assert.Equal(t, operator.ProxyFiles{}, look().Proxy)
+
+	authority, err := h.NewAuthority("etcd")
+	require.NoError(t, err)
+	cert, key, ca, err := host.ConsumerCredentials(authority, "uuid", "proxy:1", look().Period)
+	require.NoError(t, err)
+	u := operator.Upstream{
+		Release: look().Carried, Listen: []string{"127.0.0.1:2379", "[::1]:2379"},
+		Members: []operator.UpstreamMember{
+			{Name: "etcd0", PeerURL: "https://10.0.0.1:2380", ClientURL: "https://10.0.0.1:2379"},
+			{Name: "yes", PeerURL: "https://10.0.0.2:2380"},
+		},
+		Cert: cert, Key: key, CA: ca,
+	}
+	do(operator.Install{Release: u.Release}, operator.WriteProxy{Upstream: u})
+	assert.Equal(t, u.Digest(), look().Proxy.Written)
+
+	path := filepath.Join(root, "etc/etcd-charm/proxy-3/proxy.yaml")
+	config, err := proxy.ReadConfig(path)
+	require.NoError(t, err)
+	assert.Equal(t, u.Listen, config.Listen)
+	assert.Equal(t, []proxy.Member{
+		{Name: "etcd0", PeerURL: "https://10.0.0.1:2380", ClientURL: "https://10.0.0.1:2379"},
+		{Name: "yes", PeerURL: "https://10.0.0.2:2380"},
+	}, config.Members)
+	for name, want := range map[string]string{config.Credentials.CA: ca, config.Credentials.Cert: cert, config.Credentials.Key: key} {
+		got, err := os.ReadFile(name)
+		require.NoError(t, err)
+		assert.Equal(t, want, string(got))
+		info, err := os.Stat(name)
+		require.NoError(t, err)
+		assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	}
+
+	do(operator.Start{})
+	w := look()
+	assert.Equal(t, operator.ProxyService, w.Service.Kind)
+	assert.True(t, w.Service.Running)
+	assert.Equal(t, u.ProcessDigest(), w.Service.Config)
+	assert.Equal(t, u.Release, w.Service.Release)
+	assert.Empty(t, w.WrittenConfig)
+	assert.Equal(t, operator.Absent, w.Reach)
+
+	// Something else on disk is seen; so is a process that listens elsewhere.
+	require.NoError(t, os.WriteFile(config.Credentials.Cert, []byte(ca), 0o600))
+	assert.NotEqual(t, u.Digest(), look().Proxy.Written)
+	u.Listen = u.Listen[:1]
+	do(operator.WriteProxy{Upstream: u})
+	w = look()
+	assert.Equal(t, u.Digest(), w.Proxy.Written)
+	assert.NotEqual(t, u.ProcessDigest(), w.Service.Config)
+	do(operator.Restart{})
+	assert.Equal(t, u.ProcessDigest(), look().Service.Config)
+
+	// A provider without TLS: the keys go.
+	plain := u
+	plain.Cert, plain.Key, plain.CA = "", "", ""
+	do(operator.WriteProxy{Upstream: plain}, operator.WriteProxy{Upstream: plain})
+	assert.Equal(t, plain.Digest(), look().Proxy.Written)
+	_, err = os.Stat(config.Credentials.Key)
+	require.ErrorIs(t, err, os.ErrNotExist)
+	_, err = proxy.ReadConfig(path)
+	require.NoError(t, err)
+	plain.Cert = cert
+	require.Error(t, h.Do(t.Context(), operator.WriteProxy{Upstream: plain}))
+
+	began := time.Now()
+	do(operator.Stop{}, operator.Stop{})
+	assert.Less(t, time.Since(began), 10*time.Second)
+	assert.False(t, look().Service.Running)
+}
