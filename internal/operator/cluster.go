@@ -181,6 +181,7 @@ func withData(l look, p *Plan) {
 		rejoin(l, p, "etcd does not list it any more")
 		return
 	}
+	l.spendInitial(p)
 	switch {
 	case !l.w.Service.Running || l.w.Service.Failing:
 		revive(l, p)
@@ -195,6 +196,17 @@ func withData(l look, p *Plan) {
 		p.want(l, UpdateMember{own.ID, l.peerURL()})
 	case own.Learner:
 		p.want(l, Promote{own.ID})
+	}
+}
+
+// spendInitial takes the first start out of the settings once there is data. A machine that comes back with an empty disk
+// starts its services before any hook runs: told to found, etcd would found again; told to join a list in which it stands as
+// started, it would forget its votes. With no list it has nobody to ask and ends (bootstrap.go, GetClusterFromRemotePeers).
+func (l look) spendInitial(p *Plan) {
+	s := l.server()
+	if l.usable() && l.addressed() && l.w.Installed == l.w.Carried && l.w.WrittenConfig == s.Digest() &&
+		l.w.WrittenInitial != InitialDigest(s.Initial.Env(s.PeerURL)) {
+		p.want(l, WriteMember{s})
 	}
 }
 

@@ -96,6 +96,7 @@ func world(m Model) World {
 	w.Members = members(len(m.Units.Value))
 	w.Service.Config = look{m: m, w: w}.server().Digest()
 	w.WrittenConfig = w.Service.Config
+	w.WrittenInitial = InitialDigest(Initial{}.Env(l.peerURL()))
 	return w
 }
 

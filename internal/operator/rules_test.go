@@ -196,6 +196,16 @@ func TestRule04NoAmnesia(t *testing.T) {
 	p := Decide(lookAgain, m, w)
 	assert.Nil(t, p.Step)
 	assert.Equal(t, Waiting, p.Status.Level)
+	// Nor do the settings on disk let it: once there is data they found and join nothing.
+	w = world(m)
+	w.WrittenInitial = InitialDigest(Initial{New: true, Token: "t", Cluster: "etcd0=u"}.Env("u"))
+	step, ok := firstStep(m, w).(WriteMember)
+	require.True(t, ok)
+	assert.Zero(t, step.Server.Initial)
+	assert.Equal(t, w.WrittenConfig, step.Server.Digest(), "which needs no restart")
+	w.WrittenConfig = "other"
+	_, writes := firstStep(m, w).(WriteMember)
+	assert.False(t, writes, "settings that differ are the roll's to write")
 }
 
 func TestRule05OneAtATime(t *testing.T) {
