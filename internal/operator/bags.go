@@ -67,9 +67,9 @@ func bags(l look, p *Plan) {
 // word is what our unit says of itself.
 func (l look) word() Word {
 	w := Word{Schema: Schema, PeerURL: l.peerURL(), ClientURL: l.clientURL(), Leaving: l.leaving()}
+	w.Stopped = w.Leaving && !l.w.Service.Running
 	if l.w.Data.State == OurData {
 		w.ClusterID, w.MemberID = l.w.Data.ClusterID, l.w.Data.MemberID
-		w.Stopped = l.leaving() && !l.w.Service.Running
 	}
 	if s := l.server(); l.w.Service.Running && l.w.Service.Config == s.Digest() {
 		w.Running = s.Generation()

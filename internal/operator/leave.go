@@ -87,14 +87,13 @@ func leaveVoters(l look, p *Plan, own Member) {
 	}
 }
 
-// leaveStopped ends what is left of a member that is no longer listed.
+// leaveStopped ends what is left of a member that is no longer listed. Its data goes aside last: by that the unit knows
+// that it has left, should nobody answer in a later hook.
 func leaveStopped(l look, p *Plan) {
-	if l.w.Service.Running || l.w.Service.Enabled {
-		p.want(l, Stop{"the unit left the cluster"})
-	}
 	if l.w.Turn.Holder == l.m.Unit {
 		p.want(l, ReleaseTurn{})
 	}
+	rejoin(l, p, "the unit left the cluster")
 }
 
 // leaveLast stops the last member; nothing is removed, and the record says that the cluster ended in order.

@@ -305,6 +305,21 @@ func TestRule06QuorumFirst(t *testing.T) {
 		})
 	}
 
+	t.Run("who has left keeps no data by which it would seem to be held", func(t *testing.T) {
+		t.Parallel()
+		m := leaving(model(3))
+		w := world(m)
+		w.Members = members(3)[1:]
+		require.IsType(t, Stop{}, firstStep(m, w))
+		w.Service = Service{Kind: MemberService}
+		require.IsType(t, MoveAside{}, firstStep(m, w))
+		w.Data, w.Reach, w.Members = Data{}, Unreachable, nil
+		p := Decide(Event{Kind: hooks.Remove}, m, w)
+		assert.Nil(t, p.Step)
+		require.NoError(t, p.Fail)
+		assert.True(t, p.Word.Stopped)
+	})
+
 	t.Run("the dead go before a new one comes, and only if their unit is gone", func(t *testing.T) {
 		t.Parallel()
 		m := model(4)
