@@ -31,14 +31,26 @@ func leave(l look, p *Plan) {
 		p.want(l, RemoveMember{own.ID, l.m.Unit, "the unit leaves"})
 	case l.inCluster() && len(l.voters()) > 1:
 		leaveVoters(l, p, own)
+	case l.ended():
+		if l.w.Service.Running || l.w.Service.Enabled {
+			p.want(l, Stop{"the cluster has ended"})
+		}
 	case l.alone():
 		leaveLast(l, p)
 	default:
 		leaveHeld(l, p)
 	}
+	if l.Kind != hooks.Stop && l.Kind != hooks.Remove && l.Departing != l.m.Unit {
+		p.Fail = nil // a hook that is not the departure's holds nobody, and what it publishes may be what all wait for
+	}
 	if p.Step == nil && p.Fail == nil {
 		p.say(Maintenance, "leaving")
 	}
+}
+
+// ended tells whether the record has the end of our data's cluster: whoever comes later founds another.
+func (l look) ended() bool {
+	return l.m.Cluster.OK && l.w.Data.ClusterID != 0 && l.m.Cluster.Value.Record.Ended == l.w.Data.ClusterID
 }
 
 // alone tells whether no other unit is there or to come: a believed goal-state lists no other that is alive.

@@ -295,15 +295,29 @@ func TestRule06QuorumFirst(t *testing.T) {
 			for _, n := range test.down {
 				w = down(w, n)
 			}
-			p := Decide(lookAgain, m, w)
+			p := Decide(Event{Kind: hooks.Stop}, m, w)
 			assert.Equal(t, test.want, p.Step)
 			if test.fails == "" {
 				return
 			}
 			require.Error(t, p.Fail)
+			other := Decide(lookAgain, m, w)
+			require.NoError(t, other.Fail, "only the departure's own hooks hold the unit")
+			assert.NotNil(t, other.Word)
+			assert.Equal(t, Blocked, other.Status.Level)
 			assert.Contains(t, p.Fail.Error(), test.fails)
 		})
 	}
+
+	t.Run("a recorded end is the end, whoever came meanwhile", func(t *testing.T) {
+		t.Parallel()
+		m := record(leaving(model(2)), Record{Schema: 1, ClusterID: clusterID, Ended: clusterID})
+		w := world(m)
+		w.Service, w.Local, w.Members, w.Reach = Service{Kind: MemberService}, Local{}, nil, Unreachable
+		p := Decide(Event{Kind: hooks.Remove}, m, w)
+		assert.Nil(t, p.Step)
+		require.NoError(t, p.Fail)
+	})
 
 	t.Run("who has left keeps no data by which it would seem to be held", func(t *testing.T) {
 		t.Parallel()
