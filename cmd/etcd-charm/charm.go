@@ -59,7 +59,7 @@ func (c charm) run(ctx context.Context) (err error) {
 	case errors.Is(err, juju.ErrNoElection) && event.Kind == hooks.Action:
 		return juju.FailAction(ctx, c.tools, juju.ElectionMessage)
 	case errors.Is(err, juju.ErrNoElection):
-		return errors.New(juju.ElectionMessage)
+		return fmt.Errorf("%w: %s", err, juju.ElectionMessage)
 	case errors.Is(err, juju.ErrOldJuju) && event.Kind == hooks.Action:
 		return juju.FailAction(ctx, c.tools, err.Error())
 	case errors.Is(err, juju.ErrOldJuju):

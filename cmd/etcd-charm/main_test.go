@@ -1,9 +1,7 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -16,9 +14,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// logVar names the file that the test's hook tools write their calls to; under their names the test binary is such a tool.
-const logVar = "TEST_TOOL_LOG"
-
 // answers are what the hook tools print. A tool that is not here does not exist.
 var answers = map[string]string{
 	"config-get": `{"role": "member"}`, "is-leader": "true", "state-get": "{}", "goal-state": `{"units": {"etcd/0": {"status": "active"}}}`,
@@ -27,40 +22,26 @@ var answers = map[string]string{
 	"juju-log":    "", "status-set": "", "action-set": "", "action-fail": "", "application-version-set": "",
 }
 
-// TestMain makes the test binary be, by the name it is called under, a hook tool, the product, or the tests.
+// TestMain makes the test binary be the product, unless it is called as the tests.
 func TestMain(m *testing.M) {
-	name := filepath.Base(os.Args[0])
-	if answer, ok := answers[name]; ok && os.Getenv(logVar) != "" {
-		os.Exit(beTool(name, answer))
-	}
-	if strings.HasSuffix(name, ".test") {
+	if strings.HasSuffix(filepath.Base(os.Args[0]), ".test") {
 		os.Exit(m.Run())
 	}
 	main()
 }
 
-func beTool(name, answer string) int {
-	if override, ok := os.LookupEnv("TEST_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))); ok {
-		answer = override
-	}
-	line, err := json.Marshal(append([]string{name}, os.Args[1:]...))
-	if err != nil {
-		return 9
-	}
-	log, err := os.OpenFile(os.Getenv(logVar), os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o600)
-	if err != nil {
-		return 9
-	}
-	defer log.Close()
-	fmt.Fprintf(log, "%s\n", line)
-	fmt.Println(answer)
-	if name == "secret-get" {
-		return 1
-	}
-	return 0
-}
+// hookTool is every hook tool: it logs its call and prints what the file of its name holds.
+const hookTool = `#!/bin/sh
+tool=${0##*/}
+printf '%s' "$tool" >> "$TEST_DIR/log"
+for arg; do printf ' %s' "$arg" >> "$TEST_DIR/log"; done
+printf '\0' >> "$TEST_DIR/log"
+read -r answer < "$TEST_DIR/answers/$tool"
+printf '%s\n' "$answer"
+[ "$tool" != secret-get ]
+`
 
-// unit is a unit's machine on which the test binary is charm and hook tools.
+// unit is a unit's machine on which the test binary is the charm.
 type unit struct {
 	dir string
 	env map[string]string
@@ -69,21 +50,27 @@ type unit struct {
 // newUnit makes a unit with all hook tools but those that are missing.
 func newUnit(t *testing.T, missing ...string) unit {
 	t.Helper()
-	self, err := os.Executable()
-	require.NoError(t, err)
 	dir := t.TempDir()
-	for _, sub := range []string{"tools", "charm/hooks", "charm/actions", "charm/bin", "root", "bin"} {
+	for _, sub := range []string{"tools", "answers", "charm/hooks", "charm/actions", "root"} {
 		require.NoError(t, os.MkdirAll(filepath.Join(dir, sub), 0o755))
 	}
-	for tool := range answers {
-		if !slices.Contains(missing, tool) {
-			require.NoError(t, os.Symlink(self, filepath.Join(dir, "tools", tool)))
-		}
-	}
-	return unit{dir, map[string]string{
-		"PATH": filepath.Join(dir, "tools"), logVar: filepath.Join(dir, "log"), rootVar: filepath.Join(dir, "root"),
+	u := unit{dir, map[string]string{
+		"PATH": filepath.Join(dir, "tools"), "TEST_DIR": dir, rootVar: filepath.Join(dir, "root"),
 		"JUJU_UNIT_NAME": "etcd/0", "JUJU_MODEL_UUID": "uuid", "JUJU_VERSION": "4.0.15", "JUJU_CHARM_DIR": filepath.Join(dir, "charm"),
 	}}
+	for tool, answer := range answers {
+		u.says(t, tool, answer)
+		if !slices.Contains(missing, tool) {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "tools", tool), []byte(hookTool), 0o700))
+		}
+	}
+	return u
+}
+
+// says makes a hook tool print a line.
+func (u unit) says(t *testing.T, tool, answer string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(filepath.Join(u.dir, "answers", tool), []byte(answer+"\n"), 0o600))
 }
 
 // call runs the test binary under a path below the unit's directory.
@@ -110,29 +97,24 @@ func (u unit) call(t *testing.T, path string, args ...string) (code int, stdout,
 	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
 }
 
-// calls returns the hook tool calls so far, without juju-log's.
+// calls returns the calls of these hook tools so far, of all if none is named.
 func (u unit) calls(t *testing.T, tools ...string) []string {
 	t.Helper()
-	text, err := os.ReadFile(u.env[logVar])
+	text, err := os.ReadFile(filepath.Join(u.dir, "log"))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	require.NoError(t, err)
-	var out []string
-	for line := range strings.Lines(string(text)) {
-		var call []string
-		require.NoError(t, json.Unmarshal([]byte(line), &call))
-		if slices.Contains(tools, call[0]) || len(tools) == 0 {
-			out = append(out, strings.Join(call, " "))
-		}
-	}
-	return out
+	return slices.DeleteFunc(strings.Split(string(text), "\x00"), func(call string) bool {
+		tool, _, _ := strings.Cut(call, " ")
+		return call == "" || len(tools) > 0 && !slices.Contains(tools, tool)
+	})
 }
 
 func TestHookByPath(t *testing.T) {
 	t.Parallel()
 	u := newUnit(t)
-	u.env["TEST_CONFIG_GET"] = `{"role": "proxy"}`
+	u.says(t, "config-get", `{"role": "proxy"}`)
 	code, _, stderr := u.call(t, "charm/hooks/update-status")
 	require.Zero(t, code, stderr)
 	assert.Empty(t, stderr, "everything went to juju-log")
@@ -206,7 +188,7 @@ func TestActions(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			u := newUnit(t)
-			u.env["TEST_ACTION_GET"] = test.params
+			u.says(t, "action-get", test.params)
 			code, stdout, stderr := u.call(t, "charm/actions/"+test.action)
 			require.Zero(t, code, stderr)
 			fails := u.calls(t, "action-fail")

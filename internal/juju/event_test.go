@@ -23,7 +23,8 @@ func TestParseEvent(t *testing.T) {
 		want  operator.Event
 	}{
 		"dispatch path first": {
-			map[string]string{"JUJU_DISPATCH_PATH": "hooks/install", "JUJU_HOOK_NAME": "start"}, "/charm/hooks/stop",
+			map[string]string{"JUJU_DISPATCH_PATH": "hooks/install", "JUJU_HOOK_NAME": "start"},
+			"/charm/hooks/stop",
 			operator.Event{Kind: hooks.Install},
 		},
 		"hook name next": {map[string]string{"JUJU_HOOK_NAME": "start"}, "/charm/hooks/stop", operator.Event{Kind: hooks.Start}},
@@ -31,7 +32,8 @@ func TestParseEvent(t *testing.T) {
 		"secret-changed": {nil, "hooks/secret-changed", operator.Event{Kind: hooks.SecretChanged}},
 		"storage":        {nil, "hooks/data-storage-attached", operator.Event{Kind: hooks.StorageAttached}},
 		"action": {
-			map[string]string{"JUJU_DISPATCH_PATH": "actions/health", "JUJU_HOOK_NAME": ""}, "x",
+			map[string]string{"JUJU_DISPATCH_PATH": "actions/health", "JUJU_HOOK_NAME": ""},
+			"x",
 			operator.Event{Kind: hooks.Action, Action: "health"},
 		},
 		"action by name":     {map[string]string{"JUJU_ACTION_NAME": "health"}, "x", operator.Event{Kind: hooks.Action, Action: "health"}},
@@ -48,7 +50,8 @@ func TestParseEvent(t *testing.T) {
 			operator.Event{Kind: hooks.RelationDeparted, Endpoint: "cluster", RelationID: "cluster:0", RemoteApp: "etcd", RemoteUnit: "etcd/1", Departing: "etcd/0"},
 		},
 		"broken, of an endpoint with a dash": {
-			map[string]string{"JUJU_RELATION_ID": "my-proxy:3"}, "hooks/my-proxy-relation-broken",
+			map[string]string{"JUJU_RELATION_ID": "my-proxy:3"},
+			"hooks/my-proxy-relation-broken",
 			operator.Event{Kind: hooks.RelationBroken, Endpoint: "my-proxy", RelationID: "my-proxy:3"},
 		},
 	} {

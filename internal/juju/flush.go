@@ -216,6 +216,7 @@ func (f *flush) ports(ctx context.Context) error {
 
 // oneLine makes a message fit for a status: one line, at most about a kilobyte.
 func oneLine(text string) string {
+	text = text[:min(len(text), 4*maxStderr)]
 	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "�")), " ")
 	if len(text) > maxStderr {
 		text = strings.ToValidUTF8(text[:maxStderr], "") + "…"

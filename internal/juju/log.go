@@ -100,6 +100,9 @@ func writeAttr(line *strings.Builder, prefix string, a slog.Attr) {
 	} else {
 		text = value.String()
 	}
+	if len(text) > maxMessage {
+		text = text[:maxMessage] + "…"
+	}
 	if text == "" || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r == '"' || r == '=' }) {
 		text = strconv.Quote(text)
 	}

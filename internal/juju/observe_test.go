@@ -102,7 +102,7 @@ func TestNoFoundingWhenAToolFails(t *testing.T) {
 		"missing": func(f *fakeJuju, key string) { f.fail[key] = fmt.Errorf("cannot run %s: %w", key, ErrNoTool) },
 		"timeout": func(f *fakeJuju, key string) { f.fail[key] = context.DeadlineExceeded },
 		"silent":  func(f *fakeJuju, key string) { f.says[strings.Fields(key)[0]] = "" },
-		"garbage": func(f *fakeJuju, key string) { f.says[strings.Fields(key)[0]] = strings.Repeat("{", 10<<20) },
+		"garbage": func(f *fakeJuju, key string) { f.says[strings.Fields(key)[0]] = strings.Repeat("{", 1000) },
 		"other":   func(f *fakeJuju, key string) { f.says[strings.Fields(key)[0]] = `{"a": [1, {}], "units": 7}` },
 	}
 	tools := 0

@@ -13,12 +13,12 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-func samples(t testing.TB, path string) map[string]databag.Bag {
-	t.Helper()
+func samples(tb testing.TB, path string) map[string]databag.Bag {
+	tb.Helper()
 	text, err := os.ReadFile(path)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	var out map[string]databag.Bag
-	require.NoError(t, yaml.Unmarshal(text, &out))
+	require.NoError(tb, yaml.Unmarshal(text, &out))
 	return out
 }
 

@@ -90,10 +90,10 @@ func (Exec) Run(ctx context.Context, stdin []byte, tool string, args ...string) 
 // complaint makes a tool's stderr fit for a status and a log. A tool that cannot parse what it was given on stdin may
 // quote it, and that may be a key.
 func complaint(stderr string) string {
-	stderr = strings.ToValidUTF8(strings.TrimSpace(stderr), "�")
 	if strings.Contains(stderr, "PRIVATE KEY") || strings.Contains(stderr, "-----BEGIN") {
 		return "[redacted]"
 	}
+	stderr = strings.ToValidUTF8(strings.TrimSpace(stderr[:min(len(stderr), 4*maxStderr)]), "�")
 	if len(stderr) > maxStderr {
 		stderr = strings.ToValidUTF8(stderr[:maxStderr], "") + "…"
 	}
