@@ -286,6 +286,7 @@ func (a *app) runScript(ctx context.Context, file string, cmds map[string]func(*
 		testscript.RunT(t, testscript.Params{Files: []string{file}, Cmds: cmds, Setup: func(env *testscript.Env) error {
 			wd, err := os.Getwd()
 			env.Setenv("HERE", wd)
+			env.Setenv("CHARM", os.Getenv("CHARM"))
 			env.Setenv("PATH", os.Getenv("PATH"))
 			return err
 		}})
