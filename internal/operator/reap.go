@@ -2,10 +2,10 @@ package operator
 
 import "slices"
 
-// reap takes out members whose unit is gone from a believed goal-state. The leader does it, one at a time, and judges
-// only members that etcd listed before goal-state was read: a later one may belong to a unit newer than that answer.
+// reap takes out members whose unit is gone from a believed goal-state, one at a time. It judges only members that etcd
+// listed before goal-state was read: a later one may belong to a unit newer than that answer.
 func reap(l look, p *Plan) {
-	if l.role() != RoleMember || l.leaving() || !l.leader() || !l.m.Units.OK || !l.m.Cluster.OK || !l.inCluster() {
+	if l.role() != RoleMember || l.leaving() || !l.m.Units.OK || !l.reaps() || !l.m.Cluster.OK || !l.inCluster() {
 		return
 	}
 	for _, mem := range l.w.Members {
@@ -19,6 +19,20 @@ func reap(l look, p *Plan) {
 		p.want(l, RemoveMember{mem.ID, l.label(mem), "its unit is gone"})
 		return
 	}
+}
+
+// reaps tells whether it is ours to reap: as leader, or as the first ready voter whose unit lives. A leader that has no
+// member yet has seen none listed before goal-state, and its own join may be what waits for the dead to go.
+func (l look) reaps() bool {
+	if l.leader() {
+		return true
+	}
+	for _, mem := range l.voters() {
+		if unit, ok := l.unitOf(mem); ok && mem.Answers && mem.Ready && l.m.Units.Value[unit] == Alive {
+			return unit == l.m.Unit
+		}
+	}
+	return false
 }
 
 // orphan tells whether no unit owns the member. One that never started has no name: it is an orphan only if every
