@@ -26,8 +26,13 @@ func proxy(l look, p *Plan) {
 	if !l.m.Consumers.OK || !l.m.Cluster.OK || !l.m.Authority.OK || l.m.Authority.Value == nil || !l.inCluster() {
 		return
 	}
+	// A cluster that is not on record, by now or with this very commit, may yet have to yield to one that is.
+	record := l.m.Cluster.Value.Record
+	if p.Record != nil {
+		record = *p.Record
+	}
 	pub := l.publication()
-	if pub.Cluster == "" {
+	if pub.Cluster == "" || record.ClusterID != l.w.ClusterID {
 		return
 	}
 	sum := digest(pub.Cluster, strings.Join(pub.ClientURLs, ","), pub.Version, strconv.FormatInt(pub.Period, 10),

@@ -451,6 +451,9 @@ func TestRule08OnlyTruthsArePublished(t *testing.T) {
 			assert.Empty(t, Decide(lookAgain, m, w).Consumers, reach)
 		}
 		w := world(m)
+		unrecorded := record(m, Record{})
+		unrecorded.Leader = Know(false)
+		assert.Empty(t, Decide(lookAgain, unrecorded, w).Consumers, "a cluster that is not on record may have to yield")
 		w.Members = nil
 		assert.Empty(t, Decide(lookAgain, m, w).Consumers, "never an empty string")
 	})
