@@ -2,6 +2,7 @@ package operator
 
 import (
 	"net/netip"
+	"net/url"
 	"slices"
 	"sort"
 	"strconv"
@@ -30,6 +31,23 @@ func (l look) clientURL() string {
 		return ""
 	}
 	return "https://" + joinHostPort(l.m.ClientAddress.Value.Ingress, l.m.Config.Port)
+}
+
+// servedURL is where clients reach us now: until it is restarted, our server keeps to the port it was started with.
+func (l look) servedURL() string {
+	own, ok := l.self()
+	if !l.m.ClientAddress.OK || !ok || !l.w.Service.Running || l.w.Service.Config == l.server().Digest() || len(own.ClientURLs) == 0 {
+		return l.clientURL()
+	}
+	u, err := url.Parse(own.ClientURLs[0])
+	if err != nil {
+		return l.clientURL()
+	}
+	port, err := strconv.Atoi(u.Port())
+	if err != nil {
+		return l.clientURL()
+	}
+	return "https://" + joinHostPort(l.m.ClientAddress.Value.Ingress, port)
 }
 
 // addressed tells whether both bindings are known.

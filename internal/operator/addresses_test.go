@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 func TestListen(t *testing.T) {
@@ -28,4 +29,24 @@ func TestListen(t *testing.T) {
 			assert.Equal(t, test.want, l.listen(test.a, 2379))
 		})
 	}
+}
+
+func TestWordTellsThePortThatIsServed(t *testing.T) {
+	t.Parallel()
+	m := model(3)
+	w := world(m)
+	m.Config.Port = 4001
+	w.Members[2].Ready = false // the restart waits
+	w.Tried = []Attempt{{Step: AwaitPeer{}}}
+	p := Decide(lookAgain, m, w)
+	require.Nil(t, p.Step)
+	require.NotNil(t, p.Word)
+	assert.Equal(t, "https://10.0.0.10:2379", p.Word.ClientURL)
+	m.ClientAddress = Know(Address{Ingress: address(5), All: []string{address(5)}})
+	w.TLS.Peer.SANs, w.TLS.Server.SANs = look{m: m}.sans(), look{m: m}.sans()
+	assert.Equal(t, "https://10.0.0.15:2379", Decide(lookAgain, m, w).Word.ClientURL, "at the address that we have now")
+	w.Service.Config = look{m: m, w: w}.server().Digest()
+	w.WrittenConfig = w.Service.Config
+	w.WrittenInitial = InitialDigest(Initial{}.Env(look{m: m}.peerURL()))
+	assert.Equal(t, "https://10.0.0.15:4001", Decide(lookAgain, m, w).Word.ClientURL)
 }
