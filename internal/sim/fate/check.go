@@ -72,8 +72,8 @@ func (s *Sim) checkAside(u *unit, d *data) {
 	if len(g.members) > 1 {
 		s.broken("%s moves the data of a listed member aside", u.name)
 	}
-	if s.named[g.id] && !s.ended[g.id] {
-		s.broken("%s moves the application's only data aside", u.name)
+	if (s.named[g.id] || g.published) && !s.ended[g.id] {
+		s.broken("%s moves the only data of a cluster aside that was made known", u.name)
 	}
 }
 
@@ -101,7 +101,7 @@ func (s *Sim) checkDown(u *unit, h *hook, step operator.Step) {
 	switch {
 	case before < quorum(n), after >= quorum(n):
 	case restart && n <= 2 && before == n:
-	case !restart && s.allLeave(g):
+	case !restart && (s.allLeave(g) || (n == 1 && !s.named[g.id] && !g.published)): // nobody was ever told of it
 	default:
 		s.broken("%q of %s costs the quorum: %d of %d voters are ready after it", step, u.name, after, n)
 	}

@@ -25,6 +25,8 @@ type group struct {
 	turn     string
 	turnEnds int64
 	removed  map[uint64]bool
+	// published: consumers were told of it, so what it acknowledges counts.
+	published bool
 }
 
 // member is one line of the member list. owner is the unit it was added for; etcd does not know it, the checks do.

@@ -134,10 +134,13 @@ func (s *Sim) model(u *unit, e operator.Event, seen []uint64) operator.Model {
 		case p.life == dead:
 		case p == u:
 			c.Own = p.word(len(p.words))
-		case s.Stale:
-			c.Words[p.name] = p.word(u.heard[p.name])
 		default:
-			c.Words[p.name] = p.word(len(p.words))
+			// What an agent keeps is the bag of a unit that joined; any other is read anew in each hook.
+			version, joined := u.heard[p.name]
+			if !s.Stale || !joined {
+				version = len(p.words)
+			}
+			c.Words[p.name] = p.word(version)
 		}
 	}
 	m.Cluster = operator.Know(c)
@@ -168,6 +171,7 @@ func (s *Sim) flush(u *unit, m operator.Model, p operator.Plan) error {
 	}
 	for _, pub := range p.Consumers {
 		s.checkPublication(u, pub)
+		u.hook.view.published = true
 		if slices.Contains(s.relations, pub.RelationID) {
 			u.consumers[pub.RelationID] = pub
 		}
