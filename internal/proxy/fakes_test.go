@@ -21,11 +21,12 @@ type echoMember struct {
 	member Member
 	ca     *authority
 	open   atomic.Int64
+	hangup chan struct{} // each value received ends one connection
 }
 
 func startEcho(tb testing.TB) *echoMember {
 	tb.Helper()
-	e := &echoMember{ca: newAuthority(tb, "echo")}
+	e := &echoMember{ca: newAuthority(tb, "echo"), hangup: make(chan struct{})}
 	ip := freshIP(tb)
 	files := e.ca.serverFiles(tb, tb.TempDir(), ip)
 	pair, err := tls.LoadX509KeyPair(files.Cert, files.Key)
@@ -69,6 +70,15 @@ func (e *echoMember) serve(c *tls.Conn) {
 	if _, err := io.WriteString(c, st.PeerCertificates[0].SerialNumber.String()+"\n"); err != nil {
 		return
 	}
+	ended := make(chan struct{})
+	defer close(ended)
+	go func() {
+		select {
+		case <-e.hangup:
+			c.NetConn().Close()
+		case <-ended:
+		}
+	}()
 	_, _ = io.Copy(c, br)
 }
 

@@ -9,6 +9,9 @@ import (
 	"time"
 )
 
+// followInterval is how soon a changed file is seen when no client comes.
+const followInterval = time.Second
+
 // stamp tells one content of a file from the next without reading it. A file
 // replaced by rename has another inode even within one tick of the clock.
 type stamp struct {
@@ -123,6 +126,3 @@ func (f *follower) refreshCredentials() bool {
 	f.log.Info("credentials read", "present", creds != nil)
 	return true
 }
-
-// followInterval is how soon a changed file is seen when no client comes.
-const followInterval = time.Second

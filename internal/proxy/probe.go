@@ -85,6 +85,7 @@ func refusal(ctx context.Context, t target, creds *credentials) error {
 	return nil
 }
 
+// probe fills into with what t answers.
 func probe(ctx context.Context, t target, creds *credentials, into *MemberProbe) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()

@@ -201,3 +201,40 @@ func TestServerIsVerified(t *testing.T) {
 	_, err = dial(t.Context(), other, creds, alpnHTTP1)
 	require.ErrorContains(t, err, "certificate is valid for")
 }
+
+// TestMemberHangsUp: a client that waits, as a watch does, is told at once that
+// its member is gone.
+func TestMemberHangsUp(t *testing.T) {
+	t.Parallel()
+	e := startEcho(t)
+	r := startProxy(t, Config{Members: []Member{e.member}, Credentials: e.ca.clientFiles(t, t.TempDir())})
+	_, c, err := hello(t, r.addr)
+	require.NoError(t, err)
+	e.hangup <- struct{}{}
+	_, err = c.Read(make([]byte, 1))
+	require.ErrorIs(t, err, io.EOF)
+}
+
+// TestStopIsGraceful: what is in flight at a stop may end.
+func TestStopIsGraceful(t *testing.T) {
+	t.Parallel()
+	e := startEcho(t)
+	r := startProxy(t, Config{Members: []Member{e.member}, Credentials: e.ca.clientFiles(t, t.TempDir())})
+	_, c, err := hello(t, r.addr)
+	require.NoError(t, err)
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		r.stop()
+	}()
+	for {
+		n, err := net.Dial("tcp", r.addr)
+		if err != nil {
+			break
+		}
+		n.Close()
+	}
+	assert.True(t, echoes(t, c))
+	require.NoError(t, c.Close())
+	<-stopped
+}

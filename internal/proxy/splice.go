@@ -44,9 +44,9 @@ func (l *link) abort() {
 
 // splice carries bytes both ways until both are done; head is what was read
 // from the client already. It returns what ended the member's side, nil for a
-// plain end. When the member's side ends, for whatever reason,
-// both are closed: the client then comes back and is given a live member. When
-// the client's side ends well the member may still finish its answer.
+// plain end. When the member's side ends, for whatever reason, both are closed:
+// the client then comes back and is given a live member. When the client's side
+// ends well the member may still finish its answer.
 func (l *link) splice(head []byte) error {
 	defer l.close()
 	down := make(chan error, 1)
