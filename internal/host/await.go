@@ -110,7 +110,7 @@ func (h *Host) notReady(ctx context.Context, list []*etcdserverpb.Member, only u
 			continue
 		}
 		checks = append(checks, func() {
-			for _, url := range listed.ClientURLs {
+			for _, url := range v.urls(listed) {
 				if a := h.probe(ctx, v.access, url); a.ready && a.memberID() == listed.ID {
 					ready[i] = true
 					return

@@ -72,7 +72,7 @@ func (c *children) supervised() (supervision, bool, error) {
 	if err != nil {
 		return supervision{}, false, fmt.Errorf("cannot look for supervisor: %w", err)
 	}
-	defer f.Close()
+	defer ignoreClose(f)
 	holder := syscall.Flock_t{Type: syscall.F_WRLCK}
 	if err := syscall.FcntlFlock(f.Fd(), syscall.F_GETLK, &holder); err != nil {
 		return supervision{}, false, fmt.Errorf("cannot look for supervisor: %w", err)
@@ -180,7 +180,7 @@ func (c *children) spawn(s service) error {
 	if err != nil {
 		return err
 	}
-	defer log.Close()
+	defer ignoreClose(log)
 	cmd := exec.Command(filepath.Join(filepath.Dir(s.Argv[0]), binaryName), "supervise",
 		c.spec(), c.lock(), c.stateFile())
 	cmd.Env = []string{"PATH=/usr/local/bin:/usr/bin:/bin"}
@@ -200,7 +200,7 @@ func tail(path string, most int64) string {
 	if err != nil {
 		return ""
 	}
-	defer f.Close()
+	defer ignoreClose(f)
 	if info, err := f.Stat(); err == nil && info.Size() > most {
 		if _, err := f.Seek(-most, io.SeekEnd); err != nil {
 			return ""

@@ -64,6 +64,6 @@ func healthy(ctx context.Context, metricsURL, path string) bool {
 	if err != nil {
 		return false
 	}
-	defer resp.Body.Close()
+	defer ignoreClose(resp.Body)
 	return resp.StatusCode == http.StatusOK
 }

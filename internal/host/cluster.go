@@ -46,7 +46,7 @@ func (h *Host) probe(ctx context.Context, a access, url string) answer {
 	if err != nil {
 		return out
 	}
-	defer m.Close()
+	defer ignoreClose(m)
 	conn := m.ActiveConnection()
 	// Not the client's Status, which dials a connection of its own.
 	out.status, err = etcdserverpb.NewMaintenanceClient(conn).Status(ctx, &etcdserverpb.StatusRequest{})
@@ -219,6 +219,15 @@ func (v *view) settle() {
 			v.members = a.list
 		}
 	}
+}
+
+// urls is where a listed member is asked. Our own is asked on this machine: the address that it advertises may be one
+// that only others reach.
+func (v *view) urls(listed *etcdserverpb.Member) []string {
+	if v.own != "" && v.ownAnswer.memberID() == listed.ID {
+		return []string{v.own}
+	}
+	return listed.ClientURLs
 }
 
 // describe turns the members that are listed, and what they said, into World's form, sorted by ID.

@@ -29,13 +29,19 @@ func TestNameMembers(t *testing.T) {
 		"another unit":             {words: map[string]operator.Word{"etcd/1": word(3)}, want: named{urls: []string{"https://b"}, clusters: []uint64{3}, anybody: true}},
 		"a unit that only came up": {words: map[string]operator.Word{"etcd/1": {PeerURL: "https://b"}}},
 		"a unit that is gone":      {words: map[string]operator.Word{"etcd/9": word(3)}},
-		"a unit that stopped": {words: map[string]operator.Word{"etcd/1": {ClusterID: 3, ClientURL: "https://b", Stopped: true}},
-			want: named{clusters: []uint64{3}, anybody: true}},
-		"the record counts, not the unit": {record: operator.Record{ClusterID: 1}, words: map[string]operator.Word{"etcd/1": word(3)},
-			want: named{urls: []string{"https://b"}, clusters: []uint64{1}, anybody: true}},
+		"a unit that stopped": {
+			words: map[string]operator.Word{"etcd/1": {ClusterID: 3, ClientURL: "https://b", Stopped: true}},
+			want:  named{clusters: []uint64{3}, anybody: true},
+		},
+		"the record counts, not the unit": {
+			record: operator.Record{ClusterID: 1}, words: map[string]operator.Word{"etcd/1": word(3)},
+			want: named{urls: []string{"https://b"}, clusters: []uint64{1}, anybody: true},
+		},
 		"our data": {data: operator.Data{State: operator.OurData, ClusterID: 4}, want: named{clusters: []uint64{4}, anybody: true}},
-		"our data is of another cluster": {data: operator.Data{State: operator.OurData, ClusterID: 4}, record: operator.Record{ClusterID: 1},
-			want: named{clusters: []uint64{1}, anybody: true}},
+		"our data is of another cluster": {
+			data: operator.Data{State: operator.OurData, ClusterID: 4}, record: operator.Record{ClusterID: 1},
+			want: named{clusters: []uint64{1}, anybody: true},
+		},
 		"data that is not ours": {data: operator.Data{State: operator.AlienData}, want: named{anybody: true}},
 	} {
 		m := operator.Model{

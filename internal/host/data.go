@@ -13,6 +13,7 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/client/pkg/v3/fileutil"
 	"go.etcd.io/etcd/server/v3/storage/wal"
@@ -90,14 +91,14 @@ func (h *Host) lookUnborn() operator.Data {
 		return operator.Data{}
 	}
 	b, err := bolt.Open(db, secret, &bolt.Options{ReadOnly: true, Timeout: 50 * time.Millisecond})
-	if errors.Is(err, bolt.ErrTimeout) {
+	if errors.Is(err, bolterrors.ErrTimeout) {
 		return operator.Data{} // a server is at it this moment, for the first time
 	}
 	if err != nil {
 		alien.Problem += ": " + err.Error()
 		return alien
 	}
-	defer b.Close()
+	defer ignoreClose(b)
 	empty := true
 	err = b.View(func(tx *bolt.Tx) error {
 		for _, name := range []string{"key", "members"} {
@@ -124,7 +125,7 @@ func walIdentity(dir string) (*etcdserverpb.Metadata, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("cannot read write-ahead log: %w", err)
 	}
-	var problem error = errNoWAL
+	problem := errNoWAL
 	for _, e := range slices.Backward(entries) {
 		if !strings.HasSuffix(e.Name(), ".wal") {
 			continue
@@ -145,7 +146,7 @@ func segmentIdentity(path string) (*etcdserverpb.Metadata, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer ignoreClose(f)
 	decoder := wal.NewDecoder(fileutil.NewFileReader(f))
 	// A segment begins with a checksum, then the metadata; a few more do no harm.
 	for range 8 {

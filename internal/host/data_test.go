@@ -20,14 +20,14 @@ import (
 )
 
 // writeWAL makes a write-ahead log as etcd does at a member's birth.
-func writeWAL(t testing.TB, dir string, cluster, member uint64) {
-	t.Helper()
-	require.NoError(t, os.MkdirAll(filepath.Dir(dir), 0o700))
+func writeWAL(tb testing.TB, dir string, cluster, member uint64) {
+	tb.Helper()
+	require.NoError(tb, os.MkdirAll(filepath.Dir(dir), 0o700))
 	meta, err := proto.Marshal(&etcdserverpb.Metadata{ClusterID: &cluster, NodeID: &member})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	w, err := wal.Create(zap.NewNop(), dir, meta)
-	require.NoError(t, err)
-	require.NoError(t, w.Close())
+	require.NoError(tb, err)
+	require.NoError(tb, w.Close())
 }
 
 func TestLookData(t *testing.T) {
@@ -56,32 +56,54 @@ func TestLookData(t *testing.T) {
 	}{
 		"nothing": {func(*testing.T, *Host) {}, operator.NoData, ""},
 		"empty": {func(t *testing.T, h *Host) {
+			t.Helper()
 			require.NoError(t, os.MkdirAll(h.data(), 0o700))
 		}, operator.NoData, ""},
 		"fresh file system": {func(t *testing.T, h *Host) {
+			t.Helper()
 			require.NoError(t, os.MkdirAll(filepath.Join(h.data(), "lost+found"), 0o700))
 		}, operator.NoData, ""},
-		"ours": {func(t *testing.T, h *Host) { writeWAL(t, member(h, "wal"), 7, 8) }, operator.OurData, ""},
+		"ours": {func(t *testing.T, h *Host) {
+			t.Helper()
+			writeWAL(t, member(h, "wal"), 7, 8)
+		}, operator.OurData, ""},
 		"newest segment torn": {func(t *testing.T, h *Host) {
+			t.Helper()
 			writeWAL(t, member(h, "wal"), 7, 8)
 			require.NoError(t, os.WriteFile(member(h, "wal", "0000000000000001-0000000000000009.wal"), []byte("torn"), 0o600))
 		}, operator.OurData, ""},
 		"file": {func(t *testing.T, h *Host) {
+			t.Helper()
 			require.NoError(t, os.MkdirAll(h.state(), 0o700))
 			require.NoError(t, os.WriteFile(h.data(), nil, 0o600))
 		}, operator.AlienData, "not a directory"},
 		"somebody else's": {func(t *testing.T, h *Host) {
+			t.Helper()
 			require.NoError(t, os.MkdirAll(filepath.Join(h.data(), "base"), 0o700))
 		}, operator.AlienData, `holds "base" and no etcd data`},
 		"garbage for a log": {func(t *testing.T, h *Host) {
+			t.Helper()
 			require.NoError(t, os.MkdirAll(member(h, "wal"), 0o700))
 			require.NoError(t, os.WriteFile(member(h, "wal", "0000000000000000-0000000000000000.wal"), bytes.Repeat([]byte{7}, 999), 0o600))
 		}, operator.AlienData, "cannot read write-ahead log"},
-		"log without identity": {func(t *testing.T, h *Host) { writeWAL(t, member(h, "wal"), 0, 0) }, operator.AlienData, "names no cluster"},
-		"first start cut off":  {func(t *testing.T, h *Host) { database(t, h, "meta") }, operator.NoData, ""},
-		"log lost":             {func(t *testing.T, h *Host) { database(t, h, "key") }, operator.AlienData, "without its write-ahead log"},
-		"members, log lost":    {func(t *testing.T, h *Host) { database(t, h, "members") }, operator.AlienData, "without its write-ahead log"},
+		"log without identity": {func(t *testing.T, h *Host) {
+			t.Helper()
+			writeWAL(t, member(h, "wal"), 0, 0)
+		}, operator.AlienData, "names no cluster"},
+		"first start cut off": {func(t *testing.T, h *Host) {
+			t.Helper()
+			database(t, h, "meta")
+		}, operator.NoData, ""},
+		"log lost": {func(t *testing.T, h *Host) {
+			t.Helper()
+			database(t, h, "key")
+		}, operator.AlienData, "without its write-ahead log"},
+		"members, log lost": {func(t *testing.T, h *Host) {
+			t.Helper()
+			database(t, h, "members")
+		}, operator.AlienData, "without its write-ahead log"},
 		"no database but a file": {func(t *testing.T, h *Host) {
+			t.Helper()
 			require.NoError(t, os.MkdirAll(member(h, "snap"), 0o700))
 			require.NoError(t, os.WriteFile(member(h, "snap", "db"), bytes.Repeat([]byte{7}, 20000), 0o600))
 		}, operator.AlienData, "without its write-ahead log"},

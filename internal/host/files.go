@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -87,13 +88,16 @@ func (f file) unchanged() bool {
 	return err == nil && bytes.Equal(data, f.data)
 }
 
+// ignoreClose closes what was only read, or was synced already: nothing can be lost by it.
+func ignoreClose(c io.Closer) { _ = c.Close() }
+
 // syncDir makes a rename in dir survive a power cut.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return fmt.Errorf("cannot sync directory: %w", err)
 	}
-	defer d.Close()
+	defer ignoreClose(d)
 	if err := d.Sync(); err != nil {
 		return fmt.Errorf("cannot sync directory %s: %w", dir, err)
 	}

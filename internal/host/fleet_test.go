@@ -39,29 +39,29 @@ type unit struct {
 	word  operator.Word
 }
 
-func newFleet(t testing.TB) *fleet {
-	t.Helper()
+func newFleet(tb testing.TB) *fleet {
+	tb.Helper()
 	config, problem := operator.ParseConfig(map[string]any{
 		"heartbeat_interval": 50, "election_timeout": 500, "log_level": "info",
 	})
-	require.Empty(t, problem)
+	require.Empty(tb, problem)
 	authority, err := New(Options{Unit: "etcd/0"}).NewAuthority("etcd")
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return &fleet{authority: authority, config: config}
 }
 
 // add makes a unit; its service ends with the test.
-func (f *fleet) add(t testing.TB) *unit {
-	t.Helper()
-	u := &unit{t: t, fleet: f, ip: freshAddress()}
-	u.Host = New(Options{Root: t.TempDir(), Unit: fmt.Sprintf("etcd/%d", len(f.units))})
+func (f *fleet) add(tb testing.TB) *unit {
+	tb.Helper()
+	u := &unit{t: tb, fleet: f, ip: freshAddress()}
+	u.Host = New(Options{Root: tb.TempDir(), Unit: fmt.Sprintf("etcd/%d", len(f.units))})
 	f.units = append(f.units, u)
-	t.Cleanup(func() {
-		if err := u.Do(context.WithoutCancel(t.Context()), operator.Stop{Why: "test ends"}); err != nil {
-			t.Errorf("cannot stop %s: %v", u.unitName, err)
+	tb.Cleanup(func() {
+		if err := u.Do(context.WithoutCancel(tb.Context()), operator.Stop{Why: "test ends"}); err != nil {
+			tb.Errorf("cannot stop %s: %v", u.unitName, err)
 		}
-		if t.Failed() {
-			t.Logf("log of %s:\n%s", u.unitName, tail(u.log(), 64<<10))
+		if tb.Failed() {
+			tb.Logf("log of %s:\n%s", u.unitName, tail(u.log(), 64<<10))
 		}
 	})
 	return u

@@ -53,7 +53,8 @@ func TestInstall(t *testing.T) {
 		if len(names) == 1 {
 			// The first stays, however old: its service runs.
 			require.NoError(t, h.supervisor.write(t.Context(), service{
-				Kind: operator.MemberService, Argv: []string{filepath.Join(h.release(name), "etcd")}}))
+				Kind: operator.MemberService, Argv: []string{filepath.Join(h.release(name), "etcd")},
+			}))
 		}
 	}
 	h := carrying(t, root, "d")

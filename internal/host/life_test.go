@@ -60,7 +60,7 @@ func TestLife(t *testing.T) {
 	b.do(operator.AddLearner{PeerURL: b.url(f.config.ManagementPort)}) // the answer to the first may be lost
 	b.do(operator.Promote{ID: id}, operator.AwaitReady{}, operator.Promote{ID: id}, operator.AwaitPeer{}, operator.AwaitPeer{ID: m.ID})
 	b.tell(b.look())
-	w = a.eventually("two voters", func(w operator.World) bool { return voters(w) == 2 })
+	a.eventually("two voters", func(w operator.World) bool { return voters(w) == 2 })
 	assert.Len(t, a.Seen(t.Context()), 2)
 
 	// 2→1 while both run: the removed server exits with 0 and stays down. Asked for its status in the moment of its

@@ -193,12 +193,12 @@ func (h *Host) caughtUp(ctx context.Context, voter crewMember, id uint64) error 
 	return nil
 }
 
-// probeOne asks a listed member for its status, on whichever of its URLs answers; ours on this machine's.
+// probeOne asks a listed member for its status, on whichever of its URLs answers.
 func (h *Host) probeOne(ctx context.Context, listed *etcdserverpb.Member) *etcdserverpb.StatusResponse {
 	h.mu.Lock()
 	v := h.seen
 	h.mu.Unlock()
-	for _, url := range listed.ClientURLs {
+	for _, url := range v.urls(listed) {
 		m, err := v.access.dial(url)
 		if err != nil {
 			return nil

@@ -189,7 +189,7 @@ func (h *Host) Seen(ctx context.Context) []uint64 {
 	if err != nil {
 		return nil
 	}
-	defer m.Close()
+	defer ignoreClose(m)
 	resp, err := m.MemberList(ctx, clientv3.WithSerializable())
 	if err != nil {
 		return nil

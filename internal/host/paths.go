@@ -37,8 +37,8 @@ func (p paths) state() string                 { return p.join("var/lib/etcd-char
 func (p paths) log() string                   { return p.join("var/log/etcd-charm", p.unit+".log") }
 func (p paths) run() string                   { return p.join("run/etcd-charm", p.unit) }
 func (p paths) etcdctlLink() string           { return p.join("usr/local/bin/etcdctl") }
-func (p paths) service() string               { return "etcd-charm-" + p.unit + ".service" }
-func (p paths) unitFile() string              { return p.join("etc/systemd/system", p.service()) }
+func (p paths) serviceName() string           { return "etcd-charm-" + p.unit + ".service" }
+func (p paths) unitFile() string              { return p.join("etc/systemd/system", p.serviceName()) }
 func (p paths) systemd() string               { return p.join("run/systemd/system") }
 
 // data is the data directory: the only place that says so.

@@ -119,8 +119,8 @@ func (h *Host) lookProxy(state serviceState) (operator.ProxyFiles, error) {
 	var config proxyFile
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	decoder.KnownFields(true)
-	if decoder.Decode(&config) != nil {
-		return operator.ProxyFiles{}, nil
+	if err := decoder.Decode(&config); err != nil {
+		return operator.ProxyFiles{}, nil //nolint:nilerr // it is written anew
 	}
 	u := operator.Upstream{Release: state.release(), Listen: config.Listen}
 	for _, m := range config.Members {
@@ -130,7 +130,7 @@ func (h *Host) lookProxy(state serviceState) (operator.ProxyFiles, error) {
 		for path, text := range map[string]*string{c.CA: &u.CA, c.Cert: &u.Cert, c.Key: &u.Key} {
 			data, err := os.ReadFile(path)
 			if err != nil {
-				return operator.ProxyFiles{}, nil
+				return operator.ProxyFiles{}, nil //nolint:nilerr // they are written anew
 			}
 			*text = string(data)
 		}

@@ -34,7 +34,7 @@ func carriedRelease(binary string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("cannot name release: %w", err)
 	}
-	defer f.Close()
+	defer ignoreClose(f)
 	h := sha256.New()
 	if id := buildID(f); len(id) > 0 {
 		h.Write(id)
@@ -187,12 +187,12 @@ func copyFile(from, to string, mode fs.FileMode) error {
 	if err != nil {
 		return err
 	}
-	defer src.Close()
+	defer ignoreClose(src)
 	dst, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}
-	defer dst.Close()
+	defer ignoreClose(dst)
 	if _, err := io.Copy(dst, src); err != nil {
 		return err
 	}
@@ -215,8 +215,8 @@ func (h *Host) linkEtcdctl(release string) error {
 		if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
 			return fmt.Errorf("cannot link etcdctl: %w", err)
 		}
-	case err != nil: // no link
-		return nil
+	case err != nil:
+		return nil //nolint:nilerr // it is no link, so it is not ours
 	case current == target:
 		return nil
 	case !strings.HasPrefix(current, h.join("opt/etcd-charm")+"/"):

@@ -120,6 +120,9 @@ func zombie(pid int) bool {
 // startTime is how long a process may take to come up; that it is ready is another matter.
 const startTime = 10 * time.Second
 
+// lookInterval is between two looks at the service while it starts or stops; a look by systemctl takes 8 ms.
+const lookInterval = 40 * time.Millisecond
+
 // start starts the service and waits until its process is there.
 func (h *Host) start(ctx context.Context) error {
 	if err := h.makeData(); err != nil {
@@ -150,7 +153,7 @@ func (h *Host) restart(ctx context.Context) error {
 // awaitProcess waits for a process other than the one before. etcd drains open watches for 8 s when it is told to
 // end. A process that dies at once is found dead or failing by the next look; that is no error of the start.
 func (h *Host) awaitProcess(ctx context.Context, before int) error {
-	err := poll(ctx, 20*time.Millisecond, func(ctx context.Context) (bool, error) {
+	err := poll(ctx, lookInterval, func(ctx context.Context) (bool, error) {
 		state, err := h.supervisor.state(ctx)
 		switch {
 		case err != nil:
@@ -175,7 +178,7 @@ func (h *Host) stop(ctx context.Context) error {
 	if err := h.supervisor.control(ctx, stopVerb); err != nil {
 		return fmt.Errorf("cannot stop service: %w", err)
 	}
-	err := poll(ctx, 20*time.Millisecond, func(ctx context.Context) (bool, error) {
+	err := poll(ctx, lookInterval, func(ctx context.Context) (bool, error) {
 		state, err := h.supervisor.state(ctx)
 		if err == nil && state.process.alive() {
 			err = errors.New("its process has not ended yet")

@@ -31,7 +31,7 @@ func Supervise(ctx context.Context, args []string) error {
 	if err != nil {
 		return fmt.Errorf("cannot supervise: %w", err)
 	}
-	defer lock.Close()
+	defer ignoreClose(lock)
 	mine := syscall.Flock_t{Type: syscall.F_WRLCK}
 	switch err := syscall.FcntlFlock(lock.Fd(), syscall.F_SETLK, &mine); {
 	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EAGAIN):

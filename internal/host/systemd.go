@@ -89,7 +89,7 @@ func (s *systemd) written() (service, error) {
 
 func (s *systemd) show(ctx context.Context) (map[string]string, error) {
 	out, err := s.systemctl(ctx, "show", "--property=LoadState,ActiveState,SubState,MainPID,NRestarts,UnitFileState,"+
-		"ExecMainStartTimestampMonotonic,NeedDaemonReload", s.paths.service())
+		"ExecMainStartTimestampMonotonic,NeedDaemonReload", s.serviceName())
 	if err != nil {
 		return nil, err
 	}
@@ -150,15 +150,15 @@ func monotonic() time.Duration {
 func (s *systemd) complaint(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	out, err := s.run(ctx, "journalctl", "--unit="+s.paths.service(), "--lines=40", "--output=cat", "--no-pager", "--quiet")
+	out, err := s.run(ctx, "journalctl", "--unit="+s.serviceName(), "--lines=40", "--output=cat", "--no-pager", "--quiet")
 	if err != nil || len(out) == 0 {
-		return "see journalctl --unit=" + s.paths.service()
+		return "see journalctl --unit=" + s.serviceName()
 	}
 	return complaint(string(out))
 }
 
 func (s *systemd) control(ctx context.Context, v verb) error {
-	unit := s.paths.service()
+	unit := s.serviceName()
 	p, err := s.show(ctx)
 	if err != nil {
 		return err

@@ -89,10 +89,14 @@ func TestSystemdControl(t *testing.T) {
 		fails      bool
 	}{
 		"start": {verb: startVerb, written: true, calls: []string{"enable " + unit, "reset-failed " + unit, "start --no-block " + unit}},
-		"start, unit file is newer": {verb: startVerb, written: true, properties: map[string]string{"NeedDaemonReload": "yes"},
-			calls: []string{"daemon-reload", "enable " + unit, "reset-failed " + unit, "start --no-block " + unit}},
-		"start, nothing has failed": {verb: startVerb, written: true, refuse: "reset-failed",
-			calls: []string{"enable " + unit, "reset-failed " + unit, "start --no-block " + unit}},
+		"start, unit file is newer": {
+			verb: startVerb, written: true, properties: map[string]string{"NeedDaemonReload": "yes"},
+			calls: []string{"daemon-reload", "enable " + unit, "reset-failed " + unit, "start --no-block " + unit},
+		},
+		"start, nothing has failed": {
+			verb: startVerb, written: true, refuse: "reset-failed",
+			calls: []string{"enable " + unit, "reset-failed " + unit, "start --no-block " + unit},
+		},
 		"start, refused":      {verb: startVerb, written: true, refuse: "start", fails: true, calls: []string{"enable " + unit, "reset-failed " + unit, "start --no-block " + unit}},
 		"start, none written": {verb: startVerb, fails: true},
 		"restart":             {verb: restartVerb, written: true, calls: []string{"enable " + unit, "reset-failed " + unit, "restart --no-block " + unit}},

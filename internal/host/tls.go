@@ -191,7 +191,7 @@ func (h *Host) writeTLS(s operator.WriteTLS) error {
 func (h *Host) writeLeaf(name string, leaf pki.Leaf, trust []byte, o owner) error {
 	key := leaf.Key.PEM()
 	info, err := pki.Describe(leaf.CertPEM, key, trust, h.now())
-	if err == nil && !(info.KeyMatches && info.Trusted) {
+	if err == nil && (!info.KeyMatches || !info.Trusted) {
 		err = errors.New("it does not match its key or its authority")
 	}
 	if err != nil {

@@ -14,12 +14,12 @@ import (
 )
 
 // dressed is a unit with certificates and without a server; now is its clock.
-func dressed(t testing.TB, now *time.Time) (u *unit, m operator.Model) {
-	t.Helper()
-	u = newFleet(t).add(t)
+func dressed(tb testing.TB, now *time.Time) (u *unit, m operator.Model) {
+	tb.Helper()
+	u = newFleet(tb).add(tb)
 	u.now = func() time.Time { return *now }
-	require.NoError(t, u.makeDirectories())
-	require.NoError(t, u.Do(t.Context(), u.writeAll()))
+	require.NoError(tb, u.makeDirectories())
+	require.NoError(tb, u.Do(tb.Context(), u.writeAll()))
 	return u, u.model()
 }
 
