@@ -182,6 +182,7 @@ func withData(l look, p *Plan) {
 		return
 	}
 	l.spendInitial(p)
+	peer, _ := l.servedURLs()
 	switch {
 	case !l.w.Service.Running || l.w.Service.Failing:
 		revive(l, p)
@@ -192,8 +193,9 @@ func withData(l look, p *Plan) {
 		}
 	case !listed || !l.inCluster():
 		return
-	case l.usable() && l.addressed() && !slices.Contains(own.PeerURLs, l.peerURL()):
-		p.want(l, UpdateMember{own.ID, l.peerURL()})
+	case l.usable() && l.addressed() && !slices.Contains(own.PeerURLs, peer):
+		// Told of a port before we listen there, the others would lose us.
+		p.want(l, UpdateMember{own.ID, peer})
 	case own.Learner:
 		p.want(l, Promote{own.ID})
 	}
@@ -234,8 +236,8 @@ func yield(l look, p *Plan, named uint64) {
 	switch {
 	case l.w.Reach != Healthy || l.w.ClusterID != named:
 		p.say(Blocked, "holds data of cluster %x, but the application's is %x, which is %s", l.w.Data.ClusterID, named, l.w.Reach)
-	case !l.w.Service.Running && l.w.Service.Kind == MemberService && !l.w.Service.Enabled:
-		p.want(l, MoveAside{yielding}) // nothing but the Stop below leaves it so
+	case !l.w.Service.Running && slices.Contains(l.w.Done, Step(Stop{yielding})):
+		p.want(l, MoveAside{yielding})
 	case !l.w.Service.Running:
 		p.want(l, Start{}) // only the member itself can tell who votes with it
 	case l.w.Local.Voters == 0:

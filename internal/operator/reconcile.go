@@ -23,14 +23,15 @@ var ErrNoEffect = errors.New("done repeatedly, without effect")
 // fails is remembered for the pass, so that Decide says what it waits for and goes on with what does not hang on it.
 // Reconcile fails only when looking fails, when ctx ends, or with ErrUnsettled; nothing may then be published.
 func Reconcile(ctx context.Context, e Event, m Model, h Host) (Plan, World, error) {
+	var done []Step
 	var tried []Attempt
-	done := map[string]int{}
+	count := map[string]int{}
 	for range maxSteps {
 		w, err := h.Observe(ctx, m)
 		if err != nil {
 			return Plan{}, World{}, fmt.Errorf("cannot look at the machine: %w", err)
 		}
-		w.Tried = tried
+		w.Done, w.Tried = done, tried
 		p := Decide(e, m, w)
 		if p.Step == nil {
 			return p, w, nil
@@ -40,12 +41,14 @@ func Reconcile(ctx context.Context, e Event, m Model, h Host) (Plan, World, erro
 		if ctx.Err() != nil {
 			return Plan{}, World{}, fmt.Errorf("cannot finish step %q: %w", p.Step, context.Cause(ctx))
 		}
-		if done[p.Step.String()]++; err == nil && done[p.Step.String()] >= maxRepeats {
+		if count[p.Step.String()]++; err == nil && count[p.Step.String()] >= maxRepeats {
 			err = ErrNoEffect
 		}
 		if err != nil {
 			slog.WarnContext(ctx, "step did not succeed", "step", p.Step.String(), "error", err)
 			tried = append(tried, Attempt{p.Step, err})
+		} else {
+			done = append(done, p.Step)
 		}
 	}
 	return Plan{}, World{}, ErrUnsettled

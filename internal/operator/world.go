@@ -51,6 +51,8 @@ type World struct {
 	// Now is the machine's clock, in Unix seconds.
 	Now int64
 
+	// Done are the steps of this pass that succeeded.
+	Done []Step
 	// Tried are the steps of this pass that failed; Decide does not ask for them again.
 	Tried []Attempt
 }
@@ -152,6 +154,7 @@ type Member struct {
 	Term           uint64
 	Index          uint64
 	Applied        uint64
+	Revision       int64 // of the key space, as far as the member has applied it
 	Errors         []string
 	RTT            time.Duration
 	CertRemaining  time.Duration // of the server certificate it showed; 0 is unknown
