@@ -33,21 +33,34 @@ func (l look) clientURL() string {
 	return "https://" + joinHostPort(l.m.ClientAddress.Value.Ingress, l.m.Config.Port)
 }
 
-// servedURL is where clients reach us now: until it is restarted, our server keeps to the port it was started with.
-func (l look) servedURL() string {
+// servedURLs are where members and clients reach us now, at the address that we have: until it is restarted, our server
+// keeps to the ports it was started with, which are those that etcd lists.
+func (l look) servedURLs() (peer, client string) {
+	peer, client = l.peerURL(), l.clientURL()
 	own, ok := l.self()
-	if !l.m.ClientAddress.OK || !ok || !l.w.Service.Running || l.w.Service.Config == l.server().Digest() || len(own.ClientURLs) == 0 {
-		return l.clientURL()
+	if !ok || !l.w.Service.Running || l.w.Service.Config == l.server().Digest() {
+		return peer, client
 	}
-	u, err := url.Parse(own.ClientURLs[0])
+	if port, ok := listedPort(own.PeerURLs); ok && peer != "" {
+		peer = "https://" + joinHostPort(l.m.PeerAddress.Value.Ingress, port)
+	}
+	if port, ok := listedPort(own.ClientURLs); ok && client != "" {
+		client = "https://" + joinHostPort(l.m.ClientAddress.Value.Ingress, port)
+	}
+	return peer, client
+}
+
+// listedPort is the port of the first URL.
+func listedPort(urls []string) (int, bool) {
+	if len(urls) == 0 {
+		return 0, false
+	}
+	u, err := url.Parse(urls[0])
 	if err != nil {
-		return l.clientURL()
+		return 0, false
 	}
 	port, err := strconv.Atoi(u.Port())
-	if err != nil {
-		return l.clientURL()
-	}
-	return "https://" + joinHostPort(l.m.ClientAddress.Value.Ingress, port)
+	return port, err == nil
 }
 
 // addressed tells whether both bindings are known.

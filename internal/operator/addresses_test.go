@@ -45,8 +45,29 @@ func TestWordTellsThePortThatIsServed(t *testing.T) {
 	m.ClientAddress = Know(Address{Ingress: address(5), All: []string{address(5)}})
 	w.TLS.Peer.SANs, w.TLS.Server.SANs = look{m: m}.sans(), look{m: m}.sans()
 	assert.Equal(t, "https://10.0.0.15:2379", Decide(lookAgain, m, w).Word.ClientURL, "at the address that we have now")
+	m.Config.ManagementPort = 4002
+	assert.Equal(t, UpdateMember{1, "https://10.0.0.15:2380"}, peerAt(m, w, 5), "others are told of an address at once")
 	w.Service.Config = look{m: m, w: w}.server().Digest()
+	w.Members[0].PeerURLs = []string{"https://10.0.0.10:4002"}
 	w.WrittenConfig = w.Service.Config
 	w.WrittenInitial = InitialDigest(Initial{}.Env(look{m: m}.peerURL()))
 	assert.Equal(t, "https://10.0.0.15:4001", Decide(lookAgain, m, w).Word.ClientURL)
+}
+
+// peerAt is the first step once our machine has address n, with certificates that name it.
+func peerAt(m Model, w World, n int) Step {
+	m.PeerAddress = Know(Address{Ingress: address(n), All: []string{address(n)}})
+	w.TLS.Peer.SANs, w.TLS.Server.SANs = look{m: m}.sans(), look{m: m}.sans()
+	return Decide(lookAgain, m, w).Step
+}
+
+func TestPeersHearOfAPortAfterTheRestart(t *testing.T) {
+	t.Parallel()
+	m := model(3)
+	w := world(m)
+	m.Config.ManagementPort = 4002
+	require.IsType(t, TakeTurn{}, firstStep(m, w), "first it has to listen there")
+	s := look{m: m, w: w}.server()
+	w.Service.Config, w.WrittenConfig, w.WrittenInitial = s.Digest(), s.Digest(), InitialDigest(s.Initial.Env(s.PeerURL))
+	assert.Equal(t, UpdateMember{1, "https://10.0.0.10:4002"}, firstStep(m, w))
 }

@@ -66,7 +66,8 @@ func bags(l look, p *Plan) {
 
 // word is what our unit says of itself.
 func (l look) word() Word {
-	w := Word{Schema: Schema, PeerURL: l.peerURL(), ClientURL: l.servedURL(), Leaving: l.leaving()}
+	w := Word{Schema: Schema, Leaving: l.leaving()}
+	w.PeerURL, w.ClientURL = l.servedURLs()
 	w.Stopped = w.Leaving && !l.w.Service.Running
 	if l.w.Data.State == OurData {
 		w.ClusterID, w.MemberID = l.w.Data.ClusterID, l.w.Data.MemberID
