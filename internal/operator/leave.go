@@ -125,8 +125,12 @@ func leaveLast(l look, p *Plan) {
 	}
 }
 
-// leaveHeld says why a leave must wait.
+// leaveHeld says why a leave must wait. A member that has stopped already serves again meanwhile: it may be what the
+// others need for a quorum, to join or to let it go.
 func leaveHeld(l look, p *Plan) {
+	if !l.w.Service.Running && l.w.Service.Kind == MemberService && !l.inCluster() {
+		p.want(l, Start{})
+	}
 	switch {
 	case !l.m.Units.OK:
 		p.Fail = fmt.Errorf("cannot leave the cluster: goal-state is unknown: %s", l.m.Units.Why)

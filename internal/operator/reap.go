@@ -5,7 +5,7 @@ import "slices"
 // reap takes out members whose unit is gone from a believed goal-state, one at a time. It judges only members that etcd
 // listed before goal-state was read: a later one may belong to a unit newer than that answer.
 func reap(l look, p *Plan) {
-	if l.role() != RoleMember || l.leaving() || !l.m.Units.OK || !l.reaps() || !l.m.Cluster.OK || !l.inCluster() {
+	if l.role() != RoleMember || !l.m.Units.OK || !l.reaps() || !l.m.Cluster.OK || !l.inCluster() {
 		return
 	}
 	for _, mem := range l.w.Members {
@@ -27,9 +27,12 @@ func (l look) reaps() bool {
 	if l.leader() {
 		return true
 	}
-	for _, mem := range l.voters() {
-		if unit, ok := l.unitOf(mem); ok && mem.Answers && mem.Ready && l.m.Units.Value[unit] == Alive {
-			return unit == l.m.Unit
+	// One that leaves does it too if all do: the dead may be what holds it.
+	for _, life := range []Life{Alive, Dying} {
+		for _, mem := range l.voters() {
+			if unit, ok := l.unitOf(mem); ok && mem.Answers && mem.Ready && l.m.Units.Value[unit] == life {
+				return unit == l.m.Unit
+			}
 		}
 	}
 	return false

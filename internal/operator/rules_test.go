@@ -308,6 +308,24 @@ func TestRule06QuorumFirst(t *testing.T) {
 		})
 	}
 
+	t.Run("who is held serves again, and takes the dead out", func(t *testing.T) {
+		t.Parallel()
+		m := leaving(model(3))
+		w := down(world(m), 1)
+		w.Service, w.Local, w.Reach = Service{Kind: MemberService}, Local{}, NoQuorum
+		assert.IsType(t, Start{}, firstStep(m, w))
+		m = gone(m, 1)
+		w = down(world(m), 1)
+		w.Members = down(World{Members: members(3)}, 1).Members
+		w.Turn.Holder = "etcd/0"
+		m.Units.Value["etcd/2"] = Dying
+		assert.IsType(t, RemoveMember{}, firstStep(m, w))
+		m.Leader = Know(false)
+		assert.IsType(t, RemoveMember{}, firstStep(m, w), "if all leave, the first does it")
+		m.Units.Value["etcd/2"] = Alive
+		assert.Nil(t, firstStep(m, w), "else one that stays")
+	})
+
 	t.Run("a recorded end is the end, whoever came meanwhile", func(t *testing.T) {
 		t.Parallel()
 		m := record(leaving(model(2)), Record{Schema: 1, ClusterID: clusterID, Ended: clusterID})
