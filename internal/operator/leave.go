@@ -2,6 +2,7 @@ package operator
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/juju/charm/v12/hooks"
 )
@@ -25,7 +26,7 @@ func leave(l look, p *Plan) {
 	}
 	own, listed := l.self()
 	switch {
-	case l.inCluster() && !listed:
+	case l.left() || (l.inCluster() && !listed):
 		leaveStopped(l, p)
 	case l.inCluster() && own.Learner:
 		p.want(l, RemoveMember{own.ID, l.m.Unit, "the unit leaves"})
@@ -46,6 +47,14 @@ func leave(l look, p *Plan) {
 	if p.Step == nil && p.Fail == nil {
 		p.say(Maintenance, "leaving")
 	}
+}
+
+// left tells whether this pass took our member out: from then on there may be nobody to ask whether it is listed.
+func (l look) left() bool {
+	return slices.ContainsFunc(l.w.Done, func(s Step) bool {
+		removal, ok := s.(RemoveMember)
+		return ok && removal.ID == l.w.Data.MemberID
+	})
 }
 
 // ended tells whether the record has the end of our data's cluster: whoever comes later founds another.
@@ -128,8 +137,12 @@ func leaveLast(l look, p *Plan) {
 // leaveHeld says why a leave must wait. A member that has stopped already serves again meanwhile: it may be what the
 // others need for a quorum, to join or to let it go.
 func leaveHeld(l look, p *Plan) {
-	if !l.w.Service.Running && l.w.Service.Kind == MemberService && !l.inCluster() {
+	switch {
+	case l.w.Service.Kind != MemberService || l.inCluster():
+	case !l.w.Service.Running:
 		p.want(l, Start{})
+	case !l.w.Local.Ready:
+		p.want(l, AwaitReady{}) // it may just have been started
 	}
 	switch {
 	case !l.m.Units.OK:

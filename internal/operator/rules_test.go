@@ -336,6 +336,17 @@ func TestRule06QuorumFirst(t *testing.T) {
 		require.NoError(t, p.Fail)
 	})
 
+	t.Run("who took itself out knows it, though nobody is left to ask", func(t *testing.T) {
+		t.Parallel()
+		m := leaving(model(2))
+		w := world(m)
+		w.Done = []Step{RemoveMember{1, "etcd/0", "the unit leaves"}}
+		w.Service, w.Local, w.Members, w.Reach = Service{Kind: MemberService}, Local{}, nil, Unreachable
+		assert.IsType(t, MoveAside{}, firstStep(m, w))
+		w.Done = []Step{RemoveMember{2, "etcd/1", "its unit is gone"}}
+		assert.IsType(t, Start{}, firstStep(m, w))
+	})
+
 	t.Run("who has left keeps no data by which it would seem to be held", func(t *testing.T) {
 		t.Parallel()
 		m := leaving(model(3))
