@@ -51,6 +51,14 @@ func FailAction(ctx context.Context, tools Tools, message string) error {
 	return nil
 }
 
+// LogAction tells those who wait for the action how far it is.
+func LogAction(ctx context.Context, tools Tools, message string) error {
+	if _, err := tools.Run(ctx, nil, "action-log", "--", oneLine(message)); err != nil {
+		return fmt.Errorf("cannot log the action's progress: %w", err)
+	}
+	return nil
+}
+
 // flatten appends "dotted.key=value" for every leaf under value, in the order of keys.
 func flatten(args []string, key string, value any) []string {
 	switch v := value.(type) {

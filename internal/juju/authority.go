@@ -99,7 +99,11 @@ func (o *observer) missing(ctx context.Context, why error) operator.Known[*opera
 // addAuthority stores new authorities in a secret of the application. The keys go by files in a directory that only we
 // can enter, since an argument can be read by everybody.
 func addAuthority(ctx context.Context, tools Tools, a operator.Authority) (err error) {
-	dir, err := os.MkdirTemp("", "etcd-charm-") // mode 0700
+	// In memory where there is such a place: a charm that dies here leaves nothing on a disk. The mode is 0700.
+	dir, err := os.MkdirTemp("/dev/shm", "etcd-charm-")
+	if err != nil {
+		dir, err = os.MkdirTemp("", "etcd-charm-")
+	}
 	if err != nil {
 		return fmt.Errorf("cannot store the certificate authorities: %w", err)
 	}

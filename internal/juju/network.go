@@ -21,10 +21,16 @@ type networkInfo struct {
 	Ingress []string `json:"ingress-addresses"`
 }
 
-// address reads one binding's network. Its ingress address is where others reach us; it need not be an address of this
+// address reads one binding's network. In a relation's hook network-get would answer for that relation: with the public
+// address for a consumer in another model, with an error once the relation is gone (apiserver/facades/agent/uniter
+// networkinfo.go, getRelationNetworkInfo). Our address is one and the same in every hook, so the peer relation is named. Its ingress address is where others reach us; it need not be an address of this
 // machine, and is among All only if it is.
 func (o *observer) address(ctx context.Context, binding string) operator.Known[operator.Address] {
-	answer := read[networkInfo](ctx, o, "network-get", binding)
+	var relation []string
+	if len(o.peer.Value) == 1 {
+		relation = []string{"-r", o.peer.Value[0]}
+	}
+	answer := read[networkInfo](ctx, o, "network-get", append(relation, binding)...)
 	if !answer.OK {
 		return operator.Unknown[operator.Address](answer.Why)
 	}

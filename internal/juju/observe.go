@@ -57,6 +57,7 @@ func Observe(ctx context.Context, tools Tools, env Env, seen []uint64, minter Mi
 	o.config(ctx)
 	o.model.Leader = read[bool](ctx, &o, "is-leader")
 	o.published(ctx)
+	o.peer = o.relations(ctx, clusterEndpoint)
 	o.model.PeerAddress = o.address(ctx, clusterEndpoint)
 	o.model.ClientAddress = o.address(ctx, consumerEndpoint)
 	if o.model.Config.Role == operator.RoleProxy && !o.wasMember() {
@@ -84,6 +85,7 @@ type observer struct {
 	env    Env
 	minter Minter
 	model  operator.Model
+	peer   operator.Known[[]string] // the IDs of the peer relation, one or none
 	// blind says why what was published last is not known.
 	blind string
 }
@@ -224,7 +226,7 @@ func (o *observer) failure() error {
 }
 
 func (o *observer) readCluster(ctx context.Context) (operator.Cluster, databag.Bag, error) {
-	ids := o.relations(ctx, clusterEndpoint)
+	ids := o.peer
 	switch {
 	case !ids.OK:
 		return operator.Cluster{}, nil, errors.New(ids.Why)

@@ -16,6 +16,21 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
+// The address is asked for in the context of the peer relation, lest it be another in a consumer's hook.
+func TestAddressIsTheSameInEveryHook(t *testing.T) {
+	t.Parallel()
+	for _, peers := range [][]string{{"cluster:0"}, nil} { // nil as in install
+		f := newFake()
+		f.ids["cluster"] = peers
+		assert.True(t, observe(t, f).PeerAddress.OK)
+		for _, c := range f.calls {
+			if c.tool == "network-get" {
+				assert.Equal(t, len(peers) == 1, strings.Contains(strings.Join(c.args, " "), "-r cluster:0"))
+			}
+		}
+	}
+}
+
 // healthy is the first of three members, with n consumers, all published.
 func healthy(n int) *fakeJuju {
 	f := newFake()
