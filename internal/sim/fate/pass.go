@@ -70,24 +70,27 @@ func (s *Sim) pass(u *unit, h *hook, yield func(string)) {
 
 // reconcile is operator.Reconcile with another Decide.
 func reconcile(decide func(operator.Event, operator.Model, operator.World) operator.Plan, e operator.Event, m operator.Model, host operator.Host) (operator.Plan, error) {
+	var done []operator.Step
 	var tried []operator.Attempt
-	done := map[string]int{}
+	count := map[string]int{}
 	for range 60 {
 		w, err := host.Observe(context.Background(), m)
 		if err != nil {
 			return operator.Plan{}, err
 		}
-		w.Tried = tried
+		w.Done, w.Tried = done, tried
 		p := decide(e, m, w)
 		if p.Step == nil {
 			return p, nil
 		}
 		err = host.Do(context.Background(), p.Step)
-		if done[p.Step.String()]++; err == nil && done[p.Step.String()] >= 3 {
+		if count[p.Step.String()]++; err == nil && count[p.Step.String()] >= 3 {
 			err = operator.ErrNoEffect
 		}
 		if err != nil {
 			tried = append(tried, operator.Attempt{Step: p.Step, Err: err})
+		} else {
+			done = append(done, p.Step)
 		}
 	}
 	return operator.Plan{}, operator.ErrUnsettled
@@ -103,8 +106,8 @@ func (s *Sim) model(u *unit, e operator.Event, seen []uint64) operator.Model {
 		Consumers: operator.Know(slices.Clone(s.relations)),
 		Published: maps.Clone(u.published),
 	}
-	address := operator.Address{Ingress: host(u.address), All: []string{host(u.address)}}
-	m.PeerAddress, m.ClientAddress = operator.Know(address), operator.Know(address)
+	at := operator.Address{Ingress: host(u.address), All: []string{host(u.address)}}
+	m.PeerAddress, m.ClientAddress = operator.Know(at), operator.Know(at)
 	units := map[string]operator.Life{}
 	for _, p := range s.units {
 		switch p.life {

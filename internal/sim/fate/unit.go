@@ -1,7 +1,6 @@
 package fate
 
 import (
-	"fmt"
 	"iter"
 	"strconv"
 
@@ -92,12 +91,14 @@ type hook struct {
 
 func host(address int) string { return "10.0.0." + strconv.Itoa(address) }
 
+func address(at, port int) string { return "https://" + host(at) + ":" + strconv.Itoa(port) }
+
 // peerURL is where its server listens for peers; "" while none runs.
 func (u *unit) peerURL() string {
 	if !u.process.running {
 		return ""
 	}
-	return fmt.Sprintf("https://%s:%d", host(u.address), u.process.port)
+	return address(u.address, u.process.port)
 }
 
 // clientURL is where its server listens for clients; "" while none runs.
@@ -105,7 +106,7 @@ func (u *unit) clientURL() string {
 	if !u.process.running {
 		return ""
 	}
-	return fmt.Sprintf("https://%s:%d", host(u.address), u.process.server.Config.Port)
+	return address(u.address, u.process.server.Config.Port)
 }
 
 // word is its peer bag at a version; the zero Word before it wrote one.
@@ -205,6 +206,8 @@ func (s *Sim) heardNow(u *unit, e operator.Event) {
 		u.heardApp = len(s.records)
 	case e.Kind == hooks.RelationChanged:
 		u.heard[e.RemoteUnit] = len(s.unit(e.RemoteUnit).words)
+	case e.Kind == hooks.RelationJoined:
+		u.heard[e.RemoteUnit] = max(1, len(s.unit(e.RemoteUnit).words)-1) // changed follows
 	case e.Kind == hooks.ConfigChanged:
 		u.heardCfg = s.options
 	case e.Kind == hooks.UpgradeCharm:
@@ -218,8 +221,6 @@ func (s *Sim) heardNow(u *unit, e operator.Event) {
 func (s *Sim) done(u *unit, e operator.Event) {
 	u.retry, u.fails, u.fail = nil, 0, nil
 	switch {
-	case e.Kind == hooks.RelationJoined:
-		u.heard[e.RemoteUnit] = 0
 	case e.Kind == hooks.RelationDeparted && e.Departing != u.name:
 		u.heardGone[e.RemoteUnit] = true
 	case e.Kind == hooks.UpgradeCharm:
