@@ -56,7 +56,7 @@ type sharedCluster struct {
 func (s *sharedCluster) get(tb testing.TB) *cluster {
 	tb.Helper()
 	s.once.Do(func() {
-		dir, err := os.MkdirTemp("", "proxy-test-")
+		dir, err := os.MkdirTemp("", "proxy-test-") //nolint:usetesting // it outlives the test that happens to be first
 		require.NoError(tb, err)
 		s.dir = dir
 		s.c = newCluster(tb, dir, clusterOptions{size: 3, clientPort: "2479"})

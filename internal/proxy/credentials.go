@@ -50,7 +50,7 @@ func readBounded(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	data, err := io.ReadAll(io.LimitReader(f, maxPEMBytes+1))
 	if err == nil && len(data) > maxPEMBytes {
 		err = fmt.Errorf("%s is larger than %d bytes", path, maxPEMBytes)

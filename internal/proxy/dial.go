@@ -74,7 +74,7 @@ func dial(ctx context.Context, t target, creds *credentials, alpn string) (*upst
 	}
 	raw, ok := conn.(*net.TCPConn)
 	if !ok {
-		conn.Close()
+		_ = conn.Close()
 		return nil, fmt.Errorf("cannot connect: unexpected connection type %T", conn)
 	}
 	if !t.tls {
@@ -83,11 +83,11 @@ func dial(ctx context.Context, t target, creds *credentials, alpn string) (*upst
 	records := &recordReader{TCPConn: raw}
 	tc := tls.Client(records, creds.config(t.host, alpn))
 	if err := tc.HandshakeContext(ctx); err != nil {
-		raw.Close()
+		_ = raw.Close()
 		return nil, fmt.Errorf("cannot shake hands: %w", err)
 	}
 	if got := tc.ConnectionState().NegotiatedProtocol; got != alpn && alpn == alpnH2 {
-		raw.Close()
+		_ = raw.Close()
 		return nil, fmt.Errorf("cannot shake hands: the server does not speak %s", alpn)
 	}
 	return &upstream{Conn: tc, raw: raw, records: records}, nil

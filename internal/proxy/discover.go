@@ -76,7 +76,7 @@ func listMembers(ctx context.Context, client *http.Client, peerURL string) ([]li
 	if err != nil {
 		return nil, fmt.Errorf("cannot ask for members: %w", err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("cannot ask for members: %s answers %s", u, resp.Status)
 	}

@@ -33,7 +33,7 @@ func stampOf(path string) stamp {
 	if !ok {
 		return stamp{exists: true, size: fi.Size(), mtime: syscall.NsecToTimespec(fi.ModTime().UnixNano())}
 	}
-	return stamp{exists: true, dev: uint64(st.Dev), ino: st.Ino, size: st.Size, mtime: st.Mtim, ctime: st.Ctim}
+	return stamp{exists: true, dev: st.Dev, ino: st.Ino, size: st.Size, mtime: st.Mtim, ctime: st.Ctim}
 }
 
 // credentialStamp covers the three files and the paths they were read from.

@@ -29,7 +29,7 @@ func FuzzParseConfig(f *testing.F) {
 		require.NoError(t, err)
 		again, err := ParseConfig(out)
 		require.NoError(t, err)
-		require.Equal(t, len(c.Members), len(again.Members))
+		require.Len(t, again.Members, len(c.Members))
 		checkTargets(t, targets(c, nil))
 	})
 }

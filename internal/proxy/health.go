@@ -106,7 +106,7 @@ func (c *checker) drop(conn *grpc.ClientConn) {
 		c.conn = nil
 	}
 	c.mu.Unlock()
-	conn.Close()
+	_ = conn.Close()
 }
 
 func (c *checker) close() {
@@ -115,7 +115,7 @@ func (c *checker) close() {
 	c.conn, c.closed = nil, true
 	c.mu.Unlock()
 	if conn != nil {
-		conn.Close()
+		_ = conn.Close()
 	}
 }
 

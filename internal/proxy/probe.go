@@ -75,7 +75,7 @@ func refusal(ctx context.Context, t target, creds *credentials) error {
 	if err != nil {
 		return err
 	}
-	defer up.raw.Close()
+	defer func() { _ = up.raw.Close() }()
 	if err := up.SetReadDeadline(time.Now().Add(dialTimeout)); err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func probe(ctx context.Context, t target, creds *credentials, into *MemberProbe)
 	if err != nil {
 		return err
 	}
-	defer first.raw.Close()
+	defer func() { _ = first.raw.Close() }()
 	given := make(chan net.Conn, 1)
 	given <- first
 	conn, err := newClientConn(func(ctx context.Context) (net.Conn, error) {
@@ -109,7 +109,7 @@ func probe(ctx context.Context, t target, creds *credentials, into *MemberProbe)
 	if err != nil {
 		return fmt.Errorf("cannot probe: %w", err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	m := pb.NewMaintenanceClient(conn)
 	if _, err := m.Status(ctx, &pb.StatusRequest{}); err != nil {
 		return fmt.Errorf("cannot read status: %w", errors.Join(refusal(ctx, t, creds), err))

@@ -83,7 +83,7 @@ func Run(ctx context.Context, path string, log *slog.Logger) error {
 	<-ctx.Done()
 	notify(log, daemon.SdNotifyStopping)
 	for _, l := range listeners {
-		l.Close()
+		_ = l.Close()
 	}
 	accepting.Wait() // from here on no client is added
 	p.drain(stop)
@@ -98,7 +98,7 @@ func listen(ctx context.Context, addrs []string, log *slog.Logger) ([]net.Listen
 		l, err := new(net.ListenConfig).Listen(ctx, "tcp", a)
 		if err != nil {
 			for _, l := range ls {
-				l.Close()
+				_ = l.Close()
 			}
 			return nil, fmt.Errorf("cannot listen for clients: %w", err)
 		}
@@ -198,7 +198,7 @@ func (p *proxy) accept(ctx context.Context, l net.Listener) {
 		}
 		client, ok := c.(*net.TCPConn)
 		if !ok {
-			c.Close()
+			_ = c.Close()
 			continue
 		}
 		p.clients.Go(func() { p.serve(ctx, client) })
@@ -207,9 +207,9 @@ func (p *proxy) accept(ctx context.Context, l net.Listener) {
 
 // serve carries one client's connection from its first byte to its end.
 func (p *proxy) serve(ctx context.Context, client *net.TCPConn) {
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	// Until it is linked to a member nothing else would close it at a stop.
-	release := context.AfterFunc(ctx, func() { client.Close() })
+	release := context.AfterFunc(ctx, func() { _ = client.Close() })
 	defer release()
 
 	buf := buffers.Get().(*[bufferBytes]byte)

@@ -29,16 +29,16 @@ type link struct {
 
 // close ends both sides at once and wakes whoever waits on them.
 func (l *link) close() {
-	l.client.Close()
-	l.up.raw.Close()
+	_ = l.client.Close()
+	_ = l.up.raw.Close()
 }
 
 // abort ends the client's side and gives the member's a moment to say why it
 // hung up: its TLS alert may lie unread behind a failed write.
 func (l *link) abort() {
-	l.client.Close()
+	_ = l.client.Close()
 	if l.up.SetReadDeadline(time.Now().Add(abortTimeout)) != nil {
-		l.up.raw.Close()
+		_ = l.up.raw.Close()
 	}
 }
 
