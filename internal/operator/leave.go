@@ -7,6 +7,8 @@ import (
 	"github.com/juju/charm/v12/hooks"
 )
 
+const unitLeaves = "the unit leaves"
+
 // leave takes our member out in order, at the first hook that knows of the departure. The unit's machine goes whatever
 // we say, so a leave that would cost the quorum fails the hook: Juju then holds the unit and calls again.
 func leave(l look, p *Plan) {
@@ -15,7 +17,7 @@ func leave(l look, p *Plan) {
 	}
 	if l.role() == RoleProxy {
 		if l.w.Service.Running || l.w.Service.Enabled {
-			p.want(l, Stop{"the unit leaves"})
+			p.want(l, Stop{unitLeaves})
 		}
 		p.say(Maintenance, "leaving")
 		return
@@ -29,7 +31,7 @@ func leave(l look, p *Plan) {
 	case l.left() || (l.inCluster() && !listed):
 		leaveStopped(l, p)
 	case l.inCluster() && own.Learner:
-		p.want(l, RemoveMember{own.ID, l.m.Unit, "the unit leaves"})
+		p.want(l, RemoveMember{own.ID, l.m.Unit, unitLeaves})
 	case l.inCluster() && len(l.voters()) > 1:
 		leaveVoters(l, p, own)
 	case l.ended():
@@ -90,11 +92,11 @@ func leaveVoters(l look, p *Plan, own Member) {
 		return
 	}
 	n, rest := len(l.voters()), l.ready(own.ID)
-	remove := RemoveMember{own.ID, l.m.Unit, "the unit leaves"}
+	remove := RemoveMember{own.ID, l.m.Unit, unitLeaves}
 	switch {
 	case n > 2 && rest >= quorum(n) && l.w.Service.Running:
 		// SIGTERM drains and hands leadership over; removed afterwards, no write fails (facts of etcd 3.7, measured).
-		p.want(l, Stop{"the unit leaves"})
+		p.want(l, Stop{unitLeaves})
 	case rest >= quorum(n) || (rest >= quorum(n-1) && own.Answers && own.Ready):
 		// Two voters cannot lose one: the membership goes while both run.
 		p.want(l, remove)
@@ -122,6 +124,12 @@ func leaveLast(l look, p *Plan) {
 	if l.Kind != hooks.Stop && l.Kind != hooks.Remove {
 		return // serve until the end
 	}
+	if l.Kind == hooks.Stop && l.m.Cluster.OK && !l.leader() {
+		// Without a record of the end whoever comes later is blocked. Who is left becomes leader within a minute.
+		p.Fail = fmt.Errorf("cannot leave yet: as the last unit this one waits for the leadership, to record that the cluster ended")
+		p.say(Waiting, "%v", p.Fail)
+		return
+	}
 	if l.w.Service.Running || l.w.Service.Enabled {
 		p.want(l, Stop{"the last unit leaves"})
 		return
@@ -139,9 +147,9 @@ func leaveLast(l look, p *Plan) {
 func leaveHeld(l look, p *Plan) {
 	switch {
 	case l.w.Service.Kind != MemberService || l.inCluster():
-	case !l.w.Service.Running:
+	case !l.w.Service.Running && !slices.Contains(l.w.Done, Step(Stop{unitLeaves})):
 		p.want(l, Start{})
-	case !l.w.Local.Ready:
+	case l.w.Service.Running && !l.w.Local.Ready:
 		p.want(l, AwaitReady{}) // it may just have been started
 	}
 	switch {

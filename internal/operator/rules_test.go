@@ -87,7 +87,12 @@ func TestRule01FoundedOnce(t *testing.T) {
 		w := world(m)
 		assert.Nil(t, firstStep(m, w), "it serves until stop")
 		stop := Event{Kind: hooks.Stop}
+		m.Leader = Know(false)
 		p := Decide(stop, m, w)
+		require.Nil(t, p.Step, "it waits for the leadership, without which it cannot record the end")
+		require.Error(t, p.Fail)
+		m.Leader = Know(true)
+		p = Decide(stop, m, w)
 		require.IsType(t, Stop{}, p.Step)
 		w.Service = Service{Kind: MemberService}
 		w.Reach, w.Members = Unreachable, nil
