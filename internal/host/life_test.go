@@ -63,6 +63,8 @@ func TestLife(t *testing.T) {
 	a.eventually("two voters", func(w operator.World) bool { return voters(w) == 2 })
 	assert.Len(t, a.Seen(t.Context()), 2)
 
+	require.ErrorContains(t, b.Do(t.Context(), operator.MoveAside{Why: "too early"}), "running")
+
 	// 2→1 while both run: the removed server exits with 0 and stays down. Asked for its status in the moment of its
 	// removal it panics instead (etcd 3.7.3, IsLocalMemberLearner), and every later start fails.
 	a.do(operator.RemoveMember{ID: id}, operator.RemoveMember{ID: id})
