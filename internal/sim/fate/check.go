@@ -130,12 +130,20 @@ func (s *Sim) checkQuorum(u *unit, h *hook, g *group, step operator.Step, before
 // checkRemoval holds that nobody removes the member of a unit that lives.
 func (s *Sim) checkRemoval(u *unit, g *group, id uint64) {
 	m := g.find(id)
-	if m == nil || (m.name == "" && m.learner && m.peerURL != address(m.owner.address, settings(s.options).ManagementPort)) {
-		return // nobody will ever start as that member
+	if m == nil || s.abandoned(m) {
+		return
 	}
 	if m.owner != u && m.owner.life != dead {
 		s.broken("%s removes the member of %s, which lives", u.name, m.owner.name)
 	}
+}
+
+// abandoned tells whether a member never started and its unit does not stand by it: its address has changed since, or it
+// has told another. The unit adds itself again.
+func (s *Sim) abandoned(m *member) bool {
+	o := m.owner
+	return m.name == "" && m.learner && (m.peerURL != address(o.address, settings(s.options).ManagementPort) ||
+		(len(o.words) > 0 && o.word(len(o.words)).PeerURL != m.peerURL))
 }
 
 // Settled says what is not as it must be once nothing happens any more; "" is all is well.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/juju-charms/etcd-charm/internal/operator"
@@ -69,12 +70,15 @@ func (h *machine) Observe(_ context.Context, m operator.Model) (operator.World, 
 	if d := u.disk.data; d != nil {
 		w.Data = operator.Data{State: operator.OurData, ClusterID: d.cluster, MemberID: d.member}
 	}
-	g, answers, reach := s.reach(u, m)
+	g, answers, reach := s.reach(u, m, h.h.urls)
 	w.Reach, h.h.view = reach, g
 	if g != nil {
 		w.ClusterID, w.Members = g.id, s.describe(g, answers)
 		if slices.ContainsFunc(answers, func(a *unit) bool { return s.readyUnit(a) }) {
 			w.Turn = operator.Turn{Known: true, Holder: g.turn}
+		}
+		for _, listed := range g.members {
+			h.h.urls[listed.clientURL] = true
 		}
 		h.h.shown = map[string]bool{}
 		for _, v := range g.voters() {
@@ -100,15 +104,15 @@ func (s *Sim) readyUnit(u *unit) bool {
 	return m != nil && s.ready(g, m)
 }
 
-// reach asks everybody named, and whom they list, and says which cluster answered, who of it, and how far it was reached.
-func (s *Sim) reach(u *unit, m operator.Model) (*group, []*unit, operator.Reach) {
+// reach asks everybody named, and whom they list or listed earlier in this hook, and says which cluster answered, who of it, and how far it was reached.
+func (s *Sim) reach(u *unit, m operator.Model, known map[string]bool) (*group, []*unit, operator.Reach) {
 	c := m.Cluster.Value
 	anybody := u.disk.data != nil || !m.Cluster.OK
 	var counts []uint64
 	if r := c.Record; r.ClusterID != 0 && r.ClusterID != r.Ended {
 		counts, anybody = []uint64{r.ClusterID}, true
 	}
-	urls := map[string]bool{}
+	urls := maps.Clone(known)
 	var told []uint64
 	for _, w := range c.Words {
 		if w.ClusterID != 0 {

@@ -57,7 +57,9 @@ var kinds = []struct {
 	{"island", 2, func(s *Sim, o Op) { s.with(o.A, func(u *unit) { s.Island(u, int(o.B%2)) }) }},
 	{"unsure", 3, func(s *Sim, o Op) { s.with(o.A, func(u *unit) { u.unsure = true }) }},
 	{"deaf", 2, func(s *Sim, o Op) { s.with(o.A, func(u *unit) { u.deaf = true }) }},
-	{"due", 1, func(s *Sim, o Op) { s.with(o.A, func(u *unit) { u.disk.tls.Peer.Due, u.disk.tls.Server.Due = true, true }) }},
+	{"due", 1, func(s *Sim, o Op) {
+		s.with(o.A, func(u *unit) { u.disk.tls.Peer.Due, u.disk.tls.Server.Due = true, true })
+	}},
 	{"options", 1, func(s *Sim, _ Op) { s.Configure() }},
 	{"refresh", 1, func(s *Sim, _ Op) { s.Refresh() }},
 	{"relate", 1, func(s *Sim, _ Op) {

@@ -83,8 +83,9 @@ type hook struct {
 	next   func() (string, bool)
 	stop   func()
 	at     string
-	looked int    // Sim.faults at the last look
-	view   *group // the cluster that the last look reached
+	looked int             // Sim.faults at the last look
+	view   *group          // the cluster that the last look reached
+	urls   map[string]bool // clients' URLs that the list gave in this hook
 	// shown are the endpoints of started voters at the last look.
 	shown map[string]bool
 }
@@ -122,7 +123,7 @@ func (u *unit) agent() bool { return u.up && u.life != dead }
 
 // runHook begins a hook.
 func (s *Sim) runHook(u *unit, e operator.Event) {
-	h := &hook{event: e}
+	h := &hook{event: e, urls: map[string]bool{}}
 	u.hook = h
 	h.next, h.stop = iter.Pull(iter.Seq[string](func(yield func(string) bool) {
 		defer func() {
@@ -211,7 +212,7 @@ func (s *Sim) heardNow(u *unit, e operator.Event) {
 	case e.Kind == hooks.ConfigChanged:
 		u.heardCfg = s.options
 	case e.Kind == hooks.UpgradeCharm:
-		u.carried = releaseOf(s.charm)
+		u.carried, u.heardC = releaseOf(s.charm), s.charm
 	case e.Kind == hooks.LeaderElected:
 		u.heardLead = true
 	}
@@ -224,7 +225,6 @@ func (s *Sim) done(u *unit, e operator.Event) {
 	case e.Kind == hooks.RelationDeparted && e.Departing != u.name:
 		u.heardGone[e.RemoteUnit] = true
 	case e.Kind == hooks.UpgradeCharm:
-		u.heardC = s.charm
 		u.queue = append(u.queue, operator.Event{Kind: hooks.ConfigChanged})
 	case e.Kind == hooks.UpdateStatus:
 		u.poked = false
