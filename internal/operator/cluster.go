@@ -15,6 +15,9 @@ func cluster(l look, p *Plan) {
 	}
 	switch l.w.Data.State {
 	case AlienData:
+		if l.w.Service.Running && !l.w.Service.Failing && !l.w.Local.Live {
+			p.want(l, AwaitReady{Learner: true}) // a server that is just laying its data down cannot be told from damage
+		}
 		p.say(Blocked, "data directory is not ours: %s; move it away, then run: juju resolved %s", l.w.Data.Problem, l.m.Unit)
 	case OurData:
 		withData(l, p)

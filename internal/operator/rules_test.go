@@ -436,6 +436,9 @@ func TestRule07NothingIsDeleted(t *testing.T) {
 	require.Equal(t, MoveAside{"etcd does not list it any more"}, firstStep(m, w))
 	w = world(m)
 	w.Data = Data{State: AlienData, Problem: "holds a file README"}
+	w.Local = Local{}
+	assert.Equal(t, AwaitReady{Learner: true}, firstStep(m, w), "a first start is waited for")
+	w.Service = Service{}
 	p := Decide(lookAgain, m, w)
 	assert.Nil(t, p.Step)
 	assert.Equal(t, Blocked, p.Status.Level)
