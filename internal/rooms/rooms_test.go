@@ -62,12 +62,13 @@ var inward = []struct {
 	{"internal/proxy", nil},
 	{"internal/pack", []string{"internal/licence"}},
 	{"internal/operator", []string{"interfaces/*"}},
-	{"internal/juju", []string{"internal/operator", "interfaces/databag"}},
+	{"internal/juju", []string{"internal/operator", "interfaces/*"}},
 	{"internal/host", []string{"internal/operator", "internal/pki", "interfaces/*", "interfaces/etcdproxy/osfiles"}},
 	{"internal/sim", []string{"internal/sim/…", "internal/juju", "internal/host", "internal/operator", "interfaces/*"}},
-	{"internal/sim/…", []string{"internal/sim", "internal/juju", "internal/host", "internal/operator", "interfaces/*"}},
+	{"internal/sim/…", []string{"internal/sim", "internal/sim/…", "internal/juju", "internal/host", "internal/operator", "interfaces/*"}},
 	{"cmd/etcd-charm", []string{"internal/juju", "internal/host", "internal/operator", "internal/proxy", "internal/pki", "interfaces/*"}},
 	{"cmd/juju-sim", []string{"internal/sim", "internal/sim/…"}},
+	{"cmd/juju-sim/…", []string{"internal/sim/hooktool"}},
 	{"cmd/charm-pack", []string{"internal/pack", "internal/licence"}},
 	{"test/…", []string{"internal/pack", "internal/sim", "internal/sim/…"}},
 }
@@ -79,6 +80,8 @@ var guests = []struct {
 }{
 	{"github.com/juju/charm/v12/hooks", []string{"internal/operator", "internal/juju", "internal/sim", "internal/sim/…", "cmd/etcd-charm"}},
 	{"github.com/juju/charm/v12", []string{"internal/sim", "internal/sim/…", "internal/pack"}},
+	// What a stopped member knew is read from its log, with etcd's own reader.
+	{"go.etcd.io/etcd/server/v3/storage", []string{"internal/host"}},
 	{"go.etcd.io/etcd/server/v3", []string{"cmd/etcd-charm"}},
 	{"go.etcd.io/etcd/etcdctl/v3", []string{"cmd/etcd-charm"}},
 	{"go.etcd.io/etcd/etcdutl/v3", []string{"cmd/etcd-charm"}},
