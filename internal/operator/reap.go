@@ -49,7 +49,12 @@ func (l look) orphan(mem Member) bool {
 		return true
 	}
 	for unit := range l.m.Units.Value {
-		if unit != l.m.Unit && l.m.Cluster.Value.Words[unit].PeerURL == "" {
+		if unit == l.m.Unit {
+			continue
+		}
+		// A word from before the port changed does not tell where its unit joins now.
+		port, told := listedPort([]string{l.m.Cluster.Value.Words[unit].PeerURL})
+		if !told || port != l.m.Config.ManagementPort {
 			return false
 		}
 	}
