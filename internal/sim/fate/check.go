@@ -154,7 +154,7 @@ func (s *Sim) Settled() string {
 		return "" // nobody is there, or an administrator has to give the cluster up
 	}
 	for _, u := range units {
-		if u.life == dying {
+		if d := u.disk.data; u.life == dying && (d == nil || !s.ended[d.cluster]) {
 			return fmt.Sprintf("%s has not left: %v", u.name, u.fail)
 		}
 	}
