@@ -32,8 +32,8 @@ func controlAddress(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if real, err := filepath.EvalSymlinks(abs); err == nil {
-		abs = real
+	if resolved, err := filepath.EvalSymlinks(abs); err == nil {
+		abs = resolved
 	}
 	return fmt.Sprintf("@juju-sim-%x", sha256.Sum256([]byte(abs)))[:40], nil
 }
@@ -60,7 +60,7 @@ func (s *Sim) Serve(ctx context.Context, updateStatus time.Duration) error {
 	for {
 		conn, err := l.Accept()
 		if err != nil {
-			return nil //nolint:nilerr // closed because ctx ended
+			return nil // closed because ctx ended
 		}
 		if !allowed(conn) {
 			conn.Close()
@@ -121,7 +121,7 @@ func (s *Sim) serveVerb(ctx context.Context, conn net.Conn) {
 	}
 	// The caller sends no more: the end of the stream is a caller that is gone.
 	go func() {
-		io.Copy(io.Discard, conn)
+		_, _ = io.Copy(io.Discard, conn)
 		cancel()
 	}()
 	var mu sync.Mutex

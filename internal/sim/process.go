@@ -65,7 +65,8 @@ func (s *Sim) start(ctx context.Context, c *model.Context, cmd *exec.Cmd) (model
 	if err := cmd.Start(); err != nil {
 		return model.Outcome{}, fmt.Errorf("cannot start: %w", err)
 	}
-	c.OnKill(func() { cmd.Process.Kill() })
+	// The process may have ended by itself meanwhile.
+	c.OnKill(func() { _ = cmd.Process.Kill() })
 	err = cmd.Wait()
 	out := model.Outcome{CPU: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
 	out.Stdout, _ = os.ReadFile(stdout.Name())

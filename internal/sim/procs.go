@@ -73,7 +73,7 @@ func (s *Sim) signal(machine, pid int, sig syscall.Signal) error {
 	if err != nil {
 		return err
 	}
-	defer p.Release()
+	defer func() { _ = p.Release() }()
 	if !s.belongs(machine, pid) {
 		return nil
 	}

@@ -266,13 +266,11 @@ func (s *Sim) progressf(format string, args ...any) {
 	}
 }
 
-// setProgress sends the lines of progress to w and returns where they went before.
-func (s *Sim) setProgress(w io.Writer) io.Writer {
+// setProgress sends the lines of progress to w.
+func (s *Sim) setProgress(w io.Writer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	old := s.out
 	s.out = w
-	return old
 }
 
 // reap takes down the machines that hold no unit any more.

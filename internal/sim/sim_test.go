@@ -7,8 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -52,9 +52,13 @@ func start(t *testing.T, dir string, env []string, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// running tells whether a child lives; one that was killed is a zombie until it
+// is waited for, and a signal 0 would still reach it.
 func running(t *testing.T, cmd *exec.Cmd) bool {
 	t.Helper()
-	return cmd.Process.Signal(syscall.Signal(0)) == nil
+	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(cmd.Process.Pid), "stat"))
+	require.NoError(t, err)
+	return !isZombie(stat)
 }
 
 func TestOnlyOwnProcessesAreEnded(t *testing.T) {

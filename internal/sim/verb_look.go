@@ -88,7 +88,7 @@ func writeStatus(e Env, st model.Status, relations bool) error {
 // byNumber orders etcd/2 before etcd/10.
 func byNumber(a, b string) int { return cmp.Or(len(a)-len(b), strings.Compare(a, b)) }
 
-func settleVerb(s *Sim, e Env) *cobra.Command {
+func settleVerb(s *Sim, _ Env) *cobra.Command {
 	var timeout time.Duration
 	var rounds int
 	cmd := &cobra.Command{
@@ -136,7 +136,7 @@ func updateStatusVerb(s *Sim, _ Env) *cobra.Command {
 	}
 }
 
-func waitVerb(s *Sim, e Env) *cobra.Command {
+func waitVerb(s *Sim, _ Env) *cobra.Command {
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use: "wait <unit|application> <regexp>", Aliases: []string{"wait-for"},

@@ -182,7 +182,7 @@ func TestCrashKillsTheHookAtACall(t *testing.T) {
 			}
 			h.tool("relation-set", "-r", "ring:0", "mine=1")
 			h.tool("status-set", "maintenance", "one")
-			_, err := h.Context.Run(h.ctx, nil, "status-set", "maintenance", "two")
+			_, err := h.Run(h.ctx, nil, "status-set", "maintenance", "two")
 			require.ErrorIs(t, err, ErrCrashed)
 			return err
 		}
@@ -272,7 +272,8 @@ func TestActions(t *testing.T) {
 			want{"failed", "- why", map[string]any{"return-code": 0}, true},
 		},
 		{
-			"nested params", map[string]any{"deep": map[string]any{"x": "y"}},
+			"nested params",
+			map[string]any{"deep": map[string]any{"x": "y"}},
 			func(h *hookRun) error {
 				h.tool("action-set", "got="+h.tool("action-get", "deep.x"))
 				return nil

@@ -49,14 +49,14 @@ func (c fixtureCharm) Meta() *charm.Meta       { return c.meta }
 func (c fixtureCharm) Config() *charm.Config   { return c.config }
 func (c fixtureCharm) Actions() *charm.Actions { return c.actions }
 
-func newCharm(t testing.TB) Charm {
-	t.Helper()
+func newCharm(tb testing.TB) Charm {
+	tb.Helper()
 	meta, err := charm.ReadMeta(strings.NewReader(fixtureMeta))
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	config, err := charm.ReadConfig(strings.NewReader(fixtureConfig))
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	actions, err := charm.ReadActionsYaml("thing", strings.NewReader(fixtureActions))
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return fixtureCharm{meta, config, actions}
 }
 
@@ -77,12 +77,12 @@ type hookRun struct {
 	t   testing.TB
 }
 
-func newWorld(t testing.TB, series string) *world {
-	t.Helper()
+func newWorld(tb testing.TB, series string) *world {
+	tb.Helper()
 	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 	m, err := New(Options{Series: series, Now: func() time.Time { return now }})
-	require.NoError(t, err)
-	return &world{Model: m, t: t, on: map[string]func(*hookRun) error{}}
+	require.NoError(tb, err)
+	return &world{Model: m, t: tb, on: map[string]func(*hookRun) error{}}
 }
 
 // Run is the world as a Runner; it is used one hook at a time.
@@ -101,8 +101,8 @@ func (w *world) Run(ctx context.Context, c *Context) (Outcome, error) {
 	if do == nil {
 		return Outcome{}, nil
 	}
-	if err := do(&hookRun{c, ctx, w.t}); err != nil {
-		return Outcome{Code: 1, Stderr: []byte(err.Error())}, nil
+	if failure := do(&hookRun{c, ctx, w.t}); failure != nil {
+		return Outcome{Code: 1, Stderr: []byte(failure.Error())}, nil //nolint:nilerr // a hook that fails is an outcome
 	}
 	return Outcome{}, nil
 }
@@ -110,7 +110,7 @@ func (w *world) Run(ctx context.Context, c *Context) (Outcome, error) {
 // tool runs a tool that must work and returns its output without the last newline.
 func (h *hookRun) tool(name string, args ...string) string {
 	h.t.Helper()
-	out, err := h.Context.Run(h.ctx, nil, name, args...)
+	out, err := h.Run(h.ctx, nil, name, args...)
 	require.NoError(h.t, err)
 	return strings.TrimSuffix(string(out), "\n")
 }
@@ -118,7 +118,7 @@ func (h *hookRun) tool(name string, args ...string) string {
 // fails runs a tool that must fail and returns what it says.
 func (h *hookRun) fails(name string, args ...string) string {
 	h.t.Helper()
-	_, err := h.Context.Run(h.ctx, nil, name, args...)
+	_, err := h.Run(h.ctx, nil, name, args...)
 	var te *ToolError
 	require.ErrorAs(h.t, err, &te)
 	return strings.TrimSpace(te.Stderr)

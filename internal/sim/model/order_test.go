@@ -233,7 +233,7 @@ func TestUnitsOnOneMachine(t *testing.T) {
 	_, err = w.AddUnit("b", 5)
 	require.ErrorContains(t, err, "machine 5 not found")
 	busy := 0
-	w.on["install"] = func(h *hookRun) error {
+	w.on["install"] = func(*hookRun) error {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		for _, u := range w.units {
@@ -263,6 +263,7 @@ func TestSeedGivesTheSameOrder(t *testing.T) {
 		w.settle()
 		return w.take("")
 	}
-	assert.Equal(t, run(7), run(7))
-	assert.NotEqual(t, run(7), run(8))
+	first := run(7)
+	assert.Equal(t, first, run(7))
+	assert.NotEqual(t, first, run(8))
 }

@@ -179,7 +179,7 @@ func (m *Model) nextRelation(u *unit, rel *relation) (Hook, bool) {
 	}
 	app := rel.remote(u.app.name).app
 	// The leader of a peer relation is the writer of the bag; Juju spares it.
-	if v := rel.bags[app.name].version; v != ur.appVersion && !(rel.peer && app.leader == u.name) {
+	if v := rel.bags[app.name].version; v != ur.appVersion && (!rel.peer || app.leader != u.name) {
 		h := m.relationHook(u, rel, hooks.RelationChanged)
 		h.version = v
 		return h, true

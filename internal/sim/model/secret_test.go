@@ -19,7 +19,7 @@ func withSecret(t *testing.T) (w *world, id string) {
 	require.NoError(t, err)
 	w.settle()
 	w.inHook("a/0", func(h *hookRun) {
-		out, err := h.Context.Run(h.ctx, nil, "secret-add", "--label", "s", "key=one", "other#base64=dHdv")
+		out, err := h.Run(h.ctx, nil, "secret-add", "--label", "s", "key=one", "other#base64=dHdv")
 		require.NoError(t, err)
 		id = string(out)
 	})
@@ -63,6 +63,7 @@ func TestSecretRevisions(t *testing.T) {
 		return h.tool("secret-get", append(flags, "--label", "s", "--format=json")...)
 	}
 	w.inHook("a/1", func(h *hookRun) { read(h) })
+	w.inHook("a/0", func(h *hookRun) { read(h) })
 	w.on["a/1 secret-changed"] = func(h *hookRun) error {
 		assert.Equal(t, id, h.Hook.Secret)
 		assert.Equal(t, "s", h.Hook.SecretLabel)
@@ -76,6 +77,7 @@ func TestSecretRevisions(t *testing.T) {
 		assert.Contains(t, h.tool("secret-info-get", "--label", "s"), "revision: 2")
 	})
 	assert.Equal(t, []string{"secret-changed"}, w.take("a/1"))
+	assert.Equal(t, []string{"update-status"}, w.take("a/0"), "the writer is not told")
 	w.inHook("a/1", func(h *hookRun) {
 		assert.JSONEq(t, `{"key":"one","other":"two"}`, read(h), "the revision it tracks")
 		assert.JSONEq(t, `{"key":"new"}`, read(h, "--peek"))
@@ -130,6 +132,6 @@ func TestSecretFromFile(t *testing.T) {
 		})
 		require.NoError(t, err)
 		require.Zero(t, rep.Code, string(rep.Stderr))
-		assert.Equal(t, `{"key":"a\nb\n"}`, h.tool("secret-get", "--label", "f", "--format=json"))
+		assert.JSONEq(t, `{"key":"a\nb\n"}`, h.tool("secret-get", "--label", "f", "--format=json"))
 	})
 }

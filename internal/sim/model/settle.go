@@ -86,7 +86,17 @@ func (m *Model) Settle(ctx context.Context, r Runner, parallel int) error {
 }
 
 func (m *Model) drain(ctx context.Context, r Runner, parallel int) error {
-	done := make(chan Record)
+	if parallel == 1 {
+		for ctx.Err() == nil {
+			c := m.pick()
+			if c == nil {
+				break
+			}
+			m.run(ctx, c, r)
+		}
+		return ctx.Err()
+	}
+	done := make(chan struct{})
 	running := 0
 	for {
 		for running < parallel && ctx.Err() == nil {
@@ -95,7 +105,11 @@ func (m *Model) drain(ctx context.Context, r Runner, parallel int) error {
 				break
 			}
 			running++
-			go func() { done <- m.run(ctx, c, r) }()
+			go func() {
+				// Deferred, for a test may end its goroutine inside a hook.
+				defer func() { done <- struct{}{} }()
+				m.run(ctx, c, r)
+			}()
 		}
 		if running == 0 {
 			return ctx.Err()
@@ -108,13 +122,13 @@ func (m *Model) drain(ctx context.Context, r Runner, parallel int) error {
 func (m *Model) retryFailed() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	any := false
+	found := false
 	for _, u := range m.sortedUnits() {
 		if u.failed && u.machine.on && u.attempts <= MaxRetries {
-			u.failed, any = false, true
+			u.failed, found = false, true
 		}
 	}
-	return any
+	return found
 }
 
 func (m *Model) inError() error {

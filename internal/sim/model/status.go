@@ -8,14 +8,14 @@ import (
 
 // Status is the model at one moment.
 type Status struct {
-	Model        ModelStatus                  `json:"model"`
+	Model        Info                         `json:"model"`
 	Machines     map[string]MachineStatus     `json:"machines"`
 	Applications map[string]ApplicationStatus `json:"applications"`
 	Relations    []RelationInfo               `json:"relations"`
 }
 
-// ModelStatus names the model.
-type ModelStatus struct {
+// Info names the model.
+type Info struct {
 	Name    string `json:"name"`
 	UUID    string `json:"uuid"`
 	Version string `json:"version"`
@@ -57,7 +57,7 @@ func (m *Model) Status() Status {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := Status{
-		Model:        ModelStatus{m.opts.Name, m.uuid, m.Rules.Version},
+		Model:        Info{m.opts.Name, m.uuid, m.Rules.Version},
 		Machines:     map[string]MachineStatus{},
 		Applications: map[string]ApplicationStatus{},
 	}

@@ -167,7 +167,7 @@ func TestToolsPerVersion(t *testing.T) {
 		w.settle()
 		w.inHook("thing/0", func(h *hookRun) {
 			for tool, there := range want {
-				_, err := h.Context.Run(h.ctx, nil, tool, "--help")
+				_, err := h.Run(h.ctx, nil, tool, "--help")
 				assert.NotEqual(t, there, errors.Is(err, exec.ErrNotFound), "%s on %s", tool, series)
 			}
 		})
