@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/juju-charms/etcd-charm/internal/juju"
@@ -32,13 +33,47 @@ func (c charm) action(ctx context.Context, event operator.Event) error {
 	if err != nil {
 		return juju.FailAction(ctx, c.tools, err.Error())
 	}
-	for _, step := range steps {
-		c.log.InfoContext(ctx, "step", "do", step.String())
-		if err := c.machine.Do(ctx, step); err != nil {
-			return fmt.Errorf("cannot %s: %w", step, err)
+	if len(steps) == 0 {
+		return c.answer(ctx, model, result)
+	}
+	failure := c.steps(ctx, steps)
+	if result.Finish != nil {
+		if world, err = c.machine.Observe(ctx, model); err != nil {
+			return errors.Join(failure, fmt.Errorf("cannot look at the machine: %w", err))
 		}
+		result = result.Finish(world)
+	}
+	if failure != nil {
+		result.Failed = failure.Error()
 	}
 	return c.answer(ctx, model, result)
+}
+
+// steps does an action's steps in order up to the first that fails, and tells of each. A turn that was taken is given
+// back whatever happens.
+func (c charm) steps(ctx context.Context, steps []operator.Step) error {
+	held := false
+	for _, step := range steps {
+		c.log.InfoContext(ctx, "step", "do", step.String())
+		if err := juju.LogAction(ctx, c.tools, step.String()); err != nil {
+			c.log.WarnContext(ctx, "progress is not shown", "error", err)
+		}
+		if err := c.machine.Do(ctx, step); err != nil {
+			err = fmt.Errorf("cannot %s: %w", step, err)
+			if held {
+				back := c.machine.Do(context.WithoutCancel(ctx), operator.ReleaseTurn{})
+				err = errors.Join(err, back)
+			}
+			return err
+		}
+		switch step.(type) {
+		case operator.TakeTurn:
+			held = true
+		case operator.ReleaseTurn:
+			held = false
+		}
+	}
+	return nil
 }
 
 // answer sets an action's results. Its text goes to stdout unless it is among the results already: Juju shows both.

@@ -141,3 +141,38 @@ func TestMinter(t *testing.T) {
 		assert.Regexp(t, `^([a-z](?:-?[a-z0-9]){2,})$`, key, "Juju takes no other key in a secret")
 	}
 }
+
+// upkeepMachine is a voter of one that is ready; it notes the steps and fails the one that fail names.
+type upkeepMachine struct {
+	fakeMachine
+	fail  string
+	steps []string
+}
+
+func (m *upkeepMachine) Do(_ context.Context, s operator.Step) error {
+	m.steps = append(m.steps, s.String())
+	if m.fail != "" && strings.HasPrefix(s.String(), m.fail) {
+		return errors.New("no luck")
+	}
+	return nil
+}
+
+func TestActionsGiveTheTurnBack(t *testing.T) {
+	t.Parallel()
+	steps := []operator.Step{operator.TakeTurn{}, operator.Compact{Revision: 7}, operator.ReleaseTurn{}}
+	for fail, want := range map[string][]string{
+		"":              {"take the turn", "compact to revision 7", "give the turn back"},
+		"compact":       {"take the turn", "compact to revision 7", "give the turn back"},
+		"take the turn": {"take the turn"},
+	} {
+		f, m := &fakeTools{}, &upkeepMachine{fail: fail}
+		c, _ := newCharm(f, m, "actions/compact")
+		err := c.steps(t.Context(), steps)
+		assert.Equal(t, want, m.steps, fail)
+		assert.Equal(t, fail == "", err == nil)
+		if fail != "" {
+			require.ErrorContains(t, err, "cannot "+fail)
+		}
+		assert.Contains(t, f.called("action-log"), "action-log -- take the turn", "progress is shown")
+	}
+}

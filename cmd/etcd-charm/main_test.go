@@ -19,7 +19,7 @@ var answers = map[string]string{
 	"config-get": `{"role": "member"}`, "is-leader": "true", "state-get": "{}", "goal-state": `{"units": {"etcd/0": {"status": "active"}}}`,
 	"relation-ids": "[]", "secret-get": "", "action-get": "{}",
 	"network-get": `{"bind-addresses":[{"addresses":[{"address":"127.0.200.1"}]}],"ingress-addresses":["127.0.200.1"]}`,
-	"juju-log":    "", "status-set": "", "action-set": "", "action-fail": "", "application-version-set": "",
+	"juju-log":    "", "status-set": "", "action-set": "", "action-fail": "", "action-log": "", "application-version-set": "",
 }
 
 // TestMain makes the test binary be the product, unless it is called as the tests.

@@ -250,6 +250,7 @@ func (v *view) describe() []operator.Member {
 			m.Version, m.StorageVersion, m.Leader = s.Version, s.StorageVersion, s.Leader
 			m.DBSize, m.DBInUse, m.Quota = s.DbSize, s.DbSizeInUse, s.DbSizeQuota
 			m.Term, m.Index, m.Applied, m.Errors = s.RaftTerm, s.RaftIndex, s.RaftAppliedIndex, s.Errors
+			m.Revision = s.Header.GetRevision()
 		}
 		out = append(out, m)
 	}

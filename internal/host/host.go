@@ -90,10 +90,10 @@ func New(o Options) *Host {
 	return h
 }
 
-// Do does one step and waits at most 30 s in it. Doing a step twice is harmless. It returns when ctx ends; the step
-// may then have happened or not.
+// Do does one step and waits at most 30 s in it, or 100 s where an action works through a database. Doing a step twice
+// is harmless. It returns when ctx ends; the step may then have happened or not.
 func (h *Host) Do(ctx context.Context, step operator.Step) error {
-	ctx, cancel := context.WithTimeout(ctx, maxWait)
+	ctx, cancel := context.WithTimeout(ctx, waitOf(step))
 	defer cancel()
 	return inWords(h.do(ctx, step))
 }
@@ -132,6 +132,12 @@ func (h *Host) do(ctx context.Context, step operator.Step) error {
 		return h.takeTurn(ctx)
 	case operator.ReleaseTurn:
 		return h.releaseTurn(ctx)
+	case operator.Defrag:
+		return h.defrag(ctx, s.ID)
+	case operator.Compact:
+		return h.compact(ctx, s.Revision)
+	case operator.Disarm:
+		return h.disarm(ctx, s.Alarm)
 	default:
 		return fmt.Errorf("cannot do step of unknown type %T", step)
 	}

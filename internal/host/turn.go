@@ -30,7 +30,8 @@ func (h *Host) takeTurn(ctx context.Context) error {
 		if err == nil && holder != h.unitName {
 			err = fmt.Errorf("it is held by %s", holder)
 		}
-		return err == nil, err
+		// A full database takes no key; waiting does not empty it.
+		return err == nil || errors.Is(err, rpctypes.ErrNoSpace), err
 	})
 	if err != nil {
 		return fmt.Errorf("cannot take the turn: %w", err)

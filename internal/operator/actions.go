@@ -15,6 +15,8 @@ type Result struct {
 	Text string
 	// Failed says why the action did not succeed or advises against; "" is success. Values and Text hold all the same.
 	Failed string
+	// Finish makes the result once the steps are done, from the world as it then is; nil keeps this one.
+	Finish func(World) Result
 	// Record is the peer application bag as the action wants it; nil leaves it.
 	Record *Record
 }
@@ -30,6 +32,9 @@ var Actions = map[string]Action{
 	"alarm-list":    AlarmList,
 	"check-removal": CheckRemoval,
 	"found-cluster": FoundCluster,
+	"alarm-disarm":  AlarmDisarm,
+	"compact":       CompactHistory,
+	"defrag":        Defragment,
 }
 
 // Health reports on the cluster, or on what a proxy reaches. It fails when that is unhealthy, and reports all the same.

@@ -32,9 +32,8 @@ func TestActionsAreThoseDeclared(t *testing.T) {
 		assert.NotEqual(t, "No description", spec.Description, name)
 		params := map[string]any{}
 		for param, schema := range spec.Params["properties"].(map[string]any) {
-			assert.Equal(t, "string", schema.(map[string]any)["type"], param)
 			assert.NotEmpty(t, schema.(map[string]any)["description"], param)
-			params[param] = map[string]string{"unit": "etcd/1", "confirm": "c1"}[param]
+			params[param] = map[string]any{"unit": "etcd/1", "confirm": "c1", "revision": 1, "keep": 1}[param]
 		}
 		require.NoError(t, spec.ValidateParams(params), name)
 		_, _, err := Actions[name](params, m, w)

@@ -11,7 +11,7 @@ import (
 
 // alarmActions names, for an alarm, the actions that answer it, in the order to run them.
 var alarmActions = map[string][]string{
-	"NOSPACE": {"alarm-list"},
+	"NOSPACE": {"compact", "defrag", "alarm-disarm"},
 	"CORRUPT": {"alarm-list"},
 }
 

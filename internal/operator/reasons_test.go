@@ -42,7 +42,7 @@ func TestReasons(t *testing.T) {
 		}, Reason{Health: Unhealthy, Level: Blocked, Text: "cluster bad answers where cluster c1 is recorded"}},
 		{"no space", func(_ *Model, w *World) {
 			w.Alarms = []Alarm{{2, "NOSPACE"}, {1, "NOSPACE"}}
-		}, Reason{Health: Unhealthy, Level: Blocked, Text: "NOSPACE alarm on etcd/0, etcd/1: writes are refused; run action alarm-list"}},
+		}, Reason{Health: Unhealthy, Level: Blocked, Text: "NOSPACE alarm on etcd/0, etcd/1: writes are refused; run action compact, then defrag, then alarm-disarm"}},
 		{"corrupt", func(_ *Model, w *World) {
 			w.Alarms = []Alarm{{3, "CORRUPT"}}
 		}, Reason{Health: Unhealthy, Level: Blocked, Text: "CORRUPT alarm on etcd/2: its data differs from the others' and it serves nothing; run action alarm-list"}},

@@ -40,7 +40,7 @@ func TestStatusOfMembers(t *testing.T) {
 		{"no space", 3, func(_ *Model, w *World) {
 			w.Alarms = []Alarm{{2, "NOSPACE"}}
 			w.Members[1].DBSize = 2 << 30
-		}, Blocked, "NOSPACE alarm on etcd/1: writes are refused, run action alarm-list; " +
+		}, Blocked, "NOSPACE alarm on etcd/1: writes are refused, run action compact, then defrag, then alarm-disarm; " +
 			"3/3 voters, leader etcd/2, 3.7.3, db 2 GiB of 2 GiB, cert 364d; db above 80 % of quota: etcd/1"},
 		{"mixed versions", 3, func(_ *Model, w *World) {
 			w.Members[2].Version = "3.6.14"

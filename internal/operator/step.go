@@ -75,6 +75,18 @@ type TakeTurn struct{}
 // ReleaseTurn gives the turn back.
 type ReleaseTurn struct{}
 
+// Defrag has a member give back to the file system what its database does not use. The member answers nobody meanwhile.
+type Defrag struct {
+	ID   uint64
+	Name string // unit, for the log
+}
+
+// Compact drops what the database remembers of times before Revision, and waits until it is gone from each member.
+type Compact struct{ Revision int64 }
+
+// Disarm takes an alarm back.
+type Disarm struct{ Alarm Alarm }
+
 func (Install) step()      {}
 func (WriteTLS) step()     {}
 func (WriteMember) step()  {}
@@ -91,6 +103,9 @@ func (AwaitReady) step()   {}
 func (AwaitPeer) step()    {}
 func (TakeTurn) step()     {}
 func (ReleaseTurn) step()  {}
+func (Defrag) step()       {}
+func (Compact) step()      {}
+func (Disarm) step()       {}
 
 func (s Install) String() string { return "install release " + s.Release }
 
@@ -136,6 +151,11 @@ func (s AwaitPeer) String() string {
 }
 func (TakeTurn) String() string    { return "take the turn" }
 func (ReleaseTurn) String() string { return "give the turn back" }
+func (s Defrag) String() string    { return fmt.Sprintf("defragment member %x (%s)", s.ID, s.Name) }
+func (s Compact) String() string   { return fmt.Sprintf("compact to revision %d", s.Revision) }
+func (s Disarm) String() string {
+	return fmt.Sprintf("disarm alarm %s of member %x", s.Alarm.Kind, s.Alarm.MemberID)
+}
 
 // Revoked is the relations whose client certificates are refused.
 type Revoked struct {

@@ -1,0 +1,82 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
+)
+
+// upkeepWait bounds a step whose length follows from the size of the database, at about 4 s for each GiB. Only actions
+// ask for such, and an action has 120 s.
+const upkeepWait = 100 * time.Second
+
+// waitOf is how long a step may take.
+func waitOf(step operator.Step) time.Duration {
+	switch step.(type) {
+	case operator.Defrag, operator.Compact:
+		return upkeepWait
+	default:
+		return maxWait
+	}
+}
+
+// defrag asks the member itself. Once asked it goes on, whether or not we wait to the end.
+func (h *Host) defrag(ctx context.Context, id uint64) error {
+	h.mu.Lock()
+	v := h.seen
+	h.mu.Unlock()
+	for _, a := range v.answers {
+		if a.memberID() != id {
+			continue
+		}
+		m, err := v.access.dial(a.url)
+		if err != nil {
+			return fmt.Errorf("cannot defragment member %x: %w", id, err)
+		}
+		defer ignoreClose(m)
+		// Not the client's Defragment, which dials a connection of its own.
+		if _, err := etcdserverpb.NewMaintenanceClient(m.ActiveConnection()).Defragment(ctx, &etcdserverpb.DefragmentRequest{}); err != nil {
+			return fmt.Errorf("cannot defragment member %x: %w", id, err)
+		}
+		return nil
+	}
+	return fmt.Errorf("cannot defragment member %x: it did not answer the last look", id)
+}
+
+// compact waits until the revisions are gone from the disk of the member asked; the others do the same by themselves.
+func (h *Host) compact(ctx context.Context, revision int64) error {
+	c, err := h.others(0)
+	if err != nil {
+		return fmt.Errorf("cannot compact to revision %d: %w", revision, err)
+	}
+	defer c.close()
+	// No deadline of its own: what takes long is the deed itself.
+	_, err = c[0].Compact(ctx, revision, clientv3.WithCompactPhysical())
+	if err != nil && !errors.Is(err, rpctypes.ErrCompacted) {
+		return fmt.Errorf("cannot compact to revision %d: %w", revision, err)
+	}
+	return nil
+}
+
+func (h *Host) disarm(ctx context.Context, a operator.Alarm) error {
+	kind, known := etcdserverpb.AlarmType_value[a.Kind]
+	if !known || a.MemberID == 0 {
+		// etcd takes no member and no kind for all of them.
+		return fmt.Errorf("cannot disarm alarm %s of member %x: it is unknown", a.Kind, a.MemberID)
+	}
+	err := h.deed(ctx, 0, func(ctx context.Context, m crewMember) error {
+		_, err := m.AlarmDisarm(ctx, &clientv3.AlarmMember{MemberID: a.MemberID, Alarm: etcdserverpb.AlarmType(kind)})
+		return err
+	}, func(error) verdict { return again })
+	if err != nil {
+		return fmt.Errorf("cannot disarm alarm %s of member %x: %w", a.Kind, a.MemberID, err)
+	}
+	return nil
+}

@@ -1,0 +1,64 @@
+package host
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
+)
+
+// TestUpkeep fills a database to its quota and makes room again, by the steps in the order that the status names.
+func TestUpkeep(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	f.config.QuotaBytes = 16 << 20
+	a, b := f.add(t), f.add(t)
+	a.found()
+	b.join()
+
+	cl, err := a.access(nil).dial(a.word.ClientURL)
+	require.NoError(t, err)
+	defer ignoreClose(cl)
+	value := string(bytes.Repeat([]byte("x"), 1<<20))
+	for range 32 {
+		if _, err = cl.Put(t.Context(), "fruit", value); err != nil {
+			break
+		}
+	}
+	require.ErrorIs(t, err, rpctypes.ErrNoSpace)
+	full := a.eventually("the alarm", func(w operator.World) bool { return len(w.Alarms) > 0 })
+	assert.Equal(t, "NOSPACE", full.Alarms[0].Kind)
+	current := full.Members[0].Revision
+	assert.Greater(t, current, int64(10))
+	require.ErrorContains(t, a.Do(t.Context(), operator.TakeTurn{}), "space exceeded", "no turn can be taken by writing")
+
+	require.ErrorContains(t, a.Do(t.Context(), operator.Compact{Revision: current + 1000}), "future revision")
+	a.do(operator.Compact{Revision: current}, operator.Compact{Revision: current})
+	_, err = cl.Get(t.Context(), "fruit", clientv3.WithRev(current-1))
+	require.ErrorIs(t, err, rpctypes.ErrCompacted)
+	for _, m := range full.Members {
+		a.do(operator.Defrag{ID: m.ID, Name: "x"}, operator.AwaitPeer{ID: m.ID})
+	}
+	for _, m := range a.look().Members {
+		assert.Less(t, m.DBSize, int64(4<<20))
+	}
+	require.ErrorContains(t, a.Do(t.Context(), operator.Defrag{ID: 12345}), "did not answer the last look")
+
+	for _, alarm := range a.look().Alarms {
+		a.do(operator.Disarm{Alarm: alarm}, operator.Disarm{Alarm: alarm})
+	}
+	assert.Empty(t, a.look().Alarms)
+	_, err = cl.Put(t.Context(), "fruit", "apple")
+	require.NoError(t, err)
+
+	// etcd takes no member for all of them.
+	require.Error(t, a.Do(t.Context(), operator.Disarm{Alarm: operator.Alarm{Kind: "NOSPACE"}}))
+	require.Error(t, a.Do(t.Context(), operator.Disarm{Alarm: operator.Alarm{MemberID: 1, Kind: "FIRE"}}))
+	assert.NoError(t, errors.Join(a.Do(t.Context(), operator.TakeTurn{}), a.Do(t.Context(), operator.ReleaseTurn{})))
+}

@@ -1,0 +1,258 @@
+package operator
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const noSpace = "NOSPACE"
+
+// keptRevisions is how many revisions compact leaves unless it is told.
+const keptRevisions = 1000
+
+// AlarmDisarm takes alarms back whose cause is gone: NOSPACE once every database is below its quota, and whatever a
+// member left behind that is gone. A corrupt member is not cured by it.
+func AlarmDisarm(params map[string]any, m Model, w World) ([]Step, Result, error) {
+	if err := onlyParams(params); err != nil {
+		return nil, Result{}, err
+	}
+	r := Examine(m, w)
+	if why := r.notMember(); why != "" {
+		return nil, Result{Failed: why}, nil
+	}
+	if w.Reach != Healthy {
+		return nil, Result{Failed: "nothing is disarmed: " + r.firstReason()}, nil
+	}
+	var steps []Step
+	for _, a := range w.Alarms {
+		if why := r.cause(a); why != "" {
+			return nil, Result{Failed: "nothing is disarmed: " + why}, nil
+		}
+		steps = append(steps, Disarm{a})
+	}
+	if len(steps) == 0 {
+		return nil, Result{Text: "no alarm\n", Values: map[string]any{"count": "0", "table": "no alarm\n"}}, nil
+	}
+	before := w.Alarms
+	finish := func(after World) Result { return disarmed(m, before, after) }
+	steps, why := inTurn(m, w, steps)
+	return steps, Result{Failed: why, Finish: finish}, nil
+}
+
+// cause says why an alarm is still right; "" is that its cause is gone.
+func (r Report) cause(a Alarm) string {
+	at := slices.IndexFunc(r.Members, func(mem MemberReport) bool { return mem.ID == a.MemberID })
+	if at < 0 {
+		return "" // the member is gone
+	}
+	if a.Kind != noSpace {
+		unit := or(r.Members[at].Unit)
+		return fmt.Sprintf("the data of %s is not to be trusted, which no action cures; replace it: juju remove-unit %s, and juju add-unit %s",
+			r.Members[at].Label, unit, r.App)
+	}
+	for _, mem := range r.Members {
+		if mem.Answers && mem.Quota > 0 && mem.DBSize >= mem.Quota {
+			return fmt.Sprintf("the database of %s takes %s of a quota of %s; run compact and defrag first, or raise quota_backend_bytes",
+				mem.Label, size(mem.DBSize), size(mem.Quota))
+		}
+	}
+	return ""
+}
+
+// disarmed tells which alarms went, and whether any came back.
+func disarmed(m Model, before []Alarm, after World) Result {
+	r := Examine(m, after)
+	rows, values := [][]string{{"MEMBER", "ALARM", "NOW"}}, map[string]any{}
+	out := Result{}
+	for _, a := range before {
+		label, now := hexID(a.MemberID), "disarmed"
+		for _, mem := range r.Members {
+			if mem.ID == a.MemberID {
+				label = mem.Label
+			}
+		}
+		if slices.Contains(after.Alarms, a) {
+			now, out.Failed = "raised", "an alarm is raised: "+a.Kind+" on "+label
+		}
+		rows = append(rows, []string{clip(label, 24), or(plain(a.Kind)), now})
+		values[free(values, slug(label))] = map[string]any{"alarm": or(plain(a.Kind)), "now": now}
+	}
+	out.Text = strings.TrimPrefix(grid(rows), "\n")
+	out.Values = map[string]any{"count": strconv.Itoa(len(before)), "alarms": values, "table": out.Text}
+	return out
+}
+
+// CompactHistory drops old revisions: all before revision, else all but the last keep.
+func CompactHistory(params map[string]any, m Model, w World) ([]Step, Result, error) {
+	if err := onlyParams(params, "revision", "keep"); err != nil {
+		return nil, Result{}, err
+	}
+	revision, told, err := countParam(params, "revision", 1)
+	if err != nil {
+		return nil, Result{}, err
+	}
+	keep, keeps, err := countParam(params, "keep", 0)
+	switch {
+	case err != nil:
+		return nil, Result{}, err
+	case !keeps:
+		keep = keptRevisions
+	}
+	r := Examine(m, w)
+	if why := r.notMember(); why != "" {
+		return nil, Result{Failed: why}, nil
+	}
+	if w.Reach != Healthy {
+		return nil, Result{Failed: "nothing is compacted: " + r.firstReason()}, nil
+	}
+	var current int64
+	for _, mem := range r.Members {
+		current = max(current, mem.Revision)
+	}
+	if !told {
+		revision = current - keep
+	}
+	switch {
+	case revision > current:
+		return nil, Result{Failed: fmt.Sprintf("nothing is compacted: revision %d is yet to come, the current one is %d", revision, current)}, nil
+	case revision < 1:
+		text := fmt.Sprintf("nothing to compact: the current revision is %d, and the last %d are kept\n", current, keep)
+		return nil, Result{Text: text, Values: map[string]any{"current-revision": strconv.FormatInt(current, 10), "table": text}}, nil
+	}
+	before := r.Members
+	finish := func(after World) Result {
+		out := sizes(before, Examine(m, after), nil, func(mem MemberReport) int64 { return mem.DBInUse })
+		out.Text = fmt.Sprintf("compacted to revision %d of %d; what the databases use as yet:\n%s", revision, current, out.Text)
+		out.Values["revision"], out.Values["current-revision"] = strconv.FormatInt(revision, 10), strconv.FormatInt(current, 10)
+		out.Values["table"] = out.Text
+		return out
+	}
+	steps, why := inTurn(m, w, []Step{Compact{revision}})
+	return steps, Result{Failed: why, Finish: finish}, nil
+}
+
+// Defragment gives unused space of the databases back, one voter at a time, the raft leader last, the next only once
+// the last is ready again; or of one unit's member only.
+func Defragment(params map[string]any, m Model, w World) ([]Step, Result, error) {
+	if err := onlyParams(params, "unit"); err != nil {
+		return nil, Result{}, err
+	}
+	unit := ""
+	if _, given := params["unit"]; given {
+		var err error
+		if unit, err = textParam(params, "unit"); err != nil {
+			return nil, Result{}, err
+		}
+	}
+	r := Examine(m, w)
+	if why := r.notMember(); why != "" {
+		return nil, Result{Failed: why}, nil
+	}
+	if why := r.unsettled(); why != "" {
+		return nil, Result{Failed: "nothing is defragmented: " + why}, nil
+	}
+	members := slices.DeleteFunc(slices.Clone(r.Members), func(mem MemberReport) bool {
+		return mem.Learner || (unit != "" && mem.Unit != unit)
+	})
+	if len(members) == 0 {
+		return nil, Result{Failed: fmt.Sprintf("nothing is defragmented: %s has no voter", or(unit))}, nil
+	}
+	slices.SortStableFunc(members, func(a, b MemberReport) int {
+		switch lead := asLeader; {
+		case a.Role == lead && b.Role != lead:
+			return 1
+		case b.Role == lead && a.Role != lead:
+			return -1
+		}
+		return 0
+	})
+	var steps []Step
+	var chosen []uint64
+	for _, mem := range members {
+		steps = append(steps, Defrag{mem.ID, mem.Label}, AwaitPeer{mem.ID})
+		chosen = append(chosen, mem.ID)
+	}
+	before := r.Members
+	finish := func(after World) Result {
+		return sizes(before, Examine(m, after), chosen, func(mem MemberReport) int64 { return mem.DBSize })
+	}
+	steps, why := inTurn(m, w, steps)
+	return steps, Result{Failed: why, Finish: finish}, nil
+}
+
+// unsettled says why no member may be kept from answering now.
+func (r Report) unsettled() string {
+	if r.Reach != Healthy {
+		return r.firstReason()
+	}
+	for _, mem := range r.Members {
+		if !mem.Learner && (!mem.Answers || !mem.Ready) {
+			return mem.Label + " is not ready"
+		}
+	}
+	return ""
+}
+
+// inTurn puts maintenance between the taking of the one turn and its return; what is to be done is done once every voter
+// is seen ready. In place of steps it says why not. While NOSPACE is raised etcd takes no write, so no turn can be taken,
+// and that is when maintenance is needed most: then only the leader may, whose actions Juju runs one after another.
+func inTurn(m Model, w World, steps []Step) ([]Step, string) {
+	holder := w.Turn.Holder
+	full := slices.ContainsFunc(w.Alarms, func(a Alarm) bool { return a.Kind == noSpace })
+	switch {
+	case !w.Turn.Known:
+		return nil, "it cannot be known whether other maintenance is running; try again"
+	case holder != "" && holder != m.Unit:
+		return nil, "other maintenance is running: " + plain(holder) + " restarts, leaves or runs such an action; try again when it is done"
+	case full && (!m.Leader.OK || !m.Leader.Value):
+		return nil, "while alarm NOSPACE is raised this runs on the leader only: juju run " + m.App + "/leader …"
+	case full:
+		return steps, ""
+	}
+	steps = append([]Step{TakeTurn{}}, steps...)
+	if _, ok := steps[1].(Defrag); ok {
+		steps = slices.Insert(steps, 1, Step(AwaitPeer{}))
+	}
+	return append(steps, ReleaseTurn{}), ""
+}
+
+// sizes compares members' databases before and after; only is the members to show, nil is all.
+func sizes(before []MemberReport, r Report, only []uint64, of func(MemberReport) int64) Result {
+	rows, members := [][]string{{"UNIT", "BEFORE", "AFTER", "FREED"}}, map[string]any{}
+	var total int64
+	for _, was := range before {
+		if only != nil && !slices.Contains(only, was.ID) {
+			continue
+		}
+		row := []string{clip(was.Label, 24), size(of(was)), "-", "-"}
+		value := values{"before": strconv.FormatInt(of(was), 10)}
+		at := slices.IndexFunc(r.Members, func(mem MemberReport) bool { return mem.ID == was.ID && mem.Answers })
+		if at >= 0 {
+			now := of(r.Members[at])
+			freed := max(of(was)-now, 0)
+			total += freed
+			row[2], row[3] = size(now), size(freed)
+			value["after"], value["freed"] = strconv.FormatInt(now, 10), strconv.FormatInt(freed, 10)
+		}
+		rows = append(rows, row)
+		members[keyFor(members, was)] = map[string]any(value)
+	}
+	text := strings.TrimPrefix(grid(rows), "\n")
+	return Result{Text: text, Values: map[string]any{"members": members, "freed": strconv.FormatInt(total, 10), "table": text}}
+}
+
+// countParam is a parameter that, if it is there, is a whole number of at least low.
+func countParam(params map[string]any, name string, low int64) (n int64, there bool, err error) {
+	v, there := params[name]
+	if !there {
+		return 0, false, nil
+	}
+	o := options{raw: params}
+	n = o.integer(name, low, low, 1<<53)
+	if o.problem != "" || v == nil {
+		return 0, true, fmt.Errorf("cannot use parameter %q: it wants a whole number of at least %d", name, low)
+	}
+	return n, true, nil
+}
