@@ -54,10 +54,13 @@ test: build ## every test that needs no root, with the race detector if there is
 	$(if $(RACE),CGO_ENABLED=1 CC='$(CC)' )go test $(RACE) -timeout 15m ./...
 
 .PHONY: e2e
-e2e: charm ## the packed charm on machines with systemd (root; MACHINES=path of the script that raises them)
-	@test -x '$(MACHINES)' || { echo 'make e2e: no machines script at $(MACHINES): set MACHINES to its path' >&2; exit 1; }
+e2e: machines charm ## the packed charm on machines with systemd (root; MACHINES=path of the script that raises them)
 	@MACHINES='$(MACHINES)' CHARM="$(CURDIR)/dist/etcd_$$(go env GOARCH).charm" \
 	CGO_ENABLED=0 go test -tags e2e -count 1 -v -timeout 20m ./test/e2e
+
+.PHONY: machines
+machines:
+	@test -x '$(MACHINES)' || { echo 'make e2e: no machines script at $(MACHINES): set MACHINES to its path' >&2; exit 1; }
 
 .PHONY: charm
 charm: ## write dist/etcd_ARCH.charm and read it back (ARCH=amd64 or arm64)
@@ -69,7 +72,7 @@ lint: ## format, vet, linters, tidy modules; changes nothing
 	go mod tidy -diff
 	go vet -tags e2e ./...
 	@# golangci-lint runs the formatter gofumpt too and prints what it would change.
-	$(TOOL) golangci-lint run ./...
+	$(TOOL) golangci-lint run --allow-parallel-runners ./...
 	bash -n .ci/run
 
 .PHONY: format
