@@ -52,6 +52,9 @@ func withoutData(l look, p *Plan) {
 		p.say(Waiting, "waiting to join: the cluster is %s", l.w.Reach)
 	case l.w.ClusterID != l.named():
 		p.say(Waiting, "waiting to join: members of another cluster (%x) answer", l.w.ClusterID)
+	case l.m.Cluster.Value.Record.ClusterID != l.named():
+		// Its founder lost the leadership before the commit; another may be on record before this one is.
+		p.say(Waiting, "waiting to join: the leader has to put cluster %x on record", l.named())
 	default:
 		join(l, p)
 	}

@@ -74,7 +74,8 @@ func (l look) othersServe() bool {
 			continue
 		}
 		if u, ok := l.unitOf(mem); ok {
-			if _, there := l.m.Units.Value[u]; there {
+			// A member that came after goal-state was read may belong to a unit newer than that.
+			if _, there := l.m.Units.Value[u]; there || !slices.Contains(l.m.Seen, mem.ID) {
 				return true
 			}
 		}

@@ -14,6 +14,8 @@ import (
 // The eleven rules that keep data safe, one test each. Rules 8 to 11 have a part that only the shell can keep; that part
 // is tested where it lives (internal/juju, internal/host, internal/pki).
 
+func firstStepOf(e Event, m Model, w World) Step { return Decide(e, m, w).Step }
+
 func firstStep(m Model, w World) Step { return Decide(lookAgain, m, w).Step }
 
 func TestRule01FoundedOnce(t *testing.T) {
@@ -182,6 +184,12 @@ func TestRule03LearnersFirst(t *testing.T) {
 	w.WrittenConfig, w.WrittenInitial = step.Server.Digest(), InitialDigest(step.Server.Initial.Env(step.Server.PeerURL))
 	require.IsType(t, Start{}, firstStep(m, w))
 
+	w = wiped(world(m))
+	w.Members = w.Members[1:]
+	unrecorded := record(m, Record{})
+	unrecorded.Leader = Know(false)
+	assert.Nil(t, firstStep(unrecorded, w), "what units name and the record does not may yet yield")
+
 	w = world(m)
 	w.Members[0].Learner = true
 	w.Local.Ready = false
@@ -339,6 +347,20 @@ func TestRule06QuorumFirst(t *testing.T) {
 		p := Decide(Event{Kind: hooks.Remove}, m, w)
 		assert.Nil(t, p.Step)
 		require.NoError(t, p.Fail)
+	})
+
+	t.Run("a voter newer than goal-state is no reason to end", func(t *testing.T) {
+		t.Parallel()
+		m := leaving(model(1))
+		w := world(m)
+		w.Members = members(2)
+		w.Turn.Holder = "etcd/0"
+		w.Reach = NoQuorum
+		p := Decide(Event{Kind: hooks.Stop}, m, w)
+		assert.Nil(t, p.Step)
+		require.Error(t, p.Fail)
+		m.Seen = []uint64{1, 2}
+		assert.IsType(t, Stop{}, firstStepOf(Event{Kind: hooks.Stop}, m, w), "one that was there and has no unit is dead")
 	})
 
 	t.Run("who took itself out knows it, though nobody is left to ask", func(t *testing.T) {
