@@ -93,7 +93,7 @@ func (s *Sim) checkDown(u *unit, h *hook, step operator.Step) {
 		after--
 	}
 	_, restart := step.(operator.Restart)
-	if h.looked != s.faults || !s.ready(g, m) {
+	if h.looked != s.faults || !s.ready(g, m) || (h.view == g && h.voters < n) {
 		return // something happened that it cannot have seen, or it is down already
 	}
 	for _, v := range g.voters() {

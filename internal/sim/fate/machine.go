@@ -72,6 +72,9 @@ func (h *machine) Observe(_ context.Context, m operator.Model) (operator.World, 
 	}
 	g, answers, reach := s.reach(u, m, h.h.urls)
 	w.Reach, h.h.view = reach, g
+	if h.h.voters = 0; g != nil {
+		h.h.voters = len(g.voters())
+	}
 	if g != nil {
 		w.ClusterID, w.Members = g.id, s.describe(g, answers)
 		if slices.ContainsFunc(answers, func(a *unit) bool { return s.readyUnit(a) }) {

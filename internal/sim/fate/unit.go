@@ -85,6 +85,7 @@ type hook struct {
 	at     string
 	looked int             // Sim.faults at the last look
 	view   *group          // the cluster that the last look reached
+	voters int             // in it
 	urls   map[string]bool // clients' URLs that the list gave in this hook
 	// shown are the endpoints of started voters at the last look.
 	shown map[string]bool
