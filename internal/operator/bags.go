@@ -43,8 +43,8 @@ func bags(l look, p *Plan) {
 	if l.m.Published[key] != sum {
 		p.Word, p.Published[key] = &word, sum
 	}
-	if !l.leader() || l.leaving() {
-		return // a leave writes the record itself
+	if !l.leader() || p.Record != nil {
+		return // the last unit's leave writes the record itself
 	}
 	record := l.m.Cluster.Value.Record
 	record.Schema = Schema

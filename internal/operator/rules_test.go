@@ -202,7 +202,7 @@ func TestRule04NoAmnesia(t *testing.T) {
 	t.Parallel()
 	m := model(3)
 	w := wiped(world(m))
-	require.Equal(t, RemoveMember{1, "etcd/0", "its data is gone; it joins anew"}, firstStep(m, w))
+	require.Equal(t, RemoveMember{ID: 1, Name: "etcd/0", Why: "its data is gone; it joins anew"}, firstStep(m, w))
 	// Without a quorum among the others it waits; it never starts.
 	w = down(w, 1)
 	p := Decide(lookAgain, m, w)
@@ -291,11 +291,11 @@ func TestRule06QuorumFirst(t *testing.T) {
 		fails string
 	}{
 		{"three ready: stop, then remove", 3, nil, Stop{"the unit leaves"}, ""},
-		{"two: the membership goes while both run", 2, nil, RemoveMember{1, "etcd/0", "the unit leaves"}, ""},
+		{"two: the membership goes while both run", 2, nil, RemoveMember{ID: 1, Name: "etcd/0", Why: "the unit leaves"}, ""},
 		{"three, one down: refused", 3, []int{1}, nil, "2 would be needed"},
 		{"two, the other down: refused", 2, []int{1}, nil, "1 would be needed"},
 		{"five, one down: stop", 5, []int{1}, Stop{"the unit leaves"}, ""},
-		{"four, one down: removed while it runs", 4, []int{1}, RemoveMember{1, "etcd/0", "the unit leaves"}, ""},
+		{"four, one down: removed while it runs", 4, []int{1}, RemoveMember{ID: 1, Name: "etcd/0", Why: "the unit leaves"}, ""},
 		{"five, two down: refused", 5, []int{1, 2}, nil, "3 would be needed"},
 	}
 	for _, test := range tests {
@@ -349,6 +349,17 @@ func TestRule06QuorumFirst(t *testing.T) {
 		require.NoError(t, p.Fail)
 	})
 
+	t.Run("a founder that leaves before it was recorded puts its cluster on record for who joins", func(t *testing.T) {
+		t.Parallel()
+		m := record(leaving(model(2)), Record{})
+		w := world(m)
+		w.Members = members(1)
+		p := Decide(lookAgain, m, w)
+		require.NoError(t, p.Fail)
+		require.NotNil(t, p.Record)
+		assert.Equal(t, uint64(clusterID), p.Record.ClusterID)
+	})
+
 	t.Run("a voter newer than goal-state is no reason to end", func(t *testing.T) {
 		t.Parallel()
 		m := leaving(model(1))
@@ -367,10 +378,10 @@ func TestRule06QuorumFirst(t *testing.T) {
 		t.Parallel()
 		m := leaving(model(2))
 		w := world(m)
-		w.Done = []Step{RemoveMember{1, "etcd/0", "the unit leaves"}}
+		w.Done = []Step{RemoveMember{ID: 1, Name: "etcd/0", Why: "the unit leaves"}}
 		w.Service, w.Local, w.Members, w.Reach = Service{Kind: MemberService}, Local{}, nil, Unreachable
 		assert.IsType(t, MoveAside{}, firstStep(m, w))
-		w.Done = []Step{RemoveMember{2, "etcd/1", "its unit is gone"}}
+		w.Done = []Step{RemoveMember{ID: 2, Name: "etcd/1", Why: "its unit is gone"}}
 		assert.IsType(t, Start{}, firstStep(m, w))
 	})
 
@@ -404,7 +415,7 @@ func TestRule06QuorumFirst(t *testing.T) {
 		m = gone(model(3), 2)
 		w = world(m)
 		w.Members = members(3)
-		assert.Equal(t, RemoveMember{3, "etcd/2", "its unit is gone"}, firstStep(m, down(w, 2)))
+		assert.Equal(t, RemoveMember{ID: 3, Name: "etcd/2", Why: "its unit is gone"}, firstStep(m, down(w, 2)))
 		m.Seen = []uint64{1, 2}
 		assert.Nil(t, firstStep(m, down(w, 2)), "a member that came after goal-state was read is not judged by it")
 		m.Seen = []uint64{1, 2, 3}
@@ -640,7 +651,7 @@ func TestStepsPrintNoSecretsAndAreDistinct(t *testing.T) {
 		MoveAside{"w"},
 		AddLearner{"u"},
 		Promote{1},
-		RemoveMember{1, "n", "w"},
+		RemoveMember{ID: 1, Name: "n", Why: "w"},
 		UpdateMember{1, "u"},
 		AwaitReady{},
 		AwaitReady{true},
