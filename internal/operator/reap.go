@@ -16,7 +16,7 @@ func reap(l look, p *Plan) {
 			p.say(Waiting, "%s has no unit, but its removal would cost the quorum", l.label(mem))
 			continue
 		}
-		p.want(l, RemoveMember{mem.ID, l.label(mem), "its unit is gone"})
+		p.want(l, RemoveMember{mem.ID, l.label(mem), "its unit is gone", !mem.Started()})
 		return
 	}
 }
@@ -49,7 +49,7 @@ func (l look) orphan(mem Member) bool {
 		return true
 	}
 	for unit := range l.m.Units.Value {
-		if unit == l.m.Unit {
+		if unit == l.m.Unit || slices.ContainsFunc(l.w.Members, func(m Member) bool { return m.Name == memberName(unit) }) {
 			continue
 		}
 		// A word from before the port changed does not tell where its unit joins now.

@@ -446,6 +446,11 @@ func TestRule06QuorumFirst(t *testing.T) {
 		assert.Nil(t, firstStep(m, w))
 		m.Cluster.Value.Words["etcd/2"] = Word{PeerURL: "https://10.0.0.12:2999"}
 		assert.Nil(t, firstStep(m, w), "its word is from before the port changed")
+		joined := w
+		joined.Members = append(members(3), Member{ID: 4, PeerURLs: []string{"https://10.9.9.9:2380"}, Learner: true})
+		m.Seen = []uint64{1, 2, 3, 4}
+		assert.IsType(t, RemoveMember{}, firstStep(m, joined), "which does not matter once it has a member")
+		m.Seen = []uint64{1, 2, 3}
 		m.Cluster.Value.Words["etcd/2"] = Word{PeerURL: "https://10.0.0.12:2380"}
 		assert.IsType(t, RemoveMember{}, firstStep(m, w))
 	})
