@@ -144,9 +144,13 @@ func (o *observer) consumers(ctx context.Context) {
 
 // goalState is the part of goal-state's answer that we read. It never tells of peer relations.
 type goalState struct {
-	Units map[string]struct {
-		Status string `json:"status"`
-	} `json:"units"`
+	Units     map[string]goal            `json:"units"`
+	Relations map[string]map[string]goal `json:"relations"` // by endpoint: applications and units
+}
+
+// goal is one unit in goal-state.
+type goal struct {
+	Status string `json:"status"`
 }
 
 // units believes goal-state only when it names ourselves: Juju 4.0 may answer an error or an empty map when a unit
@@ -293,9 +297,13 @@ func (o *observer) upstream(ctx context.Context) {
 		o.model.Upstream = operator.Unknown[[]databag.Relation](ids.Why)
 		return
 	}
+	var goals map[string]goal // none where it is not known
+	if len(ids.Value) > 0 {
+		goals = read[goalState](ctx, o, "goal-state").Value.Relations[upstreamEndpoint]
+	}
 	out := make([]databag.Relation, 0, len(ids.Value))
 	for _, id := range ids.Value {
-		relation, err := o.relation(ctx, id)
+		relation, err := o.relation(ctx, id, goals)
 		if err != nil {
 			o.model.Upstream = operator.Unknown[[]databag.Relation](err.Error())
 			return
@@ -305,7 +313,7 @@ func (o *observer) upstream(ctx context.Context) {
 	o.model.Upstream = operator.Know(out)
 }
 
-func (o *observer) relation(ctx context.Context, id string) (databag.Relation, error) {
+func (o *observer) relation(ctx context.Context, id string, goals map[string]goal) (databag.Relation, error) {
 	out := databag.Relation{ID: id, Endpoint: upstreamEndpoint, Units: map[string]databag.Bag{}}
 	joined := read[[]string](ctx, o, "relation-list", "-r", id)
 	if !joined.OK {
@@ -314,7 +322,7 @@ func (o *observer) relation(ctx context.Context, id string) (databag.Relation, e
 	if o.env.Event.RelationID == id {
 		out.App = o.env.Event.RemoteApp
 	}
-	for _, unit := range joined.Value {
+	for _, unit := range living(joined.Value, goals) {
 		if o.env.Event.Kind == hooks.RelationDeparted && o.env.Event.RelationID == id && o.env.Event.RemoteUnit == unit {
 			continue
 		}
@@ -326,6 +334,20 @@ func (o *observer) relation(ctx context.Context, id string) (databag.Relation, e
 		out.App = appOf(unit)
 	}
 	return out, nil
+}
+
+// living are those of the joined units that goal-state lists and that stay, if there are any. On Juju 4.0 relation-list goes
+// on naming a unit that is gone, and relation-get its last word, which may be of members that are gone too. A unit that
+// leaves hears no more of the others. goal-state does not tell of every application: it may be of another model.
+func living(joined []string, goals map[string]goal) []string {
+	listed := func(unit string) bool { _, ok := goals[unit]; return ok }
+	stays := func(unit string) bool { return listed(unit) && goals[unit].Status != string(operator.Dying) }
+	for _, fits := range []func(string) bool{stays, listed} {
+		if slices.ContainsFunc(joined, fits) {
+			return slices.DeleteFunc(slices.Clone(joined), func(unit string) bool { return !fits(unit) })
+		}
+	}
+	return joined
 }
 
 // appOf is the application of a unit.
