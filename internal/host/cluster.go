@@ -148,6 +148,9 @@ func (n named) counts(clusterID uint64) bool {
 // lookCluster asks our own member and everybody named, and whom they list, each once and side by side.
 func (h *Host) lookCluster(ctx context.Context, a access, own string, n named, data operator.Data) view {
 	v := view{access: a, own: own}
+	h.mu.Lock()
+	earlier := h.seen
+	h.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
 	results := make(chan answer)
@@ -164,6 +167,12 @@ func (h *Host) lookCluster(ctx context.Context, a access, own string, n named, d
 	ask(own)
 	for _, url := range n.urls {
 		ask(url)
+	}
+	// Whom the list named earlier in this hook: the bags of a unit that leaves are not renewed any more.
+	for _, listed := range earlier.members {
+		for _, url := range earlier.urls(listed) {
+			ask(url)
+		}
 	}
 	all := map[string]answer{}
 	for pending > 0 {

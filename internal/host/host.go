@@ -121,7 +121,7 @@ func (h *Host) do(ctx context.Context, step operator.Step) error {
 	case operator.Promote:
 		return h.promote(ctx, s.ID)
 	case operator.RemoveMember:
-		return h.removeMember(ctx, s.ID)
+		return h.removeMember(ctx, s)
 	case operator.UpdateMember:
 		return h.updateMember(ctx, s.ID, s.PeerURL)
 	case operator.AwaitReady:

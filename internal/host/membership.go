@@ -10,6 +10,8 @@ import (
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
 const (
@@ -227,18 +229,32 @@ func find(members []*etcdserverpb.Member, id uint64) *etcdserverpb.Member {
 }
 
 // removeMember asks the others: one that is removed may not live to answer.
-func (h *Host) removeMember(ctx context.Context, id uint64) error {
-	err := h.deed(ctx, id, func(ctx context.Context, m crewMember) error {
-		_, err := m.MemberRemove(ctx, id)
+var errStarted = errors.New("it has started meanwhile")
+
+func (h *Host) removeMember(ctx context.Context, s operator.RemoveMember) error {
+	err := h.deed(ctx, s.ID, func(ctx context.Context, m crewMember) error {
+		if s.Unstarted {
+			list, err := m.MemberList(ctx)
+			if err != nil {
+				return err
+			}
+			if listed := find(list.Members, s.ID); listed != nil && listed.Name != "" {
+				return errStarted
+			}
+		}
+		_, err := m.MemberRemove(ctx, s.ID)
 		return err
 	}, func(err error) verdict {
-		if errors.Is(err, rpctypes.ErrMemberNotFound) {
+		switch {
+		case errors.Is(err, rpctypes.ErrMemberNotFound):
 			return done
+		case errors.Is(err, errStarted):
+			return never
 		}
 		return again
 	})
 	if err != nil {
-		return fmt.Errorf("cannot remove member %x: %w", id, err)
+		return fmt.Errorf("cannot remove member %x: %w", s.ID, err)
 	}
 	return nil
 }

@@ -124,7 +124,7 @@ func join(l look, p *Plan) {
 	own, listed := l.self()
 	if listed && own.Started() {
 		if own.Learner || l.ready(own.ID) >= quorum(len(l.voters())-1) {
-			p.want(l, RemoveMember{own.ID, l.m.Unit, "its data is gone; it joins anew"})
+			p.want(l, RemoveMember{ID: own.ID, Name: l.m.Unit, Why: "its data is gone; it joins anew"})
 			return
 		}
 		p.say(Waiting, "waiting to rejoin: the others have no quorum without our lost member")

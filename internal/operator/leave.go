@@ -31,7 +31,7 @@ func leave(l look, p *Plan) {
 	case l.left() || (l.inCluster() && !listed):
 		leaveStopped(l, p)
 	case l.inCluster() && own.Learner:
-		p.want(l, RemoveMember{own.ID, l.m.Unit, unitLeaves})
+		p.want(l, RemoveMember{ID: own.ID, Name: l.m.Unit, Why: unitLeaves})
 	case l.inCluster() && len(l.voters()) > 1:
 		leaveVoters(l, p, own)
 	case l.ended():
@@ -93,7 +93,7 @@ func leaveVoters(l look, p *Plan, own Member) {
 		return
 	}
 	n, rest := len(l.voters()), l.ready(own.ID)
-	remove := RemoveMember{own.ID, l.m.Unit, unitLeaves}
+	remove := RemoveMember{ID: own.ID, Name: l.m.Unit, Why: unitLeaves}
 	switch {
 	case n > 2 && rest >= quorum(n) && l.w.Service.Running:
 		// SIGTERM drains and hands leadership over; removed afterwards, no write fails (facts of etcd 3.7, measured).

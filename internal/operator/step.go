@@ -55,6 +55,8 @@ type RemoveMember struct {
 	ID   uint64
 	Name string // unit or peer URL, for the log
 	Why  string
+	// Unstarted: only if it still has no name. By its name alone can a member be told from one that a unit is about to start.
+	Unstarted bool
 }
 
 // UpdateMember tells the cluster a member's new peer URL.
