@@ -78,6 +78,7 @@ type Model struct {
 	secretSeq int
 	nextTask  int
 	turn      int
+	moved     int // machines that got a new address
 	rand      *rand.Rand
 	crash     *Crash
 }
@@ -166,7 +167,7 @@ func New(opts Options) (*Model, error) {
 	m := &Model{
 		Rules:     rules,
 		opts:      opts,
-		uuid:      fmt.Sprintf("%x-%x-4%03x-8%03x-%x", sum[:4], sum[4:6], uint16(sum[6]), uint16(sum[8]), sum[10:16]),
+		uuid:      fmt.Sprintf("%x-%x-4%x%02x-8%x%02x-%x", sum[:4], sum[4:6], sum[6]&0xf, sum[7], sum[8]&0xf, sum[9], sum[10:16]),
 		apps:      map[string]*application{},
 		units:     map[string]*unit{},
 		relations: map[int]*relation{},

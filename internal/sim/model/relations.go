@@ -78,10 +78,8 @@ func (r *relation) key(app string) string {
 func (r *relation) enter(u *unit) {
 	r.scope[u.name] = true
 	if r.bags[u.name] == nil {
-		addr := u.machine.address
-		r.bags[u.name] = &bag{version: 1, values: map[string]string{
-			"egress-subnets": addr + "/32", "ingress-address": addr, "private-address": addr,
-		}}
+		r.bags[u.name] = &bag{version: 1}
+		r.bags[u.name].address(u.machine.address)
 	}
 }
 

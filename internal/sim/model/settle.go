@@ -211,14 +211,33 @@ func (m *Model) Boot(id int) error {
 	if id < 0 || id >= len(m.machines) {
 		return fmt.Errorf("machine %d not found", id)
 	}
-	mc := m.machines[id]
+	m.machines[id].reboots++
+	m.wake(m.machines[id], true)
+	return nil
+}
+
+// StartAgents starts the agents of a machine that ran on without them since StopAgents: no unit runs start again.
+func (m *Model) StartAgents(id int) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if id < 0 || id >= len(m.machines) {
+		return fmt.Errorf("machine %d not found", id)
+	}
+	m.wake(m.machines[id], false)
+	return nil
+}
+
+// StopAgents ends the agents of a machine and nothing else: its units hear nothing until StartAgents.
+func (m *Model) StopAgents(id int) error { return m.PowerOff(id) }
+
+// wake starts a machine's agents; what they kept in memory is gone.
+func (m *Model) wake(mc *machine, rebooted bool) {
 	mc.on = true
-	mc.reboots++
 	for _, u := range m.sortedUnits() {
 		if u.machine != mc {
 			continue
 		}
-		u.rebooted = u.started
+		u.rebooted = u.rebooted || (rebooted && u.started)
 		for relID, ur := range u.rels {
 			clear(ur.cache)
 			rel := m.relations[relID]
@@ -229,5 +248,4 @@ func (m *Model) Boot(id int) error {
 			}
 		}
 	}
-	return nil
 }

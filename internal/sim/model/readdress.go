@@ -1,0 +1,45 @@
+package model
+
+import (
+	"fmt"
+	"maps"
+)
+
+// movedAddresses is the number from which Options.Address is asked for addresses of machines that got a new one.
+const movedAddresses = 1000
+
+// Readdress gives a machine a new address and returns it. Its units hear of it as Juju tells: their own bags say the new
+// address, and config-changed is queued.
+func (m *Model) Readdress(id int) (string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if id < 0 || id >= len(m.machines) {
+		return "", fmt.Errorf("machine %d not found", id)
+	}
+	mc := m.machines[id]
+	mc.address = m.opts.Address(movedAddresses + m.moved)
+	m.moved++
+	for _, u := range m.sortedUnits() {
+		if u.machine != mc {
+			continue
+		}
+		u.configPending = max(u.configPending, 1)
+		for _, rel := range m.relations {
+			if b := rel.bags[u.name]; b != nil && rel.scope[u.name] {
+				b.address(mc.address)
+				b.version++
+			}
+		}
+	}
+	return mc.address, nil
+}
+
+// address puts what Juju says of a unit's address into its bag.
+func (b *bag) address(addr string) {
+	values := maps.Clone(b.values) // a hook may be reading them
+	if values == nil {
+		values = map[string]string{}
+	}
+	values["egress-subnets"], values["ingress-address"], values["private-address"] = addr+"/32", addr, addr
+	b.values = values
+}
