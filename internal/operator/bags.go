@@ -58,7 +58,7 @@ func bags(l look, p *Plan) {
 	if l.m.Authority.OK && l.m.Authority.Value != nil {
 		record.Authority = l.m.Authority.Value.Fingerprint
 	}
-	record.Revoked = l.revoked(p)
+	record.Revoked = l.revoked()
 	if !reflect.DeepEqual(record, l.m.Cluster.Value.Record) {
 		p.Record = &record
 	}
@@ -80,7 +80,7 @@ func (l look) word() Word {
 
 // revoked is the list of ended relations, grown by those that this unit published to and that are gone, and rid of
 // those whose certificates have expired. What is on the list is forgotten here.
-func (l look) revoked(p *Plan) []Ended {
+func (l look) revoked() []Ended {
 	var kept []Ended
 	listed := map[string]bool{}
 	for _, e := range l.m.Cluster.Value.Record.Revoked {

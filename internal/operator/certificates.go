@@ -14,7 +14,8 @@ func certificates(l look, p *Plan) {
 	step := WriteTLS{Authority: authority, CommonName: memberName(l.m.Unit)}
 	step.Trust = l.w.TLS.Trust != authority.Trust
 
-	revoked := Revoked{ModelUUID: l.m.UUID, Relations: l.m.Cluster.Value.Record.Revoked}
+	// With those that ended by now: nothing calls the leader again once it has put them on record.
+	revoked := Revoked{ModelUUID: l.m.UUID, Relations: l.revoked()}
 	// The list must exist before etcd's first start: a missing one refuses every client.
 	if l.w.TLS.Revoked != RevokedDigest(revoked.Relations) {
 		step.Revoked = &revoked

@@ -1,0 +1,33 @@
+package operator
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// A consumer's certificate is refused from the hook on in which its relation ended, on each unit that published to it:
+// nothing calls the leader again once it has put the end on record.
+func TestEndedRelationIsRevokedAtOnce(t *testing.T) {
+	t.Parallel()
+	m := model(3)
+	m.Published["bag.proxy:1"], m.Published["bag.proxy:2"] = "d1", "d2"
+	m.Consumers = Know([]string{"proxy:2"})
+	ended := []Ended{{"proxy:1", 230}}
+	for _, leads := range []bool{true, false} {
+		m.Leader = Know(leads)
+		step, ok := Decide(lookAgain, m, world(m)).Step.(WriteTLS)
+		require.True(t, ok)
+		assert.Equal(t, &Revoked{ModelUUID: "model-uuid", Relations: ended}, step.Revoked)
+		assert.False(t, step.Peer || step.Server || step.Admin || step.Trust)
+
+		w := world(m)
+		w.TLS.Revoked = RevokedDigest(ended)
+		plan := Decide(lookAgain, m, w)
+		assert.Nil(t, plan.Step)
+		assert.Equal(t, leads, plan.Record != nil && plan.Record.Revoked[0] == ended[0], "the leader records it")
+	}
+	m.Consumers = Unknown[[]string]("relation-ids failed")
+	assert.Nil(t, Decide(lookAgain, m, world(m)).Step, "what is not known has not ended")
+}
