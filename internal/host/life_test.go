@@ -67,6 +67,8 @@ func TestLife(t *testing.T) {
 
 	// 2→1 while both run: the removed server exits with 0 and stays down. Asked for its status in the moment of its
 	// removal it panics instead (etcd 3.7.3, IsLocalMemberLearner), and every later start fails.
+	require.ErrorIs(t, a.Do(t.Context(), operator.RemoveMember{ID: id, Unstarted: true}), errStarted)
+	assert.Equal(t, 2, voters(a.look()))
 	a.do(operator.RemoveMember{ID: id}, operator.RemoveMember{ID: id})
 	assert.Equal(t, 1, voters(a.look()))
 	w = b.eventually("the removed server to end", func(w operator.World) bool { return !w.Service.Running || w.Service.Failing })
