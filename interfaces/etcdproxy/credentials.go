@@ -11,9 +11,10 @@ import (
 )
 
 const (
-	// MaxCert and MaxCA bound certificate chains and CA bundles in bytes.
+	// MaxCert bounds a certificate chain in bytes.
 	MaxCert = 64 << 10
-	MaxCA   = 256 << 10
+	// MaxCA bounds a bundle of authorities in bytes.
+	MaxCA = 256 << 10
 	// MaxKey bounds a private key in bytes. An RSA key of 8192 bits has 6.4 KiB; the
 	// bound is low because the work of reading an RSA key grows much faster than it.
 	MaxKey = 16 << 10

@@ -182,7 +182,7 @@ func TestDecodeChoosesAmongUnits(t *testing.T) {
 			t.Parallel()
 			data, problem := etcdproxy.Decode(upstream(test.units), now)
 			assert.Equal(t, test.cluster, data.Cluster())
-			assert.True(t, test.credentials == data.Credentials, "the credentials are the expected ones")
+			assert.Equal(t, test.credentials, data.Credentials)
 			if test.problem == "" {
 				assert.Empty(t, problem.String())
 				return
@@ -269,7 +269,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		again, problem := etcdproxy.Decode(upstream(map[string]databag.Bag{"etcd/7": bag}), now)
 		require.NoError(t, problem.Err())
-		assert.True(t, data.Credentials == again.Credentials)
+		assert.Equal(t, data.Credentials, again.Credentials)
 		assert.Equal(t, data, again)
 	})
 }

@@ -30,15 +30,15 @@ const (
 )
 
 // mint makes credentials: one certificate that is its own authority.
-func mint(t testing.TB) etcdproxy.Credentials {
-	t.Helper()
+func mint(tb testing.TB) etcdproxy.Credentials {
+	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	return mintFor(t, key, ends, pkcs8)
+	require.NoError(tb, err)
+	return mintFor(tb, key, ends, pkcs8)
 }
 
-func mintFor(t testing.TB, key crypto.Signer, end int64, encode func(testing.TB, crypto.Signer) *pem.Block) etcdproxy.Credentials {
-	t.Helper()
+func mintFor(tb testing.TB, key crypto.Signer, end int64, encode func(testing.TB, crypto.Signer) *pem.Block) etcdproxy.Credentials {
+	tb.Helper()
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1),
 		Subject:      pkix.Name{Organization: []string{"test"}},
@@ -47,48 +47,48 @@ func mintFor(t testing.TB, key crypto.Signer, end int64, encode func(testing.TB,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	cert := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
-	return etcdproxy.Credentials{Cert: cert, Key: string(pem.EncodeToMemory(encode(t, key))), CA: cert}
+	return etcdproxy.Credentials{Cert: cert, Key: string(pem.EncodeToMemory(encode(tb, key))), CA: cert}
 }
 
-func pkcs8(t testing.TB, key crypto.Signer) *pem.Block {
-	t.Helper()
+func pkcs8(tb testing.TB, key crypto.Signer) *pem.Block {
+	tb.Helper()
 	der, err := x509.MarshalPKCS8PrivateKey(key)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return &pem.Block{Type: "PRIVATE KEY", Bytes: der}
 }
 
-func sec1(t testing.TB, key crypto.Signer) *pem.Block {
-	t.Helper()
+func sec1(tb testing.TB, key crypto.Signer) *pem.Block {
+	tb.Helper()
 	der, err := x509.MarshalECPrivateKey(key.(*ecdsa.PrivateKey))
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return &pem.Block{Type: "EC PRIVATE KEY", Bytes: der}
 }
 
-func pkcs1(t testing.TB, key crypto.Signer) *pem.Block {
-	t.Helper()
+func pkcs1(tb testing.TB, key crypto.Signer) *pem.Block {
+	tb.Helper()
 	return &pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key.(*rsa.PrivateKey))}
 }
 
-func ecKey(t testing.TB) crypto.Signer {
-	t.Helper()
+func ecKey(tb testing.TB) crypto.Signer {
+	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return key
 }
 
-func edKey(t testing.TB) crypto.Signer {
-	t.Helper()
+func edKey(tb testing.TB) crypto.Signer {
+	tb.Helper()
 	_, key, err := ed25519.GenerateKey(rand.Reader)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return key
 }
 
-func rsaKey(t testing.TB) crypto.Signer {
-	t.Helper()
+func rsaKey(tb testing.TB) crypto.Signer {
+	tb.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return key
 }
 

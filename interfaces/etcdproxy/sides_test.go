@@ -75,7 +75,7 @@ func TestRequiresCalls(t *testing.T) {
 	assert.Equal(t, clusterTLS, r.ClusterString())
 	assert.Equal(t, credentials.CA, r.ClientCA())
 	assert.Equal(t, credentials.Cert, r.ClientCert())
-	assert.True(t, credentials.Key == r.ClientKey())
+	assert.Equal(t, credentials.Key, r.ClientKey())
 }
 
 // proxyRelation is the provider's view of a relation.

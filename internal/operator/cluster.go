@@ -189,10 +189,11 @@ func withData(l look, p *Plan) {
 	}
 	l.spendInitial(p)
 	peer, _ := l.servedURLs()
+	serving := l.w.Local.Ready || (listed && own.Learner && l.w.Local.Live)
 	switch {
 	case !l.w.Service.Running || l.w.Service.Failing:
 		revive(l, p)
-	case !l.w.Local.Ready && !(listed && own.Learner && l.w.Local.Live):
+	case !serving:
 		p.want(l, AwaitReady{Learner: listed && own.Learner})
 		if p.Step == nil && l.w.Reach != Healthy {
 			p.Status = Status{} // the report says it better: no quorum, unreachable
@@ -212,7 +213,7 @@ func withData(l look, p *Plan) {
 // started, it would forget its votes. With no list it has nobody to ask and ends (bootstrap.go, GetClusterFromRemotePeers).
 func (l look) spendInitial(p *Plan) {
 	s := l.server()
-	if l.usable() && l.addressed() && l.w.Installed == l.w.Carried && l.w.WrittenConfig == s.Digest() &&
+	if l.usable() && l.addressed() && l.w.Installed == l.w.Carried && l.w.WrittenConfig == l.settings() &&
 		l.w.WrittenInitial != InitialDigest(s.Initial.Env(s.PeerURL)) {
 		p.want(l, WriteMember{s})
 	}
@@ -221,7 +222,7 @@ func (l look) spendInitial(p *Plan) {
 // revive starts a member that is down, with the settings it should have: nothing is stopped by that.
 func revive(l look, p *Plan) {
 	s := l.server()
-	settled := !l.usable() || !l.addressed() || l.w.WrittenConfig == s.Digest()
+	settled := !l.usable() || !l.addressed() || l.w.WrittenConfig == l.settings()
 	switch {
 	case !settled:
 		p.want(l, WriteMember{s})

@@ -114,8 +114,9 @@ func EnvDigest(env []string) string {
 	kept := make([]string, 0, len(env))
 	for _, line := range env {
 		key, _, _ := strings.Cut(line, "=")
-		if key == ConfigVar || strings.HasPrefix(key, "ETCD_INITIAL_") || strings.HasSuffix(key, "_FILE") ||
-			strings.HasSuffix(key, "_DIR") || !(strings.HasPrefix(key, "ETCD_") || strings.HasPrefix(key, "CHARM_")) {
+		ours := strings.HasPrefix(key, "ETCD_") || strings.HasPrefix(key, "CHARM_")
+		if !ours || key == ConfigVar || strings.HasPrefix(key, "ETCD_INITIAL_") || strings.HasSuffix(key, "_FILE") ||
+			strings.HasSuffix(key, "_DIR") {
 			continue
 		}
 		kept = append(kept, line)
