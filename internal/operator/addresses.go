@@ -38,7 +38,7 @@ func (l look) clientURL() string {
 func (l look) servedURLs() (peer, client string) {
 	peer, client = l.peerURL(), l.clientURL()
 	own, ok := l.self()
-	if !ok || !l.w.Service.Running || l.w.Service.Config == l.server().Digest() {
+	if !ok || !l.w.Service.Running || l.w.Service.Config == l.settings() {
 		return peer, client
 	}
 	if port, ok := listedPort(own.PeerURLs); ok && peer != "" {
@@ -118,6 +118,14 @@ func canonical(names []string) []string {
 	}
 	sort.Strings(out)
 	return slices.Compact(out)
+}
+
+// settings is the digest of server.
+func (l look) settings() string {
+	if l.sum != "" {
+		return l.sum
+	}
+	return l.server().Digest()
 }
 
 // server is our member's settings as they should be, but for how it starts first.

@@ -72,8 +72,8 @@ func (l look) word() Word {
 	if l.w.Data.State == OurData {
 		w.ClusterID, w.MemberID = l.w.Data.ClusterID, l.w.Data.MemberID
 	}
-	if s := l.server(); l.w.Service.Running && l.w.Service.Config == s.Digest() {
-		w.Running = s.Generation()
+	if l.w.Service.Running && l.w.Service.Config == l.settings() {
+		w.Running = l.server().Generation()
 	}
 	return w
 }

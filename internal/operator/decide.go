@@ -27,6 +27,9 @@ var handlers = []func(look, *Plan){
 // once none is left.
 func Decide(e Event, m Model, w World) Plan {
 	l := look{Event: e, m: m, w: w}
+	if w.Data.State == OurData {
+		l.sum = l.server().Digest() // most handlers ask for it
+	}
 	p := Plan{Published: map[string]string{}}
 	for _, handle := range handlers {
 		handle(l, &p)
@@ -76,6 +79,8 @@ type look struct {
 	Event
 	m Model
 	w World
+
+	sum string // what settings returns; "" is not computed yet
 }
 
 // memberName is the etcd member's name of a unit: the cluster string of the etcd-proxy interface has it without "/".

@@ -36,8 +36,8 @@ func roll(l look, p *Plan) {
 		return
 	}
 	// The turn is ours and was before this look, which saw every voter ready.
-	if s := l.server(); l.w.WrittenConfig != s.Digest() {
-		p.want(l, WriteMember{s})
+	if l.w.WrittenConfig != l.settings() {
+		p.want(l, WriteMember{l.server()})
 		return
 	}
 	p.want(l, Restart{})
@@ -45,7 +45,7 @@ func roll(l look, p *Plan) {
 
 // restartDue tells whether the running server differs from what it should be.
 func (l look) restartDue() bool {
-	return l.usable() && l.addressed() && l.w.Installed == l.w.Carried && l.w.Service.Config != l.server().Digest()
+	return l.usable() && l.addressed() && l.w.Installed == l.w.Carried && l.w.Service.Config != l.settings()
 }
 
 // holdRestart says why our restart must not happen now; "" is go on.
