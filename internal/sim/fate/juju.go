@@ -46,12 +46,15 @@ type Sim struct {
 	healed    int64
 	faults    int // that happened so far: what a unit saw before the last one may be false by no fault of its own
 
-	named  map[uint64]bool // clusters that the record ever named
-	ended  map[uint64]bool
-	trust  int
-	ticks  int
-	wrong  string // the first broken rule
-	silent bool   // stop at nothing: the check of the end reports
+	named map[uint64]bool // clusters that the record ever named
+	ended map[uint64]bool
+	trust int
+	ticks int
+	wrong string // the first broken rule
+
+	// strike is what happens once, when the hooks have come to that many yields; the unit is the one that yielded.
+	points, strikeAt int
+	strike           func(*Sim, *unit)
 }
 
 // New returns an application with no unit.
@@ -337,6 +340,10 @@ func (s *Sim) Step(u *unit) bool {
 	}
 	h := u.hook
 	at, more := h.next()
+	if s.points++; s.points == s.strikeAt && s.wrong == "" {
+		s.tell("%s stands at %q", u.name, at)
+		s.strike(s, u)
+	}
 	if u.hook == h { // else somebody buried it
 		if h.at = at; !more {
 			u.hook = nil

@@ -53,7 +53,7 @@ func (s *Sim) pass(u *unit, h *hook, yield func(string)) {
 	}
 	yield("decided")
 	if err == nil {
-		err = s.flush(u, m, p)
+		err = s.flush(u, p, yield)
 	}
 	if err != nil {
 		s.tell("%s: %s fails: %v", u.name, h.event.Kind, err)
@@ -151,7 +151,7 @@ func (s *Sim) model(u *unit, e operator.Event, seen []uint64) operator.Model {
 }
 
 // flush commits what the plan publishes, all of it or nothing. Secrets go before the rest, as Juju 3.6 has it.
-func (s *Sim) flush(u *unit, m operator.Model, p operator.Plan) error {
+func (s *Sim) flush(u *unit, p operator.Plan, yield func(string)) error {
 	if p.Authority {
 		if s.authority != nil {
 			return errors.New("secret with that label already exists")
@@ -160,6 +160,7 @@ func (s *Sim) flush(u *unit, m operator.Model, p operator.Plan) error {
 			return errors.New("permission denied")
 		}
 		s.authority = &operator.Authority{Fingerprint: fmt.Sprintf("ca%d", s.ticks), Trust: "trust0"}
+		yield("secrets committed")
 	}
 	if (p.Record != nil || p.Authority) && s.leader != u {
 		return errors.New("cannot write relation settings: not the leader any more")

@@ -1,0 +1,49 @@
+package fate
+
+import (
+	"maps"
+	"slices"
+)
+
+// Clone returns a copy that goes its own way from here. No hook may be running: a coroutine cannot be copied.
+func (s *Sim) Clone() *Sim {
+	out := *s
+	units := map[*unit]*unit{nil: nil}
+	out.units = nil
+	for _, u := range s.units {
+		if u.hook != nil {
+			panic("a hook is running")
+		}
+		c := u.clone()
+		units[u] = c
+		out.units = append(out.units, c)
+	}
+	out.leader = units[s.leader]
+	out.groups = nil
+	for _, g := range s.groups {
+		c := *g
+		c.removed, c.members = maps.Clone(g.removed), nil
+		for _, m := range g.members {
+			copied := *m
+			copied.owner = units[m.owner]
+			c.members = append(c.members, &copied)
+		}
+		out.groups = append(out.groups, &c)
+	}
+	out.records, out.relations = slices.Clone(s.records), slices.Clone(s.relations)
+	out.named, out.ended = maps.Clone(s.named), maps.Clone(s.ended)
+	return &out
+}
+
+func (u *unit) clone() *unit {
+	c := *u
+	c.words, c.queue = slices.Clone(u.words), slices.Clone(u.queue)
+	c.published, c.consumers = maps.Clone(u.published), maps.Clone(u.consumers)
+	c.heard, c.heardGone = maps.Clone(u.heard), maps.Clone(u.heardGone)
+	if u.disk.data != nil {
+		d := *u.disk.data
+		c.disk.data = &d
+	}
+	c.disk.aside = slices.Clone(u.disk.aside)
+	return &c
+}

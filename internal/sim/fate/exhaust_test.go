@@ -1,0 +1,222 @@
+package fate
+
+import (
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// scenarios are the lives that are gone through whole: from how many units, and what then happens.
+var scenarios = []struct {
+	name  string
+	units int
+	do    func(*Sim)
+}{
+	{"found", 0, func(s *Sim) { s.AddUnit() }},
+	{"found with three", 0, func(s *Sim) { s.AddUnit(); s.AddUnit(); s.AddUnit() }},
+	{"join the second", 1, func(s *Sim) { s.AddUnit() }},
+	{"join the third", 2, func(s *Sim) { s.AddUnit() }},
+	{"join two at once", 1, func(s *Sim) { s.AddUnit(); s.AddUnit() }},
+	{"remove the last of three", 3, func(s *Sim) { s.RemoveUnit(s.units[2]) }},
+	{"remove the leader of three", 3, func(s *Sim) { s.RemoveUnit(s.units[0]) }},
+	{"remove two of three at once", 3, func(s *Sim) { s.RemoveUnit(s.units[0]); s.RemoveUnit(s.units[1]) }},
+	{"remove one of two", 2, func(s *Sim) { s.RemoveUnit(s.units[1]) }},
+	{"remove the leader of two", 2, func(s *Sim) { s.RemoveUnit(s.units[0]) }},
+	{"remove the only one", 1, func(s *Sim) { s.RemoveUnit(s.units[0]) }},
+	{"remove all at once, then begin anew", 2, func(s *Sim) {
+		s.RemoveUnit(s.units[0])
+		s.RemoveUnit(s.units[1])
+		s.Rest()
+		s.Tick(60)
+		s.Rest()
+		s.AddUnit()
+	}},
+	{"remove by force", 3, func(s *Sim) { s.ForceRemove(s.units[1], false) }},
+	{"remove the leader by force, its machine lives on", 3, func(s *Sim) { s.ForceRemove(s.units[0], true) }},
+	{"replace", 3, func(s *Sim) { s.AddUnit(); s.RemoveUnit(s.units[0]) }},
+	{"roll tunables", 3, func(s *Sim) { s.options += 2; s.Configure() }},
+	{"roll the client port", 3, (*Sim).Configure},
+	{"roll the peer port", 3, func(s *Sim) { s.options++; s.Configure() }},
+	{"roll two", 2, func(s *Sim) { s.options += 2; s.Configure() }},
+	{"roll the only one", 1, (*Sim).Configure},
+	{"refresh", 3, (*Sim).Refresh},
+	{"refresh while one joins", 2, func(s *Sim) { s.Refresh(); s.AddUnit() }},
+	{"renew leaves", 2, func(s *Sim) { s.units[0].disk.tls.Peer.Due, s.units[1].disk.tls.Server.Due = true, true }},
+	{"publish", 2, func(s *Sim) { s.Relate(); s.Relate() }},
+	{"end a consumer", 2, func(s *Sim) { s.Unrelate() }},
+	{"another leader", 3, func(s *Sim) { s.SetLeader(s.units[2]) }},
+	{"data lost", 3, func(s *Sim) { s.Wipe(s.units[1], false) }},
+	{"machine lost", 3, func(s *Sim) { s.Wipe(s.units[0], true) }},
+	{"another address", 3, func(s *Sim) { s.Readdress(s.units[1]) }},
+	{"another address, alone", 1, func(s *Sim) { s.Readdress(s.units[0]) }},
+}
+
+// other is the first living unit that is not u; u if there is none.
+func other(s *Sim, u *unit) *unit {
+	for _, v := range s.living() {
+		if v != u {
+			return v
+		}
+	}
+	return u
+}
+
+// crashes are the deaths that each step must survive; faults are what else may happen once, at any yield.
+var crashes = []struct {
+	name string
+	do   func(*Sim, *unit)
+}{
+	{"the hook dies", (*Sim).kill},
+	{"the machine dies and returns", func(s *Sim, u *unit) { s.Power(u, false); s.Power(u, true) }},
+	{"the next reply is lost", func(_ *Sim, u *unit) { u.unsure = true }},
+}
+
+var faults = []struct {
+	name string
+	do   func(*Sim, *unit)
+}{
+	{"the server dies", (*Sim).Crash},
+	{"the leadership moves", func(s *Sim, u *unit) {
+		if s.leader != u {
+			s.SetLeader(u)
+		} else {
+			s.SetLeader(other(s, u))
+		}
+	}},
+	{"all others go first", func(s *Sim, u *unit) {
+		for _, v := range s.living() {
+			for n := 0; v != u && n < 2000 && s.Step(v); n++ {
+			}
+		}
+	}},
+	{"another goes one step", func(s *Sim, u *unit) {
+		if v := other(s, u); v != u {
+			s.Poke(v)
+			s.Step(v)
+		}
+	}},
+	{"another machine is off for a while", func(s *Sim, u *unit) {
+		if v := other(s, u); v != u {
+			s.Power(v, false)
+		}
+	}},
+	{"the unit is cut off", func(s *Sim, u *unit) { s.Island(u, 1) }},
+	{"the turn runs out", func(s *Sim, _ *unit) { s.Tick(turnSeconds + 1) }},
+	{"another loses its data", func(s *Sim, u *unit) {
+		if v := other(s, u); v != u && s.spare(v) {
+			s.Wipe(v, false)
+		}
+	}},
+	{"a unit is added", func(s *Sim, _ *unit) { s.AddUnit() }},
+	{"the unit is removed", func(s *Sim, u *unit) { s.RemoveUnit(u) }},
+	{"another is removed", func(s *Sim, u *unit) { s.RemoveUnit(other(s, u)) }},
+	{"another is removed by force", func(s *Sim, u *unit) {
+		if v := other(s, u); v != u && s.spare(v) {
+			s.ForceRemove(v, false)
+		}
+	}},
+	{"options change", func(s *Sim, _ *unit) { s.Configure() }},
+	{"goal-state fails", func(s *Sim, u *unit) { u.deaf = true; s.Poke(u) }},
+}
+
+// beginning is an application of n units at rest.
+func beginning(t *testing.T, o Options, n int) *Sim {
+	t.Helper()
+	s := New(o)
+	for range n {
+		s.AddUnit()
+	}
+	if n > 0 {
+		s.Relate()
+	}
+	require.Empty(t, s.Calm())
+	return s
+}
+
+// live goes through a scenario from its beginning, with a strike at a yield (0: none), and returns how many yields
+// there were and what went wrong.
+func live(begun *Sim, do func(*Sim), at int, strike func(*Sim, *unit)) (int, string) {
+	s := begun.Clone()
+	defer s.Close()
+	s.points, s.strikeAt, s.strike = 0, at, strike
+	do(s)
+	for _, u := range s.units {
+		s.Poke(u)
+	}
+	s.Rest()
+	points := s.points
+	s.strikeAt = 0
+	return points, s.Calm()
+}
+
+var lives = map[string]Options{
+	"Juju 4.0":           {},
+	"Juju 3.6, old bags": {Departed: true, Stale: true},
+}
+
+func exhaust(t *testing.T, o Options, every int, strikes []struct {
+	name string
+	do   func(*Sim, *unit)
+}) int {
+	t.Helper()
+	runs := 0
+	for i, scenario := range scenarios {
+		begun := beginning(t, o, scenario.units)
+		points, problem := live(begun, scenario.do, 0, nil)
+		runs++
+		if !assert.Empty(t, problem, scenario.name) {
+			continue
+		}
+		for j, strike := range strikes {
+			for at := 1 + (i+j)%every; at <= points; at += every {
+				runs++
+				if _, problem := live(begun, scenario.do, at, strike.do); problem != "" {
+					t.Errorf("%s, at yield %d %s: %s", scenario.name, at, strike.name, problem)
+					break
+				}
+			}
+		}
+	}
+	return runs
+}
+
+// TestEveryCrashPoint lets the charm die at every yield of every scenario: before and after each step, before the
+// commit, inside it, and after it. Everything must end where it would have ended.
+func TestEveryCrashPoint(t *testing.T) {
+	t.Parallel()
+	for name, o := range lives {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			t.Logf("%d lives", exhaust(t, o, 1, crashes[:]))
+		})
+	}
+}
+
+// TestEveryFaultAtEveryPoint lets each fault happen once at every yield of every scenario; at every seventh unless
+// FATE asks for all.
+func TestEveryFaultAtEveryPoint(t *testing.T) {
+	t.Parallel()
+	every := 7
+	if os.Getenv("FATE") != "" {
+		every = 1
+	}
+	for name, o := range lives {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			t.Logf("%d lives", exhaust(t, o, every, faults[:]))
+		})
+	}
+}
+
+func TestScenarios(t *testing.T) {
+	t.Parallel()
+	for _, scenario := range scenarios {
+		for name, o := range lives {
+			points, problem := live(beginning(t, o, scenario.units), scenario.do, 0, nil)
+			require.Empty(t, problem, "%s, %s", scenario.name, name)
+			assert.Positive(t, points)
+		}
+	}
+}
