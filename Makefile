@@ -49,7 +49,7 @@ demo: build charm ## three members and two proxies as real processes: relate, wr
 	@CHARM='$(CURDIR)/dist/etcd_$(ARCH).charm' bin/juju-sim script $(if $(KEEP),--hold) test/demo/demo.txt
 
 .PHONY: test
-test: build ## every test that needs no root, with the race detector if there is a C compiler
+test: build charm ## every test that needs no root, with the race detector if there is a C compiler
 	@$(if $(RACE),true,echo 'make test: no working C compiler ($(CC)), so the tests run without the race detector')
 	$(if $(RACE),CGO_ENABLED=1 CC='$(CC)' )go test $(RACE) -timeout 15m ./...
 

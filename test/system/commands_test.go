@@ -1,0 +1,145 @@
+package system
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// command is a command of scripts; neg is a "!" before it.
+type command = func(ts *testscript.TestScript, neg bool, args []string)
+
+// commands are the commands that scripts have beside juju-sim's verbs:
+//
+//	unpack DIR                       the packed charm as a directory, to be changed
+//	credentials DIR                  the last output, a databag as JSON, as files ca.pem, cert.pem, key.pem
+//	                                 and the rest, without what Juju itself puts there, as settings.json
+//	eventually SECONDS [!] COMMAND   repeats a program until it succeeds (or, with !, fails)
+//	occupy HOST:PORT, release HOST:PORT   listen there, and end it
+//	get URL, post URL BODY           HTTP; prints the answer's body; an answer beyond 299 is a failure
+//	consumers FIRST LAST             deploys consumers c<FIRST> to c<LAST>, each related to etcd:proxy
+//	cluster NAME SIZE [http]         a cluster of another charm's, and bags for charms/provider: see startCluster
+func commands(verbs map[string]command, bin string) map[string]command {
+	return map[string]command{
+		"unpack": func(ts *testscript.TestScript, _ bool, args []string) {
+			ts.Check(unpack(ts.Getenv("CHARM"), ts.MkAbs(args[0])))
+		},
+		"cluster": func(ts *testscript.TestScript, neg bool, args []string) {
+			startCluster(ts, neg, args, bin)
+		},
+		"credentials": credentials,
+		"consumers":   func(ts *testscript.TestScript, _ bool, args []string) { consumers(ts, verbs, args) },
+		"eventually":  eventually,
+		"occupy":      occupy,
+		"release":     release,
+		"get":         func(ts *testscript.TestScript, neg bool, args []string) { fetch(ts, neg, http.MethodGet, args[0], "") },
+		"post": func(ts *testscript.TestScript, neg bool, args []string) {
+			fetch(ts, neg, http.MethodPost, args[0], args[1])
+		},
+	}
+}
+
+// credentials does what a consumer of the etcd-proxy relation does with a bag, and keeps the bag for comparison.
+func credentials(ts *testscript.TestScript, _ bool, args []string) {
+	var bag map[string]string
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &bag))
+	dir := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(dir, 0o700))
+	for file, key := range map[string]string{"ca.pem": "client_ca", "cert.pem": "client_cert", "key.pem": "client_key"} {
+		ts.Check(os.WriteFile(filepath.Join(dir, file), []byte(bag[key]), 0o600))
+	}
+	for _, key := range []string{"egress-subnets", "ingress-address", "private-address"} {
+		delete(bag, key)
+	}
+	text, err := json.MarshalIndent(bag, "", "  ")
+	ts.Check(err)
+	ts.Check(os.WriteFile(filepath.Join(dir, "settings.json"), text, 0o600))
+}
+
+// consumers relates many at once.
+func consumers(ts *testscript.TestScript, verbs map[string]command, args []string) {
+	first, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	last, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	for i := first; i <= last; i++ {
+		name := fmt.Sprintf("c%d", i)
+		verbs["deploy"](ts, false, []string{ts.Getenv("CHARMS") + "/consumer", name})
+		verbs["integrate"](ts, false, []string{"etcd:proxy", name + ":etcd"})
+	}
+}
+
+func eventually(ts *testscript.TestScript, neg bool, args []string) {
+	limit, err := time.ParseDuration(args[0] + "s")
+	ts.Check(err)
+	fails := args[1] == "!"
+	if fails {
+		args = args[1:]
+	}
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: eventually SECONDS [!] COMMAND")
+	}
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(limit); ; <-tick.C {
+		cmd := exec.Command(args[1], args[2:]...) //nolint:gosec // the script's own
+		if !strings.Contains(args[1], "/") {
+			cmd = exec.Command("/usr/bin/env", args[1:]...) //nolint:gosec // looked up in the script's PATH
+		}
+		cmd.Dir, cmd.Env = ts.MkAbs("."), []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("WORK")}
+		out, err := cmd.CombinedOutput()
+		if (err != nil) == fails {
+			fmt.Fprintf(ts.Stdout(), "%s", out)
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("not within %v: %v: %s", limit, err, out)
+		}
+	}
+}
+
+// ports are the addresses that a script holds.
+type ports map[string]net.Listener
+
+// portsKey is where a script has its ports.
+type portsKey struct{}
+
+func occupy(ts *testscript.TestScript, _ bool, args []string) {
+	l, err := net.Listen("tcp", args[0])
+	ts.Check(err)
+	ts.Defer(func() { l.Close() })
+	ts.Value(portsKey{}).(ports)[args[0]] = l
+}
+
+func release(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(ts.Value(portsKey{}).(ports)[args[0]].Close())
+}
+
+func fetch(ts *testscript.TestScript, neg bool, method, url, body string) {
+	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	req, err := http.NewRequest(method, url, strings.NewReader(body)) //nolint:noctx // the client has a time-out
+	ts.Check(err)
+	resp, err := client.Do(req)
+	if err == nil {
+		defer resp.Body.Close()
+		if _, err = io.Copy(ts.Stdout(), io.LimitReader(resp.Body, 1<<20)); err == nil && resp.StatusCode > 299 {
+			err = fmt.Errorf("%s", resp.Status)
+		}
+	}
+	switch {
+	case err != nil && !neg:
+		ts.Fatalf("%s %s: %v", method, url, err)
+	case err == nil && neg:
+		ts.Fatalf("%s %s: unexpected success", method, url)
+	}
+}

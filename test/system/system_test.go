@@ -1,0 +1,99 @@
+// Package system shows what the charm is for, on the packed charm and real etcd: one script for each promise, in
+// testdata. The rule it keeps: a script drives the charm as an operator would, by Juju's verbs, and judges it by what an
+// operator, a consumer or an intruder can see. The verbs are juju-sim's; commands_test.go has the further ones.
+package system
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"github.com/juju/charm/v12"
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/internal/sim"
+)
+
+func TestMain(m *testing.M) { sim.Main(m) }
+
+// atATime is how many scripts run at a time: each runs several etcd servers.
+const atATime = 2
+
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	archive := packed(t)
+	bin := programs(t, archive)
+	turns := make(chan struct{}, atATime)
+	cmds := sim.Cmds(t.Context(), options(t))
+	for name, cmd := range commands(cmds, bin) {
+		cmds[name] = cmd
+	}
+	charms, err := filepath.Abs("testdata/charms")
+	require.NoError(t, err)
+	testscript.Run(t, testscript.Params{
+		Dir:  "testdata",
+		Cmds: cmds,
+		Setup: func(env *testscript.Env) error {
+			turns <- struct{}{}
+			env.Defer(func() { <-turns })
+			env.Values[portsKey{}] = ports{}
+			env.Setenv("CHARM", archive)
+			env.Setenv("CHARMS", charms)
+			env.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+			return nil
+		},
+	})
+}
+
+// packed is the charm's archive: $CHARM, or the one of `make charm`.
+func packed(t *testing.T) string {
+	t.Helper()
+	archive := os.Getenv("CHARM")
+	if archive == "" {
+		archive = filepath.Join("..", "..", "dist", "etcd_"+runtime.GOARCH+".charm")
+	}
+	archive, err := filepath.Abs(archive)
+	require.NoError(t, err)
+	_, err = os.Stat(archive)
+	require.NoError(t, err, "there is no packed charm: run `make charm` first, or set CHARM to one")
+	return archive
+}
+
+// options have the small program for the hook tools if `make build` has made it: this one, with the race detector, takes
+// long to start.
+func options(t *testing.T) sim.Options {
+	t.Helper()
+	opts := sim.Options{Env: []string{"ETCD_CHARM_ROOT=" + sim.RootVar}}
+	tool, err := filepath.Abs(filepath.Join("..", "..", "bin", "juju-sim-tool"))
+	require.NoError(t, err)
+	if _, err := os.Stat(tool); err == nil {
+		opts.Tool = tool
+	}
+	return opts
+}
+
+// programs is a directory with the charm's binary under the names etcd and etcdctl.
+func programs(t *testing.T, archive string) string {
+	t.Helper()
+	dir := t.TempDir()
+	require.NoError(t, unpack(archive, filepath.Join(dir, "charm")))
+	for _, name := range []string{"etcd", "etcdctl"} {
+		require.NoError(t, os.Symlink(filepath.Join(dir, "charm", "bin", "etcd-charm"), filepath.Join(dir, name)))
+	}
+	return dir
+}
+
+func unpack(archive, dir string) error {
+	read, err := charm.ReadCharmArchive(archive)
+	if err == nil {
+		err = errors.Join(os.MkdirAll(dir, 0o700), read.ExpandTo(dir))
+	}
+	if err != nil {
+		return fmt.Errorf("cannot unpack %s: %w", archive, err)
+	}
+	return nil
+}
