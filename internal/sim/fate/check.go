@@ -96,6 +96,9 @@ func (s *Sim) checkDown(u *unit, h *hook, step operator.Step) {
 	if h.looked != s.faults || !s.ready(g, m) || (h.view == g && h.voters < n) {
 		return // something happened that it cannot have seen, or it is down already
 	}
+	if n > 1 && h.turn != u.name {
+		s.broken("%q of %s without the turn", step, u.name)
+	}
 	for _, v := range g.voters() {
 		if v != m && v.owner.byHand && !s.ready(g, v) && v.owner.life != dead {
 			s.broken("%s goes down by our hand while %s is", u.name, v.owner.name)

@@ -110,6 +110,11 @@ var faults = []struct {
 		}
 	}},
 	{"a unit is added", func(s *Sim, _ *unit) { s.AddUnit() }},
+	{"a unit is added and joins at once", func(s *Sim, _ *unit) {
+		s.AddUnit()
+		for n := 0; n < 2000 && s.Step(s.units[len(s.units)-1]); n++ {
+		}
+	}},
 	{"the unit is removed", func(s *Sim, u *unit) { s.RemoveUnit(u) }},
 	{"another is removed", func(s *Sim, u *unit) { s.RemoveUnit(other(s, u)) }},
 	{"another is removed by force", func(s *Sim, u *unit) {
@@ -140,7 +145,7 @@ func beginning(t *testing.T, o Options, n int) *Sim {
 func live(begun *Sim, do func(*Sim), at int, strike func(*Sim, *unit)) (int, string) {
 	s := begun.Clone()
 	defer s.Close()
-	s.points, s.strikeAt, s.strike = 0, at, strike
+	s.points, s.strikeAt, s.strike, s.calm = 0, at, strike, 0
 	do(s)
 	for _, u := range s.units {
 		s.Poke(u)

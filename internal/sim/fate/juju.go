@@ -44,7 +44,8 @@ type Sim struct {
 	lastRel   int
 	lag       bool // followers get only what a quorum needs
 	healed    int64
-	faults    int // that happened so far: what a unit saw before the last one may be false by no fault of its own
+	calm      int64 // since when there are no faults; 0 is not yet
+	faults    int   // that happened so far: what a unit saw before the last one may be false by no fault of its own
 
 	named map[uint64]bool // clusters that the record ever named
 	ended map[uint64]bool
@@ -301,6 +302,9 @@ func (s *Sim) Tick(seconds int64) {
 	s.now += seconds
 	for _, g := range s.groups {
 		if g.turn != "" && s.now >= g.turnEnds {
+			if s.calm > 0 && g.turnEnds-turnSeconds > s.calm {
+				s.broken("%s never gave the turn back", g.turn)
+			}
 			g.turn = ""
 		}
 	}

@@ -72,8 +72,8 @@ func (h *machine) Observe(_ context.Context, m operator.Model) (operator.World, 
 	}
 	g, answers, reach := s.reach(u, m, h.h.urls)
 	w.Reach, h.h.view = reach, g
-	if h.h.voters = 0; g != nil {
-		h.h.voters = len(g.voters())
+	if h.h.voters, h.h.turn = 0, ""; g != nil {
+		h.h.voters, h.h.turn = len(g.voters()), g.turn
 	}
 	if g != nil {
 		w.ClusterID, w.Members = g.id, s.describe(g, answers)
@@ -328,6 +328,9 @@ func (s *Sim) request(u *unit, h *hook, g *group, at *member, step operator.Step
 		s.commit(g)
 		m.learner = false
 	case operator.RemoveMember:
+		if m := g.find(step.ID); step.Unstarted && m != nil && m.name != "" {
+			return errors.New("the member has started meanwhile")
+		}
 		s.checkRemoval(u, g, step.ID)
 		before, n := s.readyVoters(g), len(g.voters())
 		if err := s.remove(g, at, step.ID); err != nil {

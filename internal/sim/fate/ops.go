@@ -140,7 +140,7 @@ func (s *Sim) spare(u *unit) bool {
 // runs. It returns what is still wrong.
 func (s *Sim) Calm() string {
 	s.tell("calm")
-	s.lag = false
+	s.lag, s.calm = false, s.now
 	for _, u := range s.units {
 		u.unsure, u.deaf = false, false
 		s.Island(u, 0)

@@ -38,6 +38,7 @@ func (s *Sim) pass(u *unit, h *hook, yield func(string)) {
 	seen := s.seen(u)
 	yield("seen")
 	m := s.model(u, h.event, seen)
+	h.led = s.leader == u
 	yield("read")
 	began := s.now
 	var p operator.Plan

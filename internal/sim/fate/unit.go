@@ -83,6 +83,8 @@ type hook struct {
 	next   func() (string, bool)
 	stop   func()
 	at     string
+	led    bool            // the unit led when Juju was asked
+	turn   string          // who held the turn at the last look
 	looked int             // Sim.faults at the last look
 	view   *group          // the cluster that the last look reached
 	voters int             // in it

@@ -1,0 +1,158 @@
+package fate
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
+)
+
+type decide = func(operator.Event, operator.Model, operator.World) operator.Plan
+
+// mutants are deliberate breakages of Decide, made around it.
+var mutants = []struct {
+	name   string
+	decide decide
+}{
+	{"skips the learner", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
+		p := operator.Decide(e, m, w)
+		if add, ok := p.Step.(operator.AddLearner); ok {
+			p.Step = AddVoter{add}
+		}
+		return p
+	}},
+	{"takes unreachable for absent", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
+		if w.Reach == operator.Unreachable && w.Data.State == operator.NoData {
+			w.Reach = operator.Absent
+			c := m.Cluster.Value
+			c.Record = operator.Record{}
+			c.Words = map[string]operator.Word{}
+			m.Cluster.Value = c
+		}
+		return operator.Decide(e, m, w)
+	}},
+	{"founds without the leadership", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
+		if w.Reach == operator.Absent {
+			m.Leader = operator.Know(true)
+		}
+		p := operator.Decide(e, m, w)
+		p.Authority = p.Authority && m.Leader.Value
+		return p
+	}},
+	{"restarts without the turn", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
+		if w.Turn.Known {
+			w.Turn.Holder = m.Unit
+		}
+		return operator.Decide(e, m, w)
+	}},
+	{"restarts though others are down", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
+		w.Members = slices.Clone(w.Members)
+		for i := range w.Members {
+			w.Members[i].Answers, w.Members[i].Ready = true, true
+		}
+		return operator.Decide(e, m, w)
+	}},
+	{"publishes learners", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
+		p := operator.Decide(e, m, w)
+		told := w
+		told.Members = slices.Clone(w.Members)
+		for i := range told.Members {
+			told.Members[i].Learner = false
+		}
+		p.Consumers = operator.Decide(e, m, told).Consumers
+		return p
+	}},
+	{"publishes before it acts", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
+		w.Tried = nil
+		p := operator.Decide(e, m, w)
+		if _, starts := p.Step.(operator.Start); starts {
+			p.Step = nil
+		}
+		return p
+	}},
+	{"judges members that came after goal-state", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
+		m.Seen = nil
+		for _, mem := range w.Members {
+			m.Seen = append(m.Seen, mem.ID)
+		}
+		return operator.Decide(e, m, w)
+	}},
+	{"starts on an empty disk", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
+		if w.Data.State == operator.NoData {
+			w.Members = slices.Clone(w.Members)
+			for i := range w.Members {
+				if slices.Contains(w.Members[i].PeerURLs, "https://"+m.PeerAddress.Value.Ingress+":2380") {
+					w.Members[i].Name = ""
+				}
+			}
+		}
+		return operator.Decide(e, m, w)
+	}},
+	{"stops before it leaves a cluster of two", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
+		p := operator.Decide(e, m, w)
+		if remove, ok := p.Step.(operator.RemoveMember); ok && w.Service.Running && remove.ID == w.Data.MemberID {
+			p.Step = operator.Stop{Why: "the unit leaves"}
+		}
+		return p
+	}},
+	{"keeps the turn", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
+		p := operator.Decide(e, m, w)
+		if _, ok := p.Step.(operator.ReleaseTurn); ok {
+			p = operator.Decide(e, m, tried(w, p.Step))
+		}
+		return p
+	}},
+	{"forgets goal-state", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
+		m.Seen = nil // so that nobody is ever judged by it
+		return operator.Decide(e, m, w)
+	}},
+}
+
+func tried(w operator.World, step operator.Step) operator.World {
+	w.Tried = append(slices.Clone(w.Tried), operator.Attempt{Step: step, Err: operator.ErrNoEffect})
+	return w
+}
+
+// caught goes through every scenario, plain, and then with the strikes at some yields, until something goes wrong.
+func caught(t *testing.T, d decide) string {
+	t.Helper()
+	r := rand.New(rand.NewPCG(1, 2))
+	for round := range 12 {
+		for _, scenario := range scenarios {
+			o := Options{Departed: round%2 == 1, Stale: round%2 == 1}
+			begun := beginning(t, o, scenario.units)
+			begun.Decide = d
+			strikes := append(slices.Clone(crashes), faults...)
+			if round == 0 {
+				strikes = strikes[:1]
+			}
+			for _, strike := range strikes {
+				at := 0
+				if round > 0 {
+					at = 1 + r.IntN(40*round)
+				}
+				if _, problem := live(begun, scenario.do, at, strike.do); problem != "" {
+					return scenario.name + ", " + strike.name + ": " + problem
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// TestMutants breaks Decide in each way and wants it caught. The unbroken one, wrapped alike, is not.
+func TestMutants(t *testing.T) {
+	t.Parallel()
+	n := 0
+	for _, mutant := range mutants {
+		problem := caught(t, mutant.decide)
+		if assert.NotEmpty(t, problem, mutant.name) {
+			n++
+			t.Logf("%s: %s", mutant.name, problem)
+		}
+	}
+	t.Logf("mutants: %d/%d caught", n, len(mutants))
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package fate
+
+const raced = false
