@@ -85,26 +85,27 @@ func (l look) othersServe() bool {
 
 // leaveVoters leaves a cluster of two or more voters, in turn.
 func leaveVoters(l look, p *Plan, own Member) {
-	if l.w.Turn.Holder != l.m.Unit {
+	n, rest := len(l.voters()), l.ready(own.ID)
+	remove := RemoveMember{ID: own.ID, Name: l.m.Unit, Why: unitLeaves}
+	switch {
+	case rest < quorum(n) && (rest < quorum(n-1) || !own.Answers || !own.Ready):
+		if l.w.Turn.Holder == l.m.Unit {
+			p.want(l, ReleaseTurn{}) // what we wait for may wait for the turn
+		}
+		p.Fail = fmt.Errorf("cannot leave the cluster: of %d voters only %d others are ready, and %d would be needed; "+
+			"remove the units of the dead members first (juju remove-unit --force), or mend them", n, rest, quorum(n-1))
+		p.say(Blocked, "%v", p.Fail)
+	case l.w.Turn.Holder != l.m.Unit:
 		p.want(l, TakeTurn{})
 		if p.Step == nil {
 			p.Fail = fmt.Errorf("cannot leave the cluster yet: another unit (%s) has the turn", l.w.Turn.Holder)
 		}
-		return
-	}
-	n, rest := len(l.voters()), l.ready(own.ID)
-	remove := RemoveMember{ID: own.ID, Name: l.m.Unit, Why: unitLeaves}
-	switch {
 	case n > 2 && rest >= quorum(n) && l.w.Service.Running:
 		// SIGTERM drains and hands leadership over; removed afterwards, no write fails (facts of etcd 3.7, measured).
 		p.want(l, Stop{unitLeaves})
-	case rest >= quorum(n) || (rest >= quorum(n-1) && own.Answers && own.Ready):
+	default:
 		// Two voters cannot lose one: the membership goes while both run.
 		p.want(l, remove)
-	default:
-		p.Fail = fmt.Errorf("cannot leave the cluster: of %d voters only %d others are ready, and %d would be needed; "+
-			"remove the units of the dead members first (juju remove-unit --force), or mend them", n, rest, quorum(n-1))
-		p.say(Blocked, "%v", p.Fail)
 	}
 	if p.Step == nil && p.Fail == nil {
 		p.Fail = fmt.Errorf("cannot leave the cluster: %s", p.Status.Message)

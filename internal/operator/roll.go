@@ -16,19 +16,18 @@ func roll(l look, p *Plan) {
 	if !listed || own.Learner {
 		return
 	}
-	due := l.restartDue()
-	if !due {
-		if l.w.Turn.Holder == l.m.Unit && l.w.Local.Ready {
-			p.want(l, ReleaseTurn{})
-		}
+	if !l.restartDue() {
+		l.lend(p)
 		return
 	}
 	if why := l.upgradeProblem(); why != "" {
 		p.say(Blocked, "%s", why)
+		l.lend(p)
 		return
 	}
 	if why := l.holdRestart(own); why != "" {
 		p.say(Waiting, "settings change, restart pending: %s", why)
+		l.lend(p)
 		return
 	}
 	if l.w.Turn.Holder != l.m.Unit {
@@ -41,6 +40,13 @@ func roll(l look, p *Plan) {
 		return
 	}
 	p.want(l, Restart{})
+}
+
+// lend gives the turn back while we have no use for it: what holds our restart may be a member that waits for the turn.
+func (l look) lend(p *Plan) {
+	if l.w.Turn.Holder == l.m.Unit && l.w.Local.Ready {
+		p.want(l, ReleaseTurn{})
+	}
 }
 
 // restartDue tells whether the running server differs from what it should be.

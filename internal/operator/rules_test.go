@@ -243,13 +243,14 @@ func TestRule05OneAtATime(t *testing.T) {
 	require.IsType(t, Restart{}, firstStep(m, mine))
 
 	for _, n := range []int{1, 2} {
-		p := Decide(lookAgain, m, down(mine, n))
-		assert.Nil(t, p.Step, "the turn alone is not enough: every voter must be ready")
+		assert.IsType(t, ReleaseTurn{}, firstStep(m, down(mine, n)), "the turn alone is not enough: every voter must be ready")
+		p := Decide(lookAgain, m, down(w, n))
+		assert.Nil(t, p.Step)
 		assert.Contains(t, p.Status.Message, unitName(n)+" is not ready")
 	}
 	joining := mine
 	joining.Members = append(members(3), Member{ID: 9, PeerURLs: []string{"https://10.0.0.99:2380"}, Learner: true})
-	assert.Nil(t, firstStep(m, joining), "not while a member joins")
+	assert.IsType(t, ReleaseTurn{}, firstStep(m, joining), "not while a member joins")
 
 	done := mine
 	done.Service.Config = done.WrittenConfig
@@ -262,6 +263,8 @@ func TestRule05OneAtATime(t *testing.T) {
 	for i := range leads.Members {
 		leads.Members[i].Leader = 1
 	}
+	require.IsType(t, ReleaseTurn{}, firstStep(m, leads), "those before it need the turn")
+	leads.Turn.Holder = ""
 	p = Decide(lookAgain, m, leads)
 	assert.Nil(t, p.Step)
 	assert.Contains(t, p.Status.Message, "goes last")
@@ -269,6 +272,7 @@ func TestRule05OneAtATime(t *testing.T) {
 		word.Running = l.server().Generation()
 		m.Cluster.Value.Words[u] = word
 	}
+	leads.Turn.Holder = "etcd/0"
 	assert.IsType(t, Restart{}, firstStep(m, leads), "when the others are through, the leader goes")
 }
 
@@ -307,6 +311,10 @@ func TestRule06QuorumFirst(t *testing.T) {
 			for _, n := range test.down {
 				w = down(w, n)
 			}
+			if test.fails != "" {
+				require.IsType(t, ReleaseTurn{}, firstStep(m, w), "what it waits for may wait for the turn")
+				w.Turn.Holder = ""
+			}
 			p := Decide(Event{Kind: hooks.Stop}, m, w)
 			assert.Equal(t, test.want, p.Step)
 			if test.fails == "" {
@@ -330,7 +338,6 @@ func TestRule06QuorumFirst(t *testing.T) {
 		m = gone(m, 1)
 		w = down(world(m), 1)
 		w.Members = down(World{Members: members(3)}, 1).Members
-		w.Turn.Holder = "etcd/0"
 		m.Units.Value["etcd/2"] = Dying
 		assert.IsType(t, RemoveMember{}, firstStep(m, w))
 		m.Leader = Know(false)
