@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/etcdmain"
+	"go.uber.org/zap"
 )
 
 // etcdEnv makes the test binary an etcd server, proxyEnv a proxy with the
@@ -201,6 +202,21 @@ func (n *node) start(tb testing.TB) {
 func (n *node) signal(tb testing.TB, sig syscall.Signal) {
 	tb.Helper()
 	require.NoError(tb, n.cmd.Process.Signal(sig))
+	if sig != syscall.SIGSTOP {
+		return
+	}
+	// Each thread stops when it next runs: on a busy machine one may answer for a while yet.
+	require.Eventually(tb, func() bool {
+		stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", n.cmd.Process.Pid))
+		require.NoError(tb, err)
+		for _, stat := range stats {
+			text, err := os.ReadFile(stat)
+			if err != nil || !strings.Contains(string(text), ") T ") {
+				return false
+			}
+		}
+		return len(stats) > 0
+	}, 10*time.Second, time.Millisecond, "the process does not stop")
 }
 
 func (n *node) kill() {
@@ -255,6 +271,7 @@ func (c *cluster) client(tb testing.TB) *clientv3.Client {
 
 func newClient(tb testing.TB, cfg clientv3.Config) *clientv3.Client {
 	tb.Helper()
+	cfg.Logger = zap.NewNop()
 	cli, err := clientv3.New(cfg)
 	require.NoError(tb, err)
 	tb.Cleanup(func() {
