@@ -111,11 +111,17 @@ func launch(l look, p *Plan, s Server) {
 	switch {
 	case l.w.WrittenConfig != s.Digest() || l.w.WrittenInitial != InitialDigest(s.Initial.Env(s.PeerURL)):
 		p.want(l, WriteMember{s})
-	case !l.w.Service.Running:
+	case !l.w.Service.Running && !l.startedInVain():
 		p.want(l, Start{})
 	default:
 		p.say(Waiting, "etcd does not start: %s", l.w.Service.Log)
 	}
+}
+
+// startedInVain tells whether this pass has started a server that goes on failing: the reason is worth more than one more
+// start, and the service manager tries again by itself.
+func (l look) startedInVain() bool {
+	return l.w.Service.Failing && slices.Contains(l.w.Done, Step(Start{}))
 }
 
 // join becomes a member as a learner. A member that etcd lists as started never starts on an empty data directory: it
@@ -226,9 +232,9 @@ func revive(l look, p *Plan) {
 	switch {
 	case !settled:
 		p.want(l, WriteMember{s})
-	case !l.w.Service.Running:
+	case !l.w.Service.Running && !l.startedInVain():
 		p.want(l, Start{})
-	case l.w.Service.Config != l.w.WrittenConfig:
+	case l.w.Service.Running && l.w.Service.Config != l.w.WrittenConfig:
 		p.want(l, Restart{})
 	default:
 		p.say(Waiting, "etcd keeps failing: %s", l.w.Service.Log)

@@ -1,0 +1,40 @@
+package operator
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// A server that cannot start, say because its port is taken, is started once in a hook; then the status gives the reason.
+func TestVainStartSaysWhy(t *testing.T) {
+	t.Parallel()
+	const why = "listen tcp 10.0.0.10:2379: bind: address already in use"
+	for name, fixture := range map[string]func() (Model, World){
+		"a first start": func() (Model, World) {
+			m, w := fresh(1)
+			s := look{m: m, w: w}.server()
+			plan := Decide(lookAgain, m, w)
+			s.Initial = plan.Step.(WriteMember).Server.Initial
+			w.WrittenConfig, w.WrittenInitial = s.Digest(), InitialDigest(s.Initial.Env(s.PeerURL))
+			return m, w
+		},
+		"a later one": func() (Model, World) {
+			m := model(3)
+			return m, down(world(m), 0)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m, w := fixture()
+			w.Service = Service{Kind: MemberService, Enabled: true, Failing: true, Release: release, Log: why}
+			w.Local = Local{}
+			assert.Equal(t, Start{}, Decide(lookAgain, m, w).Step)
+			w.Done = []Step{Start{}}
+			plan := Decide(lookAgain, m, w)
+			assert.Nil(t, plan.Step)
+			assert.Equal(t, Waiting, plan.Status.Level)
+			assert.Contains(t, plan.Status.Message, why)
+		})
+	}
+}
