@@ -80,9 +80,10 @@ format: ## rewrite the sources as `make lint` wants them
 	$(TOOL) golangci-lint fmt ./...
 
 .PHONY: bench
-bench: charm ## Go benchmarks and the size of the charm (ONLY=regexp, TIME=per benchmark)
+bench: build charm ## what hooks cost, Go benchmarks, the size of the charm (ONLY=regexp, TIME=per benchmark)
+	@CHARM="$(CURDIR)/dist/etcd_$$(go env GOARCH).charm" bin/juju-sim script test/bench/hooks.txt
 	@packages=$$(git grep -l '^func Benchmark' -- '*_test.go' | xargs -r -n1 dirname | sort -u | sed 's,^,./,'); \
-	if [ -n "$$packages" ]; then go test -run '^$$' -bench '$(ONLY)' $(if $(filter command line,$(origin TIME)),-benchtime $(TIME)) $$packages; fi
+	go test -run '^$$' -bench '$(ONLY)' $(if $(filter command line,$(origin TIME)),-benchtime $(TIME)) $$packages
 
 .PHONY: fuzz
 fuzz: ## every fuzz test in turn (TIME=20s each)
