@@ -69,13 +69,13 @@ func (s *Sim) checkPublication(u *unit, pub operator.Publication) {
 // checkAside holds that no member's data is taken from under it, and that no data that was named is.
 func (s *Sim) checkAside(u *unit, d *data) {
 	g := s.group(d.cluster)
-	if g == nil || g.find(d.member) == nil {
+	if g == nil || g.find(d.member) == nil || s.ended[g.id] {
 		return
 	}
 	if len(g.members) > 1 {
 		s.broken("%s moves the data of a listed member aside", u.name)
 	}
-	if (s.named[g.id] || g.published) && !s.ended[g.id] {
+	if s.named[g.id] || g.published {
 		s.broken("%s moves the only data of a cluster aside that was made known", u.name)
 	}
 }
@@ -153,11 +153,19 @@ func (s *Sim) abandoned(m *member) bool {
 func (s *Sim) Settled() string {
 	units := s.living()
 	g := s.group(s.record().ClusterID)
-	if len(units) == 0 || (g != nil && !s.ended[g.id] && s.bereft(g)) {
-		return "" // nobody is there, or an administrator has to give the cluster up
+	if len(units) == 0 {
+		return ""
+	}
+	if g != nil && !s.ended[g.id] && s.bereft(g) {
+		s.Begged = true
+		return ""
 	}
 	for _, u := range units {
-		if d := u.disk.data; u.life == dying && (d == nil || !s.ended[d.cluster]) {
+		if u.life == dying {
+			if s.forsaken(u) {
+				s.Begged = true
+				return ""
+			}
 			return fmt.Sprintf("%s has not left: %v", u.name, u.fail)
 		}
 	}
@@ -193,6 +201,17 @@ func (s *Sim) Settled() string {
 		return "consumers are told of version " + told.Version
 	}
 	return ""
+}
+
+// forsaken tells whether only --force takes a leaving unit away: its cluster has ended and it did not hear of it, or it
+// could not tell the others what they need to take over, because a hook that fails publishes nothing.
+func (s *Sim) forsaken(u *unit) bool {
+	d := u.disk.data
+	if d == nil {
+		return false
+	}
+	w := u.word(len(u.words))
+	return s.ended[d.cluster] || w.ClusterID != d.cluster || (u.process.running && w.ClientURL != u.clientURL())
 }
 
 // bereft tells whether no unit that lives holds a vote of the cluster: its units left all at once, or the last was not

@@ -52,6 +52,8 @@ type Sim struct {
 	trust int
 	ticks int
 	wrong string // the first broken rule
+	// Begged tells that the end is one that only an administrator can mend, and that the status line asks for it.
+	Begged bool
 
 	// strike is what happens once, when the hooks have come to that many yields; the unit is the one that yielded.
 	points, strikeAt int
@@ -208,7 +210,7 @@ func (s *Sim) Power(u *unit, up bool) {
 		u.queue = append(u.queue, operator.Event{Kind: hooks.Start})
 	}
 	if u.disk.enabled {
-		s.launch(u)
+		s.launch(u, false)
 	}
 }
 
@@ -221,7 +223,7 @@ func (s *Sim) Crash(u *unit) {
 	s.faults++
 	u.process = process{}
 	if u.disk.enabled {
-		s.launch(u)
+		s.launch(u, false)
 	}
 }
 
@@ -318,7 +320,7 @@ func (s *Sim) Tick(seconds int64) {
 	}
 	for _, u := range s.units {
 		if u.up && u.process.failing && u.disk.enabled {
-			s.launch(u)
+			s.launch(u, false)
 		}
 	}
 	s.raft()

@@ -244,12 +244,12 @@ func (h *machine) do(step operator.Step) error {
 		}
 		u.disk.enabled = true
 		if !u.process.running {
-			s.launch(u)
+			s.launch(u, true)
 		}
 	case operator.Restart:
 		s.checkDown(u, h.h, step)
 		u.disk.enabled = true
-		s.launch(u)
+		s.launch(u, true)
 		u.byHand = u.process.running
 	case operator.Stop:
 		s.checkDown(u, h.h, step)

@@ -27,8 +27,9 @@ func (u *unit) writeTLS(step operator.WriteTLS) {
 	}
 }
 
-// launch starts a unit's server with what is written on its disk.
-func (s *Sim) launch(u *unit) {
+// launch starts a unit's server with what is written on its disk; ours tells whether the charm asks for it, or the
+// machine does by itself.
+func (s *Sim) launch(u *unit, ours bool) {
 	u.process = process{}
 	w := u.disk.written
 	switch {
@@ -41,13 +42,13 @@ func (s *Sim) launch(u *unit) {
 		return
 	}
 	u.process = process{running: true, server: *w, config: u.disk.config, port: w.Config.ManagementPort, started: s.now}
-	if u.disk.data == nil && !s.first(u) {
+	if u.disk.data == nil && !s.first(u, ours) {
 		u.process = process{failing: true}
 	}
 }
 
 // first is a server's start on an empty data directory. It is false if the server ends at once.
-func (s *Sim) first(u *unit) bool {
+func (s *Sim) first(u *unit, ours bool) bool {
 	w := u.process.server
 	if w.Initial.New {
 		s.found(u, w)
@@ -68,8 +69,8 @@ func (s *Sim) first(u *unit) bool {
 			if m.peerURL != w.PeerURL {
 				continue
 			}
-			if m.name != "" && m.learner && u.hook == nil {
-				return false // the machine started it before any hook; a learner has no vote to forget: etcd panics
+			if m.name != "" && m.learner && !ours {
+				return false // it has no vote to forget: etcd panics
 			}
 			if m.name != "" {
 				s.broken("%s starts member %x of %x on an empty data directory, though it was started before", u.name, m.id, g.id)
