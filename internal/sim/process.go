@@ -16,6 +16,10 @@ import (
 
 const hookPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin"
 
+// errSlow ends a hook that takes longer than Options.HookTimeout; whoever waits for
+// the hook may have a shorter time, and that is not the hook's fault.
+var errSlow = errors.New("the hook takes too long")
+
 // Run runs a hook or an action as a process of the charm, the way Juju's agent
 // does. It implements model.Runner.
 func (s *Sim) Run(ctx context.Context, c *model.Context) (model.Outcome, error) {
@@ -34,7 +38,7 @@ func (s *Sim) Run(ctx context.Context, c *model.Context) (model.Outcome, error) 
 			return model.Outcome{Missing: true}, nil
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.opts.HookTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, s.opts.HookTimeout, errSlow)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program)
 	cmd.Dir, cmd.Env = dir, s.environ(c, dir, what)
@@ -73,7 +77,7 @@ func (s *Sim) start(ctx context.Context, c *model.Context, cmd *exec.Cmd) (model
 	out.Stderr, _ = os.ReadFile(stderr.Name())
 	var exit *exec.ExitError
 	switch {
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+	case errors.Is(context.Cause(ctx), errSlow):
 		return out, fmt.Errorf("took longer than %v", s.opts.HookTimeout)
 	case errors.As(err, &exit):
 		out.Code = exit.ExitCode()
