@@ -40,7 +40,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			turns <- struct{}{}
 			env.Defer(func() { <-turns })
-			env.Values[portsKey{}] = ports{}
+			env.Values[portsKey{}], env.Values[keysKey{}] = ports{}, keys{}
 			env.Setenv("CHARM", archive)
 			env.Setenv("CHARMS", charms)
 			env.Setenv("PATH", bin+":"+os.Getenv("PATH"))
