@@ -70,7 +70,7 @@ var inward = []struct {
 	{"cmd/juju-sim", []string{"internal/sim", "internal/sim/…"}},
 	{"cmd/juju-sim/…", []string{"internal/sim/hooktool"}},
 	{"cmd/charm-pack", []string{"internal/pack", "internal/licence"}},
-	{"test/…", []string{"internal/pack", "internal/sim", "internal/sim/…"}},
+	{"test/…", []string{"internal/pack", "internal/sim", "internal/sim/…", "test/load"}},
 }
 
 // guests are modules from outside that only some rooms may use. A longer prefix counts before a shorter one.
@@ -86,6 +86,7 @@ var guests = []struct {
 	{"go.etcd.io/etcd/etcdctl/v3", []string{"cmd/etcd-charm"}},
 	{"go.etcd.io/etcd/etcdutl/v3", []string{"cmd/etcd-charm"}},
 	{"go.etcd.io/etcd/api/v3", []string{"internal/host", "internal/proxy", "cmd/etcd-charm"}},
+	{"go.etcd.io/etcd/client/v3", []string{"internal/host", "test/load"}},
 	{"go.etcd.io/etcd/", []string{"internal/host"}},
 	{"github.com/stretchr/testify", []string{"test/…"}},
 }

@@ -1,0 +1,228 @@
+package living
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
+	"github.com/juju-charms/etcd-charm/test/load"
+)
+
+// command is a command of scripts; neg is a "!" before it.
+type command = func(ts *testscript.TestScript, neg bool, args []string)
+
+// commands are the commands that scripts have beside juju-sim's verbs:
+//
+//	writes start [PROXY]        users write to the members of etcd, or through the proxy on a unit
+//	writes stop                 prints what they felt; a write that failed or is lost is a failure
+//	ports start, ports stop     tells which members' client ports were closed meanwhile: a unit a line in the order in which
+//	                            they closed, and last "at once: " and the most at one time
+//	pids                        the process of each member, a unit and a number a line
+//	raft-leader VAR             sets $VAR to the unit that leads
+//	hold-port UNIT PORT         listens there until the script ends or free-port
+//	free-port
+//	age UNIT LEAF due|early     replaces a leaf certificate by one that is nearly over, or not yet valid (Juju 2.9 only)
+func commands(ctx context.Context, verbs map[string]command) map[string]command {
+	b := &bench{ctx: ctx, verbs: verbs, at: map[*testscript.TestScript]*scene{}}
+	return map[string]command{
+		"writes":      b.writes,
+		"ports":       b.ports,
+		"pids":        b.pids,
+		"raft-leader": b.raftLeader,
+		"hold-port":   b.holdPort,
+		"free-port":   b.freePort,
+		"age":         b.age,
+	}
+}
+
+// bench keeps what runs beside each script.
+type bench struct {
+	ctx   context.Context //nolint:containedctx // the commands of scripts have none
+	verbs map[string]command
+	mu    sync.Mutex
+	at    map[*testscript.TestScript]*scene
+}
+
+type scene struct {
+	load  *load.Load
+	ports *ports
+	held  []net.Listener
+}
+
+func (b *bench) scene(ts *testscript.TestScript) *scene {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.at[ts]
+	if s == nil {
+		s = &scene{}
+		b.at[ts] = s
+		ts.Defer(func() {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			delete(b.at, ts)
+			if s.load != nil {
+				_, _ = s.load.Stop(b.ctx)
+			}
+			if s.ports != nil {
+				s.ports.stop()
+			}
+			for _, l := range s.held {
+				l.Close()
+			}
+		})
+	}
+	return s
+}
+
+// ask is what a verb prints.
+func (b *bench) ask(ts *testscript.TestScript, words ...string) string {
+	b.verbs["let"](ts, false, append([]string{"ASKED"}, words...))
+	return ts.Getenv("ASKED")
+}
+
+// unit is what status says of one.
+type unit struct {
+	Machine string `json:"machine"`
+	Address string `json:"public-address"`
+}
+
+// units are the units of application etcd by name.
+func (b *bench) units(ts *testscript.TestScript) map[string]unit {
+	var status struct {
+		Applications map[string]struct {
+			Units map[string]unit `json:"units"`
+		} `json:"applications"`
+	}
+	ts.Check(json.Unmarshal([]byte(b.ask(ts, "status", "--format", "json")), &status))
+	return status.Applications["etcd"].Units
+}
+
+// target is the cluster as its members' own certificates open it.
+func (b *bench) target(ts *testscript.TestScript) load.Target {
+	port := b.ask(ts, "config", "etcd", "port")
+	var t load.Target
+	for name, u := range b.units(ts) {
+		t.Endpoints = append(t.Endpoints, "https://"+net.JoinHostPort(u.Address, port))
+		if t.TLS != nil {
+			continue
+		}
+		dir := filepath.Join(b.ask(ts, "root", name), "etc/etcd-charm", strings.ReplaceAll(name, "/", "-"), "tls")
+		pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "admin.crt"), filepath.Join(dir, "admin.key"))
+		ts.Check(err)
+		bundle, err := os.ReadFile(filepath.Join(dir, "client-ca.crt"))
+		ts.Check(err)
+		t.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
+		t.TLS.RootCAs.AppendCertsFromPEM(bundle)
+	}
+	slices.Sort(t.Endpoints)
+	return t
+}
+
+func (b *bench) writes(ts *testscript.TestScript, neg bool, args []string) {
+	s := b.scene(ts)
+	switch {
+	case neg || len(args) == 0:
+		ts.Fatalf("usage: writes start [PROXY] | stop")
+	case args[0] == "start" && s.load == nil:
+		var t load.Target
+		if len(args) > 1 {
+			t.Endpoints = []string{"http://" + net.JoinHostPort(b.ask(ts, "address", args[1]), "2379")}
+		} else {
+			t = b.target(ts)
+		}
+		var err error
+		s.load, err = load.Start(b.ctx, t, ts.Name())
+		ts.Check(err)
+	case args[0] == "stop" && s.load != nil:
+		report, err := s.load.Stop(b.ctx)
+		s.load = nil
+		fmt.Fprintln(ts.Stdout(), report)
+		ts.Check(err)
+		if report.Failed > 0 || report.Lost > 0 {
+			ts.Fatalf("%v; the last error: %v", report, report.Last)
+		}
+	default:
+		ts.Fatalf("writes %s: it is so already", args[0])
+	}
+}
+
+func (b *bench) ports(ts *testscript.TestScript, _ bool, args []string) {
+	s := b.scene(ts)
+	if args[0] == "start" {
+		port, at := b.ask(ts, "config", "etcd", "port"), map[string]string{}
+		for name, u := range b.units(ts) {
+			at[name] = net.JoinHostPort(u.Address, port)
+		}
+		s.ports = watchPorts(at)
+		return
+	}
+	order, most := s.ports.stop()
+	s.ports = nil
+	for _, name := range order {
+		fmt.Fprintln(ts.Stdout(), name)
+	}
+	fmt.Fprintln(ts.Stdout(), "at once:", most)
+}
+
+func (b *bench) pids(ts *testscript.TestScript, _ bool, _ []string) {
+	for _, name := range slices.Sorted(maps.Keys(b.units(ts))) {
+		pid, _, _ := strings.Cut(b.ask(ts, "kill-unit", "-s", "CONT", name, "/etcd$"), " ")
+		fmt.Fprintln(ts.Stdout(), name, pid)
+	}
+}
+
+func (b *bench) raftLeader(ts *testscript.TestScript, _ bool, args []string) {
+	target := b.target(ts)
+	c, err := clientv3.New(clientv3.Config{Endpoints: target.Endpoints, TLS: target.TLS, Logger: zap.NewNop()})
+	ts.Check(err)
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(b.ctx, 10*time.Second)
+	defer cancel()
+	var last error
+	for _, endpoint := range target.Endpoints {
+		status, err := c.Status(ctx, endpoint)
+		if err != nil || status.Leader == 0 {
+			last = errors.Join(err, errors.New("no leader"))
+			continue
+		}
+		list, err := c.MemberList(ctx)
+		ts.Check(err)
+		for _, m := range list.Members {
+			if m.ID == status.Leader {
+				ts.Setenv(args[0], "etcd/"+strings.TrimPrefix(m.Name, "etcd"))
+				return
+			}
+		}
+	}
+	ts.Fatalf("nobody knows who leads: %v", last)
+}
+
+func (b *bench) holdPort(ts *testscript.TestScript, _ bool, args []string) {
+	l, err := net.Listen("tcp", net.JoinHostPort(b.ask(ts, "address", args[0]), args[1]))
+	ts.Check(err)
+	s := b.scene(ts)
+	s.held = append(s.held, l)
+}
+
+func (b *bench) freePort(ts *testscript.TestScript, _ bool, _ []string) {
+	s := b.scene(ts)
+	for _, l := range s.held {
+		l.Close()
+	}
+	s.held = nil
+}

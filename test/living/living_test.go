@@ -1,0 +1,103 @@
+// Package living shows that a cluster stays safe while everything about it changes: one script for each promise, in
+// testdata. The rule it keeps: users write all the while, and a script judges by what they feel, by who was down with whom,
+// and by what an operator reads. The verbs are juju-sim's; commands_test.go has the further ones.
+package living
+
+import (
+	"debug/elf"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"github.com/juju/charm/v12"
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/internal/sim"
+)
+
+func TestMain(m *testing.M) { sim.Main(m) }
+
+// atATime is how many scripts run at a time: each runs several etcd servers.
+const atATime = 2
+
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	archive := packed(t)
+	next := filepath.Join(t.TempDir(), "next")
+	require.NoError(t, nextRelease(archive, next))
+	turns := make(chan struct{}, atATime)
+	cmds := sim.Cmds(t.Context(), options(t))
+	for name, cmd := range commands(t.Context(), cmds) {
+		cmds[name] = cmd
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:  "testdata",
+		Cmds: cmds,
+		Setup: func(env *testscript.Env) error {
+			turns <- struct{}{}
+			env.Defer(func() { <-turns })
+			env.Setenv("CHARM", archive)
+			env.Setenv("CHARM2", next)
+			env.Setenv("PATH", os.Getenv("PATH"))
+			return nil
+		},
+	})
+}
+
+// packed is the charm's archive: $CHARM, or the one of `make charm`.
+func packed(t *testing.T) string {
+	t.Helper()
+	archive := os.Getenv("CHARM")
+	if archive == "" {
+		archive = filepath.Join("..", "..", "dist", "etcd_"+runtime.GOARCH+".charm")
+	}
+	archive, err := filepath.Abs(archive)
+	require.NoError(t, err)
+	_, err = os.Stat(archive)
+	require.NoError(t, err, "there is no packed charm: run `make charm` first, or set CHARM to one")
+	return archive
+}
+
+// nextRelease unpacks the charm into dir with another binary: one that does the same and has another build ID, by which
+// releases are told apart.
+func nextRelease(archive, dir string) error {
+	read, err := charm.ReadCharmArchive(archive)
+	if err == nil {
+		err = errors.Join(os.MkdirAll(dir, 0o700), read.ExpandTo(dir))
+	}
+	if err != nil {
+		return fmt.Errorf("cannot unpack %s: %w", archive, err)
+	}
+	binary, err := os.OpenFile(filepath.Join(dir, "bin", "etcd-charm"), os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("cannot change the binary: %w", err)
+	}
+	defer binary.Close()
+	program, err := elf.NewFile(binary)
+	if err != nil {
+		return fmt.Errorf("cannot read the binary: %w", err)
+	}
+	id := program.Section(".note.gnu.build-id")
+	if id == nil {
+		return errors.New("the binary has no build ID")
+	}
+	_, err = binary.WriteAt([]byte("next"), int64(id.Offset+id.Size)-4) //nolint:gosec // a file's offset
+	return err
+}
+
+// options have the small program for the hook tools if `make build` has made it: this one, with the race detector, takes
+// long to start.
+func options(t *testing.T) sim.Options {
+	t.Helper()
+	opts := sim.Options{Env: []string{"ETCD_CHARM_ROOT=" + sim.RootVar}}
+	tool, err := filepath.Abs(filepath.Join("..", "..", "bin", "juju-sim-tool"))
+	require.NoError(t, err)
+	if _, err := os.Stat(tool); err == nil {
+		opts.Tool = tool
+	}
+	return opts
+}

@@ -1,0 +1,180 @@
+// Package load writes to a cluster as its users do, and tells afterwards what they felt. The rule it keeps: a write counts
+// as failed only when its user gave up, and as lost when it was acknowledged and is not there at the end.
+package load
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+)
+
+// Users is how many write side by side, each over a connection of its own, and Rate how often a second each does.
+const (
+	Users = 8
+	Rate  = 45
+	// attempt bounds one try, patience all tries of one write.
+	attempt  = time.Second
+	patience = 15 * time.Second
+	prefix   = "load/"
+)
+
+// Target is the cluster. A nil TLS is plaintext, to a proxy; its members are then the proxy's to know.
+type Target struct {
+	Endpoints []string
+	TLS       *tls.Config
+	Watches   int // open watches that count what they are told
+}
+
+func (t Target) client() (*clientv3.Client, error) {
+	config := clientv3.Config{
+		Endpoints: t.Endpoints, TLS: t.TLS, Logger: zap.NewNop(), DialOptions: []grpc.DialOption{grpc.WithNoProxy()},
+	}
+	if t.TLS != nil {
+		config.AutoSyncInterval = 500 * time.Millisecond
+	}
+	c, err := clientv3.New(config)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open client: %w", err)
+	}
+	return c, nil
+}
+
+// Report is what the users felt.
+type Report struct {
+	Writes  int           // acknowledged
+	Failed  int           // given up
+	Retried int           // attempts that did not succeed
+	Lost    int           // acknowledged and not there
+	Gap     time.Duration // longest time in which no write succeeded
+	Worst   time.Duration // of one write, with its retries
+	Last    error         // of an attempt that did not succeed
+}
+
+func (r Report) String() string {
+	return fmt.Sprintf("%d writes, %d failed, %d lost, %d attempts retried, longest gap %v, slowest write %v",
+		r.Writes, r.Failed, r.Lost, r.Retried, r.Gap.Round(time.Millisecond), r.Worst.Round(time.Millisecond))
+}
+
+// Load is users at work.
+type Load struct {
+	target Target
+	run    string
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu     sync.Mutex
+	report Report
+	acked  map[string]bool
+	times  []time.Time
+}
+
+// Start sets the users to work; run makes their keys their own. The caller must Stop them.
+func Start(ctx context.Context, target Target, run string) (*Load, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	l := &Load{target: target, run: run, cancel: cancel, acked: map[string]bool{}}
+	for user := range Users + target.Watches {
+		c, err := target.client()
+		if err != nil {
+			cancel()
+			l.wg.Wait()
+			return nil, err
+		}
+		l.wg.Go(func() {
+			defer c.Close()
+			if user >= Users {
+				for range c.Watch(ctx, prefix, clientv3.WithPrefix()) { //nolint:revive // it is enough that it is open
+				}
+				return
+			}
+			l.user(ctx, c, user)
+		})
+	}
+	return l, nil
+}
+
+// user writes at its rate until ctx ends.
+func (l *Load) user(ctx context.Context, c *clientv3.Client, user int) {
+	tick := time.NewTicker(time.Second / Rate)
+	defer tick.Stop()
+	for n := 0; ; n++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			l.write(c, fmt.Sprintf("%s%s/%d/%d", prefix, l.run, user, n))
+		}
+	}
+}
+
+// write tries until the write succeeds or its user loses patience. It does not end with the load: what is begun is
+// finished.
+func (l *Load) write(c *clientv3.Client, key string) {
+	began := time.Now()
+	for {
+		ctx, cancel := context.WithTimeout(context.Background(), attempt)
+		_, err := c.Put(ctx, key, strings.Repeat("x", 256))
+		cancel()
+		now := time.Now()
+		l.mu.Lock()
+		l.report.Worst = max(l.report.Worst, now.Sub(began))
+		switch {
+		case err == nil:
+			l.report.Writes++
+			l.acked[key] = true
+			l.times = append(l.times, now)
+		case now.Sub(began) > patience:
+			l.report.Failed++
+			l.report.Last = err
+		default:
+			l.report.Retried++
+			l.report.Last = err
+		}
+		l.mu.Unlock()
+		if err == nil || now.Sub(began) > patience {
+			return
+		}
+		time.Sleep(10 * time.Millisecond) // a refusal that comes at once must not become a storm
+	}
+}
+
+// Stop ends the users and looks for what they wrote, which it deletes.
+func (l *Load) Stop(ctx context.Context) (Report, error) {
+	l.cancel()
+	l.wg.Wait()
+	c, err := l.target.client()
+	if err != nil {
+		return l.report, err
+	}
+	defer c.Close()
+	for user := range Users {
+		own := fmt.Sprintf("%s%s/%d/", prefix, l.run, user)
+		resp, err := c.Get(ctx, own, clientv3.WithPrefix(), clientv3.WithKeysOnly())
+		if err != nil {
+			return l.report, fmt.Errorf("cannot read what was written: %w", err)
+		}
+		for _, kv := range resp.Kvs {
+			delete(l.acked, string(kv.Key))
+		}
+		if _, err := c.Delete(ctx, own, clientv3.WithPrefix()); err != nil {
+			return l.report, fmt.Errorf("cannot delete what was written: %w", err)
+		}
+	}
+	l.report.Lost = len(l.acked)
+	slices.SortFunc(l.times, time.Time.Compare)
+	for i := 1; i < len(l.times); i++ {
+		l.report.Gap = max(l.report.Gap, l.times[i].Sub(l.times[i-1]))
+	}
+	if l.report.Writes == 0 {
+		return l.report, errors.Join(errors.New("nobody wrote anything"), l.report.Last)
+	}
+	return l.report, nil
+}
