@@ -144,7 +144,10 @@ func join(l look, p *Plan) {
 	}
 	// etcd refuses to add while a voter is down: the dead go first.
 	if dead := l.notReady(); len(dead) > 0 {
-		p.want(l, AwaitPeer{})
+		// One that restarts by our hand, or answers already, is worth waiting for within the hook; a machine that is off is not.
+		if l.w.Turn.Holder != "" || dead[0].Answers {
+			p.want(l, AwaitPeer{})
+		}
 		if p.Step == nil {
 			p.Status = Status{Waiting, l.awaitDead(dead[0])}
 		}

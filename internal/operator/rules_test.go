@@ -413,9 +413,13 @@ func TestRule06QuorumFirst(t *testing.T) {
 		w := wiped(world(m))
 		w.Members = w.Members[1:]
 		w = down(w, 2)
-		assert.Equal(t, AwaitPeer{}, firstStep(m, w))
-		w.Tried = []Attempt{{AwaitPeer{}, errors.New("no")}}
 		p := Decide(lookAgain, m, w)
+		require.Nil(t, p.Step, "a hook that waited for the dead would wait in vain")
+		assert.Contains(t, p.Status.Message, "juju remove-unit --force etcd/2")
+		w.Turn.Holder = "etcd/2"
+		assert.Equal(t, AwaitPeer{}, firstStep(m, w), "one that restarts by our hand will be back")
+		w.Tried = []Attempt{{AwaitPeer{}, errors.New("no")}}
+		p = Decide(lookAgain, m, w)
 		require.Nil(t, p.Step)
 		assert.Contains(t, p.Status.Message, "juju remove-unit --force etcd/2")
 
