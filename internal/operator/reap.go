@@ -8,8 +8,10 @@ func reap(l look, p *Plan) {
 	if l.role() != RoleMember || !l.m.Units.OK || !l.reaps() || !l.m.Cluster.OK || !l.inCluster() {
 		return
 	}
+	own, listed := l.self()
 	for _, mem := range l.w.Members {
-		if !slices.Contains(l.m.Seen, mem.ID) || !l.orphan(mem) {
+		// Ourselves we take out only as a leave: on data of a former unit, we may still bear its name.
+		if (listed && mem.ID == own.ID) || !slices.Contains(l.m.Seen, mem.ID) || !l.orphan(mem) {
 			continue
 		}
 		if !mem.Learner && l.ready(mem.ID) < quorum(len(l.voters())-1) {

@@ -436,6 +436,9 @@ func TestRule06QuorumFirst(t *testing.T) {
 		assert.Nil(t, firstStep(m, down(w, 2)), "nobody else does")
 		m = model(3)
 		assert.Nil(t, firstStep(m, down(world(m), 2)), "a time-out is not death")
+		w = world(m)
+		w.Members[0].Name = "etcd9"
+		assert.Nil(t, firstStep(m, w), "our own member bears a former unit's name until it has started")
 	})
 
 	t.Run("a removal that would cost the quorum waits", func(t *testing.T) {
