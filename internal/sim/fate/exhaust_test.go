@@ -1,6 +1,9 @@
 package fate
 
 import (
+	"flag"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -230,3 +233,30 @@ func TestScenarios(t *testing.T) {
 		}
 	}
 }
+
+// TestLife tells one life, as the flags name it: go test -run TestLife -v -scenario … -strike … -at N.
+func TestLife(t *testing.T) {
+	strikes := append(slices.Clone(crashes), faults...)
+	for name, o := range lives {
+		for _, scenario := range scenarios {
+			for _, strike := range strikes {
+				if scenario.name != *lifeScenario || strike.name != *lifeStrike {
+					continue
+				}
+				begun := beginning(t, o, scenario.units)
+				var told []string
+				begun.Trace = func(line string) { told = append(told, line) }
+				if _, problem := live(begun, scenario.do, *lifeAt, strike.do); problem != "" {
+					t.Log(strings.Join(told, "\n"))
+					t.Errorf("%s: %s", name, problem)
+				}
+			}
+		}
+	}
+}
+
+var (
+	lifeScenario = flag.String("scenario", "found", "the scenario that TestLife goes through")
+	lifeStrike   = flag.String("strike", "the hook dies", "what happens in it")
+	lifeAt       = flag.Int("at", 0, "at which yield; 0 is never")
+)

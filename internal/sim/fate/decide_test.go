@@ -1,0 +1,434 @@
+package fate
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/juju/charm/v12/hooks"
+	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/interfaces/databag"
+	"github.com/juju-charms/etcd-charm/internal/operator"
+)
+
+// dice choose by the bytes they are given; when those are used up, always the first.
+type dice struct{ left []byte }
+
+func (d *dice) n(sides int) int {
+	if len(d.left) == 0 {
+		return 0
+	}
+	b := d.left[0]
+	d.left = d.left[1:]
+	return int(b) % sides
+}
+
+func (d *dice) yes() bool { return d.n(2) == 1 }
+
+// often is true unless the dice say otherwise: most of what is hostile at once hides the rest.
+func (d *dice) often() bool { return d.n(8) != 7 }
+
+func one[T any](d *dice, of ...T) T { return of[d.n(len(of))] }
+
+func known[T any](d *dice, v T) operator.Known[T] {
+	if d.often() {
+		return operator.Know(v)
+	}
+	return operator.Unknown[T]("failed")
+}
+
+var someHooks = []hooks.Kind{
+	hooks.UpdateStatus, hooks.Install, hooks.Start, hooks.ConfigChanged, hooks.UpgradeCharm, hooks.Stop, hooks.Remove, hooks.LeaderElected,
+	hooks.RelationJoined, hooks.RelationChanged, hooks.RelationDeparted, hooks.RelationBroken, "unheard-of",
+}
+
+// hostile is a hook, a model and a world such as no Juju and no etcd may ever give.
+func hostile(d *dice) (operator.Event, operator.Model, operator.World) {
+	e := operator.Event{Kind: one(d, someHooks...)}
+	if d.n(6) == 5 {
+		e.Departing = one(d, "etcd/0", "etcd/1")
+	}
+	c := settings(d.n(4))
+	if d.n(12) == 11 {
+		c.Role = one(d, operator.RoleProxy, operator.Role(""), operator.Role("other"))
+	}
+	if d.n(12) == 11 {
+		c = operator.Config{}
+	}
+	address := operator.Address{Ingress: one(d, "10.0.0.10", "10.0.0.11", "::1", "", "name.example", "10.0.0.%")}
+	address.All = []string{address.Ingress}
+	authority := &operator.Authority{Fingerprint: "ca0", Trust: "trust0"}
+	m := operator.Model{
+		UUID: "u", Unit: one(d, "etcd/0", "etcd/1", "etcd/2"), App: "etcd", Leader: known(d, d.often()), Config: c,
+		Authority: known(d, one(d, authority, authority, authority, nil)), PeerAddress: known(d, address), ClientAddress: known(d, address),
+		Consumers: known(d, one(d, []string(nil), []string{"proxy:1"}, []string{"proxy:2", "proxy:1", "nonsense"})),
+		Upstream:  known(d, one(d, nil, []databag.Relation{{ID: "upstream:1", Units: map[string]databag.Bag{"x/0": {"cluster": "a=https://,=,"}}}})),
+		Published: one(d, map[string]string{}, nil, map[string]string{"bag.proxy:9": "x", "bag.cluster:0": "y", "ports": "2379", "": ""}),
+	}
+	if d.n(12) == 11 {
+		m.ConfigProblem = "option port: no"
+	}
+	ids := []uint64{0xc1, 0xc1, 0xc1, 0xc2, 0}
+	units := map[string]operator.Life{}
+	words := map[string]operator.Word{}
+	for i := range 4 {
+		name := fmt.Sprintf("etcd/%d", i)
+		if name == m.Unit || d.yes() {
+			units[name] = one(d, operator.Alive, operator.Alive, operator.Alive, operator.Dying, operator.Life("odd"))
+		}
+		if name != m.Unit && d.yes() {
+			words[name] = operator.Word{
+				Schema: d.n(3), PeerURL: one(d, "", "https://"+host(10+i)+":2380", "rubbish\x00"), ClientURL: one(d, "https://"+host(10+i)+":2379", ""),
+				ClusterID: one(d, ids...), MemberID: uint64(d.n(6)), Running: one(d, "", "x"),
+			}
+		}
+	}
+	m.Units = known(d, units)
+	m.Cluster = known(d, operator.Cluster{
+		RelationID: "cluster:0", Words: one(d, words, words, words, nil),
+		Record: operator.Record{
+			ClusterID: one(d, ids...), Ended: one[uint64](d, 0, 0, 0, 0xc1, 0xc2),
+			Revoked: one(d, nil, []operator.Ended{{RelationID: "proxy:9", Period: 220}, {RelationID: "", Period: -1}}),
+		},
+	})
+	return e, m, hostileWorld(d, m)
+}
+
+func hostileWorld(d *dice, m operator.Model) operator.World {
+	release := one(d, releaseOf(0), releaseOf(0), releaseOf(1), "", "4.0.0-x", "rubbish")
+	leaf := operator.Leaf{Present: d.often(), Due: !d.often(), SANs: []string{"10.0.0.10", "127.0.0.1", "::1", "localhost"}}
+	w := operator.World{
+		Carried: one(d, releaseOf(0), releaseOf(0), releaseOf(1), ""), Installed: release,
+		Service: operator.Service{
+			Kind:    one(d, operator.MemberService, operator.MemberService, operator.NoService, operator.ProxyService),
+			Enabled: d.often(), Running: d.often(), Failing: !d.often(), Config: one(d, "", "x"), Release: release,
+		},
+		Data: operator.Data{
+			State: one(d, operator.OurData, operator.OurData, operator.NoData, operator.AlienData), ClusterID: one[uint64](d, 0xc1, 0xc1, 0xc1, 0xc2, 0), MemberID: uint64(1 + d.n(4)),
+		},
+		TLS:   operator.TLS{Trust: "trust0", Revoked: one(d, operator.RevokedDigest(nil), ""), Peer: leaf, Server: leaf, Admin: operator.Leaf{Present: true}},
+		Reach: one(d, operator.Healthy, operator.Healthy, operator.Healthy, operator.NoQuorum, operator.Unreachable, operator.Absent), ClusterID: one[uint64](d, 0xc1, 0xc1, 0xc1, 0xc2, 0),
+		Local:         operator.Local{Live: d.often(), Ready: d.often(), ClusterID: one[uint64](d, 0xc1, 0xc2), MemberID: uint64(d.n(5)), Voters: d.n(4)},
+		Turn:          operator.Turn{Known: d.often(), Holder: one(d, m.Unit, m.Unit, "", "etcd/1", "etcd/9")},
+		WrittenConfig: one(d, "x", ""), WrittenInitial: one(d, "x", ""), Period: 230, Now: 1,
+	}
+	for range d.n(6) {
+		i := d.n(5)
+		mem := operator.Member{
+			ID: uint64(1 + i), Name: one(d, fmt.Sprintf("etcd%d", i), fmt.Sprintf("etcd%d", i), "", "alien", "etcd"), Learner: d.n(5) == 4,
+			PeerURLs:   one(d, []string{"https://" + host(10+i) + ":2380"}, nil, []string{"https://10.0.0.10:2380", "x"}),
+			ClientURLs: one(d, []string{"https://" + host(10+i) + ":2379"}, nil, []string{""}),
+			Answers:    d.often(), Ready: d.often(), Leader: uint64(d.n(5)), Version: one(d, "3.7.3", "", "x.y"), Quota: int64(d.n(3)),
+		}
+		if !slices.ContainsFunc(w.Members, func(o operator.Member) bool { return o.ID == mem.ID }) {
+			w.Members = append(w.Members, mem)
+		}
+	}
+	if d.yes() { // a settled server
+		w.Service.Config, w.WrittenConfig = "same", "same"
+	}
+	if d.n(4) == 3 {
+		w.Tried = append(w.Tried, operator.Attempt{Step: operator.AwaitReady{}, Err: errors.New("no")}, operator.Attempt{Step: operator.TakeTurn{}, Err: errors.New("no")})
+	}
+	return w
+}
+
+// hostileSeen are IDs that etcd listed before; some of them.
+func hostileSeen(d *dice, w operator.World) []uint64 {
+	var seen []uint64
+	for _, mem := range w.Members {
+		if d.often() {
+			seen = append(seen, mem.ID)
+		}
+	}
+	return seen
+}
+
+// lawless says which rule a plan breaks that can be told from what Decide was given; "" is none.
+func lawless(e operator.Event, m operator.Model, w operator.World, p operator.Plan) string {
+	if p.Step == nil {
+		return lawlessWords(e, m, w, p)
+	}
+	if p.Record != nil || p.Word != nil || p.Authority || p.Consumers != nil || p.Ports != nil || p.Fail != nil || p.Published != nil {
+		return "publishes while a step is left"
+	}
+	for _, t := range w.Tried {
+		if reflect.DeepEqual(t.Step, p.Step) {
+			return "wants what was tried"
+		}
+	}
+	j := judge{e, m, w}
+	switch step := p.Step.(type) {
+	case operator.RemoveMember:
+		return j.removal(step)
+	case operator.WriteMember:
+		return j.writing(step)
+	case operator.Start:
+		if own, ok := j.own(); ok && w.Service.Kind != operator.ProxyService && w.Data.State == operator.NoData && own.Name != "" && w.Reach == operator.Healthy {
+			return "starts a started member on an empty directory"
+		}
+	case operator.Restart:
+		return j.down(true)
+	case operator.Stop:
+		return j.down(false)
+	case operator.MoveAside:
+		if w.Service.Running {
+			return "moves data from under a running server"
+		}
+		if w.Data.State != operator.OurData {
+			return "moves what is not ours"
+		}
+		if own, ok := j.own(); ok && w.Reach == operator.Healthy && w.ClusterID == w.Data.ClusterID && own.ID == w.Data.MemberID {
+			return "moves a listed member's data"
+		}
+	case operator.AddLearner:
+		switch {
+		case w.Reach != operator.Healthy || w.Data.State != operator.NoData || !m.Units.OK || !m.Cluster.OK:
+			return "joins blindly"
+		case m.Cluster.Value.Record.ClusterID != w.ClusterID:
+			return "joins what is not on record"
+		case j.leaving():
+			return "joins while it leaves"
+		}
+	case operator.Promote:
+		if own, ok := j.own(); !ok || own.ID != step.ID || !own.Learner {
+			return "promotes what is no learner of ours"
+		}
+	case operator.UpdateMember:
+		if step.ID != w.Data.MemberID || step.PeerURL == "" {
+			return "readdresses another"
+		}
+	}
+	return ""
+}
+
+func lawlessWords(e operator.Event, m operator.Model, w operator.World, p operator.Plan) string {
+	leader := m.Leader.OK && m.Leader.Value
+	switch {
+	case p.Status.Level == "" || p.Status.Message == "":
+		return "says nothing"
+	case (p.Record != nil || p.Authority) && (!leader || !m.Cluster.OK):
+		return "writes the record without the leadership"
+	case p.Authority && m.Authority.Value != nil:
+		return "makes authorities anew"
+	case p.Word != nil && !m.Cluster.OK:
+		return "writes a bag that is not visible"
+	case p.Fail != nil && e.Kind != hooks.Stop && e.Kind != hooks.Remove && e.Departing != m.Unit:
+		return "fails a hook that holds nobody"
+	}
+	if p.Record != nil {
+		was := m.Cluster.Value.Record
+		if was.ClusterID != 0 && was.ClusterID != was.Ended && p.Record.ClusterID != was.ClusterID && p.Record.Ended != p.Record.ClusterID {
+			return "puts another cluster on record"
+		}
+	}
+	for _, pub := range p.Consumers {
+		if w.Reach != operator.Healthy || pub.Cluster == "" || len(pub.ClientURLs) == 0 {
+			return "publishes what it cannot know"
+		}
+		for part := range strings.SplitSeq(pub.Cluster, ",") {
+			if !slices.ContainsFunc(w.Members, func(mem operator.Member) bool {
+				return !mem.Learner && mem.Name != "" && len(mem.PeerURLs) > 0 && part == mem.Name+"="+mem.PeerURLs[0]
+			}) {
+				return "publishes " + part
+			}
+		}
+	}
+	return ""
+}
+
+// judge looks at what Decide looked at.
+type judge struct {
+	e operator.Event
+	m operator.Model
+	w operator.World
+}
+
+func (j judge) leaving() bool {
+	return j.e.Kind == hooks.Stop || j.e.Kind == hooks.Remove || j.e.Departing == j.m.Unit || (j.m.Units.OK && j.m.Units.Value[j.m.Unit] == operator.Dying)
+}
+
+func (j judge) own() (operator.Member, bool) {
+	for _, mem := range j.w.Members {
+		if j.w.Data.State == operator.OurData {
+			if mem.ID == j.w.Data.MemberID {
+				return mem, true
+			}
+			continue
+		}
+		if mem.Name == strings.ReplaceAll(j.m.Unit, "/", "") {
+			return mem, true
+		}
+		if slices.Contains(mem.PeerURLs, fmt.Sprintf("https://%s:%d", j.m.PeerAddress.Value.Ingress, j.m.Config.ManagementPort)) {
+			return mem, true
+		}
+	}
+	return operator.Member{}, false
+}
+
+// count is how many voters there are, and how many of them are ready without the given one.
+func (j judge) count(without uint64) (voters, ready int) {
+	for _, mem := range j.w.Members {
+		if mem.Learner {
+			continue
+		}
+		voters++
+		if mem.ID != without && mem.Answers && mem.Ready {
+			ready++
+		}
+	}
+	return voters, ready
+}
+
+func (j judge) removal(step operator.RemoveMember) string {
+	at := slices.IndexFunc(j.w.Members, func(mem operator.Member) bool { return mem.ID == step.ID })
+	if at < 0 || j.w.Reach != operator.Healthy {
+		return "removes whom nobody lists"
+	}
+	mem := j.w.Members[at]
+	n, rest := j.count(step.ID)
+	own, listed := j.own()
+	if listed && own.ID == step.ID {
+		switch {
+		case !mem.Learner && n == 1:
+			return "removes the only voter"
+		case !mem.Learner && rest < quorum(n-1):
+			return "removes itself and the quorum"
+		case !j.leaving() && j.w.Data.State != operator.NoData:
+			return "removes itself for nothing"
+		}
+		return ""
+	}
+	unit := strings.Replace(mem.Name, "etcd", "etcd/", 1)
+	switch {
+	case !slices.Contains(j.m.Seen, step.ID):
+		return "removes whom goal-state cannot know"
+	case !j.m.Units.OK:
+		return "removes by a goal-state that failed"
+	case mem.Name != "" && j.m.Units.Value[unit] != "":
+		return "removes the member of a unit that lives"
+	case mem.Name == "" && !step.Unstarted:
+		return "removes a member that may have started meanwhile"
+	case !mem.Learner && rest < quorum(n-1):
+		return "removes the quorum"
+	}
+	return ""
+}
+
+func (j judge) writing(step operator.WriteMember) string {
+	if step.Server.Release != j.w.Installed {
+		return "writes a release that is not installed"
+	}
+	if !step.Server.Initial.New {
+		return ""
+	}
+	record := j.m.Cluster.Value.Record
+	for _, word := range j.m.Cluster.Value.Words {
+		if word.ClusterID != 0 && word.ClusterID != record.Ended {
+			return "founds though a unit names a cluster"
+		}
+	}
+	switch {
+	case !j.m.Leader.OK || !j.m.Leader.Value:
+		return "founds without the leadership"
+	case j.w.Reach != operator.Absent:
+		return "founds though somebody may be there"
+	case !j.m.Units.OK || !j.m.Cluster.OK || !j.m.Authority.OK || j.m.Authority.Value == nil || !j.m.PeerAddress.OK || !j.m.ClientAddress.OK:
+		return "founds blindly"
+	case j.m.ConfigProblem != "":
+		return "founds with options that are none"
+	case record.ClusterID != 0 && record.ClusterID != record.Ended:
+		return "founds though a cluster is on record"
+	case j.w.Data.State != operator.NoData || j.leaving():
+		return "founds on data, or while it leaves"
+	case step.Server.Initial.Token == "":
+		return "founds without a token"
+	}
+	return ""
+}
+
+// down judges a step that takes our own member down.
+func (j judge) down(restart bool) string {
+	own, listed := j.own()
+	if j.w.Service.Kind == operator.ProxyService || !listed || own.Learner || j.w.Data.State != operator.OurData || j.w.Reach != operator.Healthy || j.w.ClusterID != j.w.Data.ClusterID || !j.w.Service.Running {
+		return ""
+	}
+	n, rest := j.count(own.ID)
+	switch {
+	case rest >= quorum(n) && j.w.Turn.Holder == j.m.Unit:
+		return ""
+	case restart && own.Answers && own.Ready && rest == n-1 && n <= 2 && j.w.Turn.Holder == j.m.Unit:
+		return ""
+	case restart && j.w.Service.Failing: // it is down already
+		return ""
+	case !restart && j.leaving() && (n == 1 || j.m.Cluster.Value.Record.Ended == j.w.Data.ClusterID):
+		return ""
+	case !restart && j.leaving() && j.m.Units.OK && !j.othersLive(own.ID):
+		return ""
+	case rest >= quorum(n):
+		return "goes down without the turn"
+	}
+	return fmt.Sprintf("goes down, and of %d voters only %d others are ready", n, rest)
+}
+
+// othersLive tells whether a voter of another unit in goal-state is listed.
+func (j judge) othersLive(own uint64) bool {
+	return slices.ContainsFunc(j.w.Members, func(mem operator.Member) bool {
+		return mem.ID != own && !mem.Learner && j.m.Units.Value[strings.Replace(mem.Name, "etcd", "etcd/", 1)] != ""
+	})
+}
+
+// decideOnce rolls a case and says what is wrong with what Decide makes of it.
+func decideOnce(t *testing.T, bytes []byte) {
+	t.Helper()
+	d := &dice{bytes}
+	e, m, w := hostile(d)
+	m.Seen = hostileSeen(d, w)
+	again := &dice{bytes}
+	_, m2, w2 := hostile(again)
+	m2.Seen = hostileSeen(again, w2)
+	p := operator.Decide(e, m, w)
+	require.True(t, reflect.DeepEqual(m, m2) && reflect.DeepEqual(w, w2), "what Decide is given it leaves as it is")
+	if problem := lawless(e, m, w, p); problem != "" {
+		t.Fatalf("%s: %v\nevent %+v\nmodel %+v\nworld %+v", problem, p.Step, e, m, w)
+	}
+	require.True(t, reflect.DeepEqual(p, operator.Decide(e, m, w)), "the same twice")
+}
+
+func FuzzDecide(f *testing.F) {
+	f.Add([]byte{})
+	r := rand.New(rand.NewPCG(7, 7))
+	for range 64 {
+		f.Add(roll(r))
+	}
+	f.Fuzz(decideOnce)
+}
+
+func roll(r *rand.Rand) []byte {
+	out := make([]byte, 256)
+	for i := range out {
+		out[i] = byte(r.IntN(256))
+	}
+	return out
+}
+
+func TestDecideHostile(t *testing.T) {
+	t.Parallel()
+	n := 40_000
+	switch {
+	case *long > 0:
+		n = 2_000_000
+	case raced:
+		n = 4_000
+	}
+	r := rand.New(rand.NewPCG(uint64(*first), 1))
+	for range n {
+		decideOnce(t, roll(r))
+	}
+	t.Logf("%d cases", n)
+}
