@@ -263,4 +263,9 @@ func TestFailingService(t *testing.T) {
 	w := a.eventually("a failing service", func(w operator.World) bool { return w.Service.Failing })
 	assert.Contains(t, w.Service.Log, "address already in use")
 	assert.Equal(t, operator.NoData, w.Data.State, "a first start that came to nothing leaves no data")
+
+	other.do(operator.Stop{})
+	w = a.eventually("a start that succeeds", func(w operator.World) bool { return w.Local.Ready })
+	assert.False(t, w.Service.Failing)
+	assert.Empty(t, w.Service.Log)
 }

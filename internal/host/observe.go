@@ -57,6 +57,9 @@ func (h *Host) Observe(ctx context.Context, m operator.Model) (operator.World, e
 		w.TLS.Trust = m.Authority.Value.Trust
 	}
 	w.Local = localOf(w.Local, v, w.Data)
+	if w.Local.Ready {
+		w.Service.Failing, w.Service.Log = false, "" // it did fail, a moment ago
+	}
 	v.reach = reached(v, n, w)
 	w.Reach, w.ClusterID, w.Members = v.reach, v.clusterID, v.describe()
 	w.Alarms, w.Turn = v.alarms(), v.turn()
