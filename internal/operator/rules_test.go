@@ -365,6 +365,10 @@ func TestRule06QuorumFirst(t *testing.T) {
 		require.NoError(t, p.Fail)
 		require.NotNil(t, p.Record)
 		assert.Equal(t, uint64(clusterID), p.Record.ClusterID)
+		m = record(m, Record{Schema: Schema, ClusterID: 7, Ended: 7, Authority: "ca1"})
+		w.Service, w.Local, w.Members, w.Reach = Service{Kind: MemberService}, Local{}, nil, Unreachable
+		w.Tried = []Attempt{{Start{}, errors.New("no")}}
+		assert.Nil(t, Decide(lookAgain, m, w).Record, "but not what it has stopped: that may have ended before another")
 	})
 
 	t.Run("a voter newer than goal-state is no reason to end", func(t *testing.T) {
@@ -416,6 +420,7 @@ func TestRule06QuorumFirst(t *testing.T) {
 		p := Decide(lookAgain, m, w)
 		require.Nil(t, p.Step, "a hook that waited for the dead would wait in vain")
 		assert.Contains(t, p.Status.Message, "juju remove-unit --force etcd/2")
+		assert.Equal(t, AwaitPeer{}, firstStep(gone(m, 2), w), "one whose unit is gone is about to be taken out")
 		w.Turn.Holder = "etcd/2"
 		assert.Equal(t, AwaitPeer{}, firstStep(m, w), "one that restarts by our hand will be back")
 		w.Tried = []Attempt{{AwaitPeer{}, errors.New("no")}}
