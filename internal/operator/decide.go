@@ -144,8 +144,9 @@ func (l look) named() uint64 {
 		return r.ClusterID
 	}
 	for _, unit := range sortedKeys(l.m.Cluster.Value.Words) {
-		if id := l.m.Cluster.Value.Words[unit].ClusterID; id != 0 && id != r.Ended {
-			return id
+		// Who has stopped for good holds nothing for others any more, and may speak of a cluster that ended long ago.
+		if word := l.m.Cluster.Value.Words[unit]; word.ClusterID != 0 && word.ClusterID != r.Ended && !word.Stopped {
+			return word.ClusterID
 		}
 	}
 	return 0

@@ -92,6 +92,7 @@ func leaveVoters(l look, p *Plan, own Member) {
 		if l.w.Turn.Holder == l.m.Unit {
 			p.want(l, ReleaseTurn{}) // what we wait for may wait for the turn
 		}
+		serveOn(l, p)
 		p.Fail = fmt.Errorf("cannot leave the cluster: of %d voters only %d others are ready, and %d would be needed; "+
 			"remove the units of the dead members first (juju remove-unit --force), or mend them", n, rest, quorum(n-1))
 		p.say(Blocked, "%v", p.Fail)
@@ -128,6 +129,7 @@ func leaveLast(l look, p *Plan) {
 	}
 	if l.Kind == hooks.Stop && l.m.Cluster.OK && !l.leader() {
 		// Without a record of the end whoever comes later is blocked. Who is left becomes leader within a minute.
+		serveOn(l, p)
 		p.Fail = fmt.Errorf("cannot leave yet: as the last unit this one waits for the leadership, to record that the cluster ended")
 		p.say(Waiting, "%v", p.Fail)
 		return
@@ -144,16 +146,22 @@ func leaveLast(l look, p *Plan) {
 	}
 }
 
-// leaveHeld says why a leave must wait. A member that has stopped already serves again meanwhile: it may be what the
-// others need for a quorum, to join or to let it go.
-func leaveHeld(l look, p *Plan) {
+// serveOn has a member whose leave must wait serve again, should it have stopped already: it may be what the others need
+// for a quorum, to join or to let it go. What this pass stopped stays so until the next.
+func serveOn(l look, p *Plan) {
+	stopped := slices.ContainsFunc(l.w.Done, func(s Step) bool { _, ok := s.(Stop); return ok })
 	switch {
-	case l.w.Service.Kind != MemberService || l.inCluster():
-	case !l.w.Service.Running && !slices.Contains(l.w.Done, Step(Stop{unitLeaves})):
+	case l.w.Service.Kind != MemberService:
+	case !l.w.Service.Running && !stopped:
 		p.want(l, Start{})
-	case l.w.Service.Running && !l.w.Local.Ready:
+	case l.w.Service.Running && !l.inCluster() && !l.w.Local.Ready:
 		p.want(l, AwaitReady{}) // it may just have been started
 	}
+}
+
+// leaveHeld says why a leave must wait.
+func leaveHeld(l look, p *Plan) {
+	serveOn(l, p)
 	switch {
 	case !l.m.Units.OK:
 		p.Fail = fmt.Errorf("cannot leave the cluster: goal-state is unknown: %s", l.m.Units.Why)

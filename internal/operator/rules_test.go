@@ -366,6 +366,7 @@ func TestRule06QuorumFirst(t *testing.T) {
 		require.NotNil(t, p.Record)
 		assert.Equal(t, uint64(clusterID), p.Record.ClusterID)
 		m = record(m, Record{Schema: Schema, ClusterID: 7, Ended: 7, Authority: "ca1"})
+		m.Cluster.Value.Words["etcd/1"] = Word{ClusterID: clusterID, Leaving: true, Stopped: true}
 		w.Service, w.Local, w.Members, w.Reach = Service{Kind: MemberService}, Local{}, nil, Unreachable
 		w.Tried = []Attempt{{Start{}, errors.New("no")}}
 		assert.Nil(t, Decide(lookAgain, m, w).Record, "but not what it has stopped: that may have ended before another")
