@@ -28,11 +28,13 @@ func (s *Sim) check() {
 }
 
 // checkRecord holds that one cluster is named, until it ended.
-func (s *Sim) checkRecord(r operator.Record) {
+func (s *Sim) checkRecord(h *hook, r operator.Record) {
 	if r.Ended != 0 && !s.ended[r.Ended] {
 		if g := s.group(r.Ended); g != nil {
 			for _, m := range g.voters() {
-				if s.runs(g, m) && m.owner.life == alive {
+				if m.owner.number >= h.units {
+					s.Begged = true // it came and joined while the last unit stood at its stop
+				} else if s.runs(g, m) && m.owner.life == alive {
 					s.broken("cluster %x is recorded as ended while %s runs", g.id, m.owner.name)
 				}
 			}
@@ -145,7 +147,7 @@ func (s *Sim) checkRemoval(u *unit, g *group, id uint64) {
 // has told another. The unit adds itself again.
 func (s *Sim) abandoned(m *member) bool {
 	o := m.owner
-	return m.name == "" && m.learner && (m.peerURL != address(o.address, settings(s.options).ManagementPort) ||
+	return m.name == "" && m.learner && (o.moved || m.peerURL != address(o.address, settings(s.options).ManagementPort) ||
 		(len(o.words) > 0 && o.word(len(o.words)).PeerURL != m.peerURL))
 }
 
@@ -153,7 +155,7 @@ func (s *Sim) abandoned(m *member) bool {
 func (s *Sim) Settled() string {
 	units := s.living()
 	g := s.group(s.record().ClusterID)
-	if len(units) == 0 {
+	if len(units) == 0 || s.Begged {
 		return ""
 	}
 	if g != nil && !s.ended[g.id] && s.bereft(g) {

@@ -118,7 +118,7 @@ func (s *Sim) reach(u *unit, m operator.Model, known map[string]bool) (*group, [
 	urls := maps.Clone(known)
 	var told []uint64
 	for _, w := range c.Words {
-		if w.ClusterID != 0 && w.ClusterID != c.Record.Ended {
+		if w.ClusterID != 0 && w.ClusterID != c.Record.Ended && !w.Stopped {
 			anybody = true
 			told = append(told, w.ClusterID)
 		}

@@ -50,7 +50,7 @@ var kinds = []struct {
 		}
 	}},
 	{"address", 1, func(s *Sim, o Op) {
-		if u := s.pick(o.A); u != nil && s.spare(u) {
+		if u := s.pick(o.A); u != nil && u.disk.data != nil && s.spare(u) {
 			s.Readdress(u)
 		}
 	}},

@@ -38,7 +38,7 @@ func (s *Sim) pass(u *unit, h *hook, yield func(string)) {
 	seen := s.seen(u)
 	yield("seen")
 	m := s.model(u, h.event, seen)
-	h.led = s.leader == u
+	h.led, h.units = s.leader == u, len(s.units)
 	yield("read")
 	began := s.now
 	var p operator.Plan
@@ -167,7 +167,7 @@ func (s *Sim) flush(u *unit, p operator.Plan, yield func(string)) error {
 		return errors.New("cannot write relation settings: not the leader any more")
 	}
 	if p.Record != nil {
-		s.checkRecord(*p.Record)
+		s.checkRecord(u.hook, *p.Record)
 		s.records = append(s.records, *p.Record)
 		u.heardApp = len(s.records)
 	}

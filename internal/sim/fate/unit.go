@@ -25,6 +25,7 @@ type unit struct {
 
 	up      bool // the machine runs
 	address int  // last byte
+	moved   bool // it had another before, by which bags may still tell of it
 	island  int  // machines reach each other on the same island only
 	disk    disk
 	process process
@@ -83,6 +84,7 @@ type hook struct {
 	next   func() (string, bool)
 	stop   func()
 	at     string
+	units  int             // how many there had been when Juju was asked
 	led    bool            // the unit led when Juju was asked
 	turn   string          // who held the turn at the last look
 	looked int             // Sim.faults at the last look
