@@ -91,7 +91,7 @@ func Start(ctx context.Context, target Target, run string) (*Load, error) {
 		l.wg.Go(func() {
 			defer c.Close()
 			if user >= Users {
-				for range c.Watch(ctx, prefix, clientv3.WithPrefix()) { //nolint:revive // it is enough that it is open
+				for range c.Watch(ctx, prefix, clientv3.WithPrefix()) { // it is enough that it is open
 				}
 				return
 			}

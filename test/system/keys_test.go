@@ -54,11 +54,11 @@ func (k keys) add(text []byte, whose string) error {
 func scalarOf(block *pem.Block) ([]byte, error) {
 	key, err := x509.ParseECPrivateKey(block.Bytes)
 	if err != nil {
-		any, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+		other, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 		if err != nil {
 			return nil, err
 		}
-		key = any.(*ecdsa.PrivateKey) //nolint:errcheck,forcetypeassert // the charm makes no others
+		key = other.(*ecdsa.PrivateKey) //nolint:forcetypeassert // the charm makes no others
 	}
 	return key.Bytes()
 }

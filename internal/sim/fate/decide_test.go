@@ -426,7 +426,7 @@ func TestDecideHostile(t *testing.T) {
 	case raced:
 		n = 4_000
 	}
-	r := rand.New(rand.NewPCG(uint64(*first), 1))
+	r := rand.New(rand.NewPCG(*first, 1))
 	for range n {
 		decideOnce(t, roll(r))
 	}

@@ -166,7 +166,8 @@ var lives = map[string]Options{
 func exhaust(t *testing.T, o Options, every int, strikes []struct {
 	name string
 	do   func(*Sim, *unit)
-}) int {
+},
+) int {
 	t.Helper()
 	runs := 0
 	for i, scenario := range scenarios {

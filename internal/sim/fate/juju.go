@@ -49,7 +49,6 @@ type Sim struct {
 
 	named map[uint64]bool // clusters that the record ever named
 	ended map[uint64]bool
-	trust int
 	ticks int
 	wrong string // the first broken rule
 	// Begged tells that the end is one that only an administrator can mend, and that the status line asks for it.

@@ -35,7 +35,6 @@ type unit struct {
 	words     []operator.Word // each commit of its own peer bag
 	published map[string]string
 	consumers map[string]operator.Publication
-	opened    bool
 
 	// What its agent has heard: the version of each peer's bag, of the application's, of options and charm.
 	heard                      map[string]int
@@ -132,7 +131,7 @@ func (s *Sim) runHook(u *unit, e operator.Event) {
 	u.hook = h
 	h.next, h.stop = iter.Pull(iter.Seq[string](func(yield func(string) bool) {
 		defer func() {
-			if r := recover(); r != nil && r != errKilled {
+			if r := recover(); r != nil && r != any(errKilled) { //nolint:errorlint // it is thrown as it is
 				s.broken("%s panics in %s: %v", u.name, e.Kind, r)
 			}
 		}()
