@@ -131,7 +131,7 @@ func (s *Sim) runHook(u *unit, e operator.Event) {
 	u.hook = h
 	h.next, h.stop = iter.Pull(iter.Seq[string](func(yield func(string) bool) {
 		defer func() {
-			if r := recover(); r != nil && r != any(errKilled) { //nolint:errorlint // it is thrown as it is
+			if r := recover(); r != nil && r != any(errKilled) {
 				s.broken("%s panics in %s: %v", u.name, e.Kind, r)
 			}
 		}()
