@@ -114,8 +114,12 @@ func keysAtHome(ts *testscript.TestScript, _ bool, args []string) {
 			if err != nil {
 				return err
 			}
-			if info, err := d.Info(); err != nil || info.Mode().Perm()&0o077 != 0 {
-				return fmt.Errorf("%s has mode %v: %w", path, info.Mode(), err)
+			info, err := d.Info()
+			if err != nil {
+				return err
+			}
+			if info.Mode().Perm()&0o077 != 0 {
+				return fmt.Errorf("%s has mode %v", path, info.Mode())
 			}
 			return known.add(text, path)
 		}
