@@ -422,7 +422,7 @@ func TestDecideHostile(t *testing.T) {
 	n := 40_000
 	switch {
 	case *long > 0:
-		n = 2_000_000
+		n = 500_000
 	case raced:
 		n = 4_000
 	}
