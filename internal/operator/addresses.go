@@ -33,21 +33,34 @@ func (l look) clientURL() string {
 	return "https://" + joinHostPort(l.m.ClientAddress.Value.Ingress, l.m.Config.Port)
 }
 
-// servedURLs are where members and clients reach us now, at the address that we have: until it is restarted, our server
-// keeps to the ports it was started with, which are those that etcd lists.
+// servedURLs are where members and clients reach us now: until it is restarted, our server keeps to the ports it was
+// started with, which are those that etcd lists, and to the address too unless it listens on all that the machine has.
 func (l look) servedURLs() (peer, client string) {
 	peer, client = l.peerURL(), l.clientURL()
 	own, ok := l.self()
 	if !ok || !l.w.Service.Running || l.w.Service.Config == l.settings() {
 		return peer, client
 	}
-	if port, ok := listedPort(own.PeerURLs); ok && peer != "" {
-		peer = "https://" + joinHostPort(l.m.PeerAddress.Value.Ingress, port)
+	if peer != "" {
+		peer = l.servedURL(l.m.PeerAddress.Value, own.PeerURLs, peer)
 	}
-	if port, ok := listedPort(own.ClientURLs); ok && client != "" {
-		client = "https://" + joinHostPort(l.m.ClientAddress.Value.Ingress, port)
+	if client != "" {
+		client = l.servedURL(l.m.ClientAddress.Value, own.ClientURLs, client)
 	}
 	return peer, client
+}
+
+func (l look) servedURL(a Address, listed []string, fallback string) string {
+	port, ok := listedPort(listed)
+	if !ok {
+		return fallback
+	}
+	if u, err := url.Parse(l.listen(a, port)[0]); err == nil {
+		if ip, err := netip.ParseAddr(u.Hostname()); err == nil && ip.IsUnspecified() {
+			return "https://" + joinHostPort(a.Ingress, port)
+		}
+	}
+	return listed[0]
 }
 
 // listedPort is the port of the first URL.

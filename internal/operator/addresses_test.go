@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -70,4 +71,17 @@ func TestPeersHearOfAPortAfterTheRestart(t *testing.T) {
 	s := look{m: m, w: w}.server()
 	w.Service.Config, w.WrittenConfig, w.WrittenInitial = s.Digest(), s.Digest(), InitialDigest(s.Initial.Env(s.PeerURL))
 	assert.Equal(t, UpdateMember{1, "https://10.0.0.10:4002"}, firstStep(m, w))
+}
+
+func TestPeersHearOfAnAddressOnceWeListenThere(t *testing.T) {
+	t.Parallel()
+	m := model(3)
+	w := world(m)
+	m.Config.BindToAllInterfaces = false
+	w.Service.Config = "as it was"
+	assert.IsType(t, TakeTurn{}, peerAt(m, w, 5), "our server keeps to the address it was started with")
+	w.Local.Ready, w.Members[0].Ready = false, false
+	w.Tried = []Attempt{{AwaitReady{}, errors.New("no")}}
+	assert.IsType(t, TakeTurn{}, peerAt(m, w, 5), "without its address it is not ready, and nobody misses it")
+	assert.Nil(t, peerAt(m, down(w, 1), 5), "but the others have to be")
 }

@@ -144,8 +144,9 @@ func join(l look, p *Plan) {
 	}
 	// etcd refuses to add while a voter is down: the dead go first.
 	if dead := l.notReady(); len(dead) > 0 {
-		// One that restarts by our hand, or answers already, is worth waiting for within the hook; a machine that is off is not.
-		if l.w.Turn.Holder != "" || dead[0].Answers {
+		// One that restarts by our hand, answers already or is about to be taken out is worth waiting for within the hook; a
+		// machine that is off is not.
+		if l.w.Turn.Holder != "" || dead[0].Answers || l.orphan(dead[0]) {
 			p.want(l, AwaitPeer{})
 		}
 		if p.Step == nil {

@@ -7,7 +7,7 @@ import (
 )
 
 // roll restarts our member when what it runs with is not what it should run with: one member at a time, in turn, the
-// raft leader last, and only while every voter is ready. It also gives back a turn that is no longer needed.
+// raft leader last, and only while every other voter is ready. It also gives back a turn that is no longer needed.
 func roll(l look, p *Plan) {
 	if l.role() != RoleMember || l.leaving() || l.w.Data.State != OurData || !l.w.Service.Running || !l.inCluster() {
 		return
@@ -64,7 +64,8 @@ func (l look) holdRestart(own Member) string {
 	if bad := l.notReady(); len(bad) > 0 {
 		return l.label(bad[0]) + " is not ready"
 	}
-	if !l.w.Local.Ready || !own.Ready {
+	// One that is not ready is missed by nobody; its settings may be why, such as an address that it has no more.
+	if (!l.w.Local.Ready || !own.Ready) && l.ready(own.ID) < quorum(len(l.voters())) {
 		return "this member is not ready"
 	}
 	if own.Leader != own.ID {
