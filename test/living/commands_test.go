@@ -32,7 +32,7 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 //	writes stop                 prints what they felt; a write that failed or is lost is a failure
 //	ports start, ports stop     tells which members' client ports were closed meanwhile: a unit a line in the order in which
 //	                            they closed, and last "at once: " and the most at one time
-//	pids                        the process of each member, a unit and a number a line
+//	pids                        the process of each member, a unit and a number a line; it waits for one that is away
 //	raft-leader VAR             sets $VAR to the unit that leads
 //	hold-port UNIT PORT         listens there until the script ends or free-port
 //	free-port
@@ -181,9 +181,27 @@ func (b *bench) ports(ts *testscript.TestScript, _ bool, args []string) {
 
 func (b *bench) pids(ts *testscript.TestScript, _ bool, _ []string) {
 	for _, name := range slices.Sorted(maps.Keys(b.units(ts))) {
-		pid, _, _ := strings.Cut(b.ask(ts, "kill-unit", "-s", "CONT", name, "/etcd$"), " ")
-		fmt.Fprintln(ts.Stdout(), name, pid)
+		fmt.Fprintln(ts.Stdout(), name, b.pid(ts, name))
 	}
+}
+
+// pid is the number of a unit's server. One that has just crashed is started again within seconds.
+func (b *bench) pid(ts *testscript.TestScript, unit string) string {
+	root := b.ask(ts, "root", unit)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); <-tick.C {
+		programs, err := filepath.Glob("/proc/[0-9]*/cmdline")
+		ts.Check(err)
+		for _, file := range programs {
+			args, err := os.ReadFile(file)
+			if program, _, _ := strings.Cut(string(args), "\x00"); err == nil && strings.HasPrefix(program, root+"/") && filepath.Base(program) == "etcd" {
+				return filepath.Base(filepath.Dir(file))
+			}
+		}
+	}
+	ts.Fatalf("no server runs on %s", unit)
+	return ""
 }
 
 func (b *bench) raftLeader(ts *testscript.TestScript, _ bool, args []string) {
