@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/juju/charm/v12/hooks"
 
@@ -34,6 +35,7 @@ type charm struct {
 	out      io.Writer
 	log      *slog.Logger
 	machine  machine
+	now      func() time.Time
 }
 
 // run does the hook or action. An error makes the process exit non-zero, which makes Juju drop what was published and call a
@@ -84,8 +86,22 @@ func (c charm) failed(ctx context.Context, event operator.Event, err error) erro
 	return errors.Join(err, juju.FailAction(ctx, c.tools, err.Error()))
 }
 
+// leadership is for how long an answer of is-leader may be built upon. Juju warrants 30 s; a leader that lost the
+// leadership and got it back within one hook could overwrite what another recorded meanwhile, and Juju would not notice.
+const leadership = 25 * time.Second
+
+// overdue refuses to record the birth or the end of a cluster on an answer of is-leader that is too old.
+func overdue(m operator.Model, p operator.Plan, age time.Duration) error {
+	was := m.Cluster.Value.Record
+	if p.Record == nil || age <= leadership || (p.Record.ClusterID == was.ClusterID && p.Record.Ended == was.Ended) {
+		return nil
+	}
+	return fmt.Errorf("cannot record the cluster %s after asking who leads: the next try does it", age.Round(time.Second))
+}
+
 // hook is the one pass.
 func (c charm) hook(ctx context.Context, event operator.Event) error {
+	began := c.now()
 	model, err := c.observe(ctx, event)
 	if err != nil {
 		return err
@@ -93,6 +109,9 @@ func (c charm) hook(ctx context.Context, event operator.Event) error {
 	plan, _, err := operator.Reconcile(ctx, event, model, c.machine)
 	if err != nil {
 		return fmt.Errorf("cannot settle: %w", err)
+	}
+	if err := overdue(model, plan, c.now().Sub(began)); err != nil {
+		return err
 	}
 	c.log.DebugContext(ctx, "settled", "states", plan.States)
 	return juju.Flush(ctx, c.tools, model, plan, c.minter(model.App))

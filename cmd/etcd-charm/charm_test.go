@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -66,7 +67,7 @@ func newCharm(f *fakeTools, m machine, argv0 string) (charm, *bytes.Buffer) {
 	env := map[string]string{"JUJU_UNIT_NAME": "etcd/0", "JUJU_VERSION": "4.0.15"}
 	return charm{
 		tools: f, find: f, env: func(key string) string { return env[key] }, argv0: argv0, hostname: "no.such.host", out: &out,
-		log: slog.New(juju.NewLogHandler(f, &out)), machine: m,
+		log: slog.New(juju.NewLogHandler(f, &out)), machine: m, now: time.Now,
 	}, &out
 }
 
@@ -109,6 +110,18 @@ func TestEndedHookFails(t *testing.T) {
 	c, _ := newCharm(f, fakeMachine{}, "hooks/start")
 	require.ErrorIs(t, c.run(ctx), context.Canceled)
 	assert.Empty(t, f.called("status-set"), "Juju calls the hook again")
+}
+
+func TestOverdue(t *testing.T) {
+	t.Parallel()
+	const late = leadership + time.Second
+	model := operator.Model{Cluster: operator.Know(operator.Cluster{Record: operator.Record{ClusterID: 7}})}
+	with := func(r operator.Record) operator.Plan { return operator.Plan{Record: &r} }
+	require.NoError(t, overdue(model, operator.Plan{}, late), "nothing to record")
+	require.NoError(t, overdue(model, with(operator.Record{ClusterID: 7, Authority: "new"}), late), "the same cluster")
+	require.NoError(t, overdue(model, with(operator.Record{ClusterID: 8}), leadership))
+	require.ErrorContains(t, overdue(model, with(operator.Record{ClusterID: 8}), late), "26s after asking who leads")
+	require.Error(t, overdue(model, with(operator.Record{ClusterID: 7, Ended: 7}), late))
 }
 
 func TestHookWithoutUnitFails(t *testing.T) {

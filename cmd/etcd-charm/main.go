@@ -66,6 +66,7 @@ func runCharm() int {
 	}
 	c := charm{
 		tools: tools, find: juju.Path{}, env: os.Getenv, argv0: os.Args[0], hostname: hostname, out: os.Stdout, log: log,
+		now: time.Now,
 		machine: newMachine(host.Options{
 			Root: os.Getenv(rootVar), CharmDir: os.Getenv("JUJU_CHARM_DIR"), Unit: os.Getenv("JUJU_UNIT_NAME"), Log: log,
 		}),

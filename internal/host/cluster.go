@@ -124,7 +124,7 @@ func nameMembers(m operator.Model, data operator.Data) named {
 		word := m.Cluster.Value.Words[unit]
 		// A unit that names no cluster is asked too, in case it founded one and died before Juju heard of it, but
 		// its silence means nothing.
-		if word.ClusterID != 0 && word.ClusterID != record.Ended {
+		if word.ClusterID != 0 && word.ClusterID != record.Ended && !word.Stopped {
 			n.anybody = true
 			told = append(told, word.ClusterID)
 		}
