@@ -21,7 +21,7 @@ import (
 )
 
 var lookVerbs = []verb{
-	statusVerb, settleVerb, updateStatusVerb, waitVerb, hooksVerb, debugLogVerb, bagVerb, rootVerb, addressVerb, sshVerb,
+	statusVerb, settleVerb, stepVerb, updateStatusVerb, waitVerb, hooksVerb, debugLogVerb, bagVerb, rootVerb, addressVerb, sshVerb,
 }
 
 func writeJSON(e Env, v any) error {

@@ -32,7 +32,8 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 //	writes stop                 prints what they felt; a write that failed or is lost is a failure
 //	ports start, ports stop     tells which members' client ports were closed meanwhile: a unit a line in the order in which
 //	                            they closed, and last "at once: " and the most at one time
-//	pids                        the process of each member, a unit and a number a line; it waits for one that is away
+//	pids [FILE]                 the process of each member, a unit and a number a line; it waits for one that is away, and
+//	                            for a change if FILE holds how it was
 //	raft-leader VAR             sets $VAR to the unit that leads
 //	hold-port UNIT PORT         listens there until the script ends or free-port
 //	free-port
@@ -179,9 +180,25 @@ func (b *bench) ports(ts *testscript.TestScript, _ bool, args []string) {
 	fmt.Fprintln(ts.Stdout(), "at once:", most)
 }
 
-func (b *bench) pids(ts *testscript.TestScript, _ bool, _ []string) {
-	for _, name := range slices.Sorted(maps.Keys(b.units(ts))) {
-		fmt.Fprintln(ts.Stdout(), name, b.pid(ts, name))
+func (b *bench) pids(ts *testscript.TestScript, _ bool, args []string) {
+	before := ""
+	if len(args) == 1 {
+		before = ts.ReadFile(args[0])
+	}
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(30 * time.Second); ; <-tick.C {
+		var out strings.Builder
+		for _, name := range slices.Sorted(maps.Keys(b.units(ts))) {
+			fmt.Fprintln(&out, name, b.pid(ts, name))
+		}
+		if out.String() != before {
+			fmt.Fprint(ts.Stdout(), out.String())
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("the servers are still those of %s", args[0])
+		}
 	}
 }
 

@@ -2,51 +2,58 @@ package living
 
 import (
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
+	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
-
-	"github.com/juju-charms/etcd-charm/internal/pki"
 )
 
-// age issues a leaf as the unit did a year ago, less half an hour, or as one whose clock is ahead did, and puts it in place of the one
-// it has. The authorities are read where Juju 2.9 keeps them.
+// age puts in place of a unit's leaf certificate the one that it had issued a year ago, which is over in half an hour, or
+// one that it issued while its clock was a month ahead. The authorities are read where Juju 2.9 keeps them.
 func (b *bench) age(ts *testscript.TestScript, _ bool, args []string) {
+	unit, leaf := args[0], args[1]
 	var bag map[string]string
 	ts.Check(json.Unmarshal([]byte(b.ask(ts, "bag", "cluster:0", "etcd", "--unsafe", "--format", "json")), &bag))
-	content := map[string]string{}
-	for key, value := range bag {
-		content[strings.TrimPrefix(key, "authority.")] = value
+	role := "client"
+	if leaf == "peer" {
+		role = "peer"
 	}
-	authority, err := pki.DecodeAuthority(content)
+	ca, err := x509.ParseCertificate(decode(bag["authority."+role+"-ca-cert"]))
 	ts.Check(err)
-	unit, leaf := args[0], args[1]
-	dir := filepath.Join(b.ask(ts, "root", unit), "etc/etcd-charm", strings.ReplaceAll(unit, "/", "-"), "tls")
-	old, err := os.ReadFile(filepath.Join(dir, leaf+".crt"))
+	key, err := x509.ParsePKCS8PrivateKey(decode(bag["authority."+role+"-ca-key"]))
 	ts.Check(err)
-	oldKey, err := os.ReadFile(filepath.Join(dir, leaf+".key"))
+
+	file := filepath.Join(b.ask(ts, "root", unit), "etc/etcd-charm", strings.ReplaceAll(unit, "/", "-"), "tls", leaf+".crt")
+	text, err := os.ReadFile(file)
 	ts.Check(err)
-	info, err := pki.Describe(old, oldKey, nil, time.Now())
+	cert, err := x509.ParseCertificate(decode(string(text)))
 	ts.Check(err)
-	then := map[string]time.Time{"due": time.Now().Add(30*time.Minute - 365*24*time.Hour), "early": time.Now().AddDate(0, 1, 0)}[args[2]]
-	issue := map[string]func() (pki.Leaf, error){
-		"peer": func() (pki.Leaf, error) {
-			return pki.IssuePeer(then, rand.Reader, authority, pki.Request{CommonName: strings.ReplaceAll(unit, "/", ""), SANs: info.SANs})
-		},
-		"server": func() (pki.Leaf, error) {
-			return pki.IssueServer(then, rand.Reader, authority, pki.Request{CommonName: strings.ReplaceAll(unit, "/", ""), SANs: info.SANs})
-		},
-		"admin": func() (pki.Leaf, error) { return pki.IssueAdmin(then, rand.Reader, authority) },
-	}[leaf]
-	aged, err := issue()
+	now := time.Now()
+	cert.NotBefore, cert.NotAfter = now.Add(-20*time.Hour), now.Add(30*time.Minute)
+	if args[2] == "early" {
+		cert.NotBefore, cert.NotAfter = now.AddDate(0, 1, 0), now.AddDate(1, 1, 0)
+	}
+	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
 	ts.Check(err)
-	ts.Check(errors.Join(
-		os.WriteFile(filepath.Join(dir, leaf+".key"), aged.Key.PEM(), 0o600),
-		os.WriteFile(filepath.Join(dir, leaf+".crt"), aged.CertPEM, 0o600),
-	))
+	cert.SerialNumber = serial
+	der, err := x509.CreateCertificate(rand.Reader, cert, ca, cert.PublicKey, key)
+	ts.Check(err)
+	aged := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	ts.Check(errors.Join(os.WriteFile(file+".new", aged, 0o600), os.Rename(file+".new", file)))
+}
+
+// decode is what the first block of PEM holds; empty if there is none.
+func decode(text string) []byte {
+	block, _ := pem.Decode([]byte(text))
+	if block == nil {
+		return nil
+	}
+	return block.Bytes
 }
