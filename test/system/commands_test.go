@@ -21,6 +21,8 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 
 // commands are the commands that scripts have beside juju-sim's verbs:
 //
+// $ARCHIVE is the packed charm, $CHARM the same unpacked.
+//
 //	unpack DIR                       the packed charm as a directory, to be changed
 //	credentials DIR                  the last output, a databag as JSON, as files ca.pem, cert.pem, key.pem
 //	                                 and the rest, without what Juju itself puts there, as settings.json
@@ -33,7 +35,7 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 func commands(verbs map[string]command, bin string) map[string]command {
 	return map[string]command{
 		"unpack": func(ts *testscript.TestScript, _ bool, args []string) {
-			ts.Check(unpack(ts.Getenv("CHARM"), ts.MkAbs(args[0])))
+			ts.Check(unpack(ts.Getenv("ARCHIVE"), ts.MkAbs(args[0])))
 		},
 		"cluster": func(ts *testscript.TestScript, neg bool, args []string) {
 			startCluster(ts, neg, args, bin)

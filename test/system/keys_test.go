@@ -135,7 +135,7 @@ func keysAtHome(ts *testscript.TestScript, _ bool, args []string) {
 		if bytes.HasPrefix(text, []byte("\x7fELF")) {
 			continue
 		}
-		if whose := known.in(text); whose != "" {
+		if whose := known.in(bytes.TrimRight(text, "\x00")); whose != "" {
 			ts.Fatalf("%s has the private key of %s", path, whose)
 		}
 	}

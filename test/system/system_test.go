@@ -41,7 +41,8 @@ func TestScripts(t *testing.T) {
 			turns <- struct{}{}
 			env.Defer(func() { <-turns })
 			env.Values[portsKey{}], env.Values[keysKey{}] = ports{}, keys{}
-			env.Setenv("CHARM", archive)
+			env.Setenv("ARCHIVE", archive)
+			env.Setenv("CHARM", filepath.Join(bin, "charm")) // unpacking it for each deploy takes its time
 			env.Setenv("CHARMS", charms)
 			env.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 			return nil
