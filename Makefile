@@ -7,6 +7,8 @@ SHELL       := bash
 
 ARCH    ?= $(shell go env GOARCH)
 TIME    ?= 20s
+RUNS    ?= 10
+EVENTS  ?=
 ONLY    ?= .
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unversioned)
 ETCD    := $(shell go list -m -f '{{.Version}}' go.etcd.io/etcd/server/v3 2>/dev/null)
@@ -84,6 +86,11 @@ bench: build charm ## what hooks cost, Go benchmarks, the size of the charm (ONL
 	@CHARM="$(CURDIR)/dist/etcd_$$(go env GOARCH).charm" bin/juju-sim script test/bench/hooks.txt
 	@packages=$$(git grep -l '^func Benchmark' -- '*_test.go' | xargs -r -n1 dirname | sort -u | sed 's,^,./,'); \
 	go test -run '^$$' -bench '$(ONLY)' $(if $(filter command line,$(origin TIME)),-benchtime $(TIME)) $$packages
+	@$(MAKE) --no-print-directory changes
+
+.PHONY: changes
+changes: build charm ## what users feel while a cluster changes, side by side with bare etcd by hand (RUNS=10, EVENTS=roll,kill,… or all)
+	go run ./test/bench -charm "dist/etcd_$$(go env GOARCH).charm" -n $(RUNS) -only '$(EVENTS)'
 
 .PHONY: fuzz
 fuzz: ## every fuzz test in turn (TIME=20s each)

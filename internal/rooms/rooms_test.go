@@ -79,7 +79,7 @@ var guests = []struct {
 	may    []string
 }{
 	{"github.com/juju/charm/v12/hooks", []string{"internal/operator", "internal/juju", "internal/sim", "internal/sim/…", "cmd/etcd-charm"}},
-	{"github.com/juju/charm/v12", []string{"internal/sim", "internal/sim/…", "internal/pack"}},
+	{"github.com/juju/charm/v12", []string{"internal/sim", "internal/sim/…", "internal/pack", "test/load"}},
 	// What a stopped member knew is read from its log, with etcd's own reader.
 	{"go.etcd.io/etcd/server/v3/storage", []string{"internal/host"}},
 	{"go.etcd.io/etcd/server/v3", []string{"cmd/etcd-charm"}},

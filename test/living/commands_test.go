@@ -2,10 +2,6 @@ package living
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -17,8 +13,6 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/zap"
 
 	"github.com/juju-charms/etcd-charm/test/load"
 )
@@ -37,6 +31,8 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 //	raft-leader VAR             sets $VAR to the unit that leads
 //	hold-port UNIT PORT         listens there until the script ends or free-port
 //	free-port
+//	environ UNIT                the environment that its server was started with, a line each
+//	leaf UNIT LEAF              the names in a leaf certificate, and the days that it has left
 //	age UNIT LEAF due|early     replaces a leaf certificate by one that is nearly over, or not yet valid (Juju 2.9 only)
 func commands(ctx context.Context, verbs map[string]command) map[string]command {
 	b := &bench{ctx: ctx, verbs: verbs, at: map[*testscript.TestScript]*scene{}}
@@ -48,6 +44,8 @@ func commands(ctx context.Context, verbs map[string]command) map[string]command 
 		"hold-port":   b.holdPort,
 		"free-port":   b.freePort,
 		"age":         b.age,
+		"leaf":        b.leaf,
+		"environ":     b.environ,
 	}
 }
 
@@ -96,42 +94,16 @@ func (b *bench) ask(ts *testscript.TestScript, words ...string) string {
 	return ts.Getenv("ASKED")
 }
 
-// unit is what status says of one.
-type unit struct {
-	Machine string `json:"machine"`
-	Address string `json:"public-address"`
+// asker is ask for those who take an error.
+func (b *bench) asker(ts *testscript.TestScript) load.Ask {
+	return func(words ...string) (string, error) { return b.ask(ts, words...), nil }
 }
 
 // units are the units of application etcd by name.
-func (b *bench) units(ts *testscript.TestScript) map[string]unit {
-	var status struct {
-		Applications map[string]struct {
-			Units map[string]unit `json:"units"`
-		} `json:"applications"`
-	}
-	ts.Check(json.Unmarshal([]byte(b.ask(ts, "status", "--format", "json")), &status))
-	return status.Applications["etcd"].Units
-}
-
-// target is the cluster as its members' own certificates open it.
-func (b *bench) target(ts *testscript.TestScript) load.Target {
-	port := b.ask(ts, "config", "etcd", "port")
-	var t load.Target
-	for name, u := range b.units(ts) {
-		t.Endpoints = append(t.Endpoints, "https://"+net.JoinHostPort(u.Address, port))
-		if t.TLS != nil {
-			continue
-		}
-		dir := filepath.Join(b.ask(ts, "root", name), "etc/etcd-charm", strings.ReplaceAll(name, "/", "-"), "tls")
-		pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "admin.crt"), filepath.Join(dir, "admin.key"))
-		ts.Check(err)
-		bundle, err := os.ReadFile(filepath.Join(dir, "client-ca.crt"))
-		ts.Check(err)
-		t.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
-		t.TLS.RootCAs.AppendCertsFromPEM(bundle)
-	}
-	slices.Sort(t.Endpoints)
-	return t
+func (b *bench) units(ts *testscript.TestScript) map[string]load.Unit {
+	units, err := load.Units(b.asker(ts))
+	ts.Check(err)
+	return units
 }
 
 func (b *bench) writes(ts *testscript.TestScript, neg bool, args []string) {
@@ -141,12 +113,13 @@ func (b *bench) writes(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: writes start [PROXY] | stop")
 	case args[0] == "start" && s.load == nil:
 		var t load.Target
+		var err error
 		if len(args) > 1 {
 			t.Endpoints = []string{"http://" + net.JoinHostPort(b.ask(ts, "address", args[1]), "2379")}
 		} else {
-			t = b.target(ts)
+			t, err = load.Members(b.asker(ts))
+			ts.Check(err)
 		}
-		var err error
 		s.load, err = load.Start(b.ctx, t, ts.Name())
 		ts.Check(err)
 	case args[0] == "stop" && s.load != nil:
@@ -221,30 +194,18 @@ func (b *bench) pid(ts *testscript.TestScript, unit string) string {
 	return ""
 }
 
-func (b *bench) raftLeader(ts *testscript.TestScript, _ bool, args []string) {
-	target := b.target(ts)
-	c, err := clientv3.New(clientv3.Config{Endpoints: target.Endpoints, TLS: target.TLS, Logger: zap.NewNop()})
+func (b *bench) environ(ts *testscript.TestScript, _ bool, args []string) {
+	text, err := os.ReadFile(filepath.Join("/proc", b.pid(ts, args[0]), "environ"))
 	ts.Check(err)
-	defer c.Close()
+	fmt.Fprintln(ts.Stdout(), strings.ReplaceAll(string(text), "\x00", "\n"))
+}
+
+func (b *bench) raftLeader(ts *testscript.TestScript, _ bool, args []string) {
 	ctx, cancel := context.WithTimeout(b.ctx, 10*time.Second)
 	defer cancel()
-	var last error
-	for _, endpoint := range target.Endpoints {
-		status, err := c.Status(ctx, endpoint)
-		if err != nil || status.Leader == 0 {
-			last = errors.Join(err, errors.New("no leader"))
-			continue
-		}
-		list, err := c.MemberList(ctx)
-		ts.Check(err)
-		for _, m := range list.Members {
-			if m.ID == status.Leader {
-				ts.Setenv(args[0], "etcd/"+strings.TrimPrefix(m.Name, "etcd"))
-				return
-			}
-		}
-	}
-	ts.Fatalf("nobody knows who leads: %v", last)
+	leader, err := load.Leader(ctx, b.asker(ts))
+	ts.Check(err)
+	ts.Setenv(args[0], leader)
 }
 
 func (b *bench) holdPort(ts *testscript.TestScript, _ bool, args []string) {

@@ -4,19 +4,16 @@
 package living
 
 import (
-	"debug/elf"
-	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
 	"testing"
 
-	"github.com/juju/charm/v12"
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
 
 	"github.com/juju-charms/etcd-charm/internal/sim"
+	"github.com/juju-charms/etcd-charm/test/load"
 )
 
 func TestMain(m *testing.M) { sim.Main(m) }
@@ -28,7 +25,7 @@ func TestScripts(t *testing.T) {
 	t.Parallel()
 	archive := packed(t)
 	next := filepath.Join(t.TempDir(), "next")
-	require.NoError(t, nextRelease(archive, next))
+	require.NoError(t, load.NextRelease(archive, next))
 	turns := make(chan struct{}, atATime)
 	cmds := sim.Cmds(t.Context(), options(t))
 	for name, cmd := range commands(t.Context(), cmds) {
@@ -60,33 +57,6 @@ func packed(t *testing.T) string {
 	_, err = os.Stat(archive)
 	require.NoError(t, err, "there is no packed charm: run `make charm` first, or set CHARM to one")
 	return archive
-}
-
-// nextRelease unpacks the charm into dir with another binary: one that does the same and has another build ID, by which
-// releases are told apart.
-func nextRelease(archive, dir string) error {
-	read, err := charm.ReadCharmArchive(archive)
-	if err == nil {
-		err = errors.Join(os.MkdirAll(dir, 0o700), read.ExpandTo(dir))
-	}
-	if err != nil {
-		return fmt.Errorf("cannot unpack %s: %w", archive, err)
-	}
-	binary, err := os.OpenFile(filepath.Join(dir, "bin", "etcd-charm"), os.O_RDWR, 0)
-	if err != nil {
-		return fmt.Errorf("cannot change the binary: %w", err)
-	}
-	defer binary.Close()
-	program, err := elf.NewFile(binary)
-	if err != nil {
-		return fmt.Errorf("cannot read the binary: %w", err)
-	}
-	id := program.Section(".note.gnu.build-id")
-	if id == nil {
-		return errors.New("the binary has no build ID")
-	}
-	_, err = binary.WriteAt([]byte("next"), int64(id.Offset+id.Size)-4) //nolint:gosec // a file's offset
-	return err
 }
 
 // options have the small program for the hook tools if `make build` has made it: this one, with the race detector, takes
