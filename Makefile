@@ -53,7 +53,7 @@ demo: build charm ## three members and two proxies as real processes: relate, wr
 .PHONY: test
 test: build charm ## every test that needs no root, with the race detector if there is a C compiler
 	@$(if $(RACE),true,echo 'make test: no working C compiler ($(CC)), so the tests run without the race detector')
-	$(if $(RACE),CGO_ENABLED=1 CC='$(CC)' )go test $(RACE) -timeout 15m ./...
+	$(if $(RACE),CGO_ENABLED=1 CC='$(CC)' )go test $(RACE) -timeout 30m ./...
 
 .PHONY: e2e
 e2e: machines charm ## the packed charm on machines with systemd (root; MACHINES=path of the script that raises them)
