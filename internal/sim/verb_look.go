@@ -110,7 +110,7 @@ func settleVerb(s *Sim, _ Env) *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().DurationVar(&timeout, "timeout", time.Minute, "give up after this long")
+	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "give up after this long")
 	cmd.Flags().IntVar(&rounds, "update-status", 0, "then run update-status on every unit, this many times")
 	return cmd
 }
@@ -154,7 +154,7 @@ func waitVerb(s *Sim, _ Env) *cobra.Command {
 			return s.wait(ctx, args[0], pattern)
 		},
 	}
-	cmd.Flags().DurationVar(&timeout, "timeout", time.Minute, "give up after this long")
+	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "give up after this long")
 	return cmd
 }
 
