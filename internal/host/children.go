@@ -34,6 +34,7 @@ type supervision struct {
 	Child      int       `json:"child"` // 0 while none runs
 	Started    time.Time `json:"started"`
 	Failures   int       `json:"failures"` // in a row
+	Crashes    int       `json:"crashes"`  // in all
 }
 
 func (c *children) write(_ context.Context, s service) error {
@@ -114,7 +115,7 @@ func (c *children) state(ctx context.Context) (serviceState, error) {
 	if !lives {
 		return state, nil
 	}
-	state.process = liveProcess(ctx, s.Child)
+	state.process, state.crashes = liveProcess(ctx, s.Child), s.Crashes
 	state.failing = s.Failures > 0 && (!state.process.alive() || (s.Failures >= 2 && time.Since(s.Started) < young))
 	if state.failing {
 		state.log = complaint(tail(c.log(), 16<<10))

@@ -235,6 +235,7 @@ func TestSupervisorRestarts(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, before.Supervisor, after.Supervisor)
 	assert.Equal(t, 1, after.Failures)
+	assert.Equal(t, 1, w.Service.Crashes)
 
 	// The supervisor's own death takes the child along, and a start brings both back.
 	require.NoError(t, syscall.Kill(after.Supervisor, syscall.SIGKILL))
@@ -243,6 +244,7 @@ func TestSupervisorRestarts(t *testing.T) {
 	})
 	a.do(operator.Start{}, operator.Start{}, operator.AwaitReady{})
 	assert.True(t, a.look().Service.Running)
+	assert.Zero(t, a.look().Service.Crashes, "counted anew with each start that is asked for")
 }
 
 // TestFailingService: a port that somebody else has is said in the words of the server's log.

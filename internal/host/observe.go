@@ -31,7 +31,7 @@ func (h *Host) Observe(ctx context.Context, m operator.Model) (operator.World, e
 		return operator.World{}, fmt.Errorf("cannot look at service: %w", err)
 	}
 	w.Service = operator.Service{
-		Kind: state.Kind, Enabled: state.enabled, Running: state.process.alive(), Failing: state.failing,
+		Kind: state.Kind, Enabled: state.enabled, Running: state.process.alive(), Failing: state.failing, Crashes: state.crashes,
 		Config: state.process.config(), Release: state.process.release(), Log: state.log,
 	}
 	// The settings come last of what WriteMember writes. With a service of another kind they are of former times.

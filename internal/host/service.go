@@ -68,6 +68,7 @@ type serviceState struct {
 	service
 	enabled bool
 	failing bool
+	crashes int     // since somebody started it
 	log     string  // when failing: the last line that says why
 	process process // the zero value is none
 }

@@ -66,6 +66,7 @@ func (s *supervise) loop(ctx context.Context) error {
 		}
 		s.told.Child = 0
 		s.told.Failures++
+		s.told.Crashes++
 		if err := s.tell(); err != nil {
 			fmt.Fprintf(os.Stderr, "supervisor: %v\n", err)
 		}

@@ -121,6 +121,7 @@ func (s *systemd) state(ctx context.Context) (serviceState, error) {
 		failing: failing(p, monotonic()),
 		process: liveProcess(ctx, pid),
 	}
+	state.crashes, _ = strconv.Atoi(p["NRestarts"]) // systemd counts anew with each start that it is asked for
 	if state.failing {
 		state.log = s.complaint(ctx)
 	}

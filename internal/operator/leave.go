@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -98,7 +99,10 @@ func leaveVoters(l look, p *Plan, own Member) {
 		p.say(Blocked, "%v", p.Fail)
 	case l.w.Turn.Holder != l.m.Unit:
 		p.want(l, TakeTurn{})
-		if p.Step == nil {
+		if p.Step == nil && l.full() {
+			p.Fail = errors.New("cannot leave the cluster: its database is full (alarm NOSPACE), so no turn can be taken; " +
+				"run the actions compact, defrag and alarm-disarm first")
+		} else if p.Step == nil {
 			p.Fail = fmt.Errorf("cannot leave the cluster yet: another unit (%s) has the turn", l.w.Turn.Holder)
 		}
 	case n > 2 && rest >= quorum(n) && l.w.Service.Running:

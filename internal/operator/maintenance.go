@@ -27,7 +27,7 @@ func AlarmDisarm(params map[string]any, m Model, w World) ([]Step, Result, error
 	}
 	var steps []Step
 	for _, a := range w.Alarms {
-		if why := r.cause(a); why != "" {
+		if why := r.cause(a, int64(m.Config.MaxRequestBytes)); why != "" {
 			return nil, Result{Failed: "nothing is disarmed: " + why}, nil
 		}
 		steps = append(steps, Disarm{a})
@@ -41,8 +41,8 @@ func AlarmDisarm(params map[string]any, m Model, w World) ([]Step, Result, error
 	return steps, Result{Failed: why, Finish: finish}, nil
 }
 
-// cause says why an alarm is still right; "" is that its cause is gone.
-func (r Report) cause(a Alarm) string {
+// cause says why an alarm is still right; "" is that its cause is gone. largest is how many bytes one request may take.
+func (r Report) cause(a Alarm, largest int64) string {
 	at := slices.IndexFunc(r.Members, func(mem MemberReport) bool { return mem.ID == a.MemberID })
 	if at < 0 {
 		return "" // the member is gone
@@ -53,7 +53,7 @@ func (r Report) cause(a Alarm) string {
 			r.Members[at].Label, unit, r.App)
 	}
 	for _, mem := range r.Members {
-		if mem.Answers && mem.Quota > 0 && mem.DBSize >= mem.Quota {
+		if mem.Answers && mem.Quota > 0 && mem.DBSize+largest > mem.Quota {
 			return fmt.Sprintf("the database of %s takes %s of a quota of %s; run compact and defrag first, or raise quota_backend_bytes",
 				mem.Label, size(mem.DBSize), size(mem.Quota))
 		}
@@ -200,7 +200,7 @@ func (r Report) unsettled() string {
 // and that is when maintenance is needed most: then only the leader may, whose actions Juju runs one after another.
 func inTurn(m Model, w World, steps []Step) ([]Step, string) {
 	holder := w.Turn.Holder
-	full := slices.ContainsFunc(w.Alarms, func(a Alarm) bool { return a.Kind == noSpace })
+	full := look{m: m, w: w}.full()
 	switch {
 	case !w.Turn.Known:
 		return nil, "it cannot be known whether other maintenance is running; try again"

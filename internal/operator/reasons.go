@@ -197,6 +197,22 @@ func (x *examiner) own() {
 	}
 }
 
+// server is what runs on this unit.
+func (x *examiner) server() string {
+	if x.r.Role == RoleProxy {
+		return "the proxy"
+	}
+	return "etcd"
+}
+
+// times is a number of times in words.
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
+}
+
 // leaves takes this unit's own certificates into account.
 func (x *examiner) leaves() {
 	var due []string

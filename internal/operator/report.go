@@ -102,6 +102,7 @@ type Report struct {
 	// Certificate is the shortest life left of a certificate of ours or a member's; 0 is unknown, negative is over.
 	Certificate time.Duration
 
+	Crashes  int             // how often the server or the proxy here ended by itself, and was started again
 	Listen   string          // proxy: host:port
 	Upstream []UpstreamProbe // proxy: the members it may use
 }
@@ -129,6 +130,9 @@ func Examine(m Model, w World) Report {
 		x.judge()
 	}
 	x.leaves()
+	if x.r.Crashes = x.w.Service.Crashes; x.r.Crashes > 0 {
+		x.note("%s on %s has ended by itself %s since it was started, and was started again", x.server(), x.m.Unit, times(x.r.Crashes))
+	}
 	slices.SortStableFunc(x.r.Reasons, func(a, b Reason) int { return worse(a.Health) - worse(b.Health) })
 	x.r.Health = Sound
 	if len(x.r.Reasons) > 0 {

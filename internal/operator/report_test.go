@@ -256,3 +256,14 @@ func anyWorld(t *rapid.T) World {
 		Service:   Service{Kind: MemberService, Running: rapid.Bool().Draw(t, "runs"), Failing: rapid.Bool().Draw(t, "fails"), Log: text.Draw(t, "log")},
 	}
 }
+
+func TestCrashesAreTold(t *testing.T) {
+	t.Parallel()
+	m, w := healthyCluster(3)
+	assert.NotContains(t, Summary(Examine(m, w)), "by itself")
+	w.Service.Crashes = 2
+	r := Examine(m, w)
+	assert.Equal(t, Sound, r.Health, "it was started again, and serves")
+	assert.Contains(t, Summary(r), "; ended by itself 2 times, and was started again")
+	assert.Contains(t, r.Notes, "etcd on etcd/0 has ended by itself 2 times since it was started, and was started again")
+}

@@ -2,6 +2,7 @@ package operator
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -82,6 +83,11 @@ func (l look) holdRestart(own Member) string {
 		}
 	}
 	return ""
+}
+
+// full tells whether etcd takes no writes for want of space, so that nobody can take the turn.
+func (l look) full() bool {
+	return slices.ContainsFunc(l.w.Alarms, func(a Alarm) bool { return a.Kind == noSpace })
 }
 
 // upgradeProblem says why the carried release must not replace the running one: etcd goes up one minor at a time and

@@ -24,6 +24,9 @@ func Summary(r Report) string {
 	if len(after) > maxBriefs {
 		after = append(after[:maxBriefs], fmt.Sprintf("%d more in action health", len(after)-maxBriefs))
 	}
+	if r.Crashes > 0 {
+		after = append(after, "ended by itself "+times(r.Crashes)+", and was started again")
+	}
 	if r.Role == RoleProxy {
 		return strings.Join(append(append(before, r.proxyFigures()), after...), "; ")
 	}

@@ -79,6 +79,7 @@ type Service struct {
 	Enabled bool        // starts at boot
 	Running bool        // has a live main process
 	Failing bool        // is being restarted again and again
+	Crashes int         // how often it ended by itself since it was started by the charm or at boot
 	Config  string      // ConfigVar of the live process: what it was started with
 	Release string      // release that the live process runs
 	Log     string      // when Failing: the last line that says why

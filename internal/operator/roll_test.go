@@ -1,0 +1,50 @@
+package operator
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/juju/charm/v12/hooks"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestRefreshPreflight(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ from, to, why string }{
+		"a patch":                  {"3.7.2-0123456789ab", "3.7.3-0123456789ab", ""},
+		"a patch back":             {"3.7.3-0123456789ab", "3.7.2-0123456789ab", ""},
+		"another build":            {"3.7.3-0123456789ab", "3.7.3-ba9876543210", ""},
+		"the next minor":           {"3.7.3-0123456789ab", "3.8.0-0123456789ab", ""},
+		"a minor skipped":          {"3.6.14-0123456789ab", "3.8.0-0123456789ab", "etcd 3.6.14 cannot be upgraded to 3.8.0 at once: go up one minor version at a time"},
+		"a minor back":             {"3.8.0-0123456789ab", "3.7.3-0123456789ab", "etcd 3.8.0 cannot be downgraded to 3.7.3: refresh to a charm with etcd 3.8"},
+		"a major":                  {"3.7.3-0123456789ab", "4.0.0-0123456789ab", "etcd 3.7.3 cannot be upgraded to 4.0.0 at once: go up one minor version at a time"},
+		"what runs is not known":   {"", "3.7.3-0123456789ab", ""},
+		"what runs has no version": {"nightly", "3.7.3-0123456789ab", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := model(3)
+			w := world(m)
+			w.Service.Release, w.Service.Config, w.Carried, w.Installed = tc.from, "as it was", tc.to, tc.to
+			p := Decide(Event{Kind: hooks.UpgradeCharm}, m, w)
+			if tc.why == "" {
+				assert.Equal(t, TakeTurn{}, p.Step)
+				return
+			}
+			assert.Nil(t, p.Step, "what runs goes on")
+			assert.Equal(t, Status{Blocked, tc.why}, p.Status)
+		})
+	}
+}
+
+func TestNobodyLeavesAFullDatabase(t *testing.T) {
+	t.Parallel()
+	m := model(3)
+	w := world(m)
+	w.Alarms = []Alarm{{2, noSpace}}
+	w.Tried = []Attempt{{TakeTurn{}, errors.New("etcdserver: mvcc: database space exceeded")}}
+	p := Decide(Event{Kind: hooks.RelationDeparted, Departing: m.Unit}, m, w)
+	require.Nil(t, p.Step)
+	require.ErrorContains(t, p.Fail, "its database is full (alarm NOSPACE), so no turn can be taken; run the actions compact, defrag and alarm-disarm")
+}
