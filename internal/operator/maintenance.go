@@ -54,7 +54,7 @@ func (r Report) cause(a Alarm, largest int64) string {
 	}
 	for _, mem := range r.Members {
 		if mem.Answers && mem.Quota > 0 && mem.DBSize+largest > mem.Quota {
-			return fmt.Sprintf("the database of %s takes %s of a quota of %s; run compact and defrag first, or raise quota_backend_bytes",
+			return fmt.Sprintf("the database of %s takes %s of a quota of %s; run compact and defrag first, and delete keys if that frees too little",
 				mem.Label, size(mem.DBSize), size(mem.Quota))
 		}
 	}

@@ -142,7 +142,7 @@ func TestAlarmDisarm(t *testing.T) {
 	full.Members[2].DBSize = full.Members[2].Quota
 	_, result, err = AlarmDisarm(nil, m, full)
 	require.NoError(t, err)
-	assert.Equal(t, "nothing is disarmed: the database of etcd/2 takes 2 GiB of a quota of 2 GiB; run compact and defrag first, or raise quota_backend_bytes",
+	assert.Equal(t, "nothing is disarmed: the database of etcd/2 takes 2 GiB of a quota of 2 GiB; run compact and defrag first, and delete keys if that frees too little",
 		result.Failed)
 
 	w.Alarms = []Alarm{{2, "CORRUPT"}}
