@@ -92,13 +92,20 @@ bench: build charm ## what hooks cost, Go benchmarks, the size of the charm (ONL
 changes: build charm ## what users feel while a cluster changes, side by side with bare etcd by hand (RUNS=10, EVENTS=roll,kill,… or all)
 	go run ./test/bench -charm "dist/etcd_$$(go env GOARCH).charm" -n $(RUNS) -only '$(EVENTS)'
 
+# One build for each package, since linking etcd takes longer than many a fuzz test.
 .PHONY: fuzz
-fuzz: ## every fuzz test in turn (TIME=20s each)
-	@git grep -l '^func Fuzz' -- '*_test.go' | xargs -r -n1 dirname | sort -u | while read -r dir; do \
-	  grep -ho '^func Fuzz[A-Za-z0-9_]*' $$dir/*_test.go | cut -d' ' -f2 | while read -r name; do \
-	    echo "== ./$$dir $$name"; go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(TIME) ./$$dir; \
+fuzz: ## every fuzz test in turn (TIME=20s each, ONLY=regexp of their names); what is found stays in testdata/fuzz
+	@failed=; program=$$(mktemp); trap 'rm -f "$$program"' EXIT; \
+	for dir in $$(git grep -l '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \
+	  names=$$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$dir/*_test.go | grep -E '$(ONLY)') || continue; \
+	  go test -vet off -c -fuzz . -o "$$program" ./$$dir || { failed+=" ./$$dir"; continue; }; \
+	  for name in $$names; do \
+	    echo "== ./$$dir $$name"; \
+	    (cd $$dir && "$$program" -test.run '^$$' -test.fuzz "^$$name\$$" -test.fuzztime $(TIME) \
+	      -test.fuzzcachedir "$$(go env GOCACHE)/fuzz/$$(go list .)") || failed+=" ./$$dir:$$name"; \
 	  done; \
-	done
+	done; \
+	[[ -z $$failed ]] || { echo "make fuzz: these failed:$$failed" >&2; exit 1; }
 
 .PHONY: clean
 clean: ## remove what was built
