@@ -92,15 +92,6 @@ type Authority struct {
 	Content     map[string]string // as kept in the Juju secret or the peer bag
 }
 
-// String redacts.
-func (Authority) String() string { return "[redacted]" }
-
-// GoString redacts.
-func (Authority) GoString() string { return "[redacted]" }
-
-// MarshalJSON redacts.
-func (Authority) MarshalJSON() ([]byte, error) { return []byte(`"[redacted]"`), nil }
-
 // Cluster is the peer relation: the record that the leader keeps, and each unit's own word.
 type Cluster struct {
 	RelationID string

