@@ -1,0 +1,69 @@
+package operator
+
+import (
+	"encoding/json"
+	"reflect"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// FuzzActions: whatever an action is asked for, in whatever state, it answers the same twice and takes no step that it
+// has refused.
+func FuzzActions(f *testing.F) {
+	for _, params := range []string{
+		`{}`, `{"unit": "etcd/1"}`, `{"unit": "etcd/999999999999999999999"}`, `{"unit": 7}`, `{"confirm": "c1"}`, `{"confirm": "-1"}`,
+		`{"revision": 1, "keep": 1}`, `{"revision": -1}`, `{"keep": 1e300}`, `{"revision": "1"}`, `{"x": {"y": [null]}}`,
+	} {
+		f.Add(params, uint8(3), uint8(0))
+		f.Add(params, uint8(1), uint8(1))
+	}
+	f.Fuzz(func(t *testing.T, text string, size, trouble uint8) {
+		var params map[string]any
+		if json.Unmarshal([]byte(text), &params) != nil {
+			return
+		}
+		n := 1 + int(size)%5
+		m, w := healthyCluster(n)
+		if trouble&1 != 0 {
+			w.Reach = []Reach{Absent, Unreachable, NoQuorum, Healthy}[int(trouble>>1)%4]
+		}
+		if trouble&8 != 0 {
+			m.Units = Unknown[map[string]Life]("goal-state failed")
+		}
+		if trouble&16 != 0 {
+			m.Cluster = Unknown[Cluster]("not visible")
+		}
+		for name, action := range Actions {
+			steps, result, err := action(params, m, w)
+			again, sameResult, sameErr := action(params, m, w)
+			assert.True(t, reflect.DeepEqual(steps, again), name)
+			assert.Equal(t, result.Failed, sameResult.Failed, name)
+			assert.Equal(t, result.Text, sameResult.Text, name)
+			assert.Equal(t, err == nil, sameErr == nil, name)
+			if err != nil || result.Failed != "" {
+				assert.Empty(t, steps, name)
+			}
+			if err != nil {
+				assert.Less(t, len(err.Error()), 4096, name)
+			}
+		}
+	})
+}
+
+// FuzzVersions: releases stand in one order, and no pair of them is both an upgrade that is refused and one that is not.
+func FuzzVersions(f *testing.F) {
+	f.Add("3.7.3-0123456789ab", "3.6.16-0123456789ab", "3.7")
+	f.Add("3.10.0", "3.9.9", "x.y")
+	f.Add("", "-", "..")
+	f.Fuzz(func(t *testing.T, a, b, c string) {
+		assert.False(t, older(a, a))
+		assert.False(t, older(a, b) && older(b, a))
+		if older(a, b) && older(b, c) {
+			assert.True(t, older(a, c))
+		}
+		var l look
+		l.w.Service.Release, l.w.Carried = a, a
+		assert.Empty(t, l.upgradeProblem())
+	})
+}
