@@ -53,12 +53,20 @@ func readService(path string) (service, error) {
 	if data == nil {
 		return service{}, nil
 	}
-	var s service
-	if err := json.Unmarshal(data, &s); err != nil {
+	s, err := decodeService(data)
+	if err != nil {
 		return service{}, fmt.Errorf("cannot read service %s: %w", path, err)
 	}
+	return s, nil
+}
+
+func decodeService(data []byte) (service, error) {
+	var s service
+	if err := json.Unmarshal(data, &s); err != nil {
+		return service{}, err
+	}
 	if len(s.Argv) == 0 {
-		return service{}, fmt.Errorf("cannot read service %s: it runs nothing", path)
+		return service{}, errors.New("it runs nothing")
 	}
 	return s, nil
 }

@@ -276,12 +276,7 @@ func (v *view) alarms() []operator.Alarm {
 	var out []operator.Alarm
 	for _, a := range v.answers {
 		for _, text := range a.status.Errors {
-			found := alarmText.FindStringSubmatch(text)
-			if found == nil {
-				continue
-			}
-			id, err := strconv.ParseUint(found[1], 10, 64)
-			if alarm := (operator.Alarm{MemberID: id, Kind: found[2]}); err == nil && !slices.Contains(out, alarm) {
+			if alarm, ok := parseAlarm(text); ok && !slices.Contains(out, alarm) {
 				out = append(out, alarm)
 			}
 		}
@@ -293,6 +288,15 @@ func (v *view) alarms() []operator.Alarm {
 		return strings.Compare(a.Kind, b.Kind)
 	})
 	return out
+}
+
+func parseAlarm(text string) (operator.Alarm, bool) {
+	found := alarmText.FindStringSubmatch(text)
+	if found == nil {
+		return operator.Alarm{}, false
+	}
+	id, err := strconv.ParseUint(found[1], 10, 64)
+	return operator.Alarm{MemberID: id, Kind: found[2]}, err == nil
 }
 
 func (v *view) turn() operator.Turn {

@@ -29,7 +29,9 @@ type file struct {
 }
 
 // Format prints path, mode and length under every verb: the data may be a private key.
-func (f file) Format(s fmt.State, _ rune) { fmt.Fprintf(s, "%s %v (%d bytes)", f.path, f.mode, len(f.data)) }
+func (f file) Format(s fmt.State, _ rune) {
+	fmt.Fprintf(s, "%s %v (%d bytes)", f.path, f.mode, len(f.data))
+}
 
 // writeFiles writes all files to disk beside their places, then renames them one right after the other: a reader of
 // a certificate and its key meets a pair that does not match for microseconds at most. A file that already says the

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -114,8 +115,16 @@ func zombie(pid int) bool {
 	if err != nil {
 		return true
 	}
-	_, rest, _ := strings.Cut(string(data), ") ")
-	return strings.HasPrefix(rest, "Z") || strings.HasPrefix(rest, "X")
+	return deadState(data)
+}
+
+// deadState reads from /proc/<pid>/stat, "pid (name) state …", that a process is dead. Its name may hold anything.
+func deadState(stat []byte) bool {
+	at := bytes.LastIndex(stat, []byte(") "))
+	if at < 0 || at+2 >= len(stat) {
+		return false
+	}
+	return stat[at+2] == 'Z' || stat[at+2] == 'X'
 }
 
 // startTime is how long a process may take to come up; that it is ready is another matter.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"text/template"
@@ -39,11 +40,18 @@ func (s *systemd) systemctl(ctx context.Context, args ...string) ([]byte, error)
 	return s.run(ctx, "systemctl", args...)
 }
 
+// notPlain tells what in a unit file would be more than itself: a blank or line break of any script, and what systemd
+// quotes, escapes or expands.
+func notPlain(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("\"'\\%$;", r) }
+
 func renderUnit(s service) ([]byte, error) {
-	for _, part := range append([]string{s.Unit, s.EnvFile, s.Writable}, s.Argv...) {
-		if strings.ContainsAny(part, " \t\r\n\"'\\%$;") {
+	for _, part := range append([]string{s.Unit, s.EnvFile, s.Writable, s.User}, s.Argv...) {
+		if strings.ContainsFunc(part, notPlain) {
 			return nil, fmt.Errorf("cannot write unit file: %q is not plain", part)
 		}
+	}
+	if len(s.Argv) == 0 || slices.Contains(s.Argv, "") {
+		return nil, errors.New("cannot write unit file: an argument is empty")
 	}
 	t, err := template.New("unit").Parse(unitTemplate)
 	if err != nil {
@@ -77,6 +85,11 @@ func (s *systemd) written() (service, error) {
 	if err != nil {
 		return service{}, fmt.Errorf("cannot read unit file: %w", err)
 	}
+	return parseUnit(data), nil
+}
+
+// parseUnit reads what a unit file that renderUnit made runs.
+func parseUnit(data []byte) service {
 	var out service
 	for line := range strings.Lines(string(data)) {
 		if command, ok := strings.CutPrefix(strings.TrimSpace(line), "ExecStart="); ok {
@@ -84,7 +97,7 @@ func (s *systemd) written() (service, error) {
 		}
 	}
 	out.Kind = kindOf(out.Argv)
-	return out, nil
+	return out
 }
 
 func (s *systemd) show(ctx context.Context) (map[string]string, error) {
@@ -93,13 +106,18 @@ func (s *systemd) show(ctx context.Context) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseProperties(out), nil
+}
+
+// parseProperties reads what systemctl show prints.
+func parseProperties(text []byte) map[string]string {
 	properties := map[string]string{}
-	for line := range strings.Lines(string(out)) {
+	for line := range strings.Lines(string(text)) {
 		if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
 			properties[key] = value
 		}
 	}
-	return properties, nil
+	return properties
 }
 
 func (s *systemd) state(ctx context.Context) (serviceState, error) {

@@ -1,0 +1,167 @@
+package host
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
+)
+
+// FuzzUnitFile: whatever a service is called and runs, the unit file runs that and nothing else, or is refused.
+func FuzzUnitFile(f *testing.F) {
+	f.Add("etcd/0", "/opt/etcd-charm/etcd-0/3.7.3-0123456789ab/etcd", "", "/etc/etcd-charm/etcd-0/etcd.env", "/var/lib/x")
+	f.Add("etcd/0\nExecStart=/bin/sh", "/x/etcd-charm", "proxy", "-", "")
+	f.Add("{{.}}", "/x/%n", "proxy;", "/a b", "\xff")
+	f.Add("a\u2028[Service]", "/x/etcd", "", "", "\u0085")
+	f.Fuzz(func(t *testing.T, unit, program, argument, env, writable string) {
+		s := service{Kind: operator.ProxyService, Unit: unit, Argv: []string{program, argument}, EnvFile: env, Writable: writable}
+		if argument == "" {
+			s.Kind, s.Argv = operator.MemberService, s.Argv[:1]
+		}
+		plain := s
+		plain.Unit, plain.EnvFile, plain.Writable = "etcd/0", "/e", ""
+		if writable != "" {
+			plain.Writable = "/w"
+		}
+		plain.Argv = []string{"/bin/x"}
+		text, err := renderUnit(s)
+		if err != nil {
+			return
+		}
+		assert.Equal(t, s.Argv, parseUnit(text).Argv)
+		assert.Equal(t, kindOf(s.Argv), parseUnit(text).Kind)
+		usual, err := renderUnit(plain)
+		require.NoError(t, err)
+		assert.Equal(t, bytes.Count(usual, []byte("\n")), bytes.Count(text, []byte("\n")), "nothing adds a line")
+	})
+}
+
+// FuzzProperties: what systemctl prints is read line by line, and what was read reads the same again.
+func FuzzProperties(f *testing.F) {
+	f.Add([]byte("LoadState=loaded\nMainPID=7\nExecMainStartTimestampMonotonic=99\nNRestarts=2\nActiveState=activating\n"), int64(5))
+	f.Add([]byte("a=b=c\r\n=\n\n NRestarts = 99999999999999999999 \nExecMainStartTimestampMonotonic=-1"), int64(-1))
+	f.Fuzz(func(t *testing.T, text []byte, now int64) {
+		read := parseProperties(text)
+		var again strings.Builder
+		for key, value := range read {
+			assert.NotContains(t, key, "=")
+			again.WriteString(key + "=" + value + "\n")
+		}
+		assert.Equal(t, read, parseProperties([]byte(again.String())))
+		if read["ActiveState"] == "failed" {
+			assert.True(t, failing(read, time.Duration(now)))
+		}
+		if read["ActiveState"] == "active" && !strings.HasPrefix(read["SubState"], "auto-restart") {
+			assert.False(t, failing(read, time.Duration(now)))
+		}
+	})
+}
+
+// FuzzDeadState: no name that a process gives itself hides or feigns its death.
+func FuzzDeadState(f *testing.F) {
+	f.Add("etcd", byte('S'))
+	f.Add("x) Z", byte('R'))
+	f.Add(") S (", byte('Z'))
+	f.Fuzz(func(t *testing.T, name string, state byte) {
+		stat := "7 (" + name + ") " + string(rune(state%0x80)) + " 1 7 7 0 -1 4194560"
+		assert.Equal(t, state%0x80 == 'Z' || state%0x80 == 'X', deadState([]byte(stat)))
+		deadState([]byte(name))
+	})
+}
+
+// FuzzDecodeService: a service that can be read is written and read as the same.
+func FuzzDecodeService(f *testing.F) {
+	f.Add([]byte(`{"kind":"member","unit":"etcd/0","argv":["/x/etcd"],"env_file":"/e","writable":"/w","user":"u"}`))
+	f.Add([]byte(`{"argv":[]}`))
+	f.Add([]byte(`null`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s, err := decodeService(data)
+		if err != nil {
+			assert.Equal(t, service{}, s)
+			return
+		}
+		assert.NotEmpty(t, s.Argv)
+		assert.NotPanics(t, func() { _ = s.release(); _ = kindOf(s.Argv) })
+		again, err := json.Marshal(s)
+		require.NoError(t, err)
+		back, err := decodeService(again)
+		require.NoError(t, err)
+		assert.Equal(t, s, back)
+	})
+}
+
+// FuzzAlarm: what is no alarm's text is none, and one that is read is one that etcd could have meant.
+func FuzzAlarm(f *testing.F) {
+	f.Add("memberID:10501334649042878790 alarm:NOSPACE ")
+	f.Add("memberID: 1  alarm: CORRUPT")
+	f.Add("memberID:99999999999999999999999 alarm:x")
+	f.Fuzz(func(t *testing.T, text string) {
+		alarm, ok := parseAlarm(text)
+		if !ok {
+			return
+		}
+		assert.NotEmpty(t, alarm.Kind)
+		assert.Contains(t, text, alarm.Kind)
+		again, ok := parseAlarm(fmt.Sprintf("memberID:%d alarm:%s", alarm.MemberID, alarm.Kind))
+		assert.True(t, ok)
+		assert.Equal(t, alarm, again)
+	})
+}
+
+// FuzzLocalURL: the address to reach ourselves at is none that only a listener can have, and is its own.
+func FuzzLocalURL(f *testing.F) {
+	f.Add("https://0.0.0.0:2379,https://10.0.0.1:2379")
+	f.Add("https://[::]:2379")
+	f.Add("https://[::%25eth0]:1")
+	f.Fuzz(func(t *testing.T, listen string) {
+		found := localURL(listen)
+		if found == "" {
+			return
+		}
+		assert.Equal(t, found, localURL(found))
+		u, err := url.Parse(found)
+		require.NoError(t, err)
+		assert.NotContains(t, []string{"0.0.0.0", "::", ""}, u.Hostname())
+	})
+}
+
+// FuzzBuildID: no file makes reading its build ID panic, or takes much memory.
+func FuzzBuildID(f *testing.F) {
+	self, err := os.ReadFile("/proc/self/exe")
+	require.NoError(f, err)
+	f.Add(self[:min(len(self), 4096)])
+	f.Add([]byte("\x7fELF\x02\x01\x01"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		assert.LessOrEqual(t, len(buildID(bytes.NewReader(data))), 4096)
+	})
+}
+
+// FuzzMoveAsideName: no reason leads a moved directory elsewhere than beside its place.
+func FuzzMoveAsideName(f *testing.F) {
+	f.Add("Removed: cluster 1f/../x")
+	f.Add("../../etc")
+	f.Add("\x00\xff")
+	f.Fuzz(func(t *testing.T, why string) {
+		h := New(Options{Root: t.TempDir(), Unit: "etcd/0", Now: func() time.Time { return time.Unix(0, 0) }})
+		require.NoError(t, os.MkdirAll(h.data(), 0o700))
+		require.NoError(t, os.WriteFile(filepath.Join(h.data(), "x"), nil, 0o600))
+		require.NoError(t, h.Do(t.Context(), operator.MoveAside{Why: why}))
+		entries, err := os.ReadDir(h.state())
+		require.NoError(t, err)
+		require.Len(t, entries, 2)
+		for _, e := range entries {
+			assert.True(t, strings.HasPrefix(e.Name(), "data"), e.Name())
+			assert.True(t, e.IsDir())
+		}
+	})
+}
