@@ -15,8 +15,6 @@ import (
 	"strings"
 
 	"github.com/juju/charm/v12"
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/zap"
 )
 
 // Ask runs a verb of juju-sim and returns what it prints, without the space around it.
@@ -50,6 +48,25 @@ func Config(ask Ask, unit string) (string, error) {
 	return filepath.Join(root, "etc/etcd-charm", strings.ReplaceAll(unit, "/", "-")), err
 }
 
+// Trust is what opens the members to an administrator of a unit, whose files read reads by their names below tls.
+func Trust(read func(name string) ([]byte, error)) (*tls.Config, error) {
+	var files [3][]byte
+	for i, name := range []string{"admin.crt", "admin.key", "client-ca.crt"} {
+		data, err := read(name)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read %s: %w", name, err)
+		}
+		files[i] = data
+	}
+	pair, err := tls.X509KeyPair(files[0], files[1])
+	if err != nil {
+		return nil, fmt.Errorf("cannot use the certificate: %w", err)
+	}
+	config := &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
+	config.RootCAs.AppendCertsFromPEM(files[2])
+	return config, nil
+}
+
 // Members are the members of etcd, as the certificate of one of them opens them.
 func Members(ask Ask) (Target, error) {
 	units, err := Units(ask)
@@ -67,16 +84,10 @@ func Members(ask Ask) (Target, error) {
 		if err != nil {
 			return Target{}, err
 		}
-		pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "tls", "admin.crt"), filepath.Join(dir, "tls", "admin.key"))
+		t.TLS, err = Trust(func(name string) ([]byte, error) { return os.ReadFile(filepath.Join(dir, "tls", name)) })
 		if err != nil {
-			return Target{}, fmt.Errorf("cannot use the certificate of %s: %w", unit, err)
+			return Target{}, fmt.Errorf("cannot be an administrator of %s: %w", unit, err)
 		}
-		bundle, err := os.ReadFile(filepath.Join(dir, "tls", "client-ca.crt"))
-		if err != nil {
-			return Target{}, fmt.Errorf("cannot read whom %s trusts: %w", unit, err)
-		}
-		t.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
-		t.TLS.RootCAs.AppendCertsFromPEM(bundle)
 	}
 	slices.Sort(t.Endpoints)
 	return t, nil
@@ -88,9 +99,14 @@ func Leader(ctx context.Context, ask Ask) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	c, err := clientv3.New(clientv3.Config{Endpoints: t.Endpoints, TLS: t.TLS, Logger: zap.NewNop()})
+	return t.Leader(ctx)
+}
+
+// Leader is the unit that leads by raft's reckoning.
+func (t Target) Leader(ctx context.Context) (string, error) {
+	c, err := t.Client()
 	if err != nil {
-		return "", fmt.Errorf("cannot open client: %w", err)
+		return "", err
 	}
 	defer c.Close()
 	list, err := c.MemberList(ctx)

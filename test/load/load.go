@@ -34,7 +34,8 @@ type Target struct {
 	Watches   int // open watches that count what they are told
 }
 
-func (t Target) client() (*clientv3.Client, error) {
+// Client is a client of the cluster.
+func (t Target) Client() (*clientv3.Client, error) {
 	config := clientv3.Config{
 		Endpoints: t.Endpoints, TLS: t.TLS, Logger: zap.NewNop(), DialOptions: []grpc.DialOption{grpc.WithNoProxy()},
 	}
@@ -82,7 +83,7 @@ func Start(ctx context.Context, target Target, run string) (*Load, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	l := &Load{target: target, run: run, cancel: cancel, acked: map[string]bool{}}
 	for user := range Users + target.Watches {
-		c, err := target.client()
+		c, err := target.Client()
 		if err != nil {
 			cancel()
 			l.wg.Wait()
@@ -150,7 +151,7 @@ func (l *Load) write(c *clientv3.Client, key string) {
 func (l *Load) Stop(ctx context.Context) (Report, error) {
 	l.cancel()
 	l.wg.Wait()
-	c, err := l.target.client()
+	c, err := l.target.Client()
 	if err != nil {
 		return l.report, err
 	}
