@@ -8,8 +8,7 @@ SHELL       := bash
 ARCH    ?= $(shell go env GOARCH)
 TIME    ?= 20s
 RUNS    ?= 10
-EVENTS  ?=
-ONLY    ?= .
+ONLY    ?=
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unversioned)
 ETCD    := $(shell go list -m -f '{{.Version}}' go.etcd.io/etcd/server/v3 2>/dev/null)
 
@@ -82,15 +81,8 @@ format: ## rewrite the sources as `make lint` wants them
 	$(TOOL) golangci-lint fmt ./...
 
 .PHONY: bench
-bench: build charm ## what hooks cost, Go benchmarks, the size of the charm (ONLY=regexp, TIME=per benchmark)
-	@CHARM="$(CURDIR)/dist/etcd_$$(go env GOARCH).charm" bin/juju-sim script test/bench/hooks.txt
-	@packages=$$(git grep -l '^func Benchmark' -- '*_test.go' | xargs -r -n1 dirname | sort -u | sed 's,^,./,'); \
-	go test -run '^$$' -bench '$(ONLY)' $(if $(filter command line,$(origin TIME)),-benchtime $(TIME)) $$packages
-	@$(MAKE) --no-print-directory changes
-
-.PHONY: changes
-changes: build charm ## what users feel while a cluster changes, side by side with bare etcd by hand (RUNS=10, EVENTS=roll,kill,… or all)
-	go run ./test/bench -charm "dist/etcd_$$(go env GOARCH).charm" -n $(RUNS) -only '$(EVENTS)'
+bench: build charm ## what it costs and what users feel, beside bare etcd and other proxies; writes dist/bench.json (RUNS=10, ONLY=prefixes of names)
+	@go run ./test/bench -charm "dist/etcd_$$(go env GOARCH).charm" -n $(RUNS) -only '$(ONLY)' -o dist/bench.json
 
 # One build for each package, since linking etcd takes longer than many a fuzz test.
 .PHONY: fuzz

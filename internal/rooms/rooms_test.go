@@ -85,8 +85,8 @@ var guests = []struct {
 	{"go.etcd.io/etcd/server/v3", []string{"cmd/etcd-charm"}},
 	{"go.etcd.io/etcd/etcdctl/v3", []string{"cmd/etcd-charm"}},
 	{"go.etcd.io/etcd/etcdutl/v3", []string{"cmd/etcd-charm"}},
-	{"go.etcd.io/etcd/api/v3", []string{"internal/host", "internal/proxy", "cmd/etcd-charm"}},
-	{"go.etcd.io/etcd/client/v3", []string{"internal/host", "test/load"}},
+	{"go.etcd.io/etcd/api/v3", []string{"internal/host", "internal/proxy", "cmd/etcd-charm", "test/bench"}},
+	{"go.etcd.io/etcd/client/v3", []string{"internal/host", "test/load", "test/bench"}},
 	{"go.etcd.io/etcd/", []string{"internal/host"}},
 	{"github.com/stretchr/testify", []string{"test/…"}},
 }

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/juju-charms/etcd-charm/internal/sim"
+	"github.com/juju-charms/etcd-charm/internal/sim/model"
+	"github.com/juju-charms/etcd-charm/test/load"
+)
+
+// juju is a simulated Juju model. Close ends it with all its processes.
+type juju struct {
+	*sim.Sim
+	refreshed bool // it runs the next release
+}
+
+func (b *bench) newJuju() (*juju, error) {
+	s, err := sim.New(sim.Options{Env: []string{"ETCD_CHARM_ROOT=" + sim.RootVar}, Parallel: 3, Tool: b.tool})
+	if err != nil {
+		return nil, fmt.Errorf("cannot simulate: %w", err)
+	}
+	return &juju{Sim: s}, nil
+}
+
+// deployed is a model with n members.
+func (b *bench) deployed(ctx context.Context, n int) (*juju, error) {
+	j, err := b.newJuju()
+	if err != nil {
+		return nil, err
+	}
+	err = errors.Join(j.do(ctx, "deploy", b.charm, "etcd", "-n", fmt.Sprint(n)), j.healthy(ctx, n))
+	if err != nil {
+		return nil, errors.Join(err, j.Close())
+	}
+	return j, nil
+}
+
+// ask runs a verb.
+func (j *juju) ask(ctx context.Context) load.Ask {
+	return func(words ...string) (string, error) {
+		var out, log bytes.Buffer
+		if err := j.Do(ctx, sim.Env{Out: &out, Err: &log}, words...); err != nil {
+			return "", fmt.Errorf("%s: %w\n%s", strings.Join(words, " "), err, log.String())
+		}
+		return strings.TrimSpace(out.String()), nil
+	}
+}
+
+// do runs a verb whose output nobody needs.
+func (j *juju) do(ctx context.Context, words ...string) error {
+	_, err := j.ask(ctx)(words...)
+	return err
+}
+
+// healthy lets hooks run until n voters are ready.
+func (j *juju) healthy(ctx context.Context, n int) error {
+	if err := j.do(ctx, "settle", "--timeout", "5m"); err != nil {
+		return err
+	}
+	return j.do(ctx, "wait", "--timeout", "2m", "etcd", fmt.Sprintf("^active %d/%d voters", n, n))
+}
+
+// updateStatus runs update-status on a unit, and nothing else, and returns what it cost.
+func (j *juju) updateStatus(ctx context.Context, unit string) (model.Record, error) {
+	if err := errors.Join(j.do(ctx, "update-status", unit), j.do(ctx, "settle")); err != nil {
+		return model.Record{}, err
+	}
+	return j.lastHook(unit)
+}
+
+// lastHook is the unit's last hook, which must be an update-status that was done.
+func (j *juju) lastHook(unit string) (model.Record, error) {
+	records := j.Model.Records(unit)
+	if len(records) == 0 {
+		return model.Record{}, fmt.Errorf("%s ran no hook", unit)
+	}
+	last := records[len(records)-1]
+	if last.Hook != "update-status" || last.Result != model.ResultDone {
+		return last, fmt.Errorf("%s of %s is %s: %s", last.Hook, unit, last.Result, last.Error)
+	}
+	return last, nil
+}
+
+// program is one of the programs that a unit has installed.
+func (j *juju) program(ctx context.Context, unit, name string) (string, error) {
+	root, err := j.ask(ctx)("root", unit)
+	if err != nil {
+		return "", err
+	}
+	found, err := filepath.Glob(filepath.Join(root, "opt/etcd-charm", strings.ReplaceAll(unit, "/", "-"), "*", name))
+	if err != nil || len(found) == 0 {
+		return "", errors.Join(fmt.Errorf("%s has no program %s", unit, name), err)
+	}
+	return slices.Max(found), nil
+}

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/juju-charms/etcd-charm/test/load"
+)
+
+// way is how clients reach a member: straight, or through a process of its own.
+type way struct {
+	name string
+	load.Target
+	cmd *exec.Cmd // nil if straight
+}
+
+// ways are all of them to one member, so that they differ in nothing else.
+type ways struct {
+	*juju // three members, and a unit with role=proxy beside them
+	all   []*way
+}
+
+const proxyUnit = "etcd-proxy/0"
+
+func (b *bench) newWays(ctx context.Context) (*ways, error) {
+	j, err := b.deployed(ctx, 3)
+	if err != nil {
+		return nil, err
+	}
+	w := &ways{juju: j}
+	err = errors.Join(j.do(ctx, "deploy", b.charm, "etcd-proxy", "--config", "role=proxy"), j.healthy(ctx, 3),
+		j.do(ctx, "integrate", "etcd:proxy", "etcd-proxy:upstream"), j.healthy(ctx, 3),
+		j.do(ctx, "wait", "--timeout", "2m", "etcd-proxy", "^active .*3/3 members"))
+	if err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	return w, nil
+}
+
+// Close ends the processes and the model.
+func (w *ways) Close() error {
+	w.end()
+	return w.juju.Close()
+}
+
+func (w *ways) end() {
+	for _, one := range w.all {
+		if one.cmd != nil {
+			_ = one.cmd.Process.Kill()
+			_ = one.cmd.Wait()
+		}
+	}
+	w.all = nil
+}
+
+// credentials are the files of the proxy's relation; its certificate has no CN, which grpc-proxy would refuse.
+type credentials struct {
+	CA   string `json:"ca"`
+	Cert string `json:"cert"`
+	Key  string `json:"key"`
+}
+
+// open starts the processes that are wanted, each before the member that leads: there a hop more weighs most.
+func (w *ways) open(ctx context.Context, dir string, wanted func(way string) bool) error {
+	ask := w.ask(ctx)
+	leader, err := load.Leader(ctx, ask)
+	if err != nil {
+		return err
+	}
+	member, err := settingsOf(ask, leader)
+	if err != nil {
+		return err
+	}
+	url := member["ETCD_ADVERTISE_CLIENT_URLS"]
+	host, err := hostPort(url)
+	if err != nil {
+		return err
+	}
+	config, err := load.Config(ask, proxyUnit)
+	if err != nil {
+		return err
+	}
+	files := filepath.Join(config, "tls", "upstream")
+	c := credentials{files + "-ca.crt", files + ".crt", files + ".key"}
+	trusted, err := load.Trust(func(name string) ([]byte, error) {
+		return os.ReadFile(map[string]string{"client-ca.crt": c.CA, "admin.crt": c.Cert, "admin.key": c.Key}[name])
+	})
+	if err != nil {
+		return err
+	}
+	w.all = []*way{{name: "direct", Target: load.Target{Endpoints: []string{url}, TLS: trusted}}}
+
+	listen, err := freePort()
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(dir, "proxy.yaml") // JSON is YAML
+	if err := writeJSON(file, map[string]any{
+		"listen": []string{listen}, "credentials": c,
+		"members": []map[string]string{{"name": member["ETCD_NAME"], "client_url": url}},
+	}); err != nil {
+		return err
+	}
+	if wanted("proxy") {
+		if err := w.process(ctx, "proxy", listen, nil, "etcd-charm", "proxy", "--config", file); err != nil {
+			return err
+		}
+	}
+	if listen, err = freePort(); err == nil && wanted("gateway") {
+		err = w.process(ctx, "gateway", listen, trusted, "etcd", "gateway", "start", "--endpoints", host, "--listen-addr", listen)
+	}
+	if err != nil {
+		return err
+	}
+	if listen, err = freePort(); err == nil && wanted("grpc-proxy") {
+		err = w.process(ctx, "grpc-proxy", listen, nil, "etcd", "grpc-proxy", "start", "--endpoints", url, "--listen-addr", listen,
+			"--advertise-client-url", listen, "--cacert", c.CA, "--cert", c.Cert, "--key", c.Key, "--data-dir", filepath.Join(dir, "grpc-proxy"))
+	}
+	return err
+}
+
+// process starts a program of the proxy's unit that listens, and waits until it does.
+func (w *ways) process(ctx context.Context, name, listen string, trusted *tls.Config, program string, args ...string) error {
+	path, err := w.program(ctx, proxyUnit, program)
+	if err != nil {
+		return err
+	}
+	one := &way{name: name, Target: load.Target{Endpoints: []string{"http://" + listen}, TLS: trusted}}
+	if trusted != nil {
+		one.Endpoints[0] = "https://" + listen
+	}
+	one.cmd = exec.Command(path, args...)
+	one.cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+	one.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := one.cmd.Start(); err != nil {
+		return fmt.Errorf("cannot start %s: %w", name, err)
+	}
+	w.all = append(w.all, one)
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	return until(ctx, name+" to listen", func() bool {
+		conn, err := net.Dial("tcp", listen)
+		return err == nil && conn.Close() == nil
+	})
+}
+
+// rss is the memory of a process in MiB.
+func (w *way) rss() (float64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", w.cmd.Process.Pid))
+	if err != nil {
+		return 0, fmt.Errorf("cannot look at %s: %w", w.name, err)
+	}
+	_, rest, _ := strings.Cut(string(text), "VmRSS:")
+	number, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
+	kib, err := strconv.ParseFloat(number, 64)
+	if err != nil {
+		return 0, fmt.Errorf("cannot read the memory of %s: %w", w.name, err)
+	}
+	return kib / 1024, nil
+}
+
+// freePort is an address of this machine that nobody listens on.
+func freePort() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("cannot find a port: %w", err)
+	}
+	return l.Addr().String(), l.Close()
+}
