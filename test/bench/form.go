@@ -8,7 +8,7 @@ import (
 )
 
 // patience bounds one run of anything.
-const patience = 5 * time.Minute
+const patience = 15 * time.Minute
 
 // forming times how clusters come to be: by the charm from add-unit, by hand from the start of the first process, both
 // until every member is a voter that serves.

@@ -60,10 +60,10 @@ func (j *juju) do(ctx context.Context, words ...string) error {
 
 // healthy lets hooks run until n voters are ready.
 func (j *juju) healthy(ctx context.Context, n int) error {
-	if err := j.do(ctx, "settle", "--timeout", "5m"); err != nil {
+	if err := j.do(ctx, "settle", "--timeout", "10m"); err != nil {
 		return err
 	}
-	return j.do(ctx, "wait", "--timeout", "2m", "etcd", fmt.Sprintf("^active %d/%d voters", n, n))
+	return j.do(ctx, "wait", "--timeout", "5m", "etcd", fmt.Sprintf("^active %d/%d voters", n, n))
 }
 
 // updateStatus runs update-status on a unit, and nothing else, and returns what it cost.
