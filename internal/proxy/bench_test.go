@@ -24,21 +24,28 @@ const sliceTime = 300 * time.Millisecond
 
 // BenchmarkBesideDirect runs the same load straight to a member and through
 // the proxy to the same member, in turns, and reports the medians of the
-// paired ratios. Each client has a connection of its own; values are 256 B.
-// "half" is eight clients paced at half of what eight unpaced ones reach
-// directly. One iteration is one pair: use -benchtime=10x.
+// paired ratios, and what the proxy's process spends on a request: CPU time
+// and context switches, which a busy machine disturbs less than any latency.
+// Each client has a connection of its own; values are 256 B. "half" is eight
+// clients paced at half of what eight unpaced ones reach directly. One
+// iteration is one pair: use -benchtime=10x.
+//
+// Both sides start warm, and every other pair begins with the proxied side: who
+// runs second would otherwise gain or lose by whatever drifts (the store grows,
+// other work on the machine comes and goes). The client's TLS is part of the
+// direct side and of no proxied one, as it is in life.
 func BenchmarkBesideDirect(b *testing.B) {
 	c := startCluster(b, clusterOptions{size: 3})
 	cfg := c.config()
 	cfg.Members = cfg.Members[:1] // the same member on both sides
-	addr := startProxyProcess(b, cfg)
+	addr, pid := startProxyProcess(b, cfg)
 	creds, err := loadCredentials(c.creds)
 	require.NoError(b, err)
 
 	value := strings.Repeat("v", 256)
 	ops := []struct {
 		name string
-		run  func(context.Context, *clientv3.Client, int) error
+		run  operation
 	}{
 		{"put", func(ctx context.Context, cli *clientv3.Client, i int) error {
 			_, err := cli.Put(ctx, fmt.Sprintf("bench/%d", i%1000), value)
@@ -59,33 +66,89 @@ func BenchmarkBesideDirect(b *testing.B) {
 				n := map[string]int{"half": 8, "1": 1, "8": 8, "64": 64}[load]
 				direct := clients(b, n, clientv3.Config{Endpoints: []string{c.nodes[0].member.ClientURL}, TLS: creds.base})
 				proxied := clients(b, n, clientv3.Config{Endpoints: []string{"http://" + addr}})
+				measure(b, direct, 0, op.run) // connections are made outside the count
+				measure(b, proxied, 0, op.run)
 				var pace time.Duration
 				if load == "half" {
-					pace = time.Duration(float64(n) / (measure(b, direct, 0, op.run).rate / 2) * float64(time.Second))
+					pace = time.Duration(float64(n) / (saturated(b, direct, op.run) / 2) * float64(time.Second))
 				}
-				measure(b, proxied, pace, op.run) // connections are made outside the count
 				var rates, p50s []float64
-				var last [2]sample
-				for b.Loop() {
-					last[0] = measure(b, direct, pace, op.run)
-					last[1] = measure(b, proxied, pace, op.run)
-					rates = append(rates, last[1].rate/last[0].rate)
-					p50s = append(p50s, float64(last[1].p50)/float64(last[0].p50))
+				var d, p sample
+				var spent usage
+				for i := 0; b.Loop(); i++ {
+					if i%2 == 0 {
+						d = measure(b, direct, pace, op.run)
+					}
+					before := usageOf(b, pid)
+					p = measure(b, proxied, pace, op.run)
+					spent = spent.plus(usageOf(b, pid).minus(before), p.requests)
+					if i%2 == 1 {
+						d = measure(b, direct, pace, op.run)
+					}
+					rates = append(rates, p.rate/d.rate)
+					p50s = append(p50s, float64(p.p50)/float64(d.p50))
 				}
 				b.ReportMetric(0, "ns/op")
 				b.ReportMetric(median(rates), "throughput-ratio")
 				b.ReportMetric(median(p50s), "p50-ratio")
-				b.ReportMetric(last[0].rate, "direct-req/s")
-				b.ReportMetric(float64(last[0].p50.Microseconds()), "direct-p50-us")
+				b.ReportMetric(d.rate, "direct-req/s")
+				b.ReportMetric(float64(d.p50.Microseconds()), "direct-p50-us")
+				b.ReportMetric(float64(spent.cpu.Nanoseconds())/1e3/float64(spent.requests), "proxy-cpu-us/req")
+				b.ReportMetric(float64(spent.switches)/float64(spent.requests), "proxy-switches/req")
 			})
 		}
 	}
 }
 
-// startProxyProcess runs the proxy as a process of its own, as it is in life.
-func startProxyProcess(b *testing.B, cfg Config) string {
+// saturated is the rate that clients reach unpaced, the median of a few slices:
+// one of them alone may have met other work on the machine.
+func saturated(b *testing.B, cs []*clientv3.Client, op operation) float64 {
 	b.Helper()
-	addr := net.JoinHostPort(freshIP(b), "2379")
+	var rates []float64
+	for range 5 {
+		rates = append(rates, measure(b, cs, 0, op).rate)
+	}
+	return median(rates)
+}
+
+// usage is what a process has spent on how many requests.
+type usage struct {
+	cpu      time.Duration
+	switches int64
+	requests int
+}
+
+func (u usage) minus(o usage) usage {
+	return usage{cpu: u.cpu - o.cpu, switches: u.switches - o.switches}
+}
+
+func (u usage) plus(o usage, requests int) usage {
+	return usage{cpu: u.cpu + o.cpu, switches: u.switches + o.switches, requests: u.requests + requests}
+}
+
+// usageOf adds up what the threads of a process have spent: schedstat counts
+// nanoseconds, where the process's own times are in ticks of ten milliseconds.
+func usageOf(b *testing.B, pid int) usage {
+	b.Helper()
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
+	require.NoError(b, err)
+	var u usage
+	for _, task := range tasks {
+		var cpu, waited, runs int64
+		data, err := os.ReadFile(filepath.Join(task, "schedstat"))
+		require.NoError(b, err)
+		_, err = fmt.Sscan(string(data), &cpu, &waited, &runs)
+		require.NoError(b, err)
+		u.cpu += time.Duration(cpu)
+		u.switches += runs
+	}
+	return u
+}
+
+// startProxyProcess runs the proxy as a process of its own, as it is in life.
+func startProxyProcess(b *testing.B, cfg Config) (addr string, pid int) {
+	b.Helper()
+	addr = net.JoinHostPort(freshIP(b), "2379")
 	cfg.Listen = []string{addr}
 	data, err := yaml.Marshal(cfg)
 	require.NoError(b, err)
@@ -105,7 +168,7 @@ func startProxyProcess(b *testing.B, cfg Config) string {
 		c, err := net.Dial("tcp", addr)
 		return err == nil && c.Close() == nil
 	}, 10*time.Second, 10*time.Millisecond)
-	return addr
+	return addr, cmd.Process.Pid
 }
 
 func clients(b *testing.B, n int, cfg clientv3.Config) []*clientv3.Client {
@@ -121,14 +184,18 @@ func clients(b *testing.B, n int, cfg clientv3.Config) []*clientv3.Client {
 	return out
 }
 
+// operation makes one request; i tells it from the others.
+type operation func(ctx context.Context, cli *clientv3.Client, i int) error
+
 type sample struct {
-	rate float64 // requests per second
-	p50  time.Duration
+	requests int
+	rate     float64 // requests per second
+	p50      time.Duration
 }
 
 // measure runs op on every client for sliceTime, one request at a time each,
 // and no faster than one in pace.
-func measure(b *testing.B, cs []*clientv3.Client, pace time.Duration, op func(context.Context, *clientv3.Client, int) error) sample {
+func measure(b *testing.B, cs []*clientv3.Client, pace time.Duration, op operation) sample {
 	b.Helper()
 	var mu sync.Mutex
 	var all []time.Duration
@@ -164,7 +231,7 @@ func measure(b *testing.B, cs []*clientv3.Client, pace time.Duration, op func(co
 		return sample{}
 	}
 	slices.Sort(all)
-	return sample{rate: float64(len(all)) / time.Since(start).Seconds(), p50: all[len(all)/2]}
+	return sample{requests: len(all), rate: float64(len(all)) / time.Since(start).Seconds(), p50: all[len(all)/2]}
 }
 
 func median(xs []float64) float64 {
