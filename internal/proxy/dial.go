@@ -34,7 +34,7 @@ var errNoCredentials = errors.New("the member wants TLS and no usable credential
 // seconds for a member that does not read.
 type upstream struct {
 	net.Conn
-	raw     *net.TCPConn
+	raw     *socket
 	records *recordReader // nil without TLS
 }
 
@@ -72,15 +72,20 @@ func dial(ctx context.Context, t target, creds *credentials, alpn string) (*upst
 	if err != nil {
 		return nil, fmt.Errorf("cannot connect: %w", err)
 	}
-	raw, ok := conn.(*net.TCPConn)
+	tcp, ok := conn.(*net.TCPConn)
 	if !ok {
 		_ = conn.Close()
 		return nil, fmt.Errorf("cannot connect: unexpected connection type %T", conn)
 	}
+	raw, err := newSocket(tcp)
+	if err != nil {
+		_ = tcp.Close()
+		return nil, err
+	}
 	if !t.tls {
 		return &upstream{Conn: raw, raw: raw}, nil
 	}
-	records := &recordReader{TCPConn: raw}
+	records := &recordReader{socket: raw}
 	tc := tls.Client(records, creds.config(t.host, alpn))
 	if err := tc.HandshakeContext(ctx); err != nil {
 		_ = raw.Close()

@@ -38,7 +38,8 @@ func testLink(t *testing.T) (*link, net.Conn) {
 	t.Helper()
 	client, far := tcpPair(t)
 	raw, _ := tcpPair(t)
-	return &link{client: client, up: &upstream{Conn: raw, raw: raw}}, far
+	up := asSocket(t, raw)
+	return &link{client: asSocket(t, client), up: &upstream{Conn: up, raw: up}}, far
 }
 
 func isOpen(t *testing.T, c net.Conn) bool {

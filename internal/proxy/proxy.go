@@ -196,9 +196,14 @@ func (p *proxy) accept(ctx context.Context, l net.Listener) {
 			pause(ctx, acceptPause, nil)
 			continue
 		}
-		client, ok := c.(*net.TCPConn)
+		tcp, ok := c.(*net.TCPConn)
 		if !ok {
 			_ = c.Close()
+			continue
+		}
+		client, err := newSocket(tcp)
+		if err != nil {
+			_ = tcp.Close()
 			continue
 		}
 		p.clients.Go(func() { p.serve(ctx, client) })
@@ -206,7 +211,7 @@ func (p *proxy) accept(ctx context.Context, l net.Listener) {
 }
 
 // serve carries one client's connection from its first byte to its end.
-func (p *proxy) serve(ctx context.Context, client *net.TCPConn) {
+func (p *proxy) serve(ctx context.Context, client *socket) {
 	defer func() { _ = client.Close() }()
 	// Until it is linked to a member nothing else would close it at a stop.
 	release := context.AfterFunc(ctx, func() { _ = client.Close() })

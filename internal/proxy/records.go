@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"encoding/binary"
-	"net"
 	"os"
 )
 
@@ -18,7 +17,7 @@ const tlsHeaderBytes = 5
 //
 // It is read by one goroutine at a time.
 type recordReader struct {
-	*net.TCPConn
+	*socket
 	buf      [bufferBytes]byte
 	from, to int // buf[from:to] has arrived and is not handed out
 	left     int // bytes that remain of the record being handed out
@@ -67,7 +66,7 @@ func (r *recordReader) whole() bool {
 func (r *recordReader) fill() error {
 	r.to = copy(r.buf[:], r.buf[r.from:r.to])
 	r.from = 0
-	n, err := r.TCPConn.Read(r.buf[r.to:])
+	n, err := r.socket.Read(r.buf[r.to:])
 	r.to += n
 	if n > 0 {
 		return nil // the error, if any, comes again

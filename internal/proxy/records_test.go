@@ -28,6 +28,13 @@ func tcpPair(tb testing.TB) (near, far *net.TCPConn) {
 	return n.(*net.TCPConn), f.(*net.TCPConn)
 }
 
+func asSocket(tb testing.TB, c *net.TCPConn) *socket {
+	tb.Helper()
+	s, err := newSocket(c)
+	require.NoError(tb, err)
+	return s
+}
+
 // corked is a connection that sends what is written only when told.
 type corked struct {
 	net.Conn
@@ -59,8 +66,8 @@ func TestRecordsThatArriveTogether(t *testing.T) {
 			require.NoError(t, near.SetDeadline(time.Now().Add(10*time.Second)))
 			cork := &corked{Conn: far}
 			server := tls.Server(cork, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, MaxVersion: version})
-			records := &recordReader{TCPConn: near}
-			up := &upstream{Conn: tls.Client(records, creds.config("127.0.0.1", alpnH2)), raw: near, records: records}
+			records := &recordReader{socket: asSocket(t, near)}
+			up := &upstream{Conn: tls.Client(records, creds.config("127.0.0.1", alpnH2)), raw: records.socket, records: records}
 			shaken := make(chan error, 1)
 			go func() { shaken <- server.Handshake() }()
 			require.NoError(t, up.Conn.(*tls.Conn).Handshake())
@@ -108,7 +115,7 @@ func FuzzRecordReader(f *testing.F) {
 		// What has arrived is in the buffer; behind it the connection has ended.
 		near, far := tcpPair(t)
 		far.Close()
-		r := &recordReader{TCPConn: near}
+		r := &recordReader{socket: asSocket(t, near)}
 		r.to = copy(r.buf[:], data)
 		var out []byte
 		end := 0 // where the record that out is in ends

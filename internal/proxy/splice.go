@@ -3,7 +3,6 @@ package proxy
 import (
 	"errors"
 	"io"
-	"net"
 	"sync"
 	"time"
 )
@@ -23,7 +22,7 @@ var buffers = sync.Pool{New: func() any { return new([bufferBytes]byte) }}
 
 // link is one client's connection and the member's connection it is joined to.
 type link struct {
-	client *net.TCPConn
+	client *socket
 	up     *upstream
 }
 
@@ -56,7 +55,7 @@ func (l *link) splice(head []byte) error {
 	}()
 	_, err := l.up.Write(head)
 	if err == nil {
-		err = pass(l.up.Conn, l.client, nil)
+		err = pass(l.up, l.client, nil)
 	}
 	if err == nil {
 		err = l.finishWriting()
@@ -78,23 +77,15 @@ func (l *link) finishWriting() error {
 // answers carries the member's bytes to the client.
 func (l *link) answers() error {
 	if l.up.records == nil {
-		return pass(l.client, l.up.Conn, nil)
+		return pass(l.client, l.up, nil)
 	}
-	return pass(l.client, l.up.Conn, l.up.readMore)
+	return pass(l.client, l.up, l.up.readMore)
 }
 
 // pass copies from src to dst until src ends; nil means that it ended well.
-// more, if there is one, adds what src can give without waiting. Between two
-// TCP connections the kernel moves the bytes (splice(2), through io.Copy); with
-// TLS on one side they pass through a pooled buffer, which io.Copy would
-// allocate anew for each connection.
-func pass(dst, src net.Conn, more func([]byte) int) error {
-	_, plainDst := dst.(*net.TCPConn)
-	_, plainSrc := src.(*net.TCPConn)
-	if plainDst && plainSrc {
-		_, err := io.Copy(dst, src)
-		return err
-	}
+// more, if there is one, adds what src can give without waiting. The buffer is
+// pooled: io.Copy would allocate one anew for each connection.
+func pass(dst io.Writer, src io.Reader, more func([]byte) int) error {
 	buf := buffers.Get().(*[bufferBytes]byte)
 	defer buffers.Put(buf)
 	for {

@@ -1,0 +1,118 @@
+package proxy
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// socket is a TCP connection whose reads and writes are system calls that the
+// scheduler is not told of.
+//
+// Go announces a system call, for it may block: the announcement wakes the
+// runtime's monitor thread, which then looks about every 20 µs while the
+// process works (runtime/proc.go: entersyscall, sysmon). On a request of a few
+// hundred bytes that costs more than the request. MSG_DONTWAIT makes sure that
+// these calls never block; waiting is the netpoller's, and deadlines and Close
+// work, as on any net.Conn.
+type socket struct {
+	*net.TCPConn
+	raw           syscall.RawConn
+	in, out       transfer
+	receive, send func(fd uintptr) bool // methods of in and out, bound once
+}
+
+func newSocket(c *net.TCPConn) (*socket, error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil, fmt.Errorf("cannot reach the socket: %w", err)
+	}
+	s := &socket{TCPConn: c, raw: raw}
+	s.receive, s.send = s.in.receive, s.out.send
+	return s, nil
+}
+
+// Read reads what has arrived, and waits if there is nothing.
+func (s *socket) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	n, err := s.in.run("recv", s.raw.Read, s.receive, p)
+	if n == 0 && err == nil {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// Write writes all of p unless there is an error.
+func (s *socket) Write(p []byte) (int, error) {
+	return s.out.run("send", s.raw.Write, s.send, p)
+}
+
+// transfer is a read or a write under way; of each there is one at a time.
+type transfer struct {
+	mu    sync.Mutex
+	p     []byte // what is left of the caller's bytes
+	n     int    // bytes moved so far
+	errno syscall.Errno
+}
+
+// run moves bytes of p by step, which wait calls again whenever it has said no
+// and the socket has become ready.
+func (t *transfer) run(name string, wait func(func(uintptr) bool) error, step func(uintptr) bool, p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.p, t.n, t.errno = p, 0, 0
+	err := wait(step)
+	if err == nil && t.errno != 0 {
+		err = os.NewSyscallError(name, t.errno)
+	}
+	t.p = nil
+	return t.n, err
+}
+
+// receive says no where nothing has arrived.
+func (t *transfer) receive(fd uintptr) bool {
+	n, errno := move(unix.SYS_RECVFROM, fd, t.p, unix.MSG_DONTWAIT)
+	if errno == unix.EAGAIN {
+		return false
+	}
+	t.n, t.errno = n, errno
+	return true
+}
+
+// send says no where the rest finds no room.
+func (t *transfer) send(fd uintptr) bool {
+	for len(t.p) > 0 {
+		n, errno := move(unix.SYS_SENDTO, fd, t.p, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		if errno == unix.EAGAIN {
+			return false
+		}
+		if errno != 0 {
+			t.errno = errno
+			break
+		}
+		t.p, t.n = t.p[n:], t.n+n
+	}
+	return true
+}
+
+// move is recv(2) or send(2) of p, which is not empty.
+func move(trap, fd uintptr, p []byte, flags uintptr) (int, syscall.Errno) {
+	for {
+		n, _, errno := syscall.RawSyscall6(trap, fd, uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), flags, 0, 0)
+		switch errno {
+		case 0:
+			return int(n), 0
+		case unix.EINTR:
+		default:
+			return 0, errno
+		}
+	}
+}

@@ -1,0 +1,134 @@
+package proxy
+
+import (
+	"bytes"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// socketPair is both ends of a connection that soon has no more room.
+func socketPair(tb testing.TB) (near, far *socket) {
+	tb.Helper()
+	n, f := tcpPair(tb)
+	near, far = asSocket(tb, n), asSocket(tb, f)
+	for _, s := range []*socket{near, far} {
+		require.NoError(tb, s.SetWriteBuffer(32<<10))
+		require.NoError(tb, s.SetDeadline(time.Now().Add(time.Minute)))
+	}
+	return near, far
+}
+
+// TestSocketCarriesAll: far more than the kernel holds goes both ways at once,
+// in pieces of any size, so that both sides wait for room and for bytes; what
+// arrives is what was sent, and its end is an end.
+func TestSocketCarriesAll(t *testing.T) {
+	t.Parallel()
+	near, far := socketPair(t)
+	sent := make([]byte, 1<<20)
+	for i := range sent {
+		sent[i] = byte(i * 31 >> 7)
+	}
+	var wg sync.WaitGroup
+	for _, s := range []*socket{near, far} {
+		wg.Go(func() {
+			for rest := sent; len(rest) > 0; {
+				piece := rest[:min(len(rest), 1+rand.IntN(1<<18))]
+				n, err := s.Write(piece)
+				if !assert.NoError(t, err) || !assert.Len(t, piece, n) {
+					return
+				}
+				rest = rest[n:]
+			}
+			assert.NoError(t, s.CloseWrite())
+		})
+		wg.Go(func() {
+			var got bytes.Buffer
+			_, err := got.ReadFrom(s)
+			assert.NoError(t, err)
+			assert.True(t, bytes.Equal(sent, got.Bytes()))
+		})
+	}
+	wg.Wait()
+}
+
+// TestSocketWrites: many at once, as net.Conn allows, stay whole.
+func TestSocketWrites(t *testing.T) {
+	t.Parallel()
+	near, far := socketPair(t)
+	const size = 100_000
+	var wg sync.WaitGroup
+	for c := range byte(8) {
+		wg.Go(func() {
+			n, err := near.Write(bytes.Repeat([]byte{c}, size))
+			assert.NoError(t, err)
+			assert.Equal(t, size, n)
+		})
+	}
+	got := make([]byte, 8*size)
+	_, err := io.ReadFull(far, got)
+	require.NoError(t, err)
+	for rest := got; len(rest) > 0; rest = rest[size:] {
+		assert.Equal(t, size, bytes.Count(rest[:size], rest[:1]))
+	}
+	wg.Wait()
+}
+
+// TestSocketWaitEnds: a read that waits for bytes and a write that waits for
+// room end with the deadline and with Close; a reset is an error.
+func TestSocketWaitEnds(t *testing.T) {
+	t.Parallel()
+	waits := map[string]func(*socket) error{
+		"read": func(s *socket) error {
+			_, err := s.Read(make([]byte, 1))
+			return err
+		},
+		"write": func(s *socket) error {
+			n, err := s.Write(make([]byte, 16<<20))
+			assert.Less(t, n, 16<<20)
+			return err
+		},
+	}
+	for name, wait := range waits {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			near, _ := socketPair(t)
+			require.NoError(t, near.SetDeadline(time.Now().Add(50*time.Millisecond)))
+			require.ErrorIs(t, wait(near), os.ErrDeadlineExceeded)
+
+			require.NoError(t, near.SetDeadline(time.Time{}))
+			time.AfterFunc(50*time.Millisecond, func() { near.Close() })
+			require.ErrorIs(t, wait(near), net.ErrClosed)
+
+			near, far := socketPair(t)
+			require.NoError(t, far.SetLinger(0))
+			require.NoError(t, far.Close())
+			err := wait(near)
+			require.Error(t, err)
+			require.NotErrorIs(t, err, io.EOF)
+		})
+	}
+}
+
+// TestSocketAllocatesNothing: a request costs no garbage.
+func TestSocketAllocatesNothing(t *testing.T) {
+	near, far := socketPair(t)
+	buf := make([]byte, 100)
+	assert.Zero(t, testing.AllocsPerRun(100, func() {
+		_, err := near.Write(buf)
+		if err != nil {
+			t.Error(err)
+		}
+		_, err = far.Read(buf)
+		if err != nil {
+			t.Error(err)
+		}
+	}))
+}
