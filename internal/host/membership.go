@@ -110,10 +110,20 @@ func (h *Host) deed(ctx context.Context, except uint64, do func(context.Context,
 }
 
 // addLearner asks for a membership. etcd refuses while its members have not been connected for 5 s, and while there
-// is another learner; both pass.
+// is another learner; both pass. What the list already forbids is not asked for: see free.
 func (h *Host) addLearner(ctx context.Context, peerURL string) error {
 	err := h.deed(ctx, 0, func(ctx context.Context, m crewMember) error {
-		_, err := m.MemberAddAsLearner(ctx, []string{peerURL})
+		list, err := m.MemberList(ctx)
+		if err != nil {
+			return err
+		}
+		if err := free(list.Members, 0, peerURL); err != nil {
+			return err
+		}
+		if slices.ContainsFunc(list.Members, func(m *etcdserverpb.Member) bool { return m.IsLearner }) {
+			return rpctypes.ErrTooManyLearners
+		}
+		_, err = m.MemberAddAsLearner(ctx, []string{peerURL})
 		return err
 	}, func(err error) verdict {
 		switch {
@@ -228,6 +238,18 @@ func find(members []*etcdserverpb.Member, id uint64) *etcdserverpb.Member {
 	return members[i]
 }
 
+// free tells whether no other member has a URL. etcd would refuse too, but only as it applies the entry, which stays in
+// the log: a server that replays it after a restart carries it out by half, lists the URL and sends there (etcdserver,
+// applyConfChange).
+func free(members []*etcdserverpb.Member, id uint64, peerURL string) error {
+	for _, m := range members {
+		if m.ID != id && slices.Contains(m.PeerURLs, peerURL) {
+			return rpctypes.ErrPeerURLExist
+		}
+	}
+	return nil
+}
+
 // removeMember asks the others: one that is removed may not live to answer.
 var errStarted = errors.New("it has started meanwhile")
 
@@ -271,6 +293,9 @@ func (h *Host) updateMember(ctx context.Context, id uint64, peerURL string) erro
 		}
 		if slices.Equal(listed.PeerURLs, []string{peerURL}) {
 			return nil
+		}
+		if err := free(list.Members, id, peerURL); err != nil {
+			return err
 		}
 		_, err = m.MemberUpdate(ctx, id, []string{peerURL})
 		return err
