@@ -167,7 +167,7 @@ func FoundCluster(params map[string]any, m Model, w World) ([]Step, Result, erro
 	if err != nil {
 		return nil, Result{}, err
 	}
-	l := look{m: m, w: w}
+	l := lookAt(Event{}, m, w)
 	record := m.Cluster.Value.Record
 	id := hexID(record.ClusterID)
 	why := l.whyNotLost()

@@ -38,7 +38,7 @@ func (l look) clientURL() string {
 func (l look) servedURLs() (peer, client string) {
 	peer, client = l.peerURL(), l.clientURL()
 	own, ok := l.self()
-	if !ok || !l.w.Service.Running || l.w.Service.Config == l.settings() {
+	if !ok || !l.w.Service.Running || l.w.Service.Config == l.sum {
 		return peer, client
 	}
 	if peer != "" {
@@ -133,16 +133,8 @@ func canonical(names []string) []string {
 	return slices.Compact(out)
 }
 
-// settings is the digest of server.
-func (l look) settings() string {
-	if l.sum != "" {
-		return l.sum
-	}
-	return l.server().Digest()
-}
-
-// server is our member's settings as they should be, but for how it starts first.
-func (l look) server() Server {
+// settings are our member's settings as they should be, but for how it starts first.
+func (l look) settings() Server {
 	c := l.m.Config
 	s := Server{
 		Name:         memberName(l.m.Unit),

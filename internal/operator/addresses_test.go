@@ -26,7 +26,7 @@ func TestListen(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			l := look{m: Model{Config: Config{BindToAllInterfaces: test.all}}}
+			l := lookAt(Event{}, Model{Config: Config{BindToAllInterfaces: test.all}}, World{})
 			assert.Equal(t, test.want, l.listen(test.a, 2379))
 		})
 	}
@@ -44,21 +44,21 @@ func TestWordTellsThePortThatIsServed(t *testing.T) {
 	require.NotNil(t, p.Word)
 	assert.Equal(t, "https://10.0.0.10:2379", p.Word.ClientURL)
 	m.ClientAddress = Know(Address{Ingress: address(5), All: []string{address(5)}})
-	w.TLS.Peer.SANs, w.TLS.Server.SANs = look{m: m}.sans(), look{m: m}.sans()
+	w.TLS.Peer.SANs, w.TLS.Server.SANs = lookAt(Event{}, m, World{}).sans(), lookAt(Event{}, m, World{}).sans()
 	assert.Equal(t, "https://10.0.0.15:2379", Decide(lookAgain, m, w).Word.ClientURL, "at the address that we have now")
 	m.Config.ManagementPort = 4002
 	assert.Equal(t, UpdateMember{1, "https://10.0.0.15:2380"}, peerAt(m, w, 5), "others are told of an address at once")
-	w.Service.Config = look{m: m, w: w}.server().Digest()
+	w.Service.Config = lookAt(Event{}, m, w).sum
 	w.Members[0].PeerURLs = []string{"https://10.0.0.10:4002"}
 	w.WrittenConfig = w.Service.Config
-	w.WrittenInitial = InitialDigest(Initial{}.Env(look{m: m}.peerURL()))
+	w.WrittenInitial = InitialDigest(Initial{}.Env(lookAt(Event{}, m, w).peerURL()))
 	assert.Equal(t, "https://10.0.0.15:4001", Decide(lookAgain, m, w).Word.ClientURL)
 }
 
 // peerAt is the first step once our machine has address n, with certificates that name it.
 func peerAt(m Model, w World, n int) Step {
 	m.PeerAddress = Know(Address{Ingress: address(n), All: []string{address(n)}})
-	w.TLS.Peer.SANs, w.TLS.Server.SANs = look{m: m}.sans(), look{m: m}.sans()
+	w.TLS.Peer.SANs, w.TLS.Server.SANs = lookAt(Event{}, m, World{}).sans(), lookAt(Event{}, m, World{}).sans()
 	return Decide(lookAgain, m, w).Step
 }
 
@@ -68,7 +68,7 @@ func TestPeersHearOfAPortAfterTheRestart(t *testing.T) {
 	w := world(m)
 	m.Config.ManagementPort = 4002
 	require.IsType(t, TakeTurn{}, firstStep(m, w), "first it has to listen there")
-	s := look{m: m, w: w}.server()
+	s := *lookAt(Event{}, m, w).should
 	w.Service.Config, w.WrittenConfig, w.WrittenInitial = s.Digest(), s.Digest(), InitialDigest(s.Initial.Env(s.PeerURL))
 	assert.Equal(t, UpdateMember{1, "https://10.0.0.10:4002"}, firstStep(m, w))
 }

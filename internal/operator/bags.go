@@ -73,8 +73,8 @@ func (l look) word() Word {
 	if l.w.Data.State == OurData {
 		w.ClusterID, w.MemberID = l.w.Data.ClusterID, l.w.Data.MemberID
 	}
-	if l.w.Service.Running && l.w.Service.Config == l.settings() {
-		w.Running = l.server().Generation()
+	if l.w.Service.Running && l.w.Service.Config == l.sum {
+		w.Running = l.should.Generation()
 	}
 	return w
 }

@@ -35,5 +35,6 @@ func certificates(l look, p *Plan) {
 
 // stale tells whether a leaf must be issued anew. A nil sans is not compared.
 func stale(leaf Leaf, sans []string) bool {
-	return !leaf.Present || leaf.Problem != "" || leaf.Due || (sans != nil && !slices.Equal(canonical(leaf.SANs), sans))
+	return !leaf.Present || leaf.Problem != "" || leaf.Due ||
+		(sans != nil && !slices.Equal(leaf.SANs, sans) && !slices.Equal(canonical(leaf.SANs), sans))
 }

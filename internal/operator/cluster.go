@@ -94,7 +94,7 @@ func found(l look, p *Plan) {
 		p.say(Waiting, "waiting to found: the cluster is %s", l.w.Reach)
 		return
 	}
-	s := l.server()
+	s := *l.should
 	record := l.m.Cluster.Value.Record
 	s.Initial = Initial{
 		New: true,
@@ -109,7 +109,7 @@ func found(l look, p *Plan) {
 // launch writes the settings of a first start and starts.
 func launch(l look, p *Plan, s Server) {
 	switch {
-	case l.w.WrittenConfig != s.Digest() || l.w.WrittenInitial != InitialDigest(s.Initial.Env(s.PeerURL)):
+	case l.w.WrittenConfig != l.sum || l.w.WrittenInitial != InitialDigest(s.Initial.Env(s.PeerURL)):
 		p.want(l, WriteMember{s})
 	case !l.w.Service.Running && !l.startedInVain():
 		p.want(l, Start{})
@@ -137,7 +137,7 @@ func join(l look, p *Plan) {
 		return
 	}
 	if listed {
-		s := l.server()
+		s := *l.should
 		s.Initial = Initial{Cluster: initialCluster(l.w.Members, own.ID, s.Name)}
 		launch(l, p, s)
 		return
@@ -222,8 +222,8 @@ func withData(l look, p *Plan) {
 // starts its services before any hook runs: told to found, etcd would found again; told to join a list in which it stands as
 // started, it would forget its votes. With no list it has nobody to ask and ends (bootstrap.go, GetClusterFromRemotePeers).
 func (l look) spendInitial(p *Plan) {
-	s := l.server()
-	if l.usable() && l.addressed() && l.w.Installed == l.w.Carried && l.w.WrittenConfig == l.settings() &&
+	s := *l.should
+	if l.usable() && l.addressed() && l.w.Installed == l.w.Carried && l.w.WrittenConfig == l.sum &&
 		l.w.WrittenInitial != InitialDigest(s.Initial.Env(s.PeerURL)) {
 		p.want(l, WriteMember{s})
 	}
@@ -231,8 +231,8 @@ func (l look) spendInitial(p *Plan) {
 
 // revive starts a member that is down, with the settings it should have: nothing is stopped by that.
 func revive(l look, p *Plan) {
-	s := l.server()
-	settled := !l.usable() || !l.addressed() || l.w.WrittenConfig == l.settings()
+	s := *l.should
+	settled := !l.usable() || !l.addressed() || l.w.WrittenConfig == l.sum
 	switch {
 	case !settled:
 		p.want(l, WriteMember{s})

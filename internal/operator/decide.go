@@ -2,6 +2,7 @@ package operator
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"sort"
 	"strings"
@@ -26,10 +27,7 @@ var handlers = []func(look, *Plan){
 // Decide answers the event, what Juju says and what the world says with at most one step, and with what to publish
 // once none is left.
 func Decide(e Event, m Model, w World) Plan {
-	l := look{Event: e, m: m, w: w}
-	if w.Data.State == OurData {
-		l.sum = l.server().Digest() // most handlers ask for it
-	}
+	l := lookAt(e, m, w)
 	p := Plan{Published: map[string]string{}}
 	for _, handle := range handlers {
 		handle(l, &p)
@@ -43,7 +41,7 @@ func Decide(e Event, m Model, w World) Plan {
 
 // finish adds what is shown rather than done.
 func finish(l look, p *Plan) {
-	report := Examine(l.m, l.w)
+	report := examine(l)
 	p.States = report.States
 	if p.Status.Level == "" {
 		p.Status = StatusOf(report)
@@ -57,7 +55,7 @@ func finish(l look, p *Plan) {
 // handlers go on.
 func (p *Plan) want(l look, s Step) {
 	for _, t := range l.w.Tried {
-		if fmt.Sprintf("%T %s", t.Step, t.Step) == fmt.Sprintf("%T %s", s, s) {
+		if reflect.TypeOf(t.Step) == reflect.TypeOf(s) && t.Step.String() == s.String() {
 			p.say(Waiting, "cannot %s: %v", s, t.Err)
 			return
 		}
@@ -74,13 +72,22 @@ func (p *Plan) say(level Level, format string, args ...any) {
 	}
 }
 
-// look is everything a handler may look at, with what is often asked of it.
+// look is everything a handler may look at, and nothing that it may change.
 type look struct {
 	Event
-	m Model
-	w World
+	m *Model
+	w *World
 
-	sum string // what settings returns; "" is not computed yet
+	should *Server // our member's settings as they should be, but for how it starts first
+	sum    string  // the digest of should
+}
+
+// lookAt gathers a look, with what most handlers ask for.
+func lookAt(e Event, m Model, w World) look {
+	l := look{Event: e, m: &m, w: &w}
+	s := l.settings()
+	l.should, l.sum = &s, s.Digest()
+	return l
 }
 
 // memberName is the etcd member's name of a unit: the cluster string of the etcd-proxy interface has it without "/".
@@ -91,7 +98,7 @@ func (l look) unitOf(mem Member) (string, bool) {
 	if number, ok := strings.CutPrefix(mem.Name, l.m.App); ok && number != "" && strings.Trim(number, "0123456789") == "" {
 		return l.m.App + "/" + number, true
 	}
-	if slices.Contains(mem.PeerURLs, l.peerURL()) {
+	if slices.Contains(mem.PeerURLs, l.should.PeerURL) {
 		return l.m.Unit, true
 	}
 	for unit, word := range l.m.Cluster.Value.Words {
@@ -172,7 +179,7 @@ func (l look) self() (Member, bool) {
 		return Member{}, false
 	}
 	for _, mem := range l.w.Members {
-		if slices.Contains(mem.PeerURLs, l.peerURL()) || mem.Name == memberName(l.m.Unit) {
+		if slices.Contains(mem.PeerURLs, l.should.PeerURL) || mem.Name == l.should.Name {
 			return mem, true
 		}
 	}

@@ -79,7 +79,7 @@ func fresh(n int) (Model, World) {
 
 // world is a machine and cluster in which nothing is left to do: all units of m are ready voters, the last one leads.
 func world(m Model) World {
-	l := look{m: m}
+	l := lookAt(Event{}, m, World{})
 	sans := l.sans()
 	leaf := Leaf{Present: true, SANs: sans, Remaining: 300 * 24 * time.Hour}
 	w := World{
@@ -94,7 +94,7 @@ func world(m Model) World {
 		Period:    230,
 	}
 	w.Members = members(len(m.Units.Value))
-	w.Service.Config = look{m: m, w: w}.server().Digest()
+	w.Service.Config = lookAt(Event{}, m, w).sum
 	w.WrittenConfig = w.Service.Config
 	w.WrittenInitial = InitialDigest(Initial{}.Env(l.peerURL()))
 	return w

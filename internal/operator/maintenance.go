@@ -200,7 +200,7 @@ func (r Report) unsettled() string {
 // and that is when maintenance is needed most: then only the leader may, whose actions Juju runs one after another.
 func inTurn(m Model, w World, steps []Step) ([]Step, string) {
 	holder := w.Turn.Holder
-	full := look{m: m, w: w}.full()
+	full := lookAt(Event{}, m, w).full()
 	switch {
 	case !w.Turn.Known:
 		return nil, "it cannot be known whether other maintenance is running; try again"

@@ -36,16 +36,17 @@ func Reconcile(ctx context.Context, e Event, m Model, h Host) (Plan, World, erro
 		if p.Step == nil {
 			return p, w, nil
 		}
-		slog.InfoContext(ctx, "step", "do", p.Step.String())
+		what := p.Step.String()
+		slog.InfoContext(ctx, "step", "do", what)
 		err = h.Do(ctx, p.Step)
 		if ctx.Err() != nil {
-			return Plan{}, World{}, fmt.Errorf("cannot finish step %q: %w", p.Step, context.Cause(ctx))
+			return Plan{}, World{}, fmt.Errorf("cannot finish step %q: %w", what, context.Cause(ctx))
 		}
-		if count[p.Step.String()]++; err == nil && count[p.Step.String()] >= maxRepeats {
+		if count[what]++; err == nil && count[what] >= maxRepeats {
 			err = ErrNoEffect
 		}
 		if err != nil {
-			slog.WarnContext(ctx, "step did not succeed", "step", p.Step.String(), "error", err)
+			slog.WarnContext(ctx, "step did not succeed", "step", what, "error", err)
 			tried = append(tried, Attempt{p.Step, err})
 		} else {
 			done = append(done, p.Step)

@@ -115,7 +115,12 @@ type examiner struct {
 
 // Examine says how the cluster fares, as far as this model and world tell; on a proxy unit, what the proxy reaches.
 func Examine(m Model, w World) Report {
-	x := examiner{look: look{m: m, w: w}}
+	return examine(lookAt(Event{}, m, w))
+}
+
+func examine(l look) Report {
+	m, w := l.m, l.w
+	x := examiner{look: l}
 	x.r = Report{Role: x.role(), App: m.App, Unit: m.Unit, Reach: w.Reach, ClusterID: w.ClusterID}
 	x.r.States = x.states()
 	if m.ConfigProblem != "" {

@@ -36,8 +36,8 @@ func roll(l look, p *Plan) {
 		return
 	}
 	// The turn is ours and was before this look, which saw every voter ready.
-	if l.w.WrittenConfig != l.settings() {
-		p.want(l, WriteMember{l.server()})
+	if l.w.WrittenConfig != l.sum {
+		p.want(l, WriteMember{*l.should})
 		return
 	}
 	p.want(l, Restart{})
@@ -52,7 +52,7 @@ func (l look) lend(p *Plan) {
 
 // restartDue tells whether the running server differs from what it should be.
 func (l look) restartDue() bool {
-	return l.usable() && l.addressed() && l.w.Installed == l.w.Carried && l.w.Service.Config != l.settings()
+	return l.usable() && l.addressed() && l.w.Installed == l.w.Carried && l.w.Service.Config != l.sum
 }
 
 // holdRestart says why our restart must not happen now; "" is go on.
@@ -72,7 +72,7 @@ func (l look) holdRestart(own Member) string {
 	if own.Leader != own.ID {
 		return ""
 	}
-	want := l.server().Generation()
+	want := l.should.Generation()
 	for _, mem := range l.voters() {
 		name, ok := l.unitOf(mem)
 		if mem.ID == own.ID || !ok {

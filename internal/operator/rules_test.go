@@ -243,8 +243,8 @@ func TestRule05OneAtATime(t *testing.T) {
 	mine := w
 	mine.Turn.Holder = "etcd/0"
 	require.IsType(t, WriteMember{}, firstStep(m, mine))
-	l := look{m: m, w: mine}
-	mine.WrittenConfig = l.server().Digest()
+	l := lookAt(Event{}, m, mine)
+	mine.WrittenConfig = l.sum
 	require.IsType(t, Restart{}, firstStep(m, mine))
 
 	for _, n := range []int{1, 2} {
@@ -274,7 +274,7 @@ func TestRule05OneAtATime(t *testing.T) {
 	assert.Nil(t, p.Step)
 	assert.Contains(t, p.Status.Message, "goes last")
 	for u, word := range m.Cluster.Value.Words {
-		word.Running = l.server().Generation()
+		word.Running = l.should.Generation()
 		m.Cluster.Value.Words[u] = word
 	}
 	leads.Turn.Holder = "etcd/0"

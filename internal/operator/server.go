@@ -42,58 +42,58 @@ const ConfigVar = "CHARM_CONFIG"
 // has no key for the client revocation list (server/v3 embed/config.go, securityConfig).
 func (s Server) Env() []string {
 	c := s.Config
-	vars := map[string]string{
-		"ETCD_NAME":                  s.Name,
-		"ETCD_LISTEN_PEER_URLS":      strings.Join(s.ListenPeer, ","),
-		"ETCD_LISTEN_CLIENT_URLS":    strings.Join(s.ListenClient, ","),
-		"ETCD_LISTEN_METRICS_URLS":   s.ListenMetric,
-		"ETCD_ADVERTISE_CLIENT_URLS": s.ClientURL,
-		"ETCD_CLIENT_CERT_AUTH":      "true",
-		"ETCD_PEER_CLIENT_CERT_AUTH": "true",
-		"ETCD_HEARTBEAT_INTERVAL":    strconv.Itoa(c.HeartbeatMillis),
-		"ETCD_ELECTION_TIMEOUT":      strconv.Itoa(c.ElectionMillis),
-		"ETCD_SNAPSHOT_COUNT":        strconv.Itoa(c.SnapshotCount),
-		"ETCD_QUOTA_BACKEND_BYTES":   strconv.FormatInt(c.QuotaBytes, 10),
-		"ETCD_MAX_REQUEST_BYTES":     strconv.Itoa(c.MaxRequestBytes),
-		"ETCD_LOG_LEVEL":             c.LogLevel,
-		"ETCD_LOGGER":                "zap",
+	env := []string{
+		"ETCD_NAME=" + s.Name,
+		"ETCD_LISTEN_PEER_URLS=" + strings.Join(s.ListenPeer, ","),
+		"ETCD_LISTEN_CLIENT_URLS=" + strings.Join(s.ListenClient, ","),
+		"ETCD_LISTEN_METRICS_URLS=" + s.ListenMetric,
+		"ETCD_ADVERTISE_CLIENT_URLS=" + s.ClientURL,
+		"ETCD_CLIENT_CERT_AUTH=true",
+		"ETCD_PEER_CLIENT_CERT_AUTH=true",
+		"ETCD_HEARTBEAT_INTERVAL=" + strconv.Itoa(c.HeartbeatMillis),
+		"ETCD_ELECTION_TIMEOUT=" + strconv.Itoa(c.ElectionMillis),
+		"ETCD_SNAPSHOT_COUNT=" + strconv.Itoa(c.SnapshotCount),
+		"ETCD_QUOTA_BACKEND_BYTES=" + strconv.FormatInt(c.QuotaBytes, 10),
+		"ETCD_MAX_REQUEST_BYTES=" + strconv.Itoa(c.MaxRequestBytes),
+		"ETCD_LOG_LEVEL=" + c.LogLevel,
+		"ETCD_LOGGER=zap",
 		// Both checks are alpha and off by default in 3.7; without the gates their flags do nothing.
-		"ETCD_FEATURE_GATES":           "CompactHashCheck=true,InitialCorruptCheck=true",
-		"ETCD_COMPACT_HASH_CHECK_TIME": "1m0s",
-		"CHARM_RELEASE":                s.Release,
-		"CHARM_TRUST":                  s.Trust,
+		"ETCD_FEATURE_GATES=CompactHashCheck=true,InitialCorruptCheck=true",
+		"ETCD_COMPACT_HASH_CHECK_TIME=1m0s",
+		"CHARM_RELEASE=" + s.Release,
+		"CHARM_TRUST=" + s.Trust,
 	}
 	if len(s.ListenHTTP) > 0 {
-		vars["ETCD_LISTEN_CLIENT_HTTP_URLS"] = strings.Join(s.ListenHTTP, ",")
+		env = append(env, "ETCD_LISTEN_CLIENT_HTTP_URLS="+strings.Join(s.ListenHTTP, ","))
 	}
 	if c.CompactionMode != "" && c.CompactionRetention != "0" {
-		vars["ETCD_AUTO_COMPACTION_MODE"] = c.CompactionMode
-		vars["ETCD_AUTO_COMPACTION_RETENTION"] = c.CompactionRetention
+		env = append(env, "ETCD_AUTO_COMPACTION_MODE="+c.CompactionMode, "ETCD_AUTO_COMPACTION_RETENTION="+c.CompactionRetention)
 	}
 	if len(c.CipherSuites) > 0 {
-		vars["ETCD_CIPHER_SUITES"] = strings.Join(c.CipherSuites, ",")
+		env = append(env, "ETCD_CIPHER_SUITES="+strings.Join(c.CipherSuites, ","))
 	}
-	return lines(vars)
+	sort.Strings(env)
+	return env
 }
 
-// Digest is the digest of Env: it differs when a restart is needed.
-func (s Server) Digest() string { return EnvDigest(s.Env()) }
+// Digest is EnvDigest of Env, of which every line counts: it differs when a restart is needed.
+func (s Server) Digest() string { return digest(s.Env()...) }
 
-// Env is the part that counts for the first start only. peerURL is the one advertised.
+// Env is the part that counts for the first start only, sorted. peerURL is the one advertised.
 func (i Initial) Env(peerURL string) []string {
 	state := "existing"
 	if i.New {
 		state = "new"
 	}
-	vars := map[string]string{
-		"ETCD_INITIAL_ADVERTISE_PEER_URLS": peerURL,
-		"ETCD_INITIAL_CLUSTER_STATE":       state,
-		"ETCD_INITIAL_CLUSTER":             i.Cluster,
+	env := []string{
+		"ETCD_INITIAL_ADVERTISE_PEER_URLS=" + peerURL,
+		"ETCD_INITIAL_CLUSTER=" + i.Cluster,
+		"ETCD_INITIAL_CLUSTER_STATE=" + state,
 	}
 	if i.Token != "" {
-		vars["ETCD_INITIAL_CLUSTER_TOKEN"] = i.Token
+		env = append(env, "ETCD_INITIAL_CLUSTER_TOKEN="+i.Token)
 	}
-	return lines(vars)
+	return env
 }
 
 // InitialDigest is the digest of the lines among env that count for the first start only.
@@ -140,20 +140,13 @@ func RevokedDigest(ended []Ended) string {
 	return digest(parts...)
 }
 
-func lines(vars map[string]string) []string {
-	out := make([]string, 0, len(vars))
-	for k, v := range vars {
-		out = append(out, k+"="+v)
-	}
-	sort.Strings(out)
-	return out
-}
-
 // digest is a short digest of the parts, each length-prefixed so that no two lists collide.
 func digest(parts ...string) string {
-	h := sha256.New()
+	text := make([]byte, 0, 2048)
 	for _, p := range parts {
-		fmt.Fprintf(h, "%d:%s", len(p), p)
+		text = strconv.AppendInt(text, int64(len(p)), 10)
+		text = append(append(text, ':'), p...)
 	}
-	return hex.EncodeToString(h.Sum(nil))[:32]
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:16])
 }

@@ -13,7 +13,7 @@ func TestVainStartSaysWhy(t *testing.T) {
 	for name, fixture := range map[string]func() (Model, World){
 		"a first start": func() (Model, World) {
 			m, w := fresh(1)
-			s := look{m: m, w: w}.server()
+			s := *lookAt(Event{}, m, w).should
 			plan := Decide(lookAgain, m, w)
 			s.Initial = plan.Step.(WriteMember).Server.Initial
 			w.WrittenConfig, w.WrittenInitial = s.Digest(), InitialDigest(s.Initial.Env(s.PeerURL))
