@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
 	"github.com/juju-charms/etcd-charm/internal/operator"
@@ -96,28 +95,40 @@ func (o *observer) missing(ctx context.Context, why error) operator.Known[*opera
 	return operator.Know[*operator.Authority](nil)
 }
 
-// addAuthority stores new authorities in a secret of the application. The keys go by files in a directory that only we
-// can enter, since an argument can be read by everybody.
-func addAuthority(ctx context.Context, tools Tools, a operator.Authority) (err error) {
-	// In memory where there is such a place: a charm that dies here leaves nothing on a disk. The mode is 0700.
-	dir, err := os.MkdirTemp("/dev/shm", "etcd-charm-")
-	if err != nil {
-		dir, err = os.MkdirTemp("", "etcd-charm-")
-	}
-	if err != nil {
-		return fmt.Errorf("cannot store the certificate authorities: %w", err)
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+// addAuthority stores new authorities in a secret of the application. The keys go by files that have no name, since an
+// argument can be read by everybody and a charm that dies here must leave none behind: the agent, which is root, opens
+// them by way of our process.
+func addAuthority(ctx context.Context, tools Tools, a operator.Authority) error {
 	args := []string{"--owner", "application", "--label", authorityLabel}
 	for _, key := range sorted(a.Content) {
-		path := filepath.Join(dir, key)
-		if err := os.WriteFile(path, []byte(a.Content[key]), 0o600); err != nil {
+		file, err := unnamed(a.Content[key])
+		if err != nil {
 			return fmt.Errorf("cannot store the certificate authorities: %w", err)
 		}
-		args = append(args, key+"#file="+path)
+		defer func() { _ = file.Close() }() // nothing of it is wanted any more
+		args = append(args, fmt.Sprintf("%s#file=/proc/%d/fd/%d", key, os.Getpid(), file.Fd()))
 	}
 	if _, err := tools.Run(ctx, nil, "secret-add", args...); err != nil {
 		return fmt.Errorf("cannot store the certificate authorities: %w", err)
 	}
 	return nil
+}
+
+// unnamed returns an open file, in memory where there is such a place, that holds text, that we alone may read, and that
+// is gone when it is closed. It has lost its name before it is given its content.
+func unnamed(text string) (*os.File, error) {
+	file, err := os.CreateTemp("/dev/shm", "etcd-charm-")
+	if err != nil {
+		file, err = os.CreateTemp("", "etcd-charm-")
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err = os.Remove(file.Name()); err == nil {
+		_, err = file.WriteString(text)
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
 }
