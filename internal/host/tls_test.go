@@ -1,6 +1,7 @@
 package host
 
 import (
+	"fmt"
 	"os"
 	"strconv"
 	"testing"
@@ -140,6 +141,14 @@ func TestKeysDoNotPrint(t *testing.T) {
 	err := u.Do(t.Context(), operator.WriteTLS{Authority: operator.Authority{Content: map[string]string{"peer-ca-key": "hush"}}, Peer: true})
 	require.Error(t, err)
 	assert.NotContains(t, err.Error(), "hush")
+	key := file{path: "/k", data: []byte("hush"), mode: secret}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		for _, value := range []any{key, &key, []file{key}} {
+			printed := fmt.Sprintf(verb, value)
+			assert.Contains(t, printed, "/k -rw------- (4 bytes)", verb)
+			assert.NotContains(t, printed, "hush", verb)
+		}
+	}
 }
 
 func TestTrustIsComparable(t *testing.T) {

@@ -163,7 +163,9 @@ func TestCredentialsAreRedacted(t *testing.T) {
 	require.NoError(t, err)
 	log := &logBuffer{}
 	slog.New(slog.NewTextHandler(log, nil)).Info("x", "creds", creds)
-	for _, s := range []string{fmt.Sprint(creds), fmt.Sprintf("%+v", creds), fmt.Sprintf("%#v", creds), log.String()} {
+	structured := &logBuffer{}
+	slog.New(slog.NewJSONHandler(structured, nil)).Info("x", "creds", creds)
+	for _, s := range []string{fmt.Sprint(creds), fmt.Sprintf("%+v", creds), fmt.Sprintf("%#v", creds), log.String(), structured.String()} {
 		assert.Contains(t, s, "[redacted]")
 		assert.NotContains(t, s, "Pool")
 	}
