@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
 	"github.com/juju-charms/etcd-charm/interfaces/etcdproxy"
@@ -214,12 +215,20 @@ func (f *flush) ports(ctx context.Context) error {
 	return nil
 }
 
-// oneLine makes a message fit for a status: one line, at most about a kilobyte.
+// oneLine makes a message fit for a status: one line, at most about a kilobyte, nothing that a terminal would obey.
 func oneLine(text string) string {
 	text = text[:min(len(text), 4*maxStderr)]
-	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "�")), " ")
+	text = strings.Map(printable, strings.Join(strings.Fields(strings.ToValidUTF8(text, "�")), " "))
 	if len(text) > maxStderr {
 		text = strings.ToValidUTF8(text[:maxStderr], "") + "…"
 	}
 	return text
+}
+
+// printable replaces what a terminal would obey rather than show: a text may quote what another machine has said.
+func printable(r rune) rune {
+	if r != ' ' && r != '\n' && r != '\t' && !unicode.IsPrint(r) {
+		return '�'
+	}
+	return r
 }

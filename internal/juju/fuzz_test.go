@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
@@ -121,6 +122,7 @@ func FuzzToolComplaint(f *testing.F) {
 	f.Add("ERROR permission denied\n")
 	f.Add(strings.Repeat("é", 3000))
 	f.Add("yaml: line 1: `" + privateKey + "`")
+	f.Add("x509: valid for \x1b[2Jgood, \u009b31m, \x7f")
 	f.Fuzz(func(t *testing.T, stderr string) {
 		said := complaint(stderr)
 		assert.LessOrEqual(t, len(said), maxStderr+len("…"))
@@ -128,6 +130,10 @@ func FuzzToolComplaint(f *testing.F) {
 		assert.NotContains(t, said, "PRIVATE KEY")
 		assert.NotContains(t, oneLine(stderr), "\n")
 		assert.LessOrEqual(t, len(oneLine(stderr)), maxStderr+len("…"))
+		assertShown(t, oneLine(stderr))
+		for _, arg := range flatten(nil, "key", stderr) {
+			assertShown(t, arg)
+		}
 	})
 }
 
@@ -135,6 +141,7 @@ func FuzzToolComplaint(f *testing.F) {
 func FuzzLogLine(f *testing.F) {
 	f.Add("key", "value\nERROR forged")
 	f.Add("", "\x00\xff")
+	f.Add("key", "\x7f\u009b31m")
 	f.Add("g.a", strings.Repeat("x", 1<<17))
 	f.Fuzz(func(t *testing.T, key, value string) {
 		key = strings.Map(func(r rune) rune { return max(r, ' ') }, key) // keys are constants of ours
@@ -144,9 +151,18 @@ func FuzzLogLine(f *testing.F) {
 		require.Len(t, juju.calls, 1)
 		line := juju.calls[0].args[len(juju.calls[0].args)-1]
 		assert.NotContains(t, line, "\n")
+		assertShown(t, line)
 		assert.NotContains(t, line, "\x00")
 		assert.True(t, utf8.ValidString(line))
 		assert.LessOrEqual(t, len(line), maxMessage+len("…"))
 		assert.True(t, strings.HasPrefix(line, "message "))
 	})
+}
+
+// assertShown: nothing in it is a command to a terminal.
+func assertShown(t *testing.T, text string) {
+	t.Helper()
+	assert.False(t, strings.ContainsFunc(text, func(r rune) bool {
+		return unicode.IsControl(r) && r != '\n' && r != '\t'
+	}), "%q", text)
 }

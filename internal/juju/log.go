@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"unicode"
 )
 
 // LevelCritical is above slog's levels, as Juju's CRITICAL is above ERROR.
@@ -103,7 +104,7 @@ func writeAttr(line *strings.Builder, prefix string, a slog.Attr) {
 	if len(text) > maxMessage {
 		text = text[:maxMessage] + "…"
 	}
-	if text == "" || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r == '"' || r == '=' }) {
+	if text == "" || strings.ContainsFunc(text, func(r rune) bool { return r == ' ' || r == '"' || r == '=' || !unicode.IsPrint(r) }) {
 		text = strconv.Quote(text)
 	}
 	line.WriteString(" " + prefix + a.Key + "=" + text)
