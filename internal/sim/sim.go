@@ -47,6 +47,9 @@ type Options struct {
 	// calls Main or ToolMain first thing. Empty is the juju-sim-tool beside the
 	// running program, or the running program.
 	Tool string
+	// Transcript writes each call of a hook tool, with all that it was given and
+	// answered, secrets too, as a line of JSON (Call) into the file TranscriptName.
+	Transcript bool
 	// HookTimeout ends a hook that hangs; zero means five minutes.
 	HookTimeout time.Duration
 	// Progress gets a line for each hook; nil means nowhere.
@@ -99,7 +102,11 @@ func New(opts Options) (*Sim, error) {
 	if err := s.linkTools(); err != nil {
 		return nil, fmt.Errorf("cannot link the hook tools: %w", err)
 	}
-	if s.tools, err = serveTools(s.Model); err != nil {
+	calls, err := s.openTranscript()
+	if err != nil {
+		return nil, fmt.Errorf("cannot write a transcript: %w", err)
+	}
+	if s.tools, err = serveTools(s.Model, calls); err != nil {
 		return nil, fmt.Errorf("cannot serve the hook tools: %w", err)
 	}
 	ok = true

@@ -21,7 +21,10 @@ type toolServer struct {
 }
 
 // Jujuc is the name of the service on the wire.
-type Jujuc struct{ m *model.Model }
+type Jujuc struct {
+	m     *model.Model
+	calls *transcript
+}
 
 // Main runs one tool.
 func (j *Jujuc) Main(req hooktool.Request, reply *hooktool.Reply) error {
@@ -41,18 +44,21 @@ func (j *Jujuc) Main(req hooktool.Request, reply *hooktool.Reply) error {
 	if err != nil {
 		return err
 	}
+	if err := j.calls.tell(Call{c.Unit(), c.Hook.Name(), req.CommandName, req.Args, req.Stdin, out.Stdout, out.Stderr}); err != nil {
+		return err
+	}
 	*reply = hooktool.Reply(out)
 	return nil
 }
 
-func serveTools(m *model.Model) (*toolServer, error) {
+func serveTools(m *model.Model, calls *transcript) (*toolServer, error) {
 	// The kernel chooses a free abstract name: no path, so no limit of 108 bytes.
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix"})
 	if err != nil {
 		return nil, err
 	}
 	srv := rpc.NewServer()
-	if err := srv.RegisterName("Jujuc", &Jujuc{m}); err != nil {
+	if err := srv.RegisterName("Jujuc", &Jujuc{m, calls}); err != nil {
 		return nil, err
 	}
 	t := &toolServer{listener: l, address: l.Addr().String(), conns: map[net.Conn]bool{}}
