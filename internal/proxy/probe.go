@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
@@ -63,7 +65,21 @@ func Probe(ctx context.Context, c Config) []MemberProbe {
 		})
 	}
 	wg.Wait()
+	for i := range out {
+		for _, text := range []*string{&out[i].Name, &out[i].Version, &out[i].Error} {
+			*text = strings.Map(printable, *text)
+		}
+	}
 	return out
+}
+
+// printable replaces what a terminal would obey rather than show. Members say
+// these texts: names in a certificate, an error of gRPC.
+func printable(r rune) rune {
+	if r != ' ' && r != '\n' && !unicode.IsPrint(r) {
+		return '�'
+	}
+	return r
 }
 
 // refusal asks why a member hangs up; nil if it does not say. In TLS 1.3 the
