@@ -1,6 +1,7 @@
 package juju
 
 import (
+	"maps"
 	"os"
 	"strings"
 	"testing"
@@ -165,4 +166,19 @@ func FuzzDecodeWord(f *testing.F) {
 		got.Schema = operator.Schema
 		assert.Equal(t, got, again)
 	})
+}
+
+// By these names a unit knows that it was a member, and which consumers it has told of themselves.
+func TestStateOfSchema1(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("testdata/state.schema1.yaml")
+	require.NoError(t, err)
+	want := map[string]string{}
+	require.NoError(t, yaml.Unmarshal(text, &want))
+	f := newFake()
+	f.state = maps.Clone(want)
+	o := observe(t, f)
+	assert.Equal(t, want, o.Published)
+	assert.Equal(t, "bag.proxy:12", BagKey("proxy:12"))
+	assert.Contains(t, want, BagKey("cluster:0"))
 }

@@ -183,3 +183,15 @@ func TestParseCredentials(t *testing.T) {
 	require.NoError(t, err)
 	assert.Nil(t, got)
 }
+
+func TestConfigOfSchema1(t *testing.T) {
+	t.Parallel()
+	c, err := ReadConfig("testdata/proxy.schema1.yaml")
+	require.NoError(t, err)
+	const dir = "/etc/etcd-charm/etcd-proxy-0/tls/"
+	assert.Equal(t, Config{
+		Listen:      []string{"127.0.242.2:2379"},
+		Members:     []Member{{Name: "etcd0", PeerURL: "https://127.0.242.1:2380", ClientURL: "https://127.0.242.1:2379"}},
+		Credentials: Credentials{CA: dir + "upstream-ca.crt", Cert: dir + "upstream.crt", Key: dir + "upstream.key"},
+	}, c)
+}

@@ -1,0 +1,26 @@
+package host
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
+)
+
+// TestSettingsOfSchema1: a later charm finds in the settings of a server that runs what it was started with, where it is
+// asked, and which release it is; it then restarts it in its turn, or not at all.
+func TestSettingsOfSchema1(t *testing.T) {
+	t.Parallel()
+	env, err := envLines("testdata/etcd.schema1.env")
+	require.NoError(t, err)
+	p := process{pid: 1, env: env}
+	assert.Equal(t, "932f36871386da5346026553fa7504d1", p.config())
+	assert.Equal(t, p.config(), operator.EnvDigest(env), "settings that are as they were are recognised")
+	assert.Equal(t, "3.7.3-fd1a189cd593", p.release())
+	assert.Equal(t, "https://127.0.242.1:2379", ownURL(env))
+	assert.Equal(t, "http://127.0.242.1:2381", localURL(lookup(env, "ETCD_LISTEN_METRICS_URLS")))
+	assert.Equal(t, operator.InitialDigest(operator.Initial{}.Env("https://127.0.242.1:2380")), operator.InitialDigest(env),
+		"a first start that is spent stays so")
+}
