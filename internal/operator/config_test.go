@@ -2,10 +2,12 @@ package operator
 
 import (
 	"encoding/json"
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"gopkg.in/yaml.v3"
 )
 
 func TestParseConfig(t *testing.T) {
@@ -50,6 +52,76 @@ func TestParseConfig(t *testing.T) {
 	assert.Equal(t, []string{"10.0.0.1", "etcd.example", "fd00::1"}, c.ExtraSANs)
 	assert.Equal(t, 2382, c.HTTPPort)
 	assert.Equal(t, "8h0m0s", c.CompactionRetention)
+}
+
+// TestEveryOption holds config.yaml against what is read: the defaults are the same, and each option changes what our server
+// is started with, but for the names in certificates, which need no restart.
+func TestEveryOption(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../config.yaml")
+	require.NoError(t, err)
+	var declared struct {
+		Options map[string]struct {
+			Type    string
+			Default any
+		}
+	}
+	require.NoError(t, yaml.Unmarshal(text, &declared))
+	defaults := map[string]any{}
+	for name, option := range declared.Options {
+		defaults[name] = option.Default
+	}
+	want, problem := ParseConfig(nil)
+	require.Empty(t, problem)
+	c, problem := ParseConfig(defaults)
+	require.Empty(t, problem)
+	assert.Equal(t, want, c, "the defaults")
+
+	for name, other := range map[string]struct {
+		value any
+		env   string
+	}{
+		"role":                      {"proxy", ""},
+		"extra_sans":                {"etcd.example", ""},
+		"port":                      {3379, "ETCD_LISTEN_CLIENT_URLS=https://0.0.0.0:3379"},
+		"management_port":           {3380, "ETCD_LISTEN_PEER_URLS=https://0.0.0.0:3380"},
+		"metrics_port":              {3381, "ETCD_LISTEN_METRICS_URLS=http://127.0.0.1:3381"},
+		"bind_to_all_interfaces":    {false, "ETCD_LISTEN_CLIENT_URLS=https://10.0.0.10:2379,https://127.0.0.1:2379"},
+		"heartbeat_interval":        {50, "ETCD_HEARTBEAT_INTERVAL=50"},
+		"election_timeout":          {2000, "ETCD_ELECTION_TIMEOUT=2000"},
+		"snapshot_count":            {20000, "ETCD_SNAPSHOT_COUNT=20000"},
+		"quota_backend_bytes":       {8 << 30, "ETCD_QUOTA_BACKEND_BYTES=8589934592"},
+		"auto_compaction_mode":      {"revision", "ETCD_AUTO_COMPACTION_MODE=revision"},
+		"auto_compaction_retention": {"30m", "ETCD_AUTO_COMPACTION_RETENTION=30m0s"},
+		"max_request_bytes":         {4096, "ETCD_MAX_REQUEST_BYTES=4096"},
+		"tls_cipher_suites":         {"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "ETCD_CIPHER_SUITES=TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"},
+		"log_level":                 {"warn", "ETCD_LOG_LEVEL=warn"},
+		"split_http":                {true, "ETCD_LISTEN_CLIENT_HTTP_URLS=https://0.0.0.0:2382"},
+		"http_port":                 {3382, "ETCD_LISTEN_CLIENT_HTTP_URLS=https://0.0.0.0:3382"},
+	} {
+		if assert.Contains(t, declared.Options, name) {
+			delete(declared.Options, name)
+		}
+		raw := map[string]any{name: other.value}
+		switch name {
+		case "http_port":
+			raw["split_http"] = true
+		case "auto_compaction_mode":
+			raw["auto_compaction_retention"] = "1000"
+		}
+		m := model(3)
+		before := lookAt(Event{}, m, world(m)).settings()
+		m.Config, problem = ParseConfig(raw)
+		require.Empty(t, problem, name)
+		after := lookAt(Event{}, m, world(m)).settings()
+		if other.env == "" {
+			assert.Equal(t, before.Digest(), after.Digest(), "%s restarts nothing", name)
+			continue
+		}
+		assert.NotEqual(t, before.Digest(), after.Digest(), name)
+		assert.Contains(t, after.Env(), other.env, name)
+	}
+	assert.Empty(t, declared.Options, "options that this test knows nothing of")
 }
 
 func FuzzParseConfig(f *testing.F) {
