@@ -142,7 +142,7 @@ func waitVerb(s *Sim, _ Env) *cobra.Command {
 		Use: "wait <unit|application> <regexp>", Aliases: []string{"wait-for"},
 		Short: "Run hooks until a unit's, or every unit's, status and message match",
 		Long: "Runs hooks until \"<status> <message>\" matches the regular expression; what is queued first,\n" +
-			"then update-status every second of real time.",
+			"then update-status and what failed every second of real time.",
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			pattern, err := regexp.Compile(args[1])
@@ -172,6 +172,7 @@ func (s *Sim) wait(ctx context.Context, target string, pattern *regexp.Regexp) e
 		select {
 		case <-ctx.Done():
 		case <-time.After(time.Second):
+			s.retry() // as Juju does, for ever
 			if err := s.updateStatus(units); err != nil {
 				return err
 			}
