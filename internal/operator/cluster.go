@@ -233,6 +233,10 @@ func (l look) spendInitial(p *Plan) {
 func revive(l look, p *Plan) {
 	s := *l.should
 	settled := !l.usable() || !l.addressed() || l.w.WrittenConfig == l.sum
+	if why := l.upgradeProblem(); why != "" {
+		p.say(Blocked, "%s", why)
+		settled = true // it goes on with the release that it had
+	}
 	switch {
 	case !settled:
 		p.want(l, WriteMember{s})

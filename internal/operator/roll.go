@@ -94,6 +94,9 @@ func (l look) full() bool {
 // reads no data of a newer minor; "" is fine.
 func (l look) upgradeProblem() string {
 	from, to := l.w.Service.Release, l.w.Carried
+	if !l.w.Service.Running {
+		from = l.w.WrittenRelease // what ran last
+	}
 	fromMajor, fromMinor, ok1 := minor(from)
 	toMajor, toMinor, ok2 := minor(to)
 	switch {

@@ -48,3 +48,32 @@ func TestNobodyLeavesAFullDatabase(t *testing.T) {
 	require.Nil(t, p.Step)
 	require.ErrorContains(t, p.Fail, "its database is full (alarm NOSPACE), so no turn can be taken; run the actions compact, defrag and alarm-disarm")
 }
+
+// What a refresh may not do to a server that runs, it may not do to one that is down.
+func TestPreflightOfAServerThatIsDown(t *testing.T) {
+	t.Parallel()
+	for carried, why := range map[string]string{
+		"3.7.4-0123456789ab":  "",
+		"3.8.0-0123456789ab":  "",
+		"3.9.0-0123456789ab":  "etcd 3.7.3 cannot be upgraded to 3.9.0 at once: go up one minor version at a time",
+		"3.6.16-0123456789ab": "etcd 3.7.3 cannot be downgraded to 3.6.16: refresh to a charm with etcd 3.7",
+	} {
+		m := model(3)
+		w := down(world(m), 0)
+		w.Service.Running, w.Service.Config, w.Local = false, "", Local{}
+		w.WrittenRelease, w.Carried, w.Installed = release, carried, carried
+		p := Decide(Event{Kind: hooks.Start}, m, w)
+		if why == "" {
+			assert.IsType(t, WriteMember{}, p.Step)
+			continue
+		}
+		assert.Equal(t, Start{}, p.Step, "with the release that it had")
+		w.Done = []Step{Start{}}
+		w.Service.Running, w.Service.Config, w.Service.Release = true, w.WrittenConfig, release
+		w.Local = world(m).Local
+		w.Members = members(3)
+		p = Decide(Event{Kind: hooks.Start}, m, w)
+		assert.Nil(t, p.Step)
+		assert.Equal(t, Status{Blocked, why}, p.Status)
+	}
+}

@@ -31,6 +31,8 @@ type World struct {
 
 	// WrittenConfig is the digest of the server settings on disk; "" is none.
 	WrittenConfig string
+	// WrittenRelease is the release that the settings on disk are for; "" is none.
+	WrittenRelease string
 	// WrittenInitial is InitialDigest of the settings on disk; "" is none.
 	WrittenInitial string
 
