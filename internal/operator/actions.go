@@ -236,6 +236,9 @@ func (r Report) without(gone []MemberReport) Report {
 		case m.Answers && m.Ready:
 			r.Ready--
 		}
+		if m.Answers {
+			r.Reachable--
+		}
 		r.Voters--
 	}
 	r.Quorum = quorum(r.Voters)

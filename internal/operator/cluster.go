@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sort"
 	"strings"
+
+	"github.com/juju/charm/v12/hooks"
 )
 
 // cluster brings our member to life and keeps it there: found, join, start, catch up, promote, readdress. Which of
@@ -124,6 +126,17 @@ func (l look) startedInVain() bool {
 	return l.w.Service.Failing && slices.Contains(l.w.Done, Step(Start{}))
 }
 
+// justStarted tells whether this hook, or the machine's boot just before it, started our server.
+func (l look) justStarted() bool {
+	return l.Kind == hooks.Start || slices.ContainsFunc(l.w.Done, func(s Step) bool {
+		switch s.(type) {
+		case Start, Restart:
+			return true
+		}
+		return false
+	})
+}
+
 // join becomes a member as a learner. A member that etcd lists as started never starts on an empty data directory: it
 // has forgotten its votes, so it is removed and joins anew.
 func join(l look, p *Plan) {
@@ -203,6 +216,8 @@ func withData(l look, p *Plan) {
 	switch {
 	case !l.w.Service.Running || l.w.Service.Failing:
 		revive(l, p)
+	case !serving && l.w.Reach != Healthy && !l.justStarted():
+		return // readiness hangs on others, who call nobody when they are back; the next hook looks again
 	case !serving:
 		p.want(l, AwaitReady{Learner: listed && own.Learner})
 		if p.Step == nil && l.w.Reach != Healthy {

@@ -43,6 +43,9 @@ func (x *examiner) reached() {
 		x.because(Unhealthy, Waiting, "no cluster yet", "no cluster has been founded yet")
 	case x.w.Reach == Unreachable:
 		x.because(Unhealthy, Waiting, "no member of cluster "+id+" answers", "no member of cluster %s answers", id)
+	case x.r.Voters == 0 && x.w.Reach == NoQuorum:
+		// Started alone it answers on its metrics URL only, and tells no list.
+		x.because(Unhealthy, Waiting, "no quorum, etcd here waits for other members", "no quorum: etcd on %s runs and waits for other members", x.m.Unit)
 	case x.r.Voters == 0:
 		x.because(Unhealthy, Waiting, "the member list is empty", "the cluster answers with an empty member list")
 	case x.r.Margin < 0 || x.w.Reach == NoQuorum:

@@ -37,6 +37,9 @@ func TestReasons(t *testing.T) {
 		{"quorum lost as we look", func(_ *Model, w *World) {
 			*w = down(down(*w, 1), 2)
 		}, Reason{Health: Unhealthy, Level: Waiting, Text: "no quorum: 1 of 3 voters ready, 1 answering, 2 needed"}},
+		{"our member waits alone", func(_ *Model, w *World) {
+			w.Reach, w.Members = NoQuorum, nil
+		}, Reason{Health: Unhealthy, Level: Waiting, Text: "no quorum: etcd on etcd/0 runs and waits for other members"}},
 		{"another cluster answers", func(_ *Model, w *World) {
 			w.ClusterID = 0xbad
 		}, Reason{Health: Unhealthy, Level: Blocked, Text: "cluster bad answers where cluster c1 is recorded"}},

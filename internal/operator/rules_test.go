@@ -151,8 +151,6 @@ func TestRule02UnreachableIsNotAbsent(t *testing.T) {
 			w := world(m)
 			w.Reach, w.Local.Ready = reach, false
 			w = down(down(w, 1), 2)
-			assert.IsType(t, AwaitReady{}, firstStep(m, w))
-			w.Tried = []Attempt{{AwaitReady{}, errors.New("no")}}
 			p := Decide(lookAgain, m, w)
 			assert.Nil(t, p.Step, "a member that waits does nothing")
 			assert.Empty(t, p.Consumers)

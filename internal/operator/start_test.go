@@ -3,6 +3,7 @@ package operator
 import (
 	"testing"
 
+	"github.com/juju/charm/v12/hooks"
 	"github.com/stretchr/testify/assert"
 )
 
@@ -37,4 +38,18 @@ func TestVainStartSaysWhy(t *testing.T) {
 			assert.Contains(t, plan.Status.Message, why)
 		})
 	}
+}
+
+// Without a quorum readiness hangs on others. Only who has just been started is waited for, for the others may be about to be.
+func TestNobodyWaitsAloneForAQuorum(t *testing.T) {
+	t.Parallel()
+	m := model(3)
+	w := down(down(world(m), 1), 2)
+	w.Reach, w.Local.Ready, w.Members[0].Ready = NoQuorum, false, false
+	assert.Nil(t, Decide(lookAgain, m, w).Step)
+	assert.Equal(t, AwaitReady{}, Decide(Event{Kind: hooks.Start}, m, w).Step, "after a boot")
+	w.Done = []Step{Start{}}
+	assert.Equal(t, AwaitReady{}, Decide(lookAgain, m, w).Step, "after a start")
+	w.Done, w.Reach = nil, Healthy
+	assert.Equal(t, AwaitReady{}, Decide(lookAgain, m, w).Step, "with a quorum")
 }

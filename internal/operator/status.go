@@ -80,8 +80,10 @@ func (r Report) proxyFigures() string {
 // survival says which failure the cluster survives; it speaks only of a cluster with voters.
 func (r Report) survival() string {
 	switch {
+	case r.Margin < 0 && r.Reachable >= r.Quorum:
+		return "no quorum yet, though enough voters answer"
 	case r.Margin < 0:
-		return fmt.Sprintf("no quorum, %d more needed", -r.Margin)
+		return fmt.Sprintf("no quorum, %d more needed", r.Quorum-r.Reachable)
 	case r.Ready < r.Voters && r.Margin == 0:
 		return "survives no more failure"
 	case r.Ready < r.Voters:
