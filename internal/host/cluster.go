@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"net/url"
 	"regexp"
@@ -268,9 +269,10 @@ func (v *view) describe() []operator.Member {
 }
 
 // alarmText is how a member's status tells of an alarm: protobuf's text form of AlarmMember (server/v3
-// v3rpc/maintenance.go, Status), whose blanks vary. Asking for the alarm list instead would put an entry into the
-// raft log at each look (v3_server.go, Alarm), and needs a quorum.
-var alarmText = regexp.MustCompile(`memberID:\s*(\d+)\s+alarm:\s*(\w+)`)
+// v3rpc/maintenance.go, Status), whose blanks vary. It leaves out member 0, whom etcd names if it cannot tell whose data is
+// wrong. Asking for the alarm list instead would put an entry into the raft log at each look (v3_server.go, Alarm), and
+// needs a quorum.
+var alarmText = regexp.MustCompile(`(?:memberID:\s*(\d+)\s+)?alarm:\s*(\w+)`)
 
 func (v *view) alarms() []operator.Alarm {
 	var out []operator.Alarm
@@ -295,7 +297,7 @@ func parseAlarm(text string) (operator.Alarm, bool) {
 	if found == nil {
 		return operator.Alarm{}, false
 	}
-	id, err := strconv.ParseUint(found[1], 10, 64)
+	id, err := strconv.ParseUint(cmp.Or(found[1], "0"), 10, 64)
 	return operator.Alarm{MemberID: id, Kind: found[2]}, err == nil
 }
 

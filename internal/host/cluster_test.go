@@ -92,8 +92,9 @@ func TestAlarmText(t *testing.T) {
 	v := view{answers: []answer{{status: &etcdserverpb.StatusResponse{Errors: []string{
 		"etcdserver: no leader", "memberID:7 alarm:NOSPACE", "memberID:7  alarm:NOSPACE ", "memberID:99999999999999999999 alarm:CORRUPT",
 		(&etcdserverpb.AlarmMember{MemberID: 3, Alarm: etcdserverpb.AlarmType_CORRUPT}).String(),
+		(&etcdserverpb.AlarmMember{Alarm: etcdserverpb.AlarmType_CORRUPT}).String(),
 	}}}}}
-	assert.Equal(t, []operator.Alarm{{MemberID: 3, Kind: "CORRUPT"}, {MemberID: 7, Kind: "NOSPACE"}}, v.alarms())
+	assert.Equal(t, []operator.Alarm{{Kind: "CORRUPT"}, {MemberID: 3, Kind: "CORRUPT"}, {MemberID: 7, Kind: "NOSPACE"}}, v.alarms())
 }
 
 // TestAlarm: a real server says of an alarm what alarmText reads.

@@ -30,8 +30,8 @@ func (h *Host) takeTurn(ctx context.Context) error {
 		if err == nil && holder != h.unitName {
 			err = fmt.Errorf("it is held by %s", holder)
 		}
-		// A full database takes no key; waiting does not empty it.
-		return err == nil || errors.Is(err, rpctypes.ErrNoSpace), err
+		// A full database takes no key, nor does one in doubt; waiting helps neither.
+		return err == nil || errors.Is(err, rpctypes.ErrNoSpace) || errors.Is(err, rpctypes.ErrCorrupt), err
 	})
 	if err != nil {
 		return fmt.Errorf("cannot take the turn: %w", err)

@@ -67,8 +67,9 @@ func (h *Host) compact(ctx context.Context, revision int64) error {
 
 func (h *Host) disarm(ctx context.Context, a operator.Alarm) error {
 	kind, known := etcdserverpb.AlarmType_value[a.Kind]
-	if !known || a.MemberID == 0 {
-		// etcd takes no member and no kind for all of them.
+	nobody := a.MemberID == 0 && kind != int32(etcdserverpb.AlarmType_CORRUPT) // see alarmText
+	if !known || nobody || kind == int32(etcdserverpb.AlarmType_NONE) {
+		// etcd's client takes no member and no kind for all of them.
 		return fmt.Errorf("cannot disarm alarm %s of member %x: it is unknown", a.Kind, a.MemberID)
 	}
 	err := h.deed(ctx, 0, func(ctx context.Context, m crewMember) error {

@@ -212,7 +212,8 @@ func withData(l look, p *Plan) {
 	}
 	l.spendInitial(p)
 	peer, _ := l.servedURLs()
-	serving := l.w.Local.Ready || (listed && own.Learner && l.w.Local.Live)
+	serving := l.w.Local.Ready || (listed && own.Learner && l.w.Local.Live) ||
+		(own.Ready && l.refusing() == corrupt) // etcd then calls nobody ready, though all read and vote
 	switch {
 	case !l.w.Service.Running || l.w.Service.Failing:
 		revive(l, p)

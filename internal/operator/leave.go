@@ -97,12 +97,15 @@ func leaveVoters(l look, p *Plan, own Member) {
 		p.Fail = fmt.Errorf("cannot leave the cluster: of %d voters only %d others are ready, and %d would be needed; "+
 			"remove the units of the dead members first (juju remove-unit --force), or mend them", n, rest, quorum(n-1))
 		p.say(Blocked, "%v", p.Fail)
+	case l.refusing() == corrupt:
+		leaveCorrupt(l, p, own)
+	case l.w.Turn.Holder != l.m.Unit && l.refusing() == noSpace:
+		p.Fail = errors.New("cannot leave the cluster: its database is full (alarm NOSPACE), so no turn can be taken; " +
+			"run the actions compact, defrag and alarm-disarm first")
+		p.say(Blocked, "%v", p.Fail)
 	case l.w.Turn.Holder != l.m.Unit:
 		p.want(l, TakeTurn{})
-		if p.Step == nil && l.full() {
-			p.Fail = errors.New("cannot leave the cluster: its database is full (alarm NOSPACE), so no turn can be taken; " +
-				"run the actions compact, defrag and alarm-disarm first")
-		} else if p.Step == nil {
+		if p.Step == nil {
 			p.Fail = fmt.Errorf("cannot leave the cluster yet: another unit (%s) has the turn", l.w.Turn.Holder)
 		}
 	case n > 2 && rest >= quorum(n) && l.w.Service.Running:
@@ -115,6 +118,24 @@ func leaveVoters(l look, p *Plan, own Member) {
 	if p.Step == nil && p.Fail == nil {
 		p.Fail = fmt.Errorf("cannot leave the cluster: %s", p.Status.Message)
 	}
+}
+
+// leaveCorrupt leaves a cluster in which alarm CORRUPT is raised. etcd takes no turn then, and needs none: nothing restarts.
+// It is the member with the bad data that must go, while it runs, and no other before the alarm is answered.
+func leaveCorrupt(l look, p *Plan, own Member) {
+	for _, a := range l.w.Alarms {
+		if a.Kind == corrupt && a.MemberID != own.ID && a.MemberID != 0 {
+			r := Examine(*l.m, *l.w)
+			why := r.cause(a, 0)
+			if why == "" {
+				why = "alarm CORRUPT is raised; run action alarm-disarm on the leader"
+			}
+			p.Fail = fmt.Errorf("cannot leave the cluster: %s", why)
+			p.say(Blocked, "%v", p.Fail)
+			return
+		}
+	}
+	p.want(l, RemoveMember{ID: own.ID, Name: l.m.Unit, Why: unitLeaves})
 }
 
 // leaveStopped ends what is left of a member that is no longer listed. Its data goes aside last: by that the unit knows

@@ -7,7 +7,11 @@ import (
 	"strings"
 )
 
-const noSpace = "NOSPACE"
+// The alarms that etcd raises.
+const (
+	noSpace = "NOSPACE"
+	corrupt = "CORRUPT"
+)
 
 // keptRevisions is how many revisions compact leaves unless it is told.
 const keptRevisions = 1000
@@ -43,13 +47,19 @@ func AlarmDisarm(params map[string]any, m Model, w World) ([]Step, Result, error
 
 // cause says why an alarm is still right; "" is that its cause is gone. largest is how many bytes one request may take.
 func (r Report) cause(a Alarm, largest int64) string {
+	if a.MemberID == 0 {
+		if r.Voters < 2 {
+			return "" // there is no other to differ from
+		}
+		return "members' data differ, and etcd cannot tell whose is right; keep one unit whose data is, and remove the others: juju remove-unit …"
+	}
 	at := slices.IndexFunc(r.Members, func(mem MemberReport) bool { return mem.ID == a.MemberID })
 	if at < 0 {
 		return "" // the member is gone
 	}
 	if a.Kind != noSpace {
 		unit := or(r.Members[at].Unit)
-		return fmt.Sprintf("the data of %s is not to be trusted, which no action cures; replace it: juju remove-unit %s, and juju add-unit %s",
+		return fmt.Sprintf("the data of %s is not to be trusted, which no action cures; replace it: juju remove-unit %s, then alarm-disarm again, then juju add-unit %s",
 			r.Members[at].Label, unit, r.App)
 	}
 	for _, mem := range r.Members {
@@ -197,18 +207,22 @@ func (r Report) unsettled() string {
 
 // inTurn puts maintenance between the taking of the one turn and its return; what is to be done is done once every voter
 // is seen ready. In place of steps it says why not. While NOSPACE is raised etcd takes no write, so no turn can be taken,
-// and that is when maintenance is needed most: then only the leader may, whose actions Juju runs one after another.
+// and that is when maintenance is needed most: then only the leader may, whose actions Juju runs one after another. While
+// CORRUPT is raised the same holds, and nothing but the alarm itself is touched.
 func inTurn(m Model, w World, steps []Step) ([]Step, string) {
 	holder := w.Turn.Holder
-	full := lookAt(Event{}, m, w).full()
+	alarm := lookAt(Event{}, m, w).refusing()
+	_, disarms := steps[0].(Disarm)
 	switch {
 	case !w.Turn.Known:
 		return nil, "it cannot be known whether other maintenance is running; try again"
-	case holder != "" && holder != m.Unit:
+	case holder != "" && holder != m.Unit && !(alarm == corrupt && disarms): // who had it then cannot give it back
 		return nil, "other maintenance is running: " + plain(holder) + " restarts, leaves or runs such an action; try again when it is done"
-	case full && (!m.Leader.OK || !m.Leader.Value):
-		return nil, "while alarm NOSPACE is raised this runs on the leader only: juju run " + m.App + "/leader …"
-	case full:
+	case alarm == corrupt && !disarms:
+		return nil, "while alarm CORRUPT is raised all stays as it is; action alarm-disarm says what to do"
+	case alarm != "" && (!m.Leader.OK || !m.Leader.Value):
+		return nil, "while alarm " + alarm + " is raised this runs on the leader only: juju run " + m.App + "/leader …"
+	case alarm != "":
 		return steps, ""
 	}
 	steps = append([]Step{TakeTurn{}}, steps...)

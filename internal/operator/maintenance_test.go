@@ -150,7 +150,18 @@ func TestAlarmDisarm(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, steps)
 	assert.Contains(t, result.Failed, "nothing is disarmed: the data of etcd/1 is not to be trusted")
-	assert.Contains(t, result.Failed, "juju remove-unit etcd/1")
+	assert.Contains(t, result.Failed, "juju remove-unit etcd/1, then alarm-disarm again, then juju add-unit etcd")
+
+	// etcd names nobody if it cannot tell whose data is wrong.
+	w.Alarms = []Alarm{{0, "CORRUPT"}}
+	steps, result, err = AlarmDisarm(nil, m, w)
+	require.NoError(t, err)
+	assert.Empty(t, steps)
+	assert.Contains(t, result.Failed, "etcd cannot tell whose is right")
+	w.Members = members(1)
+	steps, _, err = AlarmDisarm(nil, m, w)
+	require.NoError(t, err)
+	assert.Equal(t, []Step{Disarm{w.Alarms[0]}}, steps, "there is no other to differ from")
 }
 
 func TestMaintenanceRefused(t *testing.T) {
@@ -177,6 +188,7 @@ func TestMaintenanceRefused(t *testing.T) {
 		"no quorum":              {func(_ *Model, w *World) { *w = withoutQuorum(*w) }, "no quorum", "no quorum"},
 		"full, on the leader":    {func(*Model, *World) {}, "", ""},
 		"full, elsewhere":        {func(m *Model, _ *World) { m.Leader = Know(false) }, "", ""},
+		"corrupt":                {func(*Model, *World) {}, "while alarm CORRUPT is raised all stays as it is", ""},
 		"a proxy": {
 			func(m *Model, w *World) { *m, *w = healthyProxy(1) }, "etcd-proxy/0 is a proxy", "etcd-proxy/0 is a proxy",
 		},
@@ -188,12 +200,17 @@ func TestMaintenanceRefused(t *testing.T) {
 				for i := range w.Members {
 					w.Members[i].Revision = 5000
 				}
-				w.Alarms = []Alarm{{9, "CORRUPT"}}
+				w.Alarms = []Alarm{{9, "SLOW"}}
 				switch name {
+				case "corrupt":
+					w.Alarms = []Alarm{{9, corrupt}}
 				case "full, on the leader":
 					w.Alarms = spacious
 				case "full, elsewhere":
 					w.Alarms, want = spacious, "while alarm NOSPACE is raised this runs on the leader only: juju run etcd/leader"
+				}
+				if name == "corrupt" && action == "compact" {
+					want = tc.defrag
 				}
 				tc.change(&m, &w)
 				steps, result, err := Actions[action](nil, m, w)
@@ -201,7 +218,7 @@ func TestMaintenanceRefused(t *testing.T) {
 				if want == "" {
 					assert.Empty(t, result.Failed, action)
 					assert.NotEmpty(t, steps, action)
-					assert.Equal(t, name != "full, on the leader", steps[0] == Step(TakeTurn{}), action)
+					assert.Equal(t, name != "full, on the leader" && name != "corrupt", steps[0] == Step(TakeTurn{}), action)
 					continue
 				}
 				assert.Empty(t, steps, action)

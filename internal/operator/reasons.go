@@ -11,14 +11,14 @@ import (
 
 // alarmActions names, for an alarm, the actions that answer it, in the order to run them.
 var alarmActions = map[string][]string{
-	"NOSPACE": {"compact", "defrag", "alarm-disarm"},
-	"CORRUPT": {"alarm-list"},
+	noSpace: {"compact", "defrag", "alarm-disarm"},
+	corrupt: {"alarm-disarm"},
 }
 
 // alarmMeaning says what an alarm does to those who use the cluster.
 var alarmMeaning = map[string]string{
-	"NOSPACE": "writes are refused",
-	"CORRUPT": "its data differs from the others' and it serves nothing",
+	noSpace: "writes are refused",
+	corrupt: "its data differs, all refuse writes",
 }
 
 // judge finds the reasons in a member's cluster.
@@ -75,11 +75,26 @@ func (x *examiner) alarms() {
 			brief += ": " + meaning
 		}
 		if names := alarmActions[kind]; len(names) > 0 {
-			text += "; run action " + strings.Join(names, ", then ")
-			brief += ", run action " + strings.Join(names, ", then ")
+			answer := x.before(kind) + "run action " + strings.Join(names, ", then ")
+			text += "; " + answer
+			brief += ", " + answer
 		}
 		x.because(v, level, brief, "%s", text)
 	}
+}
+
+// before is what comes before the actions that answer an alarm: the units whose members have bad data must go.
+func (x *examiner) before(kind string) string {
+	var units []string
+	for _, m := range x.r.Members {
+		if kind == corrupt && m.Unit != "" && slices.Contains(m.Alarms, corrupt) {
+			units = append(units, m.Unit)
+		}
+	}
+	if len(units) == 0 {
+		return ""
+	}
+	return "juju remove-unit " + strings.Join(ordered(units), " ") + ", then "
 }
 
 // voting says who does not vote, or not for the same leader.

@@ -48,7 +48,10 @@ func TestReasons(t *testing.T) {
 		}, Reason{Health: Unhealthy, Level: Blocked, Text: "NOSPACE alarm on etcd/0, etcd/1: writes are refused; run action compact, then defrag, then alarm-disarm"}},
 		{"corrupt", func(_ *Model, w *World) {
 			w.Alarms = []Alarm{{3, "CORRUPT"}}
-		}, Reason{Health: Unhealthy, Level: Blocked, Text: "CORRUPT alarm on etcd/2: its data differs from the others' and it serves nothing; run action alarm-list"}},
+		}, Reason{Health: Unhealthy, Level: Blocked, Text: "CORRUPT alarm on etcd/2: its data differs, all refuse writes; juju remove-unit etcd/2, then run action alarm-disarm"}},
+		{"corrupt, its unit gone", func(_ *Model, w *World) {
+			w.Alarms = []Alarm{{0xff, "CORRUPT"}}
+		}, Reason{Health: Unhealthy, Level: Blocked, Text: "CORRUPT alarm on ff: its data differs, all refuse writes; run action alarm-disarm"}},
 		{"an alarm of later", func(_ *Model, w *World) {
 			w.Alarms = []Alarm{{0xff, "SLOW"}}
 		}, Reason{Health: Degraded, Level: Active, Text: "SLOW alarm on ff"}},

@@ -32,7 +32,9 @@ func roll(l look, p *Plan) {
 		return
 	}
 	if l.w.Turn.Holder != l.m.Unit {
-		p.want(l, TakeTurn{})
+		if l.refusing() == "" { // else no turn can be taken, and the report says what to do
+			p.want(l, TakeTurn{})
+		}
 		return
 	}
 	// The turn is ours and was before this look, which saw every voter ready.
@@ -85,9 +87,14 @@ func (l look) holdRestart(own Member) string {
 	return ""
 }
 
-// full tells whether etcd takes no writes for want of space, so that nobody can take the turn.
-func (l look) full() bool {
-	return slices.ContainsFunc(l.w.Alarms, func(a Alarm) bool { return a.Kind == noSpace })
+// refusing is the alarm for which etcd takes no writes, so that nobody can take the turn, the worst; "" is none.
+func (l look) refusing() string {
+	for _, kind := range []string{corrupt, noSpace} {
+		if slices.ContainsFunc(l.w.Alarms, func(a Alarm) bool { return a.Kind == kind }) {
+			return kind
+		}
+	}
+	return ""
 }
 
 // upgradeProblem says why the carried release must not replace the running one: etcd goes up one minor at a time and

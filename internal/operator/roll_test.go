@@ -1,7 +1,6 @@
 package operator
 
 import (
-	"errors"
 	"testing"
 
 	"github.com/juju/charm/v12/hooks"
@@ -43,7 +42,6 @@ func TestNobodyLeavesAFullDatabase(t *testing.T) {
 	m := model(3)
 	w := world(m)
 	w.Alarms = []Alarm{{2, noSpace}}
-	w.Tried = []Attempt{{TakeTurn{}, errors.New("etcdserver: mvcc: database space exceeded")}}
 	p := Decide(Event{Kind: hooks.RelationDeparted, Departing: m.Unit}, m, w)
 	require.Nil(t, p.Step)
 	require.ErrorContains(t, p.Fail, "its database is full (alarm NOSPACE), so no turn can be taken; run the actions compact, defrag and alarm-disarm")

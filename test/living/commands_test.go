@@ -24,15 +24,17 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 //
 //	writes start [PROXY]        users write to the members of etcd, or through the proxy on a unit
 //	writes stop                 prints what they felt; a write that failed or is lost is a failure
-//	ports start, ports stop     tells which members' client ports were closed meanwhile: a unit a line in the order in which
-//	                            they closed, and last "at once: " and the most at one time
+//	ports start [UNIT…]         watches the members' client ports, but for those of the units named
+//	ports stop                  tells which were closed meanwhile: a unit a line in the order in which they closed, and last
+//	                            "at once: " and the most at one time
 //	pids [FILE]                 the process of each member, a unit and a number a line; it waits for one that is away, and
 //	                            for a change if FILE holds how it was
-//	raft-leader VAR             sets $VAR to the unit that leads
+//	raft-leader VAR [OTHER]     sets $VAR to the unit that leads, and $OTHER to one that does not
 //	hold-port UNIT PORT         listens there until the script ends or free-port
 //	free-port
 //	environ UNIT                the environment that its server was started with, a line each
 //	leaf UNIT LEAF              the names in a leaf certificate, and the days that it has left
+//	spoil UNIT TEXT             changes the text in the database of a running member
 //	age UNIT LEAF due|early     replaces a leaf certificate by one that is nearly over, or not yet valid (Juju 2.9 only)
 func commands(ctx context.Context, verbs map[string]command) map[string]command {
 	b := &bench{ctx: ctx, verbs: verbs, at: map[*testscript.TestScript]*scene{}}
@@ -46,6 +48,7 @@ func commands(ctx context.Context, verbs map[string]command) map[string]command 
 		"age":         b.age,
 		"leaf":        b.leaf,
 		"environ":     b.environ,
+		"spoil":       b.spoil,
 	}
 }
 
@@ -140,6 +143,9 @@ func (b *bench) ports(ts *testscript.TestScript, _ bool, args []string) {
 	if args[0] == "start" {
 		port, at := b.ask(ts, "config", "etcd", "port"), map[string]string{}
 		for name, u := range b.units(ts) {
+			if slices.Contains(args[1:], name) {
+				continue
+			}
 			at[name] = net.JoinHostPort(u.Address, port)
 		}
 		s.ports = watchPorts(at)
@@ -206,6 +212,10 @@ func (b *bench) raftLeader(ts *testscript.TestScript, _ bool, args []string) {
 	leader, err := load.Leader(ctx, b.asker(ts))
 	ts.Check(err)
 	ts.Setenv(args[0], leader)
+	if len(args) > 1 {
+		others := slices.DeleteFunc(slices.Sorted(maps.Keys(b.units(ts))), func(unit string) bool { return unit == leader })
+		ts.Setenv(args[1], others[0])
+	}
 }
 
 func (b *bench) holdPort(ts *testscript.TestScript, _ bool, args []string) {
