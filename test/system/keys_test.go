@@ -6,17 +6,21 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"io/fs"
+	"math/big"
 	"os"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
+	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/internal/sim"
 )
 
 // keysKey is where a script has the private keys that it knows.
@@ -44,10 +48,11 @@ func (k keys) add(text []byte, whose string) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", whose, err)
 		}
-		body := strings.Split(string(pem.EncodeToMemory(block)), "\n")
-		k[body[2]] = whose // the first line of the body is much the same in all keys
-		k[hex.EncodeToString(scalar)] = whose
-		k[base64.StdEncoding.EncodeToString(scalar)] = whose
+		// The first line of the body is much the same in all keys.
+		line := strings.Split(string(pem.EncodeToMemory(block)), "\n")[2]
+		for _, form := range forms(scalar, line) {
+			k[form] = whose
+		}
 	}
 }
 
@@ -63,12 +68,30 @@ func scalarOf(block *pem.Block) ([]byte, error) {
 	return key.Bytes()
 }
 
+// forms are what a key looks like: its scalar as it is (in DER too), in hex, in decimal, as Go and JSON print bytes, in
+// base64 of whatever holds it; a line of its PEM, and that encoded once more.
+func forms(scalar []byte, line string) []string {
+	numbers := strings.Trim(fmt.Sprint(scalar), "[]")
+	all := []string{
+		string(scalar), hex.EncodeToString(scalar), strings.ToUpper(hex.EncodeToString(scalar)), new(big.Int).SetBytes(scalar).String(),
+		numbers, strings.ReplaceAll(numbers, " ", ","), line, hex.EncodeToString([]byte(line)),
+	}
+	for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+		for _, text := range []string{string(scalar), line} {
+			for before := range 3 {
+				// What stands before and behind has a say in the first and the last characters.
+				encoded := encoding.EncodeToString([]byte(strings.Repeat("\x00", before) + text))
+				all = append(all, encoded[(before*8+5)/6:len(encoded)-1])
+			}
+		}
+	}
+	return all
+}
+
 // in tells whose key a text has; "" is nobody's.
 func (k keys) in(text []byte) string {
-	for form, whose := range k {
-		if bytes.Contains(text, []byte(form)) {
-			return whose
-		}
+	if whose := k.known(text); whose != "" {
+		return whose
 	}
 	if bytes.Contains(text, pemMark) {
 		return "somebody"
@@ -76,18 +99,42 @@ func (k keys) in(text []byte) string {
 	return ""
 }
 
-// learnKeys is "learn-keys": the last output is a databag as JSON.
-func learnKeys(ts *testscript.TestScript, _ bool, _ []string) {
-	var bag map[string]string
-	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &bag))
-	found := ts.Value(keysKey{}).(keys)
-	before := len(found)
-	for key, value := range bag {
-		ts.Check(found.add([]byte(value), "the bag's "+key))
+// wrapping is what may stand within a key that is spread over lines.
+var wrapping = strings.NewReplacer("\r", "", "\n", "", "\t", "", " ", "", `\n`, "", `\r`, "")
+
+// known is in for the keys that were learnt.
+func (k keys) known(text []byte) string {
+	unwrapped := []byte(wrapping.Replace(string(text)))
+	for form, whose := range k {
+		if bytes.Contains(text, []byte(form)) || bytes.Contains(unwrapped, []byte(form)) {
+			return whose
+		}
 	}
-	if len(found) == before {
-		ts.Fatalf("there is no new key in this bag")
+	return ""
+}
+
+// TestKeysAreFound: the search finds a key in every form in which it may lie about.
+func TestKeysAreFound(t *testing.T) {
+	t.Parallel()
+	const text = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgevZzL1gdAFr88hb2\nOF/2NxApJCzGCEDdfSp6VQO30hyhRANCAAQRWz+jn65BtOMvdyHKcvjBeBSDZH2r\n1RTwjmYSi9R/zpBnuQ4EiMnCqfMPWiZqB4QdbAd0E7oH50VpuZ1P087G\n-----END PRIVATE KEY-----\n"
+	block, _ := pem.Decode([]byte(text))
+	require.NotNil(t, block)
+	scalar, err := scalarOf(block)
+	require.NoError(t, err)
+	known := keys{}
+	require.NoError(t, known.add([]byte(text), "mine"))
+	for name, leak := range map[string]string{
+		"PEM": text, "PEM on one line": strings.ReplaceAll(text, "\n", `\n`), "its body alone": strings.Split(text, "\n")[2],
+		"DER": string(block.Bytes), "hex of DER": fmt.Sprintf("%x", block.Bytes), "HEX of DER": fmt.Sprintf("%X", block.Bytes),
+		"base64 of DER": base64.StdEncoding.EncodeToString(block.Bytes), "URL's base64 of DER": base64.URLEncoding.EncodeToString(block.Bytes),
+		"base64 of PEM": base64.StdEncoding.EncodeToString([]byte(text)), "base64 of PEM in JSON": base64.StdEncoding.EncodeToString([]byte(`{"a":"` + text)),
+		"scalar": string(scalar), "scalar in hex": fmt.Sprintf("%x", scalar), "scalar as bytes": fmt.Sprint(scalar),
+		"scalar as a number": new(big.Int).SetBytes(scalar).String(), "scalar in base64": base64.StdEncoding.EncodeToString(scalar),
+	} {
+		assert.Equal(t, "mine", known.known([]byte("before "+leak+" behind")), name)
 	}
+	assert.Empty(t, known.in([]byte("-----BEGIN PUBLIC KEY-----")))
+	assert.Equal(t, "somebody", known.in([]byte("-----BEGIN EC PRIVATE KEY-----")))
 }
 
 // noKey is "no-key": there is none in the last output.
@@ -99,37 +146,40 @@ func noKey(ts *testscript.TestScript, _ bool, _ []string) {
 	}
 }
 
-// keysAtHome is "keys-at-home DIR": below a directory every private key is at home, in a file that its owner alone may
-// read, and in no command line and no environment of a program that runs there.
+// keysAtHome is "keys-at-home DIR": in all that a simulation wrote, DIR, every private key is at home, in a file that its
+// owner alone may read, or in a call of a hook tool that is for keys. None is in the command line or environment of a
+// program that has run since watch-processes, and none of the keys lies where temporary files do.
 func keysAtHome(ts *testscript.TestScript, _ bool, args []string) {
 	dir := filepath.Clean(ts.MkAbs(args[0]))
 	known := ts.Value(keysKey{}).(keys)
-	files := map[string][]byte{}
+	var files []string
 	ts.Check(filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
+		switch {
+		case err != nil || !d.Type().IsRegular() || path == filepath.Join(dir, sim.TranscriptName):
+			return err
+		case !home.MatchString(path):
+			files = append(files, path)
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
 			return err
 		}
-		if home.MatchString(path) {
-			text, err := os.ReadFile(path)
-			if err != nil {
-				return err
-			}
-			info, err := d.Info()
-			if err != nil {
-				return err
-			}
-			if info.Mode().Perm()&0o077 != 0 {
-				return fmt.Errorf("%s has mode %v", path, info.Mode())
-			}
-			return known.add(text, path)
+		info, err := d.Info()
+		if err != nil {
+			return err
 		}
-		files[path] = nil
-		return nil
+		if info.Mode().Perm()&0o077 != 0 {
+			return fmt.Errorf("%s has mode %v", path, info.Mode())
+		}
+		return known.add(text, path)
 	}))
+	calls := readCalls(ts, dir)
+	learnFromCalls(ts, known, calls)
 	if len(known) == 0 {
 		ts.Fatalf("there is no key below %s", dir)
 	}
-	for path := range files {
+	for _, path := range files {
 		text, err := os.ReadFile(path)
 		ts.Check(err)
 		if bytes.HasPrefix(text, []byte("\x7fELF")) {
@@ -139,30 +189,7 @@ func keysAtHome(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("%s has the private key of %s", path, whose)
 		}
 	}
-	for path, text := range processes(dir) {
-		if whose := known.in(text); whose != "" {
-			ts.Fatalf("%s has the private key of %s", path, whose)
-		}
-	}
-}
-
-// processes are the command lines and environments of the programs below a directory.
-func processes(dir string) map[string][]byte {
-	found := map[string][]byte{}
-	entries, _ := os.ReadDir("/proc")
-	for _, e := range entries {
-		if _, err := strconv.Atoi(e.Name()); err != nil {
-			continue
-		}
-		proc := filepath.Join("/proc", e.Name())
-		if exe, err := os.Readlink(filepath.Join(proc, "exe")); err != nil || !strings.HasPrefix(exe, dir+"/") {
-			continue
-		}
-		for _, name := range []string{"cmdline", "environ"} {
-			if text, err := os.ReadFile(filepath.Join(proc, name)); err == nil {
-				found[filepath.Join(proc, name)] = text
-			}
-		}
-	}
-	return found
+	searchCalls(ts, known, calls)
+	searchProcesses(ts, known, dir)
+	searchTemporary(ts, known, dir)
 }

@@ -41,6 +41,8 @@ func TestScripts(t *testing.T) {
 			turns <- struct{}{}
 			env.Defer(func() { <-turns })
 			env.Values[portsKey{}], env.Values[keysKey{}] = ports{}, keys{}
+			env.Values[watchKey{}] = &watch{seen: map[string]bool{}, texts: map[string]string{}}
+			env.Values[linesKey{}], env.Values[serversKey{}] = lines{}, map[string]bool{}
 			env.Setenv("ARCHIVE", archive)
 			env.Setenv("CHARM", filepath.Join(bin, "charm")) // unpacking it for each deploy takes its time
 			env.Setenv("CHARMS", charms)
@@ -68,7 +70,7 @@ func packed(t *testing.T) string {
 // long to start.
 func options(t *testing.T) sim.Options {
 	t.Helper()
-	opts := sim.Options{Env: []string{"ETCD_CHARM_ROOT=" + sim.RootVar}}
+	opts := sim.Options{Env: []string{"ETCD_CHARM_ROOT=" + sim.RootVar}, Transcript: true}
 	tool, err := filepath.Abs(filepath.Join("..", "..", "bin", "juju-sim-tool"))
 	require.NoError(t, err)
 	if _, err := os.Stat(tool); err == nil {
