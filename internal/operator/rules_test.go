@@ -627,9 +627,17 @@ func TestRule10KeysStayHome(t *testing.T) {
 	up := Upstream{Cert: "c", Key: secret}
 	m := Model{Authority: Know(&authority), Upstream: Know([]databag.Relation{{Units: map[string]databag.Bag{"etcd/0": {"client_key": secret}}}})}
 	for _, v := range []any{
-		authority, &authority, up, &up, []Upstream{up}, map[string]Authority{"x": authority},
-		WriteTLS{Authority: authority}, &WriteTLS{Authority: authority}, WriteProxy{up}, &WriteProxy{up},
-		m, &m, Plan{Step: WriteTLS{Authority: authority}}, Plan{Step: WriteProxy{up}}, []Step{WriteProxy{up}},
+		authority, &authority, up, &up,
+		[]Upstream{up},
+		map[string]Authority{"x": authority},
+		WriteTLS{Authority: authority},
+		&WriteTLS{Authority: authority},
+		WriteProxy{up},
+		&WriteProxy{up},
+		m, &m,
+		Plan{Step: WriteTLS{Authority: authority}},
+		Plan{Step: WriteProxy{up}},
+		[]Step{WriteProxy{up}},
 	} {
 		for _, verb := range []string{"%v", "%+v", "%s", "%#v", "%q", "%x", "%X", "%d", "%o"} {
 			assertHidden(t, fmt.Sprintf(verb, v), "%T with %s", v, verb)
