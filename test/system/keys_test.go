@@ -71,7 +71,7 @@ func scalarOf(block *pem.Block) ([]byte, error) {
 // forms are what a key looks like: its scalar as it is (in DER too), in hex, in decimal, as Go and JSON print bytes, in
 // base64 of whatever holds it; a line of its PEM, and that encoded once more.
 func forms(scalar []byte, line string) []string {
-	numbers := strings.Trim(fmt.Sprint(scalar), "[]")
+	numbers := strings.Trim(fmt.Sprintf("%d", scalar), "[]")
 	all := []string{
 		string(scalar), hex.EncodeToString(scalar), strings.ToUpper(hex.EncodeToString(scalar)), new(big.Int).SetBytes(scalar).String(),
 		numbers, strings.ReplaceAll(numbers, " ", ","), line, hex.EncodeToString([]byte(line)),
@@ -128,7 +128,7 @@ func TestKeysAreFound(t *testing.T) {
 		"DER": string(block.Bytes), "hex of DER": fmt.Sprintf("%x", block.Bytes), "HEX of DER": fmt.Sprintf("%X", block.Bytes),
 		"base64 of DER": base64.StdEncoding.EncodeToString(block.Bytes), "URL's base64 of DER": base64.URLEncoding.EncodeToString(block.Bytes),
 		"base64 of PEM": base64.StdEncoding.EncodeToString([]byte(text)), "base64 of PEM in JSON": base64.StdEncoding.EncodeToString([]byte(`{"a":"` + text)),
-		"scalar": string(scalar), "scalar in hex": fmt.Sprintf("%x", scalar), "scalar as bytes": fmt.Sprint(scalar),
+		"scalar": string(scalar), "scalar in hex": fmt.Sprintf("%x", scalar), "scalar as bytes": fmt.Sprintf("%d", scalar),
 		"scalar as a number": new(big.Int).SetBytes(scalar).String(), "scalar in base64": base64.StdEncoding.EncodeToString(scalar),
 	} {
 		assert.Equal(t, "mine", known.known([]byte("before "+leak+" behind")), name)

@@ -85,7 +85,9 @@ func searchCalls(ts *testscript.TestScript, known keys, calls []sim.Call) {
 			meant bool
 		}{
 			{"arguments", []byte(strings.Join(c.Args, "\x00")), false},
-			{"input", c.Stdin, stdin}, {"output", c.Stdout, stdout}, {"complaint", c.Stderr, false},
+			{"input", c.Stdin, stdin},
+			{"output", c.Stdout, stdout},
+			{"complaint", c.Stderr, false},
 		} {
 			if stream.meant || len(stream.text) == 0 || searched[string(stream.text)] {
 				continue
@@ -193,8 +195,8 @@ func searchTemporary(ts *testscript.TestScript, known keys, dir string) {
 	for _, place := range []string{"/tmp", "/var/tmp", "/dev/shm", "/run", os.TempDir()} {
 		err := filepath.WalkDir(place, func(path string, d fs.DirEntry, err error) error {
 			switch {
-			case err != nil: // others' directories come and go
-				return nil
+			case err != nil:
+				return nil //nolint:nilerr // others' directories come and go
 			case d.IsDir() && (path == dir || path == work || path == filepath.Dir(work)):
 				return fs.SkipDir
 			case !d.Type().IsRegular():
