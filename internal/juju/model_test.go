@@ -75,32 +75,32 @@ func TestObserveAddress(t *testing.T) {
 	}{
 		"one address, Juju 2.9's spelling": {
 			`{"bind-addresses":[{"interface-name":"eth0","addresses":[{"hostname":"","value":"10.0.0.5"}]}],"ingress-addresses":["10.0.0.5"]}`, "",
-			operator.Address{Ingress: "10.0.0.5", All: []string{"10.0.0.5"}},
+			operator.Address{Ingress: "10.0.0.5", Bound: "10.0.0.5", All: []string{"10.0.0.5"}},
 		},
 		"many, both spellings, a name": {
 			`{"bind-addresses":[{"addresses":[{"hostname":"B.example.","value":"10.0.0.9","address":"10.0.0.9"}]},
 			  {"addresses":[{"address":"fd00:0::5"},{"address":"10.0.0.5"}]}],"ingress-addresses":["10.0.0.5","10.0.0.6"]}`, "Juju-1",
-			operator.Address{Ingress: "10.0.0.5", All: []string{"10.0.0.5", "10.0.0.6", "10.0.0.9", "b.example", "fd00::5", "juju-1"}},
+			operator.Address{Ingress: "10.0.0.5", Bound: "10.0.0.9", All: []string{"10.0.0.5", "10.0.0.6", "10.0.0.9", "b.example", "fd00::5", "juju-1"}},
 		},
 		"a floating address is not among our own": {
 			`{"bind-addresses":[{"addresses":[{"value":"10.0.0.5"}]}],"ingress-addresses":["192.0.2.1"]}`, "",
-			operator.Address{Ingress: "192.0.2.1", All: []string{"10.0.0.5"}},
+			operator.Address{Ingress: "192.0.2.1", Bound: "10.0.0.5", All: []string{"10.0.0.5"}},
 		},
 		"link-local and zones count on one link only": {
 			`{"bind-addresses":[{"addresses":[{"value":"fe80::1"},{"value":"fe80::1%eth0"},{"value":"fd00::1%eth0"},{"value":"169.254.1.1"},{"value":"::"},{"value":"fd00::5"}]}],
 			  "ingress-addresses":["fe80::1","fd00::5"]}`, "",
-			operator.Address{Ingress: "fd00::5", All: []string{"fd00::5"}},
+			operator.Address{Ingress: "fd00::5", Bound: "fd00::5", All: []string{"fd00::5"}},
 		},
 		"no ingress": {
 			`{"bind-addresses":[{"addresses":[{"hostname":"a.example","value":"10.0.0.5"}]}]}`, "",
-			operator.Address{Ingress: "10.0.0.5", All: []string{"10.0.0.5", "a.example"}},
+			operator.Address{Ingress: "10.0.0.5", Bound: "10.0.0.5", All: []string{"10.0.0.5", "a.example"}},
 		},
 		"ingress by name": {`{"ingress-addresses":["etcd.example"]}`, "", operator.Address{Ingress: "etcd.example"}},
 		"a machine's name that no certificate can bear": {
 			`{"bind-addresses":[{"addresses":[{"value":"10.0.0.5"}]}]}`, "my_machine",
-			operator.Address{Ingress: "10.0.0.5", All: []string{"10.0.0.5"}},
+			operator.Address{Ingress: "10.0.0.5", Bound: "10.0.0.5", All: []string{"10.0.0.5"}},
 		},
-		"loopback, as on one machine for many": {network("127.0.1.5"), "", operator.Address{Ingress: "127.0.1.5", All: []string{"127.0.1.5"}}},
+		"loopback, as on one machine for many": {network("127.0.1.5"), "", operator.Address{Ingress: "127.0.1.5", Bound: "127.0.1.5", All: []string{"127.0.1.5"}}},
 		"nothing":                              {`{}`, "host", operator.Address{}},
 		"null":                                 {`null`, "host", operator.Address{}},
 		"link-local alone":                     {network("fe80::1"), "host", operator.Address{}},

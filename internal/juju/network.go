@@ -42,9 +42,8 @@ func (o *observer) address(ctx context.Context, binding string) operator.Known[o
 			}
 		}
 	}
-	var bound string
 	if at := slices.IndexFunc(out.All, func(name string) bool { _, err := netip.ParseAddr(name); return err == nil }); at >= 0 {
-		bound = out.All[at]
+		out.Bound = out.All[at]
 	}
 	for i, name := range answer.Value.Ingress {
 		name := usable(name)
@@ -55,7 +54,7 @@ func (o *observer) address(ctx context.Context, binding string) operator.Known[o
 		}
 	}
 	if out.Ingress == "" {
-		out.Ingress = bound
+		out.Ingress = out.Bound
 	}
 	if out.Ingress == "" {
 		return operator.Unknown[operator.Address]("network-get tells no usable address of binding " + binding)

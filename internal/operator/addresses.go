@@ -91,15 +91,15 @@ func loopback(own string) string {
 // listen is the URLs to bind for an address of ours: the wildcard, or the address itself and loopback.
 func (l look) listen(a Address, port int) []string {
 	host := a.Ingress
-	if ip, err := netip.ParseAddr(host); err != nil || !slices.Contains(a.All, host) {
-		// A name, or an address that is not on this machine (a floating one), cannot be bound.
+	ip, err := netip.ParseAddr(host)
+	if err != nil || !slices.Contains(a.All, host) {
+		// A name, or an address that is not on this machine (a floating one), cannot be bound: what it stands for can.
+		host = a.Bound
+	}
+	bound, unbound := netip.ParseAddr(host)
+	if unbound != nil || l.m.Config.BindToAllInterfaces && !bound.IsLoopback() {
 		host = "0.0.0.0"
 		if err == nil && ip.Is6() {
-			host = "::"
-		}
-	} else if l.m.Config.BindToAllInterfaces && !ip.IsLoopback() {
-		host = "0.0.0.0"
-		if ip.Is6() {
 			host = "::"
 		}
 	}

@@ -81,6 +81,7 @@ type Model struct {
 // Address is one binding's network: the address others reach us at, and all of ours there.
 type Address struct {
 	Ingress string   // IP address or host name
+	Bound   string   // the IP address of this machine that Juju names first there; "" if it names none
 	All     []string // every bind address and host name, for certificates; sorted
 }
 
