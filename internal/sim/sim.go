@@ -40,6 +40,9 @@ type Options struct {
 	Dir string
 	// Keep leaves the directory when the simulation is closed.
 	Keep bool
+	// Ingress gives the address at which others reach a machine through a binding, from the machine's own; nil means
+	// its own. It may be called while hooks run.
+	Ingress func(address, binding string) string
 	// Env is further environment of every hook, as KEY=VALUE; RootVar in a value
 	// becomes the root directory of the unit's machine.
 	Env []string
@@ -92,7 +95,7 @@ func New(opts Options) (*Sim, error) {
 		return nil, err
 	}
 	if s.Model, err = model.New(model.Options{
-		Series: opts.Series, Name: opts.Name, Seed: opts.Seed, Address: s.slot.address, OnRecord: s.onRecord,
+		Series: opts.Series, Name: opts.Name, Seed: opts.Seed, Address: s.slot.address, Ingress: opts.Ingress, OnRecord: s.onRecord,
 	}); err != nil {
 		return nil, err
 	}

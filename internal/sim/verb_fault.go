@@ -13,7 +13,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/sim/model"
 )
 
-var faultVerbs = []verb{killVerb, powerOffVerb, bootVerb, readdressVerb, stopAgentsVerb, startAgentsVerb, crashVerb}
+var faultVerbs = []verb{killVerb, powerOffVerb, bootVerb, readdressVerb, stopAgentsVerb, startAgentsVerb, crashVerb, diskFullVerb, diskFreeVerb}
 
 // machineArg resolves a machine number or the name of a unit on it.
 func (s *Sim) machineArg(arg string) (int, error) {

@@ -1,9 +1,11 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 )
 
 func readdressVerb(s *Sim, e Env) *cobra.Command {
@@ -20,6 +22,54 @@ func readdressVerb(s *Sim, e Env) *cobra.Command {
 			}
 			return err
 		},
+	}
+}
+
+func diskFullVerb(s *Sim, _ Env) *cobra.Command {
+	return &cobra.Command{
+		Use: "disk-full <unit|machine>", Short: "Refuse what the processes of a machine, and those they start, write to files",
+		Long: "Refuses what the processes that run on a machine, and those they start, write to files: EFBIG, where a full disk\n" +
+			"says ENOSPC. Hooks that begin later are not concerned.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return s.limitFiles(args[0], 0) },
+	}
+}
+
+func diskFreeVerb(s *Sim, _ Env) *cobra.Command {
+	return &cobra.Command{
+		Use: "disk-free <unit|machine>", Short: "End what disk-full began", Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return s.limitFiles(args[0], unix.RLIM_INFINITY) },
+	}
+}
+
+// limitFiles bounds the files that the processes of a machine write, as far as the hard limit lets it. It looks again
+// until it finds no new process: one may be started meanwhile, with the limit that was.
+func (s *Sim) limitFiles(arg string, size uint64) error {
+	id, err := s.machineArg(arg)
+	if err != nil {
+		return err
+	}
+	for done := map[int]bool{}; ; {
+		ps, err := s.processes(id)
+		if err != nil {
+			return err
+		}
+		before := len(done)
+		for _, p := range ps {
+			var limit unix.Rlimit
+			err := unix.Prlimit(p.pid, unix.RLIMIT_FSIZE, nil, &limit)
+			if err == nil && !done[p.pid] {
+				limit.Cur = min(size, limit.Max)
+				err = unix.Prlimit(p.pid, unix.RLIMIT_FSIZE, &limit, nil)
+			}
+			if err != nil && !errors.Is(err, unix.ESRCH) {
+				return fmt.Errorf("cannot limit the files of %d: %w", p.pid, err)
+			}
+			done[p.pid] = true
+		}
+		if len(done) == before {
+			return nil
+		}
 	}
 }
 

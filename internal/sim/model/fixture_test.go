@@ -79,8 +79,14 @@ type hookRun struct {
 
 func newWorld(tb testing.TB, series string) *world {
 	tb.Helper()
+	return newWorldOf(tb, Options{Series: series})
+}
+
+func newWorldOf(tb testing.TB, opts Options) *world {
+	tb.Helper()
 	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
-	m, err := New(Options{Series: series, Now: func() time.Time { return now }})
+	opts.Now = func() time.Time { return now }
+	m, err := New(opts)
 	require.NoError(tb, err)
 	return &world{Model: m, t: tb, on: map[string]func(*hookRun) error{}}
 }

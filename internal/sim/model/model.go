@@ -50,6 +50,9 @@ type Options struct {
 	Now func() time.Time
 	// Address gives the one address of a machine; nil means 10.0.0.0/16 counted up.
 	Address func(machine int) string
+	// Ingress gives the address at which others reach a machine through a binding, from the machine's own: a floating
+	// one. nil means that it is its own.
+	Ingress func(address, binding string) string
 	// Seed, if not zero, makes Settle choose the next unit at random, the same
 	// way for the same seed. Zero means each unit in turn.
 	Seed uint64

@@ -26,12 +26,26 @@ func (m *Model) Readdress(id int) (string, error) {
 		u.configPending = max(u.configPending, 1)
 		for _, rel := range m.relations {
 			if b := rel.bags[u.name]; b != nil && rel.scope[u.name] {
-				b.address(mc.address)
+				b.address(m.ingress(u, rel))
 				b.version++
 			}
 		}
 	}
 	return mc.address, nil
+}
+
+// reached is where others reach a machine through a binding.
+func (m *Model) reached(mc *machine, binding string) string {
+	if m.opts.Ingress == nil {
+		return mc.address
+	}
+	return m.opts.Ingress(mc.address, binding)
+}
+
+// ingress is where the other side of a relation reaches a unit.
+func (m *Model) ingress(u *unit, rel *relation) string {
+	e, _ := rel.side(u.app.name)
+	return m.reached(u.machine, e.Name)
 }
 
 // address puts what Juju says of a unit's address into its bag.

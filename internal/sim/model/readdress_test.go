@@ -1,6 +1,7 @@
 package model
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -54,4 +55,33 @@ func TestAgentsThatAreStopped(t *testing.T) {
 	assert.Equal(t, []string{"config-changed"}, w.take("a/0"), "start is for a machine that booted")
 	require.ErrorContains(t, w.StartAgents(9), "machine 9 not found")
 	require.ErrorContains(t, w.StopAgents(9), "machine 9 not found")
+}
+
+func TestReachedAtAFloatingAddress(t *testing.T) {
+	t.Parallel()
+	w := newWorldOf(t, Options{Series: "4.0", Ingress: func(address, binding string) string {
+		if binding != "ring" {
+			return address
+		}
+		return strings.Replace(address, "10.", "198.", 1)
+	}})
+	w.deploy("a", 1)
+	w.on["config-changed"] = func(h *hookRun) error {
+		assert.Equal(t, "198.0.0.10", h.tool("network-get", "ring", "--ingress-address"))
+		assert.Equal(t, "10.0.0.10", h.tool("network-get", "ring", "--bind-address"))
+		assert.Equal(t, "10.0.0.10", h.tool("network-get", "out", "--ingress-address"))
+		assert.Contains(t, h.tool("network-get", "ring", "--format", "json"), `"ingress-addresses":["198.0.0.10"]`)
+		return nil
+	}
+	w.settle()
+	bag, err := w.Bag("ring:0", "a/0")
+	require.NoError(t, err)
+	assert.Equal(t, "198.0.0.10", bag["ingress-address"])
+	address, err := w.Readdress(0)
+	require.NoError(t, err)
+	bag, err = w.Bag("ring:0", "a/0")
+	require.NoError(t, err)
+	assert.Equal(t, strings.Replace(address, "10.", "198.", 1), bag["ingress-address"])
+	w.on = nil
+	w.settle()
 }

@@ -75,11 +75,11 @@ func (r *relation) key(app string) string {
 }
 
 // enter puts a unit in the relation's scope, with the settings Juju gives it.
-func (r *relation) enter(u *unit) {
+func (r *relation) enter(u *unit, address string) {
 	r.scope[u.name] = true
 	if r.bags[u.name] == nil {
 		r.bags[u.name] = &bag{version: 1}
-		r.bags[u.name].address(u.machine.address)
+		r.bags[u.name].address(address)
 	}
 }
 

@@ -214,7 +214,7 @@ func (m *Model) begun(u *unit, h Hook) {
 		for _, rel := range m.sortedRelations(u.app.name) {
 			if rel.life == Alive && u.rels[rel.id] == nil {
 				u.rels[rel.id] = &unitRelation{members: map[string]int{}, cache: map[string]map[string]string{}}
-				rel.enter(u)
+				rel.enter(u, m.ingress(u, rel))
 			}
 		}
 	case hooks.RelationJoined:

@@ -240,7 +240,7 @@ func goalState(k *call) error {
 
 var networkFlags = []string{"bind-address", "primary-address", "ingress-address", "egress-subnets"}
 
-// networkGet describes the one address of the unit's machine.
+// networkGet describes the one address of the unit's machine, and where it is reached from outside.
 func networkGet(k *call) error {
 	if len(k.args) == 0 {
 		return usagef("no arguments specified")
@@ -251,23 +251,28 @@ func networkGet(k *call) error {
 	if _, ok := meta.CombinedRelations()[name]; !ok && !bound && name != "juju-info" {
 		return fmt.Errorf("no network config found for binding %q", name)
 	}
-	addr := k.u.machine.address
+	addr, ingress := k.u.machine.address, k.m.reached(k.u.machine, name)
 	cidr := addr + "/32"
 	if strings.HasPrefix(addr, "127.") {
 		cidr = "127.0.0.0/8"
 	}
 	for _, flag := range networkFlags {
-		if on, _ := k.flags.GetBool(flag); on && flag == "egress-subnets" {
-			return k.write(addr + "/32")
-		} else if on {
-			return k.write(addr)
+		if on, _ := k.flags.GetBool(flag); !on {
+			continue
 		}
+		switch flag {
+		case "egress-subnets":
+			return k.write(ingress + "/32")
+		case "ingress-address":
+			return k.write(ingress)
+		}
+		return k.write(addr)
 	}
 	iface := map[string]any{
 		"mac-address": "", "interface-name": "lo",
 		"addresses": []map[string]string{{"hostname": "", "value": addr, "address": addr, "cidr": cidr}},
 	}
 	return k.write(map[string]any{
-		"bind-addresses": []any{iface}, "ingress-addresses": []string{addr}, "egress-subnets": []string{addr + "/32"},
+		"bind-addresses": []any{iface}, "ingress-addresses": []string{ingress}, "egress-subnets": []string{ingress + "/32"},
 	})
 }
