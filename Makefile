@@ -9,6 +9,7 @@ ARCH    ?= $(shell go env GOARCH)
 TIME    ?= 20s
 RUNS    ?= 10
 ONLY    ?=
+SEED    ?=
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unversioned)
 ETCD    := $(shell go list -m -f '{{.Version}}' go.etcd.io/etcd/server/v3 2>/dev/null)
 
@@ -27,7 +28,7 @@ MACHINES ?= $(abspath ../shared/machines/machines)
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: bin/etcd-charm bin/juju-sim bin/juju-sim-tool ## build bin/etcd-charm (the charm) and bin/juju-sim (a Juju model on one machine)
@@ -83,6 +84,10 @@ format: ## rewrite the sources as `make lint` wants them
 .PHONY: bench
 bench: build charm ## what it costs and what users feel, beside bare etcd and other proxies; writes dist/bench.json (RUNS=10, ONLY=prefixes of names)
 	@go run ./test/bench -charm "dist/etcd_$$(go env GOARCH).charm" -n $(RUNS) -only '$(ONLY)' -o dist/bench.json
+
+.PHONY: robustness
+robustness: build charm ## maintenance and faults at once, while clients read, write and watch: nothing lost, stale or out of order (TIME=5m, SEED=)
+	go run ./test/robustness -charm "dist/etcd_$$(go env GOARCH).charm" -time $(if $(filter file,$(origin TIME)),5m,$(TIME)) $(if $(SEED),-seed $(SEED))
 
 # One build for each package, since linking etcd takes longer than many a fuzz test.
 .PHONY: fuzz

@@ -1,0 +1,247 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/juju-charms/etcd-charm/internal/sim"
+	"github.com/juju-charms/etcd-charm/internal/sim/model"
+	"github.com/juju-charms/etcd-charm/test/load"
+)
+
+const (
+	app      = "etcd"
+	proxyApp = "etcd-proxy"
+	members  = 3
+	// patience is how long the charm has to come to rest once nothing disturbs it any more.
+	patience = 10 * time.Minute
+)
+
+// cluster is a model with an application etcd of three units and two proxies.
+type cluster struct {
+	sim     *sim.Sim
+	links   *links
+	field   field
+	errored int // hooks that failed so often that Juju waits for an operator or for its next try
+}
+
+// ask runs a verb and returns what it prints.
+func (c *cluster) ask(ctx context.Context) load.Ask {
+	return func(words ...string) (string, error) {
+		var out, log bytes.Buffer
+		if err := c.sim.Do(ctx, sim.Env{Out: &out, Err: &log}, words...); err != nil {
+			return "", fmt.Errorf("%s: %w\n%s", strings.Join(words, " "), err, log.String())
+		}
+		return strings.TrimSpace(out.String()), nil
+	}
+}
+
+func (c *cluster) do(ctx context.Context, words ...string) error {
+	_, err := c.ask(ctx)(words...)
+	return err
+}
+
+// found deploys the charm and waits until all is at rest.
+func (c *cluster) found(ctx context.Context, charm string) error {
+	for _, line := range [][]string{
+		{"deploy", charm, app, "-n", fmt.Sprint(members), "--config", "bind_to_all_interfaces=false"},
+		{"deploy", charm, proxyApp, "-n", "2", "--config", "role=proxy"},
+		{"integrate", app + ":proxy", proxyApp + ":upstream"},
+	} {
+		if err := c.do(ctx, line...); err != nil {
+			return err
+		}
+	}
+	return c.settled(ctx)
+}
+
+// settled lets hooks run until every unit is a voter, every voter ready, and the proxies know them; users are told then
+// where the cluster is. A hook that failed is tried again, as Juju does for ever.
+func (c *cluster) settled(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	again := time.NewTicker(500 * time.Millisecond)
+	defer again.Stop()
+	for {
+		err := c.sim.Settle(ctx)
+		n := len(c.sim.Model.Units(app))
+		waits := slices.Concat(c.unlike(app, fmt.Sprintf("^active %d/%d voters", n, n)), c.unlike(proxyApp, fmt.Sprintf("^active .*%d/%d members", n, n)))
+		if err == nil && len(waits) == 0 {
+			return c.tell(ctx)
+		}
+		if err != nil && !errors.Is(err, model.ErrInError) {
+			return fmt.Errorf("the charm does not come to rest: %w: %q", err, waits)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the charm does not come to rest: %q", waits)
+		case <-again.C:
+		}
+		if err := c.wake(ctx, err != nil); err != nil {
+			return err
+		}
+	}
+}
+
+// wake queues update-status, and has failed hooks tried again.
+func (c *cluster) wake(ctx context.Context, failed bool) error {
+	for name, app := range c.sim.Model.Status().Applications {
+		for unit, u := range app.Units {
+			if failed && u.Workload.Current == "error" {
+				c.errored++
+				if err := c.do(ctx, "resolved", unit); err != nil {
+					return fmt.Errorf("%s: %w", name, err)
+				}
+			}
+		}
+	}
+	return c.do(ctx, "update-status")
+}
+
+// unlike is what units say whose status does not match.
+func (c *cluster) unlike(app, pattern string) []string {
+	var all []string
+	match := regexp.MustCompile(pattern)
+	for name, u := range c.sim.Model.Status().Applications[app].Units {
+		if text := u.Workload.Current + " " + u.Workload.Message; !match.MatchString(text) {
+			all = append(all, name+" "+text)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// tale is all that the model tells of what happened, for those who look into it.
+func (c *cluster) tale(ctx context.Context) string {
+	var all strings.Builder
+	for _, line := range [][]string{{"status", "--relations"}, {"hooks"}, {"debug-log"}} {
+		text, err := c.ask(ctx)(line...)
+		fmt.Fprintf(&all, "== %s %v\n%s\n", strings.Join(line, " "), err, text)
+	}
+	return all.String()
+}
+
+// tell has users know where the cluster is.
+func (c *cluster) tell(ctx context.Context) error {
+	direct, err := load.Members(c.ask(ctx))
+	if err != nil {
+		return err
+	}
+	var proxies []string
+	for _, u := range c.sim.Model.Status().Applications[proxyApp].Units {
+		proxies = append(proxies, "http://"+u.Address+":2379")
+	}
+	slices.Sort(proxies)
+	c.field.set(direct, proxies)
+	return nil
+}
+
+// addresses are the units of etcd and where their machines are.
+func (c *cluster) addresses() map[string]string {
+	all := map[string]string{}
+	for name, u := range c.sim.Model.Status().Applications[app].Units {
+		all[name] = u.Address
+	}
+	return all
+}
+
+// owner is the address of the machine of which a process has a socket.
+func (c *cluster) owner(socket string) string {
+	programs, _ := filepath.Glob("/proc/[0-9]*/exe")
+	for _, exe := range programs {
+		machine := c.machineOf(exe)
+		if pid := filepath.Base(filepath.Dir(exe)); machine != "" && has(pid, socket) {
+			return c.sim.Model.Status().Machines[machine].Address
+		}
+	}
+	return ""
+}
+
+// end holds the cluster against what it should be: members and units are the same, all hold the same data at one revision,
+// it calls itself healthy, and no private key was logged.
+func (c *cluster) end(ctx context.Context, rev int64) []string {
+	var faults []string
+	fault := func(err error) {
+		if err != nil {
+			faults = append(faults, err.Error())
+		}
+	}
+	client, err := c.field.dial(toAll, nil)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	defer client.Close()
+	fault(c.sameMembers(ctx, client))
+	fault(sameData(ctx, client, rev))
+	health, err := c.ask(ctx)("run", app+"/leader", "health")
+	if fault(err); err == nil && !strings.Contains(health, "health: healthy") {
+		fault(fmt.Errorf("the charm's health report: %s", health))
+	}
+	log, err := c.ask(ctx)("debug-log")
+	if fault(err); strings.Contains(log, "PRIVATE KEY") {
+		fault(errors.New("a private key was logged"))
+	}
+	return faults
+}
+
+func (c *cluster) sameMembers(ctx context.Context, client *clientv3.Client) error {
+	list, err := client.MemberList(ctx)
+	if err != nil {
+		return fmt.Errorf("cannot list members: %w", err)
+	}
+	var got, want []string
+	for _, m := range list.Members {
+		name := m.Name
+		if m.IsLearner || name == "" {
+			name += " (no voter)"
+		}
+		got = append(got, name)
+	}
+	for _, unit := range c.sim.Model.Units(app) {
+		want = append(want, strings.ReplaceAll(unit, "/", ""))
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		return fmt.Errorf("members are %q, units %q", got, want)
+	}
+	return nil
+}
+
+// sameData compares the hash of all members' data at a revision, which each may have to reach first.
+func sameData(ctx context.Context, client *clientv3.Client, rev int64) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
+	hashes := map[string]uint32{}
+	for _, endpoint := range client.Endpoints() {
+		for {
+			resp, err := client.HashKV(ctx, endpoint, rev)
+			if err == nil {
+				hashes[endpoint] = resp.Hash
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("cannot hash the data of %s: %w", endpoint, err)
+			case <-again.C:
+			}
+		}
+	}
+	for _, hash := range hashes {
+		if hash != hashes[client.Endpoints()[0]] {
+			return fmt.Errorf("members hold different data at revision %d: %v", rev, hashes)
+		}
+	}
+	return nil
+}

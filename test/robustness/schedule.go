@@ -1,0 +1,63 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+)
+
+// step is what happens between two times of rest: maintenance, a fault, or a fault in the midst of maintenance.
+type step struct {
+	maintenance, fault string
+	victim             int           // chooses the member that the fault befalls; an even number is the raft leader
+	choice             uint64        // for whatever maintenance chooses
+	after, lasts       time.Duration // of the fault: when it begins, and how long it is
+}
+
+func (s step) String() string {
+	fault := ""
+	if s.fault != "" {
+		fault = fmt.Sprintf("%s after %v for %v", s.fault, s.after, s.lasts)
+	}
+	return strings.Join(slices.DeleteFunc([]string{s.maintenance, fault}, func(part string) bool { return part == "" }), " with ")
+}
+
+// deck deals each of its cards once before it deals one again.
+type deck struct {
+	cards, left []string
+}
+
+func (d *deck) deal(rng *rand.Rand) string {
+	if len(d.left) == 0 {
+		d.left = slices.Clone(d.cards)
+		rng.Shuffle(len(d.left), func(i, j int) { d.left[i], d.left[j] = d.left[j], d.left[i] })
+	}
+	card := d.left[0]
+	d.left = d.left[1:]
+	return card
+}
+
+// schedule is the order of steps. It depends on the seed and on nothing else.
+type schedule struct {
+	rng                 *rand.Rand
+	maintenance, faults deck
+}
+
+func newSchedule(seed uint64) *schedule {
+	return &schedule{rng: rand.New(rand.NewPCG(seed, 1)), maintenance: deck{cards: maintenanceNames}, faults: deck{cards: faultNames}}
+}
+
+func (s *schedule) next() step {
+	ms := func(from, to int) time.Duration { return time.Duration(from+s.rng.IntN(to-from)) * time.Millisecond }
+	st := step{victim: s.rng.IntN(12), choice: s.rng.Uint64(), after: ms(0, 3000), lasts: ms(2000, 6000)}
+	kind := s.rng.IntN(3)
+	if kind != 0 {
+		st.maintenance = s.maintenance.deal(s.rng)
+	}
+	if kind != 1 {
+		st.fault = s.faults.deal(s.rng)
+	}
+	return st
+}
