@@ -77,6 +77,19 @@ func TestPeersHearOfAPortAfterTheRestart(t *testing.T) {
 	assert.Equal(t, UpdateMember{1, "https://10.0.0.10:4002"}, firstStep(m, w))
 }
 
+func TestPeersHearOfAnAddressBeforeWeAreReady(t *testing.T) {
+	t.Parallel()
+	m := model(3)
+	w := down(world(m), 0)
+	m.ClientAddress = Know(Address{Ingress: address(5), All: []string{address(5)}})
+	w.Local.Ready = false // far behind: the leader sends a snapshot, to the address that etcd lists
+	assert.Equal(t, UpdateMember{1, "https://10.0.0.15:2380"}, peerAt(m, w, 5))
+	w.Local.Live = false
+	assert.Equal(t, AwaitReady{Learner: true}, peerAt(m, w, 5), "it is about to listen there")
+	w.Reach = NoQuorum
+	assert.Nil(t, peerAt(m, w, 5), "nobody can be told")
+}
+
 func TestPeersHearOfAnAddressOnceWeListenThere(t *testing.T) {
 	t.Parallel()
 	m := model(3)

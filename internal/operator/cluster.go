@@ -212,7 +212,10 @@ func withData(l look, p *Plan) {
 	}
 	l.spendInitial(p)
 	peer, _ := l.servedURLs()
-	serving := l.w.Local.Ready || (listed && own.Learner && l.w.Local.Live) ||
+	moved := listed && l.inCluster() && l.usable() && l.addressed() && !slices.Contains(own.PeerURLs, peer)
+	// A member that is far behind is sent a snapshot, to where etcd lists it: it may never be ready until that is true.
+	early := (listed && own.Learner) || moved
+	serving := l.w.Local.Ready || (early && l.w.Local.Live) ||
 		(own.Ready && l.refusing() == corrupt) // etcd then calls nobody ready, though all read and vote
 	switch {
 	case !l.w.Service.Running || l.w.Service.Failing:
@@ -220,13 +223,13 @@ func withData(l look, p *Plan) {
 	case !serving && l.w.Reach != Healthy && !l.justStarted():
 		return // readiness hangs on others, who call nobody when they are back; the next hook looks again
 	case !serving:
-		p.want(l, AwaitReady{Learner: listed && own.Learner})
+		p.want(l, AwaitReady{Learner: early})
 		if p.Step == nil && l.w.Reach != Healthy {
 			p.Status = Status{} // the report says it better: no quorum, unreachable
 		}
 	case !listed || !l.inCluster():
 		return
-	case l.usable() && l.addressed() && !slices.Contains(own.PeerURLs, peer):
+	case moved:
 		// Told of a port before we listen there, the others would lose us.
 		p.want(l, UpdateMember{own.ID, peer})
 	case own.Learner:
