@@ -56,9 +56,9 @@ test: build charm ## every test that needs no root, with the race detector if th
 	$(if $(RACE),CGO_ENABLED=1 CC='$(CC)' )go test $(RACE) -timeout 30m ./...
 
 .PHONY: e2e
-e2e: machines charm ## the packed charm on machines with systemd (root; MACHINES=path of the script that raises them)
-	@MACHINES='$(MACHINES)' CHARM="$(CURDIR)/dist/etcd_$$(go env GOARCH).charm" \
-	CGO_ENABLED=0 go test -tags e2e -count 1 -v -timeout 20m ./test/e2e
+e2e: machines charm bin/juju-sim-tool ## the packed charm on machines with systemd (root; MACHINES=path of the script that raises them)
+	@MACHINES='$(MACHINES)' CHARM="$(CURDIR)/dist/etcd_$$(go env GOARCH).charm" TOOL='$(CURDIR)/bin/juju-sim-tool' \
+	CGO_ENABLED=0 go test -tags e2e -count 1 -v -timeout 60m ./test/e2e
 
 .PHONY: machines
 machines:

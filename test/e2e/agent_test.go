@@ -22,11 +22,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/juju/charm/v12"
 	"github.com/juju/charm/v12/hooks"
 	"github.com/stretchr/testify/require"
 
-	"github.com/juju-charms/etcd-charm/internal/sim"
 	"github.com/juju-charms/etcd-charm/internal/sim/hooktool"
 	"github.com/juju-charms/etcd-charm/internal/sim/model"
 )
@@ -40,38 +38,29 @@ func charmDir(unit string) string {
 	return "/var/lib/juju/agents/unit-" + strings.ReplaceAll(unit, "/", "-") + "/charm"
 }
 
-// TestMain makes the test's own program the hook tools on the machines.
-func TestMain(m *testing.M) {
-	sim.ToolMain()
-	os.Exit(m.Run())
-}
-
 // agent is Juju's side of the machines: it runs the model's hooks there and answers their hook tools.
 type agent struct {
 	machines machines
 	model    *model.Model
-	charm    string // the unpacked archive, on this host
+	dir      string // on this host, with a short path: sockets are in it
 	listen   string // the host's end of every machine's agent socket
+	tool     string // the program of hook tools
 
 	mu    sync.Mutex
 	ready map[int]bool    // machines that have the socket and the tools
 	has   map[string]bool // unit and charm revision that are unpacked
 }
 
-// newAgent unpacks the archive and begins to answer hook tools.
-func newAgent(t *testing.T, m machines, archive string) (*agent, *charm.CharmArchive) {
+// newAgent begins to answer hook tools.
+func newAgent(t *testing.T, m machines) *agent {
 	t.Helper()
-	read, err := charm.ReadCharmArchive(archive)
-	require.NoError(t, err)
 	dir, err := os.MkdirTemp("", "e2e-") //nolint:usetesting // a socket's path is 108 bytes at most, and the test's directory has a long one
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	a := &agent{
-		machines: m, charm: filepath.Join(dir, "charm"), listen: filepath.Join(dir, "agent.socket"),
+		machines: m, dir: dir, listen: filepath.Join(dir, "agent.socket"), tool: env(t, "TOOL"),
 		ready: map[int]bool{}, has: map[string]bool{},
 	}
-	require.NoError(t, read.ExpandTo(a.charm))
-
 	l, err := net.Listen("unix", a.listen)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = l.Close() })
@@ -86,7 +75,7 @@ func newAgent(t *testing.T, m machines, archive string) (*agent, *charm.CharmArc
 			go server.ServeConn(conn)
 		}
 	}()
-	return a, read
+	return a
 }
 
 // jujuc answers hook tools as the simulator does, but reads the files that they name on their machine.
@@ -119,7 +108,8 @@ func (a *agent) Run(ctx context.Context, c *model.Context) (model.Outcome, error
 		kind = "actions"
 	}
 	file := path.Join(kind, c.Hook.Name())
-	if _, err := os.Stat(filepath.Join(a.charm, file)); errors.Is(err, fs.ErrNotExist) {
+	source, _ := c.Source()
+	if _, err := os.Stat(filepath.Join(source, file)); errors.Is(err, fs.ErrNotExist) {
 		return model.Outcome{Missing: true}, nil
 	}
 	dir := charmDir(c.Unit())
@@ -188,18 +178,19 @@ func (a *agent) prepare(ctx context.Context, c *model.Context) error {
 		}
 		a.ready[n] = true
 	}
-	_, revision := c.Source()
+	source, revision := c.Source()
 	key := fmt.Sprintf("%s@%d", c.Unit(), revision)
 	if a.has[key] {
 		return nil
 	}
 	var buf bytes.Buffer
 	tw := tar.NewWriter(&buf)
-	if err := errors.Join(tw.AddFS(os.DirFS(a.charm)), tw.Close()); err != nil {
+	if err := errors.Join(tw.AddFS(os.DirFS(source)), tw.Close()); err != nil {
 		return fmt.Errorf("cannot pack charm directory: %w", err)
 	}
-	dir := charmDir(c.Unit())
-	_, err := a.machines.run(ctx, c.Machine(), buf.Bytes(), "sh", "-c", "mkdir -p "+dir+" && tar -x --no-same-owner -C "+dir)
+	line := fmt.Sprintf("rm -rf %[1]s.next && mkdir -p %[1]s.next && tar -x --no-same-owner -C %[1]s.next && rm -rf %[1]s && mv %[1]s.next %[1]s",
+		charmDir(c.Unit()))
+	_, err := a.machines.run(ctx, c.Machine(), buf.Bytes(), "sh", "-c", line)
 	if err != nil {
 		return fmt.Errorf("cannot put charm on machine %d: %w", c.Machine(), err)
 	}
@@ -207,12 +198,9 @@ func (a *agent) prepare(ctx context.Context, c *model.Context) error {
 	return nil
 }
 
+// putTools puts the small program for hook tools there, under the name of each.
 func (a *agent) putTools(ctx context.Context, n int) error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	program, err := os.ReadFile(self)
+	program, err := os.ReadFile(a.tool)
 	if err != nil {
 		return err
 	}

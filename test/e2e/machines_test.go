@@ -43,10 +43,34 @@ func output(cmd *exec.Cmd) (string, error) {
 	return out.String(), err
 }
 
+// address is that of machine n; from moved on they are those of machines that get a new one.
+func (m machines) address(n int) string {
+	out, err := m.do(context.Background(), "ip", name(n%moved))
+	if err != nil {
+		panic(err)
+	}
+	addr := strings.TrimSpace(out)
+	if n < moved {
+		return addr
+	}
+	return fmt.Sprintf("%s.%d", addr[:strings.LastIndex(addr, ".")], 100+n-moved)
+}
+
+// bootAt boots a machine that is off, at another address than before.
+func (m machines) bootAt(t *testing.T, n int, address string) {
+	t.Helper()
+	for _, args := range [][]string{{"config", "device", "set", name(n), "eth0", "ipv4.address=" + address}, {"start", name(n)}} {
+		_, err := output(exec.CommandContext(t.Context(), "lxc", args...))
+		require.NoError(t, err)
+	}
+	// Not until all is up: a member that is not let in yet is waited for.
+	m.eventually(t, n, patience, "ip -4 addr show eth0 | grep -q 'inet "+address+"/' && pgrep -x etcd")
+}
+
 // sh runs a line of shell on a machine and answers what it printed, trimmed; failure ends the test.
 func (m machines) sh(t *testing.T, n int, line string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	out, err := m.run(ctx, n, nil, "sh", "-c", line)
 	require.NoError(t, err, out)
@@ -58,18 +82,23 @@ func (m machines) eventually(t *testing.T, n int, within time.Duration, line str
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
 	for {
 		out, err := m.run(ctx, n, nil, "sh", "-c", line)
 		if err == nil {
 			return strings.TrimSpace(out)
 		}
-		select {
-		case <-ctx.Done():
-			require.NoError(t, err, "not within %s: %s", within, out)
-		case <-tick.C:
-		}
+		pause(ctx, 200*time.Millisecond)
+		require.NoError(t, ctx.Err(), "not within %s: %v: %s", within, err, out)
+	}
+}
+
+// pause waits between two looks, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	tick := time.NewTimer(d)
+	defer tick.Stop()
+	select {
+	case <-ctx.Done():
+	case <-tick.C:
 	}
 }
 

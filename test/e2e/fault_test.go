@@ -1,0 +1,114 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// others are the units of etcd on machines other than n.
+func (w world) others(t *testing.T, n int) []string {
+	t.Helper()
+	var units []string
+	for _, unit := range w.Units("etcd") {
+		if w.machine(t, unit) != n {
+			units = append(units, unit)
+		}
+	}
+	require.Len(t, units, 2)
+	return units
+}
+
+// unreachable checks that a member which nobody reaches is missed and named, and that nothing is done about it:
+// unreachable is not absent.
+func (w world) unreachable(t *testing.T, n int) {
+	t.Helper()
+	lost := fmt.Sprintf("etcd/%d", n)
+	for _, unit := range w.others(t, n) {
+		require.NoError(t, w.UpdateStatus(unit))
+	}
+	w.settle(t)
+	for _, unit := range w.others(t, n) {
+		assert.Contains(t, w.message(unit), "2/3 voters, survives no more failure")
+		assert.Contains(t, w.message(unit), "no answer: "+lost)
+		assert.Equal(t, three, w.voters(t, w.machine(t, unit)))
+		report := w.health(t, unit)
+		assert.Equal(t, "degraded", report["health"])
+		assert.Contains(t, report["reasons"], "does not answer: "+lost)
+	}
+}
+
+// machineCut takes the network from the machine of the member that serves a client behind the proxy. Juju still hears
+// of it, as it would where the members have a network of their own.
+func machineCut(t *testing.T, w world) {
+	id := w.clusterID(t, 0)
+	n := w.blackhole(t, "cut off", func(n int) {
+		_, err := w.do(t.Context(), "cut", name(n))
+		require.NoError(t, err)
+	})
+	unit := fmt.Sprintf("etcd/%d", n)
+	pid := w.show(t, n, unit)["MainPID"]
+	w.unreachable(t, n)
+
+	// The one that is alone serves nobody, founds nothing and goes on waiting.
+	require.NoError(t, w.UpdateStatus(unit))
+	w.settle(t)
+	assert.Contains(t, w.message(unit), "no quorum")
+	assert.Equal(t, "unhealthy", w.health(t, unit)["health"])
+	_, err := w.run(t.Context(), n, nil, "etcdctl", "--command-timeout", "1s", "put", "alone", "yes")
+	assert.Error(t, err)
+	p := w.show(t, n, unit)
+	assert.Equal(t, pid, p["MainPID"])
+	assert.Equal(t, "active", p["ActiveState"])
+
+	_, err = w.do(t.Context(), "heal", name(n))
+	require.NoError(t, err)
+	w.eventually(t, n, patience, "curl -sf http://127.0.0.1:2381/readyz")
+	w.settled(t, "etcd")
+	for m := range 3 {
+		assert.Equal(t, three, w.voters(t, m))
+		assert.Equal(t, id, w.clusterID(t, m))
+	}
+	assert.Equal(t, pid, w.show(t, n, unit)["MainPID"])
+	assert.Equal(t, "healthy", w.health(t, unit)["health"])
+	w.writeThroughProxy(t, 0, "healed")
+}
+
+// powerOff powers off a machine. One without power says nothing: its kernel must not take leave for the processes that
+// are killed, so it is cut off first.
+func (w world) powerOff(t *testing.T, n int) {
+	t.Helper()
+	for _, verb := range []string{"cut", "kill"} {
+		_, err := w.do(t.Context(), verb, name(n))
+		require.NoError(t, err)
+	}
+	require.NoError(t, w.PowerOff(n))
+}
+
+// machineKilled powers off the machine of the member that serves a client behind the proxy, of which nobody hears
+// anything more; then it boots, and systemd starts the member before Juju's agent runs the one hook of a reboot.
+func machineKilled(t *testing.T, w world) {
+	n := w.blackhole(t, "powered off", func(n int) { w.powerOff(t, n) })
+	unit, left := fmt.Sprintf("etcd/%d", n), w.machine(t, w.others(t, n)[0])
+	w.eventually(t, left, patience, "etcdctl --command-timeout 1s put during outage")
+	w.writeThroughProxy(t, left, "outage")
+	w.unreachable(t, n)
+
+	_, err := w.do(t.Context(), "boot", name(n))
+	require.NoError(t, err)
+	w.eventually(t, n, patience, "curl -sf http://127.0.0.1:2381/readyz")
+	before := len(w.Records(unit))
+	require.NoError(t, w.Boot(n))
+	w.settled(t, "etcd")
+	records := w.Records(unit)
+	require.Greater(t, len(records), before)
+	assert.Equal(t, "start", records[before].Hook)
+	assert.Equal(t, three, w.voters(t, n))
+	assert.Equal(t, "outage", w.sh(t, n, "etcdctl get --print-value-only during"))
+	assert.Equal(t, "0", w.show(t, n, unit)["NRestarts"])
+	assert.Equal(t, "healthy", w.health(t, unit)["health"])
+}
