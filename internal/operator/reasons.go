@@ -198,6 +198,10 @@ func (x *examiner) matching() {
 // own says what is wrong on this very unit.
 func (x *examiner) own() {
 	s, local := x.w.Service, x.w.Local
+	if !x.m.Cluster.OK && x.m.Cluster.Why != "" && x.w.Data.State == OurData {
+		// Such as a bag that a later charm wrote: the server goes on, and nothing is published over it.
+		x.because(Degraded, Waiting, "peers are not understood: "+x.m.Cluster.Why, "the peer relation is not understood: %s", x.m.Cluster.Why)
+	}
 	switch {
 	case s.Failing:
 		x.because(Degraded, Waiting, "etcd here keeps failing: "+s.Log, "etcd on %s keeps failing: %s", x.m.Unit, s.Log)
