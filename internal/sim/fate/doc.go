@@ -5,4 +5,16 @@
 //
 // The rule it keeps: nothing here knows what Decide ought to do; it knows only what must not happen, and where
 // everything must end once the faults have stopped.
+//
+// etcd's membership rules are held against real servers (TestRealEtcd): same commands, same answers, same list. Where the
+// model is simpler on purpose:
+//   - All members see one list at once; a server that lags or has no quorum shows an older one.
+//   - Connections are as old as the younger of the two processes, the listed URL and the last healed partition. When a
+//     member's URL changes while its streams are up, etcd keeps them; here they are gone at once.
+//   - What etcd refused as the entry was applied (a URL that another member has, a second learner) it carries out by half
+//     when a server is started again and replays its log: the list of that server then shows the refused URL, and it
+//     sends there (server.go, applyConfChange does not validate without shouldApplyV3). internal/host therefore looks at
+//     the list before it asks, and such a command is never among those that both are given but as the last one.
+//   - A removed member that is started again ends once any member reaches it; two removed ones that still reach each
+//     other could form a quorum of their old list. The charm never starts one.
 package fate

@@ -2,7 +2,6 @@ package fate
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -35,6 +34,10 @@ type member struct {
 	name, peerURL, clientURL string
 	learner                  bool
 	owner                    *unit
+	// match is how much of the log the leader knows it to hold; a new leader knows nothing.
+	match int
+	// changed is when its URL last changed: until then nobody could dial it.
+	changed int64
 }
 
 // data is a data directory. index is how much of the cluster's log it holds.
@@ -75,6 +78,12 @@ func (s *Sim) runs(g *group, m *member) bool {
 // still dials out, so a link needs one true URL of the two.
 func (s *Sim) linked(a, b *member) bool {
 	return a == b || (s.reachable(a.owner, b.owner) && (a.owner.peerURL() == a.peerURL || b.owner.peerURL() == b.peerURL))
+}
+
+// dialled tells whether others have a stream of their own to m. Only that one counts in strict reconfiguration: a
+// member under a false URL does take part, over the streams that it dials, but is not active (rafthttp, peerStatus).
+func (s *Sim) dialled(at, m *member) bool {
+	return at == m || (s.reachable(at.owner, m.owner) && m.owner.peerURL() == m.peerURL)
 }
 
 // heard are the voters that run and hear m, m itself included.
@@ -133,6 +142,7 @@ func (s *Sim) raft() {
 			if !s.lag {
 				m.owner.disk.data.index = g.index
 			}
+			m.match = m.owner.disk.data.index
 		}
 	}
 	for _, u := range s.units {
@@ -155,12 +165,20 @@ func (s *Sim) elect(g *group) {
 		if votes < need {
 			continue
 		}
-		g.leader = c.id
+		g.lead(c)
 		if c.owner.disk.data.index < g.index {
 			s.broken("acknowledged entry %d is lost: %s leads %x with %d", g.index, c.owner.name, g.id, c.owner.disk.data.index)
 		}
 		g.index = c.owner.disk.data.index
 		return
+	}
+}
+
+// lead makes m the leader.
+func (g *group) lead(m *member) {
+	g.leader = m.id
+	for _, other := range g.members {
+		other.match = 0
 	}
 }
 
@@ -217,60 +235,6 @@ func (s *Sim) asked(g *group, u *unit, others bool) *member {
 	return nil
 }
 
-// active counts the voters that at has heard for long enough.
-func (s *Sim) active(g *group, at *member) int {
-	n := 0
-	for _, v := range s.heard(g, at) {
-		if v == at || s.now-max(v.owner.process.started, at.owner.process.started, s.healed) >= youngSeconds {
-			n++
-		}
-	}
-	return n
-}
-
-// add adds a member for u. Its errors are etcd's.
-func (s *Sim) add(g *group, at *member, u *unit, url string, learner bool) error {
-	for _, m := range g.members {
-		switch {
-		case m.peerURL == url:
-			return nil // "Peer URLs already exists": somebody did it before us, we perhaps
-		case m.learner && learner:
-			return fmt.Errorf("etcdserver: too many learner members in cluster")
-		}
-	}
-	if n := len(g.voters()); n > 1 && s.active(g, at) < (n+1)/2+1 {
-		return fmt.Errorf("etcdserver: unhealthy cluster")
-	}
-	s.commit(g)
-	s.lastID++
-	g.members = append(g.members, &member{id: s.lastID, peerURL: url, learner: learner, owner: u})
-	if !learner {
-		s.broken("%s was added as a voter", u.name)
-	}
-	return nil
-}
-
-// remove takes a member out. The check on an active voter is etcd's (server.go, mayRemoveMember).
-func (s *Sim) remove(g *group, at *member, id uint64) error {
-	m := g.find(id)
-	if m == nil {
-		return nil // "member not found"
-	}
-	if !m.learner {
-		n := len(g.voters())
-		if n == 1 {
-			return fmt.Errorf("etcdserver: re-configuration failed due to not enough started members")
-		}
-		if heard := s.runs(g, m) && s.linked(m, at); heard && s.active(g, at)-1 < quorum(n-1) {
-			return fmt.Errorf("etcdserver: unhealthy cluster")
-		}
-	}
-	s.commit(g)
-	g.members = slices.DeleteFunc(g.members, func(x *member) bool { return x == m })
-	g.removed[id] = true
-	return nil
-}
-
 // sameList tells whether --initial-cluster is the member list exactly: etcd compares count and URLs.
 func sameList(g *group, initial string) bool {
 	var want, got []string
@@ -306,8 +270,11 @@ func (s *Sim) describe(g *group, answers []*unit) []operator.Member {
 		}
 		if s.runs(g, m) && slices.Contains(answers, m.owner) {
 			o.Answers, o.Ready, o.Version = true, s.ready(g, m), strings.SplitN(m.owner.process.server.Release, "-", 2)[0]
-			if l := s.led(g); l != nil && s.linked(l, m) {
+			switch l := s.led(g); {
+			case l != nil && s.linked(l, m):
 				o.Leader = l.id
+			case m.learner && m.owner.process.serving:
+				o.Leader = g.leader // it cannot stand for election, so it never gives its leader up
 			}
 		}
 		out = append(out, o)

@@ -308,40 +308,34 @@ func (h *machine) atEtcd(step operator.Step) error {
 	})
 }
 
-// request is what etcd does and answers.
+// request is what internal/host asks of etcd, and what it makes of the answer: a deed that is done already is done.
 func (s *Sim) request(u *unit, h *hook, g *group, at *member, step operator.Step) error {
 	switch step := step.(type) {
 	case operator.AddLearner:
-		return s.add(g, at, u, step.PeerURL, true)
+		return unless(s.add(g, at, u, step.PeerURL, true), errURLExists)
 	case AddVoter:
-		return s.add(g, at, u, step.PeerURL, false)
+		return unless(s.add(g, at, u, step.PeerURL, false), errURLExists)
 	case operator.Promote:
-		m := g.find(step.ID)
-		switch {
-		case m == nil:
-			return errors.New("etcdserver: member not found")
-		case !m.learner:
-			return nil
-		case !s.runs(g, m) || !s.linked(m, at) || m.owner.disk.data.index < g.index:
-			return errors.New("etcdserver: can only promote a learner member which is in sync with leader")
+		// The host asks the learner itself before it asks etcd.
+		if m := g.find(step.ID); m != nil && m.learner && (!s.runs(g, m) || !s.linked(m, at) || m.owner.disk.data.index < g.index) {
+			return errBehind
 		}
-		s.commit(g)
-		m.learner = false
+		return unless(s.promote(g, at, step.ID), errNotLearner)
 	case operator.RemoveMember:
 		if m := g.find(step.ID); step.Unstarted && m != nil && m.name != "" {
 			return errors.New("the member has started meanwhile")
 		}
 		s.checkRemoval(u, g, step.ID)
 		before, n := s.readyVoters(g), len(g.voters())
-		if err := s.remove(g, at, step.ID); err != nil {
+		switch err := s.remove(g, at, step.ID); {
+		case errors.Is(err, errNotFound):
+			return nil
+		case err != nil:
 			return err
 		}
 		s.checkQuorum(u, h, g, step, before, n)
 	case operator.UpdateMember:
-		if m := g.find(step.ID); m != nil {
-			s.commit(g)
-			m.peerURL = step.PeerURL
-		}
+		return s.update(g, step.ID, step.PeerURL)
 	case operator.TakeTurn:
 		if g.turn != "" && g.turn != u.name {
 			return fmt.Errorf("%s has the turn", g.turn)
@@ -357,4 +351,12 @@ func (s *Sim) request(u *unit, h *hook, g *group, at *member, step operator.Step
 		s.broken("%s wants a step that nobody knows: %T", u.name, step)
 	}
 	return nil
+}
+
+// unless is err, if it is not the one that is as good as none.
+func unless(err, good error) error {
+	if errors.Is(err, good) {
+		return nil
+	}
+	return err
 }
