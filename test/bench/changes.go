@@ -84,7 +84,7 @@ func (b *bench) changes(ctx context.Context) error {
 	for _, e := range b.events() {
 		runs := b.runs
 		if e.watched { // each takes half a minute, most of which etcd waits
-			runs = (runs + 2) / 3
+			runs = max(1, runs/3)
 		}
 		for run := range runs {
 			if b.wants(e.name+".", e.took) {

@@ -66,7 +66,7 @@ func (b *bench) consumers(ctx context.Context) error {
 		}
 	}
 	for _, r := range all {
-		if err := errors.Join(r.addConsumer(ctx, r.n), r.settleUnheard(ctx), b.publish(ctx, r, "publish-one")); err != nil {
+		if err := errors.Join(r.addConsumer(ctx, r.n), b.publish(ctx, r, "publish-one")); err != nil {
 			return err
 		}
 	}
@@ -89,9 +89,6 @@ func (b *bench) relate(ctx context.Context, n int) (related, error) {
 			return r, errors.Join(err, r.Close())
 		}
 	}
-	if err := r.settleUnheard(ctx); err != nil {
-		return r, errors.Join(err, r.Close())
-	}
 	return r, nil
 }
 
@@ -102,17 +99,22 @@ func (r related) addConsumer(ctx context.Context, i int) error {
 	if i > 0 {
 		deploy = append(deploy, "--to", "1")
 	}
-	return errors.Join(r.do(ctx, deploy...), r.do(ctx, "integrate", "etcd:proxy", app))
+	return errors.Join(r.do(ctx, deploy...), r.do(ctx, "integrate", "etcd:proxy", app), r.unheard(ctx, app+"/0"))
 }
 
-// settleUnheard lets every hook that is queued pass without a process: three for each relation would take minutes, and the
-// next hook looks at them all.
-func (r related) settleUnheard(ctx context.Context) error {
+// unheard lets the hooks that are queued for a consumer and for etcd pass without a process: three for each relation would
+// take minutes, and etcd's next hook looks at them all.
+func (r related) unheard(ctx context.Context, consumer string) error {
 	nothing := model.RunnerFunc(func(context.Context, *model.Context) (model.Outcome, error) {
 		return model.Outcome{Missing: true}, nil
 	})
-	if err := r.Model.Settle(ctx, nothing, 1); err != nil {
-		return fmt.Errorf("cannot settle: %w", err)
+	for _, unit := range []string{consumer, "etcd/0", consumer} {
+		for ran := true; ran; {
+			var err error
+			if _, ran, err = r.Model.Step(ctx, unit, nothing); err != nil {
+				return fmt.Errorf("cannot pass over the hooks of %s: %w", unit, err)
+			}
+		}
 	}
 	return nil
 }
@@ -130,7 +132,7 @@ func (b *bench) publish(ctx context.Context, r related, what string) error {
 	b.add(name+".tool-calls", "count", float64(cost.Calls))
 	b.add(name+".written-bytes", "bytes", float64(cost.Bytes))
 	b.add(name+".ms", "ms", milliseconds(cost.Duration))
-	return r.settleUnheard(ctx)
+	return nil
 }
 
 // quiet runs a hook in which nothing changed.

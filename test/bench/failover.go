@@ -60,6 +60,7 @@ func (w *ways) failOnce(ctx context.Context, behind load.Target) (time.Duration,
 		if ctx.Err() != nil {
 			return 0, errors.Join(ctx.Err(), err)
 		}
+		time.Sleep(10 * time.Millisecond) // a refusal that comes at once must not become a storm
 	}
 	took := time.Since(began)
 	return took, errors.Join(w.do(ctx, "update-status"), w.healthy(ctx, 3))

@@ -66,25 +66,24 @@ func (j *juju) healthy(ctx context.Context, n int) error {
 	return j.do(ctx, "wait", "--timeout", "5m", "etcd", fmt.Sprintf("^active %d/%d voters", n, n))
 }
 
-// updateStatus runs update-status on a unit, and nothing else, and returns what it cost.
+// updateStatus runs update-status on a unit, and no other unit's hooks, and returns what it cost.
 func (j *juju) updateStatus(ctx context.Context, unit string) (model.Record, error) {
-	if err := errors.Join(j.do(ctx, "update-status", unit), j.do(ctx, "settle")); err != nil {
+	if err := j.Model.UpdateStatus(unit); err != nil {
 		return model.Record{}, err
 	}
-	return j.lastHook(unit)
-}
-
-// lastHook is the unit's last hook, which must be an update-status that was done.
-func (j *juju) lastHook(unit string) (model.Record, error) {
-	records := j.Model.Records(unit)
-	if len(records) == 0 {
-		return model.Record{}, fmt.Errorf("%s ran no hook", unit)
+	for {
+		r, ran, err := j.Model.Step(ctx, unit, j.Sim)
+		switch {
+		case err != nil:
+			return r, err
+		case !ran:
+			return r, fmt.Errorf("%s runs no update-status", unit)
+		case r.Result != model.ResultDone:
+			return r, fmt.Errorf("%s of %s is %s: %s", r.Hook, unit, r.Result, r.Error)
+		case r.Hook == "update-status":
+			return r, nil
+		}
 	}
-	last := records[len(records)-1]
-	if last.Hook != "update-status" || last.Result != model.ResultDone {
-		return last, fmt.Errorf("%s of %s is %s: %s", last.Hook, unit, last.Result, last.Error)
-	}
-	return last, nil
 }
 
 // program is one of the programs that a unit has installed.
