@@ -165,32 +165,48 @@ func (b *bench) rounds(ctx context.Context, all []*way, users map[*way][]*user, 
 				u.events = u.client.Watch(ctx, u.key)
 			}
 		}
-		// Connections and watches are made outside the count.
-		if _, err := takeTurn(ctx, users[one], o, 0, slice/5); err != nil {
+		// Connections and watches are made outside the count, and nobody starts cold.
+		if _, err := takeTurn(ctx, users[one], o, 0, slice); err != nil {
 			return fmt.Errorf("%s: %w", one.name, err)
 		}
 	}
 	var pace time.Duration
 	if r.half {
-		full, err := takeTurn(ctx, users[all[0]], o, 0, 2*slice)
+		full, err := saturated(ctx, users[all[0]], o)
 		if err != nil {
 			return err
 		}
-		pace = time.Duration(float64(r.users) / (full.rate / 2) * float64(time.Second))
+		pace = time.Duration(float64(r.users) / (full / 2) * float64(time.Second))
 	}
 	for round := range b.runs {
 		got := map[string]sample{}
 		for i := range all {
 			one := all[(round+i)%len(all)]
+			before := one.spent()
 			s, err := takeTurn(ctx, users[one], o, pace, slice)
 			if err != nil {
 				return fmt.Errorf("%s: %w", one.name, err)
 			}
+			s.cpu = (one.spent() - before) / time.Duration(s.requests)
 			got[one.name] = s
 		}
 		b.compare(got, o.name+"."+r.name, o.name)
 	}
 	return nil
+}
+
+// saturated is the rate that users reach at their own speed: the median of a few turns, for one may have met other work on
+// the machine.
+func saturated(ctx context.Context, users []*user, o op) (float64, error) {
+	var rates []float64
+	for range 5 {
+		s, err := takeTurn(ctx, users, o, 0, slice)
+		if err != nil {
+			return 0, err
+		}
+		rates = append(rates, s.rate)
+	}
+	return median(rates), nil
 }
 
 // compare adds one round's figures.
@@ -207,6 +223,7 @@ func (b *bench) compare(got map[string]sample, what, op string) {
 		b.add(name+"."+what+".throughput-ratio", "ratio", s.rate/direct.rate)
 		b.add(name+"."+what+".p50-ratio", "ratio", float64(s.p50)/float64(direct.p50))
 		b.add(name+"."+what+".p99-ratio", "ratio", float64(s.p99)/float64(direct.p99))
+		b.add(name+"."+what+".cpu-us", "µs", milliseconds(s.cpu)*1000)
 	}
 	// Serializable reads and watches are not compared: grpc-proxy answers them itself.
 	if other, ok := got["grpc-proxy"]; ok && (op == "put" || op == "lin") && !strings.HasSuffix(what, "half") {
@@ -216,8 +233,10 @@ func (b *bench) compare(got map[string]sample, what, op string) {
 
 // sample is what one turn gave.
 type sample struct {
+	requests int
 	rate     float64 // requests a second
 	p50, p99 time.Duration
+	cpu      time.Duration // that the way's process spent on a request
 }
 
 // takeTurn lets every user do one request after another for so long, no faster than one in pace.
@@ -246,7 +265,9 @@ func takeTurn(ctx context.Context, users []*user, o op, pace, long time.Duration
 		return sample{}, errors.New("nothing was done in time")
 	}
 	slices.Sort(all)
-	return sample{float64(len(all)) / time.Since(start).Seconds(), all[len(all)/2], all[len(all)*99/100]}, nil
+	return sample{
+		requests: len(all), rate: float64(len(all)) / long.Seconds(), p50: all[len(all)/2], p99: all[len(all)*99/100],
+	}, nil
 }
 
 // work does one request after another until end, from number k, and returns how long each took.
@@ -263,6 +284,9 @@ func (u *user) work(ctx context.Context, o op, next time.Time, pace time.Duratio
 		}
 		if err := o.run(ctx, u, i); err != nil {
 			return took, err
+		}
+		if time.Now().After(end) { // not within the turn, and there is no later one
+			return took, nil
 		}
 		took = append(took, time.Since(began))
 	}
