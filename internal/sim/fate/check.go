@@ -2,6 +2,7 @@ package fate
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -13,7 +14,7 @@ func (s *Sim) check() {
 	s.ticks++
 	big := 0
 	for _, g := range s.groups {
-		if len(g.voters()) > 1 && !s.ended[g.id] {
+		if g.size() > 1 && !s.ended[g.id] {
 			big++
 			for id := range s.named {
 				if id != g.id && !s.ended[id] {
@@ -59,12 +60,12 @@ func (s *Sim) checkPublication(u *unit, pub operator.Publication) {
 		s.broken("%s publishes nothing", u.name)
 	}
 	for _, told := range append(strings.Split(pub.Cluster, ","), pub.ClientURLs...) {
-		if told == "" || !u.hook.shown[told] {
+		if told == "" || !slices.ContainsFunc(u.hook.shown, func(m member) bool { return told == m.name+"="+m.peerURL || told == m.clientURL }) {
 			s.broken("%s publishes %q, which is no started voter", u.name, told)
 		}
 	}
-	if n := strings.Count(pub.Cluster, "=") * 2; n != len(u.hook.shown) {
-		s.broken("%s publishes %q, but there are %d voters", u.name, pub.Cluster, len(u.hook.shown)/2)
+	if n := len(u.hook.shown); strings.Count(pub.Cluster, "=") != n || len(pub.ClientURLs) != n {
+		s.broken("%s publishes %q and %v, but there are %d voters", u.name, pub.Cluster, pub.ClientURLs, n)
 	}
 }
 
@@ -89,7 +90,7 @@ func (s *Sim) checkDown(u *unit, h *hook, step operator.Step) {
 	if m == nil || m.learner {
 		return
 	}
-	n, before := len(g.voters()), s.readyVoters(g)
+	n, before := g.size(), s.readyVoters(g)
 	after := before
 	if s.ready(g, m) {
 		after--
@@ -127,8 +128,8 @@ func (s *Sim) checkQuorum(u *unit, h *hook, g *group, step operator.Step, before
 		s.raft()
 		after = s.readyVoters(g)
 	}
-	if h.looked == s.faults && before >= quorum(n) && after < quorum(len(g.voters())) {
-		s.broken("%q by %s costs the quorum: %d of %d voters are ready after it", step, u.name, after, len(g.voters()))
+	if h.looked == s.faults && before >= quorum(n) && after < quorum(g.size()) {
+		s.broken("%q by %s costs the quorum: %d of %d voters are ready after it", step, u.name, after, g.size())
 	}
 }
 
@@ -187,7 +188,7 @@ func (s *Sim) Settled() string {
 			if pub.RelationID = ""; told == nil {
 				told = &pub
 			}
-			if pub.Cluster != told.Cluster || !slices.Equal(pub.ClientURLs, told.ClientURLs) || pub.Version != told.Version {
+			if !reflect.DeepEqual(pub, *told) {
 				return fmt.Sprintf("%s publishes %v, another %v", u.name, pub, *told)
 			}
 		}
@@ -197,12 +198,25 @@ func (s *Sim) Settled() string {
 		return fmt.Sprintf("%d members of %d units", len(g.members), len(units))
 	case g.turn != "":
 		return "the turn is not given back by " + g.turn
-	case told != nil && strings.Count(told.Cluster, "=") != len(units):
-		return "consumers are told " + told.Cluster
+	case told != nil && (told.Cluster != listed(g, func(m *member) string { return m.name + "=" + m.peerURL }) ||
+		strings.Join(told.ClientURLs, ",") != listed(g, func(m *member) string { return m.clientURL })):
+		return fmt.Sprintf("consumers are told %v", *told)
+	case told != nil && told.Period != s.period:
+		return "consumers have certificates of another period"
 	case told != nil && told.Version != strings.SplitN(releaseOf(s.charm), "-", 2)[0]:
 		return "consumers are told of version " + told.Version
 	}
 	return ""
+}
+
+// listed is what is said of each member, sorted.
+func listed(g *group, say func(*member) string) string {
+	var out []string
+	for _, m := range g.members {
+		out = append(out, say(m))
+	}
+	slices.Sort(out)
+	return strings.Join(out, ",")
 }
 
 // forsaken tells whether only --force takes a leaving unit away: its cluster has ended and it did not hear of it, or it
@@ -213,7 +227,7 @@ func (s *Sim) forsaken(u *unit) bool {
 		return false
 	}
 	w := u.word(len(u.words))
-	return s.ended[d.cluster] || w.ClusterID != d.cluster || (u.process.running && w.ClientURL != u.clientURL())
+	return s.ended[d.cluster] || w.ClusterID != d.cluster || (u.process.running && w.ClientURL != u.process.clientURL)
 }
 
 // bereft tells whether no unit that lives holds a vote of the cluster: its units left all at once, or the last was not
@@ -238,15 +252,15 @@ func (s *Sim) settledUnit(g *group, u *unit) string {
 		return "is a learner"
 	case !s.ready(g, m):
 		return "is not ready"
-	case m.peerURL != u.peerURL():
-		return "is listed as " + m.peerURL + ", but listens on " + u.peerURL()
+	case m.peerURL != u.process.peerURL:
+		return "is listed as " + m.peerURL + ", but listens on " + u.process.peerURL
 	case u.process.server.Release != releaseOf(s.charm):
 		return "runs release " + u.process.server.Release
 	case u.process.server.Config.SnapshotCount != settings(s.options).SnapshotCount:
 		return "runs with old options"
 	}
 	w := u.word(len(u.words))
-	if w.ClusterID != g.id || w.MemberID != m.id || w.PeerURL != u.peerURL() || w.ClientURL != u.clientURL() || w.Running == "" || w.Leaving {
+	if w.ClusterID != g.id || w.MemberID != m.id || w.PeerURL != u.process.peerURL || w.ClientURL != u.process.clientURL || w.Running == "" || w.Leaving {
 		return fmt.Sprintf("says %+v of itself", w)
 	}
 	return ""

@@ -3,6 +3,9 @@
 // operator.Reconcile against Juju's rules and etcd's membership rules, both in memory, one yield at a time, and holds
 // after every yield what must never be broken. A Sim is deterministic: the same options and ops give the same fate.
 //
+// What it leaves out: a member sees what its cluster has committed, or nothing; networks part both ways; bytes on a disk are
+// whole or gone; what a step does to files is for other tests. A unit of role proxy is gone through by itself (proxy_test.go).
+//
 // The rule it keeps: nothing here knows what Decide ought to do; it knows only what must not happen, and where
 // everything must end once the faults have stopped.
 //

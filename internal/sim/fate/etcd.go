@@ -2,6 +2,7 @@ package fate
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 	"strings"
 
@@ -58,6 +59,17 @@ func (g *group) find(id uint64) *member {
 	return nil
 }
 
+// size is how many voters there are.
+func (g *group) size() int {
+	n := 0
+	for _, m := range g.members {
+		if !m.learner {
+			n++
+		}
+	}
+	return n
+}
+
 func (g *group) voters() []*member {
 	out := make([]*member, 0, len(g.members))
 	for _, m := range g.members {
@@ -77,30 +89,39 @@ func (s *Sim) runs(g *group, m *member) bool {
 // linked tells whether two running members hear each other. A peer that is listed under a URL it does not listen on
 // still dials out, so a link needs one true URL of the two.
 func (s *Sim) linked(a, b *member) bool {
-	return a == b || (s.reachable(a.owner, b.owner) && (a.owner.peerURL() == a.peerURL || b.owner.peerURL() == b.peerURL))
+	return a == b || (s.reachable(a.owner, b.owner) && (a.owner.process.peerURL == a.peerURL || b.owner.process.peerURL == b.peerURL))
 }
 
 // dialled tells whether others have a stream of their own to m. Only that one counts in strict reconfiguration: a
 // member under a false URL does take part, over the streams that it dials, but is not active (rafthttp, peerStatus).
 func (s *Sim) dialled(at, m *member) bool {
-	return at == m || (s.reachable(at.owner, m.owner) && m.owner.peerURL() == m.peerURL)
+	return at == m || (s.reachable(at.owner, m.owner) && m.owner.process.peerURL == m.peerURL)
 }
 
 // heard are the voters that run and hear m, m itself included.
-func (s *Sim) heard(g *group, m *member) []*member {
-	var out []*member
-	for _, v := range g.voters() {
-		if s.runs(g, v) && s.linked(v, m) {
-			out = append(out, v)
+func (s *Sim) heard(g *group, m *member) iter.Seq[*member] {
+	return func(yield func(*member) bool) {
+		for _, v := range g.members {
+			if !v.learner && s.runs(g, v) && s.linked(v, m) && !yield(v) {
+				return
+			}
 		}
 	}
-	return out
+}
+
+// leads tells whether a quorum hears m.
+func (s *Sim) leads(g *group, m *member) bool {
+	n := 0
+	for range s.heard(g, m) {
+		n++
+	}
+	return n >= quorum(g.size())
 }
 
 // led is the member that leads a quorum now; nil if none does.
 func (s *Sim) led(g *group) *member {
 	m := g.find(g.leader)
-	if m == nil || m.learner || !s.runs(g, m) || !m.owner.process.booted(s.now) || len(s.heard(g, m)) < quorum(len(g.voters())) {
+	if m == nil || m.learner || !s.runs(g, m) || !m.owner.process.booted(s.now) || !s.leads(g, m) {
 		return nil
 	}
 	return m
@@ -151,13 +172,13 @@ func (s *Sim) raft() {
 }
 
 func (s *Sim) elect(g *group) {
-	need := quorum(len(g.voters()))
-	for _, c := range g.voters() {
-		if !s.runs(g, c) || !c.owner.process.booted(s.now) {
+	need := quorum(g.size())
+	for _, c := range g.members {
+		if c.learner || !s.runs(g, c) || !c.owner.process.booted(s.now) {
 			continue
 		}
 		votes := 0
-		for _, v := range s.heard(g, c) {
+		for v := range s.heard(g, c) {
 			if v.owner.disk.data.index <= c.owner.disk.data.index {
 				votes++
 			}
@@ -210,8 +231,8 @@ func (s *Sim) commit(g *group) {
 	g.index++
 	l.owner.disk.data.index = g.index
 	n := 1
-	for _, v := range s.heard(g, l) {
-		if v != l && n < quorum(len(g.voters())) {
+	for v := range s.heard(g, l) {
+		if v != l && n < quorum(g.size()) {
 			v.owner.disk.data.index = g.index
 			n++
 		}
@@ -269,7 +290,8 @@ func (s *Sim) describe(g *group, answers []*unit) []operator.Member {
 			o.ClientURLs = []string{m.clientURL}
 		}
 		if s.runs(g, m) && slices.Contains(answers, m.owner) {
-			o.Answers, o.Ready, o.Version = true, s.ready(g, m), strings.SplitN(m.owner.process.server.Release, "-", 2)[0]
+			o.Answers, o.Ready = true, s.ready(g, m)
+			o.Version, _, _ = strings.Cut(m.owner.process.server.Release, "-")
 			switch l := s.led(g); {
 			case l != nil && s.linked(l, m):
 				o.Leader = l.id

@@ -147,8 +147,8 @@ func (c *commander) memberChoices(m *member, add func(int, func() string)) {
 		// The last command only: see the package comment on what etcd makes of a refused update.
 		add(8, func() string { return c.update(m, other.peerURL) })
 	}
-	if m.owner.process.running && m.owner.peerURL() != m.peerURL {
-		add(6, func() string { return c.update(m, m.owner.peerURL()) })
+	if m.owner.process.running && m.owner.process.peerURL != m.peerURL {
+		add(6, func() string { return c.update(m, m.owner.process.peerURL) })
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -65,20 +66,20 @@ func other(s *Sim, u *unit) *unit {
 	return u
 }
 
-// crashes are the deaths that each step must survive; faults are what else may happen once, at any yield.
-var crashes = []struct {
+// strike is what happens to a unit once, at a yield.
+type strike struct {
 	name string
 	do   func(*Sim, *unit)
-}{
+}
+
+// crashes are the deaths that each step must survive; faults are what else may happen once, at any yield.
+var crashes = []strike{
 	{"the hook dies", (*Sim).kill},
 	{"the machine dies and returns", func(s *Sim, u *unit) { s.Power(u, false); s.Power(u, true) }},
 	{"the next reply is lost", func(_ *Sim, u *unit) { u.unsure = true }},
 }
 
-var faults = []struct {
-	name string
-	do   func(*Sim, *unit)
-}{
+var faults = []strike{
 	{"the server dies", (*Sim).Crash},
 	{"the leadership moves", func(s *Sim, u *unit) {
 		if s.leader != u {
@@ -125,6 +126,9 @@ var faults = []struct {
 		}
 	}},
 	{"options change", func(s *Sim, _ *unit) { s.Configure() }},
+	{"the others lag behind what a client has written", func(s *Sim, u *unit) { s.lag = true; s.write(); s.Crash(u) }},
+	{"it hears once more what it heard last", func(s *Sim, u *unit) { s.Again(u) }},
+	{"another never hears what it would hear next", func(s *Sim, u *unit) { s.Lose(other(s, u)) }},
 	{"goal-state fails", func(s *Sim, u *unit) { u.deaf = true; s.Poke(u) }},
 }
 
@@ -146,7 +150,7 @@ func beginning(t *testing.T, o Options, n int) *Sim {
 // there were and what went wrong.
 func live(begun *Sim, do func(*Sim), at int, strike func(*Sim, *unit)) (int, string) {
 	s := begun.Clone()
-	defer s.Close()
+	defer s.Halt()
 	s.points, s.strikeAt, s.strike, s.calm = 0, at, strike, 0
 	do(s)
 	for _, u := range s.units {
@@ -163,65 +167,49 @@ var lives = map[string]Options{
 	"Juju 3.6, old bags": {Departed: true, Stale: true},
 }
 
-func exhaust(t *testing.T, o Options, every int, strikes []struct {
-	name string
-	do   func(*Sim, *unit)
-},
-) int {
+// exhaust lets each strike happen at every yield of every scenario, in both Jujus; raced, at one yield in so many.
+func exhaust(t *testing.T, strikes []strike, whenRaced int) {
 	t.Helper()
-	runs := 0
-	for i, scenario := range scenarios {
-		begun := beginning(t, o, scenario.units)
-		points, problem := live(begun, scenario.do, 0, nil)
-		runs++
-		if !assert.Empty(t, problem, scenario.name) {
-			continue
-		}
-		for j, strike := range strikes {
-			for at := 1 + (i+j)%every; at <= points; at += every {
-				runs++
-				if _, problem := live(begun, scenario.do, at, strike.do); problem != "" {
-					t.Errorf("%s, at yield %d %s: %s", scenario.name, at, strike.name, problem)
-					break
-				}
+	every := 1
+	if raced {
+		every = whenRaced
+	}
+	var points, runs atomic.Int64
+	t.Run("of", func(t *testing.T) {
+		for name, o := range lives {
+			for i, scenario := range scenarios {
+				t.Run(name+"/"+scenario.name, func(t *testing.T) {
+					t.Parallel()
+					begun := beginning(t, o, scenario.units)
+					defer begun.Close()
+					n, problem := live(begun, scenario.do, 0, nil)
+					require.Empty(t, problem)
+					points.Add(int64(n))
+					for j, strike := range strikes {
+						for at := 1 + (i+j)%every; at <= n; at += every {
+							runs.Add(1)
+							_, problem := live(begun, scenario.do, at, strike.do)
+							require.Empty(t, problem, "at yield %d %s: go test -run TestLife -scenario %q -strike %q -at %d", at, strike.name, scenario.name, strike.name, at)
+						}
+					}
+				})
 			}
 		}
-	}
-	return runs
-}
-
-// sparse is at which yields to strike, at most: every one if FATE asks for it.
-func sparse(every, whenRaced int) int {
-	switch {
-	case *long > 0:
-		return 1
-	case raced:
-		return whenRaced
-	}
-	return every
+	})
+	t.Logf("%d scenarios in %d Jujus, %d points, %d strikes: %d lives", len(scenarios), len(lives), points.Load(), len(strikes), runs.Load())
 }
 
 // TestEveryCrashPoint lets the charm die at every yield of every scenario: before and after each step, before the
-// commit, inside it, and after it. Everything must end where it would have ended. Not whole unless FATE asks for it.
+// commit, inside it, and after it. Everything must end where it would have ended.
 func TestEveryCrashPoint(t *testing.T) {
 	t.Parallel()
-	for name, o := range lives {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			t.Logf("%d lives", exhaust(t, o, sparse(3, 23), crashes))
-		})
-	}
+	exhaust(t, crashes, 23)
 }
 
-// TestEveryFaultAtEveryPoint lets each fault happen once at every yield of every scenario; at some unless FATE asks for all.
+// TestEveryFaultAtEveryPoint lets each fault happen once at every yield of every scenario.
 func TestEveryFaultAtEveryPoint(t *testing.T) {
 	t.Parallel()
-	for name, o := range lives {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			t.Logf("%d lives", exhaust(t, o, sparse(61, 311), faults))
-		})
-	}
+	exhaust(t, faults, 311)
 }
 
 func TestScenarios(t *testing.T) {

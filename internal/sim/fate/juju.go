@@ -30,6 +30,7 @@ type Options struct {
 // Sim is one application and its fate.
 type Sim struct {
 	Options
+	stage  *stage
 	now    int64
 	units  []*unit // ever, by number
 	groups []*group
@@ -42,7 +43,8 @@ type Sim struct {
 	options   int      // version of the options
 	charm     int      // revision of the charm
 	lastRel   int
-	lag       bool // followers get only what a quorum needs
+	period    int64 // of client certificates: the clock moves it
+	lag       bool  // followers get only what a quorum needs
 	healed    int64
 	calm      int64 // since when there are no faults; 0 is not yet
 	faults    int   // that happened so far: what a unit saw before the last one may be false by no fault of its own
@@ -61,7 +63,7 @@ type Sim struct {
 
 // New returns an application with no unit.
 func New(o Options) *Sim {
-	return &Sim{Options: o, now: 1_000_000, named: map[uint64]bool{}, ended: map[uint64]bool{}, lastID: 100}
+	return &Sim{Options: o, stage: &stage{}, now: 1_000_000, period: 230, named: map[uint64]bool{}, ended: map[uint64]bool{}, lastID: 100}
 }
 
 // broken notes the first rule that was broken.
@@ -160,10 +162,7 @@ func (s *Sim) ForceRemove(u *unit, lingers bool) {
 	}
 	s.tell("remove %s by force, lingers %v", u.name, lingers)
 	s.faults++
-	if u.hook != nil {
-		u.hook.stop()
-		u.hook = nil
-	}
+	s.cut(u)
 	up := u.up
 	s.bury(u)
 	u.up = up && lingers
@@ -246,6 +245,7 @@ func (s *Sim) Readdress(u *unit) {
 	s.tell("new address for %s", u.name)
 	s.faults++
 	u.address += 20
+	u.listen()
 	u.moved = true
 	u.queue = append(u.queue, operator.Event{Kind: hooks.ConfigChanged})
 }
@@ -296,6 +296,27 @@ func (s *Sim) Unrelate() {
 	}
 }
 
+// Again has a unit hear once more what it heard last. What takes the unit away comes once.
+func (s *Sim) Again(u *unit) {
+	if e := u.last; u.life == alive && e.Kind != "" && e.Kind != hooks.Remove {
+		s.tell("%s hears %s again", u.name, e.Kind)
+		u.queue = append(u.queue, e)
+	}
+}
+
+// Lose takes from a unit what it would hear next, though its agent takes it for heard. The end of a unit is never lost:
+// Juju waits for it.
+func (s *Sim) Lose(u *unit) {
+	if u.hook != nil || u.retry != nil || u.life != alive {
+		return
+	}
+	if e, ok := s.nextEvent(u); ok && e.Kind != hooks.Install {
+		s.tell("%s never hears %s", u.name, e.Kind)
+		s.heardNow(u, e)
+		s.done(u, e)
+	}
+}
+
 // Poke makes update-status due.
 func (s *Sim) Poke(u *unit) { u.poked = true }
 
@@ -304,7 +325,7 @@ func (s *Sim) Tick(seconds int64) {
 	s.now += seconds
 	for _, g := range s.groups {
 		if g.turn != "" && s.now >= g.turnEnds {
-			if s.calm > 0 && len(g.voters()) > 1 && g.turnEnds-turnSeconds > s.calm {
+			if s.calm > 0 && g.size() > 1 && g.turnEnds-turnSeconds > s.calm {
 				s.broken("%s never gave the turn back", g.turn)
 			}
 			g.turn = ""
@@ -337,35 +358,35 @@ func (s *Sim) Step(u *unit) bool {
 		if !ok {
 			return false
 		}
-		if u.retry == nil && len(u.queue) > 0 {
-			u.queue = u.queue[1:]
-		}
 		s.heardNow(u, e)
-		s.tell("%s: %s %s%s", u.name, e.Kind, e.RelationID, e.RemoteUnit)
+		if s.Trace != nil { // or it costs more than the hook
+			s.tell("%s: %s %s%s", u.name, e.Kind, e.RelationID, e.RemoteUnit)
+		}
 		s.runHook(u, e)
 	}
 	h := u.hook
-	at, more := h.next()
+	at, more := h.coro.step()
 	if s.points++; s.points == s.strikeAt && s.wrong == "" {
 		s.tell("%s stands at %q", u.name, at)
 		s.strike(s, u)
 	}
-	if u.hook == h { // else somebody buried it
-		if h.at = at; !more {
-			u.hook = nil
-		}
+	if !more && u.hook == h { // else it was struck
+		s.cut(u)
 	}
 	s.raft()
 	s.check()
 	return true
 }
 
-// Close ends the hooks that still run.
-func (s *Sim) Close() {
+// Halt ends the hooks that still run. Clones can go on.
+func (s *Sim) Halt() {
 	for _, u := range s.units {
-		if u.hook != nil {
-			u.hook.stop()
-			u.hook = nil
-		}
+		s.cut(u)
 	}
+}
+
+// Close ends the hooks that still run, and what else it and its clones, which are halted, hold.
+func (s *Sim) Close() {
+	s.Halt()
+	s.stage.close()
 }

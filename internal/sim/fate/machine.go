@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/juju-charms/etcd-charm/internal/operator"
@@ -21,7 +20,7 @@ type machine struct {
 	s     *Sim
 	u     *unit
 	h     *hook
-	yield func(string)
+	yield func(point)
 	began int64
 }
 
@@ -60,7 +59,7 @@ func (h *machine) Observe(_ context.Context, m operator.Model) (operator.World, 
 	s, u := h.s, h.u
 	h.h.looked = s.faults
 	w := operator.World{
-		Carried: u.carried, Installed: u.disk.installed, TLS: u.disk.tls, Period: 230, Now: s.now,
+		Carried: u.carried, Installed: u.disk.installed, TLS: u.disk.tls, Period: s.period, Now: s.now,
 		WrittenConfig: u.disk.config, WrittenInitial: u.disk.first,
 		Service: operator.Service{Kind: u.disk.kind, Enabled: u.disk.enabled, Running: u.process.running, Failing: u.process.failing},
 	}
@@ -73,7 +72,8 @@ func (h *machine) Observe(_ context.Context, m operator.Model) (operator.World, 
 	g, answers, reach := s.reach(u, m, h.h.urls)
 	w.Reach, h.h.view = reach, g
 	if h.h.voters, h.h.turn = 0, ""; g != nil {
-		h.h.voters, h.h.turn = len(g.voters()), g.turn
+		h.h.shown = h.h.shown[:0]
+		h.h.voters, h.h.turn = g.size(), g.turn
 	}
 	if g != nil {
 		w.ClusterID, w.Members = g.id, s.describe(g, answers)
@@ -81,12 +81,9 @@ func (h *machine) Observe(_ context.Context, m operator.Model) (operator.World, 
 			w.Turn = operator.Turn{Known: true, Holder: g.turn}
 		}
 		for _, listed := range g.members {
-			h.h.urls[listed.clientURL] = true
-		}
-		h.h.shown = map[string]bool{}
-		for _, v := range g.voters() {
-			if v.name != "" {
-				h.h.shown[v.name+"="+v.peerURL], h.h.shown[v.clientURL] = true, true
+			h.h.urls = append(h.h.urls, listed.clientURL)
+			if !listed.learner && listed.name != "" {
+				h.h.shown = append(h.h.shown, *listed)
 			}
 		}
 	}
@@ -95,7 +92,7 @@ func (h *machine) Observe(_ context.Context, m operator.Model) (operator.World, 
 		if me != nil {
 			w.Local.Ready = s.ready(own, me)
 			if u.process.serving && (!me.learner || own == g) {
-				w.Local.Voters = len(own.voters())
+				w.Local.Voters = own.size()
 			}
 		}
 	}
@@ -108,14 +105,14 @@ func (s *Sim) readyUnit(u *unit) bool {
 }
 
 // reach asks everybody named, and whom they list or listed earlier in this hook, and says which cluster answered, who of it, and how far it was reached.
-func (s *Sim) reach(u *unit, m operator.Model, known map[string]bool) (*group, []*unit, operator.Reach) {
+func (s *Sim) reach(u *unit, m operator.Model, known []string) (*group, []*unit, operator.Reach) {
 	c := m.Cluster.Value
 	anybody := u.disk.data != nil || !m.Cluster.OK
 	var counts []uint64
 	if r := c.Record; r.ClusterID != 0 && r.ClusterID != r.Ended {
 		counts, anybody = []uint64{r.ClusterID}, true
 	}
-	urls := maps.Clone(known)
+	urls := slices.Clone(known)
 	var told []uint64
 	for _, w := range c.Words {
 		if w.ClusterID != 0 && w.ClusterID != c.Record.Ended && !w.Stopped {
@@ -123,7 +120,7 @@ func (s *Sim) reach(u *unit, m operator.Model, known map[string]bool) (*group, [
 			told = append(told, w.ClusterID)
 		}
 		if w.ClientURL != "" && !w.Stopped {
-			urls[w.ClientURL] = true
+			urls = append(urls, w.ClientURL)
 		}
 	}
 	if len(counts) == 0 {
@@ -136,7 +133,7 @@ func (s *Sim) reach(u *unit, m operator.Model, known map[string]bool) (*group, [
 	for more := true; more; {
 		more = false
 		for _, p := range s.units {
-			if slices.Contains(answers, p) || !p.process.serving || !s.reachable(u, p) || (p != u && !urls[p.clientURL()]) {
+			if slices.Contains(answers, p) || !p.process.serving || !s.reachable(u, p) || (p != u && !slices.Contains(urls, p.process.clientURL)) {
 				continue
 			}
 			g, me := s.own(p)
@@ -148,8 +145,8 @@ func (s *Sim) reach(u *unit, m operator.Model, known map[string]bool) (*group, [
 				continue
 			}
 			for _, listed := range g.members {
-				if listed.clientURL != "" && !urls[listed.clientURL] {
-					urls[listed.clientURL], more = true, true
+				if listed.clientURL != "" && !slices.Contains(urls, listed.clientURL) {
+					urls, more = append(urls, listed.clientURL), true
 				}
 			}
 		}
@@ -187,7 +184,7 @@ func (h *machine) poll(try func() error) error {
 		if err == nil || h.s.now >= until {
 			return err
 		}
-		h.yield("waiting")
+		h.yield(point{at: "waiting"})
 		h.s.Tick(3)
 	}
 }
@@ -195,8 +192,10 @@ func (h *machine) poll(try func() error) error {
 // Do does a step; a yield stands before and after it.
 func (h *machine) Do(_ context.Context, step operator.Step) error {
 	s, u := h.s, h.u
-	h.yield("before " + step.String())
-	s.tell("%s: %s", u.name, step)
+	h.yield(point{"before", step})
+	if s.Trace != nil {
+		s.tell("%s: %s", u.name, step)
+	}
 	err := h.do(step)
 	s.raft()
 	if u.unsure && remote(step) {
@@ -207,7 +206,7 @@ func (h *machine) Do(_ context.Context, step operator.Step) error {
 		s.tell("%s: cannot %s: %v", u.name, step, err)
 	}
 	s.check()
-	h.yield("after " + step.String())
+	h.yield(point{"after", step})
 	return err
 }
 
@@ -326,7 +325,7 @@ func (s *Sim) request(u *unit, h *hook, g *group, at *member, step operator.Step
 			return errors.New("the member has started meanwhile")
 		}
 		s.checkRemoval(u, g, step.ID)
-		before, n := s.readyVoters(g), len(g.voters())
+		before, n := s.readyVoters(g), g.size()
 		switch err := s.remove(g, at, step.ID); {
 		case errors.Is(err, errNotFound):
 			return nil

@@ -60,6 +60,9 @@ var kinds = []struct {
 	{"due", 1, func(s *Sim, o Op) {
 		s.with(o.A, func(u *unit) { u.disk.tls.Peer.Due, u.disk.tls.Server.Due = true, true })
 	}},
+	{"again", 2, func(s *Sim, o Op) { s.with(o.A, s.Again) }},
+	{"lose", 2, func(s *Sim, o Op) { s.with(o.A, s.Lose) }},
+	{"period", 1, func(s *Sim, _ Op) { s.period++ }},
 	{"options", 1, func(s *Sim, _ Op) { s.Configure() }},
 	{"refresh", 1, func(s *Sim, _ Op) { s.Refresh() }},
 	{"relate", 1, func(s *Sim, _ Op) {
@@ -122,7 +125,7 @@ func (s *Sim) spare(u *unit) bool {
 			switch {
 			case m.owner == u:
 				mine = true
-			case d != nil && d.member == m.id && !d.gone && m.owner.life != dead && m.owner.peerURL() == m.peerURL && s.ready(g, m):
+			case d != nil && d.member == m.id && !d.gone && m.owner.life != dead && m.owner.process.peerURL == m.peerURL && s.ready(g, m):
 				left++
 			}
 		}

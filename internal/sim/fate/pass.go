@@ -34,12 +34,12 @@ var base = func() operator.Config {
 }()
 
 // pass is one hook as the shell runs it: members seen first, then Juju, then the reconciliation, then the commit.
-func (s *Sim) pass(u *unit, h *hook, yield func(string)) {
+func (s *Sim) pass(u *unit, h *hook, yield func(point)) {
 	seen := s.seen(u)
-	yield("seen")
+	yield(point{at: "seen"})
 	m := s.model(u, h.event, seen)
 	h.led, h.units = s.leader == u, len(s.units)
-	yield("read")
+	yield(point{at: "read"})
 	began := s.now
 	var p operator.Plan
 	var err error
@@ -52,7 +52,7 @@ func (s *Sim) pass(u *unit, h *hook, yield func(string)) {
 	if err == nil {
 		err = p.Fail
 	}
-	yield("decided")
+	yield(point{at: "decided"})
 	if err == nil {
 		err = s.flush(u, p, yield)
 	}
@@ -64,8 +64,10 @@ func (s *Sim) pass(u *unit, h *hook, yield func(string)) {
 		u.retryAt = s.now + int64(min(5<<min(u.fails-1, 10), 300))
 		return
 	}
-	s.tell("%s: %s done: %s %s", u.name, h.event.Kind, p.Status.Level, p.Status.Message)
-	yield("committed")
+	if s.Trace != nil {
+		s.tell("%s: %s done: %s %s", u.name, h.event.Kind, p.Status.Level, p.Status.Message)
+	}
+	yield(point{at: "committed"})
 	s.done(u, h.event)
 }
 
@@ -152,7 +154,7 @@ func (s *Sim) model(u *unit, e operator.Event, seen []uint64) operator.Model {
 }
 
 // flush commits what the plan publishes, all of it or nothing. Secrets go before the rest, as Juju 3.6 has it.
-func (s *Sim) flush(u *unit, p operator.Plan, yield func(string)) error {
+func (s *Sim) flush(u *unit, p operator.Plan, yield func(point)) error {
 	if p.Authority {
 		if s.authority != nil {
 			return errors.New("secret with that label already exists")
@@ -161,7 +163,7 @@ func (s *Sim) flush(u *unit, p operator.Plan, yield func(string)) error {
 			return errors.New("permission denied")
 		}
 		s.authority = &operator.Authority{Fingerprint: fmt.Sprintf("ca%d", s.ticks), Trust: "trust0"}
-		yield("secrets committed")
+		yield(point{at: "secrets committed"})
 	}
 	if (p.Record != nil || p.Authority) && s.leader != u {
 		return errors.New("cannot write relation settings: not the leader any more")

@@ -41,7 +41,8 @@ func (s *Sim) launch(u *unit, ours bool) {
 		u.process.failing = true
 		return
 	}
-	u.process = process{running: true, server: *w, config: u.disk.config, port: w.Config.ManagementPort, started: s.now}
+	u.process = process{running: true, server: *w, config: u.disk.config, started: s.now}
+	u.listen()
 	if u.disk.data == nil && !s.first(u, ours) {
 		u.process = process{failing: true}
 	}
@@ -60,7 +61,7 @@ func (s *Sim) first(u *unit, ours bool) bool {
 		}
 		heard := false
 		for _, m := range g.members {
-			heard = heard || (s.runs(g, m) && m.owner != u && s.reachable(u, m.owner) && m.owner.peerURL() == m.peerURL)
+			heard = heard || (s.runs(g, m) && m.owner != u && s.reachable(u, m.owner) && m.owner.process.peerURL == m.peerURL)
 		}
 		if !heard {
 			return false // it has to learn from somebody which cluster it is

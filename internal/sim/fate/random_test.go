@@ -2,9 +2,15 @@ package fate
 
 import (
 	"flag"
+	"maps"
+	"math"
 	"math/rand/v2"
 	"os"
+	"runtime"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unicode"
@@ -13,7 +19,7 @@ import (
 var (
 	seed  = flag.Int64("seed", -1, "live this one random schedule; should it go wrong, shrink and tell it")
 	first = flag.Uint64("first", 1, "the first seed")
-	long  = flag.Duration("fate", envDuration(), "how long random schedules run, and then everything else runs whole; FATE in the environment says the same")
+	long  = flag.Duration("fate", envDuration(), "how long random schedules are lived, and more hostile cases with them; FATE in the environment says the same")
 )
 
 func envDuration() time.Duration {
@@ -56,7 +62,8 @@ func class(problem string) string {
 	return strings.Join(words[:min(len(words), 9)], " ")
 }
 
-// shrink cuts ops out while the schedule still goes wrong in the same way.
+// shrink cuts ops out while the schedule still goes wrong in the same way. It is our own, where rapid's would do, so that
+// a seed is one schedule and no search: seeds can be shared out to cores, lived for a given time, and replayed alone.
 func shrink(o Options, ops []Op) []Op {
 	want, _ := run(o, ops)
 	same := func(ops []Op) bool {
@@ -104,7 +111,8 @@ func explain(t *testing.T, o Options, ops []Op) {
 	t.Log(problem)
 }
 
-// TestRandom lives random schedules, always the same ones: as many as are quick, or for as long as FATE says.
+// TestRandom lives random schedules on every core, always the same ones: as many as are quick, or for as long as FATE
+// says. Each is one seed, so that it does not matter who lives it. What goes wrong first is shrunk and told.
 func TestRandom(t *testing.T) {
 	if *seed >= 0 {
 		o, ops := schedule(uint64(*seed))
@@ -115,23 +123,50 @@ func TestRandom(t *testing.T) {
 		return
 	}
 	t.Parallel()
-	most := 1200
-	if raced {
+	most := uint64(8000)
+	switch {
+	case *long > 0:
+		most = math.MaxUint64 - *first
+	case raced:
 		most = 120
 	}
 	began := time.Now()
-	begged, bad := 0, map[string]bool{}
-	n := 0
-	for ; (*long == 0 && n < most) || time.Since(began) < *long; n++ {
-		o, ops := schedule(*first + uint64(n))
-		problem, begs := run(o, ops)
-		if begs {
-			begged++
-		}
-		if problem != "" && !bad[class(problem)] {
-			bad[class(problem)] = true
-			t.Errorf("seed %d: %s", *first+uint64(n), problem)
-		}
+	var next, begged atomic.Uint64
+	var mutex sync.Mutex
+	bad := map[string]uint64{} // the lowest seed that goes wrong so
+	var workers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() {
+			for *long == 0 || time.Since(began) < *long {
+				n := next.Add(1) - 1
+				if n >= most {
+					break
+				}
+				problem, begs := run(schedule(*first + n))
+				if begs {
+					begged.Add(1)
+				}
+				if problem != "" {
+					mutex.Lock()
+					if old, known := bad[class(problem)]; !known || *first+n < old {
+						bad[class(problem)] = *first + n
+					}
+					mutex.Unlock()
+				}
+			}
+		})
 	}
-	t.Logf("%d schedules, %.0f a second; %d ended with an administrator", n, float64(n)/time.Since(began).Seconds(), begged)
+	workers.Wait()
+	lived, took := min(next.Load(), most), time.Since(began)
+	t.Logf("%d schedules, %.0f a second on %d cores; %d ended with an administrator", lived, float64(lived)/took.Seconds(), runtime.GOMAXPROCS(0), begged.Load())
+	told := false
+	for _, seed := range slices.Sorted(maps.Values(bad)) {
+		o, ops := schedule(seed)
+		if !told {
+			explain(t, o, ops)
+			told = true
+		}
+		problem, _ := run(o, ops)
+		t.Errorf("seed %d: %s: go test ./internal/sim/fate -run TestRandom -seed %d", seed, problem, seed)
+	}
 }

@@ -1,7 +1,6 @@
 package fate
 
 import (
-	"iter"
 	"strconv"
 
 	"github.com/juju/charm/v12/hooks"
@@ -42,6 +41,7 @@ type unit struct {
 	heardGone                  map[string]bool
 	heardLead                  bool
 	queue                      []operator.Event // the unit's own life
+	last                       operator.Event   // the last hook that ended well
 	poked                      bool             // update-status is due
 
 	hook    *hook
@@ -71,7 +71,7 @@ type process struct {
 	running, failing, serving bool
 	server                    operator.Server // what it was started with
 	config                    string
-	port                      int
+	peerURL, clientURL        string // where it listens; "" while it does not run
 	started                   int64
 }
 
@@ -80,38 +80,26 @@ func (p process) booted(now int64) bool { return p.running && now-p.started >= b
 // hook is one hook that runs, as a coroutine.
 type hook struct {
 	event  operator.Event
-	next   func() (string, bool)
-	stop   func()
-	at     string
-	units  int             // how many there had been when Juju was asked
-	led    bool            // the unit led when Juju was asked
-	turn   string          // who held the turn at the last look
-	looked int             // Sim.faults at the last look
-	view   *group          // the cluster that the last look reached
-	voters int             // in it
-	urls   map[string]bool // clients' URLs that the list gave in this hook
-	// shown are the endpoints of started voters at the last look.
-	shown map[string]bool
+	coro   *coroutine
+	units  int      // how many there had been when Juju was asked
+	led    bool     // the unit led when Juju was asked
+	turn   string   // who held the turn at the last look
+	looked int      // Sim.faults at the last look
+	view   *group   // the cluster that the last look reached
+	voters int      // in it
+	urls   []string // clients' URLs that the list gave in this hook
+	shown  []member // the started voters at the last look
 }
 
 func host(address int) string { return "10.0.0." + strconv.Itoa(address) }
 
 func address(at, port int) string { return "https://" + host(at) + ":" + strconv.Itoa(port) }
 
-// peerURL is where its server listens for peers; "" while none runs.
-func (u *unit) peerURL() string {
-	if !u.process.running {
-		return ""
+// listen notes where the unit's server listens: at the ports it was started with, wherever the machine is by now.
+func (u *unit) listen() {
+	if p := &u.process; p.running {
+		p.peerURL, p.clientURL = address(u.address, p.server.Config.ManagementPort), address(u.address, p.server.Config.Port)
 	}
-	return address(u.address, u.process.port)
-}
-
-// clientURL is where its server listens for clients; "" while none runs.
-func (u *unit) clientURL() string {
-	if !u.process.running {
-		return ""
-	}
-	return address(u.address, u.process.server.Config.Port)
 }
 
 // word is its peer bag at a version; the zero Word before it wrote one.
@@ -127,27 +115,25 @@ func (u *unit) agent() bool { return u.up && u.life != dead }
 
 // runHook begins a hook.
 func (s *Sim) runHook(u *unit, e operator.Event) {
-	h := &hook{event: e, urls: map[string]bool{}}
+	h := &hook{event: e, coro: s.stage.take()}
 	u.hook = h
-	h.next, h.stop = iter.Pull(iter.Seq[string](func(yield func(string) bool) {
+	h.coro.body = func(yield func(point)) {
 		defer func() {
 			if r := recover(); r != nil && r != any(errKilled) {
 				s.broken("%s panics in %s: %v", u.name, e.Kind, r)
 			}
 		}()
-		s.pass(u, h, func(at string) {
-			if !yield(at) {
-				panic(errKilled)
-			}
-		})
-	}))
+		s.pass(u, h, yield)
+	}
 }
 
-type killed struct{}
-
-func (killed) Error() string { return "killed" }
-
-var errKilled error = killed{}
+// cut ends the hook that runs where it stands, if it has not ended already.
+func (s *Sim) cut(u *unit) {
+	if u.hook != nil {
+		s.stage.give(u.hook.coro)
+		u.hook = nil
+	}
+}
 
 // kill ends the hook that runs, where it stands; Juju will call it again.
 func (s *Sim) kill(u *unit) {
@@ -155,8 +141,7 @@ func (s *Sim) kill(u *unit) {
 		return
 	}
 	e := u.hook.event
-	u.hook.stop()
-	u.hook = nil
+	s.cut(u)
 	u.retry, u.retryAt = &e, s.now
 }
 
@@ -206,6 +191,9 @@ func (s *Sim) nextEvent(u *unit) (operator.Event, bool) {
 
 // heardNow notes what a hook that begins makes known to the agent.
 func (s *Sim) heardNow(u *unit, e operator.Event) {
+	if u.retry == nil && len(u.queue) > 0 {
+		u.queue = u.queue[1:]
+	}
 	switch {
 	case e.Kind == hooks.RelationChanged && e.RemoteUnit == "":
 		u.heardApp = len(s.records)
@@ -224,7 +212,7 @@ func (s *Sim) heardNow(u *unit, e operator.Event) {
 
 // done notes that a hook ended well.
 func (s *Sim) done(u *unit, e operator.Event) {
-	u.retry, u.fails, u.fail = nil, 0, nil
+	u.retry, u.fails, u.fail, u.last = nil, 0, nil, e
 	switch {
 	case e.Kind == hooks.RelationDeparted && e.Departing != u.name:
 		u.heardGone[e.RemoteUnit] = true

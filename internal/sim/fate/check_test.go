@@ -1,0 +1,60 @@
+package fate
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestChecksSee does to a healthy application what no hook may ever bring about, and wants it noticed.
+func TestChecksSee(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		do   func(*Sim)
+		want string
+	}{
+		{"an acknowledged write lost", func(s *Sim) {
+			s.lag = true
+			s.write()
+			for _, u := range s.units {
+				u.disk.data.index = 1
+			}
+			s.groups[0].leader = 0
+		}, "is lost"},
+		{"a second cluster", func(s *Sim) {
+			g := *s.groups[0]
+			g.id++
+			s.groups = append(s.groups, &g)
+		}, "grew, but the application's is"},
+		{"a member without a unit", func(s *Sim) {
+			g := s.groups[0]
+			g.members = append(g.members, &member{id: 9, name: "etcd9", peerURL: "x", learner: true, owner: &unit{life: dead}})
+		}, "4 members of 3 units"},
+		{"endpoints that are not true any more", func(s *Sim) {
+			for _, u := range s.units {
+				pub := u.consumers["proxy:1"]
+				pub.Cluster = "etcd0=https://10.0.0.99:2380,etcd1=x,etcd2=y"
+				u.consumers["proxy:1"] = pub
+			}
+		}, "consumers are told"},
+		{"units that tell consumers different things", func(s *Sim) {
+			pub := s.units[1].consumers["proxy:1"]
+			pub.Version = "3.6.0"
+			s.units[1].consumers["proxy:1"] = pub
+		}, "another"},
+		{"a unit that is not in the cluster", func(s *Sim) { s.units[2].process = process{} }, "no member runs"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := beginning(t, Options{}, 3)
+			defer s.Close()
+			require.Empty(t, s.Settled())
+			test.do(s)
+			s.raft()
+			s.check()
+			assert.Contains(t, s.wrong+s.Settled(), test.want)
+		})
+	}
+}

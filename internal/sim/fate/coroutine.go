@@ -1,0 +1,86 @@
+package fate
+
+import (
+	"errors"
+	"iter"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
+)
+
+// point is where a hook stands: before or after a step, or at what is no step of the charm's.
+type point struct {
+	at   string
+	step operator.Step
+}
+
+func (p point) String() string {
+	if p.step != nil {
+		return p.at + " " + p.step.String()
+	}
+	return p.at
+}
+
+// coroutine runs one hook after another, each from yield to yield. It outlives them, because a stack that has grown once
+// is much of what a hook costs here.
+type coroutine struct {
+	body   func(yield func(point)) // the hook that is to run, or runs; it recovers from errKilled; nil between two
+	killed bool
+	next   func() (point, bool)
+	stop   func()
+}
+
+// errKilled unwinds a hook that is killed.
+var errKilled = errors.New("killed")
+
+func newCoroutine() *coroutine {
+	c := &coroutine{}
+	c.next, c.stop = iter.Pull(func(yield func(point) bool) {
+		for more := true; more; {
+			c.body(func(p point) {
+				if more = more && yield(p); !more || c.killed {
+					panic(errKilled)
+				}
+			})
+			c.body, c.killed = nil, false
+			more = more && yield(point{})
+		}
+	})
+	return c
+}
+
+// step goes on to the next yield; false is the end of the hook.
+func (c *coroutine) step() (point, bool) {
+	p, _ := c.next()
+	return p, c.body != nil
+}
+
+// stage keeps the coroutines of those sims that run by turns.
+type stage struct{ idle []*coroutine }
+
+// take is a coroutine for one hook.
+func (t *stage) take() *coroutine {
+	n := len(t.idle)
+	if n == 0 {
+		return newCoroutine()
+	}
+	c := t.idle[n-1]
+	t.idle = t.idle[:n-1]
+	return c
+}
+
+// give takes a coroutine back. Its hook, if it has not ended, ends at the yield at which it stands.
+func (t *stage) give(c *coroutine) {
+	if c.body != nil {
+		c.killed = true
+		c.next()
+	}
+	t.idle = append(t.idle, c)
+}
+
+// close ends the coroutines that are idle.
+func (t *stage) close() {
+	for _, c := range t.idle {
+		c.stop()
+	}
+	t.idle = nil
+}
