@@ -53,7 +53,9 @@ demo: build charm ## three members and two proxies as real processes: relate, wr
 .PHONY: test
 test: build charm ## every test that needs no root, with the race detector if there is a C compiler
 	@$(if $(RACE),true,echo 'make test: no working C compiler ($(CC)), so the tests run without the race detector')
-	$(if $(RACE),CGO_ENABLED=1 CC='$(CC)' )go test $(RACE) -timeout 30m ./...
+	@# The simulation of Juju and etcd runs whole, which the race detector would make too slow; it has no concurrency to watch.
+	$(if $(RACE),CGO_ENABLED=1 CC='$(CC)' )go test $(RACE) -timeout 30m $$(go list ./... | grep -v '/internal/sim/fate$$')
+	CGO_ENABLED=0 go test -timeout 30m ./internal/sim/fate
 
 .PHONY: e2e
 e2e: machines charm bin/juju-sim-tool ## the packed charm on machines with systemd (root; MACHINES=path of the script that raises them)
@@ -88,6 +90,15 @@ bench: build charm ## what it costs and what users feel, beside bare etcd and ot
 .PHONY: robustness
 robustness: build charm ## maintenance and faults at once, while clients read, write and watch: nothing lost, stale or out of order (TIME=5m, SEED=)
 	go run ./test/robustness -charm "dist/etcd_$$(go env GOARCH).charm" -time $(if $(filter file,$(origin TIME)),5m,$(TIME)) $(if $(SEED),-seed $(SEED))
+
+.PHONY: fate
+fate: ## random schedules of all that can happen to a cluster, in memory, after every crash point and fault (TIME=1m, SEED=the first)
+	@FATE=$(if $(filter file,$(origin TIME)),1m,$(TIME)) go test -count 1 -v -timeout 24h ./internal/sim/fate $(if $(SEED),-first $(SEED)) \
+	  | grep -vE '^=== |^ +--- PASS'
+
+.PHONY: mutants
+mutants: ## break the decisions in a dozen ways and print how many of them the simulation catches
+	@go test -count 1 -v -run 'Mutant' ./internal/sim/fate | grep -E 'mutants:|FAIL|^ok|_test.go'
 
 # One build for each package, since linking etcd takes longer than many a fuzz test.
 .PHONY: fuzz
