@@ -211,8 +211,7 @@ func withData(l look, p *Plan) {
 		return
 	}
 	l.spendInitial(p)
-	peer, _ := l.servedURLs()
-	moved := listed && l.inCluster() && l.usable() && l.addressed() && !slices.Contains(own.PeerURLs, peer)
+	moved := l.moved()
 	// A member that is far behind is sent a snapshot, to where etcd lists it: it may never be ready until that is true.
 	early := (listed && own.Learner) || moved
 	serving := l.w.Local.Ready || (early && l.w.Local.Live) ||
@@ -230,11 +229,24 @@ func withData(l look, p *Plan) {
 	case !listed || !l.inCluster():
 		return
 	case moved:
-		// Told of a port before we listen there, the others would lose us.
-		p.want(l, UpdateMember{own.ID, peer})
+		l.tellAddress(p)
 	case own.Learner:
 		p.want(l, Promote{own.ID})
 	}
+}
+
+// moved tells whether etcd lists us where we do not listen.
+func (l look) moved() bool {
+	own, listed := l.self()
+	peer, _ := l.servedURLs()
+	return listed && l.inCluster() && l.usable() && l.addressed() && !slices.Contains(own.PeerURLs, peer)
+}
+
+// tellAddress has etcd list us where we listen by now. Told of a port before we listen there, the others would lose us.
+func (l look) tellAddress(p *Plan) {
+	own, _ := l.self()
+	peer, _ := l.servedURLs()
+	p.want(l, UpdateMember{own.ID, peer})
 }
 
 // spendInitial takes the first start out of the settings once there is data. A machine that comes back with an empty disk

@@ -181,6 +181,8 @@ func serveOn(l look, p *Plan) {
 		p.want(l, Start{})
 	case l.w.Service.Running && !l.inCluster() && !l.w.Local.Ready:
 		p.want(l, AwaitReady{}) // it may just have been started
+	case l.w.Service.Running && l.w.Local.Ready && l.moved():
+		l.tellAddress(p) // its machine started it with another port; who is to take over has to find it
 	}
 }
 

@@ -349,6 +349,18 @@ func TestRule06QuorumFirst(t *testing.T) {
 		assert.Nil(t, firstStep(m, w), "else one that stays")
 	})
 
+	t.Run("who is held tells where it listens by now", func(t *testing.T) {
+		t.Parallel()
+		m := leaving(model(2))
+		m.Config.ManagementPort = 2580
+		w := world(m)
+		w.Members = members(1)
+		require.NotContains(t, w.Members[0].PeerURLs[0], "2580")
+		assert.Equal(t, UpdateMember{1, "https://10.0.0.10:2580"}, firstStep(m, w), "its machine restarted in the middle of a roll")
+		w.Members[0].PeerURLs[0] = "https://10.0.0.10:2580"
+		assert.Nil(t, firstStep(m, w))
+	})
+
 	t.Run("a recorded end is the end, whoever came meanwhile", func(t *testing.T) {
 		t.Parallel()
 		m := record(leaving(model(2)), Record{Schema: 1, ClusterID: clusterID, Ended: clusterID})
