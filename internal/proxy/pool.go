@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,9 +16,11 @@ const penalty = 2 * time.Second
 // while another one passes before its connections are closed.
 const evictAfter = 2
 
-// backend is a target and what is known about it. The pool's lock guards it.
+// backend is a target, which never changes, and what is known about it. The
+// pool's lock guards the rest.
 type backend struct {
 	target
+	renamed  atomic.Pointer[string] // the member's name since it is another than the target's; nil is the target's
 	badUntil time.Time
 	strikes  int
 	pending  int // connections being dialled
@@ -52,7 +55,7 @@ func (p *pool) set(targets []target) {
 	for _, t := range targets {
 		i := slices.IndexFunc(p.backends, func(b *backend) bool { return b.url == t.url })
 		if i >= 0 {
-			p.backends[i].name = t.name
+			p.backends[i].renamed.Store(&t.name)
 			next = append(next, p.backends[i])
 			continue
 		}
@@ -68,7 +71,7 @@ func (p *pool) set(targets []target) {
 	p.backends = next
 	p.mu.Unlock()
 	for _, b := range dropped {
-		p.log.Info("member dropped", "member", b.name, "url", b.url, "closed", p.evict(b))
+		p.log.Info("member dropped", "member", b.label(), "url", b.url, "closed", p.evict(b))
 		b.checker.close()
 	}
 }
@@ -100,6 +103,14 @@ func (p *pool) pick(tried []*backend) *backend {
 		best.pending++
 	}
 	return best
+}
+
+// label is the member's name, for logs.
+func (b *backend) label() string {
+	if name := b.renamed.Load(); name != nil {
+		return *name
+	}
+	return b.name
 }
 
 func (b *backend) bad(now time.Time) bool { return b.strikes > 0 || now.Before(b.badUntil) }
@@ -146,10 +157,10 @@ func (p *pool) fail(b *backend, cause error) {
 	}
 	p.mu.Unlock()
 	if known || refused {
-		p.log.Debug("member cannot be used", "member", b.name, "url", b.url, "error", cause)
+		p.log.Debug("member cannot be used", "member", b.label(), "url", b.url, "error", cause)
 		return
 	}
-	p.log.Warn("member cannot be reached", "member", b.name, "url", b.url, "error", cause)
+	p.log.Warn("member cannot be reached", "member", b.label(), "url", b.url, "error", cause)
 }
 
 // evict closes every connection to b and says how many there were.
@@ -203,12 +214,12 @@ func (p *pool) judge(results map[*backend]error) {
 	for b, err := range results {
 		switch {
 		case err == nil && b.strikes > 0:
-			p.log.Info("member answers again", "member", b.name, "url", b.url)
+			p.log.Info("member answers again", "member", b.label(), "url", b.url)
 			b.strikes = 0
 		case err != nil:
 			b.strikes++
 			if b.strikes == 1 {
-				p.log.Warn("member is not healthy", "member", b.name, "url", b.url, "error", err)
+				p.log.Warn("member is not healthy", "member", b.label(), "url", b.url, "error", err)
 			}
 			if b.strikes >= evictAfter && len(b.links) > 0 {
 				evicted = append(evicted, b)
@@ -217,7 +228,7 @@ func (p *pool) judge(results map[*backend]error) {
 	}
 	p.mu.Unlock()
 	for _, b := range evicted {
-		p.log.Warn("connections moved away from a member", "member", b.name, "url", b.url, "closed", p.evict(b))
+		p.log.Warn("connections moved away from a member", "member", b.label(), "url", b.url, "closed", p.evict(b))
 	}
 }
 

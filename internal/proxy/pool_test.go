@@ -76,6 +76,19 @@ func TestPickSpreadsAndAvoids(t *testing.T) {
 	assert.Equal(t, "a", p.pick(nil).name, "the penalty ends, and it has the fewest")
 }
 
+// TestRenamed: a member may bear another name from now on while somebody dials
+// it; the race detector looks on.
+func TestRenamed(t *testing.T) {
+	t.Parallel()
+	p, by, _ := testPool(t, "a")
+	b := p.pick(nil)
+	dialled := make(chan target)
+	go func() { dialled <- b.target }()
+	p.set([]target{{name: "b", url: "a"}})
+	assert.Equal(t, "a", (<-dialled).url)
+	assert.Equal(t, "b", by["a"].label())
+}
+
 func TestRefusalIsNoPenalty(t *testing.T) {
 	t.Parallel()
 	p, by, now := testPool(t, "a")

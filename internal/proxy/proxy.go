@@ -249,7 +249,7 @@ func (p *proxy) serve(ctx context.Context, client *socket) {
 		kick(p.healthKick)
 	}
 	if err := l.splice(buf[:n]); isRefusal(err) {
-		p.log.Warn("member refuses the connection", "member", b.name, "url", b.url, "error", err)
+		p.log.Warn("member refuses the connection", "member", b.label(), "url", b.url, "error", err)
 	}
 }
 
