@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -30,6 +31,12 @@ func TestScripts(t *testing.T) {
 	cmds := sim.Cmds(t.Context(), options(t))
 	for name, cmd := range commands(t.Context(), cmds) {
 		cmds[name] = cmd
+	}
+	old := filepath.Join(t.TempDir(), "older")
+	make36 := sync.OnceValue(func() error { return olderCharm(t.Context(), archive, old) })
+	cmds["older"] = func(ts *testscript.TestScript, _ bool, args []string) {
+		ts.Check(make36())
+		ts.Setenv(args[0], old)
 	}
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata",
