@@ -212,9 +212,10 @@ func (x *examiner) count(m MemberReport) {
 		if m.Ready {
 			x.r.Ready++
 		}
-	}
-	if !slices.Contains(x.r.Leaders, m.Leader) {
-		x.r.Leaders = append(x.r.Leaders, m.Leader)
+		// A learner only repeats what it heard last, be the leader dead meanwhile.
+		if !slices.Contains(x.r.Leaders, m.Leader) {
+			x.r.Leaders = append(x.r.Leaders, m.Leader)
+		}
 	}
 	if x.r.TermMin == 0 || m.Term < x.r.TermMin {
 		x.r.TermMin = m.Term

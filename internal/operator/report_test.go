@@ -267,3 +267,11 @@ func TestCrashesAreTold(t *testing.T) {
 	assert.Contains(t, Summary(r), "; ended by itself 2 times, and was started again")
 	assert.Contains(t, r.Notes, "etcd on etcd/0 has ended by itself 2 times since it was started, and was started again")
 }
+
+func TestLearnersDoNotSayWhoLeads(t *testing.T) {
+	t.Parallel()
+	m, w := healthyCluster(3)
+	w = down(down(w, 1), 2)
+	w.Reach, w.Members[0].Learner = NoQuorum, true
+	assert.Empty(t, Examine(m, w).Leader, "who led when it last heard is gone")
+}
