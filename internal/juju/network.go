@@ -9,7 +9,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// networkInfo is the part of network-get's answer that we read. "value" is what Juju 2.9 calls an address; later ones say both.
+// networkInfo is the part of network-get's answer that we read. In JSON Juju calls an address "value"; "address" is its name in YAML
+// (worker/uniter/runner/jujuc network-get.go).
 type networkInfo struct {
 	Bind []struct {
 		Addresses []struct {

@@ -210,7 +210,7 @@ func (m *Model) RemoveApplication(name string, force bool) error {
 	a.life = Dying
 	for _, rel := range m.sortedRelations(name) {
 		if !rel.peer {
-			rel.life = Dying
+			rel.life, rel.since = Dying, m.opts.Now()
 			m.dropIfDone(rel)
 		}
 	}

@@ -78,7 +78,7 @@ func TestHookReadsItsOwnPendingWrites(t *testing.T) {
 		assert.Equal(t, "1", h.tool("relation-get", "-r", "ring:0", "mine", "thing/0"))
 		assert.Equal(t, "1", h.tool("relation-get", "-r", "ring:0", "--app", "ours", "thing"))
 		assert.Equal(t, "1", h.tool("state-get", "kept"))
-		assert.Equal(t, "80/tcp", h.tool("opened-ports"))
+		assert.Empty(t, h.tool("opened-ports"), "ports alone are shown as they were before the hook")
 		assert.Equal(t, "v", h.tool("secret-get", "--label", "s", "--", "value"))
 		h.tool("relation-set", "-r", "ring:0", "mine=")
 		h.tool("state-delete", "kept")
@@ -88,6 +88,11 @@ func TestHookReadsItsOwnPendingWrites(t *testing.T) {
 	})
 	assert.NotContains(t, w.bag("ring:0", "thing/0"), "mine")
 	assert.Equal(t, "1", w.bag("ring:0", "thing")["ours"])
+	w.inHook("thing/0", func(h *hookRun) {
+		h.tool("close-port", "80/tcp")
+		assert.Equal(t, "80/tcp", h.tool("opened-ports"))
+	})
+	w.inHook("thing/0", func(h *hookRun) { assert.Empty(t, h.tool("opened-ports")) })
 }
 
 func TestLostLeadershipFailsTheWholeCommit(t *testing.T) {

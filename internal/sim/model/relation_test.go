@@ -161,20 +161,47 @@ func TestSettingsAreSeenAsOfTheLastHookThatToldOfThem(t *testing.T) {
 
 func TestBrokenRelationAnswersInItsOwnHookAlone(t *testing.T) {
 	t.Parallel()
+	for series, listed := range map[string]string{"2.9": "in:2", "3.6": "", "4.0": ""} {
+		w := newWorld(t, series)
+		w.deploy("a", 1)
+		w.deploy("b", 1)
+		_, err := w.Relate("a:in", "b:out")
+		require.NoError(t, err)
+		w.settle()
+		w.on["a/0 in-relation-departed"] = func(h *hookRun) error {
+			assert.Equal(t, "in:2", h.tool("relation-ids", "in"), series)
+			return nil
+		}
+		w.on["a/0 in-relation-broken"] = func(h *hookRun) error {
+			assert.Equal(t, listed, h.tool("relation-ids", "in"), series)
+			assert.Equal(t, "b", h.tool("relation-list", "--app"), series)
+			return nil
+		}
+		w.forget()
+		require.NoError(t, w.Unrelate("a", "b:out"))
+		w.settle()
+		assert.Equal(t, []string{"in-relation-departed b/0 b/0", "in-relation-broken"}, w.take("a/0"))
+		w.inHook("a/0", func(h *hookRun) { assert.Empty(t, h.tool("relation-ids", "in"), series) })
+	}
+}
+
+// A unit that goes has its -broken hook too, while the relation lives on.
+func TestRelationThatLivesOnIsListedInBroken(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "4.0")
-	w.deploy("a", 1)
+	w.deploy("a", 2)
 	w.deploy("b", 1)
 	_, err := w.Relate("a:in", "b:out")
 	require.NoError(t, err)
 	w.settle()
-	w.on["a/0 in-relation-broken"] = func(h *hookRun) error {
+	w.on["a/1 in-relation-broken"] = func(h *hookRun) error {
 		assert.Equal(t, "in:2", h.tool("relation-ids", "in"))
-		assert.Equal(t, "b", h.tool("relation-list", "--app"))
 		return nil
 	}
-	require.NoError(t, w.Unrelate("a", "b:out"))
+	w.forget()
+	require.NoError(t, w.RemoveUnit("a/1", false))
 	w.settle()
-	w.inHook("a/0", func(h *hookRun) { assert.Empty(t, h.tool("relation-ids", "in")) })
+	assert.Contains(t, w.take("a/1"), "in-relation-broken")
 }
 
 func TestPeerBagOutlivesTheLastUnit(t *testing.T) {

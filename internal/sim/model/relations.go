@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/juju/charm/v12"
 )
@@ -23,6 +24,7 @@ type relation struct {
 	id    int
 	peer  bool
 	life  Life
+	since time.Time // when it came to that life
 	ends  []end
 	bags  map[string]*bag
 	scope map[string]bool
@@ -35,7 +37,7 @@ type bag struct {
 }
 
 func (m *Model) addRelation(peer bool, ends ...end) *relation {
-	rel := &relation{id: m.nextRel, peer: peer, life: Alive, ends: ends, bags: map[string]*bag{}, scope: map[string]bool{}}
+	rel := &relation{id: m.nextRel, peer: peer, life: Alive, since: m.opts.Now(), ends: ends, bags: map[string]*bag{}, scope: map[string]bool{}}
 	for _, e := range ends {
 		rel.bags[e.app.name] = &bag{values: map[string]string{}}
 	}
@@ -196,7 +198,7 @@ func (m *Model) Unrelate(a, b string) error {
 	if rel == nil {
 		return fmt.Errorf("cannot remove relation %s %s: not found", a, b)
 	}
-	rel.life = Dying
+	rel.life, rel.since = Dying, m.opts.Now()
 	m.dropIfDone(rel)
 	return nil
 }

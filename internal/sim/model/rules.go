@@ -16,6 +16,10 @@ type Rules struct {
 	// relation-get go on answering for the unit that is gone until the
 	// survivor's agent restarts (seen on Juju 4.0.15).
 	Departed bool
+	// BrokenListed tells whether relation-ids goes on naming a relation that
+	// ends once its last member is gone: Juju leaves it out since 3.4
+	// (worker/uniter/runner/context, HookContext.RelationIds).
+	BrokenListed bool
 	// Secrets tells whether Juju has secrets.
 	Secrets bool
 	// Tools are the names of the hook tools, sorted.
@@ -44,7 +48,7 @@ func RulesFor(series string) (Rules, error) {
 	var r Rules
 	switch series {
 	case "2.9":
-		r = Rules{Version: "2.9.51", Departed: true, Tools: slices.Concat(commonTools, leaderTools)}
+		r = Rules{Version: "2.9.51", Departed: true, BrokenListed: true, Tools: slices.Concat(commonTools, leaderTools)}
 	case "3.6":
 		r = Rules{Version: "3.6.28", Departed: true, Secrets: true, Tools: slices.Concat(commonTools, leaderTools, secretTools)}
 	case "4.0", "":

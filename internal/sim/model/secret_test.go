@@ -25,7 +25,7 @@ func withSecret(t *testing.T) (w *world, id string) {
 	})
 	require.True(t, strings.HasSuffix(id, "\n"), "the id ends in a newline")
 	id = strings.TrimSpace(id)
-	require.Regexp(t, `^secret:[0-9a-v]{20}$`, id)
+	require.Regexp(t, `^secret:[0-9a-v]{19}[0g]$`, id, "12 bytes, as xid writes them")
 	return w, id
 }
 
@@ -40,6 +40,7 @@ func TestSecretIsReadByItsOwnersUnitsByLabel(t *testing.T) {
 	}
 	w.inHook("b/0", func(h *hookRun) {
 		assert.Contains(t, h.fails("secret-get", "--label", "s"), "not found")
+		assert.Equal(t, "null", h.tool("secret-ids", "--format=json"), "it owns none")
 		assert.Equal(t, "ERROR permission denied", h.fails("secret-get", id))
 	})
 }
@@ -82,6 +83,7 @@ func TestSecretRevisions(t *testing.T) {
 		assert.JSONEq(t, `{"key":"one","other":"two"}`, read(h), "the revision it tracks")
 		assert.JSONEq(t, `{"key":"new"}`, read(h, "--peek"))
 		assert.JSONEq(t, `{"key":"one","other":"two"}`, read(h), "a peek moves nothing")
+		assert.Contains(t, h.fails("secret-get", "--label", "s", "--peek", "--refresh"), "one of --peek or --refresh but not both")
 		assert.JSONEq(t, `{"key":"new"}`, read(h, "--refresh"))
 		assert.JSONEq(t, `{"key":"new"}`, read(h))
 	})
@@ -100,7 +102,7 @@ func TestSecretRules(t *testing.T) {
 		assert.Contains(t, h.fails("secret-add"), "missing secret value")
 		assert.Contains(t, h.fails("secret-add", "big="+strings.Repeat("x", 1<<20+1)), "size")
 		assert.Contains(t, h.fails("secret-add", "--label", "s", "key=x"), "already exists")
-		assert.Contains(t, h.fails("secret-get", "secret:nothing"), "not found")
+		assert.Contains(t, h.fails("secret-get", "secret:00000000000000000000"), "not found")
 		assert.Contains(t, h.fails("secret-get"), "require either")
 		assert.Contains(t, h.tool("secret-ids"), strings.TrimPrefix(id, "secret:"))
 	})

@@ -51,7 +51,7 @@ func (s *secret) owns(u *unit) bool { return s.owner == u.name || s.owner == u.a
 func (m *Model) newSecretID() string {
 	m.secretSeq++
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s secret %d", m.uuid, m.secretSeq))
-	return strings.ToLower(base32.HexEncoding.EncodeToString(sum[:])[:20])
+	return strings.ToLower(base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:12]))
 }
 
 // viewSecrets calls f with each secret as the hook sees it, by id.
@@ -77,10 +77,15 @@ func (c *Context) secretByLabel(label string) *secret {
 	return nil
 }
 
+var secretID = regexp.MustCompile(`^[0-9a-v]{19}[0g]$`)
+
 func (c *Context) secretByID(id string) (*secret, error) {
 	id = strings.TrimPrefix(id, "secret:")
 	if i := strings.LastIndex(id, "/"); i >= 0 {
 		id = id[i+1:]
+	}
+	if !secretID.MatchString(id) {
+		return nil, usagef("secret URI %q not valid", id)
 	}
 	for _, s := range c.viewSecrets() {
 		if s.id == id {

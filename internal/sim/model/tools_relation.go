@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/juju/charm/v12/hooks"
 )
 
 var (
@@ -65,8 +67,11 @@ func relationGet(k *call) error {
 		}
 		app = true
 	}
-	if app {
+	switch {
+	case app:
 		who = appOf(who)
+	case !strings.Contains(who, "/"):
+		return usagef("expected unit name, got application name %q", who)
 	}
 	values, err := k.readBag(rel, ur, who)
 	if err != nil {
@@ -170,12 +175,19 @@ func relationIDs(k *call) error {
 	for _, rel := range k.m.sortedRelations(k.u.app.name) {
 		ur := k.u.rels[rel.id]
 		e, _ := rel.side(k.u.app.name)
-		if ur != nil && e.Name == name && !ur.broken {
+		if ur != nil && e.Name == name && !ur.broken && (k.m.Rules.BrokenListed || !k.breaks(rel, ur)) {
 			ids = append(ids, rel.key(k.u.app.name))
 		}
 	}
 	slices.Sort(ids)
 	return k.write(ids)
+}
+
+// breaks tells whether a relation that ends has no member left for the unit. In the hook of the last one's departure it
+// still has.
+func (c *Context) breaks(rel *relation, ur *unitRelation) bool {
+	last := c.Hook.Kind == hooks.RelationDeparted && c.Hook.Relation == rel.id
+	return !rel.peer && rel.life != Alive && len(ur.members) == 0 && !last
 }
 
 func relationList(k *call) error {
@@ -203,6 +215,9 @@ func relationModelGet(k *call) error {
 // goalState tells the units that are or will be: the own application's, and
 // those of the non-peer relations.
 func goalState(k *call) error {
+	if err := k.atMost(0); err != nil {
+		return err
+	}
 	type entry struct {
 		Status string `json:"status" yaml:"status"`
 		Since  string `json:"since" yaml:"since"`
@@ -232,7 +247,7 @@ func goalState(k *call) error {
 		if rel.life == Dying {
 			status = string(Dying)
 		}
-		relations[e.Name][remote] = entry{status, k.m.opts.Now().UTC().Format("2006-01-02 15:04:05Z")}
+		relations[e.Name][remote] = entry{status, rel.since.UTC().Format("2006-01-02 15:04:05Z")}
 		maps.Copy(relations[e.Name], of(remote))
 	}
 	return k.write(map[string]any{"units": of(k.u.app.name), "relations": relations})
@@ -262,15 +277,16 @@ func networkGet(k *call) error {
 		}
 		switch flag {
 		case "egress-subnets":
-			return k.write(ingress + "/32")
+			return k.write([]string{ingress + "/32"})
 		case "ingress-address":
 			return k.write(ingress)
 		}
 		return k.write(addr)
 	}
-	iface := map[string]any{
-		"mac-address": "", "interface-name": "lo",
-		"addresses": []map[string]string{{"hostname": "", "value": addr, "address": addr, "cidr": cidr}},
+	shown := map[string]string{"hostname": "", "value": addr, "cidr": cidr}
+	iface := map[string]any{"mac-address": "", "interface-name": "lo", "addresses": []any{shown}}
+	if k.format != "json" { // names of old, which Juju keeps in YAML alone
+		shown["address"], iface["macaddress"], iface["interfacename"] = addr, "", "lo"
 	}
 	return k.write(map[string]any{
 		"bind-addresses": []any{iface}, "ingress-addresses": []string{ingress}, "egress-subnets": []string{ingress + "/32"},

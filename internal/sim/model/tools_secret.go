@@ -41,7 +41,7 @@ func (k *call) secretContent() (map[string]string, error) {
 		case "base64":
 			text, err := base64.StdEncoding.DecodeString(value)
 			if err != nil {
-				return nil, usagef("cannot decode the content of %q as base64", key)
+				return nil, fmt.Errorf("cannot decode the content of %q as base64", key)
 			}
 			value = string(text)
 		default:
@@ -132,6 +132,11 @@ func secretSet(k *call) error {
 
 func secretGet(k *call) error {
 	label, _ := k.flags.GetString("label")
+	refresh, _ := k.flags.GetBool("refresh")
+	peek, _ := k.flags.GetBool("peek")
+	if peek && refresh {
+		return usagef("specify one of --peek or --refresh but not both")
+	}
 	var s *secret
 	var err error
 	switch {
@@ -154,8 +159,6 @@ func secretGet(k *call) error {
 	if label != "" && !s.owns(k.u) {
 		s.labels[k.u.name] = label
 	}
-	refresh, _ := k.flags.GetBool("refresh")
-	peek, _ := k.flags.GetBool("peek")
 	at, tracks := s.tracked[k.u.name]
 	_, pending := k.secrets[s.id]
 	switch {
@@ -173,8 +176,12 @@ func secretGet(k *call) error {
 	return k.answer(anyMap(s.revisions[at-1]))
 }
 
+// secretIDs prints null in JSON if there are none, as Juju does.
 func secretIDs(k *call) error {
-	ids := []string{}
+	if err := k.atMost(0); err != nil {
+		return err
+	}
+	var ids []string
 	for _, s := range k.viewSecrets() {
 		if s.owner == k.u.name || s.owner == k.u.app.name && k.u.app.leader == k.u.name {
 			ids = append(ids, s.id)

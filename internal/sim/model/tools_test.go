@@ -36,8 +36,14 @@ func TestTools(t *testing.T) {
 		{name: "network-get", line: "network-get ring --bind-address", out: "10.0.0.10\n"},
 		{
 			name: "network-get json", line: "network-get ring --format json",
-			out: `{"bind-addresses":[{"addresses":[{"address":"10.0.0.10","cidr":"10.0.0.10/32","hostname":"","value":"10.0.0.10"}],` +
+			out: `{"bind-addresses":[{"addresses":[{"cidr":"10.0.0.10/32","hostname":"","value":"10.0.0.10"}],` +
 				`"interface-name":"lo","mac-address":""}],"egress-subnets":["10.0.0.10/32"],"ingress-addresses":["10.0.0.10"]}` + "\n",
+		},
+		{
+			name: "network-get yaml keeps the names of old", line: "network-get ring --format yaml",
+			out: "bind-addresses:\n    - addresses:\n        - address: 10.0.0.10\n          cidr: 10.0.0.10/32\n          hostname: \"\"\n" +
+				"          value: 10.0.0.10\n      interface-name: lo\n      interfacename: lo\n      mac-address: \"\"\n      macaddress: \"\"\n" +
+				"egress-subnets:\n    - 10.0.0.10/32\ningress-addresses:\n    - 10.0.0.10\n",
 		},
 		{name: "network-get of nothing", line: "network-get nothing", code: 1, err: `no network config found for binding "nothing"`},
 		{name: "status of the four", line: "status-set error x", code: 2, err: "invalid status"},
@@ -56,15 +62,23 @@ func TestTools(t *testing.T) {
 		{name: "stdin is no map", line: "relation-set -r ring:0 --file -", stdin: "- a\n", code: 1, err: "cannot parse settings"},
 		{name: "stdin is deep", line: "relation-set -r ring:0 --file -", stdin: "a: {b: c}\n", code: 1, err: "not a scalar"},
 		{name: "relation-get needs a unit", line: "relation-get -r ring:0 a", code: 2, err: "no unit id specified"},
+		{name: "relation-get of an application needs --app", line: "relation-get -r ring:0 a thing", code: 2, err: `expected unit name, got application name "thing"`},
 		{name: "relation-get missing key json", line: "relation-get -r ring:0 --format=json nothing thing/0", out: "null\n"},
 		{name: "state", line: "state-set a=b c=d"},
 		{name: "state-get", line: "state-get", out: "a: b\nc: d\n"},
 		{name: "state strict", line: "state-get --strict zzz", code: 1, err: `"zzz" not found`},
+		{name: "state-get of no key", line: "state-get --format json zzz", out: `""` + "\n"},
+		{name: "state-delete of nothing", line: "state-delete"},
+		{name: "goal-state takes nothing", line: "goal-state more", code: 2, err: "unrecognized args"},
+		{name: "egress is a list", line: "network-get ring --egress-subnets --format json", out: `["10.0.0.10/32"]` + "\n"},
+		{name: "secret's text", line: "secret-add value#base64=*", code: 1, err: "base64"},
+		{name: "secret's id", line: "secret-get zzz", code: 2, err: `secret URI "zzz" not valid`},
 		{name: "state-delete", line: "state-delete c"},
 		{name: "state-get again", line: "state-get --format json", out: `{"a":"b"}` + "\n"},
 		{name: "ports", line: "open-port 2379-2380/tcp"},
 		{name: "icmp", line: "open-port icmp"},
 		{name: "opened", line: "opened-ports --format json", out: `["2379-2380/tcp","icmp"]` + "\n"},
+		{name: "opened takes nothing", line: "opened-ports 80", code: 2, err: "unrecognized args"},
 		{name: "bad port", line: "open-port 99999", code: 2, err: "invalid port range"},
 		{name: "no port", line: "open-port http", code: 2, err: "expected <port>"},
 		{name: "leader-set", line: "leader-set a=b"},

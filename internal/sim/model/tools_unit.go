@@ -61,11 +61,14 @@ func leaderSet(k *call) error {
 	return nil
 }
 
+// stateGet prints the empty string for a key that is not there.
 func stateGet(k *call) error {
-	if strict, _ := k.flags.GetBool("strict"); strict && len(k.args) == 1 {
-		if _, ok := k.viewState()[k.args[0]]; !ok {
+	if len(k.args) == 1 && k.args[0] != "-" && k.args[0] != "" {
+		value, ok := k.viewState()[k.args[0]]
+		if strict, _ := k.flags.GetBool("strict"); strict && !ok {
 			return fmt.Errorf("%q not found", k.args[0])
 		}
+		return k.write(value)
 	}
 	return k.answer(anyMap(k.viewState()))
 }
@@ -91,9 +94,10 @@ func stateSet(k *call) error {
 	return nil
 }
 
+// stateDelete deletes nothing if no key is given.
 func stateDelete(k *call) error {
-	if len(k.args) != 1 {
-		return usagef("no key specified")
+	if err := k.atMost(1); err != nil || len(k.args) == 0 {
+		return err
 	}
 	k.state[k.args[0]] = nil
 	return nil
@@ -218,16 +222,12 @@ func setPort(open bool) func(k *call) error {
 	}
 }
 
+// openedPorts shows what is committed: Juju leaves out what the hook itself has opened or closed so far.
 func openedPorts(k *call) error {
-	open := maps.Clone(k.u.ports)
-	for port, on := range k.ports {
-		if on {
-			open[port] = true
-		} else {
-			delete(open, port)
-		}
+	if err := k.atMost(0); err != nil {
+		return err
 	}
-	names := slices.Sorted(maps.Keys(open))
+	names := slices.Sorted(maps.Keys(k.u.ports))
 	if names == nil {
 		names = []string{}
 	}
