@@ -54,8 +54,8 @@ demo: build charm ## three members and two proxies as real processes: relate, wr
 test: build charm ## every test that needs no root, with the race detector if there is a C compiler
 	@$(if $(RACE),true,echo 'make test: no working C compiler ($(CC)), so the tests run without the race detector')
 	@# The simulation of Juju and etcd runs whole, which the race detector would make too slow; it has no concurrency to watch.
-	$(if $(RACE),CGO_ENABLED=1 CC='$(CC)' )go test $(RACE) -timeout 30m $$(go list ./... | grep -v '/internal/sim/fate$$')
-	CGO_ENABLED=0 go test -timeout 30m ./internal/sim/fate
+	$(if $(RACE),CGO_ENABLED=1 CC='$(CC)' )go test $(RACE) -timeout 50m $$(go list ./... | grep -v '/internal/sim/fate$$')
+	CGO_ENABLED=0 go test -timeout 50m ./internal/sim/fate
 
 .PHONY: e2e
 e2e: machines charm bin/juju-sim-tool ## the packed charm on machines with systemd (root; MACHINES=path of the script that raises them)
