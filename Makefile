@@ -28,7 +28,7 @@ MACHINES ?= $(abspath ../shared/machines/machines)
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: bin/etcd-charm bin/juju-sim bin/juju-sim-tool ## build bin/etcd-charm (the charm) and bin/juju-sim (a Juju model on one machine)
@@ -99,6 +99,11 @@ fate: ## random schedules of all that can happen to a cluster, in memory, after 
 .PHONY: mutants
 mutants: ## break the decisions in a dozen ways and print how many of them the simulation catches
 	@go test -count 1 -v -run 'Mutant' ./internal/sim/fate | grep -E 'mutants:|FAIL|^ok|_test.go'
+
+# A module of its own, since Juju stands under the AGPL: nothing of it comes into what we build or ship.
+.PHONY: conformance
+conformance: build charm ## the simulator's hook tools beside Juju's own commands, call by call, while the charm lives in it
+	@cd test/conformance && go mod tidy -diff && go vet . && go test -vet off -count 1 -v -timeout 30m . | grep -v '^=== '
 
 # One build for each package, since linking etcd takes longer than many a fuzz test.
 .PHONY: fuzz
