@@ -216,7 +216,7 @@ func inTurn(m Model, w World, steps []Step) ([]Step, string) {
 	switch {
 	case !w.Turn.Known:
 		return nil, "it cannot be known whether other maintenance is running; try again"
-	case holder != "" && holder != m.Unit && !(alarm == corrupt && disarms): // who had it then cannot give it back
+	case holder != "" && holder != m.Unit && (alarm != corrupt || !disarms): // who had it then cannot give it back
 		return nil, "other maintenance is running: " + plain(holder) + " restarts, leaves or runs such an action; try again when it is done"
 	case alarm == corrupt && !disarms:
 		return nil, "while alarm CORRUPT is raised all stays as it is; action alarm-disarm says what to do"
