@@ -28,7 +28,7 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 //	                                 and the rest, without what Juju itself puts there, as settings.json
 //	eventually SECONDS [!] COMMAND   repeats a program until it succeeds (or, with !, fails)
 //	occupy HOST:PORT, release HOST:PORT   listen there, and end it
-//	no-key, keys-at-home DIR         see keys_test.go; watch-processes DIR comes before them
+//	learn-keys, no-key, keys-at-home DIR         see keys_test.go; watch-processes DIR comes before them
 //	connect NAME HOST:PORT ROOTS [CERT KEY], ask NAME, servers DIR   see connections_test.go
 //	get URL, post URL BODY           HTTP; prints the answer's body; an answer beyond 299 is a failure
 //	consumers FIRST LAST             deploys consumers c<FIRST> to c<LAST>, each related to etcd:proxy
@@ -44,6 +44,7 @@ func commands(verbs map[string]command, bin string) map[string]command {
 		"credentials":  credentials,
 		"consumers":    func(ts *testscript.TestScript, _ bool, args []string) { consumers(ts, verbs, args) },
 		"eventually":   eventually,
+		"learn-keys":   learnKeys,
 		"no-key":       noKey,
 		"keys-at-home": keysAtHome,
 		"connect":      connect,

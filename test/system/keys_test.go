@@ -19,6 +19,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"gopkg.in/yaml.v3"
 
 	"github.com/juju-charms/etcd-charm/internal/sim"
 )
@@ -135,6 +136,19 @@ func TestKeysAreFound(t *testing.T) {
 	}
 	assert.Empty(t, known.in([]byte("-----BEGIN PUBLIC KEY-----")))
 	assert.Equal(t, "somebody", known.in([]byte("-----BEGIN EC PRIVATE KEY-----")))
+}
+
+// learnKeys is "learn-keys": the last output is a databag in JSON, with keys that must be nowhere else.
+func learnKeys(ts *testscript.TestScript, _ bool, _ []string) {
+	var bag map[string]string
+	ts.Check(yaml.Unmarshal([]byte(ts.ReadFile("stdout")), &bag)) // JSON is YAML
+	known := ts.Value(keysKey{}).(keys)
+	for key, value := range bag {
+		ts.Check(known.add([]byte(value), key))
+	}
+	if len(known) == 0 {
+		ts.Fatalf("there is no key in this databag")
+	}
 }
 
 // noKey is "no-key": there is none in the last output.
