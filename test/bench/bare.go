@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -249,13 +248,4 @@ func (h *bare) leave(ctx context.Context) error {
 		return errors.Join(err, last.end(syscall.SIGTERM))
 	}
 	return fmt.Errorf("%s is no member", last.settings["ETCD_NAME"])
-}
-
-// hostPort is where a URL leads.
-func hostPort(text string) (string, error) {
-	u, err := url.Parse(text)
-	if err != nil {
-		return "", fmt.Errorf("cannot use URL: %w", err)
-	}
-	return u.Host, nil
 }

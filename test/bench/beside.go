@@ -107,6 +107,9 @@ func (b *bench) proxies(ctx context.Context) error {
 	return errors.Join(failures...)
 }
 
+// leads is how many members a connection may lead to.
+const leads = 3
+
 // beside measures every request at one load.
 func (b *bench) beside(ctx context.Context, w *ways, r rate) error {
 	users := map[*way][]*user{}
@@ -116,7 +119,7 @@ func (b *bench) beside(ctx context.Context, w *ways, r rate) error {
 		}
 	}()
 	for _, one := range w.all {
-		for k := range r.users {
+		for k := range max(r.users, leads) {
 			u, err := newUser(w.all[0], one, k)
 			if err != nil {
 				return err
@@ -155,18 +158,13 @@ func closeUsers(users []*user) {
 	}
 }
 
-// rounds gives each way its turn, b.runs times; who begins changes.
+// rounds gives each way its turn, b.runs times; who begins changes. A client alone is another one each time, so that it is
+// not luck which member its connection leads to.
 func (b *bench) rounds(ctx context.Context, all []*way, users map[*way][]*user, o op, r rate) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for _, one := range all {
-		for _, u := range users[one] {
-			if o.name == "watch" {
-				u.events = u.client.Watch(ctx, u.key)
-			}
-		}
-		// Connections and watches are made outside the count, and nobody starts cold.
-		if _, err := takeTurn(ctx, users[one], o, 0, slice); err != nil {
+		if err := warm(ctx, users[one], o); err != nil {
 			return fmt.Errorf("%s: %w", one.name, err)
 		}
 	}
@@ -182,8 +180,9 @@ func (b *bench) rounds(ctx context.Context, all []*way, users map[*way][]*user, 
 		got := map[string]sample{}
 		for i := range all {
 			one := all[(round+i)%len(all)]
+			from := round % (len(users[one]) - r.users + 1)
 			before := one.spent()
-			s, err := takeTurn(ctx, users[one], o, pace, slice)
+			s, err := takeTurn(ctx, users[one][from:from+r.users], o, pace, slice)
 			if err != nil {
 				return fmt.Errorf("%s: %w", one.name, err)
 			}
@@ -193,6 +192,28 @@ func (b *bench) rounds(ctx context.Context, all []*way, users map[*way][]*user, 
 		b.compare(got, o.name+"."+r.name, o.name)
 	}
 	return nil
+}
+
+// warm makes connections and watches outside the count; nobody starts cold.
+func warm(ctx context.Context, users []*user, o op) error {
+	var group sync.WaitGroup
+	failures := make([]error, len(users))
+	for k, u := range users {
+		if o.name == "watch" {
+			u.events = u.client.Watch(ctx, u.key)
+		}
+		group.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, patience)
+			defer cancel()
+			failures[k] = o.run(ctx, u, k)
+		})
+	}
+	group.Wait()
+	if err := errors.Join(failures...); err != nil {
+		return err
+	}
+	_, err := takeTurn(ctx, users, o, 0, slice)
+	return err
 }
 
 // saturated is the rate that users reach at their own speed: the median of a few turns, for one may have met other work on

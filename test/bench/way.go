@@ -17,14 +17,14 @@ import (
 	"github.com/juju-charms/etcd-charm/test/load"
 )
 
-// way is how clients reach a member: straight, or through a process of its own.
+// way is how clients reach the cluster: straight, or through a process of its own.
 type way struct {
 	name string
 	load.Target
 	cmd *exec.Cmd // nil if straight
 }
 
-// ways are all of them to one member, so that they differ in nothing else.
+// ways are all of them to one cluster.
 type ways struct {
 	*juju // three members, and a unit with role=proxy beside them
 	all   []*way
@@ -70,21 +70,23 @@ type credentials struct {
 	Key  string `json:"key"`
 }
 
-// open starts the processes that are wanted, each before the member that leads: there a hop more weighs most.
+// open starts the processes that are wanted, each before all members.
 func (w *ways) open(ctx context.Context, dir string, wanted func(way string) bool) error {
 	ask := w.ask(ctx)
-	leader, err := load.Leader(ctx, ask)
+	units, err := load.Units(ask)
 	if err != nil {
 		return err
 	}
-	member, err := settingsOf(ask, leader)
-	if err != nil {
-		return err
-	}
-	url := member["ETCD_ADVERTISE_CLIENT_URLS"]
-	host, err := hostPort(url)
-	if err != nil {
-		return err
+	var urls, hosts []string
+	var members []map[string]string
+	for unit := range units {
+		s, err := settingsOf(ask, unit)
+		if err != nil {
+			return err
+		}
+		url := s["ETCD_ADVERTISE_CLIENT_URLS"]
+		urls, hosts = append(urls, url), append(hosts, strings.TrimPrefix(url, "https://"))
+		members = append(members, map[string]string{"name": s["ETCD_NAME"], "client_url": url})
 	}
 	config, err := load.Config(ask, proxyUnit)
 	if err != nil {
@@ -98,7 +100,7 @@ func (w *ways) open(ctx context.Context, dir string, wanted func(way string) boo
 	if err != nil {
 		return err
 	}
-	w.all = []*way{{name: "direct", Target: load.Target{Endpoints: []string{url}, TLS: trusted}}}
+	w.all = []*way{{name: "direct", Target: load.Target{Endpoints: urls, TLS: trusted, Fixed: true}}}
 
 	listen, err := freePort()
 	if err != nil {
@@ -107,7 +109,7 @@ func (w *ways) open(ctx context.Context, dir string, wanted func(way string) boo
 	file := filepath.Join(dir, "proxy.yaml") // JSON is YAML
 	if err := writeJSON(file, map[string]any{
 		"listen": []string{listen}, "credentials": c,
-		"members": []map[string]string{{"name": member["ETCD_NAME"], "client_url": url}},
+		"members": members,
 	}); err != nil {
 		return err
 	}
@@ -117,13 +119,13 @@ func (w *ways) open(ctx context.Context, dir string, wanted func(way string) boo
 		}
 	}
 	if listen, err = freePort(); err == nil && wanted("gateway") {
-		err = w.process(ctx, "gateway", listen, trusted, "etcd", "gateway", "start", "--endpoints", host, "--listen-addr", listen)
+		err = w.process(ctx, "gateway", listen, trusted, "etcd", "gateway", "start", "--endpoints", strings.Join(hosts, ","), "--listen-addr", listen)
 	}
 	if err != nil {
 		return err
 	}
 	if listen, err = freePort(); err == nil && wanted("grpc-proxy") {
-		err = w.process(ctx, "grpc-proxy", listen, nil, "etcd", "grpc-proxy", "start", "--endpoints", url, "--listen-addr", listen,
+		err = w.process(ctx, "grpc-proxy", listen, nil, "etcd", "grpc-proxy", "start", "--endpoints", strings.Join(urls, ","), "--listen-addr", listen,
 			"--advertise-client-url", listen, "--cacert", c.CA, "--cert", c.Cert, "--key", c.Key, "--data-dir", filepath.Join(dir, "grpc-proxy"))
 	}
 	return err
@@ -135,7 +137,7 @@ func (w *ways) process(ctx context.Context, name, listen string, trusted *tls.Co
 	if err != nil {
 		return err
 	}
-	one := &way{name: name, Target: load.Target{Endpoints: []string{"http://" + listen}, TLS: trusted}}
+	one := &way{name: name, Target: load.Target{Endpoints: []string{"http://" + listen}, TLS: trusted, Fixed: true}}
 	if trusted != nil {
 		one.Endpoints[0] = "https://" + listen
 	}

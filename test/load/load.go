@@ -31,7 +31,8 @@ const (
 type Target struct {
 	Endpoints []string
 	TLS       *tls.Config
-	Watches   int // open watches that count what they are told
+	Fixed     bool // clients keep to Endpoints and do not ask for the members
+	Watches   int  // open watches that count what they are told
 }
 
 // Client is a client of the cluster.
@@ -39,7 +40,7 @@ func (t Target) Client() (*clientv3.Client, error) {
 	config := clientv3.Config{
 		Endpoints: t.Endpoints, TLS: t.TLS, Logger: zap.NewNop(), DialOptions: []grpc.DialOption{grpc.WithNoProxy()},
 	}
-	if t.TLS != nil {
+	if t.TLS != nil && !t.Fixed {
 		config.AutoSyncInterval = 500 * time.Millisecond
 	}
 	c, err := clientv3.New(config)
