@@ -2,6 +2,7 @@ package operator
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"sort"
 	"strings"
@@ -167,7 +168,21 @@ func join(l look, p *Plan) {
 		}
 		return
 	}
+	for _, mem := range l.w.Members {
+		// etcd takes one learner at a time, also if that is ourselves under the port of before.
+		if mem.Learner && !mem.Started() && slices.ContainsFunc(mem.PeerURLs, l.atOurHost) {
+			p.want(l, RemoveMember{mem.ID, l.m.Unit, "it joins at another port", true})
+			return
+		}
+	}
 	p.want(l, AddLearner{l.peerURL()})
+}
+
+// atOurHost tells whether a peer URL is of our own address, at whatever port.
+func (l look) atOurHost(peerURL string) bool {
+	u, err := url.Parse(peerURL)
+	own, ownErr := url.Parse(l.peerURL())
+	return err == nil && ownErr == nil && u.Hostname() == own.Hostname()
 }
 
 // awaitDead says what a join waits for.

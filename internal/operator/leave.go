@@ -41,6 +41,8 @@ func leave(l look, p *Plan) {
 		}
 	case l.alone():
 		leaveLast(l, p)
+	case l.unknown():
+		rejoin(l, p, "the unit leaves a cluster that nobody was told of")
 	default:
 		leaveHeld(l, p)
 	}
@@ -63,6 +65,19 @@ func (l look) left() bool {
 // ended tells whether the record has the end of our data's cluster: whoever comes later founds another.
 func (l look) ended() bool {
 	return l.m.Cluster.OK && l.w.Data.ClusterID != 0 && l.m.Cluster.Value.Record.Ended == l.w.Data.ClusterID
+}
+
+// unknown tells whether our cluster is ours alone: it is not on record, so that nobody joined it, used it or can. Only the
+// leader puts it there, and that is this unit, whose departing hook would fail first.
+func (l look) unknown() bool {
+	r := l.m.Cluster.Value.Record
+	sole := l.inCluster() && len(l.w.Members) == 1
+	return l.Kind == hooks.Stop && l.leader() && l.m.Cluster.OK && r.ClusterID == r.Ended && (sole || l.stopped())
+}
+
+// stopped tells whether this pass stopped our server.
+func (l look) stopped() bool {
+	return slices.ContainsFunc(l.w.Done, func(s Step) bool { _, ok := s.(Stop); return ok })
 }
 
 // alone tells whether no other unit is there or to come: a believed goal-state lists no other that is alive.
@@ -152,7 +167,10 @@ func leaveLast(l look, p *Plan) {
 	if l.Kind != hooks.Stop && l.Kind != hooks.Remove {
 		return // serve until the end
 	}
-	if l.Kind == hooks.Stop && l.m.Cluster.OK && !l.leader() {
+	record := l.m.Cluster.Value.Record
+	// A founder that lost the leadership before the commit has data of a cluster that had to yield.
+	ours := record.ClusterID == record.Ended || record.ClusterID == l.w.Data.ClusterID
+	if l.Kind == hooks.Stop && l.m.Cluster.OK && ours && !l.leader() {
 		// Without a record of the end whoever comes later is blocked. Who is left becomes leader within a minute.
 		serveOn(l, p)
 		p.Fail = fmt.Errorf("cannot leave yet: as the last unit this one waits for the leadership, to record that the cluster ended")
@@ -163,8 +181,7 @@ func leaveLast(l look, p *Plan) {
 		p.want(l, Stop{"the last unit leaves"})
 		return
 	}
-	if l.leader() && l.m.Cluster.OK {
-		record := l.m.Cluster.Value.Record
+	if l.leader() && l.m.Cluster.OK && ours {
 		record.Schema = Schema
 		record.ClusterID, record.Ended = l.w.Data.ClusterID, l.w.Data.ClusterID
 		p.Record = &record
@@ -174,10 +191,9 @@ func leaveLast(l look, p *Plan) {
 // serveOn has a member whose leave must wait serve again, should it have stopped already: it may be what the others need
 // for a quorum, to join or to let it go. What this pass stopped stays so until the next.
 func serveOn(l look, p *Plan) {
-	stopped := slices.ContainsFunc(l.w.Done, func(s Step) bool { _, ok := s.(Stop); return ok })
 	switch {
 	case l.w.Service.Kind != MemberService:
-	case !l.w.Service.Running && !stopped:
+	case !l.w.Service.Running && !l.stopped():
 		p.want(l, Start{})
 	case l.w.Service.Running && !l.inCluster() && !l.w.Local.Ready:
 		p.want(l, AwaitReady{}) // it may just have been started

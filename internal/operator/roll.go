@@ -67,6 +67,13 @@ func (l look) holdRestart(own Member) string {
 	if bad := l.notReady(); len(bad) > 0 {
 		return l.label(bad[0]) + " is not ready"
 	}
+	for _, mem := range l.voters() {
+		// Two that listen where they are not listed do not find each other, and without a quorum neither can be listed anew.
+		name, ok := l.unitOf(mem)
+		if url := l.m.Cluster.Value.Words[name].PeerURL; ok && mem.ID != own.ID && url != "" && !slices.Contains(mem.PeerURLs, url) {
+			return name + " is not listed where it listens yet"
+		}
+	}
 	// One that is not ready is missed by nobody; its settings may be why, such as an address that it has no more.
 	if (!l.w.Local.Ready || !own.Ready) && l.ready(own.ID) < quorum(len(l.voters())) {
 		return "this member is not ready"
@@ -77,8 +84,8 @@ func (l look) holdRestart(own Member) string {
 	want := l.should.Generation()
 	for _, mem := range l.voters() {
 		name, ok := l.unitOf(mem)
-		if mem.ID == own.ID || !ok {
-			continue
+		if mem.ID == own.ID || !ok || l.m.Units.Value[name] == Dying {
+			continue // who leaves does not restart before, and may wait for us to answer at a new address
 		}
 		if l.m.Cluster.Value.Words[name].Running != want {
 			return "as raft leader this member goes last, after " + name

@@ -75,3 +75,39 @@ func TestPreflightOfAServerThatIsDown(t *testing.T) {
 		assert.Equal(t, Status{Blocked, why}, p.Status)
 	}
 }
+
+// due is a world of three in which our server runs with settings of old.
+func due() (Model, World) {
+	m := model(3)
+	w := world(m)
+	w.Service.Config = "as it was"
+	return m, w
+}
+
+// Two voters that both listen where they are not listed do not find each other again.
+func TestNobodyRestartsWhileAnotherIsListedElsewhere(t *testing.T) {
+	t.Parallel()
+	m, w := due()
+	require.Equal(t, TakeTurn{}, firstStep(m, w))
+	w.Members[1].PeerURLs = []string{"https://10.9.9.9:2380"}
+	p := Decide(lookAgain, m, w)
+	assert.Nil(t, p.Step)
+	assert.Contains(t, p.Status.Message, "restart pending: etcd/1 is not listed where it listens yet")
+}
+
+// The raft leader goes last of those that stay: one that leaves never restarts, and may need the leader's new address to leave.
+func TestTheRaftLeaderWaitsForNobodyWhoLeaves(t *testing.T) {
+	t.Parallel()
+	m, w := due()
+	for i := range w.Members {
+		w.Members[i].Leader = 1
+	}
+	word := m.Cluster.Value.Words["etcd/1"]
+	word.Running = lookAt(lookAgain, m, w).should.Generation()
+	m.Cluster.Value.Words["etcd/1"] = word
+	p := Decide(lookAgain, m, w)
+	require.Nil(t, p.Step)
+	assert.Contains(t, p.Status.Message, "as raft leader this member goes last, after etcd/2")
+	m.Units.Value["etcd/2"] = Dying
+	assert.Equal(t, TakeTurn{}, firstStep(m, w))
+}

@@ -387,6 +387,33 @@ func TestRule06QuorumFirst(t *testing.T) {
 		assert.Nil(t, Decide(lookAgain, m, w).Record, "but not what it has stopped: that may have ended before another")
 	})
 
+	t.Run("a founder whose cluster nobody was told of leaves, though another unit stays", func(t *testing.T) {
+		t.Parallel()
+		stop := Event{Kind: hooks.Stop}
+		m := record(leaving(model(2)), Record{})
+		w := world(m)
+		w.Members = members(1)
+		require.IsType(t, Stop{}, firstStepOf(stop, m, w))
+		m.Leader.Value = false
+		require.Error(t, Decide(stop, m, w).Fail, "whoever leads may put it on record")
+		m.Leader.Value = true
+		require.Error(t, Decide(stop, record(m, Record{Schema: Schema, ClusterID: clusterID}), w).Fail, "who comes looks for it")
+	})
+
+	t.Run("a founder that had to yield goes last and leaves the record alone", func(t *testing.T) {
+		t.Parallel()
+		m := record(leaving(model(1)), Record{Schema: Schema, ClusterID: 7})
+		w := world(m)
+		w.Service, w.Local, w.Members, w.Reach = Service{Kind: MemberService}, Local{}, nil, Unreachable
+		p := Decide(Event{Kind: hooks.Stop}, m, w)
+		require.NoError(t, p.Fail)
+		require.Nil(t, p.Step)
+		if p.Record != nil {
+			assert.Equal(t, uint64(7), p.Record.ClusterID)
+			assert.Zero(t, p.Record.Ended)
+		}
+	})
+
 	t.Run("a voter newer than goal-state is no reason to end", func(t *testing.T) {
 		t.Parallel()
 		m := leaving(model(1))

@@ -73,13 +73,28 @@ func (w world) rolls(t *testing.T, change func()) []server {
 	return after
 }
 
+// configRoll rolls two settings, one of which has etcd listen on its own address only, and takes that one back.
 func configRoll(t *testing.T, w world) {
+	listens := func(unit string) string {
+		return w.sh(t, w.machine(t, unit), "ss -Hltn '( sport = :2379 or sport = :2380 )' | awk '{print $4}' | sort | xargs")
+	}
+	everywhere := map[string]string{}
+	for _, unit := range w.Units("etcd") {
+		everywhere[unit] = listens(unit)
+	}
 	w.rolls(t, func() {
-		require.NoError(t, w.Configure("etcd", map[string]string{"snapshot_count": "1000"}, nil, 2))
+		require.NoError(t, w.Configure("etcd", map[string]string{"snapshot_count": "1000", "bind_to_all_interfaces": "false"}, nil, 2))
 	})
 	for _, unit := range w.Units("etcd") {
-		n := w.machine(t, unit)
-		assert.Equal(t, "ETCD_SNAPSHOT_COUNT=1000", w.sh(t, n, "tr '\\0' '\\n' </proc/"+w.show(t, n, unit)["MainPID"]+"/environ | grep SNAPSHOT_COUNT"))
+		info, err := w.Unit(unit)
+		require.NoError(t, err)
+		assert.Equal(t, "ETCD_SNAPSHOT_COUNT=1000",
+			w.sh(t, info.Machine, "tr '\\0' '\\n' </proc/"+w.show(t, info.Machine, unit)["MainPID"]+"/environ | grep SNAPSHOT_COUNT"))
+		assert.ElementsMatch(t, []string{"127.0.0.1:2379", info.Address + ":2379", info.Address + ":2380"}, strings.Fields(listens(unit)), unit)
+	}
+	w.rolls(t, func() { require.NoError(t, w.Configure("etcd", nil, []string{"bind_to_all_interfaces"}, 2)) })
+	for _, unit := range w.Units("etcd") {
+		assert.Equal(t, everywhere[unit], listens(unit), unit)
 	}
 }
 

@@ -99,6 +99,10 @@ func (s *Sim) checkDown(u *unit, h *hook, step operator.Step) {
 	if h.looked != s.faults || !s.ready(g, m) || (h.view == g && h.voters < n) {
 		return // something happened that it cannot have seen, or it is down already
 	}
+	if slices.ContainsFunc(g.voters(), func(v *member) bool { return v.owner.number >= h.units }) && h.view == nil {
+		s.Begged = true // a unit came and joined while the last one, which nobody answered at its last look, stood at its stop
+		return
+	}
 	if n > 1 && h.turn != u.name {
 		s.broken("%q of %s without the turn", step, u.name)
 	}
@@ -144,12 +148,12 @@ func (s *Sim) checkRemoval(u *unit, g *group, id uint64) {
 	}
 }
 
-// abandoned tells whether a member never started and its unit does not stand by it: its address has changed since, or it
-// has told another. The unit adds itself again.
+// abandoned tells whether a member never started and its unit did not stand by it at some time, for its address has
+// changed since, or it has told another. The unit adds itself again.
 func (s *Sim) abandoned(m *member) bool {
 	o := m.owner
 	return m.name == "" && m.learner && (o.moved || m.peerURL != address(o.address, settings(s.options).ManagementPort) ||
-		(len(o.words) > 0 && o.word(len(o.words)).PeerURL != m.peerURL))
+		slices.ContainsFunc(o.words, func(w operator.Word) bool { return w.PeerURL != m.peerURL }))
 }
 
 // Settled says what is not as it must be once nothing happens any more; "" is all is well.
@@ -220,14 +224,15 @@ func listed(g *group, say func(*member) string) string {
 }
 
 // forsaken tells whether only --force takes a leaving unit away: its cluster has ended and it did not hear of it, or it
-// could not tell the others what they need to take over, because a hook that fails publishes nothing.
+// could not tell the others what they need to take over, because a hook that fails publishes nothing; or it has left, died
+// before it noted that, and has nobody to ask, for the others listen elsewhere by now.
 func (s *Sim) forsaken(u *unit) bool {
 	d := u.disk.data
 	if d == nil {
 		return false
 	}
 	w := u.word(len(u.words))
-	return s.ended[d.cluster] || w.ClusterID != d.cluster || (u.process.running && w.ClientURL != u.process.clientURL)
+	return s.ended[d.cluster] || d.gone || w.ClusterID != d.cluster || (u.process.running && w.ClientURL != u.process.clientURL)
 }
 
 // bereft tells whether no unit that lives holds a vote of the cluster: its units left all at once, or the last was not

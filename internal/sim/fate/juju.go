@@ -296,9 +296,9 @@ func (s *Sim) Unrelate() {
 	}
 }
 
-// Again has a unit hear once more what it heard last. What takes the unit away comes once.
+// Again has a unit hear once more what it heard last. What makes the unit or takes it away comes once.
 func (s *Sim) Again(u *unit) {
-	if e := u.last; u.life == alive && e.Kind != "" && e.Kind != hooks.Remove {
+	if e := u.last; u.life == alive && e.Kind != "" && e.Kind != hooks.Install && e.Kind != hooks.Remove {
 		s.tell("%s hears %s again", u.name, e.Kind)
 		u.queue = append(u.queue, e)
 	}

@@ -1,6 +1,9 @@
 package fate
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -26,4 +29,48 @@ func TestHeldUnitIsFound(t *testing.T) {
 	s.AddUnit()
 	require.Empty(t, s.Calm())
 	require.False(t, s.Begged)
+}
+
+// TestFoundSchedules lives again what random schedules found, as shrunk and told.
+func TestFoundSchedules(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		o   Options
+		ops string
+	}{
+		"the first of two to roll its peer port is not listed anew, for the other is off; back, that one must not follow": {
+			Options{}, "power(0,0) options(0,0) add(0,0) power(0,0) go(106,38) finish(0,0) finish(0,0) finish(215,0) go(135,7) go(125,85) go(3,30) options(0,0) go(239,215) power(0,0) remove(249,0) finish(83,0) time(119,0) finish(91,0) time(69,0) finish(65,0) time(111,0) finish(119,0) time(214,0)",
+		},
+		"a founder is removed before its cluster is on record, and leads in its last hook, which publishes nothing while it fails": {
+			Options{Departed: true, Stale: true}, "finish(0,0) go(3,118) go(0,0) go(1,61) power(0,0) add(0,0) go(87,185) go(235,228) go(3,102) finish(157,0) go(59,166) lead(31,0) remove(0,0) add(0,0) remove(232,0)",
+		},
+		"the raft leader has a new address and waits to restart after one that leaves, which does not find it": {
+			Options{Departed: true, Stale: true}, "add(0,0) go(4,255) finish(0,0) finish(233,0) finish(0,0) add(0,0) go(140,148) go(35,170) go(1,198) finish(20,0) finish(22,0) add(0,0) finish(146,0) finish(247,0) finish(102,0) go(55,43) go(3,107) go(26,119) go(106,210) address(229,0) go(0,0) remove(146,0) options(0,0) remove(0,0)",
+		},
+		"of two founders the one that had to yield goes last, and does not record another's end": {
+			Options{}, "go(0,0) finish(0,0) finish(0,0) finish(0,0) remove(0,0) go(0,151) finish(0,0) add(0,0) add(0,0) go(158,37) go(2,12) go(1,164) lead(177,0) go(3,156) go(2,148) go(3,110) go(235,134) power(49,0) remove(81,0) go(4,103) remove(0,0) time(69,0) lead(0,0)",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			problem, _ := run(tc.o, parse(t, tc.ops))
+			require.Empty(t, problem)
+		})
+	}
+}
+
+// parse reads ops as String writes them.
+func parse(t *testing.T, text string) []Op {
+	t.Helper()
+	var ops []Op
+	for word := range strings.FieldsSeq(text) {
+		name, numbers, _ := strings.Cut(word, "(")
+		kind := slices.IndexFunc(weights, func(i int) bool { return kinds[i].name == name })
+		require.GreaterOrEqual(t, kind, 0, word)
+		o := Op{Kind: uint8(kind)}
+		_, err := fmt.Sscanf(numbers, "%d,%d)", &o.A, &o.B)
+		require.NoError(t, err, word)
+		ops = append(ops, o)
+	}
+	return ops
 }
