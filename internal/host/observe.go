@@ -33,6 +33,8 @@ func (h *Host) Observe(ctx context.Context, m operator.Model) (operator.World, e
 	w.Service = operator.Service{
 		Kind: state.Kind, Enabled: state.enabled, Running: state.process.alive(), Failing: state.failing, Crashes: state.crashes,
 		Config: state.process.config(), Release: state.process.release(), Log: state.log,
+		PeerURL:   lookup(state.process.env, "ETCD_INITIAL_ADVERTISE_PEER_URLS"),
+		ClientURL: lookup(state.process.env, "ETCD_ADVERTISE_CLIENT_URLS"),
 	}
 	// The settings come last of what WriteMember writes. With a service of another kind they are of former times.
 	if env != nil && state.Kind == operator.MemberService {

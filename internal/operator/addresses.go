@@ -34,24 +34,23 @@ func (l look) clientURL() string {
 }
 
 // servedURLs are where members and clients reach us now: until it is restarted, our server keeps to the ports it was
-// started with, which are those that etcd lists, and to the address too unless it listens on all that the machine has.
+// started with, and to the address too unless it listens on all that the machine has.
 func (l look) servedURLs() (peer, client string) {
 	peer, client = l.peerURL(), l.clientURL()
-	own, ok := l.self()
-	if !ok || !l.w.Service.Running || l.w.Service.Config == l.sum {
+	if !l.w.Service.Running || l.w.Service.Config == l.sum {
 		return peer, client
 	}
 	if peer != "" {
-		peer = l.servedURL(l.m.PeerAddress.Value, own.PeerURLs, peer)
+		peer = l.servedURL(l.m.PeerAddress.Value, l.w.Service.PeerURL, peer)
 	}
 	if client != "" {
-		client = l.servedURL(l.m.ClientAddress.Value, own.ClientURLs, client)
+		client = l.servedURL(l.m.ClientAddress.Value, l.w.Service.ClientURL, client)
 	}
 	return peer, client
 }
 
-func (l look) servedURL(a Address, listed []string, fallback string) string {
-	port, ok := listedPort(listed)
+func (l look) servedURL(a Address, started, fallback string) string {
+	port, ok := portOf(started)
 	if !ok {
 		return fallback
 	}
@@ -60,15 +59,12 @@ func (l look) servedURL(a Address, listed []string, fallback string) string {
 			return "https://" + joinHostPort(a.Ingress, port)
 		}
 	}
-	return listed[0]
+	return started
 }
 
-// listedPort is the port of the first URL.
-func listedPort(urls []string) (int, bool) {
-	if len(urls) == 0 {
-		return 0, false
-	}
-	u, err := url.Parse(urls[0])
+// portOf is a URL's port.
+func portOf(text string) (int, bool) {
+	u, err := url.Parse(text)
 	if err != nil {
 		return 0, false
 	}

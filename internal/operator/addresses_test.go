@@ -102,3 +102,27 @@ func TestPeersHearOfAnAddressOnceWeListenThere(t *testing.T) {
 	assert.IsType(t, TakeTurn{}, peerAt(m, w, 5), "without its address it is not ready, and nobody misses it")
 	assert.Nil(t, peerAt(m, down(w, 1), 5), "but the others have to be")
 }
+
+// etcd takes one learner at a time, also if that one is ourselves under the port of before.
+func TestWhoJoinsAtAnotherPortTakesTheFirstLineOut(t *testing.T) {
+	t.Parallel()
+	m := model(3)
+	w := wiped(world(m))
+	w.Members = append(members(3)[1:], Member{ID: 9, Learner: true, PeerURLs: []string{"https://10.0.0.10:4001"}})
+	assert.Equal(t, RemoveMember{ID: 9, Name: "etcd/0", Why: "it joins at another port", Unstarted: true}, firstStep(m, w))
+	w.Members[2].PeerURLs = []string{"https://10.0.0.99:2380"}
+	assert.Equal(t, AddLearner{"https://10.0.0.10:2380"}, firstStep(m, w), "another's is not ours to take out")
+}
+
+// A machine that runs on though its unit is gone counts for whoever stops or restarts now.
+func TestAReadyVoterIsTakenOutInTurn(t *testing.T) {
+	t.Parallel()
+	m := model(3)
+	w := world(m)
+	delete(m.Units.Value, "etcd/2")
+	assert.Equal(t, TakeTurn{}, firstStep(m, w))
+	w.Turn.Holder = m.Unit
+	assert.IsType(t, RemoveMember{}, firstStep(m, w))
+	w.Turn.Holder = "etcd/1"
+	assert.IsType(t, RemoveMember{}, firstStep(m, down(w, 2)), "nobody counts on one that is down")
+}

@@ -17,8 +17,8 @@ var handlers = []func(look, *Plan){
 	certificates,
 	leave,
 	cluster,
-	roll,
 	reap,
+	roll, // it gives back a turn that none of those above has a use for
 	bags,
 	proxy,
 	upstream,

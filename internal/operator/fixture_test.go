@@ -84,7 +84,10 @@ func world(m Model) World {
 	leaf := Leaf{Present: true, SANs: sans, Remaining: 300 * 24 * time.Hour}
 	w := World{
 		Carried: release, Installed: release,
-		Service:   Service{Kind: MemberService, Enabled: true, Running: true, Release: release},
+		Service: Service{
+			Kind: MemberService, Enabled: true, Running: true, Release: release,
+			PeerURL: "https://" + address(0) + ":2380", ClientURL: "https://" + address(0) + ":2379",
+		},
 		Data:      Data{State: OurData, ClusterID: clusterID, MemberID: 1},
 		TLS:       TLS{Trust: "trust1", Revoked: RevokedDigest(nil), Peer: leaf, Server: leaf, Admin: Leaf{Present: true}},
 		Reach:     Healthy,

@@ -18,6 +18,11 @@ func reap(l look, p *Plan) {
 			p.say(Waiting, "%s has no unit, but its removal would cost the quorum", l.label(mem))
 			continue
 		}
+		if listed && !mem.Learner && mem.Ready && l.w.Turn.Holder != l.m.Unit && l.refusing() == "" {
+			// Its machine runs on. To take a ready voter out is to take one down: whoever stops or restarts counts on it.
+			p.want(l, TakeTurn{})
+			return
+		}
 		p.want(l, RemoveMember{mem.ID, l.label(mem), "its unit is gone", !mem.Started()})
 		return
 	}
@@ -55,7 +60,7 @@ func (l look) orphan(mem Member) bool {
 			continue
 		}
 		// A word from before the port changed does not tell where its unit joins now.
-		port, told := listedPort([]string{l.m.Cluster.Value.Words[unit].PeerURL})
+		port, told := portOf(l.m.Cluster.Value.Words[unit].PeerURL)
 		if !told || port != l.m.Config.ManagementPort {
 			return false
 		}

@@ -32,10 +32,10 @@ func (s *Sim) check() {
 func (s *Sim) checkRecord(h *hook, r operator.Record) {
 	if r.Ended != 0 && !s.ended[r.Ended] {
 		if g := s.group(r.Ended); g != nil {
-			for _, m := range g.voters() {
+			for _, m := range g.members {
 				if m.owner.number >= h.units {
 					s.Begged = true // it came and joined while the last unit stood at its stop
-				} else if s.runs(g, m) && m.owner.life == alive {
+				} else if !m.learner && s.runs(g, m) && m.owner.life == alive {
 					s.broken("cluster %x is recorded as ended while %s runs", g.id, m.owner.name)
 				}
 			}
@@ -169,7 +169,7 @@ func (s *Sim) Settled() string {
 	}
 	for _, u := range units {
 		if u.life == dying {
-			if s.forsaken(u) {
+			if slices.ContainsFunc(units, func(u *unit) bool { return u.life == dying && s.forsaken(u) }) {
 				s.Begged = true
 				return ""
 			}
@@ -223,7 +223,7 @@ func listed(g *group, say func(*member) string) string {
 	return strings.Join(out, ",")
 }
 
-// forsaken tells whether only --force takes a leaving unit away: its cluster has ended and it did not hear of it, or it
+// forsaken tells whether only --force takes a leaving unit away, and maybe others that need it: its cluster has ended and it did not hear of it, or it
 // could not tell the others what they need to take over, because a hook that fails publishes nothing; or it has left, died
 // before it noted that, and has nobody to ask, for the others listen elsewhere by now.
 func (s *Sim) forsaken(u *unit) bool {

@@ -65,6 +65,7 @@ func (h *machine) Observe(_ context.Context, m operator.Model) (operator.World, 
 	}
 	if u.process.running {
 		w.Service.Config, w.Service.Release = u.process.config, u.process.server.Release
+		w.Service.PeerURL, w.Service.ClientURL = u.process.server.PeerURL, u.process.server.ClientURL
 	}
 	if d := u.disk.data; d != nil {
 		w.Data = operator.Data{State: operator.OurData, ClusterID: d.cluster, MemberID: d.member}

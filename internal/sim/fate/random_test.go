@@ -123,7 +123,7 @@ func TestRandom(t *testing.T) {
 		return
 	}
 	t.Parallel()
-	most := uint64(8000)
+	most := uint64(30000)
 	switch {
 	case *long > 0:
 		most = math.MaxUint64 - *first

@@ -50,6 +50,12 @@ func TestFoundSchedules(t *testing.T) {
 		"of two founders the one that had to yield goes last, and does not record another's end": {
 			Options{}, "go(0,0) finish(0,0) finish(0,0) finish(0,0) remove(0,0) go(0,151) finish(0,0) add(0,0) add(0,0) go(158,37) go(2,12) go(1,164) lead(177,0) go(3,156) go(2,148) go(3,110) go(235,134) power(49,0) remove(81,0) go(4,103) remove(0,0) time(69,0) lead(0,0)",
 		},
+		"a member that leaves listens at a port that is neither listed nor what the options say": {
+			Options{Departed: true}, "go(3,22) finish(0,0) go(0,209) add(0,0) options(0,0) options(0,0) finish(0,0) go(226,141) time(162,0) go(0,0) time(215,0) time(105,0) remove(0,0) options(0,0)",
+		},
+		"a machine whose unit is gone runs on, and is taken out while another leaves, which counted on it": {
+			Options{Stale: true}, "finish(0,0) go(1,127) add(0,0) go(3,222) finish(0,0) add(0,0) lose(175,0) finish(176,0) finish(61,0) finish(106,0) finish(154,0) finish(23,0) add(0,0) remove(193,0) force(158,0) add(0,0) go(1,12) finish(0,0)",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
