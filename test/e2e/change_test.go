@@ -90,7 +90,7 @@ func configRoll(t *testing.T, w world) {
 		require.NoError(t, err)
 		assert.Equal(t, "ETCD_SNAPSHOT_COUNT=1000",
 			w.sh(t, info.Machine, "tr '\\0' '\\n' </proc/"+w.show(t, info.Machine, unit)["MainPID"]+"/environ | grep SNAPSHOT_COUNT"))
-		assert.ElementsMatch(t, []string{"127.0.0.1:2379", info.Address + ":2379", info.Address + ":2380"}, strings.Fields(listens(unit)), unit)
+		assert.ElementsMatch(t, []string{"127.0.0.1:2379", "127.0.0.1:2380", info.Address + ":2379", info.Address + ":2380"}, strings.Fields(listens(unit)), unit)
 	}
 	w.rolls(t, func() { require.NoError(t, w.Configure("etcd", nil, []string{"bind_to_all_interfaces"}, 2)) })
 	for _, unit := range w.Units("etcd") {

@@ -63,8 +63,8 @@ func (r *report) judge() {
 	r.faults = append(r.faults, "nobody wrote anything")
 }
 
-// gap is the longest time in which no write was acknowledged.
-func gap(ops []op) time.Duration {
+// gap is the longest time in which no write was acknowledged, and when it began.
+func gap(ops []op) (longest, from time.Duration) {
 	var at []time.Duration
 	for _, o := range ops {
 		if o.acknowledged() {
@@ -72,11 +72,12 @@ func gap(ops []op) time.Duration {
 		}
 	}
 	slices.Sort(at)
-	longest := time.Duration(0)
 	for i := 1; i < len(at); i++ {
-		longest = max(longest, at[i]-at[i-1])
+		if took := at[i] - at[i-1]; took > longest {
+			longest, from = took, at[i-1]
+		}
 	}
-	return longest
+	return longest, from
 }
 
 func (r *report) print(out io.Writer) error {
@@ -97,10 +98,11 @@ func (r *report) print(out io.Writer) error {
 		return err
 	}
 	n := r.nemesis
+	longest, from := gap(r.history.ops)
 	fmt.Fprintf(out, "\nmaintenance: %s\nfaults: %s; %d found nothing to befall; bytes waited %d times at a wire that was cut\n",
 		listed(n.did, maintenanceNames), listed(n.did, faultNames), n.missed, n.cluster.links.cuts)
-	fmt.Fprintf(out, "hooks tried again after they failed: %d\nlongest gap between writes: %v\n%d operations in %v, judged in %v\n",
-		n.cluster.errored, gap(r.history.ops).Round(time.Millisecond), len(r.history.ops), r.took.Round(time.Second), r.judged.Round(time.Millisecond))
+	fmt.Fprintf(out, "hooks tried again after they failed: %d\nlongest gap between writes: %v, from %.1fs on\n%d operations in %v, judged in %v\n",
+		n.cluster.errored, longest.Round(time.Millisecond), from.Seconds(), len(r.history.ops), r.took.Round(time.Second), r.judged.Round(time.Millisecond))
 	if len(r.faults) == 0 {
 		fmt.Fprintf(out, "verdict: linearizable; watches complete and in order; members are the units and hold the same data (seed %d)\n", r.settings.Seed)
 		return nil
