@@ -290,9 +290,16 @@ func revive(l look, p *Plan) {
 		p.want(l, Start{})
 	case l.w.Service.Running && l.w.Service.Config != l.w.WrittenConfig:
 		p.want(l, Restart{})
+	case l.w.Service.spoilt():
+		p.say(Blocked, "the data here differs from the others', so etcd does not start on it: juju remove-unit %s, then juju add-unit %s", l.m.Unit, l.m.App)
 	default:
 		p.say(Waiting, "etcd keeps failing: %s", l.w.Service.Log)
 	}
+}
+
+// spoilt tells whether the server ends because its data differs from the others' (etcdserver/corrupt.go, InitialCheck).
+func (s Service) spoilt() bool {
+	return s.Failing && strings.Contains(s.Log, "found data inconsistency with peers")
 }
 
 const yielding = "the application's cluster is another"
