@@ -291,13 +291,15 @@ func revive(l look, p *Plan) {
 	case l.w.Service.Running && l.w.Service.Config != l.w.WrittenConfig:
 		p.want(l, Restart{})
 	case l.w.Service.spoilt():
-		p.say(Blocked, "the data here differs from the others', so etcd does not start on it: juju remove-unit %s, then juju add-unit %s", l.m.Unit, l.m.App)
+		// etcd does not say whose data is bad: it ends if any other member's differs.
+		p.say(Blocked, "etcd does not start, for its data differs from another member's: if the others agree (etcdctl endpoint hashkv --cluster), "+
+			"juju remove-unit %s, then juju add-unit %s", l.m.Unit, l.m.App)
 	default:
 		p.say(Waiting, "etcd keeps failing: %s", l.w.Service.Log)
 	}
 }
 
-// spoilt tells whether the server ends because its data differs from the others' (etcdserver/corrupt.go, InitialCheck).
+// spoilt tells whether the server ends because its data differs from another member's (etcdserver/corrupt.go, InitialCheck).
 func (s Service) spoilt() bool {
 	return s.Failing && strings.Contains(s.Log, "found data inconsistency with peers")
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -17,20 +18,32 @@ func (b *bench) spoil(ts *testscript.TestScript, _ bool, args []string) {
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
 	ts.Check(err)
 	defer file.Close()
+
+	places := offsets(ts, path, text)
+	// etcd writes to its database in batches, a while after it has said OK.
+	for deadline := time.Now().Add(30 * time.Second); len(places) == 0; places = offsets(ts, path, text) {
+		if time.Now().After(deadline) {
+			ts.Fatalf("%q is not in the database of %s", text, unit)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	for _, at := range places {
+		_, err := file.WriteAt([]byte{'?'}, at+int64(len(text)-1))
+		ts.Check(err)
+	}
+}
+
+// offsets tells where in a file a text begins.
+func offsets(ts *testscript.TestScript, path string, text []byte) []int64 {
 	data, err := os.ReadFile(path)
 	ts.Check(err)
-	found := 0
-	for at := bytes.Index(data, text); at >= 0; found++ {
-		_, err := file.WriteAt([]byte{'?'}, int64(at+len(text)-1))
-		ts.Check(err)
-		next := bytes.Index(data[at+1:], text)
-		if next < 0 {
-			at = -1
-		} else {
-			at += 1 + next
+	var found []int64
+	for from := 0; ; {
+		at := bytes.Index(data[from:], text)
+		if at < 0 {
+			return found
 		}
-	}
-	if found == 0 {
-		ts.Fatalf("%q is not in the database of %s", text, unit)
+		found = append(found, int64(from+at))
+		from += at + len(text)
 	}
 }
