@@ -130,7 +130,8 @@ func (u *unit) server(initial operator.Initial) operator.Server {
 
 func (u *unit) writeAll() operator.WriteTLS {
 	return operator.WriteTLS{
-		Authority: u.fleet.authority, CommonName: u.unitName, SANs: []string{u.ip},
+		Authority: u.fleet.authority, CommonName: u.unitName,
+		PeerSANs: []string{u.ip, "127.0.0.1"}, ServerSANs: []string{u.ip, "127.0.0.1", "localhost"}, // loopback calls from 127.0.0.1
 		Trust: true, Revoked: &operator.Revoked{ModelUUID: u.model().UUID}, Peer: true, Server: true, Admin: true,
 	}
 }

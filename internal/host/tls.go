@@ -154,7 +154,6 @@ func (h *Host) writeTLS(s operator.WriteTLS) error {
 			return err
 		}
 	}
-	request := pki.Request{CommonName: s.CommonName, SANs: s.SANs}
 	for _, leaf := range []struct {
 		wanted bool
 		name   string
@@ -163,10 +162,10 @@ func (h *Host) writeTLS(s operator.WriteTLS) error {
 		issue  func() (pki.Leaf, error)
 	}{
 		{s.Peer, peerName, server, authority.TrustPeer, func() (pki.Leaf, error) {
-			return pki.IssuePeer(h.now(), h.random, authority, request)
+			return pki.IssuePeer(h.now(), h.random, authority, pki.Request{CommonName: s.CommonName, SANs: s.PeerSANs})
 		}},
 		{s.Server, serverName, server, authority.TrustClient, func() (pki.Leaf, error) {
-			return pki.IssueServer(h.now(), h.random, authority, request)
+			return pki.IssueServer(h.now(), h.random, authority, pki.Request{CommonName: s.CommonName, SANs: s.ServerSANs})
 		}},
 		{s.Admin, adminName, h.adminOwner(), authority.TrustClient, func() (pki.Leaf, error) {
 			return pki.IssueAdmin(h.now(), h.random, authority)

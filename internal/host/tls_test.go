@@ -65,7 +65,7 @@ func TestLookTLS(t *testing.T) {
 			assert.True(t, leaf.Present)
 			if tt.problem == "" {
 				assert.Empty(t, leaf.Problem)
-				assert.Subset(t, leaf.SANs, []string{u.ip, "127.0.0.1", "::1", "localhost"})
+				assert.ElementsMatch(t, []string{u.ip, "127.0.0.1"}, leaf.SANs)
 				assert.NotEmpty(t, leaf.Signer)
 			} else {
 				assert.Contains(t, leaf.Problem, tt.problem)

@@ -114,6 +114,17 @@ func (l look) sans() []string {
 	return canonical(append(out, l.m.Config.ExtraSANs...))
 }
 
+// peerSANs are those of all names that the peer certificate bears: addresses, and the name that peers dial, if it is one.
+// A caller whose address is not in its certificate is looked up in DNS by the names that are (etcd's checkCertSAN): one that
+// comes back with another address would hang at its peers for as long as DNS does, instead of being refused at once.
+func (l look) peerSANs(all []string) []string {
+	dialled := canonical([]string{l.m.PeerAddress.Value.Ingress})
+	return slices.DeleteFunc(slices.Clone(all), func(name string) bool {
+		_, err := netip.ParseAddr(name)
+		return err != nil && !slices.Contains(dialled, name)
+	})
+}
+
 // canonical sorts names and addresses in one spelling each, the one that certificates are read back in. What is
 // neither an address nor a host name cannot stand in a certificate and is left out.
 func canonical(names []string) []string {

@@ -48,7 +48,7 @@ func TestWordTellsThePortThatIsServed(t *testing.T) {
 	require.NotNil(t, p.Word)
 	assert.Equal(t, "https://10.0.0.10:2379", p.Word.ClientURL)
 	m.ClientAddress = Know(Address{Ingress: address(5), All: []string{address(5)}})
-	w.TLS.Peer.SANs, w.TLS.Server.SANs = lookAt(Event{}, m, World{}).sans(), lookAt(Event{}, m, World{}).sans()
+	w.TLS = certified(m)
 	assert.Equal(t, "https://10.0.0.15:2379", Decide(lookAgain, m, w).Word.ClientURL, "at the address that we have now")
 	m.Config.ManagementPort = 4002
 	assert.Equal(t, UpdateMember{1, "https://10.0.0.15:2380"}, peerAt(m, w, 5), "others are told of an address at once")
@@ -62,7 +62,7 @@ func TestWordTellsThePortThatIsServed(t *testing.T) {
 // peerAt is the first step once our machine has address n, with certificates that name it.
 func peerAt(m Model, w World, n int) Step {
 	m.PeerAddress = Know(Address{Ingress: address(n), All: []string{address(n)}})
-	w.TLS.Peer.SANs, w.TLS.Server.SANs = lookAt(Event{}, m, World{}).sans(), lookAt(Event{}, m, World{}).sans()
+	w.TLS = certified(m)
 	return Decide(lookAgain, m, w).Step
 }
 

@@ -21,12 +21,13 @@ func certificates(l look, p *Plan) {
 		step.Revoked = &revoked
 	}
 
-	step.SANs = l.sans()
+	step.ServerSANs = l.sans()
 	if !l.usable() && l.w.TLS.Server.Present {
-		step.SANs = l.w.TLS.Server.SANs
+		step.ServerSANs = l.w.TLS.Server.SANs
 	}
-	step.Peer = stale(l.w.TLS.Peer, step.SANs)
-	step.Server = stale(l.w.TLS.Server, step.SANs)
+	step.PeerSANs = l.peerSANs(step.ServerSANs)
+	step.Peer = stale(l.w.TLS.Peer, step.PeerSANs)
+	step.Server = stale(l.w.TLS.Server, step.ServerSANs)
 	step.Admin = stale(l.w.TLS.Admin, nil)
 	if step.Trust || step.Revoked != nil || step.Peer || step.Server || step.Admin {
 		p.want(l, step)

@@ -80,8 +80,6 @@ func fresh(n int) (Model, World) {
 // world is a machine and cluster in which nothing is left to do: all units of m are ready voters, the last one leads.
 func world(m Model) World {
 	l := lookAt(Event{}, m, World{})
-	sans := l.sans()
-	leaf := Leaf{Present: true, SANs: sans, Remaining: 300 * 24 * time.Hour}
 	w := World{
 		Carried: release, Installed: release,
 		Service: Service{
@@ -89,7 +87,7 @@ func world(m Model) World {
 			PeerURL: "https://" + address(0) + ":2380", ClientURL: "https://" + address(0) + ":2379",
 		},
 		Data:      Data{State: OurData, ClusterID: clusterID, MemberID: 1},
-		TLS:       TLS{Trust: "trust1", Revoked: RevokedDigest(nil), Peer: leaf, Server: leaf, Admin: Leaf{Present: true}},
+		TLS:       certified(m),
 		Reach:     Healthy,
 		ClusterID: clusterID,
 		Local:     Local{Live: true, Ready: true, ClusterID: clusterID, MemberID: 1, Voters: len(m.Units.Value)},
@@ -101,6 +99,16 @@ func world(m Model) World {
 	w.WrittenConfig = w.Service.Config
 	w.WrittenInitial = InitialDigest(Initial{}.Env(l.peerURL()))
 	return w
+}
+
+// certified are the certificates that a unit should have.
+func certified(m Model) TLS {
+	l := lookAt(Event{}, m, World{})
+	leaf := func(sans []string) Leaf { return Leaf{Present: true, SANs: sans, Remaining: 300 * 24 * time.Hour} }
+	return TLS{
+		Trust: "trust1", Revoked: RevokedDigest(nil),
+		Peer: leaf(l.peerSANs(l.sans())), Server: leaf(l.sans()), Admin: Leaf{Present: true},
+	}
 }
 
 // members is n ready voters; the last one leads.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 
@@ -647,13 +648,12 @@ func TestRule09TrustOverlaps(t *testing.T) {
 		m.ClientAddress = Know(Address{Ingress: "192.168.1.9", All: []string{"192.168.1.9", "fd00::9", "Node.example"}})
 		step, ok := firstStep(m, w).(WriteTLS)
 		require.True(t, ok)
-		assert.Equal(t, []string{"10.0.0.10", "127.0.0.1", "192.168.1.9", "::1", "fd00::9", "localhost", "node.example"}, step.SANs)
+		assert.Equal(t, []string{"10.0.0.10", "127.0.0.1", "192.168.1.9", "::1", "fd00::9", "localhost", "node.example"}, step.ServerSANs)
+		assert.Equal(t, []string{"10.0.0.10", "127.0.0.1", "192.168.1.9", "::1", "fd00::9"}, step.PeerSANs, "names would be looked up")
 		w := w
-		reversed := append([]string(nil), step.SANs...)
-		for i, j := 0, len(reversed)-1; i < j; i, j = i+1, j-1 {
-			reversed[i], reversed[j] = reversed[j], reversed[i]
-		}
-		w.TLS.Peer.SANs, w.TLS.Server.SANs = reversed, reversed
+		w.TLS = certified(m)
+		slices.Reverse(w.TLS.Peer.SANs)
+		slices.Reverse(w.TLS.Server.SANs)
 		_, again := firstStep(m, w).(WriteTLS)
 		assert.False(t, again)
 	})

@@ -18,7 +18,8 @@ type Install struct{ Release string }
 type WriteTLS struct {
 	Authority  Authority
 	CommonName string
-	SANs       []string // sorted
+	PeerSANs   []string // sorted
+	ServerSANs []string // sorted
 	Trust      bool     // write the trust bundles
 	Revoked    *Revoked // write the revocation list
 	Peer       bool     // issue anew

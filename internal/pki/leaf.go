@@ -26,7 +26,7 @@ const (
 
 // Request says what a member's certificate is for. CommonName is for people and
 // is cut to 64 characters. SANs are IP addresses and DNS names in any order and
-// spelling; those of the loopback are added to them (see SANs).
+// spelling (see SANs).
 type Request struct {
 	CommonName string
 	SANs       []string
@@ -145,12 +145,11 @@ func sign(template, parent *x509.Certificate, key, signer PrivateKey) (*x509.Cer
 }
 
 // SANs returns the names that a member's certificate with these SANs carries, in
-// the form of LeafInfo.SANs: 127.0.0.1, ::1 and localhost added, addresses in
-// their shortest form without zone, DNS names in lower case without final dot,
-// each once, sorted as text. Empty names are passed over; what is neither an
+// the form of LeafInfo.SANs: addresses in their shortest form without zone, DNS
+// names in lower case without final dot, each once, sorted as text. Empty names are passed over; what is neither an
 // address nor a name is an error.
 func SANs(names []string) ([]string, error) {
-	canonical := []string{"127.0.0.1", "::1", "localhost"}
+	canonical := []string{}
 	for _, name := range names {
 		if name == "" {
 			continue

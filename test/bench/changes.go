@@ -182,6 +182,7 @@ func (b *bench) watchChange(
 		return report, err
 	}
 	name := side + e.name
+	progress("%s took %.1f s: %s", name, took.Seconds(), report)
 	b.add(name+".failed-writes", "count", float64(report.Failed))
 	b.add(name+".lost-writes", "count", float64(report.Lost))
 	b.add(name+".retried-writes", "count", float64(report.Retried))

@@ -88,12 +88,13 @@ func (w world) writeMuch(t *testing.T) {
 	c, err := w.members(t).Client()
 	require.NoError(t, err)
 	defer c.Close()
+	put := func(key string) error { _, err := c.Put(t.Context(), key, ""); return err }
+	require.Eventually(t, func() bool { return put("much") == nil }, patience, time.Second, "nobody leads")
 	var writing sync.WaitGroup
 	for n := range writers {
 		writing.Go(func() {
 			for range each {
-				_, err := c.Put(t.Context(), "much/"+strconv.Itoa(n), "")
-				assert.NoError(t, err)
+				assert.NoError(t, put("much/"+strconv.Itoa(n)))
 			}
 		})
 	}

@@ -124,6 +124,7 @@ func (b *bench) writes(ts *testscript.TestScript, neg bool, args []string) {
 			t, err = load.Members(b.asker(ts))
 			ts.Check(err)
 		}
+		t.Rate = 10 // the machine is shared with the other scripts
 		s.load, err = load.Start(b.ctx, t, ts.Name())
 		ts.Check(err)
 	case args[0] == "stop" && s.load != nil:

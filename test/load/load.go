@@ -3,6 +3,7 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -17,10 +18,10 @@ import (
 	"google.golang.org/grpc"
 )
 
-// Users is how many write side by side, each over a connection of its own, and Rate how often a second each does.
+// Users is how many write side by side, each over a connection of its own.
 const (
 	Users = 8
-	Rate  = 45
+	rate  = 45
 	// attempt bounds one try, patience all tries of one write.
 	attempt  = time.Second
 	patience = 15 * time.Second
@@ -33,6 +34,7 @@ type Target struct {
 	TLS       *tls.Config
 	Fixed     bool // clients keep to Endpoints and do not ask for the members
 	Watches   int  // open watches that count what they are told
+	Rate      int  // how often a second each user writes; zero is 45
 }
 
 // Client is a client of the cluster.
@@ -57,13 +59,15 @@ type Report struct {
 	Retried int           // attempts that did not succeed
 	Lost    int           // acknowledged and not there
 	Gap     time.Duration // longest time in which no write succeeded
+	GapFrom time.Time     // when it began
 	Worst   time.Duration // of one write, with its retries
 	Last    error         // of an attempt that did not succeed
 }
 
 func (r Report) String() string {
-	return fmt.Sprintf("%d writes, %d failed, %d lost, %d attempts retried, longest gap %v, slowest write %v",
-		r.Writes, r.Failed, r.Lost, r.Retried, r.Gap.Round(time.Millisecond), r.Worst.Round(time.Millisecond))
+	return fmt.Sprintf("%d writes, %d failed, %d lost, %d attempts retried, longest gap %v from %s, slowest write %v",
+		r.Writes, r.Failed, r.Lost, r.Retried, r.Gap.Round(time.Millisecond), r.GapFrom.Format("15:04:05.000"),
+		r.Worst.Round(time.Millisecond))
 }
 
 // Load is users at work.
@@ -105,7 +109,7 @@ func Start(ctx context.Context, target Target, run string) (*Load, error) {
 
 // user writes at its rate until ctx ends.
 func (l *Load) user(ctx context.Context, c *clientv3.Client, user int) {
-	tick := time.NewTicker(time.Second / Rate)
+	tick := time.NewTicker(time.Second / time.Duration(cmp.Or(l.target.Rate, rate)))
 	defer tick.Stop()
 	for n := 0; ; n++ {
 		select {
@@ -173,7 +177,9 @@ func (l *Load) Stop(ctx context.Context) (Report, error) {
 	l.report.Lost = len(l.acked)
 	slices.SortFunc(l.times, time.Time.Compare)
 	for i := 1; i < len(l.times); i++ {
-		l.report.Gap = max(l.report.Gap, l.times[i].Sub(l.times[i-1]))
+		if gap := l.times[i].Sub(l.times[i-1]); gap > l.report.Gap {
+			l.report.Gap, l.report.GapFrom = gap, l.times[i-1]
+		}
 	}
 	if l.report.Writes == 0 {
 		return l.report, errors.Join(errors.New("nobody wrote anything"), l.report.Last)

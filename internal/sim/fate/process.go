@@ -8,7 +8,7 @@ import (
 
 // writeTLS puts certificates on the disk.
 func (u *unit) writeTLS(step operator.WriteTLS) {
-	leaf := operator.Leaf{Present: true, SANs: step.SANs, Signer: step.Authority.Fingerprint}
+	leaf := operator.Leaf{Present: true, Signer: step.Authority.Fingerprint}
 	tls := &u.disk.tls
 	if step.Trust {
 		tls.Trust = step.Authority.Trust
@@ -17,10 +17,10 @@ func (u *unit) writeTLS(step operator.WriteTLS) {
 		tls.Revoked = operator.RevokedDigest(step.Revoked.Relations)
 	}
 	if step.Peer {
-		tls.Peer = leaf
+		tls.Peer, tls.Peer.SANs = leaf, step.PeerSANs
 	}
 	if step.Server {
-		tls.Server = leaf
+		tls.Server, tls.Server.SANs = leaf, step.ServerSANs
 	}
 	if step.Admin {
 		tls.Admin = leaf
