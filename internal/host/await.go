@@ -39,6 +39,9 @@ func (h *Host) awaitReady(ctx context.Context, learner bool) error {
 		if time.Since(checked) < time.Second {
 			return false, why
 		}
+		if !checked.IsZero() {
+			h.stir(ctx)
+		}
 		checked = time.Now()
 		state, err := h.supervisor.state(ctx)
 		switch {
