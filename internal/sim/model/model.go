@@ -207,13 +207,16 @@ func (m *Model) unit(name string) (*unit, error) {
 
 // unitsOf returns the units of an application that are not dead, by number.
 func (m *Model) unitsOf(app string) []*unit {
+	a := m.apps[app]
+	if a == nil {
+		return nil
+	}
 	var us []*unit
-	for _, u := range m.units {
-		if u.app.name == app && u.life != Dead {
+	for n := range a.nextUnit {
+		if u := m.units[app+"/"+strconv.Itoa(n)]; u != nil && u.life != Dead {
 			us = append(us, u)
 		}
 	}
-	slices.SortFunc(us, func(a, b *unit) int { return a.number - b.number })
 	return us
 }
 
