@@ -142,10 +142,13 @@ func (o *observer) consumers(ctx context.Context) {
 	}
 }
 
-// goalState is the part of goal-state's answer that we read. It never tells of peer relations.
+// goalState is the part of goal-state's answer that we read: there may be a thousand consumers in the rest. It never tells
+// of peer relations.
 type goalState struct {
-	Units     map[string]goal            `json:"units"`
-	Relations map[string]map[string]goal `json:"relations"` // by endpoint: applications and units
+	Units     map[string]goal `json:"units"`
+	Relations struct {
+		Upstream map[string]goal `json:"upstream"` // applications and units
+	} `json:"relations"`
 }
 
 // goal is one unit in goal-state.
@@ -299,7 +302,7 @@ func (o *observer) upstream(ctx context.Context) {
 	}
 	var goals map[string]goal // none where it is not known
 	if len(ids.Value) > 0 {
-		goals = read[goalState](ctx, o, "goal-state").Value.Relations[upstreamEndpoint]
+		goals = read[goalState](ctx, o, "goal-state").Value.Relations.Upstream
 	}
 	out := make([]databag.Relation, 0, len(ids.Value))
 	for _, id := range ids.Value {
