@@ -222,8 +222,7 @@ func goalState(k *call) error {
 		Status string `json:"status" yaml:"status"`
 		Since  string `json:"since" yaml:"since"`
 	}
-	of := func(app string) map[string]entry {
-		es := map[string]entry{}
+	list := func(app string, es map[string]entry) {
 		for _, u := range k.m.unitsOf(app) {
 			s := u.workload.Current
 			if u.life == Dying {
@@ -231,11 +230,11 @@ func goalState(k *call) error {
 			}
 			es[u.name] = entry{s, u.workload.Since.UTC().Format("2006-01-02 15:04:05Z")}
 		}
-		return es
 	}
-	relations := map[string]map[string]entry{}
-	for _, rel := range k.m.sortedRelations(k.u.app.name) {
-		if rel.peer {
+	units, relations := map[string]entry{}, map[string]map[string]entry{}
+	list(k.u.app.name, units)
+	for _, rel := range k.m.relations {
+		if rel.peer || !rel.has(k.u.app.name) {
 			continue
 		}
 		e, _ := rel.side(k.u.app.name)
@@ -248,9 +247,9 @@ func goalState(k *call) error {
 			status = string(Dying)
 		}
 		relations[e.Name][remote] = entry{status, rel.since.UTC().Format("2006-01-02 15:04:05Z")}
-		maps.Copy(relations[e.Name], of(remote))
+		list(remote, relations[e.Name])
 	}
-	return k.write(map[string]any{"units": of(k.u.app.name), "relations": relations})
+	return k.write(map[string]any{"units": units, "relations": relations})
 }
 
 var networkFlags = []string{"bind-address", "primary-address", "ingress-address", "egress-subnets"}
