@@ -2,6 +2,7 @@ package fate
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
@@ -223,6 +225,11 @@ func (c *commander) addLearner(u *unit) string {
 		return c.sim.add(c.group(), at, u, url, true)
 	}, func(ctx context.Context, s *server) error {
 		r, err := s.client.MemberAddAsLearner(ctx, []string{c.real(url)})
+		if errors.Is(err, rpctypes.ErrMemberNotFound) {
+			// An ID is made of URL and second, and that of one who was added and removed in this second is never taken again.
+			time.Sleep(time.Second)
+			r, err = s.client.MemberAddAsLearner(ctx, []string{c.real(url)})
+		}
 		if err == nil {
 			id = r.Member.ID
 		}
