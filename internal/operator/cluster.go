@@ -170,7 +170,7 @@ func join(l look, p *Plan) {
 	}
 	for _, mem := range l.w.Members {
 		// etcd takes one learner at a time, also if that is ourselves under the port of before.
-		if mem.Learner && !mem.Started() && slices.ContainsFunc(mem.PeerURLs, l.atOurHost) {
+		if mem.Learner && !mem.Started() && slices.ContainsFunc(mem.PeerURLs, func(u string) bool { return sameHost(u, l.peerURL()) }) {
 			p.want(l, RemoveMember{mem.ID, l.m.Unit, "it joins at another port", true})
 			return
 		}
@@ -178,11 +178,11 @@ func join(l look, p *Plan) {
 	p.want(l, AddLearner{l.peerURL()})
 }
 
-// atOurHost tells whether a peer URL is of our own address, at whatever port.
-func (l look) atOurHost(peerURL string) bool {
-	u, err := url.Parse(peerURL)
-	own, ownErr := url.Parse(l.peerURL())
-	return err == nil && ownErr == nil && u.Hostname() == own.Hostname()
+// sameHost tells whether two URLs are of one address, at whatever port.
+func sameHost(a, b string) bool {
+	one, errOne := url.Parse(a)
+	other, errOther := url.Parse(b)
+	return errOne == nil && errOther == nil && one.Hostname() == other.Hostname()
 }
 
 // awaitDead says what a join waits for.

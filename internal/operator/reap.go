@@ -59,9 +59,11 @@ func (l look) orphan(mem Member) bool {
 		if unit == l.m.Unit || slices.ContainsFunc(l.w.Members, func(m Member) bool { return m.Name == memberName(unit) }) {
 			continue
 		}
-		// A word from before the port changed does not tell where its unit joins now.
-		port, told := portOf(l.m.Cluster.Value.Words[unit].PeerURL)
-		if !told || port != l.m.Config.ManagementPort {
+		// A word from before the port changed does not tell where its unit joins now, but at which address.
+		word := l.m.Cluster.Value.Words[unit].PeerURL
+		port, told := portOf(word)
+		there := func(peerURL string) bool { return sameHost(peerURL, word) }
+		if !told || (port != l.m.Config.ManagementPort && slices.ContainsFunc(mem.PeerURLs, there)) {
 			return false
 		}
 	}

@@ -507,8 +507,10 @@ func TestRule06QuorumFirst(t *testing.T) {
 		w.Members = append(members(2), Member{ID: 3, PeerURLs: []string{"https://10.9.9.9:2380"}, Learner: true})
 		m.Cluster.Value.Words["etcd/2"] = Word{}
 		assert.Nil(t, firstStep(m, w))
-		m.Cluster.Value.Words["etcd/2"] = Word{PeerURL: "https://10.0.0.12:2999"}
+		m.Cluster.Value.Words["etcd/2"] = Word{PeerURL: "https://10.9.9.9:2999"}
 		assert.Nil(t, firstStep(m, w), "its word is from before the port changed")
+		m.Cluster.Value.Words["etcd/2"] = Word{PeerURL: "https://10.0.0.12:2999"}
+		assert.IsType(t, RemoveMember{}, firstStep(m, w), "at whatever port, it is at another address")
 		joined := w
 		joined.Members = append(members(3), Member{ID: 4, PeerURLs: []string{"https://10.9.9.9:2380"}, Learner: true})
 		m.Seen = []uint64{1, 2, 3, 4}

@@ -56,6 +56,9 @@ func TestFoundSchedules(t *testing.T) {
 		"a machine whose unit is gone runs on, and is taken out while another leaves, which counted on it": {
 			Options{Stale: true}, "finish(0,0) go(1,127) add(0,0) go(3,222) finish(0,0) add(0,0) lose(175,0) finish(176,0) finish(61,0) finish(106,0) finish(154,0) finish(23,0) add(0,0) remove(193,0) force(158,0) add(0,0) go(1,12) finish(0,0)",
 		},
+		"the last voter leaves, and the learner of a unit that is gone lets nobody in; it has heard only of another port": {
+			Options{Departed: true, Stale: true}, "finish(0,0) go(3,149) finish(0,0) add(0,0) go(0,0) go(35,155) go(187,83) go(0,0) go(166,198) go(35,109) island(2,243) remove(243,0) finish(0,0) add(0,0) go(83,175) wipe(127,0) go(206,107) add(0,0) go(62,0) go(112,62) remove(0,0) options(0,0) options(0,0)",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
