@@ -105,10 +105,8 @@ func ghost(t *testing.T, w world) {
 		_, err := w.do(t.Context(), "boot", name(2))
 		require.NoError(t, err)
 		w.eventually(t, 2, patience, "journalctl -q -b -u "+service(added)+" | grep -q 'permanently removed from the cluster'")
-		w.eventually(t, 2, patience, "! systemctl is-active -q "+service(added))
-		p := w.show(t, 2, added)
-		assert.Equal(t, "0", p["NRestarts"])
-		assert.Equal(t, "success", p["Result"])
+		// Told so while it still opens its ports, etcd ends with 1 (listener failed) and is started anew, to be told again.
+		w.eventually(t, 2, patience, "systemctl show -p ActiveState,Result "+service(added)+" | sort | tr '\\n' ' ' | grep -qx 'ActiveState=inactive Result=success '")
 		for _, unit := range w.Units("etcd") {
 			require.NoError(t, w.UpdateStatus(unit))
 		}

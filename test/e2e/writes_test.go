@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net"
 	"os/exec"
@@ -68,6 +69,9 @@ func (w world) writing(t *testing.T, target load.Target, happens func()) {
 		stopped = true
 		report, err := l.Stop(t.Context())
 		t.Log(report)
+		if report.Gap > 5*time.Second {
+			w.logOf(t, report.GapFrom, report.Gap)
+		}
 		assert.NoError(t, err)
 		assert.Zero(t, report.Failed, "writes failed; the last: %v", report.Last)
 		assert.Zero(t, report.Lost, "acknowledged writes are lost")
@@ -79,6 +83,17 @@ func (w world) writing(t *testing.T, target load.Target, happens func()) {
 	}()
 	happens()
 	stop()
+}
+
+// logOf tells what the servers that run said in a gap: who led, what was slow.
+func (w world) logOf(t *testing.T, from time.Time, long time.Duration) {
+	t.Helper()
+	for n := range 3 {
+		out, err := w.do(t.Context(), "run", name(n), "journalctl", "-q", "--no-pager", "-o", "cat", "-u", "etcd-charm-*",
+			"--since", fmt.Sprintf("@%d", from.Unix()-1), "--until", fmt.Sprintf("@%d", from.Add(long).Unix()+1),
+			"--grep", "raft|slow|took|leader|elect")
+		t.Logf("m%d: %v\n%s", n, err, out) // an error: it said nothing, or is off
+	}
 }
 
 // writeMuch writes more than etcd keeps for members that are behind: 5000 entries, and up to snapshot_count more.
