@@ -46,8 +46,10 @@ func leave(l look, p *Plan) {
 	default:
 		leaveHeld(l, p)
 	}
-	if l.Kind != hooks.Stop && l.Kind != hooks.Remove && l.Departing != l.m.Unit {
-		p.Fail = nil // a hook that is not the departure's holds nobody, and what it publishes may be what all wait for
+	if l.Kind != hooks.Stop && l.Kind != hooks.Remove && (l.Departing != l.m.Unit || l.unrecorded()) {
+		// A hook that is not the departure's holds nobody, and what it publishes may be what all wait for; so may the record,
+		// and there is another hook to hold the unit in.
+		p.Fail = nil
 	}
 	if p.Step == nil && p.Fail == nil {
 		p.say(Maintenance, "leaving")
@@ -70,9 +72,14 @@ func (l look) ended() bool {
 // unknown tells whether our cluster is ours alone: it is not on record, so that nobody joined it, used it or can. Only the
 // leader puts it there, and that is this unit, whose departing hook would fail first.
 func (l look) unknown() bool {
-	r := l.m.Cluster.Value.Record
 	sole := l.inCluster() && len(l.w.Members) == 1
-	return l.Kind == hooks.Stop && l.leader() && l.m.Cluster.OK && r.ClusterID == r.Ended && (sole || l.stopped())
+	return l.Kind == hooks.Stop && l.unrecorded() && (sole || l.stopped())
+}
+
+// unrecorded tells whether we are to put our cluster on record.
+func (l look) unrecorded() bool {
+	r := l.m.Cluster.Value.Record
+	return l.leader() && l.m.Cluster.OK && r.ClusterID == r.Ended
 }
 
 // stopped tells whether this pass stopped our server.
