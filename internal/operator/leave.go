@@ -70,7 +70,7 @@ func (l look) ended() bool {
 }
 
 // unknown tells whether our cluster is ours alone: it is not on record, so that nobody joined it, used it or can. Only the
-// leader puts it there, and that is this unit, whose departing hook would fail first.
+// leader puts it there, and that is this unit, which has no hook left to do it in: one that holds the unit publishes nothing.
 func (l look) unknown() bool {
 	sole := l.inCluster() && len(l.w.Members) == 1
 	return l.Kind == hooks.Stop && l.unrecorded() && (sole || l.stopped())

@@ -84,9 +84,9 @@ type Service struct {
 	Crashes int         // how often it ended by itself since it was started by the charm or at boot
 	Config  string      // ConfigVar of the live process: what it was started with
 	Release string      // release that the live process runs
-	// What the live process was started to advertise; "" is unknown.
-	PeerURL, ClientURL string
-	Log                string // when Failing: the last line that says why
+	Log     string      // when Failing: the last line that says why
+
+	PeerURL, ClientURL string // what the live process was started to advertise; "" is unknown
 }
 
 // DataState tells what is in the data directory.

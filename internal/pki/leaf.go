@@ -146,8 +146,8 @@ func sign(template, parent *x509.Certificate, key, signer PrivateKey) (*x509.Cer
 
 // SANs returns the names that a member's certificate with these SANs carries, in
 // the form of LeafInfo.SANs: addresses in their shortest form without zone, DNS
-// names in lower case without final dot, each once, sorted as text. Empty names are passed over; what is neither an
-// address nor a name is an error.
+// names in lower case without final dot, each once, sorted as text. Empty names
+// are passed over; what is neither an address nor a name is an error.
 func SANs(names []string) ([]string, error) {
 	canonical := []string{}
 	for _, name := range names {

@@ -21,7 +21,7 @@ import (
 // Users is how many write side by side, each over a connection of its own.
 const (
 	Users = 8
-	rate  = 45
+	rate  = 45 // how often a second each does, unless the target says otherwise
 	// attempt bounds one try, patience all tries of one write.
 	attempt  = time.Second
 	patience = 15 * time.Second

@@ -223,9 +223,9 @@ func listed(g *group, say func(*member) string) string {
 	return strings.Join(out, ",")
 }
 
-// forsaken tells whether only --force takes a leaving unit away, and maybe others that need it: its cluster has ended and it did not hear of it, or it
-// could not tell the others what they need to take over, because a hook that fails publishes nothing; or it has left, died
-// before it noted that, and has nobody to ask, for the others listen elsewhere by now.
+// forsaken tells whether only --force takes a leaving unit away: its cluster has ended and it did not hear of it; or it could
+// not tell the others what they need to take over, because a hook that fails publishes nothing; or it has left, died before
+// it noted that, and has nobody to ask, for the others listen elsewhere by now. Others that leave may wait for it.
 func (s *Sim) forsaken(u *unit) bool {
 	d := u.disk.data
 	if d == nil {
