@@ -49,10 +49,11 @@ func bags(l look, p *Plan) {
 	record := l.m.Cluster.Value.Record
 	record.Schema = Schema
 	if record.ClusterID == 0 || record.ClusterID == record.Ended {
-		// The record remembers one end only: what a leaving unit has stopped is not to be put on record again.
+		// The record remembers one end only: what a leaving unit has stopped, or once heard another say, is not to be put on
+		// record again.
 		if l.w.Data.State == OurData && l.w.Data.ClusterID != record.Ended && (!l.leaving() || l.inCluster()) {
 			record.ClusterID = l.w.Data.ClusterID
-		} else if named := l.named(); named != 0 {
+		} else if named := l.named(); named != 0 && !l.leaving() {
 			record.ClusterID = named
 		}
 	}

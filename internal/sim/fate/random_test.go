@@ -30,11 +30,16 @@ func envDuration() time.Duration {
 	return d
 }
 
+// shortest and longest bound the number of ops of a random schedule. The lengths are spread evenly over their logarithm:
+// that finds the mutants as often a second as long schedules alone, and lives half as many again. Short ones find what goes
+// wrong while a cluster is founded, long ones what takes three members.
+const shortest, longest = 14, 200
+
 // schedule is the ops of a seed. Its first numbers choose what kind of life it is.
 func schedule(seed uint64) (Options, []Op) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	o := Options{Departed: r.IntN(2) == 0, Stale: r.IntN(2) == 0}
-	ops := make([]Op, 20+r.IntN(180))
+	ops := make([]Op, int(shortest*math.Pow(longest/shortest, r.Float64())))
 	for i := range ops {
 		ops[i] = Op{uint8(r.IntN(256)), uint8(r.IntN(256)), uint8(r.IntN(256))}
 	}
