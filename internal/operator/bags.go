@@ -3,6 +3,7 @@ package operator
 import (
 	"fmt"
 	"reflect"
+	"sort"
 	"strings"
 )
 
@@ -104,15 +105,16 @@ func (l look) gone() []string {
 	if !l.m.Consumers.OK || l.leaving() {
 		return nil // a leaving unit sees its relations break though they live on
 	}
-	there := map[string]bool{}
+	there := make(map[string]bool, len(l.m.Consumers.Value))
 	for _, id := range l.m.Consumers.Value {
 		there[id] = true
 	}
 	var out []string
-	for _, key := range sortedKeys(l.m.Published) {
+	for key := range l.m.Published {
 		if id, ok := strings.CutPrefix(key, "bag."); ok && strings.HasPrefix(id, "proxy:") && !there[id] {
 			out = append(out, id)
 		}
 	}
+	sort.Strings(out)
 	return out
 }
