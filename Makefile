@@ -88,8 +88,8 @@ bench: build charm ## what it costs and what users feel, beside bare etcd and ot
 	@go run ./test/bench -charm "dist/etcd_$$(go env GOARCH).charm" -n $(RUNS) -only '$(ONLY)' -o dist/bench.json
 
 .PHONY: robustness
-robustness: build charm ## maintenance and faults at once, while clients read, write and watch: nothing lost, stale or out of order (TIME=5m, SEED=)
-	go run ./test/robustness -charm "dist/etcd_$$(go env GOARCH).charm" -time $(if $(filter file,$(origin TIME)),5m,$(TIME)) $(if $(SEED),-seed $(SEED))
+robustness: build ## maintenance and faults at once, while clients read, write and watch: nothing lost, stale or out of order (TIME=5m, SEED=)
+	go run ./test/robustness -ldflags '$(LDFLAGS)' -time $(if $(filter file,$(origin TIME)),5m,$(TIME)) $(if $(SEED),-seed $(SEED))
 
 .PHONY: fate
 fate: ## random schedules of all that can happen to a cluster, in memory, after every crash point and fault (TIME=1m, SEED=the first)

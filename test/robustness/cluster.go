@@ -24,6 +24,8 @@ const (
 	members  = 3
 	// patience is how long the charm has to come to rest once nothing disturbs it any more.
 	patience = 10 * time.Minute
+	// soon is before the end of a certificate, which is renewed when a third of its life is left.
+	soon = 30 * 24 * time.Hour
 )
 
 // cluster is a model with an application etcd of three units and two proxies.
@@ -64,8 +66,8 @@ func (c *cluster) found(ctx context.Context, charm string) error {
 	return c.settled(ctx)
 }
 
-// settled lets hooks run until every unit is a voter, every voter ready, and the proxies know them; users are told then
-// where the cluster is. A hook that failed is tried again, as Juju does for ever.
+// settled lets hooks run until every unit is a voter, every voter ready, the proxies know them and every certificate is
+// good by the true clock; users are told then where the cluster is. A hook that failed is tried again, as Juju does for ever.
 func (c *cluster) settled(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -74,7 +76,8 @@ func (c *cluster) settled(ctx context.Context) error {
 	for {
 		err := c.sim.Settle(ctx)
 		n := len(c.sim.Model.Units(app))
-		waits := slices.Concat(c.unlike(app, fmt.Sprintf("^active %d/%d voters", n, n)), c.unlike(proxyApp, fmt.Sprintf("^active .*%d/%d members", n, n)))
+		waits := slices.Concat(c.unlike(app, fmt.Sprintf("^active %d/%d voters", n, n)),
+			c.unlike(proxyApp, fmt.Sprintf("^active .*%d/%d members", n, n)), c.misdated(ctx))
 		if err == nil && len(waits) == 0 {
 			return c.tell(ctx)
 		}
@@ -117,6 +120,28 @@ func (c *cluster) unlike(app, pattern string) []string {
 		}
 	}
 	slices.Sort(all)
+	return all
+}
+
+// misdated are leaf certificates that are not good by the true clock, now and for longer than it takes until they are
+// renewed.
+func (c *cluster) misdated(ctx context.Context) []string {
+	var all []string
+	look := func(app string, leaves ...string) {
+		for _, unit := range c.sim.Model.Units(app) {
+			for _, leaf := range leaves {
+				cert, err := load.Leaf(c.ask(ctx), unit, leaf)
+				if now := time.Now(); err == nil && (now.Before(cert.NotBefore) || now.Add(soon).After(cert.NotAfter)) {
+					err = fmt.Errorf("is from %v to %v", cert.NotBefore, cert.NotAfter)
+				}
+				if err != nil {
+					all = append(all, fmt.Sprintf("%s: certificate %s %v", unit, leaf, err))
+				}
+			}
+		}
+	}
+	look(app, "server", "peer", "admin")
+	look(proxyApp, "upstream")
 	return all
 }
 
@@ -167,7 +192,7 @@ func (c *cluster) owner(socket string) string {
 }
 
 // end holds the cluster against what it should be: members and units are the same, all hold the same data at one revision,
-// it calls itself healthy, and no private key was logged.
+// certificates are good by the true clock, it calls itself healthy, and no private key was logged.
 func (c *cluster) end(ctx context.Context, rev int64) []string {
 	var faults []string
 	fault := func(err error) {
@@ -182,6 +207,7 @@ func (c *cluster) end(ctx context.Context, rev int64) []string {
 	defer client.Close()
 	fault(c.sameMembers(ctx, client))
 	fault(sameData(ctx, client, rev))
+	faults = append(faults, c.misdated(ctx)...)
 	health, err := c.ask(ctx)("run", app+"/leader", "health")
 	if fault(err); err == nil && !strings.Contains(health, "health: healthy") {
 		fault(fmt.Errorf("the charm's health report: %s", health))

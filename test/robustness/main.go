@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -39,24 +40,27 @@ func main() {
 
 // settings are the flags.
 type settings struct {
-	Charm  string        `json:"charm"`
 	Tool   string        `json:"-"`
 	Out    string        `json:"-"`
 	Time   time.Duration `json:"time"`
 	Seed   uint64        `json:"seed"`
 	Juju   string        `json:"juju"`
+	Faults []string      `json:"faults"`
+	Link   string        `json:"-"`
 	charms [2]string
 }
 
 func flags() settings {
 	var s settings
-	flag.StringVar(&s.Charm, "charm", "", "packed charm")
+	flag.StringVar(&s.Link, "ldflags", "-s -w -B gobuildid", "what the linker is told when the charm is built")
 	flag.StringVar(&s.Tool, "tool", "bin/juju-sim-tool", "program of the hook tools")
 	flag.StringVar(&s.Out, "out", "dist", "where the history of a run that fails goes")
 	flag.DurationVar(&s.Time, "time", 5*time.Minute, "how long steps are begun")
 	flag.Uint64Var(&s.Seed, "seed", 0, "of the schedule; zero is a new one")
 	flag.StringVar(&s.Juju, "juju", "", "series of Juju; empty is chosen by the seed")
+	faults := flag.String("faults", strings.Join(faultNames, ","), "which there are")
 	flag.Parse()
+	s.Faults = strings.Split(*faults, ",")
 	if s.Seed == 0 {
 		s.Seed = rand.Uint64()>>32 + 1 //nolint:gosec // short enough to type
 	}
@@ -66,29 +70,50 @@ func flags() settings {
 	return s
 }
 
+// again is the command that runs the same schedule.
+func (s settings) again() string {
+	if slices.Equal(s.Faults, faultNames) {
+		return fmt.Sprintf("make robustness TIME=%v SEED=%d", s.Time, s.Seed)
+	}
+	return fmt.Sprintf("go run ./test/robustness -time %v -seed %d -faults %s", s.Time, s.Seed, strings.Join(s.Faults, ","))
+}
+
 func run(ctx context.Context) error {
 	s := flags()
-	fmt.Printf("seed %d, Juju %s, for %v: make robustness TIME=%v SEED=%d\n", s.Seed, s.Juju, s.Time, s.Time, s.Seed)
+	for _, fault := range s.Faults {
+		if !slices.Contains(faultNames, fault) {
+			return fmt.Errorf("there is no fault %q: %q", fault, faultNames)
+		}
+	}
+	fmt.Printf("seed %d, Juju %s, for %v: %s\n", s.Seed, s.Juju, s.Time, s.again())
 	dir, err := os.MkdirTemp("", "robustness-")
 	if err != nil {
 		return fmt.Errorf("cannot make a directory: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	s.charms = [2]string{s.Charm, filepath.Join(dir, "next")}
-	if err := load.NextRelease(s.Charm, s.charms[1]); err != nil {
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // services on machines are other users
+		return fmt.Errorf("cannot open the directory: %w", err)
+	}
+	charm, err := buildCharm(ctx, dir, s.Link)
+	if err != nil {
+		return err
+	}
+	s.charms = [2]string{charm, filepath.Join(dir, "next")}
+	if err := load.NextRelease(charm, s.charms[1]); err != nil {
 		return err
 	}
 	c := &cluster{}
 	c.links = newLinks("2380", c.owner)
 	defer c.links.Close()
 	c.sim, err = sim.New(sim.Options{
-		Series: s.Juju, Env: []string{"ETCD_CHARM_ROOT=" + sim.RootVar}, Parallel: 3, Tool: s.Tool, Ingress: c.ingress,
+		Series: s.Juju, Dir: filepath.Join(dir, machinesDir), Tool: s.Tool, Env: []string{"ETCD_CHARM_ROOT=" + sim.RootVar},
+		Parallel: 3, Ingress: c.ingress,
 	})
 	if err != nil {
 		return fmt.Errorf("cannot simulate: %w", err)
 	}
 	defer c.sim.Close()
-	if err := c.found(ctx, s.Charm); err != nil {
+	if err := c.found(ctx, charm); err != nil {
 		log := filepath.Join(s.Out, fmt.Sprintf("robustness-%d.log", s.Seed))
 		return errors.Join(err, os.WriteFile(log, []byte(c.tale(context.WithoutCancel(ctx))), 0o600))
 	}
@@ -136,7 +161,7 @@ func trial(ctx context.Context, s settings, c *cluster) error {
 	n := &nemesis{cluster: c, charms: s.charms, did: map[string]int{}, say: func(format string, args ...any) {
 		fmt.Printf("%7.1fs %s\n", h.now().Seconds(), fmt.Sprintf(format, args...))
 	}}
-	failure := n.rage(ctx, newSchedule(s.Seed), s.Time)
+	failure := n.rage(ctx, newSchedule(s.Seed, s.Faults), s.Time)
 	stopWorking()
 	work.Wait()
 

@@ -99,8 +99,8 @@ func (r *report) print(out io.Writer) error {
 	}
 	n := r.nemesis
 	longest, from := gap(r.history.ops)
-	fmt.Fprintf(out, "\nmaintenance: %s\nfaults: %s; %d found nothing to befall; bytes waited %d times at a wire that was cut\n",
-		listed(n.did, maintenanceNames), listed(n.did, faultNames), n.missed, n.cluster.links.cuts)
+	fmt.Fprintf(out, "\nmaintenance: %s\nfaults: %s; %d found nothing to befall; %d servers told that their clocks were off; bytes waited %d times at a wire that was cut\n",
+		listed(n.did, maintenanceNames), listed(n.did, faultNames), n.missed, n.heard, n.cluster.links.cuts)
 	fmt.Fprintf(out, "hooks tried again after they failed: %d\nlongest gap between writes: %v, from %.1fs on\n%d operations in %v, judged in %v\n",
 		n.cluster.errored, longest.Round(time.Millisecond), from.Seconds(), len(r.history.ops), r.took.Round(time.Second), r.judged.Round(time.Millisecond))
 	if len(r.faults) == 0 {
@@ -145,5 +145,5 @@ func (r *report) keep(out io.Writer) error {
 			fmt.Fprintf(out, "drawn: %s.html\n", base)
 		}
 	}
-	return errors.Join(fmt.Errorf("verdict: %d violations; again with SEED=%d", len(r.faults), r.settings.Seed), err)
+	return errors.Join(fmt.Errorf("verdict: %d violations; again: %s", len(r.faults), r.settings.again()), err)
 }

@@ -19,9 +19,23 @@ type step struct {
 func (s step) String() string {
 	fault := ""
 	if s.fault != "" {
-		fault = fmt.Sprintf("%s after %v for %v", s.fault, s.after, s.lasts)
+		fault = fmt.Sprintf("%s after %v for %v", s.what(), s.after, s.lasts)
 	}
 	return strings.Join(slices.DeleteFunc([]string{s.maintenance, fault}, func(part string) bool { return part == "" }), " with ")
+}
+
+// what names the fault.
+func (s step) what() string {
+	if s.fault == "clock" {
+		return fmt.Sprintf("clock %v off", s.off())
+	}
+	return s.fault
+}
+
+// off is how far a clock is off.
+func (s step) off() time.Duration {
+	all := offs()
+	return all[s.choice%uint64(len(all))]
 }
 
 // deck deals each of its cards once before it deals one again.
@@ -45,8 +59,8 @@ type schedule struct {
 	maintenance, faults deck
 }
 
-func newSchedule(seed uint64) *schedule {
-	return &schedule{rng: rand.New(rand.NewPCG(seed, 1)), maintenance: deck{cards: maintenanceNames}, faults: deck{cards: faultNames}}
+func newSchedule(seed uint64, faults []string) *schedule {
+	return &schedule{rng: rand.New(rand.NewPCG(seed, 1)), maintenance: deck{cards: maintenanceNames}, faults: deck{cards: faults}}
 }
 
 func (s *schedule) next() step {

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	_ "embed" // of testdata/wall.go
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/juju-charms/etcd-charm/internal/pack"
+)
+
+// The charm is built such that its programs ask a file of their machine how far the clock is off. Nothing of the product is
+// changed: what is put in its place, by the compiler's overlay, is the standard library's time.Now.
+
+// machinesDir is the directory above those of the machines, and clockFile the file of each: testdata/wall.go knows both.
+const machinesDir, clockFile = "machines", "clock"
+
+// nowBegins is how time.Now begins, and nowAsks what it does then.
+const (
+	nowBegins = "func Now() Time {\n\tsec, nsec, mono := runtimeNow()\n"
+	nowAsks   = "\tsec, nsec = offWall(sec, nsec, mono)\n"
+)
+
+//go:embed testdata/wall.go
+var wall []byte
+
+// patch has the source of time.Now ask the file.
+func patch(source, version string) (string, error) {
+	if n := strings.Count(source, nowBegins); n != 1 {
+		return "", fmt.Errorf("cannot set the clock of what %s builds: time.Now is not the one that is known: %q is there %d times, not once",
+			version, nowBegins, n)
+	}
+	return strings.Replace(source, nowBegins, nowBegins+nowAsks, 1), nil
+}
+
+// goTool is the go command in the module's directory root.
+func goTool(ctx context.Context, root string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	return cmd
+}
+
+// overlay writes into dir what stands in for the standard library, and returns the file that the compiler is given.
+func overlay(ctx context.Context, root, dir string) (string, error) {
+	out, err := goTool(ctx, root, "env", "GOROOT", "GOVERSION").Output()
+	if err != nil {
+		return "", fmt.Errorf("cannot find Go: %w", err)
+	}
+	goroot, version, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+	library := filepath.Join(goroot, "src", "time")
+	source, err := os.ReadFile(filepath.Join(library, "time.go"))
+	if err != nil {
+		return "", fmt.Errorf("cannot read the standard library: %w", err)
+	}
+	patched, err := patch(string(source), version)
+	if err != nil {
+		return "", err
+	}
+	replace := map[string]string{}
+	for name, text := range map[string][]byte{"time.go": []byte(patched), "wall.go": wall} {
+		replace[filepath.Join(library, name)] = filepath.Join(dir, name)
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			return "", fmt.Errorf("cannot write overlay: %w", err)
+		}
+	}
+	text, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		return "", fmt.Errorf("cannot write overlay: %w", err)
+	}
+	file := filepath.Join(dir, "overlay.json")
+	return file, os.WriteFile(file, text, 0o600)
+}
+
+// build builds a program whose clock can be set into out, with the settings of `make charm`; dir is for what that needs.
+func build(ctx context.Context, root, dir, ldflags, program, out string) error {
+	file, err := overlay(ctx, root, dir)
+	if err != nil {
+		return err
+	}
+	cmd := goTool(ctx, root, "build", "-trimpath", "-buildvcs=false", "-overlay", file, "-ldflags", ldflags, "-o", out, program)
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("cannot build %s: %w\n%s", program, err, text)
+	}
+	return nil
+}
+
+// buildCharm packs a charm whose clock can be set, and returns its path.
+func buildCharm(ctx context.Context, dir, ldflags string) (string, error) {
+	fmt.Println("building the charm with clocks that can be set: the first time all of Go's library and etcd, which takes minutes")
+	began := time.Now()
+	program, archive := filepath.Join(dir, "etcd-charm"), filepath.Join(dir, "etcd.charm")
+	if err := build(ctx, ".", dir, ldflags, "./cmd/etcd-charm", program); err != nil {
+		return "", err
+	}
+	if _, err := pack.Pack(pack.Source{Root: ".", Program: program, Arch: runtime.GOARCH}, archive); err != nil {
+		return "", fmt.Errorf("cannot pack the charm: %w", err)
+	}
+	fmt.Printf("built in %v\n", time.Since(began).Round(time.Second))
+	return archive, nil
+}
