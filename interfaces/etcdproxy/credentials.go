@@ -103,6 +103,13 @@ func (c Credentials) incomplete() error {
 	return &fault{key: there[0], text: strings.Join(there, " and ") + " without " + strings.Join(missing, " and ")}
 }
 
+// begun tells whether the certificate is valid already. Where there is none, nothing
+// is to be waited for.
+func (c Credentials) begun(now int64) bool {
+	chain, err := parseCertificates(c.Cert)
+	return err != nil || now >= chain[0].NotBefore.Unix()
+}
+
 func expired(cert *x509.Certificate, now int64) bool { return now > cert.NotAfter.Unix() }
 
 func end(cert *x509.Certificate) string { return cert.NotAfter.UTC().Format("2006-01-02T15:04:05Z") }

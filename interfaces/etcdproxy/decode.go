@@ -44,10 +44,11 @@ func (p Problem) Err() error {
 // The bags should all be the same, and while the provider changes they are not. So
 // each unit's bag is read, in natural order of the units, and the first that is whole
 // and valid is the answer: it has a cluster string, and credentials if any of its
-// URLs is https. When none is, the answer is put together: of each part the first
-// that is valid (the three credentials are one part; if no unit has all three they
-// are taken one by one from whoever has them, as readers in the field do, and used
-// if they belong together).
+// URLs is https. One whose certificate is not valid yet counts only if all are so:
+// the clock of its unit may be ahead. When none is, the answer is put together: of
+// each part the first that is valid (the three credentials are one part; if no unit
+// has all three they are taken one by one from whoever has them, as readers in the
+// field do, and used if they belong together).
 //
 // The Problem is the first fault found in a part that no unit has in good order. So
 // it may come along with data: half of the credentials is a Problem, and the members
@@ -56,12 +57,20 @@ func (p Problem) Err() error {
 // Values of any size are refused by their length, before they are looked at.
 func Decode(rel databag.Relation, now int64) (Data, Problem) {
 	readings := make([]reading, 0, len(rel.Units))
+	var early *Data
 	for unit, bag := range rel.All() {
 		r := readBag(unit, bag, now)
-		if r.whole() {
+		switch {
+		case !r.whole():
+		case r.data.Credentials.begun(now):
 			return r.data.finish(), Problem{}
+		case early == nil:
+			early = &r.data
 		}
 		readings = append(readings, r)
+	}
+	if early != nil {
+		return early.finish(), Problem{}
 	}
 	data := merge(readings)
 	if data.Credentials.IsZero() {

@@ -1,6 +1,7 @@
 package etcdproxy_test
 
 import (
+	"fmt"
 	"runtime"
 	"strings"
 	"testing"
@@ -194,6 +195,27 @@ func TestDecodeChoosesAmongUnits(t *testing.T) {
 
 // Not parallel: it counts allocations. Ten megabytes in each setting of several units
 // must be refused by their length, without being split, copied or decoded.
+// A unit whose clock is ahead must not take from the consumer what the others still have.
+func TestDecodePrefersWhatHasBegun(t *testing.T) {
+	t.Parallel()
+	good, early, earlier := mint(t), mintBetween(t, ecKey(t), now+60, now+90, pkcs8), mintBetween(t, ecKey(t), now+1, now+90, pkcs8)
+	choose := func(clock int64, units ...etcdproxy.Credentials) etcdproxy.Credentials {
+		bags := map[string]databag.Bag{}
+		for i, c := range units {
+			bags[fmt.Sprintf("etcd/%d", i)] = bagOf(clusterTLS, c)
+		}
+		data, problem := etcdproxy.Decode(upstream(bags), clock)
+		require.NoError(t, problem.Err())
+		assert.Len(t, data.Members, 2)
+		return data.Credentials
+	}
+	assert.Equal(t, good, choose(now, early, good))
+	assert.Equal(t, good, choose(now, early, earlier, good))
+	assert.Equal(t, earlier, choose(now+1, early, earlier, good), "it begins now")
+	assert.Equal(t, early, choose(now, early, earlier), "our clock may be slow: the first, as ever")
+	assert.Equal(t, early, choose(now, early))
+}
+
 func TestDecodeRefusesGarbageByItsLength(t *testing.T) {
 	for name, unit := range map[string]string{"commas": ",", "spaces": " ", "names": "a=b,", "PEM": "-----BEGIN PRIVATE KEY-----\n", "binary": "\x00\xff"} {
 		garbage := strings.Repeat(unit, 10<<20/len(unit))

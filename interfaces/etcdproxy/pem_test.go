@@ -39,10 +39,15 @@ func mint(tb testing.TB) etcdproxy.Credentials {
 
 func mintFor(tb testing.TB, key crypto.Signer, end int64, encode func(testing.TB, crypto.Signer) *pem.Block) etcdproxy.Credentials {
 	tb.Helper()
+	return mintBetween(tb, key, issued, end, encode)
+}
+
+func mintBetween(tb testing.TB, key crypto.Signer, begin, end int64, encode func(testing.TB, crypto.Signer) *pem.Block) etcdproxy.Credentials {
+	tb.Helper()
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1),
 		Subject:      pkix.Name{Organization: []string{"test"}},
-		NotBefore:    time.Unix(issued, 0),
+		NotBefore:    time.Unix(begin, 0),
 		NotAfter:     time.Unix(end, 0),
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
