@@ -99,7 +99,7 @@ func (r *report) print(out io.Writer) error {
 	}
 	n := r.nemesis
 	longest, from := gap(r.history.ops)
-	fmt.Fprintf(out, "\nmaintenance: %s\nfaults: %s; %d found nothing to befall; %d servers told that their clocks were off; bytes waited %d times at a wire that was cut\n",
+	fmt.Fprintf(out, "\nmaintenance: %s\nfaults: %s; %d found nothing to befall; servers told of %d clocks that they were off; bytes waited %d times at a wire that was cut\n",
 		listed(n.did, maintenanceNames), listed(n.did, faultNames), n.missed, n.heard, n.cluster.links.cuts)
 	fmt.Fprintf(out, "hooks tried again after they failed: %d\nlongest gap between writes: %v, from %.1fs on\n%d operations in %v, judged in %v\n",
 		n.cluster.errored, longest.Round(time.Millisecond), from.Seconds(), len(r.history.ops), r.took.Round(time.Second), r.judged.Round(time.Millisecond))

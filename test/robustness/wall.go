@@ -93,7 +93,7 @@ func build(ctx context.Context, root, dir, ldflags, program, out string) error {
 
 // buildCharm packs a charm whose clock can be set, and returns its path.
 func buildCharm(ctx context.Context, dir, ldflags string) (string, error) {
-	fmt.Println("building the charm with clocks that can be set: the first time all of Go's library and etcd, which takes minutes")
+	fmt.Println("building the charm with clocks that can be set: the first time Go compiles all of it anew, a minute or more")
 	began := time.Now()
 	program, archive := filepath.Join(dir, "etcd-charm"), filepath.Join(dir, "etcd.charm")
 	if err := build(ctx, ".", dir, ldflags, "./cmd/etcd-charm", program); err != nil {
