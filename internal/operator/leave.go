@@ -39,6 +39,10 @@ func leave(l look, p *Plan) {
 		if l.w.Service.Running || l.w.Service.Enabled {
 			p.want(l, Stop{"the cluster has ended"})
 		}
+	case l.superseded():
+		if l.w.Service.Running || l.w.Service.Enabled {
+			p.want(l, Stop{"the application has another cluster"})
+		}
 	case l.alone():
 		leaveLast(l, p)
 	case l.unknown():
@@ -67,6 +71,15 @@ func (l look) left() bool {
 // ended tells whether the record has the end of our data's cluster: whoever comes later founds another.
 func (l look) ended() bool {
 	return l.m.Cluster.OK && l.w.Data.ClusterID != 0 && l.m.Cluster.Value.Record.Ended == l.w.Data.ClusterID
+}
+
+// superseded tells whether the record has another cluster than that of our data, which was founded beside it or has ended:
+// a unit's view of the record never goes back, and nobody joins or uses what is not on record. That other cluster need not
+// be asked; a hook that holds this unit could not hear where it serves now. Others in ours would belie all that.
+func (l look) superseded() bool {
+	r, data := l.m.Cluster.Value.Record, l.w.Data.ClusterID
+	others := l.w.ClusterID == data && len(l.w.Members) > 1
+	return l.m.Cluster.OK && r.ClusterID != 0 && r.ClusterID != r.Ended && r.ClusterID != data && !others
 }
 
 // unknown tells whether our cluster is ours alone: it is not on record, so that nobody joined it, used it or can. Only the
@@ -174,10 +187,7 @@ func leaveLast(l look, p *Plan) {
 	if l.Kind != hooks.Stop && l.Kind != hooks.Remove {
 		return // serve until the end
 	}
-	record := l.m.Cluster.Value.Record
-	// A founder that lost the leadership before the commit has data of a cluster that had to yield.
-	ours := record.ClusterID == record.Ended || record.ClusterID == l.w.Data.ClusterID
-	if l.Kind == hooks.Stop && l.m.Cluster.OK && ours && !l.leader() {
+	if l.Kind == hooks.Stop && l.m.Cluster.OK && !l.leader() {
 		// Without a record of the end whoever comes later is blocked. Who is left becomes leader within a minute.
 		serveOn(l, p)
 		p.Fail = fmt.Errorf("cannot leave yet: as the last unit this one waits for the leadership, to record that the cluster ended")
@@ -188,7 +198,8 @@ func leaveLast(l look, p *Plan) {
 		p.want(l, Stop{"the last unit leaves"})
 		return
 	}
-	if l.leader() && l.m.Cluster.OK && ours {
+	if l.leader() && l.m.Cluster.OK {
+		record := l.m.Cluster.Value.Record
 		record.Schema = Schema
 		record.ClusterID, record.Ended = l.w.Data.ClusterID, l.w.Data.ClusterID
 		p.Record = &record

@@ -62,6 +62,9 @@ func TestFoundSchedules(t *testing.T) {
 		"the last to leave once heard from another, who is off since, of a cluster that ended before its own": {
 			Options{Departed: true, Stale: true}, "finish(0,0) go(0,43) go(3,146) finish(0,0) remove(0,0) finish(0,0) power(0,0) add(0,0) go(89,54) go(135,206) go(95,113) go(241,0) lead(215,0) go(5,73) finish(7,0) go(89,0) go(15,156) remove(29,0) go(9,159) go(89,22) add(0,0) go(112,124)",
 		},
+		"a founder that came too late is removed, and the cluster on record serves at a port that it cannot hear of": {
+			Options{Stale: true}, "finish(0,0) go(0,0) go(0,157) go(0,0) go(0,0) add(0,0) lead(161,0) go(1,167) finish(19,0) go(2,87) go(88,210) power(239,0) go(0,0) time(73,0) go(4,30) go(8,166) options(0,0) finish(0,0) go(4,165) go(2,41) go(206,6) finish(0,0) remove(0,0)",
+		},
 		"a founder that lost the leadership for a while is removed as it gets it back, and others wait for the record to join": {
 			Options{Departed: true, Stale: true}, "go(1,197) kill(0,0) go(3,123) go(0,0) go(4,255) go(1,165) power(0,0) deaf(0,0) add(0,0) power(0,0) lead(241,0) time(143,0) go(157,0) go(148,241) remove(83,0) go(145,22) finish(61,0) add(0,0) finish(208,0) finish(205,0) go(2,50) go(0,113) go(178,38) finish(247,0) go(0,158) go(106,126) remove(0,0)",
 		},
