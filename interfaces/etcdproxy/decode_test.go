@@ -193,8 +193,6 @@ func TestDecodeChoosesAmongUnits(t *testing.T) {
 	}
 }
 
-// Not parallel: it counts allocations. Ten megabytes in each setting of several units
-// must be refused by their length, without being split, copied or decoded.
 // A unit whose clock is ahead must not take from the consumer what the others still have.
 func TestDecodePrefersWhatHasBegun(t *testing.T) {
 	t.Parallel()
@@ -216,6 +214,8 @@ func TestDecodePrefersWhatHasBegun(t *testing.T) {
 	assert.Equal(t, early, choose(now, early))
 }
 
+// Not parallel: it counts allocations. Ten megabytes in each setting of several units
+// must be refused by their length, without being split, copied or decoded.
 func TestDecodeRefusesGarbageByItsLength(t *testing.T) {
 	for name, unit := range map[string]string{"commas": ",", "spaces": " ", "names": "a=b,", "PEM": "-----BEGIN PRIVATE KEY-----\n", "binary": "\x00\xff"} {
 		garbage := strings.Repeat(unit, 10<<20/len(unit))

@@ -84,10 +84,17 @@ func (l look) word() Word {
 // revoked is the list of ended relations, grown by those that this unit published to and that are gone, and rid of
 // those whose certificates have expired. What is on the list is forgotten here.
 func (l look) revoked() []Ended {
+	was := l.m.Cluster.Value.Record.Revoked
+	// What is dropped is never revoked again, so a clock alone drops nothing, for it may be wrong by years: the last entry
+	// tells the time too.
+	var last int64
+	for _, e := range was {
+		last = max(last, e.Period)
+	}
 	var kept []Ended
 	listed := map[string]bool{}
-	for _, e := range l.m.Cluster.Value.Record.Revoked {
-		if e.Period+keptPeriods >= l.w.Period {
+	for _, e := range was {
+		if e.Period+keptPeriods >= min(last, l.w.Period) {
 			kept = append(kept, e)
 			listed[e.RelationID] = true
 		}

@@ -31,3 +31,28 @@ func TestEndedRelationIsRevokedAtOnce(t *testing.T) {
 	m.Consumers = Unknown[[]string]("relation-ids failed")
 	assert.Nil(t, Decide(lookAgain, m, world(m)).Step, "what is not known has not ended")
 }
+
+// What is dropped from the list is never revoked again, so no clock alone, however wrong, drops anything.
+func TestRevokedOutlastsAWrongClock(t *testing.T) {
+	t.Parallel()
+	m := model(3)
+	list := []Ended{{"proxy:1", 220}, {"proxy:2", 225}, {"proxy:3", 230}}
+	for _, tc := range []struct {
+		was    []Ended
+		period int64
+		want   []Ended
+	}{
+		{list, 230, list[1:]},
+		{list, 229, list[1:]},
+		{list, 225, list},     // a clock that is slow, or what was noted by one that was fast
+		{list, 300, list[1:]}, // a clock that is fast
+		{list[:2], 300, list[:2]},
+		{list[:1], 300, list[:1]},
+		{nil, 300, nil},
+	} {
+		m.Cluster.Value.Record.Revoked = tc.was
+		w := world(m)
+		w.Period = tc.period
+		assert.Equal(t, tc.want, lookAt(lookAgain, m, w).revoked(), "%v in period %d", tc.was, tc.period)
+	}
+}

@@ -138,13 +138,6 @@ func SerialsOf(client CA, modelUUID, relationID string, endedPeriod int64) ([]*b
 	return serials, nil
 }
 
-// Outlived reports whether every certificate that SerialsOf names for a relation
-// which ended in this period has expired, so that it need not be on the CRL.
-func Outlived(endedPeriod int64, now time.Time) bool {
-	last := min(endedPeriod, maxPeriod) + 1
-	return now.After(time.Unix(last*periodSeconds, 0).Add(derivedLifetime))
-}
-
 // source derives what belongs to one relation.
 type source struct {
 	secret   []byte // HKDF's pseudorandom key
