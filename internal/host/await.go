@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // patience is how many looks in a row, a second apart, must find the service dead or failing before there is no use
@@ -66,25 +70,7 @@ func (h *Host) awaitReady(ctx context.Context, learner bool) error {
 
 // awaitPeer waits until the member with that ID is ready, or with 0 every voter that is listed at the moment.
 func (h *Host) awaitPeer(ctx context.Context, id uint64) error {
-	c, err := h.others(0)
-	if err != nil {
-		return fmt.Errorf("cannot see members ready: %w", err)
-	}
-	defer c.close()
-	next := 0
-	err = poll(ctx, 100*time.Millisecond, func(ctx context.Context) (bool, error) {
-		m := c[next%len(c)]
-		next++
-		list, err := within(ctx, probeTime, func(ctx context.Context) ([]*etcdserverpb.Member, error) {
-			resp, err := m.MemberList(ctx)
-			if err != nil {
-				return nil, err
-			}
-			return resp.Members, nil
-		})
-		if err != nil {
-			return false, err
-		}
+	err := h.pollList(ctx, func(ctx context.Context, list []*etcdserverpb.Member) (bool, error) {
 		if id != 0 && find(list, id) == nil {
 			return true, fmt.Errorf("member %x is not in the cluster", id)
 		}
@@ -98,6 +84,68 @@ func (h *Host) awaitPeer(ctx context.Context, id uint64) error {
 		return fmt.Errorf("cannot see members ready: %w", err)
 	}
 	return nil
+}
+
+// awaitListed waits until so many of the other voters take connections where they are listed that they are a quorum
+// together with the member own.
+func (h *Host) awaitListed(ctx context.Context, own uint64) error {
+	err := h.pollList(ctx, func(ctx context.Context, list []*etcdserverpb.Member) (bool, error) {
+		list = slices.DeleteFunc(list, func(m *etcdserverpb.Member) bool { return m.IsLearner })
+		listen := make([]bool, len(list))
+		checks := make([]func(), len(list))
+		for i, m := range list {
+			checks[i] = func() {
+				listen[i] = m.ID == own || slices.ContainsFunc(m.PeerURLs, func(u string) bool { return accepts(ctx, u) })
+			}
+		}
+		parallel(checks...)
+		found := 0
+		var missing []string
+		for i, ok := range listen {
+			if ok {
+				found++
+			} else {
+				missing = append(missing, nameOf(list[i]))
+			}
+		}
+		if found < len(list)/2+1 {
+			return false, fmt.Errorf("not where they are listed: %s", strings.Join(missing, ", "))
+		}
+		return true, nil
+	})
+	if err != nil {
+		return fmt.Errorf("cannot see members listen: %w", err)
+	}
+	return nil
+}
+
+// accepts tells whether somebody takes connections at a URL.
+func accepts(ctx context.Context, text string) bool {
+	u, err := url.Parse(text)
+	if err != nil {
+		return false
+	}
+	conn, err := (&net.Dialer{Timeout: probeTime}).DialContext(ctx, "tcp", u.Host)
+	return err == nil && conn.Close() == nil
+}
+
+// pollList shows the member list to done, as one member after the other tells it, until done is through with it.
+func (h *Host) pollList(ctx context.Context, done func(context.Context, []*etcdserverpb.Member) (bool, error)) error {
+	c, err := h.others(0)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	next := 0
+	return poll(ctx, 100*time.Millisecond, func(ctx context.Context) (bool, error) {
+		m := c[next%len(c)]
+		next++
+		resp, err := within(ctx, probeTime, func(ctx context.Context) (*clientv3.MemberListResponse, error) { return m.MemberList(ctx) })
+		if err != nil {
+			return false, err
+		}
+		return done(ctx, resp.Members)
+	})
 }
 
 // notReady asks all voters (or only the one) side by side and names those that serve no linearizable read.

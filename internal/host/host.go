@@ -128,6 +128,8 @@ func (h *Host) do(ctx context.Context, step operator.Step) error {
 		return h.awaitReady(ctx, s.Learner)
 	case operator.AwaitPeer:
 		return h.awaitPeer(ctx, s.ID)
+	case operator.AwaitListed:
+		return h.awaitListed(ctx, s.ID)
 	case operator.TakeTurn:
 		return h.takeTurn(ctx)
 	case operator.ReleaseTurn:

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -212,6 +213,26 @@ func TestUpdateMember(t *testing.T) {
 	a.do(step, step)
 	assert.Equal(t, []string{moved}, a.look().Members[0].PeerURLs)
 	require.Error(t, a.Do(t.Context(), operator.UpdateMember{ID: 0xdead, PeerURL: moved}))
+}
+
+// A member is found where it is listed, or nowhere by those whom it cannot find.
+func TestAwaitListed(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	a, b := f.add(t), f.add(t)
+	own := a.found().Data.MemberID
+	a.do(operator.AwaitListed{ID: own}) // alone
+	other := b.join().Data.MemberID
+	a.look()
+	a.do(operator.AwaitListed{ID: own})
+	b.do(operator.AwaitListed{ID: other})
+
+	a.do(operator.UpdateMember{ID: other, PeerURL: "https://" + freshAddress() + ":2380"})
+	a.look()
+	short, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	require.ErrorContains(t, a.Do(short, operator.AwaitListed{ID: own}), "not where they are listed: etcd1")
+	a.do(operator.UpdateMember{ID: other, PeerURL: b.url(2380)}, operator.AwaitListed{ID: own})
 }
 
 func TestSupervisorRestarts(t *testing.T) {

@@ -129,13 +129,7 @@ func (l look) startedInVain() bool {
 
 // justStarted tells whether this hook, or the machine's boot just before it, started our server.
 func (l look) justStarted() bool {
-	return l.Kind == hooks.Start || slices.ContainsFunc(l.w.Done, func(s Step) bool {
-		switch s.(type) {
-		case Start, Restart:
-			return true
-		}
-		return false
-	})
+	return l.Kind == hooks.Start || did[Start](l) || did[Restart](l)
 }
 
 // join becomes a member as a learner. A member that etcd lists as started never starts on an empty data directory: it

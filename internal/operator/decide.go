@@ -54,15 +54,21 @@ func finish(l look, p *Plan) {
 // want asks for a step, unless it was tried in this pass and did not succeed: then the status says so and the
 // handlers go on.
 func (p *Plan) want(l look, s Step) {
-	for _, t := range l.w.Tried {
-		if reflect.TypeOf(t.Step) == reflect.TypeOf(s) && t.Step.String() == s.String() {
-			p.say(Waiting, "cannot %s: %v", s, t.Err)
-			return
-		}
-	}
-	if p.Step == nil {
+	if tried, err := l.tried(s); tried {
+		p.say(Waiting, "cannot %s: %v", s, err)
+	} else if p.Step == nil {
 		p.Step = s
 	}
+}
+
+// tried tells whether a step did not succeed in this pass, and why.
+func (l look) tried(s Step) (bool, error) {
+	for _, t := range l.w.Tried {
+		if reflect.TypeOf(t.Step) == reflect.TypeOf(s) && t.Step.String() == s.String() {
+			return true, t.Err
+		}
+	}
+	return false, nil
 }
 
 // say sets the status; the first word counts, a worse level overrides.

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -96,9 +97,7 @@ func (l look) unrecorded() bool {
 }
 
 // stopped tells whether this pass stopped our server.
-func (l look) stopped() bool {
-	return slices.ContainsFunc(l.w.Done, func(s Step) bool { _, ok := s.(Stop); return ok })
-}
+func (l look) stopped() bool { return did[Stop](l) }
 
 // alone tells whether no other unit is there or to come: a believed goal-state lists no other that is alive.
 func (l look) alone() bool { return l.m.Units.OK && len(l.others()) == 0 && !l.othersServe() }
@@ -138,10 +137,10 @@ func leaveVoters(l look, p *Plan, own Member) {
 		p.Fail = errors.New("cannot leave the cluster: its database is full (alarm NOSPACE), so no turn can be taken; " +
 			"run the actions compact, defrag and alarm-disarm first")
 		p.say(Blocked, "%v", p.Fail)
-	case l.w.Turn.Holder != l.m.Unit:
+	case !l.hasTurn():
 		p.want(l, TakeTurn{})
 		if p.Step == nil {
-			p.Fail = fmt.Errorf("cannot leave the cluster yet: another unit (%s) has the turn", l.w.Turn.Holder)
+			p.Fail = fmt.Errorf("cannot leave the cluster yet: cannot take the turn to go down (%s has it)", cmp.Or(l.w.Turn.Holder, "nobody"))
 		}
 	case n > 2 && rest >= quorum(n) && l.w.Service.Running:
 		// SIGTERM drains and hands leadership over; removed afterwards, no write fails (facts of etcd 3.7, measured).
@@ -227,7 +226,8 @@ func leaveHeld(l look, p *Plan) {
 	case !l.m.Units.OK:
 		p.Fail = fmt.Errorf("cannot leave the cluster: goal-state is unknown: %s", l.m.Units.Why)
 	case l.inCluster():
-		p.Fail = fmt.Errorf("cannot leave the cluster: no other unit is a voter yet, waiting for %s", l.others()[0])
+		p.Fail = fmt.Errorf("cannot leave the cluster: no other unit is a voter yet, waiting for %s; "+
+			"if that one is in another cluster, remove this unit with --force", l.others()[0])
 	default:
 		p.Fail = fmt.Errorf("cannot leave the cluster: it is %s; mend the other members, or remove this unit with --force", l.w.Reach)
 	}

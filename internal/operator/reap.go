@@ -18,7 +18,7 @@ func reap(l look, p *Plan) {
 			p.say(Waiting, "%s has no unit, but its removal would cost the quorum", l.label(mem))
 			continue
 		}
-		if listed && !mem.Learner && mem.Ready && l.w.Turn.Holder != l.m.Unit && l.refusing() == "" {
+		if listed && !mem.Learner && mem.Ready && !l.hasTurn() && l.refusing() == "" {
 			// Its machine runs on. To take a ready voter out is to take one down: whoever stops or restarts counts on it.
 			p.want(l, TakeTurn{})
 			return

@@ -31,9 +31,17 @@ func roll(l look, p *Plan) {
 		l.lend(p)
 		return
 	}
-	if l.w.Turn.Holder != l.m.Unit {
-		if l.refusing() == "" { // else no turn can be taken, and the report says what to do
+	await := AwaitListed{own.ID}
+	if missed, _ := l.tried(await); !missed && !l.hasTurn() {
+		if l.w.Turn.Holder == l.m.Unit || l.refusing() == "" { // else no turn can be taken, and the report says what to do
 			p.want(l, TakeTurn{})
+		}
+		return
+	}
+	// Others find us at our new address only once we are listed there, so till then we must find them where they are.
+	if l.w.Service.PeerURL != l.should.PeerURL && !did[AwaitListed](l) {
+		if p.want(l, await); p.Step == nil {
+			l.lend(p)
 		}
 		return
 	}
@@ -43,6 +51,17 @@ func roll(l look, p *Plan) {
 		return
 	}
 	p.want(l, Restart{})
+}
+
+// hasTurn tells whether the turn is ours for longer than this hook: it was taken, or prolonged, in this pass. One that an
+// earlier hook took and left behind may run out in the middle of this one.
+func (l look) hasTurn() bool {
+	return l.w.Turn.Holder == l.m.Unit && did[TakeTurn](l)
+}
+
+// did tells whether such a step was done in this pass.
+func did[S Step](l look) bool {
+	return slices.ContainsFunc(l.w.Done, func(s Step) bool { _, ok := s.(S); return ok })
 }
 
 // lend gives the turn back while we have no use for it: what holds our restart may be a member that waits for the turn.

@@ -241,10 +241,24 @@ func TestRule05OneAtATime(t *testing.T) {
 
 	mine := w
 	mine.Turn.Holder = "etcd/0"
+	require.IsType(t, TakeTurn{}, firstStep(m, mine), "one that an earlier hook left behind may run out in this one")
+	mine.Done = []Step{TakeTurn{}}
 	require.IsType(t, WriteMember{}, firstStep(m, mine))
 	l := lookAt(Event{}, m, mine)
 	mine.WrittenConfig = l.sum
 	require.IsType(t, Restart{}, firstStep(m, mine))
+
+	moves := mine
+	moves.Service.PeerURL = "https://10.0.0.99:2380"
+	require.Equal(t, AwaitListed{ID: 1}, firstStep(m, moves), "who moves must find the others, who do not find it")
+	moves.Done = append(moves.Done, AwaitListed{ID: 1})
+	require.IsType(t, Restart{}, firstStep(m, moves))
+	moves.Done, moves.Tried = mine.Done, []Attempt{{AwaitListed{ID: 1}, errors.New("not where they are listed: etcd1")}}
+	require.IsType(t, ReleaseTurn{}, firstStep(m, moves))
+	moves.Turn.Holder = ""
+	p = Decide(lookAgain, m, moves)
+	assert.Nil(t, p.Step, "the turn is not taken again and again")
+	assert.Contains(t, p.Status.Message, "not where they are listed: etcd1")
 
 	for _, n := range []int{1, 2} {
 		assert.IsType(t, ReleaseTurn{}, firstStep(m, down(mine, n)), "the turn alone is not enough: every voter must be ready")
@@ -311,7 +325,7 @@ func TestRule06QuorumFirst(t *testing.T) {
 			t.Parallel()
 			m := leaving(model(test.units))
 			w := world(m)
-			w.Turn.Holder = "etcd/0"
+			w.Turn.Holder, w.Done = "etcd/0", []Step{TakeTurn{}}
 			for _, n := range test.down {
 				w = down(w, n)
 			}
@@ -749,6 +763,7 @@ func TestStepsPrintNoSecretsAndAreDistinct(t *testing.T) {
 		AwaitReady{true},
 		AwaitPeer{},
 		AwaitPeer{1},
+		AwaitListed{1},
 		TakeTurn{},
 		ReleaseTurn{},
 	} {

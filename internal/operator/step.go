@@ -72,6 +72,10 @@ type AwaitReady struct{ Learner bool }
 // AwaitPeer waits, up to the bound, until the member with that ID is ready (0: until every listed voter is ready).
 type AwaitPeer struct{ ID uint64 }
 
+// AwaitListed waits, up to the bound, until so many other voters take connections where they are listed that they are a
+// quorum together with the member that has the ID, ours.
+type AwaitListed struct{ ID uint64 }
+
 // TakeTurn waits, up to the bound, for the one turn and takes it.
 type TakeTurn struct{}
 
@@ -104,6 +108,7 @@ func (RemoveMember) step() {}
 func (UpdateMember) step() {}
 func (AwaitReady) step()   {}
 func (AwaitPeer) step()    {}
+func (AwaitListed) step()  {}
 func (TakeTurn) step()     {}
 func (ReleaseTurn) step()  {}
 func (Defrag) step()       {}
@@ -152,6 +157,7 @@ func (s AwaitPeer) String() string {
 	}
 	return fmt.Sprintf("wait for member %x to be ready", s.ID)
 }
+func (AwaitListed) String() string { return "wait for voters to listen where they are listed" }
 func (TakeTurn) String() string    { return "take the turn" }
 func (ReleaseTurn) String() string { return "give the turn back" }
 func (s Defrag) String() string    { return fmt.Sprintf("defragment member %x (%s)", s.ID, s.Name) }

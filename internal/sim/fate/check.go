@@ -225,14 +225,16 @@ func listed(g *group, say func(*member) string) string {
 
 // forsaken tells whether only --force takes a leaving unit away: its cluster has ended and it did not hear of it; or it could
 // not tell the others what they need to take over, because a hook that fails publishes nothing; or it has left, died before
-// it noted that, and has nobody to ask, for the others listen elsewhere by now. Others that leave may wait for it.
+// it noted that, and has nobody to ask, for the others listen elsewhere by now; or it founded too late, and a hook that
+// fails does not hear of the cluster that was first. Others that leave may wait for it.
 func (s *Sim) forsaken(u *unit) bool {
 	d := u.disk.data
 	if d == nil {
 		return false
 	}
 	w := u.word(len(u.words))
-	return s.ended[d.cluster] || d.gone || w.ClusterID != d.cluster || (u.process.running && w.ClientURL != u.process.clientURL)
+	deaf := s.Stale && u.heardApp < len(s.records) && d.cluster != s.record().ClusterID
+	return deaf || s.ended[d.cluster] || d.gone || w.ClusterID != d.cluster || (u.process.running && w.ClientURL != u.process.clientURL)
 }
 
 // bereft tells whether no unit that lives holds a vote of the cluster: its units left all at once, or the last was not

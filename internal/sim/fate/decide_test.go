@@ -135,6 +135,9 @@ func hostileWorld(d *dice, m operator.Model) operator.World {
 	if d.n(4) == 3 {
 		w.Tried = append(w.Tried, operator.Attempt{Step: operator.AwaitReady{}, Err: errors.New("no")}, operator.Attempt{Step: operator.TakeTurn{}, Err: errors.New("no")})
 	}
+	if d.often() {
+		w.Done = []operator.Step{operator.TakeTurn{}}
+	}
 	return w
 }
 
@@ -359,10 +362,11 @@ func (j judge) down(restart bool) string {
 		return ""
 	}
 	n, rest := j.count(own.ID)
+	turn := j.w.Turn.Holder == j.m.Unit && slices.Contains(j.w.Done, operator.Step(operator.TakeTurn{}))
 	switch {
-	case rest >= quorum(n) && j.w.Turn.Holder == j.m.Unit:
+	case rest >= quorum(n) && turn:
 		return ""
-	case restart && own.Answers && own.Ready && rest == n-1 && n <= 2 && j.w.Turn.Holder == j.m.Unit:
+	case restart && own.Answers && own.Ready && rest == n-1 && n <= 2 && turn:
 		return ""
 	case restart && j.w.Service.Failing: // it is down already
 		return ""

@@ -14,7 +14,7 @@ const (
 	app          = "etcd"
 	peerRelation = "cluster:0"
 	maxUnits     = 5
-	turnSeconds  = 300
+	turnSeconds  = 180
 )
 
 // Options are what an application may meet. The zero value is Juju 4.0 with fresh bags.

@@ -51,10 +51,18 @@ func (s *Sim) own(u *unit) (*group, *member) {
 	return g, g.find(u.disk.data.member)
 }
 
+// overdue tells whether the hook's time is up. A step that is under way may then go on for waitSeconds.
+func (h *machine) overdue() error {
+	if h.s.now-h.began > hookSeconds {
+		return errors.New("the hook has run out of time")
+	}
+	return nil
+}
+
 // Observe looks at machine and cluster as internal/host does.
 func (h *machine) Observe(_ context.Context, m operator.Model) (operator.World, error) {
-	if h.s.now-h.began > hookSeconds {
-		return operator.World{}, errors.New("the hook has run out of time")
+	if err := h.overdue(); err != nil {
+		return operator.World{}, err
 	}
 	s, u := h.s, h.u
 	h.h.looked = s.faults
@@ -194,6 +202,9 @@ func (h *machine) poll(try func() error) error {
 func (h *machine) Do(_ context.Context, step operator.Step) error {
 	s, u := h.s, h.u
 	h.yield(point{"before", step})
+	if err := h.overdue(); err != nil {
+		return err
+	}
 	if s.Trace != nil {
 		s.tell("%s: %s", u.name, step)
 	}
@@ -290,6 +301,23 @@ func (h *machine) atEtcd(step operator.Step) error {
 				if (step.ID == 0 || step.ID == m.id) && !s.ready(g, m) {
 					return fmt.Errorf("%s is not ready yet", m.name)
 				}
+			}
+			return nil
+		})
+	case operator.AwaitListed:
+		return h.poll(func() error {
+			g := h.h.view
+			if g == nil {
+				return errors.New("no cluster")
+			}
+			n := 0
+			for _, m := range g.voters() {
+				if m.id == step.ID || (s.runs(g, m) && s.reachable(u, m.owner) && m.owner.process.peerURL == m.peerURL) {
+					n++
+				}
+			}
+			if n < quorum(g.size()) {
+				return fmt.Errorf("only %d of %d voters are found where they are listed", n, g.size())
 			}
 			return nil
 		})

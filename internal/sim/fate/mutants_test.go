@@ -45,7 +45,7 @@ var mutants = []struct {
 	}},
 	{"restarts without the turn", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
 		if w.Turn.Known {
-			w.Turn.Holder = m.Unit
+			w.Turn.Holder, w.Done = m.Unit, append(slices.Clone(w.Done), operator.TakeTurn{})
 		}
 		return operator.Decide(e, m, w)
 	}},

@@ -65,6 +65,9 @@ func TestFoundSchedules(t *testing.T) {
 		"a founder that came too late is removed, and the cluster on record serves at a port that it cannot hear of": {
 			Options{Stale: true}, "finish(0,0) go(0,0) go(0,157) go(0,0) go(0,0) add(0,0) lead(161,0) go(1,167) finish(19,0) go(2,87) go(88,210) power(239,0) go(0,0) time(73,0) go(4,30) go(8,166) options(0,0) finish(0,0) go(4,165) go(2,41) go(206,6) finish(0,0) remove(0,0)",
 		},
+		"the first of two to roll its peer port runs out of time before it is listed anew, and its turn lapses": {
+			Options{}, "go(0,229) options(0,0) go(1,66) go(0,3) add(0,0) finish(0,0) add(0,0) finish(115,0) go(37,55) options(0,0) finish(121,0) go(193,215) finish(179,0) go(215,54) go(209,245) go(186,202) go(2,45) time(54,0) add(0,0) go(92,154) go(3,95) crash(0,0)",
+		},
 		"a founder that lost the leadership for a while is removed as it gets it back, and others wait for the record to join": {
 			Options{Departed: true, Stale: true}, "go(1,197) kill(0,0) go(3,123) go(0,0) go(4,255) go(1,165) power(0,0) deaf(0,0) add(0,0) power(0,0) lead(241,0) time(143,0) go(157,0) go(148,241) remove(83,0) go(145,22) finish(61,0) add(0,0) finish(208,0) finish(205,0) go(2,50) go(0,113) go(178,38) finish(247,0) go(0,158) go(106,126) remove(0,0)",
 		},
