@@ -301,9 +301,12 @@ func (s Service) spoilt() bool {
 const yielding = "the application's cluster is another"
 
 // yield gives way to the application's cluster: our data is of another one. It is moved aside only if the named
-// cluster answers with a quorum and ours has no other voter.
+// cluster is on record, for who is named by units alone may give way to us, answers with a quorum, and ours has no
+// other voter.
 func yield(l look, p *Plan, named uint64) {
 	switch {
+	case l.m.Cluster.Value.Record.ClusterID != named:
+		p.say(Waiting, "holds data of cluster %x, and others of %x: the leader has to put one on record", l.w.Data.ClusterID, named)
 	case l.w.Reach != Healthy || l.w.ClusterID != named:
 		p.say(Blocked, "holds data of cluster %x, but the application's is %x, which is %s", l.w.Data.ClusterID, named, l.w.Reach)
 	case !l.w.Service.Running && slices.Contains(l.w.Done, Step(Stop{yielding})):

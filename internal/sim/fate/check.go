@@ -103,11 +103,11 @@ func (s *Sim) checkDown(u *unit, h *hook, step operator.Step) {
 		s.Begged = true // a unit came and joined while the last one, which nobody answered at its last look, stood at its stop
 		return
 	}
-	if n > 1 && h.turn != u.name {
+	if n > 1 && h.turn != u.name && (h.view != nil || !s.allLeave(g)) { // the last unit to stay ends a cluster in which nobody answers
 		s.broken("%q of %s without the turn", step, u.name)
 	}
 	for _, v := range g.voters() {
-		if v != m && v.owner.byHand && !s.ready(g, v) && v.owner.life != dead {
+		if v != m && s.now < v.owner.byHand && !s.ready(g, v) && v.owner.life != dead {
 			s.broken("%s goes down by our hand while %s is", u.name, v.owner.name)
 		}
 	}

@@ -158,7 +158,7 @@ func (s *Sim) raft() {
 				continue
 			}
 			p := &m.owner.process
-			p.serving, m.owner.byHand = true, false
+			p.serving, m.owner.byHand = true, 0
 			m.name, m.clientURL = p.server.Name, p.server.ClientURL // the attributes that a server publishes
 			if !s.lag {
 				m.owner.disk.data.index = g.index

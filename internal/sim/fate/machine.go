@@ -259,12 +259,12 @@ func (h *machine) do(step operator.Step) error {
 		}
 	case operator.Restart:
 		s.checkDown(u, h.h, step)
+		s.goesDown(u)
 		u.disk.enabled = true
 		s.launch(u, true)
-		u.byHand = u.process.running
 	case operator.Stop:
 		s.checkDown(u, h.h, step)
-		u.byHand = u.process.running
+		s.goesDown(u)
 		u.disk.enabled, u.process = false, process{}
 	case operator.MoveAside:
 		if u.process.running {
@@ -278,6 +278,13 @@ func (h *machine) do(step operator.Step) error {
 		return h.atEtcd(step)
 	}
 	return nil
+}
+
+// goesDown notes until when a member that goes down by our hand has the turn: if it is not back by then it counts as dead.
+func (s *Sim) goesDown(u *unit) {
+	if g, _ := s.own(u); g != nil && u.process.running && g.turn == u.name {
+		u.byHand = g.turnEnds
+	}
 }
 
 func (h *machine) atEtcd(step operator.Step) error {

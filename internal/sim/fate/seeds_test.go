@@ -68,6 +68,15 @@ func TestFoundSchedules(t *testing.T) {
 		"the first of two to roll its peer port runs out of time before it is listed anew, and its turn lapses": {
 			Options{}, "go(0,229) options(0,0) go(1,66) go(0,3) add(0,0) finish(0,0) add(0,0) finish(115,0) go(37,55) options(0,0) finish(121,0) go(193,215) finish(179,0) go(215,54) go(209,245) go(186,202) go(2,45) time(54,0) add(0,0) go(92,154) go(3,95) crash(0,0)",
 		},
+		"one leaves while another, whose turn has run out, is cut off and down by its own leave": {
+			Options{Departed: true, Stale: true}, "go(2,182) finish(0,0) finish(0,0) finish(0,0) add(0,0) go(158,226) go(0,163) add(0,0) add(0,0) go(250,0) finish(61,0) remove(211,0) go(188,0) refresh(0,0) finish(199,0) finish(236,0) go(249,110) go(89,0) go(2,44) crash(0,0) finish(143,0) add(0,0) go(154,214) add(0,0) go(162,0) go(4,183) time(0,0) remove(217,0) finish(188,0) go(2,49) go(2,36) time(237,0) finish(13,0) finish(199,0) go(0,20) island(2,93) go(0,225) time(194,0) remove(0,0) go(0,37) go(187,0) time(233,0) finish(0,0)",
+		},
+		"all leave, and the last to stay has heard nothing of the member that has joined it meanwhile and is off": {
+			Options{Departed: true, Stale: true}, "go(0,37) go(0,110) go(1,197) remove(0,0) add(0,0) finish(219,0) finish(19,0) finish(0,0) go(1,91) go(1,15) go(137,0) go(41,0) go(3,76) go(35,165) power(203,0) crash(0,0) remove(207,0) time(231,0) go(26,49)",
+		},
+		"two founded who lost the leadership before they could say so, and a third leads": {
+			Options{Departed: true, Stale: true}, "finish(0,0) go(0,133) go(4,14) add(0,0) lead(73,0) add(0,0) add(0,0) finish(254,0) finish(162,0) add(0,0) finish(147,0) go(2,234) go(2,211) go(0,215) lead(212,0) time(157,0) options(0,0) go(0,0) go(0,190) go(2,5) lead(196,0) finish(72,0) finish(131,0) time(22,0)",
+		},
 		"a founder that lost the leadership for a while is removed as it gets it back, and others wait for the record to join": {
 			Options{Departed: true, Stale: true}, "go(1,197) kill(0,0) go(3,123) go(0,0) go(4,255) go(1,165) power(0,0) deaf(0,0) add(0,0) power(0,0) lead(241,0) time(143,0) go(157,0) go(148,241) remove(83,0) go(145,22) finish(61,0) add(0,0) finish(208,0) finish(205,0) go(2,50) go(0,113) go(178,38) finish(247,0) go(0,158) go(106,126) remove(0,0)",
 		},

@@ -51,7 +51,7 @@ type unit struct {
 	fail    error // of the last hook, while it is being retried
 	deaf    bool  // goal-state fails in the next hook
 	unsure  bool  // the reply to the next step at etcd is lost
-	byHand  bool  // its member is down by our hand
+	byHand  int64 // its member is down by our hand, and has the turn until then
 }
 
 // disk outlives the machine's power.
