@@ -45,6 +45,9 @@ func roll(l look, p *Plan) {
 		}
 		return
 	}
+	if !l.hasTurn() {
+		return
+	}
 	// The turn is ours and was before this look, which saw every voter ready.
 	if l.w.WrittenConfig != l.sum {
 		p.want(l, WriteMember{*l.should})

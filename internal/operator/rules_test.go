@@ -259,6 +259,8 @@ func TestRule05OneAtATime(t *testing.T) {
 	p = Decide(lookAgain, m, moves)
 	assert.Nil(t, p.Step, "the turn is not taken again and again")
 	assert.Contains(t, p.Status.Message, "not where they are listed: etcd1")
+	moves.Service.PeerURL = mine.Service.PeerURL
+	assert.Nil(t, firstStep(m, moves), "nothing goes down without the turn, whatever was tried")
 
 	for _, n := range []int{1, 2} {
 		assert.IsType(t, ReleaseTurn{}, firstStep(m, down(mine, n)), "the turn alone is not enough: every voter must be ready")

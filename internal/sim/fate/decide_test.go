@@ -107,6 +107,7 @@ func hostileWorld(d *dice, m operator.Model) operator.World {
 		Service: operator.Service{
 			Kind:    one(d, operator.MemberService, operator.MemberService, operator.NoService, operator.ProxyService),
 			Enabled: d.often(), Running: d.often(), Failing: !d.often(), Config: one(d, "", "x"), Release: release,
+			PeerURL: one(d, "https://"+m.PeerAddress.Value.Ingress+":2380", ""),
 		},
 		Data: operator.Data{
 			State: one(d, operator.OurData, operator.OurData, operator.NoData, operator.AlienData), ClusterID: one[uint64](d, 0xc1, 0xc1, 0xc1, 0xc2, 0), MemberID: uint64(1 + d.n(4)),
@@ -134,6 +135,9 @@ func hostileWorld(d *dice, m operator.Model) operator.World {
 	}
 	if d.n(4) == 3 {
 		w.Tried = append(w.Tried, operator.Attempt{Step: operator.AwaitReady{}, Err: errors.New("no")}, operator.Attempt{Step: operator.TakeTurn{}, Err: errors.New("no")})
+	}
+	if d.n(4) == 3 {
+		w.Tried = append(w.Tried, operator.Attempt{Step: operator.AwaitListed{ID: w.Data.MemberID}, Err: errors.New("no")})
 	}
 	if d.often() {
 		w.Done = []operator.Step{operator.TakeTurn{}}
