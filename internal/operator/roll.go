@@ -46,7 +46,7 @@ func roll(l look, p *Plan) {
 		return
 	}
 	if !l.hasTurn() {
-		return
+		return // given back when the others were not found, which by now is not asked for any more
 	}
 	// The turn is ours and was before this look, which saw every voter ready.
 	if l.w.WrittenConfig != l.sum {
