@@ -160,5 +160,25 @@ func TestEtcdctlEnv(t *testing.T) {
 	w := u.look()
 	s.Name = "etcd0"
 	assert.Equal(t, s.Digest(), w.WrittenConfig)
-	assert.Equal(t, operator.InitialDigest(s.Initial.Env(s.PeerURL)), w.WrittenInitial)
+	assert.Equal(t, s.Initial, w.WrittenInitial)
+}
+
+func TestSpendInitial(t *testing.T) {
+	t.Parallel()
+	u := newFleet(t).add(t)
+	u.do(operator.SpendInitial{}) // before anything is written
+	u.prepare()
+	s := u.server(operator.Initial{New: true, Token: "t", Cluster: "etcd0=" + u.url(2380)})
+	u.do(operator.WriteMember{Server: s})
+	require.Equal(t, s.Initial, u.look().WrittenInitial)
+	u.do(operator.SpendInitial{})
+	u.do(operator.SpendInitial{})
+	spent, err := os.ReadFile(u.memberEnv())
+	require.NoError(t, err)
+	assert.Zero(t, u.look().WrittenInitial)
+	s.Initial = operator.Initial{}
+	u.do(operator.WriteMember{Server: s})
+	written, err := os.ReadFile(u.memberEnv())
+	require.NoError(t, err)
+	assert.Equal(t, string(written), string(spent), "the rest is as it was")
 }

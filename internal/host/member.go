@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
@@ -50,6 +51,23 @@ func (h *Host) writeMember(ctx context.Context, s operator.Server) error {
 	})
 	if err != nil {
 		return fmt.Errorf("cannot write service: %w", err)
+	}
+	return writeFiles(file{h.memberEnv(), env, secret, h.adminOwner()})
+}
+
+// spendInitial takes the first start out of the settings on disk.
+func (h *Host) spendInitial() error {
+	lines, err := envLines(h.memberEnv())
+	if err != nil || lines == nil {
+		return err
+	}
+	peerURL := lookup(lines, "ETCD_INITIAL_ADVERTISE_PEER_URLS")
+	lines = slices.DeleteFunc(lines, func(line string) bool { return strings.HasPrefix(line, "ETCD_INITIAL_") })
+	lines = append(lines, operator.Initial{}.Env(peerURL)...)
+	slices.Sort(lines)
+	env, err := formatEnv(lines)
+	if err != nil {
+		return err
 	}
 	return writeFiles(file{h.memberEnv(), env, secret, h.adminOwner()})
 }

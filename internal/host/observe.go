@@ -38,7 +38,7 @@ func (h *Host) Observe(ctx context.Context, m operator.Model) (operator.World, e
 	}
 	// The settings come last of what WriteMember writes. With a service of another kind they are of former times.
 	if env != nil && state.Kind == operator.MemberService {
-		w.WrittenConfig, w.WrittenInitial = operator.EnvDigest(env), operator.InitialDigest(env)
+		w.WrittenConfig, w.WrittenInitial = operator.EnvDigest(env), operator.InitialOf(env)
 		w.WrittenRelease = lookup(env, "CHARM_RELEASE")
 	}
 	if w.Proxy, err = h.lookProxy(state); err != nil {

@@ -55,7 +55,6 @@ func TestWordTellsThePortThatIsServed(t *testing.T) {
 	w.Service.Config = lookAt(Event{}, m, w).sum
 	w.Members[0].PeerURLs = []string{"https://10.0.0.10:4002"}
 	w.WrittenConfig = w.Service.Config
-	w.WrittenInitial = InitialDigest(Initial{}.Env(lookAt(Event{}, m, w).peerURL()))
 	assert.Equal(t, "https://10.0.0.15:4001", Decide(lookAgain, m, w).Word.ClientURL)
 }
 
@@ -73,7 +72,7 @@ func TestPeersHearOfAPortAfterTheRestart(t *testing.T) {
 	m.Config.ManagementPort = 4002
 	require.IsType(t, TakeTurn{}, firstStep(m, w), "first it has to listen there")
 	s := *lookAt(Event{}, m, w).should
-	w.Service.Config, w.WrittenConfig, w.WrittenInitial = s.Digest(), s.Digest(), InitialDigest(s.Initial.Env(s.PeerURL))
+	w.Service.Config, w.WrittenConfig, w.WrittenInitial = s.Digest(), s.Digest(), s.Initial
 	assert.Equal(t, UpdateMember{1, "https://10.0.0.10:4002"}, firstStep(m, w))
 }
 
@@ -103,15 +102,36 @@ func TestPeersHearOfAnAddressOnceWeListenThere(t *testing.T) {
 	assert.Nil(t, peerAt(m, down(w, 1), 5), "but the others have to be")
 }
 
-// etcd takes one learner at a time, also if that one is ourselves under the port of before.
-func TestWhoJoinsAtAnotherPortTakesTheFirstLineOut(t *testing.T) {
+// etcd takes one learner at a time, also if that one is ourselves under the port or the address of before.
+func TestWhoJoinsAtAnotherURLTakesTheFirstLineOut(t *testing.T) {
 	t.Parallel()
 	m := model(3)
 	w := wiped(world(m))
 	w.Members = append(members(3)[1:], Member{ID: 9, Learner: true, PeerURLs: []string{"https://10.0.0.10:4001"}})
-	assert.Equal(t, RemoveMember{ID: 9, Name: "etcd/0", Why: "it joins at another port", Unstarted: true}, firstStep(m, w))
+	assert.Equal(t, RemoveMember{ID: 9, Name: "etcd/0", Why: "it joins at another URL", Unstarted: true}, firstStep(m, w))
 	w.Members[2].PeerURLs = []string{"https://10.0.0.99:2380"}
 	assert.Equal(t, AddLearner{"https://10.0.0.10:2380"}, firstStep(m, w), "another's is not ours to take out")
+	m.Published[learnerKey] = "https://10.0.0.99:2380"
+	assert.Equal(t, RemoveMember{ID: 9, Name: "etcd/0", Why: "it joins at another URL", Unstarted: true}, firstStep(m, w), "unless we remember it")
+}
+
+// What is remembered of a learner that has not started outlives its machine's disk, and goes once it is not true any more.
+func TestTheLearnerIsRemembered(t *testing.T) {
+	t.Parallel()
+	m := model(3)
+	w := world(m)
+	url := w.Members[0].PeerURLs[0]
+	assert.NotContains(t, Decide(lookAgain, m, w).Published, learnerKey)
+	joined := w
+	joined.Done = []Step{AddLearner{url}}
+	assert.NotContains(t, Decide(lookAgain, m, joined).Published, learnerKey, "it has started")
+	joined.Members = append([]Member{{ID: 1, Learner: true, PeerURLs: []string{url}}}, w.Members[1:]...)
+	joined.Tried = []Attempt{{Promote{1}, errors.New("not yet")}}
+	assert.Equal(t, url, Decide(lookAgain, m, joined).Published[learnerKey])
+	joined.Reach, joined.Members = NoQuorum, nil
+	assert.Equal(t, url, Decide(lookAgain, m, joined).Published[learnerKey], "nobody tells whether it has started")
+	m.Published[learnerKey] = url
+	assert.Contains(t, Decide(lookAgain, m, w).Forget, learnerKey)
 }
 
 // A machine that runs on though its unit is gone counts for whoever stops or restarts now.

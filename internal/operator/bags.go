@@ -3,6 +3,7 @@ package operator
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -39,6 +40,7 @@ func bags(l look, p *Plan) {
 	if l.role() != RoleMember || !l.m.Cluster.OK {
 		return
 	}
+	l.rememberLearner(p)
 	word := l.word()
 	key, sum := "bag."+l.m.Cluster.Value.RelationID, digest(fmt.Sprintf("%#v", word))
 	if l.m.Published[key] != sum {
@@ -64,6 +66,28 @@ func bags(l look, p *Plan) {
 	record.Revoked = l.revoked()
 	if !reflect.DeepEqual(record, l.m.Cluster.Value.Record) {
 		p.Record = &record
+	}
+}
+
+// learnerKey is the key in Published of the peer URL of our learner that has not started: if its machine comes back with an
+// empty disk and another address, nothing else tells whose it is.
+const learnerKey = "learner"
+
+// rememberLearner keeps what is under learnerKey true.
+func (l look) rememberLearner(p *Plan) {
+	url := l.m.Published[learnerKey]
+	for _, s := range l.w.Done {
+		if add, ok := s.(AddLearner); ok {
+			url = add.PeerURL
+		}
+	}
+	waits := func(mem Member) bool { return !mem.Started() && slices.Contains(mem.PeerURLs, url) }
+	switch {
+	case url == "":
+	case !l.inCluster() || slices.ContainsFunc(l.w.Members, waits):
+		p.Published[learnerKey] = url
+	case l.m.Published[learnerKey] != "":
+		p.Forget = append(p.Forget, learnerKey)
 	}
 }
 

@@ -112,7 +112,7 @@ func found(l look, p *Plan) {
 // launch writes the settings of a first start and starts.
 func launch(l look, p *Plan, s Server) {
 	switch {
-	case l.w.WrittenConfig != l.sum || l.w.WrittenInitial != InitialDigest(s.Initial.Env(s.PeerURL)):
+	case l.w.WrittenConfig != l.sum || l.w.WrittenInitial != s.Initial:
 		p.want(l, WriteMember{s})
 	case !l.w.Service.Running && !l.startedInVain():
 		p.want(l, Start{})
@@ -163,9 +163,10 @@ func join(l look, p *Plan) {
 		return
 	}
 	for _, mem := range l.w.Members {
-		// etcd takes one learner at a time, also if that is ourselves under the port of before.
-		if mem.Learner && !mem.Started() && slices.ContainsFunc(mem.PeerURLs, func(u string) bool { return sameHost(u, l.peerURL()) }) {
-			p.want(l, RemoveMember{mem.ID, l.m.Unit, "it joins at another port", true})
+		// etcd takes one learner at a time, also if that is ourselves under the port or the address of before.
+		ours := func(u string) bool { return sameHost(u, l.peerURL()) || u == l.m.Published[learnerKey] }
+		if mem.Learner && !mem.Started() && slices.ContainsFunc(mem.PeerURLs, ours) {
+			p.want(l, RemoveMember{mem.ID, l.m.Unit, "it joins at another URL", true})
 			return
 		}
 	}
@@ -219,7 +220,12 @@ func withData(l look, p *Plan) {
 		rejoin(l, p, "etcd does not list it any more")
 		return
 	}
-	l.spendInitial(p)
+	// A machine that comes back with an empty disk starts its services before any hook runs: told to found, etcd would found
+	// again; told to join a list in which it stands as started, it would forget its votes. Nothing goes on before that is over.
+	if l.w.WrittenInitial != (Initial{}) {
+		p.want(l, SpendInitial{})
+		return
+	}
 	moved := l.moved()
 	// A member that is far behind is sent a snapshot, to where etcd lists it: it may never be ready until that is true.
 	early := (listed && own.Learner) || moved
@@ -256,17 +262,6 @@ func (l look) tellAddress(p *Plan) {
 	own, _ := l.self()
 	peer, _ := l.servedURLs()
 	p.want(l, UpdateMember{own.ID, peer})
-}
-
-// spendInitial takes the first start out of the settings once there is data. A machine that comes back with an empty disk
-// starts its services before any hook runs: told to found, etcd would found again; told to join a list in which it stands as
-// started, it would forget its votes. With no list it has nobody to ask and ends (bootstrap.go, GetClusterFromRemotePeers).
-func (l look) spendInitial(p *Plan) {
-	s := *l.should
-	if l.usable() && l.addressed() && l.w.Installed == l.w.Carried && l.w.WrittenConfig == l.sum &&
-		l.w.WrittenInitial != InitialDigest(s.Initial.Env(s.PeerURL)) {
-		p.want(l, WriteMember{s})
-	}
 }
 
 // revive starts a member that is down, with the settings it should have: nothing is stopped by that.

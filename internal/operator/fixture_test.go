@@ -79,7 +79,6 @@ func fresh(n int) (Model, World) {
 
 // world is a machine and cluster in which nothing is left to do: all units of m are ready voters, the last one leads.
 func world(m Model) World {
-	l := lookAt(Event{}, m, World{})
 	w := World{
 		Carried: release, Installed: release,
 		Service: Service{
@@ -97,7 +96,6 @@ func world(m Model) World {
 	w.Members = members(len(m.Units.Value))
 	w.Service.Config = lookAt(Event{}, m, w).sum
 	w.WrittenConfig = w.Service.Config
-	w.WrittenInitial = InitialDigest(Initial{}.Env(l.peerURL()))
 	return w
 }
 
@@ -162,6 +160,6 @@ func record(m Model, r Record) Model {
 // wiped is w with an empty data directory and a stopped service.
 func wiped(w World) World {
 	w.Data, w.Service, w.Local = Data{}, Service{}, Local{}
-	w.WrittenConfig, w.WrittenInitial = "", ""
+	w.WrittenConfig, w.WrittenInitial = "", Initial{}
 	return down(w, 0)
 }

@@ -12,7 +12,7 @@ type Plan struct {
 	Consumers []Publication     // consumer relations to write anew
 	Forget    []string          // keys of Published that speak of nothing any more
 	Ports     []int             // TCP ports to have open; nil leaves them
-	Published map[string]string // digests that go with the above
+	Published map[string]string // what to remember: see Model
 	Version   string            // application version to show; "" leaves it
 	Status    Status
 	States    []string // computed relation states, for the debug log and the health report

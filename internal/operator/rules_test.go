@@ -185,7 +185,7 @@ func TestRule03LearnersFirst(t *testing.T) {
 	require.True(t, ok)
 	assert.False(t, step.Server.Initial.New)
 	assert.Equal(t, "etcd0=https://10.0.0.10:2380,etcd1=https://10.0.0.11:2380,etcd2=https://10.0.0.12:2380", step.Server.Initial.Cluster)
-	w.WrittenConfig, w.WrittenInitial = step.Server.Digest(), InitialDigest(step.Server.Initial.Env(step.Server.PeerURL))
+	w.WrittenConfig, w.WrittenInitial = step.Server.Digest(), step.Server.Initial
 	require.IsType(t, Start{}, firstStep(m, w))
 
 	w = wiped(world(m))
@@ -214,14 +214,14 @@ func TestRule04NoAmnesia(t *testing.T) {
 	assert.Equal(t, Waiting, p.Status.Level)
 	// Nor do the settings on disk let it: once there is data they found and join nothing.
 	w = world(m)
-	w.WrittenInitial = InitialDigest(Initial{New: true, Token: "t", Cluster: "etcd0=u"}.Env("u"))
-	step, ok := firstStep(m, w).(WriteMember)
-	require.True(t, ok)
-	assert.Zero(t, step.Server.Initial)
-	assert.Equal(t, w.WrittenConfig, step.Server.Digest(), "which needs no restart")
+	w.WrittenInitial = Initial{New: true, Token: "t", Cluster: "etcd0=u"}
+	assert.Equal(t, SpendInitial{}, firstStep(m, w))
+	// Not even while the settings on disk are to change, and the learner does not vote before.
 	w.WrittenConfig = "other"
-	_, writes := firstStep(m, w).(WriteMember)
-	assert.False(t, writes, "settings that differ are the roll's to write")
+	w.Members[0].Learner = true
+	assert.Equal(t, SpendInitial{}, firstStep(m, w))
+	w.Tried = []Attempt{{SpendInitial{}, errors.New("disk is full")}}
+	assert.Nil(t, firstStep(m, w))
 }
 
 func TestRule05OneAtATime(t *testing.T) {

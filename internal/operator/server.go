@@ -26,7 +26,8 @@ type Server struct {
 	Initial Initial
 }
 
-// Initial is how a member with no data starts.
+// Initial is how a member with no data starts. With the zero value it does not: with no list it has nobody to ask and ends
+// (etcd's bootstrap.go, GetClusterFromRemotePeers).
 type Initial struct {
 	New     bool   // found a cluster; else join the existing one
 	Token   string // unique for each founding
@@ -96,16 +97,20 @@ func (i Initial) Env(peerURL string) []string {
 	return env
 }
 
-// InitialDigest is the digest of the lines among env that count for the first start only.
-func InitialDigest(env []string) string {
-	var kept []string
+// InitialOf reads back what Env wrote, among other lines.
+func InitialOf(env []string) Initial {
+	var i Initial
 	for _, line := range env {
-		if strings.HasPrefix(line, "ETCD_INITIAL_") {
-			kept = append(kept, line)
+		switch key, value, _ := strings.Cut(line, "="); key {
+		case "ETCD_INITIAL_CLUSTER":
+			i.Cluster = value
+		case "ETCD_INITIAL_CLUSTER_STATE":
+			i.New = value == "new"
+		case "ETCD_INITIAL_CLUSTER_TOKEN":
+			i.Token = value
 		}
 	}
-	sort.Strings(kept)
-	return digest(kept...)
+	return i
 }
 
 // EnvDigest is the digest of the restart-relevant lines among env ("KEY=value"): paths, the first start's settings and

@@ -20,10 +20,12 @@ func TestDigestIsThatOfTheEnvironment(t *testing.T) {
 	assert.True(t, slices.IsSorted(env))
 	assert.Equal(t, s.Digest(), EnvDigest(env))
 	assert.Equal(t, "2f08f64a0a774442a9150cb7a8786e7a", s.Digest(), "what runs is compared with it: another restarts every member")
-	first := Initial{New: true, Token: "t", Cluster: "etcd0=https://10.0.0.1:2380"}.Env(s.PeerURL)
+	initial := Initial{New: true, Token: "t", Cluster: "etcd0=https://10.0.0.1:2380"}
+	first := initial.Env(s.PeerURL)
 	assert.True(t, slices.IsSorted(first))
 	file := append(append([]string{ConfigVar + "=x", "ETCD_DATA_DIR=/d", "ETCD_CERT_FILE=/c", "PATH=/bin"}, first...), env...)
 	slices.Reverse(file)
 	assert.Equal(t, s.Digest(), EnvDigest(file))
-	assert.Equal(t, InitialDigest(first), InitialDigest(file))
+	assert.Equal(t, initial, InitialOf(file))
+	assert.Zero(t, InitialOf(Initial{}.Env(s.PeerURL)))
 }

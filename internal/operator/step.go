@@ -30,6 +30,9 @@ type WriteTLS struct {
 // WriteMember writes the settings and the service of a member; it starts nothing.
 type WriteMember struct{ Server Server }
 
+// SpendInitial takes the first start out of the settings on disk, and leaves the rest as it is.
+type SpendInitial struct{}
+
 // WriteProxy writes what the proxy follows, and its service; it starts nothing.
 type WriteProxy struct{ Upstream Upstream }
 
@@ -97,6 +100,7 @@ type Disarm struct{ Alarm Alarm }
 func (Install) step()      {}
 func (WriteTLS) step()     {}
 func (WriteMember) step()  {}
+func (SpendInitial) step() {}
 func (WriteProxy) step()   {}
 func (Start) step()        {}
 func (Restart) step()      {}
@@ -131,6 +135,7 @@ func (s WriteTLS) String() string {
 }
 
 func (s WriteMember) String() string { return "write settings of member " + s.Server.Name }
+func (SpendInitial) String() string  { return "take the first start out of the settings" }
 func (s WriteProxy) String() string  { return "write upstream of the proxy" }
 func (Start) String() string         { return "start service" }
 func (Restart) String() string       { return "restart service" }

@@ -33,8 +33,8 @@ type World struct {
 	WrittenConfig string
 	// WrittenRelease is the release that the settings on disk are for; "" is none.
 	WrittenRelease string
-	// WrittenInitial is InitialDigest of the settings on disk; "" is none.
-	WrittenInitial string
+	// WrittenInitial is how a first start would go by the settings on disk.
+	WrittenInitial Initial
 
 	Reach     Reach
 	ClusterID uint64   // of the cluster reached; 0 when none answered

@@ -116,7 +116,7 @@ func hostileWorld(d *dice, m operator.Model) operator.World {
 		Reach: one(d, operator.Healthy, operator.Healthy, operator.Healthy, operator.NoQuorum, operator.Unreachable, operator.Absent), ClusterID: one[uint64](d, 0xc1, 0xc1, 0xc1, 0xc2, 0),
 		Local:         operator.Local{Live: d.often(), Ready: d.often(), ClusterID: one[uint64](d, 0xc1, 0xc2), MemberID: uint64(d.n(5)), Voters: d.n(4)},
 		Turn:          operator.Turn{Known: d.often(), Holder: one(d, m.Unit, m.Unit, "", "etcd/1", "etcd/9")},
-		WrittenConfig: one(d, "x", ""), WrittenInitial: one(d, "x", ""), Period: 230, Now: 1,
+		WrittenConfig: one(d, "x", ""), WrittenInitial: operator.Initial{Token: one(d, "x", "")}, Period: 230, Now: 1,
 	}
 	for range d.n(6) {
 		i := d.n(5)

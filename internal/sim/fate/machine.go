@@ -68,7 +68,7 @@ func (h *machine) Observe(_ context.Context, m operator.Model) (operator.World, 
 	h.h.looked = s.faults
 	w := operator.World{
 		Carried: u.carried, Installed: u.disk.installed, TLS: u.disk.tls, Period: s.period, Now: s.now,
-		WrittenConfig: u.disk.config, WrittenInitial: u.disk.first,
+		WrittenConfig: u.disk.config, WrittenInitial: u.disk.initial(),
 		Service: operator.Service{Kind: u.disk.kind, Enabled: u.disk.enabled, Running: u.process.running, Failing: u.process.failing},
 	}
 	if u.process.running {
@@ -248,7 +248,10 @@ func (h *machine) do(step operator.Step) error {
 		server := step.Server
 		u.disk.written, u.disk.kind = &server, operator.MemberService
 		u.disk.config = server.Digest()
-		u.disk.first = operator.InitialDigest(server.Initial.Env(server.PeerURL))
+	case operator.SpendInitial:
+		server := *u.disk.written
+		server.Initial = operator.Initial{}
+		u.disk.written = &server
 	case operator.Start:
 		if u.disk.written == nil {
 			return errors.New("no service is written")

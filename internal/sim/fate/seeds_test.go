@@ -80,6 +80,12 @@ func TestFoundSchedules(t *testing.T) {
 		"a founder that lost the leadership for a while is removed as it gets it back, and others wait for the record to join": {
 			Options{Departed: true, Stale: true}, "go(1,197) kill(0,0) go(3,123) go(0,0) go(4,255) go(1,165) power(0,0) deaf(0,0) add(0,0) power(0,0) lead(241,0) time(143,0) go(157,0) go(148,241) remove(83,0) go(145,22) finish(61,0) add(0,0) finish(208,0) finish(205,0) go(2,50) go(0,113) go(178,38) finish(247,0) go(0,158) go(106,126) remove(0,0)",
 		},
+		"a learner that has not started comes back with an empty disk and a new address, of which who leaves does not hear": {
+			Options{Stale: true}, "go(2,44) go(2,93) go(1,21) go(2,39) go(3,236) add(0,0) finish(225,0) go(35,244) go(185,111) island(0,75) finish(0,0) finish(235,0) finish(0,0) address(3,0) go(26,221) add(0,0) wipe(4,0) remove(0,0)",
+		},
+		"the options change before the first start is taken out of the settings, and the machine comes back with an empty disk": {
+			Options{Stale: true}, "finish(0,0) time(0,0) go(2,236) go(0,0) finish(0,0) add(0,0) add(0,0) finish(91,0) go(1,234) finish(236,0) finish(140,0) go(250,207) options(0,0) kill(214,0) time(2,0) go(58,3) wipe(28,203)",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -56,14 +56,22 @@ type unit struct {
 
 // disk outlives the machine's power.
 type disk struct {
-	installed     string
-	tls           operator.TLS
-	written       *operator.Server
-	config, first string // digests of what is written
-	kind          operator.ServiceKind
-	enabled       bool
-	data          *data
-	aside         []*data
+	installed string
+	tls       operator.TLS
+	written   *operator.Server
+	config    string // digest of what is written
+	kind      operator.ServiceKind
+	enabled   bool
+	data      *data
+	aside     []*data
+}
+
+// initial is how a first start would go by what is written.
+func (d *disk) initial() operator.Initial {
+	if d.written == nil {
+		return operator.Initial{}
+	}
+	return d.written.Initial
 }
 
 // process is the server process.
