@@ -106,6 +106,8 @@ func (h *Host) do(ctx context.Context, step operator.Step) error {
 		return h.writeTLS(s)
 	case operator.WriteMember:
 		return h.writeMember(ctx, s.Server)
+	case operator.RevertMember:
+		return h.revertMember(ctx)
 	case operator.SpendInitial:
 		return h.spendInitial()
 	case operator.WriteProxy:

@@ -216,6 +216,32 @@ func TestUpdateMember(t *testing.T) {
 }
 
 // A member is found where it is listed, or nowhere by those whom it cannot find.
+func TestRevertMember(t *testing.T) {
+	t.Parallel()
+	u := newFleet(t).add(t)
+	require.ErrorContains(t, u.Do(t.Context(), operator.RevertMember{}), "no server runs")
+	u.found()
+	u.do(operator.SpendInitial{})
+	files := func() (out []string) {
+		for _, path := range []string{u.memberEnv(), u.etcdctlEnv(), u.config("service.json")} {
+			text, err := os.ReadFile(path)
+			require.NoError(t, err)
+			out = append(out, string(text))
+		}
+		return out
+	}
+	before := files()
+	s := u.server(operator.Initial{})
+	s.ListenClient, s.Config.SnapshotCount = []string{u.url(2479)}, 5000
+	u.do(operator.WriteMember{Server: s})
+	w := u.look()
+	require.NotEqual(t, w.Service.Config, w.WrittenConfig)
+	u.do(operator.RevertMember{})
+	w = u.look()
+	assert.Equal(t, w.Service.Config, w.WrittenConfig)
+	assert.Equal(t, before, files(), "as it was, though the server was started for the first time with more")
+}
+
 func TestAwaitListed(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)

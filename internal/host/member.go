@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -10,7 +11,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// writeMember writes what etcdctl needs, the service, and last the settings: settings on disk mean that all is.
+// writeMember writes a member's settings.
 func (h *Host) writeMember(ctx context.Context, s operator.Server) error {
 	lines := append(s.Env(), s.Initial.Env(s.PeerURL)...)
 	lines = append(lines,
@@ -24,11 +25,32 @@ func (h *Host) writeMember(ctx context.Context, s operator.Server) error {
 		"ETCD_PEER_KEY_FILE="+h.tls(keyFile(peerName)),
 		"ETCD_PEER_TRUSTED_CA_FILE="+h.tls(peerTrustFile),
 	)
+	return h.writeSettings(ctx, lines)
+}
+
+// revertMember writes the settings of the server that runs.
+func (h *Host) revertMember(ctx context.Context) error {
+	state, err := h.supervisor.state(ctx)
+	if err != nil {
+		return fmt.Errorf("cannot look at service: %w", err)
+	}
+	if !state.process.alive() {
+		return errors.New("no server runs whose settings could be written")
+	}
+	lines := slices.DeleteFunc(slices.Clone(state.process.env), func(line string) bool {
+		return !strings.HasPrefix(line, "ETCD_") && !strings.HasPrefix(line, "CHARM_")
+	})
+	return h.writeSettings(ctx, spent(lines))
+}
+
+// writeSettings writes what etcdctl needs, the service, and last the settings: settings on disk mean that all is.
+func (h *Host) writeSettings(ctx context.Context, lines []string) error {
 	slices.Sort(lines)
 	env, err := formatEnv(lines)
 	if err != nil {
 		return err
 	}
+	release := lookup(lines, "CHARM_RELEASE")
 	ctl, err := formatEnv([]string{
 		"ETCDCTL_ENDPOINTS=" + ownURL(lines),
 		"ETCDCTL_CACERT=" + h.tls(clientTrustFile),
@@ -41,12 +63,12 @@ func (h *Host) writeMember(ctx context.Context, s operator.Server) error {
 	if err := writeFiles(file{h.etcdctlEnv(), ctl, secret, h.adminOwner()}); err != nil {
 		return err
 	}
-	if err := h.linkEtcdctl(s.Release); err != nil {
+	if err := h.linkEtcdctl(release); err != nil {
 		return err
 	}
 	err = h.supervisor.write(ctx, service{
 		Kind: operator.MemberService, Unit: h.unitName,
-		Argv:    []string{filepath.Join(h.release(s.Release), "etcd")},
+		Argv:    []string{filepath.Join(h.release(release), "etcd")},
 		EnvFile: h.memberEnv(), Writable: h.data(), User: h.serviceUser(),
 	})
 	if err != nil {
@@ -61,15 +83,20 @@ func (h *Host) spendInitial() error {
 	if err != nil || lines == nil {
 		return err
 	}
-	peerURL := lookup(lines, "ETCD_INITIAL_ADVERTISE_PEER_URLS")
-	lines = slices.DeleteFunc(lines, func(line string) bool { return strings.HasPrefix(line, "ETCD_INITIAL_") })
-	lines = append(lines, operator.Initial{}.Env(peerURL)...)
+	lines = spent(lines)
 	slices.Sort(lines)
 	env, err := formatEnv(lines)
 	if err != nil {
 		return err
 	}
 	return writeFiles(file{h.memberEnv(), env, secret, h.adminOwner()})
+}
+
+// spent are a server's settings without its first start.
+func spent(lines []string) []string {
+	peerURL := lookup(lines, "ETCD_INITIAL_ADVERTISE_PEER_URLS")
+	lines = slices.DeleteFunc(lines, func(line string) bool { return strings.HasPrefix(line, "ETCD_INITIAL_") })
+	return append(lines, operator.Initial{}.Env(peerURL)...)
 }
 
 // serviceUser is whom the service runs as; "" is whoever supervises.

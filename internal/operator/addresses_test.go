@@ -94,7 +94,7 @@ func TestPeersHearOfAnAddressOnceWeListenThere(t *testing.T) {
 	m := model(3)
 	w := world(m)
 	m.Config.BindToAllInterfaces = false
-	w.Service.Config = "as it was"
+	w.Service.Config, w.WrittenConfig = "as it was", "as it was"
 	assert.IsType(t, TakeTurn{}, peerAt(m, w, 5), "our server keeps to the address it was started with")
 	w.Local.Ready, w.Members[0].Ready = false, false
 	w.Tried = []Attempt{{AwaitReady{}, errors.New("no")}}

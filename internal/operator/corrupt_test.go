@@ -20,7 +20,7 @@ func TestCorruptDataIsReplaced(t *testing.T) {
 	}
 
 	m, w := start(1)
-	w.Service.Config = "as it was"
+	w.Service.Config, w.WrittenConfig = "as it was", "as it was"
 	p := Decide(lookAgain, m, w)
 	assert.Nil(t, p.Step, "nothing is waited for, nothing restarts")
 	assert.Equal(t, Blocked, p.Status.Level)

@@ -207,11 +207,17 @@ func (l look) voters() []Member {
 func (l look) ready(except uint64) int {
 	n := 0
 	for _, mem := range l.voters() {
-		if mem.ID != except && mem.Answers && mem.Ready {
+		if mem.ID != except && l.serves(mem) {
 			n++
 		}
 	}
 	return n
+}
+
+// serves tells whether a member is ready. Of ourselves we know it even if nobody finds us where we are listed.
+func (l look) serves(mem Member) bool {
+	local := l.w.Local
+	return (mem.Answers && mem.Ready) || (local.Ready && local.MemberID == mem.ID && local.ClusterID == l.w.ClusterID)
 }
 
 // quorum is the number of voters that decide among n.

@@ -123,7 +123,7 @@ func leaveVoters(l look, p *Plan, own Member) {
 	n, rest := len(l.voters()), l.ready(own.ID)
 	remove := RemoveMember{ID: own.ID, Name: l.m.Unit, Why: unitLeaves}
 	switch {
-	case rest < quorum(n) && (rest < quorum(n-1) || !own.Answers || !own.Ready):
+	case rest < quorum(n) && (rest < quorum(n-1) || !l.serves(own)):
 		if l.w.Turn.Holder == l.m.Unit {
 			p.want(l, ReleaseTurn{}) // what we wait for may wait for the turn
 		}
@@ -210,6 +210,7 @@ func leaveLast(l look, p *Plan) {
 func serveOn(l look, p *Plan) {
 	switch {
 	case l.w.Service.Kind != MemberService:
+	case !l.m.Cluster.OK: // the record may say that the cluster has ended
 	case !l.w.Service.Running && !l.stopped():
 		p.want(l, Start{})
 	case l.w.Service.Running && !l.inCluster() && !l.w.Local.Ready:

@@ -28,18 +28,16 @@ func reap(l look, p *Plan) {
 	}
 }
 
-// reaps tells whether it is ours to reap: as leader, or as the first ready voter whose unit lives. A leader that has no
-// member yet has seen none listed before goal-state, and its own join may be what waits for the dead to go.
+// reaps tells whether it is ours to reap: as leader, as one that leaves, which the dead may hold, or as the first ready
+// voter whose unit lives. A leader that has no member yet has seen none listed before goal-state, and its own join may be
+// what waits for the dead to go.
 func (l look) reaps() bool {
-	if l.leader() {
+	if l.leader() || l.leaving() {
 		return true
 	}
-	// One that leaves does it too if all do: the dead may be what holds it.
-	for _, life := range []Life{Alive, Dying} {
-		for _, mem := range l.voters() {
-			if unit, ok := l.unitOf(mem); ok && mem.Answers && mem.Ready && l.m.Units.Value[unit] == life {
-				return unit == l.m.Unit
-			}
+	for _, mem := range l.voters() {
+		if unit, ok := l.unitOf(mem); ok && l.serves(mem) && l.m.Units.Value[unit] == Alive {
+			return unit == l.m.Unit
 		}
 	}
 	return false

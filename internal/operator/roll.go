@@ -68,7 +68,13 @@ func did[S Step](l look) bool {
 }
 
 // lend gives the turn back while we have no use for it: what holds our restart may be a member that waits for the turn.
+// Settings that were written with it are taken back before: the machine may start anew at any time, and nobody then expects
+// the server with another port.
 func (l look) lend(p *Plan) {
+	if l.w.WrittenConfig != l.w.Service.Config {
+		p.want(l, RevertMember{})
+		return
+	}
 	if l.w.Turn.Holder == l.m.Unit && l.w.Local.Ready {
 		p.want(l, ReleaseTurn{})
 	}

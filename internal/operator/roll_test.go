@@ -25,7 +25,8 @@ func TestRefreshPreflight(t *testing.T) {
 			t.Parallel()
 			m := model(3)
 			w := world(m)
-			w.Service.Release, w.Service.Config, w.Carried, w.Installed = tc.from, "as it was", tc.to, tc.to
+			w.Service.Release, w.Carried, w.Installed = tc.from, tc.to, tc.to
+			w.Service.Config, w.WrittenConfig = "as it was", "as it was"
 			p := Decide(Event{Kind: hooks.UpgradeCharm}, m, w)
 			if tc.why == "" {
 				assert.Equal(t, TakeTurn{}, p.Step)
@@ -80,7 +81,7 @@ func TestPreflightOfAServerThatIsDown(t *testing.T) {
 func due() (Model, World) {
 	m := model(3)
 	w := world(m)
-	w.Service.Config = "as it was"
+	w.Service.Config, w.WrittenConfig = "as it was", "as it was"
 	return m, w
 }
 

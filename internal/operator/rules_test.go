@@ -254,6 +254,8 @@ func TestRule05OneAtATime(t *testing.T) {
 	moves.Done = append(moves.Done, AwaitListed{ID: 1})
 	require.IsType(t, Restart{}, firstStep(m, moves))
 	moves.Done, moves.Tried = mine.Done, []Attempt{{AwaitListed{ID: 1}, errors.New("not where they are listed: etcd1")}}
+	require.IsType(t, RevertMember{}, firstStep(m, moves), "the machine may start anew at any time")
+	moves.WrittenConfig = moves.Service.Config
 	require.IsType(t, ReleaseTurn{}, firstStep(m, moves))
 	moves.Turn.Holder = ""
 	p = Decide(lookAgain, m, moves)
@@ -262,7 +264,10 @@ func TestRule05OneAtATime(t *testing.T) {
 	moves.Service.PeerURL = mine.Service.PeerURL
 	assert.Nil(t, firstStep(m, moves), "nothing goes down without the turn, whatever was tried")
 
+	written := mine
+	mine.WrittenConfig = mine.Service.Config
 	for _, n := range []int{1, 2} {
+		assert.IsType(t, RevertMember{}, firstStep(m, down(written, n)))
 		assert.IsType(t, ReleaseTurn{}, firstStep(m, down(mine, n)), "the turn alone is not enough: every voter must be ready")
 		p := Decide(lookAgain, m, down(w, n))
 		assert.Nil(t, p.Step)
@@ -272,7 +277,7 @@ func TestRule05OneAtATime(t *testing.T) {
 	joining.Members = append(members(3), Member{ID: 9, PeerURLs: []string{"https://10.0.0.99:2380"}, Learner: true})
 	assert.IsType(t, ReleaseTurn{}, firstStep(m, joining), "not while a member joins")
 
-	done := mine
+	done := written
 	done.Service.Config = done.WrittenConfig
 	assert.IsType(t, ReleaseTurn{}, firstStep(m, done))
 	done.Local.Ready = false
@@ -292,7 +297,7 @@ func TestRule05OneAtATime(t *testing.T) {
 		word.Running = l.should.Generation()
 		m.Cluster.Value.Words[u] = word
 	}
-	leads.Turn.Holder = "etcd/0"
+	leads.Turn.Holder, leads.WrittenConfig = "etcd/0", l.sum
 	assert.IsType(t, Restart{}, firstStep(m, leads), "when the others are through, the leader goes")
 }
 
@@ -361,9 +366,22 @@ func TestRule06QuorumFirst(t *testing.T) {
 		m.Units.Value["etcd/2"] = Dying
 		assert.IsType(t, RemoveMember{}, firstStep(m, w))
 		m.Leader = Know(false)
-		assert.IsType(t, RemoveMember{}, firstStep(m, w), "if all leave, the first does it")
-		m.Units.Value["etcd/2"] = Alive
-		assert.Nil(t, firstStep(m, w), "else one that stays")
+		assert.IsType(t, RemoveMember{}, firstStep(m, w), "it does not wait for the leader, who may be held and know less")
+		w.Members[0].Answers, w.Members[0].Ready = false, false
+		assert.IsType(t, RemoveMember{}, firstStep(m, w), "nobody finds it where it is listed, and yet it is ready")
+		w.Local.Ready = false
+		assert.Nil(t, firstStep(m, w), "that would cost the quorum")
+	})
+
+	t.Run("who is held starts nothing while it cannot tell whether the cluster has ended", func(t *testing.T) {
+		t.Parallel()
+		m := leaving(model(1))
+		m.Units, m.Cluster = Unknown[map[string]Life]("goal-state failed"), Unknown[Cluster]("goal-state failed")
+		w := world(m)
+		w.Service, w.Local, w.Reach, w.Members = Service{Kind: MemberService}, Local{}, Unreachable, nil
+		p := Decide(Event{Kind: hooks.Remove}, m, w)
+		assert.Nil(t, p.Step)
+		require.ErrorContains(t, p.Fail, "goal-state")
 	})
 
 	t.Run("who is held tells where it listens by now", func(t *testing.T) {

@@ -30,6 +30,9 @@ type WriteTLS struct {
 // WriteMember writes the settings and the service of a member; it starts nothing.
 type WriteMember struct{ Server Server }
 
+// RevertMember writes the settings that the running server was started with, without a first start, and its service.
+type RevertMember struct{}
+
 // SpendInitial takes the first start out of the settings on disk, and leaves the rest as it is.
 type SpendInitial struct{}
 
@@ -100,6 +103,7 @@ type Disarm struct{ Alarm Alarm }
 func (Install) step()      {}
 func (WriteTLS) step()     {}
 func (WriteMember) step()  {}
+func (RevertMember) step() {}
 func (SpendInitial) step() {}
 func (WriteProxy) step()   {}
 func (Start) step()        {}
@@ -135,6 +139,7 @@ func (s WriteTLS) String() string {
 }
 
 func (s WriteMember) String() string { return "write settings of member " + s.Server.Name }
+func (RevertMember) String() string  { return "write the settings that run" }
 func (SpendInitial) String() string  { return "take the first start out of the settings" }
 func (s WriteProxy) String() string  { return "write upstream of the proxy" }
 func (Start) String() string         { return "start service" }

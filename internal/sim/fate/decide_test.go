@@ -285,7 +285,9 @@ func (j judge) count(without uint64) (voters, ready int) {
 			continue
 		}
 		voters++
-		if mem.ID != without && mem.Answers && mem.Ready {
+		local := j.w.Local
+		here := local.Ready && local.MemberID == mem.ID && local.ClusterID == j.w.ClusterID
+		if mem.ID != without && (here || mem.Answers && mem.Ready) {
 			ready++
 		}
 	}

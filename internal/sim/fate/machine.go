@@ -248,6 +248,10 @@ func (h *machine) do(step operator.Step) error {
 		server := step.Server
 		u.disk.written, u.disk.kind = &server, operator.MemberService
 		u.disk.config = server.Digest()
+	case operator.RevertMember:
+		server := u.process.server
+		server.Initial = operator.Initial{}
+		u.disk.written, u.disk.config = &server, u.process.config
 	case operator.SpendInitial:
 		server := *u.disk.written
 		server.Initial = operator.Initial{}

@@ -86,6 +86,15 @@ func TestFoundSchedules(t *testing.T) {
 		"the options change before the first start is taken out of the settings, and the machine comes back with an empty disk": {
 			Options{Stale: true}, "finish(0,0) time(0,0) go(2,236) go(0,0) finish(0,0) add(0,0) add(0,0) finish(91,0) go(1,234) finish(236,0) finish(140,0) go(250,207) options(0,0) kill(214,0) time(2,0) go(58,3) wipe(28,203)",
 		},
+		"all leave, and nobody finds a member at its new address, without which the dead one cannot be taken out": {
+			Options{Stale: true}, "finish(0,0) go(1,82) add(0,0) go(1,12) go(0,43) finish(0,0) go(1,110) remove(75,0) finish(227,0) add(0,0) go(224,15) go(2,29) go(44,21) go(223,140) go(104,71) go(44,20) go(44,151) address(0,0) go(73,101) go(55,250) go(100,5) remove(55,0) add(0,0) finish(233,0) finish(0,0) finish(221,0) lead(238,0) force(98,1) remove(0,0)",
+		},
+		"the last unit has ended its cluster, and cannot hear of it in its last hook": {
+			Options{Departed: true, Stale: true}, "finish(0,0) finish(0,0) go(3,157) remove(0,0) finish(0,0) go(4,106) add(0,0) deaf(0,0) add(0,0) add(0,0) go(131,0) go(227,76) go(127,98) finish(0,0) go(92,134) add(0,0)",
+		},
+		"settings with another port are written, then the restart has to wait, and the machine starts anew": {
+			Options{Departed: true, Stale: true}, "finish(0,0) finish(0,0) finish(0,0) finish(0,0) finish(0,0) finish(0,0) options(0,0) finish(0,0) add(0,0) finish(51,0) options(0,0) go(2,166) finish(235,0) go(206,155) remove(159,0) add(0,0) finish(233,0) finish(239,0) options(0,0) go(239,82) finish(208,0) finish(100,0) go(97,213) power(0,0) go(195,0)",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
