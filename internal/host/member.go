@@ -40,6 +40,9 @@ func (h *Host) revertMember(ctx context.Context) error {
 	lines := slices.DeleteFunc(slices.Clone(state.process.env), func(line string) bool {
 		return !strings.HasPrefix(line, "ETCD_") && !strings.HasPrefix(line, "CHARM_")
 	})
+	if config := state.process.config(); config == "" || operator.EnvDigest(lines) != config {
+		return errors.New("the settings that the server runs with cannot be read") // it may be about to be one
+	}
 	return h.writeSettings(ctx, spent(lines))
 }
 

@@ -71,7 +71,7 @@ func did[S Step](l look) bool {
 // Settings that were written with it are taken back before: the machine may start anew at any time, and nobody then expects
 // the server with another port.
 func (l look) lend(p *Plan) {
-	if l.w.WrittenConfig != l.w.Service.Config {
+	if runs := l.w.Service.Config; runs != "" && runs != l.w.WrittenConfig {
 		p.want(l, RevertMember{})
 		return
 	}

@@ -264,7 +264,9 @@ func TestRule05OneAtATime(t *testing.T) {
 	moves.Service.PeerURL = mine.Service.PeerURL
 	assert.Nil(t, firstStep(m, moves), "nothing goes down without the turn, whatever was tried")
 
-	written := mine
+	written, unread := mine, down(mine, 1)
+	unread.Service.Config = ""
+	assert.IsType(t, ReleaseTurn{}, firstStep(m, unread), "what cannot be read is not written")
 	mine.WrittenConfig = mine.Service.Config
 	for _, n := range []int{1, 2} {
 		assert.IsType(t, RevertMember{}, firstStep(m, down(written, n)))
