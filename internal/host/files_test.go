@@ -94,6 +94,8 @@ func TestComplaint(t *testing.T) {
 		"plain": {"flag provided but not defined: -x\n", "flag provided but not defined: -x"},
 		"fatal before information": {`{"level":"fatal","msg":"discovery failed","error":"listen tcp 127.0.0.1:1: bind: address already in use"}` + "\n" +
 			`{"level":"info","msg":"closed"}`, "discovery failed: listen tcp 127.0.0.1:1: bind: address already in use"},
+		"fatal before a listener that it closes": {`{"level":"fatal","msg":"discovery failed","error":"no"}` + "\n" +
+			`{"level":"error","msg":"setting up serving","error":"accept tcp 127.0.0.1:1: use of closed network connection"}`, "discovery failed: no"},
 		"panic": {"panic: tocommit(38) is out of range\n\ngoroutine 1 [running]:\nmain.main()", "panic: tocommit(38) is out of range"},
 		"long":  {strings.Repeat("é", 400), strings.Repeat("é", 150) + "…"},
 	} {

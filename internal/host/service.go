@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -202,13 +203,15 @@ func (h *Host) stop(ctx context.Context) error {
 }
 
 // complaint finds in a log's last lines the one that says why a service died: etcd's last error, else the last line.
-// etcd logs JSON (zap); a Go panic or a flag's error is plain text.
+// etcd logs JSON (zap); a Go panic or a flag's error is plain text. Listeners that etcd closes because it ends complain after
+// what it ends for.
 func complaint(log string) string {
 	lines := strings.Split(strings.TrimSpace(log), "\n")
 	for _, line := range slices.Backward(lines) {
 		var entry struct{ Level, Msg, Error string }
 		if json.Unmarshal([]byte(line), &entry) == nil {
-			if entry.Level == "error" || entry.Level == "fatal" || entry.Level == "panic" {
+			bad := entry.Level == "error" || entry.Level == "fatal" || entry.Level == "panic"
+			if bad && !strings.HasSuffix(entry.Error, net.ErrClosed.Error()) {
 				return cut(strings.TrimSuffix(entry.Msg+": "+entry.Error, ": "))
 			}
 			continue
