@@ -216,6 +216,9 @@ func (h *machine) Do(_ context.Context, step operator.Step) error {
 	}
 	if err != nil {
 		s.tell("%s: cannot %s: %v", u.name, step, err)
+		if _, ok := step.(operator.ReleaseTurn); ok {
+			h.h.keeps = true
+		}
 	}
 	s.check()
 	h.yield(point{"after", step})
@@ -383,7 +386,7 @@ func (s *Sim) request(u *unit, h *hook, g *group, at *member, step operator.Step
 			return fmt.Errorf("%s has the turn", g.turn)
 		}
 		s.commit(g)
-		g.turn, g.turnEnds = u.name, s.now+turnSeconds
+		g.turn, g.turnEnds, g.turnKept = u.name, s.now+turnSeconds, h.keeps
 	case operator.ReleaseTurn:
 		if g.turn == u.name {
 			s.commit(g)

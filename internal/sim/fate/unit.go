@@ -92,6 +92,7 @@ type hook struct {
 	units  int      // how many there had been when Juju was asked
 	led    bool     // the unit led when Juju was asked
 	turn   string   // who held the turn at the last look
+	keeps  bool     // it was not heard that the turn was given back, which is not tried again
 	looked int      // Sim.faults at the last look
 	view   *group   // the cluster that the last look reached
 	voters int      // in it
