@@ -81,6 +81,7 @@ func (m *Model) AddUnit(app string, to int) (string, error) {
 	}
 	a.nextUnit++
 	m.units[u.name] = u
+	a.units = append(a.units, u)
 	if a.leader == "" {
 		a.leader = u.name
 	}
@@ -128,21 +129,14 @@ func (m *Model) bury(u *unit) {
 }
 
 func (m *Model) dropAppIfDone(a *application) {
-	if a.life != Dying || len(m.unitsOf(a.name)) > 0 {
+	if a.life != Dying || len(unitsOf(a)) > 0 {
 		return
 	}
-	for _, rel := range m.relations {
-		if !rel.peer && rel.has(a.name) {
-			if len(rel.scope) > 0 {
-				return
-			}
-			delete(m.relations, rel.id)
-		}
+	if slices.ContainsFunc(a.rels, func(rel *relation) bool { return !rel.peer && len(rel.scope) > 0 }) {
+		return
 	}
-	for id, rel := range m.relations {
-		if rel.has(a.name) {
-			delete(m.relations, id)
-		}
+	for _, rel := range a.rels {
+		m.drop(rel)
 	}
 	delete(m.apps, a.name)
 }
@@ -152,7 +146,7 @@ func (m *Model) electNext(a *application) {
 	old := a.leader
 	a.leader = ""
 	for _, dying := range []bool{false, true} {
-		for _, u := range m.unitsOf(a.name) {
+		for _, u := range unitsOf(a) {
 			if u.name != old && u.machine.on && (u.life == Dying) == dying {
 				m.lead(a, u)
 				return
@@ -208,13 +202,13 @@ func (m *Model) RemoveApplication(name string, force bool) error {
 		return err
 	}
 	a.life = Dying
-	for _, rel := range m.sortedRelations(name) {
+	for _, rel := range a.rels {
 		if !rel.peer {
 			rel.life, rel.since = Dying, m.opts.Now()
 			m.dropIfDone(rel)
 		}
 	}
-	for _, u := range m.unitsOf(name) {
+	for _, u := range unitsOf(a) {
 		m.destroyUnit(u, force)
 	}
 	m.dropAppIfDone(a)
@@ -245,7 +239,7 @@ func (m *Model) Configure(app string, values map[string]string, reset []string, 
 		delete(next, name)
 	}
 	a.settings = next
-	for _, u := range m.unitsOf(app) {
+	for _, u := range unitsOf(a) {
 		u.configPending = max(u.configPending, times)
 	}
 	return nil
@@ -290,7 +284,7 @@ func (m *Model) Refresh(app string, ch Charm, source string) error {
 	if got, want := ch.Meta().Name, a.charm.Meta().Name; got != want {
 		return fmt.Errorf("cannot refresh %q to charm %q: it runs charm %q", app, got, want)
 	}
-	for _, rel := range m.sortedRelations(app) {
+	for _, rel := range a.rels {
 		for _, e := range rel.ends {
 			if e.app == a && !e.ImplementedBy(ch2{ch}) {
 				return fmt.Errorf("cannot refresh %q: it would break relation %q", app, e.key())
@@ -301,7 +295,7 @@ func (m *Model) Refresh(app string, ch Charm, source string) error {
 	a.charmSeq++
 	a.settings = ch.Config().FilterSettings(a.settings)
 	for _, endpoint := range slices.Sorted(maps.Keys(ch.Meta().Peers)) {
-		if !slices.ContainsFunc(m.sortedRelations(app), func(r *relation) bool { return r.peer && r.ends[0].Name == endpoint }) {
+		if !slices.ContainsFunc(a.rels, func(r *relation) bool { return r.peer && r.ends[0].Name == endpoint }) {
 			m.addRelation(true, end{a, ch.Meta().Peers[endpoint]})
 		}
 	}

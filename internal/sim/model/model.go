@@ -94,6 +94,8 @@ type application struct {
 	life     Life
 	settings charm.Settings
 	nextUnit int
+	units    []*unit     // by number, the dead among them
+	rels     []*relation // by id
 	leader   string
 	version  string
 	status   *StatusInfo
@@ -206,18 +208,8 @@ func (m *Model) unit(name string) (*unit, error) {
 }
 
 // unitsOf returns the units of an application that are not dead, by number.
-func (m *Model) unitsOf(app string) []*unit {
-	a := m.apps[app]
-	if a == nil {
-		return nil
-	}
-	var us []*unit
-	for n := range a.nextUnit {
-		if u := m.units[app+"/"+strconv.Itoa(n)]; u != nil && u.life != Dead {
-			us = append(us, u)
-		}
-	}
-	return us
+func unitsOf(a *application) []*unit {
+	return slices.DeleteFunc(slices.Clone(a.units), func(u *unit) bool { return u.life == Dead })
 }
 
 // sortedUnits returns all units that are not dead, by application and number.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -43,11 +44,23 @@ func (m *Model) addRelation(peer bool, ends ...end) *relation {
 	}
 	m.nextRel++
 	m.relations[rel.id] = rel
+	for _, e := range ends {
+		e.app.rels = append(e.app.rels, rel)
+	}
 	return rel
 }
 
+// drop takes a relation out of the model.
+func (m *Model) drop(rel *relation) {
+	delete(m.relations, rel.id)
+	for _, e := range rel.ends {
+		e.app.rels = slices.DeleteFunc(slices.Clone(e.app.rels), func(r *relation) bool { return r == rel })
+	}
+}
+
 func (r *relation) has(app string) bool {
-	return slices.ContainsFunc(r.ends, func(e end) bool { return e.app.name == app })
+	_, ok := r.side(app)
+	return ok
 }
 
 // side returns the application's own end; ok is false if it has none.
@@ -73,7 +86,7 @@ func (r *relation) remote(app string) end {
 // key is the relation's id as the given application's units see it: "proxy:3".
 func (r *relation) key(app string) string {
 	e, _ := r.side(app)
-	return fmt.Sprintf("%s:%d", e.Name, r.id)
+	return e.Name + ":" + strconv.Itoa(r.id)
 }
 
 // enter puts a unit in the relation's scope, with the settings Juju gives it.
@@ -83,18 +96,6 @@ func (r *relation) enter(u *unit, address string) {
 		r.bags[u.name] = &bag{version: 1}
 		r.bags[u.name].address(address)
 	}
-}
-
-// sortedRelations returns an application's relations by id.
-func (m *Model) sortedRelations(app string) []*relation {
-	var rels []*relation
-	for _, rel := range m.relations {
-		if rel.has(app) {
-			rels = append(rels, rel)
-		}
-	}
-	slices.SortFunc(rels, func(a, b *relation) int { return a.id - b.id })
-	return rels
 }
 
 // Relate joins two endpoints, each "app" or "app:endpoint", and returns the
@@ -172,13 +173,13 @@ func (m *Model) endpoints(spec string) ([]end, error) {
 }
 
 func (m *Model) find(a, b end) *relation {
-	for _, rel := range m.relations {
+	for _, rel := range a.app.rels {
 		if rel.peer {
 			continue
 		}
-		x, okx := rel.side(a.app.name)
-		y, oky := rel.side(b.app.name)
-		if okx && oky && x.Name == a.Name && y.Name == b.Name {
+		x, _ := rel.side(a.app.name)
+		y, ok := rel.side(b.app.name)
+		if ok && x.Name == a.Name && y.Name == b.Name {
 			return rel
 		}
 	}
@@ -207,7 +208,7 @@ func (m *Model) dropIfDone(rel *relation) {
 	if rel.peer || rel.life != Dying || len(rel.scope) > 0 {
 		return
 	}
-	delete(m.relations, rel.id)
+	m.drop(rel)
 	for _, e := range rel.ends {
 		m.dropAppIfDone(e.app)
 	}

@@ -72,7 +72,7 @@ func (m *Model) next(u *unit) (Hook, bool) {
 	case u.charmSeq != u.app.charmSeq:
 		return Hook{Kind: hooks.UpgradeCharm}, true
 	}
-	rels := m.sortedRelations(u.app.name)
+	rels := u.app.rels
 	for _, rel := range rels {
 		if ur := u.rels[rel.id]; rel.life == Alive && (ur == nil || !ur.created) {
 			return m.relationHook(u, rel, hooks.RelationCreated), true
@@ -112,7 +112,7 @@ func (m *Model) relationHook(u *unit, rel *relation, kind hooks.Kind) Hook {
 
 // nextDying gives the last hooks of a unit. A peer relation is never broken.
 func (m *Model) nextDying(u *unit) (Hook, bool) {
-	rels := m.sortedRelations(u.app.name)
+	rels := u.app.rels
 	for _, peers := range []bool{false, true} {
 		for _, rel := range rels {
 			ur := u.rels[rel.id]
@@ -211,7 +211,7 @@ func (m *Model) begun(u *unit, h Hook) {
 		u.charmSeq = u.app.charmSeq
 	case hooks.RelationCreated:
 		// All new relations are entered together, before the first hook.
-		for _, rel := range m.sortedRelations(u.app.name) {
+		for _, rel := range u.app.rels {
 			if rel.life == Alive && u.rels[rel.id] == nil {
 				u.rels[rel.id] = &unitRelation{members: map[string]int{}, cache: map[string]map[string]string{}}
 				rel.enter(u, m.ingress(u, rel))

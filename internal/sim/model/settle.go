@@ -200,7 +200,7 @@ func (m *Model) PowerOff(id int) error {
 }
 
 func (m *Model) hasOther(u *unit) bool {
-	return slices.ContainsFunc(m.unitsOf(u.app.name), func(v *unit) bool { return v != u && v.machine.on })
+	return slices.ContainsFunc(unitsOf(u.app), func(v *unit) bool { return v != u && v.machine.on })
 }
 
 // Boot starts a machine and its agents: each unit runs start alone, and has

@@ -80,7 +80,7 @@ func (m *Model) Status() Status {
 		as := ApplicationStatus{
 			Charm: a.charm.Meta().Name, Life: a.life, Version: a.version, Status: m.appStatus(a), Units: map[string]UnitStatus{},
 		}
-		for _, u := range m.unitsOf(name) {
+		for _, u := range unitsOf(a) {
 			as.Units[u.name] = m.unitStatus(u)
 		}
 		as.Scale = len(as.Units)
@@ -125,7 +125,7 @@ func (m *Model) appStatus(a *application) StatusInfo {
 		return *a.status
 	}
 	worst := StatusInfo{Current: "unknown"}
-	for _, u := range m.unitsOf(a.name) {
+	for _, u := range unitsOf(a) {
 		s := m.unitStatus(u).Workload
 		if slices.Index(severity, s.Current) < slices.Index(severity, worst.Current) {
 			worst = s

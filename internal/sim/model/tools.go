@@ -210,6 +210,19 @@ func (k *call) write(v any) error {
 	return nil
 }
 
+// writeJSON prints a value that is JSON already in the format asked for.
+func (k *call) writeJSON(text []byte) error {
+	if k.format == "json" {
+		k.out.Write(append(text, '\n'))
+		return nil
+	}
+	var v any
+	if err := json.Unmarshal(text, &v); err != nil {
+		return err
+	}
+	return k.write(v)
+}
+
 // smart is Juju's own format: strings and lists of them bare, the rest YAML.
 func smart(v any) ([]byte, error) {
 	switch v := v.(type) {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/juju/charm/v12/hooks"
 )
@@ -172,10 +173,11 @@ func relationIDs(k *call) error {
 		return err
 	}
 	ids := []string{}
-	for _, rel := range k.m.sortedRelations(k.u.app.name) {
-		ur := k.u.rels[rel.id]
-		e, _ := rel.side(k.u.app.name)
-		if ur != nil && e.Name == name && !ur.broken && (k.m.Rules.BrokenListed || !k.breaks(rel, ur)) {
+	for _, rel := range k.u.app.rels {
+		if e, _ := rel.side(k.u.app.name); e.Name != name {
+			continue
+		}
+		if ur := k.u.rels[rel.id]; ur != nil && !ur.broken && (k.m.Rules.BrokenListed || !k.breaks(rel, ur)) {
 			ids = append(ids, rel.key(k.u.app.name))
 		}
 	}
@@ -212,44 +214,73 @@ func relationModelGet(k *call) error {
 	return k.write(map[string]string{"uuid": k.m.uuid})
 }
 
-// goalState tells the units that are or will be: the own application's, and
-// those of the non-peer relations.
+// goals is one object of goal-state's answer, as JSON.
+type goals struct {
+	text []byte
+	apps map[*application]bool // whose units are told
+}
+
+func (g *goals) add(name, status string, since time.Time) {
+	g.text = appendKey(g.text, name)
+	g.text = append(g.text, `{"status":"`...)
+	g.text = append(g.text, status...)
+	g.text = append(g.text, `","since":"`...)
+	g.text = since.UTC().AppendFormat(g.text, "2006-01-02 15:04:05Z")
+	g.text = append(g.text, `"}`...)
+}
+
+func (g *goals) addUnits(us []*unit) {
+	for _, u := range us {
+		status := u.workload.Current
+		if u.life == Dying {
+			status = string(Dying)
+		}
+		g.add(u.name, status, u.workload.Since)
+	}
+}
+
+// appendKey appends the key of a JSON object's next value; no name in a model needs an escape.
+func appendKey(text []byte, name string) []byte {
+	if len(text) > 0 {
+		text = append(text, ',')
+	}
+	return append(append(append(text, '"'), name...), `":`...)
+}
+
+// goalState tells the units that are or will be: the own application's, and those of the non-peer relations. All of them
+// are told in every hook, and there may be thousands: it is put together as text.
 func goalState(k *call) error {
 	if err := k.atMost(0); err != nil {
 		return err
 	}
-	type entry struct {
-		Status string `json:"status" yaml:"status"`
-		Since  string `json:"since" yaml:"since"`
-	}
-	list := func(app string, es map[string]entry) {
-		for _, u := range k.m.unitsOf(app) {
-			s := u.workload.Current
-			if u.life == Dying {
-				s = string(Dying)
-			}
-			es[u.name] = entry{s, u.workload.Since.UTC().Format("2006-01-02 15:04:05Z")}
-		}
-	}
-	units, relations := map[string]entry{}, map[string]map[string]entry{}
-	list(k.u.app.name, units)
-	for _, rel := range k.m.relations {
-		if rel.peer || !rel.has(k.u.app.name) {
+	var own goals
+	own.addUnits(unitsOf(k.u.app))
+	related := map[string]*goals{}
+	for _, rel := range k.u.app.rels {
+		if rel.peer {
 			continue
 		}
 		e, _ := rel.side(k.u.app.name)
-		if relations[e.Name] == nil {
-			relations[e.Name] = map[string]entry{}
+		if related[e.Name] == nil {
+			related[e.Name] = &goals{apps: make(map[*application]bool, len(k.u.app.rels))}
 		}
-		remote := rel.remote(k.u.app.name).app.name
+		g, remote := related[e.Name], rel.remote(k.u.app.name).app
+		if g.apps[remote] {
+			continue // related twice
+		}
+		g.apps[remote] = true
 		status := "joined"
 		if rel.life == Dying {
 			status = string(Dying)
 		}
-		relations[e.Name][remote] = entry{status, rel.since.UTC().Format("2006-01-02 15:04:05Z")}
-		list(remote, relations[e.Name])
+		g.add(remote.name, status, rel.since)
+		g.addUnits(unitsOf(remote))
 	}
-	return k.write(map[string]any{"units": units, "relations": relations})
+	var relations []byte
+	for _, name := range slices.Sorted(maps.Keys(related)) {
+		relations = append(append(append(appendKey(relations, name), '{'), related[name].text...), '}')
+	}
+	return k.writeJSON(fmt.Appendf(nil, `{"units":{%s},"relations":{%s}}`, own.text, relations))
 }
 
 var networkFlags = []string{"bind-address", "primary-address", "ingress-address", "egress-subnets"}

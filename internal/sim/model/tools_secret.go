@@ -173,7 +173,7 @@ func secretGet(k *call) error {
 	if s.removed[at] {
 		return fmt.Errorf("secret revision %d not found", at)
 	}
-	return k.answer(anyMap(s.revisions[at-1]))
+	return answer(k, s.revisions[at-1])
 }
 
 // secretIDs prints null in JSON if there are none, as Juju does.

@@ -18,29 +18,27 @@ const (
 )
 
 // answer prints one value of a map by key, or the whole map.
-func (k *call) answer(values map[string]any) error {
+func answer[V any](k *call, values map[string]V) error {
 	if err := k.atMost(1); err != nil {
 		return err
 	}
 	if len(k.args) == 0 || k.args[0] == "-" || k.args[0] == "" {
+		if values == nil {
+			values = map[string]V{}
+		}
 		return k.write(values)
 	}
-	return k.write(values[k.args[0]])
-}
-
-func anyMap[V any](m map[string]V) map[string]any {
-	all := make(map[string]any, len(m))
-	for key, value := range m {
-		all[key] = value
+	if value, ok := values[k.args[0]]; ok {
+		return k.write(value)
 	}
-	return all
+	return k.write(nil)
 }
 
-func configGet(k *call) error { return k.answer(k.u.app.config()) }
+func configGet(k *call) error { return answer(k, k.u.app.config()) }
 
 func isLeader(k *call) error { return k.write(k.u.app.leader == k.u.name) }
 
-func leaderGet(k *call) error { return k.answer(anyMap(k.u.app.leaderSettings)) }
+func leaderGet(k *call) error { return answer(k, k.u.app.leaderSettings) }
 
 // leaderSet writes at once, as Juju does.
 func leaderSet(k *call) error {
@@ -70,7 +68,7 @@ func stateGet(k *call) error {
 		}
 		return k.write(value)
 	}
-	return k.answer(anyMap(k.viewState()))
+	return answer(k, k.viewState())
 }
 
 func stateSet(k *call) error {
