@@ -94,21 +94,9 @@ func (r Relation) LogValue() slog.Value {
 // unit's number as a number. A name without a number comes before its numbered
 // fellows. Different names never compare as equal.
 func CompareUnits(a, b string) int {
-	return compareNumbered(a, b, '/')
-}
-
-// CompareRelations orders relations by endpoint and then by the number in their
-// IDs: proxy:2 comes before proxy:10.
-func CompareRelations(a, b Relation) int {
-	return cmp.Or(strings.Compare(a.Endpoint, b.Endpoint), compareNumbered(a.ID, b.ID, ':'))
-}
-
-// compareNumbered compares "<name><separator><number>". Numbers are compared as
-// text without leading zeros, the longer being the greater, so that no number is
-// too large for it.
-func compareNumbered(a, b string, separator byte) int {
-	nameA, numberA := cutNumber(a, separator)
-	nameB, numberB := cutNumber(b, separator)
+	// Numbers are compared as text without leading zeros, the longer being the greater, so that no number is too large.
+	nameA, numberA := cutNumber(a)
+	nameB, numberB := cutNumber(b)
 	return cmp.Or(
 		strings.Compare(nameA, nameB),
 		cmp.Compare(len(numberA), len(numberB)),
@@ -117,10 +105,10 @@ func compareNumbered(a, b string, separator byte) int {
 	)
 }
 
-// cutNumber splits a name at its last separator when nothing but digits follows;
+// cutNumber splits a name at its last "/" when nothing but digits follows;
 // otherwise the number is empty. The number 0 is "0".
-func cutNumber(name string, separator byte) (string, string) {
-	at := strings.LastIndexByte(name, separator)
+func cutNumber(name string) (string, string) {
+	at := strings.LastIndexByte(name, '/')
 	if at < 0 || at == len(name)-1 {
 		return name, ""
 	}

@@ -1,7 +1,6 @@
 package databag_test
 
 import (
-	"slices"
 	"strings"
 	"testing"
 
@@ -29,16 +28,6 @@ func TestUnitsComeInTheirNaturalOrder(t *testing.T) {
 	}
 	assert.Equal(t, []string{"calico/3=3", "etcd/0=0", "etcd/2=2", "etcd/10=10"}, seen)
 	assert.Empty(t, databag.Relation{}.UnitNames())
-}
-
-func TestRelationsComeInTheirNaturalOrder(t *testing.T) {
-	t.Parallel()
-	relations := []databag.Relation{
-		{Endpoint: "upstream", ID: "upstream:1"}, {Endpoint: "proxy", ID: "proxy:10"}, {Endpoint: "proxy", ID: "proxy:9"},
-	}
-	slices.SortFunc(relations, databag.CompareRelations)
-	assert.Equal(t, []string{"proxy:9", "proxy:10", "upstream:1"},
-		[]string{relations[0].ID, relations[1].ID, relations[2].ID})
 }
 
 func TestNumber(t *testing.T) {

@@ -190,9 +190,7 @@ func (o *observer) relations(ctx context.Context, endpoint string) operator.Know
 	ids := slices.DeleteFunc(answer.Value, func(id string) bool {
 		return o.env.Event.Kind == hooks.RelationBroken && id == o.env.Event.RelationID
 	})
-	slices.SortFunc(ids, func(a, b string) int {
-		return databag.CompareRelations(databag.Relation{ID: a}, databag.Relation{ID: b})
-	})
+	slices.Sort(ids)
 	return operator.Know(ids)
 }
 

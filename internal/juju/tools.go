@@ -3,7 +3,6 @@ package juju
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,6 +10,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Tools runs Juju's hook tools. Run gives tool the arguments and stdin (nil is none) and returns its stdout. A tool
@@ -116,6 +118,12 @@ func notThere(err error) bool {
 	return false
 }
 
+// lenient reads JSON as encoding/json does, except that the case of names counts. That package reads an answer twice, which
+// goal-state with a thousand consumers makes felt.
+//
+//nolint:gochecknoglobals // options
+var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+
 // query runs tool with --format json and decodes its answer into out. No answer at all is an error: Juju prints "null" for
 // an empty list or map that its tool never made (secret-ids without secrets), which leaves out at its zero value.
 func query(ctx context.Context, tools Tools, out any, tool string, args ...string) error {
@@ -127,7 +135,7 @@ func query(ctx context.Context, tools Tools, out any, tool string, args ...strin
 	if len(answer) == 0 {
 		return fmt.Errorf("%s: answered nothing", tool)
 	}
-	if err := json.Unmarshal(answer, out); err != nil {
+	if err := json.Unmarshal(answer, out, lenient); err != nil {
 		// The decoder's own words may quote the answer, and the answer may hold keys.
 		return fmt.Errorf("%s: answer of %d bytes is not the JSON it should be", tool, len(answer))
 	}
