@@ -86,7 +86,8 @@ func (l look) superseded() bool {
 // unknown tells whether our cluster is ours alone: it is not on record, so that nobody joined it, used it or can. Only the
 // leader puts it there, and that is this unit, which has no hook left to do it in: one that holds the unit publishes nothing.
 func (l look) unknown() bool {
-	sole := l.inCluster() && len(l.w.Members) == 1
+	local := l.w.Local // others may be in another cluster, which nobody put on record either
+	sole := l.inCluster() && len(l.w.Members) == 1 || local.Ready && local.ClusterID == l.w.Data.ClusterID && local.Voters == 1
 	return l.Kind == hooks.Stop && l.unrecorded() && (sole || l.stopped())
 }
 

@@ -435,6 +435,10 @@ func TestRule06QuorumFirst(t *testing.T) {
 		require.Error(t, Decide(stop, m, w).Fail, "whoever leads may put it on record")
 		m.Leader.Value = true
 		require.Error(t, Decide(stop, record(m, Record{Schema: Schema, ClusterID: clusterID}), w).Fail, "who comes looks for it")
+		w.Reach, w.Members, w.Local.Voters = Unreachable, nil, 1
+		assert.IsType(t, Stop{}, firstStepOf(stop, m, w), "others may be in another such cluster, and its own server tells that it is alone")
+		w.Local.Voters = 2
+		require.Error(t, Decide(stop, m, w).Fail)
 	})
 
 	t.Run("a founder that had to yield goes last and leaves the record alone", func(t *testing.T) {

@@ -95,6 +95,9 @@ func TestFoundSchedules(t *testing.T) {
 		"settings with another port are written, then the restart has to wait, and the machine starts anew": {
 			Options{Departed: true, Stale: true}, "finish(0,0) finish(0,0) finish(0,0) finish(0,0) finish(0,0) finish(0,0) options(0,0) finish(0,0) add(0,0) finish(51,0) options(0,0) go(2,166) finish(235,0) go(206,155) remove(159,0) add(0,0) finish(233,0) finish(239,0) options(0,0) go(239,82) finish(208,0) finish(100,0) go(97,213) power(0,0) go(195,0)",
 		},
+		"two founders are removed before either is on record, and the one that leads does not find the other": {
+			Options{Departed: true, Stale: true}, "go(3,89) add(0,0) finish(147,0) go(3,231) go(185,12) go(4,165) go(138,214) lead(159,0) finish(0,0) go(125,142) time(195,0) go(3,90) go(0,213) go(96,3) power(0,0) go(75,165) options(0,0) power(31,0) remove(43,0) power(0,0) finish(0,0) add(0,0) go(0,175) go(0,0) go(126,50) go(3,188) remove(0,0)",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
