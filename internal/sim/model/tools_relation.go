@@ -218,6 +218,9 @@ func relationModelGet(k *call) error {
 type goals struct {
 	text []byte
 	apps map[*application]bool // whose units are told
+
+	at      int64 // Unix seconds that stamp tells; many are told of the same moment
+	stamped string
 }
 
 func (g *goals) add(name, status string, since time.Time) {
@@ -225,7 +228,10 @@ func (g *goals) add(name, status string, since time.Time) {
 	g.text = append(g.text, `{"status":"`...)
 	g.text = append(g.text, status...)
 	g.text = append(g.text, `","since":"`...)
-	g.text = since.UTC().AppendFormat(g.text, "2006-01-02 15:04:05Z")
+	if at := since.Unix(); g.stamped == "" || g.at != at {
+		g.at, g.stamped = at, since.UTC().Format("2006-01-02 15:04:05Z")
+	}
+	g.text = append(g.text, g.stamped...)
 	g.text = append(g.text, `"}`...)
 }
 
