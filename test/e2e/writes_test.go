@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -41,8 +42,14 @@ func (w world) members(t *testing.T) load.Target {
 			continue
 		}
 		target.TLS, err = load.Trust(func(name string) ([]byte, error) {
-			out, err := w.run(t.Context(), info.Machine, nil, "cat", "/etc/etcd-charm/"+dashed(unit)+"/tls/"+name)
-			return []byte(out), err
+			// None of them is ever empty, but lxc was seen to bring nothing of what a command had printed.
+			for range 3 {
+				out, err := w.run(t.Context(), info.Machine, nil, "cat", "/etc/etcd-charm/"+dashed(unit)+"/tls/"+name)
+				if err != nil || out != "" {
+					return []byte(out), err
+				}
+			}
+			return nil, errors.New("it is empty: " + name)
 		})
 		require.NoError(t, err)
 	}
