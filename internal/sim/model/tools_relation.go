@@ -219,8 +219,8 @@ type goals struct {
 	text []byte
 	apps map[*application]bool // whose units are told
 
-	at      int64 // Unix seconds that stamp tells; many are told of the same moment
-	stamped string
+	at      int64  // Unix seconds that stamped tells
+	stamped string // the moment told last, as text: many are told of the same one
 }
 
 func (g *goals) add(name, status string, since time.Time) {
