@@ -163,14 +163,21 @@ func (f *flush) set(ctx context.Context, values map[string]string, relationID st
 }
 
 // state remembers the digests of what was written, and forgets those that speak of nothing any more. state-delete takes
-// one key at a time.
+// one key at a time, and minds none that is not there.
 func (f *flush) state(ctx context.Context) error {
-	changed := map[string]string{}
-	for key, value := range f.plan.Published {
-		if f.model.Published[key] != value {
-			changed[key] = value
-		}
+	published := maps.Clone(f.model.Published)
+	if published == nil {
+		published = map[string]string{}
 	}
+	maps.Copy(published, f.plan.Published)
+	for _, key := range f.plan.Forget {
+		delete(published, key)
+	}
+	if maps.Equal(published, f.model.Published) {
+		return nil
+	}
+	changed, known := encodeState(published), encodeState(f.model.Published)
+	maps.DeleteFunc(changed, func(key, value string) bool { return known[key] == value })
 	if len(changed) > 0 {
 		if _, err := f.tools.Run(ctx, settings(changed), "state-set", "--file", "-"); err != nil {
 			return fmt.Errorf("cannot remember what was published: %w", err)

@@ -127,7 +127,7 @@ func TestFlushConsumers(t *testing.T) {
 		Cluster: "etcd0=https://10.0.0.5:2380,etcd1=https://10.0.0.6:2380", Version: "3.7.3",
 		ClientURLs: []string{"https://10.0.0.5:2379", "https://10.0.0.6:2379"}, Period: 228,
 	}
-	plan := operator.Plan{Published: map[string]string{}, Forget: []string{"bag.proxy:9999"}, Status: active}
+	plan := operator.Plan{Published: map[string]string{}, Forget: []string{"bag.proxy:9"}, Status: active}
 	for _, id := range []string{"proxy:7", "proxy:8"} {
 		pub.RelationID = id
 		plan.Consumers = append(plan.Consumers, pub)
@@ -140,7 +140,34 @@ func TestFlushConsumers(t *testing.T) {
 	assert.Equal(t, pub.Cluster, data[etcdproxy.KeyCluster])
 	assert.Equal(t, "https://10.0.0.5:2379,https://10.0.0.6:2379", data[etcdproxy.KeyClientURLs])
 	assert.Equal(t, key, data[etcdproxy.KeyClientKey])
-	assert.Equal(t, "d2", f.state["bag.proxy:8"])
+	after := observe(t, f).Published
+	assert.Equal(t, "d1", after["bag.proxy:6"])
+	assert.Equal(t, "d2", after["bag.proxy:8"])
+	assert.NotContains(t, after, "bag.proxy:9")
+	assert.Len(t, after, len(m.Published)-1)
+}
+
+// What older charms kept of each consumer under a key of its own stays right beside what is kept of all.
+func TestStateOfOlderCharm(t *testing.T) {
+	t.Parallel()
+	f := healthy(0)
+	f.state = map[string]string{"bag.proxy:1": "d1", "bag.proxy:2": "d1", "bag.proxy:3": "d1", "ports": "2379"}
+	steps := []struct {
+		plan operator.Plan
+		want map[string]string
+	}{
+		{operator.Plan{}, map[string]string{"bag.proxy:1": "d1", "bag.proxy:2": "d1", "bag.proxy:3": "d1"}},
+		{operator.Plan{Published: map[string]string{"bag.proxy:2": "d2"}}, map[string]string{"bag.proxy:1": "d1", "bag.proxy:2": "d2", "bag.proxy:3": "d1"}},
+		{operator.Plan{Forget: []string{"bag.proxy:1", "bag.proxy:2"}}, map[string]string{"bag.proxy:3": "d1"}},
+		{operator.Plan{Forget: []string{"bag.proxy:3"}}, map[string]string{}},
+		{operator.Plan{Published: map[string]string{"bag.proxy:4": "d3"}}, map[string]string{"bag.proxy:4": "d3"}},
+	}
+	for i, step := range steps {
+		step.plan.Status = active
+		require.NoError(t, flushed(t, f, observe(t, f), step.plan, fakeMinter{}))
+		step.want["ports"] = "2379"
+		assert.Equal(t, step.want, observe(t, f).Published, "after step %d", i)
+	}
 }
 
 func TestFlushRefuses(t *testing.T) {

@@ -166,3 +166,19 @@ func assertShown(t *testing.T, text string) {
 		return unicode.IsControl(r) && r != '\n' && r != '\t'
 	}), "%q", text)
 }
+
+// FuzzState: whatever the state says of consumers, what is read is what is kept again.
+func FuzzState(f *testing.F) {
+	f.Add("")
+	f.Add("d1 1 2 3\nd2 9")
+	f.Add("\n \nd1\nd2  7 7\u0085x\r\n")
+	f.Fuzz(func(t *testing.T, consumers string) {
+		published := decodeState(map[string]any{consumersKey: consumers, "ports": "2379", "n": 1})
+		assert.Equal(t, "2379", published["ports"])
+		again := map[string]any{}
+		for key, value := range encodeState(published) {
+			again[key] = value
+		}
+		assert.Equal(t, published, decodeState(again))
+	})
+}

@@ -40,9 +40,6 @@ type Minter interface {
 	Client(a operator.Authority, modelUUID, relationID string, period int64) (key, cert, ca string, err error)
 }
 
-// BagKey is the key in Model.Published of a relation's bag.
-func BagKey(relationID string) string { return "bag." + relationID }
-
 // Observe reads the whole model. seen are the members that etcd listed before. A tool that fails, and an answer that
 // makes no sense, make their part Unknown with the reason; only a context that ended makes Observe fail.
 //
@@ -108,19 +105,14 @@ func (o *observer) config(ctx context.Context) {
 	o.model.Config, o.model.ConfigProblem = operator.ParseConfig(raw.Value)
 }
 
-// published reads what this unit remembers; a value that is no text is as good as missing.
+// published reads what this unit remembers.
 func (o *observer) published(ctx context.Context) {
 	var state map[string]any
 	if err := query(ctx, o.tools, &state, "state-get"); err != nil {
 		o.blind = "cannot read what was published: " + err.Error()
 		return
 	}
-	o.model.Published = make(map[string]string, len(state))
-	for key, value := range state {
-		if text, ok := value.(string); ok {
-			o.model.Published[key] = text
-		}
-	}
+	o.model.Published = decodeState(state)
 }
 
 // wasMember tells whether this unit has ever spoken to its peers, as members alone do. It stays one until it leaves, whatever

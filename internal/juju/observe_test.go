@@ -38,12 +38,13 @@ func healthy(n int) *fakeJuju {
 	for i, unit := range []string{"etcd/0", "etcd/1", "etcd/2"} {
 		f.peers[unit] = EncodeWord(operator.Word{PeerURL: fmt.Sprintf("https://10.0.0.%d:2380", i+5), ClusterID: 0xc1})
 	}
-	f.state = map[string]string{"bag.cluster:0": "d0", "ports": "2379"}
+	published := map[string]string{"bag.cluster:0": "d0", "ports": "2379"}
 	for i := range n {
 		id := fmt.Sprintf("proxy:%d", i+1)
 		f.ids["proxy"] = append(f.ids["proxy"], id)
-		f.state[BagKey(id)] = "d1"
+		published[BagKey(id)] = "d1"
 	}
+	f.state = encodeState(published)
 	return f
 }
 
@@ -252,8 +253,8 @@ func TestObserveWithoutState(t *testing.T) {
 	assert.Nil(t, m.Published)
 
 	f = healthy(0)
-	f.says["state-get"] = `{"ports": 2379, "bag.proxy:1": "d"}`
-	assert.Equal(t, map[string]string{"bag.proxy:1": "d"}, observe(t, f).Published)
+	f.says["state-get"] = `{"ports": 2379, "bag.cluster:0": "d", "bag.proxy": "\n  \ne\nf 1  2\n"}`
+	assert.Equal(t, map[string]string{"bag.cluster:0": "d", "bag.proxy:1": "f", "bag.proxy:2": "f"}, observe(t, f).Published)
 }
 
 // Juju 4.0 goes on naming units that are gone; their bags are as they left them.
