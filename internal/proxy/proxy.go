@@ -239,7 +239,7 @@ func (p *proxy) serve(ctx context.Context, client *socket) {
 		}
 		return
 	}
-	l := &link{client: client, up: up}
+	l := &link{client: client, up: up, proto: proto}
 	if !p.pool.attach(b, l) {
 		l.close()
 		return

@@ -5,6 +5,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	h2 "golang.org/x/net/http2"
 )
 
 // bufferBytes holds two TLS records: more is rarely ready at once, and every
@@ -20,10 +22,19 @@ const abortTimeout = 100 * time.Millisecond
 
 var buffers = sync.Pool{New: func() any { return new([bufferBytes]byte) }}
 
+// holdTime is how long frames that nobody waits for wait for others. Clients and
+// members ping each other for every request, to learn how much is under way
+// (grpc-go's BDP estimator): alone, these frames cost as much as the request.
+const holdTime = 10 * time.Millisecond
+
+// maxHeld bounds what is held back, in bytes, so that there is room behind it.
+const maxHeld = 1 << 10
+
 // link is one client's connection and the member's connection it is joined to.
 type link struct {
 	client *socket
 	up     *upstream
+	proto  protocol
 }
 
 // close ends both sides at once and wakes whoever waits on them.
@@ -53,10 +64,7 @@ func (l *link) splice(head []byte) error {
 		defer l.close()
 		down <- l.answers()
 	}()
-	_, err := l.up.Write(head)
-	if err == nil {
-		err = pass(l.up, l.client, nil)
-	}
+	err := l.requests(head)
 	if err == nil {
 		err = l.finishWriting()
 	}
@@ -74,27 +82,62 @@ func (l *link) finishWriting() error {
 	return errors.Join(w.CloseWrite(), l.up.SetReadDeadline(time.Now().Add(halfClosedTimeout)))
 }
 
-// answers carries the member's bytes to the client.
-func (l *link) answers() error {
-	if l.up.records == nil {
-		return pass(l.client, l.up, nil)
+// requests carries the client's bytes to the member.
+func (l *link) requests(head []byte) error {
+	c := carrier{dst: l.up, src: l.client}
+	if l.proto == http2 {
+		c.frames = &frames{rest: len(h2.ClientPreface)}
+		c.frames.idle(head)
 	}
-	return pass(l.client, l.up, l.up.readMore)
+	if _, err := l.up.Write(head); err != nil {
+		return err
+	}
+	return c.carry()
 }
 
-// pass copies from src to dst until src ends; nil means that it ended well.
-// more, if there is one, adds what src can give without waiting. The buffer is
-// pooled: io.Copy would allocate one anew for each connection.
-func pass(dst io.Writer, src io.Reader, more func([]byte) int) error {
-	buf := buffers.Get().(*[bufferBytes]byte)
-	defer buffers.Put(buf)
+// answers carries the member's bytes to the client.
+func (l *link) answers() error {
+	c := carrier{dst: l.client, src: l.up}
+	if l.up.records != nil {
+		c.more = l.up.readMore
+	}
+	if l.proto == http2 {
+		c.frames = &frames{}
+	}
+	return c.carry()
+}
+
+// carrier carries bytes one way.
+type carrier struct {
+	dst    io.Writer
+	src    io.Reader
+	more   func([]byte) int // adds what src can give without waiting; nil where it cannot
+	frames *frames          // nil holds nothing back
+
+	mu    sync.Mutex // guards held and credit: the timer releases
+	buf   *[bufferBytes]byte
+	held  int // buf[held:end] is held back
+	end   int
+	timer *time.Timer
+}
+
+// carry copies from src to dst until src ends; nil means that it ended well. The
+// buffer is pooled: io.Copy would allocate one anew for each connection.
+func (c *carrier) carry() error {
+	c.buf = buffers.Get().(*[bufferBytes]byte)
+	c.timer = time.AfterFunc(holdTime, c.release)
+	defer func() {
+		c.timer.Stop()
+		c.release()
+		buffers.Put(c.buf)
+	}()
 	for {
-		n, err := src.Read(buf[:])
-		if n > 0 && err == nil && more != nil {
-			n += more(buf[n:])
+		n, err := c.src.Read(c.buf[c.end:])
+		if n > 0 && err == nil && c.more != nil {
+			n += c.more(c.buf[c.end+n:])
 		}
 		if n > 0 {
-			if _, werr := dst.Write(buf[:n]); werr != nil {
+			if werr := c.took(n); werr != nil {
 				return werr
 			}
 		}
@@ -105,4 +148,45 @@ func pass(dst io.Writer, src io.Reader, more func([]byte) int) error {
 			return err
 		}
 	}
+}
+
+// took passes on what is held back and the n bytes behind it, or holds it all
+// back.
+func (c *carrier) took(n int) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	holding := c.held < c.end
+	idle := c.frames != nil && c.frames.idle(c.buf[c.end:c.end+n])
+	c.end += n
+	if idle && c.end <= maxHeld {
+		if !holding {
+			c.timer.Reset(holdTime)
+		}
+		return nil
+	}
+	if holding {
+		c.timer.Stop()
+	}
+	err := c.write()
+	c.held, c.end = 0, 0
+	return err
+}
+
+// release passes on what is held back. What is being read meanwhile goes behind
+// it. If it fails, whoever reads from dst learns that.
+func (c *carrier) release() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held < c.end {
+		_ = c.write()
+	}
+}
+
+func (c *carrier) write() error {
+	_, err := c.dst.Write(c.buf[c.held:c.end])
+	c.held = c.end
+	if c.frames != nil {
+		c.frames.credit = 0
+	}
+	return err
 }
