@@ -15,12 +15,12 @@ import (
 )
 
 // framed is what write makes of frames.
-func framed(t testing.TB, write ...func(*h2.Framer) error) []byte {
-	t.Helper()
+func framed(tb testing.TB, write ...func(*h2.Framer) error) []byte {
+	tb.Helper()
 	var out bytes.Buffer
 	f := h2.NewFramer(&out, nil)
 	for _, w := range write {
-		require.NoError(t, w(f))
+		require.NoError(tb, w(f))
 	}
 	return out.Bytes()
 }

@@ -158,8 +158,8 @@ func closeUsers(users []*user) {
 	}
 }
 
-// rounds gives each way its turn, b.runs times; who begins changes. A client alone is another one each time, so that it is
-// not luck which member its connection leads to.
+// rounds gives each way its turn, b.runs times, and thrice as often at half load, where rounds differ most; who begins
+// changes. A client alone is another one each time, so that it is not luck which member its connection leads to.
 func (b *bench) rounds(ctx context.Context, all []*way, users map[*way][]*user, o op, r rate) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -176,7 +176,11 @@ func (b *bench) rounds(ctx context.Context, all []*way, users map[*way][]*user, 
 		}
 		pace = time.Duration(float64(r.users) / (full / 2) * float64(time.Second))
 	}
-	for round := range b.runs {
+	rounds := b.runs
+	if r.half {
+		rounds *= 3
+	}
+	for round := range rounds {
 		got := map[string]sample{}
 		for i := range all {
 			one := all[(round+i)%len(all)]
