@@ -69,15 +69,15 @@ func (w *ways) failOnce(ctx context.Context, behind load.Target) (time.Duration,
 
 // follower is the member that c is connected to. If it leads, another is made to.
 func (w *ways) follower(ctx context.Context, c *clientv3.Client) (string, error) {
-	status, err := c.Status(ctx, c.Endpoints()[0])
-	if err != nil {
-		return "", fmt.Errorf("cannot ask who answers: %w", err)
-	}
 	list, err := c.MemberList(ctx)
 	if err != nil {
 		return "", fmt.Errorf("cannot list members: %w", err)
 	}
-	own := status.Header.MemberId
+	status, err := c.Status(ctx, c.Endpoints()[0]) // by a connection of its own: anybody's answer
+	if err != nil {
+		return "", fmt.Errorf("cannot ask who leads: %w", err)
+	}
+	own := list.Header.MemberId
 	i := slices.IndexFunc(list.Members, func(m *pb.Member) bool { return m.ID == own })
 	if i < 0 {
 		return "", errors.New("no member answers")
