@@ -29,12 +29,14 @@ func leave(l look, p *Plan) {
 		return
 	}
 	own, listed := l.self()
+	// Our data says which cluster to leave, whatever is known of the record: another one knows nothing of our member.
+	asked := l.w.Reach == Healthy && l.w.Data.ClusterID != 0 && l.w.ClusterID == l.w.Data.ClusterID
 	switch {
-	case l.left() || (l.inCluster() && !listed):
+	case l.left() || (asked && !listed):
 		leaveStopped(l, p)
-	case l.inCluster() && own.Learner:
+	case asked && own.Learner:
 		p.want(l, RemoveMember{ID: own.ID, Name: l.m.Unit, Why: unitLeaves})
-	case l.inCluster() && len(l.voters()) > 1:
+	case asked && len(l.voters()) > 1:
 		leaveVoters(l, p, own)
 	case l.ended():
 		if l.w.Service.Running || l.w.Service.Enabled {
