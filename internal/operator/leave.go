@@ -29,14 +29,12 @@ func leave(l look, p *Plan) {
 		return
 	}
 	own, listed := l.self()
-	// Our data says which cluster to leave, whatever is known of the record: another one knows nothing of our member.
-	asked := l.w.Reach == Healthy && l.w.Data.ClusterID != 0 && l.w.ClusterID == l.w.Data.ClusterID
 	switch {
-	case l.left() || (asked && !listed):
+	case l.left() || (l.asked() && !listed):
 		leaveStopped(l, p)
-	case asked && own.Learner:
+	case l.asked() && own.Learner:
 		p.want(l, RemoveMember{ID: own.ID, Name: l.m.Unit, Why: unitLeaves})
-	case asked && len(l.voters()) > 1:
+	case l.asked() && len(l.voters()) > 1:
 		leaveVoters(l, p, own)
 	case l.ended():
 		if l.w.Service.Running || l.w.Service.Enabled {
@@ -61,6 +59,12 @@ func leave(l look, p *Plan) {
 	if p.Step == nil && p.Fail == nil {
 		p.say(Maintenance, "leaving")
 	}
+}
+
+// asked tells whether the cluster of our data answers. That is the one to leave, whatever is known of the record: another one
+// knows nothing of our member.
+func (l look) asked() bool {
+	return l.w.Reach == Healthy && l.w.Data.ClusterID != 0 && l.w.ClusterID == l.w.Data.ClusterID
 }
 
 // left tells whether this pass took our member out: from then on there may be nobody to ask whether it is listed.
@@ -89,7 +93,7 @@ func (l look) superseded() bool {
 // leader puts it there, and that is this unit, which has no hook left to do it in: one that holds the unit publishes nothing.
 func (l look) unknown() bool {
 	local := l.w.Local // others may be in another cluster, which nobody put on record either
-	sole := l.inCluster() && len(l.w.Members) == 1 || local.Ready && local.ClusterID == l.w.Data.ClusterID && local.Voters == 1
+	sole := l.asked() && len(l.w.Members) == 1 || local.Ready && local.ClusterID == l.w.Data.ClusterID && local.Voters == 1
 	return l.Kind == hooks.Stop && l.unrecorded() && (sole || l.stopped())
 }
 

@@ -455,6 +455,21 @@ func TestRule06QuorumFirst(t *testing.T) {
 		}
 	})
 
+	t.Run("another cluster does not know whether our member left ours", func(t *testing.T) {
+		t.Parallel()
+		m := leaving(model(2))
+		w := world(m)
+		w.Members = members(2)[1:]
+		require.IsType(t, Stop{}, firstStepOf(Event{Kind: hooks.Stop}, m, w), "in ours, who is not listed has left")
+		other := w.Data.ClusterID + 1
+		w.ClusterID, m.Leader.Value = other, false
+		m.Cluster.Value.Record = Record{}
+		m.Cluster.Value.Words["etcd/1"] = Word{Schema: Schema, ClusterID: other}
+		p := Decide(Event{Kind: hooks.Stop}, m, w)
+		assert.Nil(t, p.Step)
+		require.Error(t, p.Fail)
+	})
+
 	t.Run("a voter newer than goal-state is no reason to end", func(t *testing.T) {
 		t.Parallel()
 		m := leaving(model(1))
