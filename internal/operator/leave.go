@@ -233,9 +233,12 @@ func leaveHeld(l look, p *Plan) {
 	switch {
 	case !l.m.Units.OK:
 		p.Fail = fmt.Errorf("cannot leave the cluster: goal-state is unknown: %s", l.m.Units.Why)
-	case l.inCluster():
+	case l.asked():
 		p.Fail = fmt.Errorf("cannot leave the cluster: no other unit is a voter yet, waiting for %s; "+
 			"if that one is in another cluster, remove this unit with --force", l.others()[0])
+	case l.w.Reach == Healthy:
+		p.Fail = errors.New("cannot leave the cluster: another one answers in its place; wait for the leader to put one on record, " +
+			"or give this unit's data up: remove it with --force")
 	default:
 		p.Fail = fmt.Errorf("cannot leave the cluster: it is %s; mend the other members, or remove this unit with --force", l.w.Reach)
 	}
