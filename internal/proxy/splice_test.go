@@ -95,14 +95,19 @@ func (c *chunks) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// carrying carries HTTP/2 from far to dst until far is closed.
+func carrying() (far net.Conn, dst *chunks, ended chan error) {
+	src, far := net.Pipe()
+	dst, ended = &chunks{t0: time.Now()}, make(chan error, 1)
+	go func() { ended <- (&carrier{dst: dst, src: src, frames: &frames{}}).carry() }()
+	return far, dst, ended
+}
+
 // What nobody waits for goes with what somebody waits for, or after holdTime, in order and whole.
 func TestCarryHoldsBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		src, far := net.Pipe()
-		dst := &chunks{t0: time.Now()}
-		ended := make(chan error, 1)
-		go func() { ended <- (&carrier{dst: dst, src: src, frames: &frames{}}).carry() }()
+		far, dst, ended := carrying()
 		say := func(p []byte, pause time.Duration) {
 			_, err := far.Write(p)
 			require.NoError(t, err)
@@ -138,10 +143,7 @@ func TestCarryHoldsBack(t *testing.T) {
 func TestCarryBoundsCredit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		src, far := net.Pipe()
-		dst := &chunks{t0: time.Now()}
-		ended := make(chan error, 1)
-		go func() { ended <- (&carrier{dst: dst, src: src, frames: &frames{}}).carry() }()
+		far, dst, ended := carrying()
 		for range 8 {
 			_, err := far.Write(framed(t, credit(maxCredit/4)))
 			require.NoError(t, err)
