@@ -30,11 +30,11 @@ func leave(l look, p *Plan) {
 	}
 	own, listed := l.self()
 	switch {
-	case l.left() || (l.asked() && !listed):
+	case l.left() || (l.ownAnswers() && !listed):
 		leaveStopped(l, p)
-	case l.asked() && own.Learner:
+	case l.ownAnswers() && own.Learner:
 		p.want(l, RemoveMember{ID: own.ID, Name: l.m.Unit, Why: unitLeaves})
-	case l.asked() && len(l.voters()) > 1:
+	case l.ownAnswers() && len(l.voters()) > 1:
 		leaveVoters(l, p, own)
 	case l.ended():
 		if l.w.Service.Running || l.w.Service.Enabled {
@@ -61,9 +61,9 @@ func leave(l look, p *Plan) {
 	}
 }
 
-// asked tells whether the cluster of our data answers. That is the one to leave, whatever is known of the record: another one
+// ownAnswers tells whether the cluster of our data answers. That is the one to leave, whatever is known of the record: another one
 // knows nothing of our member.
-func (l look) asked() bool {
+func (l look) ownAnswers() bool {
 	return l.w.Reach == Healthy && l.w.Data.ClusterID != 0 && l.w.ClusterID == l.w.Data.ClusterID
 }
 
@@ -93,7 +93,7 @@ func (l look) superseded() bool {
 // leader puts it there, and that is this unit, which has no hook left to do it in: one that holds the unit publishes nothing.
 func (l look) unknown() bool {
 	local := l.w.Local // others may be in another cluster, which nobody put on record either
-	sole := l.asked() && len(l.w.Members) == 1 || local.Ready && local.ClusterID == l.w.Data.ClusterID && local.Voters == 1
+	sole := l.ownAnswers() && len(l.w.Members) == 1 || local.Ready && local.ClusterID == l.w.Data.ClusterID && local.Voters == 1
 	return l.Kind == hooks.Stop && l.unrecorded() && (sole || l.stopped())
 }
 
@@ -233,7 +233,7 @@ func leaveHeld(l look, p *Plan) {
 	switch {
 	case !l.m.Units.OK:
 		p.Fail = fmt.Errorf("cannot leave the cluster: goal-state is unknown: %s", l.m.Units.Why)
-	case l.asked():
+	case l.ownAnswers():
 		p.Fail = fmt.Errorf("cannot leave the cluster: no other unit is a voter yet, waiting for %s; "+
 			"if that one is in another cluster, remove this unit with --force", l.others()[0])
 	case l.w.Reach == Healthy:

@@ -9,7 +9,7 @@ import (
 // frameHeaderLen is in bytes (RFC 9113, section 4.1).
 const frameHeaderLen = 9
 
-// maxCredit is how much of a sender's window may be held back, in bytes: an eighth of what HTTP/2 begins with.
+// maxCredit bounds how much of a sender's window is held back, in bytes: an eighth of what HTTP/2 begins with.
 const maxCredit = 8 << 10
 
 // frames follows the frames of one direction of an HTTP/2 connection. It never

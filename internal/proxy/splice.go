@@ -114,7 +114,7 @@ type carrier struct {
 	more   func([]byte) int // adds what src can give without waiting; nil where it cannot
 	frames *frames          // nil holds nothing back
 
-	mu    sync.Mutex // guards held and credit: the timer releases
+	mu    sync.Mutex // guards what follows and frames, for the timer passes on, too
 	buf   *[bufferBytes]byte
 	held  int // buf[held:end] is held back
 	end   int

@@ -111,7 +111,7 @@ func TestCarryHoldsBack(t *testing.T) {
 		say := func(p []byte, pause time.Duration) {
 			_, err := far.Write(p)
 			require.NoError(t, err)
-			time.Sleep(pause)
+			time.Sleep(pause) // by the bubble's clock
 		}
 		pings, answer := framed(t, credit(33), ping), framed(t, data, trailers)
 		say(answer, time.Millisecond)                // 0: passed on at once
