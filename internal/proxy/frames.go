@@ -2,52 +2,195 @@ package proxy
 
 import (
 	"encoding/binary"
+	"io"
+	"slices"
+	"sync"
+	"time"
 
 	h2 "golang.org/x/net/http2"
 )
 
-// frameHeaderLen is in bytes (RFC 9113, section 4.1).
-const frameHeaderLen = 9
+// Of frames, in bytes (RFC 9113, sections 4.1 and 6.7).
+const (
+	frameHeaderLen = 9
+	pingFrameLen   = frameHeaderLen + 8
+)
 
-// maxCredit bounds how much of a sender's window is held back, in bytes: an eighth of what HTTP/2 begins with.
-const maxCredit = 8 << 10
+// pingWait is how long a PING or its answer waits at most. grpc-go sends one for
+// every answer that comes while none is under way, to learn how much the way
+// holds (its BDP estimator): alone, it costs as much as the answer.
+const pingWait = 50 * time.Millisecond
 
-// frames follows the frames of one direction of an HTTP/2 connection. It never
-// fails: of what it does not understand it says that somebody waits for it.
+// maxWaiting bounds the PINGs that wait, in bytes; later ones do not.
+const maxWaiting = 4 * pingFrameLen
+
+// answerWait is how long the beginning of an answer waits for its end at most.
+// etcd sends the HEADERS, the message and the trailers of an RPC one by one, some
+// 20 µs apart; a client that is woken for each has nothing from it.
+const answerWait = time.Millisecond
+
+// maxHeld bounds the beginnings that wait, in bytes: longer answers do not.
+const maxHeld = 1 << 10
+
+// frames passes on one direction of an HTTP/2 connection in fewer packets than it
+// came in. PINGs wait: after half of pingWait they go with other frames, after all
+// of it alone; RFC 9113 gives them no place among the others. In the direction of
+// answers HEADERS, and the first DATA behind them, wait for what follows. All else
+// passes at once, and all but PINGs in order. What is no HTTP/2 passes, too.
 type frames struct {
-	header []byte // of a frame that has begun, while it is not whole
-	rest   int    // bytes to come of a frame
-	credit uint32 // bytes that window updates gave since the last reset
+	dst     io.Writer
+	answers bool
+
+	mu      sync.Mutex // guards what follows and orders the writes
+	rest    int        // bytes to come of the last frame
+	early   bool       // the last frame is HEADERS or the first DATA of an answer
+	begun   uint32     // the stream whose HEADERS came last, until its DATA comes
+	held    []byte     // early frames that wait
+	waiting []byte     // PINGs that wait
+	since   time.Time  // when the first PING came
+
+	answerTimer, pingTimer *time.Timer
 }
 
-// idle takes the next bytes and says whether nobody waits for them: they are
-// whole frames, and each is a PING, its answer, or a WINDOW_UPDATE, of which all
-// since the last reset give so little that no sender waits for it.
-func (f *frames) idle(p []byte) bool {
-	idle := f.whole()
-	for len(p) > 0 {
-		if n := min(f.rest, len(p)); n > 0 {
-			f.rest, p = f.rest-n, p[n:]
+// newFrames begins with preface bytes that are no frames.
+func newFrames(dst io.Writer, preface int, answers bool) *frames {
+	f := &frames{dst: dst, rest: preface, answers: answers}
+	f.answerTimer = time.AfterFunc(answerWait, f.release)
+	f.pingTimer = time.AfterFunc(pingWait, f.release)
+	f.answerTimer.Stop()
+	f.pingTimer.Stop()
+	return f
+}
+
+// pass passes on b[:n], puts in its place what is too little to tell yet, and
+// returns how much that is: it has to come again with more behind it. b has room
+// for maxWaiting bytes more than n.
+func (f *frames) pass(b []byte, n int) (left int, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now, early, rest := f.sort(b, n)
+	if f.rest > 0 || len(f.held)+len(early) > maxHeld {
+		now, early = b[:len(now)+len(early)], nil
+	}
+	if len(now) > 0 {
+		if len(f.held) > 0 {
+			now = append(f.held, now...)
+			f.held = f.held[:0]
+			f.answerTimer.Stop()
+		}
+		_, err = f.dst.Write(now)
+	}
+	if len(early) > 0 {
+		if len(f.held) == 0 {
+			f.answerTimer.Reset(answerWait)
+		}
+		f.held = append(f.held, early...)
+	}
+	return copy(b, rest), err
+}
+
+// sort takes PINGs out of b[:n] and puts in those that are due. It tells what is to
+// pass now, behind it what can wait, and what is too little to tell.
+func (f *frames) sort(b []byte, n int) (now, early, left []byte) {
+	due := f.due()
+	// b[:e] passes now, b[e:w] can wait, b[r:n] is not sorted yet.
+	for e, w, r := 0, 0, 0; ; {
+		k := min(f.rest, n-r)
+		if w < r {
+			copy(b[w:], b[r:r+k])
+		}
+		w, r, f.rest = w+k, r+k, f.rest-k
+		if due && f.rest == 0 {
+			k := len(f.waiting)
+			copy(b[r+k:], b[r:n])
+			copy(b[w:], f.waiting)
+			w, r, n = w+k, r+k, n+k
+			f.noPings()
+			due = false
+		}
+		if !f.early {
+			e = w
+		}
+		if f.rest > 0 || n-r < frameHeaderLen {
+			return b[:e], b[e:w], b[r:n]
+		}
+		if f.rest = f.begin(b[r:n]); f.rest > 0 {
 			continue
 		}
-		n := min(frameHeaderLen-len(f.header), len(p))
-		f.header, p = append(f.header, p[:n]...), p[n:]
-		if len(f.header) < frameHeaderLen {
-			break
+		if n-r < pingFrameLen {
+			return b[:e], b[e:w], b[r:n]
 		}
-		f.rest = int(f.header[0])<<16 | int(f.header[1])<<8 | int(f.header[2])
-		kind := h2.FrameType(f.header[3])
-		f.header = f.header[:0]
-		switch {
-		case kind == h2.FramePing:
-		case kind == h2.FrameWindowUpdate && len(p) >= 4:
-			f.credit += min(binary.BigEndian.Uint32(p), maxCredit)
-		default:
-			idle = false
-		}
+		f.wait(b[r : r+pingFrameLen])
+		r += pingFrameLen
 	}
-	return idle && f.whole() && f.credit < maxCredit
 }
 
-// whole says whether the next byte begins a frame.
-func (f *frames) whole() bool { return f.rest == 0 && len(f.header) == 0 }
+// begin looks at a frame's header and returns the frame's length, or 0 if it is a
+// PING that is to wait.
+func (f *frames) begin(header []byte) int {
+	n := frameHeaderLen + int(binary.BigEndian.Uint32(header)>>8)
+	kind, flags, stream := h2.FrameType(header[3]), h2.Flags(header[4]), binary.BigEndian.Uint32(header[5:])
+	if kind == h2.FramePing && n == pingFrameLen && len(f.waiting) < maxWaiting {
+		return 0
+	}
+	f.early = false
+	switch {
+	case !f.answers:
+	case kind == h2.FrameHeaders && !flags.Has(h2.FlagHeadersEndStream):
+		f.early, f.begun = true, stream
+	case kind == h2.FrameData && stream == f.begun:
+		f.early, f.begun = !flags.Has(h2.FlagDataEndStream), 0
+	}
+	return n
+}
+
+// wait makes a PING wait.
+func (f *frames) wait(ping []byte) {
+	if len(f.waiting) == 0 {
+		f.since = time.Now()
+		f.pingTimer.Reset(pingWait)
+	}
+	f.waiting = append(f.waiting, ping...)
+}
+
+// due says whether PINGs have waited long enough to go with others.
+func (f *frames) due() bool {
+	return len(f.waiting) > 0 && time.Since(f.since) >= pingWait/2
+}
+
+func (f *frames) noPings() {
+	f.waiting = f.waiting[:0]
+	f.pingTimer.Stop()
+}
+
+// release passes on what has waited long enough; PINGs not within a frame, whose
+// end takes them along. If it fails, whoever reads from dst learns that.
+func (f *frames) release() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := f.held
+	f.held = f.held[:0]
+	if f.rest == 0 && f.due() {
+		out = append(out, f.waiting...)
+		f.noPings()
+	}
+	if len(out) > 0 {
+		_, _ = f.dst.Write(out)
+	}
+}
+
+// end passes on what waits and what is left, for nothing else comes.
+func (f *frames) end(left []byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.answerTimer.Stop()
+	f.pingTimer.Stop()
+	out := f.held
+	if f.rest == 0 {
+		out = slices.Concat(out, f.waiting, left)
+	}
+	if len(out) > 0 {
+		_, _ = f.dst.Write(out)
+	}
+	f.held, f.waiting = nil, nil
+}

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"sync"
@@ -21,14 +22,6 @@ const halfClosedTimeout = 30 * time.Second
 const abortTimeout = 100 * time.Millisecond
 
 var buffers = sync.Pool{New: func() any { return new([bufferBytes]byte) }}
-
-// holdTime is how long frames that nobody waits for wait for others. Clients and
-// members ping each other for every request, to learn how much is under way
-// (grpc-go's BDP estimator): alone, these frames cost as much as the request.
-const holdTime = 10 * time.Millisecond
-
-// maxHeld bounds what is held back, in bytes, so that there is room behind it.
-const maxHeld = 1 << 10
 
 // link is one client's connection and the member's connection it is joined to.
 type link struct {
@@ -82,15 +75,11 @@ func (l *link) finishWriting() error {
 	return errors.Join(w.CloseWrite(), l.up.SetReadDeadline(time.Now().Add(halfClosedTimeout)))
 }
 
-// requests carries the client's bytes to the member.
+// requests carries the client's bytes to the member, head first.
 func (l *link) requests(head []byte) error {
-	c := carrier{dst: l.up, src: l.client}
+	c := carrier{dst: l.up, src: io.MultiReader(bytes.NewReader(head), l.client)}
 	if l.proto == http2 {
-		c.frames = &frames{rest: len(h2.ClientPreface)}
-		c.frames.idle(head)
-	}
-	if _, err := l.up.Write(head); err != nil {
-		return err
+		c.frames = newFrames(l.up, len(h2.ClientPreface), false)
 	}
 	return c.carry()
 }
@@ -102,7 +91,7 @@ func (l *link) answers() error {
 		c.more = l.up.readMore
 	}
 	if l.proto == http2 {
-		c.frames = &frames{}
+		c.frames = newFrames(l.client, 0, true)
 	}
 	return c.carry()
 }
@@ -112,32 +101,27 @@ type carrier struct {
 	dst    io.Writer
 	src    io.Reader
 	more   func([]byte) int // adds what src can give without waiting; nil where it cannot
-	frames *frames          // nil holds nothing back
-
-	mu    sync.Mutex // guards what follows and frames, for the timer passes on, too
-	buf   *[bufferBytes]byte
-	held  int // buf[held:end] is held back
-	end   int
-	timer *time.Timer
+	frames *frames          // writes to dst what is HTTP/2; nil where it is not
 }
 
 // carry copies from src to dst until src ends; nil means that it ended well. The
 // buffer is pooled: io.Copy would allocate one anew for each connection.
 func (c *carrier) carry() error {
-	c.buf = buffers.Get().(*[bufferBytes]byte)
-	c.timer = time.AfterFunc(holdTime, c.release)
-	defer func() {
-		c.timer.Stop()
-		c.release()
-		buffers.Put(c.buf)
-	}()
+	buf := buffers.Get().(*[bufferBytes]byte)
+	defer buffers.Put(buf)
+	left := 0
+	if c.frames != nil {
+		defer func() { c.frames.end(buf[:left]) }()
+	}
 	for {
-		n, err := c.src.Read(c.buf[c.end:])
+		room := buf[left : len(buf)-maxWaiting]
+		n, err := c.src.Read(room)
 		if n > 0 && err == nil && c.more != nil {
-			n += c.more(c.buf[c.end+n:])
+			n += c.more(room[n:])
 		}
 		if n > 0 {
-			if werr := c.took(n); werr != nil {
+			var werr error
+			if left, werr = c.pass(buf[:], left+n); werr != nil {
 				return werr
 			}
 		}
@@ -150,43 +134,10 @@ func (c *carrier) carry() error {
 	}
 }
 
-// took passes on what is held back and the n bytes behind it, or holds it all
-// back.
-func (c *carrier) took(n int) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	holding := c.held < c.end
-	idle := c.frames != nil && c.frames.idle(c.buf[c.end:c.end+n])
-	c.end += n
-	if idle && c.end <= maxHeld {
-		if !holding {
-			c.timer.Reset(holdTime)
-		}
-		return nil
-	}
-	if holding {
-		c.timer.Stop()
-	}
-	err := c.write()
-	c.held, c.end = 0, 0
-	return err
-}
-
-// release passes on what is held back. What is being read meanwhile goes behind
-// it. If it fails, whoever reads from dst learns that.
-func (c *carrier) release() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.held < c.end {
-		_ = c.write()
-	}
-}
-
-func (c *carrier) write() error {
-	_, err := c.dst.Write(c.buf[c.held:c.end])
-	c.held = c.end
+func (c *carrier) pass(b []byte, n int) (left int, err error) {
 	if c.frames != nil {
-		c.frames.credit = 0
+		return c.frames.pass(b, n)
 	}
-	return err
+	_, err = c.dst.Write(b[:n])
+	return 0, err
 }
