@@ -16,9 +16,10 @@ const (
 	pingFrameLen   = frameHeaderLen + 8
 )
 
-// pingWait is how long a PING or its answer waits at most. grpc-go sends one for
-// every answer that comes while none is under way, to learn how much the way
-// holds (its BDP estimator): alone, it costs as much as the answer.
+// pingWait is how long a PING or its answer waits at most, but for the rest of a
+// frame. grpc-go sends one for every answer that comes while none is under way, to
+// learn how much the way holds (its BDP estimator): alone, it costs as much as the
+// answer.
 const pingWait = 50 * time.Millisecond
 
 // maxWaiting bounds the PINGs that wait, in bytes; later ones do not.
@@ -29,22 +30,28 @@ const maxWaiting = 4 * pingFrameLen
 // 20 µs apart; a client that is woken for each has nothing from it.
 const answerWait = time.Millisecond
 
-// maxHeld bounds the beginnings that wait, in bytes: longer answers do not.
+// maxHeld bounds the beginnings that wait, in bytes: longer frames do not, nor does
+// a PING while there are any.
 const maxHeld = 1 << 10
 
 // frames passes on one direction of an HTTP/2 connection in fewer packets than it
 // came in. PINGs wait: after half of pingWait they go with other frames, after all
-// of it alone; RFC 9113 gives them no place among the others. In the direction of
+// of it alone; RFC 9113 gives them no place among the others, but for one: none
+// comes between HEADERS and what continues them. While long messages are under way
+// they do not wait, for the sender's window may have to grow. In the direction of
 // answers HEADERS, and the first DATA behind them, wait for what follows. All else
-// passes at once, and all but PINGs in order. What is no HTTP/2 passes, too.
+// passes as soon as its frame is known, and all but PINGs in order. What is no
+// HTTP/2 passes, too.
 type frames struct {
 	dst     io.Writer
 	answers bool
 
 	mu      sync.Mutex // guards what follows and orders the writes
 	rest    int        // bytes to come of the last frame
+	open    bool       // the last frame's header block goes on in the next
 	early   bool       // the last frame is HEADERS or the first DATA of an answer
 	begun   uint32     // the stream whose HEADERS came last, until its DATA comes
+	long    bool       // long messages are under way
 	held    []byte     // early frames that wait
 	waiting []byte     // PINGs that wait
 	since   time.Time  // when the first PING came
@@ -73,12 +80,7 @@ func (f *frames) pass(b []byte, n int) (left int, err error) {
 		now, early = b[:len(now)+len(early)], nil
 	}
 	if len(now) > 0 {
-		if len(f.held) > 0 {
-			now = append(f.held, now...)
-			f.held = f.held[:0]
-			f.answerTimer.Stop()
-		}
-		_, err = f.dst.Write(now)
+		err = f.write(now)
 	}
 	if len(early) > 0 {
 		if len(f.held) == 0 {
@@ -89,10 +91,25 @@ func (f *frames) pass(b []byte, n int) (left int, err error) {
 	return copy(b, rest), err
 }
 
+// write writes what is held and p behind it, in one if p is short.
+func (f *frames) write(p []byte) error {
+	if len(f.held) > 0 {
+		f.answerTimer.Stop()
+		if len(p) <= maxHeld {
+			p = append(f.held, p...)
+			f.held = p
+		} else if _, err := f.dst.Write(f.held); err != nil {
+			return err
+		}
+		f.held = f.held[:0]
+	}
+	_, err := f.dst.Write(p)
+	return err
+}
+
 // sort takes PINGs out of b[:n] and puts in those that are due. It tells what is to
 // pass now, behind it what can wait, and what is too little to tell.
 func (f *frames) sort(b []byte, n int) (now, early, left []byte) {
-	due := f.due()
 	// b[:e] passes now, b[e:w] can wait, b[r:n] is not sorted yet.
 	for e, w, r := 0, 0, 0; ; {
 		k := min(f.rest, n-r)
@@ -100,13 +117,13 @@ func (f *frames) sort(b []byte, n int) (now, early, left []byte) {
 			copy(b[w:], b[r:r+k])
 		}
 		w, r, f.rest = w+k, r+k, f.rest-k
-		if due && f.rest == 0 {
-			k := len(f.waiting)
-			copy(b[r+k:], b[r:n])
-			copy(b[w:], f.waiting)
-			w, r, n = w+k, r+k, n+k
+		if f.due() {
+			if k := w + len(f.waiting); r < k { // make room
+				n = k + copy(b[k:], b[r:n])
+				r = k
+			}
+			w += copy(b[w:], f.waiting)
 			f.noPings()
-			due = false
 		}
 		if !f.early {
 			e = w
@@ -133,13 +150,22 @@ func (f *frames) begin(header []byte) int {
 	if kind == h2.FramePing && n == pingFrameLen && len(f.waiting) < maxWaiting {
 		return 0
 	}
-	f.early = false
-	switch {
-	case !f.answers:
-	case kind == h2.FrameHeaders && !flags.Has(h2.FlagHeadersEndStream):
-		f.early, f.begun = true, stream
-	case kind == h2.FrameData && stream == f.begun:
-		f.early, f.begun = !flags.Has(h2.FlagDataEndStream), 0
+	f.early, f.open = false, false
+	switch kind {
+	case h2.FrameHeaders:
+		f.open, f.long = !flags.Has(h2.FlagHeadersEndHeaders), false
+		if f.answers && !flags.Has(h2.FlagHeadersEndStream) {
+			f.early, f.begun = n <= maxHeld, stream
+		}
+	case h2.FrameContinuation, h2.FramePushPromise:
+		f.open = !flags.Has(h2.FlagContinuationEndHeaders)
+	case h2.FrameData:
+		f.long = n > maxHeld
+		if f.answers && stream == f.begun {
+			f.early, f.begun = n <= maxHeld && !flags.Has(h2.FlagDataEndStream), 0
+		}
+	case h2.FrameWindowUpdate: // of a stream: who reads it, reads much
+		f.long = stream != 0
 	}
 	return n
 }
@@ -153,9 +179,9 @@ func (f *frames) wait(ping []byte) {
 	f.waiting = append(f.waiting, ping...)
 }
 
-// due says whether PINGs have waited long enough to go with others.
+// due says whether there are PINGs that can go with others now.
 func (f *frames) due() bool {
-	return len(f.waiting) > 0 && time.Since(f.since) >= pingWait/2
+	return len(f.waiting) > 0 && f.rest == 0 && !f.open && (f.long || time.Since(f.since) >= pingWait/2)
 }
 
 func (f *frames) noPings() {
@@ -163,19 +189,18 @@ func (f *frames) noPings() {
 	f.pingTimer.Stop()
 }
 
-// release passes on what has waited long enough; PINGs not within a frame, whose
-// end takes them along. If it fails, whoever reads from dst learns that.
+// release passes on what has waited long enough. PINGs that cannot go now go with
+// the frame that is in their way. If it fails, whoever reads from dst learns that.
 func (f *frames) release() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	out := f.held
-	f.held = f.held[:0]
-	if f.rest == 0 && f.due() {
-		out = append(out, f.waiting...)
+	var pings []byte
+	if f.due() {
+		pings = f.waiting
 		f.noPings()
 	}
-	if len(out) > 0 {
-		_, _ = f.dst.Write(out)
+	if len(f.held)+len(pings) > 0 {
+		_ = f.write(pings)
 	}
 }
 
@@ -185,12 +210,11 @@ func (f *frames) end(left []byte) {
 	defer f.mu.Unlock()
 	f.answerTimer.Stop()
 	f.pingTimer.Stop()
-	out := f.held
-	if f.rest == 0 {
-		out = slices.Concat(out, f.waiting, left)
+	if f.rest == 0 && !f.open {
+		left = slices.Concat(f.waiting, left)
 	}
-	if len(out) > 0 {
-		_, _ = f.dst.Write(out)
+	if len(f.held)+len(left) > 0 {
+		_ = f.write(left)
 	}
-	f.held, f.waiting = nil, nil
+	f.waiting = nil
 }

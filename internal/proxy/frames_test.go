@@ -3,6 +3,8 @@ package proxy
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
+	"io"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -33,6 +35,12 @@ func headers(stream uint32) func(*h2.Framer) error {
 		return f.WriteHeaders(h2.HeadersFrameParam{StreamID: stream, BlockFragment: []byte("head"), EndHeaders: true})
 	}
 }
+
+// open is HEADERS whose block goes on in more.
+func open(f *h2.Framer) error {
+	return f.WriteHeaders(h2.HeadersFrameParam{StreamID: 1, BlockFragment: []byte("head")})
+}
+func more(f *h2.Framer) error { return f.WriteContinuation(1, true, []byte("tail")) }
 
 func data(stream uint32) func(*h2.Framer) error {
 	return func(f *h2.Framer) error { return f.WriteData(stream, false, []byte("message")) }
@@ -88,6 +96,7 @@ func TestFramesWait(t *testing.T) {
 	h, d, end := framed(t, headers(1)), framed(t, data(1)), framed(t, trailers(1))
 	long := framed(t, func(f *h2.Framer) error { return f.WriteData(1, false, make([]byte, maxHeld)) })
 	credit := framed(t, func(f *h2.Framer) error { return f.WriteWindowUpdate(0, 33) })
+	much := framed(t, func(f *h2.Framer) error { return f.WriteWindowUpdate(1, 1<<15) })
 	for name, test := range map[string]struct {
 		in, out  []arrival
 		requests bool
@@ -104,6 +113,11 @@ func TestFramesWait(t *testing.T) {
 		"but behind it":                   {in: []arrival{{0, slices.Concat(first, d[:12])}, {60 * ms, slices.Concat(d[12:], answer)}}, out: []arrival{{0, d[:12]}, {60 * ms, slices.Concat(d[12:], first, answer)}}},
 		"a ping with too much in it":      {in: []arrival{{0, append([]byte{0, 0, 9}, append(first[3:], 1)...)}}, out: []arrival{{0, append([]byte{0, 0, 9}, append(first[3:], 1)...)}}},
 		"pings end with what they are of": {in: []arrival{{0, slices.Concat(both, answer[:5])}}, out: []arrival{{0, slices.Concat(both, answer[:5])}}},
+		"not within a header block":       {in: []arrival{{0, first}, {10 * ms, framed(t, open)}, {70 * ms, framed(t, more)}}, out: []arrival{{10 * ms, framed(t, open)}, {70 * ms, slices.Concat(framed(t, more), first)}}, requests: true},
+		"nor where it is cut":             {in: []arrival{{0, slices.Concat(first, framed(t, open)[:11])}, {30 * ms, framed(t, open)[11:]}, {31 * ms, framed(t, more)}}, out: []arrival{{0, framed(t, open)[:11]}, {30 * ms, framed(t, open)[11:]}, {31 * ms, slices.Concat(framed(t, more), first)}}, requests: true},
+		"nor at the end":                  {in: []arrival{{0, slices.Concat(first, framed(t, open))}}, out: []arrival{{0, framed(t, open)}}, requests: true},
+		"not behind a long message":       {in: []arrival{{0, first}, {1, slices.Concat(long, second)}, {2, answer}, {3, first}}, out: []arrival{{1, slices.Concat(long, both)}, {2, answer}, {3 + 50*ms, first}}},
+		"not beside much credit":          {in: []arrival{{0, first}, {1, much}}, out: []arrival{{1, slices.Concat(much, first)}}, requests: true},
 		"too many pings":                  {in: []arrival{{0, bytes.Repeat(first, 9)}}, out: []arrival{{0, bytes.Repeat(first, 5)}, {50 * ms, bytes.Repeat(first, 4)}}},
 
 		"the parts of an answer":    {in: []arrival{{0, h}, {100, d}, {200, end}}, out: []arrival{{200, answer}}},
@@ -112,7 +126,8 @@ func TestFramesWait(t *testing.T) {
 		"more of a stream":          {in: []arrival{{0, h}, {100, d}, {200, d}, {300, d}}, out: []arrival{{200, slices.Concat(h, d, d)}, {300, d}}},
 		"the end of another answer": {in: []arrival{{0, slices.Concat(end, framed(t, headers(3), data(3)))}, {100, framed(t, trailers(3))}}, out: []arrival{{0, end}, {100, other}}},
 		"answers among each other":  {in: []arrival{{0, slices.Concat(h, framed(t, headers(3)))}, {100, d}, {200, framed(t, data(3), trailers(3))}}, out: []arrival{{100, slices.Concat(h, framed(t, headers(3)), d)}, {200, framed(t, data(3), trailers(3))}}},
-		"a long answer":             {in: []arrival{{0, h}, {100, long}}, out: []arrival{{100, slices.Concat(h, long)}}},
+		"a long answer":             {in: []arrival{{0, h}, {100, long}, {200, end}}, out: []arrival{{100, h}, {100, long}, {200, end}}},
+		"the end of a long answer":  {in: []arrival{{0, slices.Concat(h, long[:40])}, {100, long[40:]}}, out: []arrival{{0, slices.Concat(h, long[:40])}, {100, long[40:]}}},
 		"part of an answer":         {in: []arrival{{0, slices.Concat(h, d[:12])}, {100, d[12:]}, {200, end}}, out: []arrival{{0, slices.Concat(h, d[:12])}, {200, slices.Concat(d[12:], end)}}},
 		"credit":                    {in: []arrival{{0, h}, {100, credit}}, out: []arrival{{100, slices.Concat(h, credit)}}},
 		"requests do not wait":      {in: []arrival{{0, h}, {100, d}}, out: []arrival{{0, h}, {100, d}}, requests: true},
@@ -158,12 +173,24 @@ func apart(p []byte) (pings, others []byte) {
 	return pings, append(others, p...)
 }
 
+// inOrder says whether p is frames in an order that HTTP/2 allows.
+func inOrder(p []byte) bool {
+	f := h2.NewFramer(nil, bytes.NewReader(p))
+	f.SetMaxReadFrameSize(1 << 14) // or it makes room for what never comes
+	for {
+		if _, err := f.ReadFrame(); err != nil {
+			return errors.Is(err, io.EOF)
+		}
+	}
+}
+
 // However the bytes come, and whatever they are, all that are no PINGs come out as
 // they went in, and between them as many PINGs as went in. Only those that wait
-// when the bytes end within a frame have no place any more.
+// when the bytes end within a frame or a header block have no place any more.
 func FuzzFrames(f *testing.F) {
 	f.Add(framed(f, ping, headers(1), data(1), trailers(1), pingBack), []byte{9, 1, 30, 200})
 	f.Add(framed(f, data(1), ping, ping, ping, ping, ping, ping, headers(1)), []byte{3, 200, 20, 200, 3})
+	f.Add(framed(f, ping, open, more, data(1), ping, trailers(1)), []byte{30, 255, 11, 200, 17, 200})
 	f.Add([]byte("\xff\xff\xff\x00\x00\x00\x00\x00\x00"), []byte{})
 	f.Fuzz(func(t *testing.T, in, cuts []byte) {
 		in = in[:min(len(in), bufferBytes)]
@@ -185,8 +212,11 @@ func FuzzFrames(f *testing.F) {
 			wantPings, want := apart(in)
 			gotPings, got := apart(slices.Concat(dst.got...))
 			assert.True(t, bytes.Equal(want, got), "%x became %x", in, slices.Concat(dst.got...))
-			if fr.rest == 0 {
+			if fr.rest == 0 && !fr.open {
 				assert.Len(t, gotPings, len(wantPings))
+			}
+			if inOrder(in) {
+				assert.True(t, inOrder(slices.Concat(dst.got...)), "%x became %x", in, slices.Concat(dst.got...))
 			}
 		})
 	})
