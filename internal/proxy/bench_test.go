@@ -100,6 +100,70 @@ func BenchmarkBesideDirect(b *testing.B) {
 	}
 }
 
+// BenchmarkFreshConnection does what is slow on a connection that nobody has used:
+// it reads 4 MB twice, for which the windows have to grow, and opens streams. It
+// reports the medians of the times. Use -benchtime=20x.
+func BenchmarkFreshConnection(b *testing.B) {
+	c := startCluster(b, clusterOptions{size: 1})
+	addr, _ := startProxyProcess(b, c.config())
+	creds, err := loadCredentials(c.creds)
+	require.NoError(b, err)
+	cfgs := []clientv3.Config{
+		{Endpoints: []string{c.nodes[0].member.ClientURL}, TLS: creds.base},
+		{Endpoints: []string{"http://" + addr}},
+	}
+	cli := clients(b, 1, cfgs[0])[0]
+	for i := range 4 {
+		_, err := cli.Put(b.Context(), fmt.Sprintf("large/%d", i), strings.Repeat("v", 1_000_000))
+		require.NoError(b, err)
+	}
+	lease, err := cli.Grant(b.Context(), 600)
+	require.NoError(b, err)
+	readAll := func(ctx context.Context, cli *clientv3.Client, _ int) error {
+		_, err := cli.Get(ctx, "large/", clientv3.WithPrefix())
+		return err
+	}
+	steps := []struct {
+		name string
+		run  operation
+	}{
+		{"1st-4MB", readAll},
+		{"2nd-4MB", readAll},
+		{"watch", func(ctx context.Context, cli *clientv3.Client, _ int) error {
+			r, ok := <-cli.Watch(ctx, "watched", clientv3.WithCreatedNotify())
+			if !ok {
+				return ctx.Err()
+			}
+			return r.Err()
+		}},
+		{"keepalive", func(ctx context.Context, cli *clientv3.Client, _ int) error {
+			_, err := cli.KeepAliveOnce(ctx, lease.ID)
+			return err
+		}},
+	}
+	took := map[string][]float64{}
+	for b.Loop() {
+		for side, cfg := range cfgs {
+			cli := clients(b, 1, cfg)[0]
+			_, err := cli.Get(b.Context(), "connect")
+			require.NoError(b, err)
+			for _, s := range steps {
+				t0 := time.Now()
+				require.NoError(b, s.run(b.Context(), cli, 0))
+				key := []string{"direct-", "proxy-"}[side] + s.name
+				took[key] = append(took[key], float64(time.Since(t0).Microseconds())/1e3)
+			}
+			require.NoError(b, cli.Close())
+		}
+	}
+	b.ReportMetric(0, "ns/op")
+	for _, s := range steps {
+		for _, side := range []string{"direct-", "proxy-"} {
+			b.ReportMetric(median(took[side+s.name]), side+s.name+"-ms")
+		}
+	}
+}
+
 // saturated is the rate that clients reach unpaced, the median of a few slices:
 // one of them alone may have met other work on the machine.
 func saturated(b *testing.B, cs []*clientv3.Client, op operation) float64 {

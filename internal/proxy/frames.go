@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	h2 "golang.org/x/net/http2"
@@ -39,12 +40,13 @@ const maxHeld = 1 << 10
 // of it alone; RFC 9113 gives them no place among the others, but for one: none
 // comes between HEADERS and what continues them. While long messages are under way
 // they do not wait, for the sender's window may have to grow. In the direction of
-// answers HEADERS, and the first DATA behind them, wait for what follows. All else
-// passes as soon as its frame is known, and all but PINGs in order. What is no
-// HTTP/2 passes, too.
+// answers HEADERS, and the first DATA behind them, wait for what follows, if the
+// client has said all it had to say on that stream. All else passes as soon as its
+// frame is known, and all but PINGs in order. What is no HTTP/2 passes, too.
 type frames struct {
 	dst     io.Writer
-	answers bool
+	asked   *streams // whose requests are whole
+	answers bool     // the direction
 
 	mu      sync.Mutex // guards what follows and orders the writes
 	rest    int        // bytes to come of the last frame
@@ -59,9 +61,16 @@ type frames struct {
 	answerTimer, pingTimer *time.Timer
 }
 
-// newFrames begins with preface bytes that are no frames.
-func newFrames(dst io.Writer, preface int, answers bool) *frames {
-	f := &frames{dst: dst, rest: preface, answers: answers}
+// newRequests begins with the client's preface, which is no frame.
+func newRequests(dst io.Writer, asked *streams) *frames {
+	return newFrames(&frames{dst: dst, asked: asked, rest: len(h2.ClientPreface)})
+}
+
+func newAnswers(dst io.Writer, asked *streams) *frames {
+	return newFrames(&frames{dst: dst, asked: asked, answers: true})
+}
+
+func newFrames(f *frames) *frames {
 	f.answerTimer = time.AfterFunc(answerWait, f.release)
 	f.pingTimer = time.AfterFunc(pingWait, f.release)
 	f.answerTimer.Stop()
@@ -151,10 +160,11 @@ func (f *frames) begin(header []byte) int {
 		return 0
 	}
 	f.early, f.open = false, false
+	last := flags.Has(h2.FlagDataEndStream) // of HEADERS and DATA
 	switch kind {
 	case h2.FrameHeaders:
 		f.open, f.long = !flags.Has(h2.FlagHeadersEndHeaders), false
-		if f.answers && !flags.Has(h2.FlagHeadersEndStream) {
+		if f.answers && !last && f.asked.has(stream) {
 			f.early, f.begun = n <= maxHeld, stream
 		}
 	case h2.FrameContinuation, h2.FramePushPromise:
@@ -162,13 +172,26 @@ func (f *frames) begin(header []byte) int {
 	case h2.FrameData:
 		f.long = n > maxHeld
 		if f.answers && stream == f.begun {
-			f.early, f.begun = n <= maxHeld && !flags.Has(h2.FlagDataEndStream), 0
+			f.early, f.begun = n <= maxHeld && !last, 0
 		}
 	case h2.FrameWindowUpdate: // of a stream: who reads it, reads much
 		f.long = stream != 0
 	}
+	if !f.answers && last && (kind == h2.FrameHeaders || kind == h2.FrameData) {
+		f.asked.add(stream)
+	}
 	return n
 }
+
+// streams remembers the latest of a connection's streams, about as many as have
+// requests under way at once. It never takes one for another.
+type streams [64]atomic.Uint32
+
+// A client's streams have odd numbers.
+func (s *streams) slot(stream uint32) *atomic.Uint32 { return &s[stream/2%uint32(len(s))] }
+
+func (s *streams) add(stream uint32)      { s.slot(stream).Store(stream) }
+func (s *streams) has(stream uint32) bool { return s.slot(stream).Load() == stream }
 
 // wait makes a PING wait.
 func (f *frames) wait(ping []byte) {

@@ -81,6 +81,14 @@ func (f *feeder) feed(tb testing.TB, p []byte) {
 
 func (f *feeder) end() { f.frames.end(f.buf[:f.left]) }
 
+func asked(ids ...uint32) *streams {
+	s := &streams{}
+	for _, id := range ids {
+		s.add(id)
+	}
+	return s
+}
+
 // arrival is what comes at a time.
 type arrival struct {
 	at time.Duration
@@ -131,6 +139,7 @@ func TestFramesWait(t *testing.T) {
 		"part of an answer":         {in: []arrival{{0, slices.Concat(h, d[:12])}, {100, d[12:]}, {200, end}}, out: []arrival{{0, slices.Concat(h, d[:12])}, {200, slices.Concat(d[12:], end)}}},
 		"credit":                    {in: []arrival{{0, h}, {100, credit}}, out: []arrival{{100, slices.Concat(h, credit)}}},
 		"requests do not wait":      {in: []arrival{{0, h}, {100, d}}, out: []arrival{{0, h}, {100, d}}, requests: true},
+		"a stream that goes on":     {in: []arrival{{0, framed(t, headers(129))}, {100, framed(t, data(129))}}, out: []arrival{{0, framed(t, headers(129))}, {100, framed(t, data(129))}}},
 		"a ping is no part":         {in: []arrival{{0, h}, {100, first}, {200, slices.Concat(d, end)}}, out: []arrival{{200, answer}, {50*ms + 100, first}}},
 		"both at the end":           {in: []arrival{{0, slices.Concat(first, h)}, {1, d[:3]}}, out: []arrival{{1, slices.Concat(h, first, d[:3])}}},
 	} {
@@ -138,7 +147,11 @@ func TestFramesWait(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				dst := &chunks{t0: time.Now()}
-				f := &feeder{frames: newFrames(dst, 0, !test.requests)}
+				f := &feeder{frames: newAnswers(dst, asked(1, 3))}
+				if test.requests {
+					f.frames = newRequests(dst, &streams{})
+					f.rest = 0 // without the preface
+				}
 				for _, a := range test.in {
 					time.Sleep(a.at - time.Since(dst.t0)) // by the bubble's clock
 					f.feed(t, a.p)
@@ -157,6 +170,26 @@ func TestFramesWait(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A stream's answer may wait once its request is whole, whatever came of others.
+func TestFramesAsked(t *testing.T) {
+	t.Parallel()
+	last := func(f *h2.Framer) error { return f.WriteData(5, true, nil) }
+	open := func(f *h2.Framer) error { return f.WriteData(133, false, nil) } // of the same slot
+	var s streams
+	f := &feeder{frames: newRequests(io.Discard, &s)}
+	f.feed(t, []byte(h2.ClientPreface))
+	f.feed(t, framed(t, headers(3), headers(5), data(5), trailers(1)))
+	assert.True(t, s.has(1))
+	assert.False(t, s.has(3))
+	assert.False(t, s.has(5))
+	f.feed(t, framed(t, last, headers(133), open))
+	assert.True(t, s.has(5))
+	assert.False(t, s.has(133))
+	f.feed(t, framed(t, trailers(133)))
+	assert.True(t, s.has(133))
+	assert.False(t, s.has(5), "the latest are remembered")
 }
 
 // apart tells whole PINGs from all else.
@@ -196,7 +229,7 @@ func FuzzFrames(f *testing.F) {
 		in = in[:min(len(in), bufferBytes)]
 		synctest.Test(t, func(t *testing.T) {
 			dst := &chunks{}
-			fr := &feeder{frames: newFrames(dst, 0, true)}
+			fr := &feeder{frames: newAnswers(dst, asked(1, 3))}
 			rest := in
 			for _, n := range cuts {
 				if n >= 128 { // a pause instead

@@ -6,8 +6,6 @@ import (
 	"io"
 	"sync"
 	"time"
-
-	h2 "golang.org/x/net/http2"
 )
 
 // bufferBytes holds two TLS records: more is rarely ready at once, and every
@@ -28,6 +26,7 @@ type link struct {
 	client *socket
 	up     *upstream
 	proto  protocol
+	asked  streams // in HTTP/2
 }
 
 // close ends both sides at once and wakes whoever waits on them.
@@ -79,7 +78,7 @@ func (l *link) finishWriting() error {
 func (l *link) requests(head []byte) error {
 	c := carrier{dst: l.up, src: io.MultiReader(bytes.NewReader(head), l.client)}
 	if l.proto == http2 {
-		c.frames = newFrames(l.up, len(h2.ClientPreface), false)
+		c.frames = newRequests(l.up, &l.asked)
 	}
 	return c.carry()
 }
@@ -91,7 +90,7 @@ func (l *link) answers() error {
 		c.more = l.up.readMore
 	}
 	if l.proto == http2 {
-		c.frames = newFrames(l.client, 0, true)
+		c.frames = newAnswers(l.client, &l.asked)
 	}
 	return c.carry()
 }

@@ -28,7 +28,9 @@ func TestCarryFrames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, far := net.Pipe()
 		dst, ended := &chunks{t0: time.Now()}, make(chan error, 1)
-		go func() { ended <- (&carrier{dst: dst, src: src, frames: newFrames(dst, 4, true)}).carry() }()
+		frames := newAnswers(dst, &streams{})
+		frames.rest = 4
+		go func() { ended <- (&carrier{dst: dst, src: src, frames: frames}).carry() }()
 		answer, pings := framed(t, headers(1), data(1), trailers(1)), framed(t, ping, pingBack)
 		for _, p := range [][]byte{[]byte("PRI "), answer[:5], answer[5:], pings, answer[:3]} {
 			_, err := far.Write(p)
