@@ -18,9 +18,9 @@ const (
 )
 
 // pingWait is how long a PING or its answer waits at most, but for the rest of a
-// frame. grpc-go sends one for every answer that comes while none is under way, to
-// learn how much the way holds (its BDP estimator): alone, it costs as much as the
-// answer.
+// frame or header block, and for answerWait behind a frame that waits itself.
+// grpc-go sends one for every answer that comes while none is under way, to learn
+// how much the way holds (its BDP estimator): alone, it costs as much as the answer.
 const pingWait = 50 * time.Millisecond
 
 // maxWaiting bounds the PINGs that wait, in bytes; later ones do not.
@@ -183,16 +183,6 @@ func (f *frames) begin(header []byte) int {
 	return n
 }
 
-// streams remembers the latest of a connection's streams, about as many as have
-// requests under way at once. It never takes one for another.
-type streams [64]atomic.Uint32
-
-// A client's streams have odd numbers.
-func (s *streams) slot(stream uint32) *atomic.Uint32 { return &s[stream/2%uint32(len(s))] }
-
-func (s *streams) add(stream uint32)      { s.slot(stream).Store(stream) }
-func (s *streams) has(stream uint32) bool { return s.slot(stream).Load() == stream }
-
 // wait makes a PING wait.
 func (f *frames) wait(ping []byte) {
 	if len(f.waiting) == 0 {
@@ -207,6 +197,7 @@ func (f *frames) due() bool {
 	return len(f.waiting) > 0 && f.rest == 0 && !f.open && (f.long || time.Since(f.since) >= pingWait/2)
 }
 
+// noPings is said when those that waited go.
 func (f *frames) noPings() {
 	f.waiting = f.waiting[:0]
 	f.pingTimer.Stop()
@@ -241,3 +232,13 @@ func (f *frames) end(left []byte) {
 	}
 	f.waiting = nil
 }
+
+// streams remembers the latest of a connection's streams, about as many as have
+// requests under way at once. It never takes one for another.
+type streams [64]atomic.Uint32
+
+// A client's streams have odd numbers.
+func (s *streams) slot(stream uint32) *atomic.Uint32 { return &s[stream/2%uint32(len(s))] }
+
+func (s *streams) add(stream uint32)      { s.slot(stream).Store(stream) }
+func (s *streams) has(stream uint32) bool { return s.slot(stream).Load() == stream }

@@ -157,7 +157,7 @@ func TestFramesWait(t *testing.T) {
 					f.feed(t, a.p)
 				}
 				if last := test.out[len(test.out)-1].at; last > test.in[len(test.in)-1].at {
-					time.Sleep(last - time.Since(dst.t0))
+					time.Sleep(last - time.Since(dst.t0)) // by the same
 					synctest.Wait()
 				}
 				f.end()
@@ -232,7 +232,7 @@ func FuzzFrames(f *testing.F) {
 			fr := &feeder{frames: newAnswers(dst, asked(1, 3))}
 			rest := in
 			for _, n := range cuts {
-				if n >= 128 { // a pause instead
+				if n >= 128 { // a pause instead, by the bubble's clock
 					time.Sleep(time.Duration(n-128) * 700 * time.Microsecond)
 					continue
 				}
