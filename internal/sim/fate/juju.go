@@ -349,6 +349,29 @@ func (s *Sim) Tick(seconds int64) {
 	s.check()
 }
 
+// What begins and ends a hook in the trace.
+const (
+	hookMark = "hook "
+	doneMark = "done: "
+)
+
+// eventText is an event as a trace has it: "cluster-relation-changed of etcd/1".
+func eventText(e operator.Event) string {
+	text := string(e.Kind)
+	if e.Endpoint != "" {
+		text = e.Endpoint + "-" + text
+	}
+	switch {
+	case e.Departing != "":
+		return text + " of " + e.RemoteUnit + ", " + e.Departing + " leaves"
+	case e.RemoteUnit != "":
+		return text + " of " + e.RemoteUnit
+	case e.RelationID != "" && e.RelationID != peerRelation:
+		return text + " " + e.RelationID
+	}
+	return text
+}
+
 // Step lets a unit's hook go on to its next yield, or begins its next hook. It is false if there is nothing to do.
 func (s *Sim) Step(u *unit) bool {
 	if !u.agent() {
@@ -361,14 +384,14 @@ func (s *Sim) Step(u *unit) bool {
 		}
 		s.heardNow(u, e)
 		if s.Trace != nil { // or it costs more than the hook
-			s.tell("%s: %s %s%s", u.name, e.Kind, e.RelationID, e.RemoteUnit)
+			s.tell("%s: %s%s", u.name, hookMark, eventText(e))
 		}
 		s.runHook(u, e)
 	}
 	h := u.hook
 	at, more := h.coro.step()
 	if s.points++; s.points == s.strikeAt && s.wrong == "" {
-		s.tell("%s stands at %q", u.name, at)
+		s.tell("%s: stands at %q", u.name, at)
 		s.strike(s, u)
 	}
 	if !more && u.hook == h { // else it was struck

@@ -57,7 +57,7 @@ func (s *Sim) pass(u *unit, h *hook, yield func(point)) {
 		err = s.flush(u, p, yield)
 	}
 	if err != nil {
-		s.tell("%s: %s fails: %v", u.name, h.event.Kind, err)
+		s.tell("%s: the hook fails: %v", u.name, err)
 		e := h.event
 		u.retry, u.fail = &e, err
 		u.fails++
@@ -65,7 +65,7 @@ func (s *Sim) pass(u *unit, h *hook, yield func(point)) {
 		return
 	}
 	if s.Trace != nil {
-		s.tell("%s: %s done: %s %s", u.name, h.event.Kind, p.Status.Level, p.Status.Message)
+		s.tell("%s: %s%s: %s", u.name, doneMark, p.Status.Level, p.Status.Message)
 	}
 	yield(point{at: "committed"})
 	s.done(u, h.event)
@@ -163,6 +163,7 @@ func (s *Sim) flush(u *unit, p operator.Plan, yield func(point)) error {
 			return errors.New("permission denied")
 		}
 		s.authority = &operator.Authority{Fingerprint: fmt.Sprintf("ca%d", s.ticks), Trust: "trust0"}
+		s.tell("%s: makes the authorities", u.name)
 		yield(point{at: "secrets committed"})
 	}
 	if (p.Record != nil || p.Authority) && s.leader != u {
@@ -170,15 +171,24 @@ func (s *Sim) flush(u *unit, p operator.Plan, yield func(point)) error {
 	}
 	if p.Record != nil {
 		s.checkRecord(u.hook, *p.Record)
+		if s.Trace != nil {
+			s.tell("%s: records %s", u.name, recordText(*p.Record))
+		}
 		s.records = append(s.records, *p.Record)
 		u.heardApp = len(s.records)
 	}
 	if p.Word != nil {
 		u.words = append(u.words, *p.Word)
+		if s.Trace != nil {
+			s.tell("%s: says %s", u.name, wordText(*p.Word))
+		}
 	}
 	for _, pub := range p.Consumers {
 		s.checkPublication(u, pub)
 		u.hook.view.published = true
+		if s.Trace != nil {
+			s.tell("%s: tells %s of %s", u.name, pub.RelationID, pub.Cluster)
+		}
 		if slices.Contains(s.relations, pub.RelationID) {
 			u.consumers[pub.RelationID] = pub
 		}
@@ -188,4 +198,30 @@ func (s *Sim) flush(u *unit, p operator.Plan, yield func(point)) error {
 	}
 	maps.Copy(u.published, p.Published)
 	return nil
+}
+
+// recordText is the application's bag as a trace has it.
+func recordText(r operator.Record) string {
+	text := fmt.Sprintf("cluster %x", r.ClusterID)
+	if r.Ended != 0 {
+		text += fmt.Sprintf(", ended %x", r.Ended)
+	}
+	for _, e := range r.Revoked {
+		text += ", revoked " + e.RelationID
+	}
+	return text
+}
+
+// wordText is a unit's own bag as a trace has it.
+func wordText(w operator.Word) string {
+	text := fmt.Sprintf("member %x of %x at %s", w.MemberID, w.ClusterID, w.PeerURL)
+	for _, flag := range []struct {
+		on   bool
+		name string
+	}{{w.Running == "", "no settled server"}, {w.Leaving, "leaving"}, {w.Stopped, "stopped"}} {
+		if flag.on {
+			text += ", " + flag.name
+		}
+	}
+	return text
 }

@@ -100,7 +100,7 @@ func (s *Sim) found(u *unit, w operator.Server) {
 		})
 	}
 	u.disk.data = &data{cluster: id, member: id | 2}
-	s.tell("%s founds %x", u.name, id)
+	s.tell("%s: founds %x", u.name, id)
 	if u.hook != nil && !u.hook.led {
 		s.broken("%s founds, but does not lead", u.name)
 	}
