@@ -4,25 +4,32 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"runtime"
 	"strings"
+	"syscall"
 
 	"github.com/juju-charms/etcd-charm/internal/licence"
 	"github.com/juju-charms/etcd-charm/internal/pack"
 )
 
 func main() {
-	if err := run(); err != nil {
+	// An interrupted run leaves no half-written archive behind.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	err := run(ctx)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "charm-pack:", err)
 		os.Exit(1)
 	}
 }
 
-func run() error {
+func run(ctx context.Context) error {
 	var src pack.Source
 	flag.StringVar(&src.Root, "root", ".", "repository with metadata.yaml, hooks/ and the rest")
 	flag.StringVar(&src.Program, "program", pack.Binary, "built binary")
@@ -34,7 +41,7 @@ func run() error {
 		*out = "dist/etcd_" + src.Arch + ".charm"
 	}
 
-	where, err := exec.Command("go", "env", "GOROOT", "GOMODCACHE").Output()
+	where, err := exec.CommandContext(ctx, "go", "env", "GOROOT", "GOMODCACHE").Output()
 	if err != nil {
 		return fmt.Errorf("cannot find module cache: %w", err)
 	}
@@ -45,7 +52,7 @@ func run() error {
 	}
 	src.Notices = licence.Notices(mods)
 
-	r, err := pack.Pack(src, *out)
+	r, err := pack.Pack(ctx, src, *out)
 	if err != nil {
 		return fmt.Errorf("cannot pack %s: %w", *out, err)
 	}

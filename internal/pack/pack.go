@@ -4,6 +4,9 @@
 package pack
 
 import (
+	"archive/zip"
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -36,9 +39,9 @@ type Source struct {
 }
 
 // Pack writes the charm archive to path, by way of a staging directory, and answers what it found in it. The same
-// source gives the same bytes. A source that would make a broken charm is refused, and then nothing is left at path
-// that was not there before.
-func Pack(src Source, path string) (Report, error) {
+// source gives the same bytes. A source that would make a broken charm is refused. Refused or interrupted, nothing
+// is left at path or beside it that was not there before.
+func Pack(ctx context.Context, src Source, path string) (Report, error) {
 	stage, err := os.MkdirTemp("", "charm-stage-")
 	if err != nil {
 		return Report{}, fmt.Errorf("cannot make staging directory: %w", err)
@@ -47,13 +50,16 @@ func Pack(src Source, path string) (Report, error) {
 	if err := fill(stage, src); err != nil {
 		return Report{}, err
 	}
-	tmp, err := archive(stage, path)
+	tmp, err := archive(ctx, stage, path)
 	if err != nil {
 		return Report{}, err
 	}
 	defer func() { _ = os.Remove(tmp) }()
 	report, err := Verify(tmp, src.Arch)
 	if err != nil {
+		return Report{}, err
+	}
+	if err := ctx.Err(); err != nil {
 		return Report{}, err
 	}
 	if err := os.Rename(tmp, path); err != nil {
@@ -63,10 +69,15 @@ func Pack(src Source, path string) (Report, error) {
 }
 
 // archive packs the staging directory into a temporary file beside path and answers its name.
-func archive(stage, path string) (string, error) {
+func archive(ctx context.Context, stage, path string) (string, error) {
 	dir, err := charm.ReadCharmDir(stage)
 	if err != nil {
 		return "", fmt.Errorf("cannot read staged charm: %w", err)
+	}
+	var packed bytes.Buffer
+	// The library loses the error of its last write.
+	if err := errors.Join(dir.ArchiveTo(until{ctx.Err, &packed}), ctx.Err()); err != nil {
+		return "", fmt.Errorf("cannot pack archive: %w", err)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return "", fmt.Errorf("cannot make directory of archive: %w", err)
@@ -75,12 +86,48 @@ func archive(stage, path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("cannot create archive: %w", err)
 	}
-	err = errors.Join(dir.ArchiveTo(out), out.Chmod(0o644), out.Sync(), out.Close())
+	err = errors.Join(tidy(until{ctx.Err, out}, packed.Bytes()), out.Chmod(0o644), out.Sync(), out.Close())
 	if err != nil {
 		_ = os.Remove(out.Name())
 		return "", fmt.Errorf("cannot write archive: %w", err)
 	}
 	return out.Name(), nil
+}
+
+// until is a writer that takes nothing more once it is told to stop.
+type until struct {
+	stop func() error
+	io.Writer
+}
+
+func (w until) Write(p []byte) (int, error) {
+	if err := w.stop(); err != nil {
+		return 0, err
+	}
+	return w.Writer.Write(p)
+}
+
+// dosDate is the first of January 1980, the first day that a zip can name.
+const dosDate = 1<<5 | 1
+
+// tidy copies an archive of Juju's library without its flaws: it leaves the date out, which reads as day 0 of month
+// 0, and has an entry for the root.
+func tidy(w io.Writer, packed []byte) error {
+	in, err := zip.NewReader(bytes.NewReader(packed), int64(len(packed)))
+	if err != nil {
+		return err
+	}
+	out := zip.NewWriter(w)
+	for _, f := range in.File {
+		if f.Name == "./" {
+			continue
+		}
+		f.ModifiedDate = dosDate // Copy writes what stands here and looks at no other date
+		if err := out.Copy(f); err != nil {
+			return err
+		}
+	}
+	return out.Close()
 }
 
 // fill copies into stage what belongs into the charm and nothing else.

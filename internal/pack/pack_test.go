@@ -3,12 +3,14 @@ package pack_test
 import (
 	"archive/zip"
 	"bytes"
+	"context"
 	"crypto/rand"
 	"debug/elf"
 	"encoding/binary"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -64,7 +66,7 @@ func TestPack(t *testing.T) {
 	src := source(t)
 	one, two := filepath.Join(t.TempDir(), "new", "a.charm"), filepath.Join(t.TempDir(), "b.charm")
 
-	report, err := pack.Pack(src, one)
+	report, err := pack.Pack(t.Context(), src, one)
 	require.NoError(t, err)
 	assert.Equal(t, "small", report.Charm)
 	assert.Equal(t, []string{"health"}, report.Actions)
@@ -74,7 +76,7 @@ func TestPack(t *testing.T) {
 	// The same source at another place and time, under other modes of its plain files: the same bytes.
 	again := source(t)
 	require.NoError(t, os.Chmod(filepath.Join(again.Root, "icon.svg"), 0o640))
-	_, err = pack.Pack(again, two)
+	_, err = pack.Pack(t.Context(), again, two)
 	require.NoError(t, err)
 	a, err := os.ReadFile(one)
 	require.NoError(t, err)
@@ -88,6 +90,7 @@ func TestPack(t *testing.T) {
 	var names []string
 	for _, f := range zr.File {
 		names = append(names, f.Name)
+		assert.Equal(t, "1980-01-01", f.Modified.Format(time.DateOnly), "%s has a date that is none", f.Name)
 		if f.Name == pack.Binary {
 			assert.Equal(t, os.FileMode(0o755), f.Mode())
 		}
@@ -95,6 +98,47 @@ func TestPack(t *testing.T) {
 	assert.Contains(t, names, "version")
 	assert.Contains(t, names, "LICENSE.third-party")
 	assert.NotContains(t, names, "built", "only what belongs to a charm is in it")
+	assert.NotContains(t, names, "./", "the root is no member of its own")
+}
+
+// Wherever a run is interrupted, nothing is left of it: neither at its end, nor beside it, nor in the staging directory.
+func TestPackInterrupted(t *testing.T) {
+	src := source(t)
+	noise := make([]byte, 1<<16) // so that it is written in many pieces
+	_, err := rand.Read(noise)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(src.Program, append(program(t, elf.EM_X86_64), noise...), 0o700))
+	stages := t.TempDir()
+	t.Setenv("TMPDIR", stages)
+	for at := 0; ; at++ {
+		dir := t.TempDir()
+		_, err := pack.Pack(&interrupted{Context: t.Context(), left: at}, src, filepath.Join(dir, "out.charm"))
+		left, readErr := os.ReadDir(stages)
+		require.NoError(t, readErr)
+		assert.Empty(t, left, "interrupted at look %d", at)
+		if err == nil {
+			assert.Greater(t, at, 10, "it hardly ever looks whether it is interrupted")
+			return
+		}
+		require.ErrorIs(t, err, context.Canceled)
+		left, readErr = os.ReadDir(dir)
+		require.NoError(t, readErr)
+		assert.Empty(t, left, "interrupted at look %d", at)
+	}
+}
+
+// interrupted is a context that is cancelled when it has been looked at so many times.
+type interrupted struct {
+	context.Context
+	left int
+}
+
+func (c *interrupted) Err() error {
+	if c.left == 0 {
+		return context.Canceled
+	}
+	c.left--
+	return nil
 }
 
 func TestPackRefuses(t *testing.T) {
@@ -166,7 +210,7 @@ func TestPackRefuses(t *testing.T) {
 			src := source(t)
 			c.spoil(t, &src)
 			dir := t.TempDir()
-			_, err := pack.Pack(src, filepath.Join(dir, "out.charm"))
+			_, err := pack.Pack(t.Context(), src, filepath.Join(dir, "out.charm"))
 			require.Error(t, err)
 			if c.want != nil {
 				require.ErrorIs(t, err, c.want)
@@ -183,7 +227,7 @@ func TestPackRefuses(t *testing.T) {
 func TestVerifyRefuses(t *testing.T) {
 	t.Parallel()
 	good := filepath.Join(t.TempDir(), "good.charm")
-	_, err := pack.Pack(source(t), good)
+	_, err := pack.Pack(t.Context(), source(t), good)
 	require.NoError(t, err)
 
 	rewrite := func(t *testing.T, change func(*zip.Writer, *zip.File) bool) string {

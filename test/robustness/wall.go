@@ -99,7 +99,8 @@ func buildCharm(ctx context.Context, dir, ldflags string) (string, error) {
 	if err := build(ctx, ".", dir, ldflags, "./cmd/etcd-charm", program); err != nil {
 		return "", err
 	}
-	if _, err := pack.Pack(pack.Source{Root: ".", Program: program, Arch: runtime.GOARCH}, archive); err != nil {
+	src := pack.Source{Root: ".", Program: program, Arch: runtime.GOARCH}
+	if _, err := pack.Pack(ctx, src, archive); err != nil {
 		return "", fmt.Errorf("cannot pack the charm: %w", err)
 	}
 	fmt.Printf("built in %v\n", time.Since(began).Round(time.Second))
