@@ -1,10 +1,13 @@
 // Command charm-pack packs the charm archive from the repository and a built binary, and proves the result.
 //
 //	charm-pack -program bin/etcd-charm -arch amd64 -version v1.2.3 -out dist/etcd_amd64.charm
+//
+// With -expand it lays a packed archive out in a directory, for charmcraft to zip.
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -35,8 +38,15 @@ func run(ctx context.Context) error {
 	flag.StringVar(&src.Program, "program", pack.Binary, "built binary")
 	flag.StringVar(&src.Arch, "arch", runtime.GOARCH, "architecture, amd64 or arm64")
 	flag.StringVar(&src.Version, "version", "", "version of the charm")
-	out := flag.String("out", "", "archive to write")
+	out := flag.String("out", "", "archive to write; with -expand, the directory")
+	expand := flag.String("expand", "", "archive to lay out as charmcraft zips it: scripts in place of links")
 	flag.Parse()
+	if *expand != "" {
+		if *out == "" {
+			return errors.New("missing -out")
+		}
+		return pack.Expand(*expand, *out)
+	}
 	if *out == "" {
 		*out = "dist/etcd_" + src.Arch + ".charm"
 	}

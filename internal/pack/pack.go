@@ -23,15 +23,15 @@ const Binary = "bin/etcd-charm"
 // MaxBytes is the greatest size of an archive that is let through.
 const MaxBytes = 15_000_000
 
-// files are the plain files of a charm, links its directories of links. All must be there.
+// files are the plain files of a charm, links its directories of links. All must be there. manifest.yaml is made.
 var (
-	files = []string{"metadata.yaml", "config.yaml", "actions.yaml", "manifest.yaml", "icon.svg", "LICENSE", "README.md"}
+	files = []string{"metadata.yaml", "config.yaml", "actions.yaml", "icon.svg", "LICENSE", "README.md"}
 	links = []string{"hooks", "actions"}
 )
 
 // Source is what a charm is made from.
 type Source struct {
-	Root    string // the repository: metadata.yaml, hooks/ and so on
+	Root    string // the repository: metadata.yaml, charmcraft.yaml, hooks/ and so on
 	Program string // the built binary
 	Arch    string // Juju's name of the architecture it must be built for: amd64 or arm64
 	Version string // shown by `juju status` as the charm's version; "" for none
@@ -136,6 +136,10 @@ func fill(stage string, src Source) error {
 		if err := copyFile(filepath.Join(src.Root, name), filepath.Join(stage, name), 0o644); err != nil {
 			return fmt.Errorf("cannot stage %s: %w", name, err)
 		}
+	}
+	from, to := filepath.Join(src.Root, "charmcraft.yaml"), filepath.Join(stage, "manifest.yaml")
+	if err := writeManifest(to, from, src.Arch); err != nil {
+		return fmt.Errorf("cannot make manifest.yaml: %w", err)
 	}
 	for _, dir := range links {
 		if err := copyLinks(filepath.Join(src.Root, dir), filepath.Join(stage, dir)); err != nil {

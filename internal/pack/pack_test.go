@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/juju/charm/v12"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -42,11 +43,11 @@ func source(t *testing.T) pack.Source {
 	t.Helper()
 	root := t.TempDir()
 	for name, text := range map[string]string{
-		"metadata.yaml": "name: small\nsummary: s\ndescription: d\n",
-		"config.yaml":   "options: {}\n",
-		"actions.yaml":  "health:\n  description: d\n",
-		"manifest.yaml": "bases: [{name: ubuntu, channel: \"24.04/stable\", architectures: [amd64, arm64]}]\n",
-		"icon.svg":      "<svg/>", "LICENSE": "terms", "README.md": "# small",
+		"metadata.yaml":   "name: small\nsummary: s\ndescription: d\n",
+		"config.yaml":     "options: {}\n",
+		"actions.yaml":    "health:\n  description: d\n",
+		"charmcraft.yaml": "platforms: {ubuntu@24.04:arm64: , ubuntu@24.04:amd64: , ubuntu@22.04:amd64: }\n",
+		"icon.svg":        "<svg/>", "LICENSE": "terms", "README.md": "# small",
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(root, name), []byte(text), 0o600))
 	}
@@ -99,6 +100,31 @@ func TestPack(t *testing.T) {
 	assert.Contains(t, names, "LICENSE.third-party")
 	assert.NotContains(t, names, "built", "only what belongs to a charm is in it")
 	assert.NotContains(t, names, "./", "the root is no member of its own")
+}
+
+// Charmhub hands an archive to every machine whose base and architecture its manifest names.
+func TestManifestNamesOneArchitecture(t *testing.T) {
+	t.Parallel()
+	for arch, c := range map[string]struct {
+		machine elf.Machine
+		bases   []string
+	}{
+		"amd64": {elf.EM_X86_64, []string{"ubuntu@22.04/stable on amd64", "ubuntu@24.04/stable on amd64"}},
+		"arm64": {elf.EM_AARCH64, []string{"ubuntu@24.04/stable on arm64"}},
+	} {
+		src, out := source(t), filepath.Join(t.TempDir(), "a.charm")
+		src.Arch = arch
+		require.NoError(t, os.WriteFile(src.Program, program(t, c.machine), 0o700))
+		_, err := pack.Pack(t.Context(), src, out)
+		require.NoError(t, err)
+		read, err := charm.ReadCharmArchive(out)
+		require.NoError(t, err)
+		var bases []string
+		for _, b := range read.Manifest().Bases {
+			bases = append(bases, b.String())
+		}
+		assert.Equal(t, c.bases, bases)
+	}
 }
 
 // Wherever a run is interrupted, nothing is left of it: neither at its end, nor beside it, nor in the staging directory.
@@ -171,7 +197,23 @@ func TestPackRefuses(t *testing.T) {
 	}{
 		"no binary":            {remove("built"), os.ErrNotExist, "bin/etcd-charm"},
 		"no plain file":        {remove("LICENSE"), os.ErrNotExist, "LICENSE"},
-		"no manifest":          {remove("manifest.yaml"), os.ErrNotExist, "manifest.yaml"},
+		"no platforms":         {remove("charmcraft.yaml"), os.ErrNotExist, "charmcraft.yaml"},
+		"platforms unreadable": {write("charmcraft.yaml", "platforms: [\n"), nil, "cannot read charmcraft.yaml"},
+		"former bases":         {write("charmcraft.yaml", "bases: [{name: ubuntu, channel: \"24.04\"}]\n"), pack.ErrBase, "amd64"},
+		"platform with a value": {
+			write("charmcraft.yaml", "platforms: {ubuntu@24.04:amd64: {build-on: [arm64]}}\n"), pack.ErrPlatform,
+			"ubuntu@24.04:amd64",
+		},
+		"platform without base": {write("charmcraft.yaml", "platforms: {amd64: }\n"), pack.ErrPlatform, `"amd64"`},
+		"platform of no architecture": {
+			write("charmcraft.yaml", "platforms: {ubuntu@24.04:vax: }\n"), pack.ErrPlatform, "vax",
+		},
+		"architecture without a platform": {func(t *testing.T, s *pack.Source) {
+			t.Helper()
+			s.Arch = "arm64"
+			require.NoError(t, os.WriteFile(s.Program, program(t, elf.EM_AARCH64), 0o755))
+			write("charmcraft.yaml", "platforms: {ubuntu@24.04:amd64: }\n")(t, s)
+		}, pack.ErrBase, "arm64"},
 		"script, not a binary": {write("built", "#!/bin/sh\nexit 0\n"), pack.ErrNotELF, ""},
 		"wrong architecture":   {func(_ *testing.T, s *pack.Source) { s.Arch = "arm64" }, pack.ErrArch, "EM_X86_64, not EM_AARCH64"},
 		"base not named":       {func(_ *testing.T, s *pack.Source) { s.Arch = "s390x" }, pack.ErrBase, "s390x"},
@@ -254,6 +296,29 @@ func TestVerifyRefuses(t *testing.T) {
 		_, err := pack.Verify(bad, "amd64")
 		assert.ErrorIs(t, err, pack.ErrNoBinary)
 	})
+	for name, text := range map[string]string{
+		"both architectures": "bases: [{name: ubuntu, channel: '24.04', architectures: [amd64, arm64]}]",
+		"one base of another": "bases: [{name: ubuntu, channel: '24.04', architectures: [amd64]}, " +
+			"{name: ubuntu, channel: '22.04', architectures: [arm64]}]",
+		"any architecture": "bases: [{name: ubuntu, channel: '24.04'}]",
+		"no base":          "bases: []",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bad := rewrite(t, func(zw *zip.Writer, m *zip.File) bool {
+				if m.Name != "manifest.yaml" {
+					return false
+				}
+				w, err := zw.Create(m.Name)
+				require.NoError(t, err)
+				_, err = w.Write([]byte(text))
+				require.NoError(t, err)
+				return true
+			})
+			_, err := pack.Verify(bad, "amd64")
+			assert.ErrorIs(t, err, pack.ErrBase)
+		})
+	}
 	t.Run("dispatch", func(t *testing.T) {
 		t.Parallel()
 		bad := rewrite(t, func(zw *zip.Writer, m *zip.File) bool {

@@ -27,7 +27,8 @@ var (
 	ErrHook          = errors.New("hooks do not match metadata.yaml")
 	ErrAction        = errors.New("actions do not match actions.yaml")
 	ErrDispatch      = errors.New("a file named dispatch would win over every hook and action")
-	ErrBase          = errors.New("manifest.yaml names no base for the architecture")
+	ErrBase          = errors.New("bases do not match the architecture")
+	ErrPlatform      = errors.New("platform in charmcraft.yaml is not BASE@VERSION:ARCHITECTURE alone")
 	ErrSize          = errors.New("archive is too large")
 )
 
@@ -97,15 +98,18 @@ func Verify(file, arch string) (Report, error) {
 	return r, checkActions(r.Actions, read.Actions())
 }
 
+// checkBases wants each base to name the one architecture. Charmhub gives an archive to every machine that a base of
+// it names, and a base that names none stands for all.
 func checkBases(m *charm.Manifest, arch string) error {
-	if m != nil {
-		for _, b := range m.Bases {
-			if slices.Contains(b.Architectures, arch) {
-				return nil
-			}
+	if m == nil || len(m.Bases) == 0 {
+		return fmt.Errorf("%w: manifest.yaml names no base", ErrBase)
+	}
+	for _, b := range m.Bases {
+		if !slices.Equal(b.Architectures, []string{arch}) {
+			return fmt.Errorf("%w: manifest.yaml names %s, the binary is for %s", ErrBase, b, arch)
 		}
 	}
-	return fmt.Errorf("%w %s", ErrBase, arch)
+	return nil
 }
 
 func checkBinary(f *zip.File, arch string) (uint64, error) {
