@@ -13,7 +13,10 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/sim/model"
 )
 
-var faultVerbs = []verb{killVerb, powerOffVerb, bootVerb, readdressVerb, stopAgentsVerb, startAgentsVerb, crashVerb, diskFullVerb, diskFreeVerb}
+var faultVerbs = []verb{
+	killVerb, powerOffVerb, bootVerb, readdressVerb, stopAgentsVerb, startAgentsVerb, crashVerb, diskFullVerb, diskFreeVerb,
+	vanishRelationVerb,
+}
 
 // machineArg resolves a machine number or the name of a unit on it.
 func (s *Sim) machineArg(arg string) (int, error) {
@@ -132,4 +135,16 @@ func crashVerb(s *Sim, _ Env) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&after, "executed", false, "let the call have its effect first")
 	return cmd
+}
+
+func vanishRelationVerb(s *Sim, _ Env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "vanish-relation <application[:endpoint]> <application[:endpoint]>",
+		Short: "Delete a relation whose end the units of the first application never hear",
+		Long: "Deletes a relation as Juju 4.0 may do on the offering side of one between two models: units of the first\n" +
+			"application run departed, but never broken. Until their agents start again (start-agents, boot), relation-ids\n" +
+			"lists it, relation-get says \"relation not found\" and relation-set fails. The other side hears all.",
+		Args: cobra.ExactArgs(2),
+		RunE: func(_ *cobra.Command, args []string) error { return s.Model.Vanish(args[0], args[1]) },
+	}
 }

@@ -77,9 +77,13 @@ func writeStatus(e Env, st model.Status, relations bool) error {
 		}
 	}
 	if relations {
-		fmt.Fprintln(w, "\nRelation\tEndpoints\tInterface")
+		fmt.Fprintln(w, "\nRelation\tEndpoints\tInterface\tMessage")
 		for _, r := range st.Relations {
-			fmt.Fprintf(w, "%d\t%s\t%s\n", r.ID, strings.Join(r.Endpoints, " "), r.Interface)
+			message := ""
+			if r.Suspended {
+				message = "suspended"
+			}
+			fmt.Fprintf(w, "%d\t%s\t%s\t%s\n", r.ID, strings.Join(r.Endpoints, " "), r.Interface, message)
 		}
 	}
 	return w.Flush()

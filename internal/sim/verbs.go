@@ -67,8 +67,8 @@ func (e Env) path(p string) string {
 }
 
 var modelVerbs = []verb{
-	deployVerb, addUnitVerb, removeUnitVerb, removeApplicationVerb, integrateVerb, removeRelationVerb, configVerb,
-	refreshVerb, resolvedVerb, runVerb, leaderVerb,
+	deployVerb, addUnitVerb, removeUnitVerb, removeApplicationVerb, integrateVerb, removeRelationVerb,
+	suspendRelationVerb, resumeRelationVerb, configVerb, refreshVerb, resolvedVerb, runVerb, leaderVerb,
 }
 
 // placement is the flags -n and --to.
@@ -225,6 +225,35 @@ func removeRelationVerb(s *Sim, _ Env) *cobra.Command {
 		Use: "remove-relation <application[:endpoint]> <application[:endpoint]>", Short: "Remove a relation", Args: cobra.ExactArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error { return s.Model.Unrelate(args[0], args[1]) },
 	}
+}
+
+func suspendRelationVerb(s *Sim, _ Env) *cobra.Command {
+	return &cobra.Command{
+		Use: "suspend-relation <relation-id>...", Short: "Suspend relations: their units run departed and broken",
+		Long: "Suspends relations until resume-relation: their units run departed and broken. Juju suspends relations with\n" +
+			"applications of another model only; here any but a peer relation will do.",
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return each(args, s.Model.Suspend) },
+	}
+}
+
+func resumeRelationVerb(s *Sim, _ Env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "resume-relation <relation-id>...",
+		Short: "Resume suspended relations under their ids: their units run created, joined and changed",
+		Args:  cobra.MinimumNArgs(1),
+		RunE:  func(_ *cobra.Command, args []string) error { return each(args, s.Model.Resume) },
+	}
+}
+
+// each does the same with each word, up to the first error.
+func each(words []string, do func(string) error) error {
+	for _, w := range words {
+		if err := do(w); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func configVerb(s *Sim, e Env) *cobra.Command {

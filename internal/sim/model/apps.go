@@ -77,7 +77,7 @@ func (m *Model) AddUnit(app string, to int) (string, error) {
 		name: fmt.Sprintf("%s/%d", app, a.nextUnit), app: a, number: a.nextUnit, machine: mc, life: Alive,
 		charmSeq: a.charmSeq, configPending: 1,
 		workload: StatusInfo{Current: "waiting", Message: "installing agent", Since: m.opts.Now()},
-		ports:    map[string]bool{}, state: map[string]string{}, rels: map[int]*unitRelation{},
+		ports:    map[string]bool{}, state: map[string]string{}, rels: map[int]*unitRelation{}, ghosts: map[int]string{},
 	}
 	a.nextUnit++
 	m.units[u.name] = u

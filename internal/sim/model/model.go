@@ -133,6 +133,7 @@ type unit struct {
 	ports    map[string]bool
 	state    map[string]string
 	rels     map[int]*unitRelation
+	ghosts   map[int]string // relations that Juju has deleted and the agent still lists, as "endpoint:id"
 }
 
 // unitRelation is what a unit's agent remembers of a relation.

@@ -26,10 +26,17 @@ type relation struct {
 	peer  bool
 	life  Life
 	since time.Time // when it came to that life
+	// suspended is a relation whose units leave it, and may enter it again.
+	suspended bool
+	// deaf is the application whose units never hear that the relation is broken; "" is none.
+	deaf  string
 	ends  []end
 	bags  map[string]*bag
 	scope map[string]bool
 }
+
+// parts reports whether units leave the relation.
+func (r *relation) parts() bool { return r.life != Alive || r.suspended }
 
 // bag is one databag; version counts the commits that changed it.
 type bag struct {
@@ -89,13 +96,16 @@ func (r *relation) key(app string) string {
 	return e.Name + ":" + strconv.Itoa(r.id)
 }
 
-// enter puts a unit in the relation's scope, with the settings Juju gives it.
+// enter puts a unit in the relation's scope, with the settings Juju gives it. A unit that was in it before starts anew:
+// Juju replaces its settings (state/relationunit.go, EnterScope).
 func (r *relation) enter(u *unit, address string) {
 	r.scope[u.name] = true
-	if r.bags[u.name] == nil {
-		r.bags[u.name] = &bag{version: 1}
-		r.bags[u.name].address(address)
+	next := &bag{version: 1}
+	if was := r.bags[u.name]; was != nil {
+		next.version = was.version + 1
 	}
+	next.address(address)
+	r.bags[u.name] = next
 }
 
 // Relate joins two endpoints, each "app" or "app:endpoint", and returns the
@@ -214,6 +224,64 @@ func (m *Model) dropIfDone(rel *relation) {
 	}
 }
 
+// Suspend has the units of a relation leave it: they run departed and broken. Juju takes relations with applications of
+// another model only; here any but a peer relation will do.
+func (m *Model) Suspend(id string) error { return m.suspend(id, true) }
+
+// Resume brings a suspended relation back under its id: its units run created, joined and changed. Those that have not
+// left it by then hear nothing.
+func (m *Model) Resume(id string) error { return m.suspend(id, false) }
+
+func (m *Model) suspend(id string, on bool) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	rel, err := m.relation(id)
+	switch {
+	case err != nil:
+		return err
+	case rel.peer:
+		return fmt.Errorf("relation %q is a peer relation", id)
+	case rel.life != Alive:
+		return fmt.Errorf("relation %q is %s", id, rel.life)
+	}
+	rel.suspended, rel.since = on, m.opts.Now()
+	return nil
+}
+
+// Vanish removes the relation between two endpoints as a controller may do with an application of another model: units of
+// the first application run departed, and then Juju has deleted the relation before they could hear broken. Their agents
+// go on listing it until they start again; nothing can be read or written there.
+func (m *Model) Vanish(a, b string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	first, second, err := m.match(a, b)
+	if err != nil {
+		return fmt.Errorf("cannot remove relation %s %s: %w", a, b, err)
+	}
+	rel := m.find(first, second)
+	if rel == nil {
+		return fmt.Errorf("cannot remove relation %s %s: not found", a, b)
+	}
+	rel.life, rel.since, rel.deaf = Dying, m.opts.Now(), first.app.name
+	for _, u := range unitsOf(first.app) {
+		m.vanish(u, rel)
+	}
+	m.dropIfDone(rel)
+	return nil
+}
+
+// vanish takes a unit out of a relation that Juju deletes, once it has heard all others depart. Its agent does not notice.
+func (m *Model) vanish(u *unit, rel *relation) {
+	ur := u.rels[rel.id]
+	if rel.deaf != u.app.name || ur == nil || ur.broken || len(ur.members) > 0 {
+		return
+	}
+	ur.broken = true
+	u.ghosts[rel.id] = rel.key(u.app.name)
+	delete(rel.scope, u.name)
+	m.dropIfDone(rel)
+}
+
 // remoteMembers returns the units a unit should see on the other side of a
 // relation, with the versions of their bags.
 func (m *Model) remoteMembers(u *unit, rel *relation) map[string]int {
@@ -234,6 +302,7 @@ type RelationInfo struct {
 	Interface string   `json:"interface"`
 	Peer      bool     `json:"peer,omitempty"`
 	Life      Life     `json:"life"`
+	Suspended bool     `json:"suspended,omitempty"`
 }
 
 // Relations lists all relations by id.
@@ -246,7 +315,7 @@ func (m *Model) Relations() []RelationInfo {
 func (m *Model) relationInfos() []RelationInfo {
 	all := []RelationInfo{}
 	for _, rel := range m.relations {
-		info := RelationInfo{ID: rel.id, Interface: rel.ends[0].Interface, Peer: rel.peer, Life: rel.life}
+		info := RelationInfo{ID: rel.id, Interface: rel.ends[0].Interface, Peer: rel.peer, Life: rel.life, Suspended: rel.suspended}
 		for _, e := range rel.ends {
 			info.Endpoints = append(info.Endpoints, e.key())
 		}

@@ -74,7 +74,7 @@ func (m *Model) next(u *unit) (Hook, bool) {
 	}
 	rels := u.app.rels
 	for _, rel := range rels {
-		if ur := u.rels[rel.id]; rel.life == Alive && (ur == nil || !ur.created) {
+		if ur := u.rels[rel.id]; !rel.parts() && (ur == nil || !ur.created || ur.broken) {
 			return m.relationHook(u, rel, hooks.RelationCreated), true
 		}
 	}
@@ -165,7 +165,7 @@ func (m *Model) nextRelation(u *unit, rel *relation) (Hook, bool) {
 	if ur.changedPending != "" {
 		return unitHook(hooks.RelationChanged, ur.changedPending)
 	}
-	if rel.life == Dying {
+	if rel.parts() {
 		return m.nextGone(u, rel, ur)
 	}
 	remote := m.remoteMembers(u, rel)
@@ -212,7 +212,7 @@ func (m *Model) begun(u *unit, h Hook) {
 	case hooks.RelationCreated:
 		// All new relations are entered together, before the first hook.
 		for _, rel := range u.app.rels {
-			if rel.life == Alive && u.rels[rel.id] == nil {
+			if ur := u.rels[rel.id]; !rel.parts() && (ur == nil || ur.broken) {
 				u.rels[rel.id] = &unitRelation{members: map[string]int{}, cache: map[string]map[string]string{}}
 				rel.enter(u, m.ingress(u, rel))
 			}
@@ -265,6 +265,10 @@ func (m *Model) finished(u *unit, h Hook) {
 		ur.changedPending = ""
 		if _, ok := ur.members[h.RemoteUnit]; ok {
 			ur.members[h.RemoteUnit] = h.version
+		}
+	case hooks.RelationDeparted:
+		if rel := m.relations[h.Relation]; rel != nil {
+			m.vanish(u, rel)
 		}
 	case hooks.RelationBroken:
 		ur.broken = true

@@ -246,6 +246,10 @@ func (m *Model) wake(mc *machine, rebooted bool) {
 					delete(ur.members, name)
 				}
 			}
+			if rel != nil {
+				m.vanish(u, rel)
+			}
 		}
+		clear(u.ghosts)
 	}
 }

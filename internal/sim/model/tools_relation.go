@@ -14,6 +14,7 @@ import (
 var (
 	errPermission = errors.New("permission denied")
 	errNotFound   = errors.New("relation unit not found")
+	errVanished   = errors.New("relation not found")
 )
 
 // relationArg resolves -r, or the hook's own relation.
@@ -28,6 +29,9 @@ func (k *call) relationArg() (*relation, *unitRelation, error) {
 	n, err := relationNumber(id)
 	if err != nil {
 		return nil, nil, usagef("invalid value %q for option -r: invalid relation id", id)
+	}
+	if k.u.ghosts[n] != "" {
+		return nil, nil, errVanished
 	}
 	rel, ur := k.m.relations[n], k.u.rels[n]
 	if rel == nil || ur == nil || !rel.has(k.u.app.name) || ur.broken && !k.isBroken(rel) {
@@ -181,6 +185,11 @@ func relationIDs(k *call) error {
 			ids = append(ids, rel.key(k.u.app.name))
 		}
 	}
+	for _, id := range k.u.ghosts {
+		if endpoint, _, _ := strings.Cut(id, ":"); endpoint == name {
+			ids = append(ids, id)
+		}
+	}
 	slices.Sort(ids)
 	return k.write(ids)
 }
@@ -189,11 +198,14 @@ func relationIDs(k *call) error {
 // still has.
 func (c *Context) breaks(rel *relation, ur *unitRelation) bool {
 	last := c.Hook.Kind == hooks.RelationDeparted && c.Hook.Relation == rel.id
-	return !rel.peer && rel.life != Alive && len(ur.members) == 0 && !last
+	return !rel.peer && rel.parts() && len(ur.members) == 0 && !last
 }
 
 func relationList(k *call) error {
 	rel, ur, err := k.relationArg()
+	if errors.Is(err, errVanished) {
+		return k.write([]string{}) // the agent's own memory
+	}
 	if err != nil {
 		return err
 	}
@@ -276,8 +288,11 @@ func goalState(k *call) error {
 		}
 		g.apps[remote] = true
 		status := "joined"
-		if rel.life == Dying {
+		switch {
+		case rel.life == Dying:
 			status = string(Dying)
+		case rel.suspended:
+			status = "suspended"
 		}
 		g.add(remote.name, status, rel.since)
 		g.addUnits(unitsOf(remote))
