@@ -139,14 +139,23 @@ func (f *flush) publication(pub operator.Publication) (databag.Bag, error) {
 	if err != nil {
 		return nil, err
 	}
+	data := etcdproxy.Data{Members: members, ClientURLs: pub.ClientURLs, Version: pub.Version}
+	if pub.Withheld {
+		bag, err := etcdproxy.Encode(data)
+		if err != nil {
+			return nil, err
+		}
+		for _, key := range []string{etcdproxy.KeyClientCert, etcdproxy.KeyClientKey, etcdproxy.KeyClientCA} {
+			bag[key] = "" // removes it
+		}
+		return bag, nil
+	}
 	key, cert, ca, err := f.minter.Client(*f.model.Authority.Value, f.model.UUID, pub.RelationID, pub.Period)
 	if err != nil {
 		return nil, fmt.Errorf("cannot derive client credentials: %w", err)
 	}
-	return etcdproxy.Encode(etcdproxy.Data{
-		Members: members, ClientURLs: pub.ClientURLs, Version: pub.Version,
-		Credentials: etcdproxy.Credentials{Cert: cert, Key: key, CA: ca},
-	})
+	data.Credentials = etcdproxy.Credentials{Cert: cert, Key: key, CA: ca}
+	return etcdproxy.Encode(data)
 }
 
 // set writes settings into a relation, by stdin: an argument can be read by everybody on the machine. An empty value

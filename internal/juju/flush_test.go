@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/juju-charms/etcd-charm/interfaces/databag"
 	"github.com/juju-charms/etcd-charm/interfaces/etcdproxy"
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
@@ -145,6 +146,26 @@ func TestFlushConsumers(t *testing.T) {
 	assert.Equal(t, "d2", after["bag.proxy:8"])
 	assert.NotContains(t, after, "bag.proxy:9")
 	assert.Len(t, after, len(m.Published)-1)
+}
+
+// A consumer whose certificate is revoked keeps nothing of it, and is told of the members all the same.
+func TestFlushWithholdsCredentials(t *testing.T) {
+	t.Parallel()
+	key, cert, ca := credentials(t)
+	minter := fakeMinter{key: key, cert: cert, ca: ca}
+	f := healthy(2)
+	m := observe(t, f)
+	pub := operator.Publication{
+		RelationID: "proxy:1", Cluster: "etcd0=https://10.0.0.5:2380", ClientURLs: []string{"https://10.0.0.5:2379"}, Version: "3.7.3", Period: 228,
+	}
+	require.NoError(t, flushed(t, f, m, operator.Plan{Consumers: []operator.Publication{pub}, Status: active}, minter))
+	require.Contains(t, f.written["proxy:1"], etcdproxy.KeyClientKey)
+	pub.Withheld = true
+	require.NoError(t, flushed(t, f, m, operator.Plan{Consumers: []operator.Publication{pub}, Status: active}, minter))
+	assert.Equal(t, []string{"client_urls", "cluster", "schema", "version"}, f.written["proxy:1"].Keys())
+	data, problem := etcdproxy.Decode(databag.Relation{ID: "etcd:1", Units: map[string]databag.Bag{"etcd/0": f.written["proxy:1"]}}, 0)
+	assert.True(t, problem.IsZero(), "%s", problem)
+	assert.True(t, data.Credentials.IsZero())
 }
 
 // What older charms kept of each consumer under a key of its own stays right beside what is kept of all.

@@ -44,7 +44,7 @@ type Minter interface {
 // makes no sense, make their part Unknown with the reason; only a context that ended makes Observe fail.
 //
 // The number of calls depends on the number of units, never on that of consumers: their bags are not read, for a digest
-// in Model.Published tells what was last written there.
+// in Model.Published tells what was last written there. Only a consumer that has no units left costs a call.
 func Observe(ctx context.Context, tools Tools, env Env, seen []uint64, minter Minter) (operator.Model, error) {
 	o := observer{tools: tools, env: env, minter: minter}
 	o.model = operator.Model{
@@ -132,6 +132,40 @@ func (o *observer) consumers(ctx context.Context) {
 	if o.model.Consumers.OK && o.blind != "" {
 		o.model.Consumers = operator.Unknown[[]string](o.blind)
 	}
+	for _, id := range o.model.Consumers.Value {
+		if o.deserted(ctx, id) {
+			if o.model.Deserted == nil {
+				o.model.Deserted = map[string]operator.OwnBag{}
+			}
+			o.model.Deserted[id] = o.ownBag(ctx, id)
+		}
+	}
+}
+
+// deserted reports whether this unit has heard the last unit of a consumer relation depart, now or before. It asks for the
+// others in the hook of a departure only; no answer counts as no others, for it is another answer that ends a relation.
+func (o *observer) deserted(ctx context.Context, id string) bool {
+	e := o.env.Event
+	if e.RelationID != id || e.RemoteUnit == "" {
+		return o.model.Published[operator.DesertedKey(id)] != ""
+	}
+	if e.Kind != hooks.RelationDeparted {
+		return false
+	}
+	joined := read[[]string](ctx, o, "relation-list", "-r", id)
+	return !slices.ContainsFunc(joined.Value, func(unit string) bool { return unit != e.RemoteUnit })
+}
+
+// ownBag asks for our own bag in a relation, to learn whether the relation is there.
+func (o *observer) ownBag(ctx context.Context, id string) operator.OwnBag {
+	err := query(ctx, o.tools, &databag.Bag{}, "relation-get", "-r", id, "-", o.env.Unit)
+	switch {
+	case err == nil:
+		return operator.BagThere
+	case noRelation(err):
+		return operator.BagNotFound
+	}
+	return operator.BagUnclear
 }
 
 // goalState is the part of goal-state's answer that we read: there may be a thousand consumers in the rest. It never tells

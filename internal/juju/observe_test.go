@@ -243,6 +243,69 @@ func TestObserveLeavesOutBrokenRelation(t *testing.T) {
 	assert.Len(t, observe(t, f, departed).Consumers.Value, 3)
 }
 
+// Only a consumer relation whose last unit this unit heard depart is read: in that hook, and in each that follows until it
+// has units again or is not listed any more.
+func TestObserveDesertedConsumers(t *testing.T) {
+	t.Parallel()
+	hears := func(kind hooks.Kind, unit string) func(*Env) {
+		return func(e *Env) {
+			e.Event = operator.Event{Kind: kind, Endpoint: "proxy", RelationID: "proxy:2", RemoteApp: "a", RemoteUnit: unit}
+		}
+	}
+	own := "relation-get --format json -r proxy:2 - etcd/0"
+	for name, tc := range map[string]struct {
+		remembered bool
+		units      []string
+		event      func(*Env)
+		want       map[string]operator.OwnBag
+		lists      int
+	}{
+		"nobody departed":             {event: hears(hooks.UpdateStatus, "")},
+		"one of two departs":          {units: []string{"a/1"}, event: hears(hooks.RelationDeparted, "a/0"), lists: 1},
+		"the last departs":            {event: hears(hooks.RelationDeparted, "a/0"), want: map[string]operator.OwnBag{"proxy:2": operator.BagNotFound}, lists: 1},
+		"the last departs, is listed": {units: []string{"a/0"}, event: hears(hooks.RelationDeparted, "a/0"), want: map[string]operator.OwnBag{"proxy:2": operator.BagNotFound}, lists: 1},
+		"the last had departed":       {remembered: true, event: hears(hooks.UpdateStatus, ""), want: map[string]operator.OwnBag{"proxy:2": operator.BagNotFound}},
+		"created":                     {remembered: true, event: hears(hooks.RelationCreated, ""), want: map[string]operator.OwnBag{"proxy:2": operator.BagNotFound}},
+		"joined":                      {remembered: true, units: []string{"a/0"}, event: hears(hooks.RelationJoined, "a/0")},
+		"changed":                     {remembered: true, units: []string{"a/0"}, event: hears(hooks.RelationChanged, "a/0")},
+		"broken":                      {remembered: true, event: hears(hooks.RelationBroken, "")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := healthy(3)
+			f.remote["proxy:2"] = map[string]databag.Bag{}
+			for _, unit := range tc.units {
+				f.remote["proxy:2"][unit] = databag.Bag{}
+			}
+			if tc.remembered {
+				f.state[operator.DesertedKey("proxy:2")] = "x"
+			}
+			f.fail[own] = refusal("relation-get", "ERROR relation not found")
+			assert.Equal(t, tc.want, observe(t, f, tc.event).Deserted)
+			assert.Equal(t, tc.lists, f.count()["relation-list"])
+		})
+	}
+	for text, want := range map[string]operator.OwnBag{
+		"ERROR relation not found":                                        operator.BagNotFound,
+		"ERROR relation unit not found":                                   operator.BagUnclear,
+		`ERROR invalid value "proxy:2" for option -r: relation not found`: operator.BagUnclear,
+		"ERROR permission denied":                                         operator.BagUnclear,
+		"ERROR connection is shut down":                                   operator.BagUnclear,
+		"ERROR relation not found: later":                                 operator.BagUnclear,
+	} {
+		f := healthy(3)
+		f.state[operator.DesertedKey("proxy:2")] = "x"
+		f.fail[own] = refusal("relation-get", text)
+		assert.Equal(t, want, observe(t, f).Deserted["proxy:2"], text)
+	}
+	f := healthy(3)
+	f.state[operator.DesertedKey("proxy:2")] = "x"
+	f.remote["proxy:2"] = map[string]databag.Bag{"etcd/0": {}}
+	assert.Equal(t, map[string]operator.OwnBag{"proxy:2": operator.BagThere}, observe(t, f).Deserted)
+	f.state[operator.DesertedKey("proxy:9")] = "x"
+	assert.Len(t, observe(t, f).Deserted, 1, "what is not listed is not read")
+}
+
 func TestObserveWithoutState(t *testing.T) {
 	t.Parallel()
 	f := healthy(3)

@@ -118,6 +118,12 @@ func notThere(err error) bool {
 	return false
 }
 
+// noRelation reports whether a tool said that a relation does not exist, in these words and no others.
+func noRelation(err error) bool {
+	var refusal *ToolError
+	return errors.As(err, &refusal) && strings.TrimPrefix(strings.TrimSpace(refusal.Stderr), "ERROR ") == "relation not found"
+}
+
 // lenient reads JSON as encoding/json does, except that the case of names counts. That package reads an answer twice, which
 // goal-state with a thousand consumers makes felt.
 //

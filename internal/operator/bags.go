@@ -131,14 +131,14 @@ func (l look) revoked() []Ended {
 	return kept
 }
 
-// gone are the consumer relations that this unit published to and that Juju does not list any more.
+// gone are the consumer relations that this unit published to and that Juju does not list any more, or lists by mistake.
 func (l look) gone() []string {
 	if !l.m.Consumers.OK || l.leaving() {
 		return nil // a leaving unit sees its relations break though they live on
 	}
 	there := make(map[string]bool, len(l.m.Consumers.Value))
 	for _, id := range l.m.Consumers.Value {
-		there[id] = true
+		there[id] = !l.vanished(id)
 	}
 	var out []string
 	for key := range l.m.Published {

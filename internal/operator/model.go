@@ -68,12 +68,13 @@ type Model struct {
 	Secrets bool
 
 	Consumers Known[[]string]           // relation IDs of the endpoint proxy, sorted
+	Deserted  map[string]OwnBag         // of Consumers those without units, whose bag of ours was read: see DesertedKey
 	Upstream  Known[[]databag.Relation] // relations of the endpoint upstream; read for role proxy only
 
 	PeerAddress   Known[Address] // the binding of the endpoint cluster
 	ClientAddress Known[Address] // the binding of the endpoint proxy
 
-	// Published remembers what this unit published last: bag (or "ports") → digest of its inputs; and learnerKey.
+	// Published remembers what this unit published last: bag (or "ports") → digest of its inputs; learnerKey and DesertedKey.
 	// Juju commits it together with what it speaks of. A missing or alien digest means: publish again.
 	Published map[string]string
 }

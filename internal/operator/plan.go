@@ -28,6 +28,8 @@ type Publication struct {
 	ClientURLs []string
 	Version    string
 	Period     int64
+	// Withheld leaves the credentials out, and takes those away that stand in the bag: they are revoked.
+	Withheld bool
 }
 
 // Level is a workload status that Juju knows.

@@ -1,10 +1,17 @@
 package operator
 
 import (
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
+
+	"github.com/juju/charm/v12/hooks"
 )
+
+// goneSum stands in the place of a bag's digest once its relation is gone, until the end is on record: it is that of no bag,
+// so that a relation that comes back under its id is written anew.
+const goneSum = "gone"
 
 // proxy publishes to the consumers: only started voters, only from a linearizable list, the same from every unit.
 // Whether a relation's bag is right is told by a digest of what goes into it, so an unchanged bag costs no call.
@@ -12,39 +19,67 @@ func proxy(l look, p *Plan) {
 	if l.role() != RoleMember {
 		return
 	}
-	// What is on the revocation list need not be remembered here any longer.
-	listed := map[string]bool{}
-	for _, e := range l.m.Cluster.Value.Record.Revoked {
-		listed[e.RelationID] = true
+	record := l.m.Cluster.Value.Record
+	if p.Record != nil {
+		record = *p.Record
 	}
+	revoked := record.revoked()
 	for _, id := range l.gone() {
-		if listed[id] {
+		if revoked[id] { // it need not be remembered here any longer
 			p.Forget = append(p.Forget, "bag."+id)
+		} else {
+			p.Published["bag."+id] = goneSum
 		}
 	}
+	l.rememberDeserted(p)
 	l.ports(p)
 	if !l.m.Consumers.OK || !l.m.Cluster.OK || !l.m.Authority.OK || l.m.Authority.Value == nil || !l.inCluster() {
 		return
 	}
 	// A cluster that is not on record, by now or with this very commit, may yet have to yield to one that is.
-	record := l.m.Cluster.Value.Record
-	if p.Record != nil {
-		record = *p.Record
-	}
 	pub := l.publication()
 	if pub.Cluster == "" || record.ClusterID != l.w.ClusterID {
 		return
 	}
-	sum := digest(pub.Cluster, strings.Join(pub.ClientURLs, ","), pub.Version, strconv.FormatInt(pub.Period, 10),
-		l.m.Authority.Value.Fingerprint, l.m.UUID, strconv.Itoa(Schema))
+	whole, withheld := l.sums(pub)
 	for _, id := range l.m.Consumers.Value {
-		if l.m.Published["bag."+id] == sum {
-			continue
+		pub.RelationID, pub.Withheld = id, revoked[id]
+		sum := whole
+		if pub.Withheld {
+			sum = withheld
 		}
-		pub.RelationID = id
-		p.Consumers = append(p.Consumers, pub)
-		p.Published["bag."+id] = sum
+		if l.writable(id) && (l.m.Published["bag."+id] != sum || l.entered(id)) {
+			p.Consumers = append(p.Consumers, pub)
+			p.Published["bag."+id] = sum
+		}
 	}
+}
+
+// entered reports whether this hook is the unit's entry into the relation: its bag is empty then, whatever was written to a
+// relation of that id before.
+func (l look) entered(id string) bool { return l.Kind == hooks.RelationCreated && l.RelationID == id }
+
+// sums are the digests of what goes into a consumer's bag, and into one from which credentials are withheld.
+func (l look) sums(pub Publication) (whole, withheld string) {
+	told := []string{pub.Cluster, strings.Join(pub.ClientURLs, ","), pub.Version, strconv.Itoa(Schema)}
+	keys := []string{strconv.FormatInt(pub.Period, 10), l.m.Authority.Value.Fingerprint, l.m.UUID}
+	return digest(append(keys, told...)...), digest(append([]string{"withheld"}, told...)...)
+}
+
+// revoked are the relations on the revocation list. A relation on it stays there when it comes back under its id, which
+// Juju does when it is suspended and resumed: its certificate would be refused.
+func (r Record) revoked() map[string]bool {
+	out := make(map[string]bool, len(r.Revoked))
+	for _, e := range r.Revoked {
+		out[e.RelationID] = true
+	}
+	return out
+}
+
+// withheld are the consumer relations that live and whose certificate is revoked.
+func (l look) withheld() []string {
+	revoked := l.m.Cluster.Value.Record.revoked()
+	return slices.DeleteFunc(slices.Clone(l.m.Consumers.Value), func(id string) bool { return !revoked[id] || !l.writable(id) })
 }
 
 // publication is what every consumer is told, but for the certificate.

@@ -29,6 +29,16 @@ func (x *examiner) judge() {
 	x.condition()
 	x.matching()
 	x.own()
+	x.consumers()
+}
+
+// consumers names those that have no credentials because theirs are revoked.
+func (x *examiner) consumers() {
+	if ids := x.withheld(); len(ids) > 0 {
+		x.because(Degraded, Active, few(ids)+" is revoked: remove the relation and add it again",
+			"consumer relation %s ended and came back, as by suspend-relation and resume-relation: its certificate is revoked and "+
+				"no other is told; remove the relation and add it again", few(ids))
+	}
 }
 
 // reached says whether there is a cluster, and whether it decides.

@@ -653,6 +653,31 @@ func TestRule08OnlyTruthsArePublished(t *testing.T) {
 		w.Members = nil
 		assert.Empty(t, Decide(lookAgain, m, w).Consumers, "never an empty string")
 	})
+	t.Run("never a revoked certificate", func(t *testing.T) {
+		t.Parallel()
+		for _, leads := range []bool{true, false} {
+			listed := record(m, Record{Schema: 1, ClusterID: clusterID, Authority: "ca1", Revoked: []Ended{{"proxy:1", 230}}})
+			listed.Leader, listed.Published = Know(leads), p.Published
+			w := w
+			w.TLS.Revoked = RevokedDigest([]Ended{{"proxy:1", 230}})
+			plan := Decide(lookAgain, listed, w)
+			require.Nil(t, plan.Step)
+			require.Len(t, plan.Consumers, 1, "the other goes on")
+			told := p.Consumers[0]
+			told.Withheld = true
+			assert.Equal(t, told, plan.Consumers[0], "the members are told, the credentials are taken away")
+			assert.Equal(t, Active, plan.Status.Level)
+			assert.Contains(t, plan.Status.Message, "proxy:1 is revoked: remove the relation and add it again")
+			assert.Contains(t, Examine(listed, w).Reasons[0].Text, "remove the relation and add it again")
+
+			listed.Consumers, listed.Published = Know([]string{"proxy:1"}), plan.Published
+			assert.Empty(t, Decide(lookAgain, listed, w).Consumers, "once")
+			w.Members = members(2)
+			assert.Len(t, Decide(lookAgain, listed, w).Consumers, 1, "the members go on being told")
+			w.Members, w.Period = members(3), 231
+			assert.Empty(t, Decide(lookAgain, listed, w).Consumers, "a certificate that is not told has no next one")
+		}
+	})
 	t.Run("on every change and only then", func(t *testing.T) {
 		t.Parallel()
 		again := m

@@ -1,0 +1,180 @@
+package operator
+
+import (
+	"maps"
+	"testing"
+
+	"github.com/juju/charm/v12/hooks"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestDesertion(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		was  string
+		bag  OwnBag
+		want string
+	}{
+		{"", BagThere, deserted},
+		{"", BagUnclear, deserted},
+		{"", BagNotFound, missing},
+		{deserted, BagThere, deserted},
+		{deserted, BagUnclear, deserted},
+		{deserted, BagNotFound, missing},
+		{missing, BagThere, deserted},
+		{missing, BagUnclear, missing},
+		{missing, BagNotFound, vanished},
+		{vanished, BagThere, deserted},
+		{vanished, BagUnclear, vanished},
+		{vanished, BagNotFound, vanished},
+		{"nonsense", BagNotFound, missing},
+	} {
+		assert.Equal(t, tc.want, desertion(tc.was, tc.bag), "%s, %v", tc.was, tc.bag)
+	}
+}
+
+// told is a settled model of three units, of which this one has written to proxy:1 and proxy:2.
+func told(t *testing.T, leads bool) (Model, World) {
+	t.Helper()
+	m := model(3)
+	m.Leader = Know(leads)
+	m.Consumers = Know([]string{"proxy:1", "proxy:2"})
+	w := world(m)
+	p := Decide(lookAgain, m, w)
+	require.Nil(t, p.Step)
+	require.Len(t, p.Consumers, 2)
+	m.Published = p.Published
+	return m, w
+}
+
+// hook is one hook of a unit that remembers what it published, and the list on its disk.
+func hook(t *testing.T, e Event, m *Model, w *World) Plan {
+	t.Helper()
+	p := Decide(e, *m, *w)
+	if step, ok := p.Step.(WriteTLS); ok {
+		w.TLS.Revoked = RevokedDigest(step.Revoked.Relations)
+		p = Decide(e, *m, *w)
+	}
+	require.Nil(t, p.Step)
+	m.Published = maps.Clone(m.Published)
+	for _, key := range p.Forget {
+		delete(m.Published, key)
+	}
+	maps.Copy(m.Published, p.Published)
+	if p.Record != nil {
+		*m = record(*m, *p.Record)
+	}
+	return p
+}
+
+// A relation that Juju still lists has ended if our own bag in it is not found in two hooks, and is never written to from
+// the first of them on.
+func TestVanishedRelationIsRevoked(t *testing.T) {
+	t.Parallel()
+	for _, leads := range []bool{true, false} {
+		m, w := told(t, leads)
+		answer := func(bag OwnBag) Plan {
+			m.Deserted = map[string]OwnBag{"proxy:1": bag}
+			return hook(t, lookAgain, &m, &w)
+		}
+		for _, bag := range []OwnBag{BagThere, BagUnclear, BagUnclear, BagNotFound, BagUnclear, BagThere, BagNotFound} {
+			assert.Empty(t, answer(bag).Consumers)
+			assert.Equal(t, RevokedDigest(nil), w.TLS.Revoked, "not in two hooks")
+		}
+		w.Members = members(2)
+		p := answer(BagNotFound)
+		require.Len(t, p.Consumers, 1, "a write would fail the hook")
+		assert.Equal(t, "proxy:2", p.Consumers[0].RelationID)
+		assert.Equal(t, RevokedDigest([]Ended{{"proxy:1", 230}}), w.TLS.Revoked)
+		assert.Equal(t, leads, len(m.Cluster.Value.Record.Revoked) == 1, "the leader records it")
+		m = record(m, Record{Schema: 1, ClusterID: clusterID, Authority: "ca1", Revoked: []Ended{{"proxy:1", 230}}})
+
+		w.Members = members(3)
+		p = answer(BagUnclear)
+		require.Len(t, p.Consumers, 1, "nobody writes to it, whatever else is listed")
+		assert.NotContains(t, m.Published, "bag.proxy:1")
+		assert.NotContains(t, p.Status.Message, "is revoked", "there is nobody to add it again for")
+
+		m.Consumers, m.Deserted = Know([]string{"proxy:2"}), nil // the agent has started again
+		assert.Empty(t, hook(t, lookAgain, &m, &w).Consumers)
+		assert.NotContains(t, m.Published, DesertedKey("proxy:1"))
+		assert.Equal(t, RevokedDigest([]Ended{{"proxy:1", 230}}), w.TLS.Revoked)
+	}
+}
+
+// In the first hook that does not find it, a change is told to the others only: the hook must not fail, or it would never
+// come to the second.
+func TestMissingRelationIsNotWrittenTo(t *testing.T) {
+	t.Parallel()
+	m, w := told(t, true)
+	w.Members = members(2)
+	m.Deserted = map[string]OwnBag{"proxy:1": BagNotFound}
+	p := hook(t, lookAgain, &m, &w)
+	require.Len(t, p.Consumers, 1)
+	assert.Equal(t, "proxy:2", p.Consumers[0].RelationID)
+	m.Deserted = nil
+	p = hook(t, Event{Kind: hooks.RelationJoined, Endpoint: "proxy", RelationID: "proxy:1", RemoteUnit: "a/1"}, &m, &w)
+	require.Len(t, p.Consumers, 1, "it has units again")
+	assert.Equal(t, "proxy:1", p.Consumers[0].RelationID)
+	assert.NotContains(t, m.Published, DesertedKey("proxy:1"))
+}
+
+var (
+	broken  = Event{Kind: hooks.RelationBroken, Endpoint: "proxy", RelationID: "proxy:1"}
+	created = Event{Kind: hooks.RelationCreated, Endpoint: "proxy", RelationID: "proxy:1"}
+)
+
+// The leader that ran a hook without the relation has put it on the list; back under its id, it gets no credentials.
+func TestResumedRelationOfTheLeader(t *testing.T) {
+	t.Parallel()
+	m, w := told(t, true)
+	m.Consumers = Know([]string{"proxy:2"})
+	hook(t, broken, &m, &w)
+	require.Equal(t, []Ended{{"proxy:1", 230}}, m.Cluster.Value.Record.Revoked)
+	assert.NotContains(t, m.Published, "bag.proxy:1", "what is remembered of a write is forgotten in the hook of its end")
+
+	m.Consumers = Know([]string{"proxy:1", "proxy:2"})
+	p := hook(t, created, &m, &w)
+	require.Len(t, p.Consumers, 1)
+	assert.True(t, p.Consumers[0].Withheld)
+	assert.Equal(t, RevokedDigest([]Ended{{"proxy:1", 230}}), w.TLS.Revoked)
+
+	m.Consumers = Know([]string{"proxy:2"})
+	hook(t, broken, &m, &w)
+	assert.Len(t, m.Cluster.Value.Record.Revoked, 1)
+	assert.NotContains(t, m.Published, "bag.proxy:1")
+}
+
+// A unit that saw the relation gone and back before the leader did writes the whole bag anew, for Juju has emptied it. The
+// record says whether it ended: until the leader has put it there it goes on.
+func TestResumedRelationOfAnotherUnit(t *testing.T) {
+	t.Parallel()
+	m, w := told(t, false)
+	m.Consumers = Know([]string{"proxy:2"})
+	hook(t, broken, &m, &w)
+	assert.Equal(t, RevokedDigest([]Ended{{"proxy:1", 230}}), w.TLS.Revoked, "here it is refused at once")
+
+	m.Consumers = Know([]string{"proxy:1", "proxy:2"})
+	p := hook(t, lookAgain, &m, &w) // created was never heard
+	require.Len(t, p.Consumers, 1)
+	assert.False(t, p.Consumers[0].Withheld)
+	assert.Equal(t, RevokedDigest(nil), w.TLS.Revoked)
+
+	m = record(m, Record{Schema: 1, ClusterID: clusterID, Authority: "ca1", Revoked: []Ended{{"proxy:1", 230}}})
+	p = hook(t, lookAgain, &m, &w)
+	require.Len(t, p.Consumers, 1, "the leader did see it gone")
+	assert.True(t, p.Consumers[0].Withheld)
+	assert.Equal(t, RevokedDigest([]Ended{{"proxy:1", 230}}), w.TLS.Revoked)
+}
+
+// A relation that is suspended and resumed before any hook without it ran is the relation that it was.
+func TestRelationResumedUnseenGoesOn(t *testing.T) {
+	t.Parallel()
+	m, w := told(t, true)
+	assert.Empty(t, hook(t, lookAgain, &m, &w).Consumers)
+	p := hook(t, created, &m, &w)
+	require.Len(t, p.Consumers, 1, "its bag is empty, though this unit remembers it full")
+	assert.False(t, p.Consumers[0].Withheld)
+	assert.Empty(t, m.Cluster.Value.Record.Revoked)
+}
