@@ -31,6 +31,9 @@ func proxy(l look, p *Plan) {
 			p.Published["bag."+id] = goneSum
 		}
 	}
+	if key := "bag." + l.RelationID; l.entered(l.RelationID) && l.m.Published[key] != "" {
+		p.Published[key] = goneSum // it may not be written in this hook
+	}
 	l.rememberDeserted(p)
 	l.ports(p)
 	if !l.m.Consumers.OK || !l.m.Cluster.OK || !l.m.Authority.OK || l.m.Authority.Value == nil || !l.inCluster() {
@@ -57,7 +60,9 @@ func proxy(l look, p *Plan) {
 
 // entered reports whether this hook is the unit's entry into the relation: its bag is empty then, whatever was written to a
 // relation of that id before.
-func (l look) entered(id string) bool { return l.Kind == hooks.RelationCreated && l.RelationID == id }
+func (l look) entered(id string) bool {
+	return l.Kind == hooks.RelationCreated && l.Endpoint == "proxy" && l.RelationID == id
+}
 
 // sums are the digests of what goes into a consumer's bag, and into one from which credentials are withheld.
 func (l look) sums(pub Publication) (whole, withheld string) {

@@ -177,4 +177,9 @@ func TestRelationResumedUnseenGoesOn(t *testing.T) {
 	require.Len(t, p.Consumers, 1, "its bag is empty, though this unit remembers it full")
 	assert.False(t, p.Consumers[0].Withheld)
 	assert.Empty(t, m.Cluster.Value.Record.Revoked)
+
+	w.Reach = Unreachable
+	assert.Empty(t, hook(t, created, &m, &w).Consumers)
+	w.Reach = Healthy
+	require.Len(t, hook(t, lookAgain, &m, &w).Consumers, 1, "it is as empty in a later hook")
 }

@@ -2,7 +2,6 @@ package fate
 
 import (
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -55,7 +54,10 @@ func (s *Sim) checkRecord(h *hook, r operator.Record) {
 
 // checkPublication holds that consumers are told started voters only. What was true at the hook's last look counts:
 // nobody can publish what has not happened yet.
-func (s *Sim) checkPublication(u *unit, pub operator.Publication) {
+func (s *Sim) checkPublication(u *unit, pub operator.Publication, record *operator.Record) {
+	if !pub.Withheld && revoked(*record, pub.RelationID) {
+		s.broken("%s publishes the revoked certificate of %s", u.name, pub.RelationID)
+	}
 	if pub.Cluster == "" || len(pub.ClientURLs) == 0 {
 		s.broken("%s publishes nothing", u.name)
 	}
@@ -184,17 +186,12 @@ func (s *Sim) Settled() string {
 		if problem := s.settledUnit(g, u); problem != "" {
 			return u.name + ": " + problem
 		}
-		if len(u.consumers) != len(s.relations) {
-			return fmt.Sprintf("%s publishes to %d consumers of %d", u.name, len(u.consumers), len(s.relations))
+		problem := ""
+		if told, problem = s.toldAlike(u, told); problem == "" {
+			problem = s.forgotten(u)
 		}
-		for _, id := range s.relations {
-			pub := u.consumers[id]
-			if pub.RelationID = ""; told == nil {
-				told = &pub
-			}
-			if !reflect.DeepEqual(pub, *told) {
-				return fmt.Sprintf("%s publishes %v, another %v", u.name, pub, *told)
-			}
+		if problem != "" {
+			return u.name + " " + problem
 		}
 	}
 	switch {

@@ -31,6 +31,7 @@ func (s *Sim) Clone() *Sim {
 		out.groups = append(out.groups, &c)
 	}
 	out.records, out.relations = slices.Clone(s.records), slices.Clone(s.relations)
+	out.suspended = maps.Clone(s.suspended)
 	out.named, out.ended = maps.Clone(s.named), maps.Clone(s.ended)
 	return &out
 }
@@ -39,6 +40,7 @@ func (u *unit) clone() *unit {
 	c := *u
 	c.words, c.queue = slices.Clone(u.words), slices.Clone(u.queue)
 	c.published, c.consumers = maps.Clone(u.published), maps.Clone(u.consumers)
+	c.left, c.ghosts = maps.Clone(u.left), maps.Clone(u.ghosts)
 	c.heard, c.heardGone = maps.Clone(u.heard), maps.Clone(u.heardGone)
 	if u.disk.data != nil {
 		d := *u.disk.data

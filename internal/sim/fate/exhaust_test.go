@@ -49,11 +49,29 @@ var scenarios = []struct {
 	{"renew leaves", 2, func(s *Sim) { s.units[0].disk.tls.Peer.Due, s.units[1].disk.tls.Server.Due = true, true }},
 	{"publish", 2, func(s *Sim) { s.Relate(); s.Relate() }},
 	{"end a consumer", 2, func(s *Sim) { s.Unrelate() }},
+	{"suspend a consumer", 2, (*Sim).Suspend},
+	{"suspend and resume a consumer", 3, func(s *Sim) { s.Suspend(); s.Rest(); s.Resume() }},
+	{"suspend and resume a consumer at once", 2, func(s *Sim) { s.Suspend(); s.Resume() }},
+	{"resume what the leader alone has left", 3, func(s *Sim) { s.Suspend(); leaves(s, s.units[0]); s.Resume() }},
+	{"resume what the leader alone has not left", 3, func(s *Sim) { s.Suspend(); leaves(s, s.units[1]); leaves(s, s.units[2]); s.Resume() }},
+	{"resume and join", 2, func(s *Sim) { s.Suspend(); s.Rest(); s.Resume(); s.AddUnit() }},
+	{"suspend, resume and end a consumer", 2, func(s *Sim) { s.Suspend(); s.Rest(); s.Resume(); s.Rest(); s.Unrelate() }},
+	{"a consumer vanishes", 3, func(s *Sim) { s.Vanish(func(*unit) bool { return true }) }},
+	{"a consumer vanishes for all but the leader", 3, func(s *Sim) { s.Vanish(func(u *unit) bool { return u != s.leader }) }},
+	{"a consumer vanishes for the leader, and one joins", 2, func(s *Sim) { s.Vanish(func(u *unit) bool { return u == s.leader }); s.AddUnit() }},
 	{"another leader", 3, func(s *Sim) { s.SetLeader(s.units[2]) }},
 	{"data lost", 3, func(s *Sim) { s.Wipe(s.units[1], false) }},
 	{"machine lost", 3, func(s *Sim) { s.Wipe(s.units[0], true) }},
 	{"another address", 3, func(s *Sim) { s.Readdress(s.units[1]) }},
 	{"another address, alone", 1, func(s *Sim) { s.Readdress(s.units[0]) }},
+}
+
+// leaves lets a unit go until it has left all that is suspended.
+func leaves(s *Sim, u *unit) {
+	for n := 0; n < 2000 && len(u.left) < len(s.suspended) && s.Step(u); n++ {
+	}
+	for n := 0; n < 2000 && u.hook != nil && s.Step(u); n++ {
+	}
 }
 
 // other is the first living unit that is not u; u if there is none.

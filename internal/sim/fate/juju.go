@@ -2,7 +2,7 @@ package fate
 
 import (
 	"fmt"
-	"slices"
+	"maps"
 	"strconv"
 
 	"github.com/juju/charm/v12/hooks"
@@ -40,8 +40,9 @@ type Sim struct {
 	records   []operator.Record // each commit of the application's bag
 	authority *operator.Authority
 	relations []string // of consumers
-	options   int      // version of the options
-	charm     int      // revision of the charm
+	suspended map[string]bool
+	options   int // version of the options
+	charm     int // revision of the charm
 	lastRel   int
 	period    int64 // of client certificates: the clock moves it
 	lag       bool  // followers get only what a quorum needs
@@ -63,7 +64,7 @@ type Sim struct {
 
 // New returns an application with no unit.
 func New(o Options) *Sim {
-	return &Sim{Options: o, stage: &stage{}, now: 1_000_000, period: 230, named: map[uint64]bool{}, ended: map[uint64]bool{}, lastID: 100}
+	return &Sim{Options: o, stage: &stage{}, now: 1_000_000, period: 230, named: map[uint64]bool{}, ended: map[uint64]bool{}, suspended: map[string]bool{}, lastID: 100}
 }
 
 // broken notes the first rule that was broken.
@@ -117,7 +118,7 @@ func (s *Sim) living() []*unit {
 func (s *Sim) AddUnit() {
 	u := &unit{
 		number: len(s.units), name: app + "/" + strconv.Itoa(len(s.units)), up: true, address: 10 + len(s.units), carried: releaseOf(s.charm),
-		published: map[string]string{}, consumers: map[string]operator.Publication{},
+		published: map[string]string{}, consumers: map[string]operator.Publication{}, left: maps.Clone(s.suspended), ghosts: map[string]bool{},
 		heard: map[string]int{}, heardGone: map[string]bool{}, heardApp: len(s.records), heardCfg: s.options, heardC: s.charm,
 	}
 	u.queue = []operator.Event{{Kind: hooks.Install}, {Kind: hooks.RelationCreated, Endpoint: "cluster", RelationID: peerRelation}}
@@ -204,6 +205,7 @@ func (s *Sim) Power(u *unit, up bool) {
 	if !up {
 		return
 	}
+	u.restarted()
 	if u.retry == nil && len(u.queue) == 0 && u.life == alive {
 		u.queue = append(u.queue, operator.Event{Kind: hooks.Start})
 	}
@@ -267,35 +269,6 @@ func (s *Sim) Configure() { s.options++; s.tell("options %d", s.options) }
 // Refresh upgrades the charm.
 func (s *Sim) Refresh() { s.charm++; s.tell("charm %d", s.charm) }
 
-// Relate adds a consumer.
-func (s *Sim) Relate() {
-	s.lastRel++
-	id := "proxy:" + strconv.Itoa(s.lastRel)
-	s.relations = append(s.relations, id)
-	s.tell("relate %s", id)
-	for _, u := range s.units {
-		if u.life == alive {
-			u.queue = append(u.queue, operator.Event{Kind: hooks.RelationCreated, Endpoint: "proxy", RelationID: id})
-		}
-	}
-}
-
-// Unrelate takes the oldest consumer away.
-func (s *Sim) Unrelate() {
-	if len(s.relations) == 0 {
-		return
-	}
-	id := s.relations[0]
-	s.tell("unrelate %s", id)
-	s.relations = slices.Clone(s.relations[1:])
-	for _, u := range s.units {
-		delete(u.consumers, id)
-		if u.life == alive {
-			u.queue = append(u.queue, operator.Event{Kind: hooks.RelationBroken, Endpoint: "proxy", RelationID: id})
-		}
-	}
-}
-
 // Again has a unit hear once more what it heard last. What makes the unit or takes it away comes once.
 func (s *Sim) Again(u *unit) {
 	if e := u.last; u.life == alive && e.Kind != "" && e.Kind != hooks.Install && e.Kind != hooks.Remove {
@@ -310,7 +283,7 @@ func (s *Sim) Lose(u *unit) {
 	if u.hook != nil || u.retry != nil || u.life != alive {
 		return
 	}
-	if e, ok := s.nextEvent(u); ok && e.Kind != hooks.Install {
+	if e, ok := s.nextEvent(u); ok && e.Kind != hooks.Install && (e.Endpoint != "proxy" || s.losable(u, e)) {
 		s.tell("%s never hears %s", u.name, e.Kind)
 		s.heardNow(u, e)
 		s.done(u, e)

@@ -1,11 +1,13 @@
 package fate
 
 import (
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync/atomic"
 	"testing"
 
+	"github.com/juju/charm/v12/hooks"
 	"github.com/stretchr/testify/require"
 
 	"github.com/juju-charms/etcd-charm/internal/operator"
@@ -64,6 +66,25 @@ var mutants = []struct {
 			told.Members[i].Learner = false
 		}
 		p.Consumers = operator.Decide(e, m, told).Consumers
+		return p
+	}},
+	{"publishes what is revoked", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
+		p := operator.Decide(e, m, w)
+		for i := range p.Consumers {
+			p.Consumers[i].Withheld = false
+		}
+		return p
+	}},
+	{"does not look whether a consumer that has no units is there", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
+		m.Deserted = nil
+		return operator.Decide(e, m, w)
+	}},
+	{"takes a relation that came back for written", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
+		if e.Kind == hooks.RelationCreated {
+			e = operator.Event{Kind: hooks.UpdateStatus}
+		}
+		p := operator.Decide(e, m, w)
+		maps.DeleteFunc(p.Published, func(_, sum string) bool { return sum == "gone" })
 		return p
 	}},
 	{"publishes before it acts", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {

@@ -71,6 +71,9 @@ var kinds = []struct {
 		}
 	}},
 	{"unrelate", 1, func(s *Sim, _ Op) { s.Unrelate() }},
+	{"suspend", 1, func(s *Sim, _ Op) { s.Suspend() }},
+	{"resume", 1, func(s *Sim, _ Op) { s.Resume() }},
+	{"vanish", 1, func(s *Sim, o Op) { s.Vanish(func(u *unit) bool { return o.B>>(u.number%8)&1 == 0 }) }},
 }
 
 // weights is kinds by weight: a number below its length picks one.

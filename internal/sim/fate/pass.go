@@ -1,6 +1,7 @@
 package fate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,7 +39,7 @@ func (s *Sim) pass(u *unit, h *hook, yield func(point)) {
 	seen := s.seen(u)
 	yield(point{at: "seen"})
 	m := s.model(u, h.event, seen)
-	h.led, h.units = s.leader == u, len(s.units)
+	h.led, h.units, h.record = s.leader == u, len(s.units), m.Cluster.Value.Record
 	yield(point{at: "read"})
 	began := s.now
 	var p operator.Plan
@@ -106,9 +107,10 @@ func (s *Sim) model(u *unit, e operator.Event, seen []uint64) operator.Model {
 		Leader:    operator.Know(s.leader == u),
 		Config:    settings(s.options),
 		Authority: operator.Know(s.authority),
-		Consumers: operator.Know(slices.Clone(s.relations)),
 		Published: maps.Clone(u.published),
 	}
+	ids, answers := s.consumersOf(u, e)
+	m.Consumers, m.Deserted = operator.Know(ids), answers
 	at := operator.Address{Ingress: host(u.address), All: []string{host(u.address)}}
 	m.PeerAddress, m.ClientAddress = operator.Know(at), operator.Know(at)
 	units := map[string]operator.Life{}
@@ -155,6 +157,11 @@ func (s *Sim) model(u *unit, e operator.Event, seen []uint64) operator.Model {
 
 // flush commits what the plan publishes, all of it or nothing. Secrets go before the rest, as Juju 3.6 has it.
 func (s *Sim) flush(u *unit, p operator.Plan, yield func(point)) error {
+	for _, pub := range p.Consumers {
+		if u.ghosts[pub.RelationID] {
+			return errors.New("cannot write relation " + pub.RelationID + ": relation not found")
+		}
+	}
 	if p.Authority {
 		if s.authority != nil {
 			return errors.New("secret with that label already exists")
@@ -184,12 +191,12 @@ func (s *Sim) flush(u *unit, p operator.Plan, yield func(point)) error {
 		}
 	}
 	for _, pub := range p.Consumers {
-		s.checkPublication(u, pub)
+		s.checkPublication(u, pub, cmp.Or(p.Record, &u.hook.record))
 		u.hook.view.published = true
 		if s.Trace != nil {
 			s.tell("%s: tells %s of %s", u.name, pub.RelationID, pub.Cluster)
 		}
-		if slices.Contains(s.relations, pub.RelationID) {
+		if slices.Contains(s.relations, pub.RelationID) && !u.left[pub.RelationID] {
 			u.consumers[pub.RelationID] = pub
 		}
 	}

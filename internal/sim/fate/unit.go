@@ -34,6 +34,8 @@ type unit struct {
 	words     []operator.Word // each commit of its own peer bag
 	published map[string]string
 	consumers map[string]operator.Publication
+	left      map[string]bool // consumers that its agent does not list, for they are suspended, or were
+	ghosts    map[string]bool // consumers that its agent lists though Juju has deleted them; not yet while it is false
 
 	// What its agent has heard: the version of each peer's bag, of the application's, of options and charm.
 	heard                      map[string]int
@@ -98,6 +100,7 @@ type hook struct {
 	voters int      // in it
 	urls   []string // clients' URLs that the list gave in this hook
 	shown  []member // the started voters at the last look
+	record operator.Record
 }
 
 func host(address int) string { return "10.0.0." + strconv.Itoa(address) }
@@ -203,6 +206,7 @@ func (s *Sim) heardNow(u *unit, e operator.Event) {
 	if u.retry == nil && len(u.queue) > 0 {
 		u.queue = u.queue[1:]
 	}
+	s.heardOf(u, e)
 	switch {
 	case e.Kind == hooks.RelationChanged && e.RemoteUnit == "":
 		u.heardApp = len(s.records)
@@ -223,7 +227,7 @@ func (s *Sim) heardNow(u *unit, e operator.Event) {
 func (s *Sim) done(u *unit, e operator.Event) {
 	u.retry, u.fails, u.fail, u.last = nil, 0, nil, e
 	switch {
-	case e.Kind == hooks.RelationDeparted && e.Departing != u.name:
+	case e.Kind == hooks.RelationDeparted && e.Endpoint == "cluster" && e.Departing != u.name:
 		u.heardGone[e.RemoteUnit] = true
 	case e.Kind == hooks.UpgradeCharm:
 		u.queue = append(u.queue, operator.Event{Kind: hooks.ConfigChanged})
