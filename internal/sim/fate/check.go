@@ -186,7 +186,7 @@ func (s *Sim) Settled() string {
 		if problem := s.settledUnit(g, u); problem != "" {
 			return u.name + ": " + problem
 		}
-		problem := ""
+		var problem string
 		if told, problem = s.toldAlike(u, told); problem == "" {
 			problem = s.forgotten(u)
 		}

@@ -161,7 +161,7 @@ func (s *Sim) heardOf(u *unit, e operator.Event) {
 // relation whose end it may have missed too, nor without the departure after which there is nothing any more.
 func (s *Sim) losable(u *unit, e operator.Event) bool {
 	_, ghost := u.ghosts[e.RelationID]
-	return !ghost && !(e.Kind == hooks.RelationCreated && u.left[e.RelationID])
+	return !ghost && (e.Kind != hooks.RelationCreated || !u.left[e.RelationID])
 }
 
 // restarted notes that a unit's agent has started again: it lists only what is there.

@@ -68,7 +68,8 @@ func hostile(d *dice) (operator.Event, operator.Model, operator.World) {
 		Authority: known(d, one(d, authority, authority, authority, nil)), PeerAddress: known(d, address), ClientAddress: known(d, address),
 		Consumers: known(d, one(d, []string(nil), []string{"proxy:1"}, []string{"proxy:2", "proxy:1", "nonsense"})),
 		Upstream:  known(d, one(d, nil, []databag.Relation{{ID: "upstream:1", Units: map[string]databag.Bag{"x/0": {"cluster": "a=https://,=,"}}}})),
-		Published: one(d, map[string]string{}, nil, map[string]string{"bag.proxy:9": "x", "bag.cluster:0": "y", "ports": "2379", "": ""}),
+		Published: one(d, map[string]string{}, nil, map[string]string{"bag.proxy:9": "x", "bag.cluster:0": "y", "ports": "2379", "": "", "deserted.proxy:1": "missing", "deserted.": "x"}),
+		Deserted:  one(d, nil, nil, map[string]operator.OwnBag{"proxy:1": operator.BagNotFound, "nonsense": 9}),
 	}
 	if d.n(12) == 11 {
 		m.ConfigProblem = "option port: no"
