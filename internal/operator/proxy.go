@@ -81,10 +81,11 @@ func (r Record) revoked() map[string]bool {
 	return out
 }
 
-// withheld are the consumer relations that live and whose certificate is revoked.
+// withheld are the consumer relations whose certificate is revoked, and that miss it. One without units does not: it may
+// be about to end here, as it did where the leader is.
 func (l look) withheld() []string {
 	revoked := l.m.Cluster.Value.Record.revoked()
-	return slices.DeleteFunc(slices.Clone(l.m.Consumers.Value), func(id string) bool { return !revoked[id] || !l.writable(id) })
+	return slices.DeleteFunc(slices.Clone(l.m.Consumers.Value), func(id string) bool { return !revoked[id] || l.desertion(id) != "" })
 }
 
 // publication is what every consumer is told, but for the certificate.

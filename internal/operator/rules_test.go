@@ -670,6 +670,9 @@ func TestRule08OnlyTruthsArePublished(t *testing.T) {
 			assert.Contains(t, plan.Status.Message, "proxy:1 is revoked: remove the relation and add it again")
 			assert.Contains(t, Examine(listed, w).Reasons[0].Text, "remove the relation and add it again")
 
+			listed.Deserted = map[string]OwnBag{"proxy:1": BagThere}
+			assert.Empty(t, Examine(listed, w).Reasons, "a relation without units, which may end here too, needs nobody")
+			listed.Deserted = nil
 			listed.Consumers, listed.Published = Know([]string{"proxy:1"}), plan.Published
 			assert.Empty(t, Decide(lookAgain, listed, w).Consumers, "once")
 			w.Members = members(2)
