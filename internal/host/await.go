@@ -161,8 +161,8 @@ func (h *Host) notReady(ctx context.Context, list []*etcdserverpb.Member, only u
 			continue
 		}
 		checks = append(checks, func() {
-			for _, url := range v.urls(listed) {
-				if a := h.probe(ctx, v.access, url); a.ready && a.memberID() == listed.ID {
+			for _, url := range v.urls(listed.ID, listed.ClientURLs) {
+				if a := h.probe(ctx, v.access, url); a.Self.Ready && a.MemberID == listed.ID {
 					ready[i] = true
 					return
 				}

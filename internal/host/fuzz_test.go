@@ -3,7 +3,6 @@ package host
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -97,24 +96,6 @@ func FuzzDecodeService(f *testing.F) {
 		back, err := decodeService(again)
 		require.NoError(t, err)
 		assert.Equal(t, s, back)
-	})
-}
-
-// FuzzAlarm: what is no alarm's text is none, and one that is read is one that etcd could have meant.
-func FuzzAlarm(f *testing.F) {
-	f.Add("memberID:10501334649042878790 alarm:NOSPACE ")
-	f.Add("memberID: 1  alarm: CORRUPT")
-	f.Add("memberID:99999999999999999999999 alarm:x")
-	f.Fuzz(func(t *testing.T, text string) {
-		alarm, ok := parseAlarm(text)
-		if !ok {
-			return
-		}
-		assert.NotEmpty(t, alarm.Kind)
-		assert.Contains(t, text, alarm.Kind)
-		again, ok := parseAlarm(fmt.Sprintf("memberID:%d alarm:%s", alarm.MemberID, alarm.Kind))
-		assert.True(t, ok)
-		assert.Equal(t, alarm, again)
 	})
 }
 

@@ -45,13 +45,13 @@ func (h *Host) others(except uint64) (crew, error) {
 	v := h.seen
 	h.mu.Unlock()
 	var c crew
-	answers := slices.Clone(v.answers)
-	slices.SortStableFunc(answers, func(a, b answer) int {
-		rank := func(a answer) int {
+	answers := slices.Clone(v.Answers)
+	slices.SortStableFunc(answers, func(a, b operator.Answer) int {
+		rank := func(a operator.Answer) int {
 			switch {
-			case a.ready && a.url != v.own:
+			case a.Self.Ready && a.URL != v.own:
 				return 0
-			case a.ready:
+			case a.Self.Ready:
 				return 1
 			default:
 				return 2
@@ -60,15 +60,15 @@ func (h *Host) others(except uint64) (crew, error) {
 		return rank(a) - rank(b)
 	})
 	for _, a := range answers {
-		if a.memberID() == except {
+		if a.MemberID == except {
 			continue
 		}
-		m, err := v.access.dial(a.url)
+		m, err := v.access.dial(a.URL)
 		if err != nil {
 			c.close()
 			return nil, err
 		}
-		c = append(c, crewMember{m, a.memberID(), a.url})
+		c = append(c, crewMember{m, a.MemberID, a.URL})
 	}
 	if len(c) == 0 {
 		return nil, errNobody
@@ -236,7 +236,7 @@ func (h *Host) probeOne(ctx context.Context, listed *etcdserverpb.Member) *etcds
 	h.mu.Lock()
 	v := h.seen
 	h.mu.Unlock()
-	for _, url := range v.urls(listed) {
+	for _, url := range v.urls(listed.ID, listed.ClientURLs) {
 		m, err := v.access.dial(url)
 		if err != nil {
 			return nil

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -48,26 +47,22 @@ func (h *Host) Observe(ctx context.Context, m operator.Model) (operator.World, e
 
 	authority := modelAuthority(m)
 	serving := servingEnv(state, env)
-	access := h.access(authority)
-	n := nameMembers(m, w.Data)
-	var v view
+	access, own := h.access(authority), ownURL(serving)
+	survey := operator.NewSurvey(m, w.Data, own, h.listedURLs())
+	var live, ready bool
 	parallel(
 		func() { w.TLS = h.lookTLS(m, authority) },
-		func() { w.Local.Live, w.Local.Ready = lookHealth(ctx, serving) },
-		func() { v = h.lookCluster(ctx, access, ownURL(serving), n, w.Data) },
+		func() { live, ready = lookHealth(ctx, serving) },
+		func() { h.lookCluster(ctx, access, survey) },
 	)
 	if authority != nil && w.TLS.Trust == trustDigest(authority.TrustPeer, authority.TrustClient) {
 		w.TLS.Trust = m.Authority.Value.Trust
 	}
-	w.Local = localOf(w.Local, v, w.Data)
+	v := view{survey.Find(live, ready), access, own}
+	w.Reach, w.ClusterID, w.Members = v.Reach, v.ClusterID, v.Members
+	w.Alarms, w.Turn, w.Local = v.Alarms, v.Turn, v.Local
 	if w.Local.Ready {
 		w.Service.Failing, w.Service.Log = false, "" // it did fail, a moment ago
-	}
-	v.reach = reached(v, n, w)
-	w.Reach, w.ClusterID, w.Members = v.reach, v.clusterID, v.describe()
-	w.Alarms, w.Turn = v.alarms(), v.turn()
-	if w.Reach == operator.NoQuorum && w.ClusterID == 0 {
-		w.ClusterID = w.Data.ClusterID
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -75,45 +70,15 @@ func (h *Host) Observe(ctx context.Context, m operator.Model) (operator.World, e
 	return w, nil
 }
 
-// reached says how far the named cluster was reached.
-func reached(v view, n named, w operator.World) operator.Reach {
-	switch {
-	case v.linear:
-		return operator.Healthy
-	case len(v.answers) > 0:
-		return operator.NoQuorum
-	case w.Local.Live && w.Data.State == operator.OurData && n.counts(w.Data.ClusterID):
-		// A server that was started without quorum answers on its metrics URL only.
-		return operator.NoQuorum
-	case n.anybody:
-		return operator.Unreachable
-	default:
-		return operator.Absent
+// listedURLs is where the members are that the last look listed.
+func (h *Host) listedURLs() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var urls []string
+	for _, m := range h.seen.Members {
+		urls = append(urls, h.seen.urls(m.ID, m.ClientURLs)...)
 	}
-}
-
-func localOf(l operator.Local, v view, data operator.Data) operator.Local {
-	if s := v.ownAnswer.status; s != nil {
-		l.Live = true
-		l.ClusterID, l.MemberID = v.ownAnswer.clusterID(), v.ownAnswer.memberID()
-	} else if l.Live {
-		l.ClusterID, l.MemberID = data.ClusterID, data.MemberID
-	}
-	list := v.ownAnswer.list
-	if list == nil && l.ClusterID != 0 && l.ClusterID == v.clusterID {
-		list = v.members // a learner gives no list
-	}
-	for _, m := range list {
-		if !m.IsLearner {
-			l.Voters++
-		}
-	}
-	// A member that has just joined takes itself for a voter until it has read in the log that it is none, and says
-	// that it is ready.
-	if self := find(v.members, l.MemberID); self != nil && self.IsLearner && l.ClusterID == v.clusterID {
-		l.Ready = false
-	}
-	return l
+	return urls
 }
 
 func (h *Host) lookReleases(w *operator.World) error {
@@ -216,7 +181,5 @@ func parallel(fs ...func()) {
 	}
 	wg.Wait()
 }
-
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 func compareIDs(a, b uint64) int { return cmp.Compare(a, b) }

@@ -32,11 +32,11 @@ func (h *Host) defrag(ctx context.Context, id uint64) error {
 	h.mu.Lock()
 	v := h.seen
 	h.mu.Unlock()
-	for _, a := range v.answers {
-		if a.memberID() != id {
+	for _, a := range v.Answers {
+		if a.MemberID != id {
 			continue
 		}
-		m, err := v.access.dial(a.url)
+		m, err := v.access.dial(a.URL)
 		if err != nil {
 			return fmt.Errorf("cannot defragment member %x: %w", id, err)
 		}
@@ -67,7 +67,7 @@ func (h *Host) compact(ctx context.Context, revision int64) error {
 
 func (h *Host) disarm(ctx context.Context, a operator.Alarm) error {
 	kind, known := etcdserverpb.AlarmType_value[a.Kind]
-	nobody := a.MemberID == 0 && kind != int32(etcdserverpb.AlarmType_CORRUPT) // see alarmText
+	nobody := a.MemberID == 0 && kind != int32(etcdserverpb.AlarmType_CORRUPT) // see operator.Survey
 	if !known || nobody || kind == int32(etcdserverpb.AlarmType_NONE) {
 		// etcd's client takes no member and no kind for all of them.
 		return fmt.Errorf("cannot disarm alarm %s of member %x: it is unknown", a.Kind, a.MemberID)

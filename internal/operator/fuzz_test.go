@@ -2,6 +2,7 @@ package operator
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"testing"
 
@@ -64,5 +65,23 @@ func FuzzVersions(f *testing.F) {
 		}
 		same := World{Service: Service{Release: a}, Carried: a}
 		assert.Empty(t, lookAt(Event{}, Model{}, same).upgradeProblem())
+	})
+}
+
+// FuzzAlarm: what is no alarm's text is none, and one that is read is one that etcd could have meant.
+func FuzzAlarm(f *testing.F) {
+	f.Add("memberID:10501334649042878790 alarm:NOSPACE ")
+	f.Add("memberID: 1  alarm: CORRUPT")
+	f.Add("memberID:99999999999999999999999 alarm:x")
+	f.Fuzz(func(t *testing.T, text string) {
+		alarm, ok := parseAlarm(text)
+		if !ok {
+			return
+		}
+		assert.NotEmpty(t, alarm.Kind)
+		assert.Contains(t, text, alarm.Kind)
+		again, ok := parseAlarm(fmt.Sprintf("memberID:%d alarm:%s", alarm.MemberID, alarm.Kind))
+		assert.True(t, ok)
+		assert.Equal(t, alarm, again)
 	})
 }

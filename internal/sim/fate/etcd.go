@@ -1,7 +1,6 @@
 package fate
 
 import (
-	"cmp"
 	"iter"
 	"slices"
 	"strings"
@@ -282,26 +281,15 @@ func (s *Sim) group(id uint64) *group {
 	return nil
 }
 
-// describe turns the list into World's form, with what those that answered say of themselves.
-func (s *Sim) describe(g *group, answers []*unit) []operator.Member {
+// list is the member list in the operator's form.
+func (g *group) list() []operator.Member {
 	out := make([]operator.Member, 0, len(g.members))
 	for _, m := range g.members {
 		o := operator.Member{ID: m.id, Name: m.name, Learner: m.learner, PeerURLs: []string{m.peerURL}}
 		if m.clientURL != "" {
 			o.ClientURLs = []string{m.clientURL}
 		}
-		if s.runs(g, m) && slices.Contains(answers, m.owner) {
-			o.Answers, o.Ready = true, s.ready(g, m)
-			o.Version, _, _ = strings.Cut(m.owner.process.server.Release, "-")
-			switch l := s.led(g); {
-			case l != nil && s.linked(l, m):
-				o.Leader = l.id
-			case m.learner && m.owner.process.serving:
-				o.Leader = g.leader // it cannot stand for election, so it never gives its leader up
-			}
-		}
 		out = append(out, o)
 	}
-	slices.SortFunc(out, func(a, b operator.Member) int { return cmp.Compare(a.ID, b.ID) })
 	return out
 }

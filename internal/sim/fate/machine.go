@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"strings"
 
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
@@ -78,112 +78,88 @@ func (h *machine) Observe(_ context.Context, m operator.Model) (operator.World, 
 	if d := u.disk.data; d != nil {
 		w.Data = operator.Data{State: operator.OurData, ClusterID: d.cluster, MemberID: d.member}
 	}
-	g, answers, reach := s.reach(u, m, h.h.urls)
-	w.Reach, h.h.view = reach, g
-	if h.h.voters, h.h.turn = 0, ""; g != nil {
-		h.h.shown = h.h.shown[:0]
-		h.h.voters, h.h.turn = g.size(), g.turn
-	}
-	if g != nil {
-		w.ClusterID, w.Members = g.id, s.describe(g, answers)
-		if slices.ContainsFunc(answers, func(a *unit) bool { return s.readyUnit(a) }) {
-			w.Turn = operator.Turn{Known: true, Holder: g.turn}
-		}
-		for _, listed := range g.members {
-			h.h.urls = append(h.h.urls, listed.clientURL)
-			if !listed.learner && listed.name != "" {
-				h.h.shown = append(h.h.shown, *listed)
-			}
+	survey := operator.NewSurvey(m, w.Data, ownURL(u), h.h.urls)
+	lists := map[*group][]operator.Member{}
+	for urls := survey.Ask(); len(urls) > 0; urls = survey.Ask() {
+		for _, url := range urls {
+			survey.Hear(s.answer(u, url, lists))
 		}
 	}
-	if own, me := s.own(u); u.process.running && u.disk.data != nil {
-		w.Local = operator.Local{Live: u.process.booted(s.now), ClusterID: u.disk.data.cluster, MemberID: u.disk.data.member}
-		if me != nil {
-			w.Local.Ready = s.ready(own, me)
-			if u.process.serving && (!me.learner || own == g) {
-				w.Local.Voters = own.size()
-			}
-		}
-	}
+	sight := survey.Find(u.process.booted(s.now) && u.disk.data != nil, s.readyUnit(u))
+	w.Reach, w.ClusterID, w.Members, w.Turn, w.Local = sight.Reach, sight.ClusterID, sight.Members, sight.Turn, sight.Local
+	h.looked(sight)
 	return w, nil
+}
+
+// looked keeps of a look what steps and checks need.
+func (h *machine) looked(sight operator.Sight) {
+	h.h.view, h.h.voters, h.h.turn = nil, 0, ""
+	if len(sight.Answers) == 0 {
+		return
+	}
+	g := h.s.group(sight.ClusterID)
+	h.h.view, h.h.voters, h.h.turn = g, g.size(), g.turn
+	h.h.shown = h.h.shown[:0]
+	for _, listed := range g.members {
+		h.h.urls = append(h.h.urls, listed.clientURL)
+		if !listed.learner && listed.name != "" {
+			h.h.shown = append(h.h.shown, *listed)
+		}
+	}
+}
+
+// loopback is where every machine reaches its own server.
+const loopback = "https://127.0.0.1"
+
+// ownURL is where a unit's machine reaches its own server; "" if none runs.
+func ownURL(u *unit) string {
+	if !u.process.running {
+		return ""
+	}
+	return loopback
+}
+
+// answer is what the server at a URL says to u, as internal/host asks it. lists keeps the lists of this look.
+func (s *Sim) answer(u *unit, url string, lists map[*group][]operator.Member) operator.Answer {
+	out := operator.Answer{URL: url}
+	for _, p := range s.units {
+		if url != p.process.clientURL && (p != u || url != loopback) {
+			continue
+		}
+		g, m := s.own(p)
+		if g == nil || !p.process.serving || !s.reachable(u, p) {
+			continue
+		}
+		out.ClusterID, out.MemberID = g.id, p.disk.data.member
+		out.Self.Version, _, _ = strings.Cut(p.process.server.Release, "-")
+		if lists[g] == nil {
+			lists[g] = g.list()
+		}
+		if m == nil {
+			out.List = lists[g] // it has not heard yet that it was removed
+			return out
+		}
+		switch l := s.led(g); {
+		case l != nil && s.linked(l, m):
+			out.Self.Leader = l.id
+		case m.learner:
+			out.Self.Leader = g.leader // it cannot stand for election, so it never gives its leader up
+		}
+		if m.learner {
+			return out
+		}
+		out.List = lists[g]
+		if s.ready(g, m) {
+			out.Linear, out.Self.Ready, out.Holder = lists[g], true, g.turn
+		}
+		return out
+	}
+	return out
 }
 
 func (s *Sim) readyUnit(u *unit) bool {
 	g, m := s.own(u)
 	return m != nil && s.ready(g, m)
-}
-
-// reach asks everybody named, and whom they list or listed earlier in this hook, and says which cluster answered, who of it, and how far it was reached.
-func (s *Sim) reach(u *unit, m operator.Model, known []string) (*group, []*unit, operator.Reach) {
-	c := m.Cluster.Value
-	anybody := u.disk.data != nil || !m.Cluster.OK
-	var counts []uint64
-	if r := c.Record; r.ClusterID != 0 && r.ClusterID != r.Ended {
-		counts, anybody = []uint64{r.ClusterID}, true
-	}
-	urls := slices.Clone(known)
-	var told []uint64
-	for _, w := range c.Words {
-		if w.ClusterID != 0 && w.ClusterID != c.Record.Ended && !w.Stopped {
-			anybody = true
-			told = append(told, w.ClusterID)
-		}
-		if w.ClientURL != "" && !w.Stopped {
-			urls = append(urls, w.ClientURL)
-		}
-	}
-	if len(counts) == 0 {
-		counts = told
-	}
-	if len(counts) == 0 && u.disk.data != nil {
-		counts = []uint64{u.disk.data.cluster}
-	}
-	var answers []*unit
-	for more := true; more; {
-		more = false
-		for _, p := range s.units {
-			if slices.Contains(answers, p) || !p.process.serving || !s.reachable(u, p) || (p != u && !slices.Contains(urls, p.process.clientURL)) {
-				continue
-			}
-			g, me := s.own(p)
-			if g == nil || (len(counts) > 0 && !slices.Contains(counts, g.id)) {
-				continue
-			}
-			answers = append(answers, p)
-			if me == nil || !s.ready(g, me) {
-				continue
-			}
-			for _, listed := range g.members {
-				if listed.clientURL != "" && !slices.Contains(urls, listed.clientURL) {
-					urls, more = append(urls, listed.clientURL), true
-				}
-			}
-		}
-	}
-	for _, linear := range []bool{true, false} {
-		var found *group
-		for _, a := range answers {
-			g := s.group(a.disk.data.cluster)
-			if (!linear || s.readyUnit(a)) && (found == nil || g.id < found.id) {
-				found = g
-			}
-		}
-		if found == nil {
-			continue
-		}
-		answers = slices.DeleteFunc(answers, func(a *unit) bool { return a.disk.data.cluster != found.id })
-		if linear {
-			return found, answers, operator.Healthy
-		}
-		return found, answers, operator.NoQuorum
-	}
-	switch d := u.disk.data; {
-	case d != nil && u.process.booted(s.now) && slices.Contains(counts, d.cluster):
-		return nil, nil, operator.NoQuorum
-	case anybody:
-		return nil, nil, operator.Unreachable
-	}
-	return nil, nil, operator.Absent
 }
 
 // poll waits until try succeeds, within the bound of a step. Every look is a yield: others go on meanwhile.

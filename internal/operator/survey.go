@@ -1,0 +1,276 @@
+package operator
+
+import (
+	"cmp"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Answer is what the server at one client URL said. The zero value is silence.
+type Answer struct {
+	URL       string
+	ClusterID uint64
+	MemberID  uint64 // 0: it did not answer
+	// List is its own view of the members, Linear what a linearizable read gave; nil if it gave none. A learner gives
+	// neither.
+	List, Linear []Member
+	// Self is what it says of itself: Ready, and the fields of Member after it.
+	Self   Member
+	Holder string // of the turn; valid if Self.Ready
+}
+
+func (a Answer) answered() bool { return a.MemberID != 0 }
+
+// Survey is one look at a cluster: whom to ask, whose answers count, and what they come to. It is rule 2: silence is
+// Absent only where nobody is named. The shell asks and the simulation answers; neither judges.
+type Survey struct {
+	own      string // our own server's URL on this machine; "" is none
+	data     Data
+	todo     []string        // URLs still to be handed out
+	asked    map[string]bool // URLs handed out
+	clusters []uint64        // whose answers count; none: any
+	anybody  bool            // somebody is named, whether or not there is a URL to ask
+	answers  []Answer        // that count
+	self     Answer          // of our own server, whatever its cluster
+}
+
+// NewSurvey begins a look. own is our own server's client URL as this machine reaches it ("" is none), earlier are URLs
+// that the member list named earlier in this hook: the bag of a unit that leaves is not renewed any more. A record whose
+// cluster has ended names nobody.
+func NewSurvey(m Model, data Data, own string, earlier []string) *Survey {
+	s := &Survey{own: own, data: data, asked: make(map[string]bool, 8)}
+	s.anybody = data.State != NoData || !m.Cluster.OK
+	record := m.Cluster.Value.Record
+	if record.ClusterID != 0 && record.ClusterID != record.Ended {
+		s.clusters = []uint64{record.ClusterID}
+	}
+	s.wants(own)
+	var told []uint64
+	for _, unit := range sortedKeys(m.Cluster.Value.Words) {
+		if _, there := m.Units.Value[unit]; m.Units.OK && !there {
+			continue
+		}
+		word := m.Cluster.Value.Words[unit]
+		// A unit that names no cluster is asked too, because it may have founded one and died before Juju heard of it;
+		// its silence means nothing.
+		if word.ClusterID != 0 && word.ClusterID != record.Ended && !word.Stopped {
+			s.anybody = true
+			told = append(told, word.ClusterID)
+		}
+		if !word.Stopped {
+			s.wants(word.ClientURL)
+		}
+	}
+	for _, url := range earlier {
+		s.wants(url)
+	}
+	if len(s.clusters) == 0 {
+		s.clusters = told
+	}
+	if len(s.clusters) == 0 && data.State == OurData {
+		s.clusters = []uint64{data.ClusterID}
+	}
+	return s
+}
+
+// wants puts a URL on the list of those to ask, once.
+func (s *Survey) wants(url string) {
+	if url != "" && !s.asked[url] {
+		s.asked[url] = true
+		s.todo = append(s.todo, url)
+	}
+}
+
+// Ask returns the URLs that are to be asked and were not returned before.
+func (s *Survey) Ask() []string {
+	todo := s.todo
+	s.todo = nil
+	return todo
+}
+
+// Hear takes one answer in, after which Ask may have more URLs. It reports whether the answer proves a quorum of a
+// cluster that counts: whoever is silent then is not worth a long wait.
+func (s *Survey) Hear(a Answer) (healthy bool) {
+	if a.URL == s.own && s.own != "" {
+		s.self = a
+	}
+	if !a.answered() || !s.counts(a.ClusterID) {
+		return false
+	}
+	s.answers = append(s.answers, a)
+	for _, listed := range a.Linear {
+		if s.own != "" && s.data.State == OurData && listed.ID == s.data.MemberID {
+			continue // asked on this machine: the address that it advertises may be one that only others reach
+		}
+		for _, url := range listed.ClientURLs {
+			s.wants(url)
+		}
+	}
+	return a.Linear != nil
+}
+
+func (s *Survey) counts(clusterID uint64) bool {
+	return clusterID != 0 && (len(s.clusters) == 0 || slices.Contains(s.clusters, clusterID))
+}
+
+// Sight is what a survey found.
+type Sight struct {
+	Reach     Reach
+	ClusterID uint64   // of the cluster that was reached; 0 when none answered
+	Answers   []Answer // of that cluster, by URL
+	Members   []Member // as that cluster lists them, with what they said, by ID
+	Alarms    []Alarm
+	Turn      Turn
+	Local     Local
+}
+
+// Find judges what was heard. live and ready are what our own server says on its metrics URL.
+func (s *Survey) Find(live, ready bool) Sight {
+	slices.SortFunc(s.answers, func(a, b Answer) int { return strings.Compare(a.URL, b.URL) })
+	id, healthy := s.reached()
+	out := Sight{ClusterID: id}
+	for _, a := range s.answers {
+		if a.ClusterID == id {
+			out.Answers = append(out.Answers, a)
+		}
+	}
+	list := memberList(out.Answers, healthy, s.own)
+	out.Members = describe(list, out.Answers)
+	out.Alarms, out.Turn = alarmsIn(out.Answers), turnIn(out.Answers)
+	out.Local = s.local(live, ready, id, list)
+	switch {
+	case healthy:
+		out.Reach = Healthy
+	case len(out.Answers) > 0:
+		out.Reach = NoQuorum
+	case out.Local.Live && s.data.State == OurData && s.counts(s.data.ClusterID):
+		// A server that was started without quorum answers on its metrics URL only.
+		out.Reach, out.ClusterID = NoQuorum, s.data.ClusterID
+	case s.anybody:
+		out.Reach = Unreachable
+	default:
+		out.Reach = Absent
+	}
+	return out
+}
+
+// reached is the cluster that was reached, and whether it has a quorum. If the bags name two clusters, one that reads
+// linearizably counts, and of two such the lower ID: any choice will do that all units make alike.
+func (s *Survey) reached() (id uint64, healthy bool) {
+	for _, linear := range []bool{true, false} {
+		for _, a := range s.answers {
+			if (!linear || a.Linear != nil) && (id == 0 || a.ClusterID < id) {
+				id = a.ClusterID
+			}
+		}
+		if id != 0 {
+			return id, linear
+		}
+	}
+	return 0, false
+}
+
+// memberList is the list of the cluster: a linearizable one if it has a quorum, else one member's view, our own first.
+func memberList(answers []Answer, healthy bool, own string) []Member {
+	var list []Member
+	for _, a := range answers {
+		switch {
+		case healthy && a.Linear != nil:
+			return a.Linear
+		case !healthy && a.List != nil && (list == nil || a.URL == own):
+			list = a.List
+		}
+	}
+	return list
+}
+
+// describe joins the member list with what its members said, by ID.
+func describe(list []Member, answers []Answer) []Member {
+	out := make([]Member, 0, len(list))
+	for _, listed := range list {
+		var said *Answer
+		for i, a := range answers {
+			if a.MemberID == listed.ID && (said == nil || (a.Self.Ready && !said.Self.Ready)) {
+				said = &answers[i]
+			}
+		}
+		m := Member{}
+		if said != nil {
+			m = said.Self
+			m.Answers = true
+		}
+		m.ID, m.Name, m.Learner, m.PeerURLs, m.ClientURLs = listed.ID, listed.Name, listed.Learner, listed.PeerURLs, listed.ClientURLs
+		out = append(out, m)
+	}
+	slices.SortFunc(out, func(a, b Member) int { return cmp.Compare(a.ID, b.ID) })
+	return out
+}
+
+// local is our own server's answer, whatever its cluster.
+func (s *Survey) local(live, ready bool, reached uint64, list []Member) Local {
+	l := Local{Live: live, Ready: ready}
+	if s.self.answered() {
+		l.Live, l.ClusterID, l.MemberID = true, s.self.ClusterID, s.self.MemberID
+	} else if l.Live {
+		l.ClusterID, l.MemberID = s.data.ClusterID, s.data.MemberID
+	}
+	view := s.self.List
+	if view == nil && l.ClusterID != 0 && l.ClusterID == reached {
+		view = list // a learner gives no list
+	}
+	for _, m := range view {
+		if !m.Learner {
+			l.Voters++
+		}
+	}
+	// A member that has just joined takes itself for a voter until it has read in the log that it is a learner, and
+	// until then it says that it is ready.
+	asLearner := func(m Member) bool { return m.ID == l.MemberID && m.Learner }
+	if l.ClusterID == reached && slices.ContainsFunc(list, asLearner) {
+		l.Ready = false
+	}
+	return l
+}
+
+// alarmText is how a member's status tells of an alarm: protobuf's text form of AlarmMember (server/v3
+// v3rpc/maintenance.go, Status), whose blanks vary. It leaves out member 0, which etcd names if it cannot tell whose data
+// is wrong. Asking for the alarm list instead would put an entry into the raft log at each look (v3_server.go, Alarm),
+// and needs a quorum.
+var alarmText = regexp.MustCompile(`(?:memberID:\s*(\d+)\s+)?alarm:\s*(\w+)`)
+
+// alarmsIn are the alarms that members tell of, by member and kind.
+func alarmsIn(answers []Answer) []Alarm {
+	var out []Alarm
+	for _, a := range answers {
+		for _, text := range a.Self.Errors {
+			if alarm, ok := parseAlarm(text); ok && !slices.Contains(out, alarm) {
+				out = append(out, alarm)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b Alarm) int {
+		return cmp.Or(cmp.Compare(a.MemberID, b.MemberID), strings.Compare(a.Kind, b.Kind))
+	})
+	return out
+}
+
+func parseAlarm(text string) (Alarm, bool) {
+	found := alarmText.FindStringSubmatch(text)
+	if found == nil {
+		return Alarm{}, false
+	}
+	id, err := strconv.ParseUint(cmp.Or(found[1], "0"), 10, 64)
+	return Alarm{MemberID: id, Kind: found[2]}, err == nil
+}
+
+// turnIn is who has the turn, by a linearizable read of any member.
+func turnIn(answers []Answer) Turn {
+	for _, a := range answers {
+		if a.Self.Ready {
+			return Turn{Known: true, Holder: a.Holder}
+		}
+	}
+	return Turn{}
+}
