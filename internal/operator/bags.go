@@ -37,16 +37,25 @@ const keptPeriods = 5
 
 // bags writes the peer relation: our own word, and as leader the record.
 func bags(l look, p *Plan) {
-	if l.role() != RoleMember || !l.m.Cluster.OK {
+	if l.role() != RoleMember {
+		return
+	}
+	if !l.leaving() {
+		p.need(l, "ended relations are not revoked", theConsumers)
+	}
+	addressed := p.need(l, "peers hear nothing of this unit", thePeerAddress, theClientAddress)
+	if !p.need(l, "peers hear nothing of this unit", thePeers) {
+		p.need(l, recordStays, theLeader)
 		return
 	}
 	l.rememberLearner(p)
 	word := l.word()
 	key, sum := "bag."+l.m.Cluster.Value.RelationID, digest(fmt.Sprintf("%#v", word))
-	if l.m.Published[key] != sum {
+	// What was said of our addresses stays until we know better.
+	if l.m.Published[key] != sum && (addressed || l.leaving() || l.m.Published[key] == "") {
 		p.Word, p.Published[key] = &word, sum
 	}
-	if !l.leader() || p.Record != nil {
+	if (l.m.Leader.OK && !l.leader()) || p.Record != nil {
 		return // the last unit's leave writes the record itself
 	}
 	record := l.m.Cluster.Value.Record
@@ -64,10 +73,16 @@ func bags(l look, p *Plan) {
 		record.Authority = l.m.Authority.Value.Fingerprint
 	}
 	record.Revoked = l.revoked()
-	if !reflect.DeepEqual(record, l.m.Cluster.Value.Record) {
+	same := reflect.DeepEqual(record, l.m.Cluster.Value.Record)
+	if same && l.m.Authority.OK && l.m.Consumers.OK {
+		return
+	}
+	if p.need(l, recordStays, theLeader) && !same {
 		p.Record = &record
 	}
 }
+
+const recordStays = "the record of the cluster stays as it is"
 
 // learnerKey is the key in Published of the peer URL of our learner that has not started: if its machine comes back with an
 // empty disk and another address, nothing else tells whose it is.

@@ -6,8 +6,11 @@ import "slices"
 // address, well before they are due. Leaves and the revocation list are swapped by rename and need no restart; trust
 // bundles do (etcd loads them once), which roll sees in the settings.
 func certificates(l look, p *Plan) {
-	if l.role() != RoleMember || l.leaving() || !l.m.Authority.OK || l.m.Authority.Value == nil ||
-		!l.addressed() || !l.m.Cluster.OK {
+	if l.role() != RoleMember || l.leaving() {
+		return
+	}
+	if !p.need(l, "certificates are not issued", theAuthorities, thePeers, thePeerAddress, theClientAddress) ||
+		l.m.Authority.Value == nil {
 		return
 	}
 	authority := *l.m.Authority.Value

@@ -31,19 +31,18 @@ func cluster(l look, p *Plan) {
 
 // withoutData founds or joins, or says what that waits for.
 func withoutData(l look, p *Plan) {
+	needs := []part{theUnits, thePeers, thePeerAddress, theClientAddress, theAuthorities}
+	if l.named() == 0 || (l.m.Authority.OK && l.m.Authority.Value == nil) {
+		needs = append(needs, theLeader) // to found, and to make the authorities
+	}
+	p.need(l, "no cluster is founded or joined", needs...)
 	switch {
-	case !l.m.Cluster.OK:
-		p.say(Waiting, "waiting for the peer relation: %s", l.m.Cluster.Why)
-	case !l.m.Units.OK:
-		p.say(Waiting, "waiting for a goal-state that can be believed: %s", l.m.Units.Why)
-	case !l.addressed():
-		p.say(Waiting, "waiting for an address: %s%s", l.m.PeerAddress.Why, l.m.ClientAddress.Why)
-	case !l.usable():
+	case !l.m.Cluster.OK || !l.m.Units.OK || !l.addressed() || !l.usable():
 		return
 	case l.w.Service.Running && !l.w.Service.Failing:
 		p.want(l, AwaitReady{Learner: true}) // it was started a moment ago and is about to lay its data down
 	case !l.m.Authority.OK:
-		p.say(Waiting, "waiting for the certificate authorities: %s", l.m.Authority.Why)
+		return
 	case l.m.Authority.Value == nil:
 		awaitAuthority(l, p)
 	case l.named() == 0:
@@ -66,12 +65,14 @@ func withoutData(l look, p *Plan) {
 // awaitAuthority has the leader make the authorities; they are used only once Juju has committed them, so that no
 // cluster is ever founded on an authority that a failed hook took back.
 func awaitAuthority(l look, p *Plan) {
-	if l.leader() {
+	switch {
+	case !l.m.Leader.OK: // withoutData has said so
+	case l.m.Leader.Value:
 		p.Authority = true
 		p.say(Waiting, "made the certificate authorities; the next hook founds the cluster")
-		return
+	default:
+		p.say(Waiting, "waiting for the leader to make the certificate authorities")
 	}
-	p.say(Waiting, "waiting for the leader to make the certificate authorities")
 }
 
 // bereft tells whether the recorded cluster has lost every unit that could hold its data.
@@ -88,8 +89,7 @@ func (l look) bereft() bool {
 func found(l look, p *Plan) {
 	switch {
 	case !l.m.Leader.OK:
-		p.say(Waiting, "waiting to hear who leads: %s", l.m.Leader.Why)
-		return
+		return // withoutData has said so
 	case !l.m.Leader.Value:
 		p.say(Waiting, "waiting for the leader to found the cluster")
 		return

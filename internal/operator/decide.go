@@ -41,10 +41,13 @@ func Decide(e Event, m Model, w World) Plan {
 
 // finish adds what is shown rather than done.
 func finish(l look, p *Plan) {
-	report := examine(l)
+	report := examine(l, p.waits)
 	p.States = report.States
-	if p.Status.Level == "" {
+	switch unknown, _ := report.unknowns(); {
+	case p.Status.Level == "":
 		p.Status = StatusOf(report)
+	case p.Status.Level == Maintenance && unknown != "":
+		p.Status.Message += "; " + unknown
 	}
 	if l.Kind != hooks.UpdateStatus && l.w.Service.Running {
 		p.Version, _, _ = strings.Cut(l.w.Service.Release, "-")
@@ -86,6 +89,16 @@ type look struct {
 
 	should *Server // our member's settings as they should be, but for how it starts first
 	sum    string  // the digest of should
+}
+
+// waits is the work that waits for a part that is not known, whichever handler has its turn first.
+func (l look) waits() map[part][]string {
+	p := Plan{Published: map[string]string{}}
+	for _, handle := range handlers {
+		p.Step = nil
+		handle(l, &p)
+	}
+	return p.waits
 }
 
 // lookAt gathers a look, with what most handlers ask for.

@@ -28,6 +28,9 @@ func leave(l look, p *Plan) {
 		p.say(Maintenance, "leaving")
 		return
 	}
+	if l.w.Reach == Healthy {
+		p.need(l, unreleased, theTurn)
+	}
 	own, listed := l.self()
 	switch {
 	case l.left() || (l.ownAnswers() && !listed):
@@ -166,7 +169,7 @@ func leaveVoters(l look, p *Plan, own Member) {
 func leaveCorrupt(l look, p *Plan, own Member) {
 	for _, a := range l.w.Alarms {
 		if a.Kind == corrupt && a.MemberID != own.ID && a.MemberID != 0 {
-			r := Examine(*l.m, *l.w)
+			r := examine(l, nil)
 			why := r.cause(a, 0)
 			if why == "" {
 				why = "alarm CORRUPT is raised; run action alarm-disarm on the leader"
@@ -196,7 +199,10 @@ func leaveLast(l look, p *Plan) {
 	if l.Kind == hooks.Stop && l.m.Cluster.OK && !l.leader() {
 		// Without a record of the end whoever comes later is blocked. Who is left becomes leader within a minute.
 		serveOn(l, p)
-		p.Fail = fmt.Errorf("cannot leave yet: as the last unit this one waits for the leadership, to record that the cluster ended")
+		p.Fail = errors.New("cannot leave yet: as the last unit this one waits for the leadership, to record that the cluster ended")
+		if !l.m.Leader.OK {
+			p.Fail = fmt.Errorf("cannot leave yet: only the leader records that the cluster ended, and who leads is unknown: %s", l.m.Leader.Why)
+		}
 		p.say(Waiting, "%v", p.Fail)
 		return
 	}

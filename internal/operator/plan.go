@@ -19,6 +19,8 @@ type Plan struct {
 	// Fail makes the hook fail after its status is set and before anything is published, so that Juju holds
 	// the unit and calls the hook again: only for a leave that would cost the quorum.
 	Fail error
+
+	waits map[part][]string // work that waits for a part that is not known
 }
 
 // Publication is one consumer relation's bag to write. The shell derives the relation's certificate.

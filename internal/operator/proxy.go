@@ -36,7 +36,10 @@ func proxy(l look, p *Plan) {
 	}
 	l.rememberDeserted(p)
 	l.ports(p)
-	if !l.m.Consumers.OK || !l.m.Cluster.OK || !l.m.Authority.OK || l.m.Authority.Value == nil || !l.inCluster() {
+	if l.m.Consumers.OK && len(l.m.Consumers.Value) == 0 {
+		return
+	}
+	if !p.need(l, "consumers hear of no change", theConsumers, thePeers, theAuthorities) || l.m.Authority.Value == nil || !l.inCluster() {
 		return
 	}
 	// A cluster that is not on record, by now or with this very commit, may yet have to yield to one that is.

@@ -5,7 +5,17 @@ import "slices"
 // reap takes out members whose unit is gone from a believed goal-state, one at a time. It judges only members that etcd
 // listed before goal-state was read: a later one may belong to a unit newer than that answer.
 func reap(l look, p *Plan) {
-	if l.role() != RoleMember || !l.m.Units.OK || !l.reaps() || !l.m.Cluster.OK || !l.inCluster() {
+	if l.role() != RoleMember || l.w.Reach == Absent {
+		return
+	}
+	known := p.need(l, unreaped, theUnits, thePeers)
+	if !l.reaps() {
+		if !l.m.Leader.OK && (!known || slices.ContainsFunc(l.w.Members, l.orphan)) {
+			p.need(l, unreaped, theLeader)
+		}
+		return
+	}
+	if !known || !l.inCluster() {
 		return
 	}
 	own, listed := l.self()
@@ -27,6 +37,8 @@ func reap(l look, p *Plan) {
 		return
 	}
 }
+
+const unreaped = "members without a unit stay"
 
 // reaps tells whether it is ours to reap: as leader, as one that leaves, which the dead may hold, or as the first ready
 // voter whose unit lives. A leader that has no member yet has seen none listed before goal-state, and its own join may be

@@ -173,9 +173,6 @@ func (x *examiner) some(is func(MemberReport) bool, level Level, brief, text str
 // listed before the units were read are judged.
 func (x *examiner) matching() {
 	if !x.m.Units.OK {
-		if x.m.Units.Why != "" {
-			x.note("units are not known: %s", x.m.Units.Why)
-		}
 		return
 	}
 	if x.w.Reach != Healthy && x.w.Reach != NoQuorum {
@@ -208,10 +205,6 @@ func (x *examiner) matching() {
 // own says what is wrong on this very unit.
 func (x *examiner) own() {
 	s, local := x.w.Service, x.w.Local
-	if !x.m.Cluster.OK && x.m.Cluster.Why != "" && x.w.Data.State == OurData {
-		// Such as a bag that a later charm wrote: the server goes on, and nothing is published over it.
-		x.because(Degraded, Waiting, "peers are not understood: "+x.m.Cluster.Why, "the peer relation is not understood: %s", x.m.Cluster.Why)
-	}
 	switch {
 	case s.Failing:
 		x.because(Degraded, Waiting, "etcd here keeps failing: "+s.Log, "etcd on %s keeps failing: %s", x.m.Unit, s.Log)
@@ -317,9 +310,6 @@ func (x *examiner) probes() {
 
 // told says what is wrong with, or still missing from, what the provider published.
 func (x *examiner) told() {
-	if !x.m.Upstream.OK && x.m.Upstream.Why != "" {
-		x.note("relation upstream is not known: %s", x.m.Upstream.Why)
-	}
 	for _, rel := range x.m.Upstream.Value {
 		requires := etcdproxy.NewRequires(rel, x.w.Now)
 		if !requires.Problem.IsZero() {

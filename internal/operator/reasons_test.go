@@ -39,7 +39,7 @@ func TestReasons(t *testing.T) {
 		}, Reason{Health: Unhealthy, Level: Waiting, Text: "no quorum: 1 of 3 voters ready, 1 answering, 2 needed"}},
 		{"a later charm's bag", func(m *Model, _ *World) {
 			m.Cluster = Unknown[Cluster]("relation cluster:0: bag of application etcd: schema is 2, newer than the 1 that this charm knows")
-		}, Reason{Health: Degraded, Level: Waiting, Text: "the peer relation is not understood: relation cluster:0: " +
+		}, Reason{Health: Degraded, Level: Waiting, Text: "peers unknown: relation cluster:0: " +
 			"bag of application etcd: schema is 2, newer than the 1 that this charm knows"}},
 		{"our member waits alone", func(_ *Model, w *World) {
 			w.Reach, w.Members = NoQuorum, nil

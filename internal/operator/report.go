@@ -50,6 +50,8 @@ type Reason struct {
 	Level  Level   // the workload status that it calls for; Active asks nobody to act or wait
 	Text   string  // one sentence
 	Brief  string  // for the status line; "" when the line shows it anyway
+	// Unknown says that work waits for something that is not known.
+	Unknown bool
 }
 
 // MemberReport is one member, what is known of its unit and how it stands among the others.
@@ -115,10 +117,11 @@ type examiner struct {
 
 // Examine says how the cluster fares, as far as this model and world tell; on a proxy unit, what the proxy reaches.
 func Examine(m Model, w World) Report {
-	return examine(lookAt(Event{}, m, w))
+	l := lookAt(Event{}, m, w)
+	return examine(l, l.waits())
 }
 
-func examine(l look) Report {
+func examine(l look, waits map[part][]string) Report {
 	m, w := l.m, l.w
 	x := examiner{look: l}
 	x.r = Report{Role: x.role(), App: m.App, Unit: m.Unit, Reach: w.Reach, ClusterID: w.ClusterID}
@@ -126,6 +129,7 @@ func examine(l look) Report {
 	if m.ConfigProblem != "" {
 		x.because(Degraded, Blocked, m.ConfigProblem, "%s; the option is not applied", m.ConfigProblem)
 	}
+	x.waiting(waits)
 	if x.r.Role == RoleProxy {
 		x.probes()
 	} else {
@@ -150,7 +154,9 @@ func examine(l look) Report {
 func worse(v Verdict) int { return slices.Index([]Verdict{Unhealthy, Degraded, Sound}, v) }
 
 func (x *examiner) because(v Verdict, level Level, brief, format string, args ...any) {
-	x.r.Reasons = append(x.r.Reasons, Reason{v, level, plain(fmt.Sprintf(format, args...)), clip(plain(brief), maxBrief)})
+	x.r.Reasons = append(x.r.Reasons, Reason{
+		Health: v, Level: level, Text: plain(fmt.Sprintf(format, args...)), Brief: clip(plain(brief), maxBrief),
+	})
 }
 
 func (x *examiner) note(format string, args ...any) {

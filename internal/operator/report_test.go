@@ -117,9 +117,8 @@ func TestExamineWithoutGoalStateAccusesNobody(t *testing.T) {
 	m, w := healthyCluster(3)
 	m.Units = Unknown[map[string]Life]("goal-state failed")
 	r := Examine(m, w)
-	assert.Equal(t, Sound, r.Health)
 	assert.Empty(t, append(r.Orphans, r.Lonely...))
-	assert.Equal(t, []string{"units are not known: goal-state failed"}, r.Notes)
+	assertReason(t, r, Reason{Health: Degraded, Level: Waiting, Text: "units unknown: goal-state failed; until then: members without a unit stay"})
 }
 
 func TestExamineDyingUnitNeedsNoMember(t *testing.T) {

@@ -17,7 +17,7 @@ func roll(l look, p *Plan) {
 	if !listed || own.Learner {
 		return
 	}
-	if !l.restartDue() {
+	if !p.need(l, "settings are not applied", thePeerAddress, theClientAddress) || !l.restartDue() {
 		l.lend(p)
 		return
 	}
@@ -31,6 +31,7 @@ func roll(l look, p *Plan) {
 		l.lend(p)
 		return
 	}
+	p.need(l, "settings are not applied", theTurn)
 	await := AwaitListed{own.ID}
 	if missed, _ := l.tried(await); !missed && !l.hasTurn() {
 		if l.w.Turn.Holder == l.m.Unit || l.refusing() == "" { // else no turn can be taken, and the report says what to do
@@ -75,10 +76,12 @@ func (l look) lend(p *Plan) {
 		p.want(l, RevertMember{})
 		return
 	}
-	if l.w.Turn.Holder == l.m.Unit && l.w.Local.Ready {
+	if p.need(l, unreleased, theTurn) && l.w.Turn.Holder == l.m.Unit && l.w.Local.Ready {
 		p.want(l, ReleaseTurn{})
 	}
 }
+
+const unreleased = "the turn is not given back"
 
 // restartDue tells whether the running server differs from what it should be.
 func (l look) restartDue() bool {
@@ -108,6 +111,9 @@ func (l look) holdRestart(own Member) string {
 	}
 	if own.Leader != own.ID {
 		return ""
+	}
+	if !l.m.Cluster.OK && len(l.voters()) > 1 {
+		return "as raft leader this member goes last, and what the others run is unknown: " + l.m.Cluster.Why
 	}
 	want := l.should.Generation()
 	for _, mem := range l.voters() {

@@ -8,21 +8,28 @@ import (
 // maxBriefs is how many reasons a status line names beside what it shows anyway.
 const maxBriefs = 2
 
-// Summary is the report in one line: what is wrong and needs somebody, the figures, what failure can be survived,
-// and what else is not as it should be. Lists are cut short.
+// Summary is the report in one line: what is wrong and needs somebody, the first that work waits for and is not known, the
+// figures, what failure can be survived, and what else is not as it should be. Lists are cut short.
 func Summary(r Report) string {
 	var before, after []string
 	for _, reason := range r.Reasons {
 		switch {
-		case reason.Brief == "":
+		case reason.Brief == "" || reason.Unknown:
 		case reason.Health == Unhealthy:
 			before = append(before, reason.Brief)
 		default:
 			after = append(after, reason.Brief)
 		}
 	}
+	unknown, more := r.unknowns()
+	if unknown != "" {
+		before = append(before, unknown)
+	}
 	if len(after) > maxBriefs {
-		after = append(after[:maxBriefs], fmt.Sprintf("%d more in action health", len(after)-maxBriefs))
+		after, more = after[:maxBriefs], more+len(after)-maxBriefs
+	}
+	if more > 0 {
+		after = append(after, fmt.Sprintf("%d more in action health", more))
 	}
 	if r.Crashes > 0 {
 		after = append(after, "ended by itself "+times(r.Crashes)+", and was started again")
@@ -31,6 +38,9 @@ func Summary(r Report) string {
 		return strings.Join(append(append(before, r.proxyFigures()), after...), "; ")
 	}
 	if figures := r.figures(); figures != "" {
+		if unknown != "" {
+			figures, _, _ = strings.Cut(figures, ",") // what waits is worth more than how well the rest does
+		}
 		before = append(before, figures)
 	}
 	// What is lost is said at once, by figures; what the size alone permits, after them.
@@ -38,6 +48,21 @@ func Summary(r Report) string {
 		before = append(before, r.survival())
 	}
 	return strings.Join(append(before, after...), "; ")
+}
+
+// unknowns is the first thing in words that work waits for and that is not known, "" if there is none, and how many more
+// there are.
+func (r Report) unknowns() (first string, more int) {
+	for _, reason := range r.Reasons {
+		switch {
+		case !reason.Unknown:
+		case first == "":
+			first = reason.Brief
+		default:
+			more++
+		}
+	}
+	return first, more
 }
 
 // figures is the healthy part of the line; "" if there is no member.

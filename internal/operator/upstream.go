@@ -39,9 +39,9 @@ func upstream(l look, p *Plan) {
 	if l.role() != RoleProxy || l.leaving() {
 		return
 	}
+	p.need(l, "the proxy follows no change", theUpstream, theClientAddress)
 	switch {
 	case !l.m.Upstream.OK:
-		p.say(Waiting, "waiting for relation upstream: %s", l.m.Upstream.Why)
 		return
 	case len(l.m.Upstream.Value) == 0:
 		if l.w.Service.Running || l.w.Service.Enabled {
@@ -77,9 +77,7 @@ func (l look) serve(p *Plan, data etcdproxy.Data) {
 		Cert:    data.Credentials.Cert, Key: data.Credentials.Key, CA: data.Credentials.CA,
 	}
 	switch {
-	case !l.m.ClientAddress.OK:
-		p.say(Waiting, "waiting for an address: %s", l.m.ClientAddress.Why)
-	case l.w.Installed != l.w.Carried:
+	case !l.m.ClientAddress.OK || l.w.Installed != l.w.Carried:
 		return
 	case l.w.Proxy.Written != up.Digest():
 		p.want(l, WriteProxy{up})

@@ -1,0 +1,410 @@
+package operator
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/juju/charm/v12/hooks"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/interfaces/databag"
+)
+
+// gap is something that a hook may not get to know.
+type gap struct {
+	name  string
+	hide  func(*Model, *World)
+	words []string // one of them is said
+}
+
+// gaps are all that a hook may not get to know: each Known field of the model, the options, and what of the world has a
+// value for it.
+func gaps() []gap {
+	var out []gap
+	for i, f := range reflect.VisibleFields(reflect.TypeFor[Model]()) {
+		if !strings.HasPrefix(f.Type.Name(), "Known[") {
+			continue
+		}
+		why := "tool-of-" + f.Name + " failed"
+		out = append(out, gap{f.Name, func(m *Model, _ *World) {
+			v := reflect.New(f.Type).Elem()
+			v.FieldByName("Why").SetString(why)
+			reflect.ValueOf(m).Elem().Field(i).Set(v)
+		}, []string{why}})
+	}
+	const problem = "option port: none"
+	return append(
+		out,
+		gap{"ConfigProblem", func(m *Model, _ *World) { m.ConfigProblem = problem }, []string{problem}},
+		gap{"Config", func(m *Model, _ *World) { m.Config, m.ConfigProblem = Config{}, problem }, []string{problem}},
+		gap{"Turn", func(_ *Model, w *World) { w.Turn = Turn{} }, []string{"turn to restart unknown"}},
+		gap{"Unreachable", func(_ *Model, w *World) {
+			w.Reach, w.ClusterID, w.Members, w.Alarms, w.Turn = Unreachable, 0, nil, nil, Turn{}
+		}, []string{"unreachable", "no member of cluster"}},
+		gap{"NoQuorum", func(_ *Model, w *World) { w.Reach, w.Turn = NoQuorum, Turn{} }, []string{"no quorum"}},
+	)
+}
+
+// scene is a unit in which something is to be done.
+type scene struct {
+	name  string
+	build func() (Event, Model, World)
+}
+
+func scenes() []scene {
+	at := func(build func() (Model, World)) func() (Event, Model, World) {
+		return func() (Event, Model, World) { m, w := build(); return lookAgain, m, w }
+	}
+	member := func(n int, change func(*Model, *World)) func() (Event, Model, World) {
+		return at(func() (Model, World) {
+			m := model(n)
+			w := world(m)
+			change(&m, &w)
+			return m, w
+		})
+	}
+	return []scene{
+		{"founding", at(func() (Model, World) { return fresh(1) })},
+		{"founding, no certificates yet", at(func() (Model, World) {
+			m, w := fresh(1)
+			w.TLS = TLS{}
+			return m, w
+		})},
+		{"founding, no authorities yet", at(func() (Model, World) {
+			m, w := fresh(1)
+			m.Authority = Know[*Authority](nil)
+			return m, w
+		})},
+		{"just founded", member(1, func(m *Model, _ *World) {
+			*m = record(*m, Record{Schema: Schema, Authority: "ca1"})
+			m.Consumers = Know([]string{"proxy:1"})
+		})},
+		{"a consumer to be told", member(3, func(m *Model, _ *World) { m.Consumers = Know([]string{"proxy:1"}) })},
+		{"a consumer gone", member(3, func(m *Model, _ *World) { m.Published["bag.proxy:9"] = "x" })},
+		{"certificates due", member(3, func(_ *Model, w *World) { w.TLS.Server.Due, w.TLS.Peer.Due = true, true })},
+		{"new authorities", member(3, func(m *Model, _ *World) { m.Authority = Know(&Authority{Fingerprint: "ca2", Trust: "trust2"}) })},
+		{"settings changed", member(3, func(m *Model, _ *World) { m.Config.SnapshotCount++ })},
+		{"settings changed, with the turn", member(3, func(m *Model, w *World) {
+			m.Config.SnapshotCount++
+			w.Turn.Holder, w.Done = m.Unit, []Step{TakeTurn{}}
+		})},
+		{"settings changed on the raft leader", member(1, func(m *Model, w *World) {
+			m.Config.SnapshotCount++
+			w.Members[0].Leader = 1
+		})},
+		{"another address", member(3, func(m *Model, w *World) {
+			at := Know(Address{Ingress: "10.0.0.99", All: []string{"10.0.0.99"}})
+			m.PeerAddress, m.ClientAddress = at, at
+			w.TLS = certified(*m)
+			w.Service.Config = lookAt(Event{}, *m, *w).sum
+			w.WrittenConfig = w.Service.Config
+		})},
+		{"a turn to give back", member(3, func(m *Model, w *World) { w.Turn.Holder = m.Unit })},
+		{"a dead unit's member", member(3, func(m *Model, w *World) { *m, *w = gone(*m, 1), down(*w, 1) })},
+		{"a gone unit's member that runs", member(3, func(m *Model, _ *World) { *m = gone(*m, 1) })},
+		{"the same, beside the leader", member(3, func(m *Model, _ *World) {
+			*m = gone(*m, 1)
+			m.Leader = Know(false)
+		})},
+		{"the same, where only the leader would", member(5, func(m *Model, w *World) {
+			*m = gone(*m, 1)
+			w.Local.Ready, w.Members[0].Ready = false, false
+			w.Done = []Step{AwaitReady{}}
+		})},
+		{"our server is down", member(3, func(_ *Model, w *World) {
+			*w = down(*w, 0)
+			w.Service.Running, w.Local = false, Local{}
+		})},
+		{"joining", member(3, func(m *Model, w *World) {
+			*w = wiped(*w)
+			w.Members = w.Members[1:]
+			m.Consumers = Know([]string{"proxy:1"})
+		})},
+		{"joining, listed", member(3, func(_ *Model, w *World) {
+			*w = wiped(*w)
+			w.Members[0].Name, w.Members[0].Learner = "", true
+		})},
+		{"a learner", member(3, func(_ *Model, w *World) { w.Members[0].Learner = true })},
+		{"data of another cluster", member(3, func(_ *Model, w *World) {
+			w.Data.ClusterID, w.Local = 0xbad, Local{Live: true, Ready: true, ClusterID: 0xbad, MemberID: 1, Voters: 1}
+		})},
+		{"leaving", func() (Event, Model, World) {
+			m := model(3)
+			w := world(m)
+			m.Units.Value[m.Unit] = Dying
+			m.Consumers = Know([]string{"proxy:1"})
+			return Event{Kind: hooks.RelationDeparted, Endpoint: "cluster", Departing: m.Unit}, m, w
+		}},
+		{"leaving, as told by goal-state", at(func() (Model, World) {
+			m := model(3)
+			w := world(m)
+			m.Units.Value[m.Unit] = Dying
+			return m, w
+		})},
+		{"left, with the turn", func() (Event, Model, World) {
+			m := model(3)
+			w := world(m)
+			m.Units.Value[m.Unit], w.Turn.Holder = Dying, m.Unit
+			w.Members = w.Members[1:]
+			return Event{Kind: hooks.Stop}, m, w
+		}},
+		{"the last leaves", func() (Event, Model, World) {
+			m := model(1)
+			w := world(m)
+			m.Units.Value[m.Unit] = Dying
+			return Event{Kind: hooks.Stop}, m, w
+		}},
+		{"the last has stopped", func() (Event, Model, World) {
+			m := model(1)
+			w := world(m)
+			m.Units.Value[m.Unit] = Dying
+			w.Service.Running, w.Service.Enabled, w.Local = false, false, Local{}
+			w.Reach, w.Members, w.ClusterID = Unreachable, nil, 0
+			return Event{Kind: hooks.Stop}, m, w
+		}},
+		{"proxy", at(func() (Model, World) { return healthyProxy(3) })},
+		{"proxy, stopped", at(func() (Model, World) {
+			m, w := healthyProxy(3)
+			w.Service.Running = false
+			return m, w
+		})},
+		{"proxy, not started yet", at(func() (Model, World) {
+			m, w := healthyProxy(3)
+			w.Service, w.Upstream = Service{}, nil
+			return m, w
+		})},
+		{"proxy, upstream gone", at(func() (Model, World) {
+			m, w := healthyProxy(3)
+			m.Upstream = Know([]databag.Relation{})
+			return m, w
+		})},
+	}
+}
+
+// workOf is all that the handlers want of a look, whichever of them has its turn first, and what the status then says.
+func workOf(e Event, m Model, w World) ([]any, Status) {
+	l := lookAt(e, m, w)
+	p := Plan{Published: map[string]string{}}
+	var work []any
+	for _, handle := range handlers {
+		p.Step = nil
+		if handle(l, &p); p.Step != nil {
+			work = append(work, p.Step)
+		}
+	}
+	p.Step = nil
+	finish(l, &p)
+	if p.Record != nil {
+		work = append(work, *p.Record)
+	}
+	if p.Word != nil {
+		work = append(work, *p.Word)
+	}
+	if p.Authority {
+		work = append(work, "authorities")
+	}
+	for _, pub := range p.Consumers {
+		work = append(work, pub)
+	}
+	for _, key := range p.Forget {
+		work = append(work, "forget "+key)
+	}
+	if p.Ports != nil {
+		work = append(work, p.Ports)
+	}
+	return work, p.Status
+}
+
+// missing is what of the wanted work is not there.
+func missing(wanted, got []any) []any {
+	return slices.DeleteFunc(slices.Clone(wanted), func(w any) bool {
+		return slices.ContainsFunc(got, func(g any) bool { return reflect.DeepEqual(w, g) })
+	})
+}
+
+// without plays a scene in which the gaps are not known: what is not done of what was wanted, and all that is said.
+func (s scene) without(hidden ...gap) (stopped []any, said string) {
+	e, m, w := s.build()
+	wanted, _ := workOf(e, m, w)
+	for _, g := range hidden {
+		g.hide(&m, &w)
+	}
+	got, status := workOf(e, m, w)
+	text := []string{"status: " + status.Message}
+	for _, r := range Examine(m, w).Reasons {
+		text = append(text, "health: "+r.Text)
+	}
+	return missing(wanted, got), strings.Join(text, "\n")
+}
+
+func (g gap) isIn(said string) bool {
+	return slices.ContainsFunc(g.words, func(word string) bool { return strings.Contains(said, word) })
+}
+
+// TestUnknownThatStopsWorkIsSpokenOf: what keeps a unit from doing what it would otherwise do is a reason in its status or in its
+// health, whichever part of the model or of the world is not known, alone and beside another.
+func TestUnknownThatStopsWorkIsSpokenOf(t *testing.T) {
+	t.Parallel()
+	stops := map[string]int{} // gap → in how many scenes it stops something
+	for _, s := range scenes() {
+		e, m, w := s.build()
+		wanted, _ := workOf(e, m, w)
+		require.NotEmpty(t, wanted, "%s: the test's own ground", s.name)
+		alone := map[string]bool{}
+		for _, g := range gaps() {
+			stopped, said := s.without(g)
+			if alone[g.name] = len(stopped) > 0; len(stopped) > 0 {
+				stops[g.name]++
+				assert.True(t, g.isIn(said), "%s, %s unknown: not done: %s\nsaid:\n%s", s.name, g.name, list(stopped), said)
+			}
+		}
+		for i, a := range gaps() {
+			for _, b := range gaps()[:i] {
+				stopped, said := s.without(a, b)
+				for _, g := range []gap{a, b} {
+					if alone[g.name] && !s.hides(a, b, g) {
+						assert.True(t, g.isIn(said), "%s, %s and %s unknown: nothing said of %s\nsaid:\n%s", s.name, a.name, b.name, g.name, said)
+					}
+				}
+				assert.True(t, len(stopped) == 0 || a.isIn(said) || b.isIn(said), "%s, %s and %s unknown: not done: %s\nsaid:\n%s",
+					s.name, a.name, b.name, list(stopped), said)
+			}
+		}
+	}
+	for _, g := range gaps() {
+		assert.NotZero(t, stops[g.name], "no scene in which %s matters", g.name)
+	}
+}
+
+// hides reports whether, of two gaps, the other than g puts g out of the question: without options nobody can tell what a
+// new unit is, and where the cluster does not answer, g may stop nothing more. In the hook stop the status has room for one,
+// and the action health knows nothing of hooks.
+func (s scene) hides(a, b, g gap) bool {
+	other := a
+	if a.name == g.name {
+		other = b
+	}
+	e, m, w := s.build()
+	other.hide(&m, &w)
+	if e.Kind == hooks.Stop || lookAt(e, m, w).role() == "" {
+		return true
+	}
+	left, _ := workOf(e, m, w)
+	g.hide(&m, &w)
+	got, _ := workOf(e, m, w)
+	return slices.Contains([]string{"Unreachable", "NoQuorum"}, other.name) && len(missing(left, got)) == 0
+}
+
+func list(work []any) string {
+	var out []string
+	for _, w := range work {
+		out = append(out, fmt.Sprintf("%T %v", w, w))
+	}
+	return strings.Join(out, ", ")
+}
+
+// settled is a scene after its hook: all that was to be published is.
+func settled(m Model, w World) (Model, World) {
+	p := Decide(lookAgain, m, w)
+	for key, sum := range p.Published {
+		m.Published[key] = sum
+	}
+	if p.Record != nil {
+		m = record(m, *p.Record)
+	}
+	return m, w
+}
+
+// TestUnknownThatStopsNothingIsNoConcern: where there is nothing to do that hangs on it, the unit is as well as ever.
+func TestUnknownThatStopsNothingIsNoConcern(t *testing.T) {
+	t.Parallel()
+	member := func() (Model, World) {
+		m := model(3)
+		m.Consumers = Know([]string{"proxy:1"})
+		return settled(m, world(m))
+	}
+	proxy := func() (Model, World) {
+		m, w := healthyProxy(3)
+		w.Service.Enabled = true
+		for p := Decide(lookAgain, m, w); p.Step != nil; p = Decide(lookAgain, m, w) {
+			switch s := p.Step.(type) {
+			case WriteProxy:
+				w.Proxy.Written, w.Service.Config = s.Upstream.Digest(), s.Upstream.ProcessDigest()
+			default:
+				require.Fail(t, "not settled", "%s", s)
+			}
+		}
+		return m, w
+	}
+	for name, tc := range map[string]struct {
+		build   func() (Model, World)
+		silent  []string
+		trouble []string // what all the same might stop something
+	}{
+		"member": {member, []string{"Leader", "Upstream"}, []string{"Units", "Cluster", "Authority", "Consumers", "PeerAddress", "ClientAddress"}},
+		"proxy":  {proxy, []string{"Leader", "Units", "Cluster", "Authority", "Consumers", "PeerAddress", "Turn"}, []string{"Upstream", "ClientAddress"}},
+	} {
+		m, w := tc.build()
+		well := Decide(lookAgain, m, w)
+		require.Nil(t, well.Step)
+		require.Equal(t, Active, well.Status.Level)
+		for _, g := range gaps() {
+			m, w := tc.build()
+			g.hide(&m, &w)
+			p, r := Decide(lookAgain, m, w), Examine(m, w)
+			switch {
+			case slices.Contains(tc.silent, g.name):
+				assert.Equal(t, well.Status, p.Status, "%s, %s unknown", name, g.name)
+				assert.Equal(t, Sound, r.Health, "%s, %s unknown", name, g.name)
+			case slices.Contains(tc.trouble, g.name):
+				assert.Equal(t, Waiting, p.Status.Level, "%s, %s unknown", name, g.name)
+				assert.Equal(t, Degraded, r.Health, "%s, %s unknown", name, g.name)
+				assert.True(t, g.isIn(p.Status.Message), "%s, %s unknown: %s", name, g.name, p.Status.Message)
+			}
+		}
+	}
+}
+
+// TestStatusWithUnknowns: the first stands in the line and is cut short, the others are counted there and listed in health.
+func TestStatusWithUnknowns(t *testing.T) {
+	t.Parallel()
+	m, w := healthyCluster(3)
+	why := strings.Repeat("network-get: exit code 1: ERROR ", 10)
+	m.PeerAddress, m.ClientAddress, m.Consumers = Unknown[Address](why), Unknown[Address](why), Unknown[[]string](why)
+	r := Examine(m, w)
+	assert.Equal(t, Status{Waiting, "consumers unknown: network-get: exit code 1: ERROR network-get: exit code 1: ER…; 3/3 voters; 2 more in action health"}, StatusOf(r))
+	require.Len(t, r.Reasons, 3)
+	assert.Contains(t, r.Reasons[2].Text, "address for clients unknown: "+plain(why)+"; until then: certificates are not issued, settings are not applied, peers hear")
+	w.Alarms = []Alarm{{2, noSpace}}
+	assert.Equal(t, "NOSPACE alarm on etcd/1: writes are refused", strings.Split(StatusOf(Examine(m, w)).Message, ",")[0], "the worst comes first")
+}
+
+// TestUnknownAddressTakesNothingBack: what peers were told of a unit's addresses stays while Juju does not tell them.
+func TestUnknownAddressTakesNothingBack(t *testing.T) {
+	t.Parallel()
+	m := model(3)
+	m, w := settled(m, world(m))
+	require.Nil(t, Decide(lookAgain, m, w).Word, "the test's own ground")
+	m.PeerAddress = Unknown[Address]("network-get failed")
+	assert.Nil(t, Decide(lookAgain, m, w).Word)
+}
+
+// TestRaftLeaderSaysThatItCannotKnowTheOthers: it goes last, and does not name a unit that may long have restarted.
+func TestRaftLeaderSaysThatItCannotKnowTheOthers(t *testing.T) {
+	t.Parallel()
+	m := model(3)
+	w := world(m)
+	m.Config.SnapshotCount++
+	for i := range w.Members {
+		w.Members[i].Leader = 1
+	}
+	assert.Contains(t, Decide(lookAgain, m, w).Status.Message, "goes last, after etcd/1")
+	m.Cluster = Unknown[Cluster]("a newer bag")
+	p := Decide(lookAgain, m, w)
+	assert.Nil(t, p.Step)
+	assert.Contains(t, p.Status.Message, "what the others run is unknown: a newer bag")
+}
