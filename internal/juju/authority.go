@@ -63,7 +63,7 @@ func (o *observer) missing(ctx context.Context, why error) operator.Known[*opera
 	case !leader.OK:
 		return unknown(why.Error())
 	case !leader.Value:
-		return unknown("waiting for the leader to make certificate authorities: " + why.Error())
+		return unknown("waiting for the leader to make them: " + why.Error())
 	case !o.model.Cluster.OK:
 		return unknown(o.model.Cluster.Why)
 	case o.model.Cluster.Value.Record.Authority != "":

@@ -1,6 +1,7 @@
 package juju
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,7 +66,8 @@ func Observe(ctx context.Context, tools Tools, env Env, seen []uint64, minter Mi
 		o.model.Consumers = operator.Unknown[[]string](why)
 		o.upstream(ctx)
 	} else {
-		o.model.Upstream = operator.Unknown[[]databag.Relation]("not asked for with role member")
+		// A proxy whose options cannot be used does not know that it is one.
+		o.model.Upstream = operator.Unknown[[]databag.Relation](cmp.Or(o.model.ConfigProblem, "not asked for with role member"))
 		o.units(ctx)
 		o.consumers(ctx)
 		o.authority(ctx, o.cluster(ctx))
