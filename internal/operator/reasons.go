@@ -51,6 +51,8 @@ func (x *examiner) reached() {
 			hexID(record), hexID(record))
 	case x.w.Reach == Absent:
 		x.because(Unhealthy, Waiting, "no cluster yet", "no cluster has been founded yet")
+	case x.w.Reach == Unreachable && x.r.ClusterID == 0 && !x.m.Cluster.OK:
+		x.because(Unhealthy, Waiting, "", "no member of a cluster answers, and which cluster it would be is not known")
 	case x.w.Reach == Unreachable:
 		x.because(Unhealthy, Waiting, "no member of cluster "+id+" answers", "no member of cluster %s answers", id)
 	case x.r.Voters == 0 && x.w.Reach == NoQuorum:

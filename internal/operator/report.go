@@ -168,6 +168,9 @@ func (x *examiner) members() {
 	if x.r.ClusterID == 0 {
 		x.r.ClusterID = x.named()
 	}
+	if x.r.ClusterID == 0 && x.w.Data.State == OurData {
+		x.r.ClusterID = x.w.Data.ClusterID
+	}
 	var furthest uint64
 	for _, mem := range x.w.Members {
 		if mem.Answers {

@@ -44,7 +44,7 @@ func gaps() []gap {
 		gap{"Turn", func(_ *Model, w *World) { w.Turn = Turn{} }, []string{"turn to restart unknown"}},
 		gap{"Unreachable", func(_ *Model, w *World) {
 			w.Reach, w.ClusterID, w.Members, w.Alarms, w.Turn = Unreachable, 0, nil, nil, Turn{}
-		}, []string{"unreachable", "no member of cluster"}},
+		}, []string{"unreachable", "no member of cluster", "no member of a cluster"}},
 		gap{"NoQuorum", func(_ *Model, w *World) { w.Reach, w.Turn = NoQuorum, Turn{} }, []string{"no quorum"}},
 	)
 }
@@ -220,7 +220,7 @@ func workOf(e Event, m Model, w World) ([]any, Status) {
 }
 
 // missing is what of the wanted work is not there.
-func missing(wanted, got []any) []any {
+func lacking(wanted, got []any) []any {
 	return slices.DeleteFunc(slices.Clone(wanted), func(w any) bool {
 		return slices.ContainsFunc(got, func(g any) bool { return reflect.DeepEqual(w, g) })
 	})
@@ -238,7 +238,7 @@ func (s scene) without(hidden ...gap) (stopped []any, said string) {
 	for _, r := range Examine(m, w).Reasons {
 		text = append(text, "health: "+r.Text)
 	}
-	return missing(wanted, got), strings.Join(text, "\n")
+	return lacking(wanted, got), strings.Join(text, "\n")
 }
 
 func (g gap) isIn(said string) bool {
@@ -296,7 +296,7 @@ func (s scene) hides(a, b, g gap) bool {
 	left, _ := workOf(e, m, w)
 	g.hide(&m, &w)
 	got, _ := workOf(e, m, w)
-	return slices.Contains([]string{"Unreachable", "NoQuorum"}, other.name) && len(missing(left, got)) == 0
+	return slices.Contains([]string{"Unreachable", "NoQuorum"}, other.name) && len(lacking(left, got)) == 0
 }
 
 func list(work []any) string {
