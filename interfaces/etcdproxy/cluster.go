@@ -9,6 +9,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/juju-charms/etcd-charm/interfaces/hostname"
 )
 
 const (
@@ -18,7 +20,6 @@ const (
 	// itself advises against more than seven members.
 	MaxMembers = 1000
 
-	maxHost    = 253 // bytes in a host name, RFC 1035
 	maxVersion = 64
 )
 
@@ -149,7 +150,7 @@ func urlHost(url string) (string, error) {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return dialable(addr, port)
 	}
-	if !hostName(host) {
+	if !hostname.Valid(strings.TrimSuffix(host, ".")) {
 		return "", errors.New("with more than scheme, host and port, or a broken host name")
 	}
 	return strings.ToLower(host) + ":" + port, nil
@@ -187,23 +188,6 @@ func checkPort(port string) error {
 		return errors.New("with a broken port, or with more than scheme, host and port")
 	}
 	return nil
-}
-
-// hostName tells whether the text can be a host name. One whose last label is a
-// number is a broken IPv4 address.
-func hostName(text string) bool {
-	if len(text) > maxHost {
-		return false
-	}
-	labels := strings.Split(strings.TrimSuffix(text, "."), ".")
-	for _, label := range labels {
-		if label == "" || strings.ContainsFunc(label, func(r rune) bool {
-			return r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
-		}) {
-			return false
-		}
-	}
-	return strings.Trim(labels[len(labels)-1], "0123456789") != ""
 }
 
 // checkVersion accepts etcd's versions: digits, dots, and a suffix such as "-rc.1".

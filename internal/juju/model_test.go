@@ -96,8 +96,12 @@ func TestObserveAddress(t *testing.T) {
 			operator.Address{Ingress: "10.0.0.5", Bound: "10.0.0.5", All: []string{"10.0.0.5", "a.example"}},
 		},
 		"ingress by name": {`{"ingress-addresses":["etcd.example"]}`, "", operator.Address{Ingress: "etcd.example"}},
-		"a machine's name that no certificate can bear": {
+		"a machine's name with an underscore": {
 			`{"bind-addresses":[{"addresses":[{"value":"10.0.0.5"}]}]}`, "my_machine",
+			operator.Address{Ingress: "10.0.0.5", Bound: "10.0.0.5", All: []string{"10.0.0.5", "my_machine"}},
+		},
+		"a machine's name that no certificate can bear": {
+			`{"bind-addresses":[{"addresses":[{"value":"10.0.0.5"}]}]}`, "my machine",
 			operator.Address{Ingress: "10.0.0.5", Bound: "10.0.0.5", All: []string{"10.0.0.5"}},
 		},
 		"loopback, as on one machine for many": {network("127.0.1.5"), "", operator.Address{Ingress: "127.0.1.5", Bound: "127.0.1.5", All: []string{"127.0.1.5"}}},

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/juju-charms/etcd-charm/interfaces/hostname"
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
@@ -77,16 +78,8 @@ func usable(name string) []string {
 		}
 		return []string{ip.String()}
 	}
-	if name == "" || len(name) > 253 {
+	if !hostname.Valid(name) {
 		return nil
-	}
-	for label := range strings.SplitSeq(name, ".") {
-		if label == "" || len(label) > 63 || strings.Trim(label, hostChars) != "" || label[0] == '-' {
-			return nil
-		}
 	}
 	return []string{strings.ToLower(name)}
 }
-
-// hostChars are what a host name's label is made of (RFC 1123); machines with "_" in their names exist, and x509 refuses them.
-const hostChars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-"

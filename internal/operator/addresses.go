@@ -7,6 +7,8 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+
+	"github.com/juju-charms/etcd-charm/interfaces/hostname"
 )
 
 // joinHostPort is net.JoinHostPort; the core imports no net.
@@ -132,7 +134,7 @@ func canonical(names []string) []string {
 	for _, n := range names {
 		if ip, err := netip.ParseAddr(n); err == nil {
 			out = append(out, ip.Unmap().WithZone("").String())
-		} else if n = strings.TrimSuffix(n, "."); hostname(n) {
+		} else if n = strings.TrimSuffix(n, "."); hostname.ValidPattern(n) {
 			out = append(out, strings.ToLower(n))
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/juju-charms/etcd-charm/interfaces/hostname"
 )
 
 // Role is what the application is: a cluster member or the consumer-side proxy.
@@ -191,7 +193,7 @@ func (o *options) sans(name string) []string {
 			out = append(out, ip.String())
 			continue
 		}
-		if !hostname(s) {
+		if !hostname.ValidPattern(s) {
 			o.fail(name, "%q is neither an IP address nor a host name", s)
 			continue
 		}
@@ -199,29 +201,6 @@ func (o *options) sans(name string) []string {
 	}
 	sort.Strings(out)
 	return slices.Compact(out)
-}
-
-// hostname follows RFC 1123, with a leading "*." allowed as certificates do. What ends in a number is no name but a
-// mistyped address.
-func hostname(s string) bool {
-	s = strings.TrimPrefix(s, "*.")
-	if last := s[strings.LastIndex(s, ".")+1:]; last != s && strings.Trim(last, "0123456789") == "" {
-		return false
-	}
-	if s == "" || len(s) > 253 {
-		return false
-	}
-	for _, label := range strings.Split(s, ".") {
-		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
-			return false
-		}
-		for _, r := range label {
-			if (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' {
-				return false
-			}
-		}
-	}
-	return true
 }
 
 // retention is a duration or a number of hours for mode periodic, a number of revisions for mode revision; "0" is off.

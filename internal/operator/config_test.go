@@ -34,7 +34,7 @@ func TestParseConfig(t *testing.T) {
 		{"retention of revisions", map[string]any{"auto_compaction_mode": "revision", "auto_compaction_retention": "8h"}, "option auto_compaction_retention:"},
 		{"retention in words", map[string]any{"auto_compaction_retention": "soon"}, `option auto_compaction_retention: "soon" is neither`},
 		{"SAN that is a mistyped address", map[string]any{"extra_sans": "10.0.0.256"}, `option extra_sans: "10.0.0.256" is neither`},
-		{"SAN", map[string]any{"extra_sans": "a b_c"}, `option extra_sans: "b_c" is neither`},
+		{"SAN", map[string]any{"extra_sans": "a b%c"}, `option extra_sans: "b%c" is neither`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/juju-charms/etcd-charm/interfaces/hostname"
 )
 
 const (
@@ -159,32 +161,13 @@ func SANs(names []string) ([]string, error) {
 			continue
 		}
 		dns := strings.TrimSuffix(strings.ToLower(name), ".")
-		if !isDNSName(dns) {
+		if !hostname.ValidPattern(dns) {
 			return nil, fmt.Errorf("SAN %.100q is neither an IP address nor a DNS name", name)
 		}
 		canonical = append(canonical, dns)
 	}
 	slices.Sort(canonical)
 	return slices.Compact(canonical), nil
-}
-
-// isDNSName accepts what crypto/x509 can match against: labels of letters,
-// digits, hyphens and underscores, perhaps behind one "*.". A dotted name that
-// ends in digits is refused: it is a mistyped address.
-func isDNSName(name string) bool {
-	if len(name) > 253 {
-		return false
-	}
-	labels := strings.Split(strings.TrimPrefix(name, "*."), ".")
-	for _, label := range labels {
-		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
-			return false
-		}
-		if strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
-			return false
-		}
-	}
-	return len(labels) == 1 || strings.Trim(labels[len(labels)-1], "0123456789") != ""
 }
 
 func cutName(name string, limit int) string {

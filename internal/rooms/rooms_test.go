@@ -55,9 +55,10 @@ var inward = []struct {
 	may  []string
 }{
 	{"interfaces/databag", nil},
-	{"interfaces/*", []string{"interfaces/databag"}},
+	{"interfaces/hostname", nil},
+	{"interfaces/*", []string{"interfaces/databag", "interfaces/hostname"}},
 	{"interfaces/etcdproxy/osfiles", []string{"interfaces/etcdproxy"}},
-	{"internal/pki", nil},
+	{"internal/pki", []string{"interfaces/hostname"}},
 	{"internal/licence", nil},
 	{"internal/proxy", nil},
 	{"internal/pack", []string{"internal/licence"}},
