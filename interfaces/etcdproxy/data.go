@@ -1,19 +1,18 @@
 package etcdproxy
 
 import (
-	"fmt"
-	"io"
-	"log/slog"
 	"slices"
 	"strings"
+
+	"github.com/juju-charms/etcd-charm/interfaces/credentials"
 )
 
 // The settings in a provider unit's bag.
 const (
 	KeyCluster    = "cluster"
-	KeyClientCert = "client_cert"
-	KeyClientKey  = "client_key"
-	KeyClientCA   = "client_ca"
+	KeyClientCert = credentials.KeyCert
+	KeyClientKey  = credentials.KeyKey
+	KeyClientCA   = credentials.KeyCA
 	KeyClientURLs = "client_urls"
 	KeyVersion    = "version"
 	KeySchema     = "schema"
@@ -67,48 +66,5 @@ func sortMembers(members []Member) []Member {
 	return sorted
 }
 
-// Credentials let a client of the cluster in. All three are PEM text. It prints,
-// logs and marshals without the private key. (Package fmt calls no methods of
-// values in unexported struct fields: keep it in exported ones, or do not print the
-// holder.)
-type Credentials struct {
-	// Cert is the client's certificate, perhaps followed by its chain.
-	Cert string
-	// Key is the certificate's private key.
-	Key string
-	// CA is the bundle of authorities to check the servers with.
-	CA string
-}
-
-// IsZero tells whether there is none of the three.
-func (c Credentials) IsZero() bool { return c == Credentials{} }
-
-// Complete tells whether there are all three; whether they are any good, Check tells.
-func (c Credentials) Complete() bool { return c.Cert != "" && c.Key != "" && c.CA != "" }
-
-// String shows the lengths of the certificates in bytes, and nothing of the key.
-func (c Credentials) String() string {
-	return fmt.Sprintf("{cert: %d bytes, key: %s, ca: %d bytes}", len(c.Cert), c.hiddenKey(), len(c.CA))
-}
-
-// Format prints what String gives, under every verb and flag.
-func (c Credentials) Format(state fmt.State, _ rune) {
-	_, _ = io.WriteString(state, c.String())
-}
-
-// LogValue is the credentials in a structured log, the key redacted.
-func (c Credentials) LogValue() slog.Value {
-	return slog.GroupValue(slog.Int("cert", len(c.Cert)), slog.String("key", c.hiddenKey()), slog.Int("ca", len(c.CA)))
-}
-
-// MarshalText is what JSON and other encoders get: the key redacted. Credentials
-// cannot be stored by encoding them; they are stored in a bag (Encode) or in files
-// (Requires.SaveClientCredentials).
-func (c Credentials) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
-
-func (c Credentials) hiddenKey() string {
-	if c.Key == "" {
-		return "none"
-	}
-	return "[redacted]"
-}
+// Credentials let a client of the cluster in.
+type Credentials = credentials.Credentials

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/juju-charms/etcd-charm/interfaces/credentials"
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
 )
 
@@ -62,7 +63,7 @@ func Decode(rel databag.Relation, now int64) (Data, Problem) {
 		r := readBag(unit, bag, now)
 		switch {
 		case !r.whole():
-		case r.data.Credentials.begun(now):
+		case r.data.Credentials.Begun(now):
 			return r.data.finish(), Problem{}
 		case early == nil:
 			early = &r.data
@@ -78,8 +79,8 @@ func Decode(rel databag.Relation, now int64) (Data, Problem) {
 	}
 	for _, r := range readings {
 		for _, f := range r.faults {
-			if !data.has(f.key) {
-				return data.finish(), Problem{Relation: rel.ID, Unit: r.unit, Key: f.key, Reason: f.text}
+			if !data.has(f.Key) {
+				return data.finish(), Problem{Relation: rel.ID, Unit: r.unit, Key: f.Key, Reason: f.Text}
 			}
 		}
 	}
@@ -90,7 +91,7 @@ func Decode(rel databag.Relation, now int64) (Data, Problem) {
 type reading struct {
 	unit   string
 	data   Data
-	faults []*fault
+	faults []*credentials.Fault
 }
 
 func readBag(unit string, bag databag.Bag, now int64) reading {
@@ -101,11 +102,11 @@ func readBag(unit string, bag databag.Bag, now int64) reading {
 			r.refuse(KeyCluster, err)
 		}
 	}
-	if credentials := credentialsIn(bag); !credentials.IsZero() {
-		if err := credentials.check(now); err != nil {
+	if found := credentials.In(bag); !found.IsZero() {
+		if err := found.Check(now); err != nil {
 			r.refuse(KeyClientKey, err)
 		} else {
-			r.data.Credentials = credentials.canonical()
+			r.data.Credentials = found.Canonical()
 		}
 	}
 	if schema := bag[KeySchema]; schema != "" && schema != Schema {
@@ -127,9 +128,9 @@ func readBag(unit string, bag databag.Bag, now int64) reading {
 }
 
 func (r *reading) refuse(key string, err error) {
-	var f *fault
+	var f *credentials.Fault
 	if !errors.As(err, &f) {
-		f = faultOf(key, ": %v", err)
+		f = &credentials.Fault{Key: key, Text: fmt.Sprintf("%s: %v", key, err)}
 	}
 	r.faults = append(r.faults, f)
 }
@@ -164,7 +165,7 @@ func merge(readings []reading) Data {
 func gather(rel databag.Relation, now int64) Credentials {
 	var found Credentials
 	for _, bag := range rel.All() {
-		offered := credentialsIn(bag)
+		offered := credentials.In(bag)
 		for _, part := range []struct{ into, from *string }{
 			{&found.Cert, &offered.Cert}, {&found.Key, &offered.Key}, {&found.CA, &offered.CA},
 		} {
@@ -173,18 +174,10 @@ func gather(rel databag.Relation, now int64) Credentials {
 			}
 		}
 	}
-	if found.check(now) != nil {
+	if found.Check(now) != nil {
 		return Credentials{}
 	}
-	return found.canonical()
-}
-
-func credentialsIn(bag databag.Bag) Credentials {
-	return Credentials{Cert: bag[KeyClientCert], Key: bag[KeyClientKey], CA: bag[KeyClientCA]}
-}
-
-func (c Credentials) canonical() Credentials {
-	return Credentials{Cert: canonical(c.Cert), Key: canonical(c.Key), CA: canonical(c.CA)}
+	return found.Canonical()
 }
 
 // has tells whether the data holds the part that the setting belongs to.

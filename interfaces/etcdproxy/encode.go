@@ -44,21 +44,11 @@ func Encode(d Data) (databag.Bag, error) {
 		bag[KeyVersion] = d.Version
 	}
 	if !d.Credentials.IsZero() {
-		if err := encodeCredentials(bag, d.Credentials); err != nil {
+		if err := d.Credentials.Into(bag); err != nil {
 			return nil, err
 		}
 	}
 	return bag, nil
-}
-
-// encodeCredentials adds all three, or fails and adds none.
-func encodeCredentials(bag databag.Bag, c Credentials) error {
-	c = c.canonical()
-	if err := c.check(anyTime); err != nil {
-		return fmt.Errorf("cannot encode client credentials: %w", err)
-	}
-	bag[KeyClientCert], bag[KeyClientKey], bag[KeyClientCA] = c.Cert, c.Key, c.CA
-	return nil
 }
 
 // allClientURLs is ClientURLs and the members' own, sorted, each once.

@@ -76,7 +76,7 @@ func (p *Provides) ProvideClusterString(cluster string) error { return p.SetClus
 // order of the old call set_client_credentials: key, cert, ca. Anything missing or
 // not belonging together is an error and changes nothing.
 func (p *Provides) SetClientCredentials(key, cert, ca string) error {
-	if err := encodeCredentials(p.bag, Credentials{Cert: cert, Key: key, CA: ca}); err != nil {
+	if err := (Credentials{Cert: cert, Key: key, CA: ca}).Into(p.bag); err != nil {
 		return fmt.Errorf("relation %s: %w", p.rel.ID, err)
 	}
 	return nil

@@ -56,7 +56,8 @@ var inward = []struct {
 }{
 	{"interfaces/databag", nil},
 	{"interfaces/hostname", nil},
-	{"interfaces/*", []string{"interfaces/databag", "interfaces/hostname"}},
+	{"interfaces/credentials", []string{"interfaces/databag"}},
+	{"interfaces/*", []string{"interfaces/databag", "interfaces/hostname", "interfaces/credentials"}},
 	{"interfaces/etcdproxy/osfiles", []string{"interfaces/etcdproxy"}},
 	{"internal/pki", []string{"interfaces/hostname"}},
 	{"internal/licence", nil},

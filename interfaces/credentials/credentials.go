@@ -1,4 +1,10 @@
-package etcdproxy
+// Package credentials is the three settings by which an etcd charm lets a client into its cluster: a certificate, its
+// key, and the authorities to check the servers with, all PEM. Several relation interfaces hand them over under the same
+// names.
+//
+// The rule it keeps: three or none, and none that do not belong together. It opens nothing and reads no clock; no error
+// repeats anything of a value.
+package credentials
 
 import (
 	"crypto"
@@ -6,8 +12,19 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"math"
 	"strings"
+
+	"github.com/juju-charms/etcd-charm/interfaces/databag"
+)
+
+// The settings in a unit's bag.
+const (
+	KeyCert = "client_cert"
+	KeyKey  = "client_key"
+	KeyCA   = "client_ca"
 )
 
 const (
@@ -19,26 +36,86 @@ const (
 	// bound is low because the work of reading an RSA key grows much faster than it.
 	MaxKey = 16 << 10
 
-	// anyTime is a clock by which nothing has expired.
-	anyTime = math.MinInt64
+	// AnyTime is a clock by which nothing has expired.
+	AnyTime = math.MinInt64
 )
 
-// A fault is why one setting was refused. Its text names the setting and repeats
+// A Fault is why one setting was refused. Its text names the setting and repeats
 // nothing of the value: errors of crypto/x509 are not passed on.
-type fault struct{ key, text string }
+type Fault struct{ Key, Text string }
 
-func (f *fault) Error() string { return f.text }
+func (f *Fault) Error() string { return f.Text }
 
-func faultOf(key, format string, args ...any) *fault {
-	return &fault{key: key, text: key + fmt.Sprintf(format, args...)}
+func faultOf(key, format string, args ...any) *Fault {
+	return &Fault{Key: key, Text: key + fmt.Sprintf(format, args...)}
 }
 
-// Check tells whether a client can use the credentials: there are all three, the
+// In is what of the three stands in a bag, as it is.
+func In(bag databag.Bag) Credentials {
+	return Credentials{Cert: bag[KeyCert], Key: bag[KeyKey], CA: bag[KeyCA]}
+}
+
+// Into writes all three into a bag, or fails and writes none. Expiry is not looked at.
+func (c Credentials) Into(bag databag.Bag) error {
+	c = c.Canonical()
+	if err := c.check(AnyTime); err != nil {
+		return fmt.Errorf("cannot encode client credentials: %w", err)
+	}
+	bag[KeyCert], bag[KeyKey], bag[KeyCA] = c.Cert, c.Key, c.CA
+	return nil
+}
+
+// Credentials let a client of the cluster in. All three are PEM text. It prints,
+// logs and marshals without the private key. (Package fmt calls no methods of
+// values in unexported struct fields: keep it in exported ones, or do not print the
+// holder.)
+type Credentials struct {
+	// Cert is the client's certificate, perhaps followed by its chain.
+	Cert string
+	// Key is the certificate's private key.
+	Key string
+	// CA is the bundle of authorities to check the servers with.
+	CA string
+}
+
+// IsZero reports whether there is none of the three.
+func (c Credentials) IsZero() bool { return c == Credentials{} }
+
+// Complete reports whether there are all three; Check reports whether they are any good.
+func (c Credentials) Complete() bool { return c.Cert != "" && c.Key != "" && c.CA != "" }
+
+// String shows the lengths of the certificates in bytes, and nothing of the key.
+func (c Credentials) String() string {
+	return fmt.Sprintf("{cert: %d bytes, key: %s, ca: %d bytes}", len(c.Cert), c.hiddenKey(), len(c.CA))
+}
+
+// Format prints what String gives, under every verb and flag.
+func (c Credentials) Format(state fmt.State, _ rune) {
+	_, _ = io.WriteString(state, c.String())
+}
+
+// LogValue is the credentials in a structured log, the key redacted.
+func (c Credentials) LogValue() slog.Value {
+	return slog.GroupValue(slog.Int("cert", len(c.Cert)), slog.String("key", c.hiddenKey()), slog.Int("ca", len(c.CA)))
+}
+
+// MarshalText is what JSON and other encoders get: the key redacted. Credentials
+// cannot be stored by encoding them: they go into a bag, or into files.
+func (c Credentials) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+func (c Credentials) hiddenKey() string {
+	if c.Key == "" {
+		return "none"
+	}
+	return "[redacted]"
+}
+
+// Check reports whether a client can use the credentials: there are all three, the
 // certificate belongs to the key, and neither it nor the whole CA bundle has expired.
 // now is in seconds since the Unix epoch. A certificate that is not valid yet passes:
 // it is the server's clock that decides, and ours may be slow. Text around the PEM
 // blocks passes too, for the authority easyrsa puts some there. The error names the
-// setting and repeats nothing of what it holds.
+// setting and repeats nothing of what it holds; it is a *Fault inside.
 func (c Credentials) Check(now int64) error {
 	if err := c.check(now); err != nil {
 		return fmt.Errorf("cannot use the client credentials: %w", err)
@@ -46,7 +123,7 @@ func (c Credentials) Check(now int64) error {
 	return nil
 }
 
-// check returns a *fault or nil. Its work is bounded by MaxCert, MaxKey and MaxCA.
+// check returns a *Fault or nil. Its work is bounded by MaxCert, MaxKey and MaxCA.
 func (c Credentials) check(now int64) error {
 	if !c.Complete() {
 		return c.incomplete()
@@ -54,42 +131,42 @@ func (c Credentials) check(now int64) error {
 	for _, bound := range []struct {
 		key, value string
 		limit      int
-	}{{KeyClientCert, c.Cert, MaxCert}, {KeyClientKey, c.Key, MaxKey}, {KeyClientCA, c.CA, MaxCA}} {
+	}{{KeyCert, c.Cert, MaxCert}, {KeyKey, c.Key, MaxKey}, {KeyCA, c.CA, MaxCA}} {
 		if len(bound.value) > bound.limit {
 			return faultOf(bound.key, " has %d bytes, more than the %d allowed", len(bound.value), bound.limit)
 		}
 	}
 	chain, err := parseCertificates(c.Cert)
 	if err != nil {
-		return faultOf(KeyClientCert, " %v", err)
+		return faultOf(KeyCert, " %v", err)
 	}
 	authorities, err := parseCertificates(c.CA)
 	if err != nil {
-		return faultOf(KeyClientCA, " %v", err)
+		return faultOf(KeyCA, " %v", err)
 	}
 	public, err := parsePublic(c.Key)
 	if err != nil {
-		return faultOf(KeyClientKey, " %v", err)
+		return faultOf(KeyKey, " %v", err)
 	}
 	if !public.Equal(chain[0].PublicKey) {
-		return faultOf(KeyClientCert, ": certificate does not match its key")
+		return faultOf(KeyCert, ": certificate does not match its key")
 	}
 	if expired(chain[0], now) {
-		return faultOf(KeyClientCert, ": certificate has expired on %s", end(chain[0]))
+		return faultOf(KeyCert, ": certificate has expired on %s", end(chain[0]))
 	}
 	for _, authority := range authorities {
 		if !expired(authority, now) {
 			return nil
 		}
 	}
-	return faultOf(KeyClientCA, ": certificate has expired on %s", end(authorities[0]))
+	return faultOf(KeyCA, ": certificate has expired on %s", end(authorities[0]))
 }
 
 // incomplete says what there is without what.
 func (c Credentials) incomplete() error {
 	var there, missing []string
 	for _, part := range []struct{ key, value string }{
-		{KeyClientCA, c.CA}, {KeyClientCert, c.Cert}, {KeyClientKey, c.Key},
+		{KeyCA, c.CA}, {KeyCert, c.Cert}, {KeyKey, c.Key},
 	} {
 		if part.value == "" {
 			missing = append(missing, part.key)
@@ -98,14 +175,14 @@ func (c Credentials) incomplete() error {
 		there = append(there, part.key)
 	}
 	if len(there) == 0 {
-		return &fault{key: KeyClientKey, text: "there are no client credentials"}
+		return &Fault{Key: KeyKey, Text: "there are no client credentials"}
 	}
-	return &fault{key: there[0], text: strings.Join(there, " and ") + " without " + strings.Join(missing, " and ")}
+	return &Fault{Key: there[0], Text: strings.Join(there, " and ") + " without " + strings.Join(missing, " and ")}
 }
 
-// begun tells whether the certificate is valid already. Where there is none, nothing
+// Begun reports whether the certificate is valid already. Where there is none, nothing
 // is to be waited for.
-func (c Credentials) begun(now int64) bool {
+func (c Credentials) Begun(now int64) bool {
 	chain, err := parseCertificates(c.Cert)
 	return err != nil || now >= chain[0].NotBefore.Unix()
 }
@@ -192,6 +269,11 @@ func parseBlocks(text string) ([]*pem.Block, error) {
 		return nil, errors.New("holds a broken PEM block")
 	}
 	return blocks, nil
+}
+
+// Canonical is the credentials in the form in which they are kept and published.
+func (c Credentials) Canonical() Credentials {
+	return Credentials{Cert: canonical(c.Cert), Key: canonical(c.Key), CA: canonical(c.CA)}
 }
 
 // canonical is the form in which PEM is kept and published: no space around it, one
