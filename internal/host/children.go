@@ -38,6 +38,9 @@ type supervision struct {
 }
 
 func (c *children) write(_ context.Context, s service) error {
+	if s.Kind == operator.NoService {
+		return errors.Join(removed(os.Remove(c.enabled())), removed(os.Remove(c.spec())))
+	}
 	data, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return fmt.Errorf("cannot encode service: %w", err)

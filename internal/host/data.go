@@ -180,9 +180,17 @@ func (h *Host) moveAside(ctx context.Context, why string) error {
 	if state.process.alive() {
 		return errors.New("cannot move data aside: the service is running")
 	}
+	if err := h.putAside(ctx, why); err != nil {
+		return err
+	}
+	return h.makeData()
+}
+
+// putAside moves the data directory to a dated name beside it, unless it is empty.
+func (h *Host) putAside(ctx context.Context, why string) error {
 	entries, err := os.ReadDir(h.data())
 	if errors.Is(err, fs.ErrNotExist) || (err == nil && len(entries) == 0) {
-		return h.makeData()
+		return nil
 	}
 	name := h.data() + "." + h.now().UTC().Format("2006-01-02T150405Z") + "-" + slug(why)
 	aside := name
@@ -198,10 +206,7 @@ func (h *Host) moveAside(ctx context.Context, why string) error {
 	if err := os.Rename(h.data(), aside); err != nil {
 		return fmt.Errorf("cannot move data aside: %w", err)
 	}
-	if err := syncDir(h.state()); err != nil {
-		return err
-	}
-	return h.makeData()
+	return syncDir(h.state())
 }
 
 // slug is words as part of a file name.

@@ -118,6 +118,8 @@ func (h *Host) do(ctx context.Context, step operator.Step) error {
 		return h.restart(ctx)
 	case operator.Stop:
 		return h.stop(ctx)
+	case operator.Uninstall:
+		return h.uninstall(ctx, s.KeepData)
 	case operator.MoveAside:
 		return h.moveAside(ctx, s.Why)
 	case operator.AddLearner:

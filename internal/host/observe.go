@@ -44,6 +44,7 @@ func (h *Host) Observe(ctx context.Context, m operator.Model) (operator.World, e
 		return operator.World{}, err
 	}
 	w.Data = h.lookData()
+	w.Leftovers = h.leftovers()
 
 	authority := modelAuthority(m)
 	serving := servingEnv(state, env)

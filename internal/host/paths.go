@@ -39,7 +39,10 @@ func (p paths) run() string                   { return p.join("run/etcd-charm", 
 func (p paths) etcdctlLink() string           { return p.join("usr/local/bin/etcdctl") }
 func (p paths) serviceName() string           { return "etcd-charm-" + p.unit + ".service" }
 func (p paths) unitFile() string              { return p.join("etc/systemd/system", p.serviceName()) }
-func (p paths) systemd() string               { return p.join("run/systemd/system") }
+func (p paths) wanted() string {
+	return p.join("etc/systemd/system/multi-user.target.wants", p.serviceName())
+}
+func (p paths) systemd() string { return p.join("run/systemd/system") }
 
 // data is the data directory: the only place that says so.
 func (p paths) data() string { return filepath.Join(p.state(), "data") }

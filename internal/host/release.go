@@ -232,6 +232,34 @@ func (h *Host) linkEtcdctl(release string) error {
 	return nil
 }
 
+// unlinkEtcdctl gives our link to another unit that has etcdctl set up on this machine; without one it goes.
+func (h *Host) unlinkEtcdctl() error {
+	link := h.etcdctlLink()
+	current, err := os.Readlink(link)
+	if err != nil || !strings.HasPrefix(current, h.opt()+"/") {
+		return nil //nolint:nilerr // it is no link, so it is not ours
+	}
+	units, err := os.ReadDir(filepath.Dir(h.opt()))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cannot look for other units: %w", err)
+	}
+	for _, unit := range units {
+		other := newPaths(h.root, unit.Name())
+		for _, file := range []string{other.memberEnv(), other.proxyEnv()} {
+			env, err := envLines(file)
+			target := filepath.Join(other.release(lookup(env, "CHARM_RELEASE")), "etcdctl")
+			if _, missing := os.Stat(target); err != nil || env == nil || missing != nil || other.unit == h.unit {
+				continue
+			}
+			if err := renameio.Symlink(target, link); err != nil {
+				return fmt.Errorf("cannot link etcdctl: %w", err)
+			}
+			return nil
+		}
+	}
+	return removed(os.Remove(link))
+}
+
 // pruneReleases removes installed copies that nothing can want back.
 func (h *Host) pruneReleases(ctx context.Context, current string) error {
 	names, err := h.installedReleases()

@@ -20,7 +20,8 @@ import (
 
 // supervisor keeps the unit's one service alive. Verbs may return before they have taken effect.
 type supervisor interface {
-	// write sets down what the service runs; it starts nothing and is harmless twice.
+	// write sets down what the service runs; it starts nothing and is harmless twice. The zero service, which must have been
+	// stopped, takes away what was written.
 	write(ctx context.Context, s service) error
 	// state looks. A service that was never written is the zero state.
 	state(ctx context.Context) (serviceState, error)

@@ -71,12 +71,26 @@ func renderUnit(s service) ([]byte, error) {
 
 // write writes the unit file, 0644 as systemd expects: it holds paths only. Whether systemd has read it is asked at
 // each control: a charm that died between the two leaves nothing behind.
-func (s *systemd) write(_ context.Context, service service) error {
+func (s *systemd) write(ctx context.Context, service service) error {
+	if service.Kind == operator.NoService {
+		return s.remove(ctx)
+	}
 	data, err := renderUnit(service)
 	if err != nil {
 		return err
 	}
 	return writeFiles(file{path: s.unitFile(), data: data, mode: public})
+}
+
+// remove takes away the unit file and what enables it, should "disable" not have.
+func (s *systemd) remove(ctx context.Context) error {
+	for _, path := range []string{s.unitFile(), s.wanted()} {
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("cannot remove service: %w", err)
+		}
+	}
+	_, err := s.systemctl(ctx, "daemon-reload")
+	return err
 }
 
 // written reads back what the unit file says.
@@ -187,18 +201,13 @@ func (s *systemd) control(ctx context.Context, v verb) error {
 			return err
 		}
 	}
-	if _, err := os.Stat(s.unitFile()); errors.Is(err, os.ErrNotExist) {
-		if v == stopVerb {
-			return nil
-		}
-		return errors.New("no service is written")
-	}
+	_, err = os.Stat(s.unitFile())
+	written := !errors.Is(err, os.ErrNotExist)
 	if v == stopVerb {
-		if _, err := s.systemctl(ctx, "disable", unit); err != nil {
-			return err
-		}
-		_, err := s.systemctl(ctx, "stop", "--no-block", unit)
-		return err
+		return s.end(ctx, written, p["ActiveState"])
+	}
+	if !written {
+		return errors.New("no service is written")
 	}
 	if _, err := s.systemctl(ctx, "enable", unit); err != nil {
 		return err
@@ -207,4 +216,18 @@ func (s *systemd) control(ctx context.Context, v verb) error {
 	_, _ = s.systemctl(ctx, "reset-failed", unit)
 	_, err = s.systemctl(ctx, string(v), "--no-block", unit)
 	return err
+}
+
+// end stops the service and disables it at boot, one that waits to be started again too. What runs, runs on when its unit
+// file is taken away.
+func (s *systemd) end(ctx context.Context, written bool, active string) error {
+	var disabled, stopped error
+	if written {
+		_, disabled = s.systemctl(ctx, "disable", s.serviceName())
+	}
+	if written || (active != "" && active != "inactive") {
+		_, stopped = s.systemctl(ctx, "stop", "--no-block", s.serviceName())
+		_, _ = s.systemctl(ctx, "reset-failed", s.serviceName()) // one that failed before would be found failing again
+	}
+	return errors.Join(disabled, stopped)
 }

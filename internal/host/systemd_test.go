@@ -100,8 +100,16 @@ func TestSystemdControl(t *testing.T) {
 		"start, refused":      {verb: startVerb, written: true, refuse: "start", fails: true, calls: []string{"enable " + unit, "reset-failed " + unit, "start --no-block " + unit}},
 		"start, none written": {verb: startVerb, fails: true},
 		"restart":             {verb: restartVerb, written: true, calls: []string{"enable " + unit, "reset-failed " + unit, "restart --no-block " + unit}},
-		"stop":                {verb: stopVerb, written: true, calls: []string{"disable " + unit, "stop --no-block " + unit}},
+		"stop":                {verb: stopVerb, written: true, calls: []string{"disable " + unit, "stop --no-block " + unit, "reset-failed " + unit}},
 		"stop, none written":  {verb: stopVerb},
+		"stop, its unit file is gone": {
+			verb: stopVerb, properties: map[string]string{"ActiveState": "active", "LoadState": "not-found"},
+			calls: []string{"daemon-reload", "stop --no-block " + unit, "reset-failed " + unit},
+		},
+		"stop, cannot be disabled": {
+			verb: stopVerb, written: true, refuse: "disable", fails: true,
+			calls: []string{"disable " + unit, "stop --no-block " + unit, "reset-failed " + unit},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -116,6 +124,22 @@ func TestSystemdControl(t *testing.T) {
 			assert.Equal(t, tt.calls, fake.calls)
 		})
 	}
+}
+
+func TestSystemdRemove(t *testing.T) {
+	t.Parallel()
+	fake := &fakeSystemd{}
+	s := &systemd{paths: newPaths(t.TempDir(), "etcd/0"), run: fake.run}
+	require.NoError(t, os.MkdirAll(filepath.Dir(s.wanted()), 0o755))
+	require.NoError(t, s.write(t.Context(), memberUnit()))
+	require.NoError(t, os.Symlink(s.unitFile(), s.wanted()))
+	for range 2 {
+		require.NoError(t, s.write(t.Context(), service{}))
+		assert.NoFileExists(t, s.unitFile())
+		_, err := os.Lstat(s.wanted())
+		require.ErrorIs(t, err, os.ErrNotExist)
+	}
+	assert.Equal(t, []string{"daemon-reload", "daemon-reload"}, fake.calls)
 }
 
 func TestSystemdState(t *testing.T) {

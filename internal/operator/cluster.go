@@ -319,7 +319,7 @@ func yield(l look, p *Plan, named uint64) {
 
 // rejoin moves our data aside, which lets the next look join anew.
 func rejoin(l look, p *Plan, why string) {
-	if l.w.Service.Running || l.w.Service.Enabled {
+	if l.w.Service.up() {
 		p.want(l, Stop{why})
 		return
 	}

@@ -17,17 +17,31 @@ func leave(l look, p *Plan) {
 	if !l.leaving() {
 		return
 	}
-	if l.role() == RoleProxy {
-		if l.w.Service.Running || l.w.Service.Enabled {
-			p.want(l, Stop{unitLeaves})
+	if l.role() == RoleMember && l.w.Data.State == OurData {
+		leaveCluster(l, p)
+	} else if l.w.Service.up() && (l.role() != RoleMember || l.last()) {
+		p.want(l, Stop{unitLeaves}) // a server that never got its port has no data, and would get it at the next boot
+	}
+	if l.Kind == hooks.Remove && p.Step == nil && p.Fail == nil && l.w.Leftovers {
+		uninstall := Uninstall{KeepData: p.Record != nil}
+		p.want(l, uninstall)
+		if tried, err := l.tried(uninstall); tried {
+			p.Fail = fmt.Errorf("cannot %s: %w", uninstall, err)
 		}
-		p.say(Maintenance, "leaving")
-		return
 	}
-	if l.role() != RoleMember || l.w.Data.State != OurData {
+	if p.Step == nil && p.Fail == nil {
 		p.say(Maintenance, "leaving")
-		return
 	}
+}
+
+// last reports whether this is one of the unit's last hooks.
+func (l look) last() bool { return l.Kind == hooks.Stop || l.Kind == hooks.Remove }
+
+// up reports whether the service runs, or would by itself.
+func (s Service) up() bool { return s.Running || s.Enabled || s.Failing }
+
+// leaveCluster takes out a member that has data.
+func leaveCluster(l look, p *Plan) {
 	if l.w.Reach == Healthy {
 		p.need(l, unreleased, theTurn)
 	}
@@ -40,11 +54,11 @@ func leave(l look, p *Plan) {
 	case l.ownAnswers() && len(l.voters()) > 1:
 		leaveVoters(l, p, own)
 	case l.ended():
-		if l.w.Service.Running || l.w.Service.Enabled {
+		if l.w.Service.up() {
 			p.want(l, Stop{"the cluster has ended"})
 		}
 	case l.superseded():
-		if l.w.Service.Running || l.w.Service.Enabled {
+		if l.w.Service.up() {
 			p.want(l, Stop{"the application has another cluster"})
 		}
 	case l.alone():
@@ -54,13 +68,10 @@ func leave(l look, p *Plan) {
 	default:
 		leaveHeld(l, p)
 	}
-	if l.Kind != hooks.Stop && l.Kind != hooks.Remove && (l.Departing != l.m.Unit || l.unrecorded()) {
+	if !l.last() && (l.Departing != l.m.Unit || l.unrecorded()) {
 		// A hook that is not the departure's holds nobody, and what it publishes may be what all wait for; so may the record,
 		// and there is another hook to hold the unit in.
 		p.Fail = nil
-	}
-	if p.Step == nil && p.Fail == nil {
-		p.say(Maintenance, "leaving")
 	}
 }
 
@@ -193,7 +204,7 @@ func leaveStopped(l look, p *Plan) {
 
 // leaveLast stops the last member; nothing is removed, and the record says that the cluster ended in order.
 func leaveLast(l look, p *Plan) {
-	if l.Kind != hooks.Stop && l.Kind != hooks.Remove {
+	if !l.last() {
 		return // serve until the end
 	}
 	if l.Kind == hooks.Stop && l.m.Cluster.OK && !l.leader() {
@@ -206,7 +217,7 @@ func leaveLast(l look, p *Plan) {
 		p.say(Waiting, "%v", p.Fail)
 		return
 	}
-	if l.w.Service.Running || l.w.Service.Enabled {
+	if l.w.Service.up() {
 		p.want(l, Stop{"the last unit leaves"})
 		return
 	}

@@ -48,6 +48,10 @@ type Restart struct{}
 // Stop ends the service and disables it at boot.
 type Stop struct{ Why string }
 
+// Uninstall ends and disables the service and takes away all that the unit installed: keys, settings, service, releases. The
+// data is moved to a dated name, unless it has to stay where it is.
+type Uninstall struct{ KeepData bool }
+
 // MoveAside moves the data directory to a dated name beside it; the service must not run.
 type MoveAside struct{ Why string }
 
@@ -109,6 +113,7 @@ func (WriteProxy) step()   {}
 func (Start) step()        {}
 func (Restart) step()      {}
 func (Stop) step()         {}
+func (Uninstall) step()    {}
 func (MoveAside) step()    {}
 func (AddLearner) step()   {}
 func (Promote) step()      {}
@@ -145,6 +150,7 @@ func (s WriteProxy) String() string  { return "write upstream of the proxy" }
 func (Start) String() string         { return "start service" }
 func (Restart) String() string       { return "restart service" }
 func (s Stop) String() string        { return "stop service: " + s.Why }
+func (Uninstall) String() string     { return "uninstall the unit" }
 func (s MoveAside) String() string   { return "move data aside: " + s.Why }
 func (s AddLearner) String() string  { return "add ourselves as learner at " + s.PeerURL }
 func (s Promote) String() string     { return fmt.Sprintf("promote learner %x", s.ID) }

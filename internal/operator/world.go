@@ -28,6 +28,8 @@ type World struct {
 	Data    Data
 	TLS     TLS
 	Proxy   ProxyFiles
+	// Leftovers reports whether anything that this unit installed is on the machine, its data aside.
+	Leftovers bool
 
 	// WrittenConfig is the digest of the server settings on disk; "" is none.
 	WrittenConfig string

@@ -72,6 +72,8 @@ func twoUnits(t *testing.T, w world) {
 	p := w.show(t, 2, "etcd/2")
 	assert.NotEqual(t, "active", p["ActiveState"])
 	assert.NotEqual(t, "enabled", p["UnitFileState"])
+	assert.Equal(t, "not-found", p["LoadState"])
+	assert.Empty(t, w.sh(t, 2, "find /etc/etcd-charm /opt/etcd-charm -path '*/etcd-2/*' 2>/dev/null || true"), "keys and releases go")
 	assert.NotEmpty(t, w.sh(t, 2, "find /var/lib/etcd-charm -name db -path '*data*'"), "nothing is deleted")
 	w.settled(t, "local")
 	w.writeThroughProxy(t, 0, "smaller")

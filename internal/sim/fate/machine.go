@@ -69,7 +69,8 @@ func (h *machine) Observe(_ context.Context, m operator.Model) (operator.World, 
 	w := operator.World{
 		Carried: u.carried, Installed: u.disk.installed, TLS: u.disk.tls, Period: s.period, Now: s.now,
 		WrittenConfig: u.disk.config, WrittenInitial: u.disk.initial(),
-		Service: operator.Service{Kind: u.disk.kind, Enabled: u.disk.enabled, Running: u.process.running, Failing: u.process.failing},
+		Leftovers: u.disk.installed != "" || u.disk.kind != "" || u.disk.tls.Peer.Present,
+		Service:   operator.Service{Kind: u.disk.kind, Enabled: u.disk.enabled, Running: u.process.running, Failing: u.process.failing},
 	}
 	if u.process.running {
 		w.Service.Config, w.Service.Release = u.process.config, u.process.server.Release
@@ -252,6 +253,8 @@ func (h *machine) do(step operator.Step) error {
 		s.checkDown(u, h.h, step)
 		s.goesDown(u)
 		u.disk.enabled, u.process = false, process{}
+	case operator.Uninstall:
+		s.uninstall(u, h.h, step)
 	case operator.MoveAside:
 		if u.process.running {
 			return errors.New("the service is running")
@@ -264,6 +267,19 @@ func (h *machine) do(step operator.Step) error {
 		return h.atEtcd(step)
 	}
 	return nil
+}
+
+// uninstall takes everything off the machine but the data.
+func (s *Sim) uninstall(u *unit, h *hook, step operator.Uninstall) {
+	if u.process.running {
+		s.checkDown(u, h, step)
+		s.goesDown(u)
+	}
+	aside, kept := u.disk.aside, u.disk.data
+	if kept != nil && !step.KeepData {
+		aside, kept = append(aside, kept), nil
+	}
+	u.disk, u.process = disk{aside: aside, data: kept}, process{}
 }
 
 // goesDown notes until when a member that goes down by our hand has the turn: if it is not back by then it counts as dead.

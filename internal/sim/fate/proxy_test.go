@@ -34,6 +34,7 @@ func (f *follower) point() {
 func (f *follower) Observe(context.Context, operator.Model) (operator.World, error) {
 	return operator.World{
 		Carried: releaseOf(f.charm), Installed: f.disk.installed, Service: f.service, Proxy: operator.ProxyFiles{Written: f.disk.written},
+		Leftovers: f.disk.installed != "",
 	}, nil
 }
 
@@ -52,6 +53,8 @@ func (f *follower) Do(_ context.Context, step operator.Step) error {
 		f.service.Config, f.service.Release = f.disk.process, f.disk.installed
 	case operator.Stop:
 		f.service = operator.Service{Kind: f.service.Kind}
+	case operator.Uninstall:
+		f.disk, f.service = struct{ installed, written, process string }{}, operator.Service{}
 	default:
 		return fmt.Errorf("a proxy does not %s", step)
 	}
@@ -122,7 +125,8 @@ func TestEveryCrashPointOfAProxy(t *testing.T) {
 			f.upstream = []databag.Relation{{ID: "upstream:1", Units: map[string]databag.Bag{"etcd/0": {"cluster": "=,"}}}}
 		}},
 		{"relation gone", "no", hooks.RelationBroken, func(f *follower) { f.upstream = nil }},
-		{"removed", "no", hooks.Stop, func(*follower) {}},
+		{"stopped", "no", hooks.Stop, func(*follower) {}},
+		{"removed", "no", hooks.Remove, func(*follower) {}},
 	} {
 		t.Run(scenario.name, func(t *testing.T) {
 			t.Parallel()
@@ -140,6 +144,9 @@ func TestEveryCrashPointOfAProxy(t *testing.T) {
 			if scenario.serves == "yes" {
 				assert.Equal(t, plain.disk.process, plain.service.Config)
 				assert.Equal(t, releaseOf(plain.charm), plain.service.Release)
+			}
+			if scenario.kind == hooks.Remove {
+				assert.Equal(t, follower{points: plain.points, upstream: plain.upstream}, plain, "nothing is left on the machine")
 			}
 			for at := 1; at <= plain.points; at++ {
 				f := begun

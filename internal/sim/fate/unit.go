@@ -234,6 +234,9 @@ func (s *Sim) done(u *unit, e operator.Event) {
 	case e.Kind == hooks.UpdateStatus:
 		u.poked = false
 	case e.Kind == hooks.Remove:
+		if d := u.disk; u.process.running || d.enabled || d.installed != "" || d.tls.Peer.Present {
+			s.broken("%s is removed and leaves what it installed", u.name)
+		}
 		s.bury(u)
 	}
 }

@@ -1,0 +1,136 @@
+package host
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
+)
+
+// neighbour is another unit that etcdctl is set up for on u's machine.
+func neighbour(t *testing.T, u *unit) *Host {
+	t.Helper()
+	other := New(Options{Root: u.root, Unit: "other/7"})
+	carried := u.look().Carried
+	require.NoError(t, other.Do(t.Context(), operator.Install{Release: carried}))
+	s := u.server(operator.Initial{})
+	require.NoError(t, other.Do(t.Context(), operator.WriteMember{Server: s}))
+	return other
+}
+
+// assertGone wants nothing of u left but its data.
+func assertGone(t *testing.T, u *unit) {
+	t.Helper()
+	for _, path := range []string{u.etc(), u.opt(), u.run(), u.unitFile(), u.wanted(), u.data()} {
+		_, err := os.Lstat(path)
+		assert.ErrorIs(t, err, os.ErrNotExist, path)
+	}
+	keys, err := filepath.Glob(filepath.Join(u.state(), "*.key"))
+	require.NoError(t, err)
+	assert.Empty(t, keys)
+	w := u.look()
+	assert.False(t, w.Leftovers)
+	assert.Equal(t, operator.Service{}, w.Service)
+}
+
+// What was installed goes, the keys with it; what others of the machine have stays, and so does the data. The machine can be
+// used again.
+func TestUninstall(t *testing.T) {
+	t.Parallel()
+	u := newFleet(t).add(t)
+	u.found()
+	other := neighbour(t, u)
+	require.True(t, u.look().Leftovers)
+	link, err := os.Readlink(u.etcdctlLink())
+	require.NoError(t, err)
+	require.Contains(t, link, u.opt())
+	state, err := u.supervisor.state(t.Context())
+	require.NoError(t, err)
+
+	u.do(operator.Uninstall{}, operator.Uninstall{})
+	assertGone(t, u)
+	assert.False(t, liveProcess(t.Context(), state.process.pid).alive())
+	aside, err := filepath.Glob(u.data() + ".*-the-unit-was-removed")
+	require.NoError(t, err)
+	require.Len(t, aside, 1)
+	assert.DirExists(t, filepath.Join(aside[0], "member", "wal"))
+	link, err = os.Readlink(u.etcdctlLink())
+	require.NoError(t, err)
+	assert.Contains(t, link, other.opt())
+	_, err = os.Stat(link)
+	require.NoError(t, err)
+
+	require.NoError(t, other.Do(t.Context(), operator.Uninstall{}))
+	_, err = os.Lstat(u.etcdctlLink())
+	require.ErrorIs(t, err, os.ErrNotExist)
+	for _, path := range []string{u.etc(), u.opt()} {
+		assert.NoDirExists(t, filepath.Dir(path))
+	}
+
+	// Another unit comes to the machine, perhaps with the same name.
+	u.fleet.record = operator.Record{}
+	assert.Equal(t, operator.NoData, u.look().Data.State)
+	u.found()
+}
+
+// A removal that was cut off anywhere goes on where it was, whatever state the service is in.
+func TestUninstallGoesOn(t *testing.T) {
+	t.Parallel()
+	for name, cut := range map[string]func(*testing.T, *unit){
+		"the port is taken": func(t *testing.T, u *unit) {
+			t.Helper()
+			taken, err := net.Listen("tcp", u.ip+":2380")
+			require.NoError(t, err)
+			t.Cleanup(func() { _ = taken.Close() })
+			u.do(operator.Start{})
+			u.eventually("a failing service", func(w operator.World) bool { return w.Service.Failing })
+		},
+		"the service is not written": func(t *testing.T, u *unit) {
+			t.Helper()
+			require.NoError(t, u.supervisor.write(t.Context(), service{}))
+		},
+		"the keys are gone": func(t *testing.T, u *unit) {
+			t.Helper()
+			require.NoError(t, os.RemoveAll(u.tls("")))
+		},
+		"the settings are gone": func(t *testing.T, u *unit) {
+			t.Helper()
+			u.do(operator.Start{}, operator.AwaitReady{Learner: true})
+			u.do(operator.Stop{})
+			require.NoError(t, os.RemoveAll(u.etc()))
+		},
+		"the data is a file": func(t *testing.T, u *unit) {
+			t.Helper()
+			require.NoError(t, os.RemoveAll(u.data()))
+			require.NoError(t, os.WriteFile(u.data(), nil, 0o600))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			u := newFleet(t).add(t)
+			u.prepare()
+			s := u.server(operator.Initial{New: true, Token: u.ip, Cluster: "etcd0=" + u.url(2380)})
+			u.do(operator.WriteMember{Server: s})
+			cut(t, u)
+			require.NoError(t, u.Do(t.Context(), operator.Uninstall{}))
+			assertGone(t, u)
+		})
+	}
+}
+
+// Data that is to be found again stays in its place.
+func TestUninstallKeepsData(t *testing.T) {
+	t.Parallel()
+	u := newFleet(t).add(t)
+	before := u.found().Data
+	u.do(operator.Uninstall{KeepData: true})
+	w := u.look()
+	assert.Equal(t, before, w.Data)
+	assert.False(t, w.Leftovers)
+	assert.NoDirExists(t, u.etc())
+}

@@ -1,0 +1,98 @@
+package operator
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/juju/charm/v12/hooks"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// The last hooks end and disable the service whatever state it is in: one that never got its port has laid no data down,
+// and would take the port at the machine's next boot.
+func TestLastHooksEndTheService(t *testing.T) {
+	t.Parallel()
+	for name, service := range map[string]Service{
+		"enabled":              {Kind: MemberService, Enabled: true},
+		"started again, fails": {Kind: MemberService, Failing: true},
+		"never enabled, runs":  {Kind: MemberService, Running: true},
+		"a proxy that fails":   {Kind: ProxyService, Failing: true},
+	} {
+		for _, data := range []Data{{}, {State: AlienData, Problem: "garbage"}} {
+			for _, kind := range []hooks.Kind{hooks.Stop, hooks.Remove} {
+				m := model(2)
+				w := wiped(world(m))
+				w.Service, w.Data = service, data
+				assert.IsType(t, Stop{}, Decide(Event{Kind: kind}, m, w).Step, "%s, data %v, %s", name, data.State, kind)
+				w.Service = Service{Kind: service.Kind}
+				_, again := Decide(Event{Kind: kind}, m, w).Step.(Stop)
+				assert.False(t, again, "%s, data %v, %s", name, data.State, kind)
+			}
+		}
+	}
+	m := record(model(1), Record{Schema: 1, ClusterID: clusterID, Ended: clusterID})
+	w := world(m)
+	w.Service = Service{Kind: MemberService, Failing: true}
+	w.Reach, w.Members, w.Local = Unreachable, nil, Local{}
+	assert.IsType(t, Stop{}, Decide(Event{Kind: hooks.Remove}, m, w).Step, "with the data of a cluster that has ended")
+}
+
+// The hook remove takes away what the unit installed, keys above all, and keeps the data.
+func TestRemoveUninstalls(t *testing.T) {
+	t.Parallel()
+	remove := Event{Kind: hooks.Remove}
+	for name, change := range map[string]func(*Model, *World){
+		"member that has left": func(_ *Model, w *World) { *w = wiped(*w) },
+		"proxy": func(m *Model, w *World) {
+			*w = wiped(*w)
+			m.Config.Role, w.Service.Kind = RoleProxy, ProxyService
+			m.Units, m.Cluster = Unknown[map[string]Life]("proxy"), Unknown[Cluster]("proxy")
+		},
+		"last of a cluster that has ended": func(m *Model, w *World) {
+			*m = record(*m, Record{Schema: 1, ClusterID: clusterID, Ended: clusterID})
+			w.Service, w.Reach, w.Members, w.Local = Service{Kind: MemberService}, Unreachable, nil, Local{}
+		},
+		"with options that cannot be used": func(m *Model, w *World) { *w, m.ConfigProblem = wiped(*w), "option port: no" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := model(1)
+			w := world(m)
+			change(&m, &w)
+			w.Leftovers = true
+			assert.Equal(t, Uninstall{}, Decide(remove, m, w).Step)
+			assert.Nil(t, Decide(Event{Kind: hooks.Stop}, m, w).Step, "what is needed to leave is needed until then")
+
+			failed := w
+			failed.Tried = []Attempt{{Uninstall{}, errors.New("read-only file system")}}
+			p := Decide(remove, m, failed)
+			require.ErrorContains(t, p.Fail, "read-only file system", "Juju must not take for removed what has left its keys")
+			w.Leftovers = false
+			p = Decide(remove, m, w)
+			assert.Nil(t, p.Step)
+			assert.NoError(t, p.Fail)
+		})
+	}
+}
+
+// Whoever is held keeps everything; the end of the cluster that has yet to be recorded keeps its data in place.
+func TestRemoveWaits(t *testing.T) {
+	t.Parallel()
+	m := model(3)
+	w := down(down(world(m), 1), 2)
+	w.Reach, w.Leftovers = NoQuorum, true
+	p := Decide(Event{Kind: hooks.Remove}, m, w)
+	assert.Nil(t, p.Step)
+	require.Error(t, p.Fail)
+
+	m = model(1)
+	w = world(m)
+	w.Service, w.Reach, w.Members, w.Local, w.Leftovers = Service{Kind: MemberService}, Unreachable, nil, Local{}, true
+	p = Decide(Event{Kind: hooks.Remove}, m, w)
+	require.Equal(t, Uninstall{KeepData: true}, p.Step)
+	w.Leftovers = false
+	p = Decide(Event{Kind: hooks.Remove}, m, w)
+	require.NotNil(t, p.Record)
+	assert.Equal(t, uint64(clusterID), p.Record.Ended)
+}
