@@ -24,6 +24,7 @@ func (h *Host) writeMember(ctx context.Context, s operator.Server) error {
 		"ETCD_PEER_CERT_FILE="+h.tls(certFile(peerName)),
 		"ETCD_PEER_KEY_FILE="+h.tls(keyFile(peerName)),
 		"ETCD_PEER_TRUSTED_CA_FILE="+h.tls(peerTrustFile),
+		"ETCD_PEER_CRL_FILE="+h.tls(peerRevokedFile),
 	)
 	return h.writeSettings(ctx, lines)
 }

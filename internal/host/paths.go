@@ -55,6 +55,8 @@ const (
 	peerTrustFile     = "peer-ca.crt"
 	clientTrustFile   = "client-ca.crt"
 	revokedFile       = "client.crl"
+	peerRevokedFile   = "peer.crl"
+	issuedFile        = "issued" // what certificates this unit has issued to itself
 	upstreamTrustFile = "upstream-ca.crt"
 )
 

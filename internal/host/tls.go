@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"math/big"
 	"os"
 	"time"
 
@@ -21,13 +20,37 @@ func (h *Host) lookTLS(m operator.Model, authority *pki.Authority) operator.TLS 
 	if authority != nil {
 		peer, client = &authority.Peer, &authority.Client
 	}
-	return operator.TLS{
-		Trust:   trustDigest(peerTrust, clientTrust),
-		Revoked: h.lookRevoked(m, authority),
-		Peer:    h.lookLeaf(peerName, peerTrust, peer),
-		Server:  h.lookLeaf(serverName, clientTrust, client),
-		Admin:   h.lookLeaf(adminName, clientTrust, client),
+	t := operator.TLS{
+		Trust:  trustDigest(peerTrust, clientTrust),
+		Peer:   h.lookLeaf(peerName, peerTrust, peer),
+		Server: h.lookLeaf(serverName, clientTrust, client),
+		Admin:  h.lookLeaf(adminName, clientTrust, client),
+		Issued: h.lookIssued(),
 	}
+	t.Revoked, t.Refused.Client = h.lookRevoked(m, authority)
+	t.PeerList, t.Refused.Peer = h.lookPeerList()
+	return t
+}
+
+// lookIssued are the certificates that this unit has issued to itself, as far as the disk knows: those that lie there, and
+// what they replaced. What cannot be read is as good as unknown: the application's record has what was told before.
+func (h *Host) lookIssued() []operator.Issued {
+	text, _ := os.ReadFile(h.tls(issuedFile))
+	issued, _ := operator.DecodeIssued(string(text))
+	for _, name := range []string{peerName, serverName, adminName} {
+		cert, err := os.ReadFile(h.tls(certFile(name)))
+		if err != nil {
+			continue
+		}
+		if info, err := pki.Describe(cert, nil, nil, h.now()); err == nil {
+			issued = append(issued, issuedOf(name, info))
+		}
+	}
+	return operator.SortIssued(issued)
+}
+
+func issuedOf(name string, info pki.LeafInfo) operator.Issued {
+	return operator.Issued{Kind: operator.LeafKind(name), Serial: info.Serial, End: info.NotAfter.Unix()}
 }
 
 func (h *Host) lookLeaf(name string, trust []byte, issuer *pki.CA) operator.Leaf {
@@ -50,6 +73,7 @@ func (h *Host) lookLeaf(name string, trust []byte, issuer *pki.CA) operator.Leaf
 		Present:   true,
 		Due:       info.Due || info.NotYetValid,
 		SANs:      info.SANs,
+		Serial:    info.Serial,
 		Signer:    info.SignedBy,
 		Remaining: max(info.Remaining, 0),
 	}
@@ -66,71 +90,7 @@ func (h *Host) lookLeaf(name string, trust []byte, issuer *pki.CA) operator.Leaf
 	return leaf
 }
 
-// staleList stands for a revocation list that says something else than it should.
-const staleList = "stale"
-
-// lookRevoked tells which list of ended relations the one on disk is: the record's, or the one written in this hook,
-// which Juju does not have yet. It is compared by the serials, which are derived: the file says nothing of relations.
-func (h *Host) lookRevoked(m operator.Model, authority *pki.Authority) string {
-	der, err := readOptional(h.tls(revokedFile))
-	if err != nil {
-		return staleList
-	}
-	if der == nil {
-		return ""
-	}
-	serials, err := pki.RevokedSerials(der)
-	if err != nil || authority == nil {
-		return staleList
-	}
-	found := pki.SerialsDigest(serials)
-	h.mu.Lock()
-	candidates := [][]operator.Ended{h.revoked}
-	h.mu.Unlock()
-	if m.Cluster.OK {
-		candidates = append(candidates, m.Cluster.Value.Record.Revoked)
-	}
-	for _, ended := range candidates {
-		if h.endedDigest(*authority, m.UUID, ended) == found {
-			return operator.RevokedDigest(ended)
-		}
-	}
-	return staleList
-}
-
-// endedDigest is pki.SerialsDigest of the list's serials; "" if they cannot be derived. A thousand relations take
-// 50 ms, and a hook looks several times.
-func (h *Host) endedDigest(authority pki.Authority, modelUUID string, ended []operator.Ended) string {
-	key := authority.Client.Fingerprint() + modelUUID + operator.RevokedDigest(ended)
-	h.mu.Lock()
-	known, ok := h.derived[key]
-	h.mu.Unlock()
-	if ok {
-		return known
-	}
-	digest := ""
-	if serials, err := endedSerials(authority, modelUUID, ended); err == nil {
-		digest = pki.SerialsDigest(serials)
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.derived[key] = digest
-	return digest
-}
-
-func endedSerials(authority pki.Authority, modelUUID string, ended []operator.Ended) ([]*big.Int, error) {
-	var all []*big.Int
-	for _, e := range ended {
-		serials, err := pki.SerialsOf(authority.Client, modelUUID, e.RelationID, e.Period)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, serials...)
-	}
-	return all, nil
-}
-
-// writeTLS writes what the step names. Trust and list go first: a leaf of an authority that is not trusted yet would
+// writeTLS writes what the step names. Trust and lists go first: a leaf of an authority that is not trusted yet would
 // cut the member off.
 func (h *Host) writeTLS(s operator.WriteTLS) error {
 	authority, err := pki.DecodeAuthority(s.Authority.Content)
@@ -196,27 +156,19 @@ func (h *Host) writeLeaf(name string, leaf pki.Leaf, trust []byte, o owner) erro
 	if err != nil {
 		return fmt.Errorf("cannot use new %s certificate: %w", name, err)
 	}
+	if err := h.noteIssued(issuedOf(name, info)); err != nil {
+		return err
+	}
 	return writeFiles(
 		file{h.tls(keyFile(name)), key, secret, o},
 		file{h.tls(certFile(name)), leaf.CertPEM, public, o})
 }
 
-func (h *Host) writeRevoked(authority pki.Authority, revoked operator.Revoked) error {
-	serials, err := endedSerials(authority, revoked.ModelUUID, revoked.Relations)
-	if err != nil {
-		return fmt.Errorf("cannot write revocation list: %w", err)
-	}
-	der, err := pki.CRL(authority.Client, serials, h.now())
-	if err != nil {
-		return fmt.Errorf("cannot write revocation list: %w", err)
-	}
-	if err := writeFiles(file{h.tls(revokedFile), der, public, h.adminOwner()}); err != nil {
-		return err
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.revoked = revoked.Relations
-	return nil
+// noteIssued puts a certificate down before it is used: the one that it replaces is still valid, and this hook may not live
+// to tell of either.
+func (h *Host) noteIssued(leaf operator.Issued) error {
+	text := operator.EncodeIssued(operator.StillIssued(append(h.lookIssued(), leaf), h.now().Unix()))
+	return writeFiles(file{h.tls(issuedFile), []byte(text), secret, h.adminOwner()})
 }
 
 // access is how the charm itself speaks to members: mutual TLS with the admin certificate. The zero value has none.

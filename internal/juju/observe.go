@@ -68,9 +68,10 @@ func Observe(ctx context.Context, tools Tools, env Env, seen []uint64, minter Mi
 	} else {
 		// A proxy whose options cannot be used does not know that it is one.
 		o.model.Upstream = operator.Unknown[[]databag.Relation](cmp.Or(o.model.ConfigProblem, "not asked for with role member"))
+		app, err := o.application(ctx) // before the units: whoever is on record and not among them is gone, not newer than they
 		o.units(ctx)
 		o.consumers(ctx)
-		o.authority(ctx, o.cluster(ctx))
+		o.authority(ctx, o.cluster(ctx, app, err))
 	}
 	if ctx.Err() != nil {
 		return operator.Model{}, fmt.Errorf("cannot read the model: %w", context.Cause(ctx))
@@ -222,10 +223,13 @@ func (o *observer) relations(ctx context.Context, endpoint string) operator.Know
 	return operator.Know(ids)
 }
 
-// cluster reads the peer relation and returns its application bag, nil if that could not be read. The relation is Unknown
-// unless every bag in it could be looked at: a bag that was not read may name a cluster.
-func (o *observer) cluster(ctx context.Context) databag.Bag {
-	cluster, app, err := o.readCluster(ctx)
+// cluster reads the peer relation, whose application bag was read before or could not be, and returns that bag. The relation
+// is Unknown unless every bag in it could be looked at: a bag that was not read may name a cluster.
+func (o *observer) cluster(ctx context.Context, app databag.Bag, err error) databag.Bag {
+	var cluster operator.Cluster
+	if err == nil {
+		cluster, err = o.readCluster(ctx, app)
+	}
 	if err == nil && (cluster.Record.ClusterID == 0 || cluster.Record.ClusterID == cluster.Record.Ended) {
 		// Somebody might found now, and nobody founds in a hook in which a tool has failed.
 		err = o.failure()
@@ -258,30 +262,35 @@ func (o *observer) failure() error {
 	return nil
 }
 
-func (o *observer) readCluster(ctx context.Context) (operator.Cluster, databag.Bag, error) {
+// application reads the peer relation's application bag; it is nil with an error.
+func (o *observer) application(ctx context.Context) (databag.Bag, error) {
 	ids := o.peer
 	switch {
 	case !ids.OK:
-		return operator.Cluster{}, nil, errors.New(ids.Why)
+		return nil, errors.New(ids.Why)
 	case len(ids.Value) == 0: // always so in install
-		return operator.Cluster{}, nil, errors.New("the peer relation is not visible yet")
+		return nil, errors.New("the peer relation is not visible yet")
 	case len(ids.Value) > 1:
-		return operator.Cluster{}, nil, errors.New("there is more than one peer relation")
+		return nil, errors.New("there is more than one peer relation")
 	}
-	out := operator.Cluster{RelationID: ids.Value[0], Words: map[string]operator.Word{}}
 	app := databag.Bag{}
-	err := query(ctx, o.tools, &app, "relation-get", "-r", out.RelationID, "--app", "-", o.model.App)
-	if err != nil {
-		return operator.Cluster{}, nil, err
+	if err := query(ctx, o.tools, &app, "relation-get", "-r", ids.Value[0], "--app", "-", o.model.App); err != nil {
+		return nil, err
 	}
 	if app == nil { // "null"
 		app = databag.Bag{}
 	}
+	return app, nil
+}
+
+func (o *observer) readCluster(ctx context.Context, app databag.Bag) (operator.Cluster, error) {
+	out := operator.Cluster{RelationID: o.peer.Value[0], Words: map[string]operator.Word{}}
+	var err error
 	if out.Record, err = DecodeRecord(out.RelationID, "application "+o.model.App, app); err != nil {
-		return operator.Cluster{}, app, err
+		return operator.Cluster{}, err
 	}
 	if !o.model.Units.OK {
-		return operator.Cluster{}, app, fmt.Errorf("cannot tell whose bags to read: %s", o.model.Units.Why)
+		return operator.Cluster{}, fmt.Errorf("cannot tell whose bags to read: %s", o.model.Units.Why)
 	}
 	for _, unit := range slices.SortedFunc(maps.Keys(o.model.Units.Value), databag.CompareUnits) {
 		if unit == o.env.Unit && o.model.Published[BagKey(out.RelationID)] != "" {
@@ -289,7 +298,7 @@ func (o *observer) readCluster(ctx context.Context) (operator.Cluster, databag.B
 		}
 		word, err := o.word(ctx, out.RelationID, unit)
 		if err != nil {
-			return operator.Cluster{}, app, err
+			return operator.Cluster{}, err
 		}
 		if unit == o.env.Unit {
 			out.Own = word
@@ -297,7 +306,7 @@ func (o *observer) readCluster(ctx context.Context) (operator.Cluster, databag.B
 			out.Words[unit] = word
 		}
 	}
-	return out, app, nil
+	return out, nil
 }
 
 // word reads one unit's peer bag. goal-state names units that have not entered the relation yet: they have said nothing.

@@ -24,6 +24,7 @@ const (
 	keyRunning   = "running"
 	keyLeaving   = "leaving" // "true"
 	keyStopped   = "stopped" // "true"
+	keyLeaves    = "leaves"  // "peer:1f@1796774400,…": see operator.EncodeIssued; in the application bag "etcd/0=peer:…;etcd/1=…"
 
 	// Before Juju 3 the authorities stand in the application bag, key by key.
 	authorityPrefix = "authority."
@@ -31,6 +32,9 @@ const (
 
 // consumerEndpoint is the endpoint whose relations are revoked by number.
 const consumerEndpoint = "proxy"
+
+// maxUnits bounds how many units the record knows certificates of.
+const maxUnits = 10_000
 
 // maxRevoked bounds the list, so that a broken bag costs no memory. A thousand consumers a year stay far below it.
 const maxRevoked = 100_000
@@ -48,6 +52,11 @@ func EncodeRecord(r operator.Record) databag.Bag {
 		revoked = append(revoked, fmt.Sprintf("%s@%d", strings.TrimPrefix(e.RelationID, consumerEndpoint+":"), e.Period))
 	}
 	bag[keyRevoked] = strings.Join(revoked, ",")
+	leaves := make([]string, 0, len(r.Leaves))
+	for _, u := range r.Leaves {
+		leaves = append(leaves, u.Unit+"="+operator.EncodeIssued(u.Leaves))
+	}
+	bag[keyLeaves] = strings.Join(leaves, ";")
 	return bag.Clone()
 }
 
@@ -61,6 +70,7 @@ func DecodeRecord(relationID, owner string, bag databag.Bag) (operator.Record, e
 		Ended:     d.id(keyEnded),
 		Authority: d.text(keyAuthority),
 		Revoked:   d.revoked(keyRevoked),
+		Leaves:    d.unitLeaves(keyLeaves),
 	}
 	if d.err != nil {
 		return operator.Record{}, d.err
@@ -79,12 +89,13 @@ func EncodeWord(w operator.Word) databag.Bag {
 		keyRunning:   w.Running,
 		keyLeaving:   encodeFlag(w.Leaving),
 		keyStopped:   encodeFlag(w.Stopped),
+		keyLeaves:    operator.EncodeIssued(w.Leaves),
 	}.Clone()
 }
 
 // wordKeys are all keys that EncodeWord may write: those not written are removed.
 var wordKeys = []string{
-	keySchema, keyPeerURL, keyClientURL, keyClusterID, keyMemberID, keyRunning, keyLeaving, keyStopped,
+	keySchema, keyPeerURL, keyClientURL, keyClusterID, keyMemberID, keyRunning, keyLeaving, keyStopped, keyLeaves,
 }
 
 // DecodeWord reads a unit's peer bag. An empty bag is the zero Word: the unit has said nothing. An error names relation,
@@ -100,6 +111,7 @@ func DecodeWord(relationID, unit string, bag databag.Bag) (operator.Word, error)
 		Running:   d.text(keyRunning),
 		Leaving:   d.flag(keyLeaving),
 		Stopped:   d.flag(keyStopped),
+		Leaves:    d.leaves(keyLeaves, d.bag[keyLeaves]),
 	}
 	if d.err != nil {
 		return operator.Word{}, d.err
@@ -241,6 +253,41 @@ func (d *decoder) revoked(key string) []operator.Ended {
 			return nil
 		}
 		out = append(out, operator.Ended{RelationID: consumerEndpoint + ":" + relation, Period: p})
+	}
+	return slices.Clip(out)
+}
+
+// leaves reads a unit's certificates, of whichever bag.
+func (d *decoder) leaves(key, text string) []operator.Issued {
+	if d.err != nil {
+		return nil
+	}
+	leaves, err := operator.DecodeIssued(text)
+	if err != nil {
+		d.fail(key, err.Error())
+	}
+	return leaves
+}
+
+func (d *decoder) unitLeaves(key string) []operator.UnitLeaves {
+	value := d.bag[key]
+	if d.err != nil || value == "" {
+		return nil
+	}
+	parts := strings.Split(value, ";")
+	if len(parts) > maxUnits {
+		d.fail(key, "has too many units")
+		return nil
+	}
+	out := make([]operator.UnitLeaves, 0, len(parts))
+	for _, part := range parts {
+		unit, text, _ := strings.Cut(part, "=")
+		u := operator.UnitLeaves{Unit: unit, Leaves: d.leaves(key, text)}
+		if appOf(unit) == unit || len(u.Leaves) == 0 || (len(out) > 0 && out[len(out)-1].Unit >= unit) {
+			d.fail(key, "has an entry that is no unit's, or not in order")
+			return nil
+		}
+		out = append(out, u)
 	}
 	return slices.Clip(out)
 }

@@ -30,8 +30,15 @@ func TestRecordOfSchema1(t *testing.T) {
 			Schema: 1, ClusterID: id, Authority: "1a2b3c4d5e6f",
 			Revoked: []operator.Ended{{RelationID: "proxy:12", Period: 228}, {RelationID: "proxy:15", Period: 228}},
 		},
-		"ended":                         {Schema: 1, ClusterID: id, Ended: id, Authority: "1a2b3c4d5e6f"},
-		"first":                         {Schema: 1, Authority: "1a2b3c4d5e6f"},
+		"ended": {Schema: 1, ClusterID: id, Ended: id, Authority: "1a2b3c4d5e6f"},
+		"first": {Schema: 1, Authority: "1a2b3c4d5e6f"},
+		"with certificates": {
+			Schema: 1, ClusterID: id, Authority: "1a2b3c4d5e6f",
+			Leaves: []operator.UnitLeaves{
+				{Unit: "etcd/0", Leaves: []operator.Issued{{Kind: "admin", Serial: "1c", End: 1796774400}, {Kind: "peer", Serial: "1a", End: 1796774400}, {Kind: "server", Serial: "1b", End: 1796774400}}},
+				{Unit: "etcd/10", Leaves: []operator.Issued{{Kind: "peer", Serial: "1d", End: 1796774401}}},
+			},
+		},
 		"with a later charm's key":      {Schema: 1, ClusterID: id},
 		"with authorities of their own": {Schema: 1, ClusterID: id},
 	}
@@ -41,7 +48,7 @@ func TestRecordOfSchema1(t *testing.T) {
 		got, err := DecodeRecord("cluster:0", "etcd", bag)
 		require.NoError(t, err, name)
 		assert.Equal(t, want[name], got, name)
-		if !strings.HasPrefix(name, "with ") {
+		if !strings.HasPrefix(name, "with a") {
 			assert.Equal(t, bag, EncodeRecord(got), name)
 		}
 	}
@@ -60,6 +67,7 @@ func TestWordOfSchema1(t *testing.T) {
 			MemberID: member, Leaving: true, Stopped: true,
 		},
 		"newcomer":                 {Schema: 1, PeerURL: "https://[fd00::5]:2380"},
+		"issuer":                   {Schema: 1, Leaves: []operator.Issued{{Kind: "admin", Serial: "1c", End: 1796774400}, {Kind: "peer", Serial: "1a", End: 1796774400}}},
 		"with a later charm's key": {Schema: 1},
 	}
 	bags := samples(t, "testdata/word.schema1.yaml")
@@ -95,7 +103,11 @@ func TestBrokenBagsAreNamed(t *testing.T) {
 		keyStopped:   {"1"},
 		keyPeerURL:   {"secret\n"},
 		keyAuthority: {"secret\x00", strings.Repeat("secret", 1<<20)},
-		keyRevoked:   {"secret", "12", "12@", "@228", "012@228", "12@228,", "12@+1", "12@1.5", "-1@1", "9999999999@1", strings.Repeat("1@1,", maxRevoked) + "1@1"},
+		keyLeaves: {
+			"secret", "etcd/0", "etcd/0=", "etcd/0=secret", "etcd=peer:1@5", "etcd/0=peer:1@5;", "etcd/1=peer:1@5;etcd/0=peer:2@5",
+			"etcd/0=peer:1@5;etcd/0=peer:2@5", "peer:1@secret",
+		},
+		keyRevoked: {"secret", "12", "12@", "@228", "012@228", "12@228,", "12@+1", "12@1.5", "-1@1", "9999999999@1", strings.Repeat("1@1,", maxRevoked) + "1@1"},
 	} {
 		for _, value := range values {
 			bag := databag.Bag{keySchema: "1", key: value}
@@ -126,12 +138,12 @@ func TestAuthorityInABag(t *testing.T) {
 // What decodes encodes to a bag that decodes to the same; nothing panics.
 func FuzzDecodeRecord(f *testing.F) {
 	for _, bag := range samples(f, "testdata/record.schema1.yaml") {
-		f.Add(bag[keySchema], bag[keyClusterID], bag[keyEnded], bag[keyAuthority], bag[keyRevoked])
+		f.Add(bag[keySchema], bag[keyClusterID], bag[keyEnded], bag[keyAuthority], bag[keyRevoked], bag[keyLeaves])
 	}
-	f.Add("2", "x", "-", "\x00", "1@2,3")
-	f.Fuzz(func(t *testing.T, schema, cluster, ended, authority, revoked string) {
+	f.Add("2", "x", "-", "\x00", "1@2,3", "etcd/0=peer:1@5;x")
+	f.Fuzz(func(t *testing.T, schema, cluster, ended, authority, revoked, leaves string) {
 		bag := databag.Bag{
-			keySchema: schema, keyClusterID: cluster, keyEnded: ended, keyAuthority: authority, keyRevoked: revoked,
+			keySchema: schema, keyClusterID: cluster, keyEnded: ended, keyAuthority: authority, keyRevoked: revoked, keyLeaves: leaves,
 		}
 		got, err := DecodeRecord("cluster:0", "etcd", bag)
 		if err != nil {
@@ -147,13 +159,13 @@ func FuzzDecodeRecord(f *testing.F) {
 
 func FuzzDecodeWord(f *testing.F) {
 	for _, bag := range samples(f, "testdata/word.schema1.yaml") {
-		f.Add(bag[keySchema], bag[keyPeerURL], bag[keyClientURL], bag[keyClusterID], bag[keyMemberID], bag[keyRunning], bag[keyLeaving], bag[keyStopped])
+		f.Add(bag[keySchema], bag[keyPeerURL], bag[keyClientURL], bag[keyClusterID], bag[keyMemberID], bag[keyRunning], bag[keyLeaving], bag[keyStopped], bag[keyLeaves])
 	}
-	f.Add("1", "\xff", "x", "0", "g", "", "yes", "no")
-	f.Fuzz(func(t *testing.T, schema, peer, client, cluster, member, running, leaving, stopped string) {
+	f.Add("1", "\xff", "x", "0", "g", "", "yes", "no", "peer:1@5,admin:1@5,peer:1@5")
+	f.Fuzz(func(t *testing.T, schema, peer, client, cluster, member, running, leaving, stopped, leaves string) {
 		bag := databag.Bag{
 			keySchema: schema, keyPeerURL: peer, keyClientURL: client, keyClusterID: cluster, keyMemberID: member,
-			keyRunning: running, keyLeaving: leaving, keyStopped: stopped,
+			keyRunning: running, keyLeaving: leaving, keyStopped: stopped, keyLeaves: leaves,
 		}
 		got, err := DecodeWord("cluster:0", "etcd/1", bag)
 		if err != nil {

@@ -18,6 +18,7 @@ type Record struct {
 	Ended     uint64 // the cluster whose last member stopped in order, or that was given up; 0 is none
 	Authority string // fingerprint of the authorities, so that peers hear of a change
 	Revoked   []Ended
+	Leaves    []UnitLeaves // the certificates of all units that may still be valid, of those that left too; sorted by unit
 }
 
 // Word is a unit's own peer bag.
@@ -30,6 +31,7 @@ type Word struct {
 	Running   string // Server.Generation that our server runs; "" is none, or one that needs a restart
 	Leaving   bool
 	Stopped   bool // our server has stopped for good
+	Leaves    []Issued
 }
 
 // keptPeriods is for how many periods a client certificate may outlive the one it was issued in.
@@ -72,7 +74,7 @@ func bags(l look, p *Plan) {
 	if l.m.Authority.OK && l.m.Authority.Value != nil {
 		record.Authority = l.m.Authority.Value.Fingerprint
 	}
-	record.Revoked = l.revoked()
+	record.Revoked, record.Leaves = l.revoked(), l.leaves()
 	same := reflect.DeepEqual(record, l.m.Cluster.Value.Record)
 	if same && l.m.Authority.OK && l.m.Consumers.OK {
 		return
@@ -108,7 +110,7 @@ func (l look) rememberLearner(p *Plan) {
 
 // word is what our unit says of itself.
 func (l look) word() Word {
-	w := Word{Schema: Schema, Leaving: l.leaving()}
+	w := Word{Schema: Schema, Leaving: l.leaving(), Leaves: l.issued()}
 	w.PeerURL, w.ClientURL = l.servedURLs()
 	w.Stopped = w.Leaving && !l.w.Service.Running
 	if l.w.Data.State == OurData {

@@ -3,38 +3,54 @@ package operator
 import "slices"
 
 // certificates keeps the unit's certificates what they should be: issued by the committed authorities, naming every
-// address, well before they are due. Leaves and the revocation list are swapped by rename and need no restart; trust
+// address, well before they are due. Leaves and revocation lists are swapped by rename and need no restart; trust
 // bundles do (etcd loads them once), which roll sees in the settings.
 func certificates(l look, p *Plan) {
-	if l.role() != RoleMember || l.leaving() {
+	if l.role() != RoleMember {
 		return
 	}
-	if !p.need(l, "certificates are not issued", theAuthorities, thePeers, thePeerAddress, theClientAddress) ||
-		l.m.Authority.Value == nil {
+	// A unit that leaves needs no certificates any more. It may have to wait for long, though, and lets others in meanwhile.
+	if !l.leaving() && !p.need(l, "certificates are not issued", theAuthorities, thePeers, thePeerAddress, theClientAddress) ||
+		!l.m.Authority.OK || l.m.Authority.Value == nil || !l.m.Cluster.OK {
 		return
 	}
 	authority := *l.m.Authority.Value
 	step := WriteTLS{Authority: authority, CommonName: memberName(l.m.Unit)}
-	step.Trust = l.w.TLS.Trust != authority.Trust
-
-	// With those that ended by now: nothing calls the leader again once it has put them on record.
-	revoked := Revoked{ModelUUID: l.m.UUID, Relations: l.revoked()}
-	// The list must exist before etcd's first start: a missing one refuses every client.
-	if l.w.TLS.Revoked != RevokedDigest(revoked.Relations) {
-		step.Revoked = &revoked
+	refused := l.refused()
+	if l.leaving() {
+		if step.Revoked = l.lists(refused); step.Revoked != nil && l.w.Service.Running {
+			p.want(l, step)
+		}
+		return
 	}
+	step.Trust = l.w.TLS.Trust != authority.Trust
 
 	step.ServerSANs = l.sans()
 	if !l.usable() && l.w.TLS.Server.Present {
 		step.ServerSANs = l.w.TLS.Server.SANs
 	}
 	step.PeerSANs = l.peerSANs(step.ServerSANs)
-	step.Peer = stale(l.w.TLS.Peer, step.PeerSANs)
-	step.Server = stale(l.w.TLS.Server, step.ServerSANs)
-	step.Admin = stale(l.w.TLS.Admin, nil)
+	peer, server, admin := l.w.TLS.Peer, l.w.TLS.Server, l.w.TLS.Admin
+	step.Peer = stale(peer, step.PeerSANs) || slices.Contains(refused.Peer, peer.Serial)
+	step.Server = stale(server, step.ServerSANs) || slices.Contains(refused.Client, server.Serial)
+	step.Admin = stale(admin, nil) || slices.Contains(refused.Client, admin.Serial)
+	if !slices.Contains(refused.Peer, peer.Serial) && !slices.Contains(refused.Client, server.Serial) &&
+		!slices.Contains(refused.Client, admin.Serial) { // else new leaves come first, or we lock ourselves out
+		step.Revoked = l.lists(refused)
+	}
 	if step.Trust || step.Revoked != nil || step.Peer || step.Server || step.Admin {
 		p.want(l, step)
 	}
+}
+
+// lists are the revocation lists, if those on disk say something else or are not there: etcd refuses everybody where one is
+// missing. The relations that ended by now are among them, since nothing calls the leader again once it has put them on record.
+func (l look) lists(refused Refused) *Revoked {
+	r := Revoked{ModelUUID: l.m.UUID, Relations: l.revoked(), Refused: refused}
+	if l.w.TLS.Revoked == RevokedDigest(r.Relations) && l.w.TLS.PeerList && l.w.TLS.Refused.equal(refused) {
+		return nil
+	}
+	return &r
 }
 
 // stale tells whether a leaf must be issued anew. A nil sans is not compared.

@@ -104,7 +104,7 @@ func certified(m Model) TLS {
 	l := lookAt(Event{}, m, World{})
 	leaf := func(sans []string) Leaf { return Leaf{Present: true, SANs: sans, Remaining: 300 * 24 * time.Hour} }
 	return TLS{
-		Trust: "trust1", Revoked: RevokedDigest(nil),
+		Trust: "trust1", Revoked: RevokedDigest(nil), PeerList: true,
 		Peer: leaf(l.peerSANs(l.sans())), Server: leaf(l.sans()), Admin: Leaf{Present: true},
 	}
 }

@@ -21,7 +21,7 @@ type WriteTLS struct {
 	PeerSANs   []string // sorted
 	ServerSANs []string // sorted
 	Trust      bool     // write the trust bundles
-	Revoked    *Revoked // write the revocation list
+	Revoked    *Revoked // write the revocation lists of both ports
 	Peer       bool     // issue anew
 	Server     bool
 	Admin      bool
@@ -131,11 +131,15 @@ func (Disarm) step()       {}
 func (s Install) String() string { return "install release " + s.Release }
 
 func (s WriteTLS) String() string {
+	revocations := ""
+	if r := s.Revoked; r != nil { // with its size, since it may change more than once in a pass
+		revocations = fmt.Sprintf("revocations of %d relations and %d certificates", len(r.Relations), len(r.Client)+len(r.Peer))
+	}
 	var parts []string
 	for _, p := range []struct {
 		on   bool
 		name string
-	}{{s.Trust, "trust"}, {s.Revoked != nil, "revocations"}, {s.Peer, "peer"}, {s.Server, "server"}, {s.Admin, "admin"}} {
+	}{{s.Trust, "trust"}, {s.Revoked != nil, revocations}, {s.Peer, "peer"}, {s.Server, "server"}, {s.Admin, "admin"}} {
 		if p.on {
 			parts = append(parts, p.name)
 		}
@@ -182,10 +186,11 @@ func (s Disarm) String() string {
 	return fmt.Sprintf("disarm alarm %s of member %x", s.Alarm.Kind, s.Alarm.MemberID)
 }
 
-// Revoked is the relations whose client certificates are refused.
+// Revoked is what the two ports refuse: the client certificates of relations, and units' certificates.
 type Revoked struct {
 	ModelUUID string
 	Relations []Ended // sorted by relation
+	Refused
 }
 
 // Ended is a consumer relation that ended, and the certificate period in which it did.

@@ -111,11 +111,14 @@ type Data struct {
 
 // TLS is the unit's certificates as they lie on disk.
 type TLS struct {
-	Trust   string // digest of the trust bundles on disk
-	Revoked string // digest of the serials on the revocation list on disk; "" is no list
-	Peer    Leaf
-	Server  Leaf
-	Admin   Leaf
+	Trust    string  // digest of the trust bundles on disk
+	Revoked  string  // digest of the ended relations on the client port's list on disk; "" is no list
+	PeerList bool    // the peer port's list is there and can be read
+	Refused  Refused // the units' certificates on both
+	Peer     Leaf
+	Server   Leaf
+	Admin    Leaf
+	Issued   []Issued // by this unit, as far as its disk knows: those three, and what they replaced; sorted
 }
 
 // Leaf is one certificate on disk. The zero value is none.
@@ -124,6 +127,7 @@ type Leaf struct {
 	Problem   string // why it cannot be used: expired, key does not match, signed by another authority …
 	Due       bool   // less than a third of its life is left, or the clock has not reached it
 	SANs      []string
+	Serial    string
 	Signer    string        // Authority fingerprint it was issued under
 	Remaining time.Duration // until it expires
 }

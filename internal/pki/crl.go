@@ -14,7 +14,7 @@ import (
 const (
 	// crlLifetime only has to be something: etcd does not look at it.
 	crlLifetime = 365 * 24 * time.Hour
-	// maxCRLBytes is room for the serials of some 19,000 ended relations.
+	// maxCRLBytes is room for the serials of some 19,000 ended relations, units' certificates included.
 	maxCRLBytes = 4 << 20
 )
 
@@ -27,12 +27,12 @@ const (
 // client if a certificate that it shows has a serial on the list. Issuer,
 // signature and dates are not looked at; a file that is missing or broken refuses
 // everybody.
-func CRL(client CA, serials []*big.Int, now time.Time) ([]byte, error) {
-	issuer, err := client.certificate()
+func CRL(ca CA, serials []*big.Int, now time.Time) ([]byte, error) {
+	issuer, err := ca.certificate()
 	if err != nil {
 		return nil, fmt.Errorf("cannot make CRL: %w", err)
 	}
-	if client.Key.key == nil {
+	if ca.Key.key == nil {
 		return nil, errors.New("cannot make CRL: CA has no private key")
 	}
 	now = now.UTC().Truncate(time.Second)
@@ -45,7 +45,7 @@ func CRL(client CA, serials []*big.Int, now time.Time) ([]byte, error) {
 		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries,
 			x509.RevocationListEntry{SerialNumber: serial, RevocationTime: now})
 	}
-	der, err := x509.CreateRevocationList(nil, list, issuer, client.Key.key)
+	der, err := x509.CreateRevocationList(nil, list, issuer, ca.Key.key)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make CRL: %w", err)
 	}
@@ -71,6 +71,10 @@ func RevokedSerials(der []byte) ([]*big.Int, error) {
 	}
 	return sortedSerials(serials), nil
 }
+
+// Derived reports whether a serial is of a relation's certificate, and not of one
+// that a unit issued: see randomSerial.
+func Derived(serial *big.Int) bool { return serial.BitLen() <= derivedBits }
 
 // SerialsDigest returns 12 hex digits that two lists of serials share if they
 // name the same ones, whatever their order: it tells whether a CRL says what it

@@ -179,6 +179,9 @@ func (s source) expand(purpose string, period int64, try, length int) ([]byte, e
 	return out, nil
 }
 
+// derivedBits is the length of a derived serial.
+const derivedBits = 127
+
 // serial is 127 bits long, 126 of them derived: bit 126 is always set, which
 // keeps it off zero and apart from random serials.
 func (s source) serial(period int64) (*big.Int, error) {

@@ -41,6 +41,7 @@ func (s *Sim) checkRecord(h *hook, r operator.Record) {
 		}
 		s.ended[r.Ended] = true
 	}
+	s.checkLeaves(r)
 	if r.ClusterID == 0 {
 		return
 	}
@@ -50,6 +51,65 @@ func (s *Sim) checkRecord(h *hook, r operator.Record) {
 		}
 	}
 	s.named[r.ClusterID] = true
+}
+
+// checkLeaves holds that no certificate that is still valid is taken off the record: what is not there is never refused.
+func (s *Sim) checkLeaves(r operator.Record) {
+	now := map[operator.Issued]bool{}
+	for _, u := range r.Leaves {
+		for _, leaf := range u.Leaves {
+			now[leaf] = true
+		}
+	}
+	for _, was := range s.record().Leaves {
+		for _, leaf := range was.Leaves {
+			if !now[leaf] {
+				s.broken("certificate %s of %s is taken off the record", leaf.Serial, was.Unit)
+			}
+		}
+	}
+}
+
+// checkRefused holds that no member refuses what a unit that stays shows.
+func (s *Sim) checkRefused(by *unit, r operator.Refused) {
+	for _, u := range s.living() {
+		t := &u.disk.tls
+		if slices.Contains(r.Peer, t.Peer.Serial) || slices.Contains(r.Client, t.Server.Serial) || slices.Contains(r.Client, t.Admin.Serial) {
+			s.broken("%s refuses a certificate of %s, which stays", by.name, u.name)
+		}
+	}
+}
+
+// settledLeaves says whose certificates are not where they must be once nothing happens any more: the record has those of
+// each unit that stays, and whoever stays refuses all that are on record of those who left, and nobody else's.
+func (s *Sim) settledLeaves() string {
+	var want operator.Refused
+	recorded := map[operator.Issued]bool{}
+	for _, of := range s.record().Leaves {
+		for _, leaf := range of.Leaves {
+			recorded[leaf] = true
+			switch {
+			case s.unit(of.Unit).life != dead:
+			case leaf.Kind == operator.PeerLeaf:
+				want.Peer = append(want.Peer, leaf.Serial)
+			default:
+				want.Client = append(want.Client, leaf.Serial)
+			}
+		}
+	}
+	slices.Sort(want.Peer)
+	slices.Sort(want.Client)
+	for _, u := range s.living() {
+		for _, leaf := range u.disk.tls.Issued {
+			if !recorded[leaf] {
+				return fmt.Sprintf("certificate %s of %s is not on record", leaf.Serial, u.name)
+			}
+		}
+		if got := u.disk.tls.Refused; !slices.Equal(got.Peer, want.Peer) || !slices.Equal(got.Client, want.Client) {
+			return fmt.Sprintf("%s refuses %v, and those of units that left are %v", u.name, got, want)
+		}
+	}
+	return ""
 }
 
 // checkPublication holds that consumers are told started voters only. What was true at the hook's last look counts:
@@ -207,7 +267,7 @@ func (s *Sim) Settled() string {
 	case told != nil && told.Version != strings.SplitN(releaseOf(s.charm), "-", 2)[0]:
 		return "consumers are told of version " + told.Version
 	}
-	return ""
+	return s.settledLeaves()
 }
 
 // listed is what is said of each member, sorted.

@@ -1,10 +1,13 @@
 package fate
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
 // TestChecksSee does to a healthy application what no hook may ever bring about, and wants it noticed.
@@ -44,6 +47,27 @@ func TestChecksSee(t *testing.T) {
 			pub.Version = "3.6.0"
 			s.units[1].consumers["proxy:1"] = pub
 		}, "another"},
+		{"a certificate that nobody put on record", func(s *Sim) {
+			s.writeTLS(s.units[1], operator.WriteTLS{Peer: true})
+		}, "is not on record"},
+		{"a certificate taken off the record", func(s *Sim) {
+			r := s.record()
+			r.Leaves = r.Leaves[1:]
+			s.checkRecord(nil, r)
+		}, "is taken off the record"},
+		{"a unit that stays and is refused", func(s *Sim) {
+			refused := operator.Refused{Client: []string{s.units[2].disk.tls.Server.Serial}}
+			s.writeTLS(s.units[1], operator.WriteTLS{Revoked: &operator.Revoked{Refused: refused}})
+		}, "refuses a certificate of etcd/2, which stays"},
+		{"a unit that left and is not refused", func(s *Sim) {
+			s.ForceRemove(s.units[2], false)
+			s.groups[0].members = slices.DeleteFunc(s.groups[0].members, func(m *member) bool { return m.owner == s.units[2] })
+			for _, u := range s.units {
+				pub := u.consumers["proxy:1"]
+				pub.Cluster, pub.ClientURLs = listed(s.groups[0], func(m *member) string { return m.name + "=" + m.peerURL }), pub.ClientURLs[:2]
+				u.consumers["proxy:1"] = pub
+			}
+		}, "and those of units that left are"},
 		{"a unit that is not in the cluster", func(s *Sim) { s.units[2].process = process{} }, "no member runs"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -42,6 +42,8 @@ func known[T any](d *dice, v T) operator.Known[T] {
 	return operator.Unknown[T]("failed")
 }
 
+var someLeaves = []operator.Issued{{Kind: operator.PeerLeaf, Serial: "1", End: 5}, {Kind: "other", Serial: "", End: -1 << 63}}
+
 var someHooks = []hooks.Kind{
 	hooks.UpdateStatus, hooks.Install, hooks.Start, hooks.ConfigChanged, hooks.UpgradeCharm, hooks.Stop, hooks.Remove, hooks.LeaderElected,
 	hooks.RelationJoined, hooks.RelationChanged, hooks.RelationDeparted, hooks.RelationBroken, "unheard-of",
@@ -85,7 +87,7 @@ func hostile(d *dice) (operator.Event, operator.Model, operator.World) {
 		if name != m.Unit && d.yes() {
 			words[name] = operator.Word{
 				Schema: d.n(3), PeerURL: one(d, "", "https://"+host(10+i)+":2380", "rubbish\x00"), ClientURL: one(d, "https://"+host(10+i)+":2379", ""),
-				ClusterID: one(d, ids...), MemberID: uint64(d.n(6)), Running: one(d, "", "x"),
+				ClusterID: one(d, ids...), MemberID: uint64(d.n(6)), Running: one(d, "", "x"), Leaves: one(d, nil, someLeaves),
 			}
 		}
 	}
@@ -95,6 +97,7 @@ func hostile(d *dice) (operator.Event, operator.Model, operator.World) {
 		Record: operator.Record{
 			ClusterID: one(d, ids...), Ended: one[uint64](d, 0, 0, 0, 0xc1, 0xc2),
 			Revoked: one(d, nil, []operator.Ended{{RelationID: "proxy:9", Period: 220}, {RelationID: "", Period: -1}}),
+			Leaves:  one(d, nil, []operator.UnitLeaves{{Unit: "etcd/9", Leaves: someLeaves}, {Unit: m.Unit, Leaves: someLeaves[:1]}, {Unit: ""}}),
 		},
 	})
 	return e, m, hostileWorld(d, m)
@@ -113,7 +116,7 @@ func hostileWorld(d *dice, m operator.Model) operator.World {
 		Data: operator.Data{
 			State: one(d, operator.OurData, operator.OurData, operator.NoData, operator.AlienData), ClusterID: one[uint64](d, 0xc1, 0xc1, 0xc1, 0xc2, 0), MemberID: uint64(1 + d.n(4)),
 		},
-		TLS:   operator.TLS{Trust: "trust0", Revoked: one(d, operator.RevokedDigest(nil), ""), Peer: leaf, Server: leaf, Admin: operator.Leaf{Present: true}},
+		TLS:   operator.TLS{Trust: "trust0", Revoked: one(d, operator.RevokedDigest(nil), ""), PeerList: d.often(), Issued: one(d, nil, someLeaves), Peer: leaf, Server: leaf, Admin: operator.Leaf{Present: true}},
 		Reach: one(d, operator.Healthy, operator.Healthy, operator.Healthy, operator.NoQuorum, operator.Unreachable, operator.Absent), ClusterID: one[uint64](d, 0xc1, 0xc1, 0xc1, 0xc2, 0),
 		Local:         operator.Local{Live: d.often(), Ready: d.often(), ClusterID: one[uint64](d, 0xc1, 0xc2), MemberID: uint64(d.n(5)), Voters: d.n(4)},
 		Turn:          operator.Turn{Known: d.often(), Holder: one(d, m.Unit, m.Unit, "", "etcd/1", "etcd/9")},

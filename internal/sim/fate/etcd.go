@@ -214,7 +214,8 @@ func (s *Sim) expel(u *unit) {
 		return
 	}
 	for _, m := range g.members {
-		if s.runs(g, m) && s.reachable(u, m.owner) {
+		refused := slices.Contains(m.owner.disk.tls.Refused.Peer, u.disk.tls.Peer.Serial) // it is told nothing, and never serves
+		if s.runs(g, m) && s.reachable(u, m.owner) && !refused {
 			u.disk.data.gone = true
 			u.process = process{}
 			return

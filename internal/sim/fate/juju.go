@@ -15,6 +15,7 @@ const (
 	peerRelation = "cluster:0"
 	maxUnits     = 5
 	turnSeconds  = 180
+	leafSeconds  = 365 * 24 * 60 * 60
 )
 
 // Options are what an application may meet. The zero value is Juju 4.0 with fresh bags.
@@ -35,6 +36,8 @@ type Sim struct {
 	units  []*unit // ever, by number
 	groups []*group
 	lastID uint64
+	// lastLeaf is the serial of the certificate that was issued last.
+	lastLeaf int64
 
 	leader    *unit
 	records   []operator.Record // each commit of the application's bag

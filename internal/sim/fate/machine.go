@@ -220,7 +220,7 @@ func (h *machine) do(step operator.Step) error {
 	case operator.Install:
 		u.disk.installed = step.Release
 	case operator.WriteTLS:
-		u.writeTLS(step)
+		s.writeTLS(u, step)
 	case operator.WriteMember:
 		if u.disk.installed != step.Server.Release {
 			s.broken("%s writes settings of a release that is not installed", u.name)

@@ -127,6 +127,15 @@ var mutants = []struct {
 		}
 		return p
 	}},
+	{"lets in what has left", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
+		c := m.Cluster.Value
+		c.Record.Leaves = nil
+		told := m
+		told.Cluster.Value = c
+		p := operator.Decide(e, told, w)
+		p.Record = operator.Decide(e, m, w).Record
+		return p
+	}},
 	{"forgets goal-state", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
 		m.Seen = nil // so that nobody is ever judged by it
 		return operator.Decide(e, m, w)

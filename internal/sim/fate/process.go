@@ -2,28 +2,40 @@ package fate
 
 import (
 	"hash/fnv"
+	"slices"
+	"strconv"
 
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// writeTLS puts certificates on the disk.
-func (u *unit) writeTLS(step operator.WriteTLS) {
-	leaf := operator.Leaf{Present: true, Signer: step.Authority.Fingerprint}
+// writeTLS puts certificates and lists on the disk.
+func (s *Sim) writeTLS(u *unit, step operator.WriteTLS) {
 	tls := &u.disk.tls
 	if step.Trust {
 		tls.Trust = step.Authority.Trust
 	}
-	if step.Revoked != nil {
-		tls.Revoked = operator.RevokedDigest(step.Revoked.Relations)
+	if r := step.Revoked; r != nil {
+		s.checkRefused(u, r.Refused)
+		tls.Revoked, tls.PeerList, tls.Refused = operator.RevokedDigest(r.Relations), true, r.Refused
 	}
-	if step.Peer {
-		tls.Peer, tls.Peer.SANs = leaf, step.PeerSANs
-	}
-	if step.Server {
-		tls.Server, tls.Server.SANs = leaf, step.ServerSANs
-	}
-	if step.Admin {
-		tls.Admin = leaf
+	for _, leaf := range []struct {
+		wanted bool
+		at     *operator.Leaf
+		kind   operator.LeafKind
+		sans   []string
+	}{
+		{step.Peer, &tls.Peer, operator.PeerLeaf, step.PeerSANs},
+		{step.Server, &tls.Server, operator.ServerLeaf, step.ServerSANs},
+		{step.Admin, &tls.Admin, operator.AdminLeaf, nil},
+	} {
+		if leaf.wanted {
+			s.lastLeaf++
+			*leaf.at = operator.Leaf{
+				Present: true, Signer: step.Authority.Fingerprint, SANs: leaf.sans, Serial: strconv.FormatInt(s.lastLeaf, 16),
+			}
+			issued := operator.Issued{Kind: leaf.kind, Serial: leaf.at.Serial, End: s.now + leafSeconds}
+			tls.Issued = operator.SortIssued(append(slices.Clone(tls.Issued), issued))
+		}
 	}
 }
 
@@ -35,7 +47,7 @@ func (s *Sim) launch(u *unit, ours bool) {
 	switch {
 	case w == nil || u.disk.installed == "":
 		return
-	case u.disk.tls.Revoked == "" || !u.disk.tls.Peer.Present || !u.disk.tls.Server.Present:
+	case u.disk.tls.Revoked == "" || !u.disk.tls.PeerList || !u.disk.tls.Peer.Present || !u.disk.tls.Server.Present:
 		s.broken("%s starts without certificates or revocation list", u.name)
 	case u.disk.data != nil && u.disk.data.gone:
 		u.process.failing = true

@@ -50,7 +50,8 @@ func newTwin(t *testing.T, etcd string, voters, units int) *twin {
 		w.sim.AddUnit()
 		u, name := w.sim.units[i], fmt.Sprint("etcd", i)
 		u.disk.installed = u.carried
-		u.disk.tls.Revoked, u.disk.tls.Peer.Present, u.disk.tls.Server.Present = "none", true, true
+		u.disk.tls.Revoked, u.disk.tls.PeerList = "none", true
+		u.disk.tls.Peer.Present, u.disk.tls.Server.Present = true, true
 		w.servers = append(w.servers, &server{etcd: etcd, name: name, dir: filepath.Join(dir, name)})
 		initial = append(initial, name+"="+address(u.address, peerPort))
 	}
