@@ -1,6 +1,7 @@
 package pki_test
 
 import (
+	"crypto/rand"
 	"math/big"
 	"testing"
 	"time"
@@ -79,4 +80,24 @@ func FuzzRevokedSerials(f *testing.F) {
 		require.NoError(t, err)
 		assert.Equal(t, pki.SerialsDigest(serials), pki.SerialsDigest(read))
 	})
+}
+
+// A list on disk is taken apart by this: relations' serials and units' are never mistaken for each other.
+func TestDerivedSerialsAreToldApart(t *testing.T) {
+	t.Parallel()
+	a, now := authority(t, 1), epoch
+	serials, err := pki.SerialsOf(a.Client, "model", "proxy:1", pki.PeriodOf(now))
+	require.NoError(t, err)
+	for _, serial := range serials {
+		assert.True(t, pki.Derived(serial))
+	}
+	for range 20 {
+		leaf, err := pki.IssueAdmin(now, rand.Reader, a)
+		require.NoError(t, err)
+		info, err := pki.Describe(leaf.CertPEM, nil, nil, now)
+		require.NoError(t, err)
+		serial, ok := new(big.Int).SetString(info.Serial, 16)
+		require.True(t, ok)
+		assert.False(t, pki.Derived(serial))
+	}
 }
