@@ -290,6 +290,6 @@ func TestListsAreTold(t *testing.T) {
 	t.Parallel()
 	one := WriteTLS{Revoked: &Revoked{Refused: Refused{Peer: []string{"1"}}}}
 	two := WriteTLS{Revoked: &Revoked{Refused: Refused{Peer: []string{"1"}, Client: []string{"2"}}}}
-	assert.Equal(t, "write certificates: revocations of 0 relations and 1 certificates", one.String())
+	assert.Equal(t, "write certificates: revocations (0, and 1 of units)", one.String())
 	assert.NotEqual(t, one.String(), two.String())
 }

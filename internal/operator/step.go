@@ -133,7 +133,7 @@ func (s Install) String() string { return "install release " + s.Release }
 func (s WriteTLS) String() string {
 	revocations := ""
 	if r := s.Revoked; r != nil { // with its size, since it may change more than once in a pass
-		revocations = fmt.Sprintf("revocations of %d relations and %d certificates", len(r.Relations), len(r.Client)+len(r.Peer))
+		revocations = fmt.Sprintf("revocations (%d, and %d of units)", len(r.Relations), len(r.Client)+len(r.Peer))
 	}
 	var parts []string
 	for _, p := range []struct {

@@ -34,8 +34,8 @@ func TestDesertion(t *testing.T) {
 	}
 }
 
-// told is a settled model of three units, of which this one has written to proxy:1 and proxy:2.
-func told(t *testing.T, leads bool) (Model, World) {
+// published is a settled model of three units, of which this one has written to proxy:1 and proxy:2.
+func published(t *testing.T, leads bool) (Model, World) {
 	t.Helper()
 	m := model(3)
 	m.Leader = Know(leads)
@@ -73,7 +73,7 @@ func hook(t *testing.T, e Event, m *Model, w *World) Plan {
 func TestVanishedRelationIsRevoked(t *testing.T) {
 	t.Parallel()
 	for _, leads := range []bool{true, false} {
-		m, w := told(t, leads)
+		m, w := published(t, leads)
 		answer := func(bag OwnBag) Plan {
 			m.Deserted = map[string]OwnBag{"proxy:1": bag}
 			return hook(t, lookAgain, &m, &w)
@@ -107,7 +107,7 @@ func TestVanishedRelationIsRevoked(t *testing.T) {
 // come to the second.
 func TestMissingRelationIsNotWrittenTo(t *testing.T) {
 	t.Parallel()
-	m, w := told(t, true)
+	m, w := published(t, true)
 	w.Members = members(2)
 	m.Deserted = map[string]OwnBag{"proxy:1": BagNotFound}
 	p := hook(t, lookAgain, &m, &w)
@@ -128,7 +128,7 @@ var (
 // The leader that ran a hook without the relation has put it on the list; back under its id, it gets no credentials.
 func TestResumedRelationOfTheLeader(t *testing.T) {
 	t.Parallel()
-	m, w := told(t, true)
+	m, w := published(t, true)
 	m.Consumers = Know([]string{"proxy:2"})
 	hook(t, broken, &m, &w)
 	require.Equal(t, []Ended{{"proxy:1", 230}}, m.Cluster.Value.Record.Revoked)
@@ -150,7 +150,7 @@ func TestResumedRelationOfTheLeader(t *testing.T) {
 // record says whether it ended: until the leader has put it there it goes on.
 func TestResumedRelationOfAnotherUnit(t *testing.T) {
 	t.Parallel()
-	m, w := told(t, false)
+	m, w := published(t, false)
 	m.Consumers = Know([]string{"proxy:2"})
 	hook(t, broken, &m, &w)
 	assert.Equal(t, RevokedDigest([]Ended{{"proxy:1", 230}}), w.TLS.Revoked, "here it is refused at once")
@@ -171,7 +171,7 @@ func TestResumedRelationOfAnotherUnit(t *testing.T) {
 // A relation that is suspended and resumed before any hook without it ran is the relation that it was.
 func TestRelationResumedUnseenGoesOn(t *testing.T) {
 	t.Parallel()
-	m, w := told(t, true)
+	m, w := published(t, true)
 	assert.Empty(t, hook(t, lookAgain, &m, &w).Consumers)
 	p := hook(t, created, &m, &w)
 	require.Len(t, p.Consumers, 1, "its bag is empty, though this unit remembers it full")
