@@ -31,8 +31,9 @@ import (
 const (
 	organization = "etcd-charm"
 	caYears      = 20
-	// caBackdate makes a new CA valid on a unit whose clock is a day behind.
-	caBackdate = 24 * time.Hour
+	// caBegin is when every CA begins, in Unix seconds: 2020-01-01. It is no date of the founder's clock, which may be
+	// ahead by years: for as long as the CA lives, nothing could be issued before such a date.
+	caBegin = 1_577_836_800
 )
 
 // The keys of an encoded Authority. Juju accepts as a secret's key what matches
@@ -65,8 +66,8 @@ type Authority struct {
 	TrustPeer, TrustClient []byte
 }
 
-// NewAuthority makes two CAs, valid from a day before now for twenty years after
-// it. The name, usually that of the application, stands in their subjects, cut to
+// NewAuthority makes two CAs, valid from the start of 2020, whatever the clock
+// says, to twenty years after now, or after 2020 if now is earlier. The name, usually that of the application, stands in their subjects, cut to
 // what a subject holds. Subjects are distinct, also from those of any other call
 // with other randomness, so that one CA can replace another by overlap.
 func NewAuthority(random io.Reader, now time.Time, name string) (Authority, error) {
@@ -100,12 +101,15 @@ func newCA(random io.Reader, now time.Time, name, role string) (CA, error) {
 	// Set here, since crypto/x509 chooses its method by a GODEBUG setting.
 	keyID := sha256.Sum256(public)
 	suffix := " " + role + " CA " + hex.EncodeToString(keyID[:4])
-	now = now.UTC().Truncate(time.Second)
+	from, until := time.Unix(caBegin, 0).UTC(), now.UTC().Truncate(time.Second)
+	if until.Before(from) {
+		until = from // a clock that was never set would end the CA before it is first used
+	}
 	template := &x509.Certificate{
 		SerialNumber:          serial,
 		Subject:               pkix.Name{Organization: []string{organization}, CommonName: cutName(name, maxNameRunes-len(suffix)) + suffix},
-		NotBefore:             now.Add(-caBackdate),
-		NotAfter:              now.AddDate(caYears, 0, 0),
+		NotBefore:             from,
+		NotAfter:              until.AddDate(caYears, 0, 0),
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 		BasicConstraintsValid: true,
 		IsCA:                  true,

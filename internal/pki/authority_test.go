@@ -25,7 +25,7 @@ func TestNewAuthority(t *testing.T) {
 	assert.NotEqual(t, a.Peer.Key.PEM(), a.Client.Key.PEM())
 	assert.Contains(t, peer.Subject.CommonName, "etcd peer CA ")
 	assert.Contains(t, client.Subject.CommonName, "etcd client CA ")
-	assert.Equal(t, epoch.Add(-day), client.NotBefore)
+	assert.Equal(t, begin, client.NotBefore)
 	assert.Equal(t, epoch.AddDate(20, 0, 0), client.NotAfter)
 	assert.NoError(t, client.CheckSignatureFrom(client))
 	assert.Error(t, client.CheckSignatureFrom(peer))

@@ -15,11 +15,13 @@ import (
 )
 
 // A derived certificate belongs to a period of 90 days, counted from the Unix
-// epoch. It is valid from a day before its period, for units whose clock is
-// ahead, to 365 days after its period's start.
+// epoch. It is valid from the start of the period before, since a unit whose clock
+// is ahead publishes it early and a consumer's clock may be behind, to 365 days
+// after its own period's start. An earlier start would make a certificate valid
+// that SerialsOf does not name.
 const (
 	periodSeconds   = 90 * 24 * 60 * 60
-	derivedBackdate = 24 * time.Hour
+	derivedBackdate = periodSeconds * time.Second
 	derivedLifetime = 365 * 24 * time.Hour
 	// earlierPeriods is how many periods before the present one can have a
 	// certificate that is still valid: 5 × 90 > 365 days.
@@ -88,7 +90,7 @@ func deriveClient(client CA, trust []byte, modelUUID, relationID string, period 
 	if until.After(parent.NotAfter) {
 		until = parent.NotAfter
 	}
-	if !from.Before(until) {
+	if !start.Before(until) {
 		return Credentials{}, nil, fmt.Errorf("CA ends before period %d", period)
 	}
 	key, err := sampleKey(func(try int) ([]byte, error) { return source.expand("key", period, try, 32) })

@@ -19,9 +19,8 @@ type LeafInfo struct {
 	ClientAuth  bool     // may be shown by a client
 
 	NotBefore, NotAfter time.Time     // UTC
-	Lifetime            time.Duration // from NotBefore to NotAfter
 	Remaining           time.Duration // from now to NotAfter; negative when expired
-	Due                 bool          // less than a third of the lifetime remains: time to renew
+	Due                 bool          // less than a third of a leaf's year remains, and its signer lives longer: time to renew
 	Expired             bool
 	NotYetValid         bool
 
@@ -49,12 +48,11 @@ func Describe(certPEM, keyPEM, trustPEM []byte, now time.Time) (LeafInfo, error)
 		ClientAuth:  allows(cert, x509.ExtKeyUsageClientAuth),
 		NotBefore:   cert.NotBefore.UTC(),
 		NotAfter:    cert.NotAfter.UTC(),
-		Lifetime:    cert.NotAfter.Sub(cert.NotBefore),
 		Remaining:   cert.NotAfter.Sub(now),
 		Expired:     now.After(cert.NotAfter),
 		NotYetValid: now.Before(cert.NotBefore),
 	}
-	info.Due = info.Remaining < info.Lifetime/3
+	info.Due = info.Remaining < leafLifetime/3
 	if len(keyPEM) > 0 {
 		key, err := readKey(keyPEM)
 		if err != nil {
@@ -75,6 +73,7 @@ func Describe(certPEM, keyPEM, trustPEM []byte, now time.Time) (LeafInfo, error)
 		}
 		if anchor, err := findAnchor(certs, roots, at, x509.ExtKeyUsageAny); err == nil {
 			info.Trusted, info.SignedBy = true, fingerprint(anchor.Raw)
+			info.Due = info.Due && cert.NotAfter.Before(anchor.NotAfter) // else a new one would live no longer
 		}
 	}
 	return info, nil

@@ -150,3 +150,51 @@ func TestPortsTrustTheirOwnAuthorityOnly(t *testing.T) {
 	assert.NoError(t, clientPort.dial(t, server.CertPEM, server.Key), "etcd's gateway dials its own port")
 	assert.Error(t, clientPort.dial(t, peer.CertPEM, peer.Key), "a member's certificate on the client port")
 }
+
+// A date that one clock gave once is trusted for as long as an authority lives, so no clock may give one that keeps
+// others out.
+func TestWrongClocksDoNoHarm(t *testing.T) {
+	t.Parallel()
+	right := time.Now()
+	for name, off := range map[string]time.Duration{
+		"49 hours ahead": 49 * time.Hour, "400 days ahead": 400 * day, "20 years ahead": 20 * 365 * day,
+		"49 hours behind": -49 * time.Hour, "300 days behind": -300 * day,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			wrong := right.Add(off)
+			a, err := pki.NewAuthority(cryptorand.Reader, wrong, "etcd")
+			require.NoError(t, err)
+			for _, now := range []time.Time{right, wrong} {
+				names := pki.Request{SANs: []string{"127.0.0.1"}}
+				server, err := pki.IssueServer(now, cryptorand.Reader, a, names)
+				require.NoError(t, err)
+				admin, err := pki.IssueAdmin(now, cryptorand.Reader, a)
+				require.NoError(t, err)
+				peer, err := pki.IssuePeer(now, cryptorand.Reader, a, names)
+				require.NoError(t, err)
+				assert.NoError(t, listen(t, server, a.TrustClient, nil).dial(t, admin.CertPEM, admin.Key))
+				assert.NoError(t, listen(t, peer, a.TrustPeer, nil).dial(t, peer.CertPEM, peer.Key))
+			}
+			server, err := pki.IssueServer(right, cryptorand.Reader, a, pki.Request{SANs: []string{"127.0.0.1"}})
+			require.NoError(t, err)
+			consumer, _, err := pki.DeriveClient(a.Client, a.TrustClient, modelUUID, "proxy:1", pki.PeriodOf(right))
+			require.NoError(t, err)
+			assert.NoError(t, listen(t, server, a.TrustClient, nil).dial(t, consumer.CertPEM, consumer.Key))
+		})
+	}
+}
+
+// A machine without a battery begins in 1970: the authorities that it makes are good once its clock is right.
+func TestAuthoritiesOfAClockThatWasNeverSet(t *testing.T) {
+	t.Parallel()
+	a, err := pki.NewAuthority(cryptorand.Reader, time.Unix(60, 0), "etcd")
+	require.NoError(t, err)
+	_, err = pki.IssueAdmin(time.Unix(60, 0), cryptorand.Reader, a)
+	require.ErrorContains(t, err, "the clock says 1970-01-01")
+	server, err := pki.IssueServer(time.Now(), cryptorand.Reader, a, pki.Request{SANs: []string{"127.0.0.1"}})
+	require.NoError(t, err)
+	admin, err := pki.IssueAdmin(time.Now(), cryptorand.Reader, a)
+	require.NoError(t, err)
+	assert.NoError(t, listen(t, server, a.TrustClient, nil).dial(t, admin.CertPEM, admin.Key))
+}

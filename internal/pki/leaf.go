@@ -18,7 +18,6 @@ import (
 
 const (
 	leafLifetime = 365 * 24 * time.Hour
-	leafBackdate = time.Hour
 	// adminName is the user that etcd grants everything once its authentication
 	// is on; with client-cert-auth the certificate's CN is the user.
 	adminName = "root"
@@ -42,9 +41,11 @@ type Leaf struct {
 }
 
 // IssuePeer makes the certificate that a member shows to other members, signed by
-// the peer CA, valid from an hour before now for a year after it but never
-// outside the CA's own dates. It is for server and client authentication, since
-// members dial each other.
+// the peer CA, valid from the CA's beginning to a year after now, or to the CA's
+// end. A later beginning would be the date of one machine's clock: if it was ahead,
+// the others would refuse the certificate, and a clock that is behind could not
+// tell such a certificate from a good one. It is for server and client
+// authentication, since members dial each other.
 func IssuePeer(now time.Time, random io.Reader, a Authority, r Request) (Leaf, error) {
 	leaf, err := issueServer(now, random, a.Peer, r)
 	if err != nil {
@@ -106,10 +107,7 @@ func issue(now time.Time, random io.Reader, ca CA, template *x509.Certificate) (
 	if err := checkDates("CA", parent, now); err != nil {
 		return Leaf{}, err
 	}
-	template.NotBefore, template.NotAfter = now.Add(-leafBackdate), now.Add(leafLifetime)
-	if template.NotBefore.Before(parent.NotBefore) {
-		template.NotBefore = parent.NotBefore
-	}
+	template.NotBefore, template.NotAfter = parent.NotBefore, now.Add(leafLifetime)
 	if template.NotAfter.After(parent.NotAfter) {
 		template.NotAfter = parent.NotAfter
 	}

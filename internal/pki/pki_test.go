@@ -19,7 +19,11 @@ const (
 	day       = 24 * time.Hour
 )
 
-var epoch = time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+var (
+	epoch = time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+	// begin is when all authorities and their leaves begin.
+	begin = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
+)
 
 // stream is a reader that gives the same bytes for the same seed.
 func stream(seed byte) io.Reader { return rand.NewChaCha8([32]byte{seed}) }

@@ -22,8 +22,7 @@ const near = 2 * time.Second
 // errClock says that a clock shows what it should not, so that not what was meant was tried.
 var errClock = errors.New("a clock is not as it was set")
 
-// offs are how far a clock is off: a little, as long as certificates are dated back, as long as a unit's clock may be ahead,
-// and longer than certificates live or the cluster is old.
+// offs are how far a clock is off: a little, an hour, a day, and longer than certificates live or the cluster is old.
 func offs() []time.Duration {
 	const day = 24 * time.Hour
 	return []time.Duration{5 * time.Second, time.Hour, day, 400 * day, -5 * time.Second, -time.Hour, -day, -400 * day}
