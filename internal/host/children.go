@@ -41,11 +41,19 @@ func (c *children) write(_ context.Context, s service) error {
 	if s.Kind == operator.NoService {
 		return errors.Join(removed(os.Remove(c.enabled())), removed(os.Remove(c.spec())))
 	}
+	data, err := encodeService(s)
+	if err != nil {
+		return err
+	}
+	return writeFiles(file{path: c.spec(), data: data, mode: secret})
+}
+
+func encodeService(s service) ([]byte, error) {
 	data, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
-		return fmt.Errorf("cannot encode service: %w", err)
+		return nil, fmt.Errorf("cannot encode service: %w", err)
 	}
-	return writeFiles(file{path: c.spec(), data: append(data, '\n'), mode: secret})
+	return append(data, '\n'), nil
 }
 
 func readService(path string) (service, error) {
@@ -61,6 +69,12 @@ func readService(path string) (service, error) {
 		return service{}, fmt.Errorf("cannot read service %s: %w", path, err)
 	}
 	return s, nil
+}
+
+// intact reports whether the file says s and nothing else.
+func (c *children) intact(s service) bool {
+	data, err := encodeService(s)
+	return err == nil && file{path: c.spec(), data: data}.says()
 }
 
 func decodeService(data []byte) (service, error) {
@@ -116,7 +130,7 @@ func (c *children) state(ctx context.Context) (serviceState, error) {
 	if kindOf(written.Argv) == operator.NoService {
 		return serviceState{}, nil
 	}
-	state := serviceState{service: written}
+	state := serviceState{service: written, intact: c.intact(written)}
 	_, err = os.Lstat(c.enabled())
 	state.enabled = err == nil
 	s, lives, err := c.supervised()

@@ -89,6 +89,11 @@ func (f file) unchanged() bool {
 	if err != nil || !info.Mode().IsRegular() || info.Mode().Perm() != f.mode || !f.owner.owns(info) {
 		return false
 	}
+	return f.says()
+}
+
+// says reports whether what lies at the path is what the file should hold.
+func (f file) says() bool {
 	data, err := os.ReadFile(f.path)
 	return err == nil && bytes.Equal(data, f.data)
 }

@@ -124,7 +124,7 @@ func (u *unit) server(initial operator.Initial) operator.Server {
 		ListenPeer: []string{u.url(c.ManagementPort)}, ListenClient: []string{u.url(c.Port)},
 		ListenMetric: fmt.Sprintf("http://%s:%d", u.ip, c.MetricsPort),
 		PeerURL:      u.url(c.ManagementPort), ClientURL: u.url(c.Port),
-		Trust: u.fleet.authority.Trust, Config: c, Initial: initial,
+		Trust: u.fleet.authority.Trust, Config: c, Paths: u.memberPaths(), Initial: initial,
 	}
 }
 

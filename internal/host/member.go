@@ -5,28 +5,31 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"reflect"
 	"slices"
-	"strings"
 
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
+// memberPaths are World.Paths.
+func (p paths) memberPaths() []string {
+	return []string{
+		"ETCD_DATA_DIR=" + p.data(),
+		"ETCD_CERT_FILE=" + p.tls(certFile(serverName)),
+		"ETCD_KEY_FILE=" + p.tls(keyFile(serverName)),
+		"ETCD_TRUSTED_CA_FILE=" + p.tls(clientTrustFile),
+		"ETCD_CLIENT_CRL_FILE=" + p.tls(revokedFile),
+		"ETCD_PEER_CERT_FILE=" + p.tls(certFile(peerName)),
+		"ETCD_PEER_KEY_FILE=" + p.tls(keyFile(peerName)),
+		"ETCD_PEER_TRUSTED_CA_FILE=" + p.tls(peerTrustFile),
+		"ETCD_PEER_CRL_FILE=" + p.tls(peerRevokedFile),
+	}
+}
+
 // writeMember writes a member's settings.
 func (h *Host) writeMember(ctx context.Context, s operator.Server) error {
-	lines := append(s.Env(), s.Initial.Env(s.PeerURL)...)
-	lines = append(lines,
-		operator.ConfigVar+"="+s.Digest(),
-		"ETCD_DATA_DIR="+h.data(),
-		"ETCD_CERT_FILE="+h.tls(certFile(serverName)),
-		"ETCD_KEY_FILE="+h.tls(keyFile(serverName)),
-		"ETCD_TRUSTED_CA_FILE="+h.tls(clientTrustFile),
-		"ETCD_CLIENT_CRL_FILE="+h.tls(revokedFile),
-		"ETCD_PEER_CERT_FILE="+h.tls(certFile(peerName)),
-		"ETCD_PEER_KEY_FILE="+h.tls(keyFile(peerName)),
-		"ETCD_PEER_TRUSTED_CA_FILE="+h.tls(peerTrustFile),
-		"ETCD_PEER_CRL_FILE="+h.tls(peerRevokedFile),
-	)
-	return h.writeSettings(ctx, lines)
+	lines := append(s.Env(), s.Initial.Env()...)
+	return h.writeSettings(ctx, append(lines, operator.ConfigVar+"="+s.Digest()))
 }
 
 // revertMember writes the settings of the server that runs.
@@ -38,23 +41,25 @@ func (h *Host) revertMember(ctx context.Context) error {
 	if !state.process.alive() {
 		return errors.New("no server runs whose settings could be written")
 	}
-	lines := slices.DeleteFunc(slices.Clone(state.process.env), func(line string) bool {
-		return !strings.HasPrefix(line, "ETCD_") && !strings.HasPrefix(line, "CHARM_")
-	})
-	if config := state.process.config(); config == "" || operator.EnvDigest(lines) != config {
+	if config := state.process.config(); config == "" || config == operator.Altered {
 		return errors.New("the settings that the server runs with cannot be read") // it may be about to be one
 	}
-	return h.writeSettings(ctx, spent(lines))
+	return h.writeSettings(ctx, spent(state.process.settings()))
 }
 
-// writeSettings writes what etcdctl needs, the service, and last the settings: settings on disk mean that all is.
-func (h *Host) writeSettings(ctx context.Context, lines []string) error {
+// settings is all that goes with a member's settings: the files, and the service that reads them.
+type settings struct {
+	env, etcdctl file
+	service      service
+}
+
+// settingsOf are those that lines ask for.
+func (h *Host) settingsOf(lines []string) (settings, error) {
 	slices.Sort(lines)
 	env, err := formatEnv(lines)
 	if err != nil {
-		return err
+		return settings{}, err
 	}
-	release := lookup(lines, "CHARM_RELEASE")
 	ctl, err := formatEnv([]string{
 		"ETCDCTL_ENDPOINTS=" + ownURL(lines),
 		"ETCDCTL_CACERT=" + h.tls(clientTrustFile),
@@ -62,23 +67,49 @@ func (h *Host) writeSettings(ctx context.Context, lines []string) error {
 		"ETCDCTL_KEY=" + h.tls(keyFile(adminName)),
 	})
 	if err != nil {
-		return err
+		return settings{}, err
 	}
-	if err := writeFiles(file{h.etcdctlEnv(), ctl, secret, h.adminOwner()}); err != nil {
-		return err
-	}
-	if err := h.linkEtcdctl(release); err != nil {
-		return err
-	}
-	err = h.supervisor.write(ctx, service{
-		Kind: operator.MemberService, Unit: h.unitName,
-		Argv:    []string{filepath.Join(h.release(release), "etcd")},
-		EnvFile: h.memberEnv(), Writable: h.data(), User: h.serviceUser(),
-	})
+	return settings{
+		env:     file{h.memberEnv(), env, secret, h.adminOwner()},
+		etcdctl: file{h.etcdctlEnv(), ctl, secret, h.adminOwner()},
+		service: service{
+			Kind: operator.MemberService, Unit: h.unitName,
+			Argv:    []string{filepath.Join(h.release(lookup(lines, "CHARM_RELEASE")), "etcd")},
+			EnvFile: h.memberEnv(), Writable: h.data(), User: h.serviceUser(),
+		},
+	}, nil
+}
+
+// writeSettings writes what etcdctl needs, the service, and last the settings: settings on disk mean that all is.
+func (h *Host) writeSettings(ctx context.Context, lines []string) error {
+	s, err := h.settingsOf(lines)
 	if err != nil {
+		return err
+	}
+	if err := writeFiles(s.etcdctl); err != nil {
+		return err
+	}
+	if err := h.linkEtcdctl(s.service.release()); err != nil {
+		return err
+	}
+	if err := h.supervisor.write(ctx, s.service); err != nil {
 		return fmt.Errorf("cannot write service: %w", err)
 	}
-	return writeFiles(file{h.memberEnv(), env, secret, h.adminOwner()})
+	return writeFiles(s.env)
+}
+
+// lookSettings is World.WrittenConfig for the lines on disk: all that goes with them is compared to the last byte.
+func (h *Host) lookSettings(lines []string, state serviceState) string {
+	s, err := h.settingsOf(slices.Clone(lines))
+	if err != nil || !h.stands(s, state) {
+		return operator.Altered
+	}
+	return operator.EnvDigest(lines)
+}
+
+// stands reports whether all that goes with settings is on disk.
+func (h *Host) stands(s settings, state serviceState) bool {
+	return s.env.says() && s.etcdctl.says() && state.intact && reflect.DeepEqual(state.service, s.service)
 }
 
 // spendInitial takes the first start out of the settings on disk.
@@ -98,9 +129,8 @@ func (h *Host) spendInitial() error {
 
 // spent are a server's settings without its first start.
 func spent(lines []string) []string {
-	peerURL := lookup(lines, "ETCD_INITIAL_ADVERTISE_PEER_URLS")
-	lines = slices.DeleteFunc(lines, func(line string) bool { return strings.HasPrefix(line, "ETCD_INITIAL_") })
-	return append(lines, operator.Initial{}.Env(peerURL)...)
+	var first operator.Initial
+	return append(operator.WithoutInitial(lines), first.Env()...)
 }
 
 // serviceUser is whom the service runs as; "" is whoever supervises.

@@ -17,7 +17,7 @@ import (
 // Observe looks at machine and cluster, at most about 3 s long. A cluster that does not answer is no error.
 func (h *Host) Observe(ctx context.Context, m operator.Model) (operator.World, error) {
 	now := h.now()
-	w := operator.World{Period: pki.PeriodOf(now), Now: now.Unix()}
+	w := operator.World{Period: pki.PeriodOf(now), Now: now.Unix(), Paths: h.memberPaths()}
 	if err := h.lookReleases(&w); err != nil {
 		return operator.World{}, err
 	}
@@ -37,7 +37,7 @@ func (h *Host) Observe(ctx context.Context, m operator.Model) (operator.World, e
 	}
 	// The settings come last of what WriteMember writes. With a service of another kind they are of former times.
 	if env != nil && state.Kind == operator.MemberService {
-		w.WrittenConfig, w.WrittenInitial = operator.EnvDigest(env), operator.InitialOf(env)
+		w.WrittenConfig, w.WrittenInitial = h.lookSettings(env, state), operator.InitialOf(env)
 		w.WrittenRelease = lookup(env, "CHARM_RELEASE")
 	}
 	if w.Proxy, err = h.lookProxy(state); err != nil {

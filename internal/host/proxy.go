@@ -62,35 +62,24 @@ func (h *Host) writeProxy(ctx context.Context, u operator.Upstream) error {
 			return err
 		}
 	}
-	env, err := formatEnv([]string{"CHARM_RELEASE=" + u.Release, operator.ConfigVar + "=" + u.ProcessDigest()})
+	s, err := h.proxySettings(u)
 	if err != nil {
 		return err
 	}
-	ctl, err := formatEnv([]string{"ETCDCTL_ENDPOINTS=http://" + u.Listen[0]})
-	if err != nil {
-		return err
-	}
-	if err := writeFiles(file{h.etcdctlEnv(), ctl, secret, h.adminOwner()}); err != nil {
+	if err := writeFiles(s.etcdctl); err != nil {
 		return err
 	}
 	if err := h.linkEtcdctl(u.Release); err != nil {
 		return err
 	}
-	err = h.supervisor.write(ctx, service{
-		Kind: operator.ProxyService, Unit: h.unitName,
-		Argv:    []string{h.binary(u.Release), "proxy", "--config", h.proxyConfig()},
-		EnvFile: h.proxyEnv(), User: h.serviceUser(),
-	})
-	if err != nil {
+	if err := h.supervisor.write(ctx, s.service); err != nil {
 		return fmt.Errorf("cannot write service: %w", err)
 	}
 	data, err := yaml.Marshal(config)
 	if err != nil {
 		return fmt.Errorf("cannot encode proxy configuration: %w", err)
 	}
-	err = writeFiles(
-		file{h.proxyEnv(), env, secret, h.adminOwner()},
-		file{h.proxyConfig(), data, secret, server})
+	err = writeFiles(s.env, file{h.proxyConfig(), data, secret, server})
 	if err != nil || config.Credentials != nil {
 		return err
 	}
@@ -103,6 +92,27 @@ func (h *Host) writeProxy(ctx context.Context, u operator.Upstream) error {
 	return nil
 }
 
+// proxySettings are what the proxy's process is started with, and what goes with it.
+func (h *Host) proxySettings(u operator.Upstream) (settings, error) {
+	env, err := formatEnv(append(u.Env(), operator.ConfigVar+"="+u.ProcessDigest()))
+	if err != nil {
+		return settings{}, err
+	}
+	ctl, err := formatEnv([]string{"ETCDCTL_ENDPOINTS=http://" + u.Listen[0]})
+	if err != nil {
+		return settings{}, err
+	}
+	return settings{
+		env:     file{h.proxyEnv(), env, secret, h.adminOwner()},
+		etcdctl: file{h.etcdctlEnv(), ctl, secret, h.adminOwner()},
+		service: service{
+			Kind: operator.ProxyService, Unit: h.unitName,
+			Argv:    []string{h.binary(u.Release), "proxy", "--config", h.proxyConfig()},
+			EnvFile: h.proxyEnv(), User: h.serviceUser(),
+		},
+	}, nil
+}
+
 // lookProxy reads back what writeProxy wrote. What cannot be read back was not written by us: it counts as none.
 func (h *Host) lookProxy(state serviceState) (operator.ProxyFiles, error) {
 	if state.Kind != operator.ProxyService {
@@ -111,10 +121,6 @@ func (h *Host) lookProxy(state serviceState) (operator.ProxyFiles, error) {
 	data, err := readOptional(h.proxyConfig())
 	if err != nil {
 		return operator.ProxyFiles{}, fmt.Errorf("cannot read proxy configuration: %w", err)
-	}
-	env, err := envLines(h.proxyEnv())
-	if err != nil {
-		return operator.ProxyFiles{}, err
 	}
 	var config proxyFile
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
@@ -135,8 +141,11 @@ func (h *Host) lookProxy(state serviceState) (operator.ProxyFiles, error) {
 			*text = string(data)
 		}
 	}
-	if lookup(env, operator.ConfigVar) != u.ProcessDigest() {
-		return operator.ProxyFiles{}, nil
+	if again, err := yaml.Marshal(config); err != nil || !bytes.Equal(again, data) || len(u.Listen) == 0 {
+		return operator.ProxyFiles{}, nil //nolint:nilerr // it is written anew
+	}
+	if s, err := h.proxySettings(u); err != nil || !h.stands(s, state) {
+		return operator.ProxyFiles{}, nil //nolint:nilerr // they are written anew
 	}
 	return operator.ProxyFiles{Written: u.Digest()}, nil
 }

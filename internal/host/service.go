@@ -69,6 +69,7 @@ func kindOf(argv []string) operator.ServiceKind {
 
 type serviceState struct {
 	service
+	intact  bool // what is written is what write writes for it, to the last byte
 	enabled bool
 	failing bool
 	crashes int     // since somebody started it
@@ -83,8 +84,15 @@ type process struct {
 }
 
 func (p process) alive() bool     { return p.pid != 0 }
-func (p process) config() string  { return lookup(p.env, operator.ConfigVar) }
+func (p process) config() string  { return operator.EnvDigest(p.settings()) }
 func (p process) release() string { return lookup(p.env, "CHARM_RELEASE") }
+
+// settings are the lines that we write settings in, or that change what they say; the rest is the service manager's.
+func (p process) settings() []string {
+	return slices.DeleteFunc(slices.Clone(p.env), func(line string) bool {
+		return !strings.HasPrefix(line, "ETCD_") && !strings.HasPrefix(line, "CHARM_")
+	})
+}
 
 // settleTime is how long a fresh process may still show the environment of what started it.
 const settleTime = 200 * time.Millisecond
@@ -104,7 +112,7 @@ func liveProcess(ctx context.Context, pid int) process {
 			return true, nil
 		}
 		p.env = strings.Split(strings.TrimRight(string(data), "\x00"), "\x00")
-		return p.config() != "", nil
+		return lookup(p.env, operator.ConfigVar) != "", nil
 	})
 	if p.config() == "" && zombie(pid) {
 		return process{}

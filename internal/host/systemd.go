@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
 	"errors"
@@ -93,21 +94,33 @@ func (s *systemd) remove(ctx context.Context) error {
 	return err
 }
 
-// written reads back what the unit file says.
-func (s *systemd) written() (service, error) {
+// written reads back what the unit file says; intact is false if renderUnit would not make it so.
+func (s *systemd) written() (written service, intact bool, err error) {
 	data, err := readOptional(s.unitFile())
 	if err != nil {
-		return service{}, fmt.Errorf("cannot read unit file: %w", err)
+		return service{}, false, fmt.Errorf("cannot read unit file: %w", err)
 	}
-	return parseUnit(data), nil
+	written = parseUnit(data)
+	rendered, err := renderUnit(written)
+	return written, err == nil && bytes.Equal(rendered, data), nil
 }
 
-// parseUnit reads what a unit file that renderUnit made runs.
+// parseUnit reads back a unit file that renderUnit made.
 func parseUnit(data []byte) service {
 	var out service
 	for line := range strings.Lines(string(data)) {
-		if command, ok := strings.CutPrefix(strings.TrimSpace(line), "ExecStart="); ok {
-			out.Argv = strings.Fields(command)
+		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		switch key {
+		case "Description":
+			out.Unit = value[strings.LastIndexByte(value, ' ')+1:]
+		case "ExecStart":
+			out.Argv = strings.Fields(value)
+		case "EnvironmentFile":
+			out.EnvFile = value
+		case "User":
+			out.User = value
+		case "ReadWritePaths":
+			out.Writable = value
 		}
 	}
 	out.Kind = kindOf(out.Argv)
@@ -135,7 +148,7 @@ func parseProperties(text []byte) map[string]string {
 }
 
 func (s *systemd) state(ctx context.Context) (serviceState, error) {
-	written, err := s.written()
+	written, intact, err := s.written()
 	if err != nil {
 		return serviceState{}, err
 	}
@@ -149,6 +162,7 @@ func (s *systemd) state(ctx context.Context) (serviceState, error) {
 	pid, _ := strconv.Atoi(p["MainPID"])
 	state := serviceState{
 		service: written,
+		intact:  intact,
 		enabled: strings.HasPrefix(p["UnitFileState"], "enabled"),
 		failing: failing(p, monotonic()),
 		process: liveProcess(ctx, pid),

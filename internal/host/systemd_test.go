@@ -42,6 +42,7 @@ func TestUnitFile(t *testing.T) {
 		want, err := os.ReadFile(sample)
 		require.NoError(t, err)
 		assert.Equal(t, string(want), string(got))
+		assert.Equal(t, s, parseUnit(got), "it is compared with what it should be")
 	}
 	s := memberUnit()
 	s.EnvFile = "/etc/with blank"

@@ -155,6 +155,7 @@ func (l look) settings() Server {
 		ClientURL:    l.clientURL(),
 		Trust:        l.w.TLS.Trust,
 		Config:       c,
+		Paths:        l.w.Paths,
 	}
 	if c.HTTPPort != 0 {
 		s.ListenHTTP = l.listen(l.m.ClientAddress.Value, c.HTTPPort)

@@ -220,6 +220,12 @@ func withData(l look, p *Plan) {
 		rejoin(l, p, "etcd does not list it any more")
 		return
 	}
+	// The server may be started anew at any time, and another's settings may refuse everybody, or nobody.
+	if l.w.WrittenConfig == Altered && l.revertible() {
+		if p.want(l, RevertMember{}); p.Step != nil {
+			return
+		}
+	}
 	// A machine that comes back with an empty disk starts its services before any hook runs: told to found, etcd would found
 	// again; told to join a list in which it stands as started, it would forget its votes. Nothing goes on before that is over.
 	if l.w.WrittenInitial != (Initial{}) {
@@ -277,7 +283,7 @@ func revive(l look, p *Plan) {
 		p.want(l, WriteMember{s})
 	case !l.w.Service.Running && !l.startedInVain():
 		p.want(l, Start{})
-	case l.w.Service.Running && l.w.Service.Config != l.w.WrittenConfig:
+	case l.w.Service.Running && l.w.Service.Config != l.w.WrittenConfig && !did[Restart](l):
 		p.want(l, Restart{})
 	case l.w.Service.spoilt():
 		// etcd does not say whose data is bad: it ends if any other member's differs.

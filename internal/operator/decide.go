@@ -20,6 +20,7 @@ var handlers = []func(look, *Plan){
 	reap,
 	roll, // it gives back a turn that none of those above has a use for
 	bags,
+	rememberForeign,
 	proxy,
 	upstream,
 }

@@ -74,7 +74,7 @@ type Model struct {
 	PeerAddress   Known[Address] // the binding of the endpoint cluster
 	ClientAddress Known[Address] // the binding of the endpoint proxy
 
-	// Published remembers what this unit published last: bag (or "ports") → digest of its inputs; learnerKey and DesertedKey.
+	// Published remembers what this unit published last: bag (or "ports") → digest of its inputs; learnerKey, foreignKey and DesertedKey.
 	// Juju commits it together with what it speaks of. A missing or alien digest means: publish again.
 	Published map[string]string
 }

@@ -139,6 +139,7 @@ func examine(l look, waits map[part][]string) Report {
 		x.judge()
 	}
 	x.leaves()
+	x.strange()
 	if x.r.Crashes = x.w.Service.Crashes; x.r.Crashes > 0 {
 		x.note("%s on %s has ended by itself %s since it was started, and was started again", x.server(), x.m.Unit, times(x.r.Crashes))
 	}

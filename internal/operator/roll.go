@@ -72,7 +72,7 @@ func did[S Step](l look) bool {
 // Settings that were written with it are taken back before: the machine may start anew at any time, and nobody then expects
 // the server with another port.
 func (l look) lend(p *Plan) {
-	if runs := l.w.Service.Config; runs != "" && runs != l.w.WrittenConfig {
+	if l.revertible() && l.w.Service.Config != l.w.WrittenConfig {
 		p.want(l, RevertMember{})
 		return
 	}
@@ -83,9 +83,14 @@ func (l look) lend(p *Plan) {
 
 const unreleased = "the turn is not given back"
 
+// revertible reports whether what our server runs with can be read, and is what the charm once wrote.
+func (l look) revertible() bool {
+	return l.w.Service.Running && l.w.Service.Config != "" && l.w.Service.Config != Altered
+}
+
 // restartDue tells whether the running server differs from what it should be.
 func (l look) restartDue() bool {
-	return l.usable() && l.addressed() && l.w.Installed == l.w.Carried && l.w.Service.Config != l.sum
+	return l.usable() && l.addressed() && l.w.Installed == l.w.Carried && l.w.Service.Config != l.sum && !l.foreign()
 }
 
 // holdRestart says why our restart must not happen now; "" is go on.

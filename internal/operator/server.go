@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -17,10 +18,11 @@ type Server struct {
 	ListenClient []string // URLs; gRPC, and HTTP unless ListenHTTP is set
 	ListenHTTP   []string
 	ListenMetric string
-	PeerURL      string // advertised
-	ClientURL    string // advertised
-	Trust        string // digest of the trust bundles: etcd loads them once
-	Config       Config // the tunables
+	PeerURL      string   // advertised
+	ClientURL    string   // advertised
+	Trust        string   // digest of the trust bundles: etcd loads them once
+	Config       Config   // the tunables
+	Paths        []string // World.Paths
 
 	// For the first start only; etcd ignores them once there is data.
 	Initial Initial
@@ -38,8 +40,7 @@ type Initial struct {
 // what runs (/proc/<pid>/environ) and no marker need be kept.
 const ConfigVar = "CHARM_CONFIG"
 
-// Env is the settings as etcd reads them from its environment, sorted, without paths (the host adds those) and
-// without what counts for the first start only. etcd's flags go by environment because its configuration file
+// Env is the settings as etcd reads them from its environment, sorted, without what counts for the first start only. etcd's flags go by environment because its configuration file
 // has no key for the client revocation list (server/v3 embed/config.go, securityConfig).
 func (s Server) Env() []string {
 	c := s.Config
@@ -49,6 +50,7 @@ func (s Server) Env() []string {
 		"ETCD_LISTEN_CLIENT_URLS=" + strings.Join(s.ListenClient, ","),
 		"ETCD_LISTEN_METRICS_URLS=" + s.ListenMetric,
 		"ETCD_ADVERTISE_CLIENT_URLS=" + s.ClientURL,
+		"ETCD_INITIAL_ADVERTISE_PEER_URLS=" + s.PeerURL, // checked at each start
 		"ETCD_CLIENT_CERT_AUTH=true",
 		"ETCD_PEER_CLIENT_CERT_AUTH=true",
 		"ETCD_HEARTBEAT_INTERVAL=" + strconv.Itoa(c.HeartbeatMillis),
@@ -73,21 +75,21 @@ func (s Server) Env() []string {
 	if len(c.CipherSuites) > 0 {
 		env = append(env, "ETCD_CIPHER_SUITES="+strings.Join(c.CipherSuites, ","))
 	}
+	env = append(env, s.Paths...)
 	sort.Strings(env)
 	return env
 }
 
-// Digest is EnvDigest of Env, of which every line counts: it differs when a restart is needed.
+// Digest is that of Env, of which every line counts: it differs when a restart is needed.
 func (s Server) Digest() string { return digest(s.Env()...) }
 
-// Env is the part that counts for the first start only, sorted. peerURL is the one advertised.
-func (i Initial) Env(peerURL string) []string {
+// Env is the part that counts for the first start only, sorted. All of it begins with firstStart.
+func (i Initial) Env() []string {
 	state := "existing"
 	if i.New {
 		state = "new"
 	}
 	env := []string{
-		"ETCD_INITIAL_ADVERTISE_PEER_URLS=" + peerURL,
 		"ETCD_INITIAL_CLUSTER=" + i.Cluster,
 		"ETCD_INITIAL_CLUSTER_STATE=" + state,
 	}
@@ -96,6 +98,8 @@ func (i Initial) Env(peerURL string) []string {
 	}
 	return env
 }
+
+const firstStart = "ETCD_INITIAL_CLUSTER"
 
 // InitialOf reads back what Env wrote, among other lines.
 func InitialOf(env []string) Initial {
@@ -113,21 +117,41 @@ func InitialOf(env []string) Initial {
 	return i
 }
 
-// EnvDigest is the digest of the restart-relevant lines among env ("KEY=value"): paths, the first start's settings and
-// ConfigVar itself do not count. It is the same for a file's lines and for Server.Env.
+// WithoutInitial are the lines that Env did not write.
+func WithoutInitial(env []string) []string {
+	return slices.DeleteFunc(slices.Clone(env), func(line string) bool { return strings.HasPrefix(line, firstStart) })
+}
+
+// Altered is the digest of settings that the charm never wrote: somebody took lines away, changed or added some.
+const Altered = "altered"
+
+// EnvDigest is the Server.Digest or Upstream.ProcessDigest of settings that were written, in a file or in the
+// environment of a process; "" is no settings. It is Altered unless the lines are those, all of them, of which
+// ConfigVar is the digest, and those of one first start.
 func EnvDigest(env []string) string {
-	kept := make([]string, 0, len(env))
+	var kept, first []string
+	sum, server := "", false
 	for _, line := range env {
-		key, _, _ := strings.Cut(line, "=")
-		ours := strings.HasPrefix(key, "ETCD_") || strings.HasPrefix(key, "CHARM_")
-		if !ours || key == ConfigVar || strings.HasPrefix(key, "ETCD_INITIAL_") || strings.HasSuffix(key, "_FILE") ||
-			strings.HasSuffix(key, "_DIR") {
-			continue
+		key, value, _ := strings.Cut(line, "=")
+		switch {
+		case key == ConfigVar && sum == "":
+			sum = value
+		case strings.HasPrefix(key, firstStart):
+			first = append(first, line)
+		default:
+			kept = append(kept, line)
+			server = server || strings.HasPrefix(key, "ETCD_")
 		}
-		kept = append(kept, line)
+	}
+	if len(env) == 0 {
+		return ""
 	}
 	sort.Strings(kept)
-	return digest(kept...)
+	sort.Strings(first)
+	if digest(kept...) != sum || server && !slices.Equal(first, InitialOf(first).Env()) || !server && first != nil {
+		return Altered
+	}
+	return sum
 }
 
 // Generation is the digest of what all members share: release, trust and tunables, not names and addresses.

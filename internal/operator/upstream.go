@@ -28,10 +28,13 @@ func (u Upstream) Digest() string {
 	return digest(parts...)
 }
 
-// ProcessDigest is the digest of what the proxy's process takes at its start only; it goes into ConfigVar.
-func (u Upstream) ProcessDigest() string {
-	return digest(append([]string{u.Release}, u.Listen...)...)
+// Env is what the proxy's process takes at its start only, sorted.
+func (u Upstream) Env() []string {
+	return []string{"CHARM_LISTEN=" + strings.Join(u.Listen, ","), "CHARM_RELEASE=" + u.Release}
 }
+
+// ProcessDigest is the digest of Env; it goes into ConfigVar.
+func (u Upstream) ProcessDigest() string { return digest(u.Env()...) }
 
 // upstream keeps the local proxy of role proxy: what the provider publishes is written where the proxy follows it, with
 // no restart. A broken bag changes nothing: the proxy goes on with what it has.
@@ -68,20 +71,25 @@ func upstream(l look, p *Plan) {
 	}
 }
 
-// serve brings the proxy's files and process to what data says.
-func (l look) serve(p *Plan, data etcdproxy.Data) {
-	up := Upstream{
+// proxy is what the proxy's process should be started with.
+func (l look) proxy() Upstream {
+	return Upstream{
 		Release: l.w.Carried,
 		Listen:  []string{joinHostPort(loopback(l.m.ClientAddress.Value.Ingress), l.m.Config.Port)},
-		Members: upstreamMembers(data),
-		Cert:    data.Credentials.Cert, Key: data.Credentials.Key, CA: data.Credentials.CA,
 	}
+}
+
+// serve brings the proxy's files and process to what data says.
+func (l look) serve(p *Plan, data etcdproxy.Data) {
+	up := l.proxy()
+	up.Members = upstreamMembers(data)
+	up.Cert, up.Key, up.CA = data.Credentials.Cert, data.Credentials.Key, data.Credentials.CA
 	switch {
 	case !l.m.ClientAddress.OK || l.w.Installed != l.w.Carried:
 		return
 	case l.w.Proxy.Written != up.Digest():
 		p.want(l, WriteProxy{up})
-	case l.w.Service.Running && l.w.Service.Config != up.ProcessDigest():
+	case l.w.Service.Running && l.w.Service.Config != up.ProcessDigest() && !l.foreign():
 		p.want(l, Restart{}) // a port or a release is taken up at the start only
 	}
 }

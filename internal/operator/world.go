@@ -31,7 +31,10 @@ type World struct {
 	// Leftovers reports whether anything that this unit installed is on the machine, its data aside.
 	Leftovers bool
 
-	// WrittenConfig is the digest of the server settings on disk; "" is none.
+	// Paths are the settings of a server that say where its files are, "KEY=path".
+	Paths []string
+	// WrittenConfig is the digest of the server settings on disk; "" is none, Altered is others than the charm wrote, or
+	// another service or preset of etcdctl than goes with them.
 	WrittenConfig string
 	// WrittenRelease is the release that the settings on disk are for; "" is none.
 	WrittenRelease string
@@ -84,7 +87,7 @@ type Service struct {
 	Running bool        // has a live main process
 	Failing bool        // is being restarted again and again
 	Crashes int         // how often it ended by itself since it was started by the charm or at boot
-	Config  string      // ConfigVar of the live process: what it was started with
+	Config  string      // digest of what the live process was started with; "" is unknown, Altered is others than the charm wrote
 	Release string      // release that the live process runs
 	Log     string      // when Failing: the last line that says why
 

@@ -320,6 +320,8 @@ func (s *Sim) settledUnit(g *group, u *unit) string {
 		return "is listed as " + m.peerURL + ", but listens on " + u.process.peerURL
 	case u.process.server.Release != releaseOf(s.charm):
 		return "runs release " + u.process.server.Release
+	case u.process.config == operator.Altered || u.disk.config == operator.Altered:
+		return "has settings that the charm did not write"
 	case u.process.server.Config.SnapshotCount != settings(s.options).SnapshotCount:
 		return "runs with old options"
 	}

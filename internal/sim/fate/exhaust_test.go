@@ -47,6 +47,14 @@ var scenarios = []struct {
 	{"refresh", 3, (*Sim).Refresh},
 	{"refresh while one joins", 2, func(s *Sim) { s.Refresh(); s.AddUnit() }},
 	{"renew leaves", 2, func(s *Sim) { s.units[0].disk.tls.Peer.Due, s.units[1].disk.tls.Server.Due = true, true }},
+	{"settings spoilt", 2, func(s *Sim) { s.Spoil(s.units[0]) }},
+	{"a server started with spoilt settings", 3, func(s *Sim) {
+		config := s.units[1].disk.config
+		s.Spoil(s.units[1])
+		s.Crash(s.units[1])
+		s.units[1].disk.config = config // somebody put them right since
+		s.Poke(s.units[1])
+	}},
 	{"publish", 2, func(s *Sim) { s.Relate(); s.Relate() }},
 	{"end a consumer", 2, func(s *Sim) { s.Unrelate() }},
 	{"suspend a consumer", 2, (*Sim).Suspend},

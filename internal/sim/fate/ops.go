@@ -74,6 +74,7 @@ var kinds = []struct {
 	{"suspend", 1, func(s *Sim, _ Op) { s.Suspend() }},
 	{"resume", 1, func(s *Sim, _ Op) { s.Resume() }},
 	{"vanish", 1, func(s *Sim, o Op) { s.Vanish(func(u *unit) bool { return o.B>>(u.number%8)&1 == 0 }) }},
+	{"spoil", 2, func(s *Sim, o Op) { s.with(o.A, s.Spoil) }},
 }
 
 // weights is kinds by weight: a number below its length picks one.

@@ -39,6 +39,14 @@ func (s *Sim) writeTLS(u *unit, step operator.WriteTLS) {
 	}
 }
 
+// Spoil takes a line out of the settings on a unit's disk. A server that starts so serves the wrong ones, and does not say so.
+func (s *Sim) Spoil(u *unit) {
+	if u.disk.config != "" {
+		s.tell("the settings of %s are spoilt", u.name)
+		u.disk.config = operator.Altered
+	}
+}
+
 // launch starts a unit's server with what is written on its disk; ours tells whether the charm asks for it, or the
 // machine does by itself.
 func (s *Sim) launch(u *unit, ours bool) {

@@ -1,0 +1,44 @@
+package operator
+
+import "strings"
+
+// foreignKey is the key in Published under which foreign is remembered.
+const foreignKey = "foreign"
+
+// foreign reports whether our process runs with other settings than those on disk though it was restarted with them:
+// somebody else adds to its environment, a drop-in of systemd for instance. One more restart would change nothing.
+func (l look) foreign() bool {
+	if l.w.Service.Config != Altered {
+		return false
+	}
+	written := l.role() == RoleProxy || l.w.WrittenConfig == l.sum
+	return l.m.Published[foreignKey] == l.startSum() || written && did[Restart](l)
+}
+
+// startSum is the digest of what our process should be started with.
+func (l look) startSum() string {
+	if l.role() == RoleProxy {
+		return l.proxy().ProcessDigest()
+	}
+	return l.sum
+}
+
+// rememberForeign keeps what is under foreignKey true.
+func rememberForeign(l look, p *Plan) {
+	switch {
+	case l.foreign():
+		p.Published[foreignKey] = l.startSum()
+	case l.m.Published[foreignKey] != "":
+		p.Forget = append(p.Forget, foreignKey)
+	}
+}
+
+// strange says that the process runs with settings of somebody else.
+func (x *examiner) strange() {
+	if x.foreign() {
+		service := "etcd-charm-" + strings.ReplaceAll(x.m.Unit, "/", "-")
+		x.because(Degraded, Blocked, "foreign settings here, see systemctl cat "+service,
+			"%s on %s runs with settings that are not the charm's, after a restart too; take them out of what `systemctl cat %s` and "+
+				"`systemctl show-environment` print, then run systemctl restart %s", x.server(), x.m.Unit, service, service)
+	}
+}
