@@ -33,6 +33,10 @@ func main() { os.Exit(run()) }
 
 // run is the program by the name it was called under; it returns the exit code. The link counts, not what it leads to.
 func run() int {
+	// Before anything dials: etcd asks a web proxy for its peers, and etcdctl for its endpoints, if the environment names one.
+	for _, name := range host.WebProxyVars() {
+		_ = os.Unsetenv(name) // it fails for names that are none
+	}
 	switch filepath.Base(filepath.Dir(os.Args[0])) {
 	case "hooks", "actions":
 		return runCharm()

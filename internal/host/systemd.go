@@ -63,7 +63,8 @@ func renderUnit(s service) ([]byte, error) {
 		service
 		Member  bool
 		Command string
-	}{s, s.Kind == operator.MemberService, strings.Join(s.Argv, " ")})
+		Unset   string
+	}{s, s.Kind == operator.MemberService, strings.Join(s.Argv, " "), strings.Join(WebProxyVars(), " ")})
 	if err != nil {
 		return nil, fmt.Errorf("cannot render unit file: %w", err)
 	}
