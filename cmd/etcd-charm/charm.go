@@ -20,8 +20,8 @@ import (
 // machine is what a pass needs of the unit's machine.
 type machine interface {
 	operator.Host
-	// Seen are the IDs of the members that etcd lists now; none when it does not answer.
-	Seen(context.Context) []uint64
+	// Seen are the IDs of the members that etcd lists now, and the turn; none when it does not answer.
+	Seen(context.Context) ([]uint64, operator.Turn)
 	NewAuthority(app string) (operator.Authority, error)
 }
 
@@ -123,12 +123,14 @@ func (c charm) observe(ctx context.Context, event operator.Event) (operator.Mode
 	if !found {
 		return operator.Model{}, errors.New("cannot tell which unit this is: JUJU_UNIT_NAME is not set")
 	}
-	// Members are looked at before units: nobody is judged by a goal-state that is older than himself.
-	seen := c.machine.Seen(ctx)
-	return juju.Observe(ctx, c.tools, juju.Env{
+	// Members and the turn are looked at before units: nobody is judged by a goal-state that is older than himself.
+	seen, turn := c.machine.Seen(ctx)
+	model, err := juju.Observe(ctx, c.tools, juju.Env{
 		Event: event, Unit: unit, ModelUUID: c.env("JUJU_MODEL_UUID"), JujuVersion: c.env("JUJU_VERSION"),
 		Hostname: c.hostname, Secrets: c.find.Has("secret-get"),
 	}, seen, c.minter(app))
+	model.SeenTurn = turn
+	return model, err
 }
 
 func (c charm) minter(app string) juju.Minter { return minter{c.machine, app} }

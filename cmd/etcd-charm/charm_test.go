@@ -45,7 +45,7 @@ func (f *fakeTools) called(tool string) []string {
 // fakeMachine has nothing on it; look, if set, is called by Observe.
 type fakeMachine struct{ look func() error }
 
-func (fakeMachine) Seen(context.Context) []uint64 { return nil }
+func (fakeMachine) Seen(context.Context) ([]uint64, operator.Turn) { return nil, operator.Turn{} }
 
 func (m fakeMachine) Observe(context.Context, operator.Model) (operator.World, error) {
 	if m.look != nil {

@@ -62,9 +62,7 @@ func (h *Host) probe(ctx context.Context, a access, url string) operator.Answer 
 			if err != nil {
 				return
 			}
-			if ready = true; len(resp.Kvs) > 0 {
-				out.Holder = string(resp.Kvs[0].Value)
-			}
+			ready, out.Turn = true, turnOf(resp.Kvs)
 		},
 	)
 	out.Self.RTT, out.Self.Ready = rtt, ready

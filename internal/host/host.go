@@ -140,6 +140,8 @@ func (h *Host) do(ctx context.Context, step operator.Step) error {
 		return h.takeTurn(ctx)
 	case operator.ReleaseTurn:
 		return h.releaseTurn(ctx)
+	case operator.BreakTurn:
+		return h.breakTurn(ctx, s.Turn)
 	case operator.Defrag:
 		return h.defrag(ctx, s.ID)
 	case operator.Compact:

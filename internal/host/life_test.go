@@ -26,7 +26,8 @@ func TestLife(t *testing.T) {
 	assert.Equal(t, operator.Absent, w.Reach)
 	assert.Equal(t, operator.NoService, w.Service.Kind)
 	assert.Empty(t, w.Installed)
-	assert.Empty(t, a.Seen(t.Context()))
+	ids, _ := a.Seen(t.Context())
+	assert.Empty(t, ids)
 
 	w = a.found()
 	assert.Equal(t, w.Carried, w.Installed)
@@ -45,7 +46,9 @@ func TestLife(t *testing.T) {
 	assert.Positive(t, m.DBSize)
 	assert.Equal(t, f.config.QuotaBytes, m.Quota)
 	assert.InDelta(t, 365*24, m.CertRemaining.Hours(), 2)
-	assert.Equal(t, []uint64{m.ID}, a.Seen(t.Context()))
+	ids, turn := a.Seen(t.Context())
+	assert.Equal(t, []uint64{m.ID}, ids)
+	assert.Equal(t, operator.Turn{Known: true}, turn)
 
 	// A unit with nothing on its disk sees the cluster all the same.
 	w = b.look()
@@ -62,7 +65,8 @@ func TestLife(t *testing.T) {
 	b.do(operator.Promote{ID: id}, operator.AwaitReady{}, operator.Promote{ID: id}, operator.AwaitPeer{}, operator.AwaitPeer{ID: m.ID})
 	b.tell(b.look())
 	a.eventually("two voters", func(w operator.World) bool { return voters(w) == 2 })
-	assert.Len(t, a.Seen(t.Context()), 2)
+	ids, _ = a.Seen(t.Context())
+	assert.Len(t, ids, 2)
 
 	require.ErrorContains(t, b.Do(t.Context(), operator.MoveAside{Why: "too early"}), "running")
 

@@ -140,38 +140,43 @@ func lookHealth(ctx context.Context, env []string) (live, ready bool) {
 	return live, ready
 }
 
-// Seen returns the IDs of the members that our own member lists, within 1 s; none when there is no member of ours or
-// it does not answer. It is asked before Juju is, so that nobody is judged by a goal-state older than himself.
-func (h *Host) Seen(ctx context.Context) []uint64 {
+// Seen returns the IDs of the members that our own member lists and the turn as it has it, within 1 s; none when there is
+// no member of ours or it does not answer. It is asked before Juju is, so that nobody is judged by a goal-state older than
+// himself.
+func (h *Host) Seen(ctx context.Context) ([]uint64, operator.Turn) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	env, err := envLines(h.memberEnv())
 	if err != nil || env == nil {
-		return nil
+		return nil, operator.Turn{}
 	}
 	state, err := h.supervisor.state(ctx)
 	if err != nil || !state.process.alive() {
-		return nil
+		return nil, operator.Turn{}
 	}
 	url := ownURL(servingEnv(state, env))
 	if url == "" {
-		return nil
+		return nil, operator.Turn{}
 	}
 	m, err := h.access(nil).dial(url)
 	if err != nil {
-		return nil
+		return nil, operator.Turn{}
 	}
 	defer ignoreClose(m)
 	resp, err := m.MemberList(ctx, clientv3.WithSerializable())
 	if err != nil {
-		return nil
+		return nil, operator.Turn{}
 	}
 	ids := make([]uint64, 0, len(resp.Members))
 	for _, listed := range resp.Members {
 		ids = append(ids, listed.ID)
 	}
 	slices.Sort(ids)
-	return ids
+	var turn operator.Turn
+	if read, err := m.Get(ctx, turnKey, clientv3.WithSerializable()); err == nil {
+		turn = turnOf(read.Kvs)
+	}
+	return ids, turn
 }
 
 // parallel runs all functions and waits for them.

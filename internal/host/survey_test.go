@@ -181,6 +181,7 @@ func (f *fleet) answers(t *testing.T) []operator.Answer {
 		a.URL = rename.Replace(a.URL)
 		a.ClusterID, a.MemberID = uint64(slices.Index(clusters, a.ClusterID)), members[a.MemberID]
 		member(&a.Self)
+		a.Turn = operator.Turn{}
 		for _, list := range [][]operator.Member{a.List, a.Linear} {
 			for j := range list {
 				member(&list[j])

@@ -1,13 +1,17 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
 // turnSeconds is how long a turn outlives a holder who never gives it back: longer than a hook, so that it cannot be
@@ -39,6 +43,36 @@ func (h *Host) takeTurn(ctx context.Context) error {
 	return nil
 }
 
+// turnOf is what the answer to a read of turnKey says. Anybody may have put anything there.
+func turnOf(kvs []*mvccpb.KeyValue) operator.Turn {
+	if len(kvs) == 0 {
+		return operator.Turn{Known: true}
+	}
+	return operator.Turn{Known: true, Holder: cmp.Or(string(kvs[0].Value), `""`), Unleased: kvs[0].Lease == 0}
+}
+
+// breakTurn deletes the key if it still is that turn. A lease that it had may be of others too.
+func (h *Host) breakTurn(ctx context.Context, turn operator.Turn) error {
+	err := h.deed(ctx, 0, func(ctx context.Context, m crewMember) error {
+		now, err := m.Get(ctx, turnKey)
+		if err != nil || turnOf(now.Kvs) != turn {
+			return err
+		}
+		resp, err := m.Txn(ctx).
+			If(clientv3.Compare(clientv3.ModRevision(turnKey), "=", now.Kvs[0].ModRevision)).
+			Then(clientv3.OpDelete(turnKey)).
+			Commit()
+		if err == nil && !resp.Succeeded {
+			err = errors.New("it changes hands")
+		}
+		return err
+	}, func(error) verdict { return again })
+	if err != nil {
+		return fmt.Errorf("cannot break the turn: %w", err)
+	}
+	return nil
+}
+
 // tryTurn returns who holds the turn after the try.
 func (h *Host) tryTurn(ctx context.Context, c *clientv3.Client) (string, error) {
 	now, err := c.Get(ctx, turnKey)
@@ -48,7 +82,7 @@ func (h *Host) tryTurn(ctx context.Context, c *clientv3.Client) (string, error) 
 	if len(now.Kvs) > 0 {
 		kv := now.Kvs[0]
 		if string(kv.Value) != h.unitName {
-			return string(kv.Value), nil
+			return turnOf(now.Kvs).Holder, nil
 		}
 		// The answer to an earlier try may have been lost: ours is ours. It counts only with a lease that lives.
 		if _, err := c.KeepAliveOnce(ctx, clientv3.LeaseID(kv.Lease)); err != nil {
@@ -75,7 +109,7 @@ func (h *Host) tryTurn(ctx context.Context, c *clientv3.Client) (string, error) 
 		h.logger.DebugContext(ctx, "cannot revoke unused lease", "error", err)
 	}
 	if kvs := resp.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
-		return string(kvs[0].Value), nil
+		return turnOf(kvs).Holder, nil
 	}
 	return "", errors.New("it changes hands")
 }

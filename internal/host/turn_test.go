@@ -66,3 +66,69 @@ func TestTurn(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, leases.Leases, 1, "no lease is left behind")
 }
+
+// TestASquattedTurn: what anybody with a certificate can put into etcd stops no roll for ever.
+func TestASquattedTurn(t *testing.T) {
+	t.Parallel()
+	a := newFleet(t).add(t)
+	a.found()
+	cl, err := a.access(nil).dial(a.word.ClientURL)
+	require.NoError(t, err)
+	defer cl.Close()
+	lease, err := cl.Grant(t.Context(), 1_000_000)
+	require.NoError(t, err)
+
+	// pass is one hook: it looks before Juju is asked, then decides and does until nothing is left; what it remembers is kept.
+	published := map[string]string{}
+	pass := func() operator.Plan {
+		_, seen := a.Seen(t.Context())
+		m := a.model()
+		m.SeenTurn, m.Published = seen, published
+		w, err := a.Observe(t.Context(), m)
+		require.NoError(t, err)
+		p := operator.Decide(operator.Event{}, m, w)
+		for p.Step != nil {
+			switch p.Step.(type) {
+			case operator.BreakTurn, operator.ReleaseTurn:
+				require.NoError(t, a.Do(t.Context(), p.Step))
+				w, err = a.Observe(t.Context(), m)
+				require.NoError(t, err)
+			default: // the fleet has no addresses as Juju tells them; what else is wanted is no matter
+				w.Tried = append(w.Tried, operator.Attempt{Step: p.Step, Err: context.Canceled})
+			}
+			p = operator.Decide(operator.Event{}, m, w)
+		}
+		published = p.Published
+		return p
+	}
+	for name, tt := range map[string]struct {
+		value string
+		opts  []clientv3.OpOption
+		hooks int // that it outlives
+	}{
+		"by hand":             {value: "etcd/99", hooks: 1},
+		"by hand, and empty":  {value: "", hooks: 1},
+		"with another lease":  {value: "etcd/99", opts: []clientv3.OpOption{clientv3.WithLease(lease.ID)}, hooks: 1},
+		"by hand, in our own": {value: a.unitName, hooks: 0},
+	} {
+		_, err = cl.Put(t.Context(), turnKey, tt.value, tt.opts...)
+		require.NoError(t, err)
+		short, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		require.Error(t, a.Do(short, operator.TakeTurn{}), name)
+		cancel()
+		for range tt.hooks {
+			pass()
+			assert.NotEmpty(t, a.look().Turn.Holder, name)
+		}
+		pass()
+		assert.Equal(t, operator.Turn{Known: true}, a.look().Turn, name)
+		a.do(operator.TakeTurn{})
+		for range 3 {
+			held := a.look().Turn
+			require.NoError(t, a.Do(t.Context(), operator.BreakTurn{Turn: operator.Turn{Known: true, Holder: "etcd/99"}}))
+			require.NoError(t, a.Do(t.Context(), operator.BreakTurn{Turn: operator.Turn{Known: true, Holder: held.Holder, Unleased: true}}))
+			assert.Equal(t, operator.Turn{Known: true, Holder: a.unitName}, a.look().Turn, "another turn than was seen")
+		}
+		a.do(operator.ReleaseTurn{})
+	}
+}

@@ -15,6 +15,7 @@ import (
 var handlers = []func(look, *Plan){
 	unit,
 	certificates,
+	freeTurn,
 	leave,
 	cluster,
 	reap,

@@ -34,7 +34,8 @@ func leave(l look, p *Plan) {
 	}
 }
 
-// last reports whether this is one of the unit's last hooks.
+// last reports whether this is one of the unit's last hooks, which Juju calls until they succeed: while such a hook fails,
+// nothing that it publishes or remembers is kept.
 func (l look) last() bool { return l.Kind == hooks.Stop || l.Kind == hooks.Remove }
 
 // up reports whether the service runs, or would by itself.
@@ -158,9 +159,14 @@ func leaveVoters(l look, p *Plan, own Member) {
 		p.Fail = errors.New("cannot leave the cluster: its database is full (alarm NOSPACE), so no turn can be taken; " +
 			"run the actions compact, defrag and alarm-disarm first")
 		p.say(Blocked, "%v", p.Fail)
+	case !l.hasTurn() && l.squat() != "" && !l.last():
+		p.say(Blocked, "cannot leave the cluster yet: %s", l.squatted()) // a hook that fails would not remember it
+		return
 	case !l.hasTurn():
 		p.want(l, TakeTurn{})
-		if p.Step == nil {
+		if p.Step == nil && l.squat() != "" {
+			p.Fail = fmt.Errorf("cannot leave the cluster yet: %s", l.squatted())
+		} else if p.Step == nil {
 			p.Fail = fmt.Errorf("cannot leave the cluster yet: cannot take the turn to go down (%s has it)", cmp.Or(l.w.Turn.Holder, "nobody"))
 		}
 	case n > 2 && rest >= quorum(n) && l.w.Service.Running:

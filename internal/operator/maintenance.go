@@ -211,11 +211,14 @@ func (r Report) unsettled() string {
 // CORRUPT is raised the same holds, and nothing but the alarm itself is touched.
 func inTurn(m Model, w World, steps []Step) ([]Step, string) {
 	holder := w.Turn.Holder
-	alarm := lookAt(Event{}, m, w).refusing()
+	l := lookAt(Event{}, m, w)
+	alarm := l.refusing()
 	_, disarms := steps[0].(Disarm)
 	switch {
 	case !w.Turn.Known:
 		return nil, "it cannot be known whether other maintenance is running; try again"
+	case l.squatted() != "" && alarm == "":
+		return nil, l.squatted()
 	case holder != "" && holder != m.Unit && (alarm != corrupt || !disarms): // who had it then cannot give it back
 		return nil, "other maintenance is running: " + plain(holder) + " restarts, leaves or runs such an action; try again when it is done"
 	case alarm == corrupt && !disarms:

@@ -56,6 +56,9 @@ type Model struct {
 	// Units: a member that came later may belong to a unit that Units does not know yet.
 	Seen []uint64
 
+	// SeenTurn is the turn in etcd as it was *before* Units was read. Only that holder may be judged by Units.
+	SeenTurn Turn
+
 	Config Config
 	// ConfigProblem names the first option that cannot be used and why; Config is then not to be applied.
 	ConfigProblem string
@@ -74,7 +77,8 @@ type Model struct {
 	PeerAddress   Known[Address] // the binding of the endpoint cluster
 	ClientAddress Known[Address] // the binding of the endpoint proxy
 
-	// Published remembers what this unit published last: bag (or "ports") → digest of its inputs; learnerKey, foreignKey and DesertedKey.
+	// Published remembers what this unit published last: bag (or "ports") → digest of its inputs; learnerKey,
+	// foreignKey, squatKey and DesertedKey.
 	// Juju commits it together with what it speaks of. A missing or alien digest means: publish again.
 	Published map[string]string
 }

@@ -29,6 +29,10 @@ func reap(l look, p *Plan) {
 			continue
 		}
 		if listed && !mem.Learner && mem.Ready && !l.hasTurn() && l.refusing() == "" {
+			if why := l.squatted(); why != "" {
+				p.say(Waiting, "%s is not taken out: %s", l.label(mem), why)
+				return
+			}
 			// Its machine runs on. To take a ready voter out is to take one down: whoever stops or restarts counts on it.
 			p.want(l, TakeTurn{})
 			return

@@ -219,9 +219,7 @@ func (x *examiner) own() {
 	if x.w.Data.State == AlienData {
 		x.because(Degraded, Blocked, "data directory: "+x.w.Data.Problem, "data directory of %s: %s", x.m.Unit, x.w.Data.Problem)
 	}
-	if x.w.Turn.Known && x.w.Turn.Holder != "" {
-		x.note("%s holds the turn to restart", x.w.Turn.Holder)
-	}
+	x.turn()
 }
 
 // server is what runs on this unit.

@@ -34,6 +34,10 @@ func roll(l look, p *Plan) {
 	p.need(l, "settings are not applied", theTurn)
 	await := AwaitListed{own.ID}
 	if missed, _ := l.tried(await); !missed && !l.hasTurn() {
+		if why := l.squatted(); why != "" {
+			p.say(Waiting, "restart pending: %s", why)
+			return
+		}
 		if l.w.Turn.Holder == l.m.Unit || l.refusing() == "" { // else no turn can be taken, and the report says what to do
 			p.want(l, TakeTurn{})
 		}

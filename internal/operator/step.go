@@ -92,6 +92,9 @@ type TakeTurn struct{}
 // ReleaseTurn gives the turn back.
 type ReleaseTurn struct{}
 
+// BreakTurn deletes a turn that nobody will give back, if it is still that one.
+type BreakTurn struct{ Turn Turn }
+
 // Defrag has a member give back to the file system what its database does not use. The member answers nobody meanwhile.
 type Defrag struct {
 	ID   uint64
@@ -124,6 +127,7 @@ func (AwaitPeer) step()    {}
 func (AwaitListed) step()  {}
 func (TakeTurn) step()     {}
 func (ReleaseTurn) step()  {}
+func (BreakTurn) step()    {}
 func (Defrag) step()       {}
 func (Compact) step()      {}
 func (Disarm) step()       {}
@@ -180,6 +184,7 @@ func (s AwaitPeer) String() string {
 func (AwaitListed) String() string { return "wait for voters to listen where they are listed" }
 func (TakeTurn) String() string    { return "take the turn" }
 func (ReleaseTurn) String() string { return "give the turn back" }
+func (s BreakTurn) String() string { return "break the turn of " + clip(plain(s.Turn.Holder), 60) }
 func (s Defrag) String() string    { return fmt.Sprintf("defragment member %x (%s)", s.ID, s.Name) }
 func (s Compact) String() string   { return fmt.Sprintf("compact to revision %d", s.Revision) }
 func (s Disarm) String() string {

@@ -17,8 +17,8 @@ type Answer struct {
 	// neither.
 	List, Linear []Member
 	// Self is what it says of itself: Ready, and the fields of Member after it.
-	Self   Member
-	Holder string // of the turn; valid if Self.Ready
+	Self Member
+	Turn Turn // valid if Self.Ready
 }
 
 func (a Answer) answered() bool { return a.MemberID != 0 }
@@ -269,7 +269,8 @@ func parseAlarm(text string) (Alarm, bool) {
 func turnIn(answers []Answer) Turn {
 	for _, a := range answers {
 		if a.Self.Ready {
-			return Turn{Known: true, Holder: a.Holder}
+			a.Turn.Known = true
+			return a.Turn
 		}
 	}
 	return Turn{}

@@ -185,8 +185,9 @@ type Alarm struct {
 
 // Turn is the one key in etcd that says who may be down by our hand.
 type Turn struct {
-	Known  bool
-	Holder string // unit; "" is nobody
+	Known    bool
+	Holder   string // unit; "" is nobody
+	Unleased bool   // it does not end by itself, as any does that a unit took
 }
 
 // UpstreamProbe is one member that the proxy may use, and how it answered.

@@ -119,7 +119,7 @@ func hostileWorld(d *dice, m operator.Model) operator.World {
 		TLS:   operator.TLS{Trust: "trust0", Revoked: one(d, operator.RevokedDigest(nil), ""), PeerList: d.often(), Issued: one(d, nil, someLeaves), Peer: leaf, Server: leaf, Admin: operator.Leaf{Present: true}},
 		Reach: one(d, operator.Healthy, operator.Healthy, operator.Healthy, operator.NoQuorum, operator.Unreachable, operator.Absent), ClusterID: one[uint64](d, 0xc1, 0xc1, 0xc1, 0xc2, 0),
 		Local:         operator.Local{Live: d.often(), Ready: d.often(), ClusterID: one[uint64](d, 0xc1, 0xc2), MemberID: uint64(d.n(5)), Voters: d.n(4)},
-		Turn:          operator.Turn{Known: d.often(), Holder: one(d, m.Unit, m.Unit, "", "etcd/1", "etcd/9")},
+		Turn:          operator.Turn{Known: d.often(), Holder: one(d, m.Unit, m.Unit, "", "etcd/1", "etcd/9"), Unleased: !d.often()},
 		WrittenConfig: one(d, "x", ""), WrittenInitial: operator.Initial{Token: one(d, "x", "")}, Period: 230, Now: 1,
 	}
 	for range d.n(6) {
@@ -182,6 +182,10 @@ func lawless(e operator.Event, m operator.Model, w operator.World, p operator.Pl
 	case operator.Start:
 		if own, ok := j.own(); ok && w.Service.Kind != operator.ProxyService && w.Data.State == operator.NoData && own.Name != "" && w.Reach == operator.Healthy {
 			return "starts a started member on an empty directory"
+		}
+	case operator.BreakTurn:
+		if life := m.Units.Value[w.Turn.Holder]; step.Turn != w.Turn || !w.Turn.Unleased && (!m.Units.OK || life != "" || m.SeenTurn.Holder != w.Turn.Holder) {
+			return "breaks the turn of a unit"
 		}
 	case operator.Restart:
 		return j.down(true)
@@ -402,10 +406,10 @@ func decideOnce(t *testing.T, bytes []byte) {
 	t.Helper()
 	d := &dice{bytes}
 	e, m, w := hostile(d)
-	m.Seen = hostileSeen(d, w)
+	m.Seen, m.SeenTurn = hostileSeen(d, w), w.Turn
 	again := &dice{bytes}
 	_, m2, w2 := hostile(again)
-	m2.Seen = hostileSeen(again, w2)
+	m2.Seen, m2.SeenTurn = hostileSeen(again, w2), w2.Turn
 	p := operator.Decide(e, m, w)
 	require.True(t, reflect.DeepEqual(m, m2) && reflect.DeepEqual(w, w2), "what Decide is given it leaves as it is")
 	if problem := lawless(e, m, w, p); problem != "" {

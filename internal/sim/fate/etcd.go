@@ -23,6 +23,7 @@ type group struct {
 	leader   uint64
 	turn     string
 	turnEnds int64
+	unleased bool // somebody put it there by hand: it does not end
 	turnKept bool // whoever took it was not heard when it gave it back before, and does not try again
 	removed  map[uint64]bool
 	// published: consumers were told of it, so what it acknowledges counts.

@@ -47,6 +47,8 @@ var scenarios = []struct {
 	{"refresh", 3, (*Sim).Refresh},
 	{"refresh while one joins", 2, func(s *Sim) { s.Refresh(); s.AddUnit() }},
 	{"renew leaves", 2, func(s *Sim) { s.units[0].disk.tls.Peer.Due, s.units[1].disk.tls.Server.Due = true, true }},
+	{"turn squatted, and a roll", 3, func(s *Sim) { s.Squat("etcd/99", true); s.Configure() }},
+	{"turn squatted with a lease, and one leaves", 3, func(s *Sim) { s.Squat("etcd/99", false); s.RemoveUnit(s.units[2]) }},
 	{"settings spoilt", 2, func(s *Sim) { s.Spoil(s.units[0]) }},
 	{"a server started with spoilt settings", 3, func(s *Sim) {
 		config := s.units[1].disk.config

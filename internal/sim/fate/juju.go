@@ -300,7 +300,7 @@ func (s *Sim) Poke(u *unit) { u.poked = true }
 func (s *Sim) Tick(seconds int64) {
 	s.now += seconds
 	for _, g := range s.groups {
-		if g.turn != "" && s.now >= g.turnEnds {
+		if g.turn != "" && !g.unleased && s.now >= g.turnEnds {
 			// A turn that a hook took with it when it failed ends by itself, unless Juju tries again before.
 			if holder := s.unit(g.turn); s.calm > 0 && g.size() > 1 && !g.turnKept && g.turnEnds-turnSeconds > s.calm && (holder == nil || holder.fail == nil) {
 				s.broken("%s never gave the turn back", g.turn)

@@ -27,16 +27,21 @@ type machine struct {
 var _ operator.Host = (*machine)(nil)
 
 // seen is the member list of the unit's own member.
-func (s *Sim) seen(u *unit) []uint64 {
+func (s *Sim) seen(u *unit) ([]uint64, operator.Turn) {
 	g, m := s.own(u)
 	if m == nil || !u.process.serving || m.learner {
-		return nil
+		return nil, operator.Turn{}
 	}
 	var ids []uint64
 	for _, m := range g.members {
 		ids = append(ids, m.id)
 	}
-	return ids
+	return ids, g.turnAsRead()
+}
+
+// turnAsRead is the turn as a read finds it.
+func (g *group) turnAsRead() operator.Turn {
+	return operator.Turn{Known: true, Holder: g.turn, Unleased: g.unleased}
 }
 
 // own is the cluster and the member that a unit's running server is; nil if it is none.
@@ -151,7 +156,7 @@ func (s *Sim) answer(u *unit, url string, lists map[*group][]operator.Member) op
 		}
 		out.List = lists[g]
 		if s.ready(g, m) {
-			out.Linear, out.Self.Ready, out.Holder = lists[g], true, g.turn
+			out.Linear, out.Self.Ready, out.Turn = lists[g], true, g.turnAsRead()
 		}
 		return out
 	}
@@ -374,7 +379,7 @@ func (s *Sim) request(u *unit, h *hook, g *group, at *member, step operator.Step
 	case operator.UpdateMember:
 		return s.update(g, step.ID, step.PeerURL)
 	case operator.TakeTurn:
-		if g.turn != "" && g.turn != u.name {
+		if g.turn != "" && (g.turn != u.name || g.unleased) {
 			return fmt.Errorf("%s has the turn", g.turn)
 		}
 		s.commit(g)
@@ -382,7 +387,15 @@ func (s *Sim) request(u *unit, h *hook, g *group, at *member, step operator.Step
 	case operator.ReleaseTurn:
 		if g.turn == u.name {
 			s.commit(g)
-			g.turn = ""
+			g.turn, g.unleased = "", false
+		}
+	case operator.BreakTurn:
+		if g.turnAsRead() == step.Turn {
+			if holder := s.unit(g.turn); !g.unleased && holder != nil && holder.life != dead {
+				s.broken("%s breaks the turn of %s, which lives", u.name, g.turn)
+			}
+			s.commit(g)
+			g.turn, g.unleased = "", false
 		}
 	default:
 		s.broken("%s wants a step that nobody knows: %T", u.name, step)

@@ -74,6 +74,13 @@ var kinds = []struct {
 	{"suspend", 1, func(s *Sim, _ Op) { s.Suspend() }},
 	{"resume", 1, func(s *Sim, _ Op) { s.Resume() }},
 	{"vanish", 1, func(s *Sim, o Op) { s.Vanish(func(u *unit) bool { return o.B>>(u.number%8)&1 == 0 }) }},
+	{"squat", 1, func(s *Sim, o Op) {
+		name := "etcd/99"
+		if u := s.pick(o.B); u != nil && o.A%4 == 0 {
+			name = u.name
+		}
+		s.Squat(name, o.A%2 == 0)
+	}},
 	{"spoil", 2, func(s *Sim, o Op) { s.with(o.A, s.Spoil) }},
 }
 

@@ -36,9 +36,10 @@ var base = func() operator.Config {
 
 // pass is one hook as the shell runs it: members seen first, then Juju, then the reconciliation, then the commit.
 func (s *Sim) pass(u *unit, h *hook, yield func(point)) {
-	seen := s.seen(u)
+	seen, turn := s.seen(u)
 	yield(point{at: "seen"})
 	m := s.model(u, h.event, seen)
+	m.SeenTurn = turn
 	h.led, h.units, h.record = s.leader == u, len(s.units), m.Cluster.Value.Record
 	yield(point{at: "read"})
 	began := s.now

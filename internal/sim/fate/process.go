@@ -47,6 +47,16 @@ func (s *Sim) Spoil(u *unit) {
 	}
 }
 
+// Squat has somebody put a name where the turn is, for ever or with a lease that outlives everybody's patience.
+func (s *Sim) Squat(name string, unleased bool) {
+	for _, g := range s.groups {
+		if g.size() > 0 && g.turn == "" {
+			s.tell("somebody squats the turn of %x", g.id)
+			g.turn, g.unleased, g.turnEnds, g.turnKept = name, unleased, s.now+1_000_000, true
+		}
+	}
+}
+
 // launch starts a unit's server with what is written on its disk; ours tells whether the charm asks for it, or the
 // machine does by itself.
 func (s *Sim) launch(u *unit, ours bool) {

@@ -1,0 +1,115 @@
+package operator
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/juju/charm/v12/hooks"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestASquattedTurnIsBrokenInTheSecondHook(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		turn     Turn
+		seen     string // the holder before goal-state was read; "" is as now
+		unknown  bool   // what goal-state says
+		squatted string
+	}{
+		"put by hand":                         {turn: Turn{Holder: "etcd/99", Unleased: true}, squatted: "turn of etcd/99 has no lease"},
+		"put by hand in a unit's name":        {turn: Turn{Holder: "etcd/1", Unleased: true}, squatted: "turn of etcd/1 has no lease"},
+		"put by hand in our own name":         {turn: Turn{Holder: "etcd/0", Unleased: true}, squatted: "turn of etcd/0 has no lease"},
+		"put by hand, goal-state unknown":     {turn: Turn{Holder: "etcd/99", Unleased: true}, unknown: true, squatted: "turn of etcd/99 has no lease"},
+		"text without end":                    {turn: Turn{Holder: strings.Repeat("x\n", 1<<20), Unleased: true}, squatted: "turn of x x x x x x x x… has no lease"},
+		"with the lease of somebody":          {turn: Turn{Holder: "etcd/99"}, squatted: "turn of etcd/99 is of no unit"},
+		"of a unit":                           {turn: Turn{Holder: "etcd/1"}},
+		"of nobody":                           {},
+		"of a unit newer than goal-state":     {turn: Turn{Holder: "etcd/99"}, seen: "etcd/1"},
+		"of a unit, and goal-state is unsure": {turn: Turn{Holder: "etcd/1"}, unknown: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := model(3)
+			w := world(m)
+			tc.turn.Known = true
+			w.Turn, m.SeenTurn = tc.turn, tc.turn
+			if tc.seen != "" {
+				m.SeenTurn.Holder = tc.seen
+			}
+			if tc.unknown {
+				m.Units = Unknown[map[string]Life]("test")
+			}
+			own := tc.turn.Holder == m.Unit // it is given back at once: that deletes it
+			p := Decide(lookAgain, m, w)
+			if own {
+				require.Equal(t, ReleaseTurn{}, p.Step)
+				return
+			}
+			require.Nil(t, p.Step, "not at first sight")
+			if tc.squatted == "" {
+				assert.Empty(t, p.Published[squatKey])
+				m.Published[squatKey] = "x"
+				p = Decide(lookAgain, m, w)
+				assert.Nil(t, p.Step)
+				assert.Contains(t, p.Forget, squatKey)
+				return
+			}
+			assert.Contains(t, p.Status.Message, tc.squatted+": etcdctl del etcd-charm/turn")
+			assert.Less(t, len(p.Published[squatKey]), 100)
+			report := Examine(m, w)
+			assert.Equal(t, Degraded, report.Health)
+
+			m.Published[squatKey] = p.Published[squatKey]
+			assert.Equal(t, BreakTurn{tc.turn}, firstStep(m, w))
+			assert.LessOrEqual(t, len(BreakTurn{tc.turn}.String()), 100)
+			other := w
+			other.Turn.Holder += "1"
+			m.SeenTurn.Holder += "1"
+			assert.Nil(t, firstStep(m, other), "each is looked at twice")
+			unsure := w
+			unsure.Turn = Turn{}
+			assert.Equal(t, m.Published[squatKey], Decide(lookAgain, m, unsure).Published[squatKey], "what cannot be seen may be there still")
+			corrupted := w
+			corrupted.Alarms = []Alarm{{2, corrupt}}
+			assert.Nil(t, firstStep(m, corrupted), "etcd takes no delete then")
+		})
+	}
+}
+
+// Who needs the turn says what it waits for, and does not wait half a minute for it.
+func TestWhoNeedsASquattedTurnNamesIt(t *testing.T) {
+	t.Parallel()
+	const remedy = "turn of etcd/99 has no lease: etcdctl del etcd-charm/turn"
+	m, w := due()
+	w.Turn = Turn{Known: true, Holder: "etcd/99", Unleased: true}
+	p := Decide(lookAgain, m, w)
+	require.Nil(t, p.Step)
+	assert.Equal(t, Status{Waiting, "restart pending: " + remedy}, p.Status)
+	assert.LessOrEqual(t, len(p.Status.Message), 80)
+
+	leaves := Event{Kind: hooks.RelationDeparted, Departing: m.Unit}
+	p = Decide(leaves, m, w)
+	require.Nil(t, p.Step)
+	require.NoError(t, p.Fail, "a hook that fails remembers nothing")
+	assert.NotEmpty(t, p.Published[squatKey])
+	assert.Contains(t, p.Status.Message, remedy)
+	stops := Event{Kind: hooks.Stop}
+	require.Equal(t, TakeTurn{}, firstStepOf(stops, m, w), "it remembers nothing, and waits instead")
+	waited := w
+	waited.Tried = []Attempt{{TakeTurn{}, errors.New("held by etcd/99")}}
+	require.Equal(t, BreakTurn{w.Turn}, firstStepOf(stops, m, waited))
+	waited.Tried = append(waited.Tried, Attempt{BreakTurn{w.Turn}, errors.New("no answer")})
+	p = Decide(stops, m, waited)
+	require.ErrorContains(t, p.Fail, remedy)
+	m.Published[squatKey] = Decide(leaves, m, w).Published[squatKey]
+	assert.IsType(t, BreakTurn{}, firstStepOf(Event{Kind: hooks.Stop}, m, w))
+
+	_, why := inTurn(m, w, []Step{Defrag{}})
+	assert.Equal(t, remedy, why)
+	delete(m.Published, squatKey)
+	gone := gone(m, 2)
+	p = Decide(lookAgain, gone, w)
+	assert.Contains(t, p.Status.Message, "turn of etcd/99 has no lease")
+}
