@@ -40,8 +40,9 @@ type Initial struct {
 // what runs (/proc/<pid>/environ) and no marker need be kept.
 const ConfigVar = "CHARM_CONFIG"
 
-// Env is the settings as etcd reads them from its environment, sorted, without what counts for the first start only. etcd's flags go by environment because its configuration file
-// has no key for the client revocation list (server/v3 embed/config.go, securityConfig).
+// Env is the settings as etcd reads them from its environment, sorted, without what counts for the first start only.
+// etcd's flags go by environment because its configuration file has no key for the client revocation list (server/v3
+// embed/config.go, securityConfig).
 func (s Server) Env() []string {
 	c := s.Config
 	env := []string{

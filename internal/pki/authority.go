@@ -67,9 +67,10 @@ type Authority struct {
 }
 
 // NewAuthority makes two CAs, valid from the start of 2020, whatever the clock
-// says, to twenty years after now, or after 2020 if now is earlier. The name, usually that of the application, stands in their subjects, cut to
-// what a subject holds. Subjects are distinct, also from those of any other call
-// with other randomness, so that one CA can replace another by overlap.
+// says, to twenty years after now, or after 2020 if now is earlier. The name,
+// usually that of the application, stands in their subjects, cut to what a
+// subject holds. Subjects are distinct, also from those of any other call with
+// other randomness, so that one CA can replace another by overlap.
 func NewAuthority(random io.Reader, now time.Time, name string) (Authority, error) {
 	peer, err := newCA(random, now, name, "peer")
 	if err != nil {
