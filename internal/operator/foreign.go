@@ -1,6 +1,9 @@
 package operator
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // foreignKey is the key in Published under which foreign is remembered.
 const foreignKey = "foreign"
@@ -12,7 +15,20 @@ func (l look) foreign() bool {
 		return false
 	}
 	written := l.role() == RoleProxy || l.w.WrittenConfig == l.sum
-	return l.m.Published[foreignKey] == l.startSum() || written && did[Restart](l)
+	return l.m.Published[foreignKey] == l.startSum() || written && l.restartedAnew()
+}
+
+// restartedAnew reports whether this pass restarted our process and has written no settings since.
+func (l look) restartedAnew() bool {
+	for _, s := range slices.Backward(l.w.Done) {
+		switch s.(type) {
+		case Restart:
+			return true
+		case WriteMember, RevertMember, WriteProxy:
+			return false
+		}
+	}
+	return false
 }
 
 // startSum is the digest of what our process should be started with.

@@ -2,6 +2,7 @@ package operator
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/juju/charm/v12/hooks"
@@ -47,6 +48,9 @@ func TestAServerWithForeignSettingsRestartsOnce(t *testing.T) {
 
 	w.Done = append(w.Done, Restart{})
 	require.Equal(t, ReleaseTurn{}, firstStep(m, w), "not again")
+	raced := w
+	raced.Done = append(slices.Clone(w.Done), WriteMember{})
+	require.Equal(t, Restart{}, firstStep(m, raced), "it was spoilt again just before the restart, and is written since")
 	w.Turn.Holder = ""
 	p := Decide(lookAgain, m, w)
 	require.Nil(t, p.Step)

@@ -68,6 +68,12 @@ func TestFoundSchedules(t *testing.T) {
 		"the first of two to roll its peer port runs out of time before it is listed anew, and its turn lapses": {
 			Options{}, "go(0,229) options(0,0) go(1,66) go(0,3) add(0,0) finish(0,0) add(0,0) finish(115,0) go(37,55) options(0,0) finish(121,0) go(193,215) finish(179,0) go(215,54) go(209,245) go(186,202) go(2,45) time(54,0) add(0,0) go(92,154) go(3,95) crash(0,0)",
 		},
+		"settings are spoilt between their writing and the restart that is to take them up": {
+			Options{}, "add(0,0) finish(0,0) go(0,0) lead(193,0) finish(65,0) go(1,246) finish(249,0) add(0,0) options(0,0) finish(0,0) finish(0,0) go(208,14) spoil(193,0)",
+		},
+		"the turn is squatted when all leave: a stop hook that fails remembers nothing": {
+			Options{Departed: true, Stale: true}, "go(2,255) add(0,0) go(38,22) finish(0,0) finish(139,0) finish(155,0) remove(0,0) squat(0,0) remove(233,0)",
+		},
 		"one leaves while another, whose turn has run out, is cut off and down by its own leave": {
 			Options{Departed: true, Stale: true}, "go(2,182) finish(0,0) finish(0,0) finish(0,0) add(0,0) go(158,226) go(0,163) add(0,0) add(0,0) go(250,0) finish(61,0) remove(211,0) go(188,0) refresh(0,0) finish(199,0) finish(236,0) go(249,110) go(89,0) go(2,44) crash(0,0) finish(143,0) add(0,0) go(154,214) add(0,0) go(162,0) go(4,183) time(0,0) remove(217,0) finish(188,0) go(2,49) go(2,36) time(237,0) finish(13,0) finish(199,0) go(0,20) island(2,93) go(0,225) time(194,0) remove(0,0) go(0,37) go(187,0) time(233,0) finish(0,0)",
 		},
