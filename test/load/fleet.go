@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -67,7 +68,8 @@ func Trust(read func(name string) ([]byte, error)) (*tls.Config, error) {
 	return config, nil
 }
 
-// Members are the members of etcd, as the certificate of one of them opens them.
+// Members are the members of etcd, as the certificate of one of them opens them: for each connection of one that has not left
+// yet, since a unit that leaves takes its keys along and is refused from then on.
 func Members(ask Ask) (Target, error) {
 	units, err := Units(ask)
 	if err != nil {
@@ -78,7 +80,9 @@ func Members(ask Ask) (Target, error) {
 		return Target{}, err
 	}
 	var t Target
-	for unit, u := range units {
+	var dirs []string
+	for _, unit := range slices.Sorted(maps.Keys(units)) {
+		u := units[unit]
 		t.Endpoints = append(t.Endpoints, "https://"+net.JoinHostPort(u.Address, port))
 		dir, err := Config(ask, unit)
 		if err != nil {
@@ -88,9 +92,34 @@ func Members(ask Ask) (Target, error) {
 		if err != nil {
 			return Target{}, fmt.Errorf("cannot be an administrator of %s: %w", unit, err)
 		}
+		dirs = append(dirs, filepath.Join(dir, "tls"))
 	}
 	slices.Sort(t.Endpoints)
+	if t.TLS != nil {
+		t.TLS.Certificates = nil
+		t.TLS.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return present(dirs) }
+	}
 	return t, nil
+}
+
+// present is the administrator's certificate of the first unit that has one: of those in dirs, or of one that came later.
+func present(dirs []string) (*tls.Certificate, error) {
+	if len(dirs) > 0 {
+		// A unit's machine is a directory beside the others'.
+		later, err := filepath.Glob(filepath.Join(dirs[0], "../../../../..", "*/etc/etcd-charm/etcd-*/tls"))
+		if err != nil {
+			return nil, err
+		}
+		dirs = append(slices.Clone(dirs), later...)
+	}
+	err := errors.New("there is no unit")
+	for _, dir := range dirs {
+		var pair tls.Certificate
+		if pair, err = tls.LoadX509KeyPair(filepath.Join(dir, "admin.crt"), filepath.Join(dir, "admin.key")); err == nil {
+			return &pair, nil
+		}
+	}
+	return nil, err
 }
 
 // Leader is the unit that leads by raft's reckoning.
