@@ -39,6 +39,7 @@ func (p paths) run() string                   { return p.join("run/etcd-charm", 
 func (p paths) etcdctlLink() string           { return p.join("usr/local/bin/etcdctl") }
 func (p paths) serviceName() string           { return "etcd-charm-" + p.unit + ".service" }
 func (p paths) unitFile() string              { return p.join("etc/systemd/system", p.serviceName()) }
+
 func (p paths) wanted() string {
 	return p.join("etc/systemd/system/multi-user.target.wants", p.serviceName())
 }
