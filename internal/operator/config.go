@@ -45,12 +45,49 @@ type Config struct {
 	HTTPPort            int // 0: HTTP shares the client port
 }
 
-// cipherSuites are the TLS 1.2 suites that Go's crypto/tls offers without an insecure flag; TLS 1.3's are not a choice.
+// requiredSuite is the one that HTTP/2 requires with our ECDSA certificates: etcd ends at its start with a list that lacks
+// it (golang.org/x/net/http2, ConfigureServer).
+const requiredSuite = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
+
+// cipherSuites are the TLS 1.2 suites that an ECDSA certificate can be served with over HTTP/2, which forbids CBC; TLS 1.3's
+// are not a choice. A test holds the list against Go's.
 var cipherSuites = []string{
-	"TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA", "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA",
-	"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
-	"TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+	requiredSuite, "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
 }
+
+// Range is the numbers that an option takes, both ends included.
+type Range struct{ Low, High int64 }
+
+// Ranges are the options that take a number. A test starts etcd at both ends of each.
+//
+// The upper ends of heartbeat_interval and election_timeout follow from the pass: etcd drains open watches for 5 s and two
+// election timeouts when it stops, and a member that starts has a leader after up to two; each wait in a hook lasts 30 s.
+// Below their lower ends a write to disk that takes its time unseats the leader. Each member reads all entries since its
+// last snapshot into memory when it starts; 100000 was etcd's own default up to 3.5. Requests above 10 MiB block the
+// heartbeats while the leader writes them to disk, and etcd advises against them.
+var Ranges = map[string]Range{
+	"port":                {1, 65535},
+	"management_port":     {1, 65535},
+	"metrics_port":        {1, 65535},
+	"http_port":           {1, 65535},
+	"heartbeat_interval":  {10, 1000},
+	"election_timeout":    {100, 10000},
+	"snapshot_count":      {100, 100000},
+	"quota_backend_bytes": {16 << 20, 100 << 30},
+	"max_request_bytes":   {1024, 10 << 20},
+}
+
+// The ends of auto_compaction_retention when it is not off. etcd looks ten times in a period, up to once in six minutes, and
+// keeps a number for each look: it panics where that is no time at all, or more than it can count.
+var (
+	// PeriodRange is for mode periodic, in nanoseconds: a minute to a year.
+	PeriodRange = Range{int64(time.Minute), int64(365 * 24 * time.Hour)}
+	// RevisionRange is for mode revision.
+	RevisionRange = Range{100, 1000000000}
+)
+
+// maxNames bounds extra_sans: TLS libraries refuse certificates of 100 kB.
+const maxNames = 100
 
 // options reads typed options one after another and keeps the first problem.
 type options struct {
@@ -63,6 +100,11 @@ func (o *options) fail(name, format string, args ...any) {
 	if o.problem == "" {
 		o.problem = "option " + name + ": " + fmt.Sprintf(format, args...)
 	}
+}
+
+// number is an option of Ranges.
+func (o *options) number(name string, fallback int64) int64 {
+	return o.integer(name, fallback, Ranges[name].Low, Ranges[name].High)
 }
 
 func (o *options) integer(name string, fallback, low, high int64) int64 {
@@ -134,22 +176,22 @@ func ParseConfig(raw map[string]any) (Config, string) {
 	o := &options{raw: raw}
 	c := Config{
 		Role:                Role(o.choice("role", string(RoleMember), string(RoleMember), string(RoleProxy))),
-		Port:                int(o.integer("port", 2379, 1, 65535)),
-		ManagementPort:      int(o.integer("management_port", 2380, 1, 65535)),
-		MetricsPort:         int(o.integer("metrics_port", 2381, 1, 65535)),
+		Port:                int(o.number("port", 2379)),
+		ManagementPort:      int(o.number("management_port", 2380)),
+		MetricsPort:         int(o.number("metrics_port", 2381)),
 		BindToAllInterfaces: o.boolean("bind_to_all_interfaces", true),
 		ExtraSANs:           o.sans("extra_sans"),
-		HeartbeatMillis:     int(o.integer("heartbeat_interval", 100, 1, 5000)),
-		ElectionMillis:      int(o.integer("election_timeout", 1000, 10, 50000)),
-		SnapshotCount:       int(o.integer("snapshot_count", 10000, 1, 10000000)),
-		QuotaBytes:          o.integer("quota_backend_bytes", 2<<30, 16<<20, 100<<30),
+		HeartbeatMillis:     int(o.number("heartbeat_interval", 100)),
+		ElectionMillis:      int(o.number("election_timeout", 1000)),
+		SnapshotCount:       int(o.number("snapshot_count", 10000)),
+		QuotaBytes:          o.number("quota_backend_bytes", 2<<30),
 		CompactionMode:      o.choice("auto_compaction_mode", "periodic", "periodic", "revision"),
-		MaxRequestBytes:     int(o.integer("max_request_bytes", 1572864, 1024, 100<<20)),
+		MaxRequestBytes:     int(o.number("max_request_bytes", 1572864)),
 		CipherSuites:        o.ciphers("tls_cipher_suites"),
 		LogLevel:            o.choice("log_level", "info", "debug", "info", "warn", "error"),
 	}
 	c.CompactionRetention = o.retention("auto_compaction_retention", c.CompactionMode)
-	httpPort := int(o.integer("http_port", 2382, 1, 65535))
+	httpPort := int(o.number("http_port", 2382))
 	if o.boolean("split_http", false) {
 		c.HTTPPort = httpPort
 	}
@@ -176,6 +218,7 @@ func (o *options) together(c Config) {
 	}
 }
 
+// ciphers are sorted: their order means nothing, since Go has one of its own.
 func (o *options) ciphers(name string) []string {
 	names := o.list(name)
 	for _, n := range names {
@@ -183,7 +226,11 @@ func (o *options) ciphers(name string) []string {
 			o.fail(name, "%q is none of %s", n, strings.Join(cipherSuites, ", "))
 		}
 	}
-	return names
+	if len(names) > 0 && !slices.Contains(names, requiredSuite) {
+		o.fail(name, "%s is missing, which HTTP/2 requires: add it", requiredSuite)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 func (o *options) sans(name string) []string {
@@ -200,26 +247,44 @@ func (o *options) sans(name string) []string {
 		out = append(out, strings.ToLower(s))
 	}
 	sort.Strings(out)
-	return slices.Compact(out)
+	out = slices.Compact(out)
+	if len(out) > maxNames {
+		o.fail(name, "%d names are more than %d", len(out), maxNames)
+	}
+	return out
 }
 
 // retention is a duration or a number of hours for mode periodic, a number of revisions for mode revision; "0" is off.
 func (o *options) retention(name, mode string) string {
 	v := o.text(name, "8h")
-	if n, err := strconv.ParseInt(v, 10, 64); err == nil && n >= 0 {
+	if mode == "revision" {
+		return o.revisions(name, v)
+	}
+	hours := v
+	if strings.Trim(v, "0123456789") == "" {
+		hours += "h"
+	}
+	shortest, longest := time.Duration(PeriodRange.Low), time.Duration(PeriodRange.High)
+	switch d, err := time.ParseDuration(hours); {
+	case err != nil:
+		o.fail(name, "%q is neither a duration such as 8h nor a number of hours", v)
+	case d != 0 && (d < shortest || d > longest):
+		o.fail(name, "%q is neither 0 nor between %s and %s", v, shortest, longest)
+	case d != 0:
+		return d.String()
+	}
+	return "0"
+}
+
+func (o *options) revisions(name, v string) string {
+	n, err := strconv.ParseInt(v, 10, 64)
+	switch r := RevisionRange; {
+	case err != nil:
+		o.fail(name, "%q is not a number of revisions", v)
+	case n != 0 && (n < r.Low || n > r.High):
+		o.fail(name, "%d is neither 0 nor between %d and %d revisions", n, r.Low, r.High)
+	default:
 		return strconv.FormatInt(n, 10)
 	}
-	if mode == "revision" {
-		o.fail(name, "%q is not a number of revisions", v)
-		return "0"
-	}
-	d, err := time.ParseDuration(v)
-	if err != nil || d < 0 {
-		o.fail(name, "%q is neither a duration such as 8h nor a number of hours", v)
-		return "0"
-	}
-	if d == 0 {
-		return "0"
-	}
-	return d.String()
+	return "0"
 }

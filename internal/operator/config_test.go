@@ -1,9 +1,14 @@
 package operator
 
 import (
+	"crypto/tls"
 	"encoding/json"
+	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -31,6 +36,20 @@ func TestParseConfig(t *testing.T) {
 		{"election too short", map[string]any{"heartbeat_interval": 500}, "option election_timeout: 1000 ms is less than ten times heartbeat_interval (500 ms)"},
 		{"both together", map[string]any{"heartbeat_interval": 500, "election_timeout": 5000}, ""},
 		{"cipher", map[string]any{"tls_cipher_suites": "TLS_RSA_WITH_RC4_128_SHA"}, "option tls_cipher_suites:"},
+		{"cipher without HTTP/2's", map[string]any{"tls_cipher_suites": "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"}, "option tls_cipher_suites: TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 is missing"},
+		{"cipher with HTTP/2's", map[string]any{"tls_cipher_suites": "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"}, ""},
+		{"cipher that HTTP/2 forbids", map[string]any{"tls_cipher_suites": "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA"}, "option tls_cipher_suites:"},
+		{"retention that is no time at all", map[string]any{"auto_compaction_retention": "5ns"}, `option auto_compaction_retention: "5ns" is neither 0 nor between 1m0s and 8760h0m0s`},
+		{"retention of less than nothing", map[string]any{"auto_compaction_retention": "-8h"}, `option auto_compaction_retention: "-8h" is neither 0`},
+		{"retention of too many hours", map[string]any{"auto_compaction_retention": "8761"}, `option auto_compaction_retention: "8761" is neither 0`},
+		{"retention beyond a duration", map[string]any{"auto_compaction_retention": "9999999"}, `option auto_compaction_retention: "9999999" is neither`},
+		{"retention beyond a number", map[string]any{"auto_compaction_retention": "99999999999999999999"}, `option auto_compaction_retention:`},
+		{"retention of more than all revisions", map[string]any{"auto_compaction_mode": "revision", "auto_compaction_retention": "9223372036854775807"}, "option auto_compaction_retention: 9223372036854775807 is neither 0 nor between 100 and 1000000000 revisions"},
+		{"retention of fewer than no revisions", map[string]any{"auto_compaction_mode": "revision", "auto_compaction_retention": "-1"}, "option auto_compaction_retention: -1 is neither 0"},
+		{"no retention of revisions", map[string]any{"auto_compaction_mode": "revision", "auto_compaction_retention": "0"}, ""},
+		{"election that outlasts a hook", map[string]any{"heartbeat_interval": 1000, "election_timeout": 50000}, "option election_timeout: 50000 is not between 100 and 10000"},
+		{"more names than a certificate takes", map[string]any{"extra_sans": names(101)}, "option extra_sans: 101 names are more than 100"},
+		{"as many names as a certificate takes", map[string]any{"extra_sans": names(100)}, ""},
 		{"retention of revisions", map[string]any{"auto_compaction_mode": "revision", "auto_compaction_retention": "8h"}, "option auto_compaction_retention:"},
 		{"retention in words", map[string]any{"auto_compaction_retention": "soon"}, `option auto_compaction_retention: "soon" is neither`},
 		{"SAN that is a mistyped address", map[string]any{"extra_sans": "10.0.0.256"}, `option extra_sans: "10.0.0.256" is neither`},
@@ -52,6 +71,69 @@ func TestParseConfig(t *testing.T) {
 	assert.Equal(t, []string{"10.0.0.1", "etcd.example", "fd00::1"}, c.ExtraSANs)
 	assert.Equal(t, 2382, c.HTTPPort)
 	assert.Equal(t, "8h0m0s", c.CompactionRetention)
+
+	// One setting in two spellings is one setting: it restarts nobody.
+	for _, same := range []map[string]any{
+		{"auto_compaction_retention": "8"}, {"auto_compaction_retention": "480m"},
+	} {
+		other, problem := ParseConfig(same)
+		require.Empty(t, problem)
+		assert.Equal(t, "8h0m0s", other.CompactionRetention)
+	}
+	c, problem = ParseConfig(map[string]any{"tls_cipher_suites": "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256 TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"})
+	require.Empty(t, problem)
+	assert.Equal(t, []string{"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"}, c.CipherSuites)
+}
+
+// names are n different host names.
+func names(n int) string {
+	var out []string
+	for i := range n {
+		out = append(out, fmt.Sprintf("n%d.example", i))
+	}
+	return strings.Join(out, ",")
+}
+
+// TestCipherSuites holds the list against Go's: what our ECDSA certificates can be served with, and HTTP/2 allows.
+func TestCipherSuites(t *testing.T) {
+	t.Parallel()
+	var want []string
+	for _, suite := range tls.CipherSuites() {
+		// HTTP/2 forbids every suite of TLS 1.2 that is no AEAD or has no forward secrecy (RFC 9113, appendix A).
+		if slices.Contains(suite.SupportedVersions, tls.VersionTLS12) && strings.HasPrefix(suite.Name, "TLS_ECDHE_ECDSA_") &&
+			!strings.Contains(suite.Name, "_CBC_") {
+			want = append(want, suite.Name)
+		}
+	}
+	assert.ElementsMatch(t, want, cipherSuites)
+}
+
+// TestRangesAreTold holds the text of config.yaml against the ranges.
+func TestRangesAreTold(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../config.yaml")
+	require.NoError(t, err)
+	var declared struct {
+		Options map[string]struct{ Type, Description string }
+	}
+	require.NoError(t, yaml.Unmarshal(text, &declared))
+	for name, r := range Ranges {
+		option := declared.Options[name]
+		assert.Equal(t, "int", option.Type, name)
+		words := strings.Join(strings.Fields(option.Description), " ")
+		assert.Regexp(t, fmt.Sprintf(`\b%d (\(\d+ [MG]iB\) )?to %d\b`, r.Low, r.High), words, name)
+		delete(declared.Options, name)
+	}
+	for name, option := range declared.Options {
+		assert.NotEqual(t, "int", option.Type, "%s has no range", name)
+	}
+	retention := strings.Join(strings.Fields(declared.Options["auto_compaction_retention"].Description), " ")
+	assert.Contains(t, retention, "`1m` to `8760h`")
+	assert.Contains(t, retention, fmt.Sprintf("%d to %d", RevisionRange.Low, RevisionRange.High))
+	assert.Equal(t, [2]int64{int64(time.Minute), int64(8760 * time.Hour)}, [2]int64{PeriodRange.Low, PeriodRange.High})
+	for _, suite := range cipherSuites {
+		assert.Contains(t, declared.Options["tls_cipher_suites"].Description, suite)
+	}
 }
 
 // TestEveryOption holds config.yaml against what is read: the defaults are the same, and each option changes what our server

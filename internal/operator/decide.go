@@ -91,6 +91,8 @@ type look struct {
 
 	should *Server // our member's settings as they should be, but for how it starts first
 	sum    string  // the digest of should
+
+	refusal string // why the options may not be applied; "" is they may
 }
 
 // waits is the work that waits for a part that is not known, whichever handler has its turn first.
@@ -108,6 +110,7 @@ func lookAt(e Event, m Model, w World) look {
 	l := look{Event: e, m: &m, w: &w}
 	s := l.settings()
 	l.should, l.sum = &s, s.Digest()
+	l.refusal = l.refuse()
 	return l
 }
 
@@ -147,8 +150,9 @@ func (l look) leaving() bool {
 // leader tells whether we are known to be the leader.
 func (l look) leader() bool { return l.m.Leader.OK && l.m.Leader.Value }
 
-// usable tells whether the options may be applied: they are valid, and fit what the unit already is.
-func (l look) usable() bool { return l.m.ConfigProblem == "" && !l.roleChanged() }
+// usable reports whether the options may be applied: they are valid, fit what the unit already is, and nothing that they will
+// meet refuses them.
+func (l look) usable() bool { return l.refusal == "" }
 
 // role is what the unit is: once something is installed, that; before, what the option says.
 func (l look) role() Role {
@@ -162,8 +166,6 @@ func (l look) role() Role {
 	}
 	return l.m.Config.Role
 }
-
-func (l look) roleChanged() bool { return l.m.ConfigProblem == "" && l.role() != l.m.Config.Role }
 
 // named is the cluster that the application is known to have; 0 is none, or one that ended in order.
 func (l look) named() uint64 {
@@ -273,12 +275,8 @@ func sortedKeys[V any](m map[string]V) []string {
 
 // unit is the unit's own life: what it is, and that the carried release is installed beside what runs.
 func unit(l look, p *Plan) {
-	switch {
-	case l.m.ConfigProblem != "":
-		p.say(Blocked, "%s", l.m.ConfigProblem)
-	case l.roleChanged():
-		p.say(Blocked, "option role: this unit is a %s and cannot become a %s; set role=%s, or deploy another application",
-			l.role(), l.m.Config.Role, l.role())
+	if l.refusal != "" {
+		p.say(Blocked, "%s", l.refusal)
 	}
 	if l.w.Installed != l.w.Carried && !l.leaving() {
 		p.want(l, Install{l.w.Carried})

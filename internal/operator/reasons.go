@@ -272,7 +272,7 @@ func (x *examiner) ownLeaf(m MemberReport) bool {
 
 // probes says what a proxy reaches.
 func (x *examiner) probes() {
-	x.r.Listen = joinHostPort(loopback(x.m.ClientAddress.Value.Ingress), x.m.Config.Port)
+	x.r.Listen = x.proxyListen()
 	x.r.Upstream = slices.Clone(x.w.Upstream)
 	slices.SortStableFunc(x.r.Upstream, func(a, b UpstreamProbe) int { return strings.Compare(a.Name, b.Name) })
 	var silent []string

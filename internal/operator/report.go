@@ -126,8 +126,8 @@ func examine(l look, waits map[part][]string) Report {
 	x := examiner{look: l}
 	x.r = Report{Role: x.role(), App: m.App, Unit: m.Unit, Reach: w.Reach, ClusterID: w.ClusterID}
 	x.r.States = x.states()
-	if m.ConfigProblem != "" {
-		x.because(Degraded, Blocked, m.ConfigProblem, "%s; the option is not applied", m.ConfigProblem)
+	if l.refusal != "" {
+		x.because(Degraded, Blocked, l.refusal, "%s; the option is not applied", l.refusal)
 	}
 	x.waiting(waits)
 	if x.r.Role == RoleProxy {

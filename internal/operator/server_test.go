@@ -10,8 +10,9 @@ import (
 
 func TestDigestIsThatOfTheEnvironment(t *testing.T) {
 	t.Parallel()
-	c, problem := ParseConfig(map[string]any{"split_http": true, "tls_cipher_suites": cipherSuites[0]})
+	c, problem := ParseConfig(map[string]any{"split_http": true})
 	assert.Empty(t, problem)
+	c.CipherSuites = []string{"TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA"}
 	s := Server{
 		Name: "etcd0", Release: release, ListenPeer: []string{"https://0.0.0.0:2380"}, ListenClient: []string{"https://0.0.0.0:2379"},
 		ListenHTTP: []string{"https://0.0.0.0:2382"}, ListenMetric: "http://127.0.0.1:2381", PeerURL: "https://10.0.0.1:2380",

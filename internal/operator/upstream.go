@@ -30,7 +30,7 @@ func (u Upstream) Digest() string {
 
 // Env is what the proxy's process takes at its start only, sorted.
 func (u Upstream) Env() []string {
-	return []string{"CHARM_LISTEN=" + strings.Join(u.Listen, ","), "CHARM_RELEASE=" + u.Release}
+	return []string{"CHARM_LISTEN=http://" + strings.Join(u.Listen, ",http://"), "CHARM_RELEASE=" + u.Release}
 }
 
 // ProcessDigest is the digest of Env; it goes into ConfigVar.
@@ -75,7 +75,7 @@ func upstream(l look, p *Plan) {
 func (l look) proxy() Upstream {
 	return Upstream{
 		Release: l.w.Carried,
-		Listen:  []string{joinHostPort(loopback(l.m.ClientAddress.Value.Ingress), l.m.Config.Port)},
+		Listen:  []string{l.proxyListen()},
 	}
 }
 

@@ -1,6 +1,9 @@
 package operator
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Reach is how far the cluster that the bags name can be reached. The zero value is Unreachable, the answer
 // that permits nothing.
@@ -24,6 +27,7 @@ type World struct {
 	Carried   string // release that the charm directory carries, "3.7.3-0123456789ab"
 	Installed string // Carried if it is installed outside the charm directory, else the newest that is; "" is none
 
+	Machine Machine
 	Service Service
 	Data    Data
 	TLS     TLS
@@ -70,6 +74,12 @@ type Attempt struct {
 	Err  error
 }
 
+// Machine is what this machine lets the unit's service have. The zero value is everything.
+type Machine struct {
+	LowestPort int              // the service may bind this port and those above
+	Listening  []netip.AddrPort // where anybody listens, our service too, on the ports that the options name
+}
+
 // ServiceKind is what the unit's one service runs.
 type ServiceKind string
 
@@ -91,7 +101,8 @@ type Service struct {
 	Release string      // release that the live process runs
 	Log     string      // when Failing: the last line that says why
 
-	PeerURL, ClientURL string // what the live process was started to advertise; "" is unknown
+	PeerURL, ClientURL string   // what the live process was started to advertise; "" is unknown
+	Listens            []string // URLs that the live process was started to listen on
 }
 
 // DataState tells what is in the data directory.

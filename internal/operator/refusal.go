@@ -1,0 +1,119 @@
+package operator
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+)
+
+// refuse says why the options may not be applied: they cannot be used as they are (ParseConfig), or what they will meet
+// would refuse them, which is the unit itself, this machine and the data; "" is none. What already runs with them has shown
+// that they work.
+func (l look) refuse() string {
+	switch {
+	case l.m.ConfigProblem != "":
+		return l.m.ConfigProblem
+	case l.role() != l.m.Config.Role:
+		return fmt.Sprintf("option role: this unit is a %s and cannot become a %s; set role=%s, or deploy another application",
+			l.role(), l.m.Config.Role, l.role())
+	case l.leaving(), l.w.Service.Running && !l.w.Service.Failing && l.w.Service.Config == l.sum:
+		return ""
+	}
+	if why := l.refusedPort(); why != "" {
+		return why
+	}
+	return l.refusedQuota()
+}
+
+// binding is what an option has our service listen on.
+type binding struct {
+	option string
+	at     []netip.AddrPort
+}
+
+// bindings are where our service is to listen; none while our own addresses are not known.
+func (l look) bindings() []binding {
+	if !l.addressed() {
+		return nil
+	}
+	if l.role() == RoleProxy {
+		return []binding{{"port", addrPorts([]string{"http://" + l.proxyListen()})}}
+	}
+	return []binding{
+		{"port", addrPorts(l.should.ListenClient)},
+		{"management_port", addrPorts(l.should.ListenPeer)},
+		{"metrics_port", addrPorts([]string{l.should.ListenMetric})},
+		{"http_port", addrPorts(l.should.ListenHTTP)},
+	}
+}
+
+// refusedPort says which port this machine does not let our service have, and why; "" is none.
+func (l look) refusedPort() string {
+	own := addrPorts(l.w.Service.Listens)
+	knows := len(own) > 0 || !l.w.Service.Running // else what listens may be ourselves
+	for _, b := range l.bindings() {
+		for _, want := range b.at {
+			port := int(want.Port())
+			if port < l.w.Machine.LowestPort {
+				return fmt.Sprintf("option %s: %d may not be bound by the service on this machine; set %d or above",
+					b.option, port, l.w.Machine.LowestPort)
+			}
+			for _, taken := range l.w.Machine.Listening {
+				if knows && collide(want, taken) && !slices.Contains(own, taken) {
+					return fmt.Sprintf("option %s: port %d is taken on this machine (%s); free it, or juju config %s %s=<another>",
+						b.option, port, taken, l.m.App, b.option)
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// collide reports whether one may not listen where the other does. A socket on [::] takes IPv4's connections too, unless it
+// was told not to, which cannot be seen.
+func collide(a, b netip.AddrPort) bool {
+	if a.Port() != b.Port() {
+		return false
+	}
+	for _, pair := range [][2]netip.Addr{{a.Addr(), b.Addr()}, {b.Addr(), a.Addr()}} {
+		if pair[0] == pair[1] || (pair[0].IsUnspecified() && (pair[0].Is6() || pair[1].Is4())) {
+			return true
+		}
+	}
+	return false
+}
+
+// addrPorts are the addresses in URLs that have one.
+func addrPorts(urls []string) []netip.AddrPort {
+	var out []netip.AddrPort
+	for _, text := range urls {
+		u, err := url.Parse(text)
+		if err != nil {
+			continue
+		}
+		ip, notIP := netip.ParseAddr(u.Hostname())
+		port, notPort := strconv.ParseUint(u.Port(), 10, 16)
+		if notIP == nil && notPort == nil {
+			out = append(out, netip.AddrPortFrom(ip.Unmap(), uint16(port)))
+		}
+	}
+	return out
+}
+
+// refusedQuota says that the data would not fit a lowered quota: the first member to take it would raise the alarm NOSPACE,
+// and everybody's writes would be refused. A quota that the database outgrew by itself is the alarm's to speak of.
+func (l look) refusedQuota() string {
+	quota, fullest := l.m.Config.QuotaBytes, Member{}
+	for _, mem := range l.w.Members {
+		if mem.Answers && mem.Quota > quota && mem.DBSize >= quota && mem.DBSize > fullest.DBSize {
+			fullest = mem
+		}
+	}
+	if l.role() != RoleMember || fullest.ID == 0 {
+		return ""
+	}
+	return fmt.Sprintf("option quota_backend_bytes: %d is too low, the database of %s has %d bytes; raise it, or first run compact and defrag",
+		quota, l.label(fullest), fullest.DBSize)
+}

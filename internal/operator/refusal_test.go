@@ -1,0 +1,145 @@
+package operator
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/juju/charm/v12/hooks"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// configured is m with other options.
+func configured(t *testing.T, m Model, raw map[string]any) Model {
+	t.Helper()
+	var problem string
+	m.Config, problem = ParseConfig(raw)
+	require.Empty(t, problem)
+	return m
+}
+
+// TestRefusedByTheWorld: options that are valid in themselves, and that machine or data would refuse, block the unit before
+// anything is touched; without the obstacle they are applied.
+func TestRefusedByTheWorld(t *testing.T) {
+	t.Parallel()
+	listening := func(at ...string) func(*World) {
+		return func(w *World) {
+			for _, text := range at {
+				w.Machine.Listening = append(w.Machine.Listening, netip.MustParseAddrPort(text))
+			}
+		}
+	}
+	low := func(w *World) { w.Machine.LowestPort = 1024 }
+	full := func(w *World) { w.Members[1].DBSize = 20 << 20 }
+	split := map[string]any{"split_http": true}
+	tests := []struct {
+		name    string
+		raw     map[string]any
+		meets   func(*World)
+		refusal string
+	}{
+		{"a port that only root may bind", map[string]any{"port": 443}, low, "option port: 443 may not be bound by the service on this machine; set 1024 or above"},
+		{"the lowest port that anybody may bind", map[string]any{"port": 1024}, low, ""},
+		{"a low port on a machine that allows it", map[string]any{"port": 443}, func(w *World) { w.Machine.LowestPort = 80 }, ""},
+		{"each port counts", map[string]any{"split_http": true, "http_port": 80}, low, "option http_port: 80 may"},
+		{"a port that is taken", map[string]any{"port": 3379}, listening("0.0.0.0:3379"), "option port: port 3379 is taken on this machine (0.0.0.0:3379); free it, or juju config etcd port=<another>"},
+		{"taken for peers", map[string]any{"management_port": 3380}, listening("127.0.0.1:3380"), "option management_port: port 3380 is taken"},
+		{"taken for metrics", map[string]any{"metrics_port": 3381}, listening("[::]:3381"), "option metrics_port: port 3381 is taken"},
+		{"metrics elsewhere", map[string]any{"metrics_port": 3381}, listening("10.0.0.10:3381", "[::1]:3381"), ""},
+		{"taken for HTTP", split, listening("[::]:2382"), "option http_port: port 2382 is taken"},
+		{"IPv6 beside the wildcard of IPv4", map[string]any{"port": 3379}, listening("[::1]:3379"), ""},
+		{"our own sockets", split, listening("0.0.0.0:2379", "0.0.0.0:2380", "127.0.0.1:2381"), ""},
+		{"our ports change places", map[string]any{"port": 2380, "management_port": 2379}, listening("0.0.0.0:2379", "0.0.0.0:2380"), ""},
+		{"another beside ours, where all interfaces are wanted", split, listening("0.0.0.0:2379", "127.0.0.7:2379"), "option port: port 2379 is taken on this machine (127.0.0.7:2379)"},
+		{"a quota that the data exceeds", map[string]any{"quota_backend_bytes": 16 << 20}, full, "option quota_backend_bytes: 16777216 is too low, the database of etcd/0 has 25165824 bytes"},
+		{"a quota that the data fits", map[string]any{"quota_backend_bytes": 32 << 20}, full, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			m := model(3)
+			w := world(m)
+			w.Service.Listens = []string{"https://0.0.0.0:2379", "https://0.0.0.0:2380", "http://127.0.0.1:2381"}
+			m = configured(t, m, test.raw)
+			test.meets(&w)
+			e := Event{Kind: hooks.ConfigChanged}
+			p := Decide(e, m, w)
+			if test.refusal == "" {
+				assert.Equal(t, TakeTurn{}, p.Step, "%s", p.Status.Message)
+				return
+			}
+			assert.Nil(t, p.Step, "what runs goes on")
+			assert.Equal(t, Blocked, p.Status.Level)
+			assert.Contains(t, p.Status.Message, test.refusal)
+			var said bool
+			for _, reason := range Examine(m, w).Reasons {
+				said = said || strings.Contains(reason.Text, test.refusal)
+			}
+			assert.True(t, said, "health says it too")
+
+			// On a unit with nothing on its disk, nothing is founded.
+			fm, fw := fresh(1)
+			fm.Config, fw.Machine = m.Config, w.Machine
+			if fw.Machine.LowestPort != 0 || len(fw.Machine.Listening) != 0 {
+				p = Decide(e, fm, fw)
+				assert.Nil(t, p.Step)
+				assert.Contains(t, p.Status.Message, "option ")
+			}
+
+			// What runs with it has shown that it works, and an alarm speaks for itself.
+			w.Service.Config = lookAt(Event{}, m, w).sum
+			w.WrittenConfig = w.Service.Config
+			for i := range w.Members {
+				w.Members[i].Quota = m.Config.QuotaBytes
+			}
+			assert.Empty(t, lookAt(e, m, w).refusal)
+		})
+	}
+}
+
+// TestOutgrownQuota: data that outgrew the quota which all members run with holds up no other change.
+func TestOutgrownQuota(t *testing.T) {
+	t.Parallel()
+	m := model(3)
+	m = configured(t, m, map[string]any{"quota_backend_bytes": 16 << 20})
+	w := world(m)
+	for i := range w.Members {
+		w.Members[i].Quota = 16 << 20
+	}
+	m = configured(t, m, map[string]any{"quota_backend_bytes": 16 << 20, "log_level": "warn"})
+	assert.Empty(t, lookAt(Event{}, m, w).refusal)
+	m = configured(t, m, map[string]any{"quota_backend_bytes": 32 << 20})
+	assert.Empty(t, lookAt(Event{}, m, w).refusal, "more is the way out")
+}
+
+// TestTakenPortOfAMember: a member that keeps failing says whose fault it is, and one that may be the listener itself does not
+// accuse itself.
+func TestTakenPortOfAMember(t *testing.T) {
+	t.Parallel()
+	m := model(3)
+	w := world(m)
+	w.Machine.Listening = []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:2380")}
+	w.Local = Local{}
+	w.Service.Failing, w.Service.Running, w.Service.Log = true, false, "bind: address already in use"
+	w.Done = []Step{Start{}}
+	p := Decide(Event{Kind: hooks.UpdateStatus}, m, down(w, 0))
+	assert.Equal(t, Blocked, p.Status.Level)
+	assert.Contains(t, p.Status.Message, "option management_port: port 2380 is taken")
+
+	w.Service.Running, w.Service.Listens = true, nil
+	assert.Empty(t, lookAt(Event{}, m, w).refusal, "nobody knows what the live process listens on")
+}
+
+// TestTakenPortOfAProxy: the same words for the one port of a proxy.
+func TestTakenPortOfAProxy(t *testing.T) {
+	t.Parallel()
+	m := Model{Unit: "px/0", App: "px", PeerAddress: Know(Address{Ingress: "10.0.0.9"}), ClientAddress: Know(Address{Ingress: "10.0.0.9"})}
+	m = configured(t, m, map[string]any{"role": "proxy"})
+	w := World{Machine: Machine{Listening: []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:2379"), netip.MustParseAddrPort("0.0.0.0:2380")}}}
+	assert.Equal(t, "option port: port 2379 is taken on this machine (0.0.0.0:2379); free it, or juju config px port=<another>",
+		lookAt(Event{}, m, w).refusal)
+	w.Service = Service{Kind: ProxyService, Running: true, Listens: []string{"http://127.0.0.1:2379"}}
+	w.Machine.Listening[0] = netip.MustParseAddrPort("127.0.0.1:2379")
+	assert.Empty(t, lookAt(Event{}, m, w).refusal, "that is the proxy itself")
+}
