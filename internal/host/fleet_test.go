@@ -119,9 +119,13 @@ func (u *unit) url(port int) string { return fmt.Sprintf("https://%s:%d", u.ip, 
 
 func (u *unit) server(initial operator.Initial) operator.Server {
 	c := u.fleet.config
+	var http []string
+	if c.HTTPPort != 0 {
+		http = []string{u.url(c.HTTPPort)}
+	}
 	return operator.Server{
 		Name: strings.ReplaceAll(u.unitName, "/", ""), Release: u.look().Carried,
-		ListenPeer: []string{u.url(c.ManagementPort)}, ListenClient: []string{u.url(c.Port)},
+		ListenPeer: []string{u.url(c.ManagementPort)}, ListenClient: []string{u.url(c.Port)}, ListenHTTP: http,
 		ListenMetric: fmt.Sprintf("http://%s:%d", u.ip, c.MetricsPort),
 		PeerURL:      u.url(c.ManagementPort), ClientURL: u.url(c.Port),
 		Trust: u.fleet.authority.Trust, Config: c, Paths: u.memberPaths(), Initial: initial,
