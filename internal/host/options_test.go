@@ -260,11 +260,6 @@ func TestOptionsThatKillEtcd(t *testing.T) {
 			func(c *operator.Config) { c.CompactionRetention = "5ns" },
 			"integer divide by zero",
 		},
-		{
-			trial{"auto_compaction_retention": "9999999"},
-			func(c *operator.Config) { c.CompactionRetention = "9999999" },
-			"panic",
-		},
 	} {
 		_, problem := operator.ParseConfig(test.raw)
 		assert.NotEmpty(t, problem, "%s", test.raw)
@@ -273,8 +268,8 @@ func TestOptionsThatKillEtcd(t *testing.T) {
 		u.do(operator.WriteMember{Server: s}, operator.Restart{})
 		u.eventually("a server that ends with "+test.raw.String(), func(w operator.World) bool { return w.Service.Failing })
 		assert.Contains(t, tail(u.log(), 64<<10), test.last, "%s", test.raw)
+		u.try(t, trial{}) // it can be mended
 	}
-	u.try(t, trial{})
 }
 
 // TestLongCertificate: a server certificate with as many of the longest names as extra_sans takes is shown and accepted.

@@ -78,7 +78,8 @@ var Ranges = map[string]Range{
 }
 
 // The ends of auto_compaction_retention when it is not off. etcd looks ten times in a period, up to once in six minutes, and
-// keeps a number for each look: it panics where that is no time at all, or more than it can count.
+// keeps a number for each look: it panics where that is no time at all, and compacts without a pause where the hours are
+// more than a duration holds.
 var (
 	// PeriodRange is for mode periodic, in nanoseconds: a minute to a year.
 	PeriodRange = Range{int64(time.Minute), int64(365 * 24 * time.Hour)}

@@ -3,13 +3,16 @@ package living
 import (
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -30,7 +33,8 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 //	pids [FILE]                 the process of each member, a unit and a number a line; it waits for one that is away, and
 //	                            for a change if FILE holds how it was
 //	raft-leader VAR [OTHER]     sets $VAR to the unit that leads, and $OTHER to one that does not
-//	hold-port UNIT PORT         listens there until the script ends or free-port
+//	hold-port UNIT PORT [bound] listens there until the script ends or free-port; "bound" listens not, as a connection from
+//	                            that port does not: it keeps others out, and nobody sees it beforehand
 //	free-port
 //	environ UNIT                the environment that its server was started with, a line each
 //	leaf UNIT LEAF              the names in a leaf certificate, and the days that it has left
@@ -64,7 +68,7 @@ type bench struct {
 type scene struct {
 	load  *load.Load
 	ports *ports
-	held  []net.Listener
+	held  []io.Closer
 }
 
 func (b *bench) scene(ts *testscript.TestScript) *scene {
@@ -221,10 +225,31 @@ func (b *bench) raftLeader(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func (b *bench) holdPort(ts *testscript.TestScript, _ bool, args []string) {
-	l, err := net.Listen("tcp", net.JoinHostPort(b.ask(ts, "address", args[0]), args[1]))
+	at := netip.MustParseAddrPort(net.JoinHostPort(b.ask(ts, "address", args[0]), args[1]))
+	var l io.Closer
+	var err error
+	if len(args) > 2 && args[2] == "bound" {
+		l, err = bind(at)
+	} else {
+		l, err = net.ListenTCP("tcp", net.TCPAddrFromAddrPort(at))
+	}
 	ts.Check(err)
 	s := b.scene(ts)
 	s.held = append(s.held, l)
+}
+
+// bind takes an address of IPv4 and does not listen.
+func bind(at netip.AddrPort) (io.Closer, error) {
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	socket := os.NewFile(uintptr(fd), at.String())
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Port: int(at.Port()), Addr: at.Addr().As4()}); err != nil {
+		socket.Close()
+		return nil, err
+	}
+	return socket, nil
 }
 
 func (b *bench) freePort(ts *testscript.TestScript, _ bool, _ []string) {
