@@ -3,7 +3,6 @@ package host
 import (
 	"net"
 	"net/netip"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -12,18 +11,21 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-func TestListeners(t *testing.T) {
+func TestDiagAddress(t *testing.T) {
 	t.Parallel()
-	const table = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
-   0: 00000000:094B 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 32497 2
-   1: 0B00007F:094C 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 32502 2
-   2: 0B00007F:094C 0100007F:D432 01 00000000:00000000 00:00000000 00000000     0        0 32503 2
-   3: 0B00007F:094D 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 32504 2
-`
-	assert.Equal(t, []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:2379"), netip.MustParseAddrPort("127.0.0.11:2380")},
-		listeners(strings.NewReader(table)), "connections, and what follows them, are not read")
-	assert.Empty(t, listeners(strings.NewReader("")))
-	assert.Empty(t, listeners(strings.NewReader("heading\n0: zz:094B 0:0 0A\n1: 0B0000:094B 0:0 0A\n2: short\n")))
+	four := append([]byte{2, 10, 0, 0, 0x09, 0x4b, 0, 0, 127, 0, 0, 11}, make([]byte, 60)...)
+	at, ok := diagAddress(four)
+	assert.True(t, ok)
+	assert.Equal(t, netip.MustParseAddrPort("127.0.0.11:2379"), at)
+	six := append([]byte{10, 10, 0, 0, 0x09, 0x4b, 0, 0}, make([]byte, 64)...)
+	six[23] = 1
+	at, ok = diagAddress(six)
+	assert.True(t, ok)
+	assert.Equal(t, netip.MustParseAddrPort("[::1]:2379"), at)
+	for n := range 24 {
+		_, ok = diagAddress(six[:n])
+		assert.False(t, ok)
+	}
 }
 
 // TestLookMachine: what listens on a port of the options is seen, of IPv4 and IPv6, and what does not is not.
@@ -38,8 +40,8 @@ func TestLookMachine(t *testing.T) {
 	}
 	own, other := listen(freshAddress()+":0"), listen(freshAddress()+":0")
 	unnamed := listen(freshAddress() + ":0")
-	assert.NotContains(t, h.lookMachine(operator.Config{Port: int(own.Port())}).Listening, other)
-	seen := h.lookMachine(operator.Config{Port: int(own.Port()), HTTPPort: int(other.Port())}).Listening
+	assert.NotContains(t, h.lookMachine(t.Context(), operator.Config{Port: int(own.Port())}).Listening, other)
+	seen := h.lookMachine(t.Context(), operator.Config{Port: int(own.Port()), HTTPPort: int(other.Port())}).Listening
 	assert.Contains(t, seen, own)
 	assert.Contains(t, seen, other)
 	assert.NotContains(t, seen, unnamed)
@@ -47,7 +49,7 @@ func TestLookMachine(t *testing.T) {
 		if l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "[::1]:0"); err == nil {
 			defer ignoreClose(l)
 			at := l.Addr().(*net.TCPAddr).AddrPort()
-			assert.Contains(t, h.lookMachine(operator.Config{MetricsPort: int(at.Port())}).Listening, at)
+			assert.Contains(t, h.lookMachine(t.Context(), operator.Config{MetricsPort: int(at.Port())}).Listening, at)
 		} else {
 			t.Logf("no IPv6 here, so its table is not tried: %v", err)
 		}

@@ -36,7 +36,7 @@ func (h *Host) Observe(ctx context.Context, m operator.Model) (operator.World, e
 		ClientURL: lookup(state.process.env, "ETCD_ADVERTISE_CLIENT_URLS"),
 		Listens:   listens(state.process.env),
 	}
-	w.Machine = h.lookMachine(m.Config)
+	w.Machine = h.lookMachine(ctx, m.Config)
 	// The settings come last of what WriteMember writes. With a service of another kind they are of former times.
 	if env != nil && state.Kind == operator.MemberService {
 		w.WrittenConfig, w.WrittenInitial = h.lookSettings(env, state), operator.InitialOf(env)
