@@ -16,13 +16,16 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// listenVar carries the proxy's addresses into its process, so that what listens can be read from what runs.
+// listenVar carries the proxy's addresses into its process, so that what listens can be read from
+// what runs.
 const listenVar = "CHARM_LISTEN"
 
-// lookMachine says what this machine lets our service have. What cannot be read is no obstacle: the service finds out.
+// lookMachine says what this machine lets our service have. What cannot be read is no obstacle: the
+// service finds out.
 func (h *Host) lookMachine(ctx context.Context, c operator.Config) operator.Machine {
 	var m operator.Machine
-	// Our units bind as a user without capabilities; a process of root's under our own supervisor keeps them.
+	// Our units bind as a user without capabilities; a process of root's under our own supervisor
+	// keeps them.
 	if h.serviceUser() != "" || os.Geteuid() != 0 {
 		text, err := os.ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start") // of IPv6 too
 		if err == nil {
@@ -56,8 +59,9 @@ func listens(env []string) []string {
 	return out
 }
 
-// listeners asks the kernel where TCP sockets of one family listen (sock_diag(7)). /proc/net/tcp says the same, but reading
-// the first page of it walks the table of all connections: 15 ms, in every look.
+// listeners asks the kernel where TCP sockets of one family listen (sock_diag(7)). /proc/net/tcp
+// says the same, but reading the first page of it walks the table of all connections: 15 ms, in
+// every look.
 func listeners(family uint8) (out []netip.AddrPort, err error) {
 	const (
 		inetDiag    = 4  // NETLINK_SOCK_DIAG
@@ -106,8 +110,8 @@ func listeners(family uint8) (out []netip.AddrPort, err error) {
 	}
 }
 
-// diagAddress reads the local address from a struct inet_diag_msg: family, three bytes, then the ports and addresses in
-// network order.
+// diagAddress reads the local address from a struct inet_diag_msg: family, three bytes, then the
+// ports and addresses in network order.
 func diagAddress(msg []byte) (netip.AddrPort, bool) {
 	if len(msg) < 24 {
 		return netip.AddrPort{}, false

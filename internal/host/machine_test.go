@@ -28,7 +28,8 @@ func TestDiagAddress(t *testing.T) {
 	}
 }
 
-// TestLookMachine: what listens on a port of the options is seen, of IPv4 and IPv6, and what does not is not.
+// TestLookMachine: what listens on a port of the options is seen, of IPv4 and IPv6, and what does
+// not is not.
 func TestLookMachine(t *testing.T) {
 	t.Parallel()
 	h := New(Options{Root: t.TempDir(), Unit: "etcd/0"})
@@ -56,7 +57,8 @@ func TestLookMachine(t *testing.T) {
 	}
 }
 
-// TestOwnListeners: where our own process listens can be told from where others do, of a member and of a proxy.
+// TestOwnListeners: where our own process listens can be told from where others do, of a member and
+// of a proxy.
 func TestOwnListeners(t *testing.T) {
 	t.Parallel()
 	u := newFleet(t).add(t)

@@ -27,7 +27,8 @@ import (
 // trial is options that a real member is started with, beside the fleet's short election.
 type trial map[string]any
 
-// slow reports whether a member with these options is without a leader for longer than 10 s after each restart.
+// slow reports whether a member with these options is without a leader for longer than 10 s after
+// each restart.
 func (o trial) slow() bool { ms, _ := o["election_timeout"].(int64); return 2*ms > 10000 }
 
 func (o trial) String() string {
@@ -45,8 +46,8 @@ var elsewhere = map[string]string{
 	"bind_to_all_interfaces": "would take ports of the whole machine from other tests: test/e2e",
 }
 
-// numbers are both ends of every option that takes a number. Those that have much written stand apart, for a database does
-// not shrink.
+// numbers are both ends of every option that takes a number. Those that have much written stand
+// apart, for a database does not shrink.
 func numbers(lowestPort int) (out, requests []trial) {
 	for _, name := range slices.Sorted(maps.Keys(operator.Ranges)) {
 		r := operator.Ranges[name]
@@ -73,7 +74,8 @@ func numbers(lowestPort int) (out, requests []trial) {
 	return out, requests
 }
 
-// words are the values of every option that takes words, and both ends of what the words may stand for.
+// words are the values of every option that takes words, and both ends of what the words may stand
+// for.
 func words() []trial {
 	var out []trial
 	for _, level := range []string{"debug", "info", "warn", "error"} {
@@ -89,7 +91,8 @@ func words() []trial {
 	return append(out, trial{"split_http": true}, trial{"split_http": false})
 }
 
-// suites are all that Go knows, alone and beside the one that HTTP/2 requires, as far as they are accepted.
+// suites are all that Go knows, alone and beside the one that HTTP/2 requires, as far as they are
+// accepted.
 func suites(t *testing.T) []trial {
 	t.Helper()
 	const required = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
@@ -106,8 +109,9 @@ func suites(t *testing.T) []trial {
 	return out
 }
 
-// TestOptionsStartEtcd starts a real member, by the charm's own settings and with its own certificates, with every value of
-// every option, or with both ends of its range, and expects it to serve. NIGHTLY=1 adds those that take longer than 10 s.
+// TestOptionsStartEtcd starts a real member, by the charm's own settings and with its own
+// certificates, with every value of every option, or with both ends of its range, and expects it to
+// serve. NIGHTLY=1 adds those that take longer than 10 s.
 func TestOptionsStartEtcd(t *testing.T) {
 	t.Parallel()
 	lowest := New(Options{Root: t.TempDir(), Unit: "etcd/0"}).lookMachine(t.Context(), operator.Config{}).LowestPort
@@ -192,7 +196,8 @@ func firstOf(list any) string {
 	return first
 }
 
-// largest is the length of the largest value that the options name, less what a request has around it; 0 is none.
+// largest is the length of the largest value that the options name, less what a request has around
+// it; 0 is none.
 func largest(o trial) int {
 	n, _ := o["max_request_bytes"].(int64)
 	return max(int(n)-512, 0)
@@ -239,8 +244,8 @@ func (u *unit) client(t *testing.T, version uint16, only []uint16, call func(con
 	call(ctx, c)
 }
 
-// TestOptionsThatKillEtcd shows what the bounds are for: etcd ends with values beyond them, which ParseConfig refuses. One
-// that etcd lives with by now needs no bound any more.
+// TestOptionsThatKillEtcd shows what the bounds are for: etcd ends with values beyond them, which
+// ParseConfig refuses. One that etcd lives with by now needs no bound any more.
 func TestOptionsThatKillEtcd(t *testing.T) {
 	t.Parallel()
 	u := newFleet(t).add(t)
@@ -272,7 +277,8 @@ func TestOptionsThatKillEtcd(t *testing.T) {
 	}
 }
 
-// TestLongCertificate: a server certificate with as many of the longest names as extra_sans takes is shown and accepted.
+// TestLongCertificate: a server certificate with as many of the longest names as extra_sans takes
+// is shown and accepted.
 func TestLongCertificate(t *testing.T) {
 	t.Parallel()
 	u := newFleet(t).add(t)

@@ -45,12 +45,12 @@ type Config struct {
 	HTTPPort            int // 0: HTTP shares the client port
 }
 
-// requiredSuite is the one that HTTP/2 requires with our ECDSA certificates: etcd ends at its start with a list that lacks
-// it (golang.org/x/net/http2, ConfigureServer).
+// requiredSuite is the one that HTTP/2 requires with our ECDSA certificates: etcd ends at its start
+// with a list that lacks it (golang.org/x/net/http2, ConfigureServer).
 const requiredSuite = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
 
-// cipherSuites are the TLS 1.2 suites that an ECDSA certificate can be served with over HTTP/2, which forbids CBC; TLS 1.3's
-// are not a choice. A test holds the list against Go's.
+// cipherSuites are the TLS 1.2 suites that an ECDSA certificate can be served with over HTTP/2,
+// which forbids CBC; TLS 1.3's are not a choice. A test holds the list against Go's.
 var cipherSuites = []string{
 	requiredSuite, "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
 }
@@ -60,10 +60,11 @@ type Range struct{ Low, High int64 }
 
 // Ranges are the options that take a number. A test starts etcd at both ends of each.
 //
-// The upper ends of heartbeat_interval and election_timeout follow from the pass: etcd drains open watches for 5 s and two
-// election timeouts when it stops, and a member that starts has a leader after up to two; each wait in a hook lasts 30 s.
-// Below their lower ends a write to disk that takes its time unseats the leader. Each member reads all entries since its
-// last snapshot into memory when it starts; 100000 was etcd's own default up to 3.5. Requests above 10 MiB block the
+// The upper ends of heartbeat_interval and election_timeout follow from the pass: etcd drains open
+// watches for 5 s and two election timeouts when it stops, and a member that starts has a leader
+// after up to two; each wait in a hook lasts 30 s. Below their lower ends a write to disk that
+// takes its time unseats the leader. Each member reads all entries since its last snapshot into
+// memory when it starts; 100000 was etcd's own default up to 3.5. Requests above 10 MiB block the
 // heartbeats while the leader writes them to disk, and etcd advises against them.
 var Ranges = map[string]Range{
 	"port":                {1, 65535},
@@ -77,9 +78,9 @@ var Ranges = map[string]Range{
 	"max_request_bytes":   {1024, 10 << 20},
 }
 
-// The ends of auto_compaction_retention when it is not off. etcd looks ten times in a period, up to once in six minutes, and
-// keeps a number for each look: it panics where that is no time at all, and compacts without a pause where the hours are
-// more than a duration holds.
+// The ends of auto_compaction_retention when it is not off. etcd looks ten times in a period, up to
+// once in six minutes, and keeps a number for each look: it panics where that is no time at all,
+// and compacts without a pause where the hours are more than a duration holds.
 var (
 	// PeriodRange is for mode periodic, in nanoseconds: a minute to a year.
 	PeriodRange = Range{int64(time.Minute), int64(365 * 24 * time.Hour)}

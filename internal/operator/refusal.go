@@ -8,9 +8,9 @@ import (
 	"strconv"
 )
 
-// refuse says why the options may not be applied: they cannot be used as they are (ParseConfig), or what they will meet
-// would refuse them, which is the unit itself, this machine and the data; "" is none. What already runs with them has shown
-// that they work.
+// refuse says why the options may not be applied: they cannot be used as they are (ParseConfig), or
+// what they will meet would refuse them, which is the unit itself, this machine and the data; "" is
+// none. What already runs with them has shown that they work.
 func (l look) refuse() string {
 	switch {
 	case l.m.ConfigProblem != "":
@@ -71,8 +71,8 @@ func (l look) refusedPort() string {
 	return ""
 }
 
-// collide reports whether one may not listen where the other does. A socket on [::] takes IPv4's connections too, unless it
-// was told not to, which cannot be seen.
+// collide reports whether one may not listen where the other does. A socket on [::] takes IPv4's
+// connections too, unless it was told not to, which cannot be seen.
 func collide(a, b netip.AddrPort) bool {
 	if a.Port() != b.Port() {
 		return false
@@ -102,8 +102,9 @@ func addrPorts(urls []string) []netip.AddrPort {
 	return out
 }
 
-// refusedQuota says that the data would not fit a lowered quota: the first member to take it would raise the alarm NOSPACE,
-// and everybody's writes would be refused. A quota that the database outgrew by itself is the alarm's to speak of.
+// refusedQuota says that the data would not fit a lowered quota: the first member to take it would
+// raise the alarm NOSPACE, and everybody's writes would be refused. A quota that the database
+// outgrew by itself is the alarm's to speak of.
 func (l look) refusedQuota() string {
 	quota, fullest := l.m.Config.QuotaBytes, Member{}
 	for _, mem := range l.w.Members {

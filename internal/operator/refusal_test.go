@@ -19,9 +19,9 @@ func configured(t *testing.T, m Model, raw map[string]any) Model {
 	return m
 }
 
-// TestRefusedByTheWorld: options that are valid in themselves, and that machine or data would refuse, block the unit before
-// anything is touched; without the obstacle they are applied.
-func TestRefusedByTheWorld(t *testing.T) {
+// TestRule12OptionsMeetTheWorld: options that are valid in themselves, and that machine or data would
+// refuse, block the unit before anything is touched; without the obstacle they are applied.
+func TestRule12OptionsMeetTheWorld(t *testing.T) {
 	t.Parallel()
 	listening := func(at ...string) func(*World) {
 		return func(w *World) {
@@ -98,7 +98,8 @@ func TestRefusedByTheWorld(t *testing.T) {
 	}
 }
 
-// TestOutgrownQuota: data that outgrew the quota which all members run with holds up no other change.
+// TestOutgrownQuota: data that outgrew the quota which all members run with holds up no other
+// change.
 func TestOutgrownQuota(t *testing.T) {
 	t.Parallel()
 	m := model(3)
@@ -113,8 +114,8 @@ func TestOutgrownQuota(t *testing.T) {
 	assert.Empty(t, lookAt(Event{}, m, w).refusal, "more is the way out")
 }
 
-// TestTakenPortOfAMember: a member that keeps failing says whose fault it is, and one that may be the listener itself does not
-// accuse itself.
+// TestTakenPortOfAMember: a member that keeps failing says whose fault it is, and one that may be
+// the listener itself does not accuse itself.
 func TestTakenPortOfAMember(t *testing.T) {
 	t.Parallel()
 	m := model(3)
