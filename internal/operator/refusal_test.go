@@ -8,6 +8,8 @@ import (
 	"github.com/juju/charm/v12/hooks"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/interfaces/databag"
 )
 
 // configured is m with other options.
@@ -143,4 +145,36 @@ func TestTakenPortOfAProxy(t *testing.T) {
 	w.Service = Service{Kind: ProxyService, Running: true, Listens: []string{"http://127.0.0.1:2379"}}
 	w.Machine.Listening[0] = netip.MustParseAddrPort("127.0.0.1:2379")
 	assert.Empty(t, lookAt(Event{}, m, w).refusal, "that is the proxy itself")
+}
+
+// TestRefusedProxyFollows: an option that is refused holds up no change of members or credentials;
+// the proxy goes on where it listens.
+func TestRefusedProxyFollows(t *testing.T) {
+	t.Parallel()
+	m := model(1)
+	m = configured(t, m, map[string]any{"role": "proxy", "port": 3379})
+	m.Upstream = Know([]databag.Relation{upstreamRelation("etcd0=http://10.0.0.10:2380")})
+	w := World{
+		Carried: release, Installed: release,
+		Service: Service{Kind: ProxyService, Running: true, Enabled: true, Listens: []string{"http://127.0.0.1:2379"}},
+		Machine: Machine{Listening: []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:3379")}},
+	}
+	write, ok := Decide(lookAgain, m, w).Step.(WriteProxy)
+	require.True(t, ok)
+	assert.Equal(t, []string{"127.0.0.1:2379"}, write.Upstream.Listen)
+
+	m.ConfigProblem, m.Config = "option port: 0 is not between 1 and 65535", Config{}
+	write, ok = Decide(lookAgain, m, w).Step.(WriteProxy)
+	require.True(t, ok)
+	assert.Equal(t, []string{"127.0.0.1:2379"}, write.Upstream.Listen)
+
+	// What is written and runs as it is needs nothing more, and the status says what is refused.
+	w.Proxy.Written, w.Service.Config = write.Upstream.Digest(), write.Upstream.ProcessDigest()
+	p := Decide(lookAgain, m, w)
+	assert.Nil(t, p.Step)
+	assert.Equal(t, Status{Blocked, m.ConfigProblem}, p.Status)
+
+	w.Service = Service{}
+	p = Decide(lookAgain, m, w)
+	assert.Nil(t, p.Step, "a new one has nowhere to listen")
 }

@@ -63,7 +63,7 @@ func upstream(l look, p *Plan) {
 		p.say(Waiting, "relation %s: waiting for the cluster string", rel.ID)
 	case encrypted(data) && !requires.TLSAvailable:
 		p.say(Waiting, "relation %s: waiting for client credentials", rel.ID)
-	case l.usable():
+	case l.usable(), len(l.w.Service.Listens) > 0:
 		l.serve(p, data)
 	}
 	if p.Step == nil && l.w.Service.Kind == ProxyService && !l.w.Service.Running {
@@ -71,12 +71,17 @@ func upstream(l look, p *Plan) {
 	}
 }
 
-// proxy is what the proxy's process should be started with.
+// proxy is what the proxy's process should be started with. With an option that is refused the proxy goes on where it
+// listens: members and credentials change all the same.
 func (l look) proxy() Upstream {
-	return Upstream{
-		Release: l.w.Carried,
-		Listen:  []string{l.proxyListen()},
+	up := Upstream{Release: l.w.Carried, Listen: []string{l.proxyListen()}}
+	if !l.usable() {
+		up.Listen = nil
+		for _, at := range addrPorts(l.w.Service.Listens) {
+			up.Listen = append(up.Listen, at.String())
+		}
 	}
+	return up
 }
 
 // serve brings the proxy's files and process to what data says.
