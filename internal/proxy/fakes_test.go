@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"io"
 	"net"
+	"net/http"
 	"sync/atomic"
 	"testing"
 
@@ -15,14 +16,16 @@ import (
 	"google.golang.org/grpc"
 )
 
-// echoMember is a TLS server that answers each connection's first line with
-// the serial of the client's certificate, then echoes what comes.
+// echoMember is a TLS server that switches each connection to a protocol of its own: it says the
+// serial of the client's certificate, then echoes what comes.
 type echoMember struct {
 	member Member
 	ca     *authority
 	open   atomic.Int64
 	hangup chan struct{} // each value received ends one connection
 }
+
+const switching = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 
 func startEcho(tb testing.TB) *echoMember {
 	tb.Helper()
@@ -64,10 +67,10 @@ func (e *echoMember) serve(c *tls.Conn) {
 	e.open.Add(1)
 	defer e.open.Add(-1)
 	br := bufio.NewReader(c)
-	if _, err := br.ReadString('\n'); err != nil {
+	if _, err := http.ReadRequest(br); err != nil {
 		return
 	}
-	if _, err := io.WriteString(c, st.PeerCertificates[0].SerialNumber.String()+"\n"); err != nil {
+	if _, err := io.WriteString(c, switching+st.PeerCertificates[0].SerialNumber.String()+"\n"); err != nil {
 		return
 	}
 	ended := make(chan struct{})

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,17 +17,26 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// hello opens a connection through the proxy and returns the serial of the
-// certificate that the member saw, and the connection.
+// hello opens a connection through the proxy to an echo and returns the serial of the certificate
+// that the member saw, or the status of another answer, and the connection.
 func hello(tb testing.TB, addr string) (string, net.Conn, error) {
 	tb.Helper()
 	c, err := net.DialTimeout("tcp", addr, 5*time.Second)
 	require.NoError(tb, err)
 	tb.Cleanup(func() { c.Close() })
 	require.NoError(tb, c.SetDeadline(time.Now().Add(10*time.Second)))
-	_, err = io.WriteString(c, "HELLO\n")
+	_, err = io.WriteString(c, lines("GET / HTTP/1.1", "Host: localhost", "Connection: Upgrade", "Upgrade: websocket"))
 	require.NoError(tb, err)
-	line, err := bufio.NewReader(c).ReadString('\n')
+	br := bufio.NewReader(c)
+	resp, err := http.ReadResponse(br, nil)
+	if err != nil {
+		return "", c, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusSwitchingProtocols {
+		return resp.Status, c, nil
+	}
+	line, err := br.ReadString('\n')
 	return strings.TrimSpace(line), c, err
 }
 
@@ -86,7 +96,7 @@ func TestCredentialsComeLate(t *testing.T) {
 	r := startProxy(t, Config{Members: []Member{e.member}, Credentials: paths})
 	answer, _, err := hello(t, r.addr)
 	require.NoError(t, err)
-	assert.Equal(t, "HTTP/1.1 503 Service Unavailable", answer)
+	assert.Equal(t, "503 Service Unavailable", answer)
 	e.ca.clientFiles(t, dir)
 	answer, _, err = hello(t, r.addr)
 	require.NoError(t, err)

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -26,10 +27,6 @@ const (
 
 var errNoMember = errors.New("no member of the cluster can be reached")
 
-// unavailable is what an HTTP/1 client is told in place of a member's answer.
-const unavailable = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n" +
-	"Content-Length: 41\r\nConnection: close\r\n\r\nno member of the cluster can be reached\r\n"
-
 type proxy struct {
 	log   *slog.Logger
 	files *follower
@@ -37,6 +34,8 @@ type proxy struct {
 
 	healthKick   chan struct{}
 	discoverKick chan struct{}
+
+	refused rarely // requests that may be a page's
 
 	// resting is set while health is looked at only twice a minute.
 	resting atomic.Bool
@@ -213,7 +212,7 @@ func (p *proxy) accept(ctx context.Context, l net.Listener) {
 // serve carries one client's connection from its first byte to its end.
 func (p *proxy) serve(ctx context.Context, client *socket) {
 	defer func() { _ = client.Close() }()
-	// Until it is linked to a member nothing else would close it at a stop.
+	// Nothing else closes it at a stop in HTTP/1, and in HTTP/2 before it is linked to a member.
 	release := context.AfterFunc(ctx, func() { _ = client.Close() })
 	defer release()
 
@@ -226,31 +225,42 @@ func (p *proxy) serve(ctx context.Context, client *socket) {
 		}
 		return
 	}
-	alpn := alpnH2
 	if proto == http1 {
-		alpn = alpnHTTP1
-	}
-	p.follow()
-	b, up, err := p.connect(ctx, alpn)
-	if err != nil {
-		p.log.Warn("client turned away", "client", client.RemoteAddr().String(), "error", err)
-		if proto == http1 {
-			_, _ = io.WriteString(client, unavailable)
-		}
+		p.serveHTTP1(ctx, client, bytes.Clone(buf[:n]))
 		return
 	}
-	l := &link{client: client, up: up, proto: proto}
-	if !p.pool.attach(b, l) {
-		l.close()
+	b, l, err := p.reach(ctx, client, alpnH2)
+	if err != nil {
+		p.log.Warn("client turned away", "client", client.RemoteAddr().String(), "error", err)
 		return
 	}
 	defer p.pool.detach(b, l)
+	if err := l.splice(buf[:n]); isRefusal(err) {
+		p.refusedBy(b, err)
+	}
+}
+
+func (p *proxy) refusedBy(b *backend, err error) {
+	p.log.Warn("member refuses the connection", "member", b.label(), "url", b.url, "error", err)
+}
+
+// reach opens a connection to a member, which the pool counts until it is detached. client is what
+// ends with it, if anything does.
+func (p *proxy) reach(ctx context.Context, client *socket, alpn string) (*backend, *link, error) {
+	p.follow()
+	b, up, err := p.connect(ctx, alpn)
+	if err != nil {
+		return nil, nil, err
+	}
+	l := &link{client: client, up: up}
+	if !p.pool.attach(b, l) {
+		l.close()
+		return nil, nil, fmt.Errorf("%w: %s is none any more", errNoMember, b.label())
+	}
 	if p.resting.Swap(false) {
 		kick(p.healthKick)
 	}
-	if err := l.splice(buf[:n]); isRefusal(err) {
-		p.log.Warn("member refuses the connection", "member", b.label(), "url", b.url, "error", err)
-	}
+	return b, l, nil
 }
 
 // connect tries one member after the other, each once, within connectTimeout.

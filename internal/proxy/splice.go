@@ -21,17 +21,19 @@ const abortTimeout = 100 * time.Millisecond
 
 var buffers = sync.Pool{New: func() any { return new([bufferBytes]byte) }}
 
-// link is one client's connection and the member's connection it is joined to.
+// link is a member's connection and the client's connection it is joined to. In HTTP/1 it is joined
+// to none: client is nil, and what is below close and finishWriting is for HTTP/2 alone.
 type link struct {
 	client *socket
 	up     *upstream
-	proto  protocol
-	asked  streams // in HTTP/2
+	asked  streams
 }
 
 // close ends both sides at once and wakes whoever waits on them.
 func (l *link) close() {
-	_ = l.client.Close()
+	if l.client != nil {
+		_ = l.client.Close()
+	}
 	_ = l.up.raw.Close()
 }
 
@@ -76,42 +78,33 @@ func (l *link) finishWriting() error {
 
 // requests carries the client's bytes to the member, head first.
 func (l *link) requests(head []byte) error {
-	c := carrier{dst: l.up, src: io.MultiReader(bytes.NewReader(head), l.client)}
-	if l.proto == http2 {
-		c.frames = newRequests(l.up, &l.asked)
-	}
+	c := carrier{src: io.MultiReader(bytes.NewReader(head), l.client), frames: newRequests(l.up, &l.asked)}
 	return c.carry()
 }
 
 // answers carries the member's bytes to the client.
 func (l *link) answers() error {
-	c := carrier{dst: l.client, src: l.up}
+	c := carrier{src: l.up, frames: newAnswers(l.client, &l.asked)}
 	if l.up.records != nil {
 		c.more = l.up.readMore
-	}
-	if l.proto == http2 {
-		c.frames = newAnswers(l.client, &l.asked)
 	}
 	return c.carry()
 }
 
 // carrier carries bytes one way.
 type carrier struct {
-	dst    io.Writer
 	src    io.Reader
 	more   func([]byte) int // adds what src can give without waiting; nil where it cannot
-	frames *frames          // writes to dst what is HTTP/2; nil where it is not
+	frames *frames
 }
 
-// carry copies from src to dst until src ends; nil means that it ended well. The
+// carry copies from src to frames until src ends; nil means that it ended well. The
 // buffer is pooled: io.Copy would allocate one anew for each connection.
 func (c *carrier) carry() error {
 	buf := buffers.Get().(*[bufferBytes]byte)
 	defer buffers.Put(buf)
 	left := 0
-	if c.frames != nil {
-		defer func() { c.frames.end(buf[:left]) }()
-	}
+	defer func() { c.frames.end(buf[:left]) }()
 	for {
 		room := buf[left : len(buf)-maxWaiting]
 		n, err := c.src.Read(room)
@@ -120,7 +113,7 @@ func (c *carrier) carry() error {
 		}
 		if n > 0 {
 			var werr error
-			if left, werr = c.pass(buf[:], left+n); werr != nil {
+			if left, werr = c.frames.pass(buf[:], left+n); werr != nil {
 				return werr
 			}
 		}
@@ -131,12 +124,4 @@ func (c *carrier) carry() error {
 			return err
 		}
 	}
-}
-
-func (c *carrier) pass(b []byte, n int) (left int, err error) {
-	if c.frames != nil {
-		return c.frames.pass(b, n)
-	}
-	_, err = c.dst.Write(b[:n])
-	return 0, err
 }

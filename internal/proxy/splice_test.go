@@ -1,8 +1,6 @@
 package proxy
 
 import (
-	"bytes"
-	"io"
 	"net"
 	"slices"
 	"testing"
@@ -13,15 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// HTTP/1 is carried as it comes.
-func TestCarryWithoutFrames(t *testing.T) {
-	t.Parallel()
-	dst := &chunks{}
-	all := framed(t, ping, ping)
-	require.NoError(t, (&carrier{dst: dst, src: io.MultiReader(bytes.NewReader(all[:17]), bytes.NewReader(all[17:]))}).carry())
-	assert.Equal(t, [][]byte{all[:17], all[17:]}, dst.got)
-}
-
 // What is left of one read goes with the next, and what waits at the end is not lost.
 func TestCarryFrames(t *testing.T) {
 	t.Parallel()
@@ -30,7 +19,7 @@ func TestCarryFrames(t *testing.T) {
 		dst, ended := &chunks{t0: time.Now()}, make(chan error, 1)
 		frames := newAnswers(dst, &streams{})
 		frames.rest = 4
-		go func() { ended <- (&carrier{dst: dst, src: src, frames: frames}).carry() }()
+		go func() { ended <- (&carrier{src: src, frames: frames}).carry() }()
 		answer, pings := framed(t, headers(1), data(1), trailers(1)), framed(t, ping, pingBack)
 		for _, p := range [][]byte{[]byte("PRI "), answer[:5], answer[5:], pings, answer[:3]} {
 			_, err := far.Write(p)
