@@ -191,6 +191,14 @@ func (c *memberConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Write drops what a member that has hung up takes no more: it may have answered first, a body that
+// is too large for instance, and net/http looks for no answer where it could not write. What ended
+// the writing ends the reading as well.
+func (c *memberConn) Write(p []byte) (int, error) {
+	_, _ = c.upstream.Write(p)
+	return len(p), nil
+}
+
 // Close ends the connection and never blocks.
 func (c *memberConn) Close() error {
 	c.end()

@@ -193,6 +193,28 @@ func TestContinue(t *testing.T) {
 	assert.Equal(t, http.StatusExpectationFailed, nextAnswer(t, br).code)
 }
 
+// TestEarlyAnswer: a member answers before it has read all, and ends the connection; the client is
+// told what it said.
+func TestEarlyAnswer(t *testing.T) {
+	t.Parallel()
+	r := startWeb(t, func(w http.ResponseWriter, r *http.Request) {
+		_, err := r.Body.Read(make([]byte, 1))
+		assert.NoError(t, err)
+		http.Error(w, "no", http.StatusTeapot)
+	})
+	for range 20 {
+		c := dialRaw(t, r.addr)
+		go func() {
+			// net/http ends the connection at once where a client said so.
+			_, _ = io.WriteString(c, lines("POST / HTTP/1.1", "Host: localhost", "Expect: 100-continue",
+				"Content-Length: 8000000")+strings.Repeat("x", 8_000_000))
+		}()
+		br := bufio.NewReader(c)
+		require.Equal(t, http.StatusContinue, nextAnswer(t, br).code)
+		require.Equal(t, http.StatusTeapot, nextAnswer(t, br).code)
+	}
+}
+
 // TestStreamEndsWithTheClient: what a member streams arrives piece by piece, and it learns that
 // the client has gone, also of a client that it has answered nothing yet.
 func TestStreamEndsWithTheClient(t *testing.T) {
