@@ -134,7 +134,7 @@ func TestAnswersArriveUnchanged(t *testing.T) {
 			_, _ = io.WriteString(w, "as it is")
 		}
 	})
-	get := func(method, path string) (*http.Response, string) {
+	get := func(method, path string) (got answer, trailer http.Header, length int64) {
 		req, err := http.NewRequestWithContext(within(t, time.Minute), method, "http://"+r.addr+path, http.NoBody)
 		require.NoError(t, err)
 		req.Header.Set("Accept-Encoding", "gzip") // the client unpacks nothing by itself then
@@ -143,7 +143,7 @@ func TestAnswersArriveUnchanged(t *testing.T) {
 		defer resp.Body.Close()
 		body, err := io.ReadAll(resp.Body)
 		require.NoError(t, err)
-		return resp, string(body)
+		return answer{resp.StatusCode, resp.Header, string(body)}, resp.Trailer, resp.ContentLength
 	}
 	c := dialRaw(t, r.addr)
 	_, err := io.WriteString(c, lines("GET /hints HTTP/1.1", "Host: localhost"))
@@ -154,17 +154,17 @@ func TestAnswersArriveUnchanged(t *testing.T) {
 	assert.Equal(t, "</a>", hints.header.Get("Link"))
 	assert.Equal(t, "{}", nextAnswer(t, br).body)
 
-	resp, body := get("GET", "/trailers")
-	assert.Equal(t, "body", body)
-	assert.Equal(t, http.Header{"Grpc-Trailer-A": {"1"}, "B": {"2"}}, resp.Trailer)
-	resp, _ = get("GET", "/none")
-	assert.Equal(t, http.StatusNoContent, resp.StatusCode)
-	resp, body = get("GET", "/zipped")
-	assert.Equal(t, "as it is", body)
-	assert.Equal(t, "gzip", resp.Header.Get("Content-Encoding"))
-	resp, body = get("HEAD", "/zipped")
-	assert.Empty(t, body)
-	assert.EqualValues(t, len("as it is"), resp.ContentLength)
+	got, trailer, _ := get("GET", "/trailers")
+	assert.Equal(t, "body", got.body)
+	assert.Equal(t, http.Header{"Grpc-Trailer-A": {"1"}, "B": {"2"}}, trailer)
+	got, _, _ = get("GET", "/none")
+	assert.Equal(t, http.StatusNoContent, got.code)
+	got, _, _ = get("GET", "/zipped")
+	assert.Equal(t, "as it is", got.body)
+	assert.Equal(t, "gzip", got.header.Get("Content-Encoding"))
+	got, _, length := get("HEAD", "/zipped")
+	assert.Empty(t, got.body)
+	assert.EqualValues(t, len("as it is"), length)
 }
 
 // TestContinue: it is the member that says when a body may come.
@@ -237,6 +237,7 @@ func TestStreamEndsWithTheClient(t *testing.T) {
 		if path == "/stream" {
 			resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 			require.NoError(t, err)
+			defer resp.Body.Close()
 			line, err := bufio.NewReader(resp.Body).ReadString('\n')
 			require.NoError(t, err)
 			assert.Equal(t, "1\n", line)
@@ -332,6 +333,7 @@ func TestClientOutlivesItsMember(t *testing.T) {
 	require.NoError(t, (<-arrived).Close())
 	resp, err := http.ReadResponse(br, nil)
 	require.NoError(t, err)
+	defer resp.Body.Close()
 	_, err = io.ReadAll(resp.Body)
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF, "half an answer is no whole one")
 }
