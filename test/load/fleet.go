@@ -133,6 +133,7 @@ func Leader(ctx context.Context, ask Ask) (string, error) {
 
 // Leader is the unit that leads by raft's reckoning.
 func (t Target) Leader(ctx context.Context) (string, error) {
+	t.Fixed = true // a sync changes the endpoints, which Status reads with no lock (etcd client.go, dial)
 	c, err := t.Client()
 	if err != nil {
 		return "", err

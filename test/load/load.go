@@ -26,6 +26,8 @@ const (
 	attempt  = time.Second
 	patience = 15 * time.Second
 	prefix   = "load/"
+	// syncInterval is how often clients ask for the members.
+	syncInterval = 500 * time.Millisecond
 )
 
 // Target is the cluster. A nil TLS is plaintext, to a proxy; its members are then the proxy's to know.
@@ -43,7 +45,7 @@ func (t Target) Client() (*clientv3.Client, error) {
 		Endpoints: t.Endpoints, TLS: t.TLS, Logger: zap.NewNop(), DialOptions: []grpc.DialOption{grpc.WithNoProxy()},
 	}
 	if t.TLS != nil && !t.Fixed {
-		config.AutoSyncInterval = 500 * time.Millisecond
+		config.AutoSyncInterval = syncInterval
 	}
 	c, err := clientv3.New(config)
 	if err != nil {
