@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -143,7 +144,7 @@ func (c *children) state(ctx context.Context) (serviceState, error) {
 	state.process, state.crashes = liveProcess(ctx, s.Child), s.Crashes
 	state.failing = s.Failures > 0 && (!state.process.alive() || (s.Failures >= 2 && time.Since(s.Started) < young))
 	if state.failing {
-		state.log = complaint(tail(c.log(), 16<<10))
+		state.log = cause(tail(c.log(), 64<<10)) // a run that fails at once says up to 20 KiB
 	}
 	return state, nil
 }
@@ -220,21 +221,27 @@ func (c *children) spawn(s service) error {
 	return nil
 }
 
-// tail returns the end of a file; "" if it cannot be read.
+// tail returns the last whole lines of a file; "" if it cannot be read.
 func tail(path string, most int64) string {
 	f, err := os.Open(path)
 	if err != nil {
 		return ""
 	}
 	defer ignoreClose(f)
-	if info, err := f.Stat(); err == nil && info.Size() > most {
-		if _, err := f.Seek(-most, io.SeekEnd); err != nil {
-			return ""
-		}
+	info, err := f.Stat()
+	if err != nil {
+		return ""
+	}
+	from := max(info.Size()-most, 0)
+	if _, err := f.Seek(from, io.SeekStart); err != nil {
+		return ""
 	}
 	data, err := io.ReadAll(io.LimitReader(f, most))
 	if err != nil {
 		return ""
+	}
+	if from > 0 {
+		_, data, _ = bytes.Cut(data, []byte("\n")) // the first line is but its end
 	}
 	return string(data)
 }

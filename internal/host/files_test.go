@@ -3,7 +3,6 @@ package host
 import (
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -84,29 +83,5 @@ func FuzzEnv(f *testing.F) {
 		if data, err := formatEnv(lines); err == nil {
 			assert.Equal(t, lines, parseEnv(data))
 		}
-	})
-}
-
-func TestComplaint(t *testing.T) {
-	t.Parallel()
-	for name, tt := range map[string]struct{ log, want string }{
-		"none":  {"", ""},
-		"plain": {"flag provided but not defined: -x\n", "flag provided but not defined: -x"},
-		"fatal before information": {`{"level":"fatal","msg":"discovery failed","error":"listen tcp 127.0.0.1:1: bind: address already in use"}` + "\n" +
-			`{"level":"info","msg":"closed"}`, "discovery failed: listen tcp 127.0.0.1:1: bind: address already in use"},
-		"fatal before a listener that it closes": {`{"level":"fatal","msg":"discovery failed","error":"no"}` + "\n" +
-			`{"level":"error","msg":"setting up serving","error":"accept tcp 127.0.0.1:1: use of closed network connection"}`, "discovery failed: no"},
-		"panic": {"panic: tocommit(38) is out of range\n\ngoroutine 1 [running]:\nmain.main()", "panic: tocommit(38) is out of range"},
-		"long":  {strings.Repeat("é", 400), strings.Repeat("é", 150) + "…"},
-	} {
-		assert.Equal(t, tt.want, complaint(tt.log), name)
-	}
-}
-
-func FuzzComplaint(f *testing.F) {
-	f.Add(`{"level":"error","msg":"x"}` + "\npanic: y\nz")
-	f.Fuzz(func(t *testing.T, log string) {
-		assert.LessOrEqual(t, len(complaint(log)), 303)
-		assert.NotContains(t, complaint(log), "\n")
 	})
 }

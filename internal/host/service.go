@@ -3,13 +3,10 @@ package host
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -81,7 +78,7 @@ type serviceState struct {
 	enabled bool
 	failing bool
 	crashes int     // since somebody started it
-	log     string  // when failing: the last line that says why
+	log     string  // when failing: why
 	process process // the zero value is none
 }
 
@@ -217,34 +214,4 @@ func (h *Host) stop(ctx context.Context) error {
 		return fmt.Errorf("cannot stop service: %w", err)
 	}
 	return nil
-}
-
-// complaint finds in a log's last lines the one that says why a service died: etcd's last error, else the last line.
-// etcd logs JSON (zap); a Go panic or a flag's error is plain text. Listeners that etcd closes because it ends complain after
-// what it ends for.
-func complaint(log string) string {
-	lines := strings.Split(strings.TrimSpace(log), "\n")
-	for _, line := range slices.Backward(lines) {
-		var entry struct{ Level, Msg, Error string }
-		if json.Unmarshal([]byte(line), &entry) == nil {
-			bad := entry.Level == "error" || entry.Level == "fatal" || entry.Level == "panic"
-			if bad && !strings.HasSuffix(entry.Error, net.ErrClosed.Error()) {
-				return cut(strings.TrimSuffix(entry.Msg+": "+entry.Error, ": "))
-			}
-			continue
-		}
-		if strings.HasPrefix(line, "panic: ") {
-			return cut(line)
-		}
-	}
-	return cut(lines[len(lines)-1])
-}
-
-func cut(line string) string {
-	const most = 300
-	line = strings.ToValidUTF8(strings.TrimSpace(line), "?")
-	if len(line) > most {
-		line = strings.ToValidUTF8(line[:most], "") + "…"
-	}
-	return line
 }

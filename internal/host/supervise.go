@@ -19,6 +19,12 @@ const (
 	drainTime = 60 * time.Second
 )
 
+// What the supervisor says of the service's start and end in the log that both write: by it cause tells runs apart.
+const (
+	startsWord = "supervisor: starts "
+	endedWord  = "supervisor: the service ended: "
+)
+
 // Supervise is the process that keeps a service alive where there is no systemd; args are what the supervisor that
 // spawns it gives. It returns nil when ctx ends (main ends it by SIGTERM), when the child exits with 0 (a member that
 // was removed from its cluster does: it must stay down), or when another supervisor holds the lock already.
@@ -100,6 +106,7 @@ func (s *supervise) once(ctx context.Context) (again bool, err error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = drainTime
+	fmt.Fprintf(os.Stderr, "%s%s\n", startsWord, svc.Argv[0])
 	if err := cmd.Start(); err != nil {
 		return true, fmt.Errorf("cannot start service: %w", err)
 	}
@@ -108,7 +115,8 @@ func (s *supervise) once(ctx context.Context) (again bool, err error) {
 		fmt.Fprintf(os.Stderr, "supervisor: %v\n", err)
 	}
 	if err := cmd.Wait(); !clean(err) {
-		return true, fmt.Errorf("the service ended: %w", err)
+		fmt.Fprintf(os.Stderr, "%s%v\n", endedWord, err)
+		return true, nil
 	}
 	return false, nil
 }

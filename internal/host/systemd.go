@@ -170,7 +170,7 @@ func (s *systemd) state(ctx context.Context) (serviceState, error) {
 	}
 	state.crashes, _ = strconv.Atoi(p["NRestarts"]) // systemd counts anew with each start that it is asked for
 	if state.failing {
-		state.log = s.complaint(ctx)
+		state.log = s.cause(ctx)
 	}
 	return state, nil
 }
@@ -195,14 +195,14 @@ func monotonic() time.Duration {
 	return time.Duration(now.Nano())
 }
 
-func (s *systemd) complaint(ctx context.Context) string {
+func (s *systemd) cause(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	out, err := s.run(ctx, "journalctl", "--unit="+s.serviceName(), "--lines=40", "--output=cat", "--no-pager", "--quiet")
+	out, err := s.run(ctx, "journalctl", "--unit="+s.serviceName(), "--lines=200", "--output=cat", "--no-pager", "--quiet")
 	if err != nil || len(out) == 0 {
 		return "see journalctl --unit=" + s.serviceName()
 	}
-	return complaint(string(out))
+	return cause(string(out))
 }
 
 func (s *systemd) control(ctx context.Context, v verb) error {

@@ -160,7 +160,7 @@ func TestSystemdState(t *testing.T) {
 	assert.Equal(t, "3.7.3-0123456789ab", state.release())
 	assert.True(t, state.enabled && state.failing)
 	assert.False(t, state.process.alive())
-	assert.Equal(t, "discovery failed: address already in use", state.log)
+	assert.Equal(t, "address already in use", state.log)
 }
 
 func TestFailing(t *testing.T) {
