@@ -37,6 +37,17 @@ func (c charm) action(ctx context.Context, event operator.Event) error {
 		return c.answer(ctx, model, result)
 	}
 	failure := c.steps(ctx, steps)
+	if failure != nil && errors.Is(failure, errNoTurn) {
+		if world, err = c.machine.Observe(ctx, model); err != nil {
+			return errors.Join(failure, fmt.Errorf("cannot look at the machine: %w", err))
+		}
+		if again, since, ok := operator.Redecide(act, params, model, world); ok {
+			if result = since; len(again) == 0 {
+				return c.answer(ctx, model, result)
+			}
+			failure = c.steps(ctx, again)
+		}
+	}
 	if result.Finish != nil {
 		if world, err = c.machine.Observe(ctx, model); err != nil {
 			return errors.Join(failure, fmt.Errorf("cannot look at the machine: %w", err))
@@ -48,6 +59,9 @@ func (c charm) action(ctx context.Context, event operator.Event) error {
 	}
 	return c.answer(ctx, model, result)
 }
+
+// errNoTurn says that an action could not take the turn, so that nothing was done.
+var errNoTurn = errors.New("nothing was done")
 
 // steps does an action's steps in order up to the first that fails, and tells of each. A turn that was taken is given
 // back whatever happens.
@@ -63,6 +77,9 @@ func (c charm) steps(ctx context.Context, steps []operator.Step) error {
 			if held {
 				back := c.machine.Do(context.WithoutCancel(ctx), operator.ReleaseTurn{})
 				err = errors.Join(err, back)
+			}
+			if step == operator.Step(operator.TakeTurn{}) {
+				err = fmt.Errorf("%w: %w", errNoTurn, err)
 			}
 			return err
 		}

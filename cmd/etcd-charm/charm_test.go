@@ -189,3 +189,40 @@ func TestActionsGiveTheTurnBack(t *testing.T) {
 		assert.Contains(t, f.called("action-log"), "action-log -- take the turn", "progress is shown")
 	}
 }
+
+// fullMachine has a member whose database is full: the turn is the first write to it, and raises the alarm.
+type fullMachine struct {
+	upkeepMachine
+	alarms []operator.Alarm
+}
+
+func (m *fullMachine) Observe(context.Context, operator.Model) (operator.World, error) {
+	return operator.World{
+		Service: operator.Service{Kind: operator.MemberService, Running: true}, Reach: operator.Healthy, Turn: operator.Turn{Known: true}, Alarms: m.alarms,
+		Members: []operator.Member{{ID: 1, Name: "etcd0", Answers: true, Ready: true, Leader: 1, Revision: 5000}},
+	}, nil
+}
+
+func (m *fullMachine) Do(ctx context.Context, s operator.Step) error {
+	if s == operator.Step(operator.TakeTurn{}) {
+		m.alarms = []operator.Alarm{{MemberID: 1, Kind: "NOSPACE"}}
+	}
+	return m.upkeepMachine.Do(ctx, s)
+}
+
+func TestAlarmComesUpWithTheTurn(t *testing.T) {
+	t.Parallel()
+	for leader, want := range map[string]struct {
+		steps  []string
+		failed []string
+	}{
+		"true":  {[]string{"take the turn", "compact to revision 4000"}, []string{}},
+		"false": {[]string{"take the turn"}, []string{"action-fail -- while alarm NOSPACE is raised this runs on the leader only: juju run etcd/leader …"}},
+	} {
+		f, m := &fakeTools{says: map[string]string{"is-leader": leader}}, &fullMachine{upkeepMachine: upkeepMachine{fail: "take the turn"}}
+		c, _ := newCharm(f, m, "actions/compact")
+		require.NoError(t, c.run(t.Context()))
+		assert.Equal(t, want.steps, m.steps)
+		assert.Equal(t, want.failed, f.called("action-fail"))
+	}
+}

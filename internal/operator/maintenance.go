@@ -235,6 +235,17 @@ func inTurn(m Model, w World, steps []Step) ([]Step, string) {
 	return append(steps, ReleaseTurn{}), ""
 }
 
+// Redecide decides an action again whose taking of the turn did not succeed, in the world as it is since: it says why, or does
+// without the turn. Alarm NOSPACE comes up with the first write to a full database, which the turn itself may be, so that no look
+// before could see it. ok is false if the action would only try the same again; its error stands then.
+func Redecide(act Action, params map[string]any, m Model, since World) (steps []Step, result Result, ok bool) {
+	steps, result, err := act(params, m, since)
+	if err != nil || len(steps) > 0 && steps[0] == Step(TakeTurn{}) {
+		return nil, Result{}, false
+	}
+	return steps, result, true
+}
+
 // sizes compares members' databases before and after; only is the members to show, nil is all.
 func sizes(before []MemberReport, r Report, only []uint64, of func(MemberReport) int64) Result {
 	rows, members := [][]string{{"UNIT", "BEFORE", "AFTER", "FREED"}}, map[string]any{}

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -226,4 +227,49 @@ func TestMaintenanceRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAlarmBetweenLookAndTurn: the turn is the write that raises NOSPACE. What is said and done is what it would be had the
+// alarm been seen at first, by actions and in the pass.
+func TestAlarmBetweenLookAndTurn(t *testing.T) {
+	t.Parallel()
+	for name, act := range map[string]Action{"compact": CompactHistory, "defrag": Defragment} {
+		m, w := healthyCluster(3)
+		for i := range w.Members {
+			w.Members[i].Revision = 5000
+		}
+		before, _, err := act(nil, m, w)
+		require.NoError(t, err)
+		require.Equal(t, Step(TakeTurn{}), before[0], name)
+		_, _, ok := Redecide(act, nil, m, w)
+		assert.False(t, ok, "%s: nothing has changed, so its error stands", name)
+
+		w.Alarms = []Alarm{{2, noSpace}}
+		steps, result, ok := Redecide(act, nil, m, w)
+		assert.True(t, ok, name)
+		assert.Empty(t, result.Failed, name)
+		assert.NotContains(t, words(steps), "take the turn", "%s: the leader does without", name)
+		assert.Subset(t, words(before), words(steps), name)
+
+		m.Leader = Know(false)
+		steps, result, ok = Redecide(act, nil, m, w)
+		assert.True(t, ok, name)
+		assert.Empty(t, steps, name)
+		assert.Contains(t, result.Failed, "while alarm NOSPACE is raised this runs on the leader only", name)
+		w.Alarms, w.Turn.Holder = nil, "etcd/1"
+		_, result, _ = Redecide(act, nil, m, w)
+		assert.Contains(t, result.Failed, "other maintenance is running: etcd/1 restarts", name)
+	}
+
+	m := model(3)
+	w := world(m)
+	m.Config.SnapshotCount = 5000
+	require.Equal(t, Step(TakeTurn{}), Decide(lookAgain, m, w).Step)
+	w.Tried = []Attempt{{TakeTurn{}, errors.New("cannot take the turn: mvcc: database space exceeded")}}
+	w.Alarms = []Alarm{{2, noSpace}}
+	p := Decide(lookAgain, m, w)
+	assert.Nil(t, p.Step)
+	assert.Equal(t, Blocked, p.Status.Level)
+	assert.Contains(t, p.Status.Message, "NOSPACE alarm on etcd/1: writes are refused, run action compact")
+	assert.NotContains(t, p.Status.Message, "mvcc")
 }
