@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -98,8 +97,6 @@ func TestWriteProxy(t *testing.T) {
 	plain.Cert = cert
 	require.Error(t, h.Do(t.Context(), operator.WriteProxy{Upstream: plain}))
 
-	began := time.Now()
 	do(operator.Stop{}, operator.Stop{})
-	assert.Less(t, time.Since(began), 10*time.Second)
 	assert.False(t, look().Service.Running)
 }

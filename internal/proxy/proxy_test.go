@@ -49,9 +49,7 @@ func TestNothingLeaks(t *testing.T) {
 	silent, err := net.Dial("tcp", r.addr)
 	require.NoError(t, err)
 	defer silent.Close()
-	start := time.Now()
 	r.stop()
-	assert.Less(t, time.Since(start), 5*time.Second)
 	_, err = open.Read(make([]byte, 1))
 	require.Error(t, err, "open connections are closed at the stop")
 	_, err = net.Dial("tcp", r.addr)
@@ -173,10 +171,8 @@ func TestDialIsBounded(t *testing.T) {
 	defer l.Close()
 	creds, err := loadCredentials(newAuthority(t, "a").clientFiles(t, t.TempDir()))
 	require.NoError(t, err)
-	start := time.Now()
 	_, err = dial(t.Context(), target{addr: l.Addr().String(), host: "127.0.0.1", tls: true}, creds, alpnH2)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	assert.Less(t, time.Since(start), 3*time.Second)
 }
 
 // TestServerIsVerified: a certificate of the right authority but for another
