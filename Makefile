@@ -50,12 +50,31 @@ bin/juju-sim-tool: FORCE
 demo: build charm ## three members and two proxies as real processes: relate, write, read, kill the leader; KEEP=1 leaves them up
 	@CHARM='$(CURDIR)/dist/etcd_$(ARCH).charm' bin/juju-sim script $(if $(KEEP),--hold) test/demo/demo.txt
 
+# A script that goes on and on is ended by its own limits; this one is for a machine that takes ten times as long.
+LIMIT = -timeout 4h
+
 .PHONY: test
-test: build charm ## every test that needs no root, with the race detector if there is a C compiler
+test: build charm ## every test that needs no root, with the race detector if there is a C compiler; 20 minutes on two quiet cores at most
 	@$(if $(RACE),true,echo 'make test: no working C compiler ($(CC)), so the tests run without the race detector')
+	@echo 'make test: each package is named as it ends, and what takes a while within it; first they are built, which may take minutes'
+	@go build -o bin/progress ./test/progress
 	@# The simulation of Juju and etcd runs whole, which the race detector would make too slow; it has no concurrency to watch.
-	$(if $(RACE),CGO_ENABLED=1 CC='$(CC)' )go test $(RACE) -timeout 50m $$(go list ./... | grep -v '/internal/sim/fate$$')
-	CGO_ENABLED=0 go test -timeout 50m ./internal/sim/fate
+	@{ failed=0; \
+	  $(if $(RACE),CGO_ENABLED=1 CC='$(CC)' )go test -json $(RACE) $(LIMIT) $$(go list ./... | grep -v '/internal/sim/fate$$') || failed=1; \
+	  CGO_ENABLED=0 go test -json $(LIMIT) ./internal/sim/fate || failed=1; \
+	  exit $$failed; } | bin/progress
+
+# What finds the more the longer it looks, each for as long as NIGHT says, and what is too slow for make test.
+NIGHT = 30m
+
+.PHONY: nightly
+nightly: ## all that takes longer: make test, fuzz, fate, mutants, conformance, robustness (NIGHT=30m each, 1m for each fuzz test)
+	@failed=; \
+	for target in test 'fuzz TIME=1m' 'fate TIME=$(NIGHT)' mutants conformance 'robustness TIME=$(NIGHT)'; do \
+	  echo "== make $$target"; \
+	  $(MAKE) --no-print-directory $$target || failed+=" [$$target]"; \
+	done; \
+	[[ -z $$failed ]] || { echo "make nightly: these failed:$$failed" >&2; exit 1; }
 
 .PHONY: e2e
 e2e: machines charm bin/juju-sim-tool ## the packed charm on machines with systemd (root; MACHINES=path of the script that raises them)
