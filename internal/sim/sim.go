@@ -8,6 +8,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,6 +56,8 @@ type Options struct {
 	Transcript bool
 	// HookTimeout ends a hook that hangs; zero means five minutes.
 	HookTimeout time.Duration
+	// Patience is how long settle and wait go on unless they are told; zero means five minutes.
+	Patience time.Duration
 	// Progress gets a line for each hook; nil means nowhere.
 	Progress io.Writer
 }
@@ -80,9 +83,8 @@ type Sim struct {
 
 // New starts a simulation with an empty model.
 func New(opts Options) (*Sim, error) {
-	if opts.HookTimeout == 0 {
-		opts.HookTimeout = 5 * time.Minute
-	}
+	opts.HookTimeout = cmp.Or(opts.HookTimeout, 5*time.Minute)
+	opts.Patience = cmp.Or(opts.Patience, 5*time.Minute)
 	s := &Sim{opts: opts, out: opts.Progress, placed: map[string]int{}, reaped: map[int]bool{}, changed: make(chan struct{}, 1)}
 	ok := false
 	defer func() {

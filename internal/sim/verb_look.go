@@ -98,7 +98,7 @@ func settleVerb(s *Sim, _ Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "settle", Short: "Run hooks until none is queued; units left in error are an error", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
+			ctx, cancel := context.WithTimeout(cmd.Context(), cmp.Or(timeout, s.opts.Patience))
 			defer cancel()
 			if err := s.Settle(ctx); err != nil {
 				return err
@@ -114,7 +114,7 @@ func settleVerb(s *Sim, _ Env) *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "give up after this long")
+	cmd.Flags().DurationVar(&timeout, "timeout", 0, "give up after this long (default 5m)")
 	cmd.Flags().IntVar(&rounds, "update-status", 0, "then run update-status on every unit, this many times")
 	return cmd
 }
@@ -153,12 +153,12 @@ func waitVerb(s *Sim, _ Env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
+			ctx, cancel := context.WithTimeout(cmd.Context(), cmp.Or(timeout, s.opts.Patience))
 			defer cancel()
 			return s.wait(ctx, args[0], pattern)
 		},
 	}
-	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "give up after this long")
+	cmd.Flags().DurationVar(&timeout, "timeout", 0, "give up after this long (default 5m)")
 	return cmd
 }
 

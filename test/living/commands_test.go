@@ -20,6 +20,9 @@ import (
 	"github.com/juju-charms/etcd-charm/test/load"
 )
 
+// patience bounds the waits for what takes seconds, or a minute at most, on a quiet machine.
+const patience = 15 * time.Minute
+
 // command is a command of scripts; neg is a "!" before it.
 type command = func(ts *testscript.TestScript, neg bool, args []string)
 
@@ -27,9 +30,9 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 //
 //	writes start [PROXY]        users write to the members of etcd, or through the proxy on a unit
 //	writes stop                 prints what they felt; a write that failed or is lost is a failure
-//	ports start [UNIT…]         watches the members' client ports, but for those of the units named
-//	ports stop                  tells which were closed meanwhile: a unit a line in the order in which they closed, and last
-//	                            "at once: " and the most at one time
+//	restarts start [UNIT…]      watches the members, but for those of the units named
+//	restarts stop               tells which were away meanwhile, by their own logs: a unit a line in the order in which they
+//	                            were told to end, and last "at once: " and the most at one time
 //	pids [FILE]                 the process of each member, a unit and a number a line; it waits for one that is away, and
 //	                            for a change if FILE holds how it was
 //	raft-leader VAR [OTHER]     sets $VAR to the unit that leads, and $OTHER to one that does not
@@ -45,7 +48,7 @@ func commands(ctx context.Context, verbs map[string]command) map[string]command 
 	b := &bench{ctx: ctx, verbs: verbs, at: map[*testscript.TestScript]*scene{}}
 	return map[string]command{
 		"writes":      b.writes,
-		"ports":       b.ports,
+		"restarts":    b.restarts,
 		"pids":        b.pids,
 		"raft-leader": b.raftLeader,
 		"hold-port":   b.holdPort,
@@ -66,9 +69,9 @@ type bench struct {
 }
 
 type scene struct {
-	load  *load.Load
-	ports *ports
-	held  []io.Closer
+	load    *load.Load
+	watched map[string]watched
+	held    []io.Closer
 }
 
 func (b *bench) scene(ts *testscript.TestScript) *scene {
@@ -84,9 +87,6 @@ func (b *bench) scene(ts *testscript.TestScript) *scene {
 			delete(b.at, ts)
 			if s.load != nil {
 				_, _ = s.load.Stop(b.ctx)
-			}
-			if s.ports != nil {
-				s.ports.stop()
 			}
 			for _, l := range s.held {
 				l.Close()
@@ -129,6 +129,7 @@ func (b *bench) writes(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Check(err)
 		}
 		t.Rate = 10 // the machine is shared with the other scripts
+		t.Patience = patience
 		s.load, err = load.Start(b.ctx, t, ts.Name())
 		ts.Check(err)
 	case args[0] == "stop" && s.load != nil:
@@ -144,27 +145,6 @@ func (b *bench) writes(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-func (b *bench) ports(ts *testscript.TestScript, _ bool, args []string) {
-	s := b.scene(ts)
-	if args[0] == "start" {
-		port, at := b.ask(ts, "config", "etcd", "port"), map[string]string{}
-		for name, u := range b.units(ts) {
-			if slices.Contains(args[1:], name) {
-				continue
-			}
-			at[name] = net.JoinHostPort(u.Address, port)
-		}
-		s.ports = watchPorts(at)
-		return
-	}
-	order, most := s.ports.stop()
-	s.ports = nil
-	for _, name := range order {
-		fmt.Fprintln(ts.Stdout(), name)
-	}
-	fmt.Fprintln(ts.Stdout(), "at once:", most)
-}
-
 func (b *bench) pids(ts *testscript.TestScript, _ bool, args []string) {
 	before := ""
 	if len(args) == 1 {
@@ -172,7 +152,7 @@ func (b *bench) pids(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(30 * time.Second); ; <-tick.C {
+	for deadline := time.Now().Add(patience); ; <-tick.C {
 		var out strings.Builder
 		for _, name := range slices.Sorted(maps.Keys(b.units(ts))) {
 			fmt.Fprintln(&out, name, b.pid(ts, name))
@@ -189,20 +169,28 @@ func (b *bench) pids(ts *testscript.TestScript, _ bool, args []string) {
 
 // pid is the number of a unit's server. One that has just crashed is started again within seconds.
 func (b *bench) pid(ts *testscript.TestScript, unit string) string {
-	root := b.ask(ts, "root", unit)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); <-tick.C {
-		programs, err := filepath.Glob("/proc/[0-9]*/cmdline")
-		ts.Check(err)
-		for _, file := range programs {
-			args, err := os.ReadFile(file)
-			if program, _, _ := strings.Cut(string(args), "\x00"); err == nil && strings.HasPrefix(program, root+"/") && filepath.Base(program) == "etcd" {
-				return filepath.Base(filepath.Dir(file))
-			}
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-tick.C {
+		if pid := b.server(ts, unit); pid != "" {
+			return pid
 		}
 	}
 	ts.Fatalf("no server runs on %s", unit)
+	return ""
+}
+
+// server is the number of the process that is a unit's server now; "" is none.
+func (b *bench) server(ts *testscript.TestScript, unit string) string {
+	root := b.ask(ts, "root", unit)
+	programs, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	ts.Check(err)
+	for _, file := range programs {
+		args, err := os.ReadFile(file)
+		if program, _, _ := strings.Cut(string(args), "\x00"); err == nil && strings.HasPrefix(program, root+"/") && filepath.Base(program) == "etcd" {
+			return filepath.Base(filepath.Dir(file))
+		}
+	}
 	return ""
 }
 
@@ -213,9 +201,15 @@ func (b *bench) environ(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func (b *bench) raftLeader(ts *testscript.TestScript, _ bool, args []string) {
-	ctx, cancel := context.WithTimeout(b.ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
 	leader, err := load.Leader(ctx, b.asker(ts))
+	for err != nil && ctx.Err() == nil {
+		<-tick.C // an election may be on
+		leader, err = load.Leader(ctx, b.asker(ts))
+	}
 	ts.Check(err)
 	ts.Setenv(args[0], leader)
 	if len(args) > 1 {

@@ -70,7 +70,7 @@ func packed(t *testing.T) string {
 // long to start.
 func options(t *testing.T) sim.Options {
 	t.Helper()
-	opts := sim.Options{Env: []string{"ETCD_CHARM_ROOT=" + sim.RootVar}}
+	opts := sim.Options{Env: []string{"ETCD_CHARM_ROOT=" + sim.RootVar}, Patience: patience}
 	tool, err := filepath.Abs(filepath.Join("..", "..", "bin", "juju-sim-tool"))
 	require.NoError(t, err)
 	if _, err := os.Stat(tool); err == nil {

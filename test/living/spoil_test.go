@@ -21,7 +21,7 @@ func (b *bench) spoil(ts *testscript.TestScript, _ bool, args []string) {
 
 	places := offsets(ts, path, text)
 	// etcd writes to its database in batches, a while after it has said OK.
-	for deadline := time.Now().Add(30 * time.Second); len(places) == 0; places = offsets(ts, path, text) {
+	for deadline := time.Now().Add(patience); len(places) == 0; places = offsets(ts, path, text) {
 		if time.Now().After(deadline) {
 			ts.Fatalf("%q is not in the database of %s", text, unit)
 		}

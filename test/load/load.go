@@ -22,7 +22,7 @@ import (
 const (
 	Users = 8
 	rate  = 45 // how often a second each does, unless the target says otherwise
-	// attempt bounds one try, patience all tries of one write.
+	// attempt bounds one try, patience all tries of one write unless the target says otherwise.
 	attempt  = time.Second
 	patience = 15 * time.Second
 	prefix   = "load/"
@@ -37,6 +37,8 @@ type Target struct {
 	Fixed     bool // clients keep to Endpoints and do not ask for the members
 	Watches   int  // open watches that count what they are told
 	Rate      int  // how often a second each user writes; zero is 45
+	// Patience is how long a user tries one write; zero is 15 s.
+	Patience time.Duration
 }
 
 // Client is a client of the cluster.
@@ -126,9 +128,10 @@ func (l *Load) user(ctx context.Context, c *clientv3.Client, user int) {
 // write tries until the write succeeds or its user loses patience. It does not end with the load: what is begun is
 // finished.
 func (l *Load) write(c *clientv3.Client, key string) {
-	began := time.Now()
-	for {
-		ctx, cancel := context.WithTimeout(context.Background(), attempt)
+	began, limit := time.Now(), cmp.Or(l.target.Patience, patience)
+	for tries := 0; ; tries++ {
+		// Where one try after the other takes too long it is the machine that is slow: the next may take longer.
+		ctx, cancel := context.WithTimeout(context.Background(), attempt*time.Duration(1+tries/5))
 		_, err := c.Put(ctx, key, strings.Repeat("x", 256))
 		cancel()
 		now := time.Now()
@@ -139,7 +142,7 @@ func (l *Load) write(c *clientv3.Client, key string) {
 			l.report.Writes++
 			l.acked[key] = true
 			l.times = append(l.times, now)
-		case now.Sub(began) > patience:
+		case now.Sub(began) > limit:
 			l.report.Failed++
 			l.report.Last = err
 		default:
@@ -147,7 +150,7 @@ func (l *Load) write(c *clientv3.Client, key string) {
 			l.report.Last = err
 		}
 		l.mu.Unlock()
-		if err == nil || now.Sub(began) > patience {
+		if err == nil || now.Sub(began) > limit {
 			return
 		}
 		time.Sleep(10 * time.Millisecond) // a refusal that comes at once must not become a storm

@@ -51,7 +51,7 @@ func startCluster(ts *testscript.TestScript, _ bool, args []string, bin string) 
 	for i := range size {
 		health = append(health, c.url(i, 2379))
 	}
-	health = []string{"60", bin + "/etcdctl", "endpoint", "health", "--endpoints", strings.Join(health, ",")}
+	health = []string{bin + "/etcdctl", "endpoint", "health", "--endpoints", strings.Join(health, ",")}
 	if !c.plain {
 		health = append(health, "--cacert", dir+"/m0-ca", "--cert", dir+"/m0-cert", "--key", dir+"/m0-key")
 	}

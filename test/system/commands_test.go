@@ -2,6 +2,7 @@ package system
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -26,7 +27,7 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 //	unpack DIR                       the packed charm as a directory, to be changed
 //	credentials DIR                  the last output, a databag as JSON, as files ca.pem, cert.pem, key.pem
 //	                                 and the rest, without what Juju itself puts there, as settings.json
-//	eventually SECONDS [!] COMMAND   repeats a program until it succeeds (or, with !, fails)
+//	eventually COMMAND               repeats a program until it succeeds
 //	occupy HOST:PORT, release HOST:PORT   listen there, and end it
 //	learn-keys, no-key, keys-at-home DIR         see keys_test.go; watch-processes DIR comes before them
 //	connect NAME HOST:PORT ROOTS [CERT KEY], ask NAME, servers DIR   see connections_test.go
@@ -92,30 +93,24 @@ func consumers(ts *testscript.TestScript, verbs map[string]command, args []strin
 }
 
 func eventually(ts *testscript.TestScript, neg bool, args []string) {
-	limit, err := time.ParseDuration(args[0] + "s")
-	ts.Check(err)
-	fails := args[1] == "!"
-	if fails {
-		args = args[1:]
-	}
-	if neg || len(args) < 2 {
-		ts.Fatalf("usage: eventually SECONDS [!] COMMAND")
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: eventually COMMAND")
 	}
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(limit); ; <-tick.C {
-		cmd := exec.Command(args[1], args[2:]...) //nolint:gosec // the script's own
-		if !strings.Contains(args[1], "/") {
-			cmd = exec.Command("/usr/bin/env", args[1:]...) //nolint:gosec // looked up in the script's PATH
+	for deadline := time.Now().Add(patience); ; <-tick.C {
+		cmd := exec.Command(args[0], args[1:]...) //nolint:gosec // the script's own
+		if !strings.Contains(args[0], "/") {
+			cmd = exec.Command("/usr/bin/env", args...) //nolint:gosec // looked up in the script's PATH
 		}
 		cmd.Dir, cmd.Env = ts.MkAbs("."), []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("WORK")}
 		out, err := cmd.CombinedOutput()
-		if (err != nil) == fails {
+		if err == nil {
 			fmt.Fprintf(ts.Stdout(), "%s", out)
 			return
 		}
 		if time.Now().After(deadline) {
-			ts.Fatalf("not within %v: %v: %s", limit, err, out)
+			ts.Fatalf("not within %v: %v: %s", patience, err, out)
 		}
 	}
 }
@@ -138,7 +133,7 @@ func release(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func fetch(ts *testscript.TestScript, neg bool, method, url, body string) {
-	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
 	req, err := http.NewRequest(method, url, strings.NewReader(body)) //nolint:noctx // the client has a time-out
 	ts.Check(err)
 	resp, err := client.Do(req)
@@ -148,8 +143,8 @@ func fetch(ts *testscript.TestScript, neg bool, method, url, body string) {
 			err = fmt.Errorf("%s", resp.Status)
 		}
 	}
-	switch {
-	case err != nil && !neg:
+	switch slow, ok := errors.AsType[net.Error](err); {
+	case err != nil && (!neg || ok && slow.Timeout()): // which is no refusal
 		ts.Fatalf("%s %s: %v", method, url, err)
 	case err == nil && neg:
 		ts.Fatalf("%s %s: unexpected success", method, url)

@@ -18,9 +18,6 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// answerTime is how long a server may take to answer or to refuse.
-const answerTime = 60 * time.Second
-
 // linesKey is where a script has its open connections, and serversKey the servers that it has seen run.
 type (
 	linesKey   struct{}
@@ -52,13 +49,7 @@ func connect(ts *testscript.TestScript, neg bool, args []string) {
 		// Not Certificates: those are left out where the server names other authorities.
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
 	}
-	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: answerTime}, "tcp", address, config)
-	l := &line{conn: conn, host: address}
-	if err == nil {
-		ts.Defer(func() { conn.Close() })
-		l.in = bufio.NewReader(conn)
-		err = l.ask()
-	}
+	l, err := open(address, config)
 	switch {
 	case err == nil && neg:
 		ts.Fatalf("%s lets this certificate in", address)
@@ -67,8 +58,22 @@ func connect(ts *testscript.TestScript, neg bool, args []string) {
 	case err != nil && !refused(err):
 		ts.Fatalf("%s does not refuse this certificate, but: %v", address, err)
 	case err == nil:
+		ts.Defer(func() { l.conn.Close() })
 		ts.Value(linesKey{}).(lines)[name] = l
 	}
+}
+
+// open opens a connection and asks for the version.
+func open(address string, config *tls.Config) (*line, error) {
+	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: patience}, "tcp", address, config)
+	if err != nil {
+		return nil, err
+	}
+	l := &line{conn: conn, in: bufio.NewReader(conn), host: address}
+	if err := l.ask(); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return l, nil
 }
 
 // refused tells a server's refusal: an alert, or a connection that it ends.
@@ -79,7 +84,7 @@ func refused(err error) bool {
 
 // ask asks for the version, and fails if there is no answer.
 func (l *line) ask() error {
-	if err := l.conn.SetDeadline(time.Now().Add(answerTime)); err != nil {
+	if err := l.conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		return err
 	}
 	if _, err := fmt.Fprintf(l.conn, "GET /version HTTP/1.1\r\nHost: %s\r\n\r\n", l.host); err != nil {

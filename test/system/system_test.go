@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/juju/charm/v12"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -22,6 +23,9 @@ func TestMain(m *testing.M) { sim.Main(m) }
 
 // atATime is how many scripts run at a time: each runs several etcd servers.
 const atATime = 2
+
+// patience bounds the waits for what takes seconds, or a minute at most, on a quiet machine.
+const patience = 15 * time.Minute
 
 func TestScripts(t *testing.T) {
 	t.Parallel()
@@ -70,7 +74,7 @@ func packed(t *testing.T) string {
 // long to start.
 func options(t *testing.T) sim.Options {
 	t.Helper()
-	opts := sim.Options{Env: []string{"ETCD_CHARM_ROOT=" + sim.RootVar}, Transcript: true}
+	opts := sim.Options{Env: []string{"ETCD_CHARM_ROOT=" + sim.RootVar}, Patience: patience, Transcript: true}
 	tool, err := filepath.Abs(filepath.Join("..", "..", "bin", "juju-sim-tool"))
 	require.NoError(t, err)
 	if _, err := os.Stat(tool); err == nil {
