@@ -30,7 +30,7 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 //
 //	writes start [PROXY]        users write to the members of etcd, or through the proxy on a unit
 //	writes stop                 prints what they felt; a write that failed or is lost is a failure
-//	restarts start [UNIT…]      watches the members, but for those of the units named
+//	restarts start              watches the members
 //	restarts stop               tells which were away meanwhile, by their own logs: a unit a line in the order in which they
 //	                            were told to end, and last "at once: " and the most at one time
 //	pids [FILE]                 the process of each member, a unit and a number a line; it waits for one that is away, and
@@ -169,10 +169,11 @@ func (b *bench) pids(ts *testscript.TestScript, _ bool, args []string) {
 
 // pid is the number of a unit's server. One that has just crashed is started again within seconds.
 func (b *bench) pid(ts *testscript.TestScript, unit string) string {
+	root := b.ask(ts, "root", unit)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-tick.C {
-		if pid := b.server(ts, unit); pid != "" {
+		if pid := server(ts, root); pid != "" {
 			return pid
 		}
 	}
@@ -180,9 +181,8 @@ func (b *bench) pid(ts *testscript.TestScript, unit string) string {
 	return ""
 }
 
-// server is the number of the process that is a unit's server now; "" is none.
-func (b *bench) server(ts *testscript.TestScript, unit string) string {
-	root := b.ask(ts, "root", unit)
+// server is the number of the process that is the server on a machine now; "" is none.
+func server(ts *testscript.TestScript, root string) string {
 	programs, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	ts.Check(err)
 	for _, file := range programs {

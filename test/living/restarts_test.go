@@ -19,6 +19,7 @@ import (
 
 // watched is a member whose restarts count, as it was when the watch began.
 type watched struct {
+	root string // of its machine
 	log  string // the file
 	from int    // its length
 	pid  string
@@ -31,24 +32,24 @@ func (b *bench) restarts(ts *testscript.TestScript, _ bool, args []string) {
 	if args[0] == "start" {
 		s.watched = map[string]watched{}
 		for unit := range b.units(ts) {
-			if slices.Contains(args[1:], unit) {
-				continue
-			}
-			log := filepath.Join(b.ask(ts, "root", unit), "var/log/etcd-charm", strings.ReplaceAll(unit, "/", "-")+".log")
-			s.watched[unit] = watched{log: log, from: len(ts.ReadFile(log)), pid: b.server(ts, unit)}
+			root := b.ask(ts, "root", unit)
+			log := filepath.Join(root, "var/log/etcd-charm", strings.ReplaceAll(unit, "/", "-")+".log")
+			s.watched[unit] = watched{root: root, log: log, from: len(ts.ReadFile(log)), pid: server(ts, root)}
 		}
 		return
 	}
-	all := map[string][]outage{}
+	all, logs := map[string][]outage{}, map[string]string{}
 	for unit, w := range s.watched {
-		found, err := outages(ts.ReadFile(w.log)[w.from:])
+		logs[unit] = ts.ReadFile(w.log)
+		found, err := outages(logs[unit][w.from:])
 		ts.Check(err)
-		if now := b.server(ts, unit); (now == w.pid) != (len(found) == 0) {
+		if now := server(ts, w.root); (now == w.pid) != (len(found) == 0) {
 			ts.Fatalf("the log of %s tells of %d restarts, its process was %s and is %s", unit, len(found), w.pid, now)
 		}
 		all[unit] = found
 	}
 	s.watched = nil
+	leavers(all, logs)
 	order, most := together(all)
 	for _, unit := range order {
 		fmt.Fprintln(ts.Stdout(), unit)
@@ -93,6 +94,39 @@ func outages(log string) ([]outage, error) {
 		}
 	}
 	return all, nil
+}
+
+// leavers ends the outages of those who have left for good when the first of the others says that they are no members any more.
+func leavers(all map[string][]outage, logs map[string]string) {
+	own, removed := map[string]string{}, map[string]time.Time{} // unit to member, member to when
+	for unit, log := range logs {
+		for line := range strings.Lines(log) {
+			var entry struct {
+				TS    time.Time `json:"ts"`
+				Msg   string    `json:"msg"`
+				Local string    `json:"local-member-id"`
+				Gone  string    `json:"removed-remote-peer-id"`
+			}
+			if !strings.HasPrefix(line, "{") || json.Unmarshal([]byte(line), &entry) != nil {
+				continue
+			}
+			if entry.Local != "" {
+				own[unit] = entry.Local
+			}
+			if first, told := removed[entry.Gone]; entry.Msg == "removed member" && (!told || entry.TS.Before(first)) {
+				removed[entry.Gone] = entry.TS
+			}
+		}
+	}
+	for unit, found := range all {
+		at, gone := removed[own[unit]]
+		if last := len(found) - 1; gone && last >= 0 && found[last].to.IsZero() {
+			if at.Before(found[last].from) {
+				at = found[last].from // it was taken out while it ran
+			}
+			found[last].to = at
+		}
+	}
 }
 
 // together tells who was away, in which order, and how many at most at one time.
@@ -182,4 +216,22 @@ func TestOutages(t *testing.T) {
 		assert.Equal(t, tc.from, from, name)
 		assert.Equal(t, tc.to, to, name)
 	}
+}
+
+func TestLeavers(t *testing.T) {
+	t.Parallel()
+	at := func(second int) time.Time { return time.Date(2026, 1, 1, 0, 0, second, 0, time.UTC) }
+	said := func(second int, id, gone string) string {
+		return fmt.Sprintf(`{"level":"info","ts":"2026-01-01T00:00:%02dZ","msg":"removed member","local-member-id":%q,"removed-remote-peer-id":%q}`, second, id, gone) + "\n"
+	}
+	logs := map[string]string{
+		"etcd/0": `{"level":"info","ts":"2026-01-01T00:00:01Z","msg":"closing","local-member-id":"a"}` + "\nsupervisor: starts /x\n",
+		"etcd/1": said(6, "b", "a"), "etcd/2": said(5, "c", "a") + said(9, "c", "d"),
+	}
+	all := map[string][]outage{"etcd/0": {{from: at(3)}}, "etcd/1": {{at(7), at(8)}}, "etcd/2": {{from: at(9)}}}
+	leavers(all, logs)
+	assert.Equal(t, map[string][]outage{"etcd/0": {{at(3), at(5)}}, "etcd/1": {{at(7), at(8)}}, "etcd/2": {{from: at(9)}}}, all)
+	all["etcd/0"][0] = outage{from: at(7)}
+	leavers(all, logs)
+	assert.Equal(t, []outage{{at(7), at(7)}}, all["etcd/0"], "it was taken out while it ran")
 }
