@@ -79,7 +79,7 @@ nightly: ## all that takes longer: make test, fuzz, fate, mutants, conformance, 
 .PHONY: e2e
 e2e: machines charm bin/juju-sim-tool ## the packed charm on machines with systemd (root; MACHINES=path of the script that raises them)
 	@MACHINES='$(MACHINES)' CHARM="$(CURDIR)/dist/etcd_$$(go env GOARCH).charm" TOOL='$(CURDIR)/bin/juju-sim-tool' \
-	CGO_ENABLED=0 go test -tags e2e -count 1 -v -timeout 60m ./test/e2e
+	CGO_ENABLED=0 go test -tags e2e -count 1 -v $(LIMIT) ./test/e2e
 
 .PHONY: machines
 machines:

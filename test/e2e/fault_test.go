@@ -94,7 +94,7 @@ func (w world) powerOff(t *testing.T, n int) {
 func machineKilled(t *testing.T, w world) {
 	n := w.blackhole(t, "powered off", func(n int) { w.powerOff(t, n) })
 	unit, left := fmt.Sprintf("etcd/%d", n), w.machine(t, w.others(t, n)[0])
-	w.eventually(t, left, patience, "etcdctl --command-timeout 1s put during outage")
+	w.eventually(t, left, patience, "etcdctl --command-timeout 5s put during outage")
 	w.writeThroughProxy(t, left, "outage")
 	w.unreachable(t, n)
 

@@ -53,7 +53,7 @@ func newAddress(t *testing.T, w world) {
 	if leads != n {
 		w.sh(t, leads, "etcdctl move-leader "+id)
 	}
-	w.eventually(t, n, patience, "etcdctl --command-timeout 1s put moved again")
+	w.eventually(t, n, patience, "etcdctl --command-timeout 5s put moved again")
 	assert.Equal(t, unit, w.leader(t))
 	block, _ := pem.Decode([]byte(w.sh(t, n, "cat /etc/etcd-charm/"+dashed(unit)+"/tls/peer.crt")))
 	require.NotNil(t, block)
