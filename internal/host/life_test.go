@@ -312,7 +312,7 @@ func TestFailingService(t *testing.T) {
 	// It gives up by itself: there is no use in waiting for the end of its time.
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
-	require.ErrorContains(t, a.awaitReady(ctx, false), "address already in use")
+	require.ErrorContains(t, a.Host.awaitReady(ctx, false), "address already in use")
 	require.NoError(t, ctx.Err())
 	w := a.eventually("a failing service", func(w operator.World) bool { return w.Service.Failing })
 	assert.Contains(t, w.Service.Log, "address already in use")
