@@ -7,11 +7,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -28,7 +30,7 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 //	credentials DIR                  the last output, a databag as JSON, as files ca.pem, cert.pem, key.pem
 //	                                 and the rest, without what Juju itself puts there, as settings.json
 //	eventually COMMAND               repeats a program until it succeeds
-//	occupy HOST:PORT, release HOST:PORT   listen there, and end it
+//	occupy HOST:PORT [bound], release HOST:PORT   listen there, and end it; "bound" listens not, as a connection from there
 //	learn-keys, no-key, keys-at-home DIR         see keys_test.go; watch-processes DIR comes before them
 //	connect NAME HOST:PORT ROOTS [CERT KEY], ask NAME, servers DIR   see connections_test.go
 //	get URL, post URL BODY           HTTP; prints the answer's body; an answer beyond 299 is a failure
@@ -116,16 +118,36 @@ func eventually(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // ports are the addresses that a script holds.
-type ports map[string]net.Listener
+type ports map[string]io.Closer
 
 // portsKey is where a script has its ports.
 type portsKey struct{}
 
 func occupy(ts *testscript.TestScript, _ bool, args []string) {
-	l, err := net.Listen("tcp", args[0])
+	var l io.Closer
+	var err error
+	if len(args) > 1 && args[1] == "bound" {
+		l, err = bind(netip.MustParseAddrPort(args[0]))
+	} else {
+		l, err = net.Listen("tcp", args[0])
+	}
 	ts.Check(err)
 	ts.Defer(func() { l.Close() })
 	ts.Value(portsKey{}).(ports)[args[0]] = l
+}
+
+// bind takes an address of IPv4 and does not listen.
+func bind(at netip.AddrPort) (io.Closer, error) {
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	socket := os.NewFile(uintptr(fd), at.String())
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Port: int(at.Port()), Addr: at.Addr().As4()}); err != nil {
+		socket.Close()
+		return nil, err
+	}
+	return socket, nil
 }
 
 func release(ts *testscript.TestScript, _ bool, args []string) {
