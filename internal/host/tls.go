@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 	"github.com/juju-charms/etcd-charm/internal/operator"
 	"github.com/juju-charms/etcd-charm/internal/pki"
 )
@@ -36,7 +37,7 @@ func (h *Host) lookTLS(m operator.Model, authority *pki.Authority) operator.TLS 
 // what they replaced. What cannot be read is as good as unknown: the application's record has what was told before.
 func (h *Host) lookIssued() []operator.Issued {
 	text, _ := os.ReadFile(h.tls(issuedFile))
-	issued, _ := operator.DecodeIssued(string(text))
+	issued, _ := etcdcluster.DecodeIssued(string(text))
 	for _, name := range []string{peerName, serverName, adminName} {
 		cert, err := os.ReadFile(h.tls(certFile(name)))
 		if err != nil {
@@ -46,7 +47,7 @@ func (h *Host) lookIssued() []operator.Issued {
 			issued = append(issued, issuedOf(name, info))
 		}
 	}
-	return operator.SortIssued(issued)
+	return etcdcluster.SortIssued(issued)
 }
 
 func issuedOf(name string, info pki.LeafInfo) operator.Issued {
@@ -167,7 +168,7 @@ func (h *Host) writeLeaf(name string, leaf pki.Leaf, trust []byte, o owner) erro
 // noteIssued puts a certificate down before it is used: the one that it replaces is still valid, and this hook may not live
 // to tell of either.
 func (h *Host) noteIssued(leaf operator.Issued) error {
-	text := operator.EncodeIssued(operator.StillIssued(append(h.lookIssued(), leaf), h.now().Unix()))
+	text := etcdcluster.EncodeIssued(operator.StillIssued(append(h.lookIssued(), leaf), h.now().Unix()))
 	return writeFiles(file{h.tls(issuedFile), []byte(text), secret, h.adminOwner()})
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
+	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
@@ -17,7 +18,7 @@ const authorityLabel = "etcd-authority"
 // authority reads the certificate authorities from the secret, or, where Juju keeps no secrets, from the peer
 // application bag. An application that was upgraded from such a Juju has them in its bag still.
 func (o *observer) authority(ctx context.Context, app databag.Bag) {
-	content := decodeAuthority(app)
+	content := etcdcluster.DecodeAuthority(app)
 	if content == nil && app == nil && !o.env.Secrets {
 		o.model.Authority = operator.Unknown[*operator.Authority](o.model.Cluster.Why)
 		return

@@ -11,6 +11,7 @@ import (
 	"unicode"
 
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
+	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 	"github.com/juju-charms/etcd-charm/interfaces/etcdproxy"
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
@@ -82,17 +83,17 @@ func (f *flush) application(ctx context.Context) error {
 		if f.model.Secrets {
 			err = addAuthority(ctx, f.tools, authority)
 		} else {
-			keys = encodeAuthority(authority.Content)
+			keys = etcdcluster.EncodeAuthority(authority.Content)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	bag := EncodeRecord(record)
+	bag := etcdcluster.EncodeApp(record)
 	maps.Copy(bag, keys)
-	old := EncodeRecord(cluster.Record)
+	old := etcdcluster.EncodeApp(cluster.Record)
 	if cluster.Record.Schema == 0 {
-		delete(old, keySchema) // nothing was ever written
+		delete(old, etcdcluster.KeySchema) // nothing was ever written
 	}
 	change := databag.Diff(old, bag)
 	return f.set(ctx, change.Settings(), cluster.RelationID, "--app")
@@ -106,11 +107,11 @@ func (f *flush) word(ctx context.Context) error {
 	if !f.model.Cluster.OK {
 		return errors.New("the peer relation is not visible")
 	}
-	values := make(map[string]string, len(wordKeys))
-	for _, key := range wordKeys {
+	values := make(map[string]string, len(etcdcluster.UnitKeys()))
+	for _, key := range etcdcluster.UnitKeys() {
 		values[key] = "" // removes it
 	}
-	maps.Copy(values, EncodeWord(*f.plan.Word))
+	maps.Copy(values, etcdcluster.EncodeUnit(*f.plan.Word))
 	return f.set(ctx, values, f.model.Cluster.Value.RelationID)
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
+	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 	"github.com/juju-charms/etcd-charm/interfaces/etcdproxy"
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
@@ -110,8 +111,8 @@ func TestFlushRecordAndWord(t *testing.T) {
 	word := operator.Word{PeerURL: "https://10.0.0.7:2380", MemberID: 0xab}
 	plan := operator.Plan{Record: &record, Word: &word, Published: map[string]string{"bag.cluster:0": "1E2345"}, Version: "3.7.3", Status: active}
 	require.NoError(t, flushed(t, f, m, plan, fakeMinter{}))
-	assert.Equal(t, "\"revoked\": \"3@228\"\n", f.calls[1].stdin, "only what differs")
-	assert.Equal(t, EncodeWord(word), f.peers["etcd/0"], "keys that are empty now are gone")
+	assert.Equal(t, "\"revoked\": \"proxy:3@228\"\n", f.calls[1].stdin, "only what differs")
+	assert.Equal(t, etcdcluster.EncodeUnit(word), f.peers["etcd/0"], "keys that are empty now are gone")
 	assert.Equal(t, "1E2345", f.state["bag.cluster:0"])
 	assert.Equal(t, map[string]int{"application-version-set": 1, "relation-set": 2, "state-set": 1, "status-set": 1}, f.count())
 	again := observe(t, f)

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
+	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 )
 
 // FuzzObserveProxy: whatever a tool prints to a proxy, what it follows is whole or not known, and no reason quotes it.
@@ -79,11 +80,11 @@ func FuzzAuthorityBag(f *testing.F) {
 		if value == "" {
 			content = nil
 		}
-		bag := encodeAuthority(map[string]string{key: value})
-		if !strings.HasPrefix(alien, authorityPrefix) {
+		bag := etcdcluster.EncodeAuthority(map[string]string{key: value})
+		if !strings.HasPrefix(alien, "authority.") {
 			bag[alien] = other
 		}
-		assert.Equal(t, content, decodeAuthority(bag))
+		assert.Equal(t, content, etcdcluster.DecodeAuthority(bag))
 	})
 }
 

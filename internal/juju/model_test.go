@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
+	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
@@ -25,7 +26,7 @@ func TestObserveAuthority(t *testing.T) {
 		"missing, other secrets":   {func(f *fakeJuju) { f.secrets = other }, false, "missing"},
 		"missing for a follower":   {func(f *fakeJuju) { f.secrets, f.leader = nil, false }, false, "waiting for the leader"},
 		"missing, leader unknown":  {func(f *fakeJuju) { f.secrets, f.fail["is-leader"] = nil, errors.New("gone") }, false, "not found"},
-		"missing, but on record":   {func(f *fakeJuju) { f.secrets, f.app = nil, databag.Bag{"schema": "1", "authority": "f00"} }, false, "speaks of"},
+		"missing, but on record":   {func(f *fakeJuju) { f.secrets, f.app = nil, databag.Bag{"schema": "2", "authority": "f00"} }, false, "speaks of"},
 		"missing, record unread":   {func(f *fakeJuju) { f.secrets, f.ids["cluster"] = nil, nil }, false, "not visible"},
 		"there, but not readable":  {func(f *fakeJuju) { f.fail["secret-get"] = refusal("secret-get", "ERROR permission denied") }, false, "cannot be read"},
 		"secrets cannot be listed": {func(f *fakeJuju) { f.secrets, f.fail["secret-ids"] = nil, errors.New("gone") }, false, "gone"},
@@ -35,13 +36,13 @@ func TestObserveAuthority(t *testing.T) {
 		"a secret without description": {func(f *fakeJuju) { f.secrets, f.says["secret-info-get"] = other, "{}" }, false, "answered nothing"},
 		"an empty secret":              {func(f *fakeJuju) { f.says["secret-get"] = "{}" }, false, "cannot be read"},
 		"broken content":               {func(f *fakeJuju) { f.says["secret-get"] = `{"peer-ca-key": ""}` }, false, "peer-ca-key is missing"},
-		"2.9: in the bag":              {func(f *fakeJuju) { f.app = encodeAuthority(map[string]string{"peer-ca-key": privateKey}) }, true, "f00"},
+		"2.9: in the bag":              {func(f *fakeJuju) { f.app = etcdcluster.EncodeAuthority(map[string]string{"peer-ca-key": privateKey}) }, true, "f00"},
 		"2.9: missing":                 {func(*fakeJuju) {}, true, "missing"},
 		"2.9: missing for a follower":  {func(f *fakeJuju) { f.leader = false }, true, "waiting for the leader"},
 		"2.9: bag unread":              {func(f *fakeJuju) { f.fail["relation-get"] = errors.New("gone") }, true, "gone"},
 		"2.9: relation not visible":    {func(f *fakeJuju) { f.ids["cluster"] = nil }, true, "not visible"},
 		"upgraded from 2.9": {func(f *fakeJuju) {
-			f.secrets, f.app = nil, encodeAuthority(map[string]string{"peer-ca-key": privateKey})
+			f.secrets, f.app = nil, etcdcluster.EncodeAuthority(map[string]string{"peer-ca-key": privateKey})
 		}, false, "f00"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -12,12 +12,14 @@ import (
 	"github.com/juju/charm/v12/hooks"
 
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
+	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
 // The endpoints in metadata.yaml.
 const (
 	clusterEndpoint  = "cluster"
+	consumerEndpoint = "proxy"
 	upstreamEndpoint = "upstream"
 )
 
@@ -286,7 +288,7 @@ func (o *observer) application(ctx context.Context) (databag.Bag, error) {
 func (o *observer) readCluster(ctx context.Context, app databag.Bag) (operator.Cluster, error) {
 	out := operator.Cluster{RelationID: o.peer.Value[0], Words: map[string]operator.Word{}}
 	var err error
-	if out.Record, err = DecodeRecord(out.RelationID, "application "+o.model.App, app); err != nil {
+	if out.Record, err = etcdcluster.DecodeApp(out.RelationID, "application "+o.model.App, app); err != nil {
 		return operator.Cluster{}, err
 	}
 	if !o.model.Units.OK {
@@ -315,7 +317,7 @@ func (o *observer) word(ctx context.Context, relationID, unit string) (operator.
 	if err != nil {
 		return operator.Word{}, err
 	}
-	return DecodeWord(relationID, unit, bag)
+	return etcdcluster.DecodeUnit(relationID, unit, bag)
 }
 
 // bag reads one unit's bag; it is empty when the unit is not there.

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
+	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
@@ -34,9 +35,9 @@ func TestAddressIsTheSameInEveryHook(t *testing.T) {
 // healthy is the first of three members, with n consumers, all published.
 func healthy(n int) *fakeJuju {
 	f := newFake()
-	f.app = EncodeRecord(operator.Record{ClusterID: 0xc1, Authority: "f00"})
+	f.app = etcdcluster.EncodeApp(operator.Record{ClusterID: 0xc1, Authority: "f00"})
 	for i, unit := range []string{"etcd/0", "etcd/1", "etcd/2"} {
-		f.peers[unit] = EncodeWord(operator.Word{PeerURL: fmt.Sprintf("https://10.0.0.%d:2380", i+5), ClusterID: 0xc1})
+		f.peers[unit] = etcdcluster.EncodeUnit(operator.Word{PeerURL: fmt.Sprintf("https://10.0.0.%d:2380", i+5), ClusterID: 0xc1})
 	}
 	published := map[string]string{"bag.cluster:0": "d0", "ports": "2379"}
 	for i := range n {
@@ -209,7 +210,7 @@ func TestObserveCluster(t *testing.T) {
 			f.fail["relation-get … etcd"] = refusal("relation-get", "ERROR settings not found")
 		}, "settings"},
 		"null bags":                 {func(f *fakeJuju) { f.says["relation-get"] = "null" }, ""},
-		"a newer record":            {func(f *fakeJuju) { f.app["schema"] = "2" }, "schema is 2, newer"},
+		"a newer record":            {func(f *fakeJuju) { f.app["schema"] = "3" }, "schema is 3, newer"},
 		"a broken word":             {func(f *fakeJuju) { f.peers["etcd/2"]["cluster-id"] = "xyz" }, "relation cluster:0: bag of etcd/2: cluster-id"},
 		"10 MB of garbage in a bag": {func(f *fakeJuju) { f.peers["etcd/2"]["zzz"] = strings.Repeat("\x01z", 5<<20) }, "bag of etcd/2: zzz has 10485760 bytes"},
 		"a gone unit's bag":         {func(f *fakeJuju) { f.peers["etcd/9"] = databag.Bag{"cluster-id": "xyz"} }, ""},

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
+	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
@@ -163,7 +164,7 @@ func tool(key string) string { name, _, _ := strings.Cut(key, " "); return name 
 // taken up and a record to be written.
 func dueMember() (*fakeJuju, *fakeMachine) {
 	f, h := healthy(1), newMachine()
-	f.app = EncodeRecord(operator.Record{ClusterID: 0xc1, Authority: "of before"})
+	f.app = etcdcluster.EncodeApp(operator.Record{ClusterID: 0xc1, Authority: "of before"})
 	h.serve()
 	h.world.Service.Running, h.world.Service.Release = true, released
 	h.world.Service.Config, h.world.WrittenConfig = "of before", "of before"

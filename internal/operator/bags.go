@@ -1,38 +1,20 @@
 package operator
 
 import (
-	"fmt"
 	"reflect"
 	"slices"
 	"sort"
 	"strings"
+
+	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 )
 
-// Schema is the version of what this charm writes into the peer bags; a later charm reads what this one wrote.
-const Schema = 1
-
-// Record is the peer application bag: what the application as a whole knows. The leader writes it.
-type Record struct {
-	Schema    int
-	ClusterID uint64 // the cluster founded; 0 is none yet
-	Ended     uint64 // the cluster whose last member stopped in order, or that was given up; 0 is none
-	Authority string // fingerprint of the authorities, so that peers hear of a change
-	Revoked   []Ended
-	Leaves    []UnitLeaves // the certificates of all units that may still be valid, of those that left too; sorted by unit
-}
-
-// Word is a unit's own peer bag.
-type Word struct {
-	Schema    int
-	PeerURL   string
-	ClientURL string
-	ClusterID uint64 // the cluster our data belongs to; 0 is none
-	MemberID  uint64
-	Running   string // Server.Generation that our server runs; "" is none, or one that needs a restart
-	Leaving   bool
-	Stopped   bool // our server has stopped for good
-	Leaves    []Issued
-}
+// The peer bags' own types.
+type (
+	Record = etcdcluster.AppBag
+	Word   = etcdcluster.UnitBag
+	Ended  = etcdcluster.Ended
+)
 
 // keptPeriods is for how many periods a client certificate may outlive the one it was issued in.
 const keptPeriods = 5
@@ -52,7 +34,7 @@ func bags(l look, p *Plan) {
 	}
 	l.rememberLearner(p)
 	word := l.word()
-	key, sum := "bag."+l.m.Cluster.Value.RelationID, digest(fmt.Sprintf("%#v", word))
+	key, sum := "bag."+l.m.Cluster.Value.RelationID, bagDigest(etcdcluster.EncodeUnit(word))
 	// What was said of our addresses stays until we know better.
 	if l.m.Published[key] != sum && (addressed || l.leaving() || l.m.Published[key] == "") {
 		p.Word, p.Published[key] = &word, sum
@@ -61,7 +43,7 @@ func bags(l look, p *Plan) {
 		return // the last unit's leave writes the record itself
 	}
 	record := l.m.Cluster.Value.Record
-	record.Schema = Schema
+	record.Schema = etcdcluster.Schema
 	if record.ClusterID == 0 || record.ClusterID == record.Ended {
 		// The record remembers one end only: what a leaving unit has stopped, or once heard another say, is not to be put on
 		// record again.
@@ -110,7 +92,7 @@ func (l look) rememberLearner(p *Plan) {
 
 // word is what our unit says of itself.
 func (l look) word() Word {
-	w := Word{Schema: Schema, Leaving: l.leaving(), Leaves: l.issued()}
+	w := Word{Schema: etcdcluster.Schema, Leaving: l.leaving(), Leaves: l.issued()}
 	w.PeerURL, w.ClientURL = l.servedURLs()
 	w.Stopped = w.Leaving && !l.w.Service.Running
 	if l.w.Data.State == OurData {
@@ -142,7 +124,7 @@ func (l look) revoked() []Ended {
 	}
 	for _, id := range l.gone() {
 		if !listed[id] {
-			kept = append(kept, Ended{id, l.w.Period})
+			kept = append(kept, Ended{RelationID: id, Period: l.w.Period})
 		}
 	}
 	return kept

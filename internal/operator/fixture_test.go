@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/juju/charm/v12/hooks"
+
+	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 )
 
 const (
@@ -54,7 +56,7 @@ func model(n int) Model {
 	m.Units = Know(units)
 	m.Cluster = Know(Cluster{
 		RelationID: "cluster:0",
-		Record:     Record{Schema: 1, ClusterID: clusterID, Authority: "ca1"},
+		Record:     Record{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: "ca1"},
 		Words:      words,
 	})
 	for i := range n {

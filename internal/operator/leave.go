@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"github.com/juju/charm/v12/hooks"
+
+	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 )
 
 const unitLeaves = "the unit leaves"
@@ -229,7 +231,7 @@ func leaveLast(l look, p *Plan) {
 	}
 	if l.leader() && l.m.Cluster.OK {
 		record := l.m.Cluster.Value.Record
-		record.Schema = Schema
+		record.Schema = etcdcluster.Schema
 		record.ClusterID, record.Ended = l.w.Data.ClusterID, l.w.Data.ClusterID
 		p.Record = &record
 	}

@@ -2,35 +2,24 @@ package operator
 
 import (
 	"cmp"
-	"errors"
-	"fmt"
 	"slices"
-	"strconv"
-	"strings"
+
+	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 )
 
-// LeafKind is what a unit's certificate is for.
-type LeafKind string
+// The peer bags' own types.
+type (
+	LeafKind   = etcdcluster.LeafKind
+	Issued     = etcdcluster.Issued
+	UnitLeaves = etcdcluster.UnitLeaves
+)
 
-// The three that each member has. A peer's opens the peer port, the others the client port: a server's has the client usage too.
+// The kinds of certificates that each member has.
 const (
-	PeerLeaf   LeafKind = "peer"
-	ServerLeaf LeafKind = "server"
-	AdminLeaf  LeafKind = "admin"
+	PeerLeaf   = etcdcluster.PeerLeaf
+	ServerLeaf = etcdcluster.ServerLeaf
+	AdminLeaf  = etcdcluster.AdminLeaf
 )
-
-// Issued is a certificate that a unit issued to itself, and may still be valid though another has replaced it.
-type Issued struct {
-	Kind   LeafKind
-	Serial string // lower-case hexadecimal, without leading zeros
-	End    int64  // Unix seconds
-}
-
-// UnitLeaves are the certificates of one unit.
-type UnitLeaves struct {
-	Unit   string
-	Leaves []Issued // sorted, as SortIssued has it
-}
 
 // Refused are the serials, sorted, of units' certificates that each port refuses.
 type Refused struct{ Client, Peer []string }
@@ -44,53 +33,6 @@ const (
 
 // leafSeconds is how long a certificate is valid at most.
 const leafSeconds = 365 * 24 * 60 * 60
-
-// EncodeIssued is the one form of a list that DecodeIssued reads: "peer:1f@1796774400,server:2e@1796774400".
-func EncodeIssued(leaves []Issued) string {
-	parts := make([]string, 0, len(leaves))
-	for _, leaf := range leaves {
-		parts = append(parts, fmt.Sprintf("%s:%s@%d", leaf.Kind, leaf.Serial, leaf.End))
-	}
-	return strings.Join(parts, ",")
-}
-
-// DecodeIssued reads what EncodeIssued wrote. Its errors quote nothing.
-func DecodeIssued(text string) ([]Issued, error) {
-	if text == "" {
-		return nil, nil
-	}
-	parts := strings.Split(text, ",")
-	if len(parts) > 10*maxUnitLeaves {
-		return nil, errors.New("has too many certificates")
-	}
-	leaves := make([]Issued, 0, len(parts))
-	for _, part := range parts {
-		kind, rest, _ := strings.Cut(part, ":")
-		serial, end, _ := strings.Cut(rest, "@")
-		leaf := Issued{Kind: LeafKind(kind), Serial: serial}
-		if leaf.Kind != PeerLeaf && leaf.Kind != ServerLeaf && leaf.Kind != AdminLeaf {
-			return nil, errors.New("has a certificate of an unknown kind")
-		}
-		// RFC 5280 has serials of 20 bytes at most.
-		if serial == "" || len(serial) > 40 || serial[0] == '0' || strings.Trim(serial, "0123456789abcdef") != "" {
-			return nil, errors.New("has a certificate without a serial")
-		}
-		var err error
-		if leaf.End, err = strconv.ParseInt(end, 10, 64); err != nil || strconv.FormatInt(leaf.End, 10) != end {
-			return nil, errors.New("has a certificate without an end")
-		}
-		leaves = append(leaves, leaf)
-	}
-	return SortIssued(leaves), nil
-}
-
-// SortIssued sorts a list and leaves each certificate in it once.
-func SortIssued(leaves []Issued) []Issued {
-	slices.SortFunc(leaves, func(a, b Issued) int {
-		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.End, b.End), cmp.Compare(a.Serial, b.Serial))
-	})
-	return slices.Compact(leaves)
-}
 
 // issued are the certificates that our unit tells of: those on its disk, and the former ones that are still valid.
 func (l look) issued() []Issued {
@@ -106,9 +48,9 @@ func StillIssued(leaves []Issued, now int64) []Issued {
 			out = append(out, leaf)
 		}
 	}
-	if out = SortIssued(out); len(out) > maxUnitLeaves {
+	if out = etcdcluster.SortIssued(out); len(out) > maxUnitLeaves {
 		slices.SortStableFunc(out, func(a, b Issued) int { return cmp.Compare(b.End, a.End) })
-		out = SortIssued(out[:maxUnitLeaves])
+		out = etcdcluster.SortIssued(out[:maxUnitLeaves])
 	}
 	return out
 }
@@ -128,7 +70,7 @@ func (l look) leaves() []UnitLeaves {
 	var out []UnitLeaves
 	for _, unit := range sortedKeys(merged) {
 		if kept := StillIssued(merged[unit], bygone); len(kept) > 0 {
-			out, n = append(out, UnitLeaves{unit, kept}), n+len(kept)
+			out, n = append(out, UnitLeaves{Unit: unit, Leaves: kept}), n+len(kept)
 		}
 	}
 	for n > maxRecordLeaves {

@@ -9,6 +9,8 @@ import (
 	"github.com/juju/charm/v12/hooks"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 )
 
 const year = leafSeconds
@@ -16,7 +18,7 @@ const year = leafSeconds
 // leavesOf are three certificates of unit n, issued at a time.
 func leavesOf(n int, issued int64) []Issued {
 	serial := func(kind int) string { return fmt.Sprintf("%d%d%x", n+1, kind, issued) }
-	return SortIssued([]Issued{{PeerLeaf, serial(1), issued + year}, {ServerLeaf, serial(2), issued + year}, {AdminLeaf, serial(3), issued + year}})
+	return etcdcluster.SortIssued([]Issued{{Kind: PeerLeaf, Serial: serial(1), End: issued + year}, {Kind: ServerLeaf, Serial: serial(2), End: issued + year}, {Kind: AdminLeaf, Serial: serial(3), End: issued + year}})
 }
 
 // told is m in which all units told of certificates that they issued at a time, and the leader put them on record.
@@ -25,7 +27,7 @@ func told(m Model, issued int64) Model {
 	c.Words = map[string]Word{}
 	for i := range len(m.Units.Value) {
 		leaves := leavesOf(i, issued)
-		c.Record.Leaves = append(c.Record.Leaves, UnitLeaves{unitName(i), leaves})
+		c.Record.Leaves = append(c.Record.Leaves, UnitLeaves{Unit: unitName(i), Leaves: leaves})
 		if i > 0 {
 			word := m.Cluster.Value.Words[unitName(i)]
 			word.Leaves = leaves
@@ -186,8 +188,8 @@ func TestLeavesGoOnRecord(t *testing.T) {
 	m.Cluster.Value.Words["etcd/2"] = word
 	p = Decide(lookAgain, m, w)
 	require.NotNil(t, p.Record)
-	all := SortIssued(append(leavesOf(2, at), later...))
-	assert.Equal(t, UnitLeaves{"etcd/2", all}, p.Record.Leaves[2])
+	all := etcdcluster.SortIssued(append(leavesOf(2, at), later...))
+	assert.Equal(t, UnitLeaves{Unit: "etcd/2", Leaves: all}, p.Record.Leaves[2])
 	m.Cluster.Value.Record = *p.Record
 	m = gone(m, 2)
 	delete(m.Cluster.Value.Words, "etcd/2")
@@ -219,7 +221,7 @@ func TestLeavesGoWhenTheyHaveEnded(t *testing.T) {
 		"renewed by another, and long after that": {at + 2*year, at + year + 1, 2, false},
 	} {
 		m := model(test.units)
-		m.Cluster.Value.Record.Leaves = []UnitLeaves{{"etcd/9", leavesOf(9, at)}}
+		m.Cluster.Value.Record.Leaves = []UnitLeaves{{Unit: "etcd/9", Leaves: leavesOf(9, at)}}
 		if test.other != 0 {
 			m.Cluster.Value.Words["etcd/1"] = Word{Leaves: leavesOf(1, test.other)}
 		}
@@ -247,7 +249,7 @@ func TestLeavesAreBounded(t *testing.T) {
 	}
 	m.Cluster.Value.Words["etcd/1"] = Word{Leaves: many}
 	for i := range 1000 {
-		m.Cluster.Value.Record.Leaves = append(m.Cluster.Value.Record.Leaves, UnitLeaves{fmt.Sprintf("etcd/%d", i+2), leavesOf(i, int64(i))[:3]})
+		m.Cluster.Value.Record.Leaves = append(m.Cluster.Value.Record.Leaves, UnitLeaves{Unit: fmt.Sprintf("etcd/%d", i+2), Leaves: leavesOf(i, int64(i))[:3]})
 		m.Cluster.Value.Record.Leaves[i].Leaves = append(m.Cluster.Value.Record.Leaves[i].Leaves, many[:12]...)
 	}
 	w := world(m)
@@ -267,18 +269,18 @@ func TestLeavesAreBounded(t *testing.T) {
 func TestIssuedInWords(t *testing.T) {
 	t.Parallel()
 	const text = "admin:1a@17,peer:2b@5,peer:1f@9,server:3@-1"
-	leaves, err := DecodeIssued(text)
+	leaves, err := etcdcluster.DecodeIssued(text)
 	require.NoError(t, err)
-	assert.Equal(t, []Issued{{AdminLeaf, "1a", 17}, {PeerLeaf, "2b", 5}, {PeerLeaf, "1f", 9}, {ServerLeaf, "3", -1}}, leaves)
-	assert.Equal(t, text, EncodeIssued(leaves))
-	leaves, err = DecodeIssued("")
+	assert.Equal(t, []Issued{{Kind: AdminLeaf, Serial: "1a", End: 17}, {Kind: PeerLeaf, Serial: "2b", End: 5}, {Kind: PeerLeaf, Serial: "1f", End: 9}, {Kind: ServerLeaf, Serial: "3", End: -1}}, leaves)
+	assert.Equal(t, text, etcdcluster.EncodeIssued(leaves))
+	leaves, err = etcdcluster.DecodeIssued("")
 	require.NoError(t, err)
 	assert.Empty(t, leaves)
 	for _, bad := range []string{
 		"secret", "peer", "peer:1", "peer:@5", "peer:1@", "peer:01@5", "peer:1F@5", "peer:g@5", "peer:1@+5", "peer:1@5,", "other:1@5",
 		"peer:" + strings.Repeat("1", 41) + "@5", "peer:1@99999999999999999999", strings.Repeat("peer:1@5,", 10*maxUnitLeaves) + "peer:1@5",
 	} {
-		_, err := DecodeIssued(bad)
+		_, err := etcdcluster.DecodeIssued(bad)
 		if assert.Error(t, err, "%.20s", bad) {
 			assert.NotContains(t, err.Error(), "secret")
 		}

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/juju/charm/v12/hooks"
+
+	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 )
 
 // goneSum stands in the place of a bag's digest once its relation is gone, until the end is on record: it is that of no bag,
@@ -23,7 +25,7 @@ func proxy(l look, p *Plan) {
 	if p.Record != nil {
 		record = *p.Record
 	}
-	revoked := record.revoked()
+	revoked := revokedIn(record)
 	for _, id := range l.gone() {
 		if revoked[id] { // it need not be remembered here any longer
 			p.Forget = append(p.Forget, "bag."+id)
@@ -69,14 +71,14 @@ func (l look) entered(id string) bool {
 
 // sums are the digests of what goes into a consumer's bag, and into one from which credentials are withheld.
 func (l look) sums(pub Publication) (whole, withheld string) {
-	told := []string{pub.Cluster, strings.Join(pub.ClientURLs, ","), pub.Version, strconv.Itoa(Schema)}
+	told := []string{pub.Cluster, strings.Join(pub.ClientURLs, ","), pub.Version, strconv.Itoa(etcdcluster.Schema)}
 	keys := []string{strconv.FormatInt(pub.Period, 10), l.m.Authority.Value.Fingerprint, l.m.UUID}
 	return digest(append(keys, told...)...), digest(append([]string{"withheld"}, told...)...)
 }
 
-// revoked are the relations on the revocation list. A relation on it stays there when it comes back under its id, which
+// revokedIn are the relations on the revocation list. A relation on it stays there when it comes back under its id, which
 // Juju does when it is suspended and resumed: its certificate would be refused.
-func (r Record) revoked() map[string]bool {
+func revokedIn(r Record) map[string]bool {
 	out := make(map[string]bool, len(r.Revoked))
 	for _, e := range r.Revoked {
 		out[e.RelationID] = true
@@ -87,7 +89,7 @@ func (r Record) revoked() map[string]bool {
 // withheld are the consumer relations whose certificate is revoked, and that miss it. One without units does not: it may
 // be about to end here, as it did where the leader is.
 func (l look) withheld() []string {
-	revoked := l.m.Cluster.Value.Record.revoked()
+	revoked := revokedIn(l.m.Cluster.Value.Record)
 	return slices.DeleteFunc(slices.Clone(l.m.Consumers.Value), func(id string) bool { return !revoked[id] || l.desertion(id) != "" })
 }
 

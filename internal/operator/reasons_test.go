@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
+	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 )
 
 // TestReasons has a row for each reason that a member's report can give: the verdict, the level and the words.
@@ -224,7 +225,7 @@ func assertReason(t *testing.T, r Report, want Reason) {
 // lostCluster is a new unit that finds a record of a cluster, and nothing of that cluster itself.
 func lostCluster() (Model, World) {
 	m, w := fresh(1)
-	return record(m, Record{Schema: Schema, ClusterID: clusterID, Authority: "ca1"}), func() World {
+	return record(m, Record{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: "ca1"}), func() World {
 		w.Reach = Unreachable
 		return w
 	}()

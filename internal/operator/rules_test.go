@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
+	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 )
 
 // The eleven rules that keep data safe, one test each. Rules 8 to 11 have a part that only the shell can keep; that part
@@ -400,7 +401,7 @@ func TestRule06QuorumFirst(t *testing.T) {
 
 	t.Run("a recorded end is the end, whoever came meanwhile", func(t *testing.T) {
 		t.Parallel()
-		m := record(leaving(model(2)), Record{Schema: 1, ClusterID: clusterID, Ended: clusterID})
+		m := record(leaving(model(2)), Record{Schema: etcdcluster.Schema, ClusterID: clusterID, Ended: clusterID})
 		w := world(m)
 		w.Service, w.Local, w.Members, w.Reach = Service{Kind: MemberService}, Local{}, nil, Unreachable
 		p := Decide(Event{Kind: hooks.Remove}, m, w)
@@ -417,7 +418,7 @@ func TestRule06QuorumFirst(t *testing.T) {
 		require.NoError(t, p.Fail)
 		require.NotNil(t, p.Record)
 		assert.Equal(t, uint64(clusterID), p.Record.ClusterID)
-		m = record(m, Record{Schema: Schema, ClusterID: 7, Ended: 7, Authority: "ca1"})
+		m = record(m, Record{Schema: etcdcluster.Schema, ClusterID: 7, Ended: 7, Authority: "ca1"})
 		m.Cluster.Value.Words["etcd/1"] = Word{ClusterID: clusterID, Leaving: true, Stopped: true}
 		w.Service, w.Local, w.Members, w.Reach = Service{Kind: MemberService}, Local{}, nil, Unreachable
 		w.Tried = []Attempt{{Start{}, errors.New("no")}}
@@ -434,7 +435,7 @@ func TestRule06QuorumFirst(t *testing.T) {
 		m.Leader.Value = false
 		require.Error(t, Decide(stop, m, w).Fail, "whoever leads may put it on record")
 		m.Leader.Value = true
-		require.Error(t, Decide(stop, record(m, Record{Schema: Schema, ClusterID: clusterID}), w).Fail, "who comes looks for it")
+		require.Error(t, Decide(stop, record(m, Record{Schema: etcdcluster.Schema, ClusterID: clusterID}), w).Fail, "who comes looks for it")
 		w.Reach, w.Members, w.Local.Voters = Unreachable, nil, 1
 		assert.IsType(t, Stop{}, firstStepOf(stop, m, w), "others may be in another such cluster, and its own server tells that it is alone")
 		w.Local.Voters = 2
@@ -443,7 +444,7 @@ func TestRule06QuorumFirst(t *testing.T) {
 
 	t.Run("a founder that had to yield goes last and leaves the record alone", func(t *testing.T) {
 		t.Parallel()
-		m := record(leaving(model(1)), Record{Schema: Schema, ClusterID: 7})
+		m := record(leaving(model(1)), Record{Schema: etcdcluster.Schema, ClusterID: 7})
 		w := world(m)
 		w.Service, w.Local, w.Members, w.Reach = Service{Kind: MemberService}, Local{}, nil, Unreachable
 		p := Decide(Event{Kind: hooks.Stop}, m, w)
@@ -464,7 +465,7 @@ func TestRule06QuorumFirst(t *testing.T) {
 		other := w.Data.ClusterID + 1
 		w.ClusterID, m.Leader.Value = other, false
 		m.Cluster.Value.Record = Record{}
-		m.Cluster.Value.Words["etcd/1"] = Word{Schema: Schema, ClusterID: other}
+		m.Cluster.Value.Words["etcd/1"] = Word{Schema: etcdcluster.Schema, ClusterID: other}
 		p := Decide(Event{Kind: hooks.Stop}, m, w)
 		assert.Nil(t, p.Step)
 		require.Error(t, p.Fail)
@@ -656,10 +657,10 @@ func TestRule08OnlyTruthsArePublished(t *testing.T) {
 	t.Run("never a revoked certificate", func(t *testing.T) {
 		t.Parallel()
 		for _, leads := range []bool{true, false} {
-			listed := record(m, Record{Schema: 1, ClusterID: clusterID, Authority: "ca1", Revoked: []Ended{{"proxy:1", 230}}})
+			listed := record(m, Record{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: "ca1", Revoked: []Ended{{RelationID: "proxy:1", Period: 230}}})
 			listed.Leader, listed.Published = Know(leads), p.Published
 			w := w
-			w.TLS.Revoked = RevokedDigest([]Ended{{"proxy:1", 230}})
+			w.TLS.Revoked = RevokedDigest([]Ended{{RelationID: "proxy:1", Period: 230}})
 			plan := Decide(lookAgain, listed, w)
 			require.Nil(t, plan.Step)
 			require.Len(t, plan.Consumers, 1, "the other goes on")

@@ -3,11 +3,12 @@ package operator
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"slices"
 	"sort"
 	"strconv"
 	"strings"
+
+	"github.com/juju-charms/etcd-charm/interfaces/databag"
 )
 
 // Server is the settings of our etcd server. What Restart says needs a restart to change.
@@ -161,7 +162,7 @@ func EnvDigest(env []string) string {
 // Generation is the digest of what all members share: release, trust and tunables, not names and addresses.
 // Two members that run the same generation need no restart on each other's account.
 func (s Server) Generation() string {
-	return digest(s.Release, s.Trust, fmt.Sprintf("%#v", s.Config))
+	return digest(append([]string{s.Release, s.Trust}, s.Config.text()...)...)
 }
 
 // RevokedDigest is the digest of a list of ended relations; never empty.
@@ -169,6 +170,15 @@ func RevokedDigest(ended []Ended) string {
 	parts := make([]string, 0, len(ended))
 	for _, e := range ended {
 		parts = append(parts, e.RelationID+"@"+strconv.FormatInt(e.Period, 10))
+	}
+	return digest(parts...)
+}
+
+// bagDigest is the digest of what goes into a bag.
+func bagDigest(bag databag.Bag) string {
+	parts := make([]string, 0, 2*len(bag))
+	for _, key := range bag.Keys() {
+		parts = append(parts, key, bag[key])
 	}
 	return digest(parts...)
 }

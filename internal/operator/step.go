@@ -197,9 +197,3 @@ type Revoked struct {
 	Relations []Ended // sorted by relation
 	Refused
 }
-
-// Ended is a consumer relation that ended, and the certificate period in which it did.
-type Ended struct {
-	RelationID string
-	Period     int64
-}

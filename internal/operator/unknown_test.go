@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
+	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 )
 
 // gap is something that a hook may not get to know.
@@ -80,7 +81,7 @@ func scenes() []scene {
 			return m, w
 		})},
 		{"just founded", member(1, func(m *Model, _ *World) {
-			*m = record(*m, Record{Schema: Schema, Authority: "ca1"})
+			*m = record(*m, Record{Schema: etcdcluster.Schema, Authority: "ca1"})
 			m.Consumers = Know([]string{"proxy:1"})
 		})},
 		{"a consumer to be told", member(3, func(m *Model, _ *World) { m.Consumers = Know([]string{"proxy:1"}) })},

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
@@ -34,7 +35,7 @@ func (s *Sim) writeTLS(u *unit, step operator.WriteTLS) {
 				Present: true, Signer: step.Authority.Fingerprint, SANs: leaf.sans, Serial: strconv.FormatInt(s.lastLeaf, 16),
 			}
 			issued := operator.Issued{Kind: leaf.kind, Serial: leaf.at.Serial, End: s.now + leafSeconds}
-			tls.Issued = operator.SortIssued(append(slices.Clone(tls.Issued), issued))
+			tls.Issued = etcdcluster.SortIssued(append(slices.Clone(tls.Issued), issued))
 		}
 	}
 }

@@ -1,0 +1,203 @@
+// Package etcdcluster is the peer relation of the etcd charm: what the application as a whole knows, in the bag that the
+// leader writes, and what each unit says of itself in its own.
+//
+// The rule it keeps: the bags are an upgrade interface. Units are refreshed one by one and charms are rolled back, so a
+// key keeps its name and form, and what does not fit gets a new key. Every unit writes its bag whole, so that an older
+// charm never claims what a newer one could; the key can names what its charm can do that all units must do alike. A
+// higher schema says that an older charm cannot make sense of the bag at all.
+package etcdcluster
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/juju-charms/etcd-charm/interfaces/databag"
+)
+
+// Schema is the version of what this charm writes into the peer bags. Bags of schema 1 were never released and are not
+// read.
+const Schema = 2
+
+// The keys of the peer bags.
+const (
+	KeySchema    = "schema"
+	keyClusterID = "cluster-id" // hex
+	keyEnded     = "ended"      // hex
+	keyAuthority = "authority"
+	keyRevoked   = "revoked" // "proxy:12@228,db:15@228": relation ID @ period; sorted as it came
+	keyPeerURL   = "peer-url"
+	keyClientURL = "client-url"
+	keyMemberID  = "member-id" // hex
+	keyRunning   = "running"
+	keyLeaving   = "leaving" // "true"
+	keyStopped   = "stopped" // "true"
+	keyCan       = "can"     // "db,…", sorted
+	keyLeaves    = "leaves"  // "peer:1f@1796774400,…"; in the application bag "etcd/0=peer:…;etcd/1=…"
+
+	// Where Juju keeps no secrets the authorities stand in the application bag, key by key.
+	authorityPrefix = "authority."
+)
+
+// unitKeys are all keys that a unit's bag may hold: those not written are removed.
+var unitKeys = []string{
+	KeySchema, keyPeerURL, keyClientURL, keyClusterID, keyMemberID, keyRunning, keyLeaving, keyStopped, keyCan, keyLeaves,
+}
+
+// UnitKeys returns all keys that a unit's bag may hold.
+func UnitKeys() []string { return slices.Clone(unitKeys) }
+
+const (
+	// maxUnits bounds how many units the application bag knows certificates of.
+	maxUnits = 10_000
+	// maxRevoked bounds the list, so that a broken bag costs no memory. A thousand consumers a year stay far below it.
+	maxRevoked = 100_000
+)
+
+// AppBag is the peer application bag: what the application as a whole knows. The leader writes it.
+type AppBag struct {
+	Schema    int    // 0: nothing was ever written
+	ClusterID uint64 // the cluster founded; 0 is none yet
+	Ended     uint64 // the cluster whose last member stopped in order, or that was given up; 0 is none
+	Authority string // fingerprint of the authorities, so that peers hear of a change
+	Revoked   []Ended
+	// Leaves are the certificates of all units that may still be valid, of those that left too; sorted by unit.
+	Leaves []UnitLeaves
+}
+
+// Ended is a consumer relation that ended, and the certificate period in which it did.
+type Ended struct {
+	RelationID string // "proxy:12"
+	Period     int64
+}
+
+// UnitBag is what a unit says of itself.
+type UnitBag struct {
+	Schema    int // 0: it has said nothing
+	PeerURL   string
+	ClientURL string
+	ClusterID uint64 // the cluster its data belongs to; 0 is none
+	MemberID  uint64
+	Running   string // digest of what all members share of the settings that its server runs; "" is none, or one that needs a restart
+	Leaving   bool
+	Stopped   bool     // its server has stopped for good
+	Can       []string // what its charm can do that all units must do alike; sorted
+	Leaves    []Issued
+}
+
+// EncodeApp is the bag that says a, but for the authorities' own keys.
+func EncodeApp(a AppBag) databag.Bag {
+	bag := databag.Bag{
+		KeySchema:    strconv.Itoa(Schema),
+		keyClusterID: encodeID(a.ClusterID),
+		keyEnded:     encodeID(a.Ended),
+		keyAuthority: a.Authority,
+	}
+	revoked := make([]string, 0, len(a.Revoked))
+	for _, e := range a.Revoked {
+		revoked = append(revoked, fmt.Sprintf("%s@%d", e.RelationID, e.Period))
+	}
+	bag[keyRevoked] = strings.Join(revoked, ",")
+	leaves := make([]string, 0, len(a.Leaves))
+	for _, u := range a.Leaves {
+		leaves = append(leaves, u.Unit+"="+EncodeIssued(u.Leaves))
+	}
+	bag[keyLeaves] = strings.Join(leaves, ";")
+	return bag.Clone()
+}
+
+// DecodeApp reads a peer application bag. An empty bag is the zero AppBag. An error names relation, owner and key, never
+// the value.
+func DecodeApp(relationID, owner string, bag databag.Bag) (AppBag, error) {
+	d := decoder{relationID: relationID, owner: owner, bag: bag}
+	a := AppBag{
+		Schema:    d.schema(),
+		ClusterID: d.id(keyClusterID),
+		Ended:     d.id(keyEnded),
+		Authority: d.text(keyAuthority),
+		Revoked:   d.revoked(keyRevoked),
+		Leaves:    d.unitLeaves(keyLeaves),
+	}
+	if d.err != nil {
+		return AppBag{}, d.err
+	}
+	return a, nil
+}
+
+// EncodeUnit is the bag that says u.
+func EncodeUnit(u UnitBag) databag.Bag {
+	return databag.Bag{
+		KeySchema:    strconv.Itoa(Schema),
+		keyPeerURL:   u.PeerURL,
+		keyClientURL: u.ClientURL,
+		keyClusterID: encodeID(u.ClusterID),
+		keyMemberID:  encodeID(u.MemberID),
+		keyRunning:   u.Running,
+		keyLeaving:   encodeFlag(u.Leaving),
+		keyStopped:   encodeFlag(u.Stopped),
+		keyCan:       strings.Join(u.Can, ","),
+		keyLeaves:    EncodeIssued(u.Leaves),
+	}.Clone()
+}
+
+// DecodeUnit reads a unit's peer bag. An empty bag is the zero UnitBag: the unit has said nothing. An error names relation,
+// unit and key, never the value.
+func DecodeUnit(relationID, unit string, bag databag.Bag) (UnitBag, error) {
+	d := decoder{relationID: relationID, owner: unit, bag: bag}
+	u := UnitBag{
+		Schema:    d.schema(),
+		PeerURL:   d.text(keyPeerURL),
+		ClientURL: d.text(keyClientURL),
+		ClusterID: d.id(keyClusterID),
+		MemberID:  d.id(keyMemberID),
+		Running:   d.text(keyRunning),
+		Leaving:   d.flag(keyLeaving),
+		Stopped:   d.flag(keyStopped),
+		Can:       d.names(keyCan),
+		Leaves:    d.leaves(keyLeaves, bag[keyLeaves]),
+	}
+	if d.err != nil {
+		return UnitBag{}, d.err
+	}
+	return u, nil
+}
+
+// EncodeAuthority is the part of the application bag that holds the authorities where Juju keeps no secrets.
+func EncodeAuthority(content map[string]string) databag.Bag {
+	bag := make(databag.Bag, len(content))
+	for key, value := range content {
+		bag[authorityPrefix+key] = value
+	}
+	return bag
+}
+
+// DecodeAuthority is the reverse of EncodeAuthority; it is nil when the bag holds none.
+func DecodeAuthority(bag databag.Bag) map[string]string {
+	var content map[string]string
+	for key, value := range bag {
+		name, ok := strings.CutPrefix(key, authorityPrefix)
+		if !ok || value == "" {
+			continue
+		}
+		if content == nil {
+			content = map[string]string{}
+		}
+		content[name] = value
+	}
+	return content
+}
+
+func encodeID(id uint64) string {
+	if id == 0 {
+		return ""
+	}
+	return strconv.FormatUint(id, 16)
+}
+
+func encodeFlag(on bool) string {
+	if on {
+		return "true"
+	}
+	return ""
+}

@@ -1,0 +1,183 @@
+package etcdcluster
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gopkg.in/yaml.v3"
+
+	"github.com/juju-charms/etcd-charm/interfaces/databag"
+)
+
+func samples(tb testing.TB, path string) map[string]databag.Bag {
+	tb.Helper()
+	text, err := os.ReadFile(path)
+	require.NoError(tb, err)
+	var out map[string]databag.Bag
+	require.NoError(tb, yaml.Unmarshal(text, &out))
+	return out
+}
+
+func TestApplicationBagOfSchema2(t *testing.T) {
+	t.Parallel()
+	const id = 0xcdf818194e3a8c32
+	want := map[string]AppBag{
+		"founded": {
+			Schema: 2, ClusterID: id, Authority: "1a2b3c4d5e6f",
+			Revoked: []Ended{{RelationID: "proxy:12", Period: 228}, {RelationID: "db:15", Period: 228}},
+		},
+		"ended": {Schema: 2, ClusterID: id, Ended: id, Authority: "1a2b3c4d5e6f"},
+		"first": {Schema: 2, Authority: "1a2b3c4d5e6f"},
+		"with certificates": {
+			Schema: 2, ClusterID: id, Authority: "1a2b3c4d5e6f",
+			Leaves: []UnitLeaves{
+				{Unit: "etcd/0", Leaves: []Issued{{Kind: "admin", Serial: "1c", End: 1796774400}, {Kind: "peer", Serial: "1a", End: 1796774400}, {Kind: "server", Serial: "1b", End: 1796774400}}},
+				{Unit: "etcd/10", Leaves: []Issued{{Kind: "peer", Serial: "1d", End: 1796774401}}},
+			},
+		},
+		"with a later charm's key":      {Schema: 2, ClusterID: id},
+		"with authorities of their own": {Schema: 2, ClusterID: id},
+	}
+	bags := samples(t, "testdata/application.schema2.yaml")
+	require.Len(t, bags, len(want))
+	for name, bag := range bags {
+		got, err := DecodeApp("cluster:0", "etcd", bag)
+		require.NoError(t, err, name)
+		assert.Equal(t, want[name], got, name)
+		if !strings.HasPrefix(name, "with a") {
+			assert.Equal(t, bag, EncodeApp(got), name)
+		}
+	}
+}
+
+func TestUnitBagOfSchema2(t *testing.T) {
+	t.Parallel()
+	const cluster, member = 0xcdf818194e3a8c32, 0x8e9e05c52164694d
+	want := map[string]UnitBag{
+		"member": {
+			Schema: 2, PeerURL: "https://10.0.0.5:2380", ClientURL: "https://10.0.0.5:2379", ClusterID: cluster,
+			MemberID: member, Running: "0123456789abcdef0123456789abcdef",
+		},
+		"leaver": {
+			Schema: 2, PeerURL: "https://10.0.0.5:2380", ClientURL: "https://10.0.0.5:2379", ClusterID: cluster,
+			MemberID: member, Leaving: true, Stopped: true,
+		},
+		"newcomer":                 {Schema: 2, PeerURL: "https://[fd00::5]:2380", Can: []string{"db", "later"}},
+		"issuer":                   {Schema: 2, Leaves: []Issued{{Kind: "admin", Serial: "1c", End: 1796774400}, {Kind: "peer", Serial: "1a", End: 1796774400}}},
+		"with a later charm's key": {Schema: 2},
+	}
+	bags := samples(t, "testdata/unit.schema2.yaml")
+	require.Len(t, bags, len(want))
+	for name, bag := range bags {
+		got, err := DecodeUnit("cluster:0", "etcd/0", bag)
+		require.NoError(t, err, name)
+		assert.Equal(t, want[name], got, name)
+		if !strings.HasPrefix(name, "with ") {
+			assert.Equal(t, bag, EncodeUnit(got), name)
+		}
+	}
+}
+
+func TestEmptyBagsSayNothing(t *testing.T) {
+	t.Parallel()
+	record, err := DecodeApp("cluster:0", "etcd", nil)
+	require.NoError(t, err)
+	assert.Zero(t, record)
+	word, err := DecodeUnit("cluster:0", "etcd/1", databag.Bag{"ingress-address": "10.0.0.5"})
+	require.NoError(t, err, "Juju writes keys of its own into a unit's bag")
+	assert.Zero(t, word)
+}
+
+func TestBrokenBagsAreNamed(t *testing.T) {
+	t.Parallel()
+	for key, values := range map[string][]string{
+		KeySchema:    {"1", "3", "0", "-1", "secret", "2.0", "99999999999999999999"},
+		keyClusterID: {"secret", "0", "-1", "0x12", "12345678901234567"},
+		keyMemberID:  {"secret", "+1"},
+		keyEnded:     {"secret"},
+		keyLeaving:   {"secret", "false", "True"},
+		keyStopped:   {"1"},
+		keyPeerURL:   {"secret\n"},
+		keyAuthority: {"secret\x00", strings.Repeat("secret", 1<<20)},
+		keyLeaves: {
+			"secret", "etcd/0", "etcd/0=", "etcd/0=secret", "etcd=peer:1@5", "etcd/0=peer:1@5;", "etcd/1=peer:1@5;etcd/0=peer:2@5",
+			"etcd/0=peer:1@5;etcd/0=peer:2@5", "peer:1@secret",
+		},
+		keyRevoked: {
+			"secret", "12@228", "proxy:12", "proxy:12@", "@228", "proxy:012@228", "proxy:12@228,", "proxy:12@+1", "proxy:12@1.5", "proxy:-1@1",
+			":1@1", "Proxy:1@1", "proxy:9999999999@1", strings.Repeat("p:1@1,", maxRevoked) + "p:1@1",
+		},
+		keyCan: {"secret!", "b,a", "a,a", "a,", ",a", "A"},
+	} {
+		for _, value := range values {
+			bag := databag.Bag{KeySchema: "2", key: value}
+			_, wordErr := DecodeUnit("cluster:0", "etcd/1", bag)
+			_, recordErr := DecodeApp("cluster:0", "etcd/1", bag)
+			err := recordErr
+			if wordErr != nil {
+				err = wordErr
+			}
+			if assert.Error(t, err, "%s %.30q", key, value) {
+				assert.Contains(t, err.Error(), "relation cluster:0: bag of etcd/1: "+key)
+				assert.NotContains(t, err.Error(), "secret")
+			}
+		}
+	}
+}
+
+func TestAuthorityInABag(t *testing.T) {
+	t.Parallel()
+	content := map[string]string{"peer-ca-key": "secret", "client-trust": "x"}
+	bag := EncodeAuthority(content)
+	assert.Equal(t, []string{"authority.client-trust", "authority.peer-ca-key"}, bag.Keys())
+	bag["schema"], bag["authority"] = "2", "f00"
+	assert.Equal(t, content, DecodeAuthority(bag))
+	assert.Nil(t, DecodeAuthority(databag.Bag{"authority": "f00"}))
+}
+
+// What decodes encodes to a bag that decodes to the same; nothing panics.
+func FuzzDecodeApp(f *testing.F) {
+	for _, bag := range samples(f, "testdata/application.schema2.yaml") {
+		f.Add(bag[KeySchema], bag[keyClusterID], bag[keyEnded], bag[keyAuthority], bag[keyRevoked], bag[keyLeaves])
+	}
+	f.Add("3", "x", "-", "\x00", "p:1@2,3", "etcd/0=peer:1@5;x")
+	f.Fuzz(func(t *testing.T, schema, cluster, ended, authority, revoked, leaves string) {
+		bag := databag.Bag{
+			KeySchema: schema, keyClusterID: cluster, keyEnded: ended, keyAuthority: authority, keyRevoked: revoked, keyLeaves: leaves,
+		}
+		got, err := DecodeApp("cluster:0", "etcd", bag)
+		if err != nil {
+			assert.Zero(t, got)
+			return
+		}
+		again, err := DecodeApp("cluster:0", "etcd", EncodeApp(got))
+		require.NoError(t, err)
+		got.Schema = Schema // written anew by this charm
+		assert.Equal(t, got, again)
+	})
+}
+
+func FuzzDecodeUnit(f *testing.F) {
+	for _, bag := range samples(f, "testdata/unit.schema2.yaml") {
+		f.Add(bag[KeySchema], bag[keyPeerURL], bag[keyClientURL], bag[keyClusterID], bag[keyMemberID], bag[keyRunning], bag[keyLeaving], bag[keyStopped], bag[keyCan], bag[keyLeaves])
+	}
+	f.Add("2", "\xff", "x", "0", "g", "", "yes", "no", "b,a", "peer:1@5,admin:1@5,peer:1@5")
+	f.Fuzz(func(t *testing.T, schema, peer, client, cluster, member, running, leaving, stopped, can, leaves string) {
+		bag := databag.Bag{
+			KeySchema: schema, keyPeerURL: peer, keyClientURL: client, keyClusterID: cluster, keyMemberID: member,
+			keyRunning: running, keyLeaving: leaving, keyStopped: stopped, keyCan: can, keyLeaves: leaves,
+		}
+		got, err := DecodeUnit("cluster:0", "etcd/1", bag)
+		if err != nil {
+			assert.Zero(t, got)
+			return
+		}
+		again, err := DecodeUnit("cluster:0", "etcd/1", EncodeUnit(got))
+		require.NoError(t, err)
+		got.Schema = Schema
+		assert.Equal(t, got, again)
+	})
+}

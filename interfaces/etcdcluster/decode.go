@@ -1,0 +1,173 @@
+package etcdcluster
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/juju-charms/etcd-charm/interfaces/databag"
+)
+
+// decoder reads keys one after another and keeps the first error.
+type decoder struct {
+	relationID, owner string
+	bag               databag.Bag
+	err               error
+}
+
+func (d *decoder) fail(key, problem string) {
+	if d.err == nil {
+		d.err = fmt.Errorf("relation %s: bag of %s: %s %s", d.relationID, d.owner, key, problem)
+	}
+}
+
+// schema is 0 for an empty bag. It is read first: a newer bag's other keys may mean anything.
+func (d *decoder) schema() int {
+	if err := databag.Check(d.relationID, d.owner, d.bag); err != nil {
+		d.err = err
+		return 0
+	}
+	text := d.bag[KeySchema]
+	if text == "" {
+		return 0
+	}
+	schema, err := strconv.Atoi(text)
+	switch {
+	case err != nil || schema < 1:
+		d.fail(KeySchema, "is not a version")
+	case schema < Schema:
+		d.fail(KeySchema, fmt.Sprintf("is %d, of a charm that was never released: deploy the application again", schema))
+	case schema > Schema:
+		d.fail(KeySchema, fmt.Sprintf("is %d, newer than the %d that this charm knows", schema, Schema))
+	}
+	return schema
+}
+
+func (d *decoder) text(key string) string {
+	if d.err != nil {
+		return ""
+	}
+	value := d.bag[key]
+	for _, r := range value {
+		if r < ' ' || r == 0x7f {
+			d.fail(key, "has a control character")
+			return ""
+		}
+	}
+	return value
+}
+
+func (d *decoder) id(key string) uint64 {
+	value := d.bag[key]
+	if d.err != nil || value == "" {
+		return 0
+	}
+	id, err := strconv.ParseUint(value, 16, 64)
+	if err != nil || id == 0 {
+		d.fail(key, "is not a hexadecimal number of 64 bits")
+		return 0
+	}
+	return id
+}
+
+func (d *decoder) flag(key string) bool {
+	switch d.bag[key] {
+	case "":
+		return false
+	case "true":
+		return true
+	}
+	d.fail(key, `is neither "true" nor absent`)
+	return false
+}
+
+func (d *decoder) revoked(key string) []Ended {
+	value := d.bag[key]
+	if d.err != nil || value == "" {
+		return nil
+	}
+	parts := strings.Split(value, ",")
+	if len(parts) > maxRevoked {
+		d.fail(key, "has too many entries")
+		return nil
+	}
+	out := make([]Ended, 0, len(parts))
+	for _, part := range parts {
+		relation, period, _ := strings.Cut(part, "@")
+		if !relationID(relation) {
+			d.fail(key, "has an entry without a relation ID")
+			return nil
+		}
+		p, err := strconv.ParseInt(period, 10, 64)
+		if err != nil || strconv.FormatInt(p, 10) != period {
+			d.fail(key, "has an entry without a period")
+			return nil
+		}
+		out = append(out, Ended{RelationID: relation, Period: p})
+	}
+	return slices.Clip(out)
+}
+
+// relationID reports whether the text is a relation's ID as Juju has it: an endpoint, a colon, a number.
+func relationID(text string) bool {
+	endpoint, number, _ := strings.Cut(text, ":")
+	n, err := strconv.ParseUint(number, 10, 31)
+	return err == nil && strconv.FormatUint(n, 10) == number && name(endpoint)
+}
+
+// name reports whether the text is one of lower-case letters, digits and hyphens.
+func name(text string) bool {
+	return text != "" && strings.Trim(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+}
+
+// names reads a list of names, sorted, each once.
+func (d *decoder) names(key string) []string {
+	value := d.bag[key]
+	if d.err != nil || value == "" {
+		return nil
+	}
+	names := strings.Split(value, ",")
+	for i, n := range names {
+		if !name(n) || (i > 0 && names[i-1] >= n) {
+			d.fail(key, "is no sorted list of names")
+			return nil
+		}
+	}
+	return names
+}
+
+// leaves reads a unit's certificates, of whichever bag.
+func (d *decoder) leaves(key, text string) []Issued {
+	if d.err != nil {
+		return nil
+	}
+	leaves, err := DecodeIssued(text)
+	if err != nil {
+		d.fail(key, err.Error())
+	}
+	return leaves
+}
+
+func (d *decoder) unitLeaves(key string) []UnitLeaves {
+	value := d.bag[key]
+	if d.err != nil || value == "" {
+		return nil
+	}
+	parts := strings.Split(value, ";")
+	if len(parts) > maxUnits {
+		d.fail(key, "has too many units")
+		return nil
+	}
+	out := make([]UnitLeaves, 0, len(parts))
+	for _, part := range parts {
+		unit, text, _ := strings.Cut(part, "=")
+		u := UnitLeaves{Unit: unit, Leaves: d.leaves(key, text)}
+		if !strings.Contains(unit, "/") || len(u.Leaves) == 0 || (len(out) > 0 && out[len(out)-1].Unit >= unit) {
+			d.fail(key, "has an entry that is no unit's, or not in order")
+			return nil
+		}
+		out = append(out, u)
+	}
+	return slices.Clip(out)
+}

@@ -1,0 +1,61 @@
+package operator
+
+import (
+	"reflect"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
+)
+
+// TestDigests holds every digest that is kept, or compared between units or releases, to its value. One that changes
+// restarts every member or writes every bag again, so none may change with a name in the sources.
+func TestDigests(t *testing.T) {
+	t.Parallel()
+	config, problem := ParseConfig(map[string]any{"extra_sans": "a b", "tls_cipher_suites": requiredSuite})
+	require.Empty(t, problem)
+	word := Word{
+		PeerURL: "https://10.0.0.1:2380", ClientURL: "https://10.0.0.1:2379", ClusterID: 1, MemberID: 2, Running: "r", Leaving: true,
+		Leaves: []Issued{{Kind: PeerLeaf, Serial: "1f", End: 9}},
+	}
+	l := lookAt(Event{}, Model{UUID: "m"}, World{Period: 230})
+	l.m.Authority = Know(&Authority{Fingerprint: "ca", Trust: "t"})
+	whole, withheld := l.sums(Publication{Cluster: "etcd0=https://10.0.0.1:2380", ClientURLs: []string{"https://10.0.0.1:2379"}, Version: "3.7.3", Period: 230})
+	for name, tt := range map[string]struct{ want, got string }{
+		"the generation of settings": {"c66ec7e3a8b9bec241b8e326afbd3bd3", Server{Release: "3.7.3-0", Trust: "t", Config: config}.Generation()},
+		"a unit's bag":               {"be4f3cf4fe795561dc6c7977c1e3b9af", bagDigest(etcdcluster.EncodeUnit(word))},
+		"a consumer's bag":           {"78fcc50a7903b94a8025e295c462b86c", whole},
+		"one without credentials":    {"7dc0887ed8c15cac407e8186198bb1bd", withheld},
+		"the revocation list":        {"50ffb031a14d15211f79749a42ec3c60", RevokedDigest([]Ended{{RelationID: "proxy:1", Period: 228}})},
+		"the proxy's process":        {"febfd7bd3816595ffad5a0d9be130ce1", Upstream{Release: "3.7.3-0", Listen: []string{"127.0.0.1:2379"}}.ProcessDigest()},
+		"what the proxy follows":     {"bde4a75a5d1721fe57d13357af572154", Upstream{Release: "3.7.3-0", Members: []UpstreamMember{{"a", "b", "c"}}, Cert: "d", Key: "e", CA: "f"}.Digest()},
+	} {
+		assert.Equal(t, tt.want, tt.got, name)
+	}
+}
+
+// TestEveryOptionCounts: two members whose options differ in anything do not run the same.
+func TestEveryOptionCounts(t *testing.T) {
+	t.Parallel()
+	config, _ := ParseConfig(nil)
+	base := Server{Config: config}.Generation()
+	for i := range reflect.TypeFor[Config]().NumField() {
+		other := config
+		field := reflect.ValueOf(&other).Elem().Field(i)
+		switch field.Kind() {
+		case reflect.String:
+			field.SetString(field.String() + "x")
+		case reflect.Int, reflect.Int64:
+			field.SetInt(field.Int() + 1)
+		case reflect.Bool:
+			field.SetBool(!field.Bool())
+		case reflect.Slice:
+			field.Set(reflect.ValueOf([]string{"x"}))
+		default:
+			require.Fail(t, "a kind of option that the test does not know", field.Kind().String())
+		}
+		assert.NotEqual(t, base, Server{Config: other}.Generation(), reflect.TypeFor[Config]().Field(i).Name)
+	}
+}
