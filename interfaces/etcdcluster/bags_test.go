@@ -155,7 +155,7 @@ func FuzzDecodeApp(f *testing.F) {
 		}
 		again, err := DecodeApp("cluster:0", "etcd", EncodeApp(got))
 		require.NoError(t, err)
-		got.Schema = Schema // written anew by this charm
+		got.Schema = Schema // written again by this charm
 		assert.Equal(t, got, again)
 	})
 }

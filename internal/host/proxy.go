@@ -126,7 +126,7 @@ func (h *Host) lookProxy(state serviceState) (operator.ProxyFiles, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	decoder.KnownFields(true)
 	if err := decoder.Decode(&config); err != nil {
-		return operator.ProxyFiles{}, nil //nolint:nilerr // it is written anew
+		return operator.ProxyFiles{}, nil //nolint:nilerr // it is written again
 	}
 	u := operator.Upstream{Release: state.release(), Listen: config.Listen}
 	for _, m := range config.Members {
@@ -136,16 +136,16 @@ func (h *Host) lookProxy(state serviceState) (operator.ProxyFiles, error) {
 		for path, text := range map[string]*string{c.CA: &u.CA, c.Cert: &u.Cert, c.Key: &u.Key} {
 			data, err := os.ReadFile(path)
 			if err != nil {
-				return operator.ProxyFiles{}, nil //nolint:nilerr // they are written anew
+				return operator.ProxyFiles{}, nil //nolint:nilerr // they are written again
 			}
 			*text = string(data)
 		}
 	}
 	if again, err := yaml.Marshal(config); err != nil || !bytes.Equal(again, data) || len(u.Listen) == 0 {
-		return operator.ProxyFiles{}, nil //nolint:nilerr // it is written anew
+		return operator.ProxyFiles{}, nil //nolint:nilerr // it is written again
 	}
 	if s, err := h.proxySettings(u); err != nil || !h.stands(s, state) {
-		return operator.ProxyFiles{}, nil //nolint:nilerr // they are written anew
+		return operator.ProxyFiles{}, nil //nolint:nilerr // they are written again
 	}
 	return operator.ProxyFiles{Written: u.Digest()}, nil
 }

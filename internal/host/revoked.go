@@ -56,7 +56,7 @@ func (h *Host) lookRevoked(m operator.Model, authority *pki.Authority) (revoked 
 	return staleList, refused
 }
 
-// lookPeerList tells whether the peer port's list can be read, and whom it refuses.
+// lookPeerList reports whether the peer port's list can be read, and whom it refuses.
 func (h *Host) lookPeerList() (there bool, refused []string) {
 	der, err := os.ReadFile(h.tls(peerRevokedFile))
 	if err != nil {

@@ -51,7 +51,7 @@ func copied(t *testing.T, u *unit) map[operator.LeafKind]keyPair {
 	return out
 }
 
-// opens tells whether a key opens a new connection to the port that is for its kind.
+// opens reports whether a key opens a new connection to the port that is for its kind.
 func (k keyPair) opens(t *testing.T, u *unit) bool {
 	t.Helper()
 	port := u.fleet.config.Port

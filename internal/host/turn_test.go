@@ -68,7 +68,7 @@ func TestTurn(t *testing.T) {
 	assert.Len(t, leases.Leases, 1, "no lease is left behind")
 }
 
-// TestASquattedTurn: what anybody with a certificate can put into etcd stops no roll for ever.
+// TestASquattedTurn: what anybody with a certificate can put into etcd stops no roll forever.
 func TestASquattedTurn(t *testing.T) {
 	t.Parallel()
 	a := newFleet(t).add(t)

@@ -220,7 +220,7 @@ func withData(l look, p *Plan) {
 		rejoin(l, p, "etcd does not list it any more")
 		return
 	}
-	// The server may be started anew at any time, and another's settings may refuse everybody, or nobody.
+	// The server may be started again at any time, and another's settings may refuse everybody, or nobody.
 	if l.w.WrittenConfig == Altered && l.revertible() {
 		if p.want(l, RevertMember{}); p.Step != nil {
 			return

@@ -108,7 +108,7 @@ func lastEnd(leaves []Issued) int64 {
 }
 
 // refused are the certificates of units that have left: a believed goal-state does not list them, and etcd lists no member
-// of theirs. It is computed anew in each hook, so that a wrong answer does harm for one hook at most. Without an answer from
+// of theirs. It is computed again in each hook, so that a wrong answer does harm for one hook at most. Without an answer from
 // both it is what was refused before.
 func (l look) refused() Refused {
 	if !l.m.Units.OK || !l.m.Cluster.OK || !l.inCluster() {

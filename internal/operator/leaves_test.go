@@ -179,9 +179,9 @@ func TestLeavesGoOnRecord(t *testing.T) {
 
 	m.Cluster.Value.Record = committed
 	p = Decide(lookAgain, m, w)
-	assert.Nil(t, p.Record, "nothing is written anew")
+	assert.Nil(t, p.Record, "nothing is written again")
 
-	// What is issued anew does not take the former ones off: they are still valid. Neither does the unit's end.
+	// What is issued again does not take the former ones off: they are still valid. Neither does the unit's end.
 	later := leavesOf(2, at+5)
 	word := m.Cluster.Value.Words["etcd/2"]
 	word.Leaves = later

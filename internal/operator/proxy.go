@@ -12,7 +12,7 @@ import (
 )
 
 // goneSum stands in the place of a bag's digest once its relation is gone, until the end is on record: it is that of no bag,
-// so that a relation that comes back under its id is written anew.
+// so that a relation that comes back under its id is written again.
 const goneSum = "gone"
 
 // proxy publishes to the consumers: only started voters, only from a linearizable list, the same from every unit.

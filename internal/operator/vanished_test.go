@@ -148,7 +148,7 @@ func TestResumedRelationOfTheLeader(t *testing.T) {
 	assert.NotContains(t, m.Published, "bag.proxy:1")
 }
 
-// A unit that saw the relation gone and back before the leader did writes the whole bag anew, for Juju has emptied it. The
+// A unit that saw the relation gone and back before the leader did writes the whole bag again, for Juju has emptied it. The
 // record says whether it ended: until the leader has put it there it goes on.
 func TestResumedRelationOfAnotherUnit(t *testing.T) {
 	t.Parallel()

@@ -48,7 +48,7 @@ func (s *Sim) Spoil(u *unit) {
 	}
 }
 
-// Squat has somebody put a name where the turn is, for ever or with a lease that outlives everybody's patience.
+// Squat has somebody put a name where the turn is, forever or with a lease that outlives everybody's patience.
 func (s *Sim) Squat(name string, unleased bool) {
 	for _, g := range s.groups {
 		if g.size() > 0 && g.turn == "" {

@@ -96,7 +96,7 @@ func (r *relation) key(app string) string {
 	return e.Name + ":" + strconv.Itoa(r.id)
 }
 
-// enter puts a unit in the relation's scope, with the settings Juju gives it. A unit that was in it before starts anew:
+// enter puts a unit in the relation's scope, with the settings Juju gives it. A unit that was in it before starts again:
 // Juju replaces its settings (state/relationunit.go, EnterScope).
 func (r *relation) enter(u *unit, address string) {
 	r.scope[u.name] = true
