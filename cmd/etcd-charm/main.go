@@ -16,6 +16,7 @@ import (
 
 	"go.etcd.io/etcd/server/v3/etcdmain"
 
+	"github.com/juju-charms/etcd-charm/internal/charm"
 	"github.com/juju-charms/etcd-charm/internal/host"
 	"github.com/juju-charms/etcd-charm/internal/juju"
 )
@@ -72,14 +73,14 @@ func runCharm() int {
 	if err != nil {
 		log.WarnContext(ctx, "cannot tell the machine's name", "error", err)
 	}
-	c := charm{
-		tools: tools, find: juju.Path{}, env: os.Getenv, argv0: os.Args[0], hostname: hostname, out: os.Stdout, log: log,
-		now: time.Now,
-		machine: newMachine(host.Options{
-			Root: os.Getenv(rootVar), CharmDir: os.Getenv("JUJU_CHARM_DIR"), Unit: os.Getenv("JUJU_UNIT_NAME"), Log: log,
-		}),
+	machine := unitMachine{host.New(host.Options{
+		Root: os.Getenv(rootVar), CharmDir: os.Getenv("JUJU_CHARM_DIR"), Unit: os.Getenv("JUJU_UNIT_NAME"), Log: log,
+	})}
+	c := charm.Charm{
+		Tools: tools, Find: juju.Path{}, Env: os.Getenv, Hostname: hostname, Out: os.Stdout, Log: log,
+		Machine: machine, Minter: newMinter(machine, os.Getenv("JUJU_UNIT_NAME")), Now: time.Now,
 	}
-	if err := c.run(ctx); err != nil {
+	if err := c.Run(ctx, os.Args[0]); err != nil {
 		// Juju logs what a hook prints, and attaches what an action prints to its result.
 		fmt.Fprintln(os.Stderr, "etcd-charm:", err)
 		return 1

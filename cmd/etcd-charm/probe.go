@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"path/filepath"
-	"strings"
 
 	"github.com/juju-charms/etcd-charm/internal/host"
 	"github.com/juju-charms/etcd-charm/internal/operator"
@@ -12,16 +10,7 @@ import (
 
 // unitMachine is the unit's machine, with the look through the proxy's eyes that the host itself has not: the host
 // knows files and processes, the proxy knows whom it may use and how.
-type unitMachine struct {
-	*host.Host
-	proxyConfig string // the file that the proxy follows
-}
-
-// newMachine puts the host and the proxy's view of its upstream together.
-func newMachine(o host.Options) unitMachine {
-	config := filepath.Join("/", o.Root, "etc/etcd-charm", strings.ReplaceAll(o.Unit, "/", "-"), "proxy.yaml")
-	return unitMachine{host.New(o), config}
-}
+type unitMachine struct{ *host.Host }
 
 // Observe looks at machine and cluster, and on a proxy at each member that it may use.
 func (m unitMachine) Observe(ctx context.Context, model operator.Model) (operator.World, error) {
@@ -29,7 +18,7 @@ func (m unitMachine) Observe(ctx context.Context, model operator.Model) (operato
 	if err != nil || world.Service.Kind != operator.ProxyService || world.Proxy.Written == "" {
 		return world, err
 	}
-	config, err := proxy.ReadConfig(m.proxyConfig)
+	config, err := proxy.ReadConfig(m.ProxyConfig())
 	if err != nil {
 		return world, nil //nolint:nilerr // a file that the proxy cannot use is written anew: Proxy.Written will not fit
 	}

@@ -13,6 +13,9 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
+// ProxyConfig returns the path of the file that the proxy follows.
+func (h *Host) ProxyConfig() string { return h.proxyConfig() }
+
 // proxyFile is what the proxy's configuration file says; package proxy reads it. A test holds the two together.
 type proxyFile struct {
 	Listen      []string          `yaml:"listen"`

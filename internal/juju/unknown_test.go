@@ -80,7 +80,7 @@ func (h *fakeMachine) serve() {
 func hook(t *testing.T, f *fakeJuju, h *fakeMachine) (work []string, said string) {
 	t.Helper()
 	m := observe(t, f)
-	p, w, err := operator.Reconcile(t.Context(), operator.Event{}, m, h)
+	p, w, err := operator.Reconcile(t.Context(), operator.Decide, operator.Event{}, m, h)
 	require.NoError(t, err)
 	for _, step := range w.Done {
 		work = append(work, step.String())

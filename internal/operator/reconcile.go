@@ -19,10 +19,13 @@ var ErrUnsettled = errors.New("no end of steps in sight")
 // ErrNoEffect says that a step succeeded and yet was wanted again and again.
 var ErrNoEffect = errors.New("done repeatedly, without effect")
 
+// Decider makes the decision: Decide in production, a wrapper that breaks a rule where a test proves that it is noticed.
+type Decider func(Event, Model, World) Plan
+
 // Reconcile is the one pass of a hook: observe, decide, act, and observe again until no step is left. A step that
-// fails is remembered for the pass, so that Decide says what it waits for and goes on with what does not hang on it.
+// fails is remembered for the pass, so that decide says what it waits for and goes on with what does not hang on it.
 // Reconcile fails only when looking fails, when ctx ends, or with ErrUnsettled; nothing may then be published.
-func Reconcile(ctx context.Context, e Event, m Model, h Host) (Plan, World, error) {
+func Reconcile(ctx context.Context, decide Decider, e Event, m Model, h Host) (Plan, World, error) {
 	var done []Step
 	var tried []Attempt
 	count := map[string]int{}
@@ -32,7 +35,7 @@ func Reconcile(ctx context.Context, e Event, m Model, h Host) (Plan, World, erro
 			return Plan{}, World{}, fmt.Errorf("cannot look at the machine: %w", err)
 		}
 		w.Done, w.Tried = done, tried
-		p := Decide(e, m, w)
+		p := decide(e, m, w)
 		if p.Step == nil {
 			return p, w, nil
 		}

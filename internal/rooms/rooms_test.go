@@ -66,9 +66,11 @@ var inward = []struct {
 	{"internal/operator", []string{"interfaces/*"}},
 	{"internal/juju", []string{"internal/operator", "interfaces/*"}},
 	{"internal/host", []string{"internal/operator", "internal/pki", "interfaces/*", "interfaces/etcdproxy/osfiles"}},
+	{"internal/charm", []string{"internal/juju", "internal/operator"}},
 	{"internal/sim", []string{"internal/sim/…", "internal/juju", "internal/host", "internal/operator", "interfaces/*"}},
+	{"internal/sim/fate", []string{"internal/charm", "internal/operator", "interfaces/*"}},
 	{"internal/sim/…", []string{"internal/sim", "internal/sim/…", "internal/juju", "internal/host", "internal/operator", "interfaces/*"}},
-	{"cmd/etcd-charm", []string{"internal/juju", "internal/host", "internal/operator", "internal/proxy", "internal/pki", "interfaces/*"}},
+	{"cmd/etcd-charm", []string{"internal/charm", "internal/juju", "internal/host", "internal/operator", "internal/proxy", "internal/pki", "interfaces/*"}},
 	{"cmd/juju-sim", []string{"internal/sim", "internal/sim/…"}},
 	{"cmd/juju-sim/…", []string{"internal/sim/hooktool"}},
 	{"cmd/charm-pack", []string{"internal/pack", "internal/licence"}},
@@ -80,7 +82,7 @@ var guests = []struct {
 	prefix string
 	may    []string
 }{
-	{"github.com/juju/charm/v12/hooks", []string{"internal/operator", "internal/juju", "internal/sim", "internal/sim/…", "cmd/etcd-charm"}},
+	{"github.com/juju/charm/v12/hooks", []string{"internal/operator", "internal/juju", "internal/charm", "internal/sim", "internal/sim/…"}},
 	{"github.com/juju/charm/v12", []string{"internal/sim", "internal/sim/…", "internal/pack", "test/load"}},
 	// What a stopped member knew is read from its log, with etcd's own reader.
 	{"go.etcd.io/etcd/server/v3/storage", []string{"internal/host"}},

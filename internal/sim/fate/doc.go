@@ -1,6 +1,6 @@
 // Package fate is what can happen to an application: units that come, go and die, machines that vanish and return,
 // networks that part, hooks that are killed between any two steps, replies that are lost. It runs the real
-// operator.Reconcile against Juju's rules and etcd's membership rules, both in memory, one yield at a time, and holds
+// charm.Hook against Juju's rules and etcd's membership rules, both in memory, one yield at a time, and holds
 // after every yield what must never be broken. A Sim is deterministic: the same options and ops give the same fate.
 //
 // What it leaves out: a member sees what its cluster has committed, or nothing; networks part both ways; bytes on a disk are

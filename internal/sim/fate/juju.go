@@ -23,7 +23,7 @@ type Options struct {
 	Departed bool // survivors hear departed (Juju 2.9 and 3.x)
 	Stale    bool // bags of others are as old as Juju permits: as of the last hook that told of them
 	// Decide stands in for operator.Decide; nil is the real one.
-	Decide func(operator.Event, operator.Model, operator.World) operator.Plan
+	Decide operator.Decider
 	// Trace is told what happens; nil is nobody.
 	Trace func(string)
 }

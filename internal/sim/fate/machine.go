@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/juju-charms/etcd-charm/internal/charm"
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
@@ -15,21 +16,21 @@ const (
 	waitSeconds = 30
 )
 
-// machine is one unit's machine as operator.Host sees it, for one hook.
+// machine is one unit's machine as charm.Machine sees it, for one hook.
 type machine struct {
 	s     *Sim
 	u     *unit
 	h     *hook
 	yield func(point)
-	began int64
+	began int64 // when it knew the model
 }
 
-var _ operator.Host = (*machine)(nil)
+var _ charm.Machine = (*machine)(nil)
 
-// seen is the member list of the unit's own member.
-func (s *Sim) seen(u *unit) ([]uint64, operator.Turn) {
-	g, m := s.own(u)
-	if m == nil || !u.process.serving || m.learner {
+// Seen is the member list of the unit's own member.
+func (h *machine) Seen(context.Context) ([]uint64, operator.Turn) {
+	g, m := h.s.own(h.u)
+	if m == nil || !h.u.process.serving || m.learner {
 		return nil, operator.Turn{}
 	}
 	var ids []uint64

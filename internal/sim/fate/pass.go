@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/juju/charm/v12/hooks"
 
+	"github.com/juju-charms/etcd-charm/internal/charm"
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
@@ -34,31 +36,17 @@ var base = func() operator.Config {
 	return c
 }()
 
-// pass is one hook as the shell runs it: members seen first, then Juju, then the reconciliation, then the commit.
+// pass is one hook: the charm's own, and what Juju makes of its end.
 func (s *Sim) pass(u *unit, h *hook, yield func(point)) {
-	seen, turn := s.seen(u)
-	yield(point{at: "seen"})
-	m := s.model(u, h.event, seen)
-	m.SeenTurn = turn
-	h.led, h.units, h.record = s.leader == u, len(s.units), m.Cluster.Value.Record
-	yield(point{at: "read"})
-	began := s.now
-	var p operator.Plan
-	var err error
-	machine := &machine{s: s, u: u, h: h, yield: yield, began: began}
-	if s.Decide == nil {
-		p, _, err = operator.Reconcile(context.Background(), h.event, m, machine)
-	} else {
-		p, err = reconcile(s.Decide, h.event, m, machine)
+	m := &machine{s: s, u: u, h: h, yield: yield}
+	decide := s.Decide
+	if decide == nil {
+		decide = operator.Decide
 	}
-	if err == nil {
-		err = p.Fail
-	}
-	yield(point{at: "decided"})
-	if err == nil {
-		err = s.flush(u, p, yield)
-	}
-	if err != nil {
+	if err := charm.Hook(context.Background(), h.event, (*controller)(m), m, decide, s.clock); err != nil {
+		if !h.decided {
+			yield(point{at: "decided"})
+		}
 		s.tell("%s: the hook fails: %v", u.name, err)
 		e := h.event
 		u.retry, u.fail = &e, err
@@ -66,39 +54,43 @@ func (s *Sim) pass(u *unit, h *hook, yield func(point)) {
 		u.retryAt = s.now + int64(min(5<<min(u.fails-1, 10), 300))
 		return
 	}
-	if s.Trace != nil {
-		s.tell("%s: %s%s: %s", u.name, doneMark, p.Status.Level, p.Status.Message)
-	}
 	yield(point{at: "committed"})
 	s.done(u, h.event)
 }
 
-// reconcile is operator.Reconcile with another Decide.
-func reconcile(decide func(operator.Event, operator.Model, operator.World) operator.Plan, e operator.Event, m operator.Model, host operator.Host) (operator.Plan, error) {
-	var done []operator.Step
-	var tried []operator.Attempt
-	count := map[string]int{}
-	for range 60 {
-		w, err := host.Observe(context.Background(), m)
-		if err != nil {
-			return operator.Plan{}, err
-		}
-		w.Done, w.Tried = done, tried
-		p := decide(e, m, w)
-		if p.Step == nil {
-			return p, nil
-		}
-		err = host.Do(context.Background(), p.Step)
-		if count[p.Step.String()]++; err == nil && count[p.Step.String()] >= 3 {
-			err = operator.ErrNoEffect
-		}
-		if err != nil {
-			tried = append(tried, operator.Attempt{Step: p.Step, Err: err})
-		} else {
-			done = append(done, p.Step)
-		}
+// clock is the simulation's time.
+func (s *Sim) clock() time.Time { return time.Unix(s.now, 0) }
+
+// controller is Juju as charm.Juju sees it, for one hook.
+type controller machine
+
+var _ charm.Juju = (*controller)(nil)
+
+// Observe reads the model, after the members were seen.
+func (c *controller) Observe(_ context.Context, e operator.Event, seen []uint64) (operator.Model, error) {
+	s, u, h := c.s, c.u, c.h
+	c.yield(point{at: "seen"})
+	m := s.model(u, e, seen)
+	h.led, h.units, h.record = s.leader == u, len(s.units), m.Cluster.Value.Record
+	c.yield(point{at: "read"})
+	c.began = s.now
+	return m, nil
+}
+
+// Flush is the commit. A plan that fails the hook sets the status first and publishes nothing.
+func (c *controller) Flush(_ context.Context, _ operator.Model, p operator.Plan) error {
+	c.h.decided = true
+	c.yield(point{at: "decided"})
+	if p.Fail != nil {
+		return p.Fail
 	}
-	return operator.Plan{}, operator.ErrUnsettled
+	if err := c.s.flush(c.u, p, c.yield); err != nil {
+		return err
+	}
+	if c.s.Trace != nil {
+		c.s.tell("%s: %s%s: %s", c.u.name, doneMark, p.Status.Level, p.Status.Message)
+	}
+	return nil
 }
 
 // model is what Juju tells a hook at its start.

@@ -88,7 +88,7 @@ func (f *follower) try(t *testing.T, kind hooks.Kind) (plan operator.Plan, lived
 		Leader: operator.Know(true), Units: operator.Know(map[string]operator.Life{"proxy/0": operator.Alive}), Published: map[string]string{},
 	}
 	f.point()
-	plan, _, err := operator.Reconcile(context.Background(), operator.Event{Kind: kind}, m, f)
+	plan, _, err := operator.Reconcile(context.Background(), operator.Decide, operator.Event{Kind: kind}, m, f)
 	require.NoError(t, err)
 	f.point()
 	return plan, true

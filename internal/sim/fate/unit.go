@@ -89,18 +89,19 @@ func (p process) booted(now int64) bool { return p.running && now-p.started >= b
 
 // hook is one hook that runs, as a coroutine.
 type hook struct {
-	event  operator.Event
-	coro   *coroutine
-	units  int      // how many there had been when Juju was asked
-	led    bool     // the unit led when Juju was asked
-	turn   string   // who held the turn at the last look
-	keeps  bool     // it was not heard that the turn was given back, which is not tried again
-	looked int      // Sim.faults at the last look
-	view   *group   // the cluster that the last look reached
-	voters int      // in it
-	urls   []string // clients' URLs that the list gave in this hook
-	shown  []member // the started voters at the last look
-	record operator.Record
+	event   operator.Event
+	coro    *coroutine
+	units   int      // how many there had been when Juju was asked
+	decided bool     // the pass has come to its flush
+	led     bool     // the unit led when Juju was asked
+	turn    string   // who held the turn at the last look
+	keeps   bool     // it was not heard that the turn was given back, which is not tried again
+	looked  int      // Sim.faults at the last look
+	view    *group   // the cluster that the last look reached
+	voters  int      // in it
+	urls    []string // clients' URLs that the list gave in this hook
+	shown   []member // the started voters at the last look
+	record  operator.Record
 }
 
 func host(address int) string { return "10.0.0." + strconv.Itoa(address) }

@@ -1,4 +1,4 @@
-package main
+package charm
 
 import (
 	"bytes"
@@ -13,12 +13,19 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/juju-charms/etcd-charm/internal/host"
 	"github.com/juju-charms/etcd-charm/internal/juju"
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// fakeTools answers as the re-executed tools do, in memory.
+// answers are what the hook tools print. A tool that is not here does not exist.
+var answers = map[string]string{
+	"config-get": `{"role": "member"}`, "is-leader": "true", "state-get": "{}", "goal-state": `{"units": {"etcd/0": {"status": "active"}}}`,
+	"relation-ids": "[]", "secret-get": "", "action-get": "{}",
+	"network-get": `{"bind-addresses":[{"addresses":[{"address":"127.0.200.1"}]}],"ingress-addresses":["127.0.200.1"]}`,
+	"juju-log":    "", "status-set": "", "action-set": "", "action-fail": "", "action-log": "",
+}
+
+// fakeTools answers as the hook tools do.
 type fakeTools struct {
 	calls []string
 	says  map[string]string
@@ -58,33 +65,29 @@ func (fakeMachine) Do(_ context.Context, s operator.Step) error {
 	panic("an empty machine wants no step: " + s.String())
 }
 
-func (fakeMachine) NewAuthority(string) (operator.Authority, error) {
-	panic("no authority is wanted without a peer relation")
-}
-
-func newCharm(f *fakeTools, m machine, argv0 string) (charm, *bytes.Buffer) {
+func newCharm(f *fakeTools, m Machine) Charm {
 	var out bytes.Buffer
 	env := map[string]string{"JUJU_UNIT_NAME": "etcd/0", "JUJU_VERSION": "4.0.15"}
-	return charm{
-		tools: f, find: f, env: func(key string) string { return env[key] }, argv0: argv0, hostname: "no.such.host", out: &out,
-		log: slog.New(juju.NewLogHandler(f, &out)), machine: m, now: time.Now,
-	}, &out
+	return Charm{
+		Tools: f, Find: f, Env: func(key string) string { return env[key] }, Hostname: "no.such.host", Out: &out,
+		Log: slog.New(juju.NewLogHandler(f, &out)), Machine: m, Now: time.Now,
+	}
 }
 
 func TestBrokenCharmPublishesNothing(t *testing.T) {
 	t.Parallel()
 	broken := fakeMachine{look: func() error { panic("index out of range") }}
 	f := &fakeTools{}
-	c, _ := newCharm(f, broken, "hooks/config-changed")
-	require.ErrorContains(t, c.run(t.Context()), "the charm broke: index out of range")
+	c := newCharm(f, broken)
+	require.ErrorContains(t, c.Run(t.Context(), "hooks/config-changed"), "the charm broke: index out of range")
 	assert.Empty(t, f.called("status-set"))
 	require.Len(t, f.called("juju-log"), 1)
 	assert.Contains(t, f.called("juju-log")[0], "ERROR -- panic cause=")
 	assert.Contains(t, f.called("juju-log")[0], "charm_test.go", "the stack")
 
 	f = &fakeTools{}
-	c, _ = newCharm(f, broken, "actions/health")
-	require.Error(t, c.run(t.Context()))
+	c = newCharm(f, broken)
+	require.Error(t, c.Run(t.Context(), "actions/health"))
 	assert.Equal(t, []string{"action-fail -- the charm broke: index out of range"}, f.called("action-fail"))
 }
 
@@ -92,13 +95,13 @@ func TestBlindCharmFails(t *testing.T) {
 	t.Parallel()
 	blind := fakeMachine{look: func() error { return errors.New("input/output error") }}
 	f := &fakeTools{}
-	c, _ := newCharm(f, blind, "hooks/start")
-	require.ErrorContains(t, c.run(t.Context()), "input/output error")
+	c := newCharm(f, blind)
+	require.ErrorContains(t, c.Run(t.Context(), "hooks/start"), "input/output error")
 	assert.Empty(t, f.called("status-set"))
 
 	f = &fakeTools{}
-	c, _ = newCharm(f, blind, "actions/health")
-	require.Error(t, c.run(t.Context()))
+	c = newCharm(f, blind)
+	require.Error(t, c.Run(t.Context(), "actions/health"))
 	assert.Len(t, f.called("action-fail"), 1)
 }
 
@@ -107,8 +110,8 @@ func TestEndedHookFails(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	f := &fakeTools{}
-	c, _ := newCharm(f, fakeMachine{}, "hooks/start")
-	require.ErrorIs(t, c.run(ctx), context.Canceled)
+	c := newCharm(f, fakeMachine{})
+	require.ErrorIs(t, c.Run(ctx, "hooks/start"), context.Canceled)
 	assert.Empty(t, f.called("status-set"), "Juju calls the hook again")
 }
 
@@ -126,33 +129,9 @@ func TestOverdue(t *testing.T) {
 
 func TestHookWithoutUnitFails(t *testing.T) {
 	t.Parallel()
-	c, _ := newCharm(&fakeTools{}, fakeMachine{}, "hooks/start")
-	c.env = func(string) string { return "" }
-	require.ErrorContains(t, c.run(t.Context()), "JUJU_UNIT_NAME")
-}
-
-func TestMinter(t *testing.T) {
-	t.Parallel()
-	m := minter{host.New(host.Options{Unit: "etcd/0", Root: t.TempDir()}), "etcd"}
-	a, err := m.New()
-	require.NoError(t, err)
-	again, err := m.Describe(a.Content)
-	require.NoError(t, err)
-	assert.Equal(t, a.Fingerprint, again.Fingerprint)
-	assert.Equal(t, a.Trust, again.Trust)
-	key, cert, ca, err := m.Client(a, "uuid", "proxy:1", 228)
-	require.NoError(t, err)
-	assert.Contains(t, key, "PRIVATE KEY")
-	for _, public := range []string{cert, ca} {
-		assert.Contains(t, public, "BEGIN CERTIFICATE")
-		assert.NotContains(t, public, "PRIVATE KEY")
-	}
-	assert.NotEqual(t, cert, ca)
-	_, err = m.Describe(map[string]string{"peer-ca-key": "x"})
-	require.Error(t, err)
-	for key := range a.Content {
-		assert.Regexp(t, `^([a-z](?:-?[a-z0-9]){2,})$`, key, "Juju takes no other key in a secret")
-	}
+	c := newCharm(&fakeTools{}, fakeMachine{})
+	c.Env = func(string) string { return "" }
+	require.ErrorContains(t, c.Run(t.Context(), "hooks/start"), "JUJU_UNIT_NAME")
 }
 
 // upkeepMachine is a voter of one that is ready; it notes the steps and fails the one that fail names.
@@ -179,7 +158,7 @@ func TestActionsGiveTheTurnBack(t *testing.T) {
 		"take the turn": {"take the turn"},
 	} {
 		f, m := &fakeTools{}, &upkeepMachine{fail: fail}
-		c, _ := newCharm(f, m, "actions/compact")
+		c := newCharm(f, m)
 		err := c.steps(t.Context(), steps)
 		assert.Equal(t, want, m.steps, fail)
 		assert.Equal(t, fail == "", err == nil)
@@ -220,8 +199,8 @@ func TestAlarmComesUpWithTheTurn(t *testing.T) {
 		"false": {[]string{"take the turn"}, []string{"action-fail -- while alarm NOSPACE is raised this runs on the leader only: juju run etcd/leader …"}},
 	} {
 		f, m := &fakeTools{says: map[string]string{"is-leader": leader}}, &fullMachine{upkeepMachine: upkeepMachine{fail: "take the turn"}}
-		c, _ := newCharm(f, m, "actions/compact")
-		require.NoError(t, c.run(t.Context()))
+		c := newCharm(f, m)
+		require.NoError(t, c.Run(t.Context(), "actions/compact"))
 		assert.Equal(t, want.steps, m.steps)
 		assert.Equal(t, want.failed, f.called("action-fail"))
 	}

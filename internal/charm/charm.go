@@ -1,0 +1,97 @@
+// Package charm is one hook or one action, from event to flush. It keeps the order of the pass: look, decide, do, and
+// publish last, so that a charm that dies anywhere has published nothing. Production and the simulation call the same Hook.
+package charm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/juju/charm/v12/hooks"
+
+	"github.com/juju-charms/etcd-charm/internal/juju"
+	"github.com/juju-charms/etcd-charm/internal/operator"
+)
+
+// Charm is one hook or action: whom it asks, what it works on, where it writes.
+type Charm struct {
+	Tools    juju.Tools
+	Find     juju.Finder
+	Env      func(string) string
+	Hostname string    // the machine's own; it need not resolve, and may be empty
+	Out      io.Writer // where an action's text goes
+	Log      *slog.Logger
+	Machine  Machine
+	Minter   juju.Minter
+	Now      func() time.Time
+}
+
+// Run does the hook or action that argv0 names. An error makes the process exit non-zero, which makes Juju drop what was
+// published and call a hook again. An action that fails or is refused is no error: Juju shows its own message then.
+func (c Charm) Run(ctx context.Context, argv0 string) (err error) {
+	event, err := juju.ParseEvent(c.Env, argv0)
+	switch {
+	case errors.Is(err, juju.ErrUnknownHook):
+		c.Log.InfoContext(ctx, "nothing to do", "why", err)
+		return nil
+	case err != nil:
+		return err
+	}
+	// What Flush has not yet sent is not published, and what it has sent Juju drops for the exit code.
+	defer func() {
+		if cause := recover(); cause != nil {
+			c.Log.ErrorContext(context.WithoutCancel(ctx), "panic", "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
+			err = c.failed(context.WithoutCancel(ctx), event, fmt.Errorf("the charm broke: %v", cause))
+		}
+	}()
+
+	switch err := juju.Preflight(ctx, c.Tools, c.Find, c.Log, c.Env("JUJU_VERSION")); {
+	case errors.Is(err, juju.ErrNoElection) && event.Kind == hooks.Action:
+		return juju.FailAction(ctx, c.Tools, juju.ElectionMessage)
+	case errors.Is(err, juju.ErrNoElection):
+		return fmt.Errorf("%w: %s", err, juju.ElectionMessage)
+	case errors.Is(err, juju.ErrOldJuju) && event.Kind == hooks.Action:
+		return juju.FailAction(ctx, c.Tools, err.Error())
+	case errors.Is(err, juju.ErrOldJuju):
+		return nil // blocked, by its status
+	case err != nil:
+		return err
+	}
+	if event.Kind == hooks.Action {
+		if err := c.action(ctx, event); err != nil {
+			return c.failed(context.WithoutCancel(ctx), event, err)
+		}
+		return nil
+	}
+	return Hook(ctx, event, c, c.Machine, operator.Decide, c.Now)
+}
+
+// failed ends an action with a message, since Juju would show its exit code for one; a hook it leaves to fail.
+func (c Charm) failed(ctx context.Context, event operator.Event, err error) error {
+	if event.Kind != hooks.Action {
+		return err
+	}
+	return errors.Join(err, juju.FailAction(ctx, c.Tools, err.Error()))
+}
+
+// Observe reads the model: Juju as Hook sees it.
+func (c Charm) Observe(ctx context.Context, e operator.Event, seen []uint64) (operator.Model, error) {
+	unit := c.Env("JUJU_UNIT_NAME")
+	if !strings.Contains(unit, "/") {
+		return operator.Model{}, errors.New("cannot tell which unit this is: JUJU_UNIT_NAME is not set")
+	}
+	return juju.Observe(ctx, c.Tools, juju.Env{
+		Event: e, Unit: unit, ModelUUID: c.Env("JUJU_MODEL_UUID"), JujuVersion: c.Env("JUJU_VERSION"),
+		Hostname: c.Hostname, Secrets: c.Find.Has("secret-get"),
+	}, seen, c.Minter)
+}
+
+// Flush publishes what the plan wants.
+func (c Charm) Flush(ctx context.Context, m operator.Model, p operator.Plan) error {
+	return juju.Flush(ctx, c.Tools, m, p, c.Minter)
+}

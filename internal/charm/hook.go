@@ -1,0 +1,64 @@
+package charm
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
+)
+
+// Machine is what a pass needs of the unit's machine.
+type Machine interface {
+	operator.Host
+	// Seen returns the IDs of the members that etcd lists now, and the turn; none when etcd does not answer.
+	Seen(context.Context) ([]uint64, operator.Turn)
+}
+
+// Juju is what a pass needs of Juju: the whole model once, and one place to publish to.
+type Juju interface {
+	Observe(ctx context.Context, e operator.Event, seen []uint64) (operator.Model, error)
+	Flush(context.Context, operator.Model, operator.Plan) error
+}
+
+// Hook is the one pass, from event to flush. When it returns an error, the hook must fail: Juju then drops what was
+// published and calls the hook again.
+func Hook(ctx context.Context, e operator.Event, j Juju, m Machine, decide operator.Decider, now func() time.Time) error {
+	began := now()
+	model, err := observe(ctx, e, j, m)
+	if err != nil {
+		return err
+	}
+	plan, _, err := operator.Reconcile(ctx, decide, e, model, m)
+	if err != nil {
+		return fmt.Errorf("cannot settle: %w", err)
+	}
+	if err := overdue(model, plan, now().Sub(began)); err != nil {
+		return err
+	}
+	slog.DebugContext(ctx, "settled", "states", plan.States)
+	return j.Flush(ctx, model, plan)
+}
+
+// observe lists members and turn before it reads goal-state, so that a member newer than goal-state is never judged by
+// it.
+func observe(ctx context.Context, e operator.Event, j Juju, m Machine) (operator.Model, error) {
+	seen, turn := m.Seen(ctx)
+	model, err := j.Observe(ctx, e, seen)
+	model.SeenTurn = turn
+	return model, err
+}
+
+// leadership is how long an answer of is-leader may be relied on. Juju guarantees 30 s; a leader that lost the leadership
+// and got it back within one hook could overwrite what another recorded meanwhile, and Juju would not notice.
+const leadership = 25 * time.Second
+
+// overdue refuses to record the birth or the end of a cluster on an answer of is-leader that is too old.
+func overdue(m operator.Model, p operator.Plan, age time.Duration) error {
+	was := m.Cluster.Value.Record
+	if p.Record == nil || age <= leadership || (p.Record.ClusterID == was.ClusterID && p.Record.Ended == was.Ended) {
+		return nil
+	}
+	return fmt.Errorf("cannot record the cluster %s after asking who leads: the next try does it", age.Round(time.Second))
+}
