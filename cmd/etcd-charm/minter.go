@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 
+	"github.com/juju-charms/etcd-charm/interfaces/credentials"
 	"github.com/juju-charms/etcd-charm/internal/host"
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
@@ -24,7 +25,6 @@ func (minter) Describe(content map[string]string) (operator.Authority, error) {
 	return host.ReadAuthority(content)
 }
 
-func (minter) Client(a operator.Authority, modelUUID, relationID string, period int64) (key, cert, ca string, err error) {
-	cert, key, ca, err = host.ConsumerCredentials(a, modelUUID, relationID, period)
-	return key, cert, ca, err
+func (minter) Client(a operator.Authority, modelUUID, relationID string, period int64) (credentials.Credentials, error) {
+	return host.ConsumerCredentials(a, modelUUID, relationID, period)
 }

@@ -18,14 +18,14 @@ func TestMinter(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, a.Fingerprint, again.Fingerprint)
 	assert.Equal(t, a.Trust, again.Trust)
-	key, cert, ca, err := m.Client(a, "uuid", "proxy:1", 228)
+	given, err := m.Client(a, "uuid", "proxy:1", 228)
 	require.NoError(t, err)
-	assert.Contains(t, key, "PRIVATE KEY")
-	for _, public := range []string{cert, ca} {
+	assert.Contains(t, given.Key, "PRIVATE KEY")
+	for _, public := range []string{given.Cert, given.CA} {
 		assert.Contains(t, public, "BEGIN CERTIFICATE")
 		assert.NotContains(t, public, "PRIVATE KEY")
 	}
-	assert.NotEqual(t, cert, ca)
+	assert.NotEqual(t, given.Cert, given.CA)
 	_, err = m.Describe(map[string]string{"peer-ca-key": "x"})
 	require.Error(t, err)
 	for key := range a.Content {

@@ -39,7 +39,9 @@ func TestHookRecordsNoClusterTooLate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			record := &operator.Record{ClusterID: 8}
-			decide := func(operator.Event, operator.Model, operator.World) operator.Plan { return operator.Plan{Record: record} }
+			decide := func(operator.Event, operator.Model, operator.World) operator.Plan {
+				return operator.Plan{Record: record}
+			}
 			now := time.Unix(0, 0)
 			j := &fakeModel{}
 			m := fakeMachine{look: func() error { now = now.Add(test.took); return nil }}

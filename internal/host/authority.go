@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 
+	"github.com/juju-charms/etcd-charm/interfaces/credentials"
 	"github.com/juju-charms/etcd-charm/internal/operator"
 	"github.com/juju-charms/etcd-charm/internal/pki"
 )
@@ -46,15 +47,15 @@ func trustDigest(peer, client []byte) string {
 	return hex.EncodeToString(h.Sum(nil))[:32]
 }
 
-// ConsumerCredentials derives what one consumer relation is given, PEM; the same on every unit for the same input.
-func ConsumerCredentials(a operator.Authority, modelUUID, relationID string, period int64) (cert, key, ca string, err error) {
+// ConsumerCredentials derives what one consumer relation is given; the same on every unit for the same input.
+func ConsumerCredentials(a operator.Authority, modelUUID, relationID string, period int64) (credentials.Credentials, error) {
 	authority, err := pki.DecodeAuthority(a.Content)
 	if err != nil {
-		return "", "", "", err
+		return credentials.Credentials{}, err
 	}
 	c, _, err := pki.DeriveClient(authority.Client, authority.TrustClient, modelUUID, relationID, period)
 	if err != nil {
-		return "", "", "", err
+		return credentials.Credentials{}, err
 	}
-	return string(c.CertPEM), string(c.Key.PEM()), string(c.CAPEM), nil
+	return credentials.Credentials{Cert: string(c.CertPEM), Key: string(c.Key.PEM()), CA: string(c.CAPEM)}, nil
 }

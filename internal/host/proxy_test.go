@@ -35,7 +35,7 @@ func TestWriteProxy(t *testing.T) {
 
 	authority, err := h.NewAuthority("etcd")
 	require.NoError(t, err)
-	cert, key, ca, err := host.ConsumerCredentials(authority, "uuid", "proxy:1", look().Period)
+	given, err := host.ConsumerCredentials(authority, "uuid", "proxy:1", look().Period)
 	require.NoError(t, err)
 	u := operator.Upstream{
 		Release: look().Carried, Listen: []string{"127.0.0.1:2379", "[::1]:2379"},
@@ -43,7 +43,7 @@ func TestWriteProxy(t *testing.T) {
 			{Name: "etcd0", PeerURL: "https://10.0.0.1:2380", ClientURL: "https://10.0.0.1:2379"},
 			{Name: "yes", PeerURL: "https://10.0.0.2:2380"},
 		},
-		Cert: cert, Key: key, CA: ca,
+		Cert: given.Cert, Key: given.Key, CA: given.CA,
 	}
 	do(operator.Install{Release: u.Release}, operator.WriteProxy{Upstream: u})
 	assert.Equal(t, u.Digest(), look().Proxy.Written)
@@ -56,7 +56,7 @@ func TestWriteProxy(t *testing.T) {
 		{Name: "etcd0", PeerURL: "https://10.0.0.1:2380", ClientURL: "https://10.0.0.1:2379"},
 		{Name: "yes", PeerURL: "https://10.0.0.2:2380"},
 	}, config.Members)
-	for name, want := range map[string]string{config.Credentials.CA: ca, config.Credentials.Cert: cert, config.Credentials.Key: key} {
+	for name, want := range map[string]string{config.Credentials.CA: given.CA, config.Credentials.Cert: given.Cert, config.Credentials.Key: given.Key} {
 		got, err := os.ReadFile(name)
 		require.NoError(t, err)
 		assert.Equal(t, want, string(got))
@@ -75,7 +75,7 @@ func TestWriteProxy(t *testing.T) {
 	assert.Equal(t, operator.Absent, w.Reach)
 
 	// Something else on disk is seen; so is a process that listens elsewhere.
-	require.NoError(t, os.WriteFile(config.Credentials.Cert, []byte(ca), 0o600))
+	require.NoError(t, os.WriteFile(config.Credentials.Cert, []byte(given.CA), 0o600))
 	assert.NotEqual(t, u.Digest(), look().Proxy.Written)
 	u.Listen = u.Listen[:1]
 	do(operator.WriteProxy{Upstream: u})
@@ -94,7 +94,7 @@ func TestWriteProxy(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 	_, err = proxy.ReadConfig(path)
 	require.NoError(t, err)
-	plain.Cert = cert
+	plain.Cert = given.Cert
 	require.Error(t, h.Do(t.Context(), operator.WriteProxy{Upstream: plain}))
 
 	do(operator.Stop{}, operator.Stop{})

@@ -163,7 +163,7 @@ func TestTrustIsComparable(t *testing.T) {
 	w, err := u.Observe(t.Context(), m)
 	require.NoError(t, err)
 	assert.Equal(t, read.Trust, w.TLS.Trust)
-	cert, key, ca, err := ConsumerCredentials(read, m.UUID, "proxy:3", w.Period)
+	given, err := ConsumerCredentials(read, m.UUID, "proxy:3", w.Period)
 	require.NoError(t, err)
-	require.NoError(t, pki.CheckPair([]byte(cert), []byte(key), []byte(ca), now))
+	require.NoError(t, pki.CheckPair([]byte(given.Cert), []byte(given.Key), []byte(given.CA), now))
 }

@@ -15,6 +15,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
+	"github.com/juju-charms/etcd-charm/interfaces/etcdproxy"
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
@@ -317,8 +318,8 @@ func (fakeMinter) Describe(content map[string]string) (operator.Authority, error
 	return operator.Authority{Fingerprint: "f00", Trust: "t00", Content: content}, nil
 }
 
-func (m fakeMinter) Client(operator.Authority, string, string, int64) (key, cert, ca string, err error) {
-	return m.key, m.cert, m.ca, nil
+func (m fakeMinter) Client(operator.Authority, string, string, int64) (etcdproxy.Credentials, error) {
+	return etcdproxy.Credentials{Cert: m.cert, Key: m.key, CA: m.ca}, nil
 }
 
 func observe(t *testing.T, f *fakeJuju, change ...func(*Env)) operator.Model {

@@ -151,11 +151,10 @@ func (f *flush) publication(pub operator.Publication) (databag.Bag, error) {
 		}
 		return bag, nil
 	}
-	key, cert, ca, err := f.minter.Client(*f.model.Authority.Value, f.model.UUID, pub.RelationID, pub.Period)
+	data.Credentials, err = f.minter.Client(*f.model.Authority.Value, f.model.UUID, pub.RelationID, pub.Period)
 	if err != nil {
 		return nil, fmt.Errorf("cannot derive client credentials: %w", err)
 	}
-	data.Credentials = etcdproxy.Credentials{Cert: cert, Key: key, CA: ca}
 	return etcdproxy.Encode(data)
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
+	"github.com/juju-charms/etcd-charm/interfaces/etcdproxy"
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
@@ -39,8 +40,8 @@ type Minter interface {
 	New() (operator.Authority, error)
 	// Describe reads authorities as New encoded them. Its errors quote nothing of the content.
 	Describe(content map[string]string) (operator.Authority, error)
-	// Client derives a consumer relation's credentials, as PEM: the same for the same arguments.
-	Client(a operator.Authority, modelUUID, relationID string, period int64) (key, cert, ca string, err error)
+	// Client derives a consumer relation's credentials: the same for the same arguments.
+	Client(a operator.Authority, modelUUID, relationID string, period int64) (etcdproxy.Credentials, error)
 }
 
 // Observe reads the whole model. seen are the members that etcd listed before. A tool that fails, and an answer that
