@@ -40,14 +40,14 @@ const (
 	AnyTime = math.MinInt64
 )
 
-// A Fault is why one setting was refused. Its text names the setting and repeats
+// A FaultError is why one setting was refused. Its text names the setting and repeats
 // nothing of the value: errors of crypto/x509 are not passed on.
-type Fault struct{ Key, Text string }
+type FaultError struct{ Key, Text string }
 
-func (f *Fault) Error() string { return f.Text }
+func (f *FaultError) Error() string { return f.Text }
 
-func faultOf(key, format string, args ...any) *Fault {
-	return &Fault{Key: key, Text: key + fmt.Sprintf(format, args...)}
+func faultOf(key, format string, args ...any) *FaultError {
+	return &FaultError{Key: key, Text: key + fmt.Sprintf(format, args...)}
 }
 
 // In is what of the three stands in a bag, as it is.
@@ -115,7 +115,7 @@ func (c Credentials) hiddenKey() string {
 // now is in seconds since the Unix epoch. A certificate that is not valid yet passes:
 // it is the server's clock that decides, and ours may be slow. Text around the PEM
 // blocks passes too, for the authority easyrsa puts some there. The error names the
-// setting and repeats nothing of what it holds; it is a *Fault inside.
+// setting and repeats nothing of what it holds; it is a *FaultError inside.
 func (c Credentials) Check(now int64) error {
 	if err := c.check(now); err != nil {
 		return fmt.Errorf("cannot use the client credentials: %w", err)
@@ -123,7 +123,7 @@ func (c Credentials) Check(now int64) error {
 	return nil
 }
 
-// check returns a *Fault or nil. Its work is bounded by MaxCert, MaxKey and MaxCA.
+// check returns a *FaultError or nil. Its work is bounded by MaxCert, MaxKey and MaxCA.
 func (c Credentials) check(now int64) error {
 	if !c.Complete() {
 		return c.incomplete()
@@ -175,9 +175,9 @@ func (c Credentials) incomplete() error {
 		there = append(there, part.key)
 	}
 	if len(there) == 0 {
-		return &Fault{Key: KeyKey, Text: "there are no client credentials"}
+		return &FaultError{Key: KeyKey, Text: "there are no client credentials"}
 	}
-	return &Fault{Key: there[0], Text: strings.Join(there, " and ") + " without " + strings.Join(missing, " and ")}
+	return &FaultError{Key: there[0], Text: strings.Join(there, " and ") + " without " + strings.Join(missing, " and ")}
 }
 
 // Begun reports whether the certificate is valid already. Where there is none, nothing

@@ -91,7 +91,7 @@ func Decode(rel databag.Relation, now int64) (Data, Problem) {
 type reading struct {
 	unit   string
 	data   Data
-	faults []*credentials.Fault
+	faults []*credentials.FaultError
 }
 
 func readBag(unit string, bag databag.Bag, now int64) reading {
@@ -128,9 +128,9 @@ func readBag(unit string, bag databag.Bag, now int64) reading {
 }
 
 func (r *reading) refuse(key string, err error) {
-	var f *credentials.Fault
+	var f *credentials.FaultError
 	if !errors.As(err, &f) {
-		f = &credentials.Fault{Key: key, Text: fmt.Sprintf("%s: %v", key, err)}
+		f = &credentials.FaultError{Key: key, Text: fmt.Sprintf("%s: %v", key, err)}
 	}
 	r.faults = append(r.faults, f)
 }

@@ -9,12 +9,14 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 )
 
-// The peer bags' own types.
-type (
-	Record = etcdcluster.AppBag
-	Word   = etcdcluster.UnitBag
-	Ended  = etcdcluster.Ended
-)
+// Record is the peer application bag: what the application as a whole knows. The leader writes it.
+type Record = etcdcluster.AppBag
+
+// Word is a unit's own peer bag.
+type Word = etcdcluster.UnitBag
+
+// Ended is a consumer relation that ended.
+type Ended = etcdcluster.Ended
 
 // keptPeriods is for how many periods a client certificate may outlive the one it was issued in.
 const keptPeriods = 5

@@ -7,12 +7,14 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 )
 
-// The peer bags' own types.
-type (
-	LeafKind   = etcdcluster.LeafKind
-	Issued     = etcdcluster.Issued
-	UnitLeaves = etcdcluster.UnitLeaves
-)
+// LeafKind is what a unit's certificate is for.
+type LeafKind = etcdcluster.LeafKind
+
+// Issued is a certificate that a unit issued to itself.
+type Issued = etcdcluster.Issued
+
+// UnitLeaves are the certificates of one unit.
+type UnitLeaves = etcdcluster.UnitLeaves
 
 // The kinds of certificates that each member has.
 const (
