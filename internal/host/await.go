@@ -12,6 +12,8 @@ import (
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
 // patience is how many looks in a row, a second apart, must find the service dead or failing before there is no use
@@ -108,7 +110,7 @@ func (h *Host) awaitListed(ctx context.Context, own uint64) error {
 				missing = append(missing, nameOf(list[i]))
 			}
 		}
-		if found < len(list)/2+1 {
+		if found < operator.Quorum(len(list)) {
 			return false, fmt.Errorf("not where they are listed: %s", strings.Join(missing, ", "))
 		}
 		return true, nil

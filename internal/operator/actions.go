@@ -133,13 +133,17 @@ func CheckRemoval(params map[string]any, m Model, w World) ([]Step, Result, erro
 	if w.Reach != Healthy {
 		return nil, Result{Failed: "a removal needs a quorum now: " + r.firstReason()}, nil
 	}
-	left, out := r.without(gone), Result{}
-	switch {
-	case left.Voters == 0 && r.Voters > 0:
+	l := lookAt(Event{}, m, w)
+	var ids []uint64
+	for _, mem := range gone {
+		ids = append(ids, mem.ID)
+	}
+	left, out := r.without(gone, l.votesWithout(ids...)), Result{}
+	switch why := l.mayRemove(ids...); {
+	case why != "" && left.Voters == 0:
 		out.Failed = unit + " is the last voter: its removal ends the cluster; its data directory stays on the machine"
-	case left.Margin < 0:
-		out.Failed = fmt.Sprintf("removing %s costs the quorum: it would leave %d of %d voters ready, and %d are needed",
-			unit, left.Ready, left.Voters, left.Quorum)
+	case why != "":
+		out.Failed = fmt.Sprintf("removing %s costs the quorum: %s", unit, why)
 	}
 	out.Values = map[string]any{
 		"unit": unit, "safe": yes(out.Failed == ""), "voters": strconv.Itoa(left.Voters), "ready": strconv.Itoa(left.Ready),
@@ -226,22 +230,17 @@ func (r Report) firstReason() string {
 	return r.Reasons[0].Text
 }
 
-// without is the figures as they would be if the members were gone.
-func (r Report) without(gone []MemberReport) Report {
+// without is the figures as they would be if the members were gone, and left the votes.
+func (r Report) without(gone []MemberReport, left votes) Report {
 	for _, m := range gone {
 		switch {
 		case m.Learner:
 			r.Learners--
-			continue
-		case m.Answers && m.Ready:
-			r.Ready--
-		}
-		if m.Answers {
+		case m.Answers:
 			r.Reachable--
 		}
-		r.Voters--
 	}
-	r.Quorum = quorum(r.Voters)
+	r.Voters, r.Ready, r.Quorum = left.voters, left.ready, Quorum(left.voters)
 	r.Margin = r.Ready - r.Quorum
 	return r
 }

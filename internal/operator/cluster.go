@@ -137,7 +137,7 @@ func (l look) justStarted() bool {
 func join(l look, p *Plan) {
 	own, listed := l.self()
 	if listed && own.Started() {
-		if own.Learner || l.ready(own.ID) >= quorum(len(l.voters())-1) {
+		if l.mayRemove(own.ID) == "" {
 			p.want(l, RemoveMember{ID: own.ID, Name: l.m.Unit, Why: "its data is gone; it joins anew"})
 			return
 		}

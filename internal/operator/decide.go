@@ -237,9 +237,6 @@ func (l look) serves(mem Member) bool {
 	return (mem.Answers && mem.Ready) || (local.Ready && local.MemberID == mem.ID && local.ClusterID == l.w.ClusterID)
 }
 
-// quorum is the number of voters that decide among n.
-func quorum(n int) int { return n/2 + 1 }
-
 // notReady names the voters that are not ready, other than ourselves.
 func (l look) notReady() []Member {
 	var out []Member

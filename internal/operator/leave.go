@@ -144,16 +144,16 @@ func (l look) othersServe() bool {
 
 // leaveVoters leaves a cluster of two or more voters, in turn.
 func leaveVoters(l look, p *Plan, own Member) {
-	n, rest := len(l.voters()), l.ready(own.ID)
+	n, down := len(l.voters()), l.mayGoDown(own.ID)
 	remove := RemoveMember{ID: own.ID, Name: l.m.Unit, Why: unitLeaves}
 	switch {
-	case rest < quorum(n) && (rest < quorum(n-1) || !l.serves(own)):
+	case l.mayRemove(own.ID) != "" || !l.serves(own) && down != "": // a removal is agreed by those that are ready now
 		if l.w.Turn.Holder == l.m.Unit {
 			p.want(l, ReleaseTurn{}) // what we wait for may wait for the turn
 		}
 		serveOn(l, p)
 		p.Fail = fmt.Errorf("cannot leave the cluster: of %d voters only %d others are ready, and %d would be needed; "+
-			"remove the units of the dead members first (juju remove-unit --force), or mend them", n, rest, quorum(n-1))
+			"remove the units of the dead members first (juju remove-unit --force), or mend them", n, l.ready(own.ID), Quorum(n-1))
 		p.say(Blocked, "%v", p.Fail)
 	case l.refusing() == corrupt:
 		leaveCorrupt(l, p, own)
@@ -171,7 +171,7 @@ func leaveVoters(l look, p *Plan, own Member) {
 		} else if p.Step == nil {
 			p.Fail = fmt.Errorf("cannot leave the cluster yet: cannot take the turn to go down (%s has it)", cmp.Or(l.w.Turn.Holder, "nobody"))
 		}
-	case n > 2 && rest >= quorum(n) && l.w.Service.Running:
+	case n > 2 && down == "" && l.w.Service.Running:
 		// SIGTERM drains and hands leadership over; removed afterwards, no write fails (facts of etcd 3.7, measured).
 		p.want(l, Stop{unitLeaves})
 	default:

@@ -24,7 +24,7 @@ func reap(l look, p *Plan) {
 		if (listed && mem.ID == own.ID) || !slices.Contains(l.m.Seen, mem.ID) || !l.orphan(mem) {
 			continue
 		}
-		if !mem.Learner && l.ready(mem.ID) < quorum(len(l.voters())-1) {
+		if l.mayRemove(mem.ID) != "" {
 			p.say(Waiting, "%s has no unit, but its removal would cost the quorum", l.label(mem))
 			continue
 		}

@@ -201,7 +201,7 @@ func (x *examiner) members() {
 		x.count(m)
 		x.r.Members = append(x.r.Members, m)
 	}
-	if x.r.Quorum = quorum(x.r.Voters); x.r.Voters > 0 {
+	if x.r.Quorum = Quorum(x.r.Voters); x.r.Voters > 0 {
 		x.r.Margin = x.r.Ready - x.r.Quorum
 	}
 	slices.SortStableFunc(x.r.Members, func(a, b MemberReport) int { return databag.CompareUnits(a.Label, b.Label) })

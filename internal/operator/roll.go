@@ -114,8 +114,8 @@ func (l look) holdRestart(own Member) string {
 			return name + " is not listed where it listens yet"
 		}
 	}
-	// One that is not ready is missed by nobody; its settings may be why, such as an address that it has no more.
-	if (!l.w.Local.Ready || !own.Ready) && l.ready(own.ID) < quorum(len(l.voters())) {
+	// A member that is not ready may restart where the others decide: its settings may be why.
+	if l.mayGoDown(own.ID) != "" {
 		return "this member is not ready"
 	}
 	if own.Leader != own.ID {
