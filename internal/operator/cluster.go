@@ -47,9 +47,10 @@ func withoutData(l look, p *Plan) {
 		awaitAuthority(l, p)
 	case l.named() == 0:
 		found(l, p)
-	case l.bereft():
-		p.say(Blocked, "cluster %x is on record, but no unit holds its data; to give it up: juju run %s found-cluster confirm=%x",
-			l.named(), l.m.Unit, l.named())
+	case l.whyNotLost() == "":
+		p.say(Blocked, "%s", l.lost())
+	case l.unclaimed():
+		p.say(Blocked, "no unit is known to hold cluster %x; if it is lost, remove all units but one", l.named())
 	case l.w.Reach != Healthy:
 		p.say(Waiting, "waiting to join: the cluster is %s", l.w.Reach)
 	case l.w.ClusterID != l.named():
@@ -73,16 +74,6 @@ func awaitAuthority(l look, p *Plan) {
 	default:
 		p.say(Waiting, "waiting for the leader to make the certificate authorities")
 	}
-}
-
-// bereft tells whether the recorded cluster has lost every unit that could hold its data.
-func (l look) bereft() bool {
-	for _, unit := range l.others() {
-		if l.m.Cluster.Value.Words[unit].ClusterID == l.named() {
-			return false
-		}
-	}
-	return l.w.Reach == Absent || l.w.Reach == Unreachable
 }
 
 // found founds the cluster, once: only the leader, only when nobody names a cluster, and only when the world says Absent.

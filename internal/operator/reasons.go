@@ -46,9 +46,11 @@ func (x *examiner) reached() {
 	record, id := x.m.Cluster.Value.Record.ClusterID, hexID(x.r.ClusterID)
 	switch {
 	case x.whyNotLost() == "":
-		x.because(Unhealthy, Blocked, fmt.Sprintf("cluster %s is lost: run action found-cluster confirm=%s", hexID(record), hexID(record)),
-			"cluster %s is recorded, and no unit and no data of it is left; run action found-cluster confirm=%s to found anew, and empty",
-			hexID(record), hexID(record))
+		text := "cluster %[1]s is recorded, and no unit and no data of it is left; run action found-cluster confirm=%[1]s to found anew, and empty"
+		if !x.leader() {
+			text = "cluster %s is recorded, and no unit and no data of it is left; once this unit leads, it can found another, which is empty"
+		}
+		x.because(Unhealthy, Blocked, x.lost(), text, hexID(record))
 	case x.w.Reach == Absent:
 		x.because(Unhealthy, Waiting, "no cluster yet", "no cluster has been founded yet")
 	case x.w.Reach == Unreachable && x.r.ClusterID == 0 && !x.m.Cluster.OK:

@@ -1,0 +1,62 @@
+package operator
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// What the status says of a cluster that may be lost, and what the action does on that very unit, is one judgement.
+func TestStatusNamesFoundClusterWhereItFounds(t *testing.T) {
+	t.Parallel()
+	two := func(m *Model) { m.Units.Value["etcd/1"] = Alive }
+	for name, tc := range map[string]struct {
+		change func(*Model, *World)
+		status string // "" is not compared
+		founds bool
+	}{
+		"the only unit, which leads": {func(*Model, *World) {}, "cluster c1 is lost: run action found-cluster confirm=c1", true},
+		"the only unit, which does not lead yet": {
+			func(m *Model, _ *World) { m.Leader = Know(false) }, "cluster c1 is lost: once this unit leads, it can found another", false,
+		},
+		"two fresh units": {
+			func(m *Model, _ *World) { two(m) }, "no unit is known to hold cluster c1; if it is lost, remove all units but one", false,
+		},
+		"two fresh units, the other leads": {func(m *Model, _ *World) {
+			two(m)
+			m.Leader = Know(false)
+		}, "no unit is known to hold cluster c1; if it is lost, remove all units but one", false},
+		"another that leaves": {func(m *Model, _ *World) { m.Units.Value["etcd/1"] = Dying }, "", false},
+		"another that holds its data": {func(m *Model, _ *World) {
+			two(m)
+			m.Cluster.Value.Words = map[string]Word{"etcd/1": {ClusterID: clusterID}}
+		}, "waiting to join: the cluster is unreachable", false},
+		"only another that leaves names it": {func(m *Model, _ *World) {
+			m.Units.Value["etcd/1"] = Dying
+			m.Cluster.Value.Words = map[string]Word{"etcd/1": {ClusterID: clusterID}}
+			*m = record(*m, Record{})
+		}, "waiting to join: the cluster is unreachable", false},
+		"our server answers": {func(_ *Model, w *World) { w.Local.Live = true }, "", false},
+		"members are listed": {func(_ *Model, w *World) { w.Members = members(1) }, "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m, w := lostCluster()
+			tc.change(&m, &w)
+			_, result, err := FoundCluster(map[string]any{"confirm": "c1"}, m, w)
+			require.NoError(t, err)
+			require.Equal(t, tc.founds, result.Failed == "", result.Failed)
+			status := Decide(lookAgain, m, w).Status.Message
+			if tc.status != "" {
+				assert.Equal(t, tc.status, status)
+			}
+			_, health, err := Health(nil, m, w)
+			require.NoError(t, err)
+			for _, text := range []string{status, health.Text, StatusOf(Examine(m, w)).Message} {
+				assert.Equal(t, tc.founds, strings.Contains(text, "found-cluster"), text)
+			}
+		})
+	}
+}
