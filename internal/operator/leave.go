@@ -188,8 +188,7 @@ func leaveVoters(l look, p *Plan, own Member) {
 func leaveCorrupt(l look, p *Plan, own Member) {
 	for _, a := range l.w.Alarms {
 		if a.Kind == corrupt && a.MemberID != own.ID && a.MemberID != 0 {
-			r := examine(l, nil)
-			why := r.cause(a, 0)
+			why := l.cause(a, 0)
 			if why == "" {
 				why = "alarm CORRUPT is raised; run action alarm-disarm on the leader"
 			}

@@ -29,9 +29,10 @@ func AlarmDisarm(params map[string]any, m Model, w World) ([]Step, Result, error
 	if w.Reach != Healthy {
 		return nil, Result{Failed: "nothing is disarmed: " + r.firstReason()}, nil
 	}
+	l := lookAt(Event{}, m, w)
 	var steps []Step
 	for _, a := range w.Alarms {
-		if why := r.cause(a, int64(m.Config.MaxRequestBytes)); why != "" {
+		if why := l.cause(a, int64(m.Config.MaxRequestBytes)); why != "" {
 			return nil, Result{Failed: "nothing is disarmed: " + why}, nil
 		}
 		steps = append(steps, Disarm{a})
@@ -43,32 +44,6 @@ func AlarmDisarm(params map[string]any, m Model, w World) ([]Step, Result, error
 	finish := func(after World) Result { return disarmed(m, before, after) }
 	steps, why := inTurn(m, w, steps)
 	return steps, Result{Failed: why, Finish: finish}, nil
-}
-
-// cause says why an alarm is still right; "" is that its cause is gone. largest is how many bytes one request may take.
-func (r Report) cause(a Alarm, largest int64) string {
-	if a.MemberID == 0 {
-		if r.Voters < 2 {
-			return "" // there is no other to differ from
-		}
-		return "members' data differ, and etcd cannot tell whose is right; keep one unit whose data is, and remove the others: juju remove-unit …"
-	}
-	at := slices.IndexFunc(r.Members, func(mem MemberReport) bool { return mem.ID == a.MemberID })
-	if at < 0 {
-		return "" // the member is gone
-	}
-	if a.Kind != noSpace {
-		unit := or(r.Members[at].Unit)
-		return fmt.Sprintf("the data of %s is not to be trusted, which no action cures; replace it: juju remove-unit %s, then alarm-disarm again, then juju add-unit %s",
-			r.Members[at].Label, unit, r.App)
-	}
-	for _, mem := range r.Members {
-		if mem.Answers && mem.Quota > 0 && mem.DBSize+largest > mem.Quota {
-			return fmt.Sprintf("the database of %s takes %s of a quota of %s; run compact and defrag first, and delete keys if that frees too little",
-				mem.Label, size(mem.DBSize), size(mem.Quota))
-		}
-	}
-	return ""
 }
 
 // disarmed tells which alarms went, and whether any came back.
