@@ -7,58 +7,105 @@ import (
 	"strings"
 )
 
-// roll restarts our member when what it runs with is not what it should run with: one member at a time, in turn, the
-// raft leader last, and only while every other voter is ready. It also gives back a turn that is no longer needed.
-func roll(l look, p *Plan) {
+// rollPhase is how far our member is with a restart that new settings need.
+type rollPhase int
+
+const (
+	notRolling rollPhase = iota // there is no voter of ours that runs in our cluster
+	applied                     // it runs with what it should, as far as that is known
+	noUpgrade                   // the carried release must not replace the running one
+	held                        // another member comes first
+	unfound                     // this pass did not find the others where they are listed
+	turnless                    // it needs the turn
+	finding                     // it moves, and looks for the others first
+	unwritten                   // the new settings are to be written
+	restarting                  // the server is to be restarted with them
+)
+
+// String names the phase.
+func (r rollPhase) String() string {
+	return [...]string{
+		"not rolling", "applied", "no upgrade", "held", "unfound", "turnless", "finding", "unwritten", "restarting",
+	}[r]
+}
+
+// rollPhase says how far the roll of our member is, and for noUpgrade and held why it goes no further.
+func (l look) rollPhase() (rollPhase, string) {
 	if l.role() != RoleMember || l.leaving() || l.w.Data.State != OurData || !l.w.Service.Running || !l.inCluster() {
-		return
+		return notRolling, ""
 	}
 	own, listed := l.self()
 	if !listed || own.Learner {
-		return
+		return notRolling, ""
 	}
-	if !p.need(l, "settings are not applied", thePeerAddress, theClientAddress) || !l.restartDue() {
-		l.lend(p)
-		return
+	if !l.restartDue() {
+		return applied, ""
 	}
 	if why := l.upgradeProblem(); why != "" {
-		p.say(Blocked, "%s", why)
-		l.lend(p)
-		return
+		return noUpgrade, why
 	}
 	if why := l.holdRestart(own); why != "" {
+		return held, why
+	}
+	missed, _ := l.tried(AwaitListed{own.ID})
+	switch {
+	case missed:
+		return unfound, ""
+	case !l.hasTurn():
+		return turnless, ""
+	case l.w.Service.PeerURL != l.should.PeerURL && !did[AwaitListed](l):
+		return finding, ""
+	case l.w.WrittenConfig != l.sum:
+		return unwritten, ""
+	}
+	return restarting, ""
+}
+
+// roll restarts our member when what it runs with is not what it should run with: one member at a time, in turn, the
+// raft leader last, and only while every other voter is ready. It also gives back a turn that is no longer needed.
+func roll(l look, p *Plan) {
+	phase, why := l.rollPhase()
+	if phase == notRolling {
+		return
+	}
+	p.need(l, "settings are not applied", thePeerAddress, theClientAddress)
+	if phase >= unfound {
+		p.need(l, "settings are not applied", theTurn)
+	}
+	own, _ := l.self()
+	switch phase {
+	case applied:
+		l.lend(p)
+	case noUpgrade:
+		p.say(Blocked, "%s", why)
+		l.lend(p)
+	case held:
 		p.say(Waiting, "settings change, restart pending: %s", why)
 		l.lend(p)
-		return
-	}
-	p.need(l, "settings are not applied", theTurn)
-	await := AwaitListed{own.ID}
-	if missed, _ := l.tried(await); !missed && !l.hasTurn() {
-		if why := l.squatted(); why != "" {
-			p.say(Waiting, "restart pending: %s", why)
-			return
-		}
-		if l.w.Turn.Holder == l.m.Unit || l.refusing() == "" { // else no turn can be taken, and the report says what to do
-			p.want(l, TakeTurn{})
-		}
-		return
-	}
-	// Others find us at our new address only once we are listed there, so till then we must find them where they are.
-	if l.w.Service.PeerURL != l.should.PeerURL && !did[AwaitListed](l) {
-		if p.want(l, await); p.Step == nil {
-			l.lend(p)
-		}
-		return
-	}
-	if !l.hasTurn() {
-		return // given back when the others were not found, which by now is not asked for any more
-	}
-	// The turn is ours and was before this look, which saw every voter ready.
-	if l.w.WrittenConfig != l.sum {
+	case unfound:
+		p.want(l, AwaitListed{own.ID}) // tried: this says why it failed
+		l.lend(p)
+	case turnless:
+		l.takeTurn(p)
+	case finding:
+		// Others find us at our new address only once we are listed there, so till then we must find them where they are.
+		p.want(l, AwaitListed{own.ID})
+	case unwritten:
 		p.want(l, WriteMember{*l.should})
+	case restarting:
+		p.want(l, Restart{})
+	}
+}
+
+// takeTurn takes the turn to restart. Where etcd takes no key nobody can, and the report says what to do.
+func (l look) takeTurn(p *Plan) {
+	if why := l.squatted(); why != "" {
+		p.say(Waiting, "restart pending: %s", why)
 		return
 	}
-	p.want(l, Restart{})
+	if l.w.Turn.Holder == l.m.Unit || l.refusing() == "" {
+		p.want(l, TakeTurn{})
+	}
 }
 
 // hasTurn tells whether the turn is ours for longer than this hook: it was taken, or prolonged, in this pass. One that an

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/juju/charm/v12/hooks"
@@ -111,4 +112,61 @@ func TestTheRaftLeaderWaitsForNobodyWhoLeaves(t *testing.T) {
 	assert.Contains(t, p.Status.Message, "as raft leader this member goes last, after etcd/2")
 	m.Units.Value["etcd/2"] = Dying
 	assert.Equal(t, TakeTurn{}, firstStep(m, w))
+}
+
+// Each phase of a roll, in its order; a later one begins where none of those before holds.
+func TestRollPhase(t *testing.T) {
+	t.Parallel()
+	turn := func(w *World) { w.Turn.Holder, w.Done = "etcd/0", []Step{TakeTurn{}} }
+	for _, tc := range []struct {
+		name   string
+		change func(*Model, *World)
+		want   rollPhase
+		why    string
+	}{
+		{"does not run", func(_ *Model, w *World) { w.Service.Running = false }, notRolling, ""},
+		{"no quorum", func(_ *Model, w *World) { w.Reach = NoQuorum }, notRolling, ""},
+		{"another cluster answers", func(_ *Model, w *World) { w.ClusterID = 7 }, notRolling, ""},
+		{"a learner", func(_ *Model, w *World) { w.Members[0].Learner = true }, notRolling, ""},
+		{"not listed", func(_ *Model, w *World) { w.Members = w.Members[1:] }, notRolling, ""},
+		{"leaves", func(m *Model, _ *World) { m.Units.Value["etcd/0"] = Dying }, notRolling, ""},
+		{"a proxy", func(_ *Model, w *World) { w.Service.Kind, w.Data = ProxyService, Data{} }, notRolling, ""},
+		{"runs with what it should", func(m *Model, w *World) { *w = world(*m) }, applied, ""},
+		{"its address is not known", func(m *Model, _ *World) { m.PeerAddress = Unknown[Address]("no answer") }, applied, ""},
+		{"its options cannot be used", func(m *Model, _ *World) { m.ConfigProblem = "option port: no" }, applied, ""},
+		{"a minor skipped", func(_ *Model, w *World) { w.Service.Release = "3.5.9-0123456789ab" }, noUpgrade, "go up one minor version at a time"},
+		{"another is not ready", func(_ *Model, w *World) { *w = down(*w, 1) }, held, "etcd/1 is not ready"},
+		{"another joins", func(_ *Model, w *World) { w.Members[2].Learner = true }, held, "etcd/2 is joining"},
+		{"others were not found", func(_ *Model, w *World) {
+			turn(w)
+			w.Tried = []Attempt{{AwaitListed{1}, errors.New("not there")}}
+		}, unfound, ""},
+		{"nobody has the turn", func(*Model, *World) {}, turnless, ""},
+		{"another has the turn", func(_ *Model, w *World) { w.Turn.Holder = "etcd/1" }, turnless, ""},
+		{"an earlier hook took the turn", func(_ *Model, w *World) { w.Turn.Holder = "etcd/0" }, turnless, ""},
+		{"moves", func(_ *Model, w *World) {
+			turn(w)
+			w.Service.PeerURL = "https://10.9.9.9:2380"
+		}, finding, ""},
+		{"moves, and found the others", func(_ *Model, w *World) {
+			turn(w)
+			w.Service.PeerURL = "https://10.9.9.9:2380"
+			w.Done = append(w.Done, AwaitListed{1})
+		}, unwritten, ""},
+		{"has the turn", func(_ *Model, w *World) { turn(w) }, unwritten, ""},
+		{"has written", func(m *Model, w *World) {
+			turn(w)
+			w.WrittenConfig = lookAt(lookAgain, *m, *w).sum
+		}, restarting, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			m, w := due()
+			tc.change(&m, &w)
+			phase, why := lookAt(lookAgain, m, w).rollPhase()
+			assert.Equal(t, tc.want.String(), phase.String())
+			assert.Contains(t, why, tc.why)
+			assert.Equal(t, tc.why == "", why == "")
+		})
+	}
 }
