@@ -2,9 +2,7 @@ package operator
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/juju/charm/v12/hooks"
 
@@ -48,99 +46,55 @@ func leaveCluster(l look, p *Plan) {
 	if l.w.Reach == Healthy {
 		p.need(l, unreleased, theTurn)
 	}
-	own, listed := l.self()
-	switch {
-	case l.left() || (l.ownAnswers() && !listed):
+	own, _ := l.self()
+	switch l.standing() {
+	case outside:
 		leaveStopped(l, p)
-	case l.ownAnswers() && own.Learner:
+	case learner:
 		p.want(l, RemoveMember{ID: own.ID, Name: l.m.Unit, Why: unitLeaves})
-	case l.ownAnswers() && len(l.voters()) > 1:
+	case voterAmongOthers:
 		leaveVoters(l, p, own)
-	case l.ended():
-		if l.w.Service.up() {
-			p.want(l, Stop{"the cluster has ended"})
-		}
-	case l.superseded():
-		if l.w.Service.up() {
-			p.want(l, Stop{"the application has another cluster"})
-		}
-	case l.alone():
+	case ended:
+		l.stopFor(p, "the cluster has ended")
+	case superseded:
+		l.stopFor(p, "the application has another cluster")
+	case lastUnit:
 		leaveLast(l, p)
-	case l.unknown():
+	case unrecorded:
+		if l.Kind != hooks.Stop { // till then this leader can put it on record
+			leaveHeld(l, p)
+			return
+		}
 		rejoin(l, p, "the unit leaves a cluster that nobody was told of")
-	default:
+	case stuck:
 		leaveHeld(l, p)
 	}
-	if !l.last() && (l.Departing != l.m.Unit || l.unrecorded()) {
-		// A hook that is not the departure's holds nobody, and what it publishes may be what all wait for; so may the record,
-		// and there is another hook to hold the unit in.
-		p.Fail = nil
+}
+
+// stopFor stops the service if it runs, or would by itself.
+func (l look) stopFor(p *Plan, why string) {
+	if l.w.Service.up() {
+		p.want(l, Stop{why})
 	}
 }
 
-// ownAnswers tells whether the cluster of our data answers. That is the one to leave, whatever is known of the record: another one
-// knows nothing of our member.
-func (l look) ownAnswers() bool {
-	return l.w.Reach == Healthy && l.w.Data.ClusterID != 0 && l.w.ClusterID == l.w.Data.ClusterID
+// hold has the hook fail, so that Juju holds the unit and calls again; the status is not touched. A hook that is not the
+// departure's holds nobody, and must publish what others may wait for. So must the leader's that puts its cluster on
+// record: its unit has another hook to be held in.
+func (p *Plan) hold(l look, format string, args ...any) {
+	if l.last() || (l.Departing == l.m.Unit && !l.unrecorded()) {
+		p.Fail = fmt.Errorf(format, args...)
+	}
 }
 
-// left tells whether this pass took our member out: from then on there may be nobody to ask whether it is listed.
-func (l look) left() bool {
-	return slices.ContainsFunc(l.w.Done, func(s Step) bool {
-		removal, ok := s.(RemoveMember)
-		return ok && removal.ID == l.w.Data.MemberID
-	})
-}
-
-// ended tells whether the record has the end of our data's cluster: whoever comes later founds another.
-func (l look) ended() bool {
-	return l.m.Cluster.OK && l.w.Data.ClusterID != 0 && l.m.Cluster.Value.Record.Ended == l.w.Data.ClusterID
-}
-
-// superseded tells whether the record has another cluster than that of our data, which was founded beside it or has ended:
-// a unit's view of the record never goes back, and nobody joins or uses what is not on record. That other cluster need not
-// be asked; a hook that holds this unit could not hear where it serves now. Others in ours would belie all that.
-func (l look) superseded() bool {
-	r, data := l.m.Cluster.Value.Record, l.w.Data.ClusterID
-	others := l.w.ClusterID == data && len(l.w.Members) > 1
-	return l.m.Cluster.OK && r.ClusterID != 0 && r.ClusterID != r.Ended && r.ClusterID != data && !others
-}
-
-// unknown tells whether our cluster is ours alone: it is not on record, so that nobody joined it, used it or can. Only the
-// leader puts it there, and that is this unit, which has no hook left to do it in: one that holds the unit publishes nothing.
-func (l look) unknown() bool {
-	local := l.w.Local // others may be in another cluster, which nobody put on record either
-	sole := l.ownAnswers() && len(l.w.Members) == 1 || local.Ready && local.ClusterID == l.w.Data.ClusterID && local.Voters == 1
-	return l.Kind == hooks.Stop && l.unrecorded() && (sole || l.stopped())
-}
-
-// unrecorded tells whether we are to put our cluster on record.
-func (l look) unrecorded() bool {
-	r := l.m.Cluster.Value.Record
-	return l.leader() && l.m.Cluster.OK && r.ClusterID == r.Ended
+// holdSaying is hold with the reason as status.
+func (p *Plan) holdSaying(l look, level Level, format string, args ...any) {
+	p.hold(l, format, args...)
+	p.say(level, format, args...)
 }
 
 // stopped tells whether this pass stopped our server.
 func (l look) stopped() bool { return did[Stop](l) }
-
-// alone tells whether no other unit is there or to come: a believed goal-state lists no other that is alive.
-func (l look) alone() bool { return l.m.Units.OK && len(l.others()) == 0 && !l.othersServe() }
-
-// othersServe tells whether voters of other units are listed, as far as anybody answers.
-func (l look) othersServe() bool {
-	for _, mem := range l.w.Members {
-		if mem.ID == l.w.Data.MemberID || mem.Learner {
-			continue
-		}
-		if u, ok := l.unitOf(mem); ok {
-			// A member that came after goal-state was read may belong to a unit newer than that.
-			if _, there := l.m.Units.Value[u]; there || !slices.Contains(l.m.Seen, mem.ID) {
-				return true
-			}
-		}
-	}
-	return false
-}
 
 // leaveVoters leaves a cluster of two or more voters, in turn.
 func leaveVoters(l look, p *Plan, own Member) {
@@ -152,24 +106,22 @@ func leaveVoters(l look, p *Plan, own Member) {
 			p.want(l, ReleaseTurn{}) // what we wait for may wait for the turn
 		}
 		serveOn(l, p)
-		p.Fail = fmt.Errorf("cannot leave the cluster: of %d voters only %d others are ready, and %d would be needed; "+
+		p.holdSaying(l, Blocked, "cannot leave the cluster: of %d voters only %d others are ready, and %d would be needed; "+
 			"remove the units of the dead members first (juju remove-unit --force), or mend them", n, l.ready(own.ID), Quorum(n-1))
-		p.say(Blocked, "%v", p.Fail)
 	case l.refusing() == corrupt:
 		leaveCorrupt(l, p, own)
 	case l.w.Turn.Holder != l.m.Unit && l.refusing() == noSpace:
-		p.Fail = errors.New("cannot leave the cluster: its database is full (alarm NOSPACE), so no turn can be taken; " +
+		p.holdSaying(l, Blocked, "cannot leave the cluster: its database is full (alarm NOSPACE), so no turn can be taken; "+
 			"run the actions compact, defrag and alarm-disarm first")
-		p.say(Blocked, "%v", p.Fail)
 	case !l.hasTurn() && l.squat() != "" && !l.last():
 		p.say(Blocked, "cannot leave the cluster yet: %s", l.squatted()) // a hook that fails would not remember it
 		return
 	case !l.hasTurn():
 		p.want(l, TakeTurn{})
 		if p.Step == nil && l.squat() != "" {
-			p.Fail = fmt.Errorf("cannot leave the cluster yet: %s", l.squatted())
+			p.hold(l, "cannot leave the cluster yet: %s", l.squatted())
 		} else if p.Step == nil {
-			p.Fail = fmt.Errorf("cannot leave the cluster yet: cannot take the turn to go down (%s has it)", cmp.Or(l.w.Turn.Holder, "nobody"))
+			p.hold(l, "cannot leave the cluster yet: cannot take the turn to go down (%s has it)", cmp.Or(l.w.Turn.Holder, "nobody"))
 		}
 	case n > 2 && down == "" && l.w.Service.Running:
 		// SIGTERM drains and hands leadership over; removed afterwards, no write fails (facts of etcd 3.7, measured).
@@ -179,7 +131,7 @@ func leaveVoters(l look, p *Plan, own Member) {
 		p.want(l, remove)
 	}
 	if p.Step == nil && p.Fail == nil {
-		p.Fail = fmt.Errorf("cannot leave the cluster: %s", p.Status.Message)
+		p.hold(l, "cannot leave the cluster: %s", p.Status.Message)
 	}
 }
 
@@ -192,8 +144,7 @@ func leaveCorrupt(l look, p *Plan, own Member) {
 			if why == "" {
 				why = "alarm CORRUPT is raised; run action alarm-disarm on the leader"
 			}
-			p.Fail = fmt.Errorf("cannot leave the cluster: %s", why)
-			p.say(Blocked, "%v", p.Fail)
+			p.holdSaying(l, Blocked, "cannot leave the cluster: %s", why)
 			return
 		}
 	}
@@ -217,11 +168,11 @@ func leaveLast(l look, p *Plan) {
 	if l.Kind == hooks.Stop && l.m.Cluster.OK && !l.leader() {
 		// Without a record of the end whoever comes later is blocked. Who is left becomes leader within a minute.
 		serveOn(l, p)
-		p.Fail = errors.New("cannot leave yet: as the last unit this one waits for the leadership, to record that the cluster ended")
 		if !l.m.Leader.OK {
-			p.Fail = fmt.Errorf("cannot leave yet: only the leader records that the cluster ended, and who leads is unknown: %s", l.m.Leader.Why)
+			p.holdSaying(l, Waiting, "cannot leave yet: only the leader records that the cluster ended, and who leads is unknown: %s", l.m.Leader.Why)
+		} else {
+			p.holdSaying(l, Waiting, "cannot leave yet: as the last unit this one waits for the leadership, to record that the cluster ended")
 		}
-		p.say(Waiting, "%v", p.Fail)
 		return
 	}
 	if l.w.Service.up() {
@@ -256,15 +207,14 @@ func leaveHeld(l look, p *Plan) {
 	serveOn(l, p)
 	switch {
 	case !l.m.Units.OK:
-		p.Fail = fmt.Errorf("cannot leave the cluster: goal-state is unknown: %s", l.m.Units.Why)
+		p.holdSaying(l, Blocked, "cannot leave the cluster: goal-state is unknown: %s", l.m.Units.Why)
 	case l.ownAnswers():
-		p.Fail = fmt.Errorf("cannot leave the cluster: no other unit is a voter yet, waiting for %s; "+
+		p.holdSaying(l, Blocked, "cannot leave the cluster: no other unit is a voter yet, waiting for %s; "+
 			"if that one is in another cluster, remove this unit with --force", l.others()[0])
 	case l.w.Reach == Healthy:
-		p.Fail = errors.New("cannot leave the cluster: another one answers in its place; wait for the leader to put one on record, " +
+		p.holdSaying(l, Blocked, "cannot leave the cluster: another one answers in its place; wait for the leader to put one on record, "+
 			"or give this unit's data up: remove it with --force")
 	default:
-		p.Fail = fmt.Errorf("cannot leave the cluster: it is %s; mend the other members, or remove this unit with --force", l.w.Reach)
+		p.holdSaying(l, Blocked, "cannot leave the cluster: it is %s; mend the other members, or remove this unit with --force", l.w.Reach)
 	}
-	p.say(Blocked, "%v", p.Fail)
 }

@@ -1,0 +1,107 @@
+package operator
+
+import "slices"
+
+// standing is what our member, which has data, is to its cluster.
+type standing int
+
+const (
+	stuck            standing = iota // its cluster does not answer, or has no other voter to go on with
+	outside                          // its cluster does not list it
+	learner                          // it has no vote
+	voterAmongOthers                 // others vote with it
+	ended                            // its cluster has ended, and the record says so
+	superseded                       // another cluster is on record
+	lastUnit                         // no other unit is there or to come
+	unrecorded                       // its cluster is its own alone, and on no record
+)
+
+// String names the standing.
+func (s standing) String() string {
+	return [...]string{
+		"stuck", "outside", "learner", "voter among others", "ended", "superseded", "last unit", "unrecorded",
+	}[s]
+}
+
+// standing says what our member is. What its own cluster answers goes before what the record says of it.
+func (l look) standing() standing {
+	own, listed := l.self()
+	switch {
+	case l.left() || (l.ownAnswers() && !listed):
+		return outside
+	case l.ownAnswers() && own.Learner:
+		return learner
+	case l.ownAnswers() && len(l.voters()) > 1:
+		return voterAmongOthers
+	case l.hasEnded():
+		return ended
+	case l.isSuperseded():
+		return superseded
+	case l.alone():
+		return lastUnit
+	case l.nobodys():
+		return unrecorded
+	}
+	return stuck
+}
+
+// ownAnswers tells whether the cluster of our data answers. That is the one to leave, whatever is known of the record: another one
+// knows nothing of our member.
+func (l look) ownAnswers() bool {
+	return l.w.Reach == Healthy && l.w.Data.ClusterID != 0 && l.w.ClusterID == l.w.Data.ClusterID
+}
+
+// left tells whether this pass took our member out: from then on there may be nobody to ask whether it is listed.
+func (l look) left() bool {
+	return slices.ContainsFunc(l.w.Done, func(s Step) bool {
+		removal, ok := s.(RemoveMember)
+		return ok && removal.ID == l.w.Data.MemberID
+	})
+}
+
+// hasEnded tells whether the record has the end of our data's cluster: whoever comes later founds another.
+func (l look) hasEnded() bool {
+	return l.m.Cluster.OK && l.w.Data.ClusterID != 0 && l.m.Cluster.Value.Record.Ended == l.w.Data.ClusterID
+}
+
+// isSuperseded tells whether the record has another cluster than that of our data, which was founded beside it or has ended:
+// a unit's view of the record never goes back, and nobody joins or uses what is not on record. That other cluster need not
+// be asked; a hook that holds this unit could not hear where it serves now. Others in ours would belie all that.
+func (l look) isSuperseded() bool {
+	r, data := l.m.Cluster.Value.Record, l.w.Data.ClusterID
+	others := l.w.ClusterID == data && len(l.w.Members) > 1
+	return l.m.Cluster.OK && r.ClusterID != 0 && r.ClusterID != r.Ended && r.ClusterID != data && !others
+}
+
+// nobodys reports whether our cluster is not on record, so that nobody joined it, used it or can. Only the leader puts it
+// there, and that is this unit.
+func (l look) nobodys() bool {
+	local := l.w.Local // others may be in another cluster, which nobody put on record either
+	sole := l.ownAnswers() && len(l.w.Members) == 1 || local.Ready && local.ClusterID == l.w.Data.ClusterID && local.Voters == 1
+	return l.unrecorded() && (sole || l.stopped())
+}
+
+// unrecorded tells whether we are to put our cluster on record.
+func (l look) unrecorded() bool {
+	r := l.m.Cluster.Value.Record
+	return l.leader() && l.m.Cluster.OK && r.ClusterID == r.Ended
+}
+
+// alone tells whether no other unit is there or to come: a believed goal-state lists no other that is alive.
+func (l look) alone() bool { return l.m.Units.OK && len(l.others()) == 0 && !l.othersServe() }
+
+// othersServe tells whether voters of other units are listed, as far as anybody answers.
+func (l look) othersServe() bool {
+	for _, mem := range l.w.Members {
+		if mem.ID == l.w.Data.MemberID || mem.Learner {
+			continue
+		}
+		if u, ok := l.unitOf(mem); ok {
+			// A member that came after goal-state was read may belong to a unit newer than that.
+			if _, there := l.m.Units.Value[u]; there || !slices.Contains(l.m.Seen, mem.ID) {
+				return true
+			}
+		}
+	}
+	return false
+}
