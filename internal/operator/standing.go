@@ -45,13 +45,13 @@ func (l look) standing() standing {
 	return stuck
 }
 
-// ownAnswers tells whether the cluster of our data answers. That is the one to leave, whatever is known of the record: another one
-// knows nothing of our member.
+// ownAnswers reports whether the cluster of our data answers. That is the one to leave, whatever is on record: no other
+// knows our member.
 func (l look) ownAnswers() bool {
 	return l.w.Reach == Healthy && l.w.Data.ClusterID != 0 && l.w.ClusterID == l.w.Data.ClusterID
 }
 
-// left tells whether this pass took our member out: from then on there may be nobody to ask whether it is listed.
+// left reports whether this pass took our member out: from then on there may be nobody to ask whether it is listed.
 func (l look) left() bool {
 	return slices.ContainsFunc(l.w.Done, func(s Step) bool {
 		removal, ok := s.(RemoveMember)
@@ -59,14 +59,14 @@ func (l look) left() bool {
 	})
 }
 
-// hasEnded tells whether the record has the end of our data's cluster: whoever comes later founds another.
+// hasEnded reports whether the record has the end of our data's cluster: whoever comes later founds another.
 func (l look) hasEnded() bool {
 	return l.m.Cluster.OK && l.w.Data.ClusterID != 0 && l.m.Cluster.Value.Record.Ended == l.w.Data.ClusterID
 }
 
-// isSuperseded tells whether the record has another cluster than that of our data, which was founded beside it or has ended:
-// a unit's view of the record never goes back, and nobody joins or uses what is not on record. That other cluster need not
-// be asked; a hook that holds this unit could not hear where it serves now. Others in ours would belie all that.
+// isSuperseded reports whether another cluster than that of our data is on record. A unit's view of the record never goes
+// back, and nobody joins or uses what is not on record; so that other cluster need not be asked, which a hook that holds
+// this unit could not do. Not so if ours has other members.
 func (l look) isSuperseded() bool {
 	r, data := l.m.Cluster.Value.Record, l.w.Data.ClusterID
 	others := l.w.ClusterID == data && len(l.w.Members) > 1
@@ -81,16 +81,16 @@ func (l look) nobodys() bool {
 	return l.unrecorded() && (sole || l.stopped())
 }
 
-// unrecorded tells whether we are to put our cluster on record.
+// unrecorded reports whether we are to put our cluster on record.
 func (l look) unrecorded() bool {
 	r := l.m.Cluster.Value.Record
 	return l.leader() && l.m.Cluster.OK && r.ClusterID == r.Ended
 }
 
-// alone tells whether no other unit is there or to come: a believed goal-state lists no other that is alive.
+// alone reports whether no other unit is there or to come: a believed goal-state lists no other that is alive.
 func (l look) alone() bool { return l.m.Units.OK && len(l.others()) == 0 && !l.othersServe() }
 
-// othersServe tells whether voters of other units are listed, as far as anybody answers.
+// othersServe reports whether voters of other units are listed, as far as anybody answers.
 func (l look) othersServe() bool {
 	for _, mem := range l.w.Members {
 		if mem.ID == l.w.Data.MemberID || mem.Learner {
