@@ -57,6 +57,18 @@ func TestLookMachine(t *testing.T) {
 	}
 }
 
+// TestWildcardListener: where Go is told 0.0.0.0 it listens on [::] or 0.0.0.0, and which it is, is the kernel's affair.
+func TestWildcardListener(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "0.0.0.0:0")
+	require.NoError(t, err)
+	defer l.Close()
+	port := l.Addr().(*net.TCPAddr).Port
+	m := newFleet(t).add(t).lookMachine(t.Context(), operator.Config{Port: port})
+	require.Len(t, m.Listening, 1)
+	assert.True(t, m.Listening[0].Addr().IsUnspecified())
+}
+
 // TestOwnListeners: where our own process listens can be told from where others do, of a member and
 // of a proxy.
 func TestOwnListeners(t *testing.T) {

@@ -61,7 +61,7 @@ func (l look) refusedPort() string {
 					b.option, port, l.w.Machine.LowestPort)
 			}
 			for _, taken := range l.w.Machine.Listening {
-				if knows && collide(want, taken) && !slices.Contains(own, taken) {
+				if knows && collide(want, taken) && !slices.ContainsFunc(own, func(o netip.AddrPort) bool { return same(o, taken) }) {
 					return fmt.Sprintf("option %s: port %d is taken on this machine (%s); free it, or juju config %s %s=<another>",
 						b.option, port, taken, l.m.App, b.option)
 				}
@@ -69,6 +69,12 @@ func (l look) refusedPort() string {
 		}
 	}
 	return ""
+}
+
+// same reports whether a socket is the one that a process was told to listen with. Go listens on [::], which takes IPv4's
+// connections too, where it is told 0.0.0.0 (net, favoriteAddrFamily).
+func same(told, socket netip.AddrPort) bool {
+	return told == socket || told.Port() == socket.Port() && told.Addr().IsUnspecified() && socket.Addr().IsUnspecified()
 }
 
 // collide reports whether one may not listen where the other does. A socket on [::] takes IPv4's

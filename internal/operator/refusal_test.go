@@ -134,6 +134,21 @@ func TestTakenPortOfAMember(t *testing.T) {
 	assert.Empty(t, lookAt(Event{}, m, w).refusal, "nobody knows what the live process listens on")
 }
 
+// TestOwnWildcardIsNotTaken: a member that listens on all addresses, as most do, may take up other options.
+func TestOwnWildcardIsNotTaken(t *testing.T) {
+	t.Parallel()
+	m := configured(t, model(3), map[string]any{"snapshot_count": 1000})
+	w := world(m)
+	w.Service.Config = "of before"
+	w.Service.Listens = []string{"https://0.0.0.0:2379", "https://0.0.0.0:2380", "http://127.0.0.1:2381"}
+	for _, port := range []string{"[::]:2379", "[::]:2380", "127.0.0.1:2381"} { // as Go listens where it is told 0.0.0.0
+		w.Machine.Listening = append(w.Machine.Listening, netip.MustParseAddrPort(port))
+	}
+	assert.Empty(t, lookAt(lookAgain, m, w).refusal)
+	w.Service.Listens = w.Service.Listens[1:]
+	assert.Contains(t, lookAt(lookAgain, m, w).refusal, "option port: port 2379 is taken")
+}
+
 // TestTakenPortOfAProxy: the same words for the one port of a proxy.
 func TestTakenPortOfAProxy(t *testing.T) {
 	t.Parallel()
