@@ -2,6 +2,7 @@ package living
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -239,9 +240,15 @@ func bind(at netip.AddrPort) (io.Closer, error) {
 		return nil, err
 	}
 	socket := os.NewFile(uintptr(fd), at.String())
-	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Port: int(at.Port()), Addr: at.Addr().As4()}); err != nil {
-		socket.Close()
-		return nil, err
+	// With the option on while it binds, connections that ended a moment ago are no obstacle; with it off afterwards, nobody
+	// else may have the address (tcp(7), SO_REUSEADDR).
+	err = errors.Join(
+		syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1),
+		syscall.Bind(fd, &syscall.SockaddrInet4{Port: int(at.Port()), Addr: at.Addr().As4()}),
+		syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 0),
+	)
+	if err != nil {
+		return nil, errors.Join(err, socket.Close())
 	}
 	return socket, nil
 }
