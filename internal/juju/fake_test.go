@@ -173,7 +173,7 @@ func (f *fakeJuju) answer(tool string, flags map[string]string, args []string, s
 }
 
 func (f *fakeJuju) relationGet(flags map[string]string, args []string) (any, error) {
-	if args[0] != "-" || len(args) != 2 {
+	if len(args) != 2 {
 		panic(fmt.Sprintf("relation-get %q", args))
 	}
 	if flags["app"] != "" {
@@ -186,6 +186,9 @@ func (f *fakeJuju) relationGet(flags map[string]string, args []string) (any, err
 	bag, ok := bags[args[1]]
 	if !ok {
 		return nil, refusal("relation-get", "ERROR relation unit not found")
+	}
+	if args[0] != "-" {
+		return bag[args[0]], nil
 	}
 	return map[string]string(bag), nil
 }

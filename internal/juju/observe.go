@@ -162,9 +162,11 @@ func (o *observer) deserted(ctx context.Context, id string) bool {
 	return !slices.ContainsFunc(joined.Value, func(unit string) bool { return unit != e.RemoteUnit })
 }
 
-// ownBag asks for our own bag in a relation, to learn whether the relation is there.
+// ownBag asks for our own bag in a relation, to learn whether the relation is there. One setting is enough: the whole bag
+// holds the consumer's key, which then would stand in a hook tool's answer.
 func (o *observer) ownBag(ctx context.Context, id string) operator.OwnBag {
-	err := query(ctx, o.tools, &databag.Bag{}, "relation-get", "-r", id, "-", o.env.Unit)
+	var version any
+	err := query(ctx, o.tools, &version, "relation-get", "-r", id, etcdproxy.KeyVersion, o.env.Unit)
 	switch {
 	case err == nil:
 		return operator.BagThere

@@ -253,7 +253,7 @@ func TestObserveDesertedConsumers(t *testing.T) {
 			e.Event = operator.Event{Kind: kind, Endpoint: "proxy", RelationID: "proxy:2", RemoteApp: "a", RemoteUnit: unit}
 		}
 	}
-	own := "relation-get --format json -r proxy:2 - etcd/0"
+	own := "relation-get --format json -r proxy:2 version etcd/0"
 	for name, tc := range map[string]struct {
 		remembered bool
 		units      []string
