@@ -36,8 +36,8 @@ const (
 	// bound is low because the work of reading an RSA key grows much faster than it.
 	MaxKey = 16 << 10
 
-	// AnyTime is a clock by which nothing has expired.
-	AnyTime = math.MinInt64
+	// anyTime is a clock by which nothing has expired.
+	anyTime = math.MinInt64
 )
 
 // A FaultError is why one setting was refused. Its text names the setting and repeats
@@ -58,7 +58,7 @@ func In(bag databag.Bag) Credentials {
 // Into writes all three into a bag, or fails and writes none. Expiry is not looked at.
 func (c Credentials) Into(bag databag.Bag) error {
 	c = c.Canonical()
-	if err := c.check(AnyTime); err != nil {
+	if err := c.check(anyTime); err != nil {
 		return fmt.Errorf("cannot encode client credentials: %w", err)
 	}
 	bag[KeyCert], bag[KeyKey], bag[KeyCA] = c.Cert, c.Key, c.CA

@@ -176,7 +176,7 @@ func FoundCluster(params map[string]any, m Model, w World) ([]Step, Result, erro
 	id := hexID(record.ClusterID)
 	why := l.whyNotLost()
 	if number, err := strconv.ParseUint(confirm, 16, 64); why == "" && (err != nil || number != record.ClusterID) {
-		why = fmt.Sprintf("confirm is not the ID of the cluster to give up; confirm=%s would found anew, and empty", id)
+		why = fmt.Sprintf("confirm is not the ID of the cluster to give up; confirm=%s would found a new, empty one", id)
 	}
 	if why == "" && !l.leader() {
 		why = "only the leader founds, and this unit is not known to be the leader; run the action on the leader"

@@ -46,7 +46,7 @@ func (x *examiner) reached() {
 	record, id := x.m.Cluster.Value.Record.ClusterID, hexID(x.r.ClusterID)
 	switch {
 	case x.whyNotLost() == "":
-		text := "cluster %[1]s is recorded, and no unit and no data of it is left; run action found-cluster confirm=%[1]s to found anew, and empty"
+		text := "cluster %[1]s is recorded, and no unit and no data of it is left; run action found-cluster confirm=%[1]s to found a new, empty one"
 		if !x.leader() {
 			text = "cluster %s is recorded, and no unit and no data of it is left; once this unit leads, it can found another, which is empty"
 		}

@@ -22,7 +22,7 @@ func TestReasons(t *testing.T) {
 		{"lost", func(m *Model, w *World) {
 			*m, *w = lostCluster()
 		}, Reason{Health: Unhealthy, Level: Blocked, Text: "cluster c1 is recorded, and no unit and no data of it is left; " +
-			"run action found-cluster confirm=c1 to found anew, and empty"}},
+			"run action found-cluster confirm=c1 to found a new, empty one"}},
 		{"absent", func(m *Model, w *World) {
 			*m, *w = fresh(1)
 		}, Reason{Health: Unhealthy, Level: Waiting, Text: "no cluster has been founded yet"}},

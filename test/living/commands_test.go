@@ -2,7 +2,6 @@ package living
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -13,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -224,33 +222,13 @@ func (b *bench) holdPort(ts *testscript.TestScript, _ bool, args []string) {
 	var l io.Closer
 	var err error
 	if len(args) > 2 && args[2] == "bound" {
-		l, err = bind(at)
+		l, err = load.Bind(at)
 	} else {
 		l, err = net.ListenTCP("tcp", net.TCPAddrFromAddrPort(at))
 	}
 	ts.Check(err)
 	s := b.scene(ts)
 	s.held = append(s.held, l)
-}
-
-// bind takes an address of IPv4 and does not listen.
-func bind(at netip.AddrPort) (io.Closer, error) {
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	socket := os.NewFile(uintptr(fd), at.String())
-	// With the option on while it binds, connections that ended a moment ago are no obstacle; with it off afterwards, nobody
-	// else may have the address (tcp(7), SO_REUSEADDR).
-	err = errors.Join(
-		syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1),
-		syscall.Bind(fd, &syscall.SockaddrInet4{Port: int(at.Port()), Addr: at.Addr().As4()}),
-		syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 0),
-	)
-	if err != nil {
-		return nil, errors.Join(err, socket.Close())
-	}
-	return socket, nil
 }
 
 func (b *bench) freePort(ts *testscript.TestScript, _ bool, _ []string) {

@@ -13,10 +13,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/juju-charms/etcd-charm/test/load"
 )
 
 // command is a command of scripts; neg is a "!" before it.
@@ -127,33 +128,13 @@ func occupy(ts *testscript.TestScript, _ bool, args []string) {
 	var l io.Closer
 	var err error
 	if len(args) > 1 && args[1] == "bound" {
-		l, err = bind(netip.MustParseAddrPort(args[0]))
+		l, err = load.Bind(netip.MustParseAddrPort(args[0]))
 	} else {
 		l, err = net.Listen("tcp", args[0])
 	}
 	ts.Check(err)
 	ts.Defer(func() { l.Close() })
 	ts.Value(portsKey{}).(ports)[args[0]] = l
-}
-
-// bind takes an address of IPv4 and does not listen.
-func bind(at netip.AddrPort) (io.Closer, error) {
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	socket := os.NewFile(uintptr(fd), at.String())
-	// With the option on while it binds, connections that ended a moment ago are no obstacle; with it off afterwards, nobody
-	// else may have the address (tcp(7), SO_REUSEADDR).
-	err = errors.Join(
-		syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1),
-		syscall.Bind(fd, &syscall.SockaddrInet4{Port: int(at.Port()), Addr: at.Addr().As4()}),
-		syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 0),
-	)
-	if err != nil {
-		return nil, errors.Join(err, socket.Close())
-	}
-	return socket, nil
 }
 
 func release(ts *testscript.TestScript, _ bool, args []string) {
