@@ -78,7 +78,7 @@ func runCharm() int {
 	})}
 	c := charm.Charm{
 		Tools: tools, Find: juju.Path{}, Env: os.Getenv, Hostname: hostname, Out: os.Stdout, Log: log,
-		Machine: machine, Minter: newMinter(machine, os.Getenv("JUJU_UNIT_NAME")), Now: time.Now,
+		Machine: machine, Now: time.Now, NewAuthority: machine.NewAuthority,
 	}
 	if err := c.Run(ctx, os.Args[0]); err != nil {
 		// Juju logs what a hook prints, and attaches what an action prints to its result.

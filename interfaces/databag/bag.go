@@ -99,9 +99,12 @@ func (b Bag) LogValue() slog.Value {
 // deep inside of it would go out with its values. Who means to write the values
 // says so by converting: json.Marshal(map[string]string(bag)). Decoding into a Bag
 // works as for any map.
-func (b Bag) MarshalJSON() ([]byte, error) {
-	return nil, errors.New("a databag.Bag is not encoded, for it may hold keys: convert it to map[string]string to mean it")
-}
+func (b Bag) MarshalJSON() ([]byte, error) { return nil, errEncoded }
+
+// MarshalYAML always fails, as MarshalJSON does.
+func (b Bag) MarshalYAML() (any, error) { return nil, errEncoded }
+
+var errEncoded = errors.New("a databag.Bag is not encoded, for it may hold keys: convert it to map[string]string to mean it")
 
 // Digest is a stable fingerprint of the bag: the first 32 hex digits of a
 // SHA-256 over its sorted keys and values, each preceded by its length. Equal

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"gopkg.in/yaml.v3"
 
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
 )
@@ -108,6 +109,13 @@ func TestKeysAreForeignDataToo(t *testing.T) {
 	t.Parallel()
 	bag := databag.Bag{"a\nb": "1", strings.Repeat("k", 1000): "2"}
 	assert.Equal(t, `{"a\nb": 1 bytes, `+strings.Repeat("k", 64)+`…: 1 bytes}`, bag.String())
+}
+
+func TestYAML(t *testing.T) {
+	t.Parallel()
+	_, err := yaml.Marshal(databag.Relation{Local: databag.Bag{"client_key": secret}})
+	require.ErrorContains(t, err, "convert it")
+	assert.NotContains(t, err.Error(), "deadbeef")
 }
 
 func TestJSON(t *testing.T) {

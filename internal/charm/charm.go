@@ -27,8 +27,9 @@ type Charm struct {
 	Out      io.Writer // where an action's text goes
 	Log      *slog.Logger
 	Machine  Machine
-	Minter   juju.Minter
 	Now      func() time.Time
+	// NewAuthority makes certificate authorities. What it needs of clock and randomness is its own.
+	NewAuthority juju.NewAuthority
 }
 
 // Run does the hook or action that argv0 names. An error makes the process exit non-zero, which makes Juju drop what was
@@ -88,10 +89,10 @@ func (c Charm) Observe(ctx context.Context, e operator.Event, seen []uint64) (op
 	return juju.Observe(ctx, c.Tools, juju.Env{
 		Event: e, Unit: unit, ModelUUID: c.Env("JUJU_MODEL_UUID"), JujuVersion: c.Env("JUJU_VERSION"),
 		Hostname: c.Hostname, Secrets: c.Find.Has("secret-get"),
-	}, seen, c.Minter)
+	}, seen)
 }
 
 // Flush publishes what the plan wants.
 func (c Charm) Flush(ctx context.Context, m operator.Model, p operator.Plan) error {
-	return juju.Flush(ctx, c.Tools, m, p, c.Minter)
+	return juju.Flush(ctx, c.Tools, m, p, c.NewAuthority)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/juju-charms/etcd-charm/internal/operator"
+	"github.com/juju-charms/etcd-charm/internal/pki"
 )
 
 // lastAddress makes every unit of every test its own loopback address; the process number keeps two test binaries
@@ -25,7 +26,7 @@ func freshAddress() string {
 
 // fleet is one application's units on this machine, with what Juju would know of them.
 type fleet struct {
-	authority operator.Authority
+	authority *pki.Authority
 	record    operator.Record
 	units     []*unit
 	config    operator.Config
@@ -70,7 +71,7 @@ func (f *fleet) add(tb testing.TB) *unit {
 func (u *unit) model() operator.Model {
 	m := operator.Model{
 		UUID: "5f9d2c3e-0000-4000-8000-000000000000", Unit: u.unitName, App: "etcd", Config: u.fleet.config,
-		Authority: operator.Know(&u.fleet.authority),
+		Authority: operator.Know(u.fleet.authority),
 		Cluster: operator.Know(operator.Cluster{
 			RelationID: "cluster:1", Record: u.fleet.record, Own: u.word, Words: map[string]operator.Word{},
 		}),
@@ -128,7 +129,7 @@ func (u *unit) server(initial operator.Initial) operator.Server {
 		ListenPeer: []string{u.url(c.ManagementPort)}, ListenClient: []string{u.url(c.Port)}, ListenHTTP: http,
 		ListenMetric: fmt.Sprintf("http://%s:%d", u.ip, c.MetricsPort),
 		PeerURL:      u.url(c.ManagementPort), ClientURL: u.url(c.Port),
-		Trust: u.fleet.authority.Trust, Config: c, Paths: u.memberPaths(), Initial: initial,
+		Trust: u.fleet.authority.Trust(), Config: c, Paths: u.memberPaths(), Initial: initial,
 	}
 }
 

@@ -39,7 +39,7 @@ func TestLife(t *testing.T) {
 	assert.Equal(t, w.Carried, w.Service.Release)
 	assert.True(t, w.Service.Enabled && w.Service.Running && !w.Service.Failing)
 	assert.Equal(t, operator.Turn{Known: true}, w.Turn)
-	assert.Equal(t, f.authority.Trust, w.TLS.Trust)
+	assert.Equal(t, f.authority.Trust(), w.TLS.Trust)
 	require.Len(t, w.Members, 1)
 	m := w.Members[0]
 	assert.True(t, m.Answers && m.Ready && m.Started() && m.Leader == m.ID)
@@ -115,7 +115,7 @@ func assertNoSecrets(t *testing.T, units ...*unit) {
 			require.NoError(t, err)
 			assert.NotEmpty(t, data)
 			assert.NotContains(t, string(data), "PRIVATE KEY", place)
-			for key, value := range u.fleet.authority.Content {
+			for key, value := range u.fleet.authority.Encode() {
 				if strings.HasSuffix(key, "key") {
 					assert.NotContains(t, string(data), value, place)
 				}

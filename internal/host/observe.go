@@ -48,19 +48,15 @@ func (h *Host) Observe(ctx context.Context, m operator.Model) (operator.World, e
 	w.Data = h.lookData()
 	w.Leftovers = h.leftovers()
 
-	authority := modelAuthority(m)
 	serving := servingEnv(state, env)
-	access, own := h.access(authority), ownURL(serving)
+	access, own := h.access(m.Authority.Value), ownURL(serving)
 	survey := operator.NewSurvey(m, w.Data, own, h.listedURLs())
 	var live, ready bool
 	parallel(
-		func() { w.TLS = h.lookTLS(m, authority) },
+		func() { w.TLS = h.lookTLS(m) },
 		func() { live, ready = lookHealth(ctx, serving) },
 		func() { h.lookCluster(ctx, access, survey) },
 	)
-	if authority != nil && w.TLS.Trust == trustDigest(authority.TrustPeer, authority.TrustClient) {
-		w.TLS.Trust = m.Authority.Value.Trust
-	}
 	v := view{survey.Find(live, ready), access, own}
 	w.Reach, w.ClusterID, w.Members = v.Reach, v.ClusterID, v.Members
 	w.Alarms, w.Turn, w.Local = v.Alarms, v.Turn, v.Local
@@ -101,17 +97,6 @@ func (h *Host) lookReleases(w *operator.World) error {
 		w.Installed = installed[0]
 	}
 	return nil
-}
-
-func modelAuthority(m operator.Model) *pki.Authority {
-	if !m.Authority.OK || m.Authority.Value == nil {
-		return nil
-	}
-	a, err := pki.DecodeAuthority(m.Authority.Value.Content)
-	if err != nil {
-		return nil
-	}
-	return &a
 }
 
 // servingEnv is what our member serves with: the live process's environment, else what is written.

@@ -49,7 +49,7 @@ func (h *Host) lookRevoked(m operator.Model, authority *pki.Authority) (revoked 
 		candidates = append(candidates, m.Cluster.Value.Record.Revoked)
 	}
 	for _, ended := range candidates {
-		if h.endedDigest(*authority, m.UUID, ended) == found {
+		if h.endedDigest(authority, m.UUID, ended) == found {
 			return operator.RevokedDigest(ended), refused
 		}
 	}
@@ -68,7 +68,7 @@ func (h *Host) lookPeerList() (there bool, refused []string) {
 
 // endedDigest is pki.SerialsDigest of the list's serials; "" if they cannot be derived. A thousand relations take
 // 50 ms, and a hook looks several times.
-func (h *Host) endedDigest(authority pki.Authority, modelUUID string, ended []operator.Ended) string {
+func (h *Host) endedDigest(authority *pki.Authority, modelUUID string, ended []operator.Ended) string {
 	key := authority.Client.Fingerprint() + modelUUID + operator.RevokedDigest(ended)
 	h.mu.Lock()
 	known, ok := h.derived[key]
@@ -86,7 +86,7 @@ func (h *Host) endedDigest(authority pki.Authority, modelUUID string, ended []op
 	return digest
 }
 
-func endedSerials(authority pki.Authority, modelUUID string, ended []operator.Ended) ([]*big.Int, error) {
+func endedSerials(authority *pki.Authority, modelUUID string, ended []operator.Ended) ([]*big.Int, error) {
 	var all []*big.Int
 	for _, e := range ended {
 		serials, err := pki.SerialsOf(authority.Client, modelUUID, e.RelationID, e.Period)
@@ -100,7 +100,7 @@ func endedSerials(authority pki.Authority, modelUUID string, ended []operator.En
 
 // writeRevoked writes the lists of both ports. etcd reads them at each connection that it accepts, and refuses everybody
 // where one is missing; it looks at neither issuer nor dates.
-func (h *Host) writeRevoked(authority pki.Authority, revoked operator.Revoked) error {
+func (h *Host) writeRevoked(authority *pki.Authority, revoked operator.Revoked) error {
 	serials, err := endedSerials(authority, revoked.ModelUUID, revoked.Relations)
 	if err != nil {
 		return fmt.Errorf("cannot write revocation list: %w", err)

@@ -178,7 +178,7 @@ func TestListsOnDisk(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	u, m := dressed(t, &now)
-	look := func() operator.TLS { return u.lookTLS(m, modelAuthority(m)) }
+	look := func() operator.TLS { return u.lookTLS(m) }
 	assert.True(t, look().PeerList)
 	assert.Equal(t, operator.Refused{}, look().Refused)
 	_, err := os.Stat(u.tls(peerRevokedFile))
@@ -192,7 +192,7 @@ func TestListsOnDisk(t *testing.T) {
 	require.NoError(t, u.Do(t.Context(), step), "twice")
 	assert.Equal(t, operator.RevokedDigest(step.Revoked.Relations), look().Revoked)
 	assert.Equal(t, step.Revoked.Refused, look().Refused)
-	m.Authority = operator.Unknown[*operator.Authority]("test")
+	m.Authority = operator.Unknown[*pki.Authority]("test")
 	assert.Equal(t, step.Revoked.Client, look().Refused.Client)
 
 	bad := u.lists(operator.Refused{Peer: []string{"x"}})
@@ -208,10 +208,10 @@ func TestIssuedIsRemembered(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	u, m := dressed(t, &now)
-	look := func() []operator.Issued { return u.lookTLS(m, nil).Issued }
+	look := func() []operator.Issued { return u.lookTLS(m).Issued }
 	first := look()
 	require.Len(t, first, 3)
-	tls := u.lookTLS(m, nil)
+	tls := u.lookTLS(m)
 	for _, leaf := range first {
 		want := map[operator.LeafKind]operator.Leaf{
 			operator.PeerLeaf: tls.Peer, operator.ServerLeaf: tls.Server, operator.AdminLeaf: tls.Admin,

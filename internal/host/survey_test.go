@@ -165,7 +165,7 @@ func (f *fleet) answers(t *testing.T) []operator.Answer {
 		m.Version, m.StorageVersion, m.RTT, m.CertRemaining = "", "", 0, 0
 		m.DBSize, m.DBInUse, m.Quota, m.Term, m.Index, m.Applied, m.Revision = 0, 0, 0, 0, 0, 0, 0
 	}
-	access := f.units[0].access(modelAuthority(f.units[0].model()))
+	access := f.units[0].access(f.authority)
 	out := make([]operator.Answer, len(f.units))
 	var asks []func()
 	for i, u := range f.units {

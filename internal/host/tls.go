@@ -14,7 +14,8 @@ import (
 )
 
 // lookTLS describes the certificates on disk, held against the model's authority where that is known.
-func (h *Host) lookTLS(m operator.Model, authority *pki.Authority) operator.TLS {
+func (h *Host) lookTLS(m operator.Model) operator.TLS {
+	authority := m.Authority.Value
 	peerTrust, _ := os.ReadFile(h.tls(peerTrustFile))
 	clientTrust, _ := os.ReadFile(h.tls(clientTrustFile))
 	var peer, client *pki.CA
@@ -22,7 +23,7 @@ func (h *Host) lookTLS(m operator.Model, authority *pki.Authority) operator.TLS 
 		peer, client = &authority.Peer, &authority.Client
 	}
 	t := operator.TLS{
-		Trust:  trustDigest(peerTrust, clientTrust),
+		Trust:  pki.TrustDigest(peerTrust, clientTrust),
 		Peer:   h.lookLeaf(peerName, peerTrust, peer),
 		Server: h.lookLeaf(serverName, clientTrust, client),
 		Admin:  h.lookLeaf(adminName, clientTrust, client),
@@ -94,10 +95,7 @@ func (h *Host) lookLeaf(name string, trust []byte, issuer *pki.CA) operator.Leaf
 // writeTLS writes what the step names. Trust and lists go first: a leaf of an authority that is not trusted yet would
 // cut the member off.
 func (h *Host) writeTLS(s operator.WriteTLS) error {
-	authority, err := pki.DecodeAuthority(s.Authority.Content)
-	if err != nil {
-		return fmt.Errorf("cannot write certificates: %w", err)
-	}
+	authority := s.Authority
 	server, err := h.serverOwner()
 	if err != nil {
 		return fmt.Errorf("cannot write certificates: %w", err)
@@ -204,7 +202,7 @@ func (h *Host) access(authority *pki.Authority) access {
 	if authority == nil {
 		return a
 	}
-	leaf, err := pki.IssueAdmin(h.now(), h.random, *authority)
+	leaf, err := pki.IssueAdmin(h.now(), h.random, authority)
 	if err != nil {
 		return a
 	}

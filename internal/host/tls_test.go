@@ -48,10 +48,10 @@ func TestLookTLS(t *testing.T) {
 			t.Helper()
 			other, err := u.NewAuthority("etcd")
 			require.NoError(t, err)
-			m.Authority = operator.Know(&other)
+			m.Authority = operator.Know(other)
 		}, problem: "signed by another authority"},
 		"no authority known": {spoil: func(_ *testing.T, _ *unit, m *operator.Model) {
-			m.Authority = operator.Unknown[*operator.Authority]("test")
+			m.Authority = operator.Unknown[*pki.Authority]("test")
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -62,7 +62,7 @@ func TestLookTLS(t *testing.T) {
 				tt.spoil(t, u, &m)
 			}
 			now = begin.Add(tt.after)
-			leaf := u.lookTLS(m, modelAuthority(m)).Peer
+			leaf := u.lookTLS(m).Peer
 			assert.True(t, leaf.Present)
 			if tt.problem == "" {
 				assert.Empty(t, leaf.Problem)
@@ -96,7 +96,7 @@ func TestRevoked(t *testing.T) {
 	now := time.Now()
 	u, m := dressed(t, &now)
 	ended := []operator.Ended{{RelationID: "3", Period: pki.PeriodOf(now)}, {RelationID: "5", Period: pki.PeriodOf(now) - 1}}
-	revoked := func(h *Host, m operator.Model) string { return h.lookTLS(m, modelAuthority(m)).Revoked }
+	revoked := func(h *Host, m operator.Model) string { return h.lookTLS(m).Revoked }
 
 	assert.Equal(t, operator.RevokedDigest(nil), revoked(u.Host, m), "an empty list is a list")
 	m.Cluster.Value.Record.Revoked = ended
@@ -129,7 +129,7 @@ func BenchmarkLookRevoked(b *testing.B) {
 	step := operator.WriteTLS{Authority: u.fleet.authority, Revoked: &operator.Revoked{ModelUUID: m.UUID, Relations: ended}}
 	require.NoError(b, u.Do(b.Context(), step))
 	next := New(Options{Root: u.root, Unit: u.unitName})
-	a := modelAuthority(m)
+	a := m.Authority.Value
 	for b.Loop() {
 		revoked, _ := next.lookRevoked(m, a)
 		require.Equal(b, operator.RevokedDigest(ended), revoked)
@@ -140,9 +140,9 @@ func TestKeysDoNotPrint(t *testing.T) {
 	t.Parallel()
 	u := newFleet(t).add(t)
 	assert.NotContains(t, u.writeAll().String(), "KEY")
-	err := u.Do(t.Context(), operator.WriteTLS{Authority: operator.Authority{Content: map[string]string{"peer-ca-key": "hush"}}, Peer: true})
+	err := u.Do(t.Context(), operator.WriteTLS{Authority: &pki.Authority{Peer: u.fleet.authority.Peer}, Peer: true})
 	require.Error(t, err)
-	assert.NotContains(t, err.Error(), "hush")
+	assert.NotContains(t, err.Error(), "KEY")
 	key := file{path: "/k", data: []byte("hush"), mode: secret}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 		for _, value := range []any{key, &key, []file{key}} {
@@ -157,13 +157,7 @@ func TestTrustIsComparable(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	u, m := dressed(t, &now)
-	read, err := ReadAuthority(u.fleet.authority.Content)
-	require.NoError(t, err)
-	assert.Equal(t, u.fleet.authority, read)
 	w, err := u.Observe(t.Context(), m)
 	require.NoError(t, err)
-	assert.Equal(t, read.Trust, w.TLS.Trust)
-	given, err := ConsumerCredentials(read, m.UUID, "proxy:3", w.Period)
-	require.NoError(t, err)
-	require.NoError(t, pki.CheckPair([]byte(given.Cert), []byte(given.Key), []byte(given.CA), now))
+	assert.Equal(t, u.fleet.authority.Trust(), w.TLS.Trust)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 	"github.com/juju-charms/etcd-charm/internal/operator"
+	"github.com/juju-charms/etcd-charm/internal/pki"
 )
 
 // authorityLabel is the label of the application's secret that holds the certificate authorities. The application's own
@@ -20,7 +21,7 @@ const authorityLabel = "etcd-authority"
 func (o *observer) authority(ctx context.Context, app databag.Bag) {
 	content := etcdcluster.DecodeAuthority(app)
 	if content == nil && app == nil && !o.env.Secrets {
-		o.model.Authority = operator.Unknown[*operator.Authority](o.model.Cluster.Why)
+		o.model.Authority = operator.Unknown[*pki.Authority](o.model.Cluster.Why)
 		return
 	}
 	if content == nil {
@@ -30,12 +31,12 @@ func (o *observer) authority(ctx context.Context, app databag.Bag) {
 			return
 		}
 	}
-	authority, err := o.minter.Describe(content)
+	authority, err := pki.DecodeAuthority(content)
 	if err != nil {
-		o.model.Authority = operator.Unknown[*operator.Authority]("cannot use the certificate authorities: " + err.Error())
+		o.model.Authority = operator.Unknown[*pki.Authority]("cannot use the certificate authorities: " + err.Error())
 		return
 	}
-	o.model.Authority = operator.Know(&authority)
+	o.model.Authority = operator.Know(authority)
 }
 
 // errNoAuthority says that the peer application bag holds no authorities where they would have to be.
@@ -58,8 +59,8 @@ func (o *observer) secret(ctx context.Context) (map[string]string, error) {
 // missing decides what it means that no authorities could be read. Only the leader can know that there are none: the
 // record names none, and no secret of the application bears the label. A secret-get that failed is no answer by itself,
 // for Juju's words for "not found" differ between versions.
-func (o *observer) missing(ctx context.Context, why error) operator.Known[*operator.Authority] {
-	unknown := operator.Unknown[*operator.Authority]
+func (o *observer) missing(ctx context.Context, why error) operator.Known[*pki.Authority] {
+	unknown := operator.Unknown[*pki.Authority]
 	switch leader := o.model.Leader; {
 	case !leader.OK:
 		return unknown(why.Error())
@@ -71,7 +72,7 @@ func (o *observer) missing(ctx context.Context, why error) operator.Known[*opera
 		return unknown("the certificate authorities that the peer relation speaks of cannot be read: " + why.Error())
 	}
 	if !o.env.Secrets {
-		return operator.Know[*operator.Authority](nil)
+		return operator.Know[*pki.Authority](nil)
 	}
 	ids := read[[]string](ctx, o, "secret-ids")
 	if !ids.OK {
@@ -93,16 +94,16 @@ func (o *observer) missing(ctx context.Context, why error) operator.Known[*opera
 			}
 		}
 	}
-	return operator.Know[*operator.Authority](nil)
+	return operator.Know[*pki.Authority](nil)
 }
 
 // addAuthority stores new authorities in a secret of the application. The keys go by files that have no name, since an
 // argument can be read by everybody and a charm that dies here must leave none behind: the agent, which is root, opens
 // them by way of our process.
-func addAuthority(ctx context.Context, tools Tools, a operator.Authority) error {
+func addAuthority(ctx context.Context, tools Tools, content map[string]string) error {
 	args := []string{"--owner", "application", "--label", authorityLabel}
-	for _, key := range sorted(a.Content) {
-		file, err := unnamed(a.Content[key])
+	for _, key := range sorted(content) {
+		file, err := unnamed(content[key])
 		if err != nil {
 			return fmt.Errorf("cannot store the certificate authorities: %w", err)
 		}

@@ -6,17 +6,20 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"gopkg.in/yaml.v3"
 
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
-	"github.com/juju-charms/etcd-charm/interfaces/etcdproxy"
 	"github.com/juju-charms/etcd-charm/internal/operator"
+	"github.com/juju-charms/etcd-charm/internal/pki"
 )
 
 // call is one recorded hook tool call.
@@ -75,7 +78,7 @@ func newFake() *fakeJuju {
 		peers:   map[string]databag.Bag{"etcd/0": {}, "etcd/1": {}, "etcd/2": {}},
 		remote:  map[string]map[string]databag.Bag{},
 		written: map[string]databag.Bag{},
-		secrets: map[string]secret{"abc": {authorityLabel, map[string]string{"peer-ca-key": privateKey}}},
+		secrets: map[string]secret{"abc": {authorityLabel, authority().Encode()}},
 		network: map[string]string{"cluster": network("10.0.0.5"), "proxy": network("10.1.0.5")},
 		state:   map[string]string{},
 		results: map[string]string{},
@@ -304,25 +307,20 @@ func (f *fakeJuju) count() map[string]int {
 
 const privateKey = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n"
 
-// fakeMinter makes recognizable authorities without cryptography.
-type fakeMinter struct {
-	key, cert, ca string // of every client
-}
-
-func (fakeMinter) New() (operator.Authority, error) {
-	content := map[string]string{"peer-ca-key": privateKey, "client-ca-key": privateKey}
-	return operator.Authority{Fingerprint: "f00", Trust: "t00", Content: content}, nil
-}
-
-func (fakeMinter) Describe(content map[string]string) (operator.Authority, error) {
-	if content["peer-ca-key"] == "" {
-		return operator.Authority{}, errors.New("peer-ca-key is missing")
+// authority is the one that newAuthority makes: real, the same in every process, and made once in each.
+var authority = sync.OnceValue(func() *pki.Authority {
+	a, err := pki.NewAuthority(rand.NewChaCha8([32]byte{1}), time.Unix(0, 0), "etcd")
+	if err != nil {
+		panic(err)
 	}
-	return operator.Authority{Fingerprint: "f00", Trust: "t00", Content: content}, nil
-}
+	return a
+})
 
-func (m fakeMinter) Client(operator.Authority, string, string, int64) (etcdproxy.Credentials, error) {
-	return etcdproxy.Credentials{Cert: m.cert, Key: m.key, CA: m.ca}, nil
+func newAuthority(app string) (*pki.Authority, error) {
+	if app != "etcd" {
+		panic("authorities of " + app)
+	}
+	return authority(), nil
 }
 
 func observe(t *testing.T, f *fakeJuju, change ...func(*Env)) operator.Model {
@@ -331,7 +329,7 @@ func observe(t *testing.T, f *fakeJuju, change ...func(*Env)) operator.Model {
 	for _, c := range change {
 		c(&env)
 	}
-	m, err := Observe(t.Context(), f, env, []uint64{7}, fakeMinter{})
+	m, err := Observe(t.Context(), f, env, []uint64{7})
 	require.NoError(t, err)
 	return m
 }

@@ -14,17 +14,21 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 	"github.com/juju-charms/etcd-charm/interfaces/etcdproxy"
 	"github.com/juju-charms/etcd-charm/internal/operator"
+	"github.com/juju-charms/etcd-charm/internal/pki"
 )
+
+// NewAuthority makes the certificate authorities of an application.
+type NewAuthority func(app string) (*pki.Authority, error)
 
 // Flush publishes what the plan wants, in as few calls as possible: with nothing changed, one status-set. What it writes
 // Juju commits together when the hook exits 0; an error must make the hook fail, so that Juju drops it all and calls the
 // hook again. The status is set last, and also before an error is returned that the plan itself asks for (Plan.Fail):
 // then nothing else is published.
-func Flush(ctx context.Context, tools Tools, m operator.Model, p operator.Plan, minter Minter) error {
+func Flush(ctx context.Context, tools Tools, m operator.Model, p operator.Plan, newAuthority NewAuthority) error {
 	if p.Fail != nil {
 		return errors.Join(p.Fail, SetStatus(ctx, tools, p.Status))
 	}
-	f := flush{tools: tools, model: m, plan: p, minter: minter}
+	f := flush{tools: tools, model: m, plan: p, newAuthority: newAuthority}
 	for _, publish := range []func(context.Context) error{f.version, f.application, f.word, f.consumers, f.state, f.ports} {
 		if err := publish(ctx); err != nil {
 			return fmt.Errorf("cannot publish: %w", err)
@@ -46,10 +50,10 @@ func SetStatus(ctx context.Context, tools Tools, s operator.Status) error {
 
 // flush publishes one plan, part by part.
 type flush struct {
-	tools  Tools
-	model  operator.Model
-	plan   operator.Plan
-	minter Minter
+	tools        Tools
+	model        operator.Model
+	plan         operator.Plan
+	newAuthority NewAuthority
 }
 
 func (f *flush) version(ctx context.Context) error {
@@ -75,15 +79,15 @@ func (f *flush) application(ctx context.Context) error {
 	}
 	var keys databag.Bag
 	if f.plan.Authority {
-		authority, err := f.minter.New()
+		authority, err := f.newAuthority(f.model.App)
 		if err != nil {
 			return fmt.Errorf("cannot make certificate authorities: %w", err)
 		}
-		record.Authority = authority.Fingerprint
+		record.Authority = authority.Fingerprint()
 		if f.model.Secrets {
-			err = addAuthority(ctx, f.tools, authority)
+			err = addAuthority(ctx, f.tools, authority.Encode())
 		} else {
-			keys = etcdcluster.EncodeAuthority(authority.Content)
+			keys = etcdcluster.EncodeAuthority(authority.Encode())
 		}
 		if err != nil {
 			return err
@@ -151,7 +155,7 @@ func (f *flush) publication(pub operator.Publication) (databag.Bag, error) {
 		}
 		return bag, nil
 	}
-	data.Credentials, err = f.minter.Client(*f.model.Authority.Value, f.model.UUID, pub.RelationID, pub.Period)
+	data.Credentials, err = f.model.Authority.Value.Credentials(f.model.UUID, pub.RelationID, pub.Period)
 	if err != nil {
 		return nil, fmt.Errorf("cannot derive client credentials: %w", err)
 	}

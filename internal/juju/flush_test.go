@@ -16,14 +16,15 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 	"github.com/juju-charms/etcd-charm/interfaces/etcdproxy"
 	"github.com/juju-charms/etcd-charm/internal/operator"
+	"github.com/juju-charms/etcd-charm/internal/pki"
 )
 
 var active = operator.Status{Level: operator.Active, Message: "1/1 voters"}
 
-func flushed(t *testing.T, f *fakeJuju, m operator.Model, p operator.Plan, minter Minter) error {
+func flushed(t *testing.T, f *fakeJuju, m operator.Model, p operator.Plan) error {
 	t.Helper()
 	f.calls = nil
-	err := Flush(t.Context(), f, m, p, minter)
+	err := Flush(t.Context(), f, m, p, newAuthority)
 	for _, c := range f.calls {
 		for _, arg := range c.args {
 			assert.NotContains(t, arg, "PRIVATE KEY", "%s shows a key to everybody", c.tool)
@@ -41,11 +42,11 @@ func TestFlushNothing(t *testing.T) {
 	m := observe(t, f)
 	record := m.Cluster.Value.Record
 	plan := operator.Plan{Status: active, Record: &record, Published: map[string]string{"ports": "2379", "bag.proxy:1": "d1"}}
-	require.NoError(t, flushed(t, f, m, plan, fakeMinter{}))
+	require.NoError(t, flushed(t, f, m, plan))
 	assert.Equal(t, map[string]int{"status-set": 1}, f.count())
 	assert.Equal(t, "active: 1/1 voters", f.status)
 
-	require.NoError(t, flushed(t, f, m, operator.Plan{}, fakeMinter{}))
+	require.NoError(t, flushed(t, f, m, operator.Plan{}))
 	assert.Empty(t, f.calls)
 }
 
@@ -58,30 +59,30 @@ func TestFlushAuthority(t *testing.T) {
 			f.secrets = map[string]secret{}
 			with := func(e *Env) { e.Secrets = secrets }
 			m := observe(t, f, with)
-			require.Equal(t, operator.Know[*operator.Authority](nil), m.Authority)
+			require.Equal(t, operator.Know[*pki.Authority](nil), m.Authority)
 			var files []string
 			f.onRun = func(tool string, args []string) {
 				if tool == "secret-add" {
 					files = keyFiles(t, args)
 				}
 			}
-			require.NoError(t, flushed(t, f, m, operator.Plan{Authority: true, Status: active}, fakeMinter{}))
-			assert.Equal(t, "f00", f.app["authority"])
+			require.NoError(t, flushed(t, f, m, operator.Plan{Authority: true, Status: active}))
+			assert.Equal(t, authority().Fingerprint(), f.app["authority"])
 			for _, path := range files {
 				assert.NoFileExists(t, path, "keys do not stay on disk")
 			}
 			if secrets {
-				assert.Len(t, files, 2)
-				assert.Equal(t, secret{authorityLabel, map[string]string{"peer-ca-key": privateKey, "client-ca-key": privateKey}}, f.secrets["new"])
+				assert.Len(t, files, 6)
+				assert.Equal(t, secret{authorityLabel, authority().Encode()}, f.secrets["new"])
 				assert.Equal(t, []string{"authority", "schema"}, f.app.Keys())
 			} else {
 				assert.Empty(t, f.secrets)
-				assert.Equal(t, privateKey, f.app["authority.peer-ca-key"])
+				assert.Equal(t, authority().Encode()["peer-ca-key"], f.app["authority.peer-ca-key"])
 			}
 			again := observe(t, f, with)
 			require.True(t, again.Authority.OK, again.Authority.Why)
-			assert.Equal(t, "f00", again.Authority.Value.Fingerprint)
-			assert.Equal(t, again.Cluster.Value.Record.Authority, again.Authority.Value.Fingerprint)
+			assert.Equal(t, authority().Encode(), again.Authority.Value.Encode())
+			assert.Equal(t, again.Cluster.Value.Record.Authority, again.Authority.Value.Fingerprint())
 		})
 	}
 }
@@ -110,7 +111,7 @@ func TestFlushRecordAndWord(t *testing.T) {
 	record.Revoked = []operator.Ended{{RelationID: "proxy:3", Period: 228}}
 	word := operator.Word{PeerURL: "https://10.0.0.7:2380", MemberID: 0xab}
 	plan := operator.Plan{Record: &record, Word: &word, Published: map[string]string{"bag.cluster:0": "1E2345"}, Version: "3.7.3", Status: active}
-	require.NoError(t, flushed(t, f, m, plan, fakeMinter{}))
+	require.NoError(t, flushed(t, f, m, plan))
 	assert.Equal(t, "\"revoked\": \"proxy:3@228\"\n", f.calls[1].stdin, "only what differs")
 	assert.Equal(t, etcdcluster.EncodeUnit(word), f.peers["etcd/0"], "keys that are empty now are gone")
 	assert.Equal(t, "1E2345", f.state["bag.cluster:0"])
@@ -121,8 +122,6 @@ func TestFlushRecordAndWord(t *testing.T) {
 
 func TestFlushConsumers(t *testing.T) {
 	t.Parallel()
-	key, cert, ca := credentials(t)
-	minter := fakeMinter{key: key, cert: cert, ca: ca}
 	f := healthy(1000)
 	m := observe(t, f)
 	pub := operator.Publication{
@@ -135,13 +134,19 @@ func TestFlushConsumers(t *testing.T) {
 		plan.Consumers = append(plan.Consumers, pub)
 		plan.Published[BagKey(id)] = "d2"
 	}
-	require.NoError(t, flushed(t, f, m, plan, minter))
+	require.NoError(t, flushed(t, f, m, plan))
 	assert.Equal(t, map[string]int{"relation-set": 2, "state-set": 1, "state-delete": 1, "status-set": 1}, f.count())
 	data := f.written["proxy:7"]
-	assert.Equal(t, f.written["proxy:8"], data)
 	assert.Equal(t, pub.Cluster, data[etcdproxy.KeyCluster])
 	assert.Equal(t, "https://10.0.0.5:2379,https://10.0.0.6:2379", data[etcdproxy.KeyClientURLs])
-	assert.Equal(t, key, data[etcdproxy.KeyClientKey])
+	for _, id := range []string{"proxy:7", "proxy:8"} {
+		want, err := authority().Credentials("uuid", id, 228)
+		require.NoError(t, err)
+		assert.Equal(t, want.Key, f.written[id][etcdproxy.KeyClientKey])
+		assert.Equal(t, want.Cert, f.written[id][etcdproxy.KeyClientCert])
+		assert.Equal(t, string(authority().TrustClient), f.written[id][etcdproxy.KeyClientCA])
+	}
+	assert.NotEqual(t, f.written["proxy:8"][etcdproxy.KeyClientKey], data[etcdproxy.KeyClientKey])
 	after := observe(t, f).Published
 	assert.Equal(t, "d1", after["bag.proxy:6"])
 	assert.Equal(t, "d2", after["bag.proxy:8"])
@@ -152,17 +157,15 @@ func TestFlushConsumers(t *testing.T) {
 // A consumer whose certificate is revoked keeps nothing of it, and is told of the members all the same.
 func TestFlushWithholdsCredentials(t *testing.T) {
 	t.Parallel()
-	key, cert, ca := credentials(t)
-	minter := fakeMinter{key: key, cert: cert, ca: ca}
 	f := healthy(2)
 	m := observe(t, f)
 	pub := operator.Publication{
 		RelationID: "proxy:1", Cluster: "etcd0=https://10.0.0.5:2380", ClientURLs: []string{"https://10.0.0.5:2379"}, Version: "3.7.3", Period: 228,
 	}
-	require.NoError(t, flushed(t, f, m, operator.Plan{Consumers: []operator.Publication{pub}, Status: active}, minter))
+	require.NoError(t, flushed(t, f, m, operator.Plan{Consumers: []operator.Publication{pub}, Status: active}))
 	require.Contains(t, f.written["proxy:1"], etcdproxy.KeyClientKey)
 	pub.Withheld = true
-	require.NoError(t, flushed(t, f, m, operator.Plan{Consumers: []operator.Publication{pub}, Status: active}, minter))
+	require.NoError(t, flushed(t, f, m, operator.Plan{Consumers: []operator.Publication{pub}, Status: active}))
 	assert.Equal(t, []string{"client_urls", "cluster", "schema", "version"}, f.written["proxy:1"].Keys())
 	data, problem := etcdproxy.Decode(databag.Relation{ID: "etcd:1", Units: map[string]databag.Bag{"etcd/0": f.written["proxy:1"]}}, 0)
 	assert.True(t, problem.IsZero(), "%s", problem)
@@ -186,7 +189,7 @@ func TestStateOfOlderCharm(t *testing.T) {
 	}
 	for i, step := range steps {
 		step.plan.Status = active
-		require.NoError(t, flushed(t, f, observe(t, f), step.plan, fakeMinter{}))
+		require.NoError(t, flushed(t, f, observe(t, f), step.plan))
 		step.want["ports"] = "2379"
 		assert.Equal(t, step.want, observe(t, f).Published, "after step %d", i)
 	}
@@ -194,21 +197,18 @@ func TestStateOfOlderCharm(t *testing.T) {
 
 func TestFlushRefuses(t *testing.T) {
 	t.Parallel()
-	key, cert, ca := credentials(t)
-	good := fakeMinter{key: key, cert: cert, ca: ca}
 	consumer := func(cluster string) operator.Plan {
 		return operator.Plan{Consumers: []operator.Publication{{RelationID: "proxy:1", Cluster: cluster}}, Status: active}
 	}
 	for name, test := range map[string]struct {
-		plan   operator.Plan
-		minter fakeMinter
-		model  func(*operator.Model)
-		why    string
+		plan  operator.Plan
+		model func(*operator.Model)
+		why   string
 	}{
-		"an empty cluster":   {plan: consumer(""), minter: good, why: "proxy:1"},
-		"a broken cluster":   {plan: consumer("etcd0"), minter: good, why: "proxy:1"},
-		"half a credential":  {plan: consumer("a=https://10.0.0.5:2380"), minter: fakeMinter{key: key}, why: "proxy:1"},
-		"no authority":       {plan: consumer("a=https://10.0.0.5:2380"), minter: good, model: func(m *operator.Model) { m.Authority.Value = nil }, why: "no certificate authority"},
+		"an empty cluster":   {plan: consumer(""), why: "proxy:1"},
+		"a broken cluster":   {plan: consumer("etcd0"), why: "proxy:1"},
+		"a broken model":     {plan: consumer("a=https://10.0.0.5:2380"), model: func(m *operator.Model) { m.UUID = "" }, why: "proxy:1: cannot derive"},
+		"no authority":       {plan: consumer("a=https://10.0.0.5:2380"), model: func(m *operator.Model) { m.Authority.Value = nil }, why: "no certificate authority"},
 		"record, not leader": {plan: operator.Plan{Record: &operator.Record{}, Status: active}, model: func(m *operator.Model) { m.Leader.Value = false }, why: "leader"},
 		"word, no relation":  {plan: operator.Plan{Word: &operator.Word{}, Status: active}, model: func(m *operator.Model) { m.Cluster.OK = false }, why: "not visible"},
 	} {
@@ -219,7 +219,7 @@ func TestFlushRefuses(t *testing.T) {
 			if test.model != nil {
 				test.model(&m)
 			}
-			err := flushed(t, f, m, test.plan, test.minter)
+			err := flushed(t, f, m, test.plan)
 			require.ErrorContains(t, err, test.why)
 			assert.NotContains(t, err.Error(), "PRIVATE")
 			assert.Empty(t, f.calls, "nothing is written")
@@ -237,7 +237,7 @@ func TestFlushFail(t *testing.T) {
 		Fail: stay, Record: &record, Word: &operator.Word{}, Version: "3.7.3", Ports: []int{1}, Published: map[string]string{"x": "y"},
 		Status: operator.Status{Level: operator.Blocked, Message: "stays"},
 	}
-	require.ErrorIs(t, flushed(t, f, m, plan, fakeMinter{}), stay)
+	require.ErrorIs(t, flushed(t, f, m, plan), stay)
 	assert.Equal(t, map[string]int{"status-set": 1}, f.count())
 	assert.Equal(t, "blocked: stays", f.status)
 }
@@ -248,18 +248,17 @@ func TestFlushPorts(t *testing.T) {
 	f.open = []string{"2379/tcp", "53/udp"}
 	m := observe(t, f)
 	plan := operator.Plan{Ports: []int{2379, 2382}, Published: map[string]string{"ports": "2379,2382"}, Status: active}
-	require.NoError(t, flushed(t, f, m, plan, fakeMinter{}))
+	require.NoError(t, flushed(t, f, m, plan))
 	assert.Equal(t, []string{"2379/tcp", "2382/tcp"}, f.open)
 	assert.Equal(t, map[string]int{"opened-ports": 1, "open-port": 1, "close-port": 1, "state-set": 1, "status-set": 1}, f.count())
 
-	require.NoError(t, flushed(t, f, m, operator.Plan{Ports: []int{}, Status: active}, fakeMinter{}))
+	require.NoError(t, flushed(t, f, m, operator.Plan{Ports: []int{}, Status: active}))
 	assert.Empty(t, f.open)
 }
 
 // Every tool that Flush uses makes the hook fail when it fails, so that Juju takes everything back.
 func TestFlushFailsWithItsTools(t *testing.T) {
 	t.Parallel()
-	key, cert, ca := credentials(t)
 	for _, tool := range []string{
 		"application-version-set", "secret-add", "relation-set", "state-set", "state-delete", "opened-ports", "open-port", "close-port", "status-set",
 	} {
@@ -273,7 +272,7 @@ func TestFlushFailsWithItsTools(t *testing.T) {
 				Version: "3.7.3", Authority: true, Word: &operator.Word{}, Ports: []int{2379}, Published: map[string]string{"a": "b"}, Forget: []string{"c"},
 				Consumers: []operator.Publication{{RelationID: "proxy:1", Cluster: "a=https://10.0.0.5:2380"}}, Status: active,
 			}
-			require.ErrorContains(t, flushed(t, f, m, plan, fakeMinter{key: key, cert: cert, ca: ca}), "gone")
+			require.ErrorContains(t, flushed(t, f, m, plan), "gone")
 			assert.Equal(t, 1, f.count()[tool])
 		})
 	}

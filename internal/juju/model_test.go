@@ -10,6 +10,7 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 	"github.com/juju-charms/etcd-charm/internal/operator"
+	"github.com/juju-charms/etcd-charm/internal/pki"
 )
 
 func TestObserveAuthority(t *testing.T) {
@@ -20,8 +21,8 @@ func TestObserveAuthority(t *testing.T) {
 		without bool // Juju keeps no secrets
 		want    string
 	}{
-		"in the secret":            {func(*fakeJuju) {}, false, "f00"},
-		"on a unit that follows":   {func(f *fakeJuju) { f.leader = false }, false, "f00"},
+		"in the secret":            {func(*fakeJuju) {}, false, "made"},
+		"on a unit that follows":   {func(f *fakeJuju) { f.leader = false }, false, "made"},
 		"missing, no secrets":      {func(f *fakeJuju) { f.secrets = nil }, false, "missing"},
 		"missing, other secrets":   {func(f *fakeJuju) { f.secrets = other }, false, "missing"},
 		"missing for a follower":   {func(f *fakeJuju) { f.secrets, f.leader = nil, false }, false, "waiting for the leader"},
@@ -35,15 +36,15 @@ func TestObserveAuthority(t *testing.T) {
 		}, false, "not found"},
 		"a secret without description": {func(f *fakeJuju) { f.secrets, f.says["secret-info-get"] = other, "{}" }, false, "answered nothing"},
 		"an empty secret":              {func(f *fakeJuju) { f.says["secret-get"] = "{}" }, false, "cannot be read"},
-		"broken content":               {func(f *fakeJuju) { f.says["secret-get"] = `{"peer-ca-key": ""}` }, false, "peer-ca-key is missing"},
-		"2.9: in the bag":              {func(f *fakeJuju) { f.app = etcdcluster.EncodeAuthority(map[string]string{"peer-ca-key": privateKey}) }, true, "f00"},
+		"broken content":               {func(f *fakeJuju) { f.says["secret-get"] = `{"peer-ca-key": ""}` }, false, "peer-ca-cert is empty"},
+		"2.9: in the bag":              {func(f *fakeJuju) { f.app = etcdcluster.EncodeAuthority(authority().Encode()) }, true, "made"},
 		"2.9: missing":                 {func(*fakeJuju) {}, true, "missing"},
 		"2.9: missing for a follower":  {func(f *fakeJuju) { f.leader = false }, true, "waiting for the leader"},
 		"2.9: bag unread":              {func(f *fakeJuju) { f.fail["relation-get"] = errors.New("gone") }, true, "gone"},
 		"2.9: relation not visible":    {func(f *fakeJuju) { f.ids["cluster"] = nil }, true, "not visible"},
 		"upgraded from 2.9": {func(f *fakeJuju) {
-			f.secrets, f.app = nil, etcdcluster.EncodeAuthority(map[string]string{"peer-ca-key": privateKey})
-		}, false, "f00"},
+			f.secrets, f.app = nil, etcdcluster.EncodeAuthority(authority().Encode())
+		}, false, "made"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -51,11 +52,11 @@ func TestObserveAuthority(t *testing.T) {
 			test.change(f)
 			got := observe(t, f, func(e *Env) { e.Secrets = !test.without }).Authority
 			switch test.want {
-			case "f00":
+			case "made":
 				require.True(t, got.OK, got.Why)
-				assert.Equal(t, "f00", got.Value.Fingerprint)
+				assert.Equal(t, authority().Encode(), got.Value.Encode())
 			case "missing":
-				assert.Equal(t, operator.Know[*operator.Authority](nil), got)
+				assert.Equal(t, operator.Know[*pki.Authority](nil), got)
 			default:
 				assert.False(t, got.OK)
 				assert.Contains(t, got.Why, test.want)

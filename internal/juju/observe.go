@@ -15,6 +15,7 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 	"github.com/juju-charms/etcd-charm/interfaces/etcdproxy"
 	"github.com/juju-charms/etcd-charm/internal/operator"
+	"github.com/juju-charms/etcd-charm/internal/pki"
 )
 
 // The endpoints in metadata.yaml.
@@ -34,23 +35,13 @@ type Env struct {
 	Secrets     bool           // this Juju has the hook tool secret-get
 }
 
-// Minter makes what holds keys: it knows how the certificate authorities are encoded, and this package does not.
-type Minter interface {
-	// New makes certificate authorities.
-	New() (operator.Authority, error)
-	// Describe reads authorities as New encoded them. Its errors quote nothing of the content.
-	Describe(content map[string]string) (operator.Authority, error)
-	// Client derives a consumer relation's credentials: the same for the same arguments.
-	Client(a operator.Authority, modelUUID, relationID string, period int64) (etcdproxy.Credentials, error)
-}
-
 // Observe reads the whole model. seen are the members that etcd listed before. A tool that fails, and an answer that
 // makes no sense, make their part Unknown with the reason; only a context that ended makes Observe fail.
 //
 // The number of calls depends on the number of units, never on that of consumers: their bags are not read, for a digest
 // in Model.Published tells what was last written there. Only a consumer that has no units left costs a call.
-func Observe(ctx context.Context, tools Tools, env Env, seen []uint64, minter Minter) (operator.Model, error) {
-	o := observer{tools: tools, env: env, minter: minter}
+func Observe(ctx context.Context, tools Tools, env Env, seen []uint64) (operator.Model, error) {
+	o := observer{tools: tools, env: env}
 	o.model = operator.Model{
 		UUID: env.ModelUUID, Unit: env.Unit, App: appOf(env.Unit), JujuVersion: env.JujuVersion,
 		Seen: seen, Secrets: env.Secrets,
@@ -65,7 +56,7 @@ func Observe(ctx context.Context, tools Tools, env Env, seen []uint64, minter Mi
 		why := "not asked for with role proxy"
 		o.model.Units = operator.Unknown[map[string]operator.Life](why)
 		o.model.Cluster = operator.Unknown[operator.Cluster](why)
-		o.model.Authority = operator.Unknown[*operator.Authority](why)
+		o.model.Authority = operator.Unknown[*pki.Authority](why)
 		o.model.Consumers = operator.Unknown[[]string](why)
 		o.upstream(ctx)
 	} else {
@@ -84,11 +75,10 @@ func Observe(ctx context.Context, tools Tools, env Env, seen []uint64, minter Mi
 
 // observer fills a model, part by part.
 type observer struct {
-	tools  Tools
-	env    Env
-	minter Minter
-	model  operator.Model
-	peer   operator.Known[[]string] // the IDs of the peer relation, one or none
+	tools Tools
+	env   Env
+	model operator.Model
+	peer  operator.Known[[]string] // the IDs of the peer relation, one or none
 	// blind says why what was published last is not known.
 	blind string
 }

@@ -35,7 +35,7 @@ func TestAddressIsTheSameInEveryHook(t *testing.T) {
 // healthy is the first of three members, with n consumers, all published.
 func healthy(n int) *fakeJuju {
 	f := newFake()
-	f.app = etcdcluster.EncodeApp(operator.Record{ClusterID: 0xc1, Authority: "f00"})
+	f.app = etcdcluster.EncodeApp(operator.Record{ClusterID: 0xc1, Authority: authority().Fingerprint()})
 	for i, unit := range []string{"etcd/0", "etcd/1", "etcd/2"} {
 		f.peers[unit] = etcdcluster.EncodeUnit(operator.Word{PeerURL: fmt.Sprintf("https://10.0.0.%d:2380", i+5), ClusterID: 0xc1})
 	}
@@ -73,7 +73,7 @@ func TestObserve(t *testing.T) {
 	assert.Equal(t, "10.0.0.5", m.PeerAddress.Value.Ingress)
 	assert.Equal(t, []string{"10.1.0.5", "juju-1"}, m.ClientAddress.Value.All)
 	require.NotNil(t, m.Authority.Value)
-	assert.Equal(t, "f00", m.Authority.Value.Fingerprint)
+	assert.Equal(t, authority().Fingerprint(), m.Authority.Value.Fingerprint())
 	assert.Equal(t, "d1", m.Published["bag.proxy:2"])
 	assert.False(t, m.Upstream.OK)
 }
@@ -87,7 +87,7 @@ func TestCallBudget(t *testing.T) {
 		log := slog.New(NewLogHandler(f, t.Output()))
 		log.Debug("states", "states", []string{"proxy.connected"})
 		plan := operator.Plan{Status: operator.Status{Level: operator.Active, Message: "3/3 voters"}}
-		require.NoError(t, Flush(t.Context(), f, m, plan, fakeMinter{}))
+		require.NoError(t, Flush(t.Context(), f, m, plan, newAuthority))
 		return f
 	}
 	one, thousand := run(1), run(1000)
@@ -390,6 +390,6 @@ func TestObserveEnds(t *testing.T) {
 			cancel()
 		}
 	}
-	_, err := Observe(ctx, f, Env{Unit: "etcd/0"}, nil, fakeMinter{})
+	_, err := Observe(ctx, f, Env{Unit: "etcd/0"}, nil)
 	assert.ErrorIs(t, err, context.Canceled)
 }

@@ -32,7 +32,7 @@ func (h *fakeMachine) Do(_ context.Context, step operator.Step) error {
 			return operator.Leaf{Present: true, SANs: sans, Remaining: 300 * 24 * time.Hour}
 		}
 		w.TLS = operator.TLS{
-			Trust: s.Authority.Trust, Revoked: operator.RevokedDigest(nil), PeerList: true, Peer: leaf(s.PeerSANs), Server: leaf(s.ServerSANs), Admin: leaf(nil),
+			Trust: s.Authority.Trust(), Revoked: operator.RevokedDigest(nil), PeerList: true, Peer: leaf(s.PeerSANs), Server: leaf(s.ServerSANs), Admin: leaf(nil),
 		}
 		if s.Revoked != nil {
 			w.TLS.Revoked = operator.RevokedDigest(s.Revoked.Relations)

@@ -209,7 +209,7 @@ func TestFoundCluster(t *testing.T) {
 	assert.Empty(t, result.Failed)
 	assert.Empty(t, steps)
 	require.NotNil(t, result.Record)
-	assert.Equal(t, Record{Schema: etcdcluster.Schema, Ended: clusterID, Authority: "ca1"}, *result.Record, "all else is kept")
+	assert.Equal(t, Record{Schema: etcdcluster.Schema, Ended: clusterID, Authority: ca1().Fingerprint()}, *result.Record, "all else is kept")
 	checkValues(t, result.Values)
 	assert.EqualValues(t, clusterID, m.Cluster.Value.Record.ClusterID, "the model is left alone")
 }

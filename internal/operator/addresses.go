@@ -161,7 +161,7 @@ func (l look) settings() Server {
 		s.ListenHTTP = l.listen(l.m.ClientAddress.Value, c.HTTPPort)
 	}
 	if l.m.Authority.OK && l.m.Authority.Value != nil {
-		s.Trust = l.m.Authority.Value.Trust
+		s.Trust = l.m.Authority.Value.Trust()
 	}
 	return s
 }

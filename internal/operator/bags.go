@@ -56,7 +56,7 @@ func bags(l look, p *Plan) {
 		}
 	}
 	if l.m.Authority.OK && l.m.Authority.Value != nil {
-		record.Authority = l.m.Authority.Value.Fingerprint
+		record.Authority = l.m.Authority.Value.Fingerprint()
 	}
 	record.Revoked, record.Leaves = l.revoked(), l.leaves()
 	same := reflect.DeepEqual(record, l.m.Cluster.Value.Record)

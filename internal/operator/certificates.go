@@ -14,7 +14,7 @@ func certificates(l look, p *Plan) {
 		!l.m.Authority.OK || l.m.Authority.Value == nil || !l.m.Cluster.OK {
 		return
 	}
-	authority := *l.m.Authority.Value
+	authority := l.m.Authority.Value
 	step := WriteTLS{Authority: authority, CommonName: memberName(l.m.Unit)}
 	refused := l.refused()
 	if l.leaving() {
@@ -23,7 +23,7 @@ func certificates(l look, p *Plan) {
 		}
 		return
 	}
-	step.Trust = l.w.TLS.Trust != authority.Trust
+	step.Trust = l.w.TLS.Trust != authority.Trust()
 
 	step.ServerSANs = l.sans()
 	if !l.usable() && l.w.TLS.Server.Present {

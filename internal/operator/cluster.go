@@ -94,7 +94,7 @@ func found(l look, p *Plan) {
 		New: true,
 		// Unique: the authorities are random for each deployment, units are never numbered twice, and a cluster that
 		// was given up differs in Ended.
-		Token:   digest("found", l.m.UUID, l.m.Unit, l.m.Authority.Value.Fingerprint, fmt.Sprint(record.Ended)),
+		Token:   digest("found", l.m.UUID, l.m.Unit, l.m.Authority.Value.Fingerprint(), fmt.Sprint(record.Ended)),
 		Cluster: s.Name + "=" + s.PeerURL,
 	}
 	launch(l, p, s)

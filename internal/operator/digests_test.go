@@ -21,12 +21,12 @@ func TestDigests(t *testing.T) {
 		Leaves: []Issued{{Kind: PeerLeaf, Serial: "1f", End: 9}},
 	}
 	l := lookAt(Event{}, Model{UUID: "m"}, World{Period: 230})
-	l.m.Authority = Know(&Authority{Fingerprint: "ca", Trust: "t"})
+	l.m.Authority = Know(ca1())
 	whole, withheld := l.sums(Publication{Cluster: "etcd0=https://10.0.0.1:2380", ClientURLs: []string{"https://10.0.0.1:2379"}, Version: "3.7.3", Period: 230})
 	for name, tt := range map[string]struct{ want, got string }{
 		"the generation of settings": {"c66ec7e3a8b9bec241b8e326afbd3bd3", Server{Release: "3.7.3-0", Trust: "t", Config: config}.Generation()},
 		"a unit's bag":               {"be4f3cf4fe795561dc6c7977c1e3b9af", bagDigest(etcdcluster.EncodeUnit(word))},
-		"a consumer's bag":           {"78fcc50a7903b94a8025e295c462b86c", whole},
+		"a consumer's bag":           {"adad3a35c537485ffb4949cfea13922a", whole},
 		"one without credentials":    {"7dc0887ed8c15cac407e8186198bb1bd", withheld},
 		"the revocation list":        {"50ffb031a14d15211f79749a42ec3c60", RevokedDigest([]Ended{{RelationID: "proxy:1", Period: 228}})},
 		"the proxy's process":        {"febfd7bd3816595ffad5a0d9be130ce1", Upstream{Release: "3.7.3-0", Listen: []string{"127.0.0.1:2379"}}.ProcessDigest()},

@@ -35,7 +35,7 @@ func model(n int) Model {
 	m := Model{
 		UUID: "model-uuid", Unit: "etcd/0", App: "etcd", JujuVersion: "4.0.15",
 		Leader: Know(true), Config: c, Secrets: true,
-		Authority:     Know(&Authority{Fingerprint: "ca1", Trust: "trust1"}),
+		Authority:     Know(ca1()),
 		Consumers:     Know([]string{}),
 		PeerAddress:   Know(Address{Ingress: address(0), All: []string{address(0)}}),
 		ClientAddress: Know(Address{Ingress: address(0), All: []string{address(0)}}),
@@ -56,7 +56,7 @@ func model(n int) Model {
 	m.Units = Know(units)
 	m.Cluster = Know(Cluster{
 		RelationID: "cluster:0",
-		Record:     Record{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: "ca1"},
+		Record:     Record{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint()},
 		Words:      words,
 	})
 	for i := range n {
@@ -105,8 +105,12 @@ func world(m Model) World {
 func certified(m Model) TLS {
 	l := lookAt(Event{}, m, World{})
 	leaf := func(sans []string) Leaf { return Leaf{Present: true, SANs: sans, Remaining: 300 * 24 * time.Hour} }
+	authority := ca1()
+	if m.Authority.Value != nil {
+		authority = m.Authority.Value
+	}
 	return TLS{
-		Trust: "trust1", Revoked: RevokedDigest(nil), PeerList: true,
+		Trust: authority.Trust(), Revoked: RevokedDigest(nil), PeerList: true,
 		Peer: leaf(l.peerSANs(l.sans())), Server: leaf(l.sans()), Admin: Leaf{Present: true},
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"github.com/juju/charm/v12/hooks"
 
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
+	"github.com/juju-charms/etcd-charm/internal/pki"
 )
 
 // Event is what a hook name and its environment say: who should hear what. Everybody looks at every event.
@@ -66,7 +67,7 @@ type Model struct {
 	Cluster Known[Cluster] // the peer relation; Unknown while it is not visible
 
 	// Authority is our certificate authorities as committed before this hook; nil is known to be missing.
-	Authority Known[*Authority]
+	Authority Known[*pki.Authority]
 	// Secrets tells whether this Juju keeps secrets (else the authorities live in the peer application bag).
 	Secrets bool
 
@@ -88,14 +89,6 @@ type Address struct {
 	Ingress string   // IP address or host name
 	Bound   string   // the IP address of this machine that Juju names first there; "" if it names none
 	All     []string // every bind address and host name, for certificates; sorted
-}
-
-// Authority is the two certificate authorities, as the shell that made them encodes them. It holds private
-// keys and prints as [redacted].
-type Authority struct {
-	Fingerprint string            // of certificates and trust bundles; public
-	Trust       string            // digest of the trust bundles: a change of it needs restarts
-	Content     map[string]string // as kept in the Juju secret or the peer bag
 }
 
 // Cluster is the peer relation: the record that the leader keeps, and each unit's own word.

@@ -72,7 +72,7 @@ func (l look) entered(id string) bool {
 // sums are the digests of what goes into a consumer's bag, and into one from which credentials are withheld.
 func (l look) sums(pub Publication) (whole, withheld string) {
 	told := []string{pub.Cluster, strings.Join(pub.ClientURLs, ","), pub.Version, strconv.Itoa(etcdcluster.Schema)}
-	keys := []string{strconv.FormatInt(pub.Period, 10), l.m.Authority.Value.Fingerprint, l.m.UUID}
+	keys := []string{strconv.FormatInt(pub.Period, 10), l.m.Authority.Value.Fingerprint(), l.m.UUID}
 	return digest(append(keys, told...)...), digest(append([]string{"withheld"}, told...)...)
 }
 

@@ -225,7 +225,7 @@ func assertReason(t *testing.T, r Report, want Reason) {
 // lostCluster is a new unit that finds a record of a cluster, and nothing of that cluster itself.
 func lostCluster() (Model, World) {
 	m, w := fresh(1)
-	return record(m, Record{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: "ca1"}), func() World {
+	return record(m, Record{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint()}), func() World {
 		w.Reach = Unreachable
 		return w
 	}()

@@ -10,15 +10,6 @@ import (
 const redacted = "[redacted]"
 
 // Format redacts under every verb and flag.
-func (Authority) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, redacted) }
-
-// LogValue redacts.
-func (Authority) LogValue() slog.Value { return slog.StringValue(redacted) }
-
-// MarshalText redacts, for JSON and other encoders.
-func (Authority) MarshalText() ([]byte, error) { return []byte(redacted), nil }
-
-// Format redacts under every verb and flag.
 func (Upstream) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, redacted) }
 
 // LogValue redacts.

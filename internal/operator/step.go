@@ -3,6 +3,8 @@ package operator
 import (
 	"fmt"
 	"strings"
+
+	"github.com/juju-charms/etcd-charm/internal/pki"
 )
 
 // Step is one deed on machine or cluster. Doing a step twice is harmless. String says it in words, without secrets.
@@ -16,7 +18,7 @@ type Install struct{ Release string }
 
 // WriteTLS brings the named certificates and lists on disk to what they should be; files are swapped by rename.
 type WriteTLS struct {
-	Authority  Authority
+	Authority  *pki.Authority
 	CommonName string
 	PeerSANs   []string // sorted
 	ServerSANs []string // sorted

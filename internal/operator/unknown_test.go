@@ -13,6 +13,7 @@ import (
 
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
+	"github.com/juju-charms/etcd-charm/internal/pki"
 )
 
 // gap is something that a hook may not get to know.
@@ -77,17 +78,17 @@ func scenes() []scene {
 		})},
 		{"founding, no authorities yet", at(func() (Model, World) {
 			m, w := fresh(1)
-			m.Authority = Know[*Authority](nil)
+			m.Authority = Know[*pki.Authority](nil)
 			return m, w
 		})},
 		{"just founded", member(1, func(m *Model, _ *World) {
-			*m = record(*m, Record{Schema: etcdcluster.Schema, Authority: "ca1"})
+			*m = record(*m, Record{Schema: etcdcluster.Schema, Authority: ca1().Fingerprint()})
 			m.Consumers = Know([]string{"proxy:1"})
 		})},
 		{"a consumer to be told", member(3, func(m *Model, _ *World) { m.Consumers = Know([]string{"proxy:1"}) })},
 		{"a consumer gone", member(3, func(m *Model, _ *World) { m.Published["bag.proxy:9"] = "x" })},
 		{"certificates due", member(3, func(_ *Model, w *World) { w.TLS.Server.Due, w.TLS.Peer.Due = true, true })},
-		{"new authorities", member(3, func(m *Model, _ *World) { m.Authority = Know(&Authority{Fingerprint: "ca2", Trust: "trust2"}) })},
+		{"new authorities", member(3, func(m *Model, _ *World) { m.Authority = Know(ca2()) })},
 		{"settings changed", member(3, func(m *Model, _ *World) { m.Config.SnapshotCount++ })},
 		{"settings changed, with the turn", member(3, func(m *Model, w *World) {
 			m.Config.SnapshotCount++

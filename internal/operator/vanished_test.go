@@ -90,7 +90,7 @@ func TestVanishedRelationIsRevoked(t *testing.T) {
 		assert.Equal(t, "proxy:2", p.Consumers[0].RelationID)
 		assert.Equal(t, RevokedDigest([]Ended{{RelationID: "proxy:1", Period: 230}}), w.TLS.Revoked)
 		assert.Equal(t, leads, len(m.Cluster.Value.Record.Revoked) == 1, "the leader records it")
-		m = record(m, Record{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: "ca1", Revoked: []Ended{{RelationID: "proxy:1", Period: 230}}})
+		m = record(m, Record{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint(), Revoked: []Ended{{RelationID: "proxy:1", Period: 230}}})
 
 		w.Members = members(3)
 		p = answer(BagUnclear)
@@ -163,7 +163,7 @@ func TestResumedRelationOfAnotherUnit(t *testing.T) {
 	assert.False(t, p.Consumers[0].Withheld)
 	assert.Equal(t, RevokedDigest(nil), w.TLS.Revoked)
 
-	m = record(m, Record{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: "ca1", Revoked: []Ended{{RelationID: "proxy:1", Period: 230}}})
+	m = record(m, Record{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint(), Revoked: []Ended{{RelationID: "proxy:1", Period: 230}}})
 	p = hook(t, lookAgain, &m, &w)
 	require.Len(t, p.Consumers, 1, "the leader did see it gone")
 	assert.True(t, p.Consumers[0].Withheld)

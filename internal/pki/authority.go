@@ -54,16 +54,21 @@ type CA struct {
 	redacted
 	CertPEM []byte
 	Key     PrivateKey
+
+	cert *x509.Certificate // CertPEM, if it was parsed already
 }
 
 // Authority is all that a cluster's units share to issue and check certificates.
 // TrustPeer and TrustClient are PEM bundles that hold the active CA's certificate
 // and, while one is replaced, those of its predecessor or successor; no
-// certificate or key stands in both. It prints as "[redacted]".
+// certificate or key stands in both. NewAuthority and DecodeAuthority make one; it
+// is not to be changed afterwards. It prints as "[redacted]".
 type Authority struct {
 	redacted
 	Peer, Client           CA
 	TrustPeer, TrustClient []byte
+
+	fingerprint, trust string
 }
 
 // NewAuthority makes two CAs, valid from the start of 2020, whatever the clock
@@ -71,19 +76,28 @@ type Authority struct {
 // usually that of the application, stands in their subjects, cut to what a
 // subject holds. Subjects are distinct, also from those of any other call with
 // other randomness, so that one CA can replace another by overlap.
-func NewAuthority(random io.Reader, now time.Time, name string) (Authority, error) {
+func NewAuthority(random io.Reader, now time.Time, name string) (*Authority, error) {
 	peer, err := newCA(random, now, name, "peer")
 	if err != nil {
-		return Authority{}, fmt.Errorf("cannot make peer CA: %w", err)
+		return nil, fmt.Errorf("cannot make peer CA: %w", err)
 	}
 	client, err := newCA(random, now, name, "client")
 	if err != nil {
-		return Authority{}, fmt.Errorf("cannot make client CA: %w", err)
+		return nil, fmt.Errorf("cannot make client CA: %w", err)
 	}
-	return Authority{
-		Peer: peer, Client: client,
-		TrustPeer: slices.Clone(peer.CertPEM), TrustClient: slices.Clone(client.CertPEM),
-	}, nil
+	return assemble(peer, client, slices.Clone(peer.CertPEM), slices.Clone(client.CertPEM)), nil
+}
+
+func assemble(peer, client CA, trustPeer, trustClient []byte) *Authority {
+	h := sha256.New()
+	for _, part := range [][]byte{peer.CertPEM, client.CertPEM, trustPeer, trustClient} {
+		_, _ = h.Write(lengthPrefixed(string(part)))
+	}
+	return &Authority{
+		Peer: peer, Client: client, TrustPeer: trustPeer, TrustClient: trustClient,
+		fingerprint: hex.EncodeToString(h.Sum(nil)[:fingerprintBytes]),
+		trust:       TrustDigest(trustPeer, trustClient),
+	}
 }
 
 func newCA(random io.Reader, now time.Time, name, role string) (CA, error) {
@@ -121,7 +135,7 @@ func newCA(random io.Reader, now time.Time, name, role string) (CA, error) {
 	if err != nil {
 		return CA{}, err
 	}
-	return CA{CertPEM: encodeCertificates(cert), Key: key}, nil
+	return CA{CertPEM: encodeCertificates(cert), Key: key, cert: cert}, nil
 }
 
 // Fingerprint returns 12 hex digits of the SHA-256 of the CA's certificate (DER),
@@ -135,6 +149,9 @@ func (ca CA) Fingerprint() string {
 }
 
 func (ca CA) certificate() (*x509.Certificate, error) {
+	if ca.cert != nil {
+		return ca.cert, nil
+	}
 	certs, err := readCertificates(ca.CertPEM)
 	if err != nil {
 		return nil, fmt.Errorf("CA certificate %w", err)
@@ -147,17 +164,27 @@ func (ca CA) certificate() (*x509.Certificate, error) {
 
 // Fingerprint returns 12 hex digits that change whenever an active CA or a trust
 // bundle does. It tells nothing of the keys.
-func (a Authority) Fingerprint() string {
-	h := sha256.New()
-	for _, part := range [][]byte{a.Peer.CertPEM, a.Client.CertPEM, a.TrustPeer, a.TrustClient} {
-		_, _ = h.Write(lengthPrefixed(string(part)))
+func (a *Authority) Fingerprint() string { return a.fingerprint }
+
+// Trust returns TrustDigest of the authority's trust bundles. A change of it needs
+// restarts, since etcd reads its trust bundles once.
+func (a *Authority) Trust() string { return a.trust }
+
+// TrustDigest returns 32 hex digits that change whenever one of the two trust
+// bundles does, or "" if one is missing. Servers keep it in their environment: it
+// must never change for the same bundles.
+func TrustDigest(peer, client []byte) string {
+	if len(peer) == 0 || len(client) == 0 {
+		return ""
 	}
-	return hex.EncodeToString(h.Sum(nil)[:fingerprintBytes])
+	h := sha256.New()
+	_, _ = fmt.Fprintf(h, "%d:%s%d:%s", len(peer), peer, len(client), client)
+	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
 // Encode returns the authority as PEM texts under keys that Juju accepts in a
 // secret. The values hold the private keys.
-func (a Authority) Encode() map[string]string {
+func (a *Authority) Encode() map[string]string {
 	return map[string]string{
 		keyPeerCACert:   string(a.Peer.CertPEM),
 		keyPeerCAKey:    string(a.Peer.Key.PEM()),
@@ -171,26 +198,23 @@ func (a Authority) Encode() map[string]string {
 // DecodeAuthority is the inverse of Encode. Keys that it does not know are
 // tolerated: a newer charm may have written them. An error names the key that is
 // missing or broken, never its value. Dates are not looked at.
-func DecodeAuthority(content map[string]string) (Authority, error) {
+func DecodeAuthority(content map[string]string) (*Authority, error) {
 	peer, peerTrust, err := decodeCA(content, keyPeerCACert, keyPeerCAKey, keyPeerTrust)
 	if err != nil {
-		return Authority{}, fmt.Errorf("cannot decode authority: %w", err)
+		return nil, fmt.Errorf("cannot decode authority: %w", err)
 	}
 	client, clientTrust, err := decodeCA(content, keyClientCACert, keyClientCAKey, keyClientTrust)
 	if err != nil {
-		return Authority{}, fmt.Errorf("cannot decode authority: %w", err)
+		return nil, fmt.Errorf("cannot decode authority: %w", err)
 	}
 	for _, p := range peerTrust {
 		for _, c := range clientTrust {
 			if samePublicKey(p.PublicKey, c.PublicKey) {
-				return Authority{}, fmt.Errorf("cannot decode authority: %s and %s share a key, so clients could pass as members", keyPeerTrust, keyClientTrust)
+				return nil, fmt.Errorf("cannot decode authority: %s and %s share a key, so clients could pass as members", keyPeerTrust, keyClientTrust)
 			}
 		}
 	}
-	return Authority{
-		Peer: peer, Client: client,
-		TrustPeer: encodeCertificates(peerTrust...), TrustClient: encodeCertificates(clientTrust...),
-	}, nil
+	return assemble(peer, client, encodeCertificates(peerTrust...), encodeCertificates(clientTrust...)), nil
 }
 
 func decodeCA(content map[string]string, certName, keyName, trustName string) (CA, []*x509.Certificate, error) {
@@ -231,7 +255,7 @@ func decodeCA(content map[string]string, certName, keyName, trustName string) (C
 	if !slices.ContainsFunc(trust, cert.Equal) {
 		return fail(trustName, fmt.Errorf("does not hold %s", certName))
 	}
-	return CA{CertPEM: encodeCertificates(cert), Key: PrivateKey{key: key}}, trust, nil
+	return CA{CertPEM: encodeCertificates(cert), Key: PrivateKey{key: key}, cert: cert}, trust, nil
 }
 
 func checkCA(cert *x509.Certificate) error {

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/juju-charms/etcd-charm/interfaces/credentials"
 )
 
 // A derived certificate belongs to a period of 90 days, counted from the Unix
@@ -54,6 +56,16 @@ func PeriodOf(now time.Time) int64 {
 		period--
 	}
 	return period
+}
+
+// Credentials returns what the consumer of one relation is given in one period: the
+// same on every unit for the same arguments. See DeriveClient.
+func (a *Authority) Credentials(modelUUID, relationID string, period int64) (credentials.Credentials, error) {
+	c, _, err := DeriveClient(a.Client, a.TrustClient, modelUUID, relationID, period)
+	if err != nil {
+		return credentials.Credentials{}, err
+	}
+	return credentials.Credentials{Cert: string(c.CertPEM), Key: string(c.Key.PEM()), CA: string(c.CAPEM)}, nil
 }
 
 // DeriveClient returns the credentials of one relation in one period, and the

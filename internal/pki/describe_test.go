@@ -240,7 +240,7 @@ func giantRSA(t *testing.T) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
-func fuzzInputs(f *testing.F) (pki.Authority, pki.Leaf) {
+func fuzzInputs(f *testing.F) (*pki.Authority, pki.Leaf) {
 	f.Helper()
 	a := authority(f, 1)
 	leaf, err := pki.IssueServer(epoch, stream(2), a, pki.Request{CommonName: "etcd0", SANs: []string{"a.b"}})

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -46,7 +45,7 @@ type Leaf struct {
 // the others would refuse the certificate, and a clock that is behind could not
 // tell such a certificate from a good one. It is for server and client
 // authentication, since members dial each other.
-func IssuePeer(now time.Time, random io.Reader, a Authority, r Request) (Leaf, error) {
+func IssuePeer(now time.Time, random io.Reader, a *Authority, r Request) (Leaf, error) {
 	leaf, err := issueServer(now, random, a.Peer, r)
 	if err != nil {
 		return Leaf{}, fmt.Errorf("cannot issue peer certificate: %w", err)
@@ -57,7 +56,7 @@ func IssuePeer(now time.Time, random io.Reader, a Authority, r Request) (Leaf, e
 // IssueServer makes the certificate that a member shows to clients, signed by the
 // client CA, with the dates and usages of IssuePeer: etcd's HTTP gateway dials its
 // own client port with it.
-func IssueServer(now time.Time, random io.Reader, a Authority, r Request) (Leaf, error) {
+func IssueServer(now time.Time, random io.Reader, a *Authority, r Request) (Leaf, error) {
 	leaf, err := issueServer(now, random, a.Client, r)
 	if err != nil {
 		return Leaf{}, fmt.Errorf("cannot issue server certificate: %w", err)
@@ -68,7 +67,7 @@ func IssueServer(now time.Time, random io.Reader, a Authority, r Request) (Leaf,
 // IssueAdmin makes the certificate that the charm and etcdctl use on a unit: CN
 // "root", no SANs, for client authentication only, signed by the client CA, with
 // the dates of IssuePeer.
-func IssueAdmin(now time.Time, random io.Reader, a Authority) (Leaf, error) {
+func IssueAdmin(now time.Time, random io.Reader, a *Authority) (Leaf, error) {
 	leaf, err := issue(now, random, a.Client, &x509.Certificate{
 		Subject:     pkix.Name{Organization: []string{organization}, CommonName: adminName},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
@@ -89,8 +88,8 @@ func issueServer(now time.Time, random io.Reader, ca CA, r Request) (Leaf, error
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
 	for _, name := range names {
-		if ip := net.ParseIP(name); ip != nil {
-			template.IPAddresses = append(template.IPAddresses, ip)
+		if addr, err := netip.ParseAddr(name); err == nil {
+			template.IPAddresses = append(template.IPAddresses, addr.AsSlice())
 		} else {
 			template.DNSNames = append(template.DNSNames, name)
 		}

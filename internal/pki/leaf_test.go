@@ -101,13 +101,13 @@ func TestIssueErrors(t *testing.T) {
 	a := authority(t, 1)
 	_, err := pki.IssueServer(epoch, stream(2), a, pki.Request{SANs: []string{"not a name"}})
 	require.EqualError(t, err, `cannot issue server certificate: SAN "not a name" is neither an IP address nor a DNS name`)
-	_, err = pki.IssuePeer(epoch, stream(2), pki.Authority{}, pki.Request{})
+	_, err = pki.IssuePeer(epoch, stream(2), &pki.Authority{}, pki.Request{})
 	require.EqualError(t, err, "cannot issue peer certificate: CA certificate is empty")
-	_, err = pki.IssuePeer(epoch, stream(2), pki.Authority{Peer: pki.CA{CertPEM: a.Peer.CertPEM}}, pki.Request{})
+	_, err = pki.IssuePeer(epoch, stream(2), &pki.Authority{Peer: pki.CA{CertPEM: a.Peer.CertPEM}}, pki.Request{})
 	require.EqualError(t, err, "cannot issue peer certificate: CA has no private key")
 	_, err = pki.IssueAdmin(epoch, strings.NewReader("short"), a)
 	require.ErrorContains(t, err, "cannot read randomness")
-	_, err = pki.IssueAdmin(epoch, stream(2), pki.Authority{Client: pki.CA{CertPEM: a.Client.CertPEM, Key: a.Peer.Key}})
+	_, err = pki.IssueAdmin(epoch, stream(2), &pki.Authority{Client: pki.CA{CertPEM: a.Client.CertPEM, Key: a.Peer.Key}})
 	require.ErrorContains(t, err, "cannot sign certificate")
 }
 

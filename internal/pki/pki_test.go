@@ -28,12 +28,12 @@ var (
 // stream is a reader that gives the same bytes for the same seed.
 func stream(seed byte) io.Reader { return rand.NewChaCha8([32]byte{seed}) }
 
-func authority(tb testing.TB, seed byte) pki.Authority {
+func authority(tb testing.TB, seed byte) *pki.Authority {
 	tb.Helper()
 	return authorityAt(tb, seed, epoch)
 }
 
-func authorityAt(tb testing.TB, seed byte, now time.Time) pki.Authority {
+func authorityAt(tb testing.TB, seed byte, now time.Time) *pki.Authority {
 	tb.Helper()
 	a, err := pki.NewAuthority(stream(seed), now, "etcd")
 	require.NoError(tb, err)

@@ -26,7 +26,7 @@ func secrets(t *testing.T) map[string]any {
 	require.NoError(t, err)
 	return map[string]any{
 		"key": a.Peer.Key, "key pointer": &a.Peer.Key, "CA": a.Peer, "CA pointer": &a.Peer,
-		"authority": a, "authority pointer": &a, "leaf": leaf, "credentials": credentials,
+		"authority": *a, "authority pointer": a, "leaf": leaf, "credentials": credentials,
 		"zero": pki.PrivateKey{},
 	}
 }
@@ -61,7 +61,7 @@ func TestKeysPrintAsRedacted(t *testing.T) {
 func TestKeysStayHiddenInUnexportedFields(t *testing.T) {
 	t.Parallel()
 	a := authority(t, 1)
-	holder := struct{ authority pki.Authority }{a}
+	holder := struct{ authority pki.Authority }{*a}
 	// fmt calls no methods on unexported fields: what it prints must be an
 	// address, so the key's PEM and its scalar in any notation are not there.
 	key := string(a.Client.Key.PEM())

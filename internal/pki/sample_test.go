@@ -20,5 +20,9 @@ func TestAuthorityOfSchema1(t *testing.T) {
 	a, err := pki.DecodeAuthority(content)
 	require.NoError(t, err)
 	assert.Equal(t, "bbdb2e9332c3", a.Fingerprint(), "members compare it")
+	assert.Equal(t, "9665e267bf98da12a08188af335ec6db", a.Trust(), "it stands in the environment of every server")
+	assert.Equal(t, a.Trust(), pki.TrustDigest(a.TrustPeer, a.TrustClient))
+	assert.Empty(t, pki.TrustDigest(nil, a.TrustClient))
+	assert.Empty(t, pki.TrustDigest(a.TrustPeer, nil))
 	assert.Equal(t, content, a.Encode(), "what is read is written alike")
 }

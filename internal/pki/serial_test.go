@@ -21,7 +21,7 @@ import (
 // that a relation and a server had in common would shut the server out with the relation.
 func TestSerialsAreUnique(t *testing.T) {
 	t.Parallel()
-	authorities := []pki.Authority{authority(t, 1), authority(t, 2)}
+	authorities := []*pki.Authority{authority(t, 1), authority(t, 2)}
 	rapid.Check(t, func(t *rapid.T) {
 		owners := map[string]string{}
 		claim := func(serial *big.Int, owner string) {

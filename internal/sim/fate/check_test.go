@@ -48,7 +48,7 @@ func TestChecksSee(t *testing.T) {
 			s.units[1].consumers["proxy:1"] = pub
 		}, "another"},
 		{"a certificate that nobody put on record", func(s *Sim) {
-			s.writeTLS(s.units[1], operator.WriteTLS{Peer: true})
+			s.writeTLS(s.units[1], operator.WriteTLS{Authority: authority(), Peer: true})
 		}, "is not on record"},
 		{"a certificate taken off the record", func(s *Sim) {
 			r := s.record()

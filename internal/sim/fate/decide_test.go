@@ -64,10 +64,9 @@ func hostile(d *dice) (operator.Event, operator.Model, operator.World) {
 	}
 	address := operator.Address{Ingress: one(d, "10.0.0.10", "10.0.0.11", "::1", "", "name.example", "10.0.0.%")}
 	address.All = []string{address.Ingress}
-	authority := &operator.Authority{Fingerprint: "ca0", Trust: "trust0"}
 	m := operator.Model{
 		UUID: "u", Unit: one(d, "etcd/0", "etcd/1", "etcd/2"), App: "etcd", Leader: known(d, d.often()), Config: c,
-		Authority: known(d, one(d, authority, authority, authority, nil)), PeerAddress: known(d, address), ClientAddress: known(d, address),
+		Authority: known(d, one(d, authority(), authority(), authority(), nil)), PeerAddress: known(d, address), ClientAddress: known(d, address),
 		Consumers: known(d, one(d, []string(nil), []string{"proxy:1"}, []string{"proxy:2", "proxy:1", "nonsense"})),
 		Upstream:  known(d, one(d, nil, []databag.Relation{{ID: "upstream:1", Units: map[string]databag.Bag{"x/0": {"cluster": "a=https://,=,"}}}})),
 		Published: one(d, map[string]string{}, nil, map[string]string{"bag.proxy:9": "x", "bag.cluster:0": "y", "ports": "2379", "": "", "deserted.proxy:1": "missing", "deserted.": "x"}),
@@ -116,7 +115,7 @@ func hostileWorld(d *dice, m operator.Model) operator.World {
 		Data: operator.Data{
 			State: one(d, operator.OurData, operator.OurData, operator.NoData, operator.AlienData), ClusterID: one[uint64](d, 0xc1, 0xc1, 0xc1, 0xc2, 0), MemberID: uint64(1 + d.n(4)),
 		},
-		TLS:   operator.TLS{Trust: "trust0", Revoked: one(d, operator.RevokedDigest(nil), ""), PeerList: d.often(), Issued: one(d, nil, someLeaves), Peer: leaf, Server: leaf, Admin: operator.Leaf{Present: true}},
+		TLS:   operator.TLS{Trust: authority().Trust(), Revoked: one(d, operator.RevokedDigest(nil), ""), PeerList: d.often(), Issued: one(d, nil, someLeaves), Peer: leaf, Server: leaf, Admin: operator.Leaf{Present: true}},
 		Reach: one(d, operator.Healthy, operator.Healthy, operator.Healthy, operator.NoQuorum, operator.Unreachable, operator.Absent), ClusterID: one[uint64](d, 0xc1, 0xc1, 0xc1, 0xc2, 0),
 		Local:         operator.Local{Live: d.often(), Ready: d.often(), ClusterID: one[uint64](d, 0xc1, 0xc2), MemberID: uint64(d.n(5)), Voters: d.n(4)},
 		Turn:          operator.Turn{Known: d.often(), Holder: one(d, m.Unit, m.Unit, "", "etcd/1", "etcd/9"), Unleased: !d.often()},

@@ -8,6 +8,7 @@ import (
 	"github.com/juju/charm/v12/hooks"
 
 	"github.com/juju-charms/etcd-charm/internal/operator"
+	"github.com/juju-charms/etcd-charm/internal/pki"
 )
 
 const (
@@ -41,7 +42,7 @@ type Sim struct {
 
 	leader    *unit
 	records   []operator.Record // each commit of the application's bag
-	authority *operator.Authority
+	authority *pki.Authority
 	relations []string // of consumers
 	suspended map[string]bool
 	options   int // version of the options

@@ -6,13 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/juju/charm/v12/hooks"
 
 	"github.com/juju-charms/etcd-charm/internal/charm"
 	"github.com/juju-charms/etcd-charm/internal/operator"
+	"github.com/juju-charms/etcd-charm/internal/pki"
 )
 
 // settings are the options as parsed. Every third version changes a port besides.
@@ -60,6 +63,16 @@ func (s *Sim) pass(u *unit, h *hook, yield func(point)) {
 
 // clock is the simulation's time.
 func (s *Sim) clock() time.Time { return time.Unix(s.now, 0) }
+
+// authority is the one that every application makes: real, the same in every process, and made once in each. Two in one
+// model would be told apart by their fingerprints, but no application makes a second.
+var authority = sync.OnceValue(func() *pki.Authority {
+	a, err := pki.NewAuthority(rand.NewChaCha8([32]byte{}), time.Unix(0, 0), app)
+	if err != nil {
+		panic(err)
+	}
+	return a
+})
 
 // controller is Juju as charm.Juju sees it, for one hook.
 type controller machine
@@ -162,7 +175,7 @@ func (s *Sim) flush(u *unit, p operator.Plan, yield func(point)) error {
 		if s.leader != u {
 			return errors.New("permission denied")
 		}
-		s.authority = &operator.Authority{Fingerprint: fmt.Sprintf("ca%d", s.ticks), Trust: "trust0"}
+		s.authority = authority()
 		s.tell("%s: makes the authorities", u.name)
 		yield(point{at: "secrets committed"})
 	}

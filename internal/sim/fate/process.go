@@ -13,7 +13,7 @@ import (
 func (s *Sim) writeTLS(u *unit, step operator.WriteTLS) {
 	tls := &u.disk.tls
 	if step.Trust {
-		tls.Trust = step.Authority.Trust
+		tls.Trust = step.Authority.Trust()
 	}
 	if r := step.Revoked; r != nil {
 		s.checkRefused(u, r.Refused)
@@ -32,7 +32,7 @@ func (s *Sim) writeTLS(u *unit, step operator.WriteTLS) {
 		if leaf.wanted {
 			s.lastLeaf++
 			*leaf.at = operator.Leaf{
-				Present: true, Signer: step.Authority.Fingerprint, SANs: leaf.sans, Serial: strconv.FormatInt(s.lastLeaf, 16),
+				Present: true, Signer: step.Authority.Fingerprint(), SANs: leaf.sans, Serial: strconv.FormatInt(s.lastLeaf, 16),
 			}
 			issued := operator.Issued{Kind: leaf.kind, Serial: leaf.at.Serial, End: s.now + leafSeconds}
 			tls.Issued = etcdcluster.SortIssued(append(slices.Clone(tls.Issued), issued))
