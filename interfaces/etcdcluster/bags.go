@@ -8,7 +8,6 @@
 package etcdcluster
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,7 +25,7 @@ const (
 	keyClusterID = "cluster-id" // hex
 	keyEnded     = "ended"      // hex
 	keyAuthority = "authority"
-	keyRevoked   = "revoked" // "proxy:12@228,db:15@228": relation ID @ period; sorted as it came
+	keyRevoked   = "revoked" // "proxy:12.1@228,db:15.2@228": relation ID . generation @ period; sorted as it came
 	keyPeerURL   = "peer-url"
 	keyClientURL = "client-url"
 	keyMemberID  = "member-id" // hex
@@ -66,10 +65,16 @@ type AppBag struct {
 	Leaves []UnitLeaves
 }
 
-// Ended is a consumer relation that ended, and the certificate period in which it did.
+// Ended is a consumer relation that ended, the generation of its credentials, and the certificate period in which it ended.
 type Ended struct {
 	RelationID string // "proxy:12"
+	Generation int    // from 1
 	Period     int64
+}
+
+// String is the form in which a relation that ended stands in the bag.
+func (e Ended) String() string {
+	return e.RelationID + "." + strconv.Itoa(e.Generation) + "@" + strconv.FormatInt(e.Period, 10)
 }
 
 // UnitBag is what a unit says of itself.
@@ -96,7 +101,7 @@ func EncodeApp(a AppBag) databag.Bag {
 	}
 	revoked := make([]string, 0, len(a.Revoked))
 	for _, e := range a.Revoked {
-		revoked = append(revoked, fmt.Sprintf("%s@%d", e.RelationID, e.Period))
+		revoked = append(revoked, e.String())
 	}
 	bag[keyRevoked] = strings.Join(revoked, ",")
 	leaves := make([]string, 0, len(a.Leaves))

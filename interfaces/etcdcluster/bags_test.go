@@ -27,7 +27,7 @@ func TestApplicationBagOfSchema2(t *testing.T) {
 	want := map[string]AppBag{
 		"founded": {
 			Schema: 2, ClusterID: id, Authority: "1a2b3c4d5e6f",
-			Revoked: []Ended{{RelationID: "proxy:12", Period: 228}, {RelationID: "db:15", Period: 228}},
+			Revoked: []Ended{{RelationID: "proxy:12", Generation: 1, Period: 228}, {RelationID: "db:15", Generation: 2, Period: 228}},
 		},
 		"ended": {Schema: 2, ClusterID: id, Ended: id, Authority: "1a2b3c4d5e6f"},
 		"first": {Schema: 2, Authority: "1a2b3c4d5e6f"},
@@ -107,8 +107,9 @@ func TestBrokenBagsAreNamed(t *testing.T) {
 			"etcd/0=peer:1@5;etcd/0=peer:2@5", "peer:1@secret",
 		},
 		keyRevoked: {
-			"secret", "12@228", "proxy:12", "proxy:12@", "@228", "proxy:012@228", "proxy:12@228,", "proxy:12@+1", "proxy:12@1.5", "proxy:-1@1",
-			":1@1", "Proxy:1@1", "proxy:9999999999@1", strings.Repeat("p:1@1,", maxRevoked) + "p:1@1",
+			"secret", "12.1@228", "proxy:12", "proxy:12.1", "proxy:12.1@", "@228", "proxy:012.1@228", "proxy:12.1@228,", "proxy:12.1@+1", "proxy:12.1@1.5", "proxy:-1.1@1",
+			"proxy:12@228", "proxy:12.@228", "proxy:12.0@228", "proxy:12.-1@228", "proxy:12.01@228", "proxy:12.1.1@228", "proxy:12.9999999999@228", "proxy:1.12@228@228",
+			":1.1@1", "Proxy:1.1@1", "proxy:9999999999.1@1", strings.Repeat("p:1.1@1,", maxRevoked) + "p:1.1@1",
 		},
 		keyCan: {"secret!", "b,a", "a,a", "a,", ",a", "A"},
 	} {

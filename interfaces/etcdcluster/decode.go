@@ -94,9 +94,15 @@ func (d *decoder) revoked(key string) []Ended {
 	}
 	out := make([]Ended, 0, len(parts))
 	for _, part := range parts {
-		relation, period, _ := strings.Cut(part, "@")
+		of, period, _ := strings.Cut(part, "@")
+		relation, generation, _ := strings.Cut(of, ".")
 		if !relationID(relation) {
 			d.fail(key, "has an entry without a relation ID")
+			return nil
+		}
+		g, err := strconv.ParseInt(generation, 10, 32)
+		if err != nil || g < 1 || strconv.FormatInt(g, 10) != generation {
+			d.fail(key, "has an entry without a generation")
 			return nil
 		}
 		p, err := strconv.ParseInt(period, 10, 64)
@@ -104,7 +110,7 @@ func (d *decoder) revoked(key string) []Ended {
 			d.fail(key, "has an entry without a period")
 			return nil
 		}
-		out = append(out, Ended{RelationID: relation, Period: p})
+		out = append(out, Ended{RelationID: relation, Generation: int(g), Period: p})
 	}
 	return slices.Clip(out)
 }

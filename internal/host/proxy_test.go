@@ -35,7 +35,7 @@ func TestWriteProxy(t *testing.T) {
 
 	authority, err := h.NewAuthority("etcd")
 	require.NoError(t, err)
-	given, err := authority.Credentials("uuid", "proxy:1", look().Period)
+	given, err := authority.Credentials("uuid", "proxy:1", 1, look().Period)
 	require.NoError(t, err)
 	u := operator.Upstream{
 		Release: look().Carried, Listen: []string{"127.0.0.1:2379", "[::1]:2379"},

@@ -89,7 +89,7 @@ func (h *Host) endedDigest(authority *pki.Authority, modelUUID string, ended []o
 func endedSerials(authority *pki.Authority, modelUUID string, ended []operator.Ended) ([]*big.Int, error) {
 	var all []*big.Int
 	for _, e := range ended {
-		serials, err := pki.SerialsOf(authority.Client, modelUUID, e.RelationID, e.Period)
+		serials, err := pki.SerialsOf(authority.Client, modelUUID, e.RelationID, e.Generation, e.Period)
 		if err != nil {
 			return nil, err
 		}

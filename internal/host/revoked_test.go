@@ -185,7 +185,7 @@ func TestListsOnDisk(t *testing.T) {
 	require.NoError(t, err)
 
 	// Relations and units stand on one list, and neither is taken for the other.
-	m.Cluster.Value.Record.Revoked = []operator.Ended{{RelationID: "3", Period: pki.PeriodOf(now)}}
+	m.Cluster.Value.Record.Revoked = []operator.Ended{{RelationID: "proxy:3", Generation: 1, Period: pki.PeriodOf(now)}}
 	step := u.lists(refuse(copied(t, u)))
 	step.Revoked.Relations = m.Cluster.Value.Record.Revoked
 	require.NoError(t, u.Do(t.Context(), step))

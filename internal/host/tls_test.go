@@ -95,7 +95,7 @@ func TestRevoked(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	u, m := dressed(t, &now)
-	ended := []operator.Ended{{RelationID: "3", Period: pki.PeriodOf(now)}, {RelationID: "5", Period: pki.PeriodOf(now) - 1}}
+	ended := []operator.Ended{{RelationID: "proxy:3", Generation: 1, Period: pki.PeriodOf(now)}, {RelationID: "db:5", Generation: 2, Period: pki.PeriodOf(now) - 1}}
 	revoked := func(h *Host, m operator.Model) string { return h.lookTLS(m).Revoked }
 
 	assert.Equal(t, operator.RevokedDigest(nil), revoked(u.Host, m), "an empty list is a list")
@@ -123,7 +123,7 @@ func BenchmarkLookRevoked(b *testing.B) {
 	u, m := dressed(b, &now)
 	for i := range int64(1000) {
 		m.Cluster.Value.Record.Revoked = append(m.Cluster.Value.Record.Revoked,
-			operator.Ended{RelationID: strconv.FormatInt(i, 10), Period: pki.PeriodOf(now) - i%4})
+			operator.Ended{RelationID: "proxy:" + strconv.FormatInt(i, 10), Generation: 1, Period: pki.PeriodOf(now) - i%4})
 	}
 	ended := m.Cluster.Value.Record.Revoked
 	step := operator.WriteTLS{Authority: u.fleet.authority, Revoked: &operator.Revoked{ModelUUID: m.UUID, Relations: ended}}

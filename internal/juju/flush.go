@@ -155,7 +155,7 @@ func (f *flush) publication(pub operator.Publication) (databag.Bag, error) {
 		}
 		return bag, nil
 	}
-	data.Credentials, err = f.model.Authority.Value.Credentials(f.model.UUID, pub.RelationID, pub.Period)
+	data.Credentials, err = f.model.Authority.Value.Credentials(f.model.UUID, pub.RelationID, pub.Generation, pub.Period)
 	if err != nil {
 		return nil, fmt.Errorf("cannot derive client credentials: %w", err)
 	}

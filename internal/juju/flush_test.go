@@ -108,11 +108,11 @@ func TestFlushRecordAndWord(t *testing.T) {
 	f := healthy(0)
 	m := observe(t, f)
 	record := m.Cluster.Value.Record
-	record.Revoked = []operator.Ended{{RelationID: "proxy:3", Period: 228}}
+	record.Revoked = []operator.Ended{{RelationID: "proxy:3", Generation: 1, Period: 228}}
 	word := operator.Word{PeerURL: "https://10.0.0.7:2380", MemberID: 0xab}
 	plan := operator.Plan{Record: &record, Word: &word, Published: map[string]string{"bag.cluster:0": "1E2345"}, Version: "3.7.3", Status: active}
 	require.NoError(t, flushed(t, f, m, plan))
-	assert.Equal(t, "\"revoked\": \"proxy:3@228\"\n", f.calls[1].stdin, "only what differs")
+	assert.Equal(t, "\"revoked\": \"proxy:3.1@228\"\n", f.calls[1].stdin, "only what differs")
 	assert.Equal(t, etcdcluster.EncodeUnit(word), f.peers["etcd/0"], "keys that are empty now are gone")
 	assert.Equal(t, "1E2345", f.state["bag.cluster:0"])
 	assert.Equal(t, map[string]int{"application-version-set": 1, "relation-set": 2, "state-set": 1, "status-set": 1}, f.count())
@@ -126,7 +126,7 @@ func TestFlushConsumers(t *testing.T) {
 	m := observe(t, f)
 	pub := operator.Publication{
 		Cluster: "etcd0=https://10.0.0.5:2380,etcd1=https://10.0.0.6:2380", Version: "3.7.3",
-		ClientURLs: []string{"https://10.0.0.5:2379", "https://10.0.0.6:2379"}, Period: 228,
+		ClientURLs: []string{"https://10.0.0.5:2379", "https://10.0.0.6:2379"}, Generation: 1, Period: 228,
 	}
 	plan := operator.Plan{Published: map[string]string{}, Forget: []string{"bag.proxy:9"}, Status: active}
 	for _, id := range []string{"proxy:7", "proxy:8"} {
@@ -140,7 +140,7 @@ func TestFlushConsumers(t *testing.T) {
 	assert.Equal(t, pub.Cluster, data[etcdproxy.KeyCluster])
 	assert.Equal(t, "https://10.0.0.5:2379,https://10.0.0.6:2379", data[etcdproxy.KeyClientURLs])
 	for _, id := range []string{"proxy:7", "proxy:8"} {
-		want, err := authority().Credentials("uuid", id, 228)
+		want, err := authority().Credentials("uuid", id, 1, 228)
 		require.NoError(t, err)
 		assert.Equal(t, want.Key, f.written[id][etcdproxy.KeyClientKey])
 		assert.Equal(t, want.Cert, f.written[id][etcdproxy.KeyClientCert])
@@ -160,7 +160,7 @@ func TestFlushWithholdsCredentials(t *testing.T) {
 	f := healthy(2)
 	m := observe(t, f)
 	pub := operator.Publication{
-		RelationID: "proxy:1", Cluster: "etcd0=https://10.0.0.5:2380", ClientURLs: []string{"https://10.0.0.5:2379"}, Version: "3.7.3", Period: 228,
+		RelationID: "proxy:1", Cluster: "etcd0=https://10.0.0.5:2380", ClientURLs: []string{"https://10.0.0.5:2379"}, Version: "3.7.3", Generation: 1, Period: 228,
 	}
 	require.NoError(t, flushed(t, f, m, operator.Plan{Consumers: []operator.Publication{pub}, Status: active}))
 	require.Contains(t, f.written["proxy:1"], etcdproxy.KeyClientKey)
@@ -198,7 +198,7 @@ func TestStateOfOlderCharm(t *testing.T) {
 func TestFlushRefuses(t *testing.T) {
 	t.Parallel()
 	consumer := func(cluster string) operator.Plan {
-		return operator.Plan{Consumers: []operator.Publication{{RelationID: "proxy:1", Cluster: cluster}}, Status: active}
+		return operator.Plan{Consumers: []operator.Publication{{RelationID: "proxy:1", Generation: 1, Cluster: cluster}}, Status: active}
 	}
 	for name, test := range map[string]struct {
 		plan  operator.Plan
@@ -270,7 +270,7 @@ func TestFlushFailsWithItsTools(t *testing.T) {
 			f.fail[tool] = refusal(tool, "ERROR gone")
 			plan := operator.Plan{
 				Version: "3.7.3", Authority: true, Word: &operator.Word{}, Ports: []int{2379}, Published: map[string]string{"a": "b"}, Forget: []string{"c"},
-				Consumers: []operator.Publication{{RelationID: "proxy:1", Cluster: "a=https://10.0.0.5:2380"}}, Status: active,
+				Consumers: []operator.Publication{{RelationID: "proxy:1", Generation: 1, Cluster: "a=https://10.0.0.5:2380"}}, Status: active,
 			}
 			require.ErrorContains(t, flushed(t, f, m, plan), "gone")
 			assert.Equal(t, 1, f.count()[tool])

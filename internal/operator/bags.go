@@ -126,7 +126,7 @@ func (l look) revoked() []Ended {
 	}
 	for _, id := range l.gone() {
 		if !listed[id] {
-			kept = append(kept, Ended{RelationID: id, Period: l.w.Period})
+			kept = append(kept, Ended{RelationID: id, Generation: generation(id), Period: l.w.Period})
 		}
 	}
 	return kept

@@ -14,7 +14,7 @@ func TestEndedRelationIsRevokedAtOnce(t *testing.T) {
 	m := model(3)
 	m.Published["bag.proxy:1"], m.Published["bag.proxy:2"] = "d1", "d2"
 	m.Consumers = Know([]string{"proxy:2"})
-	ended := []Ended{{RelationID: "proxy:1", Period: 230}}
+	ended := []Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}
 	for _, leads := range []bool{true, false} {
 		m.Leader = Know(leads)
 		step, ok := Decide(lookAgain, m, world(m)).Step.(WriteTLS)
@@ -36,7 +36,7 @@ func TestEndedRelationIsRevokedAtOnce(t *testing.T) {
 func TestRevokedOutlastsAWrongClock(t *testing.T) {
 	t.Parallel()
 	m := model(3)
-	list := []Ended{{RelationID: "proxy:1", Period: 220}, {RelationID: "proxy:2", Period: 225}, {RelationID: "proxy:3", Period: 230}}
+	list := []Ended{{RelationID: "proxy:1", Generation: 1, Period: 220}, {RelationID: "proxy:2", Generation: 1, Period: 225}, {RelationID: "proxy:3", Generation: 1, Period: 230}}
 	for _, tc := range []struct {
 		was    []Ended
 		period int64

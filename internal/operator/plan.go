@@ -30,6 +30,7 @@ type Publication struct {
 	ClientURLs []string
 	Version    string
 	Period     int64
+	Generation int // of the credentials, from 1
 	// Withheld leaves the credentials out, and takes those away that stand in the bag: they are revoked.
 	Withheld bool
 }

@@ -49,10 +49,9 @@ func proxy(l look, p *Plan) {
 	if pub.Cluster == "" || record.ClusterID != l.w.ClusterID {
 		return
 	}
-	whole, withheld := l.sums(pub)
 	for _, id := range l.m.Consumers.Value {
-		pub.RelationID, pub.Withheld = id, revoked[id]
-		sum := whole
+		pub.RelationID, pub.Generation, pub.Withheld = id, generation(id), revoked[id]
+		sum, withheld := l.sums(pub)
 		if pub.Withheld {
 			sum = withheld
 		}
@@ -72,9 +71,13 @@ func (l look) entered(id string) bool {
 // sums are the digests of what goes into a consumer's bag, and into one from which credentials are withheld.
 func (l look) sums(pub Publication) (whole, withheld string) {
 	told := []string{pub.Cluster, strings.Join(pub.ClientURLs, ","), pub.Version, strconv.Itoa(etcdcluster.Schema)}
-	keys := []string{strconv.FormatInt(pub.Period, 10), l.m.Authority.Value.Fingerprint(), l.m.UUID}
+	keys := []string{strconv.FormatInt(pub.Period, 10), strconv.Itoa(pub.Generation), l.m.Authority.Value.Fingerprint(), l.m.UUID}
 	return digest(append(keys, told...)...), digest(append([]string{"withheld"}, told...)...)
 }
+
+// generation is that of a relation's credentials, for those who publish them and for those who revoke them. It is the first of
+// each relation: one that comes back after it was revoked is given none.
+func generation(_ string) int { return 1 }
 
 // revokedIn are the relations on the revocation list. A relation on it stays there when it comes back under its id, which
 // Juju does when it is suspended and resumed: its certificate would be refused.

@@ -169,7 +169,7 @@ func (s Server) Generation() string {
 func RevokedDigest(ended []Ended) string {
 	parts := make([]string, 0, len(ended))
 	for _, e := range ended {
-		parts = append(parts, e.RelationID+"@"+strconv.FormatInt(e.Period, 10))
+		parts = append(parts, e.String())
 	}
 	return digest(parts...)
 }

@@ -88,9 +88,9 @@ func TestVanishedRelationIsRevoked(t *testing.T) {
 		p := answer(BagNotFound)
 		require.Len(t, p.Consumers, 1, "a write would fail the hook")
 		assert.Equal(t, "proxy:2", p.Consumers[0].RelationID)
-		assert.Equal(t, RevokedDigest([]Ended{{RelationID: "proxy:1", Period: 230}}), w.TLS.Revoked)
+		assert.Equal(t, RevokedDigest([]Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}), w.TLS.Revoked)
 		assert.Equal(t, leads, len(m.Cluster.Value.Record.Revoked) == 1, "the leader records it")
-		m = record(m, Record{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint(), Revoked: []Ended{{RelationID: "proxy:1", Period: 230}}})
+		m = record(m, Record{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint(), Revoked: []Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}})
 
 		w.Members = members(3)
 		p = answer(BagUnclear)
@@ -101,7 +101,7 @@ func TestVanishedRelationIsRevoked(t *testing.T) {
 		m.Consumers, m.Deserted = Know([]string{"proxy:2"}), nil // the agent has started again
 		assert.Empty(t, hook(t, lookAgain, &m, &w).Consumers)
 		assert.NotContains(t, m.Published, DesertedKey("proxy:1"))
-		assert.Equal(t, RevokedDigest([]Ended{{RelationID: "proxy:1", Period: 230}}), w.TLS.Revoked)
+		assert.Equal(t, RevokedDigest([]Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}), w.TLS.Revoked)
 	}
 }
 
@@ -133,14 +133,14 @@ func TestResumedRelationOfTheLeader(t *testing.T) {
 	m, w := published(t, true)
 	m.Consumers = Know([]string{"proxy:2"})
 	hook(t, broken, &m, &w)
-	require.Equal(t, []Ended{{RelationID: "proxy:1", Period: 230}}, m.Cluster.Value.Record.Revoked)
+	require.Equal(t, []Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}, m.Cluster.Value.Record.Revoked)
 	assert.NotContains(t, m.Published, "bag.proxy:1", "what is remembered of a write is forgotten in the hook of its end")
 
 	m.Consumers = Know([]string{"proxy:1", "proxy:2"})
 	p := hook(t, created, &m, &w)
 	require.Len(t, p.Consumers, 1)
 	assert.True(t, p.Consumers[0].Withheld)
-	assert.Equal(t, RevokedDigest([]Ended{{RelationID: "proxy:1", Period: 230}}), w.TLS.Revoked)
+	assert.Equal(t, RevokedDigest([]Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}), w.TLS.Revoked)
 
 	m.Consumers = Know([]string{"proxy:2"})
 	hook(t, broken, &m, &w)
@@ -155,7 +155,7 @@ func TestResumedRelationOfAnotherUnit(t *testing.T) {
 	m, w := published(t, false)
 	m.Consumers = Know([]string{"proxy:2"})
 	hook(t, broken, &m, &w)
-	assert.Equal(t, RevokedDigest([]Ended{{RelationID: "proxy:1", Period: 230}}), w.TLS.Revoked, "here it is refused at once")
+	assert.Equal(t, RevokedDigest([]Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}), w.TLS.Revoked, "here it is refused at once")
 
 	m.Consumers = Know([]string{"proxy:1", "proxy:2"})
 	p := hook(t, lookAgain, &m, &w) // created was never heard
@@ -163,11 +163,11 @@ func TestResumedRelationOfAnotherUnit(t *testing.T) {
 	assert.False(t, p.Consumers[0].Withheld)
 	assert.Equal(t, RevokedDigest(nil), w.TLS.Revoked)
 
-	m = record(m, Record{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint(), Revoked: []Ended{{RelationID: "proxy:1", Period: 230}}})
+	m = record(m, Record{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint(), Revoked: []Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}})
 	p = hook(t, lookAgain, &m, &w)
 	require.Len(t, p.Consumers, 1, "the leader did see it gone")
 	assert.True(t, p.Consumers[0].Withheld)
-	assert.Equal(t, RevokedDigest([]Ended{{RelationID: "proxy:1", Period: 230}}), w.TLS.Revoked)
+	assert.Equal(t, RevokedDigest([]Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}), w.TLS.Revoked)
 }
 
 // A relation that is suspended and resumed before any hook without it ran is the relation that it was.

@@ -26,6 +26,8 @@ import (
 	"io"
 	"slices"
 	"time"
+
+	"github.com/juju-charms/etcd-charm/interfaces/credentials"
 )
 
 const (
@@ -69,6 +71,8 @@ type Authority struct {
 	TrustPeer, TrustClient []byte
 
 	fingerprint, trust string
+	// A pointer, as in PrivateKey: what was derived holds keys.
+	derived *derivations
 }
 
 // NewAuthority makes two CAs, valid from the start of 2020, whatever the clock
@@ -97,6 +101,7 @@ func assemble(peer, client CA, trustPeer, trustClient []byte) *Authority {
 		Peer: peer, Client: client, TrustPeer: trustPeer, TrustClient: trustClient,
 		fingerprint: hex.EncodeToString(h.Sum(nil)[:fingerprintBytes]),
 		trust:       TrustDigest(trustPeer, trustClient),
+		derived:     &derivations{known: map[derivedOf]credentials.Credentials{}},
 	}
 }
 

@@ -86,7 +86,7 @@ func FuzzRevokedSerials(f *testing.F) {
 func TestDerivedSerialsAreToldApart(t *testing.T) {
 	t.Parallel()
 	a, now := authority(t, 1), epoch
-	serials, err := pki.SerialsOf(a.Client, "model", "proxy:1", pki.PeriodOf(now))
+	serials, err := pki.SerialsOf(a.Client, "model", "proxy:1", 1, pki.PeriodOf(now))
 	require.NoError(t, err)
 	for _, serial := range serials {
 		assert.True(t, pki.Derived(serial))

@@ -11,6 +11,7 @@ import (
 	"math/big"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/juju-charms/etcd-charm/interfaces/credentials"
@@ -35,17 +36,7 @@ const (
 // derivation separates these keys from any other use of HKDF over the CA's key.
 // A change of it, or of anything below, changes every consumer's certificate at
 // the next upgrade and takes the old ones out of reach of the CRL: add a version.
-const derivation = "etcd-charm/derived-client/v1"
-
-// Credentials are what a consumer needs to reach the cluster: its certificate
-// and key, and the bundle of CAs by which it knows a server. They print as
-// "[redacted]".
-type Credentials struct {
-	redacted
-	CertPEM []byte
-	Key     PrivateKey
-	CAPEM   []byte
-}
+const derivation = "etcd-charm/derived-client/v2"
 
 // PeriodOf returns the number of the 90-day period that now lies in, negative
 // before 1970.
@@ -58,83 +49,109 @@ func PeriodOf(now time.Time) int64 {
 	return period
 }
 
-// Credentials returns what the consumer of one relation is given in one period: the
-// same on every unit for the same arguments. See DeriveClient.
-func (a *Authority) Credentials(modelUUID, relationID string, period int64) (credentials.Credentials, error) {
-	c, _, err := DeriveClient(a.Client, a.TrustClient, modelUUID, relationID, period)
-	if err != nil {
-		return credentials.Credentials{}, err
-	}
-	return credentials.Credentials{Cert: string(c.CertPEM), Key: string(c.Key.PEM()), CA: string(c.CAPEM)}, nil
-}
-
-// DeriveClient returns the credentials of one relation in one period, and the
-// certificate's serial. Nothing in them is random: whoever holds the client CA
-// computes the same bytes. Key and serial are HKDF-SHA-256 of the CA's key; the
-// dates are those of the period, ending with the CA's. The certificate has no CN
-// and no SANs, since etcd's JSON gateway and grpc-proxy refuse a CN and its peer
-// port compares SANs with the caller's address.
+// Credentials returns what the consumer of one relation is given in one period.
+// Nothing in them is random: whoever holds the client CA computes the same bytes.
+// Key and serial are HKDF-SHA-256 of the CA's key; the dates are those of the
+// period, ending with the CA's. The common name is the relation's user, which is
+// its whole ID ("proxy:12"). There are no SANs, since etcd's peer port would
+// compare them with the caller's address.
 //
-// A relation ID may be a number or have its endpoint before it ("proxy:7"): both
-// give the same. trust is Authority.TrustClient.
-func DeriveClient(client CA, trust []byte, modelUUID, relationID string, period int64) (Credentials, *big.Int, error) {
-	credentials, serial, err := deriveClient(client, trust, modelUUID, relationID, period)
-	if err != nil {
-		return Credentials{}, nil, fmt.Errorf("cannot derive client certificate: %w", err)
+// The first generation is 1. A relation that comes back after its credentials were
+// revoked needs the next one, whose key and serials are others.
+//
+// What was derived once is remembered: a signature and its check are dear, and a
+// hook asks for the same several times.
+func (a *Authority) Credentials(modelUUID, relationID string, generation int, period int64) (credentials.Credentials, error) {
+	of := derivedOf{modelUUID, relationID, generation, period}
+	if c, known := a.derived.find(of); known {
+		return c, nil
 	}
-	return credentials, serial, nil
+	cert, key, err := a.derive(of)
+	if err != nil {
+		return credentials.Credentials{}, fmt.Errorf("cannot derive client certificate: %w", err)
+	}
+	c := credentials.Credentials{Cert: string(encodeCertificates(cert)), Key: string(key.PEM()), CA: string(a.TrustClient)}
+	a.derived.keep(of, c)
+	return c, nil
 }
 
-func deriveClient(client CA, trust []byte, modelUUID, relationID string, period int64) (Credentials, *big.Int, error) {
-	parent, err := client.certificate()
+func (a *Authority) derive(of derivedOf) (*x509.Certificate, PrivateKey, error) {
+	fail := func(err error) (*x509.Certificate, PrivateKey, error) { return nil, PrivateKey{}, err }
+	parent, err := a.Client.certificate()
 	if err != nil {
-		return Credentials{}, nil, err
+		return fail(err)
 	}
-	source, err := newSource(client, modelUUID, relationID)
+	source, err := newSource(a.Client, of.modelUUID, of.relationID, of.generation)
 	if err != nil {
-		return Credentials{}, nil, err
+		return fail(err)
 	}
-	if period < 0 || period > maxPeriod {
-		return Credentials{}, nil, fmt.Errorf("period %d is out of range", period)
+	if of.period < 0 || of.period > maxPeriod {
+		return fail(fmt.Errorf("period %d is out of range", of.period))
 	}
-	start := time.Unix(period*periodSeconds, 0).UTC()
+	start := time.Unix(of.period*periodSeconds, 0).UTC()
 	from, until := start.Add(-derivedBackdate), start.Add(derivedLifetime)
 	if until.After(parent.NotAfter) {
 		until = parent.NotAfter
 	}
 	if !start.Before(until) {
-		return Credentials{}, nil, fmt.Errorf("CA ends before period %d", period)
+		return fail(fmt.Errorf("CA ends before period %d", of.period))
 	}
-	key, err := sampleKey(func(try int) ([]byte, error) { return source.expand("key", period, try, 32) })
+	key, err := sampleKey(func(try int) ([]byte, error) { return source.expand("key", of.period, try, 32) })
 	if err != nil {
-		return Credentials{}, nil, err
+		return fail(err)
 	}
-	serial, err := source.serial(period)
+	serial, err := source.serial(of.period)
 	if err != nil {
-		return Credentials{}, nil, err
+		return fail(err)
 	}
 	cert, err := sign(&x509.Certificate{
 		SerialNumber:          serial,
-		Subject:               pkix.Name{Organization: []string{organization}, OrganizationalUnit: []string{source.relation}},
+		Subject:               pkix.Name{Organization: []string{organization}, CommonName: of.relationID},
 		NotBefore:             from,
 		NotAfter:              until,
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 		BasicConstraintsValid: true,
-	}, parent, key, client.Key)
-	if err != nil {
-		return Credentials{}, nil, err
+	}, parent, key, a.Client.Key)
+	return cert, key, err
+}
+
+// derivedOf is what credentials are derived of, the authority apart.
+type derivedOf struct {
+	modelUUID, relationID string
+	generation            int
+	period                int64
+}
+
+// derivations are the credentials that an authority has derived so far.
+type derivations struct {
+	mu    sync.Mutex
+	known map[derivedOf]credentials.Credentials
+}
+
+func (d *derivations) find(of derivedOf) (credentials.Credentials, bool) {
+	if d == nil { // of the zero Authority
+		return credentials.Credentials{}, false
 	}
-	return Credentials{CertPEM: encodeCertificates(cert), Key: key, CAPEM: trust}, serial, nil
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c, known := d.known[of]
+	return c, known
+}
+
+func (d *derivations) keep(of derivedOf, c credentials.Credentials) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.known[of] = c
 }
 
 // SerialsOf returns the serials, for the CRL, of every certificate that a
-// relation which ended in a period may have had and that was valid then: those
-// of the four periods before it, of its own, and of the next, which a unit whose
-// clock was ahead may have published. They are those of this CA only: while a
-// predecessor is trusted, ask for its serials too.
-func SerialsOf(client CA, modelUUID, relationID string, endedPeriod int64) ([]*big.Int, error) {
-	source, err := newSource(client, modelUUID, relationID)
+// relation which ended in a period may have had in one generation and that was
+// valid then: those of the four periods before it, of its own, and of the next,
+// which a unit whose clock was ahead may have published. They are those of this CA
+// only: while a predecessor is trusted, ask for its serials too.
+func SerialsOf(client CA, modelUUID, relationID string, generation int, endedPeriod int64) ([]*big.Int, error) {
+	source, err := newSource(client, modelUUID, relationID, generation)
 	if err != nil {
 		return nil, fmt.Errorf("cannot derive serials: %w", err)
 	}
@@ -152,20 +169,20 @@ func SerialsOf(client CA, modelUUID, relationID string, endedPeriod int64) ([]*b
 	return serials, nil
 }
 
-// source derives what belongs to one relation.
+// source derives what belongs to one generation of one relation.
 type source struct {
-	secret   []byte // HKDF's pseudorandom key
-	context  []byte
-	relation string
+	secret  []byte // HKDF's pseudorandom key
+	context []byte
 }
 
-func newSource(client CA, modelUUID, relationID string) (source, error) {
-	if modelUUID == "" {
+func newSource(client CA, modelUUID, relationID string, generation int) (source, error) {
+	switch {
+	case modelUUID == "":
 		return source{}, errors.New("model UUID is empty")
-	}
-	number, err := relationNumber(relationID)
-	if err != nil {
-		return source{}, err
+	case !isRelationID(relationID):
+		return source{}, errors.New("relation ID is not that of an endpoint")
+	case generation < 1:
+		return source{}, fmt.Errorf("generation %d is out of range", generation)
 	}
 	raw, err := client.Key.raw()
 	if err != nil {
@@ -175,11 +192,8 @@ func newSource(client CA, modelUUID, relationID string) (source, error) {
 	if err != nil {
 		return source{}, fmt.Errorf("cannot extract: %w", err)
 	}
-	return source{
-		secret:   secret,
-		context:  append(lengthPrefixed(modelUUID), lengthPrefixed(number)...),
-		relation: number,
-	}, nil
+	context := append(lengthPrefixed(modelUUID), lengthPrefixed(relationID)...)
+	return source{secret: secret, context: binary.BigEndian.AppendUint64(context, uint64(generation))}, nil
 }
 
 func (s source) expand(purpose string, period int64, try, length int) ([]byte, error) {
@@ -207,12 +221,12 @@ func (s source) serial(period int64) (*big.Int, error) {
 	return n.SetBit(n.SetBit(n, 127, 0), 126, 1), nil
 }
 
-// relationNumber returns the number alone, in which Juju's relation IDs are
-// unique within a model whatever their endpoint.
-func relationNumber(relationID string) (string, error) {
-	number, err := strconv.ParseUint(relationID[strings.LastIndexByte(relationID, ':')+1:], 10, 63)
-	if err != nil {
-		return "", errors.New("relation ID does not end in a number")
-	}
-	return strconv.FormatUint(number, 10), nil
+// isRelationID reports whether the text is a relation's ID as Juju has it: an
+// endpoint, a colon and a number. Each relation has one such text only, since the
+// user and the key hang on it. It fits into a common name.
+func isRelationID(text string) bool {
+	endpoint, number, _ := strings.Cut(text, ":")
+	n, err := strconv.ParseUint(number, 10, 31)
+	return err == nil && strconv.FormatUint(n, 10) == number && len(text) <= maxNameRunes &&
+		endpoint != "" && strings.Trim(endpoint, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }

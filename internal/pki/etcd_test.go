@@ -67,9 +67,9 @@ func listen(t *testing.T, leaf pki.Leaf, trust, crl []byte) etcdPort {
 }
 
 // dial returns nil if the port accepted the certificate.
-func (p etcdPort) dial(t *testing.T, certPEM []byte, key pki.PrivateKey) error {
+func (p etcdPort) dial(t *testing.T, certPEM, keyPEM []byte) error {
 	t.Helper()
-	pair, err := tls.X509KeyPair(certPEM, key.PEM())
+	pair, err := tls.X509KeyPair(certPEM, keyPEM)
 	require.NoError(t, err)
 	roots := x509.NewCertPool()
 	require.True(t, roots.AppendCertsFromPEM(p.trust))
@@ -98,30 +98,30 @@ func TestEtcdReadsTheCRL(t *testing.T) {
 	require.NoError(t, err)
 	admin, err := pki.IssueAdmin(now, cryptorand.Reader, a)
 	require.NoError(t, err)
-	stays, _, err := pki.DeriveClient(a.Client, a.TrustClient, modelUUID, "proxy:1", pki.PeriodOf(now))
+	stays, err := a.Credentials(modelUUID, "proxy:1", 1, pki.PeriodOf(now))
 	require.NoError(t, err)
-	ends, _, err := pki.DeriveClient(a.Client, a.TrustClient, modelUUID, "proxy:2", pki.PeriodOf(now))
+	ends, err := a.Credentials(modelUUID, "proxy:2", 1, pki.PeriodOf(now))
 	require.NoError(t, err)
 
 	empty, err := pki.CRL(a.Client, nil, now)
 	require.NoError(t, err)
 	port := listen(t, server, a.TrustClient, empty)
-	require.NoError(t, port.dial(t, stays.CertPEM, stays.Key), "an empty CRL refuses nobody")
-	require.NoError(t, port.dial(t, ends.CertPEM, ends.Key))
-	require.NoError(t, port.dial(t, admin.CertPEM, admin.Key))
+	require.NoError(t, port.dial(t, []byte(stays.Cert), []byte(stays.Key)), "an empty CRL refuses nobody")
+	require.NoError(t, port.dial(t, []byte(ends.Cert), []byte(ends.Key)))
+	require.NoError(t, port.dial(t, admin.CertPEM, admin.Key.PEM()))
 
-	serials, err := pki.SerialsOf(a.Client, modelUUID, "2", pki.PeriodOf(now))
+	serials, err := pki.SerialsOf(a.Client, modelUUID, "proxy:2", 1, pki.PeriodOf(now))
 	require.NoError(t, err)
 	full, err := pki.CRL(a.Client, serials, now)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(port.crl+".new", full, 0o600))
 	require.NoError(t, os.Rename(port.crl+".new", port.crl))
-	assert.Error(t, port.dial(t, ends.CertPEM, ends.Key), "revoked")
-	assert.NoError(t, port.dial(t, stays.CertPEM, stays.Key))
-	assert.NoError(t, port.dial(t, admin.CertPEM, admin.Key))
+	assert.Error(t, port.dial(t, []byte(ends.Cert), []byte(ends.Key)), "revoked")
+	assert.NoError(t, port.dial(t, []byte(stays.Cert), []byte(stays.Key)))
+	assert.NoError(t, port.dial(t, admin.CertPEM, admin.Key.PEM()))
 
 	require.NoError(t, os.Remove(port.crl))
-	assert.Error(t, port.dial(t, stays.CertPEM, stays.Key), "a missing file refuses everybody")
+	assert.Error(t, port.dial(t, []byte(stays.Cert), []byte(stays.Key)), "a missing file refuses everybody")
 }
 
 func TestPortsTrustTheirOwnAuthorityOnly(t *testing.T) {
@@ -135,20 +135,20 @@ func TestPortsTrustTheirOwnAuthorityOnly(t *testing.T) {
 	require.NoError(t, err)
 	admin, err := pki.IssueAdmin(now, cryptorand.Reader, a)
 	require.NoError(t, err)
-	client, _, err := pki.DeriveClient(a.Client, a.TrustClient, modelUUID, "proxy:1", pki.PeriodOf(now))
+	client, err := a.Credentials(modelUUID, "proxy:1", 1, pki.PeriodOf(now))
 	require.NoError(t, err)
 	crl, err := pki.CRL(a.Client, []*big.Int{big.NewInt(1)}, now)
 	require.NoError(t, err)
 	peerPort := listen(t, peer, a.TrustPeer, nil)
 	clientPort := listen(t, server, a.TrustClient, crl)
 
-	assert.NoError(t, peerPort.dial(t, peer.CertPEM, peer.Key))
-	assert.Error(t, peerPort.dial(t, client.CertPEM, client.Key), "a consumer on the peer port")
-	assert.Error(t, peerPort.dial(t, admin.CertPEM, admin.Key), "the admin on the peer port")
-	assert.Error(t, peerPort.dial(t, server.CertPEM, server.Key), "a server certificate on the peer port")
-	assert.NoError(t, clientPort.dial(t, client.CertPEM, client.Key))
-	assert.NoError(t, clientPort.dial(t, server.CertPEM, server.Key), "etcd's gateway dials its own port")
-	assert.Error(t, clientPort.dial(t, peer.CertPEM, peer.Key), "a member's certificate on the client port")
+	assert.NoError(t, peerPort.dial(t, peer.CertPEM, peer.Key.PEM()))
+	assert.Error(t, peerPort.dial(t, []byte(client.Cert), []byte(client.Key)), "a consumer on the peer port")
+	assert.Error(t, peerPort.dial(t, admin.CertPEM, admin.Key.PEM()), "the admin on the peer port")
+	assert.Error(t, peerPort.dial(t, server.CertPEM, server.Key.PEM()), "a server certificate on the peer port")
+	assert.NoError(t, clientPort.dial(t, []byte(client.Cert), []byte(client.Key)))
+	assert.NoError(t, clientPort.dial(t, server.CertPEM, server.Key.PEM()), "etcd's gateway dials its own port")
+	assert.Error(t, clientPort.dial(t, peer.CertPEM, peer.Key.PEM()), "a member's certificate on the client port")
 }
 
 // A date that one clock gave once is trusted for as long as an authority lives, so no clock may give one that keeps
@@ -173,14 +173,14 @@ func TestWrongClocksDoNoHarm(t *testing.T) {
 				require.NoError(t, err)
 				peer, err := pki.IssuePeer(now, cryptorand.Reader, a, names)
 				require.NoError(t, err)
-				assert.NoError(t, listen(t, server, a.TrustClient, nil).dial(t, admin.CertPEM, admin.Key))
-				assert.NoError(t, listen(t, peer, a.TrustPeer, nil).dial(t, peer.CertPEM, peer.Key))
+				assert.NoError(t, listen(t, server, a.TrustClient, nil).dial(t, admin.CertPEM, admin.Key.PEM()))
+				assert.NoError(t, listen(t, peer, a.TrustPeer, nil).dial(t, peer.CertPEM, peer.Key.PEM()))
 			}
 			server, err := pki.IssueServer(right, cryptorand.Reader, a, pki.Request{SANs: []string{"127.0.0.1"}})
 			require.NoError(t, err)
-			consumer, _, err := pki.DeriveClient(a.Client, a.TrustClient, modelUUID, "proxy:1", pki.PeriodOf(right))
+			consumer, err := a.Credentials(modelUUID, "proxy:1", 1, pki.PeriodOf(right))
 			require.NoError(t, err)
-			assert.NoError(t, listen(t, server, a.TrustClient, nil).dial(t, consumer.CertPEM, consumer.Key))
+			assert.NoError(t, listen(t, server, a.TrustClient, nil).dial(t, []byte(consumer.Cert), []byte(consumer.Key)))
 		})
 	}
 }
@@ -196,5 +196,5 @@ func TestAuthoritiesOfAClockThatWasNeverSet(t *testing.T) {
 	require.NoError(t, err)
 	admin, err := pki.IssueAdmin(time.Now(), cryptorand.Reader, a)
 	require.NoError(t, err)
-	assert.NoError(t, listen(t, server, a.TrustClient, nil).dial(t, admin.CertPEM, admin.Key))
+	assert.NoError(t, listen(t, server, a.TrustClient, nil).dial(t, admin.CertPEM, admin.Key.PEM()))
 }

@@ -130,7 +130,7 @@ func TestSerialsNeverMeet(t *testing.T) {
 			seen[serial.String()] = true
 		}
 	}
-	serials, err := pki.SerialsOf(a.Client, modelUUID, "7", 200)
+	serials, err := pki.SerialsOf(a.Client, modelUUID, "proxy:7", 1, 200)
 	require.NoError(t, err)
 	for _, serial := range serials {
 		assert.Equal(t, 127, serial.BitLen())

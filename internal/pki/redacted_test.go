@@ -22,11 +22,11 @@ func secrets(t *testing.T) map[string]any {
 	a := authority(t, 1)
 	leaf, err := pki.IssueAdmin(epoch, stream(2), a)
 	require.NoError(t, err)
-	credentials, _, err := pki.DeriveClient(a.Client, a.TrustClient, modelUUID, "7", pki.PeriodOf(epoch))
+	_, err = a.Credentials(modelUUID, "proxy:7", 1, pki.PeriodOf(epoch)) // the authority remembers it
 	require.NoError(t, err)
 	return map[string]any{
 		"key": a.Peer.Key, "key pointer": &a.Peer.Key, "CA": a.Peer, "CA pointer": &a.Peer,
-		"authority": *a, "authority pointer": a, "leaf": leaf, "credentials": credentials,
+		"authority": *a, "authority pointer": a, "leaf": leaf,
 		"zero": pki.PrivateKey{},
 	}
 }
@@ -61,15 +61,18 @@ func TestKeysPrintAsRedacted(t *testing.T) {
 func TestKeysStayHiddenInUnexportedFields(t *testing.T) {
 	t.Parallel()
 	a := authority(t, 1)
+	given, err := a.Credentials(modelUUID, "proxy:7", 1, pki.PeriodOf(epoch))
+	require.NoError(t, err)
 	holder := struct{ authority pki.Authority }{*a}
 	// fmt calls no methods on unexported fields: what it prints must be an
 	// address, so the key's PEM and its scalar in any notation are not there.
-	key := string(a.Client.Key.PEM())
 	for _, verb := range []string{"%v", "%+v", "%#v", "%x"} {
 		printed := fmt.Sprintf(verb, holder)
 		assert.NotContains(t, printed, "PRIVATE KEY")
-		assert.NotContains(t, printed, fmt.Sprintf("%v", []byte(key))[1:60])
-		assert.NotContains(t, printed, fmt.Sprintf("%x", key)[:60])
+		for _, key := range []string{string(a.Client.Key.PEM()), given.Key} {
+			assert.NotContains(t, printed, fmt.Sprintf("%v", []byte(key))[1:60])
+			assert.NotContains(t, printed, fmt.Sprintf("%x", key)[:60])
+		}
 		assert.NotContains(t, strings.ToLower(printed), "curve")
 		assert.NotContains(t, strings.ToLower(printed), "elliptic")
 	}

@@ -43,14 +43,15 @@ func TestSerialsAreUnique(t *testing.T) {
 		for range rapid.IntRange(1, 20).Draw(t, "relations") {
 			i := rapid.IntRange(0, 1).Draw(t, "authority")
 			model := rapid.StringMatching(`[0-9a-f-]{1,36}`).Draw(t, "model")
-			relation := fmt.Sprint(rapid.Uint32().Draw(t, "relation"))
+			relation := fmt.Sprintf("%s:%d", rapid.SampledFrom([]string{"proxy", "db"}).Draw(t, "endpoint"), rapid.Uint32Max(1<<31-1).Draw(t, "relation"))
+			generation := rapid.IntRange(1, 3).Draw(t, "generation")
 			ended := period.Draw(t, "period")
-			serials, err := pki.SerialsOf(authorities[i].Client, model, relation, ended)
+			serials, err := pki.SerialsOf(authorities[i].Client, model, relation, generation, ended)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for j, serial := range serials {
-				claim(serial, fmt.Sprintf("relation %s of %s by %d in %d", relation, model, i, max(0, ended-4)+int64(j)))
+				claim(serial, fmt.Sprintf("relation %s.%d of %s by %d in %d", relation, generation, model, i, max(0, ended-4)+int64(j)))
 				// The worst of all sources of randomness: it says what the relation's serial is.
 				leaf, err := pki.IssueServer(epoch, saying(serial), authorities[i], pki.Request{})
 				if err != nil {
@@ -118,25 +119,25 @@ func FuzzSANs(f *testing.F) {
 	})
 }
 
-// FuzzRelationNumber: a relation is one number, however its ID is written; what is not one derives nothing.
-func FuzzRelationNumber(f *testing.F) {
-	f.Add("proxy:7")
-	f.Add("007")
-	f.Add("a:b:-1")
-	f.Add("+7")
+// FuzzRelationID: a relation's ID is written in one way, and is the user of its certificate; what is not one derives
+// nothing.
+func FuzzRelationID(f *testing.F) {
+	f.Add("proxy:7", 1)
+	f.Add("db:007", 2)
+	f.Add("a:b:-1", 1)
+	f.Add("+7", 0)
 	a := authority(f, 1)
-	f.Fuzz(func(t *testing.T, id string) {
-		serials, err := pki.SerialsOf(a.Client, modelUUID, id, 230)
+	f.Fuzz(func(t *testing.T, id string, generation int) {
+		serials, err := pki.SerialsOf(a.Client, modelUUID, id, generation, 230)
+		given, err2 := a.Credentials(modelUUID, id, generation, 230)
+		require.Equal(t, err == nil, err2 == nil)
 		if err != nil {
 			assert.NotContains(t, err.Error(), "PRIVATE")
 			return
 		}
-		credentials, serial, err := pki.DeriveClient(a.Client, a.TrustClient, modelUUID, id, 230)
-		require.NoError(t, err)
-		assert.Contains(t, serials, serial, "what is issued can be revoked")
-		number := parse(t, credentials.CertPEM).Subject.OrganizationalUnit[0]
-		plain, err := pki.SerialsOf(a.Client, modelUUID, "proxy:"+number, 230)
-		require.NoError(t, err)
-		assert.Equal(t, serials, plain)
+		cert := parse(t, []byte(given.Cert))
+		assert.Contains(t, serials, cert.SerialNumber, "what is issued can be revoked")
+		assert.Equal(t, id, cert.Subject.CommonName)
+		assert.Regexp(t, `^[a-z0-9-]+:(0|[1-9][0-9]*)$`, id)
 	})
 }
