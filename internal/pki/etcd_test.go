@@ -124,6 +124,19 @@ func TestEtcdReadsTheCRL(t *testing.T) {
 	assert.Error(t, port.dial(t, []byte(stays.Cert), []byte(stays.Key)), "a missing file refuses everybody")
 }
 
+// ADR 0010 and the pages say so: etcd's grpc-proxy asks for a certificate without a name in this way.
+func TestGRPCProxyRefusesConsumers(t *testing.T) {
+	t.Parallel()
+	given, err := authority(t, 1).Credentials(modelUUID, "proxy:1", 1, pki.PeriodOf(epoch))
+	require.NoError(t, err)
+	dir := t.TempDir()
+	info := transport.TLSInfo{CertFile: filepath.Join(dir, "crt"), KeyFile: filepath.Join(dir, "key"), EmptyCN: true}
+	require.NoError(t, os.WriteFile(info.CertFile, []byte(given.Cert), 0o600))
+	require.NoError(t, os.WriteFile(info.KeyFile, []byte(given.Key), 0o600))
+	_, err = info.ClientConfig()
+	require.ErrorContains(t, err, "non empty Common Name (proxy:1)")
+}
+
 func TestPortsTrustTheirOwnAuthorityOnly(t *testing.T) {
 	t.Parallel()
 	now := time.Now()

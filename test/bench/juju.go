@@ -20,8 +20,13 @@ type juju struct {
 	refreshed bool // it runs the next release
 }
 
-func (b *bench) newJuju() (*juju, error) {
-	s, err := sim.New(sim.Options{Env: []string{"ETCD_CHARM_ROOT=" + sim.RootVar}, Parallel: 3, Tool: b.tool})
+// newJuju is a model in which nothing is deployed. A change of its options is for the one who asks.
+func (b *bench) newJuju(changes ...func(*sim.Options)) (*juju, error) {
+	options := sim.Options{Env: []string{"ETCD_CHARM_ROOT=" + sim.RootVar}, Parallel: 3, Tool: b.tool}
+	for _, change := range changes {
+		change(&options)
+	}
+	s, err := sim.New(options)
 	if err != nil {
 		return nil, fmt.Errorf("cannot simulate: %w", err)
 	}
@@ -29,8 +34,8 @@ func (b *bench) newJuju() (*juju, error) {
 }
 
 // deployed is a model with n members.
-func (b *bench) deployed(ctx context.Context, n int) (*juju, error) {
-	j, err := b.newJuju()
+func (b *bench) deployed(ctx context.Context, n int, changes ...func(*sim.Options)) (*juju, error) {
+	j, err := b.newJuju(changes...)
 	if err != nil {
 		return nil, err
 	}

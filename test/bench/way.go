@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/juju-charms/etcd-charm/internal/sim"
 	"github.com/juju-charms/etcd-charm/test/load"
 )
 
@@ -33,7 +34,8 @@ type ways struct {
 const proxyUnit = "etcd-proxy/0"
 
 func (b *bench) newWays(ctx context.Context) (*ways, error) {
-	j, err := b.deployed(ctx, 3)
+	// The transcript is where the client authority is found: see nameless.
+	j, err := b.deployed(ctx, 3, func(o *sim.Options) { o.Transcript = true })
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +65,7 @@ func (w *ways) end() {
 	w.all = nil
 }
 
-// credentials are the files of the proxy's relation; its certificate has no CN, which grpc-proxy would refuse.
+// credentials are the files of the proxy's relation.
 type credentials struct {
 	CA   string `json:"ca"`
 	Cert string `json:"cert"`
@@ -125,6 +127,9 @@ func (w *ways) open(ctx context.Context, dir string, wanted func(way string) boo
 		return err
 	}
 	if listen, err = freePort(); err == nil && wanted("grpc-proxy") {
+		if c.Cert, c.Key, err = w.nameless(dir); err != nil {
+			return err
+		}
 		err = w.process(ctx, "grpc-proxy", listen, nil, "etcd", "grpc-proxy", "start", "--endpoints", strings.Join(urls, ","), "--listen-addr", listen,
 			"--advertise-client-url", listen, "--cacert", c.CA, "--cert", c.Cert, "--key", c.Key, "--data-dir", filepath.Join(dir, "grpc-proxy"))
 	}
