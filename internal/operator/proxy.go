@@ -49,9 +49,14 @@ func proxy(l look, p *Plan) {
 	if pub.Cluster == "" || record.ClusterID != l.w.ClusterID {
 		return
 	}
+	var whole, withheld string
 	for _, id := range l.m.Consumers.Value {
-		pub.RelationID, pub.Generation, pub.Withheld = id, generation(id), revoked[id]
-		sum, withheld := l.sums(pub)
+		if g := generation(id); g != pub.Generation { // a sum for each relation would cost more than all the rest
+			pub.Generation = g
+			whole, withheld = l.sums(pub)
+		}
+		pub.RelationID, pub.Withheld = id, revoked[id]
+		sum := whole
 		if pub.Withheld {
 			sum = withheld
 		}
