@@ -44,6 +44,11 @@ var unitKeys = []string{
 	KeySchema, keyPeerURL, keyClientURL, keyClusterID, keyMemberID, keyRunning, keyLeaving, keyStopped, keyCan, keyLeaves,
 }
 
+// AppKeys returns all keys that EncodeApp may write.
+func AppKeys() []string {
+	return []string{KeySchema, keyClusterID, keyEnded, keyAuthority, keyRevoked, keyLeaves}
+}
+
 // UnitKeys returns all keys that a unit's bag may hold.
 func UnitKeys() []string { return slices.Clone(unitKeys) }
 

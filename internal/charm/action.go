@@ -104,5 +104,5 @@ func (c Charm) answer(ctx context.Context, model operator.Model, result operator
 	if result.Failed != "" {
 		return juju.FailAction(ctx, c.Tools, result.Failed)
 	}
-	return c.Flush(ctx, model, operator.Plan{Record: result.Record})
+	return c.Flush(ctx, model, operator.Plan{Bags: result.Bags})
 }

@@ -34,7 +34,7 @@ func Hook(ctx context.Context, e operator.Event, j Juju, m Machine, decide opera
 	if err != nil {
 		return fmt.Errorf("cannot settle: %w", err)
 	}
-	if err := overdue(model, plan, now().Sub(began)); err != nil {
+	if err := overdue(plan, now().Sub(began)); err != nil {
 		return err
 	}
 	slog.DebugContext(ctx, "settled", "states", plan.States)
@@ -55,9 +55,8 @@ func observe(ctx context.Context, e operator.Event, j Juju, m Machine) (operator
 const leadership = 25 * time.Second
 
 // overdue refuses to record the birth or the end of a cluster on an answer of is-leader that is too old.
-func overdue(m operator.Model, p operator.Plan, age time.Duration) error {
-	was := m.Cluster.Value.Record
-	if p.Record == nil || age <= leadership || (p.Record.ClusterID == was.ClusterID && p.Record.Ended == was.Ended) {
+func overdue(p operator.Plan, age time.Duration) error {
+	if !p.Claims || age <= leadership {
 		return nil
 	}
 	return fmt.Errorf("cannot record the cluster %s after asking who leads: the next try does it", age.Round(time.Second))

@@ -38,9 +38,8 @@ func TestHookRecordsNoClusterTooLate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			record := &operator.Record{ClusterID: 8}
 			decide := func(operator.Event, operator.Model, operator.World) operator.Plan {
-				return operator.Plan{Record: record}
+				return operator.Plan{Claims: true}
 			}
 			now := time.Unix(0, 0)
 			j := &fakeModel{}
@@ -48,7 +47,7 @@ func TestHookRecordsNoClusterTooLate(t *testing.T) {
 			err := Hook(t.Context(), operator.Event{}, j, m, decide, func() time.Time { return now })
 			if test.why == "" {
 				require.NoError(t, err)
-				assert.Equal(t, []operator.Plan{{Record: record}}, j.flushed)
+				assert.Equal(t, []operator.Plan{{Claims: true}}, j.flushed)
 				return
 			}
 			require.ErrorContains(t, err, test.why)

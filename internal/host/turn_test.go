@@ -80,11 +80,11 @@ func TestASquattedTurn(t *testing.T) {
 	require.NoError(t, err)
 
 	// pass is one hook: it looks before Juju is asked, then decides and does until nothing is left; what it remembers is kept.
-	published := map[string]string{}
+	remembered := operator.Memory{}
 	pass := func() operator.Plan {
 		_, seen := a.Seen(t.Context())
 		m := a.model()
-		m.SeenTurn, m.Published = seen, published
+		m.SeenTurn, m.Memory = seen, operator.Know(remembered)
 		w, err := a.Observe(t.Context(), m)
 		require.NoError(t, err)
 		p := operator.Decide(operator.Event{}, m, w)
@@ -99,7 +99,9 @@ func TestASquattedTurn(t *testing.T) {
 			}
 			p = operator.Decide(operator.Event{}, m, w)
 		}
-		published = p.Published
+		if p.Memory != nil {
+			remembered = *p.Memory
+		}
 		return p
 	}
 	for name, tt := range map[string]struct {

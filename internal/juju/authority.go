@@ -3,8 +3,6 @@ package juju
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
 
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
@@ -74,63 +72,11 @@ func (o *observer) missing(ctx context.Context, why error) operator.Known[*pki.A
 	if !o.env.Secrets {
 		return operator.Know[*pki.Authority](nil)
 	}
-	ids := read[[]string](ctx, o, "secret-ids")
-	if !ids.OK {
-		return unknown(ids.Why)
-	}
-	for _, id := range ids.Value {
-		info := read[map[string]struct {
-			Label *string `json:"label"`
-		}](ctx, o, "secret-info-get", id)
-		if !info.OK {
-			return unknown(info.Why)
-		}
-		if len(info.Value) == 0 {
-			return unknown("secret-info-get answered nothing")
-		}
-		for _, secret := range info.Value {
-			if secret.Label != nil && *secret.Label == authorityLabel {
-				return unknown("the secret with the certificate authorities is there and cannot be read: " + why.Error())
-			}
-		}
+	switch id, err := findSecret(ctx, o.tools, authorityLabel); {
+	case err != nil:
+		return unknown(err.Error())
+	case id != "":
+		return unknown("the secret with the certificate authorities is there and cannot be read: " + why.Error())
 	}
 	return operator.Know[*pki.Authority](nil)
-}
-
-// addAuthority stores new authorities in a secret of the application. The keys go by files that have no name, since an
-// argument can be read by everybody and a charm that dies here must leave none behind: the agent, which is root, opens
-// them by way of our process.
-func addAuthority(ctx context.Context, tools Tools, content map[string]string) error {
-	args := []string{"--owner", "application", "--label", authorityLabel}
-	for _, key := range sorted(content) {
-		file, err := unnamed(content[key])
-		if err != nil {
-			return fmt.Errorf("cannot store the certificate authorities: %w", err)
-		}
-		defer func() { _ = file.Close() }() // nothing of it is wanted any more
-		args = append(args, fmt.Sprintf("%s#file=/proc/%d/fd/%d", key, os.Getpid(), file.Fd()))
-	}
-	if _, err := tools.Run(ctx, nil, "secret-add", args...); err != nil {
-		return fmt.Errorf("cannot store the certificate authorities: %w", err)
-	}
-	return nil
-}
-
-// unnamed returns an open file, in memory where there is such a place, that holds text, that we alone may read, and that
-// is gone when it is closed. It has lost its name before it is given its content.
-func unnamed(text string) (*os.File, error) {
-	file, err := os.CreateTemp("/dev/shm", "etcd-charm-")
-	if err != nil {
-		file, err = os.CreateTemp("", "etcd-charm-")
-	}
-	if err != nil {
-		return nil, err
-	}
-	if err = os.Remove(file.Name()); err == nil {
-		_, err = file.WriteString(text)
-	}
-	if err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	return file, nil
 }

@@ -169,7 +169,7 @@ func (f *fakeJuju) answer(tool string, flags map[string]string, args []string, s
 		return f.open, nil
 	case "action-get":
 		return json.RawMessage(f.params), nil
-	case "secret-get", "secret-ids", "secret-info-get", "secret-add":
+	case "secret-get", "secret-ids", "secret-info-get", "secret-add", "secret-set":
 		return f.secret(tool, flags, args)
 	}
 	return nil, f.write(tool, flags, args, stdin)
@@ -217,6 +217,9 @@ func (f *fakeJuju) secret(tool string, flags map[string]string, args []string) (
 	case "secret-info-get":
 		return map[string]any{args[0]: map[string]any{"revision": 1, "label": f.secrets[args[0]].label, "owner": "application"}}, nil
 	}
+	if tool == "secret-set" {
+		flags["label"], args = f.secrets[args[0]].label, args[1:]
+	}
 	content := map[string]string{}
 	for _, arg := range args {
 		key, path, ok := strings.Cut(arg, "#file=")
@@ -259,6 +262,10 @@ func (f *fakeJuju) write(tool string, flags map[string]string, args []string, st
 		maps.Copy(f.state, decode(flags, args, stdin))
 	case "state-delete":
 		delete(f.state, args[0])
+	case "secret-grant":
+		if f.secrets[args[0]].label == "" || flags["r"] == "" {
+			panic(fmt.Sprintf("secret-grant %q", args))
+		}
 	case "open-port":
 		f.open = append(f.open, args[0])
 	case "close-port":

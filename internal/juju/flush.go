@@ -4,15 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode"
 
-	"github.com/juju-charms/etcd-charm/interfaces/databag"
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
-	"github.com/juju-charms/etcd-charm/interfaces/etcdproxy"
 	"github.com/juju-charms/etcd-charm/internal/operator"
 	"github.com/juju-charms/etcd-charm/internal/pki"
 )
@@ -29,7 +26,7 @@ func Flush(ctx context.Context, tools Tools, m operator.Model, p operator.Plan, 
 		return errors.Join(p.Fail, SetStatus(ctx, tools, p.Status))
 	}
 	f := flush{tools: tools, model: m, plan: p, newAuthority: newAuthority}
-	for _, publish := range []func(context.Context) error{f.version, f.application, f.word, f.consumers, f.state, f.ports} {
+	for _, publish := range []func(context.Context) error{f.version, f.authority, f.secrets, f.bags, f.state, f.ports} {
 		if err := publish(ctx); err != nil {
 			return fmt.Errorf("cannot publish: %w", err)
 		}
@@ -64,102 +61,58 @@ func (f *flush) version(ctx context.Context) error {
 	return err
 }
 
-// application writes the peer application bag, and the certificate authorities before it: the record names them.
-func (f *flush) application(ctx context.Context) error {
-	if f.plan.Record == nil && !f.plan.Authority {
+// authority stores new certificate authorities, in a secret of the application or, where Juju keeps none, in the peer
+// application bag.
+func (f *flush) authority(ctx context.Context) error {
+	if !f.plan.NewAuthority {
 		return nil
 	}
-	if !f.model.Cluster.OK || !f.model.Leader.OK || !f.model.Leader.Value {
-		return errors.New("only the known leader of a visible peer relation writes the record")
+	if !f.model.Cluster.OK || !f.leads() {
+		return errors.New("only the known leader of a visible peer relation makes certificate authorities")
 	}
-	cluster := f.model.Cluster.Value
-	record := cluster.Record
-	if f.plan.Record != nil {
-		record = *f.plan.Record
+	authority, err := f.newAuthority(f.model.App)
+	if err != nil {
+		return fmt.Errorf("cannot make certificate authorities: %w", err)
 	}
-	var keys databag.Bag
-	if f.plan.Authority {
-		authority, err := f.newAuthority(f.model.App)
-		if err != nil {
-			return fmt.Errorf("cannot make certificate authorities: %w", err)
-		}
-		record.Authority = authority.Fingerprint()
-		if f.model.Secrets {
-			err = addAuthority(ctx, f.tools, authority.Encode())
-		} else {
-			keys = etcdcluster.EncodeAuthority(authority.Encode())
-		}
-		if err != nil {
-			return err
-		}
+	content := authority.Encode()
+	if !f.model.Secrets {
+		return f.set(ctx, etcdcluster.EncodeAuthority(content), f.model.Cluster.Value.RelationID, "--app")
 	}
-	bag := etcdcluster.EncodeApp(record)
-	maps.Copy(bag, keys)
-	old := etcdcluster.EncodeApp(cluster.Record)
-	if cluster.Record.Schema == 0 {
-		delete(old, etcdcluster.KeySchema) // nothing was ever written
-	}
-	change := databag.Diff(old, bag)
-	return f.set(ctx, change.Settings(), cluster.RelationID, "--app")
-}
-
-// word writes our own peer bag whole: it is not read in most hooks.
-func (f *flush) word(ctx context.Context) error {
-	if f.plan.Word == nil {
-		return nil
-	}
-	if !f.model.Cluster.OK {
-		return errors.New("the peer relation is not visible")
-	}
-	values := make(map[string]string, len(etcdcluster.UnitKeys()))
-	for _, key := range etcdcluster.UnitKeys() {
-		values[key] = "" // removes it
-	}
-	maps.Copy(values, etcdcluster.EncodeUnit(*f.plan.Word))
-	return f.set(ctx, values, f.model.Cluster.Value.RelationID)
-}
-
-// consumers writes the bags of those consumer relations that the plan names, each with its own derived credentials.
-func (f *flush) consumers(ctx context.Context) error {
-	if len(f.plan.Consumers) == 0 {
-		return nil
-	}
-	if !f.model.Authority.OK || f.model.Authority.Value == nil {
-		return errors.New("there is no certificate authority to sign for consumers")
-	}
-	for _, pub := range f.plan.Consumers {
-		bag, err := f.publication(pub)
-		if err != nil {
-			return fmt.Errorf("relation %s: %w", pub.RelationID, err)
-		}
-		if err := f.set(ctx, bag, pub.RelationID); err != nil {
-			return err
-		}
+	if err := addSecret(ctx, f.tools, operator.SecretWrite{Label: authorityLabel, App: true, Content: content}); err != nil {
+		return fmt.Errorf("cannot store the certificate authorities: %w", err)
 	}
 	return nil
 }
 
-func (f *flush) publication(pub operator.Publication) (databag.Bag, error) {
-	members, err := etcdproxy.ParseCluster(pub.Cluster)
-	if err != nil {
-		return nil, err
-	}
-	data := etcdproxy.Data{Members: members, ClientURLs: pub.ClientURLs, Version: pub.Version}
-	if pub.Withheld {
-		bag, err := etcdproxy.Encode(data)
-		if err != nil {
-			return nil, err
+// leads reports whether this unit is known to lead.
+func (f *flush) leads() bool { return f.model.Leader.OK && f.model.Leader.Value }
+
+// bags writes the bags that the plan names, each whole: it is not read in most hooks.
+func (f *flush) bags(ctx context.Context) error {
+	for _, w := range f.plan.Bags {
+		var flags []string
+		if w.App {
+			if !f.leads() {
+				return fmt.Errorf("relation %s: only the known leader writes the application's bag", w.Relation)
+			}
+			flags = []string{"--app"}
 		}
-		for _, key := range []string{etcdproxy.KeyClientCert, etcdproxy.KeyClientKey, etcdproxy.KeyClientCA} {
-			bag[key] = "" // removes it
+		values := make(map[string]string, len(w.Owns))
+		for _, key := range w.Owns {
+			values[key] = w.Bag[key] // "" removes it
 		}
-		return bag, nil
+		for key, label := range w.Secrets {
+			uri, err := f.uri(ctx, label)
+			if err != nil {
+				return err
+			}
+			values[key] = uri
+		}
+		if err := f.set(ctx, values, w.Relation, flags...); err != nil {
+			return err
+		}
 	}
-	data.Credentials, err = f.model.Authority.Value.Credentials(f.model.UUID, pub.RelationID, pub.Generation, pub.Period)
-	if err != nil {
-		return nil, fmt.Errorf("cannot derive client credentials: %w", err)
-	}
-	return etcdproxy.Encode(data)
+	return nil
 }
 
 // set writes settings into a relation, by stdin: an argument can be read by everybody on the machine. An empty value
@@ -175,28 +128,30 @@ func (f *flush) set(ctx context.Context, values map[string]string, relationID st
 	return nil
 }
 
-// state remembers the digests of what was written, and forgets those that speak of nothing any more. state-delete takes
-// one key at a time, and minds none that is not there.
+// state remembers what the plan wants remembered. state-delete takes one key at a time, and minds none that is not there.
 func (f *flush) state(ctx context.Context) error {
-	published := maps.Clone(f.model.Published)
-	if published == nil {
-		published = map[string]string{}
-	}
-	maps.Copy(published, f.plan.Published)
-	for _, key := range f.plan.Forget {
-		delete(published, key)
-	}
-	if maps.Equal(published, f.model.Published) {
+	if f.plan.Memory == nil {
 		return nil
 	}
-	changed, known := encodeState(published), encodeState(f.model.Published)
-	maps.DeleteFunc(changed, func(key, value string) bool { return known[key] == value })
-	if len(changed) > 0 {
-		if _, err := f.tools.Run(ctx, settings(changed), "state-set", "--file", "-"); err != nil {
-			return fmt.Errorf("cannot remember what was published: %w", err)
+	known := encodeState(f.model.Memory.Value)
+	changed := map[string]string{}
+	var gone []string
+	for key, value := range encodeState(*f.plan.Memory) {
+		switch {
+		case value == known[key] && key != stateSchema:
+		case value == "":
+			gone = append(gone, key)
+		default:
+			changed[key] = value
 		}
 	}
-	for _, key := range slices.Sorted(slices.Values(f.plan.Forget)) {
+	if len(gone) == 0 && len(changed) == 1 { // the schema alone
+		return nil
+	}
+	if _, err := f.tools.Run(ctx, settings(changed), "state-set", "--file", "-"); err != nil {
+		return fmt.Errorf("cannot remember what was published: %w", err)
+	}
+	for _, key := range slices.Sorted(slices.Values(gone)) {
 		if _, err := f.tools.Run(ctx, nil, "state-delete", key); err != nil {
 			return fmt.Errorf("cannot forget what was published: %w", err)
 		}

@@ -3,6 +3,7 @@ package juju
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -14,7 +15,6 @@ import (
 
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
-	"github.com/juju-charms/etcd-charm/interfaces/etcdproxy"
 	"github.com/juju-charms/etcd-charm/internal/operator"
 	"github.com/juju-charms/etcd-charm/internal/pki"
 )
@@ -40,8 +40,7 @@ func TestFlushNothing(t *testing.T) {
 	t.Parallel()
 	f := healthy(3)
 	m := observe(t, f)
-	record := m.Cluster.Value.Record
-	plan := operator.Plan{Status: active, Record: &record, Published: map[string]string{"ports": "2379", "bag.proxy:1": "d1"}}
+	plan := operator.Plan{Status: active, Memory: &m.Memory.Value}
 	require.NoError(t, flushed(t, f, m, plan))
 	assert.Equal(t, map[string]int{"status-set": 1}, f.count())
 	assert.Equal(t, "active: 1/1 voters", f.status)
@@ -66,15 +65,14 @@ func TestFlushAuthority(t *testing.T) {
 					files = keyFiles(t, args)
 				}
 			}
-			require.NoError(t, flushed(t, f, m, operator.Plan{Authority: true, Status: active}))
-			assert.Equal(t, authority().Fingerprint(), f.app["authority"])
+			require.NoError(t, flushed(t, f, m, operator.Plan{NewAuthority: true, Status: active}))
 			for _, path := range files {
 				assert.NoFileExists(t, path, "keys do not stay on disk")
 			}
 			if secrets {
 				assert.Len(t, files, 6)
 				assert.Equal(t, secret{authorityLabel, authority().Encode()}, f.secrets["new"])
-				assert.Equal(t, []string{"authority", "schema"}, f.app.Keys())
+				assert.Empty(t, f.app.Keys())
 			} else {
 				assert.Empty(t, f.secrets)
 				assert.Equal(t, authority().Encode()["peer-ca-key"], f.app["authority.peer-ca-key"])
@@ -82,7 +80,6 @@ func TestFlushAuthority(t *testing.T) {
 			again := observe(t, f, with)
 			require.True(t, again.Authority.OK, again.Authority.Why)
 			assert.Equal(t, authority().Encode(), again.Authority.Value.Encode())
-			assert.Equal(t, again.Cluster.Value.Record.Authority, again.Authority.Value.Fingerprint())
 		})
 	}
 }
@@ -103,125 +100,69 @@ func keyFiles(t *testing.T, args []string) []string {
 	return files
 }
 
-func TestFlushRecordAndWord(t *testing.T) {
+func TestFlushBags(t *testing.T) {
 	t.Parallel()
-	f := healthy(0)
+	f := healthy(1000)
 	m := observe(t, f)
 	record := m.Cluster.Value.Record
 	record.Revoked = []operator.Ended{{RelationID: "proxy:3", Generation: 1, Period: 228}}
 	word := operator.Word{PeerURL: "https://10.0.0.7:2380", MemberID: 0xab}
-	plan := operator.Plan{Record: &record, Word: &word, Published: map[string]string{"bag.cluster:0": "1E2345"}, Version: "3.7.3", Status: active}
+	f.written["proxy:7"] = databag.Bag{"key": "old", "other": "another's"}
+	memory := m.Memory.Value
+	memory.Bags = maps.Clone(memory.Bags)
+	memory.Bags["cluster:0"], memory.Bags["proxy:7"], memory.Ports = "1E2345", "d2", ""
+	delete(memory.Bags, "proxy:9")
+	plan := operator.Plan{Version: "3.7.3", Status: active, Memory: &memory, Bags: []operator.BagWrite{
+		{Relation: "cluster:0", App: true, Owns: etcdcluster.AppKeys(), Bag: etcdcluster.EncodeApp(record)},
+		{Relation: "cluster:0", Owns: etcdcluster.UnitKeys(), Bag: etcdcluster.EncodeUnit(word)},
+		{Relation: "proxy:7", Owns: []string{"key", "cert"}, Bag: databag.Bag{"cert": "c", "not-owned": "x"}},
+	}}
 	require.NoError(t, flushed(t, f, m, plan))
-	assert.Equal(t, "\"revoked\": \"proxy:3.1@228\"\n", f.calls[1].stdin, "only what differs")
+	want := map[string]int{"application-version-set": 1, "relation-set": 3, "state-set": 1, "state-delete": 1, "status-set": 1}
+	assert.Equal(t, want, f.count())
 	assert.Equal(t, etcdcluster.EncodeUnit(word), f.peers["etcd/0"], "keys that are empty now are gone")
-	assert.Equal(t, "1E2345", f.state["bag.cluster:0"])
-	assert.Equal(t, map[string]int{"application-version-set": 1, "relation-set": 2, "state-set": 1, "status-set": 1}, f.count())
+	assert.Equal(t, databag.Bag{"cert": "c", "other": "another's"}, f.written["proxy:7"], "only its own keys")
 	again := observe(t, f)
 	assert.Equal(t, record, again.Cluster.Value.Record)
+	assert.Equal(t, operator.Know(memory), again.Memory)
 }
 
-func TestFlushConsumers(t *testing.T) {
+// A secret is made once, under its label; then its content is set. The bag that names it is written after it.
+func TestFlushSecrets(t *testing.T) {
 	t.Parallel()
-	f := healthy(1000)
+	f := healthy(1)
+	f.secrets = map[string]secret{}
 	m := observe(t, f)
-	pub := operator.Publication{
-		Cluster: "etcd0=https://10.0.0.5:2380,etcd1=https://10.0.0.6:2380", Version: "3.7.3",
-		ClientURLs: []string{"https://10.0.0.5:2379", "https://10.0.0.6:2379"}, Generation: 1, Period: 228,
+	for _, content := range []string{privateKey, "another"} {
+		plan := operator.Plan{
+			Status:  active,
+			Secrets: []operator.SecretWrite{{Label: "toy.1", App: true, Content: map[string]string{"password": content}, Relation: "proxy:1"}},
+			Bags:    []operator.BagWrite{{Relation: "proxy:1", Secrets: map[string]string{"secret": "toy.1"}}},
+		}
+		require.NoError(t, flushed(t, f, m, plan))
+		assert.Equal(t, map[string]secret{"new": {"toy.1", map[string]string{"password": content}}}, f.secrets)
+		assert.Equal(t, "secret:new", f.written["proxy:1"]["secret"])
+		assert.Equal(t, 1, f.count()["secret-grant"])
 	}
-	plan := operator.Plan{Published: map[string]string{}, Forget: []string{"bag.proxy:9"}, Status: active}
-	for _, id := range []string{"proxy:7", "proxy:8"} {
-		pub.RelationID = id
-		plan.Consumers = append(plan.Consumers, pub)
-		plan.Published[BagKey(id)] = "d2"
-	}
-	require.NoError(t, flushed(t, f, m, plan))
-	assert.Equal(t, map[string]int{"relation-set": 2, "state-set": 1, "state-delete": 1, "status-set": 1}, f.count())
-	data := f.written["proxy:7"]
-	assert.Equal(t, pub.Cluster, data[etcdproxy.KeyCluster])
-	assert.Equal(t, "https://10.0.0.5:2379,https://10.0.0.6:2379", data[etcdproxy.KeyClientURLs])
-	for _, id := range []string{"proxy:7", "proxy:8"} {
-		want, err := authority().Credentials("uuid", id, 1, 228)
-		require.NoError(t, err)
-		assert.Equal(t, want.Key, f.written[id][etcdproxy.KeyClientKey])
-		assert.Equal(t, want.Cert, f.written[id][etcdproxy.KeyClientCert])
-		assert.Equal(t, string(authority().TrustClient), f.written[id][etcdproxy.KeyClientCA])
-	}
-	assert.NotEqual(t, f.written["proxy:8"][etcdproxy.KeyClientKey], data[etcdproxy.KeyClientKey])
-	after := observe(t, f).Published
-	assert.Equal(t, "d1", after["bag.proxy:6"])
-	assert.Equal(t, "d2", after["bag.proxy:8"])
-	assert.NotContains(t, after, "bag.proxy:9")
-	assert.Len(t, after, len(m.Published)-1)
-}
-
-// A consumer whose certificate is revoked keeps nothing of it, and is told of the members all the same.
-func TestFlushWithholdsCredentials(t *testing.T) {
-	t.Parallel()
-	f := healthy(2)
-	m := observe(t, f)
-	pub := operator.Publication{
-		RelationID: "proxy:1", Cluster: "etcd0=https://10.0.0.5:2380", ClientURLs: []string{"https://10.0.0.5:2379"}, Version: "3.7.3", Generation: 1, Period: 228,
-	}
-	require.NoError(t, flushed(t, f, m, operator.Plan{Consumers: []operator.Publication{pub}, Status: active}))
-	require.Contains(t, f.written["proxy:1"], etcdproxy.KeyClientKey)
-	pub.Withheld = true
-	require.NoError(t, flushed(t, f, m, operator.Plan{Consumers: []operator.Publication{pub}, Status: active}))
-	assert.Equal(t, []string{"client_urls", "cluster", "schema", "version"}, f.written["proxy:1"].Keys())
-	data, problem := etcdproxy.Decode(databag.Relation{ID: "etcd:1", Units: map[string]databag.Bag{"etcd/0": f.written["proxy:1"]}}, 0)
-	assert.True(t, problem.IsZero(), "%s", problem)
-	assert.True(t, data.Credentials.IsZero())
-}
-
-// What older charms kept of each consumer under a key of its own stays right beside what is kept of all.
-func TestStateOfOlderCharm(t *testing.T) {
-	t.Parallel()
-	f := healthy(0)
-	f.state = map[string]string{"bag.proxy:1": "d1", "bag.proxy:2": "d1", "bag.proxy:3": "d1", "ports": "2379"}
-	steps := []struct {
-		plan operator.Plan
-		want map[string]string
-	}{
-		{operator.Plan{}, map[string]string{"bag.proxy:1": "d1", "bag.proxy:2": "d1", "bag.proxy:3": "d1"}},
-		{operator.Plan{Published: map[string]string{"bag.proxy:2": "d2"}}, map[string]string{"bag.proxy:1": "d1", "bag.proxy:2": "d2", "bag.proxy:3": "d1"}},
-		{operator.Plan{Forget: []string{"bag.proxy:1", "bag.proxy:2"}}, map[string]string{"bag.proxy:3": "d1"}},
-		{operator.Plan{Forget: []string{"bag.proxy:3"}}, map[string]string{}},
-		{operator.Plan{Published: map[string]string{"bag.proxy:4": "d3"}}, map[string]string{"bag.proxy:4": "d3"}},
-	}
-	for i, step := range steps {
-		step.plan.Status = active
-		require.NoError(t, flushed(t, f, observe(t, f), step.plan))
-		step.want["ports"] = "2379"
-		assert.Equal(t, step.want, observe(t, f).Published, "after step %d", i)
-	}
+	m.Leader.Value = false
+	err := flushed(t, f, m, operator.Plan{Secrets: []operator.SecretWrite{{Label: "toy.1", App: true}}})
+	require.ErrorContains(t, err, "only the known leader")
+	err = flushed(t, f, m, operator.Plan{Bags: []operator.BagWrite{{Relation: "proxy:1", Secrets: map[string]string{"secret": "toy.2"}}}})
+	require.ErrorContains(t, err, "there is no secret toy.2")
 }
 
 func TestFlushRefuses(t *testing.T) {
 	t.Parallel()
-	consumer := func(cluster string) operator.Plan {
-		return operator.Plan{Consumers: []operator.Publication{{RelationID: "proxy:1", Generation: 1, Cluster: cluster}}, Status: active}
-	}
-	for name, test := range map[string]struct {
-		plan  operator.Plan
-		model func(*operator.Model)
-		why   string
-	}{
-		"an empty cluster":   {plan: consumer(""), why: "proxy:1"},
-		"a broken cluster":   {plan: consumer("etcd0"), why: "proxy:1"},
-		"a broken model":     {plan: consumer("a=https://10.0.0.5:2380"), model: func(m *operator.Model) { m.UUID = "" }, why: "proxy:1: cannot derive"},
-		"no authority":       {plan: consumer("a=https://10.0.0.5:2380"), model: func(m *operator.Model) { m.Authority.Value = nil }, why: "no certificate authority"},
-		"record, not leader": {plan: operator.Plan{Record: &operator.Record{}, Status: active}, model: func(m *operator.Model) { m.Leader.Value = false }, why: "leader"},
-		"word, no relation":  {plan: operator.Plan{Word: &operator.Word{}, Status: active}, model: func(m *operator.Model) { m.Cluster.OK = false }, why: "not visible"},
+	for name, plan := range map[string]operator.Plan{
+		"record":      {Bags: []operator.BagWrite{{Relation: "cluster:0", App: true}}, Status: active},
+		"authorities": {NewAuthority: true, Status: active},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := healthy(1)
 			m := observe(t, f)
-			if test.model != nil {
-				test.model(&m)
-			}
-			err := flushed(t, f, m, test.plan)
-			require.ErrorContains(t, err, test.why)
-			assert.NotContains(t, err.Error(), "PRIVATE")
+			m.Leader.Value = false
+			require.ErrorContains(t, flushed(t, f, m, plan), "only the known leader")
 			assert.Empty(t, f.calls, "nothing is written")
 		})
 	}
@@ -232,9 +173,8 @@ func TestFlushFail(t *testing.T) {
 	f := healthy(1)
 	m := observe(t, f)
 	stay := errors.New("leaving now would cost the quorum")
-	record := operator.Record{ClusterID: 1}
 	plan := operator.Plan{
-		Fail: stay, Record: &record, Word: &operator.Word{}, Version: "3.7.3", Ports: []int{1}, Published: map[string]string{"x": "y"},
+		Fail: stay, Bags: []operator.BagWrite{{Relation: "proxy:1", Owns: []string{"x"}}}, Version: "3.7.3", Ports: []int{1}, Memory: &operator.Memory{Ports: "y"},
 		Status: operator.Status{Level: operator.Blocked, Message: "stays"},
 	}
 	require.ErrorIs(t, flushed(t, f, m, plan), stay)
@@ -247,7 +187,7 @@ func TestFlushPorts(t *testing.T) {
 	f := healthy(0)
 	f.open = []string{"2379/tcp", "53/udp"}
 	m := observe(t, f)
-	plan := operator.Plan{Ports: []int{2379, 2382}, Published: map[string]string{"ports": "2379,2382"}, Status: active}
+	plan := operator.Plan{Ports: []int{2379, 2382}, Memory: &operator.Memory{Bags: m.Memory.Value.Bags, Ports: "2379,2382"}, Status: active}
 	require.NoError(t, flushed(t, f, m, plan))
 	assert.Equal(t, []string{"2379/tcp", "2382/tcp"}, f.open)
 	assert.Equal(t, map[string]int{"opened-ports": 1, "open-port": 1, "close-port": 1, "state-set": 1, "status-set": 1}, f.count())
@@ -269,8 +209,8 @@ func TestFlushFailsWithItsTools(t *testing.T) {
 			m := observe(t, f)
 			f.fail[tool] = refusal(tool, "ERROR gone")
 			plan := operator.Plan{
-				Version: "3.7.3", Authority: true, Word: &operator.Word{}, Ports: []int{2379}, Published: map[string]string{"a": "b"}, Forget: []string{"c"},
-				Consumers: []operator.Publication{{RelationID: "proxy:1", Generation: 1, Cluster: "a=https://10.0.0.5:2380"}}, Status: active,
+				Version: "3.7.3", NewAuthority: true, Ports: []int{2379}, Memory: &operator.Memory{Learner: "b"},
+				Bags: []operator.BagWrite{{Relation: "proxy:1", Owns: []string{"x"}}}, Status: active,
 			}
 			require.ErrorContains(t, flushed(t, f, m, plan), "gone")
 			assert.Equal(t, 1, f.count()[tool])

@@ -34,16 +34,17 @@ func FuzzObserveProxy(f *testing.F) {
 			juju.says[tool] = string(answer)
 		}
 		m := observe(t, juju)
-		if !m.Upstream.OK {
-			assert.NotEmpty(t, m.Upstream.Why)
-			assert.Empty(t, m.Upstream.Value)
+		upstream := m.Relations["upstream"]
+		if !upstream.OK {
+			assert.NotEmpty(t, upstream.Why)
+			assert.Empty(t, upstream.Value)
 		}
-		for _, why := range []string{m.Upstream.Why, m.Leader.Why, m.PeerAddress.Why, m.ClientAddress.Why} {
+		for _, why := range []string{upstream.Why, m.Leader.Why, m.PeerAddress.Why, m.ClientAddress.Why} {
 			assert.NotContains(t, why, "-----BEGIN")
 		}
-		for _, relation := range m.Upstream.Value {
+		for _, relation := range upstream.Value {
 			assert.NotNil(t, relation.Units)
-			assert.Equal(t, upstreamEndpoint, relation.Endpoint)
+			assert.Equal(t, "upstream", relation.Endpoint)
 		}
 	})
 }
@@ -171,15 +172,15 @@ func assertShown(t *testing.T, text string) {
 // FuzzState: whatever the state says of consumers, what is read is what is kept again.
 func FuzzState(f *testing.F) {
 	f.Add("")
-	f.Add("d1 1 2 3\nd2 9")
+	f.Add("d1 proxy:1 db:2 proxy:3\nd2 proxy:9")
 	f.Add("\n \nd1\nd2  7 7\u0085x\r\n")
-	f.Fuzz(func(t *testing.T, consumers string) {
-		published := decodeState(map[string]any{consumersKey: consumers, "ports": "2379", "n": 1})
-		assert.Equal(t, "2379", published["ports"])
+	f.Fuzz(func(t *testing.T, lines string) {
+		memory := decodeState(map[string]any{stateSchema: "2", stateBags: lines, stateDeserted: lines, "ports": "2379", "n": 1})
+		assert.Equal(t, "2379", memory.Ports)
 		again := map[string]any{}
-		for key, value := range encodeState(published) {
+		for key, value := range encodeState(memory) {
 			again[key] = value
 		}
-		assert.Equal(t, published, decodeState(again))
+		assert.Equal(t, memory, decodeState(again))
 	})
 }

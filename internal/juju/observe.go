@@ -9,20 +9,14 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/juju/charm/v12/hooks"
 
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
-	"github.com/juju-charms/etcd-charm/interfaces/etcdproxy"
 	"github.com/juju-charms/etcd-charm/internal/operator"
 	"github.com/juju-charms/etcd-charm/internal/pki"
-)
-
-// The endpoints in metadata.yaml.
-const (
-	clusterEndpoint  = "cluster"
-	consumerEndpoint = "proxy"
-	upstreamEndpoint = "upstream"
 )
 
 // Env is what the charm knows of itself without asking a tool.
@@ -43,28 +37,29 @@ type Env struct {
 func Observe(ctx context.Context, tools Tools, env Env, seen []uint64) (operator.Model, error) {
 	o := observer{tools: tools, env: env}
 	o.model = operator.Model{
-		UUID: env.ModelUUID, Unit: env.Unit, App: appOf(env.Unit), JujuVersion: env.JujuVersion,
+		Relations: map[string]operator.Known[[]databag.Relation]{},
+		UUID:      env.ModelUUID, Unit: env.Unit, App: appOf(env.Unit), JujuVersion: env.JujuVersion,
 		Seen: seen, Secrets: env.Secrets,
 	}
 	o.config(ctx)
 	o.model.Leader = read[bool](ctx, &o, "is-leader")
-	o.published(ctx)
-	o.peer = o.relations(ctx, clusterEndpoint)
-	o.model.PeerAddress = o.address(ctx, clusterEndpoint)
-	o.model.ClientAddress = o.address(ctx, consumerEndpoint)
+	o.memory(ctx)
+	o.peer = o.relations(ctx, operator.PeerEndpoint)
+	o.model.PeerAddress = o.address(ctx, operator.PeerEndpoint)
+	o.model.ClientAddress = o.address(ctx, operator.ClientEndpoint)
 	if o.model.Config.Role == operator.RoleProxy && !o.wasMember() {
 		why := "not asked for with role proxy"
+		o.others(operator.RoleMember, why)
 		o.model.Units = operator.Unknown[map[string]operator.Life](why)
 		o.model.Cluster = operator.Unknown[operator.Cluster](why)
 		o.model.Authority = operator.Unknown[*pki.Authority](why)
-		o.model.Consumers = operator.Unknown[[]string](why)
-		o.upstream(ctx)
+		o.endpoints(ctx, operator.RoleProxy)
 	} else {
 		// A proxy whose options cannot be used does not know that it is one.
-		o.model.Upstream = operator.Unknown[[]databag.Relation](cmp.Or(o.model.ConfigProblem, "not asked for with role member"))
+		o.others(operator.RoleProxy, cmp.Or(o.model.ConfigProblem, "not asked for with role member"))
 		app, err := o.application(ctx) // before the units: whoever is on record and not among them is gone, not newer than they
 		o.units(ctx)
-		o.consumers(ctx)
+		o.endpoints(ctx, operator.RoleMember)
 		o.authority(ctx, o.cluster(ctx, app, err))
 	}
 	if ctx.Err() != nil {
@@ -78,9 +73,8 @@ type observer struct {
 	tools Tools
 	env   Env
 	model operator.Model
-	peer  operator.Known[[]string] // the IDs of the peer relation, one or none
-	// blind says why what was published last is not known.
-	blind string
+	peer  operator.Known[[]string]   // the IDs of the peer relation, one or none
+	goals *operator.Known[goalState] // goal-state's answer, once it was asked
 }
 
 // read asks one tool for one value.
@@ -101,41 +95,74 @@ func (o *observer) config(ctx context.Context) {
 	o.model.Config, o.model.ConfigProblem = operator.ParseConfig(raw.Value)
 }
 
-// published reads what this unit remembers.
-func (o *observer) published(ctx context.Context) {
+// memory reads what this unit remembers.
+func (o *observer) memory(ctx context.Context) {
 	var state map[string]any
 	if err := query(ctx, o.tools, &state, "state-get"); err != nil {
-		o.blind = "cannot read what was published: " + err.Error()
+		o.model.Memory = operator.Unknown[operator.Memory]("cannot read what this unit remembers: " + err.Error())
 		return
 	}
-	o.model.Published = decodeState(state)
+	o.model.Memory = operator.Know(decodeState(state))
 }
 
-// wasMember tells whether this unit has ever spoken to its peers, as members alone do. It stays one until it leaves, whatever
-// the option role says by now.
+// wasMember reports whether this unit has ever spoken to its peers, as members alone do. It stays one until it leaves,
+// whatever the option role says by now.
 func (o *observer) wasMember() bool {
-	for key := range o.model.Published {
-		if strings.HasPrefix(key, BagKey(clusterEndpoint+":")) {
+	for id := range o.model.Memory.Value.Bags {
+		if strings.HasPrefix(id, operator.PeerEndpoint+":") {
 			return true
 		}
 	}
 	return false
 }
 
-// consumers are not known without what was published to them: what is gone, and what is right, hangs on both.
-func (o *observer) consumers(ctx context.Context) {
-	o.model.Consumers = o.relations(ctx, consumerEndpoint)
-	if o.model.Consumers.OK && o.blind != "" {
-		o.model.Consumers = operator.Unknown[[]string](o.blind)
+// others says why the relations of the endpoints that are for another role are not known.
+func (o *observer) others(role operator.Role, why string) {
+	for _, at := range operator.Endpoints() {
+		if at.For == role && at.Read != operator.Peers {
+			o.model.Relations[at.Name] = operator.Unknown[[]databag.Relation](why)
+		}
 	}
-	for _, id := range o.model.Consumers.Value {
-		if o.deserted(ctx, id) {
+}
+
+// endpoints reads the relations of those endpoints that a role has a use for.
+func (o *observer) endpoints(ctx context.Context, role operator.Role) {
+	for _, at := range operator.Endpoints() {
+		if at.For == role && at.Read != operator.Peers {
+			o.model.Relations[at.Name] = o.endpoint(ctx, at)
+		}
+	}
+}
+
+// endpoint reads one endpoint's relations, as much of each as its row says.
+func (o *observer) endpoint(ctx context.Context, at operator.Endpoint) operator.Known[[]databag.Relation] {
+	unknown := operator.Unknown[[]databag.Relation]
+	ids := o.relations(ctx, at.Name)
+	switch {
+	case !ids.OK:
+		return unknown(ids.Why)
+	case at.Tell != nil && !o.model.Memory.OK:
+		// Consumers are not known without what was published to them: what is gone, and what is right, hangs on both.
+		return unknown(o.model.Memory.Why)
+	}
+	out := make([]databag.Relation, 0, len(ids.Value))
+	for _, id := range ids.Value {
+		relation := databag.Relation{ID: id, Endpoint: at.Name}
+		if at.Read != operator.IDs {
+			var err error
+			if relation, err = o.relation(ctx, at, id); err != nil {
+				return unknown(err.Error())
+			}
+		}
+		if at.Tell != nil && o.deserted(ctx, id) {
 			if o.model.Deserted == nil {
 				o.model.Deserted = map[string]operator.OwnBag{}
 			}
 			o.model.Deserted[id] = o.ownBag(ctx, id)
 		}
+		out = append(out, relation)
 	}
+	return operator.Know(out)
 }
 
 // deserted reports whether this unit has heard the last unit of a consumer relation depart, now or before. It asks for the
@@ -143,7 +170,7 @@ func (o *observer) consumers(ctx context.Context) {
 func (o *observer) deserted(ctx context.Context, id string) bool {
 	e := o.env.Event
 	if e.RelationID != id || e.RemoteUnit == "" {
-		return o.model.Published[operator.DesertedKey(id)] != ""
+		return o.model.Memory.Value.Deserted[id] != ""
 	}
 	if e.Kind != hooks.RelationDeparted {
 		return false
@@ -155,8 +182,8 @@ func (o *observer) deserted(ctx context.Context, id string) bool {
 // ownBag asks for our own bag in a relation, to learn whether the relation is there. One setting is enough: the whole bag
 // holds the consumer's key, which then would stand in a hook tool's answer.
 func (o *observer) ownBag(ctx context.Context, id string) operator.OwnBag {
-	var version any
-	err := query(ctx, o.tools, &version, "relation-get", "-r", id, etcdproxy.KeyVersion, o.env.Unit)
+	var address any
+	err := query(ctx, o.tools, &address, "relation-get", "-r", id, "ingress-address", o.env.Unit)
 	switch {
 	case err == nil:
 		return operator.BagThere
@@ -169,10 +196,8 @@ func (o *observer) ownBag(ctx context.Context, id string) operator.OwnBag {
 // goalState is the part of goal-state's answer that we read: there may be a thousand consumers in the rest. It never tells
 // of peer relations.
 type goalState struct {
-	Units     map[string]goal `json:"units"`
-	Relations struct {
-		Upstream map[string]goal `json:"upstream"` // applications and units
-	} `json:"relations"`
+	Units     map[string]goal           `json:"units"`
+	Relations map[string]jsontext.Value `json:"relations"` // by endpoint: applications and units
 }
 
 // goal is one unit in goal-state.
@@ -180,10 +205,28 @@ type goal struct {
 	Status string `json:"status"`
 }
 
+// goalState asks once in a hook.
+func (o *observer) goalState(ctx context.Context) operator.Known[goalState] {
+	if o.goals == nil {
+		answer := read[goalState](ctx, o, "goal-state")
+		o.goals = &answer
+	}
+	return *o.goals
+}
+
+// goalsOf are the units that goal-state lists at an endpoint; none where that is not known.
+func (o *observer) goalsOf(ctx context.Context, endpoint string) map[string]goal {
+	var goals map[string]goal
+	if raw := o.goalState(ctx).Value.Relations[endpoint]; json.Unmarshal(raw, &goals) != nil {
+		return nil
+	}
+	return goals
+}
+
 // units believes goal-state only when it names ourselves: Juju 4.0 may answer an error or an empty map when a unit
 // vanishes meanwhile.
 func (o *observer) units(ctx context.Context) {
-	answer := read[goalState](ctx, o, "goal-state")
+	answer := o.goalState(ctx)
 	if !answer.OK {
 		o.model.Units = operator.Unknown[map[string]operator.Life](answer.Why)
 		return
@@ -246,12 +289,16 @@ func (o *observer) failure() error {
 	}{
 		{m.Leader.OK, m.Leader.Why},
 		{m.Units.OK, m.Units.Why},
-		{m.Consumers.OK, m.Consumers.Why},
 		{m.PeerAddress.OK, m.PeerAddress.Why},
 		{m.ClientAddress.OK, m.ClientAddress.Why},
 	} {
 		if !part.ok {
 			return errors.New(part.why)
+		}
+	}
+	for _, at := range operator.Endpoints() {
+		if relations := m.Relations[at.Name]; at.For == operator.RoleMember && at.Read != operator.Peers && !relations.OK {
+			return errors.New(relations.Why)
 		}
 	}
 	return nil
@@ -268,14 +315,7 @@ func (o *observer) application(ctx context.Context) (databag.Bag, error) {
 	case len(ids.Value) > 1:
 		return nil, errors.New("there is more than one peer relation")
 	}
-	app := databag.Bag{}
-	if err := query(ctx, o.tools, &app, "relation-get", "-r", ids.Value[0], "--app", "-", o.model.App); err != nil {
-		return nil, err
-	}
-	if app == nil { // "null"
-		app = databag.Bag{}
-	}
-	return app, nil
+	return o.appBag(ctx, ids.Value[0], o.model.App)
 }
 
 func (o *observer) readCluster(ctx context.Context, app databag.Bag) (operator.Cluster, error) {
@@ -288,7 +328,7 @@ func (o *observer) readCluster(ctx context.Context, app databag.Bag) (operator.C
 		return operator.Cluster{}, fmt.Errorf("cannot tell whose bags to read: %s", o.model.Units.Why)
 	}
 	for _, unit := range slices.SortedFunc(maps.Keys(o.model.Units.Value), databag.CompareUnits) {
-		if unit == o.env.Unit && o.model.Published[BagKey(out.RelationID)] != "" {
+		if unit == o.env.Unit && o.model.Memory.Value.Bags[out.RelationID] != "" {
 			continue
 		}
 		word, err := o.word(ctx, out.RelationID, unit)
@@ -323,31 +363,9 @@ func (o *observer) bag(ctx context.Context, relationID, unit string) (databag.Ba
 	return bag, nil
 }
 
-// upstream reads the relations to the cluster that a proxy follows, every joined unit's bag among them.
-func (o *observer) upstream(ctx context.Context) {
-	ids := o.relations(ctx, upstreamEndpoint)
-	if !ids.OK {
-		o.model.Upstream = operator.Unknown[[]databag.Relation](ids.Why)
-		return
-	}
-	var goals map[string]goal // none where it is not known
-	if len(ids.Value) > 0 {
-		goals = read[goalState](ctx, o, "goal-state").Value.Relations.Upstream
-	}
-	out := make([]databag.Relation, 0, len(ids.Value))
-	for _, id := range ids.Value {
-		relation, err := o.relation(ctx, id, goals)
-		if err != nil {
-			o.model.Upstream = operator.Unknown[[]databag.Relation](err.Error())
-			return
-		}
-		out = append(out, relation)
-	}
-	o.model.Upstream = operator.Know(out)
-}
-
-func (o *observer) relation(ctx context.Context, id string, goals map[string]goal) (databag.Relation, error) {
-	out := databag.Relation{ID: id, Endpoint: upstreamEndpoint, Units: map[string]databag.Bag{}}
+// relation reads one relation with the bags of the units that joined, and those of the applications where the row says so.
+func (o *observer) relation(ctx context.Context, at operator.Endpoint, id string) (databag.Relation, error) {
+	out := databag.Relation{ID: id, Endpoint: at.Name, Units: map[string]databag.Bag{}}
 	joined := read[[]string](ctx, o, "relation-list", "-r", id)
 	if !joined.OK {
 		return out, errors.New(joined.Why)
@@ -355,7 +373,7 @@ func (o *observer) relation(ctx context.Context, id string, goals map[string]goa
 	if o.env.Event.RelationID == id {
 		out.App = o.env.Event.RemoteApp
 	}
-	for _, unit := range living(joined.Value, goals) {
+	for _, unit := range living(joined.Value, o.goalsOf(ctx, at.Name)) {
 		if o.env.Event.Kind == hooks.RelationDeparted && o.env.Event.RelationID == id && o.env.Event.RemoteUnit == unit {
 			continue
 		}
@@ -366,7 +384,26 @@ func (o *observer) relation(ctx context.Context, id string, goals map[string]goa
 		out.Units[unit] = bag
 		out.App = appOf(unit)
 	}
-	return out, nil
+	if at.Read != operator.UnitsAndApps || out.App == "" {
+		return out, nil
+	}
+	var err error
+	if out.RemoteApp, err = o.appBag(ctx, id, out.App); err == nil && o.model.Leader.Value {
+		out.LocalApp, err = o.appBag(ctx, id, o.model.App)
+	}
+	return out, err
+}
+
+// appBag reads an application's bag.
+func (o *observer) appBag(ctx context.Context, relationID, app string) (databag.Bag, error) {
+	bag := databag.Bag{}
+	if err := query(ctx, o.tools, &bag, "relation-get", "-r", relationID, "--app", "-", app); err != nil {
+		return nil, err
+	}
+	if bag == nil { // "null"
+		bag = databag.Bag{}
+	}
+	return bag, nil
 }
 
 // living are those of the joined units that goal-state lists and that stay, if there are any. On Juju 4.0 relation-list goes

@@ -39,13 +39,13 @@ func healthy(n int) *fakeJuju {
 	for i, unit := range []string{"etcd/0", "etcd/1", "etcd/2"} {
 		f.peers[unit] = etcdcluster.EncodeUnit(operator.Word{PeerURL: fmt.Sprintf("https://10.0.0.%d:2380", i+5), ClusterID: 0xc1})
 	}
-	published := map[string]string{"bag.cluster:0": "d0", "ports": "2379"}
+	remembered := operator.Memory{Bags: map[string]string{"cluster:0": "d0"}, Ports: "2379"}
 	for i := range n {
 		id := fmt.Sprintf("proxy:%d", i+1)
 		f.ids["proxy"] = append(f.ids["proxy"], id)
-		published[BagKey(id)] = "d1"
+		remembered.Bags[id] = "d1"
 	}
-	f.state = encodeState(published)
+	f.state = encodeState(remembered)
 	return f
 }
 
@@ -64,7 +64,7 @@ func TestObserve(t *testing.T) {
 	assert.Equal(t, "uuid", m.UUID)
 	assert.Equal(t, []uint64{7}, m.Seen)
 	assert.Equal(t, operator.Know(true), m.Leader)
-	assert.Equal(t, operator.Know([]string{"proxy:1", "proxy:2"}), m.Consumers)
+	assert.Equal(t, operator.Know([]databag.Relation{{ID: "proxy:1", Endpoint: "proxy"}, {ID: "proxy:2", Endpoint: "proxy"}}), m.Relations["proxy"])
 	require.True(t, m.Cluster.OK, m.Cluster.Why)
 	assert.Equal(t, uint64(0xc1), m.Cluster.Value.Record.ClusterID)
 	assert.Len(t, m.Cluster.Value.Words, 2)
@@ -74,8 +74,8 @@ func TestObserve(t *testing.T) {
 	assert.Equal(t, []string{"10.1.0.5", "juju-1"}, m.ClientAddress.Value.All)
 	require.NotNil(t, m.Authority.Value)
 	assert.Equal(t, authority().Fingerprint(), m.Authority.Value.Fingerprint())
-	assert.Equal(t, "d1", m.Published["bag.proxy:2"])
-	assert.False(t, m.Upstream.OK)
+	assert.Equal(t, "d1", m.Memory.Value.Bags["proxy:2"])
+	assert.False(t, m.Relations["upstream"].OK)
 }
 
 // A healthy update-status of a member of three is at most 14 calls, whatever the number of consumers, and writes nothing.
@@ -101,7 +101,7 @@ func TestCallBudget(t *testing.T) {
 func TestOwnBagIsReadWithoutDigest(t *testing.T) {
 	t.Parallel()
 	f := healthy(0)
-	delete(f.state, "bag.cluster:0")
+	delete(f.state, stateBags)
 	m := observe(t, f)
 	require.True(t, m.Cluster.OK)
 	assert.Equal(t, "https://10.0.0.5:2380", m.Cluster.Value.Own.PeerURL)
@@ -239,9 +239,9 @@ func TestObserveLeavesOutBrokenRelation(t *testing.T) {
 	broken := func(e *Env) {
 		e.Event = operator.Event{Kind: hooks.RelationBroken, Endpoint: "proxy", RelationID: "proxy:2"}
 	}
-	assert.Equal(t, []string{"proxy:1", "proxy:3"}, observe(t, f, broken).Consumers.Value)
+	assert.Equal(t, []databag.Relation{{ID: "proxy:1", Endpoint: "proxy"}, {ID: "proxy:3", Endpoint: "proxy"}}, observe(t, f, broken).Relations["proxy"].Value)
 	departed := func(e *Env) { broken(e); e.Event.Kind = hooks.RelationDeparted }
-	assert.Len(t, observe(t, f, departed).Consumers.Value, 3)
+	assert.Len(t, observe(t, f, departed).Relations["proxy"].Value, 3)
 }
 
 // Only a consumer relation whose last unit this unit heard depart is read: in that hook, and in each that follows until it
@@ -253,7 +253,7 @@ func TestObserveDesertedConsumers(t *testing.T) {
 			e.Event = operator.Event{Kind: kind, Endpoint: "proxy", RelationID: "proxy:2", RemoteApp: "a", RemoteUnit: unit}
 		}
 	}
-	own := "relation-get --format json -r proxy:2 version etcd/0"
+	own := "relation-get --format json -r proxy:2 ingress-address etcd/0"
 	for name, tc := range map[string]struct {
 		remembered bool
 		units      []string
@@ -279,7 +279,7 @@ func TestObserveDesertedConsumers(t *testing.T) {
 				f.remote["proxy:2"][unit] = databag.Bag{}
 			}
 			if tc.remembered {
-				f.state[operator.DesertedKey("proxy:2")] = "x"
+				f.state[stateDeserted] = "deserted proxy:2"
 			}
 			f.fail[own] = refusal("relation-get", "ERROR relation not found")
 			assert.Equal(t, tc.want, observe(t, f, tc.event).Deserted)
@@ -295,15 +295,15 @@ func TestObserveDesertedConsumers(t *testing.T) {
 		"ERROR relation not found: later":                                 operator.BagUnclear,
 	} {
 		f := healthy(3)
-		f.state[operator.DesertedKey("proxy:2")] = "x"
+		f.state[stateDeserted] = "deserted proxy:2"
 		f.fail[own] = refusal("relation-get", text)
 		assert.Equal(t, want, observe(t, f).Deserted["proxy:2"], text)
 	}
 	f := healthy(3)
-	f.state[operator.DesertedKey("proxy:2")] = "x"
+	f.state[stateDeserted] = "deserted proxy:2"
 	f.remote["proxy:2"] = map[string]databag.Bag{"etcd/0": {}}
 	assert.Equal(t, map[string]operator.OwnBag{"proxy:2": operator.BagThere}, observe(t, f).Deserted)
-	f.state[operator.DesertedKey("proxy:9")] = "x"
+	f.state[stateDeserted] = "deserted proxy:2 proxy:9"
 	assert.Len(t, observe(t, f).Deserted, 1, "what is not listed is not read")
 }
 
@@ -313,12 +313,14 @@ func TestObserveWithoutState(t *testing.T) {
 	f.fail["state-get"] = errors.New("gone")
 	m := observe(t, f)
 	assert.True(t, m.Cluster.OK, "a cluster that is there goes on")
-	assert.False(t, m.Consumers.OK)
-	assert.Nil(t, m.Published)
+	assert.False(t, m.Relations["proxy"].OK)
+	assert.False(t, m.Memory.OK)
 
 	f = healthy(0)
-	f.says["state-get"] = `{"ports": 2379, "bag.cluster:0": "d", "bag.proxy": "\n  \ne\nf 1  2\n"}`
-	assert.Equal(t, map[string]string{"bag.cluster:0": "d", "bag.proxy:1": "f", "bag.proxy:2": "f"}, observe(t, f).Published)
+	f.says["state-get"] = `{"schema": "2", "ports": 2379, "bags": "\n  \ne\nf proxy:1  db:2\n"}`
+	assert.Equal(t, map[string]string{"proxy:1": "f", "db:2": "f"}, observe(t, f).Memory.Value.Bags)
+	f.says["state-get"] = `{"ports": "2379", "bag.cluster:0": "d"}`
+	assert.Zero(t, observe(t, f).Memory.Value, "schema 1 was never released")
 }
 
 // Juju 4.0 goes on naming units that are gone; their bags are as they left them.
@@ -346,8 +348,8 @@ func TestObserveProxyHearsTheLivingOnly(t *testing.T) {
 				f.fail["goal-state"] = refusal("goal-state", "ERROR unit not found")
 			}
 			m := observe(t, f)
-			require.True(t, m.Upstream.OK, m.Upstream.Why)
-			assert.Equal(t, test.want, m.Upstream.Value[0].UnitNames())
+			require.True(t, m.Relations["upstream"].OK, m.Relations["upstream"].Why)
+			assert.Equal(t, test.want, m.Relations["upstream"].Value[0].UnitNames())
 		})
 	}
 }
@@ -359,9 +361,9 @@ func TestObserveProxy(t *testing.T) {
 	f.ids["upstream"] = []string{"upstream:4"}
 	f.remote["upstream:4"] = map[string]databag.Bag{"kv/1": {"cluster": "a=http://10.0.0.1:2380"}, "kv/0": {}}
 	m := observe(t, f)
-	require.True(t, m.Upstream.OK, m.Upstream.Why)
-	require.Len(t, m.Upstream.Value, 1)
-	rel := m.Upstream.Value[0]
+	require.True(t, m.Relations["upstream"].OK, m.Relations["upstream"].Why)
+	require.Len(t, m.Relations["upstream"].Value, 1)
+	rel := m.Relations["upstream"].Value[0]
 	assert.Equal(t, "upstream:4", rel.ID)
 	assert.Equal(t, "kv", rel.App)
 	assert.Equal(t, []string{"kv/0", "kv/1"}, rel.UnitNames())
@@ -372,12 +374,12 @@ func TestObserveProxy(t *testing.T) {
 	leaving := func(e *Env) {
 		e.Event = operator.Event{Kind: hooks.RelationDeparted, Endpoint: "upstream", RelationID: "upstream:4", RemoteUnit: "kv/1"}
 	}
-	assert.Equal(t, []string{"kv/0"}, observe(t, f, leaving).Upstream.Value[0].UnitNames())
+	assert.Equal(t, []string{"kv/0"}, observe(t, f, leaving).Relations["upstream"].Value[0].UnitNames())
 
 	f.fail["relation-list"] = refusal("relation-list", "ERROR relation not found")
-	assert.False(t, observe(t, f).Upstream.OK, "a failed list is not an empty one")
+	assert.False(t, observe(t, f).Relations["upstream"].OK, "a failed list is not an empty one")
 
-	f.state["bag.cluster:0"] = "d0"
+	f.state[stateSchema], f.state[stateBags] = "2", "d0 cluster:0"
 	assert.True(t, observe(t, f).Cluster.OK, "a member stays one whatever the option says")
 }
 

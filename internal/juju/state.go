@@ -4,55 +4,80 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// consumersKey is the key in the unit's state of what went into the consumers' bags. Mostly that is the same for all, and Juju
-// hands out the whole state in every hook: so each digest is there once, as a line "DIGEST NUMBER…" with the numbers of its
-// relations (Juju takes 64 KiB, ten thousand of them). In Model.Published each relation has a key of its own, and in the state
-// of older charms too.
-const consumersKey = bagPrefix + consumerEndpoint
+// The keys of the unit's state. Juju hands out the whole state in every hook and takes 64 KiB of it, which is ten thousand
+// consumers. A key that is not among these is of another release's and is left alone.
+const (
+	stateSchema   = "schema"
+	stateBags     = "bags"     // lines "DIGEST ID…": mostly it is the same for all consumers, so each digest is there once
+	stateSecrets  = "secrets"  // lines "DIGEST LABEL…"
+	stateDeserted = "deserted" // lines "missing ID…"
+	statePorts    = "ports"
+	stateLearner  = "learner"
+	stateForeign  = "foreign"
+	stateSquat    = "turn"
+)
 
-const bagPrefix = "bag."
-
-// BagKey is the key in Model.Published of a relation's bag.
-func BagKey(relationID string) string { return bagPrefix + relationID }
-
-// decodeState makes Model.Published of the unit's state. A value that is no text is as good as missing.
-func decodeState(state map[string]any) map[string]string {
-	published := make(map[string]string, len(state))
-	for key, value := range state {
-		if text, ok := value.(string); ok {
-			published[key] = text
-		}
+// decodeState reads the unit's state. A value that is not a string is as good as missing, and so is a state of schema 1,
+// which was never released.
+func decodeState(state map[string]any) operator.Memory {
+	text := func(key string) string {
+		value, _ := state[key].(string)
+		return value
 	}
-	consumers := published[consumersKey]
-	delete(published, consumersKey)
-	for line := range strings.Lines(consumers) {
-		sum, numbers, _ := strings.Cut(strings.TrimSpace(line), " ")
-		for _, number := range strings.Fields(numbers) {
-			published[consumersKey+":"+number] = sum
-		}
+	if text(stateSchema) == "" {
+		return operator.Memory{}
 	}
-	return published
+	return operator.Memory{
+		Bags:     decodeLines[string](text(stateBags)),
+		Secrets:  decodeLines[string](text(stateSecrets)),
+		Deserted: decodeLines[operator.Desertion](text(stateDeserted)),
+		Ports:    text(statePorts),
+		Learner:  text(stateLearner),
+		Foreign:  text(stateForeign),
+		Squat:    text(stateSquat),
+	}
 }
 
-// encodeState makes the unit's state of Model.Published.
-func encodeState(published map[string]string) map[string]string {
-	state := map[string]string{}
-	relations := map[string][]string{} // digest → numbers
-	for key, value := range published {
-		if number, ok := strings.CutPrefix(key, consumersKey+":"); ok {
-			relations[value] = append(relations[value], number)
-		} else {
-			state[key] = value
+// encodeState is the unit's state that says m; "" is no such key.
+func encodeState(m operator.Memory) map[string]string {
+	return map[string]string{
+		stateSchema:   "2",
+		stateBags:     encodeLines(m.Bags),
+		stateSecrets:  encodeLines(m.Secrets),
+		stateDeserted: encodeLines(m.Deserted),
+		statePorts:    m.Ports,
+		stateLearner:  m.Learner,
+		stateForeign:  m.Foreign,
+		stateSquat:    m.Squat,
+	}
+}
+
+// encodeLines is a map by its values: each line is a value and its keys.
+func encodeLines[V ~string](m map[string]V) string {
+	keys := map[V][]string{}
+	for key, value := range m {
+		keys[value] = append(keys[value], key)
+	}
+	lines := make([]string, 0, len(keys))
+	for _, value := range slices.Sorted(maps.Keys(keys)) {
+		slices.Sort(keys[value])
+		lines = append(lines, string(value)+" "+strings.Join(keys[value], " "))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// decodeLines is the reverse of encodeLines.
+func decodeLines[V ~string](text string) map[string]V {
+	m := map[string]V{}
+	for line := range strings.Lines(text) {
+		value, keys, _ := strings.Cut(strings.TrimSpace(line), " ")
+		for key := range strings.FieldsSeq(keys) {
+			m[key] = V(value)
 		}
 	}
-	var lines []string
-	for _, sum := range slices.Sorted(maps.Keys(relations)) {
-		numbers := relations[sum]
-		slices.Sort(numbers)
-		lines = append(lines, sum+" "+strings.Join(numbers, " "))
-	}
-	state[consumersKey] = strings.Join(lines, "\n")
-	return state
+	return m
 }

@@ -7,21 +7,38 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gopkg.in/yaml.v3"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// By these names a unit knows that it was a member, and which consumers it has told of themselves.
-func TestStateOfSchema1(t *testing.T) {
+// By this a unit knows that it was a member, and which consumers it has told of themselves. The sample is never changed: what
+// is new gets a key of its own.
+func TestStateOfSchema2(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("testdata/state.schema1.yaml")
+	text, err := os.ReadFile("testdata/state.schema2.yaml")
 	require.NoError(t, err)
 	f := newFake()
 	require.NoError(t, yaml.Unmarshal(text, &f.state))
-	assert.Equal(t, map[string]string{
-		BagKey("cluster:0"): "0123456789abcdef0123456789abcdef",
-		BagKey("proxy:9"):   "456789abcdef0123456789abcdef0123",
-		BagKey("proxy:12"):  "123456789abcdef0123456789abcdef0",
-		BagKey("proxy:13"):  "3456789abcdef0123456789abcdef012",
-		BagKey("proxy:140"): "3456789abcdef0123456789abcdef012",
-		"ports":             "2379/tcp",
-	}, observe(t, f).Published)
+	want := operator.Memory{
+		Bags: map[string]string{
+			"cluster:0": "0123456789abcdef0123456789abcdef",
+			"proxy:9":   "456789abcdef0123456789abcdef0123",
+			"proxy:12":  "3456789abcdef0123456789abcdef012",
+			"db:140":    "3456789abcdef0123456789abcdef012",
+			"proxy:7":   "gone",
+		},
+		Secrets:  map[string]string{"a.3": "23456789abcdef0123456789abcdef01"},
+		Deserted: map[string]operator.Desertion{"proxy:12": "missing", "db:140": "deserted"},
+		Ports:    "2379,2382",
+		Learner:  "https://10.0.0.5:2380",
+		Foreign:  "56789abcdef0123456789abcdef01234",
+		Squat:    "6789abcdef0123456789abcdef012345",
+	}
+	assert.Equal(t, operator.Know(want), observe(t, f).Memory)
+
+	written := map[string]string{}
+	for key, value := range encodeState(want) {
+		written[key] = value
+	}
+	assert.Equal(t, f.state, written, "what this release writes")
 }

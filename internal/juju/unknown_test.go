@@ -85,16 +85,10 @@ func hook(t *testing.T, f *fakeJuju, h *fakeMachine) (work []string, said string
 	for _, step := range w.Done {
 		work = append(work, step.String())
 	}
-	if p.Record != nil {
-		work = append(work, fmt.Sprintf("record %+v", *p.Record))
+	for _, w := range p.Bags {
+		work = append(work, fmt.Sprintf("bag %s %v: %v", w.Relation, w.App, map[string]string(w.Bag)))
 	}
-	if p.Word != nil {
-		work = append(work, fmt.Sprintf("word %+v", *p.Word))
-	}
-	for _, pub := range p.Consumers {
-		work = append(work, fmt.Sprintf("consumer %+v", pub))
-	}
-	if p.Authority {
+	if p.NewAuthority {
 		work = append(work, "authorities")
 	}
 	if p.Ports != nil {
@@ -185,7 +179,7 @@ func dueProxy() (*fakeJuju, *fakeMachine) {
 func TestStatusNamesTheToolThatKeepsWordFromConsumers(t *testing.T) {
 	t.Parallel()
 	for tool, want := range map[string]string{
-		"state-get": "status: consumers unknown: cannot read what was published: state-get: gone; 3/3 voters",
+		"state-get": "status: consumers unknown: cannot read what this unit remembers: state-get: gone; 3/3 voters",
 		"is-leader": "status: leader unknown: is-leader: gone; 3/3 voters",
 	} {
 		f, h := dueMember()

@@ -17,8 +17,7 @@ type Result struct {
 	Failed string
 	// Finish makes the result once the steps are done, from the world as it then is; nil keeps this one.
 	Finish func(World) Result
-	// Record is the peer application bag as the action wants it; nil leaves it.
-	Record *Record
+	Bags   []BagWrite // bags to write
 }
 
 // Action answers an operator: from parameters, model and world to the steps to take and the result. The error is for
@@ -186,7 +185,7 @@ func FoundCluster(params map[string]any, m Model, w World) ([]Step, Result, erro
 	}
 	record.Ended, record.ClusterID = record.ClusterID, 0
 	text := "cluster " + id + " is given up; the next hook founds anew\n"
-	return nil, Result{Record: &record, Text: text, Values: map[string]any{"ended": id, "table": text}}, nil
+	return nil, Result{Bags: []BagWrite{l.writeRecord(record)}, Text: text, Values: map[string]any{"ended": id, "table": text}}, nil
 }
 
 // notMember says that a question for members was asked on a proxy; "" if it was not.

@@ -208,8 +208,8 @@ func TestFoundCluster(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, result.Failed)
 	assert.Empty(t, steps)
-	require.NotNil(t, result.Record)
-	assert.Equal(t, Record{Schema: etcdcluster.Schema, Ended: clusterID, Authority: ca1().Fingerprint()}, *result.Record, "all else is kept")
+	require.NotNil(t, recordOf(Plan{Bags: result.Bags}))
+	assert.Equal(t, Record{Schema: etcdcluster.Schema, Ended: clusterID, Authority: ca1().Fingerprint()}, *recordOf(Plan{Bags: result.Bags}), "all else is kept")
 	checkValues(t, result.Values)
 	assert.EqualValues(t, clusterID, m.Cluster.Value.Record.ClusterID, "the model is left alone")
 }
@@ -252,7 +252,7 @@ func TestFoundClusterRefuses(t *testing.T) {
 			require.NoError(t, err)
 			assert.Contains(t, result.Failed, "nothing is founded: ")
 			assert.Contains(t, result.Failed, tc.want)
-			assert.Nil(t, result.Record)
+			assert.Nil(t, recordOf(Plan{Bags: result.Bags}))
 			assert.Empty(t, steps)
 		})
 	}

@@ -45,17 +45,17 @@ func TestWordTellsThePortThatIsServed(t *testing.T) {
 	w.Tried = []Attempt{{Step: AwaitPeer{}}}
 	p := Decide(lookAgain, m, w)
 	require.Nil(t, p.Step)
-	require.NotNil(t, p.Word)
-	assert.Equal(t, "https://10.0.0.10:2379", p.Word.ClientURL)
+	require.NotNil(t, wordOf(p))
+	assert.Equal(t, "https://10.0.0.10:2379", wordOf(p).ClientURL)
 	m.ClientAddress = Know(Address{Ingress: address(5), All: []string{address(5)}})
 	w.TLS = certified(m)
-	assert.Equal(t, "https://10.0.0.15:2379", Decide(lookAgain, m, w).Word.ClientURL, "at the address that we have now")
+	assert.Equal(t, "https://10.0.0.15:2379", wordOf(Decide(lookAgain, m, w)).ClientURL, "at the address that we have now")
 	m.Config.ManagementPort = 4002
 	assert.Equal(t, UpdateMember{1, "https://10.0.0.15:2380"}, peerAt(m, w, 5), "others are told of an address at once")
 	w.Service.Config = lookAt(Event{}, m, w).sum
 	w.Members[0].PeerURLs = []string{"https://10.0.0.10:4002"}
 	w.WrittenConfig = w.Service.Config
-	assert.Equal(t, "https://10.0.0.15:4001", Decide(lookAgain, m, w).Word.ClientURL)
+	assert.Equal(t, "https://10.0.0.15:4001", wordOf(Decide(lookAgain, m, w)).ClientURL)
 }
 
 // peerAt is the first step once our machine has address n, with certificates that name it.
@@ -111,7 +111,7 @@ func TestWhoJoinsAtAnotherURLTakesTheFirstLineOut(t *testing.T) {
 	assert.Equal(t, RemoveMember{ID: 9, Name: "etcd/0", Why: "it joins at another URL", Unstarted: true}, firstStep(m, w))
 	w.Members[2].PeerURLs = []string{"https://10.0.0.99:2380"}
 	assert.Equal(t, AddLearner{"https://10.0.0.10:2380"}, firstStep(m, w), "another's is not ours to take out")
-	m.Published[learnerKey] = "https://10.0.0.99:2380"
+	m.Memory.Value.Learner = "https://10.0.0.99:2380"
 	assert.Equal(t, RemoveMember{ID: 9, Name: "etcd/0", Why: "it joins at another URL", Unstarted: true}, firstStep(m, w), "unless we remember it")
 }
 
@@ -121,17 +121,17 @@ func TestTheLearnerIsRemembered(t *testing.T) {
 	m := model(3)
 	w := world(m)
 	url := w.Members[0].PeerURLs[0]
-	assert.NotContains(t, Decide(lookAgain, m, w).Published, learnerKey)
+	assert.Empty(t, after(m, Decide(lookAgain, m, w)).Learner)
 	joined := w
 	joined.Done = []Step{AddLearner{url}}
-	assert.NotContains(t, Decide(lookAgain, m, joined).Published, learnerKey, "it has started")
+	assert.Empty(t, after(m, Decide(lookAgain, m, joined)).Learner, "it has started")
 	joined.Members = append([]Member{{ID: 1, Learner: true, PeerURLs: []string{url}}}, w.Members[1:]...)
 	joined.Tried = []Attempt{{Promote{1}, errors.New("not yet")}}
-	assert.Equal(t, url, Decide(lookAgain, m, joined).Published[learnerKey])
+	assert.Equal(t, url, after(m, Decide(lookAgain, m, joined)).Learner)
 	joined.Reach, joined.Members = NoQuorum, nil
-	assert.Equal(t, url, Decide(lookAgain, m, joined).Published[learnerKey], "nobody tells whether it has started")
-	m.Published[learnerKey] = url
-	assert.Contains(t, Decide(lookAgain, m, w).Forget, learnerKey)
+	assert.Equal(t, url, after(m, Decide(lookAgain, m, joined)).Learner, "nobody tells whether it has started")
+	m.Memory.Value.Learner = url
+	assert.Empty(t, after(m, Decide(lookAgain, m, w)).Learner)
 }
 
 // A machine that runs on though its unit is gone counts for whoever stops or restarts now.

@@ -12,8 +12,8 @@ import (
 func TestEndedRelationIsRevokedAtOnce(t *testing.T) {
 	t.Parallel()
 	m := model(3)
-	m.Published["bag.proxy:1"], m.Published["bag.proxy:2"] = "d1", "d2"
-	m.Consumers = Know([]string{"proxy:2"})
+	m.Memory.Value.Bags["proxy:1"], m.Memory.Value.Bags["proxy:2"] = "d1", "d2"
+	m.Relations = consuming(m, "proxy:2")
 	ended := []Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}
 	for _, leads := range []bool{true, false} {
 		m.Leader = Know(leads)
@@ -26,9 +26,9 @@ func TestEndedRelationIsRevokedAtOnce(t *testing.T) {
 		w.TLS.Revoked = RevokedDigest(ended)
 		plan := Decide(lookAgain, m, w)
 		assert.Nil(t, plan.Step)
-		assert.Equal(t, leads, plan.Record != nil && plan.Record.Revoked[0] == ended[0], "the leader records it")
+		assert.Equal(t, leads, recordOf(plan) != nil && recordOf(plan).Revoked[0] == ended[0], "the leader records it")
 	}
-	m.Consumers = Unknown[[]string]("relation-ids failed")
+	m.Relations = noConsumers("relation-ids failed")
 	assert.Nil(t, Decide(lookAgain, m, world(m)).Step, "what is not known has not ended")
 }
 

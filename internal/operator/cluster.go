@@ -69,7 +69,7 @@ func awaitAuthority(l look, p *Plan) {
 	switch {
 	case !l.m.Leader.OK: // withoutData has said so
 	case l.m.Leader.Value:
-		p.Authority = true
+		p.NewAuthority = true
 		p.say(Waiting, "made the certificate authorities; the next hook founds the cluster")
 	default:
 		p.say(Waiting, "waiting for the leader to make the certificate authorities")
@@ -155,7 +155,7 @@ func join(l look, p *Plan) {
 	}
 	for _, mem := range l.w.Members {
 		// etcd takes one learner at a time, also if that is ourselves under the port or the address of before.
-		ours := func(u string) bool { return sameHost(u, l.peerURL()) || u == l.m.Published[learnerKey] }
+		ours := func(u string) bool { return sameHost(u, l.peerURL()) || u == l.m.Memory.Value.Learner }
 		if mem.Learner && !mem.Started() && slices.ContainsFunc(mem.PeerURLs, ours) {
 			p.want(l, RemoveMember{mem.ID, l.m.Unit, "it joins at another URL", true})
 			return

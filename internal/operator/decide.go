@@ -20,17 +20,26 @@ var handlers = []func(look, *Plan){
 	cluster,
 	reap,
 	roll, // it gives back a turn that none of those above has a use for
-	bags,
 	rememberForeign,
-	proxy,
-	upstream,
+	endpoints,
+	tell,
+}
+
+// endpoints has the handlers of those endpoints heard that this unit's role has a use for.
+func endpoints(l look, p *Plan) {
+	role := l.role()
+	for _, at := range Endpoints() {
+		if at.Handle != nil && at.For == role {
+			at.Handle(l, p)
+		}
+	}
 }
 
 // Decide answers the event, what Juju says and what the world says with at most one step, and with what to publish
 // once none is left.
 func Decide(e Event, m Model, w World) Plan {
 	l := lookAt(e, m, w)
-	p := Plan{Published: map[string]string{}}
+	p := Plan{}
 	for _, handle := range handlers {
 		handle(l, &p)
 		if p.Step != nil {
@@ -41,8 +50,12 @@ func Decide(e Event, m Model, w World) Plan {
 	return p
 }
 
-// finish adds what is shown rather than done.
+// finish adds the record, and what is shown rather than done.
 func finish(l look, p *Plan) {
+	if was := l.m.Cluster.Value.Record; p.record != nil {
+		p.Bags = slices.Insert(p.Bags, 0, l.writeRecord(*p.record))
+		p.Claims = p.record.ClusterID != was.ClusterID || p.record.Ended != was.Ended
+	}
 	report := examine(l, p.waits)
 	p.States = report.States
 	switch unknown, _ := report.unknowns(); {
@@ -93,11 +106,13 @@ type look struct {
 	sum    string  // the digest of should
 
 	refusal string // why the options may not be applied; "" is they may
+
+	consumers Known[[]consumer]
 }
 
 // waits is the work that waits for a part that is not known, whichever handler has its turn first.
 func (l look) waits() map[part][]string {
-	p := Plan{Published: map[string]string{}}
+	p := Plan{}
 	for _, handle := range handlers {
 		p.Step = nil
 		handle(l, &p)
@@ -111,6 +126,7 @@ func lookAt(e Event, m Model, w World) look {
 	s := l.settings()
 	l.should, l.sum = &s, s.Digest()
 	l.refusal = l.refuse()
+	l.consumers = consumersOf(&m)
 	return l
 }
 

@@ -22,12 +22,12 @@ func TestDigests(t *testing.T) {
 	}
 	l := lookAt(Event{}, Model{UUID: "m"}, World{Period: 230})
 	l.m.Authority = Know(ca1())
-	whole, withheld := l.sums(Publication{Cluster: "etcd0=https://10.0.0.1:2380", ClientURLs: []string{"https://10.0.0.1:2379"}, Version: "3.7.3", Period: 230, Generation: 1})
+	told := Told{Members: []ToldMember{{"etcd0", "https://10.0.0.1:2380", "https://10.0.0.1:2379"}}, Version: "3.7.3"}
 	for name, tt := range map[string]struct{ want, got string }{
 		"the generation of settings": {"c66ec7e3a8b9bec241b8e326afbd3bd3", Server{Release: "3.7.3-0", Trust: "t", Config: config}.Generation()},
 		"a unit's bag":               {"be4f3cf4fe795561dc6c7977c1e3b9af", bagDigest(etcdcluster.EncodeUnit(word))},
-		"a consumer's bag":           {"eafc4750fa23c6e3791d26396d8b3aff", whole},
-		"one without credentials":    {"7dc0887ed8c15cac407e8186198bb1bd", withheld},
+		"a consumer's bag":           {"eafc4750fa23c6e3791d26396d8b3aff", l.sumOf(told, 1, false)},
+		"one without credentials":    {"7dc0887ed8c15cac407e8186198bb1bd", l.sumOf(told, 1, true)},
 		"the revocation list":        {"1567ea308d3e1b58ea298e90c37a597e", RevokedDigest([]Ended{{RelationID: "proxy:1", Generation: 1, Period: 228}})},
 		"the proxy's process":        {"febfd7bd3816595ffad5a0d9be130ce1", Upstream{Release: "3.7.3-0", Listen: []string{"127.0.0.1:2379"}}.ProcessDigest()},
 		"what the proxy follows":     {"bde4a75a5d1721fe57d13357af572154", Upstream{Release: "3.7.3-0", Members: []UpstreamMember{{"a", "b", "c"}}, Cert: "d", Key: "e", CA: "f"}.Digest()},
@@ -40,12 +40,8 @@ func TestDigests(t *testing.T) {
 func TestAnotherGenerationIsPublished(t *testing.T) {
 	t.Parallel()
 	l := lookAt(Event{}, model(3), world(model(3)))
-	first, second := l.publication(), l.publication()
-	first.Generation, second.Generation = 1, 2
-	whole, withheld := l.sums(first)
-	others, withheldToo := l.sums(second)
-	assert.NotEqual(t, whole, others)
-	assert.Equal(t, withheld, withheldToo)
+	assert.NotEqual(t, l.sumOf(l.told(), 1, false), l.sumOf(l.told(), 2, false))
+	assert.Equal(t, l.sumOf(l.told(), 1, true), l.sumOf(l.told(), 2, true))
 	assert.NotEqual(t, RevokedDigest([]Ended{{RelationID: "proxy:1", Generation: 1, Period: 228}}), RevokedDigest([]Ended{{RelationID: "proxy:1", Generation: 2, Period: 228}}))
 }
 

@@ -2,11 +2,13 @@ package operator
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
 	"github.com/juju/charm/v12/hooks"
 
+	"github.com/juju-charms/etcd-charm/interfaces/databag"
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 )
 
@@ -29,6 +31,85 @@ func config() Config {
 	return c
 }
 
+// related are a model's relations with those of one endpoint as given.
+func related(m Model, endpoint string, relations ...databag.Relation) map[string]Known[[]databag.Relation] {
+	out := maps.Clone(m.Relations)
+	if out == nil {
+		out = map[string]Known[[]databag.Relation]{}
+	}
+	out[endpoint] = Know(relations)
+	return out
+}
+
+// consuming are a model's relations with those of the consumers as given: "proxy:1".
+func consuming(m Model, ids ...string) map[string]Known[[]databag.Relation] {
+	for _, at := range Endpoints() {
+		if at.Tell == nil {
+			continue
+		}
+		var relations []databag.Relation
+		for _, id := range ids {
+			if strings.HasPrefix(id, at.Name+":") {
+				relations = append(relations, databag.Relation{ID: id, Endpoint: at.Name})
+			}
+		}
+		m.Relations = related(m, at.Name, relations...)
+	}
+	return m.Relations
+}
+
+// noConsumers are relations of which those of the consumers are unknown.
+func noConsumers(why string) map[string]Known[[]databag.Relation] {
+	return map[string]Known[[]databag.Relation]{ClientEndpoint: Unknown[[]databag.Relation](why)}
+}
+
+// recordOf is the record that a plan writes; nil is none.
+func recordOf(p Plan) *Record {
+	for _, w := range p.Bags {
+		if w.App && strings.HasPrefix(w.Relation, PeerEndpoint+":") {
+			record, err := etcdcluster.DecodeApp(w.Relation, "etcd", w.Bag)
+			if err != nil {
+				panic(err)
+			}
+			return &record
+		}
+	}
+	return nil
+}
+
+// wordOf is what a plan has our unit say of itself; nil is nothing.
+func wordOf(p Plan) *Word {
+	for _, w := range p.Bags {
+		if !w.App && strings.HasPrefix(w.Relation, PeerEndpoint+":") {
+			word, err := etcdcluster.DecodeUnit(w.Relation, "etcd/0", w.Bag)
+			if err != nil {
+				panic(err)
+			}
+			return &word
+		}
+	}
+	return nil
+}
+
+// toConsumers are the bags of consumers that a plan writes.
+func toConsumers(p Plan) []BagWrite {
+	var out []BagWrite
+	for _, w := range p.Bags {
+		if !strings.HasPrefix(w.Relation, PeerEndpoint+":") {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+// after is what a unit remembers after a plan.
+func after(m Model, p Plan) Memory {
+	if p.Memory != nil {
+		return *p.Memory
+	}
+	return m.Memory.Value
+}
+
 // model is what unit etcd/0 of n units hears; etcd/0 leads.
 func model(n int) Model {
 	c := config()
@@ -36,10 +117,10 @@ func model(n int) Model {
 		UUID: "model-uuid", Unit: "etcd/0", App: "etcd", JujuVersion: "4.0.15",
 		Leader: Know(true), Config: c, Secrets: true,
 		Authority:     Know(ca1()),
-		Consumers:     Know([]string{}),
+		Relations:     consuming(Model{}),
 		PeerAddress:   Know(Address{Ingress: address(0), All: []string{address(0)}}),
 		ClientAddress: Know(Address{Ingress: address(0), All: []string{address(0)}}),
-		Published:     map[string]string{},
+		Memory:        Know(Memory{Bags: map[string]string{}}),
 	}
 	units := map[string]Life{}
 	words := map[string]Word{}
@@ -49,8 +130,8 @@ func model(n int) Model {
 			continue
 		}
 		words[unitName(i)] = Word{
-			Schema: 1, PeerURL: "https://" + address(i) + ":2380", ClientURL: "https://" + address(i) + ":2379",
-			ClusterID: clusterID, MemberID: uint64(i + 1),
+			Schema: etcdcluster.Schema, PeerURL: "https://" + address(i) + ":2380", ClientURL: "https://" + address(i) + ":2379",
+			ClusterID: clusterID, MemberID: uint64(i + 1), Can: can(),
 		}
 	}
 	m.Units = Know(units)

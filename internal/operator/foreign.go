@@ -5,9 +5,6 @@ import (
 	"strings"
 )
 
-// foreignKey is the key in Published under which foreign is remembered.
-const foreignKey = "foreign"
-
 // foreign reports whether our process runs with other settings than those on disk though it was restarted with them:
 // somebody else adds to its environment, a drop-in of systemd for instance. One more restart would change nothing.
 func (l look) foreign() bool {
@@ -15,7 +12,7 @@ func (l look) foreign() bool {
 		return false
 	}
 	written := l.role() == RoleProxy || l.w.WrittenConfig == l.sum
-	return l.m.Published[foreignKey] == l.startSum() || written && l.restartedAnew()
+	return l.m.Memory.Value.Foreign == l.startSum() || written && l.restartedAnew()
 }
 
 // restartedAnew reports whether this pass restarted our process and has written no settings since.
@@ -39,13 +36,14 @@ func (l look) startSum() string {
 	return l.sum
 }
 
-// rememberForeign keeps what is under foreignKey true.
+// rememberForeign keeps Memory.Foreign true.
 func rememberForeign(l look, p *Plan) {
-	switch {
-	case l.foreign():
-		p.Published[foreignKey] = l.startSum()
-	case l.m.Published[foreignKey] != "":
-		p.Forget = append(p.Forget, foreignKey)
+	sum := ""
+	if l.foreign() {
+		sum = l.startSum()
+	}
+	if l.m.Memory.Value.Foreign != sum {
+		p.memory(l).Foreign = sum
 	}
 }
 

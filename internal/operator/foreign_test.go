@@ -54,13 +54,13 @@ func TestAServerWithForeignSettingsRestartsOnce(t *testing.T) {
 	w.Turn.Holder = ""
 	p := Decide(lookAgain, m, w)
 	require.Nil(t, p.Step)
-	assert.Equal(t, sum, p.Published[foreignKey])
+	assert.Equal(t, sum, after(m, p).Foreign)
 	assert.Equal(t, Blocked, p.Status.Level)
 	assert.Contains(t, p.Status.Message, "foreign settings here, see systemctl cat etcd-charm-etcd-0")
-	assert.NotEmpty(t, p.Word.Running, "the raft leader does not wait for it")
+	assert.NotEmpty(t, wordOf(p).Running, "the raft leader does not wait for it")
 
 	// The next hook remembers it, until there is something new to restart for, or it is gone.
-	m.Published[foreignKey], w.Done = sum, nil
+	m.Memory.Value.Foreign, w.Done = sum, nil
 	p = Decide(lookAgain, m, w)
 	require.Nil(t, p.Step)
 	assert.Equal(t, Blocked, p.Status.Level)
@@ -69,7 +69,7 @@ func TestAServerWithForeignSettingsRestartsOnce(t *testing.T) {
 	assert.Equal(t, TakeTurn{}, firstStep(newer, w))
 	w.Service.Config = sum
 	p = Decide(lookAgain, m, w)
-	assert.Contains(t, p.Forget, foreignKey)
+	assert.Empty(t, after(m, p).Foreign)
 	assert.Equal(t, Active, p.Status.Level)
 
 	failing := world(m)
@@ -81,10 +81,10 @@ func TestAProxyWithForeignSettingsRestartsOnce(t *testing.T) {
 	t.Parallel()
 	m := model(1)
 	m.Config.Role = RoleProxy
-	m.Upstream = Know([]databag.Relation{{
+	m.Relations = related(m, upstreamEndpoint, databag.Relation{
 		ID: "upstream:1", Endpoint: "upstream", App: "etcd",
 		Units: map[string]databag.Bag{"etcd/0": {"cluster": "etcd0=http://10.0.0.1:2380"}},
-	}})
+	})
 	w := World{Carried: release, Installed: release, Service: Service{Kind: ProxyService, Running: true, Config: Altered}}
 	w.Tried = []Attempt{{WriteProxy{}, errors.New("to learn what is wanted")}}
 	require.Nil(t, firstStep(m, w))
@@ -96,9 +96,9 @@ func TestAProxyWithForeignSettingsRestartsOnce(t *testing.T) {
 	w.Done = []Step{Restart{}}
 	p := Decide(Event{Kind: hooks.UpdateStatus}, m, w)
 	require.Nil(t, p.Step)
-	assert.Equal(t, step.Upstream.ProcessDigest(), p.Published[foreignKey])
+	assert.Equal(t, step.Upstream.ProcessDigest(), after(m, p).Foreign)
 	assert.Equal(t, Blocked, p.Status.Level)
-	m.Published = map[string]string{foreignKey: p.Published[foreignKey]}
+	m.Memory = Know(Memory{Foreign: after(m, p).Foreign})
 	w.Done = nil
 	assert.Nil(t, firstStep(m, w))
 }

@@ -23,7 +23,7 @@ func leave(l look, p *Plan) {
 		p.want(l, Stop{unitLeaves}) // a server that never got its port has no data, and would get it at the next boot
 	}
 	if l.Kind == hooks.Remove && p.Step == nil && p.Fail == nil && l.w.Leftovers {
-		uninstall := Uninstall{KeepData: p.Record != nil}
+		uninstall := Uninstall{KeepData: p.record != nil}
 		p.want(l, uninstall)
 		if tried, err := l.tried(uninstall); tried {
 			p.Fail = fmt.Errorf("cannot %s: %w", uninstall, err)
@@ -183,7 +183,7 @@ func leaveLast(l look, p *Plan) {
 		record := l.m.Cluster.Value.Record
 		record.Schema = etcdcluster.Schema
 		record.ClusterID, record.Ended = l.w.Data.ClusterID, l.w.Data.ClusterID
-		p.Record = &record
+		p.record = &record
 	}
 }
 

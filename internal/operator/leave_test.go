@@ -95,6 +95,6 @@ func TestRemoveWaits(t *testing.T) {
 	require.Equal(t, Uninstall{KeepData: true}, p.Step)
 	w.Leftovers = false
 	p = Decide(Event{Kind: hooks.Remove}, m, w)
-	require.NotNil(t, p.Record)
-	assert.Equal(t, uint64(clusterID), p.Record.Ended)
+	require.NotNil(t, recordOf(p))
+	assert.Equal(t, uint64(clusterID), recordOf(p).Ended)
 }

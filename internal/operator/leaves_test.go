@@ -172,14 +172,14 @@ func TestLeavesGoOnRecord(t *testing.T) {
 	committed := m.Cluster.Value.Record
 	m.Cluster.Value.Record.Leaves = nil
 	p := Decide(lookAgain, m, w)
-	require.NotNil(t, p.Word)
-	assert.Equal(t, leavesOf(0, at), p.Word.Leaves)
-	require.NotNil(t, p.Record)
-	assert.Equal(t, committed, *p.Record)
+	require.NotNil(t, wordOf(p))
+	assert.Equal(t, leavesOf(0, at), wordOf(p).Leaves)
+	require.NotNil(t, recordOf(p))
+	assert.Equal(t, committed, *recordOf(p))
 
 	m.Cluster.Value.Record = committed
 	p = Decide(lookAgain, m, w)
-	assert.Nil(t, p.Record, "nothing is written again")
+	assert.Nil(t, recordOf(p), "nothing is written again")
 
 	// What is issued again does not take the former ones off: they are still valid. Neither does the unit's end.
 	later := leavesOf(2, at+5)
@@ -187,16 +187,16 @@ func TestLeavesGoOnRecord(t *testing.T) {
 	word.Leaves = later
 	m.Cluster.Value.Words["etcd/2"] = word
 	p = Decide(lookAgain, m, w)
-	require.NotNil(t, p.Record)
+	require.NotNil(t, recordOf(p))
 	all := etcdcluster.SortIssued(append(leavesOf(2, at), later...))
-	assert.Equal(t, UnitLeaves{Unit: "etcd/2", Leaves: all}, p.Record.Leaves[2])
-	m.Cluster.Value.Record = *p.Record
+	assert.Equal(t, UnitLeaves{Unit: "etcd/2", Leaves: all}, recordOf(p).Leaves[2])
+	m.Cluster.Value.Record = *recordOf(p)
 	m = gone(m, 2)
 	delete(m.Cluster.Value.Words, "etcd/2")
 	assert.Equal(t, all, lookAt(lookAgain, m, w).leaves()[2].Leaves)
 
 	m.Leader = Know(false)
-	assert.Nil(t, Decide(lookAgain, m, w).Record)
+	assert.Nil(t, recordOf(Decide(lookAgain, m, w)))
 }
 
 // Entries go when they have ended, but by no clock alone, however wrong: what is dropped is never refused again.
@@ -236,7 +236,7 @@ func TestLeavesGoWhenTheyHaveEnded(t *testing.T) {
 	m := model(1)
 	w := world(m)
 	w.Now, w.TLS.Issued = at+year+1, append(leavesOf(0, at), leavesOf(0, at+year)...)
-	assert.Equal(t, leavesOf(0, at+year), Decide(lookAgain, m, w).Word.Leaves, "a unit tells of what is valid")
+	assert.Equal(t, leavesOf(0, at+year), wordOf(Decide(lookAgain, m, w)).Leaves, "a unit tells of what is valid")
 }
 
 // Bags stay bounded: those that end first are forgotten.

@@ -71,17 +71,16 @@ type Model struct {
 	// Secrets tells whether this Juju keeps secrets (else the authorities live in the peer application bag).
 	Secrets bool
 
-	Consumers Known[[]string]           // relation IDs of the endpoint proxy, sorted
-	Deserted  map[string]OwnBag         // of Consumers those without units, whose bag of ours was read: see DesertedKey
-	Upstream  Known[[]databag.Relation] // relations of the endpoint upstream; read for role proxy only
+	// Relations are those of each endpoint but the peers', by the endpoint's name and sorted by ID, as much of each as its row
+	// in Endpoints says. Only those that the unit's role has a use for are read.
+	Relations map[string]Known[[]databag.Relation]
+	// Deserted are the consumer relations without units, whose bag of ours was read: see Memory.
+	Deserted map[string]OwnBag
 
 	PeerAddress   Known[Address] // the binding of the endpoint cluster
 	ClientAddress Known[Address] // the binding of the endpoint proxy
 
-	// Published remembers what this unit published last: bag (or "ports") → digest of its inputs; learnerKey,
-	// foreignKey, squatKey and DesertedKey.
-	// Juju commits it together with what it speaks of. A missing or alien digest means: publish again.
-	Published map[string]string
+	Memory Known[Memory]
 }
 
 // Address is one binding's network: the address others reach us at, and all of ours there.
@@ -95,6 +94,6 @@ type Address struct {
 type Cluster struct {
 	RelationID string
 	Record     Record
-	Own        Word            // our own bag as Juju has it committed; zero when Digest in Published was ours
+	Own        Word            // our own bag as Juju has it committed; zero when Memory has a digest of it
 	Words      map[string]Word // the other units' bags, for units in goal-state only
 }

@@ -6,33 +6,23 @@ import "context"
 type Plan struct {
 	Step Step
 
-	Record    *Record           // the peer application bag as it should be; nil leaves it (leader only)
-	Word      *Word             // our own peer bag as it should be; nil leaves it
-	Authority bool              // make the certificate authorities: they are known to be missing (leader only)
-	Consumers []Publication     // consumer relations to write anew
-	Forget    []string          // keys of Published that speak of nothing any more
-	Ports     []int             // TCP ports to have open; nil leaves them
-	Published map[string]string // what to remember: see Model
-	Version   string            // application version to show; "" leaves it
-	Status    Status
-	States    []string // computed relation states, for the debug log and the health report
+	Bags    []BagWrite    // bags to write
+	Secrets []SecretWrite // secrets to write, before the bags that name them
+	// NewAuthority has the certificate authorities made: they are known to be missing (leader only).
+	NewAuthority bool
+	// Claims says that Bags puts a cluster on record, or its end: only while it is certain that this unit leads.
+	Claims  bool
+	Ports   []int   // TCP ports to have open; nil leaves them
+	Memory  *Memory // what to remember; nil leaves it
+	Version string  // application version to show; "" leaves it
+	Status  Status
+	States  []string // computed relation states, for the debug log and the health report
 	// Fail makes the hook fail after its status is set and before anything is published, so that Juju holds
 	// the unit and calls the hook again: only for a leave that would cost the quorum.
 	Fail error
 
-	waits map[part][]string // work that waits for a part that is not known
-}
-
-// Publication is one consumer relation's bag to write. The shell derives the relation's certificate.
-type Publication struct {
-	RelationID string
-	Cluster    string // etcd-proxy cluster string
-	ClientURLs []string
-	Version    string
-	Period     int64
-	Generation int // of the credentials, from 1
-	// Withheld leaves the credentials out, and takes those away that stand in the bag: they are revoked.
-	Withheld bool
+	record *Record           // the peer application bag as it should be; nil leaves it (leader only)
+	waits  map[part][]string // work that waits for a part that is not known
 }
 
 // Level is a workload status that Juju knows.

@@ -292,7 +292,7 @@ func (x *examiner) probes() {
 	slices.SortFunc(x.r.Versions, byVersion)
 	x.told()
 	switch {
-	case x.m.Upstream.OK && len(x.m.Upstream.Value) == 0:
+	case x.m.Relations[upstreamEndpoint].OK && len(x.m.Relations[upstreamEndpoint].Value) == 0:
 		x.because(Unhealthy, Blocked, "relate upstream to an etcd application", "the relation upstream is missing: relate it to an etcd application")
 	case len(x.r.Upstream) == 0:
 		x.because(Unhealthy, Waiting, "no member of upstream is known", "no member of upstream is known yet")
@@ -312,7 +312,7 @@ func (x *examiner) probes() {
 
 // told says what is wrong with, or still missing from, what the provider published.
 func (x *examiner) told() {
-	for _, rel := range x.m.Upstream.Value {
+	for _, rel := range x.m.Relations[upstreamEndpoint].Value {
 		requires := etcdproxy.NewRequires(rel, x.w.Now)
 		if !requires.Problem.IsZero() {
 			x.because(Degraded, Blocked, requires.Problem.String(), "%s", requires.Problem)

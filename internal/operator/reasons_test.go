@@ -7,7 +7,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/juju-charms/etcd-charm/interfaces/databag"
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 )
 
@@ -149,16 +148,16 @@ func TestProxyReasons(t *testing.T) {
 		want   Reason
 	}{
 		{"no relation", func(m *Model, w *World) {
-			m.Upstream, w.Upstream = Know([]databag.Relation{}), nil
+			m.Relations, w.Upstream = related(*m, upstreamEndpoint), nil
 		}, Reason{Health: Unhealthy, Level: Blocked, Text: "the relation upstream is missing: relate it to an etcd application"}},
 		{"nothing told", func(m *Model, w *World) {
-			m.Upstream, w.Upstream = Know([]databag.Relation{upstreamRelation("")}), nil
+			m.Relations, w.Upstream = related(*m, upstreamEndpoint, upstreamRelation("")), nil
 		}, Reason{Health: Unhealthy, Level: Waiting, Text: "no member of upstream is known yet"}},
 		{"cluster to come", func(m *Model, _ *World) {
-			m.Upstream = Know([]databag.Relation{upstreamRelation("")})
+			m.Relations = related(*m, upstreamEndpoint, upstreamRelation(""))
 		}, Reason{Health: Degraded, Level: Waiting, Text: "waiting for etcd to publish its cluster"}},
 		{"broken bag", func(m *Model, _ *World) {
-			m.Upstream = Know([]databag.Relation{upstreamRelation("etcd0")})
+			m.Relations = related(*m, upstreamEndpoint, upstreamRelation("etcd0"))
 		}, Reason{Health: Degraded, Level: Blocked, Text: "relation upstream:4: unit etcd/0: cluster:"}},
 		{"nobody answers", func(_ *Model, w *World) {
 			w.Upstream[0].Answers, w.Upstream[1].Answers, w.Upstream[2].Answers = false, false, false

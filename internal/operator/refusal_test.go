@@ -8,8 +8,6 @@ import (
 	"github.com/juju/charm/v12/hooks"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/juju-charms/etcd-charm/interfaces/databag"
 )
 
 // configured is m with other options.
@@ -168,7 +166,7 @@ func TestRefusedProxyFollows(t *testing.T) {
 	t.Parallel()
 	m := model(1)
 	m = configured(t, m, map[string]any{"role": "proxy", "port": 3379})
-	m.Upstream = Know([]databag.Relation{upstreamRelation("etcd0=http://10.0.0.10:2380")})
+	m.Relations = related(m, upstreamEndpoint, upstreamRelation("etcd0=http://10.0.0.10:2380"))
 	w := World{
 		Carried: release, Installed: release,
 		Service: Service{Kind: ProxyService, Running: true, Enabled: true, Listens: []string{"http://127.0.0.1:2379"}},

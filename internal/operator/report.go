@@ -300,11 +300,13 @@ func hexID(id uint64) string { return strconv.FormatUint(id, 16) }
 // states are the relation states that the etcd-proxy interface has known since 2016, computed from the data.
 func (x *examiner) states() []string {
 	var out []string
-	if len(x.m.Consumers.Value) > 0 {
-		out = etcdproxy.States("proxy", etcdproxy.ProvidesSide, etcdproxy.State{Connected: true})
+	for _, at := range Endpoints() {
+		if at.Tell != nil && len(x.m.Relations[at.Name].Value) > 0 {
+			out = append(out, etcdproxy.States(at.Name, etcdproxy.ProvidesSide, etcdproxy.State{Connected: true})...)
+		}
 	}
 	var relations []etcdproxy.State
-	for _, rel := range x.m.Upstream.Value {
+	for _, rel := range x.m.Relations[upstreamEndpoint].Value {
 		relations = append(relations, etcdproxy.NewRequires(rel, x.w.Now).State)
 	}
 	return append(out, etcdproxy.States("upstream", etcdproxy.RequiresSide, relations...)...)

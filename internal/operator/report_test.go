@@ -33,7 +33,7 @@ func healthyProxy(n int) (Model, World) {
 	m := Model{
 		Unit: "etcd-proxy/0", App: "etcd-proxy", Config: config(),
 		ClientAddress: Know(Address{Ingress: "10.0.0.50"}),
-		Upstream:      Know([]databag.Relation{upstreamRelation("etcd0=http://10.0.0.10:2380")}),
+		Relations:     related(Model{}, upstreamEndpoint, upstreamRelation("etcd0=http://10.0.0.10:2380")),
 	}
 	m.Config.Role = RoleProxy
 	w := World{Service: Service{Kind: ProxyService, Running: true}, TLS: TLS{Admin: Leaf{Present: true, Remaining: 364 * day}}}
@@ -134,11 +134,11 @@ func TestExamineStates(t *testing.T) {
 	t.Parallel()
 	m, w := healthyCluster(3)
 	assert.Empty(t, Examine(m, w).States)
-	m.Consumers = Know([]string{"proxy:3"})
+	m.Relations = consuming(m, "proxy:3")
 	assert.Equal(t, []string{"proxy.connected"}, Examine(m, w).States)
 	m, w = healthyProxy(3)
 	assert.Equal(t, []string{"upstream.available", "upstream.connected"}, Examine(m, w).States)
-	m.Upstream = Know([]databag.Relation{})
+	m.Relations = related(m, upstreamEndpoint)
 	assert.Empty(t, Examine(m, w).States)
 }
 
@@ -207,7 +207,7 @@ func anyModel(t *rapid.T) Model {
 	m := model(rapid.IntRange(1, 5).Draw(t, "units"))
 	if rapid.Bool().Draw(t, "proxy") {
 		m.Config.Role = RoleProxy
-		m.Upstream = Know([]databag.Relation{upstreamRelation(rapid.String().Draw(t, "cluster"))})
+		m.Relations = related(m, upstreamEndpoint, upstreamRelation(rapid.String().Draw(t, "cluster")))
 	}
 	if rapid.Bool().Draw(t, "unknown") {
 		m.Units, m.Cluster = Unknown[map[string]Life]("no"), Unknown[Cluster]("no")

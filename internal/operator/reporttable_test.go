@@ -10,8 +10,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/juju-charms/etcd-charm/interfaces/databag"
 )
 
 // TestTable holds tables against testdata/report; UPDATE_GOLDEN=1 writes them anew.
@@ -20,7 +18,7 @@ func TestTable(t *testing.T) {
 	for name, scene := range map[string]func() (Model, World){
 		"three": func() (Model, World) {
 			m, w := healthyCluster(3)
-			m.Consumers = Know([]string{"proxy:3"})
+			m.Relations = consuming(m, "proxy:3")
 			return m, w
 		},
 		"one":  func() (Model, World) { return healthyCluster(1) },
@@ -37,7 +35,7 @@ func TestTable(t *testing.T) {
 		},
 		"proxy-alone": func() (Model, World) {
 			m, w := healthyProxy(0)
-			m.Upstream = Know([]databag.Relation{})
+			m.Relations = related(m, upstreamEndpoint)
 			return m, w
 		},
 	} {
@@ -122,7 +120,7 @@ func TestCells(t *testing.T) {
 func TestValues(t *testing.T) {
 	t.Parallel()
 	m, w := healthyCluster(3)
-	m.Consumers = Know([]string{"proxy:3"})
+	m.Relations = consuming(m, "proxy:3")
 	got := Examine(m, w).Values()
 	checkValues(t, got)
 	for key, want := range map[string]string{

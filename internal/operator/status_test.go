@@ -6,8 +6,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/juju-charms/etcd-charm/interfaces/databag"
 )
 
 func TestStatusOfMembers(t *testing.T) {
@@ -95,7 +93,7 @@ func TestStatusOfProxies(t *testing.T) {
 			w.Upstream = []UpstreamProbe{{Name: "etcd0"}}
 		}, Status{Waiting, "no member of upstream answers; proxy on 127.0.0.1:2379, 0/1 members reachable, cert 364d"}},
 		{"no relation", func(m *Model, w *World) {
-			m.Upstream, w.Upstream = Know([]databag.Relation{}), nil
+			m.Relations, w.Upstream = related(*m, upstreamEndpoint), nil
 		}, Status{Blocked, "relate upstream to an etcd application; proxy on 127.0.0.1:2379, cert 364d"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

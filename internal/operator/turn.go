@@ -2,30 +2,23 @@ package operator
 
 import "fmt"
 
-// squatKey is the key in Published of the turn that was seen to be squatted.
-const squatKey = "turn"
-
 // freeTurn breaks a turn that nobody will give back, in the second hook that sees it: until then it is only said. A hook
 // that holds the unit remembers nothing of an earlier one; it breaks the turn when it has waited for it in vain.
 func freeTurn(l look, p *Plan) {
 	if l.role() != RoleMember || !l.inCluster() || !l.w.Turn.Known {
-		if was := l.m.Published[squatKey]; was != "" {
-			p.Published[squatKey] = was // nothing was seen, so nothing has changed
-		}
-		return
+		return // nothing was seen, so nothing has changed
 	}
 	sum := digest(l.squat(), l.w.Turn.Holder)
 	waited, _ := l.tried(TakeTurn{})
 	switch {
 	case l.squat() == "":
-		if l.m.Published[squatKey] != "" {
-			p.Forget = append(p.Forget, squatKey)
-		}
-		return
-	case (l.m.Published[squatKey] == sum || waited && l.last()) && l.refusing() != corrupt:
+		sum = ""
+	case (l.m.Memory.Value.Squat == sum || waited && l.last()) && l.refusing() != corrupt:
 		p.want(l, BreakTurn{l.w.Turn})
 	}
-	p.Published[squatKey] = sum
+	if l.m.Memory.Value.Squat != sum {
+		p.memory(l).Squat = sum
+	}
 }
 
 // squat says in words why the turn's holder will never give it back; "" is that it may. No unit ever takes it without a

@@ -49,19 +49,19 @@ func TestASquattedTurnIsBrokenInTheSecondHook(t *testing.T) {
 			}
 			require.Nil(t, p.Step, "not at first sight")
 			if tc.squatted == "" {
-				assert.Empty(t, p.Published[squatKey])
-				m.Published[squatKey] = "x"
+				assert.Empty(t, after(m, p).Squat)
+				m.Memory.Value.Squat = "x"
 				p = Decide(lookAgain, m, w)
 				assert.Nil(t, p.Step)
-				assert.Contains(t, p.Forget, squatKey)
+				assert.Empty(t, after(m, p).Squat)
 				return
 			}
 			assert.Contains(t, p.Status.Message, tc.squatted+": etcdctl del etcd-charm/turn")
-			assert.Less(t, len(p.Published[squatKey]), 100)
+			assert.Less(t, len(after(m, p).Squat), 100)
 			report := Examine(m, w)
 			assert.Equal(t, Degraded, report.Health)
 
-			m.Published[squatKey] = p.Published[squatKey]
+			m.Memory.Value.Squat = after(m, p).Squat
 			assert.Equal(t, BreakTurn{tc.turn}, firstStep(m, w))
 			assert.LessOrEqual(t, len(BreakTurn{tc.turn}.String()), 100)
 			other := w
@@ -70,7 +70,7 @@ func TestASquattedTurnIsBrokenInTheSecondHook(t *testing.T) {
 			assert.Nil(t, firstStep(m, other), "each is looked at twice")
 			unsure := w
 			unsure.Turn = Turn{}
-			assert.Equal(t, m.Published[squatKey], Decide(lookAgain, m, unsure).Published[squatKey], "what cannot be seen may be there still")
+			assert.Equal(t, m.Memory.Value.Squat, after(m, Decide(lookAgain, m, unsure)).Squat, "what cannot be seen may be there still")
 			corrupted := w
 			corrupted.Alarms = []Alarm{{2, corrupt}}
 			assert.Nil(t, firstStep(m, corrupted), "etcd takes no delete then")
@@ -93,7 +93,7 @@ func TestWhoNeedsASquattedTurnNamesIt(t *testing.T) {
 	p = Decide(leaves, m, w)
 	require.Nil(t, p.Step)
 	require.NoError(t, p.Fail, "a hook that fails remembers nothing")
-	assert.NotEmpty(t, p.Published[squatKey])
+	assert.NotEmpty(t, after(m, p).Squat)
 	assert.Contains(t, p.Status.Message, remedy)
 	stops := Event{Kind: hooks.Stop}
 	require.Equal(t, TakeTurn{}, firstStepOf(stops, m, w), "it remembers nothing, and waits instead")
@@ -103,12 +103,12 @@ func TestWhoNeedsASquattedTurnNamesIt(t *testing.T) {
 	waited.Tried = append(waited.Tried, Attempt{BreakTurn{w.Turn}, errors.New("no answer")})
 	p = Decide(stops, m, waited)
 	require.ErrorContains(t, p.Fail, remedy)
-	m.Published[squatKey] = Decide(leaves, m, w).Published[squatKey]
+	m.Memory.Value.Squat = after(m, Decide(leaves, m, w)).Squat
 	assert.IsType(t, BreakTurn{}, firstStepOf(Event{Kind: hooks.Stop}, m, w))
 
 	_, why := inTurn(m, w, []Step{Defrag{}})
 	assert.Equal(t, remedy, why)
-	delete(m.Published, squatKey)
+	m.Memory.Value.Squat = ""
 	gone := gone(m, 2)
 	p = Decide(lookAgain, gone, w)
 	assert.Contains(t, p.Status.Message, "turn of etcd/99 has no lease")

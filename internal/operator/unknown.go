@@ -55,9 +55,9 @@ func (l look) lacks(x part) (unknown bool, name, why string) {
 		}
 		return !m.Authority.OK, "certificate authorities", m.Authority.Why
 	case theConsumers:
-		return !m.Consumers.OK, "consumers", m.Consumers.Why
+		return !l.consumers.OK, "consumers", l.consumers.Why
 	case theUpstream:
-		return !m.Upstream.OK, "upstream", m.Upstream.Why
+		return !m.Relations[upstreamEndpoint].OK, "upstream", m.Relations[upstreamEndpoint].Why
 	case thePeerAddress:
 		return !m.PeerAddress.OK, "address for peers", m.PeerAddress.Why
 	case theClientAddress:

@@ -2,6 +2,7 @@ package operator
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -28,7 +29,8 @@ type gap struct {
 func gaps() []gap {
 	var out []gap
 	for i, f := range reflect.VisibleFields(reflect.TypeFor[Model]()) {
-		if !strings.HasPrefix(f.Type.Name(), "Known[") {
+		// Without the memory the consumers are unknown too: see juju.Observe.
+		if !strings.HasPrefix(f.Type.Name(), "Known[") || f.Name == "Memory" {
 			continue
 		}
 		why := "tool-of-" + f.Name + " failed"
@@ -36,6 +38,19 @@ func gaps() []gap {
 			v := reflect.New(f.Type).Elem()
 			v.FieldByName("Why").SetString(why)
 			reflect.ValueOf(m).Elem().Field(i).Set(v)
+		}, []string{why}})
+	}
+	for _, at := range Endpoints() {
+		if at.Read == Peers {
+			continue
+		}
+		why := "relation-ids of " + at.Name + " failed"
+		out = append(out, gap{at.Name, func(m *Model, _ *World) {
+			m.Relations = maps.Clone(m.Relations)
+			m.Relations[at.Name] = Unknown[[]databag.Relation](why)
+			if at.Tell != nil {
+				m.Deserted = nil
+			}
 		}, []string{why}})
 	}
 	const problem = "option port: none"
@@ -83,10 +98,10 @@ func scenes() []scene {
 		})},
 		{"just founded", member(1, func(m *Model, _ *World) {
 			*m = record(*m, Record{Schema: etcdcluster.Schema, Authority: ca1().Fingerprint()})
-			m.Consumers = Know([]string{"proxy:1"})
+			m.Relations = consuming(*m, "proxy:1")
 		})},
-		{"a consumer to be told", member(3, func(m *Model, _ *World) { m.Consumers = Know([]string{"proxy:1"}) })},
-		{"a consumer gone", member(3, func(m *Model, _ *World) { m.Published["bag.proxy:9"] = "x" })},
+		{"a consumer to be told", member(3, func(m *Model, _ *World) { m.Relations = consuming(*m, "proxy:1") })},
+		{"a consumer gone", member(3, func(m *Model, _ *World) { m.Memory.Value.Bags["proxy:9"] = "x" })},
 		{"certificates due", member(3, func(_ *Model, w *World) { w.TLS.Server.Due, w.TLS.Peer.Due = true, true })},
 		{"new authorities", member(3, func(m *Model, _ *World) { m.Authority = Know(ca2()) })},
 		{"settings changed", member(3, func(m *Model, _ *World) { m.Config.SnapshotCount++ })},
@@ -124,7 +139,7 @@ func scenes() []scene {
 		{"joining", member(3, func(m *Model, w *World) {
 			*w = wiped(*w)
 			w.Members = w.Members[1:]
-			m.Consumers = Know([]string{"proxy:1"})
+			m.Relations = consuming(*m, "proxy:1")
 		})},
 		{"joining, listed", member(3, func(_ *Model, w *World) {
 			*w = wiped(*w)
@@ -138,7 +153,7 @@ func scenes() []scene {
 			m := model(3)
 			w := world(m)
 			m.Units.Value[m.Unit] = Dying
-			m.Consumers = Know([]string{"proxy:1"})
+			m.Relations = consuming(m, "proxy:1")
 			return Event{Kind: hooks.RelationDeparted, Endpoint: "cluster", Departing: m.Unit}, m, w
 		}},
 		{"leaving, as told by goal-state", at(func() (Model, World) {
@@ -181,7 +196,7 @@ func scenes() []scene {
 		})},
 		{"proxy, upstream gone", at(func() (Model, World) {
 			m, w := healthyProxy(3)
-			m.Upstream = Know([]databag.Relation{})
+			m.Relations = related(m, upstreamEndpoint)
 			return m, w
 		})},
 	}
@@ -190,7 +205,7 @@ func scenes() []scene {
 // workOf is all that the handlers want of a look, whichever of them has its turn first, and what the status then says.
 func workOf(e Event, m Model, w World) ([]any, Status) {
 	l := lookAt(e, m, w)
-	p := Plan{Published: map[string]string{}}
+	p := Plan{}
 	var work []any
 	for _, handle := range handlers {
 		p.Step = nil
@@ -200,20 +215,20 @@ func workOf(e Event, m Model, w World) ([]any, Status) {
 	}
 	p.Step = nil
 	finish(l, &p)
-	if p.Record != nil {
-		work = append(work, *p.Record)
+	if recordOf(p) != nil {
+		work = append(work, *recordOf(p))
 	}
-	if p.Word != nil {
-		work = append(work, *p.Word)
+	if wordOf(p) != nil {
+		work = append(work, *wordOf(p))
 	}
-	if p.Authority {
+	if p.NewAuthority {
 		work = append(work, "authorities")
 	}
-	for _, pub := range p.Consumers {
+	for _, pub := range toConsumers(p) {
 		work = append(work, pub)
 	}
-	for _, key := range p.Forget {
-		work = append(work, "forget "+key)
+	if p.Memory != nil {
+		work = append(work, *p.Memory)
 	}
 	if p.Ports != nil {
 		work = append(work, p.Ports)
@@ -312,11 +327,9 @@ func list(work []any) string {
 // settled is a scene after its hook: all that was to be published is.
 func settled(m Model, w World) (Model, World) {
 	p := Decide(lookAgain, m, w)
-	for key, sum := range p.Published {
-		m.Published[key] = sum
-	}
-	if p.Record != nil {
-		m = record(m, *p.Record)
+	m.Memory = Know(after(m, p))
+	if recordOf(p) != nil {
+		m = record(m, *recordOf(p))
 	}
 	return m, w
 }
@@ -326,7 +339,7 @@ func TestUnknownThatStopsNothingIsNoConcern(t *testing.T) {
 	t.Parallel()
 	member := func() (Model, World) {
 		m := model(3)
-		m.Consumers = Know([]string{"proxy:1"})
+		m.Relations = consuming(m, "proxy:1")
 		return settled(m, world(m))
 	}
 	proxy := func() (Model, World) {
@@ -347,8 +360,8 @@ func TestUnknownThatStopsNothingIsNoConcern(t *testing.T) {
 		silent  []string
 		trouble []string // what all the same might stop something
 	}{
-		"member": {member, []string{"Leader", "Upstream"}, []string{"Units", "Cluster", "Authority", "Consumers", "PeerAddress", "ClientAddress"}},
-		"proxy":  {proxy, []string{"Leader", "Units", "Cluster", "Authority", "Consumers", "PeerAddress", "Turn"}, []string{"Upstream", "ClientAddress"}},
+		"member": {member, []string{"Leader", "upstream"}, []string{"Units", "Cluster", "Authority", "proxy", "PeerAddress", "ClientAddress"}},
+		"proxy":  {proxy, []string{"Leader", "Units", "Cluster", "Authority", "proxy", "PeerAddress", "Turn"}, []string{"upstream", "ClientAddress"}},
 	} {
 		m, w := tc.build()
 		well := Decide(lookAgain, m, w)
@@ -376,7 +389,7 @@ func TestStatusWithUnknowns(t *testing.T) {
 	t.Parallel()
 	m, w := healthyCluster(3)
 	why := strings.Repeat("network-get: exit code 1: ERROR ", 10)
-	m.PeerAddress, m.ClientAddress, m.Consumers = Unknown[Address](why), Unknown[Address](why), Unknown[[]string](why)
+	m.PeerAddress, m.ClientAddress, m.Relations = Unknown[Address](why), Unknown[Address](why), noConsumers(why)
 	r := Examine(m, w)
 	assert.Equal(t, Status{Waiting, "consumers unknown: network-get: exit code 1: ERROR network-get: exit code 1: ER…; 3/3 voters; 2 more in action health"}, StatusOf(r))
 	require.Len(t, r.Reasons, 3)
@@ -390,9 +403,9 @@ func TestUnknownAddressTakesNothingBack(t *testing.T) {
 	t.Parallel()
 	m := model(3)
 	m, w := settled(m, world(m))
-	require.Nil(t, Decide(lookAgain, m, w).Word, "the test's own ground")
+	require.Nil(t, wordOf(Decide(lookAgain, m, w)), "the test's own ground")
 	m.PeerAddress = Unknown[Address]("network-get failed")
-	assert.Nil(t, Decide(lookAgain, m, w).Word)
+	assert.Nil(t, wordOf(Decide(lookAgain, m, w)))
 }
 
 // TestRaftLeaderSaysThatItCannotKnowTheOthers: it goes last, and does not name a unit that may long have restarted.

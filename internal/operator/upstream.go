@@ -39,21 +39,22 @@ func (u Upstream) ProcessDigest() string { return digest(u.Env()...) }
 // upstream keeps the local proxy of role proxy: what the provider publishes is written where the proxy follows it, with
 // no restart. A broken bag changes nothing: the proxy goes on with what it has.
 func upstream(l look, p *Plan) {
-	if l.role() != RoleProxy || l.leaving() {
+	if l.leaving() {
 		return
 	}
 	p.need(l, "the proxy follows no change", theUpstream, theClientAddress)
+	relations := l.m.Relations[upstreamEndpoint]
 	switch {
-	case !l.m.Upstream.OK:
+	case !relations.OK:
 		return
-	case len(l.m.Upstream.Value) == 0:
+	case len(relations.Value) == 0:
 		if l.w.Service.Running || l.w.Service.Enabled {
 			p.want(l, Stop{"relation upstream is gone"})
 		}
 		p.say(Blocked, "needs a cluster: juju integrate %s:upstream <etcd application>:proxy", l.m.App)
 		return
 	}
-	rel := l.m.Upstream.Value[0]
+	rel := relations.Value[0]
 	data, problem := etcdproxy.Decode(rel, l.w.Now)
 	requires := etcdproxy.NewRequires(rel, l.w.Now)
 	switch {

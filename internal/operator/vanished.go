@@ -1,6 +1,6 @@
 package operator
 
-import "strings"
+import "maps"
 
 // OwnBag is what Juju answers when this unit reads its own bag in a consumer relation that has no units left. The zero
 // value says nothing.
@@ -13,23 +13,19 @@ const (
 	BagNotFound               // exactly "relation not found"
 )
 
-// What is remembered under DesertedKey of a consumer relation whose last unit has departed. On the offering side of a
+// Desertion is what is remembered of a consumer relation whose last unit has departed; "" is one that has units. On the offering side of a
 // relation between two models Juju may delete the relation before broken can run: relation-ids goes on listing it until
 // the agent starts again, and goal-state never names such a relation (seen on 4.0.15).
+type Desertion string
+
 const (
-	deserted = "deserted" // it may live on
-	missing  = "missing"  // it was not found in one hook
-	vanished = "vanished" // it was not found in two, and so has ended
+	deserted Desertion = "deserted" // it may live on
+	missing  Desertion = "missing"  // it was not found in one hook
+	vanished Desertion = "vanished" // it was not found in two, and so has ended
 )
 
-const desertedPrefix = "deserted."
-
-// DesertedKey is the key in Model.Published of a consumer relation whose last unit this unit has heard depart. It is kept
-// until the relation has units again, or is not listed any more.
-func DesertedKey(relationID string) string { return desertedPrefix + relationID }
-
 // desertion is what to remember of a deserted relation after one more answer.
-func desertion(was string, bag OwnBag) string {
+func desertion(was Desertion, bag OwnBag) Desertion {
 	switch {
 	case bag == BagThere:
 		return deserted
@@ -44,12 +40,12 @@ func desertion(was string, bag OwnBag) string {
 }
 
 // desertion is how a consumer relation stands that has no units; "" if it has some, or never had.
-func (l look) desertion(id string) string {
+func (l look) desertion(id string) Desertion {
 	bag, read := l.m.Deserted[id]
 	if !read {
 		return ""
 	}
-	return desertion(l.m.Published[DesertedKey(id)], bag)
+	return desertion(l.m.Memory.Value.Deserted[id], bag)
 }
 
 // vanished reports whether a relation that Juju still lists has ended.
@@ -62,19 +58,16 @@ func (l look) writable(id string) bool {
 	return is != missing && is != vanished
 }
 
-// rememberDeserted keeps what is under DesertedKey true.
+// rememberDeserted keeps Memory.Deserted true.
 func (l look) rememberDeserted(p *Plan) {
-	if !l.m.Consumers.OK {
+	if !l.consumers.OK {
 		return
 	}
+	now := make(map[string]Desertion, len(l.m.Deserted))
 	for id := range l.m.Deserted {
-		p.Published[DesertedKey(id)] = l.desertion(id)
+		now[id] = l.desertion(id)
 	}
-	for _, key := range sortedKeys(l.m.Published) {
-		if id, ok := strings.CutPrefix(key, desertedPrefix); ok {
-			if _, read := l.m.Deserted[id]; !read {
-				p.Forget = append(p.Forget, key)
-			}
-		}
+	if !maps.Equal(now, l.m.Memory.Value.Deserted) {
+		p.memory(l).Deserted = now
 	}
 }

@@ -1,7 +1,6 @@
 package operator
 
 import (
-	"maps"
 	"testing"
 
 	"github.com/juju/charm/v12/hooks"
@@ -14,9 +13,9 @@ import (
 func TestDesertion(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
-		was  string
+		was  Desertion
 		bag  OwnBag
-		want string
+		want Desertion
 	}{
 		{"", BagThere, deserted},
 		{"", BagUnclear, deserted},
@@ -41,12 +40,12 @@ func published(t *testing.T, leads bool) (Model, World) {
 	t.Helper()
 	m := model(3)
 	m.Leader = Know(leads)
-	m.Consumers = Know([]string{"proxy:1", "proxy:2"})
+	m.Relations = consuming(m, "proxy:1", "proxy:2")
 	w := world(m)
 	p := Decide(lookAgain, m, w)
 	require.Nil(t, p.Step)
-	require.Len(t, p.Consumers, 2)
-	m.Published = p.Published
+	require.Len(t, toConsumers(p), 2)
+	m.Memory = Know(after(m, p))
 	return m, w
 }
 
@@ -59,13 +58,9 @@ func hook(t *testing.T, e Event, m *Model, w *World) Plan {
 		p = Decide(e, *m, *w)
 	}
 	require.Nil(t, p.Step)
-	m.Published = maps.Clone(m.Published)
-	for _, key := range p.Forget {
-		delete(m.Published, key)
-	}
-	maps.Copy(m.Published, p.Published)
-	if p.Record != nil {
-		*m = record(*m, *p.Record)
+	m.Memory = Know(after(*m, p))
+	if recordOf(p) != nil {
+		*m = record(*m, *recordOf(p))
 	}
 	return p
 }
@@ -81,26 +76,26 @@ func TestVanishedRelationIsRevoked(t *testing.T) {
 			return hook(t, lookAgain, &m, &w)
 		}
 		for _, bag := range []OwnBag{BagThere, BagUnclear, BagUnclear, BagNotFound, BagUnclear, BagThere, BagNotFound} {
-			assert.Empty(t, answer(bag).Consumers)
+			assert.Empty(t, toConsumers(answer(bag)))
 			assert.Equal(t, RevokedDigest(nil), w.TLS.Revoked, "not in two hooks")
 		}
 		w.Members = members(2)
 		p := answer(BagNotFound)
-		require.Len(t, p.Consumers, 1, "a write would fail the hook")
-		assert.Equal(t, "proxy:2", p.Consumers[0].RelationID)
+		require.Len(t, toConsumers(p), 1, "a write would fail the hook")
+		assert.Equal(t, "proxy:2", toConsumers(p)[0].Relation)
 		assert.Equal(t, RevokedDigest([]Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}), w.TLS.Revoked)
 		assert.Equal(t, leads, len(m.Cluster.Value.Record.Revoked) == 1, "the leader records it")
 		m = record(m, Record{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint(), Revoked: []Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}})
 
 		w.Members = members(3)
 		p = answer(BagUnclear)
-		require.Len(t, p.Consumers, 1, "nobody writes to it, whatever else is listed")
-		assert.NotContains(t, m.Published, "bag.proxy:1")
+		require.Len(t, toConsumers(p), 1, "nobody writes to it, whatever else is listed")
+		assert.NotContains(t, m.Memory.Value.Bags, "proxy:1")
 		assert.NotContains(t, p.Status.Message, "is revoked", "there is nobody to add it again for")
 
-		m.Consumers, m.Deserted = Know([]string{"proxy:2"}), nil // the agent has started again
-		assert.Empty(t, hook(t, lookAgain, &m, &w).Consumers)
-		assert.NotContains(t, m.Published, DesertedKey("proxy:1"))
+		m.Relations, m.Deserted = consuming(m, "proxy:2"), nil // the agent has started again
+		assert.Empty(t, toConsumers(hook(t, lookAgain, &m, &w)))
+		assert.NotContains(t, m.Memory.Value.Deserted, "proxy:1")
 		assert.Equal(t, RevokedDigest([]Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}), w.TLS.Revoked)
 	}
 }
@@ -113,13 +108,13 @@ func TestMissingRelationIsNotWrittenTo(t *testing.T) {
 	w.Members = members(2)
 	m.Deserted = map[string]OwnBag{"proxy:1": BagNotFound}
 	p := hook(t, lookAgain, &m, &w)
-	require.Len(t, p.Consumers, 1)
-	assert.Equal(t, "proxy:2", p.Consumers[0].RelationID)
+	require.Len(t, toConsumers(p), 1)
+	assert.Equal(t, "proxy:2", toConsumers(p)[0].Relation)
 	m.Deserted = nil
 	p = hook(t, Event{Kind: hooks.RelationJoined, Endpoint: "proxy", RelationID: "proxy:1", RemoteUnit: "a/1"}, &m, &w)
-	require.Len(t, p.Consumers, 1, "it has units again")
-	assert.Equal(t, "proxy:1", p.Consumers[0].RelationID)
-	assert.NotContains(t, m.Published, DesertedKey("proxy:1"))
+	require.Len(t, toConsumers(p), 1, "it has units again")
+	assert.Equal(t, "proxy:1", toConsumers(p)[0].Relation)
+	assert.NotContains(t, m.Memory.Value.Deserted, "proxy:1")
 }
 
 var (
@@ -131,21 +126,21 @@ var (
 func TestResumedRelationOfTheLeader(t *testing.T) {
 	t.Parallel()
 	m, w := published(t, true)
-	m.Consumers = Know([]string{"proxy:2"})
+	m.Relations = consuming(m, "proxy:2")
 	hook(t, broken, &m, &w)
 	require.Equal(t, []Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}, m.Cluster.Value.Record.Revoked)
-	assert.NotContains(t, m.Published, "bag.proxy:1", "what is remembered of a write is forgotten in the hook of its end")
+	assert.NotContains(t, m.Memory.Value.Bags, "proxy:1", "what is remembered of a write is forgotten in the hook of its end")
 
-	m.Consumers = Know([]string{"proxy:1", "proxy:2"})
+	m.Relations = consuming(m, "proxy:1", "proxy:2")
 	p := hook(t, created, &m, &w)
-	require.Len(t, p.Consumers, 1)
-	assert.True(t, p.Consumers[0].Withheld)
+	require.Len(t, toConsumers(p), 1)
+	assert.Empty(t, toConsumers(p)[0].Bag["client_cert"])
 	assert.Equal(t, RevokedDigest([]Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}), w.TLS.Revoked)
 
-	m.Consumers = Know([]string{"proxy:2"})
+	m.Relations = consuming(m, "proxy:2")
 	hook(t, broken, &m, &w)
 	assert.Len(t, m.Cluster.Value.Record.Revoked, 1)
-	assert.NotContains(t, m.Published, "bag.proxy:1")
+	assert.NotContains(t, m.Memory.Value.Bags, "proxy:1")
 }
 
 // A unit that saw the relation gone and back before the leader did writes the whole bag again, for Juju has emptied it. The
@@ -153,20 +148,20 @@ func TestResumedRelationOfTheLeader(t *testing.T) {
 func TestResumedRelationOfAnotherUnit(t *testing.T) {
 	t.Parallel()
 	m, w := published(t, false)
-	m.Consumers = Know([]string{"proxy:2"})
+	m.Relations = consuming(m, "proxy:2")
 	hook(t, broken, &m, &w)
 	assert.Equal(t, RevokedDigest([]Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}), w.TLS.Revoked, "here it is refused at once")
 
-	m.Consumers = Know([]string{"proxy:1", "proxy:2"})
+	m.Relations = consuming(m, "proxy:1", "proxy:2")
 	p := hook(t, lookAgain, &m, &w) // created was never heard
-	require.Len(t, p.Consumers, 1)
-	assert.False(t, p.Consumers[0].Withheld)
+	require.Len(t, toConsumers(p), 1)
+	assert.NotEmpty(t, toConsumers(p)[0].Bag["client_cert"])
 	assert.Equal(t, RevokedDigest(nil), w.TLS.Revoked)
 
 	m = record(m, Record{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint(), Revoked: []Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}})
 	p = hook(t, lookAgain, &m, &w)
-	require.Len(t, p.Consumers, 1, "the leader did see it gone")
-	assert.True(t, p.Consumers[0].Withheld)
+	require.Len(t, toConsumers(p), 1, "the leader did see it gone")
+	assert.Empty(t, toConsumers(p)[0].Bag["client_cert"])
 	assert.Equal(t, RevokedDigest([]Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}), w.TLS.Revoked)
 }
 
@@ -174,14 +169,14 @@ func TestResumedRelationOfAnotherUnit(t *testing.T) {
 func TestRelationResumedUnseenGoesOn(t *testing.T) {
 	t.Parallel()
 	m, w := published(t, true)
-	assert.Empty(t, hook(t, lookAgain, &m, &w).Consumers)
+	assert.Empty(t, toConsumers(hook(t, lookAgain, &m, &w)))
 	p := hook(t, created, &m, &w)
-	require.Len(t, p.Consumers, 1, "its bag is empty, though this unit remembers it full")
-	assert.False(t, p.Consumers[0].Withheld)
+	require.Len(t, toConsumers(p), 1, "its bag is empty, though this unit remembers it full")
+	assert.NotEmpty(t, toConsumers(p)[0].Bag["client_cert"])
 	assert.Empty(t, m.Cluster.Value.Record.Revoked)
 
 	w.Reach = Unreachable
-	assert.Empty(t, hook(t, created, &m, &w).Consumers)
+	assert.Empty(t, toConsumers(hook(t, created, &m, &w)))
 	w.Reach = Healthy
-	require.Len(t, hook(t, lookAgain, &m, &w).Consumers, 1, "it is as empty in a later hook")
+	require.Len(t, toConsumers(hook(t, lookAgain, &m, &w)), 1, "it is as empty in a later hook")
 }

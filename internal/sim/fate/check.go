@@ -114,20 +114,18 @@ func (s *Sim) settledLeaves() string {
 
 // checkPublication holds that consumers are told started voters only. What was true at the hook's last look counts:
 // nobody can publish what has not happened yet.
-func (s *Sim) checkPublication(u *unit, pub operator.Publication, record *operator.Record) {
-	if !pub.Withheld && revoked(*record, pub.RelationID) {
-		s.broken("%s publishes the revoked certificate of %s", u.name, pub.RelationID)
+func (s *Sim) checkPublication(u *unit, id string, is told, record *operator.Record) {
+	if is.cert != "" && revoked(*record, id) {
+		s.broken("%s publishes the revoked certificate of %s", u.name, id)
 	}
-	if pub.Cluster == "" || len(pub.ClientURLs) == 0 {
-		s.broken("%s publishes nothing", u.name)
-	}
-	for _, told := range append(strings.Split(pub.Cluster, ","), pub.ClientURLs...) {
+	urls := strings.Split(is.clientURLs, ",")
+	for _, told := range append(strings.Split(is.cluster, ","), urls...) {
 		if told == "" || !slices.ContainsFunc(u.hook.shown, func(m member) bool { return told == m.name+"="+m.peerURL || told == m.clientURL }) {
 			s.broken("%s publishes %q, which is no started voter", u.name, told)
 		}
 	}
-	if n := len(u.hook.shown); strings.Count(pub.Cluster, "=") != n || len(pub.ClientURLs) != n {
-		s.broken("%s publishes %q and %v, but there are %d voters", u.name, pub.Cluster, pub.ClientURLs, n)
+	if n := len(u.hook.shown); strings.Count(is.cluster, "=") != n || len(urls) != n {
+		s.broken("%s publishes %q and %v, but there are %d voters", u.name, is.cluster, urls, n)
 	}
 }
 
@@ -241,13 +239,13 @@ func (s *Sim) Settled() string {
 	if g == nil {
 		return "no cluster is named"
 	}
-	var told *operator.Publication
+	var all *told
 	for _, u := range units {
 		if problem := s.settledUnit(g, u); problem != "" {
 			return u.name + ": " + problem
 		}
 		var problem string
-		if told, problem = s.toldAlike(u, told); problem == "" {
+		if all, problem = s.toldAlike(u, all); problem == "" {
 			problem = s.forgotten(u)
 		}
 		if problem != "" {
@@ -259,13 +257,11 @@ func (s *Sim) Settled() string {
 		return fmt.Sprintf("%d members of %d units", len(g.members), len(units))
 	case g.turn != "":
 		return "the turn is not given back by " + g.turn
-	case told != nil && (told.Cluster != listed(g, func(m *member) string { return m.name + "=" + m.peerURL }) ||
-		strings.Join(told.ClientURLs, ",") != listed(g, func(m *member) string { return m.clientURL })):
-		return fmt.Sprintf("consumers are told %v", *told)
-	case told != nil && told.Period != s.period:
-		return "consumers have certificates of another period"
-	case told != nil && told.Version != strings.SplitN(releaseOf(s.charm), "-", 2)[0]:
-		return "consumers are told of version " + told.Version
+	case all != nil && (all.cluster != listed(g, func(m *member) string { return m.name + "=" + m.peerURL }) ||
+		all.clientURLs != listed(g, func(m *member) string { return m.clientURL })):
+		return fmt.Sprintf("consumers are told %v", *all)
+	case all != nil && all.version != strings.SplitN(releaseOf(s.charm), "-", 2)[0]:
+		return "consumers are told of version " + all.version
 	}
 	return s.settledLeaves()
 }

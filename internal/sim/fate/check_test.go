@@ -38,13 +38,13 @@ func TestChecksSee(t *testing.T) {
 		{"endpoints that are not true any more", func(s *Sim) {
 			for _, u := range s.units {
 				pub := u.consumers["proxy:1"]
-				pub.Cluster = "etcd0=https://10.0.0.99:2380,etcd1=x,etcd2=y"
+				pub.cluster = "etcd0=https://10.0.0.99:2380,etcd1=x,etcd2=y"
 				u.consumers["proxy:1"] = pub
 			}
 		}, "consumers are told"},
 		{"units that tell consumers different things", func(s *Sim) {
 			pub := s.units[1].consumers["proxy:1"]
-			pub.Version = "3.6.0"
+			pub.version = "3.6.0"
 			s.units[1].consumers["proxy:1"] = pub
 		}, "another"},
 		{"a certificate that nobody put on record", func(s *Sim) {
@@ -64,7 +64,8 @@ func TestChecksSee(t *testing.T) {
 			s.groups[0].members = slices.DeleteFunc(s.groups[0].members, func(m *member) bool { return m.owner == s.units[2] })
 			for _, u := range s.units {
 				pub := u.consumers["proxy:1"]
-				pub.Cluster, pub.ClientURLs = listed(s.groups[0], func(m *member) string { return m.name + "=" + m.peerURL }), pub.ClientURLs[:2]
+				pub.cluster = listed(s.groups[0], func(m *member) string { return m.name + "=" + m.peerURL })
+				pub.clientURLs = listed(s.groups[0], func(m *member) string { return m.clientURL })
 				u.consumers["proxy:1"] = pub
 			}
 		}, "and those of units that left are"},

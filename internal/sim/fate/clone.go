@@ -39,7 +39,7 @@ func (s *Sim) Clone() *Sim {
 func (u *unit) clone() *unit {
 	c := *u
 	c.words, c.queue = slices.Clone(u.words), slices.Clone(u.queue)
-	c.published, c.consumers = maps.Clone(u.published), maps.Clone(u.consumers)
+	c.consumers = maps.Clone(u.consumers)
 	c.left, c.ghosts = maps.Clone(u.left), maps.Clone(u.ghosts)
 	c.heard, c.heardGone = maps.Clone(u.heard), maps.Clone(u.heardGone)
 	if u.disk.data != nil {

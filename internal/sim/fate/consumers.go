@@ -4,10 +4,11 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/juju/charm/v12/hooks"
 
+	"github.com/juju-charms/etcd-charm/interfaces/databag"
+	"github.com/juju-charms/etcd-charm/interfaces/etcdproxy"
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
@@ -179,7 +180,7 @@ func (s *Sim) consumersOf(u *unit, e operator.Event) (ids []string, answers map[
 	ids = slices.AppendSeq(ids, maps.Keys(u.ghosts))
 	slices.Sort(ids)
 	for _, id := range ids {
-		if u.published[operator.DesertedKey(id)] == "" && (e.Kind != hooks.RelationDeparted || e.RelationID != id) {
+		if u.memory.Deserted[id] == "" && (e.Kind != hooks.RelationDeparted || e.RelationID != id) {
 			continue
 		}
 		if answers == nil {
@@ -198,44 +199,61 @@ func revoked(r operator.Record, id string) bool {
 	return slices.ContainsFunc(r.Revoked, func(e operator.Ended) bool { return e.RelationID == id })
 }
 
-// toldAlike says how what a unit tells the consumers differs from what it should tell; told is what another tells.
-func (s *Sim) toldAlike(u *unit, told *operator.Publication) (*operator.Publication, string) {
+// told is what a unit's bag tells a consumer; the certificate is "" where it is withheld.
+type told struct{ cluster, clientURLs, version, cert string }
+
+// toldBy reads a consumer's bag.
+func toldBy(bag databag.Bag) told {
+	return told{bag[etcdproxy.KeyCluster], bag[etcdproxy.KeyClientURLs], bag[etcdproxy.KeyVersion], bag[etcdproxy.KeyClientCert]}
+}
+
+// toldAlike says how what a unit tells the consumers differs from what it should tell; all is what another tells each.
+func (s *Sim) toldAlike(u *unit, all *told) (*told, string) {
 	record, live := s.record(), 0
 	for _, id := range s.relations {
 		if s.suspended[id] {
 			continue
 		}
 		live++
-		pub, ok := u.consumers[id]
+		is, ok := u.consumers[id]
+		withheld := is.cert == ""
 		switch {
 		case !ok:
-			return told, "publishes nothing to " + id
-		case pub.Withheld != revoked(record, id):
-			return told, "publishes what is revoked, or withholds what is not: " + id
+			return all, "publishes nothing to " + id
+		case withheld != revoked(record, id):
+			return all, "publishes what is revoked, or withholds what is not: " + id
+		case !withheld && is.cert != s.certOf(id):
+			return all, "publishes a certificate of another period, or of another relation, to " + id
 		}
-		if pub.RelationID = ""; pub.Withheld {
-			pub.Withheld, pub.Period = false, s.period
+		is.cert = ""
+		if all == nil {
+			all = &is
 		}
-		if told == nil {
-			told = &pub
-		}
-		if pub.Cluster != told.Cluster || !slices.Equal(pub.ClientURLs, told.ClientURLs) || pub.Version != told.Version || pub.Period != told.Period {
-			return told, "publishes something else than another"
+		if is != *all {
+			return all, "publishes something else than another"
 		}
 	}
 	if len(u.consumers) != live {
-		return told, "publishes to consumers that are gone"
+		return all, "publishes to consumers that are gone"
 	}
-	return told, ""
+	return all, ""
+}
+
+// certOf is the certificate that a consumer should have.
+func (s *Sim) certOf(id string) string {
+	c, err := s.authority.Credentials(modelUUID, id, 1, s.period)
+	if err != nil {
+		panic(err)
+	}
+	return c.Cert
 }
 
 // forgotten says which consumer relation that is gone a unit has not dealt with.
 func (s *Sim) forgotten(u *unit) string {
 	gone := 0
-	for key, sum := range u.published {
-		id, bag := strings.CutPrefix(key, "bag.")
+	for id, sum := range u.memory.Bags {
 		switch {
-		case !bag || id == peerRelation || slices.Contains(s.relations, id) && !u.left[id]:
+		case id == peerRelation || slices.Contains(s.relations, id) && !u.left[id]:
 		case u == s.leader, u.ghosts[id] && sum != "gone":
 			return "holds the end of " + id + " back"
 		default:

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
+	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
@@ -67,10 +68,15 @@ func hostile(d *dice) (operator.Event, operator.Model, operator.World) {
 	m := operator.Model{
 		UUID: "u", Unit: one(d, "etcd/0", "etcd/1", "etcd/2"), App: "etcd", Leader: known(d, d.often()), Config: c,
 		Authority: known(d, one(d, authority(), authority(), authority(), nil)), PeerAddress: known(d, address), ClientAddress: known(d, address),
-		Consumers: known(d, one(d, []string(nil), []string{"proxy:1"}, []string{"proxy:2", "proxy:1", "nonsense"})),
-		Upstream:  known(d, one(d, nil, []databag.Relation{{ID: "upstream:1", Units: map[string]databag.Bag{"x/0": {"cluster": "a=https://,=,"}}}})),
-		Published: one(d, map[string]string{}, nil, map[string]string{"bag.proxy:9": "x", "bag.cluster:0": "y", "ports": "2379", "": "", "deserted.proxy:1": "missing", "deserted.": "x"}),
-		Deserted:  one(d, nil, nil, map[string]operator.OwnBag{"proxy:1": operator.BagNotFound, "nonsense": 9}),
+		Relations: map[string]operator.Known[[]databag.Relation]{
+			"proxy":    known(d, one(d, nil, []databag.Relation{{ID: "proxy:1"}}, []databag.Relation{{ID: "proxy:2"}, {ID: "proxy:1"}, {ID: "nonsense"}})),
+			"upstream": known(d, one(d, nil, []databag.Relation{{ID: "upstream:1", Units: map[string]databag.Bag{"x/0": {"cluster": "a=https://,=,"}}}})),
+		},
+		Memory: known(d, one(d, operator.Memory{}, operator.Memory{
+			Bags:     map[string]string{"proxy:9": "x", "cluster:0": "y", "": "", "nonsense": "z"},
+			Deserted: map[string]operator.Desertion{"proxy:1": "missing", "": "x"}, Ports: "2379",
+		})),
+		Deserted: one(d, nil, nil, map[string]operator.OwnBag{"proxy:1": operator.BagNotFound, "nonsense": 9}),
 	}
 	if d.n(12) == 11 {
 		m.ConfigProblem = "option port: no"
@@ -164,7 +170,7 @@ func lawless(e operator.Event, m operator.Model, w operator.World, p operator.Pl
 	if p.Step == nil {
 		return lawlessWords(e, m, w, p)
 	}
-	if p.Record != nil || p.Word != nil || p.Authority || p.Consumers != nil || p.Ports != nil || p.Fail != nil || p.Published != nil {
+	if p.Bags != nil || p.Secrets != nil || p.NewAuthority || p.Claims || p.Ports != nil || p.Fail != nil || p.Memory != nil {
 		return "publishes while a step is left"
 	}
 	for _, t := range w.Tried {
@@ -221,32 +227,52 @@ func lawless(e operator.Event, m operator.Model, w operator.World, p operator.Pl
 	return ""
 }
 
-func lawlessWords(e operator.Event, m operator.Model, w operator.World, p operator.Plan) string {
+func lawlessWords(e operator.Event, m operator.Model, world operator.World, p operator.Plan) string {
 	leader := m.Leader.OK && m.Leader.Value
 	switch {
 	case p.Status.Level == "" || p.Status.Message == "":
 		return "says nothing"
-	case (p.Record != nil || p.Authority) && (!leader || !m.Cluster.OK):
-		return "writes the record without the leadership"
-	case p.Authority && m.Authority.Value != nil:
-		return "makes authorities anew"
-	case p.Word != nil && !m.Cluster.OK:
-		return "writes a bag that is not visible"
+	case p.NewAuthority && (!leader || !m.Cluster.OK):
+		return "makes authorities without the leadership"
+	case p.NewAuthority && m.Authority.Value != nil:
+		return "makes authorities again"
 	case p.Fail != nil && e.Kind != hooks.Stop && e.Kind != hooks.Remove && e.Departing != m.Unit:
 		return "fails a hook that holds nobody"
 	}
-	if p.Record != nil {
-		was := m.Cluster.Value.Record
-		if was.ClusterID != 0 && was.ClusterID != was.Ended && p.Record.ClusterID != was.ClusterID && p.Record.Ended != p.Record.ClusterID {
-			return "puts another cluster on record"
+	for _, w := range p.Bags {
+		if why := lawlessBag(m, world, w, p.Claims); why != "" {
+			return why
 		}
 	}
-	for _, pub := range p.Consumers {
-		if w.Reach != operator.Healthy || pub.Cluster == "" || len(pub.ClientURLs) == 0 {
+	return ""
+}
+
+// lawlessBag says which rule a write breaks.
+func lawlessBag(m operator.Model, world operator.World, w operator.BagWrite, claims bool) string {
+	ours := m.Cluster.OK && w.Relation == m.Cluster.Value.RelationID
+	switch {
+	case w.App && !(m.Leader.OK && m.Leader.Value):
+		return "writes the application's bag without the leadership"
+	case !ours && !slices.ContainsFunc(m.Relations["proxy"].Value, func(r databag.Relation) bool { return r.ID == w.Relation }):
+		return "writes a bag that is not visible"
+	case ours && w.App:
+		record, err := etcdcluster.DecodeApp(w.Relation, "etcd", w.Bag)
+		was := m.Cluster.Value.Record
+		if err != nil {
+			return err.Error()
+		}
+		if was.ClusterID != 0 && was.ClusterID != was.Ended && record.ClusterID != was.ClusterID && record.Ended != record.ClusterID {
+			return "puts another cluster on record"
+		}
+		if claims != (record.ClusterID != was.ClusterID || record.Ended != was.Ended) {
+			return "claims what it does not record, or records what it does not claim"
+		}
+	case !ours:
+		if is := toldBy(w.Bag); world.Reach != operator.Healthy || is.cluster == "" || is.clientURLs == "" {
 			return "publishes what it cannot know"
 		}
-		for part := range strings.SplitSeq(pub.Cluster, ",") {
-			if !slices.ContainsFunc(w.Members, func(mem operator.Member) bool {
+		for part := range strings.SplitSeq(w.Bag["cluster"], ",") {
+			if !slices.ContainsFunc(world.Members, func(mem operator.Member) bool {
 				return !mem.Learner && mem.Name != "" && len(mem.PeerURLs) > 0 && part == mem.Name+"="+mem.PeerURLs[0]
 			}) {
 				return "publishes " + part

@@ -13,6 +13,7 @@ import (
 
 const (
 	app          = "etcd"
+	modelUUID    = "model-uuid"
 	peerRelation = "cluster:0"
 	maxUnits     = 5
 	turnSeconds  = 180
@@ -122,7 +123,7 @@ func (s *Sim) living() []*unit {
 func (s *Sim) AddUnit() {
 	u := &unit{
 		number: len(s.units), name: app + "/" + strconv.Itoa(len(s.units)), up: true, address: 10 + len(s.units), carried: releaseOf(s.charm),
-		published: map[string]string{}, consumers: map[string]operator.Publication{}, left: maps.Clone(s.suspended), ghosts: map[string]bool{},
+		consumers: map[string]told{}, left: maps.Clone(s.suspended), ghosts: map[string]bool{},
 		heard: map[string]int{}, heardGone: map[string]bool{}, heardApp: len(s.records), heardCfg: s.options, heardC: s.charm,
 	}
 	u.queue = []operator.Event{{Kind: hooks.Install}, {Kind: hooks.RelationCreated, Endpoint: "cluster", RelationID: peerRelation}}

@@ -1,7 +1,6 @@
 package fate
 
 import (
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync/atomic"
@@ -42,7 +41,7 @@ var mutants = []struct {
 			m.Leader = operator.Know(true)
 		}
 		p := operator.Decide(e, m, w)
-		p.Authority = p.Authority && m.Leader.Value
+		p.NewAuthority = p.NewAuthority && m.Leader.Value
 		return p
 	}},
 	{"restarts without the turn", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
@@ -65,13 +64,20 @@ var mutants = []struct {
 		for i := range told.Members {
 			told.Members[i].Learner = false
 		}
-		p.Consumers = operator.Decide(e, m, told).Consumers
+		p.Bags = slices.DeleteFunc(p.Bags, toConsumer)
+		for _, w := range operator.Decide(e, m, told).Bags {
+			if toConsumer(w) {
+				p.Bags = append(p.Bags, w)
+			}
+		}
 		return p
 	}},
 	{"publishes what is revoked", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
 		p := operator.Decide(e, m, w)
-		for i := range p.Consumers {
-			p.Consumers[i].Withheld = false
+		for i := range p.Bags {
+			if toConsumer(p.Bags[i]) {
+				p.Bags[i].Bag["client_cert"] = "x"
+			}
 		}
 		return p
 	}},
@@ -84,7 +90,13 @@ var mutants = []struct {
 			e = operator.Event{Kind: hooks.UpdateStatus}
 		}
 		p := operator.Decide(e, m, w)
-		maps.DeleteFunc(p.Published, func(_, sum string) bool { return sum == "gone" })
+		if p.Memory != nil {
+			for id, sum := range p.Memory.Bags {
+				if sum == "gone" {
+					p.Memory.Bags[id] = m.Memory.Value.Bags[id]
+				}
+			}
+		}
 		return p
 	}},
 	{"publishes before it acts", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
@@ -133,7 +145,7 @@ var mutants = []struct {
 		told := m
 		told.Cluster.Value = c
 		p := operator.Decide(e, told, w)
-		p.Record = operator.Decide(e, m, w).Record
+		p.Bags = operator.Decide(e, m, w).Bags
 		return p
 	}},
 	{"forgets goal-state", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
@@ -141,6 +153,8 @@ var mutants = []struct {
 		return operator.Decide(e, m, w)
 	}},
 }
+
+func toConsumer(w operator.BagWrite) bool { return w.Relation != peerRelation }
 
 func tried(w operator.World, step operator.Step) operator.World {
 	w.Tried = append(slices.Clone(w.Tried), operator.Attempt{Step: step, Err: operator.ErrNoEffect})

@@ -1,18 +1,19 @@
 package fate
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/juju/charm/v12/hooks"
 
+	"github.com/juju-charms/etcd-charm/interfaces/databag"
+	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 	"github.com/juju-charms/etcd-charm/internal/charm"
 	"github.com/juju-charms/etcd-charm/internal/operator"
 	"github.com/juju-charms/etcd-charm/internal/pki"
@@ -109,14 +110,23 @@ func (c *controller) Flush(_ context.Context, _ operator.Model, p operator.Plan)
 // model is what Juju tells a hook at its start.
 func (s *Sim) model(u *unit, e operator.Event, seen []uint64) operator.Model {
 	m := operator.Model{
-		UUID: "model-uuid", Unit: u.name, App: app, JujuVersion: "4.0.15", Seen: seen, Secrets: true,
+		UUID: modelUUID, Unit: u.name, App: app, JujuVersion: "4.0.15", Seen: seen, Secrets: true,
 		Leader:    operator.Know(s.leader == u),
 		Config:    settings(s.options),
 		Authority: operator.Know(s.authority),
-		Published: maps.Clone(u.published),
+		Memory:    operator.Know(u.memory),
 	}
 	ids, answers := s.consumersOf(u, e)
-	m.Consumers, m.Deserted = operator.Know(ids), answers
+	m.Relations, m.Deserted = map[string]operator.Known[[]databag.Relation]{}, answers
+	for _, at := range operator.Endpoints() {
+		relations := []databag.Relation{}
+		for _, id := range ids {
+			if strings.HasPrefix(id, at.Name+":") {
+				relations = append(relations, databag.Relation{ID: id, Endpoint: at.Name})
+			}
+		}
+		m.Relations[at.Name] = operator.Know(relations)
+	}
 	at := operator.Address{Ingress: host(u.address), All: []string{host(u.address)}}
 	m.PeerAddress, m.ClientAddress = operator.Know(at), operator.Know(at)
 	units := map[string]operator.Life{}
@@ -163,12 +173,15 @@ func (s *Sim) model(u *unit, e operator.Event, seen []uint64) operator.Model {
 
 // flush commits what the plan publishes, all of it or nothing. Secrets go before the rest, as Juju 3.6 has it.
 func (s *Sim) flush(u *unit, p operator.Plan, yield func(point)) error {
-	for _, pub := range p.Consumers {
-		if u.ghosts[pub.RelationID] {
-			return errors.New("cannot write relation " + pub.RelationID + ": relation not found")
+	for _, w := range p.Bags {
+		switch {
+		case u.ghosts[w.Relation]:
+			return errors.New("cannot write relation " + w.Relation + ": relation not found")
+		case w.App && s.leader != u:
+			return errors.New("cannot write relation settings: not the leader any more")
 		}
 	}
-	if p.Authority {
+	if p.NewAuthority {
 		if s.authority != nil {
 			return errors.New("secret with that label already exists")
 		}
@@ -179,38 +192,56 @@ func (s *Sim) flush(u *unit, p operator.Plan, yield func(point)) error {
 		s.tell("%s: makes the authorities", u.name)
 		yield(point{at: "secrets committed"})
 	}
-	if (p.Record != nil || p.Authority) && s.leader != u {
-		return errors.New("cannot write relation settings: not the leader any more")
-	}
-	if p.Record != nil {
-		s.checkRecord(u.hook, *p.Record)
-		if s.Trace != nil {
-			s.tell("%s: records %s", u.name, recordText(*p.Record))
-		}
-		s.records = append(s.records, *p.Record)
-		u.heardApp = len(s.records)
-	}
-	if p.Word != nil {
-		u.words = append(u.words, *p.Word)
-		if s.Trace != nil {
-			s.tell("%s: says %s", u.name, wordText(*p.Word))
+	record := u.hook.record
+	for _, w := range p.Bags {
+		if w.Relation == peerRelation && w.App {
+			record = decoded(etcdcluster.DecodeApp(w.Relation, app, w.Bag))
 		}
 	}
-	for _, pub := range p.Consumers {
-		s.checkPublication(u, pub, cmp.Or(p.Record, &u.hook.record))
-		u.hook.view.published = true
-		if s.Trace != nil {
-			s.tell("%s: tells %s of %s", u.name, pub.RelationID, pub.Cluster)
-		}
-		if slices.Contains(s.relations, pub.RelationID) && !u.left[pub.RelationID] {
-			u.consumers[pub.RelationID] = pub
+	for _, w := range p.Bags {
+		switch {
+		case w.Relation == peerRelation && w.App:
+			s.checkRecord(u.hook, record)
+			if s.Trace != nil {
+				s.tell("%s: records %s", u.name, recordText(record))
+			}
+			s.records = append(s.records, record)
+			u.heardApp = len(s.records)
+		case w.Relation == peerRelation:
+			word := decoded(etcdcluster.DecodeUnit(w.Relation, u.name, w.Bag))
+			u.words = append(u.words, word)
+			if s.Trace != nil {
+				s.tell("%s: says %s", u.name, wordText(word))
+			}
+		default:
+			s.tellConsumer(u, w, &record)
 		}
 	}
-	for _, key := range p.Forget {
-		delete(u.published, key)
+	if p.Memory != nil {
+		u.memory = *p.Memory
 	}
-	maps.Copy(u.published, p.Published)
 	return nil
+}
+
+// tellConsumer commits a consumer's bag.
+func (s *Sim) tellConsumer(u *unit, w operator.BagWrite, record *operator.Record) {
+	is := toldBy(w.Bag)
+	s.checkPublication(u, w.Relation, is, record)
+	u.hook.view.published = true
+	if s.Trace != nil {
+		s.tell("%s: tells %s of %s", u.name, w.Relation, is.cluster)
+	}
+	if slices.Contains(s.relations, w.Relation) && !u.left[w.Relation] {
+		u.consumers[w.Relation] = is
+	}
+}
+
+// decoded is what a bag of our own says: that it cannot be read is a fault of the charm.
+func decoded[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
 }
 
 // recordText is the application's bag as a trace has it.

@@ -84,8 +84,8 @@ func (f *follower) try(t *testing.T, kind hooks.Kind) (plan operator.Plan, lived
 	c := settings(f.options)
 	c.Role = operator.RoleProxy
 	m := operator.Model{
-		Unit: "proxy/0", App: "proxy", Config: c, PeerAddress: at, ClientAddress: at, Upstream: operator.Know(f.upstream),
-		Leader: operator.Know(true), Units: operator.Know(map[string]operator.Life{"proxy/0": operator.Alive}), Published: map[string]string{},
+		Unit: "proxy/0", App: "proxy", Config: c, PeerAddress: at, ClientAddress: at, Relations: map[string]operator.Known[[]databag.Relation]{"upstream": operator.Know(f.upstream)},
+		Leader: operator.Know(true), Units: operator.Know(map[string]operator.Life{"proxy/0": operator.Alive}),
 	}
 	f.point()
 	plan, _, err := operator.Reconcile(context.Background(), operator.Decide, operator.Event{Kind: kind}, m, f)

@@ -32,8 +32,8 @@ type unit struct {
 
 	// What Juju knows of the unit.
 	words     []operator.Word // each commit of its own peer bag
-	published map[string]string
-	consumers map[string]operator.Publication
+	memory    operator.Memory
+	consumers map[string]told // what its bags say
 	left      map[string]bool // consumers that its agent does not list, for they are suspended, or were
 	ghosts    map[string]bool // consumers that its agent lists though Juju has deleted them; not yet while it is false
 

@@ -3,9 +3,8 @@ package operator
 import (
 	"reflect"
 	"slices"
-	"sort"
-	"strings"
 
+	"github.com/juju-charms/etcd-charm/interfaces/databag"
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 )
 
@@ -21,11 +20,8 @@ type Ended = etcdcluster.Ended
 // keptPeriods is for how many periods a client certificate may outlive the one it was issued in.
 const keptPeriods = 5
 
-// bags writes the peer relation: our own word, and as leader the record.
-func bags(l look, p *Plan) {
-	if l.role() != RoleMember {
-		return
-	}
+// peers writes the peer relation: our own word, and as leader the record.
+func peers(l look, p *Plan) {
 	if !l.leaving() {
 		p.need(l, "ended relations are not revoked", theConsumers)
 	}
@@ -36,12 +32,13 @@ func bags(l look, p *Plan) {
 	}
 	l.rememberLearner(p)
 	word := l.word()
-	key, sum := "bag."+l.m.Cluster.Value.RelationID, bagDigest(etcdcluster.EncodeUnit(word))
+	w := BagWrite{Relation: l.m.Cluster.Value.RelationID, Owns: etcdcluster.UnitKeys()}
 	// What was said of our addresses stays until we know better.
-	if l.m.Published[key] != sum && (addressed || l.leaving() || l.m.Published[key] == "") {
-		p.Word, p.Published[key] = &word, sum
+	if addressed || l.leaving() || l.written(w) == "" {
+		bag := etcdcluster.EncodeUnit(word)
+		p.publish(l, w, bagDigest(bag), func() (databag.Bag, error) { return bag, nil })
 	}
-	if (l.m.Leader.OK && !l.leader()) || p.Record != nil {
+	if (l.m.Leader.OK && !l.leader()) || p.record != nil {
 		return // the last unit's leave writes the record itself
 	}
 	record := l.m.Cluster.Value.Record
@@ -60,41 +57,36 @@ func bags(l look, p *Plan) {
 	}
 	record.Revoked, record.Leaves = l.revoked(), l.leaves()
 	same := reflect.DeepEqual(record, l.m.Cluster.Value.Record)
-	if same && l.m.Authority.OK && l.m.Consumers.OK {
+	if same && l.m.Authority.OK && l.consumers.OK {
 		return
 	}
 	if p.need(l, recordStays, theLeader) && !same {
-		p.Record = &record
+		p.record = &record
 	}
 }
 
 const recordStays = "the record of the cluster stays as it is"
 
-// learnerKey is the key in Published of the peer URL of our learner that has not started: if its machine comes back with an
-// empty disk and another address, nothing else tells whose it is.
-const learnerKey = "learner"
-
-// rememberLearner keeps what is under learnerKey true.
+// rememberLearner keeps Memory.Learner true.
 func (l look) rememberLearner(p *Plan) {
-	url := l.m.Published[learnerKey]
+	url := l.m.Memory.Value.Learner
 	for _, s := range l.w.Done {
 		if add, ok := s.(AddLearner); ok {
 			url = add.PeerURL
 		}
 	}
 	waits := func(mem Member) bool { return !mem.Started() && slices.Contains(mem.PeerURLs, url) }
-	switch {
-	case url == "":
-	case !l.inCluster() || slices.ContainsFunc(l.w.Members, waits):
-		p.Published[learnerKey] = url
-	case l.m.Published[learnerKey] != "":
-		p.Forget = append(p.Forget, learnerKey)
+	if l.inCluster() && !slices.ContainsFunc(l.w.Members, waits) {
+		url = ""
+	}
+	if l.m.Memory.Value.Learner != url {
+		p.memory(l).Learner = url
 	}
 }
 
 // word is what our unit says of itself.
 func (l look) word() Word {
-	w := Word{Schema: etcdcluster.Schema, Leaving: l.leaving(), Leaves: l.issued()}
+	w := Word{Schema: etcdcluster.Schema, Leaving: l.leaving(), Can: can(), Leaves: l.issued()}
 	w.PeerURL, w.ClientURL = l.servedURLs()
 	w.Stopped = w.Leaving && !l.w.Service.Running
 	if l.w.Data.State == OurData {
@@ -130,23 +122,4 @@ func (l look) revoked() []Ended {
 		}
 	}
 	return kept
-}
-
-// gone are the consumer relations that this unit published to and that Juju does not list any more, or lists by mistake.
-func (l look) gone() []string {
-	if !l.m.Consumers.OK || l.leaving() {
-		return nil // a leaving unit sees its relations break though they live on
-	}
-	there := make(map[string]bool, len(l.m.Consumers.Value))
-	for _, id := range l.m.Consumers.Value {
-		there[id] = !l.vanished(id)
-	}
-	var out []string
-	for key := range l.m.Published {
-		if id, ok := strings.CutPrefix(key, "bag."); ok && strings.HasPrefix(id, "proxy:") && !there[id] {
-			out = append(out, id)
-		}
-	}
-	sort.Strings(out)
-	return out
 }

@@ -1,0 +1,249 @@
+package operator
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/juju-charms/etcd-charm/interfaces/credentials"
+	"github.com/juju-charms/etcd-charm/interfaces/databag"
+	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
+)
+
+// goneSum stands in the place of a bag's digest once its relation is gone, until the end is on record: it is that of no bag,
+// so that a relation that comes back under its id is written again.
+const goneSum = "gone"
+
+// Told is what one consumer relation is told: started voters only, from a linearizable list, the same from every unit.
+type Told struct {
+	Members []ToldMember // sorted by name, never empty
+	Version string       // the oldest that answers, such as "3.7.3"
+	// Credentials are the relation's own. They are zero while its certificate is revoked: no credentials may then stand in
+	// its bag.
+	Credentials credentials.Credentials
+}
+
+// ToldMember is a started voter, with one URL of each kind: readers in the field split lists of URLs at ",".
+type ToldMember struct{ Name, PeerURL, ClientURL string }
+
+// ClientURLs are the members' client URLs, sorted.
+func (t Told) ClientURLs() []string {
+	urls := make([]string, 0, len(t.Members))
+	for _, m := range t.Members {
+		urls = append(urls, m.ClientURL)
+	}
+	slices.Sort(urls)
+	return urls
+}
+
+// consumer is one relation of an endpoint that hands out credentials.
+type consumer struct {
+	id string
+	at Endpoint
+}
+
+// consumersOf are the relations of all endpoints that hand out credentials, sorted by endpoint and ID. They are known only
+// together: an endpoint that could not be read may have relations that would be taken for gone.
+func consumersOf(m *Model) Known[[]consumer] {
+	out := Know([]consumer{})
+	var whys []string
+	for _, at := range Endpoints() {
+		if at.Tell == nil {
+			continue
+		}
+		relations := m.Relations[at.Name]
+		if !relations.OK {
+			whys = append(whys, relations.Why)
+		}
+		for _, r := range relations.Value {
+			out.Value = append(out.Value, consumer{r.ID, at})
+		}
+	}
+	if whys = once(whys); len(whys) > 0 {
+		return Unknown[[]consumer](strings.Join(whys, "; "))
+	}
+	return out
+}
+
+// tell publishes to the consumers. Whether a relation's bag is right is told by a digest of what goes into it, so an
+// unchanged bag costs no call.
+func tell(l look, p *Plan) {
+	if l.role() != RoleMember {
+		return
+	}
+	record := l.m.Cluster.Value.Record
+	if p.record != nil {
+		record = *p.record
+	}
+	revoked := revokedIn(record)
+	for _, id := range l.gone() {
+		if revoked[id] { // it need not be remembered here any longer
+			delete(p.memory(l).Bags, id)
+		} else {
+			p.memory(l).Bags[id] = goneSum
+		}
+	}
+	for _, c := range l.consumers.Value {
+		if l.entered(c.id) && l.m.Memory.Value.Bags[c.id] != "" {
+			p.memory(l).Bags[c.id] = goneSum // it may not be written in this hook
+		}
+	}
+	l.rememberDeserted(p)
+	l.ports(p)
+	if l.consumers.OK && len(l.consumers.Value) == 0 {
+		return
+	}
+	if !p.need(l, "consumers hear of no change", theConsumers, thePeers, theAuthorities) || l.m.Authority.Value == nil || !l.inCluster() {
+		return
+	}
+	// A cluster that is not on record, by now or with this very commit, may yet have to yield to one that is.
+	told := l.told()
+	if len(told.Members) == 0 || record.ClusterID != l.w.ClusterID {
+		return
+	}
+	type sumKey struct {
+		generation int
+		withheld   bool
+	}
+	sums := map[sumKey]string{} // a thousand consumers have one or two
+	for _, c := range l.consumers.Value {
+		key := sumKey{generation(c.id), revoked[c.id]}
+		if sums[key] == "" {
+			sums[key] = l.sumOf(told, key.generation, key.withheld)
+		}
+		if !l.writable(c.id) || l.awaitsUnits(p, c) {
+			continue
+		}
+		p.publish(l, BagWrite{Relation: c.id, Owns: c.at.Owns}, sums[key], func() (databag.Bag, error) {
+			told := told
+			if !revoked[c.id] {
+				var err error
+				if told.Credentials, err = l.m.Authority.Value.Credentials(l.m.UUID, c.id, generation(c.id), l.w.Period); err != nil {
+					return nil, err
+				}
+			}
+			return c.at.Tell(told)
+		})
+	}
+}
+
+// awaitsUnits reports whether a consumer is not told because a unit's charm does not know its endpoint, and says so. What was
+// told once is told on: a charm that is rolled back takes nothing back.
+func (l look) awaitsUnits(p *Plan, c consumer) bool {
+	if was := l.m.Memory.Value.Bags[c.id]; was != "" && was != goneSum {
+		return false
+	}
+	words := l.m.Cluster.Value.Words
+	for _, unit := range slices.Sorted(maps.Keys(words)) {
+		if words[unit].Schema != 0 && !slices.Contains(words[unit].Can, c.at.Name) {
+			p.say(Waiting, "relation %s waits: the charm of %s does not know endpoint %s, refresh it", c.id, unit, c.at.Name)
+			return true
+		}
+	}
+	return false
+}
+
+// can is what this charm can do that all units must do alike: tell the consumers of each endpoint.
+func can() []string {
+	var names []string
+	for _, at := range Endpoints() {
+		if at.Tell != nil {
+			names = append(names, at.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// sumOf is the digest of what goes into a consumer's bag, which is mostly the same for all: which relation it is goes into the
+// certificate, and does not change.
+func (l look) sumOf(told Told, generation int, withheld bool) string {
+	pieces := make([]string, 0, len(told.Members))
+	for _, m := range told.Members {
+		pieces = append(pieces, m.Name+"="+m.PeerURL)
+	}
+	parts := []string{strings.Join(pieces, ","), strings.Join(told.ClientURLs(), ","), told.Version, strconv.Itoa(etcdcluster.Schema)}
+	if withheld {
+		return digest(append([]string{"withheld"}, parts...)...)
+	}
+	keys := []string{strconv.FormatInt(l.w.Period, 10), strconv.Itoa(generation), l.m.Authority.Value.Fingerprint(), l.m.UUID}
+	return digest(append(keys, parts...)...)
+}
+
+// generation is that of a relation's credentials, for those who publish them and for those who revoke them. It is the first of
+// every relation: one that comes back under its ID gets no credentials again.
+func generation(_ string) int { return 1 }
+
+// revokedIn are the relations on the revocation list. A relation on it stays there when it comes back under its id, which
+// Juju does when it is suspended and resumed: its certificate would be refused.
+func revokedIn(r Record) map[string]bool {
+	out := make(map[string]bool, len(r.Revoked))
+	for _, e := range r.Revoked {
+		out[e.RelationID] = true
+	}
+	return out
+}
+
+// withheld are the consumer relations whose certificate is revoked, and that miss it. One without units does not: it may
+// be about to end here, as it did where the leader is.
+func (l look) withheld() []string {
+	revoked := revokedIn(l.m.Cluster.Value.Record)
+	var out []string
+	for _, c := range l.consumers.Value {
+		if revoked[c.id] && l.desertion(c.id) == "" {
+			out = append(out, c.id)
+		}
+	}
+	return out
+}
+
+// told is what every consumer is told, but for the certificate.
+func (l look) told() Told {
+	var told Told
+	for _, mem := range l.voters() {
+		if !mem.Started() || len(mem.PeerURLs) == 0 || len(mem.ClientURLs) == 0 {
+			continue
+		}
+		told.Members = append(told.Members, ToldMember{mem.Name, mem.PeerURLs[0], mem.ClientURLs[0]})
+		if mem.Answers && (told.Version == "" || older(mem.Version, told.Version)) {
+			told.Version = mem.Version
+		}
+	}
+	slices.SortFunc(told.Members, func(a, b ToldMember) int { return strings.Compare(a.Name, b.Name) })
+	return told
+}
+
+// gone are the consumer relations that this unit published to and that Juju does not list any more, or lists by mistake.
+func (l look) gone() []string {
+	if !l.consumers.OK || l.leaving() {
+		return nil // a leaving unit sees its relations break though they live on
+	}
+	there := make(map[string]bool, len(l.consumers.Value))
+	for _, c := range l.consumers.Value {
+		there[c.id] = !l.vanished(c.id)
+	}
+	var out []string
+	for _, at := range Endpoints() {
+		for id := range l.m.Memory.Value.Bags {
+			if at.Tell != nil && strings.HasPrefix(id, at.Name+":") && !there[id] {
+				out = append(out, id)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// older compares dotted version numbers.
+func older(a, b string) bool {
+	as, bs := strings.Split(version(a), "."), strings.Split(version(b), ".")
+	for i := range min(len(as), len(bs)) {
+		x, _ := strconv.Atoi(as[i])
+		y, _ := strconv.Atoi(bs[i])
+		if x != y {
+			return x < y
+		}
+	}
+	return len(as) < len(bs)
+}

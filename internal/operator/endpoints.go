@@ -1,0 +1,46 @@
+package operator
+
+import "github.com/juju-charms/etcd-charm/interfaces/databag"
+
+// Endpoint is one row for each endpoint of metadata.yaml; a test holds the table to it. A row either hands out credentials
+// to consumers (Tell), or has a handler of its own (Handle).
+type Endpoint struct {
+	Name string
+	For  Role // what a unit is that has a use for it
+	Read Read
+	// Tell makes our bag for one consumer relation. The relation's certificate, its revocation and the moment of writing
+	// are the same for all such endpoints: see consumers.
+	Tell func(Told) (databag.Bag, error)
+	// Owns are the keys that Tell may write: those that it leaves out are removed.
+	Owns []string
+	// Handle hears every event in which no step is left, as the other handlers do.
+	Handle func(look, *Plan)
+}
+
+// Read is how much of an endpoint's relations is read in each hook. The zero value is IDs only, at one call for the
+// endpoint however many relations it has.
+type Read int
+
+// What is read.
+const (
+	IDs          Read = iota // the relations' IDs
+	Units                    // and the bags of the units that joined
+	UnitsAndApps             // and the other application's bag, and as leader our own application's
+	Peers                    // of our own peers: the application's bag and every unit's, into Model.Cluster
+)
+
+// What other parts of the charm know by name: the bindings of the first two say where this unit is reached.
+const (
+	PeerEndpoint     = "cluster"
+	ClientEndpoint   = "proxy"
+	upstreamEndpoint = "upstream"
+)
+
+// Endpoints is the table, in the order in which handlers run: consumers are told of the record that peers writes.
+func Endpoints() []Endpoint {
+	return []Endpoint{
+		{Name: PeerEndpoint, For: RoleMember, Read: Peers, Handle: peers},
+		{Name: ClientEndpoint, For: RoleMember, Tell: tellProxy, Owns: proxyKeys()},
+		{Name: upstreamEndpoint, For: RoleProxy, Read: Units, Handle: upstream},
+	}
+}

@@ -1,0 +1,47 @@
+package operator
+
+import "maps"
+
+// Memory is what a unit remembers from hook to hook. Juju commits it together with the writes it speaks of, and it
+// outlives the disk. The zero value remembers nothing: everything is published again.
+type Memory struct {
+	// Bags is the digest of what this unit wrote last into its own bag of a relation, by relation ID; goneSum where the
+	// relation is gone and its end is not on record yet.
+	Bags map[string]string
+	// Deserted are the consumer relations whose last unit this unit has heard depart, by relation ID. An entry is kept
+	// until the relation has units again, or is not listed any more.
+	Deserted map[string]Desertion
+	// Secrets is the digest of what this unit wrote last into a secret, by the secret's label.
+	Secrets map[string]string
+	// Ports are the open ports, as portsText has them.
+	Ports string
+	// Learner is the peer URL of our learner that has not started: if its machine comes back with an empty disk and
+	// another address, nothing else says whose it is.
+	Learner string
+	// Foreign is the digest of the settings with which our process was started, and with which it does not run.
+	Foreign string
+	// Squat is the digest of the turn that was seen to be squatted.
+	Squat string
+}
+
+// memory is what the plan has the unit remember, to be changed. Until it is asked for nothing changes; what is not known is
+// not written over.
+func (p *Plan) memory(l look) *Memory {
+	if p.Memory != nil {
+		return p.Memory
+	}
+	m := l.m.Memory.Value
+	m.Bags, m.Secrets, m.Deserted = clone(m.Bags), clone(m.Secrets), clone(m.Deserted)
+	if l.m.Memory.OK {
+		p.Memory = &m
+	}
+	return &m
+}
+
+// clone is a copy that can be written to.
+func clone[V any](m map[string]V) map[string]V {
+	if m == nil {
+		return map[string]V{}
+	}
+	return maps.Clone(m)
+}

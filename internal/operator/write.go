@@ -1,0 +1,109 @@
+package operator
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+
+	"github.com/juju/charm/v12/hooks"
+
+	"github.com/juju-charms/etcd-charm/interfaces/databag"
+	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
+)
+
+// BagWrite is one bag of ours as it should be.
+type BagWrite struct {
+	Relation string   // its ID, "proxy:3"
+	App      bool     // our application's bag, which the leader alone writes; else our unit's
+	Owns     []string // all keys that are ours to write: one that Bag lacks is removed, any other is left
+	Bag      databag.Bag
+	// Secrets are keys whose value is the URI of a secret of ours, by the secret's label.
+	Secrets map[string]string
+}
+
+// SecretWrite is one secret of ours as it should be. It may hold private keys and prints as [redacted].
+type SecretWrite struct {
+	Label    string            // by which we find it again; the same label is the same secret
+	App      bool              // our application's, which the leader alone writes; else our unit's
+	Content  map[string]string // whole
+	Relation string            // the ID of the relation whose other side may read it; "" is nobody
+}
+
+// publish writes a bag, unless what goes into it is what was written there last; sum is the digest of that. It remembers
+// what it writes. The bag is made only if it is to be written; where it cannot be made, the status says why.
+func (p *Plan) publish(l look, w BagWrite, sum string, bag func() (databag.Bag, error)) {
+	if l.written(w) == sum {
+		return
+	}
+	var err error
+	if w.Bag, err = bag(); err != nil {
+		p.say(Blocked, "relation %s: %v", w.Relation, err)
+		return
+	}
+	p.Bags = append(p.Bags, w)
+	if !w.App {
+		p.memory(l).Bags[w.Relation] = sum
+	}
+}
+
+// written is the digest of what goes into a bag of ours; "" is not known, or nothing. Our unit's is remembered. Our
+// application's is read, for another unit may have written it last: its digest is that of the bag itself.
+func (l look) written(w BagWrite) string {
+	if !w.App {
+		if l.entered(w.Relation) {
+			return ""
+		}
+		return l.m.Memory.Value.Bags[w.Relation]
+	}
+	bag := databag.Bag{}
+	for _, relations := range l.m.Relations {
+		for _, r := range relations.Value {
+			if r.ID != w.Relation {
+				continue
+			}
+			for _, key := range w.Owns {
+				bag[key] = r.LocalApp[key]
+			}
+			for key := range w.Secrets {
+				if r.LocalApp[key] == "" {
+					return ""
+				}
+			}
+		}
+	}
+	return bagDigest(bag)
+}
+
+// entered reports whether this hook is the unit's entry into a relation: its bag is empty then, whatever was written to a
+// relation of that ID before.
+func (l look) entered(id string) bool { return l.Kind == hooks.RelationCreated && l.RelationID == id }
+
+// writeRecord is the peer application bag that says r.
+func (l look) writeRecord(r Record) BagWrite {
+	return BagWrite{
+		Relation: l.m.Cluster.Value.RelationID, App: true, Owns: etcdcluster.AppKeys(), Bag: etcdcluster.EncodeApp(r),
+	}
+}
+
+// publishSecret writes a secret, unless it is what this unit wrote last.
+func (p *Plan) publishSecret(l look, s SecretWrite) {
+	parts := []string{s.Relation}
+	for _, key := range slices.Sorted(maps.Keys(s.Content)) {
+		parts = append(parts, key, s.Content[key])
+	}
+	if sum := digest(parts...); l.m.Memory.Value.Secrets[s.Label] != sum {
+		p.Secrets = append(p.Secrets, s)
+		p.memory(l).Secrets[s.Label] = sum
+	}
+}
+
+// Format redacts under every verb and flag.
+func (SecretWrite) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, redacted) }
+
+// LogValue redacts.
+func (SecretWrite) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText redacts, for JSON and other encoders.
+func (SecretWrite) MarshalText() ([]byte, error) { return []byte(redacted), nil }
