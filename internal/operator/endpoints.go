@@ -1,6 +1,9 @@
 package operator
 
-import "github.com/juju-charms/etcd-charm/interfaces/databag"
+import (
+	"github.com/juju-charms/etcd-charm/interfaces/databag"
+	"github.com/juju-charms/etcd-charm/interfaces/etcd"
+)
 
 // Endpoint is one row for each endpoint of metadata.yaml; a test holds the table to it. A row either hands out credentials
 // to consumers (Tell), or has a handler of its own (Handle).
@@ -41,6 +44,7 @@ func Endpoints() []Endpoint {
 	return []Endpoint{
 		{Name: PeerEndpoint, For: RoleMember, Read: Peers, Handle: peers},
 		{Name: ClientEndpoint, For: RoleMember, Tell: tellProxy, Owns: proxyKeys()},
+		{Name: "db", For: RoleMember, Tell: tellDB, Owns: etcd.Keys()},
 		{Name: upstreamEndpoint, For: RoleProxy, Read: Units, Handle: upstream},
 	}
 }

@@ -1,0 +1,11 @@
+package operator
+
+import (
+	"github.com/juju-charms/etcd-charm/interfaces/databag"
+	"github.com/juju-charms/etcd-charm/interfaces/etcd"
+)
+
+// tellDB is what a consumer at the endpoint db is told.
+func tellDB(t Told) (databag.Bag, error) {
+	return etcd.Encode(etcd.Data{ClientURLs: t.ClientURLs(), Version: t.Version, Credentials: t.Credentials})
+}
