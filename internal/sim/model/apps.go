@@ -103,13 +103,10 @@ func (m *Model) RemoveUnit(name string, force bool) error {
 
 func (m *Model) destroyUnit(u *unit, force bool) {
 	u.life = Dying
-	// A unit whose agent never ran a hook has nothing to undo.
-	if force || (!u.installed && !u.running && u.current == nil) {
+	// A unit that is not installed has nothing to undo: neither does Juju run an install again that was killed. Any other
+	// hook that waits is run first (Juju's worker/uniter/resolver.go).
+	if force || (!u.installed && !u.running && !u.failed) {
 		m.bury(u)
-		return
-	}
-	if u.current != nil && !u.running && !u.failed {
-		u.current = nil
 	}
 }
 

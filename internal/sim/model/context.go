@@ -203,7 +203,9 @@ func (m *Model) settleHook(u *unit, h Hook, result string) {
 		u.failed = true
 		u.attempts++
 	case ResultKilled:
-		u.failed = false
+		if u.failed = false; h.Kind == hooks.Install && u.life == Dying {
+			m.bury(u)
+		}
 	default:
 		u.current, u.failed, u.attempts = nil, false, 0
 		m.finished(u, h)

@@ -124,7 +124,7 @@ func (m *Model) nextDying(u *unit) (Hook, bool) {
 			}
 		}
 	}
-	if !u.stopped {
+	if u.started && !u.stopped { // Juju's worker/uniter/resolver.go
 		return Hook{Kind: hooks.Stop}, true
 	}
 	return Hook{Kind: hooks.Remove}, true
@@ -207,6 +207,8 @@ func (m *Model) tellsDeparted(name string) bool {
 // begun does what Juju's agent does right before a hook runs.
 func (m *Model) begun(u *unit, h Hook) {
 	switch h.Kind {
+	case hooks.ConfigChanged:
+		u.configPending-- // what changes while the hook runs is for another one
 	case hooks.UpgradeCharm:
 		u.charmSeq = u.app.charmSeq
 	case hooks.RelationCreated:
@@ -219,15 +221,20 @@ func (m *Model) begun(u *unit, h Hook) {
 		}
 	case hooks.RelationJoined:
 		u.rels[h.Relation].members[h.RemoteUnit] = h.version
-		delete(u.rels[h.Relation].cache, h.RemoteUnit)
-	case hooks.RelationChanged:
-		delete(u.rels[h.Relation].cache, h.RemoteUnit)
-		if h.RemoteUnit == "" {
-			delete(u.rels[h.Relation].cache, h.RemoteApp)
-		}
 	case hooks.RelationDeparted:
 		delete(u.rels[h.Relation].members, h.RemoteUnit)
+	}
+}
+
+// forget drops what the agent had read of the one whom the hook is about, each time the hook is run (Juju's
+// worker/uniter/runner/context/contextfactory.go, HookContext).
+func (u *unit) forget(h Hook) {
+	switch h.Kind {
+	case hooks.RelationJoined, hooks.RelationChanged, hooks.RelationDeparted:
 		delete(u.rels[h.Relation].cache, h.RemoteUnit)
+		if h.Kind == hooks.RelationChanged && h.RemoteUnit == "" {
+			delete(u.rels[h.Relation].cache, h.RemoteApp)
+		}
 	}
 }
 
@@ -243,8 +250,6 @@ func (m *Model) finished(u *unit, h Hook) {
 		u.installed = true
 	case hooks.LeaderElected:
 		u.leaderRun = true
-	case hooks.ConfigChanged:
-		u.configPending--
 	case hooks.Start:
 		u.started, u.rebooted = true, false
 	case hooks.UpgradeCharm:

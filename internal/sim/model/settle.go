@@ -40,6 +40,7 @@ func (m *Model) take(u *unit) *Context {
 	if u.current == nil {
 		m.begun(u, h)
 	}
+	u.forget(h)
 	u.current = &h
 	return m.begin(u, h)
 }
