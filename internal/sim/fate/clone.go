@@ -41,7 +41,7 @@ func (u *unit) clone() *unit {
 	c.words, c.queue = slices.Clone(u.words), slices.Clone(u.queue)
 	c.consumers = maps.Clone(u.consumers)
 	c.left, c.ghosts = maps.Clone(u.left), maps.Clone(u.ghosts)
-	c.heard, c.heardGone = maps.Clone(u.heard), maps.Clone(u.heardGone)
+	c.heard = maps.Clone(u.heard)
 	if u.disk.data != nil {
 		d := *u.disk.data
 		c.disk.data = &d

@@ -130,11 +130,16 @@ func (u *unit) entered(id string) bool {
 	return !u.left[id] && !slices.ContainsFunc(u.queue, waits)
 }
 
-// hear has a unit that lives hear of something, after all that waits.
+// hear has a unit that lives hear of something, after all that waits and is of its rank.
 func (u *unit) hear(e operator.Event) {
-	if u.life == alive {
-		u.queue = append(u.queue, e)
+	if u.life != alive {
+		return
 	}
+	at := len(u.queue)
+	for at > 0 && rank(u.queue[at-1]) > rank(e) {
+		at--
+	}
+	u.queue = slices.Insert(slices.Clone(u.queue), at, e)
 }
 
 // unhear takes from a unit what it has not heard yet of a relation.
@@ -166,7 +171,12 @@ func (s *Sim) losable(u *unit, e operator.Event) bool {
 }
 
 // restarted notes that a unit's agent has started again: it lists only what is there.
-func (u *unit) restarted() {
+func (s *Sim) restarted(u *unit) {
+	for name, k := range u.heard {
+		if u.heard[name] = (heardOfPeer{told: k.told}); !s.Departed && s.unit(name).life == dead {
+			delete(u.heard, name)
+		}
+	}
 	maps.DeleteFunc(u.ghosts, func(_ string, gone bool) bool { return gone })
 }
 

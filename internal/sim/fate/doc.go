@@ -20,4 +20,12 @@
 //     the list before it asks, and such a command is never among those that both are given but as the last one.
 //   - A removed member that is started again ends once any member reaches it; two removed ones that still reach each
 //     other could form a quorum of their old list. The charm never starts one.
+//
+// Juju's rules are held against internal/sim/model (TestTwinJuju): the life of a unit, the peer relation and a unit's own bag, the leadership, failed hooks, removals. What is simpler here on purpose:
+//   - Who is elected is chance, and takes until the next tick.
+//   - With stale bags a hook sees the application's bag as of the last hook that told of it: Juju reads it in each hook.
+//
+// Not compared: the hooks of consumers, their suspension and their end; options, refresh, power and addresses; killed
+// hooks; what a hook writes in the application's bag. Known to differ: a leaving unit hears nothing of its consumers, a
+// removed relation is broken without departed, and a new unit never hears that the relations of before were created.
 package fate

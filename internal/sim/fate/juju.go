@@ -124,14 +124,14 @@ func (s *Sim) AddUnit() {
 	u := &unit{
 		number: len(s.units), name: app + "/" + strconv.Itoa(len(s.units)), up: true, address: 10 + len(s.units), carried: releaseOf(s.charm),
 		consumers: map[string]told{}, left: maps.Clone(s.suspended), ghosts: map[string]bool{},
-		heard: map[string]int{}, heardGone: map[string]bool{}, heardApp: len(s.records), heardCfg: s.options, heardC: s.charm,
+		heard: map[string]heardOfPeer{}, heardApp: len(s.records), heardCfg: noOptions, heardC: s.charm,
 	}
-	u.queue = []operator.Event{{Kind: hooks.Install}, {Kind: hooks.RelationCreated, Endpoint: "cluster", RelationID: peerRelation}}
+	u.queue = []operator.Event{
+		{Kind: hooks.Install}, {Kind: hooks.RelationCreated, Endpoint: "cluster", RelationID: peerRelation}, {Kind: hooks.Start},
+	}
 	if s.leader == nil {
-		s.leader, u.heardLead = u, true
-		u.queue = append(u.queue, operator.Event{Kind: hooks.LeaderElected})
+		s.leader = u
 	}
-	u.queue = append(u.queue, operator.Event{Kind: hooks.ConfigChanged}, operator.Event{Kind: hooks.Start})
 	s.units = append(s.units, u)
 	s.tell("add %s", u.name)
 }
@@ -143,22 +143,22 @@ func (s *Sim) RemoveUnit(u *unit) {
 	}
 	s.tell("remove %s", u.name)
 	u.life = dying
-	var kept []operator.Event
-	if len(u.queue) > 0 && u.queue[0].Kind == hooks.Install {
-		u.queue, u.retry = nil, nil // it was never installed: Juju removes it at once
-		if u.hook == nil {
-			s.bury(u)
-			return
-		}
+	if u.hook == nil && (len(u.queue) > 0 && u.queue[0].Kind == hooks.Install || u.killed && u.retry.Kind == hooks.Install) {
+		s.bury(u) // it was never installed: Juju removes it at once
+		return
 	}
+	var kept []operator.Event
 	for _, p := range s.units {
-		if _, known := u.heard[p.name]; known && p != u && p.life != dead {
+		if _, joined := u.heard[p.name]; joined {
 			kept = append(kept, operator.Event{
 				Kind: hooks.RelationDeparted, Endpoint: "cluster", RelationID: peerRelation, RemoteApp: app, RemoteUnit: p.name, Departing: u.name,
 			})
 		}
 	}
-	u.queue = append(kept, operator.Event{Kind: hooks.Stop}, operator.Event{Kind: hooks.Remove})
+	if u.started || u.runs(hooks.Start) {
+		kept = append(kept, operator.Event{Kind: hooks.Stop})
+	}
+	u.queue = append(kept, operator.Event{Kind: hooks.Remove})
 }
 
 // ForceRemove takes a unit out of the model at once; its machine is destroyed, or goes on with nobody to tell it.
@@ -210,9 +210,9 @@ func (s *Sim) Power(u *unit, up bool) {
 	if !up {
 		return
 	}
-	u.restarted()
-	if u.retry == nil && len(u.queue) == 0 && u.life == alive {
-		u.queue = append(u.queue, operator.Event{Kind: hooks.Start})
+	s.restarted(u)
+	if u.started && !u.runs(hooks.Start) {
+		u.hear(operator.Event{Kind: hooks.Start})
 	}
 	if u.disk.enabled {
 		s.launch(u, false)
@@ -254,7 +254,10 @@ func (s *Sim) Readdress(u *unit) {
 	u.address += 20
 	u.listen()
 	u.moved = true
-	u.queue = append(u.queue, operator.Event{Kind: hooks.ConfigChanged})
+	u.heardCfg = noOptions
+	if n := len(u.words); n > 0 {
+		u.words = append(u.words, u.words[n-1]) // Juju writes the address into the bag
+	}
 }
 
 // Island puts a unit's machine on an island; 0 is the mainland.
@@ -278,7 +281,7 @@ func (s *Sim) Refresh() { s.charm++; s.tell("charm %d", s.charm) }
 func (s *Sim) Again(u *unit) {
 	if e := u.last; u.life == alive && e.Kind != "" && e.Kind != hooks.Install && e.Kind != hooks.Remove {
 		s.tell("%s hears %s again", u.name, e.Kind)
-		u.queue = append(u.queue, e)
+		u.hear(e)
 	}
 }
 

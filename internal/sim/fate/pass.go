@@ -53,7 +53,7 @@ func (s *Sim) pass(u *unit, h *hook, yield func(point)) {
 		}
 		s.tell("%s: the hook fails: %v", u.name, err)
 		e := h.event
-		u.retry, u.fail = &e, err
+		u.retry, u.fail, u.killed = &e, err, false
 		u.fails++
 		u.retryAt = s.now + int64(min(5<<min(u.fails-1, 10), 300))
 		return
@@ -160,11 +160,14 @@ func (s *Sim) model(u *unit, e operator.Event, seen []uint64) operator.Model {
 			c.Own = p.word(len(p.words))
 		default:
 			// What an agent keeps is the bag of a unit that joined; any other is read anew in each hook.
-			version, joined := u.heard[p.name]
-			if !s.Stale || !joined {
-				version = len(p.words)
+			k, joined := u.heard[p.name]
+			if !s.Stale || !joined || k.kept == 0 {
+				k.kept = len(p.words)
 			}
-			c.Words[p.name] = p.word(version)
+			if joined {
+				u.heard[p.name] = k
+			}
+			c.Words[p.name] = p.word(k.kept)
 		}
 	}
 	m.Cluster = operator.Know(c)

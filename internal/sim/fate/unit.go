@@ -1,6 +1,7 @@
 package fate
 
 import (
+	"cmp"
 	"strconv"
 
 	"github.com/juju/charm/v12/hooks"
@@ -38,22 +39,36 @@ type unit struct {
 	ghosts    map[string]bool // consumers that its agent lists though Juju has deleted them; not yet while it is false
 
 	// What its agent has heard: the version of each peer's bag, of the application's, of options and charm.
-	heard                      map[string]int
+	heard                      map[string]heardOfPeer // the peers that joined
+	joined                     string                 // the peer whose changed follows its joined
 	heardApp, heardCfg, heardC int
-	heardGone                  map[string]bool
-	heardLead                  bool
-	queue                      []operator.Event // the unit's own life
+	toldApp                    int // the version of the application's bag that a hook told of
+	heardLead, started         bool
+	queue                      []operator.Event // in the order of rank; while the unit goes, its last hooks
 	last                       operator.Event   // the last hook that ended well
 	poked                      bool             // update-status is due
 
 	hook    *hook
 	retry   *operator.Event
+	killed  bool // and did not fail, the hook that is to be run again
 	retryAt int64
 	fails   int
 	fail    error // of the last hook, while it is being retried
 	deaf    bool  // goal-state fails in the next hook
 	unsure  bool  // the reply to the next step at etcd is lost
 	byHand  int64 // its member is down by our hand, and has the turn until then
+}
+
+// heardOfPeer is what an agent knows of a peer's bag: the version that a hook told of, and the one that it keeps, which Juju
+// forgets when a hook is about the peer, and reads again in the next hook that asks; 0 is not read.
+type heardOfPeer struct{ told, kept int }
+
+// noOptions is a version of the options that no application has: config-changed is due.
+const noOptions = -1
+
+// runs reports whether a hook runs, or is to be run again.
+func (u *unit) runs(kind hooks.Kind) bool {
+	return u.hook != nil && u.hook.event.Kind == kind || u.retry != nil && u.retry.Kind == kind
 }
 
 // disk outlives the machine's power.
@@ -155,66 +170,139 @@ func (s *Sim) kill(u *unit) {
 	}
 	e := u.hook.event
 	s.cut(u)
-	u.retry, u.retryAt = &e, s.now
+	u.retry, u.retryAt, u.killed = &e, s.now, true
+	if u.life == dying && e.Kind == hooks.Install {
+		s.bury(u)
+	}
 }
+
+// rank is the order in which an agent deals with what has happened (Juju's worker/uniter/resolver.go): relations that are
+// new, the leadership, options, start, other relations, and peers last.
+func rank(e operator.Event) int {
+	switch {
+	case e.Kind == hooks.Install:
+		return 0
+	case e.Kind == hooks.UpgradeCharm:
+		return 1
+	case e.Kind == hooks.RelationCreated:
+		return rankCreated
+	case e.Kind == hooks.LeaderElected:
+		return 3
+	case e.Kind == hooks.ConfigChanged:
+		return 4
+	case e.Kind == hooks.Start:
+		return 5
+	case e.Endpoint == "proxy":
+		return rankConsumers
+	case e.Kind == hooks.UpdateStatus:
+		return rankNone
+	}
+	return rankConsumers + 1
+}
+
+const rankCreated, rankConsumers, rankNone = 2, 6, 8
 
 // nextEvent is the hook that the unit's agent runs next; false if there is none.
 func (s *Sim) nextEvent(u *unit) (operator.Event, bool) {
 	switch {
 	case u.retry != nil:
 		return *u.retry, s.now >= u.retryAt
-	case len(u.queue) > 0:
-		return u.queue[0], true
 	case u.life == dying:
-		return operator.Event{}, false
-	case u.heardC != s.charm:
+		return head(u.queue)
+	}
+	queued := rankNone + 1
+	if len(u.queue) > 0 {
+		queued = rank(u.queue[0])
+	}
+	switch {
+	case queued > 0 && u.heardC != s.charm:
 		return operator.Event{Kind: hooks.UpgradeCharm}, true
-	case u.heardCfg != s.options:
-		return operator.Event{Kind: hooks.ConfigChanged}, true
+	case queued <= rankCreated:
+		return u.queue[0], true
 	case s.leader == u && !u.heardLead:
 		return operator.Event{Kind: hooks.LeaderElected}, true
-	case u.heardApp != len(s.records):
-		return operator.Event{Kind: hooks.RelationChanged, Endpoint: "cluster", RelationID: peerRelation, RemoteApp: app}, true
+	case u.heardCfg != s.options:
+		return operator.Event{Kind: hooks.ConfigChanged}, true
+	case queued <= rankConsumers:
+		return u.queue[0], true
 	}
-	for _, p := range s.units {
-		if p == u || len(p.words) == 0 {
-			continue
-		}
-		e := operator.Event{Endpoint: "cluster", RelationID: peerRelation, RemoteApp: app, RemoteUnit: p.name}
-		version, known := u.heard[p.name]
-		switch {
-		case p.life == dead && s.Departed && known && !u.heardGone[p.name]:
-			e.Kind, e.Departing = hooks.RelationDeparted, p.name
-			return e, true
-		case p.life == dead && !known:
-			continue
-		case !known:
-			e.Kind = hooks.RelationJoined
-			return e, true
-		case version != len(p.words) && !u.heardGone[p.name]:
-			e.Kind = hooks.RelationChanged
-			return e, true
-		}
+	if e, ok := s.nextOfPeers(u); ok {
+		return e, true
 	}
-	if u.poked {
+	if u.poked && queued > rankNone {
 		return operator.Event{Kind: hooks.UpdateStatus}, true
 	}
-	return operator.Event{}, false
+	return head(u.queue)
+}
+
+func head(queue []operator.Event) (operator.Event, bool) {
+	if len(queue) == 0 {
+		return operator.Event{}, false
+	}
+	return queue[0], true
+}
+
+// nextOfPeers is the next hook of the peer relation, in the order of Juju's worker/uniter/relation/resolver.go.
+func (s *Sim) nextOfPeers(u *unit) (operator.Event, bool) {
+	if len(u.words) == 0 {
+		return operator.Event{}, false
+	}
+	var gone, fresh, changed *unit
+	for _, p := range s.units {
+		if p == u {
+			continue
+		}
+		k, joined := u.heard[p.name]
+		switch {
+		case joined && p.life == dead && s.Departed:
+			gone = cmp.Or(gone, p)
+		case joined && k.told != len(p.words):
+			changed = cmp.Or(changed, p)
+		case !joined && p.life != dead && len(p.words) > 0:
+			fresh = cmp.Or(fresh, p)
+		}
+	}
+	e := operator.Event{Kind: hooks.RelationChanged, Endpoint: "cluster", RelationID: peerRelation, RemoteApp: app}
+	switch {
+	case u.joined != "":
+		e.RemoteUnit = u.joined
+	case gone != nil:
+		e.Kind, e.RemoteUnit, e.Departing = hooks.RelationDeparted, gone.name, gone.name
+	case s.leader != u && u.toldApp != len(s.records): // the leader writes it: Juju spares it
+	case fresh != nil:
+		e.Kind, e.RemoteUnit = hooks.RelationJoined, fresh.name
+	case changed != nil:
+		e.RemoteUnit = changed.name
+	default:
+		return operator.Event{}, false
+	}
+	return e, true
 }
 
 // heardNow notes what a hook that begins makes known to the agent.
 func (s *Sim) heardNow(u *unit, e operator.Event) {
-	if u.retry == nil && len(u.queue) > 0 {
+	first := u.retry == nil
+	if k, joined := u.heard[e.RemoteUnit]; joined {
+		u.heard[e.RemoteUnit] = heardOfPeer{told: k.told}
+	}
+	if !first {
+		return // Juju runs it for the version of the first time
+	}
+	if u.killed = false; len(u.queue) > 0 && alike(u.queue[0], e) {
 		u.queue = u.queue[1:]
 	}
 	s.heardOf(u, e)
 	switch {
+	case e.Kind == hooks.RelationCreated && e.Endpoint == "cluster" && len(u.words) == 0:
+		u.words = []operator.Word{{}} // with the addresses that Juju writes there
 	case e.Kind == hooks.RelationChanged && e.RemoteUnit == "":
-		u.heardApp = len(s.records)
-	case e.Kind == hooks.RelationChanged:
-		u.heard[e.RemoteUnit] = len(s.unit(e.RemoteUnit).words)
-	case e.Kind == hooks.RelationJoined:
-		u.heard[e.RemoteUnit] = max(1, len(s.unit(e.RemoteUnit).words)-1) // changed follows
+		u.heardApp, u.toldApp = len(s.records), len(s.records)
+	case e.Kind == hooks.RelationJoined, e.Kind == hooks.RelationChanged:
+		if _, joined := u.heard[e.RemoteUnit]; joined || e.Kind == hooks.RelationJoined {
+			u.heard[e.RemoteUnit] = heardOfPeer{told: len(s.unit(e.RemoteUnit).words)}
+		}
+	case e.Kind == hooks.RelationDeparted && e.Endpoint == "cluster":
+		delete(u.heard, e.RemoteUnit)
 	case e.Kind == hooks.ConfigChanged:
 		u.heardCfg = s.options
 	case e.Kind == hooks.UpgradeCharm:
@@ -224,14 +312,23 @@ func (s *Sim) heardNow(u *unit, e operator.Event) {
 	}
 }
 
+// alike compares what a queue holds; no event in it has parameters.
+func alike(a, b operator.Event) bool {
+	return a.Kind == b.Kind && a.RelationID == b.RelationID && a.RemoteUnit == b.RemoteUnit && a.Departing == b.Departing
+}
+
 // done notes that a hook ended well.
 func (s *Sim) done(u *unit, e operator.Event) {
-	u.retry, u.fails, u.fail, u.last = nil, 0, nil, e
+	u.retry, u.killed, u.fails, u.fail, u.last = nil, false, 0, nil, e
 	switch {
-	case e.Kind == hooks.RelationDeparted && e.Endpoint == "cluster" && e.Departing != u.name:
-		u.heardGone[e.RemoteUnit] = true
+	case e.Kind == hooks.RelationJoined:
+		u.joined = e.RemoteUnit
+	case e.Kind == hooks.RelationChanged && e.RemoteUnit == u.joined:
+		u.joined = ""
+	case e.Kind == hooks.Start:
+		u.started = true
 	case e.Kind == hooks.UpgradeCharm:
-		u.queue = append(u.queue, operator.Event{Kind: hooks.ConfigChanged})
+		u.heardCfg = noOptions
 	case e.Kind == hooks.UpdateStatus:
 		u.poked = false
 	case e.Kind == hooks.Remove:
