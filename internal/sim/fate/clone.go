@@ -31,17 +31,15 @@ func (s *Sim) Clone() *Sim {
 		out.groups = append(out.groups, &c)
 	}
 	out.records, out.relations = slices.Clone(s.records), slices.Clone(s.relations)
-	out.suspended = maps.Clone(s.suspended)
 	out.named, out.ended = maps.Clone(s.named), maps.Clone(s.ended)
 	return &out
 }
 
 func (u *unit) clone() *unit {
 	c := *u
-	c.words, c.queue = slices.Clone(u.words), slices.Clone(u.queue)
+	c.words = slices.Clone(u.words)
 	c.consumers = maps.Clone(u.consumers)
-	c.left, c.ghosts = maps.Clone(u.left), maps.Clone(u.ghosts)
-	c.heard = maps.Clone(u.heard)
+	c.scopes, c.heard = maps.Clone(u.scopes), maps.Clone(u.heard)
 	if u.disk.data != nil {
 		d := *u.disk.data
 		c.disk.data = &d

@@ -12,162 +12,195 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// consumerUnit is the one unit of each consumer.
+// consumerUnit is the one unit of each consumer. It is there before anybody hears of it, and never writes.
 const consumerUnit = "consumer/0"
 
-func ofConsumer(kind hooks.Kind, id string) operator.Event {
-	e := operator.Event{Kind: kind, Endpoint: "proxy", RelationID: id, RemoteApp: "consumer"}
-	if kind == hooks.RelationDeparted {
-		e.RemoteUnit, e.Departing = consumerUnit, consumerUnit
-	}
-	return e
+// relation is a consumer's, as Juju has it.
+type relation struct {
+	id               string
+	suspended, dying bool
+}
+
+// parts reports whether units leave the relation.
+func (r relation) parts() bool { return r.suspended || r.dying }
+
+// scope is a unit's part in a consumer's relation, as its agent knows it.
+type scope struct {
+	in      bool // it has entered and not left
+	left    bool // it left before
+	created bool // that hook has run since it entered
+	joined  bool // the consumer's unit has
+	changed bool // changed follows joined
+	deaf    bool // it never hears broken
+	ghost   bool // Juju has deleted the relation; the agent lists it until it starts again
 }
 
 // Relate adds a consumer.
 func (s *Sim) Relate() {
 	s.lastRel++
 	id := "proxy:" + strconv.Itoa(s.lastRel)
-	s.relations = append(s.relations, id)
+	s.relations = append(s.relations, relation{id: id})
 	s.tell("relate %s", id)
-	for _, u := range s.units {
-		u.hear(ofConsumer(hooks.RelationCreated, id))
+}
+
+
+// oldest is the oldest relation that is so; nil if none is.
+func (s *Sim) oldest(is func(relation) bool) *relation {
+	if at := slices.IndexFunc(s.relations, is); at >= 0 {
+		return &s.relations[at]
 	}
+	return nil
 }
 
 // Unrelate takes the oldest consumer away.
 func (s *Sim) Unrelate() {
-	if len(s.relations) == 0 {
-		return
-	}
-	id := s.relations[0]
-	s.tell("unrelate %s", id)
-	s.forget(id)
-	for _, u := range s.units {
-		entered := u.entered(id)
-		u.unhear(id)
-		delete(u.consumers, id)
-		delete(u.left, id)
-		if entered {
-			u.hear(ofConsumer(hooks.RelationBroken, id))
-		}
+	if r := s.oldest(func(r relation) bool { return !r.dying }); r != nil {
+		s.tell("unrelate %s", r.id)
+		r.dying = true
+		s.drop()
 	}
 }
 
-func (s *Sim) forget(id string) {
-	s.relations = slices.DeleteFunc(slices.Clone(s.relations), func(r string) bool { return r == id })
-	delete(s.suspended, id)
+// drop deletes the relations that end and that no unit is in any more.
+func (s *Sim) drop() {
+	s.relations = slices.DeleteFunc(s.relations, func(r relation) bool {
+		return r.dying && !slices.ContainsFunc(s.units, func(u *unit) bool { return u.scopes[r.id].in })
+	})
 }
 
-// Suspend has the units leave the oldest consumer that they have not left.
+// Suspend has the units leave the oldest consumer that they do not leave already.
 func (s *Sim) Suspend() {
-	at := slices.IndexFunc(s.relations, func(id string) bool { return !s.suspended[id] })
-	if at < 0 {
-		return
-	}
-	id := s.relations[at]
-	s.tell("suspend %s", id)
-	s.suspended[id] = true
-	for _, u := range s.units {
-		entered := u.entered(id)
-		u.unhear(id)
-		if entered {
-			u.hear(ofConsumer(hooks.RelationDeparted, id))
-			u.hear(ofConsumer(hooks.RelationBroken, id))
-		} else {
-			u.left[id] = true
-			delete(u.consumers, id)
-		}
+	if r := s.oldest(func(r relation) bool { return !r.parts() }); r != nil {
+		s.tell("suspend %s", r.id)
+		r.suspended = true
 	}
 }
 
-// Resume brings the oldest suspended consumer back under its id. Who has not left it yet hears nothing.
+// Resume brings the oldest suspended consumer back under its id. Who has heard nothing of it yet hears nothing.
 func (s *Sim) Resume() {
-	at := slices.IndexFunc(s.relations, func(id string) bool { return s.suspended[id] })
-	if at < 0 {
-		return
-	}
-	id := s.relations[at]
-	s.tell("resume %s", id)
-	delete(s.suspended, id)
-	for _, u := range s.units {
-		u.unhear(id)
-		if u.left[id] {
-			u.hear(ofConsumer(hooks.RelationCreated, id))
-		}
+	if r := s.oldest(func(r relation) bool { return r.suspended && !r.dying }); r != nil {
+		s.tell("resume %s", r.id)
+		r.suspended = false
 	}
 }
 
 // Vanish takes the newest consumer away, as Juju may do between two models: who is deaf hears departed, and then lists the
 // relation until its agent starts again, though it is gone; the others hear broken.
 func (s *Sim) Vanish(deaf func(*unit) bool) {
-	if len(s.relations) == 0 || s.suspended[s.relations[len(s.relations)-1]] {
+	if len(s.relations) == 0 || s.relations[len(s.relations)-1].parts() {
 		return
 	}
-	id := s.relations[len(s.relations)-1]
-	s.tell("%s vanishes", id)
-	s.forget(id)
+	r := &s.relations[len(s.relations)-1]
+	s.tell("%s vanishes", r.id)
+	r.dying = true
+	id := r.id
 	for _, u := range s.units {
-		entered := u.entered(id)
-		u.unhear(id)
-		delete(u.left, id)
-		switch {
-		case !entered:
-			delete(u.consumers, id)
-		case deaf(u):
-			u.ghosts[id] = false
-			u.hear(ofConsumer(hooks.RelationDeparted, id))
-		default:
-			delete(u.consumers, id)
-			u.hear(ofConsumer(hooks.RelationDeparted, id))
-			u.hear(ofConsumer(hooks.RelationBroken, id))
+		if sc := u.scopes[id]; sc.in && deaf(u) {
+			sc.deaf = true
+			u.scopes[id] = sc
+			s.vanish(u, id)
+		}
+	}
+	s.drop()
+}
+
+// vanish has Juju delete a relation under a deaf unit that has heard the last departure.
+func (s *Sim) vanish(u *unit, id string) {
+	if sc := u.scopes[id]; sc.in && sc.deaf && !sc.joined {
+		u.scopes[id] = scope{left: true, ghost: true}
+		delete(u.consumers, id)
+		s.drop()
+	}
+}
+
+// enter has a unit enter the relations that it is not in, all together.
+func (s *Sim) enter(u *unit) {
+	if len(u.words) == 0 {
+		u.words = []operator.Word{{}} // with the addresses that Juju writes there
+	}
+	for _, r := range s.relations {
+		if sc := u.scopes[r.id]; !sc.in && !r.parts() {
+			u.scopes[r.id] = scope{in: true, left: sc.left}
 		}
 	}
 }
 
-// entered reports whether a unit's agent lists a consumer.
-func (u *unit) entered(id string) bool {
-	waits := func(e operator.Event) bool { return e.Kind == hooks.RelationCreated && e.RelationID == id }
-	return !u.left[id] && !slices.ContainsFunc(u.queue, waits)
+// nextCreated is the unit's next relation-created, the peers' first.
+func (s *Sim) nextCreated(u *unit) (operator.Event, bool) {
+	if len(u.words) == 0 {
+		return operator.Event{Kind: hooks.RelationCreated, Endpoint: "cluster", RelationID: peerRelation, RemoteApp: app}, true
+	}
+	for _, r := range s.relations {
+		if !r.parts() && !u.scopes[r.id].created {
+			return operator.Event{Kind: hooks.RelationCreated, Endpoint: "proxy", RelationID: r.id, RemoteApp: "consumer"}, true
+		}
+	}
+	return operator.Event{}, false
 }
 
-// hear has a unit that lives hear of something, after all that waits and is of its rank.
-func (u *unit) hear(e operator.Event) {
-	if u.life != alive {
+// nextOfConsumers is the next hook of the consumers' relations but created, in the order of Juju's
+// worker/uniter/relation/resolver.go. A unit that goes leaves them all.
+func (s *Sim) nextOfConsumers(u *unit) (operator.Event, bool) {
+	for _, r := range s.relations {
+		sc := u.scopes[r.id]
+		e := operator.Event{Endpoint: "proxy", RelationID: r.id, RemoteApp: "consumer", RemoteUnit: consumerUnit}
+		switch parts := r.parts() || u.life == dying; {
+		case !sc.in:
+			continue
+		case sc.changed:
+			e.Kind = hooks.RelationChanged
+		case parts && sc.joined:
+			e.Kind, e.Departing = hooks.RelationDeparted, consumerUnit
+			if u.life == dying {
+				e.Departing = u.name
+			}
+		case parts:
+			e.Kind, e.RemoteUnit = hooks.RelationBroken, ""
+		case !sc.joined:
+			e.Kind = hooks.RelationJoined
+		default:
+			continue
+		}
+		return e, true
+	}
+	return operator.Event{}, false
+}
+
+// begunOf notes what a hook that begins means for the unit's part in a consumer's relation, doneOf what its end means.
+func (s *Sim) begunOf(u *unit, e operator.Event) {
+	if sc := u.scopes[e.RelationID]; sc.in && e.RemoteUnit != "" {
+		sc.joined = e.Kind != hooks.RelationDeparted
+		u.scopes[e.RelationID] = sc
+	}
+}
+
+func (s *Sim) doneOf(u *unit, e operator.Event) {
+	id := e.RelationID
+	sc := u.scopes[id]
+	if !sc.in {
 		return
 	}
-	at := len(u.queue)
-	for at > 0 && rank(u.queue[at-1]) > rank(e) {
-		at--
-	}
-	u.queue = slices.Insert(slices.Clone(u.queue), at, e)
-}
-
-// unhear takes from a unit what it has not heard yet of a relation.
-func (u *unit) unhear(id string) {
-	u.queue = slices.DeleteFunc(slices.Clone(u.queue), func(e operator.Event) bool { return e.RelationID == id })
-}
-
-// heardOf notes what a hook that begins means for the unit's bag in a consumer relation.
-func (s *Sim) heardOf(u *unit, e operator.Event) {
-	id := e.RelationID
-	switch _, ghost := u.ghosts[id]; {
-	case e.Endpoint != "proxy":
-	case e.Kind == hooks.RelationCreated && !s.suspended[id]:
-		delete(u.left, id)
-	case e.Kind == hooks.RelationBroken && s.suspended[id]:
-		u.left[id] = true
-		delete(u.consumers, id)
-	case e.Kind == hooks.RelationDeparted && ghost:
-		u.ghosts[id] = true
+	switch e.Kind {
+	case hooks.RelationCreated:
+		sc.created = true
+	case hooks.RelationJoined:
+		sc.changed = true
+	case hooks.RelationChanged:
+		sc.changed = false
+	case hooks.RelationBroken:
+		sc = scope{left: true}
 		delete(u.consumers, id)
 	}
+	u.scopes[id] = sc
+	s.vanish(u, id)
+	s.drop()
 }
 
 // losable reports whether the charm can do without what it would hear next of a consumer: not without the return to a
 // relation whose end it may have missed too, nor without the departure after which there is nothing any more.
-func (s *Sim) losable(u *unit, e operator.Event) bool {
-	_, ghost := u.ghosts[e.RelationID]
-	return !ghost && (e.Kind != hooks.RelationCreated || !u.left[e.RelationID])
+func (u *unit) losable(e operator.Event) bool {
+	sc := u.scopes[e.RelationID]
+	return !sc.deaf && (e.Kind != hooks.RelationCreated || !sc.left)
 }
 
 // restarted notes that a unit's agent has started again: it lists only what is there.
@@ -177,27 +210,38 @@ func (s *Sim) restarted(u *unit) {
 			delete(u.heard, name)
 		}
 	}
-	maps.DeleteFunc(u.ghosts, func(_ string, gone bool) bool { return gone })
+	maps.DeleteFunc(u.scopes, func(_ string, sc scope) bool { return sc.ghost })
 }
 
-// consumersOf are the consumers that a unit's agent lists, and what it answers of those without units.
+// consumersOf are the consumers that a unit's agent lists, and what it answers of those without units. Of a relation that
+// ends Juju is silent once its last unit has departed.
 func (s *Sim) consumersOf(u *unit, e operator.Event) (ids []string, answers map[string]operator.OwnBag) {
-	for _, id := range s.relations {
-		if !u.left[id] {
+	for _, r := range s.relations {
+		departs := e.Kind == hooks.RelationDeparted && e.RelationID == r.id
+		breaks := e.Kind == hooks.RelationBroken && e.RelationID == r.id
+		if sc := u.scopes[r.id]; sc.in && !breaks && (!r.parts() || sc.joined || departs) {
+			ids = append(ids, r.id)
+		}
+	}
+	for id, sc := range u.scopes {
+		if sc.ghost {
 			ids = append(ids, id)
 		}
 	}
-	ids = slices.AppendSeq(ids, maps.Keys(u.ghosts))
 	slices.Sort(ids)
 	for _, id := range ids {
-		if u.memory.Deserted[id] == "" && (e.Kind != hooks.RelationDeparted || e.RelationID != id) {
+		if e.RelationID == id && e.RemoteUnit != "" {
+			if e.Kind != hooks.RelationDeparted {
+				continue // it has a unit
+			}
+		} else if u.memory.Deserted[id] == "" {
 			continue
 		}
 		if answers == nil {
 			answers = map[string]operator.OwnBag{}
 		}
 		answers[id] = operator.BagThere
-		if u.ghosts[id] {
+		if u.scopes[id].ghost {
 			answers[id] = operator.BagNotFound
 		}
 	}
@@ -220,11 +264,12 @@ func toldBy(bag databag.Bag) told {
 // toldAlike says how what a unit tells the consumers differs from what it should tell; all is what another tells each.
 func (s *Sim) toldAlike(u *unit, all *told) (*told, string) {
 	record, live := s.record(), 0
-	for _, id := range s.relations {
-		if s.suspended[id] {
+	for _, r := range s.relations {
+		if r.parts() {
 			continue
 		}
 		live++
+		id := r.id
 		is, ok := u.consumers[id]
 		withheld := is.cert == ""
 		switch {
@@ -263,8 +308,8 @@ func (s *Sim) forgotten(u *unit) string {
 	gone := 0
 	for id, sum := range u.memory.Bags {
 		switch {
-		case id == peerRelation || slices.Contains(s.relations, id) && !u.left[id]:
-		case u == s.leader, u.ghosts[id] && sum != "gone":
+		case id == peerRelation || u.scopes[id].in:
+		case u == s.leader, u.scopes[id].ghost && sum != "gone":
 			return "holds the end of " + id + " back"
 		default:
 			gone++

@@ -78,9 +78,8 @@ var scenarios = []struct {
 
 // leaves lets a unit go until it has left all that is suspended.
 func leaves(s *Sim, u *unit) {
-	for n := 0; n < 2000 && len(u.left) < len(s.suspended) && s.Step(u); n++ {
-	}
-	for n := 0; n < 2000 && u.hook != nil && s.Step(u); n++ {
+	stays := func(r relation) bool { return r.parts() && u.scopes[r.id].in }
+	for n := 0; n < 2000 && slices.ContainsFunc(s.relations, stays) && s.Step(u); n++ {
 	}
 }
 

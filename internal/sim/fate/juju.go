@@ -2,7 +2,6 @@ package fate
 
 import (
 	"fmt"
-	"maps"
 	"strconv"
 
 	"github.com/juju/charm/v12/hooks"
@@ -44,10 +43,9 @@ type Sim struct {
 	leader    *unit
 	records   []operator.Record // each commit of the application's bag
 	authority *pki.Authority
-	relations []string // of consumers
-	suspended map[string]bool
-	options   int // version of the options
-	charm     int // revision of the charm
+	relations []relation // of consumers
+	options   int        // version of the options
+	charm     int        // revision of the charm
 	lastRel   int
 	period    int64 // of client certificates: the clock moves it
 	lag       bool  // followers get only what a quorum needs
@@ -69,7 +67,7 @@ type Sim struct {
 
 // New returns an application with no unit.
 func New(o Options) *Sim {
-	return &Sim{Options: o, stage: &stage{}, now: 1_000_000, period: 230, named: map[uint64]bool{}, ended: map[uint64]bool{}, suspended: map[string]bool{}, lastID: 100}
+	return &Sim{Options: o, stage: &stage{}, now: 1_000_000, period: 230, named: map[uint64]bool{}, ended: map[uint64]bool{}, lastID: 100}
 }
 
 // broken notes the first rule that was broken.
@@ -123,11 +121,8 @@ func (s *Sim) living() []*unit {
 func (s *Sim) AddUnit() {
 	u := &unit{
 		number: len(s.units), name: app + "/" + strconv.Itoa(len(s.units)), up: true, address: 10 + len(s.units), carried: releaseOf(s.charm),
-		consumers: map[string]told{}, left: maps.Clone(s.suspended), ghosts: map[string]bool{},
+		consumers: map[string]told{}, scopes: map[string]scope{},
 		heard: map[string]heardOfPeer{}, heardApp: len(s.records), heardCfg: noOptions, heardC: s.charm,
-	}
-	u.queue = []operator.Event{
-		{Kind: hooks.Install}, {Kind: hooks.RelationCreated, Endpoint: "cluster", RelationID: peerRelation}, {Kind: hooks.Start},
 	}
 	if s.leader == nil {
 		s.leader = u
@@ -142,23 +137,10 @@ func (s *Sim) RemoveUnit(u *unit) {
 		return
 	}
 	s.tell("remove %s", u.name)
-	u.life = dying
-	if u.hook == nil && (len(u.queue) > 0 && u.queue[0].Kind == hooks.Install || u.killed && u.retry.Kind == hooks.Install) {
-		s.bury(u) // it was never installed: Juju removes it at once
-		return
+	u.life, u.again = dying, nil
+	if !u.installed && u.hook == nil && (u.retry == nil || u.killed) {
+		s.bury(u) // nothing is to be undone: Juju removes it at once
 	}
-	var kept []operator.Event
-	for _, p := range s.units {
-		if _, joined := u.heard[p.name]; joined {
-			kept = append(kept, operator.Event{
-				Kind: hooks.RelationDeparted, Endpoint: "cluster", RelationID: peerRelation, RemoteApp: app, RemoteUnit: p.name, Departing: u.name,
-			})
-		}
-	}
-	if u.started || u.runs(hooks.Start) {
-		kept = append(kept, operator.Event{Kind: hooks.Stop})
-	}
-	u.queue = append(kept, operator.Event{Kind: hooks.Remove})
 }
 
 // ForceRemove takes a unit out of the model at once; its machine is destroyed, or goes on with nobody to tell it.
@@ -176,11 +158,12 @@ func (s *Sim) ForceRemove(u *unit, lingers bool) {
 
 // bury takes a unit out of goal-state and its machine away.
 func (s *Sim) bury(u *unit) {
-	u.life, u.queue, u.retry = dead, nil, nil
+	u.life, u.scopes, u.again, u.retry = dead, nil, nil, nil
 	u.up = false
 	if s.leader == u {
 		s.leader = nil
 	}
+	s.drop()
 }
 
 // SetLeader moves the leadership.
@@ -211,9 +194,7 @@ func (s *Sim) Power(u *unit, up bool) {
 		return
 	}
 	s.restarted(u)
-	if u.started && !u.runs(hooks.Start) {
-		u.hear(operator.Event{Kind: hooks.Start})
-	}
+	u.rebooted = u.rebooted || u.started
 	if u.disk.enabled {
 		s.launch(u, false)
 	}
@@ -281,7 +262,7 @@ func (s *Sim) Refresh() { s.charm++; s.tell("charm %d", s.charm) }
 func (s *Sim) Again(u *unit) {
 	if e := u.last; u.life == alive && e.Kind != "" && e.Kind != hooks.Install && e.Kind != hooks.Remove {
 		s.tell("%s hears %s again", u.name, e.Kind)
-		u.hear(e)
+		u.again = &e
 	}
 }
 
@@ -291,7 +272,7 @@ func (s *Sim) Lose(u *unit) {
 	if u.hook != nil || u.retry != nil || u.life != alive {
 		return
 	}
-	if e, ok := s.nextEvent(u); ok && e.Kind != hooks.Install && (e.Endpoint != "proxy" || s.losable(u, e)) {
+	if e, ok := s.nextEvent(u); ok && e.Kind != hooks.Install && (e.Endpoint != "proxy" || u.losable(e)) {
 		s.tell("%s never hears %s", u.name, e.Kind)
 		s.heardNow(u, e)
 		s.done(u, e)
@@ -342,13 +323,14 @@ func eventText(e operator.Event) string {
 	if e.Endpoint != "" {
 		text = e.Endpoint + "-" + text
 	}
-	switch {
-	case e.Departing != "":
-		return text + " of " + e.RemoteUnit + ", " + e.Departing + " leaves"
-	case e.RemoteUnit != "":
-		return text + " of " + e.RemoteUnit
-	case e.RelationID != "" && e.RelationID != peerRelation:
-		return text + " " + e.RelationID
+	if e.RelationID != "" && e.RelationID != peerRelation {
+		text += " " + e.RelationID
+	}
+	if e.RemoteUnit != "" {
+		text += " of " + e.RemoteUnit
+	}
+	if e.Departing != "" {
+		text += ", " + e.Departing + " leaves"
 	}
 	return text
 }

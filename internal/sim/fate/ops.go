@@ -66,7 +66,7 @@ var kinds = []struct {
 	{"options", 1, func(s *Sim, _ Op) { s.Configure() }},
 	{"refresh", 1, func(s *Sim, _ Op) { s.Refresh() }},
 	{"relate", 1, func(s *Sim, _ Op) {
-		if len(s.relations) < 2 {
+		if len(s.relations) < 2 { // those among them that end
 			s.Relate()
 		}
 	}},

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -178,7 +177,7 @@ func (s *Sim) model(u *unit, e operator.Event, seen []uint64) operator.Model {
 func (s *Sim) flush(u *unit, p operator.Plan, yield func(point)) error {
 	for _, w := range p.Bags {
 		switch {
-		case u.ghosts[w.Relation]:
+		case w.Relation != peerRelation && !u.scopes[w.Relation].in:
 			return errors.New("cannot write relation " + w.Relation + ": relation not found")
 		case w.App && s.leader != u:
 			return errors.New("cannot write relation settings: not the leader any more")
@@ -234,9 +233,7 @@ func (s *Sim) tellConsumer(u *unit, w operator.BagWrite, record *operator.Record
 	if s.Trace != nil {
 		s.tell("%s: tells %s of %s", u.name, w.Relation, is.cluster)
 	}
-	if slices.Contains(s.relations, w.Relation) && !u.left[w.Relation] {
-		u.consumers[w.Relation] = is
-	}
+	u.consumers[w.Relation] = is
 }
 
 // decoded is what a bag of our own says: that it cannot be read is a fault of the charm.

@@ -34,19 +34,20 @@ type unit struct {
 	// What Juju knows of the unit.
 	words     []operator.Word // each commit of its own peer bag
 	memory    operator.Memory
-	consumers map[string]told // what its bags say
-	left      map[string]bool // consumers that its agent does not list, for they are suspended, or were
-	ghosts    map[string]bool // consumers that its agent lists though Juju has deleted them; not yet while it is false
+	consumers map[string]told  // what its bags say
+	scopes    map[string]scope // its part in the consumers' relations
 
 	// What its agent has heard: the version of each peer's bag, of the application's, of options and charm.
 	heard                      map[string]heardOfPeer // the peers that joined
 	joined                     string                 // the peer whose changed follows its joined
 	heardApp, heardCfg, heardC int
 	toldApp                    int // the version of the application's bag that a hook told of
-	heardLead, started         bool
-	queue                      []operator.Event // in the order of rank; while the unit goes, its last hooks
-	last                       operator.Event   // the last hook that ended well
-	poked                      bool             // update-status is due
+	heardLead                  bool
+	installed, started         bool
+	rebooted, stopped          bool
+	poked                      bool            // update-status is due
+	last                       operator.Event  // the last hook that ended well
+	again                      *operator.Event // that it hears once more
 
 	hook    *hook
 	retry   *operator.Event
@@ -65,11 +66,6 @@ type heardOfPeer struct{ told, kept int }
 
 // noOptions is a version of the options that no application has: config-changed is due.
 const noOptions = -1
-
-// runs reports whether a hook runs, or is to be run again.
-func (u *unit) runs(kind hooks.Kind) bool {
-	return u.hook != nil && u.hook.event.Kind == kind || u.retry != nil && u.retry.Kind == kind
-}
 
 // disk outlives the machine's power.
 type disk struct {
@@ -176,70 +172,61 @@ func (s *Sim) kill(u *unit) {
 	}
 }
 
-// rank is the order in which an agent deals with what has happened (Juju's worker/uniter/resolver.go): relations that are
-// new, the leadership, options, start, other relations, and peers last.
-func rank(e operator.Event) int {
-	switch {
-	case e.Kind == hooks.Install:
-		return 0
-	case e.Kind == hooks.UpgradeCharm:
-		return 1
-	case e.Kind == hooks.RelationCreated:
-		return rankCreated
-	case e.Kind == hooks.LeaderElected:
-		return 3
-	case e.Kind == hooks.ConfigChanged:
-		return 4
-	case e.Kind == hooks.Start:
-		return 5
-	case e.Endpoint == "proxy":
-		return rankConsumers
-	case e.Kind == hooks.UpdateStatus:
-		return rankNone
-	}
-	return rankConsumers + 1
-}
-
-const rankCreated, rankConsumers, rankNone = 2, 6, 8
-
-// nextEvent is the hook that the unit's agent runs next; false if there is none.
+// nextEvent is the hook that the unit's agent runs next, in the order of Juju's worker/uniter/resolver.go; false if there is
+// none.
 func (s *Sim) nextEvent(u *unit) (operator.Event, bool) {
 	switch {
 	case u.retry != nil:
 		return *u.retry, s.now >= u.retryAt
+	case !u.installed:
+		return operator.Event{Kind: hooks.Install}, true
 	case u.life == dying:
-		return head(u.queue)
+		return s.nextOfDying(u)
+	case u.again != nil: // no Juju does
+		return *u.again, true
+	case u.heardC != s.charm:
+		return operator.Event{Kind: hooks.UpgradeCharm}, true
 	}
-	queued := rankNone + 1
-	if len(u.queue) > 0 {
-		queued = rank(u.queue[0])
+	if e, ok := s.nextCreated(u); ok {
+		return e, true
 	}
 	switch {
-	case queued > 0 && u.heardC != s.charm:
-		return operator.Event{Kind: hooks.UpgradeCharm}, true
-	case queued <= rankCreated:
-		return u.queue[0], true
 	case s.leader == u && !u.heardLead:
 		return operator.Event{Kind: hooks.LeaderElected}, true
 	case u.heardCfg != s.options:
 		return operator.Event{Kind: hooks.ConfigChanged}, true
-	case queued <= rankConsumers:
-		return u.queue[0], true
+	case !u.started || u.rebooted:
+		return operator.Event{Kind: hooks.Start}, true
+	}
+	if e, ok := s.nextOfConsumers(u); ok {
+		return e, true
 	}
 	if e, ok := s.nextOfPeers(u); ok {
 		return e, true
 	}
-	if u.poked && queued > rankNone {
-		return operator.Event{Kind: hooks.UpdateStatus}, true
-	}
-	return head(u.queue)
+	return operator.Event{Kind: hooks.UpdateStatus}, u.poked
 }
 
-func head(queue []operator.Event) (operator.Event, bool) {
-	if len(queue) == 0 {
-		return operator.Event{}, false
+// nextOfDying is the next of a unit's last hooks: it leaves its relations, the peers' last, and never breaks that one.
+func (s *Sim) nextOfDying(u *unit) (operator.Event, bool) {
+	if e, ok := s.nextOfConsumers(u); ok {
+		return e, true
 	}
-	return queue[0], true
+	e := operator.Event{Endpoint: "cluster", RelationID: peerRelation, RemoteApp: app}
+	if u.joined != "" {
+		e.Kind, e.RemoteUnit = hooks.RelationChanged, u.joined
+		return e, true
+	}
+	for _, p := range s.units {
+		if _, joined := u.heard[p.name]; joined {
+			e.Kind, e.RemoteUnit, e.Departing = hooks.RelationDeparted, p.name, u.name
+			return e, true
+		}
+	}
+	if u.started && !u.stopped {
+		return operator.Event{Kind: hooks.Stop}, true
+	}
+	return operator.Event{Kind: hooks.Remove}, true
 }
 
 // nextOfPeers is the next hook of the peer relation, in the order of Juju's worker/uniter/relation/resolver.go.
@@ -281,27 +268,25 @@ func (s *Sim) nextOfPeers(u *unit) (operator.Event, bool) {
 
 // heardNow notes what a hook that begins makes known to the agent.
 func (s *Sim) heardNow(u *unit, e operator.Event) {
-	first := u.retry == nil
 	if k, joined := u.heard[e.RemoteUnit]; joined {
 		u.heard[e.RemoteUnit] = heardOfPeer{told: k.told}
 	}
-	if !first {
+	if u.retry != nil {
 		return // Juju runs it for the version of the first time
 	}
-	if u.killed = false; len(u.queue) > 0 && alike(u.queue[0], e) {
-		u.queue = u.queue[1:]
-	}
-	s.heardOf(u, e)
+	u.killed, u.again = false, nil
 	switch {
-	case e.Kind == hooks.RelationCreated && e.Endpoint == "cluster" && len(u.words) == 0:
-		u.words = []operator.Word{{}} // with the addresses that Juju writes there
+	case e.Kind == hooks.RelationCreated:
+		s.enter(u)
+	case e.Endpoint == "proxy":
+		s.begunOf(u, e)
 	case e.Kind == hooks.RelationChanged && e.RemoteUnit == "":
 		u.heardApp, u.toldApp = len(s.records), len(s.records)
 	case e.Kind == hooks.RelationJoined, e.Kind == hooks.RelationChanged:
 		if _, joined := u.heard[e.RemoteUnit]; joined || e.Kind == hooks.RelationJoined {
 			u.heard[e.RemoteUnit] = heardOfPeer{told: len(s.unit(e.RemoteUnit).words)}
 		}
-	case e.Kind == hooks.RelationDeparted && e.Endpoint == "cluster":
+	case e.Kind == hooks.RelationDeparted:
 		delete(u.heard, e.RemoteUnit)
 	case e.Kind == hooks.ConfigChanged:
 		u.heardCfg = s.options
@@ -312,21 +297,22 @@ func (s *Sim) heardNow(u *unit, e operator.Event) {
 	}
 }
 
-// alike compares what a queue holds; no event in it has parameters.
-func alike(a, b operator.Event) bool {
-	return a.Kind == b.Kind && a.RelationID == b.RelationID && a.RemoteUnit == b.RemoteUnit && a.Departing == b.Departing
-}
-
 // done notes that a hook ended well.
 func (s *Sim) done(u *unit, e operator.Event) {
 	u.retry, u.killed, u.fails, u.fail, u.last = nil, false, 0, nil, e
 	switch {
+	case e.Endpoint == "proxy":
+		s.doneOf(u, e)
 	case e.Kind == hooks.RelationJoined:
 		u.joined = e.RemoteUnit
 	case e.Kind == hooks.RelationChanged && e.RemoteUnit == u.joined:
 		u.joined = ""
+	case e.Kind == hooks.Install:
+		u.installed = true
 	case e.Kind == hooks.Start:
-		u.started = true
+		u.started, u.rebooted = true, false
+	case e.Kind == hooks.Stop:
+		u.stopped = true
 	case e.Kind == hooks.UpgradeCharm:
 		u.heardCfg = noOptions
 	case e.Kind == hooks.UpdateStatus:

@@ -110,6 +110,16 @@ func (m *Model) relationHook(u *unit, rel *relation, kind hooks.Kind) Hook {
 	return Hook{Kind: kind, Endpoint: e.Name, Relation: rel.id, RemoteApp: rel.remote(u.app.name).app.name}
 }
 
+// unitHook is a hook about another unit, as its bag is now.
+func (m *Model) unitHook(u *unit, rel *relation, kind hooks.Kind, name string) Hook {
+	h := m.relationHook(u, rel, kind)
+	h.RemoteUnit = name
+	if b := rel.bags[name]; b != nil {
+		h.version = b.version
+	}
+	return h
+}
+
 // nextDying gives the last hooks of a unit. A peer relation is never broken.
 func (m *Model) nextDying(u *unit) (Hook, bool) {
 	rels := u.app.rels
@@ -130,9 +140,12 @@ func (m *Model) nextDying(u *unit) (Hook, bool) {
 	return Hook{Kind: hooks.Remove}, true
 }
 
-// nextGone gives the hooks that end a relation for a unit: departed for each
-// member, then broken.
+// nextGone gives the hooks that end a relation for a unit: the changed that
+// follows a joined, departed for each member, then broken.
 func (m *Model) nextGone(u *unit, rel *relation, ur *unitRelation) (Hook, bool) {
+	if ur.changedPending != "" {
+		return m.unitHook(u, rel, hooks.RelationChanged, ur.changedPending), true
+	}
 	if names := slices.SortedFunc(maps.Keys(ur.members), compareUnitNames); len(names) > 0 {
 		h := m.relationHook(u, rel, hooks.RelationDeparted)
 		h.RemoteUnit, h.Departing = names[0], names[0]
@@ -154,27 +167,16 @@ func (m *Model) nextRelation(u *unit, rel *relation) (Hook, bool) {
 	if ur == nil || ur.broken {
 		return Hook{}, false
 	}
-	unitHook := func(kind hooks.Kind, name string) (Hook, bool) {
-		h := m.relationHook(u, rel, kind)
-		h.RemoteUnit = name
-		if b := rel.bags[name]; b != nil {
-			h.version = b.version
-		}
-		return h, true
-	}
-	if ur.changedPending != "" {
-		return unitHook(hooks.RelationChanged, ur.changedPending)
-	}
-	if rel.parts() {
+	if rel.parts() || ur.changedPending != "" {
 		return m.nextGone(u, rel, ur)
 	}
 	remote := m.remoteMembers(u, rel)
 	known := slices.SortedFunc(maps.Keys(ur.members), compareUnitNames)
 	for _, name := range known {
 		if _, ok := remote[name]; !ok && m.tellsDeparted(name) {
-			h, ok := unitHook(hooks.RelationDeparted, name)
+			h := m.unitHook(u, rel, hooks.RelationDeparted, name)
 			h.Departing = name
-			return h, ok
+			return h, true
 		}
 	}
 	app := rel.remote(u.app.name).app
@@ -186,12 +188,12 @@ func (m *Model) nextRelation(u *unit, rel *relation) (Hook, bool) {
 	}
 	for _, name := range slices.SortedFunc(maps.Keys(remote), compareUnitNames) {
 		if _, ok := ur.members[name]; !ok {
-			return unitHook(hooks.RelationJoined, name)
+			return m.unitHook(u, rel, hooks.RelationJoined, name), true
 		}
 	}
 	for _, name := range known {
 		if b := rel.bags[name]; b != nil && b.version != ur.members[name] {
-			return unitHook(hooks.RelationChanged, name)
+			return m.unitHook(u, rel, hooks.RelationChanged, name), true
 		}
 	}
 	return Hook{}, false
