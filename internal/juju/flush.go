@@ -109,7 +109,10 @@ func (f *flush) bags(ctx context.Context) error {
 			values[key] = uri
 		}
 		if err := f.set(ctx, values, w.Relation, flags...); err != nil {
-			return err
+			if w.App || ownBag(ctx, f.tools, w.Relation, f.model.Unit) != operator.BagNotFound {
+				return err
+			}
+			f.plan.NotFound(f.model, w.Relation) // or every hook would fail until the agent starts again
 		}
 	}
 	return nil

@@ -127,6 +127,35 @@ func TestFlushBags(t *testing.T) {
 	assert.Equal(t, operator.Know(memory), again.Memory)
 }
 
+// A relation that Juju has deleted before anybody heard of its end keeps no other consumer from hearing a change: it is
+// looked for in the next hook. Any other failure fails the hook.
+func TestFlushToRelationNotFound(t *testing.T) {
+	t.Parallel()
+	for answer, ends := range map[string]bool{"ERROR relation not found": true, "ERROR permission denied": false} {
+		f := healthy(2)
+		m := observe(t, f)
+		memory := operator.Memory{Bags: maps.Clone(m.Memory.Value.Bags)}
+		plan := operator.Plan{Memory: &memory, Status: active}
+		for _, id := range []string{"proxy:1", "proxy:2"} {
+			plan.Bags = append(plan.Bags, operator.BagWrite{Relation: id, Owns: []string{"x"}, Bag: databag.Bag{"x": "y"}})
+			memory.Bags[id] = "d2"
+		}
+		f.fail["relation-set -r proxy:1 --file -"] = refusal("relation-set", "ERROR cannot read relation settings: relation not found")
+		f.fail["relation-get --format json -r proxy:1 ingress-address etcd/0"] = refusal("relation-get", answer)
+		err := flushed(t, f, m, plan)
+		if !ends {
+			require.ErrorContains(t, err, "cannot write relation proxy:1")
+			continue
+		}
+		require.NoError(t, err)
+		assert.Contains(t, f.written, "proxy:2")
+		after := observe(t, f)
+		assert.Equal(t, "d2", after.Memory.Value.Bags["proxy:2"])
+		assert.Equal(t, m.Memory.Value.Bags["proxy:1"], after.Memory.Value.Bags["proxy:1"])
+		assert.Equal(t, map[string]operator.OwnBag{"proxy:1": operator.BagNotFound}, after.Deserted)
+	}
+}
+
 // A secret is made once, under its label; then its content is set. The bag that names it is written after it.
 func TestFlushSecrets(t *testing.T) {
 	t.Parallel()

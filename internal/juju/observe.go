@@ -158,7 +158,7 @@ func (o *observer) endpoint(ctx context.Context, at operator.Endpoint) operator.
 			if o.model.Deserted == nil {
 				o.model.Deserted = map[string]operator.OwnBag{}
 			}
-			o.model.Deserted[id] = o.ownBag(ctx, id)
+			o.model.Deserted[id] = ownBag(ctx, o.tools, id, o.env.Unit)
 		}
 		out = append(out, relation)
 	}
@@ -181,9 +181,9 @@ func (o *observer) deserted(ctx context.Context, id string) bool {
 
 // ownBag asks for our own bag in a relation, to learn whether the relation is there. One setting is enough: the whole bag
 // holds the consumer's key, which then would stand in a hook tool's answer.
-func (o *observer) ownBag(ctx context.Context, id string) operator.OwnBag {
+func ownBag(ctx context.Context, tools Tools, id, unit string) operator.OwnBag {
 	var address any
-	err := query(ctx, o.tools, &address, "relation-get", "-r", id, "ingress-address", o.env.Unit)
+	err := query(ctx, tools, &address, "relation-get", "-r", id, "ingress-address", unit)
 	switch {
 	case err == nil:
 		return operator.BagThere

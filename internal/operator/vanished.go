@@ -58,6 +58,19 @@ func (l look) writable(id string) bool {
 	return is != missing && is != vanished
 }
 
+// NotFound has the unit remember of a bag that it was not written, for the relation is not found, and look for the relation
+// from the next hook on, as if its last unit had departed: Juju may delete one before this unit has heard of any. A relation
+// that goes so is noticed when there is something to write to it, or when the agent starts again.
+func (p *Plan) NotFound(m Model, relationID string) {
+	memory := p.memory(look{m: &m})
+	if was, told := m.Memory.Value.Bags[relationID]; told {
+		memory.Bags[relationID] = was
+	} else {
+		delete(memory.Bags, relationID)
+	}
+	memory.Deserted[relationID] = missing
+}
+
 // rememberDeserted keeps Memory.Deserted true.
 func (l look) rememberDeserted(p *Plan) {
 	if !l.consumers.OK {

@@ -117,6 +117,25 @@ func TestMissingRelationIsNotWrittenTo(t *testing.T) {
 	assert.NotContains(t, m.Memory.Value.Deserted, "proxy:1")
 }
 
+// A relation that is not found as its bag is written is looked for in the next hook, whatever was remembered of it.
+func TestRelationNotFoundAsItIsWritten(t *testing.T) {
+	t.Parallel()
+	m, w := published(t, true)
+	was := m.Memory.Value.Bags["proxy:1"]
+	w.Members = members(2)
+	m.Memory.Value.Deserted["proxy:1"] = deserted
+	p := Decide(Event{Kind: hooks.RelationJoined, Endpoint: "proxy", RelationID: "proxy:1", RemoteUnit: "a/1"}, m, w)
+	require.NotEqual(t, was, p.Memory.Bags["proxy:1"])
+	require.NotContains(t, p.Memory.Deserted, "proxy:1")
+	p.NotFound(m, "proxy:1")
+	m.Memory = Know(*p.Memory)
+	assert.Equal(t, was, m.Memory.Value.Bags["proxy:1"], "it was not written")
+	assert.Equal(t, missing, m.Memory.Value.Deserted["proxy:1"])
+	m.Deserted = map[string]OwnBag{"proxy:1": BagNotFound}
+	hook(t, lookAgain, &m, &w)
+	assert.Equal(t, []Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}, m.Cluster.Value.Record.Revoked)
+}
+
 var (
 	broken  = Event{Kind: hooks.RelationBroken, Endpoint: "proxy", RelationID: "proxy:1"}
 	created = Event{Kind: hooks.RelationCreated, Endpoint: "proxy", RelationID: "proxy:1"}

@@ -279,7 +279,8 @@ func listed(g *group, say func(*member) string) string {
 // forsaken tells whether only --force takes a leaving unit away: its cluster has ended and it did not hear of it; or it could
 // not tell the others what they need to take over, because a hook that fails publishes nothing; or it has left, died before
 // it noted that, and has nobody to ask, for the others listen elsewhere by now; or it founded too late, and a hook that
-// fails does not hear of the cluster that was first. Others that leave may wait for it.
+// fails does not hear of the cluster that was first; or it never started, so that Juju calls remove without stop, and that
+// hook died after it had taken away what its member would serve with. Others that leave may wait for it.
 func (s *Sim) forsaken(u *unit) bool {
 	d := u.disk.data
 	if d == nil {
@@ -287,7 +288,8 @@ func (s *Sim) forsaken(u *unit) bool {
 	}
 	w := u.word(len(u.words))
 	deaf := s.Stale && u.heardApp < len(s.records) && d.cluster != s.record().ClusterID
-	return deaf || s.ended[d.cluster] || d.gone || w.ClusterID != d.cluster || (u.process.running && w.ClientURL != u.process.clientURL)
+	stripped := !u.started && u.disk.installed == ""
+	return deaf || stripped || s.ended[d.cluster] || d.gone || w.ClusterID != d.cluster || (u.process.running && w.ClientURL != u.process.clientURL)
 }
 
 // bereft tells whether no unit that lives holds a vote of the cluster: its units left all at once, or the last was not

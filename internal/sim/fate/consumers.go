@@ -33,6 +33,7 @@ type scope struct {
 	changed bool // changed follows joined
 	deaf    bool // it never hears broken
 	ghost   bool // Juju has deleted the relation; the agent lists it until it starts again
+	silent  bool // and gave no sign of that
 }
 
 // Relate adds a consumer.
@@ -42,7 +43,6 @@ func (s *Sim) Relate() {
 	s.relations = append(s.relations, relation{id: id})
 	s.tell("relate %s", id)
 }
-
 
 // oldest is the oldest relation that is so; nil if none is.
 func (s *Sim) oldest(is func(relation) bool) *relation {
@@ -98,18 +98,17 @@ func (s *Sim) Vanish(deaf func(*unit) bool) {
 		if sc := u.scopes[id]; sc.in && deaf(u) {
 			sc.deaf = true
 			u.scopes[id] = sc
-			s.vanish(u, id)
+			u.vanish(id, false)
 		}
 	}
 	s.drop()
 }
 
-// vanish has Juju delete a relation under a deaf unit that has heard the last departure.
-func (s *Sim) vanish(u *unit, id string) {
+// vanish has Juju delete a relation under a deaf unit that knows of no unit in it.
+func (u *unit) vanish(id string, departed bool) {
 	if sc := u.scopes[id]; sc.in && sc.deaf && !sc.joined {
-		u.scopes[id] = scope{left: true, ghost: true}
+		u.scopes[id] = scope{left: true, ghost: true, silent: !departed}
 		delete(u.consumers, id)
-		s.drop()
 	}
 }
 
@@ -192,7 +191,7 @@ func (s *Sim) doneOf(u *unit, e operator.Event) {
 		delete(u.consumers, id)
 	}
 	u.scopes[id] = sc
-	s.vanish(u, id)
+	u.vanish(id, e.Kind == hooks.RelationDeparted)
 	s.drop()
 }
 
@@ -309,6 +308,8 @@ func (s *Sim) forgotten(u *unit) string {
 	for id, sum := range u.memory.Bags {
 		switch {
 		case id == peerRelation || u.scopes[id].in:
+		case u.scopes[id].silent: // it may have noticed, or not
+			gone++
 		case u == s.leader, u.scopes[id].ghost && sum != "gone":
 			return "holds the end of " + id + " back"
 		default:

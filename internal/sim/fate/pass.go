@@ -175,14 +175,6 @@ func (s *Sim) model(u *unit, e operator.Event, seen []uint64) operator.Model {
 
 // flush commits what the plan publishes, all of it or nothing. Secrets go before the rest, as Juju 3.6 has it.
 func (s *Sim) flush(u *unit, p operator.Plan, yield func(point)) error {
-	for _, w := range p.Bags {
-		switch {
-		case w.Relation != peerRelation && !u.scopes[w.Relation].in:
-			return errors.New("cannot write relation " + w.Relation + ": relation not found")
-		case w.App && s.leader != u:
-			return errors.New("cannot write relation settings: not the leader any more")
-		}
-	}
 	if p.NewAuthority {
 		if s.authority != nil {
 			return errors.New("secret with that label already exists")
@@ -196,6 +188,9 @@ func (s *Sim) flush(u *unit, p operator.Plan, yield func(point)) error {
 	}
 	record := u.hook.record
 	for _, w := range p.Bags {
+		if w.App && s.leader != u {
+			return errors.New("cannot write relation settings: not the leader any more")
+		}
 		if w.Relation == peerRelation && w.App {
 			record = decoded(etcdcluster.DecodeApp(w.Relation, app, w.Bag))
 		}
@@ -215,6 +210,8 @@ func (s *Sim) flush(u *unit, p operator.Plan, yield func(point)) error {
 			if s.Trace != nil {
 				s.tell("%s: says %s", u.name, wordText(word))
 			}
+		case u.scopes[w.Relation].ghost:
+			p.NotFound(operator.Model{Memory: operator.Know(u.memory)}, w.Relation)
 		default:
 			s.tellConsumer(u, w, &record)
 		}

@@ -93,7 +93,7 @@ func TestVanish(t *testing.T) {
 		assert.Equal(t, `["in:2"]`, h.tool("relation-ids", "--format=json", "in"))
 		assert.Empty(t, h.tool("relation-list", "-r", "in:2"))
 		assert.Equal(t, "ERROR relation not found", h.fails("relation-get", "-r", "in:2", "-", "a/0"))
-		assert.Equal(t, "ERROR relation not found", h.fails("relation-set", "-r", "in:2", "k=w"))
+		assert.Equal(t, "ERROR cannot read relation settings: relation not found", h.fails("relation-set", "-r", "in:2", "k=w"))
 		assert.NotContains(t, h.tool("goal-state", "--format=json"), "b/0")
 	}
 	w.inHook("a/0", ghost)

@@ -134,6 +134,9 @@ func (k *call) readBag(rel *relation, ur *unitRelation, who string) (map[string]
 
 func relationSet(k *call) error {
 	rel, _, err := k.relationArg()
+	if errors.Is(err, errVanished) {
+		return fmt.Errorf("cannot read relation settings: %w", err)
+	}
 	if err != nil {
 		return err
 	}
