@@ -63,6 +63,7 @@ func (l look) writable(id string) bool {
 // that goes so is noticed when there is something to write to it, or when the agent starts again.
 func (p *Plan) NotFound(m Model, relationID string) {
 	memory := p.memory(look{m: &m})
+	memory.Bags, memory.Deserted = clone(memory.Bags), clone(memory.Deserted)
 	if was, told := m.Memory.Value.Bags[relationID]; told {
 		memory.Bags[relationID] = was
 	} else {

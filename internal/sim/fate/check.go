@@ -119,12 +119,16 @@ func (s *Sim) checkPublication(u *unit, id string, is told, record *operator.Rec
 		s.broken("%s publishes the revoked certificate of %s", u.name, id)
 	}
 	urls := strings.Split(is.clientURLs, ",")
-	for _, told := range append(strings.Split(is.cluster, ","), urls...) {
+	all := urls
+	if endpointOf(id) == "proxy" {
+		all = append(strings.Split(is.cluster, ","), urls...)
+	}
+	for _, told := range all {
 		if told == "" || !slices.ContainsFunc(u.hook.shown, func(m member) bool { return told == m.name+"="+m.peerURL || told == m.clientURL }) {
 			s.broken("%s publishes %q, which is no started voter", u.name, told)
 		}
 	}
-	if n := len(u.hook.shown); strings.Count(is.cluster, "=") != n || len(urls) != n {
+	if n := len(u.hook.shown); len(urls) != n || len(all) > n && strings.Count(is.cluster, "=") != n {
 		s.broken("%s publishes %q and %v, but there are %d voters", u.name, is.cluster, urls, n)
 	}
 }
@@ -257,7 +261,7 @@ func (s *Sim) Settled() string {
 		return fmt.Sprintf("%d members of %d units", len(g.members), len(units))
 	case g.turn != "":
 		return "the turn is not given back by " + g.turn
-	case all != nil && (all.cluster != listed(g, func(m *member) string { return m.name + "=" + m.peerURL }) ||
+	case all != nil && (all.cluster != "" && all.cluster != listed(g, func(m *member) string { return m.name + "=" + m.peerURL }) ||
 		all.clientURLs != listed(g, func(m *member) string { return m.clientURL })):
 		return fmt.Sprintf("consumers are told %v", *all)
 	case all != nil && all.version != strings.SplitN(releaseOf(s.charm), "-", 2)[0]:

@@ -4,10 +4,12 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/juju/charm/v12/hooks"
 
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
+	"github.com/juju-charms/etcd-charm/interfaces/etcd"
 	"github.com/juju-charms/etcd-charm/interfaces/etcdproxy"
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
@@ -36,10 +38,20 @@ type scope struct {
 	silent  bool // and gave no sign of that
 }
 
-// Relate adds a consumer.
+// endpointOf is the endpoint of a relation.
+func endpointOf(id string) string {
+	endpoint, _, _ := strings.Cut(id, ":")
+	return endpoint
+}
+
+// Relate adds a consumer; every third is one of db.
 func (s *Sim) Relate() {
 	s.lastRel++
-	id := "proxy:" + strconv.Itoa(s.lastRel)
+	at := "proxy"
+	if s.lastRel%3 == 0 {
+		at = "db"
+	}
+	id := at + ":" + strconv.Itoa(s.lastRel)
 	s.relations = append(s.relations, relation{id: id})
 	s.tell("relate %s", id)
 }
@@ -131,7 +143,7 @@ func (s *Sim) nextCreated(u *unit) (operator.Event, bool) {
 	}
 	for _, r := range s.relations {
 		if !r.parts() && !u.scopes[r.id].created {
-			return operator.Event{Kind: hooks.RelationCreated, Endpoint: "proxy", RelationID: r.id, RemoteApp: "consumer"}, true
+			return operator.Event{Kind: hooks.RelationCreated, Endpoint: endpointOf(r.id), RelationID: r.id, RemoteApp: "consumer"}, true
 		}
 	}
 	return operator.Event{}, false
@@ -142,7 +154,7 @@ func (s *Sim) nextCreated(u *unit) (operator.Event, bool) {
 func (s *Sim) nextOfConsumers(u *unit) (operator.Event, bool) {
 	for _, r := range s.relations {
 		sc := u.scopes[r.id]
-		e := operator.Event{Endpoint: "proxy", RelationID: r.id, RemoteApp: "consumer", RemoteUnit: consumerUnit}
+		e := operator.Event{Endpoint: endpointOf(r.id), RelationID: r.id, RemoteApp: "consumer", RemoteUnit: consumerUnit}
 		switch parts := r.parts() || u.life == dying; {
 		case !sc.in:
 			continue
@@ -252,11 +264,14 @@ func revoked(r operator.Record, id string) bool {
 	return slices.ContainsFunc(r.Revoked, func(e operator.Ended) bool { return e.RelationID == id })
 }
 
-// told is what a unit's bag tells a consumer; the certificate is "" where it is withheld.
+// told is what a unit's bag tells a consumer. The certificate is "" where it is withheld, and so is the cluster at db.
 type told struct{ cluster, clientURLs, version, cert string }
 
 // toldBy reads a consumer's bag.
 func toldBy(bag databag.Bag) told {
+	if urls := bag[etcd.KeyConnectionString]; urls != "" {
+		return told{"", urls, bag[etcd.KeyVersion], bag[etcd.KeyClientCert]}
+	}
 	return told{bag[etcdproxy.KeyCluster], bag[etcdproxy.KeyClientURLs], bag[etcdproxy.KeyVersion], bag[etcdproxy.KeyClientCert]}
 }
 
@@ -282,6 +297,12 @@ func (s *Sim) toldAlike(u *unit, all *told) (*told, string) {
 		is.cert = ""
 		if all == nil {
 			all = &is
+		}
+		if all.cluster == "" {
+			all.cluster = is.cluster
+		}
+		if endpointOf(id) == "db" {
+			is.cluster = all.cluster
 		}
 		if is != *all {
 			return all, "publishes something else than another"

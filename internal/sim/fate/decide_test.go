@@ -69,6 +69,7 @@ func hostile(d *dice) (operator.Event, operator.Model, operator.World) {
 		UUID: "u", Unit: one(d, "etcd/0", "etcd/1", "etcd/2"), App: "etcd", Leader: known(d, d.often()), Config: c,
 		Authority: known(d, one(d, authority(), authority(), authority(), nil)), PeerAddress: known(d, address), ClientAddress: known(d, address),
 		Relations: map[string]operator.Known[[]databag.Relation]{
+			"db":       known(d, one(d, nil, []databag.Relation{{ID: "db:5"}})),
 			"proxy":    known(d, one(d, nil, []databag.Relation{{ID: "proxy:1"}}, []databag.Relation{{ID: "proxy:2"}, {ID: "proxy:1"}, {ID: "nonsense"}})),
 			"upstream": known(d, one(d, nil, []databag.Relation{{ID: "upstream:1", Units: map[string]databag.Bag{"x/0": {"cluster": "a=https://,=,"}}}})),
 		},
@@ -253,11 +254,14 @@ func lawlessBag(m operator.Model, world operator.World, w operator.BagWrite, cla
 	switch {
 	case w.App && !(m.Leader.OK && m.Leader.Value):
 		return "writes the application's bag without the leadership"
-	case !ours && !slices.ContainsFunc(m.Relations["proxy"].Value, func(r databag.Relation) bool { return r.ID == w.Relation }):
+	case !ours && !slices.ContainsFunc(append(slices.Clone(m.Relations["proxy"].Value), m.Relations["db"].Value...), func(r databag.Relation) bool { return r.ID == w.Relation }):
 		return "writes a bag that is not visible"
 	case ours && w.App:
 		record, err := etcdcluster.DecodeApp(w.Relation, "etcd", w.Bag)
 		was := m.Cluster.Value.Record
+		if _, hostile := etcdcluster.DecodeApp(w.Relation, "etcd", etcdcluster.EncodeApp(was)); hostile != nil {
+			return "" // no charm wrote that, and none can read it
+		}
 		if err != nil {
 			return err.Error()
 		}
@@ -268,11 +272,11 @@ func lawlessBag(m operator.Model, world operator.World, w operator.BagWrite, cla
 			return "claims what it does not record, or records what it does not claim"
 		}
 	case !ours:
-		if is := toldBy(w.Bag); world.Reach != operator.Healthy || is.cluster == "" || is.clientURLs == "" {
+		if is := toldBy(w.Bag); world.Reach != operator.Healthy || is.clientURLs == "" {
 			return "publishes what it cannot know"
 		}
 		for part := range strings.SplitSeq(w.Bag["cluster"], ",") {
-			if !slices.ContainsFunc(world.Members, func(mem operator.Member) bool {
+			if part != "" && !slices.ContainsFunc(world.Members, func(mem operator.Member) bool {
 				return !mem.Learner && mem.Name != "" && len(mem.PeerURLs) > 0 && part == mem.Name+"="+mem.PeerURLs[0]
 			}) {
 				return "publishes " + part

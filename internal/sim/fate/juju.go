@@ -272,7 +272,7 @@ func (s *Sim) Lose(u *unit) {
 	if u.hook != nil || u.retry != nil || u.life != alive {
 		return
 	}
-	if e, ok := s.nextEvent(u); ok && e.Kind != hooks.Install && (e.Endpoint != "proxy" || u.losable(e)) {
+	if e, ok := s.nextEvent(u); ok && e.Kind != hooks.Install && (e.Endpoint == "" || e.RelationID == peerRelation || u.losable(e)) {
 		s.tell("%s never hears %s", u.name, e.Kind)
 		s.heardNow(u, e)
 		s.done(u, e)

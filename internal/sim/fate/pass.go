@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"sync"
 	"time"
-
-	"github.com/juju/charm/v12/hooks"
 
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
@@ -106,21 +103,34 @@ func (c *controller) Flush(_ context.Context, _ operator.Model, p operator.Plan)
 	return nil
 }
 
-// model is what Juju tells a hook at its start.
+// model is what Juju tells a hook at its start. Only the leader can know that there are no authorities, and only by the
+// application's bag.
 func (s *Sim) model(u *unit, e operator.Event, seen []uint64) operator.Model {
+	m := s.observe(u, e, seen)
+	switch {
+	case s.authority == nil && s.leader != u:
+		m.Authority = operator.Unknown[*pki.Authority]("waiting for the leader to make them")
+	case s.authority == nil && !m.Cluster.OK:
+		m.Authority = operator.Unknown[*pki.Authority](m.Cluster.Why)
+	default:
+		m.Authority = operator.Know(s.authority)
+	}
+	return m
+}
+
+func (s *Sim) observe(u *unit, e operator.Event, seen []uint64) operator.Model {
 	m := operator.Model{
 		UUID: modelUUID, Unit: u.name, App: app, JujuVersion: "4.0.15", Seen: seen, Secrets: true,
-		Leader:    operator.Know(s.leader == u),
-		Config:    settings(s.options),
-		Authority: operator.Know(s.authority),
-		Memory:    operator.Know(u.memory),
+		Leader: operator.Know(s.leader == u),
+		Config: settings(s.options),
+		Memory: operator.Know(u.memory),
 	}
 	ids, answers := s.consumersOf(u, e)
 	m.Relations, m.Deserted = map[string]operator.Known[[]databag.Relation]{}, answers
 	for _, at := range operator.Endpoints() {
 		relations := []databag.Relation{}
 		for _, id := range ids {
-			if strings.HasPrefix(id, at.Name+":") {
+			if endpointOf(id) == at.Name {
 				relations = append(relations, databag.Relation{ID: id, Endpoint: at.Name})
 			}
 		}
@@ -144,7 +154,7 @@ func (s *Sim) model(u *unit, e operator.Event, seen []uint64) operator.Model {
 		m.Cluster = operator.Unknown[operator.Cluster]("goal-state failed")
 		return m
 	}
-	if e.Kind == hooks.Install {
+	if len(u.words) == 0 { // it has not entered
 		m.Cluster = operator.Unknown[operator.Cluster]("the peer relation is not visible yet")
 		return m
 	}

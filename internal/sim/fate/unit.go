@@ -184,8 +184,6 @@ func (s *Sim) nextEvent(u *unit) (operator.Event, bool) {
 		return s.nextOfDying(u)
 	case u.again != nil: // no Juju does
 		return *u.again, true
-	case u.heardC != s.charm:
-		return operator.Event{Kind: hooks.UpgradeCharm}, true
 	}
 	if e, ok := s.nextCreated(u); ok {
 		return e, true
@@ -193,6 +191,8 @@ func (s *Sim) nextEvent(u *unit) (operator.Event, bool) {
 	switch {
 	case s.leader == u && !u.heardLead:
 		return operator.Event{Kind: hooks.LeaderElected}, true
+	case u.heardC != s.charm:
+		return operator.Event{Kind: hooks.UpgradeCharm}, true
 	case u.heardCfg != s.options:
 		return operator.Event{Kind: hooks.ConfigChanged}, true
 	case !u.started || u.rebooted:
@@ -278,7 +278,7 @@ func (s *Sim) heardNow(u *unit, e operator.Event) {
 	switch {
 	case e.Kind == hooks.RelationCreated:
 		s.enter(u)
-	case e.Endpoint == "proxy":
+	case e.RelationID != "" && e.RelationID != peerRelation:
 		s.begunOf(u, e)
 	case e.Kind == hooks.RelationChanged && e.RemoteUnit == "":
 		u.heardApp, u.toldApp = len(s.records), len(s.records)
@@ -301,7 +301,7 @@ func (s *Sim) heardNow(u *unit, e operator.Event) {
 func (s *Sim) done(u *unit, e operator.Event) {
 	u.retry, u.killed, u.fails, u.fail, u.last = nil, false, 0, nil, e
 	switch {
-	case e.Endpoint == "proxy":
+	case e.RelationID != "" && e.RelationID != peerRelation:
 		s.doneOf(u, e)
 	case e.Kind == hooks.RelationJoined:
 		u.joined = e.RemoteUnit

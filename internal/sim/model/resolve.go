@@ -57,8 +57,9 @@ func relationNumber(id string) (int, error) {
 	return n, nil
 }
 
-// next returns the hook the unit would run now. A failed hook is not offered
-// again until its retry is due.
+// next returns the hook the unit would run now, in the order of Juju's
+// worker/uniter/resolver.go. A failed hook is not offered again until its retry
+// is due.
 func (m *Model) next(u *unit) (Hook, bool) {
 	switch {
 	case u.life == Dead || u.running || !u.machine.on:
@@ -69,8 +70,6 @@ func (m *Model) next(u *unit) (Hook, bool) {
 		return Hook{Kind: hooks.Install}, true
 	case u.life == Dying:
 		return m.nextDying(u)
-	case u.charmSeq != u.app.charmSeq:
-		return Hook{Kind: hooks.UpgradeCharm}, true
 	}
 	rels := u.app.rels
 	for _, rel := range rels {
@@ -81,6 +80,8 @@ func (m *Model) next(u *unit) (Hook, bool) {
 	switch {
 	case u.app.leader == u.name && !u.leaderRun:
 		return Hook{Kind: hooks.LeaderElected}, true
+	case u.charmSeq != u.app.charmSeq:
+		return Hook{Kind: hooks.UpgradeCharm}, true
 	case u.configPending > 0:
 		return Hook{Kind: hooks.ConfigChanged}, true
 	case !u.started || u.rebooted:
