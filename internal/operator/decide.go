@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/juju/charm/v12/hooks"
+
+	"github.com/juju-charms/etcd-charm/interfaces/etcdproxy"
 )
 
 // handlers hear every event in this order; the first that wants a step gets it. A handler that has nothing to do
@@ -93,6 +95,8 @@ type look struct {
 	sum    string  // the digest of should
 
 	refusal string // why the options may not be applied; "" is they may
+
+	providers []etcdproxy.Requires // what each relation upstream says, in the model's order
 }
 
 // waits is the work that waits for a part that is not known, whichever handler has its turn first.
@@ -111,6 +115,9 @@ func lookAt(e Event, m Model, w World) look {
 	s := l.settings()
 	l.should, l.sum = &s, s.Digest()
 	l.refusal = l.refuse()
+	for _, rel := range m.Upstream.Value {
+		l.providers = append(l.providers, etcdproxy.NewRequires(rel, w.Now))
+	}
 	return l
 }
 

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
-	"github.com/juju-charms/etcd-charm/interfaces/etcdproxy"
 )
 
 // alarmActions names, for an alarm, the actions that answer it, in the order to run them.
@@ -312,11 +311,10 @@ func (x *examiner) probes() {
 
 // told says what is wrong with, or still missing from, what the provider published.
 func (x *examiner) told() {
-	for _, rel := range x.m.Upstream.Value {
-		requires := etcdproxy.NewRequires(rel, x.w.Now)
-		if !requires.Problem.IsZero() {
-			x.because(Degraded, Blocked, requires.Problem.String(), "%s", requires.Problem)
-		} else if waits := requires.Waiting(); waits != "" {
+	for _, provider := range x.providers {
+		if problem := provider.Problem; !problem.IsZero() {
+			x.because(Degraded, Blocked, problem.String(), "%s", problem)
+		} else if waits := provider.Waiting(); waits != "" {
 			x.because(Degraded, Waiting, waits, "%s", waits)
 		}
 	}

@@ -301,13 +301,13 @@ func hexID(id uint64) string { return strconv.FormatUint(id, 16) }
 func (x *examiner) states() []string {
 	var out []string
 	if len(x.m.Consumers.Value) > 0 {
-		out = etcdproxy.States("proxy", etcdproxy.ProvidesSide, etcdproxy.State{Connected: true})
+		out = etcdproxy.States("proxy", etcdproxy.State{Connected: true})
 	}
 	var relations []etcdproxy.State
-	for _, rel := range x.m.Upstream.Value {
-		relations = append(relations, etcdproxy.NewRequires(rel, x.w.Now).State)
+	for _, provider := range x.providers {
+		relations = append(relations, provider.State)
 	}
-	return append(out, etcdproxy.States("upstream", etcdproxy.RequiresSide, relations...)...)
+	return append(out, etcdproxy.States("upstream", relations...)...)
 }
 
 // plain is foreign text fit for one line of a table and for a process's arguments.
