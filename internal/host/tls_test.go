@@ -165,5 +165,5 @@ func TestTrustIsComparable(t *testing.T) {
 	assert.Equal(t, read.Trust, w.TLS.Trust)
 	given, err := ConsumerCredentials(read, m.UUID, "proxy:3", w.Period)
 	require.NoError(t, err)
-	require.NoError(t, pki.CheckPair([]byte(given.Cert), []byte(given.Key), []byte(given.CA), now))
+	require.NoError(t, given.Check(now.Unix()))
 }

@@ -58,7 +58,6 @@ func TestDeriveClient(t *testing.T) {
 	assert.Empty(t, info.SANs)
 	assert.True(t, info.KeyMatches)
 	assert.True(t, info.Trusted)
-	assert.NoError(t, pki.CheckPair(credentials.CertPEM, credentials.Key.PEM(), credentials.CAPEM, epoch))
 
 	decoded, err := pki.DecodeAuthority(a.Encode())
 	require.NoError(t, err)

@@ -58,7 +58,7 @@ var inward = []struct {
 	{"interfaces/hostname", nil},
 	{"interfaces/credentials", []string{"interfaces/databag"}},
 	{"interfaces/*", []string{"interfaces/databag", "interfaces/hostname", "interfaces/credentials"}},
-	{"internal/pki", []string{"interfaces/hostname"}},
+	{"internal/pki", []string{"interfaces/hostname", "interfaces/credentials"}},
 	{"internal/licence", nil},
 	{"internal/proxy", nil},
 	{"internal/pack", []string{"internal/licence"}},
