@@ -327,7 +327,7 @@ func (m fakeMinter) Client(operator.Authority, string, string, int64) (etcdproxy
 
 func observe(t *testing.T, f *fakeJuju, change ...func(*Env)) operator.Model {
 	t.Helper()
-	env := Env{Unit: f.unit, ModelUUID: "uuid", JujuVersion: "4.0.15", Hostname: "juju-1", Secrets: true}
+	env := Env{Unit: f.unit, ModelUUID: "uuid", Hostname: "juju-1", Secrets: true}
 	for _, c := range change {
 		c(&env)
 	}

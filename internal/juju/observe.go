@@ -26,12 +26,11 @@ const (
 
 // Env is what the charm knows of itself without asking a tool.
 type Env struct {
-	Event       operator.Event // a relation is left out of the model in its own -broken hook
-	Unit        string         // JUJU_UNIT_NAME, "etcd/0"
-	ModelUUID   string         // JUJU_MODEL_UUID
-	JujuVersion string         // JUJU_VERSION
-	Hostname    string         // the machine's own, for certificates; it need not resolve, and may be empty
-	Secrets     bool           // this Juju has the hook tool secret-get
+	Event     operator.Event // a relation is left out of the model in its own -broken hook
+	Unit      string         // JUJU_UNIT_NAME, "etcd/0"
+	ModelUUID string         // JUJU_MODEL_UUID
+	Hostname  string         // the machine's own, for certificates; it need not resolve, and may be empty
+	Secrets   bool           // this Juju has the hook tool secret-get
 }
 
 // Minter makes what holds keys: it knows how the certificate authorities are encoded, and this package does not.
@@ -52,7 +51,7 @@ type Minter interface {
 func Observe(ctx context.Context, tools Tools, env Env, seen []uint64, minter Minter) (operator.Model, error) {
 	o := observer{tools: tools, env: env, minter: minter}
 	o.model = operator.Model{
-		UUID: env.ModelUUID, Unit: env.Unit, App: appOf(env.Unit), JujuVersion: env.JujuVersion,
+		UUID: env.ModelUUID, Unit: env.Unit, App: appOf(env.Unit),
 		Seen: seen, Secrets: env.Secrets,
 	}
 	o.config(ctx)

@@ -33,7 +33,7 @@ func config() Config {
 func model(n int) Model {
 	c := config()
 	m := Model{
-		UUID: "model-uuid", Unit: "etcd/0", App: "etcd", JujuVersion: "4.0.15",
+		UUID: "model-uuid", Unit: "etcd/0", App: "etcd",
 		Leader: Know(true), Config: c, Secrets: true,
 		Authority:     Know(&Authority{Fingerprint: "ca1", Trust: "trust1"}),
 		Consumers:     Know([]string{}),

@@ -96,7 +96,7 @@ func (c *controller) Flush(_ context.Context, _ operator.Model, p operator.Plan)
 // model is what Juju tells a hook at its start.
 func (s *Sim) model(u *unit, e operator.Event, seen []uint64) operator.Model {
 	m := operator.Model{
-		UUID: "model-uuid", Unit: u.name, App: app, JujuVersion: "4.0.15", Seen: seen, Secrets: true,
+		UUID: "model-uuid", Unit: u.name, App: app, Seen: seen, Secrets: true,
 		Leader:    operator.Know(s.leader == u),
 		Config:    settings(s.options),
 		Authority: operator.Know(s.authority),
