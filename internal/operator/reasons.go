@@ -290,6 +290,7 @@ func (x *examiner) probes() {
 	}
 	slices.SortFunc(x.r.Versions, byVersion)
 	x.told()
+	x.proxyCertificates()
 	switch {
 	case x.m.Upstream.OK && len(x.m.Upstream.Value) == 0:
 		x.because(Unhealthy, Blocked, "relate upstream to an etcd application", "the relation upstream is missing: relate it to an etcd application")
@@ -317,6 +318,29 @@ func (x *examiner) told() {
 		} else if waits := provider.Waiting(); waits != "" {
 			x.because(Degraded, Waiting, waits, "%s", waits)
 		}
+	}
+}
+
+// proxyCertificates says whose certificate should have been renewed: the proxy's own, which the provider publishes anew long
+// before, or a member's.
+func (x *examiner) proxyCertificates() {
+	x.life(x.w.Proxy.CertRemaining)
+	if left := x.w.Proxy.CertRemaining; left != 0 && left < certificateDue {
+		app := "the provider"
+		if len(x.providers) > 0 && x.providers[0].App != "" {
+			app = x.providers[0].App
+		}
+		x.because(Degraded, Active, "client certificate due: "+lifetime(left),
+			"client certificate of %s ends within 30 days (%s), and %s has published no new one", x.m.Unit, lifetime(left), app)
+	}
+	var due []string
+	for _, p := range x.r.Upstream {
+		if p.Answers && p.CertRemaining != 0 && p.CertRemaining < certificateDue {
+			due = append(due, probeLabel(p))
+		}
+	}
+	if len(due) > 0 {
+		x.because(Degraded, Active, "certificate due: "+few(due), "server certificate ends within 30 days: %s", few(due))
 	}
 }
 

@@ -148,7 +148,8 @@ type Leaf struct {
 
 // ProxyFiles is what the proxy follows on disk.
 type ProxyFiles struct {
-	Written string // Upstream.Digest of what is on disk; "" is none
+	Written       string        // Upstream.Digest of what is on disk; "" is none
+	CertRemaining time.Duration // until the client certificate expires; 0 is none or unknown
 }
 
 // Local is our own server asked on loopback.
@@ -210,5 +211,5 @@ type UpstreamProbe struct {
 	RTT           time.Duration // of one request
 	Version       string        // of etcd
 	CertRemaining time.Duration // of the server certificate it showed; 0 is unknown
-	Error         string        // when it does not answer: why, in words
+	Error         string        // in words: why it does not answer, or that it has no quorum
 }
