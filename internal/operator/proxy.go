@@ -114,19 +114,6 @@ func (l look) publication() Publication {
 	return pub
 }
 
-// older compares dotted version numbers.
-func older(a, b string) bool {
-	as, bs := strings.Split(version(a), "."), strings.Split(version(b), ".")
-	for i := range min(len(as), len(bs)) {
-		x, _ := strconv.Atoi(as[i])
-		y, _ := strconv.Atoi(bs[i])
-		if x != y {
-			return x < y
-		}
-	}
-	return len(as) < len(bs)
-}
-
 // ports keeps the client port open while a member serves.
 func (l look) ports(p *Plan) {
 	if !l.usable() || l.w.Data.State != OurData || l.leaving() {
