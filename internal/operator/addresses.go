@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"net"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -11,13 +12,8 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/hostname"
 )
 
-// joinHostPort is net.JoinHostPort; the core imports no net.
-func joinHostPort(host string, port int) string {
-	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
-	}
-	return host + ":" + strconv.Itoa(port)
-}
+// joinHostPort is net.JoinHostPort of a number.
+func joinHostPort(host string, port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }
 
 // peerURL is where other members reach us.
 func (l look) peerURL() string {
