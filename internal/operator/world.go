@@ -62,10 +62,13 @@ type World struct {
 	// Now is the machine's clock, in Unix seconds.
 	Now int64
 
-	// Done are the steps of this pass that succeeded.
-	Done []Step
-	// Tried are the steps of this pass that failed; Decide does not ask for them again.
-	Tried []Attempt
+	progress // no machine says it: Reconcile does
+}
+
+// progress is what a pass has done before this look. The zero value is its beginning.
+type progress struct {
+	Done  []Step    // that succeeded
+	Tried []Attempt // that failed; Decide does not ask for them again
 }
 
 // Attempt is a step that was tried in this pass and did not succeed.
