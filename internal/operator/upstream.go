@@ -63,7 +63,7 @@ func upstream(l look, p *Plan) {
 	case l.usable(), len(l.w.Service.Listens) > 0:
 		l.serve(p, provider.Data)
 	}
-	if p.Step == nil && l.w.Service.Kind == ProxyService && !l.w.Service.Running {
+	if l.w.Service.Kind == ProxyService && !l.w.Service.Running {
 		p.want(l, Start{})
 	}
 }
