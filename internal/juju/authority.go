@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
@@ -101,7 +103,7 @@ func (o *observer) missing(ctx context.Context, why error) operator.Known[*opera
 // them by way of our process.
 func addAuthority(ctx context.Context, tools Tools, a operator.Authority) error {
 	args := []string{"--owner", "application", "--label", authorityLabel}
-	for _, key := range sorted(a.Content) {
+	for _, key := range slices.Sorted(maps.Keys(a.Content)) {
 		file, err := unnamed(a.Content[key])
 		if err != nil {
 			return fmt.Errorf("cannot store the certificate authorities: %w", err)

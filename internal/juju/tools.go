@@ -153,7 +153,7 @@ func query(ctx context.Context, tools Tools, out any, tool string, args ...strin
 // is a double-quoted scalar, for "1E2345" unquoted is a number and "no" a boolean. A byte that is no UTF-8 becomes U+FFFD.
 func settings(values map[string]string) []byte {
 	doc := yaml.Node{Kind: yaml.MappingNode}
-	for _, key := range sorted(values) {
+	for _, key := range slices.Sorted(maps.Keys(values)) {
 		for _, text := range []string{key, values[key]} {
 			doc.Content = append(doc.Content, &yaml.Node{
 				Kind: yaml.ScalarNode, Tag: "!!str", Style: yaml.DoubleQuotedStyle, Value: strings.ToValidUTF8(text, "\uFFFD"),
@@ -166,6 +166,3 @@ func settings(values map[string]string) []byte {
 	}
 	return out
 }
-
-// sorted returns a map's keys, sorted.
-func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

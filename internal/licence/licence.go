@@ -10,7 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"sort"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/module"
@@ -45,7 +45,7 @@ func Linked(path, goroot, modcache string) ([]Module, error) {
 		}
 		mods = append(mods, m)
 	}
-	sort.Slice(mods, func(i, j int) bool { return mods[i].Path < mods[j].Path })
+	slices.SortFunc(mods, func(a, b Module) int { return strings.Compare(a.Path, b.Path) })
 	std, err := texts(goroot)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read licence of Go: %w", err)

@@ -3,7 +3,6 @@ package operator
 import (
 	"reflect"
 	"slices"
-	"sort"
 	"strings"
 
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
@@ -147,6 +146,6 @@ func (l look) gone() []string {
 			out = append(out, id)
 		}
 	}
-	sort.Strings(out)
+	slices.Sort(out)
 	return out
 }

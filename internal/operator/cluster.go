@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
-	"sort"
 	"strings"
 
 	"github.com/juju/charm/v12/hooks"
@@ -194,7 +193,7 @@ func initialCluster(members []Member, own uint64, name string) string {
 			parts = append(parts, n+"="+url)
 		}
 	}
-	sort.Strings(parts)
+	slices.Sort(parts)
 	return strings.Join(parts, ",")
 }
 

@@ -2,9 +2,9 @@ package operator
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
-	"sort"
 	"strings"
 
 	"github.com/juju/charm/v12/hooks"
@@ -181,7 +181,7 @@ func (l look) named() uint64 {
 	if r.ClusterID != 0 && r.ClusterID != r.Ended {
 		return r.ClusterID
 	}
-	for _, unit := range sortedKeys(l.m.Cluster.Value.Words) {
+	for _, unit := range slices.Sorted(maps.Keys(l.m.Cluster.Value.Words)) {
 		// Who has stopped for good holds nothing for others any more, and may speak of a cluster that ended long ago.
 		if word := l.m.Cluster.Value.Words[unit]; word.ClusterID != 0 && word.ClusterID != r.Ended && !word.Stopped {
 			return word.ClusterID
@@ -265,17 +265,8 @@ func (l look) others() []string {
 			out = append(out, unit)
 		}
 	}
-	sort.Strings(out)
+	slices.Sort(out)
 	return out
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	return keys
 }
 
 // unit is the unit's own life: what it is, and that the carried release is installed beside what runs.

@@ -2,7 +2,6 @@ package operator
 
 import (
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 
@@ -108,8 +107,8 @@ func (l look) publication() Publication {
 			pub.Version = mem.Version
 		}
 	}
-	sort.Strings(pieces)
-	sort.Strings(pub.ClientURLs)
+	slices.Sort(pieces)
+	slices.Sort(pub.ClientURLs)
 	pub.Cluster = strings.Join(pieces, ",")
 	return pub
 }
@@ -123,7 +122,7 @@ func (l look) ports(p *Plan) {
 	if l.m.Config.HTTPPort != 0 {
 		want = append(want, l.m.Config.HTTPPort)
 	}
-	sort.Ints(want)
+	slices.Sort(want)
 	var text []string
 	for _, n := range want {
 		text = append(text, strconv.Itoa(n))

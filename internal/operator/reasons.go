@@ -2,6 +2,7 @@ package operator
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -78,7 +79,7 @@ func (x *examiner) alarms() {
 		kind := or(plain(a.Kind))
 		raised[kind] = append(raised[kind], x.labelOf(a.MemberID))
 	}
-	for _, kind := range sortedKeys(raised) {
+	for _, kind := range slices.Sorted(maps.Keys(raised)) {
 		where := few(ordered(raised[kind]))
 		v, level, brief := Degraded, Active, kind+" alarm on "+where
 		text := brief
@@ -189,7 +190,7 @@ func (x *examiner) matching() {
 		}
 	}
 	own := Active
-	for _, name := range slices.SortedFunc(slices.Values(sortedKeys(x.m.Units.Value)), databag.CompareUnits) {
+	for _, name := range slices.SortedFunc(maps.Keys(x.m.Units.Value), databag.CompareUnits) {
 		if x.m.Units.Value[name] == Alive && !housed[name] {
 			x.r.Lonely = append(x.r.Lonely, name)
 			if name == x.m.Unit {

@@ -1,6 +1,10 @@
 package operator
 
-import "strings"
+import (
+	"maps"
+	"slices"
+	"strings"
+)
 
 // OwnBag is what Juju answers when this unit reads its own bag in a consumer relation that has no units left. The zero
 // value says nothing.
@@ -70,7 +74,7 @@ func (l look) rememberDeserted(p *Plan) {
 	for id := range l.m.Deserted {
 		p.Published[DesertedKey(id)] = l.desertion(id)
 	}
-	for _, key := range sortedKeys(l.m.Published) {
+	for _, key := range slices.Sorted(maps.Keys(l.m.Published)) {
 		if id, ok := strings.CutPrefix(key, desertedPrefix); ok {
 			if _, read := l.m.Deserted[id]; !read {
 				p.Forget = append(p.Forget, key)
