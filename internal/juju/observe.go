@@ -297,18 +297,14 @@ func (o *observer) readCluster(ctx context.Context, app databag.Bag) (operator.C
 		return operator.Cluster{}, fmt.Errorf("cannot tell whose bags to read: %s", o.model.Units.Why)
 	}
 	for _, unit := range slices.SortedFunc(maps.Keys(o.model.Units.Value), databag.CompareUnits) {
-		if unit == o.env.Unit && o.model.Published[BagKey(out.RelationID)] != "" {
+		if unit == o.env.Unit {
 			continue
 		}
 		word, err := o.word(ctx, out.RelationID, unit)
 		if err != nil {
 			return operator.Cluster{}, err
 		}
-		if unit == o.env.Unit {
-			out.Own = word
-		} else {
-			out.Words[unit] = word
-		}
+		out.Words[unit] = word
 	}
 	return out, nil
 }

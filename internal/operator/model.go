@@ -100,6 +100,5 @@ type Authority struct {
 type Cluster struct {
 	RelationID string
 	Record     Record
-	Own        Word            // our own bag as Juju has it committed; zero when Digest in Published was ours
 	Words      map[string]Word // the other units' bags, for units in goal-state only
 }

@@ -132,9 +132,7 @@ func (s *Sim) model(u *unit, e operator.Event, seen []uint64) operator.Model {
 	}
 	for _, p := range s.units {
 		switch {
-		case p.life == dead:
-		case p == u:
-			c.Own = p.word(len(p.words))
+		case p.life == dead, p == u:
 		default:
 			// What an agent keeps is the bag of a unit that joined; any other is read anew in each hook.
 			version, joined := u.heard[p.name]
