@@ -74,7 +74,7 @@ func runCharm() int {
 		log.WarnContext(ctx, "cannot tell the machine's name", "error", err)
 	}
 	machine := unitMachine{host.New(host.Options{
-		Root: os.Getenv(rootVar), CharmDir: os.Getenv("JUJU_CHARM_DIR"), Unit: os.Getenv("JUJU_UNIT_NAME"), Log: log,
+		Root: os.Getenv(rootVar), Unit: os.Getenv("JUJU_UNIT_NAME"), Log: log,
 	})}
 	c := charm.Charm{
 		Tools: tools, Find: juju.Path{}, Env: os.Getenv, Hostname: hostname, Out: os.Stdout, Log: log,

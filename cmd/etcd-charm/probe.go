@@ -36,7 +36,8 @@ func upstreamProbes(config proxy.Config, probes []proxy.MemberProbe) []operator.
 	out := make([]operator.UpstreamProbe, 0, len(probes))
 	for _, p := range probes {
 		out = append(out, operator.UpstreamProbe{
-			Name: p.Name, PeerURL: peers[p.Name], ClientURL: p.ClientURL, Answers: p.Reachable, RTT: p.RTT, Version: p.Version, Error: p.Error,
+			Name: p.Name, PeerURL: peers[p.Name], ClientURL: p.ClientURL, Answers: p.Reachable, RTT: p.RTT, Version: p.Version,
+			CertRemaining: p.CertRemaining, Error: p.Error,
 		})
 	}
 	return out

@@ -136,11 +136,11 @@ func (c Credentials) check(now int64) error {
 			return faultOf(bound.key, " has %d bytes, more than the %d allowed", len(bound.value), bound.limit)
 		}
 	}
-	chain, err := parseCertificates(c.Cert)
+	chain, err := ParseCertificates(c.Cert)
 	if err != nil {
 		return faultOf(KeyCert, " %v", err)
 	}
-	authorities, err := parseCertificates(c.CA)
+	authorities, err := ParseCertificates(c.CA)
 	if err != nil {
 		return faultOf(KeyCA, " %v", err)
 	}
@@ -183,7 +183,7 @@ func (c Credentials) incomplete() error {
 // Begun reports whether the certificate is valid already. Where there is none, nothing
 // is to be waited for.
 func (c Credentials) Begun(now int64) bool {
-	chain, err := parseCertificates(c.Cert)
+	chain, err := ParseCertificates(c.Cert)
 	return err != nil || now >= chain[0].NotBefore.Unix()
 }
 
@@ -191,9 +191,12 @@ func expired(cert *x509.Certificate, now int64) bool { return now > cert.NotAfte
 
 func end(cert *x509.Certificate) string { return cert.NotAfter.UTC().Format("2006-01-02T15:04:05Z") }
 
-// parseCertificates reads every certificate, at least one. A block of another kind
-// is refused: it might be a private key on its way into a file of certificates.
-func parseCertificates(text string) ([]*x509.Certificate, error) {
+// ParseCertificates reads every certificate of a PEM text, at least one. Text around
+// the blocks is allowed: the authority easyrsa writes it. A broken block is refused,
+// and one of another kind, which might be a private key on its way into a file of
+// certificates. The error goes on from the text's name, as in "client_ca is not PEM",
+// and quotes nothing of the text.
+func ParseCertificates(text string) ([]*x509.Certificate, error) {
 	blocks, err := parseBlocks(text)
 	if err != nil {
 		return nil, err
@@ -262,11 +265,12 @@ func parseBlocks(text string) ([]*pem.Block, error) {
 		}
 		blocks, rest = append(blocks, block), after
 	}
-	if len(blocks) == 0 {
-		return nil, errors.New("is not PEM")
-	}
-	if strings.Count(text, "-----BEGIN ") != len(blocks) {
+	// pem.Decode passes over a block that it cannot read.
+	switch begins := strings.Count(text, "-----BEGIN "); {
+	case begins != len(blocks):
 		return nil, errors.New("holds a broken PEM block")
+	case begins == 0:
+		return nil, errors.New("is not PEM")
 	}
 	return blocks, nil
 }

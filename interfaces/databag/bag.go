@@ -1,9 +1,6 @@
 package databag
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -14,11 +11,6 @@ import (
 
 // maxShownKey bounds, in bytes, a key in texts: a key is foreign data too.
 const maxShownKey = 64
-
-// digestSize is the length in bytes of a truncated SHA-256: 32 hex digits. Half
-// a SHA-256 still takes 2^64 work for a collision, and state-set keeps one such
-// digest for each of up to a thousand relations.
-const digestSize = 16
 
 // A Bag holds the settings that one unit or one application has written into a
 // relation. The nil Bag is an empty one. It is passed by value in spirit: who
@@ -105,25 +97,6 @@ func (b Bag) MarshalJSON() ([]byte, error) { return nil, errEncoded }
 func (b Bag) MarshalYAML() (any, error) { return nil, errEncoded }
 
 var errEncoded = errors.New("a databag.Bag is not encoded, for it may hold keys: convert it to map[string]string to mean it")
-
-// Digest is a stable fingerprint of the bag: the first 32 hex digits of a
-// SHA-256 over its sorted keys and values, each preceded by its length. Equal
-// bags have equal digests; the lengths keep {"a": "bc"} and {"ab": "c"} apart.
-// It does not give a value away unless the value can be guessed.
-func Digest(b Bag) string {
-	hash := sha256.New()
-	write := func(text string) {
-		var size [8]byte
-		binary.BigEndian.PutUint64(size[:], uint64(len(text)))
-		hash.Write(size[:])
-		_, _ = io.WriteString(hash, text)
-	}
-	for _, key := range b.Keys() {
-		write(key)
-		write(b[key])
-	}
-	return hex.EncodeToString(hash.Sum(nil)[:digestSize])
-}
 
 // showKey makes a key fit for a text: plain keys as they are, others quoted, long
 // ones cut.

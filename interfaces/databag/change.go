@@ -1,9 +1,6 @@
 package databag
 
-import (
-	"log/slog"
-	"slices"
-)
+import "slices"
 
 // A Change is what leads from one bag to another. Its zero value changes nothing.
 type Change struct {
@@ -36,7 +33,7 @@ func Diff(old, updated Bag) Change {
 	return change
 }
 
-// IsZero tells whether there is nothing to write.
+// IsZero reports whether there is nothing to write.
 func (c Change) IsZero() bool {
 	return len(c.Set) == 0 && len(c.Delete) == 0
 }
@@ -55,24 +52,4 @@ func (c Change) Settings() map[string]string {
 		settings[key] = value
 	}
 	return settings
-}
-
-// LogValue shows which keys are set, with the lengths of their values in bytes,
-// and which are removed.
-func (c Change) LogValue() slog.Value {
-	return slog.GroupValue(slog.Any("set", c.Set), slog.Any("delete", c.Delete))
-}
-
-// Apply returns a new bag: the given one with the change made. The given bag stays
-// as it is, and for every pair Apply(old, Diff(old, updated)) equals updated.
-func Apply(b Bag, change Change) Bag {
-	out := b.Clone()
-	for key, value := range change.Settings() {
-		if value == "" {
-			delete(out, key)
-			continue
-		}
-		out[key] = value
-	}
-	return out
 }

@@ -11,7 +11,7 @@
 // In Juju a setting with an empty value does not exist: relation-set removes it
 // (worker/uniter/runner/jujuc/relation-set.go: "Setting an empty string causes
 // the setting to be removed"). So everywhere here an empty value and an absent key
-// are the same: Equal, Diff, Digest and Keys make no difference between them.
+// are the same: Equal, Diff and Keys make no difference between them.
 //
 // The package uses the standard library only and touches nothing: no file, no
 // clock, no network, no environment.

@@ -23,18 +23,6 @@ func FuzzCompareUnits(f *testing.F) {
 	})
 }
 
-// FuzzRelationNumber: a relation's number is what its ID says, and nothing that reads otherwise.
-func FuzzRelationNumber(f *testing.F) {
-	for _, id := range []string{"proxy:3", "proxy:", ":3", "proxy:-1", "proxy:+1", "a:b:3", "proxy:99999999999999999999", "proxy:3 "} {
-		f.Add(id)
-	}
-	f.Fuzz(func(t *testing.T, id string) {
-		if number, ok := (databag.Relation{ID: id}).Number(); ok {
-			assert.GreaterOrEqual(t, number, 0)
-		}
-	})
-}
-
 // FuzzBagPrints: no verb and no encoder shows a value.
 func FuzzBagPrints(f *testing.F) {
 	f.Add("client_key", "hush, hush")

@@ -30,29 +30,6 @@ func Check(relationID, owner string, b Bag) error {
 	return nil
 }
 
-// Check checks every bag of the relation, the remote ones first, and returns the
-// first error that package function Check finds.
-func (r Relation) Check() error {
-	for name, bag := range r.All() {
-		if err := Check(r.ID, name, bag); err != nil {
-			return err
-		}
-	}
-	for _, bag := range []struct {
-		owner string
-		bag   Bag
-	}{
-		{"application " + r.App, r.RemoteApp},
-		{"this unit", r.Local},
-		{"this application", r.LocalApp},
-	} {
-		if err := Check(r.ID, bag.owner, bag.bag); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // largest returns the key of the longest value, the first of equals.
 func largest(b Bag) string {
 	var found string

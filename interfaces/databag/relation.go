@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -47,31 +46,6 @@ func (r Relation) All() iter.Seq2[string, Bag] {
 			}
 		}
 	}
-}
-
-// Number is the number in the relation's ID, 3 for "proxy:3". It is false when the
-// ID is not of that form.
-func (r Relation) Number() (int, bool) {
-	_, digits, found := strings.Cut(r.ID, ":")
-	if !found {
-		return 0, false
-	}
-	number, err := strconv.Atoi(digits)
-	if err != nil || strconv.Itoa(number) != digits || number < 0 {
-		return 0, false
-	}
-	return number, true
-}
-
-// Clone returns an independent copy of the relation and all its bags.
-func (r Relation) Clone() Relation {
-	r.Local, r.LocalApp, r.RemoteApp = r.Local.Clone(), r.LocalApp.Clone(), r.RemoteApp.Clone()
-	units := make(map[string]Bag, len(r.Units))
-	for name, bag := range r.Units {
-		units[name] = bag.Clone()
-	}
-	r.Units = units
-	return r
 }
 
 // LogValue shows the relation with keys and lengths only.

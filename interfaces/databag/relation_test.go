@@ -30,35 +30,6 @@ func TestUnitsComeInTheirNaturalOrder(t *testing.T) {
 	assert.Empty(t, databag.Relation{}.UnitNames())
 }
 
-func TestNumber(t *testing.T) {
-	t.Parallel()
-	tests := map[string]struct {
-		number int
-		ok     bool
-	}{
-		"proxy:3": {3, true}, "db-admin:0": {0, true},
-		"": {}, "proxy": {}, "proxy:": {}, "proxy:x": {}, "proxy:-1": {}, "proxy:03": {}, "proxy:99999999999999999999": {}, "a:b:1": {},
-	}
-	for id, want := range tests {
-		number, ok := databag.Relation{ID: id}.Number()
-		assert.Equal(t, want.ok, ok, id)
-		assert.Equal(t, want.number, number, id)
-	}
-}
-
-func TestRelationCloneIsIndependent(t *testing.T) {
-	t.Parallel()
-	relation := databag.Relation{ID: "proxy:1", Local: databag.Bag{"a": "1"}, Units: map[string]databag.Bag{"x/0": {"b": "2"}}}
-	clone := relation.Clone()
-	clone.Local["a"], clone.Units["x/0"]["b"] = "other", "other"
-	clone.Units["x/1"] = databag.Bag{}
-	clone.LocalApp["new"] = "1"
-	assert.Equal(t, "1", relation.Local["a"])
-	assert.Equal(t, "2", relation.Units["x/0"]["b"])
-	assert.Len(t, relation.Units, 1)
-	assert.Equal(t, "proxy:1", clone.ID)
-}
-
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	big := strings.Repeat("S", databag.MaxValue)
@@ -86,22 +57,4 @@ func TestCheck(t *testing.T) {
 			require.EqualError(t, err, test.want)
 		})
 	}
-}
-
-func TestRelationCheckLooksAtEveryBag(t *testing.T) {
-	t.Parallel()
-	bad := databag.Bag{"junk": strings.Repeat("S", 10<<20)}
-	tests := map[string]databag.Relation{
-		"bag of etcd/2":           {Units: map[string]databag.Bag{"etcd/10": bad, "etcd/2": bad}},
-		"bag of application etcd": {RemoteApp: bad},
-		"bag of this unit":        {Local: bad},
-		"bag of this application": {LocalApp: bad},
-	}
-	for want, relation := range tests {
-		relation.ID, relation.App = "upstream:3", "etcd"
-		err := relation.Check()
-		require.ErrorContains(t, err, "relation upstream:3: "+want+": junk has 10485760 bytes")
-		assert.NotContains(t, err.Error(), "SSS")
-	}
-	require.NoError(t, databag.Relation{ID: "upstream:3"}.Check())
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/juju-charms/etcd-charm/interfaces/databag"
 	"github.com/juju-charms/etcd-charm/interfaces/etcdproxy"
 )
 
@@ -20,17 +19,12 @@ func TestTheKeyIsNeverPrinted(t *testing.T) {
 	t.Parallel()
 	credentials := etcdproxy.Credentials{Cert: "the cert", Key: "deadbeef", CA: "the ca"}
 	data := etcdproxy.Data{Members: []etcdproxy.Member{{Name: "etcd0"}}, Credentials: credentials}
-	requires := etcdproxy.Requires{Relation: "upstream:3", Data: data}
-	file := etcdproxy.File{Path: "client-key.pem", Data: []byte("deadbeef"), Perm: 0o600}
-	provides := etcdproxy.NewProvides(databag.Relation{Local: databag.Bag{"client_key": "deadbeef"}})
+	requires := etcdproxy.Requires{App: "etcd", Data: data}
 
 	for _, value := range []any{
-		credentials, &credentials, data, &data, requires, &requires, file, &file,
+		credentials, &credentials, data, &data, requires, &requires,
 		[]etcdproxy.Data{data},
-		[]etcdproxy.File{file},
 		map[string]etcdproxy.Credentials{"x": credentials},
-		provides, *provides,
-		struct{ P *etcdproxy.Provides }{provides},
 	} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%o"} {
 			assertHidden(t, fmt.Sprintf(verb, value), "%T under %s", value, verb)

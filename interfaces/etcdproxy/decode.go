@@ -19,7 +19,7 @@ type Problem struct {
 	Reason   string // in words, the setting's name included
 }
 
-// IsZero tells that there is no problem.
+// IsZero reports whether there is no problem.
 func (p Problem) IsZero() bool { return p == Problem{} }
 
 // String is the problem in one line: "relation upstream:3: unit etcd/0: cluster: piece 2
@@ -29,14 +29,6 @@ func (p Problem) String() string {
 		return ""
 	}
 	return fmt.Sprintf("relation %s: unit %s: %s", p.Relation, p.Unit, p.Reason)
-}
-
-// Err is the problem as an error, nil when there is none.
-func (p Problem) Err() error {
-	if p.IsZero() {
-		return nil
-	}
-	return errors.New(p.String())
 }
 
 // Decode reads what the provider's units have published. now is in seconds since the

@@ -70,10 +70,9 @@ func TestDecodeOneUnit(t *testing.T) {
 			assert.Equal(t, etcdproxy.State{Connected: true, Available: test.available, TLSAvailable: test.tls}, r.State)
 			if test.problem == "" {
 				assert.Empty(t, r.Problem.String())
-				require.NoError(t, r.Problem.Err())
 				return
 			}
-			require.EqualError(t, r.Problem.Err(), "relation upstream:3: unit etcd/0: "+test.problem)
+			assert.Equal(t, "relation upstream:3: unit etcd/0: "+test.problem, r.Problem.String())
 			assert.Equal(t, "etcd/0", r.Problem.Unit)
 			assert.Equal(t, "upstream:3", r.Problem.Relation)
 			assert.True(t, strings.HasPrefix(test.problem, r.Problem.Key), "the problem names its setting")
@@ -88,7 +87,7 @@ func TestDecodeReadsOurFurtherKeys(t *testing.T) {
 	bag["client_urls"] = " https://10.0.0.6:2379,https://10.0.0.5:2379,https://other.example:2379\n"
 	bag["version"], bag["schema"] = "3.7.3", "1"
 	data, problem := etcdproxy.Decode(upstream(map[string]databag.Bag{"etcd/0": bag}), now)
-	require.NoError(t, problem.Err())
+	require.Zero(t, problem)
 	assert.Equal(t, "3.7.3", data.Version)
 	assert.Equal(t, []string{"https://10.0.0.5:2379", "https://10.0.0.6:2379", "https://other.example:2379"}, data.ClientURLs)
 	assert.Equal(t, []etcdproxy.Member{
@@ -98,7 +97,7 @@ func TestDecodeReadsOurFurtherKeys(t *testing.T) {
 
 	bag["schema"] = "2"
 	data, problem = etcdproxy.Decode(upstream(map[string]databag.Bag{"etcd/0": bag}), now)
-	require.NoError(t, problem.Err())
+	require.Zero(t, problem)
 	assert.Empty(t, data.ClientURLs, "a later schema's further keys are not ours to read")
 	assert.Len(t, data.Members, 2)
 }
@@ -114,7 +113,7 @@ func TestDecodeGuessesNoClientURL(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			data, problem := etcdproxy.Decode(upstream(map[string]databag.Bag{"etcd/0": bag}), now)
-			require.NoError(t, problem.Err())
+			require.Zero(t, problem)
 			for _, member := range data.Members {
 				assert.Empty(t, member.ClientURL)
 			}
@@ -203,7 +202,7 @@ func TestDecodePrefersWhatHasBegun(t *testing.T) {
 			bags[fmt.Sprintf("etcd/%d", i)] = bagOf(clusterTLS, c)
 		}
 		data, problem := etcdproxy.Decode(upstream(bags), clock)
-		require.NoError(t, problem.Err())
+		require.Zero(t, problem)
 		assert.Len(t, data.Members, 2)
 		return data.Credentials
 	}
@@ -290,7 +289,7 @@ func FuzzDecode(f *testing.F) {
 			assert.NotEmpty(t, value, setting)
 		}
 		again, problem := etcdproxy.Decode(upstream(map[string]databag.Bag{"etcd/7": bag}), now)
-		require.NoError(t, problem.Err())
+		require.Zero(t, problem)
 		assert.Equal(t, data.Credentials, again.Credentials)
 		assert.Equal(t, data, again)
 	})

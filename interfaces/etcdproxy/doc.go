@@ -1,6 +1,7 @@
 // Package etcdproxy is the etcd-proxy relation interface, both sides of it: what a
 // unit of an etcd cluster publishes for a proxy, and what the proxy's charm reads.
-// It is for this charm and for any other charm written in Go.
+// It is what this charm itself uses on either side, and for any other charm written
+// in Go: a provider publishes what Encode gives, a requirer looks with NewRequires.
 //
 // The rule it keeps: only whole truths pass. A cluster string is published valid or
 // not at all, credentials are three or none, nothing is ever published empty, and
@@ -31,9 +32,8 @@
 //	              under any other
 //
 // Sources: the interface layer interface-etcd-proxy by C. Butler and M. Bruzek
-// (juju-solutions on GitHub, 2016 and after), its README.md for the states and
-// the names of the three files, its provides.py and requires.py for calls and
-// keys. The first commits called the key cluster_string; it has been cluster in every
+// (juju-solutions on GitHub, 2016 and after), its README.md for the states, its
+// provides.py and requires.py for the keys. The first commits called the key cluster_string; it has been cluster in every
 // released charm, and that alone is read here. Its requires side meant to clear
 // the states on "-relation-{broken, departed}": the stray space kept the handler
 // from running on departed, and states stayed on for units long gone. Here they
@@ -47,8 +47,7 @@
 // when there is a cluster string, and "<endpoint>.tls.available" when there are all
 // three credentials besides.
 //
-// The package imports neither os, net nor time: it opens nothing and reads no
-// clock. Files are written through the argument Files, for which package
-// etcdproxy/osfiles has a ready implementation; the time is an argument in seconds
-// since the Unix epoch.
+// The package opens nothing and reads no clock: the time is an argument in seconds
+// since the Unix epoch. It writes no files either: what a charm does with the
+// credentials is its own affair.
 package etcdproxy

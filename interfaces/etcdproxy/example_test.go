@@ -9,7 +9,7 @@ import (
 
 // A charm that uses etcd: its endpoint upstream requires etcd-proxy. In every hook it
 // hands over what relation-list and relation-get say, and the time; it keeps nothing.
-// A real charm saves the credentials with osfiles.Files{} and time.Now().Unix().
+// A real charm gives time.Now().Unix().
 func ExampleNewRequires() {
 	rel := databag.Relation{
 		ID: "upstream:3", Endpoint: "upstream", App: "etcd",
@@ -18,7 +18,7 @@ func ExampleNewRequires() {
 		},
 	}
 	up := etcdproxy.NewRequires(rel, 1_700_000_000)
-	fmt.Println(up.States())
+	fmt.Println(etcdproxy.States(rel.Endpoint, up.State))
 	if problem := up.Problem; !problem.IsZero() {
 		fmt.Println("blocked:", problem)
 		return
@@ -28,13 +28,11 @@ func ExampleNewRequires() {
 		return
 	}
 	if up.TLSAvailable {
-		var files etcdproxy.Files // osfiles.Files{}
-		if err := up.SaveClientCredentialsDir(files, "/etc/ssl/etcd"); err != nil {
-			fmt.Println("blocked:", err)
-			return
-		}
+		// Write Cert, Key and CA of up.Data.Credentials to files, by rename and with
+		// mode 0600, and give etcd's client their paths.
+		fmt.Println("with credentials:", up.Data.Credentials)
 	}
-	fmt.Println("members:", up.ClusterString())
+	fmt.Println("members:", up.Data.Cluster())
 	fmt.Println("dial:", up.Data.ClientURLs)
 	// Output:
 	// [upstream.available upstream.connected]
@@ -42,68 +40,59 @@ func ExampleNewRequires() {
 	// dial: [http://10.0.0.5:2379]
 }
 
+// What the provider has not published yet is waited for; it is no problem.
+func ExampleRequires_Waiting() {
+	up := etcdproxy.NewRequires(databag.Relation{
+		ID: "upstream:3", Endpoint: "upstream", App: "etcd",
+		Units: map[string]databag.Bag{"etcd/0": {"cluster": "etcd0=https://10.0.0.5:2380"}},
+	}, 1_700_000_000)
+	fmt.Println(up.Waiting())
+	// Output:
+	// waiting for etcd to publish client credentials
+}
+
 // A provider that publishes half of its credentials: the requirer is told which unit
 // and which setting, and nothing of what they hold.
 func ExampleProblem() {
-	up := etcdproxy.NewRequires(databag.Relation{
+	rel := databag.Relation{
 		ID: "upstream:3", Endpoint: "upstream", App: "etcd",
 		Units: map[string]databag.Bag{
 			"etcd/0": {"cluster": "etcd0=https://10.0.0.5:2380", "client_key": "-----BEGIN PRIVATE KEY-----…"},
 		},
-	}, 1_700_000_000)
-	fmt.Println(up.States())
+	}
+	up := etcdproxy.NewRequires(rel, 1_700_000_000)
+	fmt.Println(etcdproxy.States(rel.Endpoint, up.State))
 	fmt.Println(up.Problem)
 	// Output:
 	// [upstream.available upstream.connected]
 	// relation upstream:3: unit etcd/0: client_key without client_ca and client_cert
 }
 
-// A charm that provides etcd: each unit sets the same data in each relation of its
-// endpoint and writes the difference, if any, with relation-set.
-func ExampleProvides() {
-	rel := databag.Relation{
-		ID: "proxy:1", Endpoint: "proxy", App: "calico",
-		Local: databag.Bag{"cluster": "etcd0=http://10.0.0.5:2380", "schema": "1"},
-		Units: map[string]databag.Bag{"calico/0": {}},
-	}
-	proxy := etcdproxy.NewProvides(rel)
-	fmt.Println(proxy.States())
-	if err := proxy.Set(etcdproxy.Data{
+// A charm that provides etcd: each unit encodes the same data and writes what differs
+// from its bag in each relation of its endpoint, if anything does, by relation-set. A
+// cluster without members is an error: what is published stays.
+func ExampleEncode() {
+	written := databag.Bag{"cluster": "etcd0=http://10.0.0.5:2380", "schema": "1"}
+	bag, err := etcdproxy.Encode(etcdproxy.Data{
 		Members: []etcdproxy.Member{
 			{Name: "etcd1", PeerURL: "http://10.0.0.6:2380", ClientURL: "http://10.0.0.6:2379"},
 			{Name: "etcd0", PeerURL: "http://10.0.0.5:2380", ClientURL: "http://10.0.0.5:2379"},
 		},
 		Version: "3.7.3",
-	}); err != nil {
-		fmt.Println(err) // no members, say: what is published stays
-		return
-	}
-	change, err := proxy.Change()
+	})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
+	change := databag.Diff(written, bag)
 	for _, key := range change.Set.Keys() {
 		fmt.Printf("%s=%s\n", key, change.Set[key])
 	}
+	_, err = etcdproxy.Encode(etcdproxy.Data{})
+	fmt.Println(err)
 	// Output:
-	// [proxy.connected]
 	// client_urls=http://10.0.0.5:2379,http://10.0.0.6:2379
 	// cluster=etcd0=http://10.0.0.5:2380,etcd1=http://10.0.0.6:2380
 	// version=3.7.3
-}
-
-// A charm carried over from the Python layer keeps its calls and their order of
-// arguments.
-func ExampleProvides_SetClusterString() {
-	proxy := etcdproxy.NewProvides(databag.Relation{ID: "proxy:1", Endpoint: "proxy"})
-	fmt.Println(proxy.SetClusterString("etcd0=http://10.0.0.5:2380"))
-	fmt.Println(proxy.SetClusterString(""))
-	fmt.Println(proxy.SetClientCredentials("", "cert", "ca"))
-	fmt.Println(proxy.Bag()["cluster"])
-	// Output:
-	// <nil>
-	// relation proxy:1: cannot parse cluster string: is empty
-	// relation proxy:1: cannot encode client credentials: client_ca and client_cert without client_key
-	// etcd0=http://10.0.0.5:2380
+	// cannot encode cluster: it has no members
 }

@@ -20,7 +20,6 @@ func (c Charm) action(ctx context.Context, event operator.Event) error {
 	if err != nil {
 		return err
 	}
-	event.Params = params
 	model, err := observe(ctx, event, c, c.Machine)
 	if err != nil {
 		return err

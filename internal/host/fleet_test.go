@@ -73,7 +73,7 @@ func (u *unit) model() operator.Model {
 		UUID: "5f9d2c3e-0000-4000-8000-000000000000", Unit: u.unitName, App: "etcd", Config: u.fleet.config,
 		Authority: operator.Know(u.fleet.authority),
 		Cluster: operator.Know(operator.Cluster{
-			RelationID: "cluster:1", Record: u.fleet.record, Own: u.word, Words: map[string]operator.Word{},
+			RelationID: "cluster:1", Record: u.fleet.record, Words: map[string]operator.Word{},
 		}),
 		Units: operator.Know(map[string]operator.Life{}),
 	}

@@ -23,19 +23,17 @@ const maxWait = 30 * time.Second
 
 // Options says where a Host works and what it works with. Unit is needed; the rest has a usable zero value.
 type Options struct {
-	Root     string // prefix of every path; "" in production
-	CharmDir string // where the charm is unpacked; steps run with it as their only knowledge of Juju
-	Unit     string // "etcd/0"
-	Log      *slog.Logger
-	Binary   string           // the carried binary; "" is the running one
-	Now      func() time.Time // nil is the machine's clock
-	Rand     io.Reader        // nil is crypto/rand
+	Root   string // prefix of every path; "" in production
+	Unit   string // "etcd/0"
+	Log    *slog.Logger
+	Binary string           // the carried binary; "" is the running one
+	Now    func() time.Time // nil is the machine's clock
+	Rand   io.Reader        // nil is crypto/rand
 }
 
 // Host looks at one unit's machine and at the cluster, and does steps on both. It implements operator.Host.
 type Host struct {
 	paths
-	charmDir   string
 	unitName   string
 	logger     *slog.Logger
 	carried    string // path
@@ -61,7 +59,6 @@ type runner func(ctx context.Context, name string, args ...string) ([]byte, erro
 func New(o Options) *Host {
 	h := &Host{
 		paths:    newPaths(o.Root, o.Unit),
-		charmDir: o.CharmDir,
 		unitName: o.Unit,
 		logger:   o.Log,
 		carried:  o.Binary,

@@ -1,7 +1,6 @@
 package host
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -174,5 +173,3 @@ func parallel(fs ...func()) {
 	}
 	wg.Wait()
 }
-
-func compareIDs(a, b uint64) int { return cmp.Compare(a, b) }

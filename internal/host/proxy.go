@@ -11,6 +11,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/juju-charms/etcd-charm/internal/operator"
+	"github.com/juju-charms/etcd-charm/internal/pki"
 )
 
 // ProxyConfig returns the path of the file that the proxy follows.
@@ -118,6 +119,7 @@ func (h *Host) proxySettings(u operator.Upstream) (settings, error) {
 
 // lookProxy reads back what writeProxy wrote. What cannot be read back was not written by us: it counts as none.
 func (h *Host) lookProxy(state serviceState) (operator.ProxyFiles, error) {
+	var files operator.ProxyFiles
 	if state.Kind != operator.ProxyService {
 		return operator.ProxyFiles{}, nil
 	}
@@ -143,12 +145,16 @@ func (h *Host) lookProxy(state serviceState) (operator.ProxyFiles, error) {
 			}
 			*text = string(data)
 		}
+		if info, err := pki.Describe([]byte(u.Cert), nil, nil, h.now()); err == nil {
+			files.CertRemaining = info.Remaining
+		}
 	}
 	if again, err := yaml.Marshal(config); err != nil || !bytes.Equal(again, data) || len(u.Listen) == 0 {
-		return operator.ProxyFiles{}, nil //nolint:nilerr // it is written again
+		return files, nil //nolint:nilerr // it is written again
 	}
 	if s, err := h.proxySettings(u); err != nil || !h.stands(s, state) {
-		return operator.ProxyFiles{}, nil //nolint:nilerr // they are written again
+		return files, nil //nolint:nilerr // they are written again
 	}
-	return operator.ProxyFiles{Written: u.Digest()}, nil
+	files.Written = u.Digest()
+	return files, nil
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -47,6 +48,8 @@ func TestWriteProxy(t *testing.T) {
 	}
 	do(operator.Install{Release: u.Release}, operator.WriteProxy{Upstream: u})
 	assert.Equal(t, u.Digest(), look().Proxy.Written)
+	assert.Greater(t, look().Proxy.CertRemaining, 200*24*time.Hour)
+	assert.Less(t, look().Proxy.CertRemaining, 366*24*time.Hour)
 
 	path := filepath.Join(root, "etc/etcd-charm/proxy-3/proxy.yaml")
 	config, err := proxy.ReadConfig(path)

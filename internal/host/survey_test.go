@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
@@ -186,7 +187,7 @@ func (f *fleet) answers(t *testing.T) []operator.Answer {
 			for j := range list {
 				member(&list[j])
 			}
-			slices.SortFunc(list, func(a, b operator.Member) int { return compareIDs(a.ID, b.ID) })
+			slices.SortFunc(list, func(a, b operator.Member) int { return cmp.Compare(a.ID, b.ID) })
 		}
 	}
 	// JSON makes no difference between an empty list and none, and neither does anybody who reads one.

@@ -3,6 +3,8 @@ package juju
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -65,12 +67,12 @@ func flatten(args []string, key string, value any) []string {
 	case nil:
 		return args
 	case map[string]any:
-		for _, name := range sorted(v) {
+		for _, name := range slices.Sorted(maps.Keys(v)) {
 			args = flatten(args, join(key, name), v[name])
 		}
 		return args
 	case map[string]string:
-		for _, name := range sorted(v) {
+		for _, name := range slices.Sorted(maps.Keys(v)) {
 			args = flatten(args, join(key, name), v[name])
 		}
 		return args

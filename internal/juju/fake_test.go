@@ -332,7 +332,7 @@ func newAuthority(app string) (*pki.Authority, error) {
 
 func observe(t *testing.T, f *fakeJuju, change ...func(*Env)) operator.Model {
 	t.Helper()
-	env := Env{Unit: f.unit, ModelUUID: "uuid", JujuVersion: "4.0.15", Hostname: "juju-1", Secrets: true}
+	env := Env{Unit: f.unit, ModelUUID: "uuid", Hostname: "juju-1", Secrets: true}
 	for _, c := range change {
 		c(&env)
 	}

@@ -21,12 +21,11 @@ import (
 
 // Env is what the charm knows of itself without asking a tool.
 type Env struct {
-	Event       operator.Event // a relation is left out of the model in its own -broken hook
-	Unit        string         // JUJU_UNIT_NAME, "etcd/0"
-	ModelUUID   string         // JUJU_MODEL_UUID
-	JujuVersion string         // JUJU_VERSION
-	Hostname    string         // the machine's own, for certificates; it need not resolve, and may be empty
-	Secrets     bool           // this Juju has the hook tool secret-get
+	Event     operator.Event // a relation is left out of the model in its own -broken hook
+	Unit      string         // JUJU_UNIT_NAME, "etcd/0"
+	ModelUUID string         // JUJU_MODEL_UUID
+	Hostname  string         // the machine's own, for certificates; it need not resolve, and may be empty
+	Secrets   bool           // this Juju has the hook tool secret-get
 }
 
 // Observe reads the whole model. seen are the members that etcd listed before. A tool that fails, and an answer that
@@ -38,7 +37,7 @@ func Observe(ctx context.Context, tools Tools, env Env, seen []uint64) (operator
 	o := observer{tools: tools, env: env}
 	o.model = operator.Model{
 		Relations: map[string]operator.Known[[]databag.Relation]{},
-		UUID:      env.ModelUUID, Unit: env.Unit, App: appOf(env.Unit), JujuVersion: env.JujuVersion,
+		UUID:      env.ModelUUID, Unit: env.Unit, App: appOf(env.Unit),
 		Seen: seen, Secrets: env.Secrets,
 	}
 	o.config(ctx)
@@ -328,18 +327,14 @@ func (o *observer) readCluster(ctx context.Context, app databag.Bag) (operator.C
 		return operator.Cluster{}, fmt.Errorf("cannot tell whose bags to read: %s", o.model.Units.Why)
 	}
 	for _, unit := range slices.SortedFunc(maps.Keys(o.model.Units.Value), databag.CompareUnits) {
-		if unit == o.env.Unit && o.model.Memory.Value.Bags[out.RelationID] != "" {
+		if unit == o.env.Unit {
 			continue
 		}
 		word, err := o.word(ctx, out.RelationID, unit)
 		if err != nil {
 			return operator.Cluster{}, err
 		}
-		if unit == o.env.Unit {
-			out.Own = word
-		} else {
-			out.Words[unit] = word
-		}
+		out.Words[unit] = word
 	}
 	return out, nil
 }

@@ -69,7 +69,7 @@ func TestObserve(t *testing.T) {
 	assert.Equal(t, uint64(0xc1), m.Cluster.Value.Record.ClusterID)
 	assert.Len(t, m.Cluster.Value.Words, 2)
 	assert.Equal(t, "https://10.0.0.6:2380", m.Cluster.Value.Words["etcd/1"].PeerURL)
-	assert.Zero(t, m.Cluster.Value.Own, "our own bag is not read when its digest is there")
+	assert.NotContains(t, m.Cluster.Value.Words, "etcd/0", "our own bag is not read")
 	assert.Equal(t, "10.0.0.5", m.PeerAddress.Value.Ingress)
 	assert.Equal(t, []string{"10.1.0.5", "juju-1"}, m.ClientAddress.Value.All)
 	require.NotNil(t, m.Authority.Value)
@@ -96,16 +96,6 @@ func TestCallBudget(t *testing.T) {
 	for _, c := range thousand.calls {
 		assert.Empty(t, c.stdin, "%s writes", c.tool)
 	}
-}
-
-func TestOwnBagIsReadWithoutDigest(t *testing.T) {
-	t.Parallel()
-	f := healthy(0)
-	delete(f.state, stateBags)
-	m := observe(t, f)
-	require.True(t, m.Cluster.OK)
-	assert.Equal(t, "https://10.0.0.5:2380", m.Cluster.Value.Own.PeerURL)
-	assert.NotContains(t, m.Cluster.Value.Words, "etcd/0")
 }
 
 // Whichever tool fails, in whatever way, the model never permits founding.
@@ -146,7 +136,7 @@ func TestNoFoundingWhenAToolFails(t *testing.T) {
 			})
 		}
 	}
-	assert.Equal(t, 13, tools)
+	assert.Equal(t, 12, tools)
 
 	f = newFake()
 	f.fail["config-get"] = errors.New("gone")

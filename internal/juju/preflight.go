@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"strings"
+
+	"golang.org/x/mod/semver"
 
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
@@ -21,8 +22,8 @@ var (
 // ElectionMessage is what operators are told where there is no leader election, in the words that they know.
 const ElectionMessage = "Requires Leader Election - juju >= 1.23.2"
 
-// The oldest Juju that the charm runs on.
-const minMajor, minMinor = 2, 9
+// oldest is the oldest Juju that the charm runs on.
+const oldest = "v2.9"
 
 // Preflight tells whether this Juju can run the charm at all; version is JUJU_VERSION. When it cannot, Preflight has
 // logged why and set the status as far as the tools at hand allow. A version that cannot be read is let through.
@@ -34,12 +35,12 @@ func Preflight(ctx context.Context, tools Tools, find Finder, log *slog.Logger, 
 		}
 		return ErrNoElection
 	}
-	major, minor, ok := parseVersion(version)
-	if !ok {
+	found := minor(version)
+	if found == "" {
 		log.DebugContext(ctx, "cannot read JUJU_VERSION, going on", "version", version)
 		return nil
 	}
-	if major > minMajor || (major == minMajor && minor >= minMinor) {
+	if semver.Compare(found, oldest) >= 0 {
 		return nil
 	}
 	err := fmt.Errorf("%w, this is %s", ErrOldJuju, version)
@@ -50,23 +51,13 @@ func Preflight(ctx context.Context, tools Tools, find Finder, log *slog.Logger, 
 	return err
 }
 
-// parseVersion reads major and minor of a Juju version: "2.9.49", "2.9-beta1.2", "4.0.15".
-func parseVersion(version string) (major, minor int, ok bool) {
-	first, rest, found := strings.Cut(version, ".")
+// minor is the minor version, "v2.9", of a Juju version: "2.9.49", "2.9-beta1.2", "4.0.15.1"; "" of what is none.
+func minor(version string) string {
+	release, _, _ := strings.Cut(version, "-")
+	major, rest, found := strings.Cut(release, ".")
 	if !found {
-		return 0, 0, false
+		return ""
 	}
-	end := strings.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' })
-	if end >= 0 {
-		if rest[end] != '.' && rest[end] != '-' {
-			return 0, 0, false
-		}
-		rest = rest[:end]
-	}
-	major, err := strconv.Atoi(first)
-	if err != nil || major < 0 {
-		return 0, 0, false
-	}
-	minor, err = strconv.Atoi(rest)
-	return major, minor, err == nil
+	minor, _, _ := strings.Cut(rest, ".")
+	return semver.MajorMinor("v" + major + "." + minor)
 }

@@ -64,18 +64,15 @@ func TestPreflightWithoutAnyTool(t *testing.T) {
 	assert.Contains(t, stderr.String(), "CRITICAL Requires Leader Election - juju >= 1.23.2\n")
 }
 
-func TestParseVersion(t *testing.T) {
+func TestMinor(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string][2]int{
-		"2.8.11": {2, 8}, "3.6.28": {3, 6}, "4.0.15": {4, 0}, "2.9-beta1.2": {2, 9}, "10.11": {10, 11}, "4.0.15.1": {4, 0},
+	for text, want := range map[string]string{
+		"2.8.11": "v2.8", "3.6.28": "v3.6", "4.0.15": "v4.0", "2.9-beta1.2": "v2.9", "10.11": "v10.11", "4.0.15.1": "v4.0",
 	} {
-		major, minor, ok := parseVersion(text)
-		assert.True(t, ok, text)
-		assert.Equal(t, want, [2]int{major, minor}, text)
+		assert.Equal(t, want, minor(text), text)
 	}
-	for _, text := range []string{"", "2", ".", "2.", "x.9", "2.x", "2.9x", "-2.9", "99999999999999999999.1"} {
-		_, _, ok := parseVersion(text)
-		assert.False(t, ok, text)
+	for _, text := range []string{"", "2", ".", "2.", "x.9", "2.x", "2.9x", "-2.9"} {
+		assert.Empty(t, minor(text), text)
 	}
 }
 

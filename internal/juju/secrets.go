@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
@@ -47,7 +49,7 @@ func addSecret(ctx context.Context, tools Tools, s operator.SecretWrite) error {
 // writeSecret runs a tool that takes a secret's content. It goes by files that have no name, since an argument can be read by
 // everybody and a charm that dies here must leave none behind: the agent, which is root, opens them by way of our process.
 func writeSecret(ctx context.Context, tools Tools, content map[string]string, tool string, args ...string) error {
-	for _, key := range sorted(content) {
+	for _, key := range slices.Sorted(maps.Keys(content)) {
 		file, err := unnamed(content[key])
 		if err != nil {
 			return err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	"gopkg.in/yaml.v3"
 )
 
 // Tools runs Juju's hook tools. Run gives tool the arguments and stdin (nil is none) and returns its stdout. A tool
@@ -149,35 +150,19 @@ func query(ctx context.Context, tools Tools, out any, tool string, args ...strin
 }
 
 // settings encodes a flat map of texts as YAML that Juju's YAML 1.1 parser reads back as those texts: every key and value
-// is a double-quoted scalar, for "1E2345" unquoted is a number and "no" a boolean.
+// is a double-quoted scalar, for "1E2345" unquoted is a number and "no" a boolean. A byte that is no UTF-8 becomes U+FFFD.
 func settings(values map[string]string) []byte {
-	var out []byte
-	for _, key := range sorted(values) {
-		out = appendQuoted(out, key)
-		out = append(out, ": "...)
-		out = appendQuoted(out, values[key])
-		out = append(out, '\n')
+	doc := yaml.Node{Kind: yaml.MappingNode}
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		for _, text := range []string{key, values[key]} {
+			doc.Content = append(doc.Content, &yaml.Node{
+				Kind: yaml.ScalarNode, Tag: "!!str", Style: yaml.DoubleQuotedStyle, Value: strings.ToValidUTF8(text, "\uFFFD"),
+			})
+		}
+	}
+	out, err := yaml.Marshal(&doc)
+	if err != nil {
+		panic("juju: texts cannot be encoded: " + err.Error())
 	}
 	return out
 }
-
-// appendQuoted appends a YAML double-quoted scalar of printable ASCII; a byte that is no UTF-8 becomes U+FFFD.
-func appendQuoted(out []byte, text string) []byte {
-	out = append(out, '"')
-	for _, r := range text {
-		switch {
-		case r == '"' || r == '\\':
-			out = append(out, '\\', byte(r))
-		case r == '\n':
-			out = append(out, `\n`...)
-		case r >= ' ' && r <= '~':
-			out = append(out, byte(r))
-		default:
-			out = fmt.Appendf(out, `\U%08X`, r)
-		}
-	}
-	return append(out, '"')
-}
-
-// sorted returns a map's keys, sorted.
-func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -10,14 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"sort"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/module"
 )
-
-// ErrUnknown says that a text is none of the licences that Kind knows.
-var ErrUnknown = errors.New("licence not recognised")
 
 // Module is one module of a binary and the licence texts at its root.
 type Module struct {
@@ -48,7 +45,7 @@ func Linked(path, goroot, modcache string) ([]Module, error) {
 		}
 		mods = append(mods, m)
 	}
-	sort.Slice(mods, func(i, j int) bool { return mods[i].Path < mods[j].Path })
+	slices.SortFunc(mods, func(a, b Module) int { return strings.Compare(a.Path, b.Path) })
 	std, err := texts(goroot)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read licence of Go: %w", err)
@@ -96,32 +93,6 @@ func texts(dir string) ([]string, error) {
 		return nil, errors.New("no licence file at its root")
 	}
 	return out, nil
-}
-
-// known maps words that only one licence has to its SPDX name. The first that matches counts, so the longer
-// phrases of stricter terms stand first.
-var known = []struct{ words, spdx string }{
-	{"as a special exception to the gnu lesser general public license version 3", "LGPL-3.0-linking-exception"},
-	{"gnu affero general public license", "AGPL-3.0"},
-	{"gnu lesser general public license", "LGPL-3.0"},
-	{"gnu general public license", "GPL-3.0"},
-	{"mozilla public license", "MPL-2.0"},
-	{"apache license", "Apache-2.0"},
-	{"permission is hereby granted, free of charge", "MIT"},
-	{"permission to use, copy, modify, and distribute this software for any purpose with or without fee", "ISC"},
-	{"permission to use, copy, modify, and/or distribute this software for any purpose with or without fee", "ISC"},
-	{"redistribution and use in source and binary forms", "BSD"},
-}
-
-// Kind names the licence of a text by its SPDX name ("BSD" for any of that family), or answers ErrUnknown.
-func Kind(text string) (string, error) {
-	flat := strings.ToLower(strings.Join(strings.Fields(text), " "))
-	for _, k := range known {
-		if strings.Contains(flat, k.words) {
-			return k.spdx, nil
-		}
-	}
-	return "", ErrUnknown
 }
 
 // Notices is one text that carries every module's terms, each text once, for shipping beside the binary: most of

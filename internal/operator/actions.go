@@ -2,6 +2,7 @@ package operator
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -127,7 +128,7 @@ func CheckRemoval(params map[string]any, m Model, w World) ([]Step, Result, erro
 		if !m.Units.OK {
 			return nil, Result{Failed: "the units cannot be known: " + or(m.Units.Why)}, nil
 		}
-		return nil, Result{Failed: fmt.Sprintf("%q is no unit of %s: they are %s", unit, m.App, few(ordered(sortedKeys(m.Units.Value))))}, nil
+		return nil, Result{Failed: fmt.Sprintf("%q is no unit of %s: they are %s", unit, m.App, few(ordered(slices.Collect(maps.Keys(m.Units.Value)))))}, nil
 	}
 	if w.Reach != Healthy {
 		return nil, Result{Failed: "a removal needs a quorum now: " + r.firstReason()}, nil
@@ -221,7 +222,7 @@ func (r Report) without(gone []MemberReport, left votes) Report {
 
 // onlyParams refuses parameters that the action does not have.
 func onlyParams(params map[string]any, names ...string) error {
-	for _, name := range sortedKeys(params) {
+	for _, name := range slices.Sorted(maps.Keys(params)) {
 		if !slices.Contains(names, name) {
 			return fmt.Errorf("cannot use parameter %q: the action takes %s", plain(name), or(strings.Join(names, ", ")))
 		}

@@ -93,7 +93,7 @@ func TestListMembers(t *testing.T) {
 	_, result, err := ListMembers(nil, m, w)
 	require.NoError(t, err)
 	assert.Empty(t, result.Failed)
-	assert.ElementsMatch(t, []string{"members", "cluster-id", "table"}, sortedKeys(result.Values))
+	assert.ElementsMatch(t, []string{"members", "cluster-id", "table"}, slices.Sorted(maps.Keys(result.Values)))
 	assert.Len(t, result.Values["members"], 3)
 	assert.True(t, strings.HasPrefix(result.Text, "UNIT"))
 

@@ -1,23 +1,18 @@
 package operator
 
 import (
+	"net"
 	"net/netip"
 	"net/url"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 
 	"github.com/juju-charms/etcd-charm/interfaces/hostname"
 )
 
-// joinHostPort is net.JoinHostPort; the core imports no net.
-func joinHostPort(host string, port int) string {
-	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
-	}
-	return host + ":" + strconv.Itoa(port)
-}
+// joinHostPort is net.JoinHostPort of a number.
+func joinHostPort(host string, port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }
 
 // peerURL is where other members reach us.
 func (l look) peerURL() string {
@@ -138,7 +133,7 @@ func canonical(names []string) []string {
 			out = append(out, strings.ToLower(n))
 		}
 	}
-	sort.Strings(out)
+	slices.Sort(out)
 	return slices.Compact(out)
 }
 

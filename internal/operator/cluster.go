@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
-	"sort"
 	"strings"
 
 	"github.com/juju/charm/v12/hooks"
@@ -145,10 +144,8 @@ func join(l look, p *Plan) {
 	if dead := l.notReady(); len(dead) > 0 {
 		// One that restarts by our hand, answers already or is about to be taken out is worth waiting for within the hook; a
 		// machine that is off is not.
-		if l.w.Turn.Holder != "" || dead[0].Answers || l.orphan(dead[0]) {
-			p.want(l, AwaitPeer{})
-		}
-		if p.Step == nil {
+		worthIt := l.w.Turn.Holder != "" || dead[0].Answers || l.orphan(dead[0])
+		if !worthIt || !p.want(l, AwaitPeer{}) {
 			p.Status = Status{Waiting, l.awaitDead(dead[0])}
 		}
 		return
@@ -196,7 +193,7 @@ func initialCluster(members []Member, own uint64, name string) string {
 			parts = append(parts, n+"="+url)
 		}
 	}
-	sort.Strings(parts)
+	slices.Sort(parts)
 	return strings.Join(parts, ",")
 }
 
@@ -213,7 +210,7 @@ func withData(l look, p *Plan) {
 	}
 	// The server may be started again at any time, and another's settings may refuse everybody, or nobody.
 	if l.w.WrittenConfig == Altered && l.revertible() {
-		if p.want(l, RevertMember{}); p.Step != nil {
+		if p.want(l, RevertMember{}) {
 			return
 		}
 	}
@@ -234,8 +231,7 @@ func withData(l look, p *Plan) {
 	case !serving && l.w.Reach != Healthy && !l.justStarted():
 		return // readiness hangs on others, who call nobody when they are back; the next hook looks again
 	case !serving:
-		p.want(l, AwaitReady{Learner: early})
-		if p.Step == nil && l.w.Reach != Healthy {
+		if !p.want(l, AwaitReady{Learner: early}) && l.w.Reach != Healthy {
 			p.Status = Status{} // the report says it better: no quorum, unreachable
 		}
 	case !listed || !l.inCluster():

@@ -5,7 +5,6 @@ import (
 	"math"
 	"net/netip"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -271,7 +270,7 @@ func (o *options) sans(name string) []string {
 		}
 		out = append(out, strings.ToLower(s))
 	}
-	sort.Strings(out)
+	slices.Sort(out)
 	out = slices.Compact(out)
 	if len(out) > maxNames {
 		o.fail(name, "%d names are more than %d", len(out), maxNames)

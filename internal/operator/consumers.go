@@ -234,16 +234,3 @@ func (l look) gone() []string {
 	slices.Sort(out)
 	return out
 }
-
-// older compares dotted version numbers.
-func older(a, b string) bool {
-	as, bs := strings.Split(version(a), "."), strings.Split(version(b), ".")
-	for i := range min(len(as), len(bs)) {
-		x, _ := strconv.Atoi(as[i])
-		y, _ := strconv.Atoi(bs[i])
-		if x != y {
-			return x < y
-		}
-	}
-	return len(as) < len(bs)
-}

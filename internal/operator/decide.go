@@ -2,12 +2,14 @@ package operator
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
-	"sort"
 	"strings"
 
 	"github.com/juju/charm/v12/hooks"
+
+	"github.com/juju-charms/etcd-charm/interfaces/etcdproxy"
 )
 
 // handlers hear every event in this order; the first that wants a step gets it. A handler that has nothing to do
@@ -69,14 +71,15 @@ func finish(l look, p *Plan) {
 	}
 }
 
-// want asks for a step, unless it was tried in this pass and did not succeed: then the status says so and the
-// handlers go on.
-func (p *Plan) want(l look, s Step) {
+// want asks for a step and reports whether there now is one to do: one that was tried in this pass and did not succeed is
+// not asked for again, the status says so, and the handlers go on.
+func (p *Plan) want(l look, s Step) bool {
 	if tried, err := l.tried(s); tried {
 		p.say(Waiting, "cannot %s: %v", s, err)
 	} else if p.Step == nil {
 		p.Step = s
 	}
+	return p.Step != nil
 }
 
 // tried tells whether a step did not succeed in this pass, and why.
@@ -108,6 +111,7 @@ type look struct {
 	refusal string // why the options may not be applied; "" is they may
 
 	consumers Known[[]consumer]
+	providers []etcdproxy.Requires // what each relation upstream says, in the model's order
 }
 
 // waits is the work that waits for a part that is not known, whichever handler has its turn first.
@@ -127,6 +131,9 @@ func lookAt(e Event, m Model, w World) look {
 	l.should, l.sum = &s, s.Digest()
 	l.refusal = l.refuse()
 	l.consumers = consumersOf(&m)
+	for _, rel := range m.Relations[upstreamEndpoint].Value {
+		l.providers = append(l.providers, etcdproxy.NewRequires(rel, w.Now))
+	}
 	return l
 }
 
@@ -189,7 +196,7 @@ func (l look) named() uint64 {
 	if r.ClusterID != 0 && r.ClusterID != r.Ended {
 		return r.ClusterID
 	}
-	for _, unit := range sortedKeys(l.m.Cluster.Value.Words) {
+	for _, unit := range slices.Sorted(maps.Keys(l.m.Cluster.Value.Words)) {
 		// Who has stopped for good holds nothing for others any more, and may speak of a cluster that ended long ago.
 		if word := l.m.Cluster.Value.Words[unit]; word.ClusterID != 0 && word.ClusterID != r.Ended && !word.Stopped {
 			return word.ClusterID
@@ -273,17 +280,8 @@ func (l look) others() []string {
 			out = append(out, unit)
 		}
 	}
-	sort.Strings(out)
+	slices.Sort(out)
 	return out
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	return keys
 }
 
 // unit is the unit's own life: what it is, and that the carried release is installed beside what runs.

@@ -114,7 +114,7 @@ func after(m Model, p Plan) Memory {
 func model(n int) Model {
 	c := config()
 	m := Model{
-		UUID: "model-uuid", Unit: "etcd/0", App: "etcd", JujuVersion: "4.0.15",
+		UUID: "model-uuid", Unit: "etcd/0", App: "etcd",
 		Leader: Know(true), Config: c, Secrets: true,
 		Authority:     Know(ca1()),
 		Relations:     consuming(Model{}),

@@ -117,10 +117,12 @@ func leaveVoters(l look, p *Plan, own Member) {
 		p.say(Blocked, "cannot leave the cluster yet: %s", l.squatted()) // a hook that fails would not remember it
 		return
 	case !l.hasTurn():
-		p.want(l, TakeTurn{})
-		if p.Step == nil && l.squat() != "" {
+		if p.want(l, TakeTurn{}) {
+			return
+		}
+		if l.squat() != "" {
 			p.hold(l, "cannot leave the cluster yet: %s", l.squatted())
-		} else if p.Step == nil {
+		} else {
 			p.hold(l, "cannot leave the cluster yet: cannot take the turn to go down (%s has it)", cmp.Or(l.w.Turn.Holder, "nobody"))
 		}
 	case n > 2 && down == "" && l.w.Service.Running:

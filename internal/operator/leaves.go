@@ -2,6 +2,7 @@ package operator
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
@@ -70,7 +71,7 @@ func (l look) leaves() []UnitLeaves {
 	merged[l.m.Unit] = append(merged[l.m.Unit], l.issued()...)
 	bygone, n := l.bygone(), 0
 	var out []UnitLeaves
-	for _, unit := range sortedKeys(merged) {
+	for _, unit := range slices.Sorted(maps.Keys(merged)) {
 		if kept := StillIssued(merged[unit], bygone); len(kept) > 0 {
 			out, n = append(out, UnitLeaves{Unit: unit, Leaves: kept}), n+len(kept)
 		}

@@ -1,5 +1,10 @@
 package operator
 
+import (
+	"maps"
+	"slices"
+)
+
 // whyNotLost says why the recorded cluster may not be taken for lost: it names what of it is or might be left. It is
 // "" when nothing is: no unit beside ours, no data here, and nobody who answers.
 func (l look) whyNotLost() string {
@@ -16,7 +21,7 @@ func (l look) whyNotLost() string {
 	case !l.m.Units.OK:
 		return "the units are not known: " + or(l.m.Units.Why)
 	case len(l.m.Units.Value) != 1 || l.m.Units.Value[l.m.Unit] == "":
-		return "there are other units, which may hold the data: " + few(ordered(sortedKeys(l.m.Units.Value)))
+		return "there are other units, which may hold the data: " + few(ordered(slices.Collect(maps.Keys(l.m.Units.Value))))
 	case w.Data.State != NoData:
 		return "there is data on this unit"
 	case w.Reach == Healthy || w.Reach == NoQuorum || w.Local.Live || len(w.Members) > 0:

@@ -10,14 +10,13 @@ import (
 // Event is what a hook name and its environment say: who should hear what. Everybody looks at every event.
 // The zero value hears nothing and is a plain "look again".
 type Event struct {
-	Kind       hooks.Kind     // hooks.Action in an action
-	Endpoint   string         // relation hooks: our endpoint's name
-	RelationID string         // relation hooks: "proxy:3"
-	RemoteApp  string         // relation hooks
-	RemoteUnit string         // relation hooks; empty on created, broken and application bag changes
-	Departing  string         // relation-departed: the unit that leaves, perhaps ourselves
-	Action     string         // actions: the action's name
-	Params     map[string]any // actions: typed parameters, defaults filled in by Juju
+	Kind       hooks.Kind // hooks.Action in an action
+	Endpoint   string     // relation hooks: our endpoint's name
+	RelationID string     // relation hooks: "proxy:3"
+	RemoteApp  string     // relation hooks
+	RemoteUnit string     // relation hooks; empty on created, broken and application bag changes
+	Departing  string     // relation-departed: the unit that leaves, perhaps ourselves
+	Action     string     // actions: the action's name
 }
 
 // Known is a part of the model that may be Unknown. The zero value is Unknown: a failed hook tool or a
@@ -45,10 +44,9 @@ const (
 
 // Model is what Juju says. It is read whole before anything is decided and is constant for the hook.
 type Model struct {
-	UUID        string // the model's UUID
-	Unit        string // our unit's name, "etcd/0"
-	App         string // our application's name
-	JujuVersion string
+	UUID string // the model's UUID
+	Unit string // our unit's name, "etcd/0"
+	App  string // our application's name
 
 	Leader Known[bool]
 	// Units are our application's units, ourselves included. Unknown when goal-state failed or forgot us.
@@ -94,6 +92,5 @@ type Address struct {
 type Cluster struct {
 	RelationID string
 	Record     Record
-	Own        Word            // our own bag as Juju has it committed; zero when Memory has a digest of it
 	Words      map[string]Word // the other units' bags, for units in goal-state only
 }

@@ -1,7 +1,7 @@
 package operator
 
 import (
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -15,7 +15,7 @@ func (l look) ports(p *Plan) {
 	if l.m.Config.HTTPPort != 0 {
 		want = append(want, l.m.Config.HTTPPort)
 	}
-	sort.Ints(want)
+	slices.Sort(want)
 	var text []string
 	for _, n := range want {
 		text = append(text, strconv.Itoa(n))

@@ -2,11 +2,11 @@ package operator
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
-	"github.com/juju-charms/etcd-charm/interfaces/etcdproxy"
 )
 
 // alarmActions names, for an alarm, the actions that answer it, in the order to run them.
@@ -79,7 +79,7 @@ func (x *examiner) alarms() {
 		kind := or(plain(a.Kind))
 		raised[kind] = append(raised[kind], x.labelOf(a.MemberID))
 	}
-	for _, kind := range sortedKeys(raised) {
+	for _, kind := range slices.Sorted(maps.Keys(raised)) {
 		where := few(ordered(raised[kind]))
 		v, level, brief := Degraded, Active, kind+" alarm on "+where
 		text := brief
@@ -190,7 +190,7 @@ func (x *examiner) matching() {
 		}
 	}
 	own := Active
-	for _, name := range slices.SortedFunc(slices.Values(sortedKeys(x.m.Units.Value)), databag.CompareUnits) {
+	for _, name := range slices.SortedFunc(maps.Keys(x.m.Units.Value), databag.CompareUnits) {
 		if x.m.Units.Value[name] == Alive && !housed[name] {
 			x.r.Lonely = append(x.r.Lonely, name)
 			if name == x.m.Unit {
@@ -291,6 +291,7 @@ func (x *examiner) probes() {
 	}
 	slices.SortFunc(x.r.Versions, byVersion)
 	x.told()
+	x.proxyCertificates()
 	switch {
 	case x.m.Relations[upstreamEndpoint].OK && len(x.m.Relations[upstreamEndpoint].Value) == 0:
 		x.because(Unhealthy, Blocked, "relate upstream to an etcd application", "the relation upstream is missing: relate it to an etcd application")
@@ -312,13 +313,35 @@ func (x *examiner) probes() {
 
 // told says what is wrong with, or still missing from, what the provider published.
 func (x *examiner) told() {
-	for _, rel := range x.m.Relations[upstreamEndpoint].Value {
-		requires := etcdproxy.NewRequires(rel, x.w.Now)
-		if !requires.Problem.IsZero() {
-			x.because(Degraded, Blocked, requires.Problem.String(), "%s", requires.Problem)
-		} else if waits := requires.Waiting(); waits != "" {
+	for _, provider := range x.providers {
+		if problem := provider.Problem; !problem.IsZero() {
+			x.because(Degraded, Blocked, problem.String(), "%s", problem)
+		} else if waits := provider.Waiting(); waits != "" {
 			x.because(Degraded, Waiting, waits, "%s", waits)
 		}
+	}
+}
+
+// proxyCertificates says whose certificate should have been renewed: the proxy's own, which the provider publishes anew long
+// before, or a member's.
+func (x *examiner) proxyCertificates() {
+	x.life(x.w.Proxy.CertRemaining)
+	if left := x.w.Proxy.CertRemaining; left != 0 && left < certificateDue {
+		app := "the provider"
+		if len(x.providers) > 0 && x.providers[0].App != "" {
+			app = x.providers[0].App
+		}
+		x.because(Degraded, Active, "client certificate due: "+lifetime(left),
+			"client certificate of %s ends within 30 days (%s), and %s has published no new one", x.m.Unit, lifetime(left), app)
+	}
+	var due []string
+	for _, p := range x.r.Upstream {
+		if p.Answers && p.CertRemaining != 0 && p.CertRemaining < certificateDue {
+			due = append(due, probeLabel(p))
+		}
+	}
+	if len(due) > 0 {
+		x.because(Degraded, Active, "certificate due: "+few(due), "server certificate ends within 30 days: %s", few(due))
 	}
 }
 

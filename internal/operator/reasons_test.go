@@ -165,6 +165,15 @@ func TestProxyReasons(t *testing.T) {
 		{"one is silent", func(_ *Model, w *World) {
 			w.Upstream[1].Answers = false
 		}, Reason{Health: Degraded, Level: Active, Text: "does not answer: etcd1"}},
+		{"our certificate due", func(_ *Model, w *World) {
+			w.Proxy.CertRemaining = 30*day - time.Hour
+		}, Reason{Health: Degraded, Level: Active, Text: "client certificate of etcd-proxy/0 ends within 30 days (29d), and etcd has published no new one"}},
+		{"our certificate over", func(_ *Model, w *World) {
+			w.Proxy.CertRemaining = -time.Second
+		}, Reason{Health: Degraded, Level: Active, Text: "client certificate of etcd-proxy/0 ends within 30 days (expired), and etcd has published no new one"}},
+		{"a member's certificate due", func(_ *Model, w *World) {
+			w.Upstream[1].CertRemaining = 29 * day
+		}, Reason{Health: Degraded, Level: Active, Text: "server certificate ends within 30 days: etcd1"}},
 		{"failing", func(_ *Model, w *World) {
 			w.Service.Failing, w.Service.Log = true, "address in use"
 		}, Reason{Health: Unhealthy, Level: Waiting, Text: "the proxy on etcd-proxy/0 keeps failing: address in use"}},

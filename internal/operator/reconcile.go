@@ -26,15 +26,14 @@ type Decider func(Event, Model, World) Plan
 // fails is remembered for the pass, so that decide says what it waits for and goes on with what does not hang on it.
 // Reconcile fails only when looking fails, when ctx ends, or with ErrUnsettled; nothing may then be published.
 func Reconcile(ctx context.Context, decide Decider, e Event, m Model, h Host) (Plan, World, error) {
-	var done []Step
-	var tried []Attempt
+	var pass progress
 	count := map[string]int{}
 	for range maxSteps {
 		w, err := h.Observe(ctx, m)
 		if err != nil {
 			return Plan{}, World{}, fmt.Errorf("cannot look at the machine: %w", err)
 		}
-		w.Done, w.Tried = done, tried
+		w.progress = pass
 		p := decide(e, m, w)
 		if p.Step == nil {
 			return p, w, nil
@@ -50,9 +49,9 @@ func Reconcile(ctx context.Context, decide Decider, e Event, m Model, h Host) (P
 		}
 		if err != nil {
 			slog.WarnContext(ctx, "step did not succeed", "step", what, "error", err)
-			tried = append(tried, Attempt{p.Step, err})
+			pass.Tried = append(pass.Tried, Attempt{p.Step, err})
 		} else {
-			done = append(done, p.Step)
+			pass.Done = append(pass.Done, p.Step)
 		}
 	}
 	return Plan{}, World{}, ErrUnsettled

@@ -302,14 +302,14 @@ func (x *examiner) states() []string {
 	var out []string
 	for _, at := range Endpoints() {
 		if at.Tell != nil && len(x.m.Relations[at.Name].Value) > 0 {
-			out = append(out, etcdproxy.States(at.Name, etcdproxy.ProvidesSide, etcdproxy.State{Connected: true})...)
+			out = append(out, etcdproxy.States(at.Name, etcdproxy.State{Connected: true})...)
 		}
 	}
 	var relations []etcdproxy.State
-	for _, rel := range x.m.Relations[upstreamEndpoint].Value {
-		relations = append(relations, etcdproxy.NewRequires(rel, x.w.Now).State)
+	for _, provider := range x.providers {
+		relations = append(relations, provider.State)
 	}
-	return append(out, etcdproxy.States("upstream", etcdproxy.RequiresSide, relations...)...)
+	return append(out, etcdproxy.States("upstream", relations...)...)
 }
 
 // plain is foreign text fit for one line of a table and for a process's arguments.

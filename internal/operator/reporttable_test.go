@@ -1,9 +1,11 @@
 package operator
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -148,7 +150,7 @@ func TestValuesKeepMembersOfOneUnitApart(t *testing.T) {
 	got := Examine(m, w).Values()
 	checkValues(t, got)
 	members := got["members"].(map[string]any)
-	assert.ElementsMatch(t, []string{"etcd-0", "etcd-1", "etcd-1-9", "member-a"}, sortedKeys(members))
+	assert.ElementsMatch(t, []string{"etcd-0", "etcd-1", "etcd-1-9", "member-a"}, slices.Sorted(maps.Keys(members)))
 	assert.Equal(t, "https://192.0.2.1:2380", got["members-without-unit"])
 }
 

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/mod/semver"
 )
 
 // rollPhase is how far our member is with a restart that new settings need.
@@ -201,15 +203,14 @@ func (l look) upgradeProblem() string {
 	if !l.w.Service.Running {
 		from = l.w.WrittenRelease // what ran last
 	}
-	fromMajor, fromMinor, ok1 := minor(from)
-	toMajor, toMinor, ok2 := minor(to)
+	was, is := "v"+version(from), "v"+version(to)
 	switch {
-	case !ok1 || !ok2 || (fromMajor == toMajor && fromMinor == toMinor):
+	case !semver.IsValid(was) || !semver.IsValid(is) || semver.MajorMinor(was) == semver.MajorMinor(is):
 		return ""
-	case fromMajor != toMajor || toMinor > fromMinor+1:
-		return fmt.Sprintf("etcd %s cannot be upgraded to %s at once: go up one minor version at a time", version(from), version(to))
-	case toMinor < fromMinor:
-		return fmt.Sprintf("etcd %s cannot be downgraded to %s: refresh to a charm with etcd %d.%d", version(from), version(to), fromMajor, fromMinor)
+	case semver.Compare(is, was) < 0:
+		return fmt.Sprintf("etcd %s cannot be downgraded to %s: refresh to a charm with etcd %s", was[1:], is[1:], semver.MajorMinor(was)[1:])
+	case semver.MajorMinor(is) != nextMinor(was):
+		return fmt.Sprintf("etcd %s cannot be upgraded to %s at once: go up one minor version at a time", was[1:], is[1:])
 	}
 	return ""
 }
@@ -220,12 +221,12 @@ func version(release string) string {
 	return v
 }
 
-func minor(release string) (int, int, bool) {
-	parts := strings.Split(version(release), ".")
-	if len(parts) < 2 {
-		return 0, 0, false
-	}
-	major, err1 := strconv.Atoi(parts[0])
-	minor, err2 := strconv.Atoi(parts[1])
-	return major, minor, err1 == nil && err2 == nil
+// nextMinor is the minor version after that of a valid version: "v3.8" after "v3.7.3".
+func nextMinor(version string) string {
+	major := semver.Major(version) + "."
+	minor, _ := strconv.Atoi(strings.TrimPrefix(semver.MajorMinor(version), major))
+	return major + strconv.Itoa(minor+1)
 }
+
+// older reports whether a release's etcd version comes before another's. What is no version comes before all.
+func older(a, b string) bool { return semver.Compare("v"+version(a), "v"+version(b)) < 0 }

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 
@@ -81,7 +80,7 @@ func (s Server) Env() []string {
 		env = append(env, "ETCD_CIPHER_SUITES="+strings.Join(c.CipherSuites, ","))
 	}
 	env = append(env, s.Paths...)
-	sort.Strings(env)
+	slices.Sort(env)
 	return env
 }
 
@@ -151,8 +150,8 @@ func EnvDigest(env []string) string {
 	if len(env) == 0 {
 		return ""
 	}
-	sort.Strings(kept)
-	sort.Strings(first)
+	slices.Sort(kept)
+	slices.Sort(first)
 	if digest(kept...) != sum || server && !slices.Equal(first, InitialOf(first).Env()) || !server && first != nil {
 		return Altered
 	}

@@ -2,6 +2,7 @@ package operator
 
 import (
 	"cmp"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -48,7 +49,7 @@ func NewSurvey(m Model, data Data, own string, earlier []string) *Survey {
 	}
 	s.wants(own)
 	var told []uint64
-	for _, unit := range sortedKeys(m.Cluster.Value.Words) {
+	for _, unit := range slices.Sorted(maps.Keys(m.Cluster.Value.Words)) {
 		if _, there := m.Units.Value[unit]; m.Units.OK && !there {
 			continue
 		}

@@ -43,31 +43,27 @@ func upstream(l look, p *Plan) {
 		return
 	}
 	p.need(l, "the proxy follows no change", theUpstream, theClientAddress)
-	relations := l.m.Relations[upstreamEndpoint]
 	switch {
-	case !relations.OK:
+	case !l.m.Relations[upstreamEndpoint].OK:
 		return
-	case len(relations.Value) == 0:
+	case len(l.providers) == 0:
 		if l.w.Service.Running || l.w.Service.Enabled {
 			p.want(l, Stop{"relation upstream is gone"})
 		}
 		p.say(Blocked, "needs a cluster: juju integrate %s:upstream <etcd application>:proxy", l.m.App)
 		return
 	}
-	rel := relations.Value[0]
-	data, problem := etcdproxy.Decode(rel, l.w.Now)
-	requires := etcdproxy.NewRequires(rel, l.w.Now)
+	provider := l.providers[0]
+	waiting := provider.Waiting()
 	switch {
-	case !problem.IsZero():
-		p.say(Blocked, "%s", problem)
-	case !requires.Available:
-		p.say(Waiting, "relation %s: waiting for the cluster string", rel.ID)
-	case encrypted(data) && !requires.TLSAvailable:
-		p.say(Waiting, "relation %s: waiting for client credentials", rel.ID)
+	case !provider.Problem.IsZero():
+		p.say(Blocked, "%s", provider.Problem)
+	case waiting != "":
+		p.say(Waiting, "%s", waiting)
 	case l.usable(), len(l.w.Service.Listens) > 0:
-		l.serve(p, data)
+		l.serve(p, provider.Data)
 	}
-	if p.Step == nil && l.w.Service.Kind == ProxyService && !l.w.Service.Running {
+	if l.w.Service.Kind == ProxyService && !l.w.Service.Running {
 		p.want(l, Start{})
 	}
 }
@@ -116,9 +112,4 @@ func upstreamMembers(data etcdproxy.Data) []UpstreamMember {
 		}
 	}
 	return out
-}
-
-// encrypted tells whether any member speaks https.
-func encrypted(data etcdproxy.Data) bool {
-	return slices.ContainsFunc(data.Members, func(m etcdproxy.Member) bool { return strings.HasPrefix(m.PeerURL, "https:") })
 }

@@ -62,10 +62,13 @@ type World struct {
 	// Now is the machine's clock, in Unix seconds.
 	Now int64
 
-	// Done are the steps of this pass that succeeded.
-	Done []Step
-	// Tried are the steps of this pass that failed; Decide does not ask for them again.
-	Tried []Attempt
+	progress // no machine says it: Reconcile does
+}
+
+// progress is what a pass has done before this look. The zero value is its beginning.
+type progress struct {
+	Done  []Step    // that succeeded
+	Tried []Attempt // that failed; Decide does not ask for them again
 }
 
 // Attempt is a step that was tried in this pass and did not succeed.
@@ -148,7 +151,8 @@ type Leaf struct {
 
 // ProxyFiles is what the proxy follows on disk.
 type ProxyFiles struct {
-	Written string // Upstream.Digest of what is on disk; "" is none
+	Written       string        // Upstream.Digest of what is on disk; "" is none
+	CertRemaining time.Duration // until the client certificate expires; 0 is none or unknown
 }
 
 // Local is our own server asked on loopback.
@@ -210,5 +214,5 @@ type UpstreamProbe struct {
 	RTT           time.Duration // of one request
 	Version       string        // of etcd
 	CertRemaining time.Duration // of the server certificate it showed; 0 is unknown
-	Error         string        // when it does not answer: why, in words
+	Error         string        // in words: why it does not answer, or that it has no quorum
 }

@@ -14,8 +14,6 @@
 package pki
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -237,13 +235,9 @@ func decodeCA(content map[string]string, certName, keyName, trustName string) (C
 	if err := checkCA(cert); err != nil {
 		return fail(certName, err)
 	}
-	signer, err := readKey([]byte(content[keyName]))
+	key, err := readKey([]byte(content[keyName]))
 	if err != nil {
 		return fail(keyName, err)
-	}
-	key, ok := signer.(*ecdsa.PrivateKey)
-	if !ok || key.Curve != elliptic.P256() {
-		return fail(keyName, errors.New("is not an ECDSA P-256 key"))
 	}
 	if !keyMatches(cert, key) {
 		return fail(keyName, fmt.Errorf("does not match %s", certName))

@@ -89,9 +89,9 @@ func TestDecodeAuthorityNamesTheBrokenKey(t *testing.T) {
 		{"missing trust", "client-trust", " \n", "client-trust is empty"},
 		{"garbage", "client-ca-key", "hunter2", "client-ca-key is not PEM"},
 		{"not base64", "peer-ca-cert", "-----BEGIN CERTIFICATE-----\nhunter2!\n-----END CERTIFICATE-----\n", "peer-ca-cert holds a broken PEM block"},
-		{"not DER", "peer-ca-cert", "-----BEGIN CERTIFICATE-----\naHVudGVyMg==\n-----END CERTIFICATE-----\n", "peer-ca-cert holds a malformed certificate"},
-		{"a key for a certificate", "peer-ca-cert", string(a.Peer.Key.PEM()), "peer-ca-cert holds a PEM block that is not a certificate"},
-		{"a certificate for a key", "peer-ca-key", string(a.Peer.CertPEM), "peer-ca-key is not a private key"},
+		{"not DER", "peer-ca-cert", "-----BEGIN CERTIFICATE-----\naHVudGVyMg==\n-----END CERTIFICATE-----\n", "peer-ca-cert holds a broken certificate"},
+		{"a key for a certificate", "peer-ca-cert", string(a.Peer.Key.PEM()), "peer-ca-cert holds something that is not a certificate"},
+		{"a certificate for a key", "peer-ca-key", string(a.Peer.CertPEM), "peer-ca-key is not a private key in PKCS #8"},
 		{"two certificates", "peer-ca-cert", string(join(a.Peer.CertPEM, other.Peer.CertPEM)), "peer-ca-cert holds more than one certificate"},
 		{"two keys", "peer-ca-key", string(join(a.Peer.Key.PEM(), other.Peer.Key.PEM())), "peer-ca-key holds more than one PEM block"},
 		{"a leaf for a CA", "client-ca-cert", string(leaf.CertPEM), "client-ca-cert holds a certificate that is not a CA's"},
@@ -101,7 +101,7 @@ func TestDecodeAuthorityNamesTheBrokenKey(t *testing.T) {
 		{"trust with a leaf", "client-trust", string(join(a.Client.CertPEM, leaf.CertPEM)), "client-trust holds a certificate that is not a CA's"},
 		{"clients pass as peers", "peer-trust", string(join(a.Peer.CertPEM, a.Client.CertPEM)), "peer-trust and client-trust share a key"},
 		{"10 MB", "peer-trust", strings.Repeat("-----BEGIN CERTIFICATE-----\n", 360_000), "peer-trust is 10080000 bytes long"},
-		{"RSA key", "peer-ca-key", rsaKeyPEM, "peer-ca-key is not an ECDSA P-256 key"},
+		{"RSA key", "peer-ca-key", string(rsaKey(t)), "peer-ca-key is not an ECDSA P-256 key"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

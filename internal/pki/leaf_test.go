@@ -51,7 +51,7 @@ func TestIssue(t *testing.T) {
 
 			info, err := pki.Describe(test.leaf.CertPEM, test.leaf.Key.PEM(), test.trust, epoch)
 			require.NoError(t, err)
-			assert.Equal(t, test.cn, info.CommonName)
+			assert.Equal(t, test.cn, cert.Subject.CommonName)
 			assert.Equal(t, test.sans, info.SANs)
 			assert.Equal(t, test.signer.Fingerprint(), info.SignedBy)
 			assert.True(t, info.KeyMatches)

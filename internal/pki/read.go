@@ -3,108 +3,68 @@ package pki
 import (
 	"bytes"
 	"crypto"
-	"crypto/rsa"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
+
+	"github.com/juju-charms/etcd-charm/interfaces/credentials"
 )
 
-// Limits on what is read, which may come from another charm's databag: parsing
-// is work, and checking a signature with a key of a million bits is a great deal.
+// Limits on what is read, in bytes: a file on disk or a secret may have become anything.
 const (
 	maxCertificateBytes = 256 << 10
 	maxKeyBytes         = 8 << 10
-	maxRSABits          = 8192 // as crypto/tls
 )
 
-// readCertificates parses one or more PEM certificates. Text around the blocks
-// is allowed, since easyrsa writes it; a broken block or one of another type is
-// not, since a bundle that lost a certificate would be believed whole. Its errors
-// are words of our own: those of crypto/x509 can quote the input.
+// readCertificates parses one or more PEM certificates. A broken block or one of
+// another type is an error, since a bundle that lost a certificate would be
+// believed whole. Its errors quote nothing of the input.
 func readCertificates(data []byte) ([]*x509.Certificate, error) {
-	blocks, err := readBlocks(data, maxCertificateBytes)
-	if err != nil {
+	if err := checkSize(data, maxCertificateBytes); err != nil {
 		return nil, err
 	}
-	certs := make([]*x509.Certificate, 0, len(blocks))
-	for _, block := range blocks {
-		if block.Type != "CERTIFICATE" {
-			return nil, errors.New("holds a PEM block that is not a certificate")
-		}
-		cert, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, errors.New("holds a malformed certificate")
-		}
-		if key, ok := cert.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > maxRSABits {
-			return nil, fmt.Errorf("holds an RSA key larger than %d bits", maxRSABits)
-		}
-		certs = append(certs, cert)
-	}
-	return certs, nil
+	return credentials.ParseCertificates(string(data))
 }
 
-// readKey parses one PEM private key: PKCS #8, SEC 1 (also behind the parameter
-// block that OpenSSL writes before it) or PKCS #1.
-func readKey(data []byte) (crypto.Signer, error) {
-	blocks, err := readBlocks(data, maxKeyBytes)
-	if err != nil {
+// readKey parses the one form in which this package writes a key: PKCS #8, ECDSA
+// on P-256.
+func readKey(data []byte) (*ecdsa.PrivateKey, error) {
+	if err := checkSize(data, maxKeyBytes); err != nil {
 		return nil, err
 	}
-	if len(blocks) > 1 && blocks[0].Type == "EC PARAMETERS" {
-		blocks = blocks[1:]
-	}
-	if len(blocks) != 1 {
+	block, rest := pem.Decode(data)
+	switch {
+	case block == nil:
+		return nil, errors.New("is not PEM")
+	case block.Type != "PRIVATE KEY":
+		return nil, errors.New("is not a private key in PKCS #8")
+	case len(bytes.TrimSpace(rest)) > 0:
 		return nil, errors.New("holds more than one PEM block")
 	}
-	block := blocks[0]
-	if block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "" {
-		return nil, errors.New("is encrypted")
-	}
-	var key any
-	switch block.Type {
-	case "PRIVATE KEY":
-		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
-	case "EC PRIVATE KEY":
-		key, err = x509.ParseECPrivateKey(block.Bytes)
-	case "RSA PRIVATE KEY":
-		key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
-	default:
-		return nil, errors.New("is not a private key")
-	}
-	signer, ok := key.(crypto.Signer)
-	if err != nil || !ok {
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
 		return nil, errors.New("is malformed")
 	}
-	return signer, nil
+	key, ok := parsed.(*ecdsa.PrivateKey)
+	if !ok || key.Curve != elliptic.P256() {
+		return nil, errors.New("is not an ECDSA P-256 key")
+	}
+	return key, nil
 }
 
-func readBlocks(data []byte, limit int) ([]*pem.Block, error) {
-	if len(data) > limit {
-		return nil, fmt.Errorf("is %d bytes long, the limit is %d", len(data), limit)
-	}
-	if len(bytes.TrimSpace(data)) == 0 {
-		return nil, errors.New("is empty")
-	}
-	var blocks []*pem.Block
-	for rest := data; ; {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			break
-		}
-		blocks = append(blocks, block)
-	}
-	// pem.Decode passes over a block that it cannot read.
-	begins := bytes.Count(data, []byte("-----BEGIN "))
+func checkSize(data []byte, limit int) error {
 	switch {
-	case begins == 0:
-		return nil, errors.New("is not PEM")
-	case begins != len(blocks):
-		return nil, errors.New("holds a broken PEM block")
+	case len(data) > limit:
+		return fmt.Errorf("is %d bytes long, the limit is %d", len(data), limit)
+	case len(bytes.TrimSpace(data)) == 0:
+		return errors.New("is empty")
 	}
-	return blocks, nil
+	return nil
 }
 
 func encodeCertificates(certs ...*x509.Certificate) []byte {
@@ -116,7 +76,7 @@ func encodeCertificates(certs ...*x509.Certificate) []byte {
 }
 
 // keyMatches reports whether key is the private half of the certificate's key.
-func keyMatches(cert *x509.Certificate, key crypto.Signer) bool {
+func keyMatches(cert *x509.Certificate, key *ecdsa.PrivateKey) bool {
 	return samePublicKey(cert.PublicKey, key.Public())
 }
 

@@ -144,7 +144,7 @@ func TestProviders(t *testing.T) {
 			require.Len(t, got, 2)
 			for i, p := range got {
 				assert.Equal(t, c.nodes[i].member.ClientURL, p.ClientURL)
-				assert.True(t, p.Quorum, p.Error)
+				assert.Empty(t, p.Error)
 			}
 		})
 	}
@@ -161,9 +161,9 @@ func TestProbe(t *testing.T) {
 		assert.Equal(t, c.nodes[i].name, p.Name)
 		assert.Equal(t, c.nodes[i].member.ClientURL, p.ClientURL)
 		assert.True(t, p.Reachable)
-		assert.True(t, p.Quorum)
-		assert.False(t, p.Learner)
 		assert.Positive(t, p.RTT)
+		assert.Positive(t, p.CertRemaining)
+		assert.Less(t, p.CertRemaining, 2*365*24*time.Hour)
 		assert.Equal(t, "3.7.3", p.Version)
 		assert.Empty(t, p.Error)
 	}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -21,16 +22,15 @@ type MemberProbe struct {
 	ClientURL string
 	// Reachable says that the member answered over the configured credentials.
 	Reachable bool
-	// Quorum says that it answered a linearizable read as well, so that it
-	// serves writes: false for a learner, and for a member cut off.
-	Quorum bool
-	// Learner says that the member does not vote yet. The proxy avoids it.
-	Learner bool
 	// RTT is the time of one request on an open connection; 0 if not reachable.
 	RTT time.Duration
 	// Version is the server's, "3.7.3"; "" if not reachable.
 	Version string
-	// Error says why the member is not reachable, or has no quorum; else "".
+	// CertRemaining is the time until the certificate that it showed expires;
+	// 0 if not reachable, or without TLS.
+	CertRemaining time.Duration
+	// Error says why the member is not reachable, or why it serves no writes: a
+	// learner and a member cut off answer no linearizable read. Else it is "".
 	Error string
 }
 
@@ -135,10 +135,12 @@ func probe(ctx context.Context, t target, creds *credentials, into *MemberProbe)
 	if err != nil {
 		return fmt.Errorf("cannot read status: %w", err)
 	}
-	into.Reachable, into.RTT, into.Version, into.Learner = true, time.Since(start), st.GetVersion(), st.GetIsLearner()
+	into.Reachable, into.RTT, into.Version = true, time.Since(start), st.GetVersion()
+	if secured, ok := first.Conn.(*tls.Conn); ok {
+		into.CertRemaining = time.Until(secured.ConnectionState().PeerCertificates[0].NotAfter)
+	}
 	if err := readQuorum(ctx, conn); err != nil {
 		return fmt.Errorf("cannot read through the quorum: %w", err)
 	}
-	into.Quorum = true
 	return nil
 }

@@ -189,7 +189,6 @@ func (w *jujuTwin) sight(e operator.Event, m operator.Model, world operator.Worl
 		out.WriteString(", or unknown")
 	}
 	if c := m.Cluster.Value; m.Cluster.OK {
-		fmt.Fprintf(&out, ", says %d", c.Own.MemberID)
 		if w.sim.Stale {
 			others := map[string]uint64{}
 			for name, word := range c.Words {

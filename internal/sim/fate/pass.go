@@ -120,7 +120,7 @@ func (s *Sim) model(u *unit, e operator.Event, seen []uint64) operator.Model {
 
 func (s *Sim) observe(u *unit, e operator.Event, seen []uint64) operator.Model {
 	m := operator.Model{
-		UUID: modelUUID, Unit: u.name, App: app, JujuVersion: "4.0.15", Seen: seen, Secrets: true,
+		UUID: modelUUID, Unit: u.name, App: app, Seen: seen, Secrets: true,
 		Leader: operator.Know(s.leader == u),
 		Config: settings(s.options),
 		Memory: operator.Know(u.memory),
@@ -164,9 +164,7 @@ func (s *Sim) observe(u *unit, e operator.Event, seen []uint64) operator.Model {
 	}
 	for _, p := range s.units {
 		switch {
-		case p.life == dead:
-		case p == u:
-			c.Own = p.word(len(p.words))
+		case p.life == dead, p == u:
 		default:
 			// What an agent keeps is the bag of a unit that joined; any other is read anew in each hook.
 			k, joined := u.heard[p.name]
