@@ -67,6 +67,7 @@ var inward = []struct {
 	{"internal/juju", []string{"internal/operator", "interfaces/*"}},
 	{"internal/host", []string{"internal/operator", "internal/pki", "interfaces/*", "interfaces/etcdproxy/osfiles"}},
 	{"internal/charm", []string{"internal/juju", "internal/operator"}},
+	{"internal/sim/pid1", nil},
 	{"internal/sim", []string{"internal/sim/…", "internal/juju", "internal/host", "internal/operator", "interfaces/*"}},
 	{"internal/sim/fate", []string{"internal/charm", "internal/operator", "interfaces/*"}},
 	{"internal/sim/…", []string{"internal/sim", "internal/sim/…", "internal/juju", "internal/host", "internal/operator", "interfaces/*"}},

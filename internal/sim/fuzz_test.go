@@ -19,7 +19,7 @@ func FuzzToolServer(f *testing.F) {
 	f.Add([]byte{})
 	m, err := model.New(model.Options{})
 	require.NoError(f, err)
-	server, err := serveTools(m, &transcript{})
+	server, err := serveTools(&Jujuc{m: m, calls: &transcript{}})
 	require.NoError(f, err)
 	f.Cleanup(func() { _ = server.Close() })
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -83,8 +83,9 @@ func (s *Sim) signal(machine, pid int, sig syscall.Signal) error {
 	return nil
 }
 
-// killAll ends everything on a machine, and what that starts meanwhile.
+// killAll ends everything on a machine, and what that starts meanwhile: its systemd first.
 func (s *Sim) killAll(machine int) error {
+	s.manager(machine).Halt()
 	deadline := time.Now().Add(10 * time.Second)
 	for {
 		ps, err := s.processes(machine)

@@ -1,0 +1,59 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/juju-charms/etcd-charm/internal/sim/pid1"
+)
+
+// machineContext is what systemd's commands say in place of a hook's context: their machine.
+const machineContext = "machine-%d"
+
+// manager returns a machine's systemd.
+func (s *Sim) manager(machine int) *pid1.Manager {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.systemd[machine]
+	if m == nil {
+		m = pid1.New(s.Root(machine))
+		s.systemd[machine] = m
+	}
+	return m
+}
+
+// commandsDir holds systemd's commands for one machine; it stands before this host's own in PATH.
+func (s *Sim) commandsDir(machine int) string {
+	return filepath.Join(s.dir, "commands", fmt.Sprint(machine))
+}
+
+// linkCommands makes them. A charm gives them no environment of its hook, so each is a script that
+// knows where to ask.
+func (s *Sim) linkCommands(machine int) error {
+	dir := s.commandsDir(machine)
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	tmp, err := os.MkdirTemp(s.dir, "commands-")
+	if err != nil {
+		return err
+	}
+	for _, name := range pid1.Commands() {
+		text := fmt.Sprintf("#!/bin/sh\nJUJU_CONTEXT_ID="+machineContext+" JUJU_AGENT_SOCKET_NETWORK=unix JUJU_AGENT_SOCKET_ADDRESS='%s' exec '%s' \"$@\"\n",
+			machine, s.tools.address, filepath.Join(s.toolsDir(), name))
+		if err := os.WriteFile(filepath.Join(tmp, name), []byte(text), 0o755); err != nil { //nolint:gosec // a program
+			return err
+		}
+	}
+	if err := errors.Join(os.Chmod(tmp, 0o755), os.MkdirAll(filepath.Dir(dir), 0o755)); err != nil { //nolint:gosec // programs
+		return err
+	}
+	err = os.Rename(tmp, dir)
+	if errors.Is(err, fs.ErrExist) { // another did it meanwhile
+		err = os.RemoveAll(tmp)
+	}
+	return err
+}
