@@ -25,7 +25,8 @@ func (s *Sim) manager(machine int) *pid1.Manager {
 	return m
 }
 
-// commandsDir holds systemd's commands for one machine; it stands before this host's own in PATH.
+// commandsDir holds systemd's commands for one machine. It stands first in PATH: before the links that its scripts
+// call, and before this host's own.
 func (s *Sim) commandsDir(machine int) string {
 	return filepath.Join(s.dir, "commands", fmt.Sprint(machine))
 }
@@ -35,6 +36,9 @@ func (s *Sim) commandsDir(machine int) string {
 func (s *Sim) linkCommands(machine int) error {
 	dir := s.commandsDir(machine)
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Join(s.Root(machine), "etc/systemd/system"), 0o755); err != nil {
 		return err
 	}
 	tmp, err := os.MkdirTemp(s.dir, "commands-")
