@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -36,8 +35,8 @@ type fleet struct {
 // Supervised gives a host's machine a stand-in for systemd, which ends with the test. Its services hear of a web proxy.
 func Supervised(tb testing.TB, h *Host) *pid1.Manager {
 	tb.Helper()
-	require.NoError(tb, os.MkdirAll(filepath.Dir(h.unitFile()), 0o755))
 	machine := pid1.New(h.root, "HTTPS_PROXY=http://127.0.0.1:1")
+	require.NoError(tb, machine.Prepare())
 	tb.Cleanup(machine.Halt)
 	h.supervisor.run = machine.Run
 	return machine

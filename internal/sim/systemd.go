@@ -25,6 +25,14 @@ func (s *Sim) manager(machine int) *pid1.Manager {
 	return m
 }
 
+// runs reports whether a process is one of a machine's services.
+func (s *Sim) runs(machine, pid int) bool {
+	s.mu.Lock()
+	m := s.systemd[machine]
+	s.mu.Unlock()
+	return m != nil && m.Runs(pid)
+}
+
 // commandsDir holds systemd's commands for one machine. It stands first in PATH: before the links that its scripts
 // call, and before this host's own.
 func (s *Sim) commandsDir(machine int) string {
@@ -38,7 +46,7 @@ func (s *Sim) linkCommands(machine int) error {
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Join(s.Root(machine), "etc/systemd/system"), 0o755); err != nil {
+	if err := s.manager(machine).Prepare(); err != nil {
 		return err
 	}
 	tmp, err := os.MkdirTemp(s.dir, "commands-")

@@ -27,7 +27,7 @@ func newMachine(t *testing.T, script string, lines ...string) *machine {
 	m := &machine{t: t, root: t.TempDir()}
 	m.Manager = New(m.root, "HTTPS_PROXY=http://proxy")
 	t.Cleanup(m.Halt)
-	m.put("run", "#!/bin/sh\n"+script)
+	m.put("opt/x", "#!/bin/sh\n"+script)
 	m.write(lines...)
 	return m
 }
@@ -43,7 +43,7 @@ func (m *machine) put(path, text string) {
 func (m *machine) write(lines ...string) {
 	m.t.Helper()
 	m.put("etc/systemd/system/x.service", "# a comment\n[Unit]\nDescription=the service\nStartLimitIntervalSec=0\n"+
-		"[Service]\nUser=nobody\nExecStart="+m.root+"/run\n"+strings.Join(lines, "\n")+
+		"[Service]\nUser=nobody\nExecStart="+m.root+"/opt/x\n"+strings.Join(lines, "\n")+
 		"\nProtectSystem=strict\n[Install]\nWantedBy=multi-user.target\n")
 }
 
@@ -54,10 +54,35 @@ func (m *machine) systemctl(args ...string) string {
 	return string(out)
 }
 
-func (m *machine) show(name string) string {
+func (m *machine) systemdRun(args ...string) {
 	m.t.Helper()
-	_, value, _ := strings.Cut(strings.TrimSpace(m.systemctl("show", "--property="+name, "x.service")), "=")
-	return value
+	_, err := m.Run(m.t.Context(), "systemd-run", args...)
+	require.NoError(m.t, err)
+}
+
+// of is a property of a unit; show is one of x.service.
+func (m *machine) of(unit, property string) string {
+	m.t.Helper()
+	return strings.TrimSpace(m.systemctl("show", "--value", "--property="+property, unit))
+}
+
+func (m *machine) show(property string) string {
+	m.t.Helper()
+	return m.of("x.service", property)
+}
+
+func (m *machine) state(unit string) string {
+	m.t.Helper()
+	return m.of(unit, "ActiveState") + "/" + m.of(unit, "SubState")
+}
+
+func (m *machine) journal() string { return m.read("var/log/journal/x.service.log") }
+
+func (m *machine) link(path string) string {
+	m.t.Helper()
+	to, err := os.Readlink(filepath.Join(m.root, "etc/systemd/system", path))
+	require.NoError(m.t, err)
+	return to
 }
 
 func (m *machine) pid() int {
@@ -77,14 +102,14 @@ func (m *machine) until(what string, is func() bool) {
 	for deadline := time.Now().Add(time.Minute); !is(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			m.t.Fatalf("%s never came; %s\n%s", what, m.systemctl("show", "-p", "ActiveState,SubState,Result,NRestarts", "x"),
-				m.read("var/log/journal/x.service.log"))
+				m.journal())
 		}
 	}
 }
 
 func (m *machine) untilState(want string) {
 	m.t.Helper()
-	m.until(want, func() bool { return m.show("ActiveState")+"/"+m.show("SubState") == want })
+	m.until(want, func() bool { return m.state("x") == want })
 }
 
 const sleeps = `exec sleep 600`
@@ -141,10 +166,10 @@ func TestRestartOnFailure(t *testing.T) {
 	m.systemctl("start", "x")
 	m.systemctl("stop", "x")
 	assert.Equal(t, "inactive", m.show("ActiveState"))
-	m.put("run", "#!/bin/sh\nexit 0\n")
+	m.put("opt/x", "#!/bin/sh\nexit 0\n")
 	m.systemctl("start", "--no-block", "x")
 	m.untilState("inactive/dead")
-	assert.Contains(t, m.read("var/log/journal/x.service.log"), "x.service: Main process exited, code=killed, status=9/KILL\n"+
+	assert.Contains(t, m.journal(), "x.service: Main process exited, code=killed, status=9/KILL\n"+
 		"x.service: Failed with result 'signal'.\nx.service: Scheduled restart job, restart counter is at 1.\n")
 }
 
@@ -163,7 +188,7 @@ func TestCrashLoop(t *testing.T) {
 	last, err := m.Run(t.Context(), "journalctl", "-u", "x", "-n", "1", "-o", "cat")
 	require.NoError(t, err)
 	assert.Equal(t, 1, strings.Count(string(last), "\n"))
-	m.put("run.good", "")
+	m.put("opt/x.good", "")
 	m.untilState("active/running")
 	m.systemctl("stop", "x")
 	m.untilState("inactive/dead")
@@ -178,11 +203,11 @@ func TestRestartPrevented(t *testing.T) {
 	assert.Equal(t, "0", m.show("NRestarts"))
 	m.systemctl("reset-failed", "x")
 	m.untilState("inactive/dead")
-	m.put("pre", "#!/bin/sh\nexit 3\n")
-	m.write("ExecStartPre=" + m.root + "/pre")
+	m.put("opt/pre", "#!/bin/sh\nexit 3\n")
+	m.write("ExecStartPre=" + m.root + "/opt/pre")
 	m.systemctl("start", "--no-block", "x")
 	m.untilState("failed/failed")
-	assert.Contains(t, m.read("var/log/journal/x.service.log"), "Control process exited, code=exited, status=3/")
+	assert.Contains(t, m.journal(), "Control process exited, code=exited, status=3/")
 }
 
 // Type=notify is active when the service says so, and not before.
@@ -190,29 +215,13 @@ func TestNotify(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, `echo "$NOTIFY_SOCKET" >$0.socket; `+sleeps, "Type=notify")
 	m.systemctl("start", "--no-block", "x")
-	m.until("its socket", func() bool { return m.read("run.socket") != "" })
+	m.until("its socket", func() bool { return m.read("opt/x.socket") != "" })
 	assert.Equal(t, "activating/start", m.show("ActiveState")+"/"+m.show("SubState"))
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	require.NoError(t, err)
 	defer unix.Close(fd)
-	require.NoError(t, unix.Sendto(fd, []byte("STATUS=x\nREADY=1"), 0, &unix.SockaddrUnix{Name: strings.TrimSpace(m.read("run.socket"))}))
+	require.NoError(t, unix.Sendto(fd, []byte("STATUS=x\nREADY=1"), 0, &unix.SockaddrUnix{Name: strings.TrimSpace(m.read("opt/x.socket"))}))
 	m.untilState("active/running")
-}
-
-// One that does not hear SIGTERM is killed when its time is over, and one that is stopped by a signal hears it.
-func TestStop(t *testing.T) {
-	t.Parallel()
-	m := newMachine(t, `trap "" TERM; : >$0.deaf; while :; do sleep 0.05; done`, "TimeoutStopSec=0.2")
-	m.systemctl("start", "x")
-	m.until("a deaf process", func() bool { _, err := os.Stat(filepath.Join(m.root, "run.deaf")); return err == nil })
-	m.systemctl("stop", "x")
-	assert.Equal(t, "inactive", m.show("ActiveState"))
-
-	m = newMachine(t, sleeps, "TimeoutStopSec=600")
-	m.systemctl("start", "x")
-	require.NoError(t, syscall.Kill(m.pid(), syscall.SIGSTOP))
-	m.systemctl("stop", "x")
-	assert.Equal(t, "inactive", m.show("ActiveState"))
 }
 
 // What is written counts when systemd is told to read it, and for a service that does nothing at once.
@@ -229,29 +238,6 @@ func TestReload(t *testing.T) {
 	m.systemctl("daemon-reload")
 	assert.Equal(t, "not-found/active", m.show("LoadState")+"/"+m.show("ActiveState"), "what runs, runs on")
 	m.systemctl("stop", "x")
-	assert.Equal(t, "inactive", m.show("ActiveState"))
-}
-
-// What is enabled starts with the machine, and nothing outlasts its end.
-func TestBoot(t *testing.T) {
-	t.Parallel()
-	m := newMachine(t, sleeps)
-	m.put("etc/systemd/system/y.service", "[Service]\nExecStart="+m.root+"/run\n")
-	assert.Equal(t, "disabled", m.show("UnitFileState"))
-	m.systemctl("enable", "x.service")
-	m.systemctl("start", "x")
-	m.systemctl("start", "y")
-	pid := m.pid()
-	m.Halt()
-	assert.Equal(t, syscall.ESRCH, syscall.Kill(pid, 0))
-	assert.Equal(t, 1, m.Command("systemctl", []string{"start", "x"}).Code)
-	require.NoError(t, m.Boot())
-	m.untilState("active/running")
-	assert.Equal(t, "enabled", m.show("UnitFileState"))
-	assert.Equal(t, 3, m.Command("systemctl", []string{"is-active", "y"}).Code)
-	m.systemctl("disable", "x.service")
-	m.Halt()
-	require.NoError(t, m.Boot())
 	assert.Equal(t, "inactive", m.show("ActiveState"))
 }
 

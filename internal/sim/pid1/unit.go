@@ -5,17 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // What systemctl show says of a unit (ActiveState, Result).
@@ -28,45 +23,68 @@ const (
 	success      = "success"
 )
 
-// unit is a service. All of it is guarded by its manager's mutex.
+// unit is a service or a timer. All of it is guarded by its manager's mutex.
 type unit struct {
 	m    *Manager
 	name string
-	text []byte // of the file that is loaded; nil is none
+	path string // of the file that is loaded
+	text []byte // of that file; nil is none
 	file file
 
 	active, sub, result string
-	pid                 int           // of the main process; 0 is none
-	restarts            int           // by itself, in a row
-	started             time.Duration // the main process
-	stopping            chan struct{} // not nil while the service runs or waits to run again; closed to end it
+	stopping            chan struct{} // not nil while it runs or waits to run again; closed to end it
 	ended               bool          // stopping is closed
 	again               bool          // start it when it has ended
+	done                bool          // what it was last started for has come about
+	began, rested       time.Time     // when it was last started, and when it last came to rest
+
+	// A service's.
+	process  *process // that runs; nil is none
+	restarts int      // by itself, in a row
+	starts   []time.Time
+	main     exit          // how the main process ended last
+	started  time.Duration // the main process, by the monotonic clock
+
+	// A timer's.
+	elapsed time.Time
+	firing  bool // what it started has not ended yet
 }
 
 func (u *unit) running() bool { return u.stopping != nil }
 
-// load reads the unit file.
+func (u *unit) isTimer() bool { return filepath.Ext(u.name) == ".timer" }
+
+// load reads the unit file. What an administrator wrote goes before a transient unit's.
 func (u *unit) load() error {
-	text, err := os.ReadFile(u.m.unitFile(u.name))
-	if errors.Is(err, fs.ErrNotExist) {
-		u.text = nil
+	for _, dir := range []string{u.m.written(), u.m.transient()} {
+		path := filepath.Join(dir, u.name)
+		text, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("cannot read unit file: %w", err)
+		}
+		file, err := parse(u.name, text)
+		if err != nil {
+			return fmt.Errorf("unit %s has a bad unit file setting: %w", u.name, err)
+		}
+		u.path, u.text, u.file = path, text, file
 		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("cannot read unit file: %w", err)
-	}
-	file, err := parse(text)
-	if err != nil {
-		return fmt.Errorf("unit %s has a bad unit file setting: %w", u.name, err)
-	}
-	u.text, u.file = text, file
+	u.text = nil
 	return nil
 }
 
+func (u *unit) transient() bool { return u.text != nil && filepath.Dir(u.path) == u.m.transient() }
+
 // stale reports whether the file is another than what is loaded.
 func (u *unit) stale() bool {
-	text, err := os.ReadFile(u.m.unitFile(u.name))
+	path := u.path
+	if u.text == nil {
+		path = filepath.Join(u.m.written(), u.name)
+	}
+	text, err := os.ReadFile(path)
 	if u.text == nil {
 		return err == nil
 	}
@@ -74,42 +92,58 @@ func (u *unit) stale() bool {
 }
 
 func (u *unit) become(active, sub string) {
-	u.active, u.sub = active, sub
-	u.m.changed.Broadcast()
+	if u.active != active || u.sub != sub {
+		u.active, u.sub = active, sub
+		u.m.changed.Broadcast()
+	}
 }
 
-// start starts the service unless it runs, or waits to run again: then systemd too leaves it so.
+// start starts the unit unless it runs, or waits to run again: then systemd too leaves it so.
 func (u *unit) start() {
 	switch {
 	case !u.running():
 		u.restarts, u.stopping, u.ended = 0, make(chan struct{}), false
+		u.done, u.began = false, time.Now()
+		if u.isTimer() {
+			u.elapsed, u.firing = time.Time{}, false
+			u.reach("waiting")
+			go u.wait()
+			return
+		}
 		u.become(activating, "start")
 		go u.keep(u.stopping)
 	case u.ended:
-		u.again = true
+		u.again, u.done = true, false
 	}
 }
 
-// stop begins to end the service.
+// reach is when what a start is for has come about.
+func (u *unit) reach(sub string) {
+	u.done = true
+	u.become(active, sub)
+}
+
+// stop begins to end the unit.
 func (u *unit) stop() {
+	u.again = false
+	if !u.running() || u.ended {
+		return
+	}
+	u.finish()
+	if u.process != nil {
+		u.say("Stopping %s...", u.file.title(u.name))
+		u.terminate("stop-sigterm")
+	}
+}
+
+// finish makes the unit end when its process does, which nobody tells to.
+func (u *unit) finish() {
+	u.again = false
 	if u.running() && !u.ended {
 		u.ended = true
 		close(u.stopping)
+		u.m.changed.Broadcast()
 	}
-}
-
-// signal sends a signal to all processes of the service, or to the main one if so is written.
-// A process that was stopped by a signal goes on, to hear it.
-func (u *unit) signal(sig syscall.Signal) {
-	if u.pid == 0 {
-		return
-	}
-	to := -u.pid // it leads a process group
-	if u.file.killProcessOnly {
-		to = u.pid
-	}
-	_ = syscall.Kill(to, sig) // it may have ended by itself
-	_ = syscall.Kill(to, syscall.SIGCONT)
 }
 
 // keep runs the service until it ends for good.
@@ -120,19 +154,20 @@ func (u *unit) keep(stopping chan struct{}) {
 	u.m.mu.Lock()
 	defer u.m.mu.Unlock()
 	for {
-		end := u.once(stopping)
-		if u.ended || !u.file.again(end) {
+		end := u.once()
+		if end.clean() && !u.ended && u.file.kind == "oneshot" {
+			u.done = true
+			if u.file.service.remain {
+				u.become(active, "exited")
+				u.pause(stopping, 0)
+			}
+		}
+		if u.ended || end.why == limitHit || !u.file.again(end) {
 			u.rest(end)
 			return
 		}
 		u.become(activating, "auto-restart")
-		delay := u.file.restartDelay
-		u.m.mu.Unlock()
-		select {
-		case <-stopping:
-		case <-time.After(delay):
-		}
-		u.m.mu.Lock()
+		u.pause(stopping, max(u.file.restartDelay, time.Nanosecond))
 		if u.ended {
 			u.rest(exit{})
 			return
@@ -144,45 +179,97 @@ func (u *unit) keep(stopping chan struct{}) {
 	}
 }
 
-// rest is the state of a service that does not run.
+// pause waits, unless the unit is told to end; without a time it waits for that alone. The lock is
+// free meanwhile.
+func (u *unit) pause(stopping chan struct{}, delay time.Duration) {
+	u.m.mu.Unlock()
+	defer u.m.mu.Lock()
+	var over <-chan time.Time
+	if delay > 0 {
+		over = time.After(delay)
+	}
+	select {
+	case <-stopping:
+	case <-over:
+	}
+}
+
+// rest is the state of a unit that does not run.
 func (u *unit) rest(end exit) {
-	u.stopping = nil
-	switch {
-	case u.ended:
-		u.result = success
+	u.stopping, u.process, u.rested = nil, nil, time.Now()
+	u.result = end.result()
+	if u.ended {
 		u.say("Stopped %s.", u.file.title(u.name))
+	}
+	if end.clean() {
 		u.become(inactive, "dead")
-	case end.clean():
-		u.result = success
-		u.say("%s: Deactivated successfully.", u.name)
-		u.become(inactive, "dead")
-	default:
+	} else {
 		u.become(failed, failed)
 	}
+	u.m.changed.Broadcast()
 	if u.again && !u.m.off {
 		u.again = false
-		_ = u.load() // a bad file leaves what was loaded
-		u.start()
+		if u.load() == nil && u.text != nil { // else there is nothing to start any more
+			u.start()
+		}
 	}
+	u.m.forget()
 }
 
 // once runs the service until it ends, and says how.
-func (u *unit) once(stopping chan struct{}) exit {
+func (u *unit) once() exit {
+	if u.tooOften(time.Now()) {
+		u.say("%s: Start request repeated too quickly.", u.name)
+		return u.judge(exit{why: limitHit}, "Main")
+	}
 	u.say("Starting %s...", u.file.title(u.name))
-	for _, argv := range u.file.pre {
-		if end := u.run(argv, stopping, false); !end.clean() || u.ended {
-			return u.judge(end, "Control")
+	for _, c := range u.file.pre {
+		if end := u.judge(u.run(c, true), "Control"); !end.clean() || u.ended {
+			return end
 		}
 	}
-	return u.judge(u.run(u.file.argv, stopping, true), "Main")
+	var end exit
+	for _, c := range u.file.service.main {
+		if end = u.judge(u.run(c, false), "Main"); !end.clean() || u.ended {
+			break
+		}
+	}
+	if end.clean() && !u.ended && u.file.kind == "notify" && u.active == activating {
+		// It has never said that it is ready, and never will.
+		return u.judge(exit{why: "protocol"}, "Main")
+	}
+	if end.clean() {
+		u.say("%s: Deactivated successfully.", u.name)
+	}
+	return end
+}
+
+// limitHit is the result of a service that is started more often than its file lets it.
+const limitHit = "start-limit-hit"
+
+// tooOften counts a start, and reports whether it is one too many.
+func (u *unit) tooOften(now time.Time) bool {
+	if u.file.limitSpan == 0 || u.file.limitStarts == 0 {
+		return false
+	}
+	for len(u.starts) > 0 && now.Sub(u.starts[0]) > u.file.limitSpan {
+		u.starts = u.starts[1:]
+	}
+	if len(u.starts) >= u.file.limitStarts {
+		return true
+	}
+	u.starts = append(u.starts, now)
+	return false
 }
 
 func (u *unit) judge(end exit, which string) exit {
-	if u.ended || end.clean() {
+	if end.clean() {
 		return end
 	}
+	if end.why == "" || end.why == timedOut {
+		u.say("%s: %s process exited, %s", u.name, which, end)
+	}
 	u.result = end.result()
-	u.say("%s: %s process exited, %s", u.name, which, end)
 	u.say("%s: Failed with result '%s'.", u.name, u.result)
 	if u.active == activating {
 		u.say("Failed to start %s.", u.file.title(u.name))
@@ -190,141 +277,21 @@ func (u *unit) judge(end exit, which string) exit {
 	return end
 }
 
-// run runs a process until it ends. The lock is free while it runs.
-func (u *unit) run(argv []string, stopping chan struct{}, main bool) exit {
-	if u.ended {
-		return exit{}
-	}
-	cmd, notify, err := u.command(argv, main)
-	if err != nil {
-		u.say("%s: Failed at step EXEC spawning %s: %v", u.name, argv[0], err)
-		return exit{code: 203}
-	}
-	u.pid, u.started = cmd.Process.Pid, monotonic()
-	pid := u.pid
-	switch {
-	case main && notify != nil:
-		go u.listen(notify, pid)
-	case main:
-		u.serves()
-	}
-	gone := make(chan struct{})
-	go u.end(pid, u.file.stopTimeout, stopping, gone)
-	u.m.mu.Unlock()
-	err = cmd.Wait()
-	close(gone)
-	if notify != nil {
-		notify.Close()
-	}
-	u.m.mu.Lock()
-	if !u.file.killProcessOnly {
-		_ = syscall.Kill(-pid, syscall.SIGKILL) // what the main process leaves behind
-	}
-	u.pid = 0
-	return exitOf(err)
-}
-
-// command starts a process of the service: in a session of its own, with its output in the journal.
-// A shell sets what Go cannot set between fork and exec, and is replaced by the program.
-func (u *unit) command(argv []string, main bool) (*exec.Cmd, *net.UnixConn, error) {
-	env, err := u.file.environ(u.m.env)
-	if err != nil {
-		return nil, nil, err
-	}
-	if info, err := os.Stat(argv[0]); err != nil || info.Mode()&0o111 == 0 {
-		return nil, nil, errors.Join(err, fs.ErrPermission)
-	}
-	journal, err := u.openJournal()
-	if err != nil {
-		return nil, nil, err
-	}
-	defer journal.Close()
-	prepare := "umask " + u.file.umask + "; ulimit -c 0; "
-	if u.m.limit != unix.RLIM_INFINITY {
-		prepare += fmt.Sprintf("ulimit -S -f %d; ", u.m.limit/512)
-	}
-	cmd := exec.Command("/bin/sh", slices.Concat([]string{"-c", prepare + `exec "$@"`, "sh"}, argv)...) //nolint:gosec // what the unit file says
-	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = env, "/", journal, journal
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
-	var notify *net.UnixConn
-	if main && u.file.notify {
-		// The kernel chooses a free abstract name.
-		if notify, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram"}); err != nil {
-			return nil, nil, err
-		}
-		cmd.Env = append(cmd.Env, "NOTIFY_SOCKET="+notify.LocalAddr().String())
-	}
-	if err := cmd.Start(); err != nil {
-		if notify != nil {
-			notify.Close()
-		}
-		return nil, nil, err
-	}
-	return cmd, notify, nil
-}
-
-// listen waits until the process says that it is ready.
-func (u *unit) listen(notify *net.UnixConn, pid int) {
-	buf := make([]byte, 4096)
-	for {
-		n, err := notify.Read(buf)
-		if err != nil {
-			return
-		}
-		if slices.Contains(strings.Split(string(buf[:n]), "\n"), "READY=1") {
-			u.m.mu.Lock()
-			if u.pid == pid {
-				u.serves()
-			}
-			u.m.mu.Unlock()
+// forget takes away the transient units that are over, as systemd does with those that nobody refers
+// to. One that failed stays until that is reset, unless it said otherwise.
+func (m *Manager) forget() {
+	wanted := map[string]bool{}
+	for _, u := range m.units {
+		if u.isTimer() && u.running() {
+			wanted[u.file.unit] = true
 		}
 	}
-}
-
-func (u *unit) serves() {
-	if u.active == activating {
-		u.say("Started %s.", u.file.title(u.name))
-		u.become(active, "running")
+	for name, u := range m.units {
+		over := u.active == inactive || u.active == failed && u.file.collect
+		if u.transient() && over && !u.running() && !wanted[name] && os.Remove(u.path) == nil {
+			delete(m.units, name)
+		}
 	}
-}
-
-// end ends a process when the service is stopped: by SIGTERM, and by SIGKILL when its time is over.
-func (u *unit) end(pid int, patience time.Duration, stopping, gone chan struct{}) {
-	select {
-	case <-gone:
-		return
-	case <-stopping:
-	}
-	u.tell(pid, syscall.SIGTERM)
-	if patience == 0 {
-		return
-	}
-	select {
-	case <-gone:
-	case <-time.After(patience):
-		u.tell(pid, syscall.SIGKILL)
-	}
-}
-
-func (u *unit) tell(pid int, sig syscall.Signal) {
-	u.m.mu.Lock()
-	defer u.m.mu.Unlock()
-	if u.pid != pid {
-		return
-	}
-	if sig == syscall.SIGTERM {
-		u.say("Stopping %s...", u.file.title(u.name))
-		u.become(deactivating, "stop-sigterm")
-	}
-	u.signal(sig)
-}
-
-func (u *unit) openJournal() (*os.File, error) {
-	path := u.m.journal(u.name)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, err
-	}
-	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 }
 
 // say writes a line of systemd's own into the unit's journal. Nobody is there to hear of an error.
@@ -334,59 +301,23 @@ func (u *unit) say(format string, args ...any) {
 		return
 	}
 	defer journal.Close()
-	fmt.Fprintf(journal, format+"\n", args...)
+	_, _ = journal.WriteString(strings.TrimSuffix(fmt.Sprintf(format, args...), "\n") + "\n")
 }
 
-// exit is how a process ended.
-type exit struct {
-	code   int
-	killed bool
-	sig    syscall.Signal
+func (u *unit) openJournal() (*os.File, error) {
+	path := u.m.Journal(u.name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 }
 
-func exitOf(err error) exit {
-	var e *exec.ExitError
-	switch {
-	case err == nil:
-		return exit{}
-	case !errors.As(err, &e):
-		return exit{code: 1}
+// signal sends a signal to all processes of the service. One that was stopped by a signal goes on,
+// to hear it.
+func (u *unit) signal(sig syscall.Signal) {
+	if u.process == nil {
+		return
 	}
-	status, ok := e.Sys().(syscall.WaitStatus)
-	if ok && status.Signaled() {
-		return exit{killed: true, sig: status.Signal()}
-	}
-	return exit{code: e.ExitCode()}
-}
-
-// clean is what systemd takes for a success (systemd.service(5), SuccessExitStatus=).
-func (e exit) clean() bool {
-	if !e.killed {
-		return e.code == 0
-	}
-	return slices.Contains([]syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGPIPE}, e.sig)
-}
-
-func (e exit) result() string {
-	if e.killed {
-		return "signal"
-	}
-	return "exit-code"
-}
-
-// status is the name of the signal, as a unit file says it: SIGKILL.
-func (e exit) status() string { return unix.SignalName(e.sig) }
-
-func (e exit) String() string {
-	if e.killed {
-		return fmt.Sprintf("code=killed, status=%d/%s", e.sig, strings.TrimPrefix(e.status(), "SIG"))
-	}
-	word := "n/a"
-	switch e.code {
-	case 1:
-		word = "FAILURE"
-	case 203:
-		word = "EXEC"
-	}
-	return fmt.Sprintf("code=exited, status=%d/%s", e.code, word)
+	_ = syscall.Kill(-u.process.pid, sig) // it may have ended by itself
+	_ = syscall.Kill(-u.process.pid, syscall.SIGCONT)
 }
