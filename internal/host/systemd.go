@@ -72,8 +72,8 @@ func renderUnit(s service) ([]byte, error) {
 }
 
 // write sets down what the service runs; it starts nothing and is harmless twice. The zero service, which must have been
-// stopped, takes away what was written. The unit file is 0644 as systemd expects: it holds paths only. Whether systemd has read it is asked at
-// each control: a charm that died between the two leaves nothing behind.
+// stopped, takes away what was written. The unit file is 0644 as systemd expects: it holds paths only. Whether systemd has
+// read it is asked at each control: a charm that died between the two leaves nothing behind.
 func (s *systemd) write(ctx context.Context, service service) error {
 	if service.Kind == operator.NoService {
 		return s.remove(ctx)

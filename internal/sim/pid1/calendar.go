@@ -72,8 +72,9 @@ func parseCalendar(text string) (calendar, error) {
 		return c, fmt.Errorf("%q is no time", text)
 	}
 	errs = append(errs,
-		c.year.parse(days[0], 1970, 2199, strconv.Atoi), c.month.parse(days[1], 1, 12, strconv.Atoi), c.day.parse(days[2], 1, 31, strconv.Atoi),
-		c.hour.parse(times[0], 0, 23, strconv.Atoi), c.minute.parse(times[1], 0, 59, strconv.Atoi), c.second.parse(times[2], 0, 59, strconv.Atoi))
+		c.year.parse(days[0], 1970, 2199, strconv.Atoi), c.month.parse(days[1], 1, 12, strconv.Atoi),
+		c.day.parse(days[2], 1, 31, strconv.Atoi), c.hour.parse(times[0], 0, 23, strconv.Atoi),
+		c.minute.parse(times[1], 0, 59, strconv.Atoi), c.second.parse(times[2], 0, 59, strconv.Atoi))
 	return c, errors.Join(errs...)
 }
 
