@@ -15,7 +15,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -163,11 +162,16 @@ func (s *Sim) linkTools() error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(s.toolsDir(), 0o755); err != nil {
+	return errors.Join(
+		linkAll(tool, s.toolsDir(), s.Model.Rules.Tools), linkAll(tool, s.commandsDir(), pid1.Commands()))
+}
+
+func linkAll(tool, dir string, names []string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	for _, name := range slices.Concat(s.Model.Rules.Tools, pid1.Commands()) {
-		if err := os.Symlink(tool, filepath.Join(s.toolsDir(), name)); err != nil {
+	for _, name := range names {
+		if err := os.Symlink(tool, filepath.Join(dir, name)); err != nil {
 			return err
 		}
 	}

@@ -13,13 +13,13 @@ import (
 // machineContext is what systemd's commands say in place of a hook's context: their machine.
 const machineContext = "machine-%d"
 
-// manager returns a machine's systemd.
+// manager returns a machine's systemd. Its services find its commands too before this host's.
 func (s *Sim) manager(machine int) *pid1.Manager {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := s.systemd[machine]
 	if m == nil {
-		m = pid1.New(s.Root(machine))
+		m = pid1.New(s.Root(machine), "PATH="+s.machineCommands(machine)+":"+hookPath)
 		s.systemd[machine] = m
 	}
 	return m
@@ -33,16 +33,18 @@ func (s *Sim) runs(machine, pid int) bool {
 	return m != nil && m.Runs(pid)
 }
 
-// commandsDir holds systemd's commands for one machine. It stands first in PATH: before the links that its scripts
-// call, and before this host's own.
-func (s *Sim) commandsDir(machine int) string {
-	return filepath.Join(s.dir, "commands", fmt.Sprint(machine))
+// commandsDir holds systemd's commands as hook tools are held, in a directory for each machine the same as scripts.
+func (s *Sim) commandsDir() string { return filepath.Join(s.dir, "commands") }
+
+// machineCommands stands first in a machine's PATH: before this host's own commands.
+func (s *Sim) machineCommands(machine int) string {
+	return filepath.Join(s.commandsDir(), fmt.Sprint(machine))
 }
 
-// linkCommands makes them. A charm gives them no environment of its hook, so each is a script that
+// linkCommands makes a machine's commands. A charm gives them no environment of its hook, so each is a script that
 // knows where to ask.
 func (s *Sim) linkCommands(machine int) error {
-	dir := s.commandsDir(machine)
+	dir := s.machineCommands(machine)
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -55,12 +57,12 @@ func (s *Sim) linkCommands(machine int) error {
 	}
 	for _, name := range pid1.Commands() {
 		text := fmt.Sprintf("#!/bin/sh\nJUJU_CONTEXT_ID="+machineContext+" JUJU_AGENT_SOCKET_NETWORK=unix JUJU_AGENT_SOCKET_ADDRESS='%s' exec '%s' \"$@\"\n",
-			machine, s.tools.address, filepath.Join(s.toolsDir(), name))
+			machine, s.tools.address, filepath.Join(s.commandsDir(), name))
 		if err := os.WriteFile(filepath.Join(tmp, name), []byte(text), 0o755); err != nil { //nolint:gosec // a program
 			return err
 		}
 	}
-	if err := errors.Join(os.Chmod(tmp, 0o755), os.MkdirAll(filepath.Dir(dir), 0o755)); err != nil { //nolint:gosec // programs
+	if err := os.Chmod(tmp, 0o755); err != nil { //nolint:gosec // programs
 		return err
 	}
 	err = os.Rename(tmp, dir)

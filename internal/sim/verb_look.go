@@ -340,7 +340,7 @@ func sshVerb(s *Sim, e Env) *cobra.Command {
 				return err
 			}
 			env := append([]string{
-				"PATH=" + root + "/usr/local/bin:" + s.commandsDir(id) + ":" + hookPath, "HOME=" + root + "/root", "LANG=C.UTF-8", "TERM=dumb",
+				"PATH=" + root + "/usr/local/bin:" + s.machineCommands(id) + ":" + hookPath, "HOME=" + root + "/root", "LANG=C.UTF-8", "TERM=dumb",
 			}, s.env(id)...)
 			// The command's name is looked up in the machine's own PATH.
 			c := exec.CommandContext(cmd.Context(), "/usr/bin/env", args[1:]...)

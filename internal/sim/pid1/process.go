@@ -24,14 +24,26 @@ type process struct {
 	limit   *time.Timer // of its time; nil is none
 }
 
-// run runs a process until it ends. The lock is free meanwhile.
+// run runs a command until it ends, and says how, unless that is of no interest.
 func (u *unit) run(c command, control bool) exit {
 	if u.ended {
 		return exit{}
 	}
-	cmd, notify, err := u.spawn(c.argv, !control)
+	end := u.runs(c.argv, control)
+	if !control {
+		u.main = end
+	}
+	if c.lenient {
+		return exit{}
+	}
+	return end
+}
+
+// runs runs a process until it ends. The lock is free meanwhile.
+func (u *unit) runs(argv []string, control bool) exit {
+	cmd, notify, err := u.spawn(argv, !control)
 	if err != nil {
-		return u.unable(err, c.argv[0])
+		return u.unable(err, argv[0])
 	}
 	p := &process{pid: cmd.Process.Pid, control: control}
 	u.process = p
@@ -57,12 +69,6 @@ func (u *unit) run(c command, control bool) exit {
 	u.process = nil
 	end := exitOf(err)
 	end.why = p.why
-	if !control {
-		u.main = end
-	}
-	if c.lenient {
-		return exit{}
-	}
 	return end
 }
 

@@ -100,6 +100,7 @@ func TestCannotRun(t *testing.T) {
 	m.untilState("failed/failed")
 	assert.Contains(t, m.journal(), "x.service: Failed at step EXEC spawning /no/such/program: no such file or directory\n"+
 		"x.service: Main process exited, code=exited, status=203/EXEC\n")
+	assert.Equal(t, "203", m.show("ExecMainStatus"))
 }
 
 // A setting that would change what happens is carried out or refused; others are read past.
