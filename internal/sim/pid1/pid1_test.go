@@ -15,6 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// patience is for what must come.
+const patience = time.Minute
+
 type machine struct {
 	*Manager
 	t    *testing.T
@@ -99,7 +102,7 @@ func (m *machine) read(name string) string {
 // until waits for what must come.
 func (m *machine) until(what string, is func() bool) {
 	m.t.Helper()
-	for deadline := time.Now().Add(time.Minute); !is(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !is(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			m.t.Fatalf("%s never came; %s\n%s", what, m.systemctl("show", "-p", "ActiveState,SubState,Result,NRestarts", "x"),
 				m.journal())
@@ -203,6 +206,13 @@ func TestRestartPrevented(t *testing.T) {
 	assert.Equal(t, "0", m.show("NRestarts"))
 	m.systemctl("reset-failed", "x")
 	m.untilState("inactive/dead")
+	m.put("opt/x", "#!/bin/sh\n"+sleeps)
+	m.write("Restart=on-failure", "RestartPreventExitStatus=6 SIGKILL", "RestartSec=0")
+	m.systemctl("start", "x")
+	require.NoError(t, syscall.Kill(m.pid(), syscall.SIGKILL))
+	m.untilState("failed/failed")
+	assert.Equal(t, "signal/0", m.show("Result")+"/"+m.show("NRestarts"))
+	m.systemctl("reset-failed", "x")
 	m.put("opt/pre", "#!/bin/sh\nexit 3\n")
 	m.write("ExecStartPre=" + m.root + "/opt/pre")
 	m.systemctl("start", "--no-block", "x")

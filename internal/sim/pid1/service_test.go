@@ -3,6 +3,7 @@ package pid1
 import (
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -180,6 +181,24 @@ func FuzzSplit(f *testing.F) {
 		again, err := split(line)
 		require.NoError(t, err, line)
 		assert.Equal(t, words, again)
+	})
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("[Service]\nExecStart=/x a \\\n b\nRestartSec=1min\n[Timer]\nOnCalendar=Mon *-*-* 1:00\nOnBootSec=1")
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, name := range []string{"x.service", "x.timer"} {
+			file, err := parse(name, []byte(text))
+			if err != nil {
+				continue
+			}
+			for _, c := range file.calendars {
+				now := time.Now()
+				if next := c.next(now); !next.IsZero() && !next.After(now) {
+					t.Errorf("%v is not after %v", next, now)
+				}
+			}
+		}
 	})
 }
 
