@@ -87,8 +87,10 @@ type Sim struct {
 func New(opts Options) (*Sim, error) {
 	opts.HookTimeout = cmp.Or(opts.HookTimeout, 5*time.Minute)
 	opts.Patience = cmp.Or(opts.Patience, 5*time.Minute)
-	s := &Sim{opts: opts, out: opts.Progress, placed: map[string]int{}, reaped: map[int]bool{},
-		systemd: map[int]*pid1.Manager{}, changed: make(chan struct{}, 1)}
+	s := &Sim{
+		opts: opts, out: opts.Progress, placed: map[string]int{}, reaped: map[int]bool{},
+		systemd: map[int]*pid1.Manager{}, changed: make(chan struct{}, 1),
+	}
 	ok := false
 	defer func() {
 		if !ok {

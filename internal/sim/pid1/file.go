@@ -36,7 +36,7 @@ type service struct {
 	startTimeout   time.Duration
 	stopTimeout    time.Duration
 	runtimeMax     time.Duration
-	remain         bool // active after its process has ended
+	stays          bool // active after its process has ended
 	umask          string
 }
 
@@ -172,7 +172,7 @@ func (s *service) setService(key, value string) (known bool, err error) {
 	case "RuntimeMaxSec":
 		s.runtimeMax, err = duration(value)
 	case "RemainAfterExit":
-		s.remain, err = boolean(value)
+		s.stays, err = boolean(value)
 	case "KillMode":
 		err = among(value, "control-group")
 	case "UMask":

@@ -97,7 +97,7 @@ func readRun(args []string) (transient, error) {
 		args = rest
 	}
 	if len(t.argv) == 0 {
-		return t, errors.New("systemd-run: Command line to execute required.")
+		return t, errors.New("systemd-run: command line to execute required")
 	}
 	return t, nil
 }
@@ -164,7 +164,7 @@ func (t *transient) findProgram() error {
 			return nil
 		}
 	}
-	return fmt.Errorf("Failed to find executable %s: %w", program, fs.ErrNotExist) //nolint:revive,staticcheck // systemd's words
+	return fmt.Errorf("cannot find executable %s: %w", program, fs.ErrNotExist)
 }
 
 // write writes the unit files, where systemd keeps those of transient units too.

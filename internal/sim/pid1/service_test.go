@@ -207,12 +207,29 @@ func TestUnknownCommands(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, sleeps)
 	for i, args := range [][]string{
-		{"systemctl"}, {"systemctl", "list-units"}, {"systemctl", "start", "x", "y"}, {"systemctl", "dance", "x"}, {"systemctl", "--user", "start", "x"},
-		{"systemctl", "show", "x"}, {"systemctl", "show", "-p", "Nice", "x"}, {"systemctl", "show", "x", "-p"}, {"systemctl", "start", "../x"},
-		{"systemctl", "start", "x.socket"}, {"journalctl"}, {"journalctl", "--unit=x", "--follow"}, {"journalctl", "--unit=x", "-n", "many"},
-		{"systemd-run"}, {"systemd-run", "--wait", "/bin/true"}, {"systemd-run", "--unit=a b", "/bin/true"}, {"systemd-run", "no-such-program"},
-		{"systemd-run", "--property=Nothing", "/bin/true"}, {"systemd-run", "-p", "ExecStop=/x", "/bin/true"}, {"systemd-run", "/bin/echo", "$HOME"},
-		{"systemd-run", "--setenv=HOME", "/bin/true"}, {"systemd-run", "--on-active=soon", "/bin/true"}, {"loginctl"},
+		{"systemctl"},
+		{"systemctl", "list-units"},
+		{"systemctl", "start", "x", "y"},
+		{"systemctl", "dance", "x"},
+		{"systemctl", "--user", "start", "x"},
+		{"systemctl", "show", "x"},
+		{"systemctl", "show", "-p", "Nice", "x"},
+		{"systemctl", "show", "x", "-p"},
+		{"systemctl", "start", "../x"},
+		{"systemctl", "start", "x.socket"},
+		{"journalctl"},
+		{"journalctl", "--unit=x", "--follow"},
+		{"journalctl", "--unit=x", "-n", "many"},
+		{"systemd-run"},
+		{"systemd-run", "--wait", "/bin/true"},
+		{"systemd-run", "--unit=a b", "/bin/true"},
+		{"systemd-run", "no-such-program"},
+		{"systemd-run", "--property=Nothing", "/bin/true"},
+		{"systemd-run", "-p", "ExecStop=/x", "/bin/true"},
+		{"systemd-run", "/bin/echo", "$HOME"},
+		{"systemd-run", "--setenv=HOME", "/bin/true"},
+		{"systemd-run", "--on-active=soon", "/bin/true"},
+		{"loginctl"},
 	} {
 		r := m.Command(args[0], args[1:])
 		assert.NotZero(t, r.Code, strconv.Itoa(i))

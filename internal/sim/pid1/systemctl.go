@@ -91,7 +91,7 @@ func (u *unit) do(r request) Reply {
 
 // control starts or stops a unit. It waits until that has come about, if it is to block.
 func (u *unit) control(verb string, block bool) Reply {
-	if u.text == nil && !(verb == "stop" && u.running()) {
+	if u.text == nil && (verb != "stop" || !u.running()) {
 		what := "found"
 		if verb == "stop" {
 			what = "loaded"

@@ -100,7 +100,7 @@ func (u *unit) wait() {
 		u.firing = false
 		at := u.due(target)
 		switch {
-		case at.IsZero() && !u.file.timer.remain:
+		case at.IsZero() && !u.file.remain:
 			u.ended = true
 		case at.IsZero():
 			u.become(active, "elapsed")

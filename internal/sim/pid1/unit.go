@@ -157,7 +157,7 @@ func (u *unit) keep(stopping chan struct{}) {
 		end := u.once()
 		if end.clean() && !u.ended && u.file.kind == "oneshot" {
 			u.done = true
-			if u.file.service.remain {
+			if u.file.stays {
 				u.become(active, "exited")
 				u.pause(stopping, 0)
 			}
@@ -229,7 +229,7 @@ func (u *unit) once() exit {
 		}
 	}
 	var end exit
-	for _, c := range u.file.service.main {
+	for _, c := range u.file.main {
 		if end = u.judge(u.run(c, false), "Main"); !end.clean() || u.ended {
 			break
 		}
