@@ -51,10 +51,6 @@ func ownCommand(ctx context.Context) *cobra.Command {
 	}
 	root.AddCommand(run,
 		&cobra.Command{
-			Use: "supervise SERVICE LOCK STATE", Short: "Keep a service alive where there is no systemd", Args: cobra.ExactArgs(3), Hidden: true,
-			RunE: func(cmd *cobra.Command, args []string) error { return host.Supervise(cmd.Context(), args) },
-		},
-		&cobra.Command{
 			Use: "version", Short: "Print the versions of the charm and of etcd", Args: cobra.NoArgs,
 			Run: func(cmd *cobra.Command, _ []string) {
 				fmt.Fprintf(cmd.OutOrStdout(), "etcd-charm %s\netcd %s\n%s %s/%s\n", version, etcdversion.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)

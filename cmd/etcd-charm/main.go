@@ -1,5 +1,5 @@
 // Command etcd-charm is the charm and all that it runs: under the name of a hook or action it is the charm, as etcd,
-// etcdctl and etcdutl it is these, and under its own name the proxy and the supervisor. It only wires: what is decided is
+// etcdctl and etcdutl it is these, and under its own name the proxy. It only wires: what is decided is
 // decided in the packages that it calls.
 package main
 

@@ -218,7 +218,7 @@ func TestEtcdByName(t *testing.T) {
 func TestOwnCommandRefuses(t *testing.T) {
 	t.Parallel()
 	u := unit{dir: t.TempDir(), env: map[string]string{}}
-	for _, args := range [][]string{{"dance"}, {"proxy"}, {"proxy", "--config", "no-such-file"}, {"supervise"}, {"version", "x"}} {
+	for _, args := range [][]string{{"dance"}, {"proxy"}, {"proxy", "--config", "no-such-file"}, {"version", "x"}} {
 		code, _, stderr := u.call(t, "etcd-charm", args...)
 		assert.NotZero(t, code, args)
 		assert.Contains(t, stderr, "Error:", args)

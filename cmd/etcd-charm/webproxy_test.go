@@ -86,45 +86,6 @@ func TestEtcdAsksNoWebProxy(t *testing.T) {
 	assert.Contains(t, stdout+stderr, noAnswer)
 }
 
-func TestSupervisedEtcdAsksNoWebProxy(t *testing.T) {
-	t.Parallel()
-	u := unit{dir: t.TempDir(), env: map[string]string{}}
-	behindWebProxy(t, u)
-	self, err := os.Executable()
-	require.NoError(t, err)
-	for _, name := range []string{"etcd", "etcd-charm"} {
-		require.NoError(t, os.Symlink(self, filepath.Join(u.dir, name)))
-	}
-	var env strings.Builder
-	for key, value := range memberEnv(t, u.dir) {
-		fmt.Fprintf(&env, "%s=%s\n", key, value)
-	}
-	spec := fmt.Sprintf(`{"kind": "member", "argv": [%q], "env_file": %q}`, filepath.Join(u.dir, "etcd"), filepath.Join(u.dir, "env"))
-	require.NoError(t, os.WriteFile(filepath.Join(u.dir, "env"), []byte(env.String()), 0o600))
-	require.NoError(t, os.WriteFile(filepath.Join(u.dir, "spec"), []byte(spec), 0o600))
-
-	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
-	defer stop()
-	log := filepath.Join(u.dir, "log")
-	out, err := os.Create(log)
-	require.NoError(t, err)
-	defer out.Close()
-	cmd := exec.CommandContext(ctx, filepath.Join(u.dir, "etcd-charm"), "supervise",
-		filepath.Join(u.dir, "spec"), filepath.Join(u.dir, "lock"), filepath.Join(u.dir, "state"))
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.Stdout, cmd.Stderr = out, out
-	for key, value := range u.env {
-		cmd.Env = append(cmd.Env, key+"="+value)
-	}
-	require.NoError(t, cmd.Start())
-	assert.Eventually(t, func() bool {
-		text, err := os.ReadFile(log)
-		return err == nil && strings.Contains(string(text), noAnswer)
-	}, 50*time.Second, 50*time.Millisecond)
-	stop()
-	_ = cmd.Wait()
-}
-
 func TestEtcdctlAsksNoWebProxy(t *testing.T) {
 	t.Parallel()
 	u := unit{dir: t.TempDir(), env: map[string]string{}}

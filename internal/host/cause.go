@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// cause finds in a log's last lines why a service died: what its last run that says so ended for. The log may be of systemd's
-// journal or of our own supervisor. A run that goes on at present, or that only says what followed from its end, is passed over.
+// cause finds in a log's last lines why a service died: what its last run that says so ended for. The log is of
+// systemd's journal. A run that goes on at present, or that only says what followed from its end, is passed over.
 func cause(log string) string {
 	lines := strings.Split(strings.TrimSpace(log), "\n")
 	for _, run := range slices.Backward(runs(lines)) {
@@ -19,13 +19,13 @@ func cause(log string) string {
 	return cut(lines[len(lines)-1])
 }
 
-// runs splits a log where a supervisor says that it starts the service, or that the service ended.
+// runs splits a log where systemd says that it starts the service, or that the service ended.
 func runs(lines []string) [][]string {
 	var out [][]string
 	begin := 0
 	for i, line := range lines {
 		switch {
-		case strings.HasPrefix(line, startsWord), strings.HasPrefix(line, "Starting "): // systemd's word is the second
+		case strings.HasPrefix(line, "Starting "):
 			out, begin = append(out, lines[begin:i]), i
 		case ended(line):
 			out, begin = append(out, lines[begin:i+1]), i+1
@@ -34,14 +34,14 @@ func runs(lines []string) [][]string {
 	return append(out, lines[begin:])
 }
 
-// ended reports whether a supervisor says that the service ended by itself.
+// ended reports whether systemd says that the service ended by itself.
 func ended(line string) bool {
-	return strings.HasPrefix(line, endedWord) || strings.Contains(line, ".service: Main process exited, ")
+	return strings.Contains(line, ".service: Main process exited, ")
 }
 
 // causeOf is why a run ended; "" if it does not say. It is what etcd itself says that it ends for; else that it was killed; else
 // its first complaint; else its first words that are no log line, such as those of a flag that is not known. What
-// a supervisor says of the end comes last.
+// systemd says of the end comes last.
 func causeOf(run []string) string {
 	var fatal, killed, complaint, words, end string
 	first := func(s *string, line string) {
@@ -64,7 +64,7 @@ func causeOf(run []string) string {
 			first(&fatal, line)
 		case ended(line):
 			end = line
-			if strings.Contains(line, "signal: ") || strings.Contains(line, "code=killed") || strings.Contains(line, "code=dumped") {
+			if strings.Contains(line, "code=killed") || strings.Contains(line, "code=dumped") {
 				killed = line
 			}
 		case !routine(line):
@@ -100,13 +100,13 @@ func (e entry) follows() bool {
 	return false
 }
 
-// routine reports whether a line that is not etcd's says nothing of a cause: what systemd says of every start and end, what the
-// supervisor says of a start, and what the proxy (slog) says while all goes well.
+// routine reports whether a line that is not etcd's says nothing of a cause: what systemd says of every start and end, and what
+// the proxy (slog) says while all goes well.
 func routine(line string) bool {
 	if strings.TrimSpace(line) == "" || strings.HasPrefix(line, "time=") && !strings.Contains(line, " level=ERROR ") {
 		return true
 	}
-	for _, begin := range []string{startsWord, "Starting ", "Started ", "Stopping ", "Stopped ", "Failed to start "} {
+	for _, begin := range []string{"Starting ", "Started ", "Stopping ", "Stopped ", "Failed to start "} {
 		if strings.HasPrefix(line, begin) {
 			return true
 		}

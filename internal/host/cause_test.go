@@ -19,13 +19,11 @@ func logOf(t *testing.T, name string) string {
 	return string(text)
 }
 
-// How supervisors speak of a service's ends.
+// How systemd speaks of a service's ends.
 const (
-	unitName   = "etcd-charm-etcd-0.service"
-	childStart = "supervisor: starts /opt/etcd-charm/etcd-0/3.7.3-0123456789ab/etcd\n"
-	childEnd   = "supervisor: the service ended: exit status 1\n"
-	unitStart  = "Starting " + unitName + " - etcd member of Juju unit etcd/0...\n"
-	unitEnd    = unitName + ": Main process exited, code=exited, status=1/FAILURE\n" +
+	unitName  = "etcd-charm-etcd-0.service"
+	unitStart = "Starting " + unitName + " - etcd member of Juju unit etcd/0...\n"
+	unitEnd   = unitName + ": Main process exited, code=exited, status=1/FAILURE\n" +
 		unitName + ": Failed with result 'exit-code'.\n" +
 		"Failed to start " + unitName + " - etcd member of Juju unit etcd/0.\n" +
 		unitName + ": Scheduled restart job, restart counter is at 2.\n" +
@@ -52,14 +50,12 @@ func TestCauseOfRealLogs(t *testing.T) {
 	for name, want := range causes {
 		log := logOf(t, name)
 		assert.Equal(t, want, cause(log), name)
-		for by, around := range map[string][2]string{"supervisor": {childStart, childEnd}, "systemd": {unitStart, unitEnd}} {
-			once := around[0] + log + around[1]
-			assert.Equal(t, want, cause(once), "%s, by %s", name, by)
-			assert.Equal(t, want, cause(once+around[0]), "%s, by %s, and it starts again", name, by)
-			other := around[0] + logOf(t, "unreadable-data") + around[1]
-			assert.Equal(t, want, cause(other+once), "%s, by %s, after another cause", name, by)
-			assert.Equal(t, causes["unreadable-data"], cause(once+other), "%s, by %s, before another cause", name, by)
-		}
+		once := unitStart + log + unitEnd
+		assert.Equal(t, want, cause(once), name)
+		assert.Equal(t, want, cause(once+unitStart), "%s, and it starts again", name)
+		other := unitStart + logOf(t, "unreadable-data") + unitEnd
+		assert.Equal(t, want, cause(other+once), "%s, after another cause", name)
+		assert.Equal(t, causes["unreadable-data"], cause(once+other), "%s, before another cause", name)
 	}
 }
 
@@ -72,7 +68,7 @@ func TestCauseWhileItEnds(t *testing.T) {
 			continue // they say why in several ways, one after the other
 		}
 		log := logOf(t, name)
-		so := childStart + log + childEnd + childStart
+		so := unitStart + log + unitEnd + unitStart
 		for line := range strings.Lines(log) {
 			so += line
 			assert.Contains(t, cause(so), want, "%s, up to %s", name, line)
@@ -84,17 +80,15 @@ func TestCause(t *testing.T) {
 	t.Parallel()
 	const transient = `{"level":"error","msg":"slow","error":"no"}` + "\n"
 	for name, tt := range map[string]struct{ log, want string }{
-		"none":                             {"", ""},
-		"killed, by the supervisor":        {childStart + transient + "supervisor: the service ended: signal: killed\n", "supervisor: the service ended: signal: killed"},
-		"killed, by systemd":               {unitStart + transient + unitName + ": Main process exited, code=killed, status=9/KILL\n", unitName + ": Main process exited, code=killed, status=9/KILL"},
-		"it says nothing":                  {childStart + childEnd, strings.TrimSpace(childEnd)},
-		"it cannot be started":             {"supervisor: starts /x\nsupervisor: cannot start service: fork/exec /x: permission denied\n", "supervisor: cannot start service: fork/exec /x: permission denied"},
-		"it cannot be started, by systemd": {unitStart + unitName + ": Failed at step EXEC spawning /x: Permission denied\n" + unitEnd, unitName + ": Failed at step EXEC spawning /x: Permission denied"},
+		"none":                 {"", ""},
+		"killed":               {unitStart + transient + unitName + ": Main process exited, code=killed, status=9/KILL\n", unitName + ": Main process exited, code=killed, status=9/KILL"},
+		"it says nothing":      {unitStart + unitEnd, unitName + ": Main process exited, code=exited, status=1/FAILURE"},
+		"it cannot be started": {unitStart + unitName + ": Failed at step EXEC spawning /x: Permission denied\n" + unitEnd, unitName + ": Failed at step EXEC spawning /x: Permission denied"},
 		"a complaint of a run before it was told to restart": {
-			childStart + transient + childStart + logOf(t, "bad-value") + childEnd, causes["bad-value"],
+			unitStart + transient + unitStart + logOf(t, "bad-value") + unitEnd, causes["bad-value"],
 		},
 		"the proxy": {
-			childStart + "time=2026-01-01T00:00:00Z level=INFO msg=listening\nError: cannot read proxy configuration: no such file\n" + childEnd,
+			unitStart + "time=2026-01-01T00:00:00Z level=INFO msg=listening\nError: cannot read proxy configuration: no such file\n" + unitEnd,
 			"Error: cannot read proxy configuration: no such file",
 		},
 		"data that differs": {
@@ -106,15 +100,6 @@ func TestCause(t *testing.T) {
 	} {
 		assert.Equal(t, tt.want, cause(tt.log), name)
 	}
-}
-
-func TestTail(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "log")
-	assert.Empty(t, tail(path, 8))
-	require.NoError(t, os.WriteFile(path, []byte("first\nsecond\n"), 0o600))
-	assert.Equal(t, "first\nsecond\n", tail(path, 13))
-	assert.Equal(t, "second\n", tail(path, 12), "whole lines only")
 }
 
 func FuzzCause(f *testing.F) {

@@ -165,8 +165,8 @@ func parseEnv(data []byte) []string {
 	return out
 }
 
-// formatEnv is parseEnv's inverse. systemd reads quotes, backslashes and comments in an environment file, our
-// supervisor reads none: what they would not read alike is refused.
+// formatEnv is parseEnv's inverse. systemd reads quotes, backslashes and comments in an environment file,
+// parseEnv reads none: what they would not read alike is refused.
 func formatEnv(lines []string) ([]byte, error) {
 	var b bytes.Buffer
 	for _, line := range lines {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/juju-charms/etcd-charm/internal/operator"
 	"github.com/juju-charms/etcd-charm/internal/pki"
+	"github.com/juju-charms/etcd-charm/internal/sim/pid1"
 )
 
 // lastAddress makes every unit of every test its own loopback address; the process number keeps two test binaries
@@ -32,12 +33,23 @@ type fleet struct {
 	config    operator.Config
 }
 
+// Supervised gives a host's machine a stand-in for systemd, which ends with the test. Its services hear of a web proxy.
+func Supervised(tb testing.TB, h *Host) *pid1.Manager {
+	tb.Helper()
+	machine := pid1.New(h.root, "HTTPS_PROXY=http://127.0.0.1:1")
+	require.NoError(tb, machine.Prepare())
+	tb.Cleanup(machine.Halt)
+	h.supervisor.run = machine.Run
+	return machine
+}
+
 type unit struct {
 	*Host
-	t     testing.TB
-	fleet *fleet
-	ip    string
-	word  operator.Word
+	machine *pid1.Manager
+	t       testing.TB
+	fleet   *fleet
+	ip      string
+	word    operator.Word
 }
 
 func newFleet(tb testing.TB) *fleet {
@@ -56,16 +68,23 @@ func (f *fleet) add(tb testing.TB) *unit {
 	tb.Helper()
 	u := &unit{t: tb, fleet: f, ip: freshAddress()}
 	u.Host = New(Options{Root: tb.TempDir(), Unit: fmt.Sprintf("etcd/%d", len(f.units))})
+	u.machine = Supervised(tb, u.Host)
 	f.units = append(f.units, u)
 	tb.Cleanup(func() {
 		if err := u.Do(context.WithoutCancel(tb.Context()), operator.Stop{Why: "test ends"}); err != nil {
 			tb.Errorf("cannot stop %s: %v", u.unitName, err)
 		}
 		if tb.Failed() {
-			tb.Logf("log of %s:\n%s", u.unitName, tail(u.log(), 64<<10))
+			tb.Logf("log of %s:\n%s", u.unitName, u.journal())
 		}
 	})
 	return u
+}
+
+// journal is what u's service has printed, and what was said of it.
+func (u *unit) journal() string {
+	text, _ := os.ReadFile(u.machine.Journal(u.serviceName())) // it may never have run
+	return string(text)
 }
 
 func (u *unit) model() operator.Model {

@@ -2,7 +2,6 @@ package host
 
 import (
 	"bytes"
-	"encoding/json"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -75,27 +74,6 @@ func FuzzDeadState(f *testing.F) {
 		stat := "7 (" + name + ") " + string(rune(state%0x80)) + " 1 7 7 0 -1 4194560"
 		assert.Equal(t, state%0x80 == 'Z' || state%0x80 == 'X', deadState([]byte(stat)))
 		deadState([]byte(name))
-	})
-}
-
-// FuzzDecodeService: a service that can be read is written and read as the same.
-func FuzzDecodeService(f *testing.F) {
-	f.Add([]byte(`{"kind":"member","unit":"etcd/0","argv":["/x/etcd"],"env_file":"/e","writable":"/w","user":"u"}`))
-	f.Add([]byte(`{"argv":[]}`))
-	f.Add([]byte(`null`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		s, err := decodeService(data)
-		if err != nil {
-			assert.Equal(t, service{}, s)
-			return
-		}
-		assert.NotEmpty(t, s.Argv)
-		assert.NotPanics(t, func() { _ = s.release(); _ = kindOf(s.Argv) })
-		again, err := json.Marshal(s)
-		require.NoError(t, err)
-		back, err := decodeService(again)
-		require.NoError(t, err)
-		assert.Equal(t, s, back)
 	})
 }
 

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -39,7 +38,7 @@ type Host struct {
 	carried    string // path
 	now        func() time.Time
 	random     io.Reader
-	supervisor supervisor
+	supervisor *systemd
 	command    runner
 
 	mu   sync.Mutex
@@ -79,11 +78,7 @@ func New(o Options) *Host {
 	if h.random == nil {
 		h.random = rand.Reader
 	}
-	if _, err := os.Stat(h.systemd()); err == nil {
-		h.supervisor = &systemd{paths: h.paths, run: h.command}
-	} else {
-		h.supervisor = &children{paths: h.paths}
-	}
+	h.supervisor = &systemd{paths: h.paths, run: h.command}
 	return h
 }
 

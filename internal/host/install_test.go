@@ -17,7 +17,9 @@ func carrying(t *testing.T, root, content string) *Host {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "charm")
 	require.NoError(t, os.WriteFile(binary, []byte(content), 0o755))
-	return New(Options{Root: root, Unit: "etcd/0", Binary: binary})
+	h := New(Options{Root: root, Unit: "etcd/0", Binary: binary})
+	Supervised(t, h)
+	return h
 }
 
 func release(t *testing.T, h *Host) string {

@@ -102,13 +102,11 @@ func assertNoSecrets(t *testing.T, units ...*unit) {
 	for _, u := range units {
 		state, err := u.supervisor.state(t.Context())
 		require.NoError(t, err)
-		supervision, lives, err := (&children{u.paths}).supervised()
-		require.NoError(t, err)
-		require.True(t, lives)
-		places := []string{u.log(), u.memberEnv(), u.etcdctlEnv(), u.config("service.json")}
-		for _, pid := range []int{state.process.pid, supervision.Supervisor} {
-			proc := filepath.Join("/proc", strconv.Itoa(pid))
-			places = append(places, filepath.Join(proc, "cmdline"), filepath.Join(proc, "environ"))
+		require.True(t, state.process.alive())
+		proc := filepath.Join("/proc", strconv.Itoa(state.process.pid))
+		places := []string{
+			u.machine.Journal(u.serviceName()), u.memberEnv(), u.etcdctlEnv(), u.unitFile(),
+			filepath.Join(proc, "cmdline"), filepath.Join(proc, "environ"),
 		}
 		for _, place := range places {
 			data, err := os.ReadFile(place)
@@ -227,7 +225,7 @@ func TestRevertMember(t *testing.T) {
 	u.found()
 	u.do(operator.SpendInitial{})
 	files := func() (out []string) {
-		for _, path := range []string{u.memberEnv(), u.etcdctlEnv(), u.config("service.json")} {
+		for _, path := range []string{u.memberEnv(), u.etcdctlEnv(), u.unitFile()} {
 			text, err := os.ReadFile(path)
 			require.NoError(t, err)
 			out = append(out, string(text))
@@ -265,34 +263,28 @@ func TestAwaitListed(t *testing.T) {
 	a.do(operator.UpdateMember{ID: other, PeerURL: b.url(2380)}, operator.AwaitListed{ID: own})
 }
 
-func TestSupervisorRestarts(t *testing.T) {
+// TestServiceRestarts: a server that is killed comes back by itself, and its crashes count until somebody starts it.
+func TestServiceRestarts(t *testing.T) {
 	t.Parallel()
 	a := newFleet(t).add(t)
 	a.found()
-	c := &children{a.paths}
-	before, lives, err := c.supervised()
+	before, err := a.supervisor.state(t.Context())
 	require.NoError(t, err)
-	require.True(t, lives)
-
-	// A second supervisor finds the lock held, and goes.
-	require.NoError(t, c.spawn(service{Argv: []string{filepath.Join(a.release(a.look().Carried), "etcd")}}))
-	require.NoError(t, syscall.Kill(before.Child, syscall.SIGKILL))
-	w := a.eventually("a new process", func(w operator.World) bool {
-		now, _, err := c.supervised()
-		return err == nil && w.Service.Running && now.Child != before.Child && now.Child != 0
+	assert.NotEmpty(t, before.process.config())
+	assert.Empty(t, lookup(before.process.env, "HTTPS_PROXY"), "the machine's web proxy is not the server's")
+	require.NoError(t, syscall.Kill(before.process.pid, syscall.SIGKILL))
+	a.eventually("a new process", func(w operator.World) bool {
+		now, err := a.supervisor.state(t.Context())
+		return err == nil && w.Service.Running && now.process.alive() && now.process.pid != before.process.pid
 	})
+	w := a.eventually("a server that serves", func(w operator.World) bool { return w.Local.Ready })
 	assert.False(t, w.Service.Failing, "one crash is no loop")
-	after, _, err := c.supervised()
-	require.NoError(t, err)
-	assert.Equal(t, before.Supervisor, after.Supervisor)
-	assert.Equal(t, 1, after.Failures)
 	assert.Equal(t, 1, w.Service.Crashes)
 
-	// The supervisor's own death takes the child along, and a start brings both back.
-	require.NoError(t, syscall.Kill(after.Supervisor, syscall.SIGKILL))
-	a.eventually("the child to follow", func(w operator.World) bool {
-		return !w.Service.Running && syscall.Kill(after.Child, 0) == syscall.ESRCH
-	})
+	// A power cut takes the server along, and the boot brings it back.
+	a.machine.Halt()
+	require.NoError(t, a.machine.Boot())
+	a.eventually("a server that serves", func(w operator.World) bool { return w.Local.Ready })
 	a.do(operator.Start{}, operator.Start{}, operator.AwaitReady{})
 	assert.True(t, a.look().Service.Running)
 	assert.Zero(t, a.look().Service.Crashes, "counted anew with each start that is asked for")

@@ -133,7 +133,7 @@ func spent(lines []string) []string {
 	return append(operator.WithoutInitial(lines), first.Env()...)
 }
 
-// serviceUser is whom the service runs as; "" is whoever supervises.
+// serviceUser is whom the service runs as; "" is whoever systemd runs as.
 func (h *Host) serviceUser() string {
 	if h.rooted() {
 		return systemUser

@@ -274,7 +274,7 @@ func TestOptionsThatKillEtcd(t *testing.T) {
 		test.kill(&s.Config)
 		u.do(operator.WriteMember{Server: s}, operator.Restart{})
 		u.eventually("a server that ends with "+test.raw.String(), func(w operator.World) bool { return w.Service.Failing })
-		assert.Contains(t, tail(u.log(), 64<<10), test.last, "%s", test.raw)
+		assert.Contains(t, u.journal(), test.last, "%s", test.raw)
 		u.try(t, trial{}) // it can be mended
 	}
 }

@@ -34,8 +34,6 @@ func (p paths) etcdctlEnv() string            { return p.config("etcdctl.env") }
 func (p paths) proxyEnv() string              { return p.config("proxy.env") }
 func (p paths) proxyConfig() string           { return p.config("proxy.yaml") }
 func (p paths) state() string                 { return p.join("var/lib/etcd-charm", p.unit) }
-func (p paths) log() string                   { return p.join("var/log/etcd-charm", p.unit+".log") }
-func (p paths) run() string                   { return p.join("run/etcd-charm", p.unit) }
 func (p paths) etcdctlLink() string           { return p.join("usr/local/bin/etcdctl") }
 func (p paths) serviceName() string           { return "etcd-charm-" + p.unit + ".service" }
 func (p paths) unitFile() string              { return p.join("etc/systemd/system", p.serviceName()) }
@@ -43,7 +41,6 @@ func (p paths) unitFile() string              { return p.join("etc/systemd/syste
 func (p paths) wanted() string {
 	return p.join("etc/systemd/system/multi-user.target.wants", p.serviceName())
 }
-func (p paths) systemd() string { return p.join("run/systemd/system") }
 
 // data is the data directory: the only place that says so.
 func (p paths) data() string { return filepath.Join(p.state(), "data") }

@@ -20,6 +20,7 @@ func TestWriteProxy(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
 	h := host.New(host.Options{Root: root, Unit: "proxy/3"})
+	host.Supervised(t, h)
 	m := operator.Model{Unit: "proxy/3", Cluster: operator.Know(operator.Cluster{})}
 	look := func() operator.World {
 		w, err := h.Observe(t.Context(), m)

@@ -24,17 +24,6 @@ func WebProxyVars() []string {
 	}
 }
 
-// supervisor keeps the unit's one service alive. Verbs may return before they have taken effect.
-type supervisor interface {
-	// write sets down what the service runs; it starts nothing and is harmless twice. The zero service, which must have been
-	// stopped, takes away what was written.
-	write(ctx context.Context, s service) error
-	// state looks. A service that was never written is the zero state.
-	state(ctx context.Context) (serviceState, error)
-	// control asks for the verb; one that is already so is no error.
-	control(ctx context.Context, v verb) error
-}
-
 type verb string
 
 const (
@@ -45,12 +34,12 @@ const (
 
 // service is what the unit's one service runs.
 type service struct {
-	Kind     operator.ServiceKind `json:"kind"`
-	Unit     string               `json:"unit"` // "etcd/0"
-	Argv     []string             `json:"argv"` // an absolute path first
-	EnvFile  string               `json:"env_file"`
-	Writable string               `json:"writable,omitempty"` // the one directory it writes to
-	User     string               `json:"user,omitempty"`     // "" is whoever supervises
+	Kind     operator.ServiceKind
+	Unit     string   // "etcd/0"
+	Argv     []string // an absolute path first
+	EnvFile  string
+	Writable string // the one directory it writes to; "" is none
+	User     string // "" is whoever systemd runs as
 }
 
 // release is the installed release that the service runs.

@@ -28,9 +28,8 @@ func TestEachLineCounts(t *testing.T) {
 	state, err := u.supervisor.state(t.Context())
 	require.NoError(t, err)
 	intact := func() bool { // as Observe looks, without asking etcd a hundred times
-		state.service, err = readService(u.config("service.json"))
+		state.service, state.intact, err = u.supervisor.written()
 		require.NoError(t, err)
-		state.intact = (&children{u.paths}).intact(state.service)
 		env, err := envLines(u.memberEnv())
 		require.NoError(t, err)
 		return u.lookSettings(env, state) == sum && operator.InitialOf(env) == operator.Initial{}
@@ -58,12 +57,12 @@ func TestEachLineCounts(t *testing.T) {
 		damaged(path, append(before, "ETCD_SOMEBODY=else\n"...))
 		damaged(path, append(before, "HTTPS_PROXY=http://proxy\n"...))
 	}
-	text, err := os.ReadFile(u.config("service.json"))
+	text, err := os.ReadFile(u.unitFile())
 	require.NoError(t, err)
-	damaged(u.config("service.json"), bytes.ReplaceAll(text, []byte("etcd.env"), []byte("other.env")))
-	damaged(u.config("service.json"), append(text, '\n'))
+	damaged(u.unitFile(), bytes.ReplaceAll(text, []byte("etcd.env"), []byte("other.env")))
+	damaged(u.unitFile(), append(text, '\n'))
 
-	for _, path := range []string{u.memberEnv(), u.etcdctlEnv(), u.config("service.json")} {
+	for _, path := range []string{u.memberEnv(), u.etcdctlEnv(), u.unitFile()} {
 		before, err := os.ReadFile(path)
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(path, bytes.ReplaceAll(before, []byte("etc/"), []byte("etx/")), 0o600))

@@ -29,7 +29,7 @@ const systemctlTime = 10 * time.Second
 // young is how long a process must have lived for its service not to count as failing while it is not ready.
 const young = 30 * time.Second
 
-// systemd supervises by a unit of systemd's.
+// systemd keeps the unit's one service alive. Verbs may return before they have taken effect.
 type systemd struct {
 	paths
 	run runner
@@ -71,8 +71,9 @@ func renderUnit(s service) ([]byte, error) {
 	return []byte(b.String()), nil
 }
 
-// write writes the unit file, 0644 as systemd expects: it holds paths only. Whether systemd has read it is asked at
-// each control: a charm that died between the two leaves nothing behind.
+// write sets down what the service runs; it starts nothing and is harmless twice. The zero service, which must have been
+// stopped, takes away what was written. The unit file is 0644 as systemd expects: it holds paths only. Whether systemd has
+// read it is asked at each control: a charm that died between the two leaves nothing behind.
 func (s *systemd) write(ctx context.Context, service service) error {
 	if service.Kind == operator.NoService {
 		return s.remove(ctx)
@@ -148,6 +149,7 @@ func parseProperties(text []byte) map[string]string {
 	return properties
 }
 
+// state looks. A service that was never written is the zero state.
 func (s *systemd) state(ctx context.Context) (serviceState, error) {
 	written, intact, err := s.written()
 	if err != nil {
@@ -205,6 +207,7 @@ func (s *systemd) cause(ctx context.Context) string {
 	return cause(string(out))
 }
 
+// control asks for the verb; one that is already so is no error.
 func (s *systemd) control(ctx context.Context, v verb) error {
 	unit := s.serviceName()
 	p, err := s.show(ctx)

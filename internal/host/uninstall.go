@@ -37,7 +37,6 @@ func (h *Host) uninstall(ctx context.Context, keepData bool) error {
 		h.supervisor.write(ctx, service{Kind: operator.NoService}),
 		os.RemoveAll(h.etc()),
 		h.unlinkEtcdctl(),
-		os.RemoveAll(h.run()),
 	)
 	if err == nil {
 		err = os.RemoveAll(h.opt())
@@ -46,7 +45,7 @@ func (h *Host) uninstall(ctx context.Context, keepData bool) error {
 		return fmt.Errorf("cannot remove what was installed: %w", err)
 	}
 	// What units of this machine share goes with the last of them.
-	for _, path := range []string{h.etc(), h.run(), h.opt()} {
+	for _, path := range []string{h.etc(), h.opt()} {
 		_ = syscall.Rmdir(filepath.Dir(path))
 	}
 	return nil

@@ -16,6 +16,7 @@ import (
 func neighbour(t *testing.T, u *unit) *Host {
 	t.Helper()
 	other := New(Options{Root: u.root, Unit: "other/7"})
+	other.supervisor.run = u.supervisor.run
 	carried := u.look().Carried
 	require.NoError(t, other.Do(t.Context(), operator.Install{Release: carried}))
 	s := u.server(operator.Initial{})
@@ -26,7 +27,7 @@ func neighbour(t *testing.T, u *unit) *Host {
 // assertGone wants nothing of u left but its data.
 func assertGone(t *testing.T, u *unit) {
 	t.Helper()
-	for _, path := range []string{u.etc(), u.opt(), u.run(), u.unitFile(), u.wanted(), u.data()} {
+	for _, path := range []string{u.etc(), u.opt(), u.unitFile(), u.wanted(), u.data()} {
 		_, err := os.Lstat(path)
 		assert.ErrorIs(t, err, os.ErrNotExist, path)
 	}

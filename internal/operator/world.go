@@ -93,7 +93,7 @@ const (
 	ProxyService  ServiceKind = "proxy"
 )
 
-// Service is the unit's one long-lived process under systemd or our own supervisor.
+// Service is the unit's one long-lived process under systemd.
 type Service struct {
 	Kind    ServiceKind // what is installed to run
 	Enabled bool        // starts at boot

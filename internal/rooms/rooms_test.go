@@ -69,6 +69,7 @@ var inward = []rule{
 	{"internal/juju", []string{"internal/operator", "internal/pki", "interfaces/*"}},
 	{"internal/host", []string{"internal/operator", "internal/pki", "interfaces/etcdcluster"}},
 	{"internal/charm", []string{"internal/juju", "internal/operator"}},
+	{"internal/sim/pid1", nil},
 	{"internal/sim", []string{"internal/sim/…"}},
 	{"internal/sim/fate", []string{"internal/charm", "internal/operator", "internal/pki", "interfaces/*"}},
 	{"internal/sim/model", []string{"internal/sim/hooktool"}},

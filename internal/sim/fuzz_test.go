@@ -10,6 +10,7 @@ import (
 
 	"github.com/juju-charms/etcd-charm/internal/sim/hooktool"
 	"github.com/juju-charms/etcd-charm/internal/sim/model"
+	"github.com/juju-charms/etcd-charm/internal/sim/pid1"
 )
 
 // FuzzToolServer: whatever a hook sends where its tools are served, the others are served on.
@@ -19,7 +20,9 @@ func FuzzToolServer(f *testing.F) {
 	f.Add([]byte{})
 	m, err := model.New(model.Options{})
 	require.NoError(f, err)
-	server, err := serveTools(m, &transcript{})
+	off := pid1.New(f.TempDir())
+	off.Halt()
+	server, err := serveTools(&Jujuc{m: m, calls: &transcript{}, systemd: func(int) *pid1.Manager { return off }})
 	require.NoError(f, err)
 	f.Cleanup(func() { _ = server.Close() })
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -27,6 +27,9 @@ func (s *Sim) Run(ctx context.Context, c *model.Context) (model.Outcome, error) 
 	if err != nil {
 		return model.Outcome{}, fmt.Errorf("cannot deploy the charm: %w", err)
 	}
+	if err := s.linkCommands(c.Machine()); err != nil {
+		return model.Outcome{}, fmt.Errorf("cannot give the machine a systemd: %w", err)
+	}
 	what := "hooks/" + c.Hook.Name()
 	if c.Hook.Kind == hooks.Action {
 		what = "actions/" + c.Hook.Name()
@@ -101,7 +104,7 @@ func (s *Sim) environ(c *model.Context, dir, what string) []string {
 	}
 	env := []string{
 		"APT_LISTCHANGES_FRONTEND=none", "DEBIAN_FRONTEND=noninteractive", "LANG=C.UTF-8", "TERM=tmux-256color",
-		"PATH=" + s.toolsDir() + ":" + hookPath,
+		"PATH=" + s.machineCommands(c.Machine()) + ":" + s.toolsDir() + ":" + hookPath,
 		"CHARM_DIR=" + dir, "JUJU_CHARM_DIR=" + dir,
 		"CLOUD_API_VERSION=", "JUJU_API_ADDRESSES=127.0.0.1:17070", "JUJU_AVAILABILITY_ZONE=", "JUJU_PRINCIPAL_UNIT=",
 		"JUJU_CHARM_HTTP_PROXY=", "JUJU_CHARM_HTTPS_PROXY=", "JUJU_CHARM_FTP_PROXY=", "JUJU_CHARM_NO_PROXY=",

@@ -19,9 +19,10 @@ type process struct {
 	args string
 }
 
-// processes finds the processes that belong to a machine: those whose program
-// lies under its root, or whose environment is that of its hooks. A process
-// that merely names a file there, or stands in a directory there, is not one.
+// processes finds the processes that belong to a machine: those of its services,
+// those whose program lies under its root, and those whose environment is that
+// of its hooks. A process that merely names a file there, or stands in a
+// directory there, is not one.
 func (s *Sim) processes(machine int) ([]process, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -43,6 +44,9 @@ func (s *Sim) belongs(machine, pid int) bool {
 	proc := filepath.Join("/proc", strconv.Itoa(pid))
 	if stat, err := os.ReadFile(filepath.Join(proc, "stat")); err != nil || isZombie(stat) {
 		return false
+	}
+	if s.runs(machine, pid) {
+		return true
 	}
 	root := s.Root(machine)
 	if exe, err := os.Readlink(filepath.Join(proc, "exe")); err == nil && strings.HasPrefix(exe, root+"/") {
@@ -83,8 +87,9 @@ func (s *Sim) signal(machine, pid int, sig syscall.Signal) error {
 	return nil
 }
 
-// killAll ends everything on a machine, and what that starts meanwhile.
+// killAll ends everything on a machine, and what that starts meanwhile: its systemd first.
 func (s *Sim) killAll(machine int) error {
+	s.manager(machine).Halt()
 	deadline := time.Now().Add(10 * time.Second)
 	for {
 		ps, err := s.processes(machine)

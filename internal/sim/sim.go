@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/juju-charms/etcd-charm/internal/sim/model"
+	"github.com/juju-charms/etcd-charm/internal/sim/pid1"
 )
 
 // RootVar stands for the root directory of a machine in Options.Env.
@@ -71,7 +72,8 @@ type Sim struct {
 	dir     string
 	slot    *slot
 	tools   *toolServer
-	turn    sync.Mutex // held while hooks or an action run
+	systemd map[int]*pid1.Manager // by machine
+	turn    sync.Mutex            // held while hooks or an action run
 	mu      sync.Mutex
 	out     io.Writer
 	charms  int
@@ -85,7 +87,10 @@ type Sim struct {
 func New(opts Options) (*Sim, error) {
 	opts.HookTimeout = cmp.Or(opts.HookTimeout, 5*time.Minute)
 	opts.Patience = cmp.Or(opts.Patience, 5*time.Minute)
-	s := &Sim{opts: opts, out: opts.Progress, placed: map[string]int{}, reaped: map[int]bool{}, changed: make(chan struct{}, 1)}
+	s := &Sim{
+		opts: opts, out: opts.Progress, placed: map[string]int{}, reaped: map[int]bool{},
+		systemd: map[int]*pid1.Manager{}, changed: make(chan struct{}, 1),
+	}
 	ok := false
 	defer func() {
 		if !ok {
@@ -111,7 +116,7 @@ func New(opts Options) (*Sim, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot write a transcript: %w", err)
 	}
-	if s.tools, err = serveTools(s.Model, calls); err != nil {
+	if s.tools, err = serveTools(&Jujuc{s.Model, calls, s.manager}); err != nil {
 		return nil, fmt.Errorf("cannot serve the hook tools: %w", err)
 	}
 	ok = true
@@ -159,11 +164,16 @@ func (s *Sim) linkTools() error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(s.toolsDir(), 0o755); err != nil {
+	return errors.Join(
+		linkAll(tool, s.toolsDir(), s.Model.Rules.Tools), linkAll(tool, s.commandsDir(), pid1.Commands()))
+}
+
+func linkAll(tool, dir string, names []string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	for _, name := range s.Model.Rules.Tools {
-		if err := os.Symlink(tool, filepath.Join(s.toolsDir(), name)); err != nil {
+	for _, name := range names {
+		if err := os.Symlink(tool, filepath.Join(dir, name)); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"net"
 	"net/rpc"
 	"os"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/juju-charms/etcd-charm/internal/sim/hooktool"
 	"github.com/juju-charms/etcd-charm/internal/sim/model"
+	"github.com/juju-charms/etcd-charm/internal/sim/pid1"
 )
 
 // toolServer answers the hook tools of one model.
@@ -22,12 +24,21 @@ type toolServer struct {
 
 // Jujuc is the name of the service on the wire.
 type Jujuc struct {
-	m     *model.Model
-	calls *transcript
+	m       *model.Model
+	calls   *transcript
+	systemd func(machine int) *pid1.Manager
 }
 
-// Main runs one tool.
+// Main runs one tool, or one of systemd's commands on a machine.
 func (j *Jujuc) Main(req hooktool.Request, reply *hooktool.Reply) error {
+	if slices.Contains(pid1.Commands(), req.CommandName) {
+		var machine int
+		if _, err := fmt.Sscanf(req.ContextId, machineContext, &machine); err != nil {
+			return fmt.Errorf("cannot tell the machine by %q: %w", req.ContextId, err)
+		}
+		*reply = hooktool.Reply(j.systemd(machine).Command(req.CommandName, req.Args))
+		return nil
+	}
 	c, err := j.m.Context(req.ContextId)
 	if err != nil {
 		return err
@@ -51,14 +62,14 @@ func (j *Jujuc) Main(req hooktool.Request, reply *hooktool.Reply) error {
 	return nil
 }
 
-func serveTools(m *model.Model, calls *transcript) (*toolServer, error) {
+func serveTools(jujuc *Jujuc) (*toolServer, error) {
 	// The kernel chooses a free abstract name: no path, so no limit of 108 bytes.
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix"})
 	if err != nil {
 		return nil, err
 	}
 	srv := rpc.NewServer()
-	if err := srv.RegisterName("Jujuc", &Jujuc{m, calls}); err != nil {
+	if err := srv.RegisterName("Jujuc", jujuc); err != nil {
 		return nil, err
 	}
 	t := &toolServer{listener: l, address: l.Addr().String(), conns: map[net.Conn]bool{}}
@@ -102,7 +113,7 @@ func (t *toolServer) Close() error {
 // ToolMain is the hook tool's side: if the program was called by the name of a
 // hook tool, from within a hook, it runs the tool and exits; else it returns.
 func ToolMain() {
-	if os.Getenv("JUJU_CONTEXT_ID") != "" && slices.Contains(model.AllTools(), filepath.Base(os.Args[0])) {
+	if os.Getenv("JUJU_CONTEXT_ID") != "" && slices.Contains(slices.Concat(model.AllTools(), pid1.Commands()), filepath.Base(os.Args[0])) {
 		hooktool.Main()
 	}
 }

@@ -111,7 +111,10 @@ func bootVerb(s *Sim, _ Env) *cobra.Command {
 			if err := os.RemoveAll(s.Root(id) + "/run"); err != nil {
 				return err
 			}
-			return s.Model.Boot(id)
+			if err := s.Model.Boot(id); err != nil {
+				return err
+			}
+			return s.manager(id).Boot()
 		},
 	}
 }

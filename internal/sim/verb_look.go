@@ -336,11 +336,11 @@ func sshVerb(s *Sim, e Env) *cobra.Command {
 				return err
 			}
 			root := s.Root(id)
-			if err := os.MkdirAll(root, 0o755); err != nil {
+			if err := errors.Join(os.MkdirAll(root, 0o755), s.linkCommands(id)); err != nil {
 				return err
 			}
 			env := append([]string{
-				"PATH=" + root + "/usr/local/bin:" + hookPath, "HOME=" + root + "/root", "LANG=C.UTF-8", "TERM=dumb",
+				"PATH=" + root + "/usr/local/bin:" + s.machineCommands(id) + ":" + hookPath, "HOME=" + root + "/root", "LANG=C.UTF-8", "TERM=dumb",
 			}, s.env(id)...)
 			// The command's name is looked up in the machine's own PATH.
 			c := exec.CommandContext(cmd.Context(), "/usr/bin/env", args[1:]...)

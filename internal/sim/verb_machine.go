@@ -49,6 +49,9 @@ func (s *Sim) limitFiles(arg string, size uint64) error {
 	if err != nil {
 		return err
 	}
+	if err := s.manager(id).LimitFiles(size); err != nil {
+		return err
+	}
 	for done := map[int]bool{}; ; {
 		ps, err := s.processes(id)
 		if err != nil {

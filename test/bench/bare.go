@@ -60,7 +60,7 @@ func (h *bare) takeOver(ctx context.Context, next string) error {
 			h.binary[0], err = h.juju.program(ctx, unit, "etcd")
 		}
 		if err == nil {
-			_, err = ask("kill", unit, "supervise|/etcd$")
+			_, err = ask("ssh", unit, "systemctl", "stop", "etcd-charm-"+strings.ReplaceAll(unit, "/", "-"))
 		}
 		if err != nil {
 			return err

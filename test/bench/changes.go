@@ -216,7 +216,7 @@ func (*bench) scale(ctx context.Context, j *juju) error {
 	return errors.Join(j.healthy(ctx, 5), j.do(ctx, append([]string{"remove-unit"}, strings.Fields(more)...)...), j.healthy(ctx, 3))
 }
 
-// kill kills the leader, which its supervisor starts anew.
+// kill kills the leader, which systemd starts again.
 func (*bench) kill(ctx context.Context, j *juju) error {
 	leader, err := load.Leader(ctx, j.ask(ctx))
 	if err != nil {

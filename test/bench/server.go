@@ -69,7 +69,7 @@ func until(ctx context.Context, what string, so func() bool) error {
 	return nil
 }
 
-// server is an etcd process that nobody supervises.
+// server is an etcd process that nobody starts again.
 type server struct {
 	unit     string // whose certificates it has
 	binary   string

@@ -33,7 +33,7 @@ func (b *bench) restarts(ts *testscript.TestScript, _ bool, args []string) {
 		s.watched = map[string]watched{}
 		for unit := range b.units(ts) {
 			root := b.ask(ts, "root", unit)
-			log := filepath.Join(root, "var/log/etcd-charm", strings.ReplaceAll(unit, "/", "-")+".log")
+			log := filepath.Join(root, "var/log/journal/etcd-charm-"+strings.ReplaceAll(unit, "/", "-")+".service.log")
 			s.watched[unit] = watched{root: root, log: log, from: len(ts.ReadFile(log)), pid: server(ts, root)}
 		}
 		return
@@ -77,7 +77,7 @@ func outages(log string) ([]outage, error) {
 			Msg string `json:"msg"`
 		}
 		if json.Unmarshal([]byte(line), &entry) != nil {
-			if strings.HasPrefix(line, "supervisor: the service ended") && !away() {
+			if strings.Contains(line, ".service: Main process exited, ") && !away() {
 				all = append(all, outage{from: last})
 			}
 			continue
@@ -194,7 +194,7 @@ func TestOutages(t *testing.T) {
 	at := func(second int, msg string) string {
 		return fmt.Sprintf(`{"level":"info","ts":"2026-01-01T00:00:%02d.000001Z","msg":%q}`, second, msg) + "\n"
 	}
-	const crash = "supervisor: the service ended: exit status 1\n"
+	const crash = "etcd-charm-etcd-0.service: Main process exited, code=exited, status=1/FAILURE\n"
 	for name, tc := range map[string]struct {
 		log  string
 		from []int // seconds
@@ -225,7 +225,7 @@ func TestLeavers(t *testing.T) {
 		return fmt.Sprintf(`{"level":"info","ts":"2026-01-01T00:00:%02dZ","msg":"removed member","local-member-id":%q,"removed-remote-peer-id":%q}`, second, id, gone) + "\n"
 	}
 	logs := map[string]string{
-		"etcd/0": `{"level":"info","ts":"2026-01-01T00:00:01Z","msg":"closing","local-member-id":"a"}` + "\nsupervisor: starts /x\n",
+		"etcd/0": `{"level":"info","ts":"2026-01-01T00:00:01Z","msg":"closing","local-member-id":"a"}` + "\nStarting etcd-charm-etcd-0.service...\n",
 		"etcd/1": said(6, "b", "a"), "etcd/2": said(5, "c", "a") + said(9, "c", "d"),
 	}
 	all := map[string][]outage{"etcd/0": {{from: at(3)}}, "etcd/1": {{at(7), at(8)}}, "etcd/2": {{from: at(9)}}}

@@ -1,0 +1,73 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/juju-charms/etcd-charm/internal/sim/pid1"
+)
+
+// machineContext is what systemd's commands say in place of a hook's context: their machine.
+const machineContext = "machine-%d"
+
+// manager returns a machine's systemd. Its services find its commands too before this host's.
+func (s *Sim) manager(machine int) *pid1.Manager {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.systemd[machine]
+	if m == nil {
+		m = pid1.New(s.Root(machine), "PATH="+s.machineCommands(machine)+":"+hookPath)
+		s.systemd[machine] = m
+	}
+	return m
+}
+
+// runs reports whether a process is one of a machine's services.
+func (s *Sim) runs(machine, pid int) bool {
+	s.mu.Lock()
+	m := s.systemd[machine]
+	s.mu.Unlock()
+	return m != nil && m.Runs(pid)
+}
+
+// commandsDir holds systemd's commands as hook tools are held, in a directory for each machine the same as scripts.
+func (s *Sim) commandsDir() string { return filepath.Join(s.dir, "commands") }
+
+// machineCommands stands first in a machine's PATH: before this host's own commands.
+func (s *Sim) machineCommands(machine int) string {
+	return filepath.Join(s.commandsDir(), fmt.Sprint(machine))
+}
+
+// linkCommands makes a machine's commands. A charm gives them no environment of its hook, so each is a script that
+// knows where to ask.
+func (s *Sim) linkCommands(machine int) error {
+	dir := s.machineCommands(machine)
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := s.manager(machine).Prepare(); err != nil {
+		return err
+	}
+	tmp, err := os.MkdirTemp(s.dir, "commands-")
+	if err != nil {
+		return err
+	}
+	for _, name := range pid1.Commands() {
+		text := fmt.Sprintf("#!/bin/sh\nJUJU_CONTEXT_ID="+machineContext+" JUJU_AGENT_SOCKET_NETWORK=unix JUJU_AGENT_SOCKET_ADDRESS='%s' exec '%s' \"$@\"\n",
+			machine, s.tools.address, filepath.Join(s.commandsDir(), name))
+		if err := os.WriteFile(filepath.Join(tmp, name), []byte(text), 0o755); err != nil { //nolint:gosec // a program
+			return err
+		}
+	}
+	if err := os.Chmod(tmp, 0o755); err != nil { //nolint:gosec // programs
+		return err
+	}
+	err = os.Rename(tmp, dir)
+	if errors.Is(err, fs.ErrExist) { // another did it meanwhile
+		err = os.RemoveAll(tmp)
+	}
+	return err
+}
