@@ -1,0 +1,305 @@
+package mutants
+
+// mutants breach what the program promises, each in one place. Whoever moves such a place mends its row here. A new
+// promise deserves a row, and a test that fails on it.
+var mutants = []mutant{
+	// Judgements and decisions.
+	{
+		"takes half of an even number of voters for a quorum",
+		"internal/operator/safety.go", "TestQuorumFirst",
+		"n/2 + 1 }",
+		"(n + 1) / 2 }",
+	},
+	{
+		"removes the last voter",
+		"internal/operator/safety.go", "TestQuorumFirst",
+		`return "it is the last voter"`,
+		`return ""`,
+	},
+	{
+		"takes silence for absence",
+		"internal/operator/survey.go", "TestSurvey",
+		"out.Reach = Unreachable",
+		"out.Reach = Absent",
+	},
+	{
+		"lets any cluster's answer count",
+		"internal/operator/survey.go", "TestSurvey",
+		"!a.answered() || !s.counts(a.ClusterID)",
+		"!a.answered()",
+	},
+	{
+		"founds beside a cluster that only a unit names",
+		"internal/operator/decide.go", "TestNamed",
+		"word.ClusterID != r.Ended && !word.Stopped {",
+		"false {",
+	},
+	{
+		"starts a member of etcd's list on an empty disk",
+		"internal/operator/cluster.go", "TestRule04NoAmnesia",
+		"if listed && own.Started() {",
+		"if listed && false {",
+	},
+	{
+		"forgets that the cluster ended",
+		"internal/operator/leave.go", "TestRule01FoundedOnce",
+		"record.ClusterID, record.Ended = l.w.Data.ClusterID, l.w.Data.ClusterID",
+		"record.ClusterID = l.w.Data.ClusterID",
+	},
+	{
+		"gives up a cluster whose data lies here",
+		"internal/operator/lost.go", "TestFoundClusterRefuses",
+		"case w.Data.State != NoData:",
+		"case w.Data.State == AlienData:",
+	},
+	{
+		"restarts the raft leader before the others",
+		"internal/operator/roll.go", "TestRule05OneAtATime",
+		"if own.Leader != own.ID {",
+		"if own.Leader != 0 {",
+	},
+	{
+		"restarts in a turn of an earlier hook, which may run out",
+		"internal/operator/roll.go", "TestRollPhase",
+		" && did[TakeTurn](l)\n",
+		"\n",
+	},
+	{
+		"refuses units' certificates though the units are unknown",
+		"internal/operator/leaves.go", "TestWhatLeftIsRefused",
+		"if !l.m.Units.OK || !l.m.Cluster.OK",
+		"if !l.m.Cluster.OK",
+	},
+	{
+		"refuses its own peer certificate before it has another",
+		"internal/operator/certificates.go", "TestOwnCertificateIsReplacedBeforeItIsRefused",
+		"if !slices.Contains(refused.Peer, peer.Serial) &&",
+		"if",
+	},
+	{
+		"lets a certificate that is due be",
+		"internal/operator/certificates.go", "TestRule09TrustOverlaps",
+		"|| leaf.Due ||",
+		"||",
+	},
+	{
+		"leaves an address of clients out of certificates",
+		"internal/operator/addresses.go", "TestRule09TrustOverlaps",
+		"out = append(out, l.m.ClientAddress.Value.All...)",
+		"",
+	},
+	{
+		"ends a relation on one answer that it is not found",
+		"internal/operator/vanished.go", "TestDesertion",
+		"case bag == BagNotFound && (was == missing || was == vanished):",
+		"case bag == BagNotFound:",
+	},
+	{
+		"drops ended relations while their certificates are valid",
+		"internal/operator/bags.go", "TestRevokedOutlastsAWrongClock",
+		"keptPeriods = 5",
+		"keptPeriods = 4",
+	},
+	{
+		"publishes a revoked certificate",
+		"internal/operator/proxy.go", "TestRule08OnlyTruthsArePublished",
+		"pub.RelationID, pub.Withheld = id, revoked[id]",
+		"pub.RelationID = id",
+	},
+	{
+		"tells consumers of a learner that serves",
+		"internal/operator/proxy.go", "TestRule08OnlyTruthsArePublished",
+		"for _, mem := range l.voters() {\n\t\tif !mem.Started()",
+		"for _, mem := range l.w.Members {\n\t\tif !mem.Started()",
+	},
+	{
+		"compares settings without what they trust",
+		"internal/operator/server.go", "TestRule09TrustOverlaps",
+		`"CHARM_TRUST=" + s.Trust,`,
+		"",
+	},
+	{
+		"compares bags without their values",
+		"internal/operator/server.go", "TestDigests",
+		"parts = append(parts, key, bag[key])",
+		"parts = append(parts, key)",
+	},
+	{
+		"repeats a step without effect",
+		"internal/operator/reconcile.go", "TestReconcileEnds",
+		"count[what] >= maxRepeats",
+		"false",
+	},
+	{
+		"publishes when its time was up in the middle of a step",
+		"internal/operator/reconcile.go", "TestReconcileFailsWhenTimeIsUp",
+		"err = h.Do(ctx, p.Step)\n\t\tif ctx.Err() != nil {",
+		"err = h.Do(ctx, p.Step)\n\t\tif false {",
+	},
+
+	// The pass.
+	{
+		"ends well though Juju took nothing",
+		"internal/charm/hook.go", "TestHookKeepsTheOrder",
+		"return j.Flush(ctx, model, plan)",
+		"_ = j.Flush(ctx, model, plan)\n\treturn nil",
+	},
+	{
+		"publishes a pass that did not settle",
+		"internal/charm/hook.go", "TestBlindCharmFails",
+		`return fmt.Errorf("cannot settle: %w", err)`,
+		"return j.Flush(ctx, model, plan)",
+	},
+	{
+		"records a cluster long after it asked who leads",
+		"internal/charm/hook.go", "TestHookRecordsNoClusterTooLate",
+		"if err := overdue(model, plan, now().Sub(began)); err != nil {",
+		"if err := error(nil); err != nil || began.IsZero() {",
+	},
+	{
+		"judges members by a goal-state that is older",
+		"internal/charm/hook.go", "TestHookKeepsTheOrder",
+		"seen, turn := m.Seen(ctx)\n\tmodel, err := j.Observe(ctx, e, seen)",
+		"model, err := j.Observe(ctx, e, nil)\n\tseen, turn := m.Seen(ctx)\n\tmodel.Seen = seen",
+	},
+
+	// What Juju says, and what it is told.
+	{
+		"believes a goal-state that does not name the unit itself",
+		"internal/juju/observe.go", "TestObserveUnits",
+		"if _, ok := units[o.env.Unit]; !ok {",
+		"if false {",
+	},
+	{
+		"takes a bag that could not be read for an empty one",
+		"internal/juju/observe.go", "TestNoFoundingWhenAToolFails",
+		"if err != nil && !notThere(err) {",
+		"if false {",
+	},
+	{
+		"founds in a hook in which a tool has failed",
+		"internal/juju/observe.go", "TestNoFoundingWhenAToolFails",
+		"err = o.failure()",
+		"_ = o.failure()",
+	},
+	{
+		"makes authorities though a secret has their label",
+		"internal/juju/authority.go", "TestObserveAuthority",
+		"*secret.Label == authorityLabel {",
+		"*secret.Label == authorityLabel && false {",
+	},
+	{
+		"gives a hook tool a private key as an argument",
+		"internal/juju/authority.go", "TestFlushAuthority",
+		`fmt.Sprintf("%s#file=/proc/%d/fd/%d", key, os.Getpid(), file.Fd())`,
+		`key+"="+a.Content[key]`,
+	},
+	{
+		"goes on publishing after a hook tool failed",
+		"internal/juju/flush.go", "TestFlushFailsWithItsTools",
+		`return fmt.Errorf("cannot publish: %w", err)`,
+		"continue",
+	},
+
+	// Certificates.
+	{
+		"renews certificates only once none of their time remains",
+		"internal/pki/describe.go", "TestDescribeDates",
+		"info.Remaining < leafLifetime/3",
+		"info.Remaining < 0",
+	},
+	{
+		"renews a certificate that ends with its authority again and again",
+		"internal/pki/describe.go", "TestIssueStaysWithinTheAuthority",
+		"info.Due = info.Due && cert.NotAfter.Before(anchor.NotAfter)",
+		"",
+	},
+	{
+		"leaves the next period's certificate off the revocation list",
+		"internal/pki/derive.go", "TestSerialsOfNamesEveryLiveCertificate",
+		"period <= endedPeriod+1",
+		"period <= endedPeriod",
+	},
+	{
+		"begins certificates by one machine's clock",
+		"internal/pki/leaf.go", "TestIssue",
+		"template.NotBefore, template.NotAfter = parent.NotBefore,",
+		"template.NotBefore, template.NotAfter = now,",
+	},
+	{
+		"takes one key for the authority of both ports",
+		"internal/pki/authority.go", "TestDecodeAuthorityNamesTheBrokenKey",
+		"if samePublicKey(p.PublicKey, c.PublicKey) {",
+		"if false && samePublicKey(p.PublicKey, c.PublicKey) {",
+	},
+
+	// The machine.
+	{
+		"replaces a file before all are on the disk",
+		"internal/host/files.go", "TestWhatIsWrittenOutlastsAPowerCut",
+		"return p.Sync()",
+		"return nil",
+	},
+	{
+		"leaves a file's name to the next power cut",
+		"internal/host/files.go", "TestWhatIsWrittenOutlastsAPowerCut",
+		"if err := d.Sync(); err != nil {",
+		"if err := error(nil); err != nil {",
+	},
+	{
+		"deletes data that has to go",
+		"internal/host/data.go", "TestMoveAside",
+		"os.Rename(h.data(), aside)",
+		"os.RemoveAll(h.data())",
+	},
+	{
+		"takes a database without its log for an empty disk",
+		"internal/host/data.go", "TestLookData",
+		"if err != nil || !empty {",
+		"if err != nil || !empty && false {",
+	},
+	{
+		"lets everybody read private keys",
+		"internal/host/tls.go", "TestOthersReadNoKey",
+		"key, secret, o}",
+		"key, public, o}",
+	},
+	{
+		"starts etcd without its revocation list",
+		"internal/host/member.go", "TestPortsReadTheirOwnFiles",
+		`"ETCD_CLIENT_CRL_FILE=" + p.tls(revokedFile),`,
+		"",
+	},
+	{
+		"forgets a certificate that it has issued",
+		"internal/host/tls.go", "TestIssuedIsRemembered",
+		"if err := h.noteIssued(issuedOf(name, info)); err != nil {",
+		"if err := error(nil); err != nil {",
+	},
+	{
+		"keeps a removed unit's keys until its service has ended",
+		"internal/host/uninstall.go", "TestUninstallTakesTheKeysFirst",
+		"keys := os.RemoveAll(filepath.Clean(h.tls(\"\")))",
+		"keys := error(nil)",
+	},
+	{
+		"promotes a learner that has not caught up",
+		"internal/host/membership.go", "TestPromotedOnceCaughtUp",
+		"if said.RaftAppliedIndex+promotionLag < ahead.RaftIndex {",
+		"if ahead == nil {",
+	},
+	{
+		"takes the turn from somebody who was quicker",
+		"internal/host/turn.go", "TestTurnIsTakenByOne",
+		`clientv3.Compare(clientv3.CreateRevision(turnKey), "=", 0)`,
+		`clientv3.Compare(clientv3.CreateRevision(turnKey), ">", -1)`,
+	},
+
+	// The proxy, and the bags that others read.
+	{
+		"serves a web page",
+		"internal/proxy/page.go", "TestForbidden",
+		`if _, ok := r.Header["Origin"]; ok {`,
+		`if _, ok := r.Header["Origin"]; ok && false {`,
+	},
+}
