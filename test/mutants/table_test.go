@@ -96,19 +96,19 @@ var mutants = []mutant{
 	},
 	{
 		"drops ended relations while their certificates are valid",
-		"internal/operator/bags.go", "TestRevokedOutlastsAWrongClock",
+		"internal/operator/peers.go", "TestRevokedOutlastsAWrongClock",
 		"keptPeriods = 5",
 		"keptPeriods = 4",
 	},
 	{
 		"publishes a revoked certificate",
-		"internal/operator/proxy.go", "TestRule08OnlyTruthsArePublished",
-		"pub.RelationID, pub.Withheld = id, revoked[id]",
-		"pub.RelationID = id",
+		"internal/operator/consumers.go", "TestRule08OnlyTruthsArePublished",
+		"if !revoked[c.id] {",
+		"if true {",
 	},
 	{
 		"tells consumers of a learner that serves",
-		"internal/operator/proxy.go", "TestRule08OnlyTruthsArePublished",
+		"internal/operator/consumers.go", "TestRule08OnlyTruthsArePublished",
 		"for _, mem := range l.voters() {\n\t\tif !mem.Started()",
 		"for _, mem := range l.w.Members {\n\t\tif !mem.Started()",
 	},
@@ -153,7 +153,7 @@ var mutants = []mutant{
 	{
 		"records a cluster long after it asked who leads",
 		"internal/charm/hook.go", "TestHookRecordsNoClusterTooLate",
-		"if err := overdue(model, plan, now().Sub(began)); err != nil {",
+		"if err := overdue(plan, now().Sub(began)); err != nil {",
 		"if err := error(nil); err != nil || began.IsZero() {",
 	},
 	{
@@ -184,15 +184,15 @@ var mutants = []mutant{
 	},
 	{
 		"makes authorities though a secret has their label",
-		"internal/juju/authority.go", "TestObserveAuthority",
-		"*secret.Label == authorityLabel {",
-		"*secret.Label == authorityLabel && false {",
+		"internal/juju/secrets.go", "TestObserveAuthority",
+		"*secret.Label == label {",
+		"*secret.Label == label && false {",
 	},
 	{
 		"gives a hook tool a private key as an argument",
-		"internal/juju/authority.go", "TestFlushAuthority",
+		"internal/juju/secrets.go", "TestFlushAuthority",
 		`fmt.Sprintf("%s#file=/proc/%d/fd/%d", key, os.Getpid(), file.Fd())`,
-		`key+"="+a.Content[key]`,
+		`key+"="+content[key]`,
 	},
 	{
 		"goes on publishing after a hook tool failed",
