@@ -2,6 +2,7 @@ package charm
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -53,6 +54,70 @@ func TestHookRecordsNoClusterTooLate(t *testing.T) {
 			}
 			require.ErrorContains(t, err, test.why)
 			assert.Empty(t, j.flushed)
+		})
+	}
+}
+
+// order notes who is asked what, in turn.
+type order struct {
+	calls []string
+	seen  []uint64
+	fail  error // of the flush
+}
+
+func (o *order) Seen(context.Context) ([]uint64, operator.Turn) {
+	o.calls = append(o.calls, "members and turn")
+	return []uint64{7}, operator.Turn{Known: true, Holder: "etcd/1"}
+}
+
+// A Juju and a machine of the same order; both have a method Observe.
+type (
+	jujuInOrder    struct{ *order }
+	machineInOrder struct{ *order }
+)
+
+func (j jujuInOrder) Observe(_ context.Context, _ operator.Event, seen []uint64) (operator.Model, error) {
+	j.calls = append(j.calls, "Juju")
+	j.seen = seen
+	return operator.Model{}, nil
+}
+
+func (j jujuInOrder) Flush(context.Context, operator.Model, operator.Plan) error {
+	j.calls = append(j.calls, "flush")
+	return j.fail
+}
+
+func (m machineInOrder) Observe(context.Context, operator.Model) (operator.World, error) {
+	m.calls = append(m.calls, "machine")
+	return operator.World{}, nil
+}
+
+func (m machineInOrder) Do(context.Context, operator.Step) error {
+	m.calls = append(m.calls, "step")
+	return nil
+}
+
+// Members and turn are seen before Juju is asked, so that none is judged by a goal-state older than itself, and what is
+// published comes after the last step. What Juju does not take makes the hook fail: only then is it called again.
+func TestHookKeepsTheOrder(t *testing.T) {
+	t.Parallel()
+	for name, fail := range map[string]error{"well": nil, "Juju takes nothing": errors.New("relation-set: no such relation")} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := &order{fail: fail}
+			var turn operator.Turn
+			decide := func(_ operator.Event, m operator.Model, w operator.World) operator.Plan {
+				turn = m.SeenTurn
+				if len(w.Done) == 0 {
+					return operator.Plan{Step: operator.Start{}}
+				}
+				return operator.Plan{}
+			}
+			err := Hook(t.Context(), operator.Event{}, jujuInOrder{o}, machineInOrder{o}, decide, time.Now)
+			require.ErrorIs(t, err, fail)
+			assert.Equal(t, []string{"members and turn", "Juju", "machine", "step", "machine", "flush"}, o.calls)
+			assert.Equal(t, []uint64{7}, o.seen)
+			assert.Equal(t, operator.Turn{Known: true, Holder: "etcd/1"}, turn)
 		})
 	}
 }

@@ -167,3 +167,25 @@ func TestTrustIsComparable(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, pki.CheckPair([]byte(given.Cert), []byte(given.Key), []byte(given.CA), now))
 }
+
+// TestOthersReadNoKey: keys are their owner's alone, and what etcd and etcdctl read as another user is for all.
+func TestOthersReadNoKey(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	u, _ := dressed(t, &now)
+	entries, err := os.ReadDir(u.tls(""))
+	require.NoError(t, err)
+	modes := map[string]os.FileMode{}
+	for _, e := range entries {
+		info, err := e.Info()
+		require.NoError(t, err)
+		modes[e.Name()] = info.Mode()
+	}
+	want := map[string]os.FileMode{
+		issuedFile: secret, peerTrustFile: public, clientTrustFile: public, revokedFile: public, peerRevokedFile: public,
+	}
+	for _, name := range []string{peerName, serverName, adminName} {
+		want[keyFile(name)], want[certFile(name)] = secret, public
+	}
+	assert.Equal(t, want, modes)
+}

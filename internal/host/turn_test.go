@@ -133,3 +133,42 @@ func TestASquattedTurn(t *testing.T) {
 		a.do(operator.ReleaseTurn{})
 	}
 }
+
+// slowKV is a KV whose reads are answered before something else happens.
+type slowKV struct {
+	clientv3.KV
+	then func()
+}
+
+func (s slowKV) Get(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+	resp, err := s.KV.Get(ctx, key, opts...)
+	s.then()
+	return resp, err
+}
+
+// TestTurnIsTakenByOne: who saw it free does not take it from somebody who was quicker.
+func TestTurnIsTakenByOne(t *testing.T) {
+	t.Parallel()
+	a := newFleet(t).add(t)
+	a.found()
+	other, err := a.access(nil).dial(a.word.ClientURL)
+	require.NoError(t, err)
+	defer other.Close()
+	slow, err := a.access(nil).dial(a.word.ClientURL)
+	require.NoError(t, err)
+	defer slow.Close()
+	slow.KV = slowKV{slow.KV, func() {
+		_, err := other.Put(t.Context(), turnKey, "etcd/7")
+		require.NoError(t, err)
+	}}
+	holder, err := a.tryTurn(t.Context(), slow.Client)
+	require.NoError(t, err)
+	assert.Equal(t, "etcd/7", holder)
+	kept, err := other.Get(t.Context(), turnKey)
+	require.NoError(t, err)
+	require.Len(t, kept.Kvs, 1)
+	assert.Equal(t, "etcd/7", string(kept.Kvs[0].Value))
+	leases, err := other.Leases(t.Context())
+	require.NoError(t, err)
+	assert.Empty(t, leases.Leases, "no lease is left behind")
+}

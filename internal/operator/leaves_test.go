@@ -155,6 +155,16 @@ func TestOwnCertificateIsReplacedBeforeItIsRefused(t *testing.T) {
 	assert.True(t, step.Peer && step.Server && step.Admin)
 	assert.Nil(t, step.Revoked)
 
+	before := w.TLS
+	for kind, own := range map[LeafKind]*Leaf{PeerLeaf: &w.TLS.Peer, ServerLeaf: &w.TLS.Server, AdminLeaf: &w.TLS.Admin} {
+		w.TLS.Peer.Serial, w.TLS.Server.Serial, w.TLS.Admin.Serial = "a1", "a2", "a3"
+		own.Serial = map[LeafKind]Leaf{PeerLeaf: before.Peer, ServerLeaf: before.Server, AdminLeaf: before.Admin}[kind].Serial
+		step, ok = Decide(lookAgain, m, w).Step.(WriteTLS)
+		require.True(t, ok, kind)
+		assert.Equal(t, []bool{kind == PeerLeaf, kind == ServerLeaf, kind == AdminLeaf}, []bool{step.Peer, step.Server, step.Admin}, kind)
+		assert.Nil(t, step.Revoked, "%s comes first", kind)
+	}
+
 	w.TLS.Peer.Serial, w.TLS.Server.Serial, w.TLS.Admin.Serial = "a1", "a2", "a3"
 	step, ok = Decide(lookAgain, m, w).Step.(WriteTLS)
 	require.True(t, ok)

@@ -633,11 +633,18 @@ func TestRule08OnlyTruthsArePublished(t *testing.T) {
 	})
 	t.Run("started voters only", func(t *testing.T) {
 		t.Parallel()
-		w := world(m)
-		w.Members = append(members(2), Member{ID: 3, PeerURLs: []string{"https://10.0.0.12:2380"}, Learner: true})
-		for _, pub := range Decide(lookAgain, m, w).Consumers {
-			assert.NotContains(t, pub.Cluster, "10.0.0.12")
-			assert.NotContains(t, pub.Cluster, ",=")
+		waits, learns := Member{ID: 3, PeerURLs: []string{"https://10.0.0.12:2380"}, Learner: true}, members(3)[2]
+		learns.Learner = true
+		for name, third := range map[string]Member{"a learner that waits for its server": waits, "a learner that serves": learns} {
+			w := world(m)
+			w.Members = append(members(2), third)
+			plan := Decide(lookAgain, m, w)
+			require.Len(t, plan.Consumers, 2, name)
+			for _, pub := range plan.Consumers {
+				assert.NotContains(t, pub.Cluster, "10.0.0.12", name)
+				assert.NotContains(t, pub.ClientURLs, "https://10.0.0.12:2379", name)
+				assert.NotContains(t, pub.Cluster, ",=", name)
+			}
 		}
 	})
 	t.Run("nothing while nothing is known for sure", func(t *testing.T) {

@@ -89,6 +89,9 @@ func TestIssueStaysWithinTheAuthority(t *testing.T) {
 	late, err := pki.IssueAdmin(ca.NotAfter.Add(-day), stream(2), a)
 	require.NoError(t, err)
 	assert.Equal(t, ca.NotAfter, parse(t, late.CertPEM).NotAfter)
+	info, err := pki.Describe(late.CertPEM, late.Key.PEM(), a.TrustClient, ca.NotAfter.Add(-day))
+	require.NoError(t, err)
+	assert.False(t, info.Due, "a new one would end with the authority too, and be due at once")
 
 	_, err = pki.IssueAdmin(ca.NotAfter.Add(time.Second), stream(2), a)
 	require.EqualError(t, err, "cannot issue admin certificate: CA has expired on 2046-11-22 10:00 UTC")
