@@ -116,8 +116,10 @@ fate: ## random schedules of all that can happen to a cluster, in memory, after 
 	  | grep -vE '^=== |^ +--- PASS'
 
 .PHONY: mutants
-mutants: ## break the decisions in a dozen ways and print how many of them the simulation catches
-	@go test -count 1 -v -run 'Mutant' ./internal/sim/fate | grep -E 'mutants:|FAIL|^ok|_test.go'
+mutants: ## break the decisions in a dozen ways, and the sources in four dozen, and print what catches them
+	@failed=0; for room in internal/sim/fate test/mutants; do \
+	  go test -count 1 -v -run Mutant ./$$room | grep --line-buffered -E 'mutants|FAIL|^ok|_test.go' || failed=1; \
+	done; exit $$failed
 
 # A module of its own, since Juju stands under the AGPL: nothing of it comes into what we build or ship.
 .PHONY: conformance

@@ -107,3 +107,21 @@ func TestStartedWithoutALine(t *testing.T) {
 		})
 	}
 }
+
+// TestPortsReadTheirOwnFiles: each port knows its own certificate, whom it trusts and whom it refuses. etcd starts without
+// either of the lists too, and then refuses nobody.
+func TestPortsReadTheirOwnFiles(t *testing.T) {
+	t.Parallel()
+	const tls = "/etc/etcd-charm/etcd-0/tls/"
+	assert.Equal(t, []string{
+		"ETCD_DATA_DIR=/var/lib/etcd-charm/etcd-0/data",
+		"ETCD_CERT_FILE=" + tls + "server.crt",
+		"ETCD_KEY_FILE=" + tls + "server.key",
+		"ETCD_TRUSTED_CA_FILE=" + tls + "client-ca.crt",
+		"ETCD_CLIENT_CRL_FILE=" + tls + "client.crl",
+		"ETCD_PEER_CERT_FILE=" + tls + "peer.crt",
+		"ETCD_PEER_KEY_FILE=" + tls + "peer.key",
+		"ETCD_PEER_TRUSTED_CA_FILE=" + tls + "peer-ca.crt",
+		"ETCD_PEER_CRL_FILE=" + tls + "peer.crl",
+	}, newPaths("", "etcd/0").memberPaths())
+}

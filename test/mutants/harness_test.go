@@ -1,0 +1,153 @@
+// Package mutants breaks the sources, one place at a time, and wants a test to notice. The rule it keeps: a promise whose
+// breach no test sees is not kept, only meant. Nothing is copied or left behind: go build reads each patched file by way of
+// an overlay.
+package mutants
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// mutant is one breach.
+type mutant struct {
+	breach   string // what the broken program does
+	file     string // of this repository
+	old, new string // the text in the file, which stands there once, and what takes its place
+	test     string // the test that must fail, one that stands beside the file
+}
+
+func (m mutant) room() string { return path.Dir(m.file) }
+
+// hung is when a test is given up. That proves nothing of a mutant: the machine may be slow.
+const hung = 20 * time.Minute
+
+// program is a package's tests, built.
+type program struct{ path, dir string }
+
+// build makes the tests of a room of the module at root.
+func build(ctx context.Context, root, room, to string, flags ...string) (program, error) {
+	cmd := exec.CommandContext(ctx, "go", slices.Concat([]string{"test", "-c", "-vet=off", "-trimpath", "-o", to}, flags, []string{"./" + room})...)
+	// As `make build` builds the charm, so that what it is made of is compiled once; the race detector would take longer to
+	// build than these tests run.
+	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return program{}, fmt.Errorf("cannot compile: %w\n%s", err, out)
+	}
+	return program{path: to, dir: filepath.Join(root, room)}, nil
+}
+
+// passes reports whether a test passes, and what it said.
+func (p program) passes(ctx context.Context, test string) (bool, string, error) {
+	cmd := exec.CommandContext(ctx, p.path, "-test.v", "-test.run", "^"+test+"$", "-test.timeout", hung.String())
+	cmd.Dir = p.dir
+	text, err := cmd.CombinedOutput()
+	out := string(text)
+	var exit *exec.ExitError
+	switch {
+	case err == nil && strings.Contains(out, "--- PASS: "+test+" "):
+		return true, out, nil
+	case err == nil:
+		return false, out, errors.New("there is no such test, or it was skipped")
+	case strings.Contains(out, "panic: test timed out"):
+		return false, out, errors.New("the test did not end")
+	case errors.As(err, &exit) && (strings.Contains(out, "--- FAIL: "+test) || strings.Contains(out, "\npanic: ")):
+		return false, out, nil
+	}
+	return false, out, fmt.Errorf("cannot run the test: %w", err)
+}
+
+// survives says why a mutant of the module at root counts as not caught; nil is that its test fails. What the test said
+// is returned too.
+func (m mutant) survives(ctx context.Context, root, tmp string) (string, error) {
+	where := filepath.Join(root, filepath.FromSlash(m.file))
+	source, err := os.ReadFile(where)
+	if err != nil {
+		return "", err
+	}
+	if n := strings.Count(string(source), m.old); n != 1 {
+		return "", fmt.Errorf("the text to break stands %d times in %s: mend the table", n, m.file)
+	}
+	patched, overlay := filepath.Join(tmp, "patched.go"), filepath.Join(tmp, "overlay.json")
+	replace, err := json.Marshal(map[string]map[string]string{"Replace": {where: patched}})
+	if err != nil {
+		return "", err
+	}
+	err = errors.Join(
+		os.WriteFile(patched, []byte(strings.Replace(string(source), m.old, m.new, 1)), 0o600),
+		os.WriteFile(overlay, replace, 0o600),
+	)
+	if err != nil {
+		return "", err
+	}
+	p, err := build(ctx, root, m.room(), filepath.Join(tmp, "broken.test"), "-overlay", overlay)
+	if err != nil {
+		return "", err
+	}
+	passes, out, err := p.passes(ctx, m.test)
+	if err == nil && passes {
+		err = fmt.Errorf("%s passes", m.test)
+	}
+	return out, err
+}
+
+// sound says of a test of the module at root why it does not pass while nothing is broken; nil is that it does.
+func sound(ctx context.Context, p program, test string) error {
+	passes, out, err := p.passes(ctx, test)
+	if err == nil && !passes {
+		err = errors.New("it fails")
+	}
+	if err != nil {
+		return fmt.Errorf("%s proves nothing, since nothing is broken: %w\n%s", test, err, out)
+	}
+	return nil
+}
+
+// TestMutantsInside breaks the sources in each way of the table and wants the named test to fail, which passes unbroken.
+func TestMutantsInside(t *testing.T) {
+	t.Parallel()
+	root, err := filepath.Abs(filepath.Join("..", ".."))
+	require.NoError(t, err)
+	rooms := map[string][]mutant{}
+	for _, m := range mutants {
+		rooms[m.room()] = append(rooms[m.room()], m)
+	}
+	var caught atomic.Int64
+	t.Run("in", func(t *testing.T) {
+		for room, all := range rooms {
+			t.Run(room, func(t *testing.T) {
+				t.Parallel()
+				whole, err := build(t.Context(), root, room, filepath.Join(t.TempDir(), "whole.test"))
+				require.NoError(t, err)
+				tried := map[string]bool{}
+				for _, m := range all {
+					if !tried[m.test] {
+						require.NoError(t, sound(t.Context(), whole, m.test))
+						tried[m.test] = true
+					}
+					t.Run(m.breach, func(t *testing.T) {
+						out, err := m.survives(t.Context(), root, t.TempDir())
+						if assert.NoError(t, err, out) {
+							caught.Add(1)
+							t.Logf("caught by %s: %s", m.test, m.breach)
+						}
+					})
+				}
+			})
+		}
+	})
+	t.Logf("mutants inside: %d/%d caught", caught.Load(), len(mutants))
+}
