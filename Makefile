@@ -118,7 +118,7 @@ fate: ## random schedules of all that can happen to a cluster, in memory, after 
 .PHONY: mutants
 mutants: ## break the decisions in a dozen ways, and the sources in four dozen, and print what catches them
 	@failed=0; for room in internal/sim/fate test/mutants; do \
-	  go test -count 1 -v -run Mutant ./$$room | grep --line-buffered -E 'mutants|FAIL|^ok|_test.go' || failed=1; \
+	  go test -count 1 -v $(LIMIT) -run Mutant ./$$room | grep --line-buffered -E 'mutants|FAIL|^ok|_test.go' || failed=1; \
 	done; exit $$failed
 
 # A module of its own, since Juju stands under the AGPL: nothing of it comes into what we build or ship.

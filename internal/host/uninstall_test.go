@@ -1,10 +1,13 @@
 package host
 
 import (
+	"context"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -133,4 +136,26 @@ func TestUninstallKeepsData(t *testing.T) {
 	assert.Equal(t, before, w.Data)
 	assert.False(t, w.Leftovers)
 	assert.NoDirExists(t, u.etc())
+}
+
+// stuck is a supervisor that does nothing it is asked for.
+type stuck struct{ supervisor }
+
+func (stuck) control(context.Context, verb) error { return errors.New("systemd does not answer") }
+
+// The keys go whatever else cannot be done; the rest waits for the service to have ended.
+func TestUninstallTakesTheKeysFirst(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	u, _ := dressed(t, &now)
+	works := u.supervisor
+	u.supervisor = stuck{works}
+	require.ErrorContains(t, u.Do(t.Context(), operator.Uninstall{}), "systemd does not answer")
+	assert.NoDirExists(t, u.tls(""))
+	assert.DirExists(t, u.etc())
+	assert.DirExists(t, u.data())
+
+	u.supervisor = works
+	u.do(operator.Uninstall{})
+	assertGone(t, u)
 }

@@ -190,6 +190,10 @@ var mutants = []mutant{
 		"if err := h.noteIssued(issuedOf(name, info)); err != nil {", "if err := error(nil); err != nil {", "TestIssuedIsRemembered",
 	},
 	{
+		"keeps a removed unit's keys until its service has ended", "internal/host/uninstall.go",
+		"keys := os.RemoveAll(filepath.Clean(h.tls(\"\")))", "keys := error(nil)", "TestUninstallTakesTheKeysFirst",
+	},
+	{
 		"promotes a learner that has not caught up", "internal/host/membership.go",
 		"if said.RaftAppliedIndex+promotionLag < ahead.RaftIndex {", "if ahead == nil {", "TestPromotedOnceCaughtUp",
 	},
