@@ -46,9 +46,15 @@ func TestWhatIsWrittenOutlastsAPowerCut(t *testing.T) {
 		placed []string
 		dir    string // what is synced once all are
 	}{
-		"files":   {[]string{h.tls(".a.crt"), h.tls(".a.key")}, []string{h.tls("a.crt"), h.tls("a.key")}, filepath.Clean(h.tls(""))},
-		"aside":   {nil, []string{h.data() + ".1970-01-01T000000Z-a-test"}, h.state()},
-		"release": {[]string{h.release("r"+partial) + "/" + binaryName, h.release("r" + partial)}, []string{h.release("r")}, h.opt()},
+		"files": {
+			before: []string{h.tls(".a.crt"), h.tls(".a.key")},
+			placed: []string{h.tls("a.crt"), h.tls("a.key")}, dir: filepath.Clean(h.tls("")),
+		},
+		"aside": {placed: []string{h.data() + ".1970-01-01T000000Z-a-test"}, dir: h.state()},
+		"release": {
+			before: []string{filepath.Join(h.release("r"+partial), binaryName), h.release("r" + partial)},
+			placed: []string{h.release("r")}, dir: h.opt(),
+		},
 	} {
 		t.Run(deed, func(t *testing.T) {
 			t.Parallel()
@@ -93,7 +99,9 @@ func writeDurably(ctx context.Context, root string) error {
 		do     func() error
 	}{
 		{"files", []string{h.tls("a.crt"), h.tls("a.key")}, func() error {
-			return writeFiles(file{path: h.tls("a.key"), data: []byte("k"), mode: secret}, file{path: h.tls("a.crt"), data: []byte("c"), mode: public})
+			return writeFiles(
+				file{path: h.tls("a.key"), data: []byte("k"), mode: secret},
+				file{path: h.tls("a.crt"), data: []byte("c"), mode: public})
 		}},
 		{"aside", []string{h.data() + ".1970-01-01T000000Z-a-test"}, func() error { return h.putAside(ctx, "a test") }},
 		{"release", []string{h.release("r")}, func() error { return h.copyRelease("r") }},
@@ -112,7 +120,7 @@ type syncWatch struct {
 	listener uintptr
 
 	mu     sync.Mutex
-	places []string
+	places []string // that Placed may name
 	syncs  []synced
 }
 
@@ -125,7 +133,7 @@ func (w *syncWatch) begin(places []string) []synced {
 	return was
 }
 
-// watchSyncs has the kernel stop each fsync until this process has noted it (seccomp_unotify(2)); that cannot be undone.
+// watchSyncs has the kernel stop each fsync of this process until it is noted (seccomp_unotify(2)).
 func watchSyncs() (*syncWatch, error) {
 	runtime.LockOSThread() // of which the filter is, until it is made that of all threads
 	defer runtime.UnlockOSThread()
@@ -140,8 +148,10 @@ func watchSyncs() (*syncWatch, error) {
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_USER_NOTIF},
 	}
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	flags := unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_TSYNC | unix.SECCOMP_FILTER_FLAG_TSYNC_ESRCH
-	listener, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, uintptr(flags), uintptr(unsafe.Pointer(&program)))
+	const flags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER |
+		unix.SECCOMP_FILTER_FLAG_TSYNC | unix.SECCOMP_FILTER_FLAG_TSYNC_ESRCH
+	listener, _, errno := unix.Syscall(
+		unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(&program)))
 	if errno != 0 {
 		return nil, errno
 	}

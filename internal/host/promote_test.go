@@ -10,18 +10,18 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// learning is a voter and its learner, which applies some entries between any two looks at it. They answer what a promotion
-// asks, on an address each.
+// learning is a voter and its learner, which applies some entries between any two looks at it. They answer what a
+// promotion asks, on an address each.
 type learning struct {
-	etcdserverpb.UnimplementedClusterServer
-	etcdserverpb.UnimplementedMaintenanceServer
+	pb.UnimplementedClusterServer
+	pb.UnimplementedMaintenanceServer
 
 	mu       sync.Mutex
 	urls     map[uint64]string
@@ -49,19 +49,21 @@ type answering struct {
 	id uint64
 }
 
-func (a answering) MemberList(context.Context, *etcdserverpb.MemberListRequest) (*etcdserverpb.MemberListResponse, error) {
+func (a answering) MemberList(context.Context, *pb.MemberListRequest) (*pb.MemberListResponse, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return &etcdserverpb.MemberListResponse{Members: []*etcdserverpb.Member{
+	return &pb.MemberListResponse{Members: []*pb.Member{
 		{ID: theVoter, Name: "etcd0", ClientURLs: []string{a.urls[theVoter]}},
 		{ID: theLearner, Name: "etcd1", ClientURLs: []string{a.urls[theLearner]}, IsLearner: len(a.promoted) == 0},
 	}}, nil
 }
 
-func (a answering) Status(context.Context, *etcdserverpb.StatusRequest) (*etcdserverpb.StatusResponse, error) {
+func (a answering) Status(context.Context, *pb.StatusRequest) (*pb.StatusResponse, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	s := &etcdserverpb.StatusResponse{Header: &etcdserverpb.ResponseHeader{MemberId: a.id}, RaftIndex: a.index, RaftAppliedIndex: a.index}
+	s := &pb.StatusResponse{
+		Header: &pb.ResponseHeader{MemberId: a.id}, RaftIndex: a.index, RaftAppliedIndex: a.index,
+	}
 	if a.id == theLearner {
 		a.looks()
 		a.applied = min(a.applied+a.step, a.index)
@@ -70,14 +72,15 @@ func (a answering) Status(context.Context, *etcdserverpb.StatusRequest) (*etcdse
 	return s, nil
 }
 
-func (a answering) MemberPromote(context.Context, *etcdserverpb.MemberPromoteRequest) (*etcdserverpb.MemberPromoteResponse, error) {
+func (a answering) MemberPromote(context.Context, *pb.MemberPromoteRequest) (*pb.MemberPromoteResponse, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.promoted = append(a.promoted, a.index-a.applied)
-	return &etcdserverpb.MemberPromoteResponse{}, nil
+	return &pb.MemberPromoteResponse{}, nil
 }
 
-// TestPromotedOnceCaughtUp: etcd would promote a learner that lacks a tenth of the log, and the quorum might then hang on it.
+// TestPromotedOnceCaughtUp: etcd would promote a learner that lacks a tenth of the log, and a quorum might then have to
+// wait for it.
 func TestPromotedOnceCaughtUp(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
@@ -90,8 +93,8 @@ func TestPromotedOnceCaughtUp(t *testing.T) {
 		require.NoError(t, err)
 		l.urls[id] = "https://" + listener.Addr().String()
 		server := grpc.NewServer(grpc.Creds(credentials.NewServerTLSFromCert(&pair)))
-		etcdserverpb.RegisterClusterServer(server, answering{l, id})
-		etcdserverpb.RegisterMaintenanceServer(server, answering{l, id})
+		pb.RegisterClusterServer(server, answering{l, id})
+		pb.RegisterMaintenanceServer(server, answering{l, id})
 		go func() { _ = server.Serve(listener) }()
 		t.Cleanup(server.Stop)
 	}

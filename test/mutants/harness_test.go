@@ -1,6 +1,6 @@
-// Package mutants breaks the sources, one place at a time, and wants a test to notice. The rule it keeps: a promise whose
-// breach no test sees is not kept, only meant. Nothing is copied or left behind: go build reads each patched file by way of
-// an overlay.
+// Package mutants breaks the sources, one place at a time, and wants a test to notice. The rule it keeps: a promise is
+// kept only if a test fails when it is broken. Nothing is copied or left behind, since the compiler reads each patched
+// file by way of an overlay.
 package mutants
 
 import (
@@ -26,8 +26,8 @@ import (
 type mutant struct {
 	breach   string // what the broken program does
 	file     string // of this repository
+	test     string // that must fail; it stands in the file's package
 	old, new string // the text in the file, which stands there once, and what takes its place
-	test     string // the test that must fail, one that stands beside the file
 }
 
 func (m mutant) room() string { return path.Dir(m.file) }
@@ -40,9 +40,10 @@ type program struct{ path, dir string }
 
 // build makes the tests of a room of the module at root.
 func build(ctx context.Context, root, room, to string, flags ...string) (program, error) {
-	cmd := exec.CommandContext(ctx, "go", slices.Concat([]string{"test", "-c", "-vet=off", "-trimpath", "-o", to}, flags, []string{"./" + room})...)
-	// As `make build` builds the charm, so that what it is made of is compiled once; the race detector would take longer to
-	// build than these tests run.
+	args := slices.Concat([]string{"test", "-c", "-vet=off", "-trimpath", "-o", to}, flags, []string{"./" + room})
+	cmd := exec.CommandContext(ctx, "go", args...)
+	// As `make build` builds the charm, so that what it is made of is compiled once. The race detector would take longer
+	// to build than these tests run.
 	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return program{}, fmt.Errorf("cannot compile: %w\n%s", err, out)
@@ -52,7 +53,8 @@ func build(ctx context.Context, root, room, to string, flags ...string) (program
 
 // passes reports whether a test passes, and what it said.
 func (p program) passes(ctx context.Context, test string) (bool, string, error) {
-	cmd := exec.CommandContext(ctx, p.path, "-test.v", "-test.run", "^"+test+"$", "-test.timeout", hung.String())
+	args := []string{"-test.v", "-test.run", "^" + test + "$", "-test.timeout", hung.String()}
+	cmd := exec.CommandContext(ctx, p.path, args...)
 	cmd.Dir = p.dir
 	text, err := cmd.CombinedOutput()
 	out := string(text)
@@ -64,15 +66,16 @@ func (p program) passes(ctx context.Context, test string) (bool, string, error) 
 		return false, out, errors.New("there is no such test, or it was skipped")
 	case strings.Contains(out, "panic: test timed out"):
 		return false, out, errors.New("the test did not end")
-	case errors.As(err, &exit) && (strings.Contains(out, "--- FAIL: "+test) || strings.Contains(out, "\npanic: ")):
+	case errors.As(err, &exit) && strings.Contains(out, "--- FAIL: "+test),
+		errors.As(err, &exit) && strings.Contains(out, "\npanic: "):
 		return false, out, nil
 	}
 	return false, out, fmt.Errorf("cannot run the test: %w", err)
 }
 
-// survives says why a mutant of the module at root counts as not caught; nil is that its test fails. What the test said
-// is returned too.
-func (m mutant) survives(ctx context.Context, root, tmp string) (string, error) {
+// uncaught says why a mutant of the module at root does not count as caught; nil is that its test fails. It also
+// returns what the test said.
+func (m mutant) uncaught(ctx context.Context, root, tmp string) (string, error) {
 	where := filepath.Join(root, filepath.FromSlash(m.file))
 	source, err := os.ReadFile(where)
 	if err != nil {
@@ -116,7 +119,7 @@ func sound(ctx context.Context, p program, test string) error {
 	return nil
 }
 
-// TestMutantsInside breaks the sources in each way of the table and wants the named test to fail, which passes unbroken.
+// TestMutantsInside breaks the sources in each way of the table. The named test must fail then, and pass before.
 func TestMutantsInside(t *testing.T) {
 	t.Parallel()
 	root, err := filepath.Abs(filepath.Join("..", ".."))
@@ -139,7 +142,7 @@ func TestMutantsInside(t *testing.T) {
 						tried[m.test] = true
 					}
 					t.Run(m.breach, func(t *testing.T) {
-						out, err := m.survives(t.Context(), root, t.TempDir())
+						out, err := m.uncaught(t.Context(), root, t.TempDir())
 						if assert.NoError(t, err, out) {
 							caught.Add(1)
 							t.Logf("caught by %s: %s", m.test, m.breach)

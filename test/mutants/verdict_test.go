@@ -56,7 +56,7 @@ func TestSkips(t *testing.T) { t.Skip("no reason") }
 		"no such test":        {"n / 2", "n / 3", "TestHal", "no such test"},
 		"a test that skips":   {"n / 2", "n / 3", "TestSkips", "it was skipped"},
 	} {
-		_, err := mutant{name, "half/half.go", tt.old, tt.new, tt.test}.survives(t.Context(), root, t.TempDir())
+		_, err := mutant{name, "half/half.go", tt.test, tt.old, tt.new}.uncaught(t.Context(), root, t.TempDir())
 		if tt.why == "" {
 			assert.NoError(t, err, name)
 		} else {
