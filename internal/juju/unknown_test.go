@@ -102,7 +102,7 @@ func hook(t *testing.T, f *fakeJuju, h *fakeMachine) (work []string, said string
 	}
 	said = "status: " + p.Status.Message
 	for _, r := range operator.Examine(m, w).Reasons {
-		said += "\nhealth: " + r.Text
+		said += "\nhealth: " + r.String()
 	}
 	return work, said
 }

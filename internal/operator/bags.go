@@ -27,11 +27,11 @@ func bags(l look, p *Plan) {
 		return
 	}
 	if !l.leaving() {
-		p.need(l, "ended relations are not revoked", theConsumers)
+		p.need(l, "ended relations are not revoked", consumersUnknown)
 	}
-	addressed := p.need(l, "peers hear nothing of this unit", thePeerAddress, theClientAddress)
-	if !p.need(l, "peers hear nothing of this unit", thePeers) {
-		p.need(l, recordStays, theLeader)
+	addressed := p.need(l, "peers hear nothing of this unit", peerAddressUnknown, clientAddressUnknown)
+	if !p.need(l, "peers hear nothing of this unit", peersUnknown) {
+		p.need(l, recordStays, leaderUnknown)
 		return
 	}
 	l.rememberLearner(p)
@@ -63,7 +63,7 @@ func bags(l look, p *Plan) {
 	if same && l.m.Authority.OK && l.m.Consumers.OK {
 		return
 	}
-	if p.need(l, recordStays, theLeader) && !same {
+	if p.need(l, recordStays, leaderUnknown) && !same {
 		p.Record = &record
 	}
 }

@@ -16,11 +16,14 @@ type Plan struct {
 	Version   string            // application version to show; "" leaves it
 	Status    Status
 	States    []string // computed relation states, for the debug log and the health report
+	// Reasons are why something is not as it should be or is not done, in the order in which they are shown. Status
+	// is a rendering of them.
+	Reasons []Reason
 	// Fail makes the hook fail after its status is set and before anything is published, so that Juju holds
-	// the unit and calls the hook again: only for a leave that would cost the quorum.
+	// the unit and calls the hook again: only for a leave that would cost the quorum. Its text is that of Reasons.
 	Fail error
 
-	waits map[part][]string // work that waits for a part that is not known
+	held bool // the hook is to fail
 }
 
 // Publication is one consumer relation's bag to write. The shell derives the relation's certificate.

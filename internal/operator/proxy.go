@@ -41,7 +41,7 @@ func proxy(l look, p *Plan) {
 	if l.m.Consumers.OK && len(l.m.Consumers.Value) == 0 {
 		return
 	}
-	if !p.need(l, "consumers hear of no change", theConsumers, thePeers, theAuthorities) || l.m.Authority.Value == nil || !l.inCluster() {
+	if !p.need(l, "consumers hear of no change", consumersUnknown, peersUnknown, authoritiesUnknown) || l.m.Authority.Value == nil || !l.inCluster() {
 		return
 	}
 	// A cluster that is not on record, by now or with this very commit, may yet have to yield to one that is.

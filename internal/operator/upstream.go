@@ -42,7 +42,7 @@ func upstream(l look, p *Plan) {
 	if l.role() != RoleProxy || l.leaving() {
 		return
 	}
-	p.need(l, "the proxy follows no change", theUpstream, theClientAddress)
+	p.need(l, "the proxy follows no change", upstreamUnread, clientAddressUnknown)
 	switch {
 	case !l.m.Upstream.OK:
 		return
@@ -50,20 +50,14 @@ func upstream(l look, p *Plan) {
 		if l.w.Service.Running || l.w.Service.Enabled {
 			p.want(l, Stop{"relation upstream is gone"})
 		}
-		p.say(Blocked, "needs a cluster: juju integrate %s:upstream <etcd application>:proxy", l.m.App)
-		return
+		return // the examination says what is needed
 	}
 	rel := l.m.Upstream.Value[0]
 	data, problem := etcdproxy.Decode(rel, l.w.Now)
 	requires := etcdproxy.NewRequires(rel, l.w.Now)
-	switch {
-	case !problem.IsZero():
-		p.say(Blocked, "%s", problem)
-	case !requires.Available:
-		p.say(Waiting, "relation %s: waiting for the cluster string", rel.ID)
-	case encrypted(data) && !requires.TLSAvailable:
-		p.say(Waiting, "relation %s: waiting for client credentials", rel.ID)
-	case l.usable(), len(l.w.Service.Listens) > 0:
+	// What is wrong with a bag, or still missing from it, the examination says.
+	whole := problem.IsZero() && requires.Available && (requires.TLSAvailable || !encrypted(data))
+	if whole && (l.usable() || len(l.w.Service.Listens) > 0) {
 		l.serve(p, data)
 	}
 	if p.Step == nil && l.w.Service.Kind == ProxyService && !l.w.Service.Running {
