@@ -89,7 +89,8 @@ func AlarmList(params map[string]any, m Model, w World) ([]Step, Result, error) 
 		}
 		alarms[keyFor(alarms, mem)] = strings.Join(mem.Alarms, ",")
 		for _, kind := range mem.Alarms {
-			rows = append(rows, []string{clip(mem.Label, 24), kind, or(alarmMeaning[kind])})
+			_, meaning, _ := strings.Cut(alarm(kind, mem.Label, mem.Unit != "").Text(), ": ")
+			rows = append(rows, []string{clip(mem.Label, 24), kind, or(meaning)})
 		}
 	}
 	out := Result{Text: "no alarm\n", Values: map[string]any{"count": strconv.Itoa(len(rows) - 1)}}

@@ -21,8 +21,7 @@ func cluster(l look, p *Plan) {
 	case AlienData:
 		if l.w.Service.Running && !l.w.Service.Failing && !l.w.Local.Live {
 			p.want(l, AwaitReady{Learner: true}) // a server that is just laying its data down cannot be told from damage
-		}
-		p.say(because(dataAlien, l.m.Unit, l.w.Data.Problem))
+		} // of data that is not ours the examination speaks
 	case OurData:
 		withData(l, p)
 	case NoData:
@@ -142,10 +141,8 @@ func join(l look, p *Plan) {
 	if dead := l.notReady(); len(dead) > 0 {
 		// One that restarts by our hand, answers already or is about to be taken out is worth waiting for within the hook; a
 		// machine that is off is not.
-		if l.w.Turn.Holder != "" || dead[0].Answers || l.orphan(dead[0]) {
-			p.want(l, AwaitPeer{})
-		}
-		if p.Step == nil {
+		waits := l.w.Turn.Holder != "" || dead[0].Answers || l.orphan(dead[0])
+		if !waits || !p.want(l, AwaitPeer{}) {
 			p.say(l.awaitDead(dead[0]))
 		}
 		return
@@ -210,7 +207,7 @@ func withData(l look, p *Plan) {
 	}
 	// The server may be started again at any time, and another's settings may refuse everybody, or nobody.
 	if l.w.WrittenConfig == Altered && l.revertible() {
-		if p.want(l, RevertMember{}); p.Step != nil {
+		if p.want(l, RevertMember{}) {
 			return
 		}
 	}

@@ -59,14 +59,15 @@ func finish(l look, p *Plan) {
 	}
 }
 
-// want asks for a step, unless it was tried in this pass and did not succeed: then the status says so and the
-// handlers go on.
-func (p *Plan) want(l look, s Step) {
+// want asks for a step, and reports whether one is to be done. One that was tried in this pass and did not succeed is not:
+// that is a reason, and the handlers go on.
+func (p *Plan) want(l look, s Step) bool {
 	if tried, err := l.tried(s); tried {
 		p.say(because(stepFailed, s.String(), err.Error()))
 	} else if p.Step == nil {
 		p.Step = s
 	}
+	return p.Step != nil
 }
 
 // tried tells whether a step did not succeed in this pass, and why.

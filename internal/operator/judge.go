@@ -10,12 +10,6 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/etcdproxy"
 )
 
-// alarmMeaning says what an alarm does to those who use the cluster.
-var alarmMeaning = map[string]string{
-	noSpace: "writes are refused",
-	corrupt: "its data differs, all refuse writes",
-}
-
 // say adds a reason.
 func (x *examiner) say(r Reason) { x.r.Reasons = append(x.r.Reasons, r.at(x.m.Unit)) }
 
@@ -66,21 +60,23 @@ func (x *examiner) reached() {
 // alarms says which alarms are raised.
 func (x *examiner) alarms() {
 	for _, a := range x.w.Alarms {
-		label, owned := x.labelOf(a.MemberID), false
-		for _, m := range x.r.Members {
-			owned = owned || m.ID == a.MemberID && m.Unit != ""
-		}
-		switch {
-		case a.Kind == noSpace:
-			x.say(because(alarmNospace, label))
-		case a.Kind == corrupt && owned: // the units whose members have bad data must go
-			x.say(because(alarmCorrupt, label))
-		case a.Kind == corrupt:
-			x.say(because(alarmCorruptUnowned, label))
-		default:
-			x.say(because(alarmRaised, label, or(plain(a.Kind))))
-		}
+		owned := slices.ContainsFunc(x.r.Members, func(m MemberReport) bool { return m.ID == a.MemberID && m.Unit != "" })
+		x.say(alarm(a.Kind, x.labelOf(a.MemberID), owned))
 	}
+}
+
+// alarm says which alarm is raised on a member, and what it does to those who use the cluster. A unit whose member has bad
+// data must go.
+func alarm(kind, label string, owned bool) Reason {
+	switch {
+	case kind == noSpace:
+		return because(alarmNospace, label)
+	case kind == corrupt && owned:
+		return because(alarmCorrupt, label)
+	case kind == corrupt:
+		return because(alarmCorruptUnowned, label)
+	}
+	return because(alarmRaised, label, or(plain(kind)))
 }
 
 // voting says who does not vote, or not for the same leader.
@@ -167,6 +163,9 @@ func (x *examiner) own() {
 		x.say(because(etcdFailing, x.m.Unit, s.Log))
 	case s.Kind == MemberService && x.w.Data.State == OurData && !s.Running:
 		x.say(because(etcdStopped, x.m.Unit))
+	}
+	if x.w.Data.State == AlienData {
+		x.say(because(dataAlien, x.m.Unit, x.w.Data.Problem))
 	}
 	if local.ClusterID != 0 && x.w.ClusterID != 0 && local.ClusterID != x.w.ClusterID {
 		x.say(because(etcdAstray, x.m.Unit, hexID(local.ClusterID)))

@@ -128,7 +128,7 @@ func TestReasons(t *testing.T) {
 		}, shown{health: Degraded, level: Waiting, text: "etcd here is of another cluster, bad"}},
 		{"alien data", func(_ *Model, w *World) {
 			w.Data = Data{State: AlienData, Problem: "a file named notes"}
-		}, shown{health: Degraded, level: Blocked, text: "data directory: a file named notes; move it away, then juju resolved etcd/0"}},
+		}, shown{health: Degraded, level: Blocked, text: "data directory: a file named notes; move it away, then run: juju resolved etcd/0"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

@@ -110,8 +110,7 @@ func leaveVoters(l look, p *Plan, own Member) {
 		p.say(squatted.to(Blocked)) // a hook that fails would not remember it
 		return
 	case !l.hasTurn():
-		p.want(l, TakeTurn{})
-		if p.Step == nil && !squatted.none() {
+		if !p.want(l, TakeTurn{}) && !squatted.none() {
 			p.say(squatted.to(Blocked))
 		}
 	case n > 2 && down.none() && l.w.Service.Running:

@@ -168,7 +168,7 @@ var catalogue = [kinds]entry{
 	portForbidden:   {"port-forbidden", "option", Degraded, Blocked, "", "option {option}: {port} may not be bound by the service on this machine", "set {lowest} or above"},
 	portTaken:       {"port-taken", "option", Degraded, Blocked, "", "option {option}: port {port} is taken on this machine ({address})", "free it, or juju config {application} {option}=<another>"},
 	quotaTooLow:     {"quota-too-low", "member", Degraded, Blocked, "", "option quota_backend_bytes: {quota} is too low, the database of {member} has {size} bytes", "raise it, or first run compact and defrag"},
-	dataAlien:       {"data-alien", "unit", Degraded, Blocked, "", "data directory: {problem}", "move it away, then juju resolved {unit}"},
+	dataAlien:       {"data-alien", "unit", Degraded, Blocked, "", "data directory: {problem}", "move it away, then run: juju resolved {unit}"},
 	dataDiffers:     {"data-differs", "unit", Degraded, Blocked, "", "etcd does not start: its data differs", "if the others agree (etcdctl endpoint hashkv --cluster): juju remove-unit {unit}, then add one"},
 	dataOfAnother:   {"data-of-another", "cluster", Degraded, Blocked, "", "the data here is of cluster {cluster}, the application's cluster is {recorded}", "bring that one back, which is {reach}"},
 	dataOfOthers:    {"data-of-others", "cluster", Degraded, Blocked, "", "the data here is of cluster {cluster}, the application's cluster is {recorded}", "keep one of them: the one here has {voters} voters"},
