@@ -21,6 +21,15 @@ func because(kind Kind, subject string, details ...string) Reason {
 	return Reason{kind, []string{plain(subject)}, catalogue[kind].level, details}
 }
 
+// NoElection is why a unit cannot run the charm whose Juju elects no leaders.
+func NoElection() Reason { return because(noElection, "Juju") }
+
+// JujuTooOld is why a unit cannot run the charm whose Juju is of that version.
+func JujuTooOld(version string) Reason { return because(jujuTooOld, version) }
+
+// Status is the status line that has the reason alone.
+func (r Reason) Status() Status { return Status{r.Level, r.short()} }
+
 func (r Reason) none() bool { return r.Kind == none }
 
 // to is the reason where it calls for that level.

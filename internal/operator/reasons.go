@@ -7,6 +7,10 @@ type Kind int
 const (
 	none Kind = iota
 
+	// What keeps the charm from running at all.
+	noElection
+	jujuTooOld
+
 	// The cluster.
 	clusterLost
 	lostAwaitsLeadership
@@ -153,6 +157,10 @@ type entry struct {
 const work = "work"
 
 var catalogue = [kinds]entry{
+	// The words of the first are those that operators of charms know.
+	noElection: {"no-election", "Juju", Unhealthy, Blocked, "", "Requires Leader Election - juju >= 1.23.2", ""},
+	jujuTooOld: {"juju-too-old", "version", Unhealthy, Blocked, "", "this charm needs Juju 2.9 or later, this is {version}", ""},
+
 	clusterLost:          {"cluster-lost", "cluster", Unhealthy, Blocked, "", "cluster {cluster} is lost", "run action found-cluster confirm={cluster}"},
 	lostAwaitsLeadership: {"lost-awaits-leadership", "cluster", Unhealthy, Blocked, "", "cluster {cluster} is lost", "once this unit leads, it can found another"},
 	clusterUnclaimed:     {"cluster-unclaimed", "cluster", Unhealthy, Blocked, "", "no unit is known to hold cluster {cluster}", "if it is lost, remove all units but one"},
