@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/juju/charm/v12/hooks"
@@ -29,7 +30,8 @@ func leave(l look, p *Plan) {
 		p.want(l, uninstall)
 		p.held, _ = l.tried(uninstall)
 	}
-	if p.Step == nil && len(p.Reasons) == 0 {
+	held := func(r Reason) bool { return rank(r.Level) < rank(Maintenance) }
+	if p.Step == nil && !slices.ContainsFunc(p.Reasons, held) {
 		p.say(because(leaving, l.m.Unit))
 	}
 }

@@ -182,7 +182,7 @@ var catalogue = [kinds]entry{
 	dataOfOthers:    {"data-of-others", "cluster", Degraded, Blocked, "", "the data here is of cluster {cluster}, the application's cluster is {recorded}", "keep one of them: the one here has {voters} voters"},
 	upgradeTooFar:   {"upgrade-too-far", "unit", Degraded, Blocked, "", "etcd {version} cannot be upgraded to {carried} at once", "go up one minor version at a time"},
 	downgrade:       {"downgrade", "unit", Degraded, Blocked, "", "etcd {version} cannot be downgraded to {carried}", "refresh to a charm with etcd {minor}"},
-	foreignSettings: {"foreign-settings", "unit", Degraded, Blocked, "", "foreign settings here", "take them out of systemctl cat {service} and show-environment, then restart it"},
+	foreignSettings: {"foreign-settings", "unit", Degraded, Blocked, "", "foreign settings here", "take them out (systemctl cat {service}, systemctl show-environment), then restart it"},
 	upstreamBroken:  {"upstream-broken", "relation", Degraded, Blocked, "", "relation {relation}: {problem}", "the provider has to publish that again"},
 
 	leaveCostsQuorum:      {"leave-costs-quorum", "unit", Degraded, Blocked, "", "cannot leave: of {voters} voters only {ready} others are ready, {needed} would be needed", "mend them, or first juju remove-unit --force the dead"},

@@ -3,6 +3,7 @@ package operator
 import (
 	"cmp"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -104,6 +105,43 @@ func TestStatusOfProxies(t *testing.T) {
 				tc.change(&m, &w)
 			}
 			assert.Equal(t, tc.want, StatusOf(Examine(m, w)))
+		})
+	}
+}
+
+// TestLine: the worst level first, then in the catalogue's order; of the rest what fits, and how many there are besides.
+func TestLine(t *testing.T) {
+	t.Parallel()
+	const core = "2/3 voters, survives no more failure"
+	silent, revoked := because(memberSilent, "etcd/2"), because(consumerRevoked, "proxy:1")
+	stopped, invalid := because(etcdStopped, "etcd/0"), because(optionInvalid, "port", "no")
+	for name, tc := range map[string]struct {
+		reasons []Reason
+		level   Level
+		want    string
+	}{
+		"nothing":                     {nil, Active, ""},
+		"kept out of the line":        {[]Reason{because(turnHeld, "etcd/1")}, Active, ""},
+		"nobody has to act":           {[]Reason{revoked, silent}, Active, core + "; does not answer: etcd/2; 1 more in health"},
+		"the worst is not said first": {[]Reason{silent, stopped, invalid}, Blocked, "option port: no; " + core + "; etcd does not run here; 1 more in health"},
+		"the same of several":         {[]Reason{silent, because(memberSilent, "etcd/10"), silent}, Active, core + "; does not answer: etcd/2, etcd/10"},
+		"as the unit itself has it":   {[]Reason{silent.at("etcd/2")}, Waiting, "does not answer: etcd/2; " + core},
+		"what is unhealthy says it":   {[]Reason{because(clusterSilent, "c1")}, Waiting, "no member of cluster c1 answers; bring the other machines back"},
+		"what work waits for":         {[]Reason{because(leaderUnknown, "a", "no answer"), because(leaderUnknown, "b", "no answer")}, Waiting, "leader unknown: no answer; " + core},
+		"a remedy is not cut":         {[]Reason{because(dataAlien, "etcd/0", strings.Repeat("x", 200))}, Blocked, "data directory: " + strings.Repeat("x", 83) + "…; move it away, then run: juju resolved etcd/0"},
+		"all subjects of a command":   {[]Reason{because(alarmCorrupt, "etcd/0"), because(alarmCorrupt, "etcd/1")}, Blocked, "CORRUPT alarm on etcd/0, etcd/1: its data differs, all refuse writes; juju remove-unit etcd/0 etcd/1, then run action alarm-disarm"},
+		"what was told is one line":   {[]Reason{because(memberErrors, "etcd/1", "a\nb\x1b[1m")}, Active, core + "; etcd/1 reports: a b [1m"},
+		"nothing is filled in twice":  {[]Reason{because(memberErrors, "{errors}", "{member}")}, Active, core + "; {errors} reports: {member}"},
+		"a detail that is not given":  {[]Reason{because(memberErrors, "etcd/1")}, Active, core + "; etcd/1 reports: {errors}"},
+		"a leave says what holds it":  {[]Reason{because(leaving, "etcd/0"), because(peersUnknown, "a", "no answer")}, Waiting, "peers unknown: no answer; " + core + "; leaving"},
+		"a later kind of a worse level": {[]Reason{because(noQuorum, "c1", "1", "3", "1", "2"), because(portTaken, "port", "1", "a", "etcd")}, Blocked,
+			"option port: port 1 is taken on this machine (a); free it, or juju config etcd port=<another>; 1 more in health"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			reasons := inOrder(tc.reasons)
+			assert.Equal(t, tc.level, levelOf(reasons))
+			assert.Equal(t, tc.want, line(reasons, core))
 		})
 	}
 }
