@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/juju/charm/v12/hooks"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
 )
@@ -144,6 +146,40 @@ func TestLine(t *testing.T) {
 			assert.Equal(t, tc.want, line(reasons, core))
 		})
 	}
+}
+
+// TestStatusOfAUnitThatLeaves: it speaks of its leave, and says that it leaves unless something holds it.
+func TestStatusOfAUnitThatLeaves(t *testing.T) {
+	t.Parallel()
+	leaves := Event{Kind: hooks.ConfigChanged}
+	m := model(3)
+	w := world(m)
+	m.Units.Value[m.Unit] = Dying
+	w.Members, w.Service, w.Data, w.Local = w.Members[1:], Service{}, Data{}, Local{}
+	assert.Equal(t, Status{Maintenance, "leaving"}, Decide(leaves, m, w).Status, "that it has no member any more is no news")
+
+	m.PeerAddress = Unknown[Address]("no answer")
+	assert.Equal(t, Status{Waiting, "address for peers unknown: no answer; leaving"}, Decide(leaves, m, w).Status)
+
+	m = model(3)
+	w = down(down(world(m), 1), 2)
+	m.Units.Value[m.Unit] = Dying
+	p := Decide(leaves, m, w)
+	require.NoError(t, p.Fail)
+	assert.Equal(t, Blocked, p.Status.Level)
+	assert.NotContains(t, p.Status.Message, "leaving")
+}
+
+// TestStatusIsNotToldTwice: what only follows from a reason that is shown stays out of the line, and in health.
+func TestStatusIsNotToldTwice(t *testing.T) {
+	t.Parallel()
+	m, w := fresh(1)
+	m.Authority = Know[*Authority](nil)
+	p := Decide(lookAgain, m, w)
+	assert.Equal(t, Status{Waiting, "made the certificate authorities; the next hook founds the cluster"}, p.Status)
+	assert.Contains(t, texts(p.Reasons), "no cluster has been founded yet")
+	m.Cluster, w.Reach = Unknown[Cluster]("not visible"), Unreachable
+	assert.Equal(t, Status{Waiting, "peers unknown: not visible"}, Decide(lookAgain, m, w).Status)
 }
 
 func TestReasonsNameOnlyActionsThatExist(t *testing.T) {
