@@ -3,6 +3,7 @@ package operator
 import (
 	"cmp"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -167,7 +168,7 @@ func TestStatusOfAUnitThatLeaves(t *testing.T) {
 	p := Decide(leaves, m, w)
 	require.NoError(t, p.Fail)
 	assert.Equal(t, Blocked, p.Status.Level)
-	assert.NotContains(t, p.Status.Message, "leaving")
+	assert.False(t, slices.ContainsFunc(p.Reasons, func(r Reason) bool { return r.Kind == leaving }))
 }
 
 // TestStatusIsNotToldTwice: what only follows from a reason that is shown stays out of the line, and in health.
