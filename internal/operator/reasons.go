@@ -180,8 +180,8 @@ var catalogue = [kinds]entry{
 	dataDiffers:     {"data-differs", "unit", Degraded, Blocked, "", "etcd does not start: its data differs", "if the others agree (etcdctl endpoint hashkv --cluster): juju remove-unit {unit}, then add one"},
 	dataOfAnother:   {"data-of-another", "cluster", Degraded, Blocked, "", "the data here is of cluster {cluster}, the application's cluster is {recorded}", "bring that one back, which is {reach}"},
 	dataOfOthers:    {"data-of-others", "cluster", Degraded, Blocked, "", "the data here is of cluster {cluster}, the application's cluster is {recorded}", "keep one of them: the one here has {voters} voters"},
-	upgradeTooFar:   {"upgrade-too-far", "unit", Degraded, Blocked, "", "etcd {version} cannot be upgraded to {carried} at once", "go up one minor version at a time"},
-	downgrade:       {"downgrade", "unit", Degraded, Blocked, "", "etcd {version} cannot be downgraded to {carried}", "refresh to a charm with etcd {minor}"},
+	upgradeTooFar:   {"upgrade-too-far", "unit", Sound, Blocked, "", "etcd {version} cannot be upgraded to {carried} at once", "go up one minor version at a time"},
+	downgrade:       {"downgrade", "unit", Sound, Blocked, "", "etcd {version} cannot be downgraded to {carried}", "refresh to a charm with etcd {minor}"},
 	foreignSettings: {"foreign-settings", "unit", Degraded, Blocked, "", "foreign settings here", "take them out (systemctl cat {service}, systemctl show-environment), then restart it"},
 	upstreamBroken:  {"upstream-broken", "relation", Degraded, Blocked, "", "relation {relation}: {problem}", "the provider has to publish that again"},
 
