@@ -137,8 +137,11 @@ func TestLine(t *testing.T) {
 		"nothing is filled in twice":  {[]Reason{because(memberErrors, "{errors}", "{member}")}, Active, core + "; {errors} reports: {member}"},
 		"a detail that is not given":  {[]Reason{because(memberErrors, "etcd/1")}, Active, core + "; etcd/1 reports: {errors}"},
 		"a leave says what holds it":  {[]Reason{because(leaving, "etcd/0"), because(peersUnknown, "a", "no answer")}, Waiting, "peers unknown: no answer; " + core + "; leaving"},
-		"a later kind of a worse level": {[]Reason{because(noQuorum, "c1", "1", "3", "1", "2"), because(portTaken, "port", "1", "a", "etcd")}, Blocked,
-			"option port: port 1 is taken on this machine (a); free it, or juju config etcd port=<another>; 1 more in health"},
+		"a later kind of a worse level": {
+			[]Reason{because(noQuorum, "c1", "1", "3", "1", "2"), because(portTaken, "port", "1", "a", "etcd")},
+			Blocked,
+			"option port: port 1 is taken on this machine (a); free it, or juju config etcd port=<another>; 1 more in health",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
