@@ -174,7 +174,7 @@ func TestOldJuju(t *testing.T) {
 	assert.Equal(t, []string{"status-set -- blocked this charm needs Juju 2.9 or later, this is 2.8.11"}, u.calls(t, "status-set", "config-get"))
 	code, _, _ = u.call(t, "charm/actions/health")
 	assert.Zero(t, code)
-	assert.Equal(t, []string{"action-fail -- this charm needs Juju 2.9 or later, this is 2.8.11"}, u.calls(t, "action-fail", "action-set"))
+	assert.Equal(t, []string{"action-fail -- this Juju is too old: this charm needs Juju 2.9 or later, this is 2.8.11"}, u.calls(t, "action-fail", "action-set"))
 }
 
 func TestActions(t *testing.T) {

@@ -53,9 +53,9 @@ func (c Charm) Run(ctx context.Context, argv0 string) (err error) {
 
 	switch err := juju.Preflight(ctx, c.Tools, c.Find, c.Log, c.Env("JUJU_VERSION")); {
 	case errors.Is(err, juju.ErrNoElection) && event.Kind == hooks.Action:
-		return juju.FailAction(ctx, c.Tools, juju.ElectionMessage)
+		return juju.FailAction(ctx, c.Tools, operator.NoElection().Text())
 	case errors.Is(err, juju.ErrNoElection):
-		return fmt.Errorf("%w: %s", err, juju.ElectionMessage)
+		return fmt.Errorf("%w: %s", err, operator.NoElection())
 	case errors.Is(err, juju.ErrOldJuju) && event.Kind == hooks.Action:
 		return juju.FailAction(ctx, c.Tools, err.Error())
 	case errors.Is(err, juju.ErrOldJuju):

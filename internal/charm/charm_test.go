@@ -193,7 +193,7 @@ func TestAlarmComesUpWithTheTurn(t *testing.T) {
 		failed []string
 	}{
 		"true":  {[]string{"take the turn", "compact to revision 4000"}, []string{}},
-		"false": {[]string{"take the turn"}, []string{"action-fail -- while alarm NOSPACE is raised this runs on the leader only: juju run etcd/leader …"}},
+		"false": {[]string{"take the turn"}, []string{"action-fail -- while alarm NOSPACE is raised this runs on the leader only; juju run etcd/leader …"}},
 	} {
 		f, m := &fakeTools{says: map[string]string{"is-leader": leader}}, &fullMachine{upkeepMachine: upkeepMachine{fail: "take the turn"}}
 		c := newCharm(f, m)

@@ -16,11 +16,8 @@ import (
 // with a status that says so, for a hook that fails would be retried for ever.
 var (
 	ErrNoElection = errors.New("this Juju elects no leaders")
-	ErrOldJuju    = errors.New("this charm needs Juju 2.9 or later")
+	ErrOldJuju    = errors.New("this Juju is too old")
 )
-
-// ElectionMessage is what operators are told where there is no leader election, in the words that they know.
-const ElectionMessage = "Requires Leader Election - juju >= 1.23.2"
 
 // oldest is the oldest Juju that the charm runs on.
 const oldest = "v2.9"
@@ -29,8 +26,9 @@ const oldest = "v2.9"
 // logged why and set the status as far as the tools at hand allow. A version that cannot be read is let through.
 func Preflight(ctx context.Context, tools Tools, find Finder, log *slog.Logger, version string) error {
 	if !find.Has("is-leader") {
-		log.Log(ctx, LevelCritical, ElectionMessage)
-		if err := SetStatus(ctx, tools, operator.Status{Level: operator.Blocked, Message: ElectionMessage}); err != nil {
+		why := operator.NoElection()
+		log.Log(ctx, LevelCritical, why.Text())
+		if err := SetStatus(ctx, tools, why.Status()); err != nil {
 			log.WarnContext(ctx, "cannot set the status", "error", err)
 		}
 		return ErrNoElection
@@ -43,9 +41,10 @@ func Preflight(ctx context.Context, tools Tools, find Finder, log *slog.Logger, 
 	if semver.Compare(found, oldest) >= 0 {
 		return nil
 	}
-	err := fmt.Errorf("%w, this is %s", ErrOldJuju, version)
+	why := operator.JujuTooOld(version)
+	err := fmt.Errorf("%w: %s", ErrOldJuju, why)
 	log.ErrorContext(ctx, err.Error())
-	if err := SetStatus(ctx, tools, operator.Status{Level: operator.Blocked, Message: err.Error()}); err != nil {
+	if err := SetStatus(ctx, tools, why.Status()); err != nil {
 		log.WarnContext(ctx, "cannot set the status", "error", err)
 	}
 	return err

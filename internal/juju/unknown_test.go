@@ -96,7 +96,7 @@ func hook(t *testing.T, f *fakeJuju, h *fakeMachine) (work []string, said string
 	}
 	said = "status: " + p.Status.Message
 	for _, r := range operator.Examine(m, w).Reasons {
-		said += "\nhealth: " + r.Text
+		said += "\nhealth: " + r.String()
 	}
 	return work, said
 }
@@ -179,7 +179,7 @@ func dueProxy() (*fakeJuju, *fakeMachine) {
 func TestStatusNamesTheToolThatKeepsWordFromConsumers(t *testing.T) {
 	t.Parallel()
 	for tool, want := range map[string]string{
-		"state-get": "status: consumers unknown: cannot read what this unit remembers: state-get: gone; 3/3 voters",
+		"state-get": "status: consumers unknown: cannot read what this unit remembers: state-get: gone",
 		"is-leader": "status: leader unknown: is-leader: gone; 3/3 voters",
 	} {
 		f, h := dueMember()

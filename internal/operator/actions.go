@@ -45,13 +45,7 @@ func Health(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	r := Examine(m, w)
 	out := Result{Values: r.Values(), Text: r.Table()}
 	if r.Health == Unhealthy {
-		var why []string
-		for _, reason := range r.Reasons {
-			if reason.Health == Unhealthy {
-				why = append(why, reason.Text)
-			}
-		}
-		out.Failed = "unhealthy: " + strings.Join(why, "; ")
+		out.Failed = refusal(string(Unhealthy), r.only(Unhealthy)...)
 	}
 	return nil, out, nil
 }
@@ -71,7 +65,7 @@ func ListMembers(params map[string]any, m Model, w World) ([]Step, Result, error
 	switch {
 	case len(r.Members)+len(r.Upstream) == 0:
 		out.Text = "no member is known\n"
-		out.Failed = "no member is known: " + r.firstReason()
+		out.Failed = refusal("no member is known", r.worst()...)
 	case r.Role != RoleProxy && r.Reach != Healthy:
 		out.Text += "\nwithout quorum this is one member's view\n"
 	}
@@ -85,11 +79,8 @@ func AlarmList(params map[string]any, m Model, w World) ([]Step, Result, error) 
 		return nil, Result{}, err
 	}
 	r := Examine(m, w)
-	if why := r.notMember(); why != "" {
-		return nil, Result{Failed: why}, nil
-	}
-	if w.Reach != Healthy {
-		return nil, Result{Failed: "the alarms cannot be known: " + r.firstReason()}, nil
+	if refused := r.refused("the alarms cannot be known"); refused.Failed != "" {
+		return nil, refused, nil
 	}
 	rows, alarms := [][]string{{"UNIT", "ALARM", "MEANING"}}, map[string]any{}
 	for _, mem := range r.Members {
@@ -98,7 +89,8 @@ func AlarmList(params map[string]any, m Model, w World) ([]Step, Result, error) 
 		}
 		alarms[keyFor(alarms, mem)] = strings.Join(mem.Alarms, ",")
 		for _, kind := range mem.Alarms {
-			rows = append(rows, []string{clip(mem.Label, 24), kind, or(alarmMeaning[kind])})
+			_, meaning, _ := strings.Cut(alarm(kind, mem.Label, mem.Unit != "").Text(), ": ")
+			rows = append(rows, []string{clip(mem.Label, 24), kind, or(meaning)})
 		}
 	}
 	out := Result{Text: "no alarm\n", Values: map[string]any{"count": strconv.Itoa(len(rows) - 1)}}
@@ -120,30 +112,27 @@ func CheckRemoval(params map[string]any, m Model, w World) ([]Step, Result, erro
 		return nil, Result{}, err
 	}
 	r := Examine(m, w)
-	if why := r.notMember(); why != "" {
-		return nil, Result{Failed: why}, nil
+	if r.Role == RoleProxy {
+		return nil, r.refused(""), nil
 	}
+	l := lookAt(Event{}, m, w)
 	gone := slices.DeleteFunc(slices.Clone(r.Members), func(mem MemberReport) bool { return mem.Unit != unit })
 	if _, listed := m.Units.Value[unit]; !listed && len(gone) == 0 {
 		if !m.Units.OK {
-			return nil, Result{Failed: "the units cannot be known: " + or(m.Units.Why)}, nil
+			return nil, Result{Failed: l.unknown(unitsUnknown, "the removal is not judged").String()}, nil
 		}
-		return nil, Result{Failed: fmt.Sprintf("%q is no unit of %s: they are %s", unit, m.App, few(ordered(slices.Collect(maps.Keys(m.Units.Value)))))}, nil
+		return nil, Result{Failed: because(noSuchUnit, unit, m.App, few(ordered(slices.Collect(maps.Keys(m.Units.Value))))).String()}, nil
 	}
-	if w.Reach != Healthy {
-		return nil, Result{Failed: "a removal needs a quorum now: " + r.firstReason()}, nil
+	if refused := r.refused("a removal needs a quorum now"); refused.Failed != "" {
+		return nil, refused, nil
 	}
-	l := lookAt(Event{}, m, w)
 	var ids []uint64
 	for _, mem := range gone {
 		ids = append(ids, mem.ID)
 	}
 	left, out := r.without(gone, l.votesWithout(ids...)), Result{}
-	switch why := l.mayRemove(ids...); {
-	case why != "" && left.Voters == 0:
-		out.Failed = unit + " is the last voter: its removal ends the cluster; its data directory stays on the machine"
-	case why != "":
-		out.Failed = fmt.Sprintf("removing %s costs the quorum: %s", unit, why)
+	if why := l.mayRemove(ids...); !why.none() {
+		out.Failed = why.String()
 	}
 	out.Values = map[string]any{
 		"unit": unit, "safe": yes(out.Failed == ""), "voters": strconv.Itoa(left.Voters), "ready": strconv.Itoa(left.Ready),
@@ -175,35 +164,42 @@ func FoundCluster(params map[string]any, m Model, w World) ([]Step, Result, erro
 	record := m.Cluster.Value.Record
 	id := hexID(record.ClusterID)
 	why := l.whyNotLost()
-	if number, err := strconv.ParseUint(confirm, 16, 64); why == "" && (err != nil || number != record.ClusterID) {
-		why = fmt.Sprintf("confirm is not the ID of the cluster to give up; confirm=%s would found a new, empty one", id)
+	if number, err := strconv.ParseUint(confirm, 16, 64); why.none() && (err != nil || number != record.ClusterID) {
+		why = because(confirmDiffers, id)
 	}
-	if why == "" && !l.leader() {
-		why = "only the leader founds, and this unit is not known to be the leader; run the action on the leader"
+	if why.none() && !l.leader() {
+		why = because(foundOnLeader, m.Unit)
 	}
-	if why != "" {
-		return nil, Result{Failed: "nothing is founded: " + why}, nil
+	if !why.none() {
+		return nil, Result{Failed: refusal("nothing is founded", why)}, nil
 	}
 	record.Ended, record.ClusterID = record.ClusterID, 0
 	text := "cluster " + id + " is given up; the next hook founds anew\n"
 	return nil, Result{Bags: []BagWrite{l.writeRecord(record)}, Text: text, Values: map[string]any{"ended": id, "table": text}}, nil
 }
 
-// notMember says that a question for members was asked on a proxy; "" if it was not.
-func (r Report) notMember() string {
-	if r.Role == RoleProxy {
-		return r.Unit + " is a proxy and has no member: ask a unit of the etcd application"
+// refused is the answer of an action for members where it is asked on a proxy, or of a cluster that does not decide; else it is
+// the zero value.
+func (r Report) refused(what string) Result {
+	switch {
+	case r.Role == RoleProxy:
+		return Result{Failed: because(isProxy, r.Unit).String()}
+	case r.Reach != Healthy:
+		return Result{Failed: refusal(what, r.worst()...)}
 	}
-	return ""
+	return Result{}
 }
 
-// firstReason is the worst reason in words.
-func (r Report) firstReason() string {
-	if len(r.Reasons) == 0 {
-		return "the cluster is " + r.Reach.String()
-	}
-	return r.Reasons[0].Text
+// worst is the first of the reasons that make the report unhealthy, but for alarms: they stop writes, and no decision.
+func (r Report) worst() []Reason {
+	why := slices.DeleteFunc(r.only(Unhealthy), func(reason Reason) bool {
+		return slices.Contains([]Kind{alarmNospace, alarmCorrupt, alarmCorruptUnowned}, reason.Kind)
+	})
+	return why[:min(1, len(why))]
 }
+
+// refusal says what is not done, or not so, and why.
+func refusal(what string, why ...Reason) string { return what + ": " + texts(why) }
 
 // without is the figures as they would be if the members were gone, and left the votes.
 func (r Report) without(gone []MemberReport, left votes) Report {

@@ -82,7 +82,7 @@ func TestHealth(t *testing.T) {
 
 	_, result, err = Health(nil, m, withoutQuorum(w))
 	require.NoError(t, err)
-	assert.Equal(t, "unhealthy: no quorum: 0 of 3 voters ready, 1 answering, 2 needed; no member knows a leader", result.Failed)
+	assert.Equal(t, "unhealthy: no quorum: 0 of 3 voters ready, 1 answering, 2 needed; bring the other machines back; no member knows a leader", result.Failed)
 	assert.Equal(t, "unhealthy", result.Values["health"], "the report comes all the same")
 	assert.Contains(t, result.Text, "etcd/0")
 }
@@ -104,7 +104,7 @@ func TestListMembers(t *testing.T) {
 	w.Reach, w.Members = Unreachable, nil
 	_, result, err = ListMembers(nil, m, w)
 	require.NoError(t, err)
-	assert.Equal(t, "no member is known: no member of cluster c1 answers", result.Failed)
+	assert.Equal(t, "no member is known: no member of cluster c1 answers; bring the other machines back", result.Failed)
 
 	m, w = healthyProxy(2)
 	_, result, err = ListMembers(nil, m, w)
@@ -158,7 +158,7 @@ func TestCheckRemoval(t *testing.T) {
 		},
 		{
 			"a live one beside a dead one", 3, "etcd/2", func(_ *Model, w *World) { *w = down(*w, 1) },
-			"removing etcd/2 costs the quorum: it would leave 1 of 2 voters ready, and 2 are needed", "",
+			"without etcd/2 there is no quorum: 1 of 2 voters would be ready, 2 are needed", "",
 		},
 		{
 			"a learner", 3, "etcd/1", func(_ *Model, w *World) { w.Members[1].Learner = true }, "",
@@ -172,10 +172,10 @@ func TestCheckRemoval(t *testing.T) {
 			"a member whose unit is gone", 4, "etcd/3", func(m *Model, _ *World) { *m = gone(*m, 3) }, "",
 			"without etcd/3: 3 of 3 voters ready, quorum 2: survives 1 failure\n",
 		},
-		{"a stranger", 3, "etcd/9", nil, `"etcd/9" is no unit of etcd: they are etcd/0, etcd/1, etcd/2`, ""},
+		{"a stranger", 3, "etcd/9", nil, `etcd/9 is no unit of etcd: they are etcd/0, etcd/1, etcd/2`, ""},
 		{
 			"a stranger, perhaps", 3, "etcd/9", func(m *Model, _ *World) { m.Units = Unknown[map[string]Life]("no answer") },
-			"the units cannot be known: no answer", "",
+			"units unknown: no answer", "",
 		},
 		{"no quorum", 3, "etcd/2", func(_ *Model, w *World) { *w = withoutQuorum(*w) }, "a removal needs a quorum now: no quorum", ""},
 		{"a proxy", 3, "etcd/2", func(m *Model, w *World) { *m, *w = healthyProxy(1) }, "etcd-proxy/0 is a proxy", ""},
@@ -223,15 +223,15 @@ func TestFoundClusterRefuses(t *testing.T) {
 		change  func(*Model, *World)
 		want    string
 	}{
-		{"wrong ID", "c2", nil, "confirm is not the ID of the cluster to give up; confirm=c1 would"},
+		{"wrong ID", "c2", nil, "confirm is not the ID of the cluster to give up; confirm=c1 founds"},
 		{"no ID", "yes", nil, "confirm is not the ID"},
 		{"follower", "c1", func(m *Model, _ *World) { m.Leader = Know(false) }, "only the leader founds"},
 		{"leadership unknown", "c1", func(m *Model, _ *World) { m.Leader = Unknown[bool]("no answer") }, "only the leader founds"},
 		{"other unit", "c1", func(m *Model, _ *World) { m.Units.Value["etcd/1"] = Alive }, "there are other units, which may hold the data: etcd/0, etcd/1"},
 		{"dying unit", "c1", func(m *Model, _ *World) { m.Units.Value["etcd/1"] = Dying }, "there are other units"},
 		{"goal-state without us", "c1", func(m *Model, _ *World) { m.Units = Know(map[string]Life{"etcd/1": Alive}) }, "there are other units"},
-		{"units unknown", "c1", func(m *Model, _ *World) { m.Units = Unknown[map[string]Life]("no answer") }, "the units are not known: no answer"},
-		{"peer relation unseen", "c1", func(m *Model, _ *World) { m.Cluster.OK = false }, "the peer relation is not visible"},
+		{"units unknown", "c1", func(m *Model, _ *World) { m.Units = Unknown[map[string]Life]("no answer") }, "units unknown: no answer"},
+		{"peer relation unseen", "c1", func(m *Model, _ *World) { m.Cluster.OK = false }, "peers unknown"},
 		{"nothing recorded", "0", func(m *Model, _ *World) { *m = record(*m, Record{}) }, "no cluster is recorded"},
 		{"ended in order", "c1", func(m *Model, _ *World) { *m = record(*m, Record{ClusterID: clusterID, Ended: clusterID}) }, "cluster c1 ended in order"},
 		{"our data", "c1", func(_ *Model, w *World) { w.Data.State = OurData }, "there is data on this unit"},

@@ -1,38 +1,35 @@
 package operator
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
 )
 
-// cause says why an alarm is still right; "" is that its cause is gone. largest is how many bytes one request may take.
-func (l look) cause(a Alarm, largest int64) string {
+// cause says why an alarm is still right; none is that its cause is gone. largest is how many bytes one request may take.
+func (l look) cause(a Alarm, largest int64) Reason {
 	if a.MemberID == 0 {
 		if len(l.voters()) < 2 {
-			return "" // there is no other to differ from
+			return Reason{} // there is no other to differ from
 		}
-		return "members' data differ, and etcd cannot tell whose is right; keep one unit whose data is, and remove the others: juju remove-unit …"
+		return because(alarmSplit, a.Kind)
 	}
 	at := slices.IndexFunc(l.w.Members, func(mem Member) bool { return mem.ID == a.MemberID })
 	if at < 0 {
-		return "" // the member is gone
+		return Reason{} // the member is gone
 	}
 	if a.Kind != noSpace {
 		unit, _ := l.unitOf(l.w.Members[at])
-		return fmt.Sprintf("the data of %s is not to be trusted, which no action cures; replace it: juju remove-unit %s, then alarm-disarm again, then juju add-unit %s",
-			memberLabel(l.w.Members[at], unit), or(unit), l.m.App)
+		return because(alarmUntrusted, memberLabel(l.w.Members[at], unit), l.m.App)
 	}
-	var first, why string
+	var first string
+	var why Reason
 	for _, mem := range l.w.Members {
 		unit, _ := l.unitOf(mem)
 		label := memberLabel(mem, unit)
 		full := mem.Answers && mem.Quota > 0 && mem.DBSize+largest > mem.Quota
-		if full && (why == "" || databag.CompareUnits(label, first) < 0) {
-			first = label
-			why = fmt.Sprintf("the database of %s takes %s of a quota of %s; run compact and defrag first, and delete keys if that frees too little",
-				label, size(mem.DBSize), size(mem.Quota))
+		if full && (why.none() || databag.CompareUnits(label, first) < 0) {
+			first, why = label, because(alarmFull, label, size(mem.DBSize), size(mem.Quota))
 		}
 	}
 	return why

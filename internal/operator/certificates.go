@@ -10,7 +10,7 @@ func certificates(l look, p *Plan) {
 		return
 	}
 	// A unit that leaves needs no certificates any more. It may have to wait for long, though, and lets others in meanwhile.
-	if !l.leaving() && !p.need(l, "certificates are not issued", theAuthorities, thePeers, thePeerAddress, theClientAddress) ||
+	if !l.leaving() && !p.need(l, "certificates are not issued", authoritiesUnknown, peersUnknown, peerAddressUnknown, clientAddressUnknown) ||
 		!l.m.Authority.OK || l.m.Authority.Value == nil || !l.m.Cluster.OK {
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/juju/charm/v12/hooks"
@@ -19,8 +20,7 @@ func cluster(l look, p *Plan) {
 	case AlienData:
 		if l.w.Service.Running && !l.w.Service.Failing && !l.w.Local.Live {
 			p.want(l, AwaitReady{Learner: true}) // a server that is just laying its data down cannot be told from damage
-		}
-		p.say(Blocked, "data directory is not ours: %s; move it away, then run: juju resolved %s", l.w.Data.Problem, l.m.Unit)
+		} // of data that is not ours the examination speaks
 	case OurData:
 		withData(l, p)
 	case NoData:
@@ -28,13 +28,15 @@ func cluster(l look, p *Plan) {
 	}
 }
 
+const unfounded = "no cluster is founded or joined"
+
 // withoutData founds or joins, or says what that waits for.
 func withoutData(l look, p *Plan) {
-	needs := []part{theUnits, thePeers, thePeerAddress, theClientAddress, theAuthorities}
+	needs := []Kind{unitsUnknown, peersUnknown, peerAddressUnknown, clientAddressUnknown, authoritiesUnknown}
 	if l.named() == 0 || (l.m.Authority.OK && l.m.Authority.Value == nil) {
-		needs = append(needs, theLeader) // to found, and to make the authorities
+		needs = append(needs, leaderUnknown) // to found, and to make the authorities
 	}
-	p.need(l, "no cluster is founded or joined", needs...)
+	p.need(l, unfounded, needs...)
 	switch {
 	case !l.m.Cluster.OK || !l.m.Units.OK || !l.addressed() || !l.usable():
 		return
@@ -46,17 +48,14 @@ func withoutData(l look, p *Plan) {
 		awaitAuthority(l, p)
 	case l.named() == 0:
 		found(l, p)
-	case l.whyNotLost() == "":
-		p.say(Blocked, "%s", l.lost())
+	case l.whyNotLost().none():
+		p.say(l.lost())
 	case l.unclaimed():
-		p.say(Blocked, "no unit is known to hold cluster %x; if it is lost, remove all units but one", l.named())
-	case l.w.Reach != Healthy:
-		p.say(Waiting, "waiting to join: the cluster is %s", l.w.Reach)
-	case l.w.ClusterID != l.named():
-		p.say(Waiting, "waiting to join: members of another cluster (%x) answer", l.w.ClusterID)
+		p.say(because(clusterUnclaimed, hexID(l.named())))
+	case l.w.Reach != Healthy || l.w.ClusterID != l.named(): // the examination says what does not answer, or who does
 	case l.m.Cluster.Value.Record.ClusterID != l.named():
 		// Its founder lost the leadership before the commit; another may be on record before this one is.
-		p.say(Waiting, "waiting to join: the leader has to put cluster %x on record", l.named())
+		p.say(because(joinAwaitsRecord, hexID(l.named())))
 	default:
 		join(l, p)
 	}
@@ -69,9 +68,9 @@ func awaitAuthority(l look, p *Plan) {
 	case !l.m.Leader.OK: // withoutData has said so
 	case l.m.Leader.Value:
 		p.NewAuthority = true
-		p.say(Waiting, "made the certificate authorities; the next hook founds the cluster")
+		p.say(because(authoritiesMade, l.m.Unit))
 	default:
-		p.say(Waiting, "waiting for the leader to make the certificate authorities")
+		p.say(because(authoritiesAwaited, l.m.Unit))
 	}
 }
 
@@ -81,11 +80,10 @@ func found(l look, p *Plan) {
 	case !l.m.Leader.OK:
 		return // withoutData has said so
 	case !l.m.Leader.Value:
-		p.say(Waiting, "waiting for the leader to found the cluster")
+		p.say(because(foundAwaitsLeader, l.m.Unit))
 		return
 	case l.w.Reach != Absent:
-		p.say(Waiting, "waiting to found: the cluster is %s", l.w.Reach)
-		return
+		return // the examination says who answers, or may
 	}
 	s := *l.should
 	record := l.m.Cluster.Value.Record
@@ -99,15 +97,13 @@ func found(l look, p *Plan) {
 	launch(l, p, s)
 }
 
-// launch writes the settings of a first start and starts.
+// launch writes the settings of a first start and starts. Of a server that goes on failing the examination says why.
 func launch(l look, p *Plan, s Server) {
 	switch {
 	case l.w.WrittenConfig != l.sum || l.w.WrittenInitial != s.Initial:
 		p.want(l, WriteMember{s})
 	case !l.w.Service.Running && !l.startedInVain():
 		p.want(l, Start{})
-	default:
-		p.say(Waiting, "etcd does not start: %s", l.w.Service.Log)
 	}
 }
 
@@ -127,11 +123,11 @@ func (l look) justStarted() bool {
 func join(l look, p *Plan) {
 	own, listed := l.self()
 	if listed && own.Started() {
-		if l.mayRemove(own.ID) == "" {
+		if l.mayRemove(own.ID).none() {
 			p.want(l, RemoveMember{ID: own.ID, Name: l.m.Unit, Why: "its data is gone; it joins anew"})
 			return
 		}
-		p.say(Waiting, "waiting to rejoin: the others have no quorum without our lost member")
+		p.say(because(rejoinAwaitsQuorum, l.m.Unit))
 		return
 	}
 	if listed {
@@ -146,7 +142,7 @@ func join(l look, p *Plan) {
 		// machine that is off is not.
 		worthIt := l.w.Turn.Holder != "" || dead[0].Answers || l.orphan(dead[0])
 		if !worthIt || !p.want(l, AwaitPeer{}) {
-			p.Status = Status{Waiting, l.awaitDead(dead[0])}
+			p.say(l.awaitDead(dead[0]))
 		}
 		return
 	}
@@ -169,12 +165,12 @@ func sameHost(a, b string) bool {
 }
 
 // awaitDead says what a join waits for.
-func (l look) awaitDead(mem Member) string {
+func (l look) awaitDead(mem Member) Reason {
 	name := l.label(mem)
 	if _, there := l.m.Units.Value[name]; there {
-		return fmt.Sprintf("waiting to join: %s is not ready; if it is dead: juju remove-unit --force %s", name, name)
+		return because(joinAwaitsMember, name)
 	}
-	return fmt.Sprintf("waiting to join: the leader has to take out %s, whose unit is gone", name)
+	return because(joinAwaitsRemoval, name)
 }
 
 // initialCluster is the member list exactly as it is, with our own name for the member that has none yet. Others that
@@ -231,9 +227,7 @@ func withData(l look, p *Plan) {
 	case !serving && l.w.Reach != Healthy && !l.justStarted():
 		return // readiness hangs on others, who call nobody when they are back; the next hook looks again
 	case !serving:
-		if !p.want(l, AwaitReady{Learner: early}) && l.w.Reach != Healthy {
-			p.Status = Status{} // the report says it better: no quorum, unreachable
-		}
+		p.want(l, AwaitReady{Learner: early})
 	case !listed || !l.inCluster():
 		return
 	case moved:
@@ -257,12 +251,13 @@ func (l look) tellAddress(p *Plan) {
 	p.want(l, UpdateMember{own.ID, peer})
 }
 
-// revive starts a member that is down, with the settings it should have: nothing is stopped by that.
+// revive starts a member that is down, with the settings it should have: nothing is stopped by that. Of one that goes on
+// failing the examination says why.
 func revive(l look, p *Plan) {
 	s := *l.should
 	settled := !l.usable() || !l.addressed() || l.w.WrittenConfig == l.sum
-	if why := l.upgradeProblem(); why != "" {
-		p.say(Blocked, "%s", why)
+	if why := l.upgradeProblem(); !why.none() {
+		p.say(why)
 		settled = true // it goes on with the release that it had
 	}
 	switch {
@@ -272,16 +267,11 @@ func revive(l look, p *Plan) {
 		p.want(l, Start{})
 	case l.w.Service.Running && l.w.Service.Config != l.w.WrittenConfig && !did[Restart](l):
 		p.want(l, Restart{})
-	case l.w.Service.spoilt():
-		// etcd does not say whose data is bad: it ends if any other member's differs.
-		p.say(Blocked, "etcd does not start, for its data differs from another member's: if the others agree (etcdctl endpoint hashkv --cluster), "+
-			"juju remove-unit %s, then juju add-unit %s", l.m.Unit, l.m.App)
-	default:
-		p.say(Waiting, "etcd keeps failing: %s", l.w.Service.Log)
 	}
 }
 
-// spoilt tells whether the server ends because its data differs from another member's (etcdserver/corrupt.go, InitialCheck).
+// spoilt reports whether the server ends because its data differs from another member's (etcdserver/corrupt.go,
+// InitialCheck). etcd does not say whose data is bad: it ends if any other member's differs.
 func (s Service) spoilt() bool {
 	return s.Failing && strings.Contains(s.Log, "found data inconsistency with peers")
 }
@@ -294,9 +284,9 @@ const yielding = "the application's cluster is another"
 func yield(l look, p *Plan, named uint64) {
 	switch {
 	case l.m.Cluster.Value.Record.ClusterID != named:
-		p.say(Waiting, "holds data of cluster %x, and others of %x: the leader has to put one on record", l.w.Data.ClusterID, named)
+		p.say(because(clustersUnsettled, hexID(l.w.Data.ClusterID), hexID(named)))
 	case l.w.Reach != Healthy || l.w.ClusterID != named:
-		p.say(Blocked, "holds data of cluster %x, but the application's is %x, which is %s", l.w.Data.ClusterID, named, l.w.Reach)
+		p.say(because(dataOfAnother, hexID(l.w.Data.ClusterID), hexID(named), l.w.Reach.String()))
 	case !l.w.Service.Running && slices.Contains(l.w.Done, Step(Stop{yielding})):
 		p.want(l, MoveAside{yielding})
 	case !l.w.Service.Running:
@@ -304,7 +294,7 @@ func yield(l look, p *Plan, named uint64) {
 	case l.w.Local.Voters == 0:
 		p.want(l, AwaitReady{})
 	case l.w.Local.Voters > 1:
-		p.say(Blocked, "holds data of cluster %x with %d voters, but the application's is %x", l.w.Data.ClusterID, l.w.Local.Voters, named)
+		p.say(because(dataOfOthers, hexID(l.w.Data.ClusterID), hexID(named), strconv.Itoa(l.w.Local.Voters)))
 	default:
 		rejoin(l, p, yielding)
 	}

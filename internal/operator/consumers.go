@@ -60,7 +60,8 @@ func consumersOf(m *Model) Known[[]consumer] {
 			out.Value = append(out.Value, consumer{r.ID, at})
 		}
 	}
-	if whys = once(whys); len(whys) > 0 {
+	slices.Sort(whys)
+	if whys = slices.Compact(whys); len(whys) > 0 {
 		return Unknown[[]consumer](strings.Join(whys, "; "))
 	}
 	return out
@@ -94,7 +95,7 @@ func tell(l look, p *Plan) {
 	if l.consumers.OK && len(l.consumers.Value) == 0 {
 		return
 	}
-	if !p.need(l, "consumers hear of no change", theConsumers, thePeers, theAuthorities) || l.m.Authority.Value == nil || !l.inCluster() {
+	if !p.need(l, "consumers hear of no change", consumersUnknown, peersUnknown, authoritiesUnknown) || l.m.Authority.Value == nil || !l.inCluster() {
 		return
 	}
 	// A cluster that is not on record, by now or with this very commit, may yet have to yield to one that is.
@@ -137,7 +138,7 @@ func (l look) awaitsUnits(p *Plan, c consumer) bool {
 	words := l.m.Cluster.Value.Words
 	for _, unit := range slices.Sorted(maps.Keys(words)) {
 		if words[unit].Schema != 0 && !slices.Contains(words[unit].Can, c.at.Name) {
-			p.say(Waiting, "relation %s waits: the charm of %s does not know endpoint %s, refresh it", c.id, unit, c.at.Name)
+			p.say(because(consumerAwaitsCharm, c.id, unit, c.at.Name))
 			return true
 		}
 	}

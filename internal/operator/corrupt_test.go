@@ -24,7 +24,7 @@ func TestCorruptDataIsReplaced(t *testing.T) {
 	p := Decide(lookAgain, m, w)
 	assert.Nil(t, p.Step, "nothing is waited for, nothing restarts")
 	assert.Equal(t, Blocked, p.Status.Level)
-	assert.Contains(t, p.Status.Message, "CORRUPT alarm on etcd/0: its data differs, all refuse writes, juju remove-unit etcd/0, then run action alarm-disarm")
+	assert.Contains(t, p.Status.Message, "CORRUPT alarm on etcd/0: its data differs, all refuse writes; juju remove-unit etcd/0, then run action alarm-disarm")
 
 	m, w = start(1)
 	assert.Equal(t, RemoveMember{ID: 1, Name: "etcd/0", Why: unitLeaves}, Decide(leaves, m, w).Step, "without the turn, while it runs")
@@ -39,8 +39,8 @@ func TestCorruptDataIsReplaced(t *testing.T) {
 	assert.Equal(t, []Step{Disarm{w.Alarms[0]}}, steps, "a turn that cannot be given back holds nobody")
 
 	for bad, why := range map[uint64]string{
-		2: "cannot leave the cluster: the data of etcd/1 is not to be trusted",
-		9: "cannot leave the cluster: alarm CORRUPT is raised; run action alarm-disarm on the leader",
+		2: "cannot leave while alarm CORRUPT is raised on etcd/1",
+		9: "cannot leave while alarm CORRUPT is raised on 9; action alarm-disarm on the leader",
 	} {
 		m, w = start(bad)
 		p = Decide(leaves, m, w)

@@ -1,7 +1,7 @@
 package operator
 
 import (
-	"fmt"
+	"errors"
 	"maps"
 	"reflect"
 	"slices"
@@ -58,24 +58,27 @@ func finish(l look, p *Plan) {
 		p.Bags = slices.Insert(p.Bags, 0, l.writeRecord(*p.record))
 		p.Claims = p.record.ClusterID != was.ClusterID || p.record.Ended != was.Ended
 	}
-	report := examine(l, p.waits)
+	report := examine(l, p.Reasons)
 	p.States = report.States
-	switch unknown, _ := report.unknowns(); {
-	case p.Status.Level == "":
-		p.Status = StatusOf(report)
-	case p.Status.Level == Maintenance && unknown != "":
-		p.Status.Message += "; " + unknown
+	if l.leaving() { // it speaks of its leave alone
+		p.Reasons = inOrder(p.Reasons)
+		p.Status = Status{levelOf(p.Reasons), line(p.Reasons, "")}
+	} else {
+		p.Reasons, p.Status = report.Reasons, StatusOf(report)
+	}
+	if p.held {
+		p.Fail = errors.New(texts(p.Reasons))
 	}
 	if l.Kind != hooks.UpdateStatus && l.w.Service.Running {
 		p.Version, _, _ = strings.Cut(l.w.Service.Release, "-")
 	}
 }
 
-// want asks for a step and reports whether there now is one to do: one that was tried in this pass and did not succeed is
-// not asked for again, the status says so, and the handlers go on.
+// want asks for a step, and reports whether one is to be done. One that was tried in this pass and did not succeed is not:
+// that is a reason, and the handlers go on.
 func (p *Plan) want(l look, s Step) bool {
 	if tried, err := l.tried(s); tried {
-		p.say(Waiting, "cannot %s: %v", s, err)
+		p.say(because(stepFailed, s.String(), err.Error()))
 	} else if p.Step == nil {
 		p.Step = s
 	}
@@ -92,12 +95,8 @@ func (l look) tried(s Step) (bool, error) {
 	return false, nil
 }
 
-// say sets the status; the first word counts, a worse level overrides.
-func (p *Plan) say(level Level, format string, args ...any) {
-	if p.Status.Level == "" || (level == Blocked && p.Status.Level != Blocked) {
-		p.Status = Status{level, fmt.Sprintf(format, args...)}
-	}
-}
+// say adds a reason.
+func (p *Plan) say(r Reason) { p.Reasons = append(p.Reasons, r) }
 
 // look is everything a handler may look at, and nothing that it may change.
 type look struct {
@@ -108,20 +107,20 @@ type look struct {
 	should *Server // our member's settings as they should be, but for how it starts first
 	sum    string  // the digest of should
 
-	refusal string // why the options may not be applied; "" is they may
+	refusal Reason // why the options may not be applied; none is they may
 
 	consumers Known[[]consumer]
 	providers []etcdproxy.Requires // what each relation upstream says, in the model's order
 }
 
-// waits is the work that waits for a part that is not known, whichever handler has its turn first.
-func (l look) waits() map[part][]string {
+// reasons are those of all handlers, whichever has its turn first.
+func (l look) reasons() []Reason {
 	p := Plan{}
 	for _, handle := range handlers {
 		p.Step = nil
 		handle(l, &p)
 	}
-	return p.waits
+	return p.Reasons
 }
 
 // lookAt gathers a look, with what most handlers ask for.
@@ -175,7 +174,7 @@ func (l look) leader() bool { return l.m.Leader.OK && l.m.Leader.Value }
 
 // usable reports whether the options may be applied: they are valid, fit what the unit already is, and nothing that they will
 // meet refuses them.
-func (l look) usable() bool { return l.refusal == "" }
+func (l look) usable() bool { return l.refusal.none() }
 
 // role is what the unit is: once something is installed, that; before, what the option says.
 func (l look) role() Role {
@@ -286,8 +285,8 @@ func (l look) others() []string {
 
 // unit is the unit's own life: what it is, and that the carried release is installed beside what runs.
 func unit(l look, p *Plan) {
-	if l.refusal != "" {
-		p.say(Blocked, "%s", l.refusal)
+	if !l.usable() {
+		p.say(l.refusal)
 	}
 	if l.w.Installed != l.w.Carried && !l.leaving() {
 		p.want(l, Install{l.w.Carried})

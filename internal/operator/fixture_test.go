@@ -60,7 +60,13 @@ func consuming(m Model, ids ...string) map[string]Known[[]databag.Relation] {
 
 // noConsumers are relations of which those of the consumers are unknown.
 func noConsumers(why string) map[string]Known[[]databag.Relation] {
-	return map[string]Known[[]databag.Relation]{ClientEndpoint: Unknown[[]databag.Relation](why)}
+	out := map[string]Known[[]databag.Relation]{}
+	for _, at := range Endpoints() {
+		if at.Tell != nil {
+			out[at.Name] = Unknown[[]databag.Relation](why)
+		}
+	}
+	return out
 }
 
 // recordOf is the record that a plan writes; nil is none.

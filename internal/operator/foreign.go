@@ -50,9 +50,6 @@ func rememberForeign(l look, p *Plan) {
 // strange says that the process runs with settings of somebody else.
 func (x *examiner) strange() {
 	if x.foreign() {
-		service := "etcd-charm-" + strings.ReplaceAll(x.m.Unit, "/", "-")
-		x.because(Degraded, Blocked, "foreign settings here, see systemctl cat "+service,
-			"%s on %s runs with settings that are not the charm's, after a restart too; take them out of what `systemctl cat %s` and "+
-				"`systemctl show-environment` print, then run systemctl restart %s", x.server(), x.m.Unit, service, service)
+		x.say(because(foreignSettings, x.m.Unit, "etcd-charm-"+strings.ReplaceAll(x.m.Unit, "/", "-")))
 	}
 }

@@ -1,15 +1,18 @@
 package operator
 
 import (
-	"cmp"
-	"fmt"
+	"slices"
+	"strconv"
 
 	"github.com/juju/charm/v12/hooks"
 
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 )
 
-const unitLeaves = "the unit leaves"
+const (
+	unitLeaves = "the unit leaves"
+	unleft     = "the unit does not leave"
+)
 
 // leave takes our member out in order, at the first hook that knows of the departure. The unit's machine goes whatever
 // we say, so a leave that would cost the quorum fails the hook: Juju then holds the unit and calls again.
@@ -22,15 +25,14 @@ func leave(l look, p *Plan) {
 	} else if l.w.Service.up() && (l.role() != RoleMember || l.last()) {
 		p.want(l, Stop{unitLeaves}) // a server that never got its port has no data, and would get it at the next boot
 	}
-	if l.Kind == hooks.Remove && p.Step == nil && p.Fail == nil && l.w.Leftovers {
+	if l.Kind == hooks.Remove && p.Step == nil && !p.held && l.w.Leftovers {
 		uninstall := Uninstall{KeepData: p.record != nil}
 		p.want(l, uninstall)
-		if tried, err := l.tried(uninstall); tried {
-			p.Fail = fmt.Errorf("cannot %s: %w", uninstall, err)
-		}
+		p.held, _ = l.tried(uninstall)
 	}
-	if p.Step == nil && p.Fail == nil {
-		p.say(Maintenance, "leaving")
+	held := func(r Reason) bool { return rank(r.Level) < rank(Maintenance) }
+	if p.Step == nil && !slices.ContainsFunc(p.Reasons, held) {
+		p.say(because(leaving, l.m.Unit))
 	}
 }
 
@@ -44,7 +46,7 @@ func (s Service) up() bool { return s.Running || s.Enabled || s.Failing }
 // leaveCluster takes out a member that has data.
 func leaveCluster(l look, p *Plan) {
 	if l.w.Reach == Healthy {
-		p.need(l, unreleased, theTurn)
+		p.need(l, unreleased, turnUnknown)
 	}
 	own, _ := l.self()
 	switch l.standing() {
@@ -78,19 +80,14 @@ func (l look) stopFor(p *Plan, why string) {
 	}
 }
 
-// hold has the hook fail, so that Juju holds the unit and calls again; the status is not touched. A hook that is not the
-// departure's holds nobody, and must publish what others may wait for. So must the leader's that puts its cluster on
-// record: its unit has another hook to be held in.
-func (p *Plan) hold(l look, format string, args ...any) {
+// hold has the hook fail, so that Juju holds the unit and calls again. A hook that is not the departure's holds nobody,
+// and must publish what others may wait for. So must the leader's that puts its cluster on record: its unit has another
+// hook to be held in.
+func (p *Plan) hold(l look, reasons ...Reason) {
+	p.Reasons = append(p.Reasons, reasons...)
 	if l.last() || (l.Departing == l.m.Unit && !l.unrecorded()) {
-		p.Fail = fmt.Errorf(format, args...)
+		p.held = true
 	}
-}
-
-// holdSaying is hold with the reason as status.
-func (p *Plan) holdSaying(l look, level Level, format string, args ...any) {
-	p.hold(l, format, args...)
-	p.say(level, format, args...)
 }
 
 // stopped tells whether this pass stopped our server.
@@ -98,42 +95,35 @@ func (l look) stopped() bool { return did[Stop](l) }
 
 // leaveVoters leaves a cluster of two or more voters, in turn.
 func leaveVoters(l look, p *Plan, own Member) {
-	n, down := len(l.voters()), l.mayGoDown(own.ID)
+	n, down, squatted := len(l.voters()), l.mayGoDown(own.ID), l.squatted()
 	remove := RemoveMember{ID: own.ID, Name: l.m.Unit, Why: unitLeaves}
 	switch {
-	case l.mayRemove(own.ID) != "" || !l.serves(own) && down != "": // a removal is agreed by those that are ready now
+	case !l.mayRemove(own.ID).none() || !l.serves(own) && !down.none(): // a removal is agreed by those that are ready now
 		if l.w.Turn.Holder == l.m.Unit {
 			p.want(l, ReleaseTurn{}) // what we wait for may wait for the turn
 		}
 		serveOn(l, p)
-		p.holdSaying(l, Blocked, "cannot leave the cluster: of %d voters only %d others are ready, and %d would be needed; "+
-			"remove the units of the dead members first (juju remove-unit --force), or mend them", n, l.ready(own.ID), Quorum(n-1))
+		p.hold(l, because(leaveCostsQuorum, l.m.Unit, strconv.Itoa(n), strconv.Itoa(l.ready(own.ID)), strconv.Itoa(Quorum(n-1))))
 	case l.refusing() == corrupt:
 		leaveCorrupt(l, p, own)
 	case l.w.Turn.Holder != l.m.Unit && l.refusing() == noSpace:
-		p.holdSaying(l, Blocked, "cannot leave the cluster: its database is full (alarm NOSPACE), so no turn can be taken; "+
-			"run the actions compact, defrag and alarm-disarm first")
-	case !l.hasTurn() && l.squat() != "" && !l.last():
-		p.say(Blocked, "cannot leave the cluster yet: %s", l.squatted()) // a hook that fails would not remember it
+		p.hold(l, because(leaveWhileFull, l.m.Unit))
+	case !l.hasTurn() && !squatted.none() && !l.last():
+		p.say(squatted.to(Blocked)) // a hook that fails would not remember it
 		return
 	case !l.hasTurn():
-		if p.want(l, TakeTurn{}) {
-			return
+		if !p.want(l, TakeTurn{}) && !squatted.none() {
+			p.say(squatted.to(Blocked))
 		}
-		if l.squat() != "" {
-			p.hold(l, "cannot leave the cluster yet: %s", l.squatted())
-		} else {
-			p.hold(l, "cannot leave the cluster yet: cannot take the turn to go down (%s has it)", cmp.Or(l.w.Turn.Holder, "nobody"))
-		}
-	case n > 2 && down == "" && l.w.Service.Running:
+	case n > 2 && down.none() && l.w.Service.Running:
 		// SIGTERM drains and hands leadership over; removed afterwards, no write fails (facts of etcd 3.7, measured).
 		p.want(l, Stop{unitLeaves})
 	default:
 		// Two voters cannot lose one: the membership goes while both run.
 		p.want(l, remove)
 	}
-	if p.Step == nil && p.Fail == nil {
-		p.hold(l, "cannot leave the cluster: %s", p.Status.Message)
+	if p.Step == nil {
+		p.hold(l)
 	}
 }
 
@@ -142,11 +132,7 @@ func leaveVoters(l look, p *Plan, own Member) {
 func leaveCorrupt(l look, p *Plan, own Member) {
 	for _, a := range l.w.Alarms {
 		if a.Kind == corrupt && a.MemberID != own.ID && a.MemberID != 0 {
-			why := l.cause(a, 0)
-			if why == "" {
-				why = "alarm CORRUPT is raised; run action alarm-disarm on the leader"
-			}
-			p.holdSaying(l, Blocked, "cannot leave the cluster: %s", why)
+			p.hold(l, because(leaveWhileCorrupt, l.m.Unit, l.names(a.MemberID)))
 			return
 		}
 	}
@@ -171,9 +157,9 @@ func leaveLast(l look, p *Plan) {
 		// Without a record of the end whoever comes later is blocked. Who is left becomes leader within a minute.
 		serveOn(l, p)
 		if !l.m.Leader.OK {
-			p.holdSaying(l, Waiting, "cannot leave yet: only the leader records that the cluster ended, and who leads is unknown: %s", l.m.Leader.Why)
+			p.hold(l, l.unknown(leaderUnknown, unleft))
 		} else {
-			p.holdSaying(l, Waiting, "cannot leave yet: as the last unit this one waits for the leadership, to record that the cluster ended")
+			p.hold(l, because(leaveAwaitsLeadership, l.m.Unit))
 		}
 		return
 	}
@@ -209,14 +195,12 @@ func leaveHeld(l look, p *Plan) {
 	serveOn(l, p)
 	switch {
 	case !l.m.Units.OK:
-		p.holdSaying(l, Blocked, "cannot leave the cluster: goal-state is unknown: %s", l.m.Units.Why)
+		p.hold(l, l.unknown(unitsUnknown, unleft).to(Blocked))
 	case l.ownAnswers():
-		p.holdSaying(l, Blocked, "cannot leave the cluster: no other unit is a voter yet, waiting for %s; "+
-			"if that one is in another cluster, remove this unit with --force", l.others()[0])
+		p.hold(l, because(leaveAwaitsVoter, l.m.Unit, l.others()[0]))
 	case l.w.Reach == Healthy:
-		p.holdSaying(l, Blocked, "cannot leave the cluster: another one answers in its place; wait for the leader to put one on record, "+
-			"or give this unit's data up: remove it with --force")
+		p.hold(l, because(leaveAwaitsRecord, l.m.Unit))
 	default:
-		p.holdSaying(l, Blocked, "cannot leave the cluster: it is %s; mend the other members, or remove this unit with --force", l.w.Reach)
+		p.hold(l, because(leaveUnreached, l.m.Unit, l.w.Reach.String()))
 	}
 }

@@ -23,17 +23,14 @@ func AlarmDisarm(params map[string]any, m Model, w World) ([]Step, Result, error
 		return nil, Result{}, err
 	}
 	r := Examine(m, w)
-	if why := r.notMember(); why != "" {
-		return nil, Result{Failed: why}, nil
-	}
-	if w.Reach != Healthy {
-		return nil, Result{Failed: "nothing is disarmed: " + r.firstReason()}, nil
+	if refused := r.refused("nothing is disarmed"); refused.Failed != "" {
+		return nil, refused, nil
 	}
 	l := lookAt(Event{}, m, w)
 	var steps []Step
 	for _, a := range w.Alarms {
-		if why := l.cause(a, int64(m.Config.MaxRequestBytes)); why != "" {
-			return nil, Result{Failed: "nothing is disarmed: " + why}, nil
+		if why := l.cause(a, int64(m.Config.MaxRequestBytes)); !why.none() {
+			return nil, Result{Failed: refusal("nothing is disarmed", why)}, nil
 		}
 		steps = append(steps, Disarm{a})
 	}
@@ -43,7 +40,7 @@ func AlarmDisarm(params map[string]any, m Model, w World) ([]Step, Result, error
 	before := w.Alarms
 	finish := func(after World) Result { return disarmed(m, before, after) }
 	steps, why := inTurn(m, w, steps)
-	return steps, Result{Failed: why, Finish: finish}, nil
+	return steps, Result{Failed: why.String(), Finish: finish}, nil
 }
 
 // disarmed tells which alarms went, and whether any came back.
@@ -59,7 +56,7 @@ func disarmed(m Model, before []Alarm, after World) Result {
 			}
 		}
 		if slices.Contains(after.Alarms, a) {
-			now, out.Failed = "raised", "an alarm is raised: "+a.Kind+" on "+label
+			now, out.Failed = "raised", because(alarmRaised, label, a.Kind).String()
 		}
 		rows = append(rows, []string{clip(label, 24), or(plain(a.Kind)), now})
 		values[free(values, slug(label))] = map[string]any{"alarm": or(plain(a.Kind)), "now": now}
@@ -86,11 +83,8 @@ func CompactHistory(params map[string]any, m Model, w World) ([]Step, Result, er
 		keep = keptRevisions
 	}
 	r := Examine(m, w)
-	if why := r.notMember(); why != "" {
-		return nil, Result{Failed: why}, nil
-	}
-	if w.Reach != Healthy {
-		return nil, Result{Failed: "nothing is compacted: " + r.firstReason()}, nil
+	if refused := r.refused("nothing is compacted"); refused.Failed != "" {
+		return nil, refused, nil
 	}
 	var current int64
 	for _, mem := range r.Members {
@@ -101,7 +95,8 @@ func CompactHistory(params map[string]any, m Model, w World) ([]Step, Result, er
 	}
 	switch {
 	case revision > current:
-		return nil, Result{Failed: fmt.Sprintf("nothing is compacted: revision %d is yet to come, the current one is %d", revision, current)}, nil
+		why := because(revisionAhead, strconv.FormatInt(revision, 10), strconv.FormatInt(current, 10))
+		return nil, Result{Failed: refusal("nothing is compacted", why)}, nil
 	case revision < 1:
 		text := fmt.Sprintf("nothing to compact: the current revision is %d, and the last %d are kept\n", current, keep)
 		return nil, Result{Text: text, Values: map[string]any{"current-revision": strconv.FormatInt(current, 10), "table": text}}, nil
@@ -115,7 +110,7 @@ func CompactHistory(params map[string]any, m Model, w World) ([]Step, Result, er
 		return out
 	}
 	steps, why := inTurn(m, w, []Step{Compact{revision}})
-	return steps, Result{Failed: why, Finish: finish}, nil
+	return steps, Result{Failed: why.String(), Finish: finish}, nil
 }
 
 // Defragment gives unused space of the databases back, one voter at a time, the raft leader last, the next only once
@@ -132,17 +127,14 @@ func Defragment(params map[string]any, m Model, w World) ([]Step, Result, error)
 		}
 	}
 	r := Examine(m, w)
-	if why := r.notMember(); why != "" {
-		return nil, Result{Failed: why}, nil
-	}
-	if why := r.unsettled(); why != "" {
-		return nil, Result{Failed: "nothing is defragmented: " + why}, nil
+	if refused := r.unsettled("nothing is defragmented"); refused.Failed != "" {
+		return nil, refused, nil
 	}
 	members := slices.DeleteFunc(slices.Clone(r.Members), func(mem MemberReport) bool {
 		return mem.Learner || (unit != "" && mem.Unit != unit)
 	})
 	if len(members) == 0 {
-		return nil, Result{Failed: fmt.Sprintf("nothing is defragmented: %s has no voter", or(unit))}, nil
+		return nil, Result{Failed: refusal("nothing is defragmented", because(noVoter, or(unit)))}, nil
 	}
 	slices.SortStableFunc(members, func(a, b MemberReport) int {
 		switch lead := asLeader; {
@@ -164,50 +156,48 @@ func Defragment(params map[string]any, m Model, w World) ([]Step, Result, error)
 		return sizes(before, Examine(m, after), chosen, func(mem MemberReport) int64 { return mem.DBSize })
 	}
 	steps, why := inTurn(m, w, steps)
-	return steps, Result{Failed: why, Finish: finish}, nil
+	return steps, Result{Failed: why.String(), Finish: finish}, nil
 }
 
-// unsettled says why no member may be kept from answering now.
-func (r Report) unsettled() string {
-	if r.Reach != Healthy {
-		return r.firstReason()
-	}
+// unsettled is refused, and for an action that keeps a member from answering also where another does not.
+func (r Report) unsettled(what string) Result {
+	refused := r.refused(what)
 	for _, mem := range r.Members {
-		if !mem.Learner && (!mem.Answers || !mem.Ready) {
-			return mem.Label + " is not ready"
+		if refused.Failed == "" && !mem.Learner && (!mem.Answers || !mem.Ready) {
+			refused.Failed = refusal(what, because(voterNotReady, mem.Label))
 		}
 	}
-	return ""
+	return refused
 }
 
 // inTurn puts maintenance between the taking of the one turn and its return; what is to be done is done once every voter
 // is seen ready. In place of steps it says why not. While NOSPACE is raised etcd takes no write, so no turn can be taken,
 // and that is when maintenance is needed most: then only the leader may, whose actions Juju runs one after another. While
 // CORRUPT is raised the same holds, and nothing but the alarm itself is touched.
-func inTurn(m Model, w World, steps []Step) ([]Step, string) {
+func inTurn(m Model, w World, steps []Step) ([]Step, Reason) {
 	holder := w.Turn.Holder
 	l := lookAt(Event{}, m, w)
 	alarm := l.refusing()
 	_, disarms := steps[0].(Disarm)
 	switch {
 	case !w.Turn.Known:
-		return nil, "it cannot be known whether other maintenance is running; try again"
-	case l.squatted() != "" && alarm == "":
+		return nil, l.unknown(turnUnknown, "nothing is done")
+	case !l.squatted().none() && alarm == "":
 		return nil, l.squatted()
 	case holder != "" && holder != m.Unit && (alarm != corrupt || !disarms): // who had it then cannot give it back
-		return nil, "other maintenance is running: " + plain(holder) + " restarts, leaves or runs such an action; try again when it is done"
+		return nil, because(turnTaken, holder)
 	case alarm == corrupt && !disarms:
-		return nil, "while alarm CORRUPT is raised all stays as it is; action alarm-disarm says what to do"
+		return nil, because(corruptStays, alarm)
 	case alarm != "" && (!m.Leader.OK || !m.Leader.Value):
-		return nil, "while alarm " + alarm + " is raised this runs on the leader only: juju run " + m.App + "/leader …"
+		return nil, because(alarmOnLeader, alarm, m.App)
 	case alarm != "":
-		return steps, ""
+		return steps, Reason{}
 	}
 	steps = append([]Step{TakeTurn{}}, steps...)
 	if _, ok := steps[1].(Defrag); ok {
 		steps = slices.Insert(steps, 1, Step(AwaitPeer{}))
 	}
-	return append(steps, ReleaseTurn{}), ""
+	return append(steps, ReleaseTurn{}), Reason{}
 }
 
 // Redecide decides an action again whose taking of the turn did not succeed, in the world as it is since: it says why, or does

@@ -135,7 +135,7 @@ func TestAlarmDisarm(t *testing.T) {
 	}, out.Values["alarms"])
 	after.Alarms = w.Alarms[:1]
 	out = result.Finish(after)
-	assert.Equal(t, "an alarm is raised: NOSPACE on etcd/1", out.Failed)
+	assert.Equal(t, "NOSPACE alarm on etcd/1", out.Failed)
 	assert.Regexp(t, `etcd/1 +NOSPACE +raised`, out.Text)
 
 	full := w
@@ -143,7 +143,7 @@ func TestAlarmDisarm(t *testing.T) {
 	full.Members[2].DBSize = full.Members[2].Quota
 	_, result, err = AlarmDisarm(nil, m, full)
 	require.NoError(t, err)
-	assert.Equal(t, "nothing is disarmed: the database of etcd/2 takes 2 GiB of a quota of 2 GiB; run compact and defrag first, and delete keys if that frees too little",
+	assert.Equal(t, "nothing is disarmed: the database of etcd/2 takes 2 GiB of a quota of 2 GiB; first run compact and defrag, and delete keys if that frees too little",
 		result.Failed)
 
 	w.Alarms = []Alarm{{2, "CORRUPT"}}
@@ -179,7 +179,7 @@ func TestMaintenanceRefused(t *testing.T) {
 		},
 		"our own turn is left over": {func(_ *Model, w *World) { w.Turn.Holder = "etcd/0" }, "", ""},
 		"who has the turn is not known": {
-			func(_ *Model, w *World) { w.Turn = Turn{} }, "it cannot be known whether", "it cannot be known whether",
+			func(_ *Model, w *World) { w.Turn = Turn{} }, "turn to restart unknown", "turn to restart unknown",
 		},
 		"a voter is down": {func(_ *Model, w *World) { *w = down(*w, 1) }, "nothing is defragmented: etcd/1 is not ready", ""},
 		"a voter is not ready": {
@@ -208,7 +208,7 @@ func TestMaintenanceRefused(t *testing.T) {
 				case "full, on the leader":
 					w.Alarms = spacious
 				case "full, elsewhere":
-					w.Alarms, want = spacious, "while alarm NOSPACE is raised this runs on the leader only: juju run etcd/leader"
+					w.Alarms, want = spacious, "while alarm NOSPACE is raised this runs on the leader only; juju run etcd/leader"
 				}
 				if name == "corrupt" && action == "compact" {
 					want = tc.defrag
@@ -270,6 +270,6 @@ func TestAlarmBetweenLookAndTurn(t *testing.T) {
 	p := Decide(lookAgain, m, w)
 	assert.Nil(t, p.Step)
 	assert.Equal(t, Blocked, p.Status.Level)
-	assert.Contains(t, p.Status.Message, "NOSPACE alarm on etcd/1: writes are refused, run action compact")
+	assert.Contains(t, p.Status.Message, "NOSPACE alarm on etcd/1: writes are refused; run action compact")
 	assert.NotContains(t, p.Status.Message, "mvcc")
 }

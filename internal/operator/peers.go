@@ -23,11 +23,11 @@ const keptPeriods = 5
 // peers writes the peer relation: our own word, and as leader the record.
 func peers(l look, p *Plan) {
 	if !l.leaving() {
-		p.need(l, "ended relations are not revoked", theConsumers)
+		p.need(l, "ended relations are not revoked", consumersUnknown)
 	}
-	addressed := p.need(l, "peers hear nothing of this unit", thePeerAddress, theClientAddress)
-	if !p.need(l, "peers hear nothing of this unit", thePeers) {
-		p.need(l, recordStays, theLeader)
+	addressed := p.need(l, "peers hear nothing of this unit", peerAddressUnknown, clientAddressUnknown)
+	if !p.need(l, "peers hear nothing of this unit", peersUnknown) {
+		p.need(l, recordStays, leaderUnknown)
 		return
 	}
 	l.rememberLearner(p)
@@ -60,7 +60,7 @@ func peers(l look, p *Plan) {
 	if same && l.m.Authority.OK && l.consumers.OK {
 		return
 	}
-	if p.need(l, recordStays, theLeader) && !same {
+	if p.need(l, recordStays, leaderUnknown) && !same {
 		p.record = &record
 	}
 }

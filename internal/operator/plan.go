@@ -12,17 +12,20 @@ type Plan struct {
 	NewAuthority bool
 	// Claims says that Bags puts a cluster on record, or its end: only while it is certain that this unit leads.
 	Claims  bool
-	Ports   []int   // TCP ports to have open; nil leaves them
-	Memory  *Memory // what to remember; nil leaves it
-	Version string  // application version to show; "" leaves it
-	Status  Status
+	Ports   []int    // TCP ports to have open; nil leaves them
+	Memory  *Memory  // what to remember; nil leaves it
+	Version string   // application version to show; "" leaves it
 	States  []string // computed relation states, for the debug log and the health report
+	Status  Status
+	// Reasons are why something is not as it should be or is not done, in the order in which they are shown. Status
+	// is a rendering of them.
+	Reasons []Reason
 	// Fail makes the hook fail after its status is set and before anything is published, so that Juju holds
-	// the unit and calls the hook again: only for a leave that would cost the quorum.
+	// the unit and calls the hook again: only for a leave that would cost the quorum. Its text is that of Reasons.
 	Fail error
 
-	record *Record           // the peer application bag as it should be; nil leaves it (leader only)
-	waits  map[part][]string // work that waits for a part that is not known
+	record *Record // the peer application bag as it should be; nil leaves it (leader only)
+	held   bool    // the hook is to fail
 }
 
 // Level is a workload status that Juju knows.

@@ -8,10 +8,10 @@ func reap(l look, p *Plan) {
 	if l.role() != RoleMember || l.w.Reach == Absent {
 		return
 	}
-	known := p.need(l, unreaped, theUnits, thePeers)
+	known := p.need(l, unreaped, unitsUnknown, peersUnknown)
 	if !l.reaps() {
 		if !l.m.Leader.OK && (!known || slices.ContainsFunc(l.w.Members, l.orphan)) {
-			p.need(l, unreaped, theLeader)
+			p.need(l, unreaped, leaderUnknown)
 		}
 		return
 	}
@@ -24,13 +24,13 @@ func reap(l look, p *Plan) {
 		if (listed && mem.ID == own.ID) || !slices.Contains(l.m.Seen, mem.ID) || !l.orphan(mem) {
 			continue
 		}
-		if l.mayRemove(mem.ID) != "" {
-			p.say(Waiting, "%s has no unit, but its removal would cost the quorum", l.label(mem))
+		if !l.mayRemove(mem.ID).none() {
+			p.say(because(removalAwaitsQuorum, l.label(mem)))
 			continue
 		}
 		if listed && !mem.Learner && mem.Ready && !l.hasTurn() && l.refusing() == "" {
-			if why := l.squatted(); why != "" {
-				p.say(Waiting, "%s is not taken out: %s", l.label(mem), why)
+			if why := l.squatted(); !why.none() {
+				p.say(why.to(Waiting))
 				return
 			}
 			// Its machine runs on. To take a ready voter out is to take one down: whoever stops or restarts counts on it.

@@ -1,370 +1,291 @@
 package operator
 
-import (
-	"fmt"
-	"maps"
-	"slices"
-	"strings"
+// Kind is one kind of reason. This file has every kind there is, and is the only one that makes reasons.
+type Kind int
 
-	"github.com/juju-charms/etcd-charm/interfaces/databag"
+// In the order in which reasons of the same level are shown.
+const (
+	none Kind = iota
+
+	// What keeps the charm from running at all.
+	noElection
+	jujuTooOld
+
+	// The cluster.
+	clusterLost
+	lostAwaitsLeadership
+	clusterUnclaimed
+	clusterDiffers
+	alarmNospace
+	alarmCorrupt
+	alarmCorruptUnowned
+	upstreamMissing
+
+	// What only an operator can put right.
+	optionsUnread
+	optionInvalid
+	roleFixed
+	portForbidden
+	portTaken
+	quotaTooLow
+	dataAlien
+	dataDiffers
+	dataOfAnother
+	dataOfOthers
+	upgradeTooFar
+	downgrade
+	foreignSettings
+	upstreamBroken
+
+	// A unit that leaves.
+	leaveCostsQuorum
+	leaveWhileCorrupt
+	leaveWhileFull
+	leaveAwaitsVoter
+	leaveAwaitsRecord
+	leaveUnreached
+	leaveAwaitsLeadership
+	leaving
+
+	// The way to a member.
+	authoritiesMade
+	authoritiesAwaited
+	foundAwaitsLeader
+	joinAwaitsRecord
+	joinAwaitsMember
+	joinAwaitsRemoval
+	rejoinAwaitsQuorum
+	clustersUnsettled
+	upstreamAwaited
+
+	// What serves, and what does not.
+	etcdFailing
+	proxyFailing
+	proxyStopped
+	noQuorum
+	noQuorumAlone
+	clusterSilent
+	membersNone
+	noLeader
+	upstreamSilent
+	upstreamUnknown
+
+	// What work waits for that is not known. A later one is often unknown because an earlier one is.
+	unitsUnknown
+	leaderUnknown
+	peersUnknown
+	authoritiesUnknown
+	consumersUnknown
+	upstreamUnread
+	peerAddressUnknown
+	clientAddressUnknown
+	turnUnknown
+
+	// This unit.
+	etcdStopped
+	etcdAstray
+	stepFailed
+	clusterUnknown
+	clusterAbsent
+	restartAwaitsLearner
+	restartAwaitsVoter
+	restartAwaitsListing
+	restartAwaitsSelf
+	restartAwaitsOthers
+	removalAwaitsQuorum
+
+	// Members and units.
+	memberSilent
+	memberNotReady
+	memberLearner
+	alarmRaised
+	turnUnleased
+	turnUnowned
+	consumerRevoked
+	consumerAwaitsCharm
+	consumerBagFails
+	databaseNearlyFull
+	memberLagging
+	leadersDiffer
+	certificateBroken
+	certificatesDue
+	clientCertificateDue
+	memberCertificateDue
+	memberErrors
+	memberWithoutUnit
+	unitWithoutMember
+	upstreamMemberSilent
+	crashed
+	versionsDiffer
+	turnHeld
+
+	// Why an action does nothing.
+	isProxy
+	noSuchUnit
+	lastVoter
+	quorumAtStake
+	voterNotReady
+	noVoter
+	notLostHere
+	notLostUnrecorded
+	notLostEnded
+	notLostOthers
+	notLostData
+	notLostAnswers
+	confirmDiffers
+	foundOnLeader
+	revisionAhead
+	alarmSplit
+	alarmUntrusted
+	alarmFull
+	turnTaken
+	corruptStays
+	alarmOnLeader
+	kinds // how many there are
 )
 
-// alarmActions names, for an alarm, the actions that answer it, in the order to run them.
-var alarmActions = map[string][]string{
-	noSpace: {"compact", "defrag", "alarm-disarm"},
-	corrupt: {"alarm-disarm"},
+// entry is what there is to say of a kind. In its texts {words} stand for the subject, whose word is of, and for the
+// details, in the order in which they first appear.
+type entry struct {
+	name   string  // never changes: it is an anchor of docs/reference/reasons.md
+	of     string  // what the subject is
+	health Verdict // of the cluster, on account of it
+	level  Level   // the workload status that it calls for; "" keeps it out of the status line
+	own    Level   // the same where the subject is this unit; "" is no other
+	text   string  // what is wrong
+	remedy string  // what to do; "" is nothing, or that the text says it
 }
 
-// alarmMeaning says what an alarm does to those who use the cluster.
-var alarmMeaning = map[string]string{
-	noSpace: "writes are refused",
-	corrupt: "its data differs, all refuse writes",
+// work is the subject of what work waits for: the health report says what does.
+const work = "work"
+
+var catalogue = [kinds]entry{
+	// The words of the first are those that operators of charms know.
+	noElection: {"no-election", "Juju", Unhealthy, Blocked, "", "Requires Leader Election - juju >= 1.23.2", ""},
+	jujuTooOld: {"juju-too-old", "version", Unhealthy, Blocked, "", "this charm needs Juju 2.9 or later, this is {version}", ""},
+
+	clusterLost:          {"cluster-lost", "cluster", Unhealthy, Blocked, "", "cluster {cluster} is lost", "run action found-cluster confirm={cluster}"},
+	lostAwaitsLeadership: {"lost-awaits-leadership", "cluster", Unhealthy, Blocked, "", "cluster {cluster} is lost", "once this unit leads, it can found another"},
+	clusterUnclaimed:     {"cluster-unclaimed", "cluster", Unhealthy, Blocked, "", "no unit is known to hold cluster {cluster}", "if it is lost, remove all units but one"},
+	clusterDiffers:       {"cluster-differs", "cluster", Unhealthy, Blocked, "", "cluster {cluster} answers, {recorded} is recorded", "see who answers at the members' addresses"},
+	alarmNospace:         {"alarm-nospace", "member", Unhealthy, Blocked, "", "NOSPACE alarm on {member}: writes are refused", "run action compact, then defrag, then alarm-disarm"},
+	alarmCorrupt:         {"alarm-corrupt", "unit", Unhealthy, Blocked, "", "CORRUPT alarm on {unit}: its data differs, all refuse writes", "juju remove-unit {unit}, then run action alarm-disarm"},
+	alarmCorruptUnowned:  {"alarm-corrupt-unowned", "member", Unhealthy, Blocked, "", "CORRUPT alarm on {member}: its data differs, all refuse writes", "run action alarm-disarm"},
+	upstreamMissing:      {"upstream-missing", "application", Unhealthy, Blocked, "", "needs a cluster", "juju integrate {application}:upstream <etcd application>:proxy"},
+
+	optionsUnread:   {"options-unread", "unit", Degraded, Blocked, "", "{problem}", "the next hook asks again"},
+	optionInvalid:   {"option-invalid", "option", Degraded, Blocked, "", "option {option}: {problem}", ""},
+	roleFixed:       {"role-fixed", "unit", Degraded, Blocked, "", "option role: this unit is a {role} and cannot become a {wanted}", "set role={role}, or deploy another application"},
+	portForbidden:   {"port-forbidden", "option", Degraded, Blocked, "", "option {option}: {port} may not be bound by the service on this machine", "set {lowest} or above"},
+	portTaken:       {"port-taken", "option", Degraded, Blocked, "", "option {option}: port {port} is taken on this machine ({address})", "free it, or juju config {application} {option}=<another>"},
+	quotaTooLow:     {"quota-too-low", "member", Degraded, Blocked, "", "option quota_backend_bytes: {quota} is too low, the database of {member} has {size} bytes", "raise it, or first run compact and defrag"},
+	dataAlien:       {"data-alien", "unit", Degraded, Blocked, "", "data directory: {problem}", "move it away, then run: juju resolved {unit}"},
+	dataDiffers:     {"data-differs", "unit", Degraded, Blocked, "", "etcd does not start: its data differs", "if the others agree (etcdctl endpoint hashkv --cluster): juju remove-unit {unit}, then add one"},
+	dataOfAnother:   {"data-of-another", "cluster", Degraded, Blocked, "", "the data here is of cluster {cluster}, the application's cluster is {recorded}", "bring that one back, which is {reach}"},
+	dataOfOthers:    {"data-of-others", "cluster", Degraded, Blocked, "", "the data here is of cluster {cluster}, the application's cluster is {recorded}", "keep one of them: the one here has {voters} voters"},
+	upgradeTooFar:   {"upgrade-too-far", "unit", Sound, Blocked, "", "etcd {version} cannot be upgraded to {carried} at once", "go up one minor version at a time"},
+	downgrade:       {"downgrade", "unit", Sound, Blocked, "", "etcd {version} cannot be downgraded to {carried}", "refresh to a charm with etcd {minor}"},
+	foreignSettings: {"foreign-settings", "unit", Degraded, Blocked, "", "foreign settings here", "take them out (systemctl cat {service}, systemctl show-environment), then restart it"},
+	upstreamBroken:  {"upstream-broken", "relation", Degraded, Blocked, "", "relation {relation}: {problem}", "the provider has to publish that again"},
+
+	leaveCostsQuorum:      {"leave-costs-quorum", "unit", Degraded, Blocked, "", "cannot leave: of {voters} voters only {ready} others are ready, {needed} would be needed", "mend them, or first juju remove-unit --force the dead"},
+	leaveWhileCorrupt:     {"leave-while-corrupt", "unit", Degraded, Blocked, "", "cannot leave while alarm CORRUPT is raised on {member}", "action alarm-disarm on the leader says what to do"},
+	leaveWhileFull:        {"leave-while-full", "unit", Degraded, Blocked, "", "cannot leave while alarm NOSPACE is raised: no turn can be taken", "first run compact, defrag and alarm-disarm"},
+	leaveAwaitsVoter:      {"leave-awaits-voter", "unit", Degraded, Blocked, "", "cannot leave: no other unit votes yet, waiting for {other}", "if it is in another cluster, remove this unit with --force"},
+	leaveAwaitsRecord:     {"leave-awaits-record", "unit", Degraded, Blocked, "", "cannot leave: another cluster answers, and none is on record", "wait for the leader, or remove-unit --force, its data with it"},
+	leaveUnreached:        {"leave-unreached", "unit", Degraded, Blocked, "", "cannot leave: the cluster is {reach}", "mend the other members, or remove this unit with --force"},
+	leaveAwaitsLeadership: {"leave-awaits-leadership", "unit", Degraded, Waiting, "", "cannot leave yet: the last unit waits to lead, to record that the cluster ended", ""},
+	leaving:               {"leaving", "unit", Sound, Maintenance, "", "leaving", ""},
+
+	authoritiesMade:    {"authorities-made", "unit", Degraded, Waiting, "", "made the certificate authorities", "the next hook founds the cluster"},
+	authoritiesAwaited: {"authorities-awaited", "unit", Degraded, Waiting, "", "waiting for the leader to make the certificate authorities", ""},
+	foundAwaitsLeader:  {"found-awaits-leader", "unit", Degraded, Waiting, "", "waiting for the leader to found the cluster", ""},
+	joinAwaitsRecord:   {"join-awaits-record", "cluster", Degraded, Waiting, "", "waiting to join: the leader has to put cluster {cluster} on record", ""},
+	joinAwaitsMember:   {"join-awaits-member", "unit", Degraded, Waiting, "", "waiting to join: {unit} is not ready", "if it is dead: juju remove-unit --force {unit}"},
+	joinAwaitsRemoval:  {"join-awaits-removal", "member", Degraded, Waiting, "", "waiting to join: the leader has to take out {member}, whose unit is gone", ""},
+	rejoinAwaitsQuorum: {"rejoin-awaits-quorum", "unit", Degraded, Waiting, "", "waiting to rejoin: without our lost member the others have no quorum", "bring them back"},
+	clustersUnsettled:  {"clusters-unsettled", "cluster", Degraded, Waiting, "", "the data here is of cluster {cluster}, that of others of {other}", "the leader puts one on record"},
+	upstreamAwaited:    {"upstream-awaited", "relation", Degraded, Waiting, "", "relation {relation}: {what}", ""},
+
+	etcdFailing:     {"etcd-failing", "unit", Degraded, Waiting, "", "etcd keeps failing: {log}", ""},
+	proxyFailing:    {"proxy-failing", "unit", Unhealthy, Waiting, "", "the proxy keeps failing: {log}", ""},
+	proxyStopped:    {"proxy-stopped", "unit", Unhealthy, Waiting, "", "the proxy does not run", ""},
+	noQuorum:        {"no-quorum", "cluster", Unhealthy, Waiting, "", "no quorum: {ready} of {voters} voters ready, {answering} answering, {needed} needed", "bring the other machines back"},
+	noQuorumAlone:   {"no-quorum-alone", "unit", Unhealthy, Waiting, "", "no quorum: etcd here runs and waits for other members", "bring the other machines back"},
+	clusterSilent:   {"cluster-silent", "cluster", Unhealthy, Waiting, "", "no member of cluster {cluster} answers", "bring the other machines back"},
+	membersNone:     {"members-none", "cluster", Unhealthy, Waiting, "", "the cluster answers with an empty member list", ""},
+	noLeader:        {"no-leader", "cluster", Unhealthy, Waiting, "", "no member knows a leader", ""},
+	upstreamSilent:  {"upstream-silent", "member", Unhealthy, Waiting, "", "no member of upstream answers: {member}", ""},
+	upstreamUnknown: {"upstream-unknown", "unit", Unhealthy, Waiting, "", "no member of upstream is known yet", ""},
+
+	unitsUnknown:         {"units-unknown", work, Degraded, Waiting, "", "units unknown: {why}", ""},
+	leaderUnknown:        {"leader-unknown", work, Degraded, Waiting, "", "leader unknown: {why}", ""},
+	peersUnknown:         {"peers-unknown", work, Degraded, Waiting, "", "peers unknown: {why}", ""},
+	authoritiesUnknown:   {"authorities-unknown", work, Degraded, Waiting, "", "certificate authorities unknown: {why}", ""},
+	consumersUnknown:     {"consumers-unknown", work, Degraded, Waiting, "", "consumers unknown: {why}", ""},
+	upstreamUnread:       {"upstream-unread", work, Degraded, Waiting, "", "upstream unknown: {why}", ""},
+	peerAddressUnknown:   {"peer-address-unknown", work, Degraded, Waiting, "", "address for peers unknown: {why}", ""},
+	clientAddressUnknown: {"client-address-unknown", work, Degraded, Waiting, "", "address for clients unknown: {why}", ""},
+	turnUnknown:          {"turn-unknown", work, Degraded, Active, "", "turn to restart unknown: {why}", ""}, // it has a lease
+
+	etcdStopped:          {"etcd-stopped", "unit", Degraded, Waiting, "", "etcd does not run here", ""},
+	etcdAstray:           {"etcd-astray", "unit", Degraded, Waiting, "", "etcd here is of another cluster, {cluster}", ""},
+	stepFailed:           {"step-failed", "step", Degraded, Waiting, "", "cannot {step}: {error}", ""},
+	clusterUnknown:       {"cluster-unknown", "unit", Unhealthy, Waiting, "", "no member of a cluster answers, and which cluster it would be is not known", ""},
+	clusterAbsent:        {"cluster-absent", "application", Unhealthy, Waiting, "", "no cluster has been founded yet", ""},
+	restartAwaitsLearner: {"restart-awaits-learner", "member", Sound, Waiting, "", "restart pending: {member} is joining", ""},
+	restartAwaitsVoter:   {"restart-awaits-voter", "member", Sound, Waiting, "", "restart pending: {member} is not ready", ""},
+	restartAwaitsListing: {"restart-awaits-listing", "unit", Sound, Waiting, "", "restart pending: {unit} is not listed where it listens yet", ""},
+	restartAwaitsSelf:    {"restart-awaits-self", "unit", Sound, Waiting, "", "restart pending: this member is not ready", ""},
+	restartAwaitsOthers:  {"restart-awaits-others", "unit", Sound, Waiting, "", "restart pending: as raft leader this member goes last, after {unit}", ""},
+	removalAwaitsQuorum:  {"removal-awaits-quorum", "member", Degraded, Waiting, "", "{member} has no unit, but its removal would cost the quorum", "mend the other members"},
+
+	memberSilent:         {"member-silent", "member", Degraded, Active, Waiting, "does not answer: {member}", ""},
+	memberNotReady:       {"member-not-ready", "member", Degraded, Active, Waiting, "answers and is not ready: {member}", ""},
+	memberLearner:        {"member-learner", "member", Degraded, Active, Waiting, "learner, no voter yet: {member}", ""},
+	alarmRaised:          {"alarm-raised", "member", Degraded, Active, "", "{alarm} alarm on {member}", ""},
+	turnUnleased:         {"turn-unleased", "holder", Degraded, Active, "", "turn of {holder} has no lease, all wait for it", "etcdctl del etcd-charm/turn"},
+	turnUnowned:          {"turn-unowned", "holder", Degraded, Active, "", "turn of {holder} is of no unit, all wait for it", "etcdctl del etcd-charm/turn"},
+	consumerAwaitsCharm:  {"consumer-awaits-charm", "relation", Degraded, Waiting, "", "{relation} waits: the charm of {unit} does not know endpoint {endpoint}", "refresh it"},
+	consumerBagFails:     {"consumer-bag-fails", "relation", Degraded, Blocked, "", "{relation} is not told of the cluster: {problem}", "see what the members say of themselves in health"},
+	consumerRevoked:      {"consumer-revoked", "relation", Degraded, Active, "", "{relation} is revoked", "remove the relation and add it again"},
+	databaseNearlyFull:   {"database-nearly-full", "member", Degraded, Active, "", "database above {percent} % of its quota: {member}", ""},
+	memberLagging:        {"member-lagging", "member", Degraded, Active, "", "more than {limit} entries behind: {member}", ""},
+	leadersDiffer:        {"leaders-differ", "member", Degraded, Active, "", "members disagree on who leads: {member}; terms {first} to {last}", ""},
+	certificateBroken:    {"certificate-broken", "certificate", Degraded, Active, "", "{certificate} certificate here: {problem}", ""},
+	certificatesDue:      {"certificates-due", "certificate", Degraded, Active, "", "certificates here end within 30 days: {certificate}", ""},
+	clientCertificateDue: {"client-certificate-due", "unit", Degraded, Active, "", "client certificate of {unit} ends within 30 days ({left})", "{provider} has published no new one: see its status"},
+	memberCertificateDue: {"member-certificate-due", "member", Degraded, Active, "", "server certificate ends within 30 days: {member}", ""},
+	memberErrors:         {"member-errors", "member", Degraded, Active, "", "{member} reports: {errors}", ""},
+	memberWithoutUnit:    {"member-without-unit", "member", Degraded, Active, "", "member without a unit: {member}", ""},
+	unitWithoutMember:    {"unit-without-member", "unit", Degraded, Active, Waiting, "unit without a member: {unit}", ""},
+	upstreamMemberSilent: {"upstream-member-silent", "member", Degraded, Active, "", "does not answer: {member}", ""},
+	crashed:              {"crashed", "unit", Sound, Active, "", "the service here ended by itself {times}, and was started again", ""},
+	versionsDiffer:       {"versions-differ", "version", Degraded, "", "", "members run different versions: {version}", ""},
+	turnHeld:             {"turn-held", "unit", Sound, "", "", "{unit} holds the turn to restart", ""},
+
+	isProxy:           {"is-proxy", "unit", Sound, "", "", "{unit} is a proxy and has no member", "ask a unit of the etcd application"},
+	noSuchUnit:        {"no-such-unit", "unit", Sound, "", "", "{unit} is no unit of {application}: they are {units}", ""},
+	lastVoter:         {"last-voter", "member", Sound, "", "", "{member} is the last voter: its removal ends the cluster", "its data directory stays on the machine"},
+	quorumAtStake:     {"quorum-at-stake", "member", Sound, "", "", "without {member} there is no quorum: {ready} of {voters} voters would be ready, {needed} are needed", ""},
+	voterNotReady:     {"voter-not-ready", "member", Sound, "", "", "{member} is not ready", ""},
+	noVoter:           {"no-voter", "unit", Sound, "", "", "{unit} has no voter", ""},
+	notLostHere:       {"not-lost-here", "unit", Sound, "", "", "this unit is no member, or its options cannot be used", ""},
+	notLostUnrecorded: {"not-lost-unrecorded", "application", Sound, "", "", "no cluster is recorded", ""},
+	notLostEnded:      {"not-lost-ended", "cluster", Sound, "", "", "cluster {cluster} ended in order", "the leader founds without being asked"},
+	notLostOthers:     {"not-lost-others", "unit", Sound, "", "", "there are other units, which may hold the data: {unit}", ""},
+	notLostData:       {"not-lost-data", "unit", Sound, "", "", "there is data on this unit", ""},
+	notLostAnswers:    {"not-lost-answers", "unit", Sound, "", "", "a member of a cluster answers", ""},
+	confirmDiffers:    {"confirm-differs", "cluster", Sound, "", "", "confirm is not the ID of the cluster to give up", "confirm={cluster} founds a new, empty one"},
+	foundOnLeader:     {"found-on-leader", "unit", Sound, "", "", "only the leader founds, and this unit is not known to be the leader", "run the action on the leader"},
+	revisionAhead:     {"revision-ahead", "revision", Sound, "", "", "revision {revision} is yet to come, the current one is {current}", ""},
+	alarmSplit:        {"alarm-split", "alarm", Sound, "", "", "members' data differ, and etcd cannot tell whose is right", "keep one unit whose data is, and juju remove-unit the others"},
+	alarmUntrusted:    {"alarm-untrusted", "unit", Sound, "", "", "the data of {unit} is not to be trusted, no action cures it", "juju remove-unit {unit}, then alarm-disarm again, then juju add-unit {application}"},
+	alarmFull:         {"alarm-full", "member", Sound, "", "", "the database of {member} takes {size} of a quota of {quota}", "first run compact and defrag, and delete keys if that frees too little"},
+	turnTaken:         {"turn-taken", "unit", Sound, "", "", "other maintenance is running: {unit} restarts, leaves or runs such an action", "try again when it is done"},
+	corruptStays:      {"corrupt-stays", "alarm", Sound, "", "", "while alarm {alarm} is raised all stays as it is", "action alarm-disarm says what to do"},
+	alarmOnLeader:     {"alarm-on-leader", "alarm", Sound, "", "", "while alarm {alarm} is raised this runs on the leader only", "juju run {application}/leader …"},
 }
 
-// judge finds the reasons in a member's cluster.
-func (x *examiner) judge() {
-	x.reached()
-	x.alarms()
-	x.voting()
-	x.condition()
-	x.matching()
-	x.own()
-	x.consumers()
-}
-
-// consumers names those that have no credentials because theirs are revoked.
-func (x *examiner) consumers() {
-	if ids := x.withheld(); len(ids) > 0 {
-		x.because(Degraded, Active, few(ids)+" is revoked: remove the relation and add it again",
-			"consumer relation %s ended and came back, as by suspend-relation and resume-relation: its certificate is revoked and "+
-				"no other is told; remove the relation and add it again", few(ids))
-	}
-}
-
-// reached says whether there is a cluster, and whether it decides.
-func (x *examiner) reached() {
-	record, id := x.m.Cluster.Value.Record.ClusterID, hexID(x.r.ClusterID)
-	switch {
-	case x.whyNotLost() == "":
-		text := "cluster %[1]s is recorded, and no unit and no data of it is left; run action found-cluster confirm=%[1]s to found a new, empty one"
-		if !x.leader() {
-			text = "cluster %s is recorded, and no unit and no data of it is left; once this unit leads, it can found another, which is empty"
-		}
-		x.because(Unhealthy, Blocked, x.lost(), text, hexID(record))
-	case x.w.Reach == Absent:
-		x.because(Unhealthy, Waiting, "no cluster yet", "no cluster has been founded yet")
-	case x.w.Reach == Unreachable && x.r.ClusterID == 0 && !x.m.Cluster.OK:
-		x.because(Unhealthy, Waiting, "", "no member of a cluster answers, and which cluster it would be is not known")
-	case x.w.Reach == Unreachable:
-		x.because(Unhealthy, Waiting, "no member of cluster "+id+" answers", "no member of cluster %s answers", id)
-	case x.r.Voters == 0 && x.w.Reach == NoQuorum:
-		// Started alone it answers on its metrics URL only, and tells no list.
-		x.because(Unhealthy, Waiting, "no quorum, etcd here waits for other members", "no quorum: etcd on %s runs and waits for other members", x.m.Unit)
-	case x.r.Voters == 0:
-		x.because(Unhealthy, Waiting, "the member list is empty", "the cluster answers with an empty member list")
-	case x.r.Margin < 0 || x.w.Reach == NoQuorum:
-		x.because(Unhealthy, Waiting, fmt.Sprintf("no quorum, %d needed", x.r.Quorum),
-			"no quorum: %d of %d voters ready, %d answering, %d needed", x.r.Ready, x.r.Voters, x.r.Reachable, x.r.Quorum)
-	}
-	if named := x.named(); named != 0 && x.w.ClusterID != 0 && named != x.w.ClusterID {
-		x.because(Unhealthy, Blocked, "cluster "+hexID(x.w.ClusterID)+" answers, not "+hexID(named),
-			"cluster %s answers where cluster %s is recorded", hexID(x.w.ClusterID), hexID(named))
-	}
-}
-
-// alarms says which alarms are raised, by kind.
-func (x *examiner) alarms() {
-	raised := map[string][]string{}
-	for _, a := range x.w.Alarms {
-		kind := or(plain(a.Kind))
-		raised[kind] = append(raised[kind], x.labelOf(a.MemberID))
-	}
-	for _, kind := range slices.Sorted(maps.Keys(raised)) {
-		where := few(ordered(raised[kind]))
-		v, level, brief := Degraded, Active, kind+" alarm on "+where
-		text := brief
-		if meaning := alarmMeaning[kind]; meaning != "" {
-			v, level = Unhealthy, Blocked
-			text += ": " + meaning
-			brief += ": " + meaning
-		}
-		if names := alarmActions[kind]; len(names) > 0 {
-			answer := x.before(kind) + "run action " + strings.Join(names, ", then ")
-			text += "; " + answer
-			brief += ", " + answer
-		}
-		x.because(v, level, brief, "%s", text)
-	}
-}
-
-// before is what comes before the actions that answer an alarm: the units whose members have bad data must go.
-func (x *examiner) before(kind string) string {
-	var units []string
-	for _, m := range x.r.Members {
-		if kind == corrupt && m.Unit != "" && slices.Contains(m.Alarms, corrupt) {
-			units = append(units, m.Unit)
-		}
-	}
-	if len(units) == 0 {
-		return ""
-	}
-	return "juju remove-unit " + strings.Join(ordered(units), " ") + ", then "
-}
-
-// voting says who does not vote, or not for the same leader.
-func (x *examiner) voting() {
-	x.some(func(m MemberReport) bool { return !m.Learner && !m.Answers }, Waiting,
-		"no answer", "does not answer")
-	x.some(func(m MemberReport) bool { return !m.Learner && m.Answers && !m.Ready }, Waiting,
-		"not ready", "answers and is not ready")
-	x.some(func(m MemberReport) bool { return m.Learner }, Waiting,
-		"learner", "is a learner and no voter yet")
-	switch {
-	case len(x.r.Leaders) == 1 && x.r.Leaders[0] == 0:
-		x.because(Unhealthy, Waiting, "", "no member knows a leader")
-	case len(x.r.Leaders) > 1:
-		var names []string
-		for _, id := range x.r.Leaders {
-			if id == 0 {
-				names = append(names, "nobody")
-				continue
-			}
-			names = append(names, x.labelOf(id))
-		}
-		x.because(Degraded, Active, "", "members disagree on who leads: %s; terms %d to %d", few(names), x.r.TermMin, x.r.TermMax)
-	}
-}
-
-// condition says which members are in poor shape.
-func (x *examiner) condition() {
-	x.some(func(m MemberReport) bool { return m.Use() > maxUse }, Active,
-		fmt.Sprintf("db above %d %% of quota", maxUse), fmt.Sprintf("database above %d %% of its quota", maxUse))
-	x.some(func(m MemberReport) bool { return m.Lag > maxLag }, Active,
-		"lagging", fmt.Sprintf("more than %d entries behind", maxLag))
-	x.some(func(m MemberReport) bool { return m.certificateEnds() && !x.ownLeaf(m) }, Active,
-		"certificate due", "server certificate ends within 30 days")
-	for _, m := range x.r.Members {
-		if m.Answers && len(m.Errors) > 0 && len(m.Alarms) == 0 {
-			x.because(Degraded, Active, "", "%s reports: %s", m.Label, few(m.Errors))
-		}
-	}
-	if len(x.r.Versions) > 1 {
-		x.because(Degraded, Active, "", "members run different versions: %s", few(x.r.Versions))
-	}
-}
-
-// some gives a reason that names the members for which is holds. level is that of a unit which is itself among them;
-// to the others it is Active.
-func (x *examiner) some(is func(MemberReport) bool, level Level, brief, text string) {
-	var names []string
-	own := false
-	for _, m := range x.r.Members {
-		if is(m) {
-			names = append(names, m.Label)
-			own = own || (m.Unit != "" && m.Unit == x.m.Unit)
-		}
-	}
-	if len(names) == 0 {
-		return
-	}
-	if !own {
-		level = Active
-	}
-	x.because(Degraded, level, brief+": "+few(names), "%s: %s", text, few(names))
-}
-
-// matching holds members against units. Without a believed goal-state it says nothing, and only members that etcd
-// listed before the units were read are judged.
-func (x *examiner) matching() {
-	if !x.m.Units.OK {
-		return
-	}
-	if x.w.Reach != Healthy && x.w.Reach != NoQuorum {
-		return
-	}
-	housed := map[string]bool{}
-	for _, m := range x.r.Members {
-		housed[m.Unit] = true
-		if _, listed := x.m.Units.Value[m.Unit]; !listed && slices.Contains(x.m.Seen, m.ID) {
-			x.r.Orphans = append(x.r.Orphans, m.Label)
-		}
-	}
-	own := Active
-	for _, name := range slices.SortedFunc(maps.Keys(x.m.Units.Value), databag.CompareUnits) {
-		if x.m.Units.Value[name] == Alive && !housed[name] {
-			x.r.Lonely = append(x.r.Lonely, name)
-			if name == x.m.Unit {
-				own = Waiting
-			}
-		}
-	}
-	if len(x.r.Orphans) > 0 {
-		x.because(Degraded, Active, "member without a unit: "+few(x.r.Orphans), "member without a unit: %s", few(x.r.Orphans))
-	}
-	if len(x.r.Lonely) > 0 {
-		x.because(Degraded, own, "unit without a member: "+few(x.r.Lonely), "unit without a member: %s", few(x.r.Lonely))
-	}
-}
-
-// own says what is wrong on this very unit.
-func (x *examiner) own() {
-	s, local := x.w.Service, x.w.Local
-	switch {
-	case s.Failing:
-		x.because(Degraded, Waiting, "etcd here keeps failing: "+s.Log, "etcd on %s keeps failing: %s", x.m.Unit, s.Log)
-	case s.Kind == MemberService && x.w.Data.State == OurData && !s.Running:
-		x.because(Degraded, Waiting, "etcd does not run here", "etcd does not run on %s", x.m.Unit)
-	}
-	if local.ClusterID != 0 && x.w.ClusterID != 0 && local.ClusterID != x.w.ClusterID {
-		x.because(Degraded, Waiting, "etcd here is of another cluster", "etcd on %s is of another cluster, %s", x.m.Unit, hexID(local.ClusterID))
-	}
-	if x.w.Data.State == AlienData {
-		x.because(Degraded, Blocked, "data directory: "+x.w.Data.Problem, "data directory of %s: %s", x.m.Unit, x.w.Data.Problem)
-	}
-	x.turn()
-}
-
-// server is what runs on this unit.
-func (x *examiner) server() string {
-	if x.r.Role == RoleProxy {
-		return "the proxy"
-	}
-	return "etcd"
-}
-
-// times is a number of times in words.
-func times(n int) string {
-	if n == 1 {
-		return "once"
-	}
-	return fmt.Sprintf("%d times", n)
-}
-
-// leaves takes this unit's own certificates into account.
-func (x *examiner) leaves() {
-	var due []string
-	for _, c := range []struct {
-		name string
-		leaf Leaf
-	}{{"peer", x.w.TLS.Peer}, {"server", x.w.TLS.Server}, {"admin", x.w.TLS.Admin}} {
-		switch {
-		case !c.leaf.Present:
-			continue
-		case c.leaf.Problem != "":
-			x.because(Degraded, Active, c.name+" certificate: "+c.leaf.Problem, "%s certificate of %s: %s", c.name, x.m.Unit, c.leaf.Problem)
-		case c.leaf.Remaining != 0 && c.leaf.Remaining < certificateDue:
-			due = append(due, c.name+" ("+lifetime(c.leaf.Remaining)+")")
-		}
-		x.life(c.leaf.Remaining)
-	}
-	if len(due) > 0 {
-		x.because(Degraded, Active, "certificate due: "+x.m.Unit, "certificates of %s end within 30 days: %s", x.m.Unit, few(due))
-	}
-}
-
-// certificateEnds tells whether the server certificate that the member showed should have been renewed.
-func (m MemberReport) certificateEnds() bool {
-	return m.Answers && m.CertRemaining != 0 && m.CertRemaining < certificateDue
-}
-
-// ownLeaf tells whether the member's certificate is the one on our disk, of which leaves speaks.
-func (x *examiner) ownLeaf(m MemberReport) bool {
-	return m.Unit == x.m.Unit && x.w.TLS.Server.Present
-}
-
-// probes says what a proxy reaches.
-func (x *examiner) probes() {
-	x.r.Listen = x.proxyListen()
-	x.r.Upstream = slices.Clone(x.w.Upstream)
-	slices.SortStableFunc(x.r.Upstream, func(a, b UpstreamProbe) int { return strings.Compare(a.Name, b.Name) })
-	var silent []string
-	for _, p := range x.r.Upstream {
-		if !p.Answers {
-			silent = append(silent, probeLabel(p))
-			continue
-		}
-		x.r.Reachable++
-		if v := plain(p.Version); v != "" && !slices.Contains(x.r.Versions, v) {
-			x.r.Versions = append(x.r.Versions, v)
-		}
-		x.life(p.CertRemaining)
-	}
-	slices.SortFunc(x.r.Versions, byVersion)
-	x.told()
-	x.proxyCertificates()
-	switch {
-	case x.m.Relations[upstreamEndpoint].OK && len(x.m.Relations[upstreamEndpoint].Value) == 0:
-		x.because(Unhealthy, Blocked, "relate upstream to an etcd application", "the relation upstream is missing: relate it to an etcd application")
-	case len(x.r.Upstream) == 0:
-		x.because(Unhealthy, Waiting, "no member of upstream is known", "no member of upstream is known yet")
-	case x.r.Reachable == 0:
-		x.because(Unhealthy, Waiting, "no member of upstream answers", "no member of upstream answers: %s", few(silent))
-	case len(silent) > 0:
-		x.because(Degraded, Active, "no answer: "+few(silent), "does not answer: %s", few(silent))
-	}
-	s := x.w.Service
-	switch {
-	case s.Failing:
-		x.because(Unhealthy, Waiting, "the proxy keeps failing: "+s.Log, "the proxy on %s keeps failing: %s", x.m.Unit, s.Log)
-	case s.Kind == ProxyService && !s.Running:
-		x.because(Unhealthy, Waiting, "the proxy does not run", "the proxy on %s does not run", x.m.Unit)
-	}
-}
-
-// told says what is wrong with, or still missing from, what the provider published.
-func (x *examiner) told() {
-	for _, provider := range x.providers {
-		if problem := provider.Problem; !problem.IsZero() {
-			x.because(Degraded, Blocked, problem.String(), "%s", problem)
-		} else if waits := provider.Waiting(); waits != "" {
-			x.because(Degraded, Waiting, waits, "%s", waits)
-		}
-	}
-}
-
-// proxyCertificates says whose certificate should have been renewed: the proxy's own, which the provider publishes anew long
-// before, or a member's.
-func (x *examiner) proxyCertificates() {
-	x.life(x.w.Proxy.CertRemaining)
-	if left := x.w.Proxy.CertRemaining; left != 0 && left < certificateDue {
-		app := "the provider"
-		if len(x.providers) > 0 && x.providers[0].App != "" {
-			app = x.providers[0].App
-		}
-		x.because(Degraded, Active, "client certificate due: "+lifetime(left),
-			"client certificate of %s ends within 30 days (%s), and %s has published no new one", x.m.Unit, lifetime(left), app)
-	}
-	var due []string
-	for _, p := range x.r.Upstream {
-		if p.Answers && p.CertRemaining != 0 && p.CertRemaining < certificateDue {
-			due = append(due, probeLabel(p))
-		}
-	}
-	if len(due) > 0 {
-		x.because(Degraded, Active, "certificate due: "+few(due), "server certificate ends within 30 days: %s", few(due))
-	}
-}
-
-// probeLabel names a member of upstream for people.
-func probeLabel(p UpstreamProbe) string {
-	for _, s := range []string{p.Name, p.ClientURL, p.PeerURL} {
-		if s = plain(s); s != "" {
-			return s
-		}
-	}
-	return "a member without a name"
-}
-
-// ordered sorts names of units as people count, without repetition.
-func ordered(names []string) []string {
-	return slices.Compact(slices.SortedFunc(slices.Values(names), databag.CompareUnits))
-}
-
-// few lists the first three and counts the rest.
-func few(names []string) string {
-	const shown = 3
-	if len(names) <= shown {
-		return plain(strings.Join(names, ", "))
-	}
-	return plain(fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), len(names)-shown))
-}
+// String is the kind's name.
+func (k Kind) String() string { return catalogue[k].name }

@@ -1,240 +1,160 @@
 package operator
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
-	"time"
+	"unicode"
 
 	"github.com/stretchr/testify/assert"
-
-	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
+	"github.com/stretchr/testify/require"
 )
 
-// TestReasons has a row for each reason that a member's report can give: the verdict, the level and the words.
-func TestReasons(t *testing.T) {
+// TestCatalogue: each kind has one name, that of its constant, and says something; what blocks a unit says what to do.
+func TestCatalogue(t *testing.T) {
 	t.Parallel()
-	for _, tc := range []struct {
-		name   string
-		change func(*Model, *World)
-		want   Reason // Brief is not compared
-	}{
-		{"lost", func(m *Model, w *World) {
-			*m, *w = lostCluster()
-		}, Reason{Health: Unhealthy, Level: Blocked, Text: "cluster c1 is recorded, and no unit and no data of it is left; " +
-			"run action found-cluster confirm=c1 to found a new, empty one"}},
-		{"absent", func(m *Model, w *World) {
-			*m, *w = fresh(1)
-		}, Reason{Health: Unhealthy, Level: Waiting, Text: "no cluster has been founded yet"}},
-		{"unreachable", func(_ *Model, w *World) {
-			w.Reach, w.Members, w.ClusterID = Unreachable, nil, 0
-		}, Reason{Health: Unhealthy, Level: Waiting, Text: "no member of cluster c1 answers"}},
-		{"empty list", func(_ *Model, w *World) {
-			w.Members = nil
-		}, Reason{Health: Unhealthy, Level: Waiting, Text: "the cluster answers with an empty member list"}},
-		{"no quorum", func(_ *Model, w *World) {
-			*w = withoutQuorum(*w)
-		}, Reason{Health: Unhealthy, Level: Waiting, Text: "no quorum: 0 of 3 voters ready, 1 answering, 2 needed"}},
-		{"quorum lost as we look", func(_ *Model, w *World) {
-			*w = down(down(*w, 1), 2)
-		}, Reason{Health: Unhealthy, Level: Waiting, Text: "no quorum: 1 of 3 voters ready, 1 answering, 2 needed"}},
-		{"a later charm's bag", func(m *Model, _ *World) {
-			m.Cluster = Unknown[Cluster]("relation cluster:0: bag of application etcd: schema is 2, newer than the 1 that this charm knows")
-		}, Reason{Health: Degraded, Level: Waiting, Text: "peers unknown: relation cluster:0: " +
-			"bag of application etcd: schema is 2, newer than the 1 that this charm knows"}},
-		{"our member waits alone", func(_ *Model, w *World) {
-			w.Reach, w.Members = NoQuorum, nil
-		}, Reason{Health: Unhealthy, Level: Waiting, Text: "no quorum: etcd on etcd/0 runs and waits for other members"}},
-		{"another cluster answers", func(_ *Model, w *World) {
-			w.ClusterID = 0xbad
-		}, Reason{Health: Unhealthy, Level: Blocked, Text: "cluster bad answers where cluster c1 is recorded"}},
-		{"no space", func(_ *Model, w *World) {
-			w.Alarms = []Alarm{{2, "NOSPACE"}, {1, "NOSPACE"}}
-		}, Reason{Health: Unhealthy, Level: Blocked, Text: "NOSPACE alarm on etcd/0, etcd/1: writes are refused; run action compact, then defrag, then alarm-disarm"}},
-		{"corrupt", func(_ *Model, w *World) {
-			w.Alarms = []Alarm{{3, "CORRUPT"}}
-		}, Reason{Health: Unhealthy, Level: Blocked, Text: "CORRUPT alarm on etcd/2: its data differs, all refuse writes; juju remove-unit etcd/2, then run action alarm-disarm"}},
-		{"corrupt, its unit gone", func(_ *Model, w *World) {
-			w.Alarms = []Alarm{{0xff, "CORRUPT"}}
-		}, Reason{Health: Unhealthy, Level: Blocked, Text: "CORRUPT alarm on ff: its data differs, all refuse writes; run action alarm-disarm"}},
-		{"an alarm of later", func(_ *Model, w *World) {
-			w.Alarms = []Alarm{{0xff, "SLOW"}}
-		}, Reason{Health: Degraded, Level: Active, Text: "SLOW alarm on ff"}},
-		{"silent voter", func(_ *Model, w *World) {
-			*w = down(*w, 2)
-			w.Members[0].Leader, w.Members[1].Leader = 1, 1
-		}, Reason{Health: Degraded, Level: Active, Text: "does not answer: etcd/2"}},
-		{"our voter is silent", func(_ *Model, w *World) {
-			*w = down(*w, 0)
-		}, Reason{Health: Degraded, Level: Waiting, Text: "does not answer: etcd/0"}},
-		{"voter that is not ready", func(_ *Model, w *World) {
-			w.Members[1].Ready = false
-		}, Reason{Health: Degraded, Level: Active, Text: "answers and is not ready: etcd/1"}},
-		{"learner", func(_ *Model, w *World) {
-			w.Members[0].Learner = true
-		}, Reason{Health: Degraded, Level: Waiting, Text: "is a learner and no voter yet: etcd/0"}},
-		{"no leader", func(_ *Model, w *World) {
-			for i := range w.Members {
-				w.Members[i].Leader = 0
+	names := map[string]bool{}
+	saysAll := map[string]bool{noElection.String(): true, jujuTooOld.String(): true, optionInvalid.String(): true}
+	for kind, e := range catalogue[1:] {
+		assert.Regexp(t, `^[a-z]+(-[a-z]+)+$|^leaving$|^downgrade$|^crashed$`, e.name, "kind %d", kind+1)
+		assert.False(t, names[e.name], "%s is there twice", e.name)
+		names[e.name] = true
+		assert.NotEmpty(t, e.of, e.name)
+		assert.NotEmpty(t, e.health, e.name)
+		assert.NotEmpty(t, e.text, e.name)
+		assert.True(t, e.level != Blocked || e.remedy != "" || saysAll[e.name], "%s blocks and does not say what to do", e.name)
+		bare := regexp.MustCompile(`\{[^}]*\}`).ReplaceAllString(e.text+"; "+e.remedy, "")
+		assert.LessOrEqual(t, len(bare), 130, "%s is too long for a status line", e.name)
+	}
+}
+
+// TestReasonsAreMadeByTheCatalogueOnly: no other file makes a reason or a refusal of its own, each kind is used, and is given
+// as many details as its texts have places.
+func TestReasonsAreMadeByTheCatalogueOnly(t *testing.T) {
+	t.Parallel()
+	names, err := filepath.Glob("*.go")
+	require.NoError(t, err)
+	set := token.NewFileSet()
+	byName, used := map[string]Kind{}, map[string]int{}
+	for kind := none + 1; kind < kinds; kind++ {
+		byName[kind.String()] = kind
+	}
+	for _, name := range names {
+		if name == "reasons.go" || strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(set, name, nil, 0)
+		require.NoError(t, err)
+		ast.Inspect(file, func(n ast.Node) bool {
+			at := func() string { return set.Position(n.Pos()).String() }
+			switch n := n.(type) {
+			case *ast.Ident:
+				if _, is := byName[kebab(n.Name)]; is {
+					used[kebab(n.Name)]++
+				}
+			case *ast.CompositeLit:
+				if typ, is := n.Type.(*ast.Ident); is && typ.Name == "Reason" && len(n.Elts) > 0 {
+					assert.Equal(t, "reason.go", name, "a reason is made at %s", at())
+				}
+			case *ast.KeyValueExpr:
+				if key, is := n.Key.(*ast.Ident); is && key.Name == "Failed" {
+					assert.True(t, rendered(n.Value), "a refusal that is no rendering of reasons at %s", at())
+				}
+			case *ast.AssignStmt:
+				for i, left := range n.Lhs {
+					if sel, is := left.(*ast.SelectorExpr); is && sel.Sel.Name == "Failed" && len(n.Rhs) == len(n.Lhs) {
+						assert.True(t, rendered(n.Rhs[i]), "a refusal that is no rendering of reasons at %s", at())
+					}
+				}
+			case *ast.CallExpr:
+				if f, is := n.Fun.(*ast.Ident); is && f.Name == "because" {
+					if kind, is := n.Args[0].(*ast.Ident); is && byName[kebab(kind.Name)] != none {
+						e := catalogue[byName[kebab(kind.Name)]]
+						assert.Len(t, n.Args[2:], len(e.placeholders()), "details of %s at %s", e.name, at())
+					}
+				}
 			}
-		}, Reason{Health: Unhealthy, Level: Waiting, Text: "no member knows a leader"}},
-		{"leaders differ", func(_ *Model, w *World) {
-			w.Members[0].Leader, w.Members[0].Term, w.Members[1].Leader = 1, 1, 0
-		}, Reason{Health: Degraded, Level: Active, Text: "members disagree on who leads: nobody, etcd/0, etcd/2; terms 1 to 2"}},
-		{"nearly full", func(_ *Model, w *World) {
-			w.Members[1].DBSize = w.Members[1].Quota * 82 / 100
-		}, Reason{Health: Degraded, Level: Active, Text: "database above 80 % of its quota: etcd/1"}},
-		{"lagging", func(_ *Model, w *World) {
-			w.Members[0].Index = 5101
-			w.Members[0].Applied, w.Members[2].Applied = 5101, 101
-		}, Reason{Health: Degraded, Level: Active, Text: "more than 5000 entries behind: etcd/1"}},
-		{"another's certificate", func(_ *Model, w *World) {
-			w.Members[2].CertRemaining = 29 * day
-		}, Reason{Health: Degraded, Level: Active, Text: "server certificate ends within 30 days: etcd/2"}},
-		{"our certificate", func(_ *Model, w *World) {
-			w.TLS.Server.Remaining, w.TLS.Peer.Remaining = 29*day, 30*time.Hour
-		}, Reason{Health: Degraded, Level: Active, Text: "certificates of etcd/0 end within 30 days: peer (30h), server (29d)"}},
-		{"broken certificate", func(_ *Model, w *World) {
-			w.TLS.Admin.Problem = "the key does not match"
-		}, Reason{Health: Degraded, Level: Active, Text: "admin certificate of etcd/0: the key does not match"}},
-		{"errors", func(_ *Model, w *World) {
-			w.Members[1].Errors = []string{"etcdserver: too many requests", "b", "c", "d", "e"}
-		}, Reason{Health: Degraded, Level: Active, Text: "etcd/1 reports: etcdserver: too many requests, b, c and 2 more"}},
-		{"versions", func(_ *Model, w *World) {
-			w.Members[1].Version, w.Members[2].Version = "3.6.14", "3.10.0"
-		}, Reason{Health: Degraded, Level: Active, Text: "members run different versions: 3.6.14, 3.7.3, 3.10.0"}},
-		{"member without a unit", func(m *Model, _ *World) {
-			*m = gone(*m, 1)
-		}, Reason{Health: Degraded, Level: Active, Text: "member without a unit: etcd/1"}},
-		{"member of a stranger", func(_ *Model, w *World) {
-			w.Members[1].Name, w.Members[1].PeerURLs = "db7", []string{"https://192.0.2.1:2380"}
-		}, Reason{Health: Degraded, Level: Active, Text: "member without a unit: db7"}},
-		{"unit without a member", func(m *Model, _ *World) {
-			m.Units.Value["etcd/3"] = Alive
-		}, Reason{Health: Degraded, Level: Active, Text: "unit without a member: etcd/3"}},
-		{"our unit has no member", func(_ *Model, w *World) {
-			w.Members, w.Data = w.Members[1:], Data{}
-		}, Reason{Health: Degraded, Level: Waiting, Text: "unit without a member: etcd/0"}},
-		{"option", func(m *Model, _ *World) {
-			m.ConfigProblem = "option port: 0 is not between 1 and 65535"
-		}, Reason{Health: Degraded, Level: Blocked, Text: "option port: 0 is not between 1 and 65535; the option is not applied"}},
-		{"failing", func(_ *Model, w *World) {
-			w.Service.Failing, w.Service.Log = true, "disk\nfull"
-		}, Reason{Health: Degraded, Level: Waiting, Text: "etcd on etcd/0 keeps failing: disk full"}},
-		{"stopped", func(_ *Model, w *World) {
-			w.Service.Running = false
-		}, Reason{Health: Degraded, Level: Waiting, Text: "etcd does not run on etcd/0"}},
-		{"our server went astray", func(_ *Model, w *World) {
-			w.Local.ClusterID = 0xbad
-		}, Reason{Health: Degraded, Level: Waiting, Text: "etcd on etcd/0 is of another cluster, bad"}},
-		{"alien data", func(_ *Model, w *World) {
-			w.Data = Data{State: AlienData, Problem: "a file named notes"}
-		}, Reason{Health: Degraded, Level: Blocked, Text: "data directory of etcd/0: a file named notes"}},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			t.Parallel()
-			m, w := healthyCluster(3)
-			tc.change(&m, &w)
-			assertReason(t, Examine(m, w), tc.want)
+			return true
 		})
 	}
-}
-
-// TestProxyReasons has a row for each reason that a proxy's report can give.
-func TestProxyReasons(t *testing.T) {
-	t.Parallel()
-	for _, tc := range []struct {
-		name   string
-		change func(*Model, *World)
-		want   Reason
-	}{
-		{"no relation", func(m *Model, w *World) {
-			m.Relations, w.Upstream = related(*m, upstreamEndpoint), nil
-		}, Reason{Health: Unhealthy, Level: Blocked, Text: "the relation upstream is missing: relate it to an etcd application"}},
-		{"nothing told", func(m *Model, w *World) {
-			m.Relations, w.Upstream = related(*m, upstreamEndpoint, upstreamRelation("")), nil
-		}, Reason{Health: Unhealthy, Level: Waiting, Text: "no member of upstream is known yet"}},
-		{"cluster to come", func(m *Model, _ *World) {
-			m.Relations = related(*m, upstreamEndpoint, upstreamRelation(""))
-		}, Reason{Health: Degraded, Level: Waiting, Text: "waiting for etcd to publish its cluster"}},
-		{"broken bag", func(m *Model, _ *World) {
-			m.Relations = related(*m, upstreamEndpoint, upstreamRelation("etcd0"))
-		}, Reason{Health: Degraded, Level: Blocked, Text: "relation upstream:4: unit etcd/0: cluster:"}},
-		{"nobody answers", func(_ *Model, w *World) {
-			w.Upstream[0].Answers, w.Upstream[1].Answers, w.Upstream[2].Answers = false, false, false
-		}, Reason{Health: Unhealthy, Level: Waiting, Text: "no member of upstream answers: etcd0, etcd1, etcd2"}},
-		{"one is silent", func(_ *Model, w *World) {
-			w.Upstream[1].Answers = false
-		}, Reason{Health: Degraded, Level: Active, Text: "does not answer: etcd1"}},
-		{"our certificate due", func(_ *Model, w *World) {
-			w.Proxy.CertRemaining = 30*day - time.Hour
-		}, Reason{Health: Degraded, Level: Active, Text: "client certificate of etcd-proxy/0 ends within 30 days (29d), and etcd has published no new one"}},
-		{"our certificate over", func(_ *Model, w *World) {
-			w.Proxy.CertRemaining = -time.Second
-		}, Reason{Health: Degraded, Level: Active, Text: "client certificate of etcd-proxy/0 ends within 30 days (expired), and etcd has published no new one"}},
-		{"a member's certificate due", func(_ *Model, w *World) {
-			w.Upstream[1].CertRemaining = 29 * day
-		}, Reason{Health: Degraded, Level: Active, Text: "server certificate ends within 30 days: etcd1"}},
-		{"failing", func(_ *Model, w *World) {
-			w.Service.Failing, w.Service.Log = true, "address in use"
-		}, Reason{Health: Unhealthy, Level: Waiting, Text: "the proxy on etcd-proxy/0 keeps failing: address in use"}},
-		{"stopped", func(_ *Model, w *World) {
-			w.Service.Running = false
-		}, Reason{Health: Unhealthy, Level: Waiting, Text: "the proxy on etcd-proxy/0 does not run"}},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			t.Parallel()
-			m, w := healthyProxy(3)
-			tc.change(&m, &w)
-			assertReason(t, Examine(m, w), tc.want)
-		})
+	for name := range byName {
+		assert.NotZero(t, used[name], "no reason is of kind %s", name)
 	}
 }
 
-func TestProxyIsHealthyWhenAllAnswer(t *testing.T) {
-	t.Parallel()
-	r := Examine(healthyProxy(3))
-	assert.Equal(t, Sound, r.Health)
-	assert.Equal(t, 3, r.Reachable)
-	assert.Equal(t, "127.0.0.1:2379", r.Listen)
+// rendered reports whether an expression is a rendering of reasons.
+func rendered(e ast.Expr) bool {
+	call, is := e.(*ast.CallExpr)
+	if !is {
+		return false
+	}
+	switch f := call.Fun.(type) {
+	case *ast.Ident:
+		return f.Name == "refusal"
+	case *ast.SelectorExpr:
+		return f.Sel.Name == "String"
+	}
+	return false
 }
 
-func TestProxyKeepsToItsOwnLoopbackAddress(t *testing.T) {
-	t.Parallel()
-	m, w := healthyProxy(1)
-	m.ClientAddress = Know(Address{Ingress: "127.0.3.1"})
-	assert.Equal(t, "127.0.3.1:2379", Examine(m, w).Listen)
-}
-
-// assertReason finds the wanted reason by the beginning of its text, and holds verdict, order and status against it.
-func assertReason(t *testing.T, r Report, want Reason) {
-	t.Helper()
-	found := false
-	for i, got := range r.Reasons {
-		if strings.HasPrefix(got.Text, want.Text) {
-			found = true
-			assert.Equal(t, want.Health, got.Health, "verdict of %q", got.Text)
-			assert.Equal(t, want.Level, got.Level, "level of %q", got.Text)
+// kebab is a constant's name as a kind's.
+func kebab(name string) string {
+	var out strings.Builder
+	for i, r := range name {
+		if unicode.IsUpper(r) && i > 0 {
+			out.WriteByte('-')
 		}
-		if i > 0 {
-			assert.GreaterOrEqual(t, worse(got.Health), worse(r.Reasons[i-1].Health), "the worst comes first")
-		}
+		out.WriteRune(unicode.ToLower(r))
 	}
-	assert.True(t, found, "no reason %q in %v", want.Text, r.Reasons)
-	if want.Health == Unhealthy {
-		assert.Equal(t, Unhealthy, r.Health)
-	} else {
-		assert.NotEqual(t, Sound, r.Health)
-	}
-	if want.Level == Blocked {
-		assert.Equal(t, Blocked, StatusOf(r).Level)
-	}
+	return out.String()
 }
 
-// lostCluster is a new unit that finds a record of a cluster, and nothing of that cluster itself.
-func lostCluster() (Model, World) {
-	m, w := fresh(1)
-	return record(m, Record{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint()}), func() World {
-		w.Reach = Unreachable
-		return w
-	}()
+// TestReasonsPage: the reference page lists every kind, as the catalogue has it and in its order, and no other.
+func TestReasonsPage(t *testing.T) {
+	t.Parallel()
+	const file = "../../docs/reference/reasons.md"
+	page, err := os.ReadFile(file)
+	require.NoError(t, err)
+	intro, _, found := strings.Cut(string(page), tableHead)
+	require.True(t, found, "the page has no table")
+	want := intro + tableHead
+	for _, e := range catalogue[1:] {
+		want += row(e)
+	}
+	if os.Getenv("UPDATE_GOLDEN") != "" {
+		require.NoError(t, os.WriteFile(file, []byte(want), 0o644))
+		return
+	}
+	lines := strings.Split(want, "\n")
+	for i, line := range strings.Split(string(page), "\n") {
+		require.Less(t, i, len(lines), "the page lists what is not in the catalogue: %s", line)
+		require.Equal(t, lines[i], line)
+	}
+	assert.Equal(t, strings.Count(want, "\n"), strings.Count(string(page), "\n"), "a kind is missing")
+}
+
+const tableHead = "| kind | status | health | it says | what to do |\n|---|---|---|---|---|\n"
+
+func row(e entry) string {
+	level, remedy := string(e.level), e.remedy
+	if level == "" {
+		level = "–"
+	}
+	if e.own != "" {
+		level += ", on the unit itself " + string(e.own)
+	}
+	if remedy == "" {
+		remedy = "–"
+	}
+	return "| <a id=\"" + e.name + "\"></a>`" + e.name + "` | " + level + " | " + string(e.health) + " | " + angles(e.text) + " | " + angles(remedy) + " |\n"
+}
+
+// angles are placeholders as Markdown shows them.
+func angles(text string) string {
+	return strings.NewReplacer("<", "&lt;", ">", "&gt;", "{", "*", "}", "*").Replace(text)
 }

@@ -1,30 +1,39 @@
 package operator
 
 import (
-	"fmt"
 	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // refuse says why the options may not be applied: they cannot be used as they are (ParseConfig), or
-// what they will meet would refuse them, which is the unit itself, this machine and the data; "" is
-// none. What already runs with them has shown that they work.
-func (l look) refuse() string {
+// what they will meet would refuse them, which is the unit itself, this machine and the data. What
+// already runs with them has shown that they work.
+func (l look) refuse() Reason {
 	switch {
 	case l.m.ConfigProblem != "":
-		return l.m.ConfigProblem
+		return l.invalid()
 	case l.role() != l.m.Config.Role:
-		return fmt.Sprintf("option role: this unit is a %s and cannot become a %s; set role=%s, or deploy another application",
-			l.role(), l.m.Config.Role, l.role())
+		return because(roleFixed, l.m.Unit, string(l.role()), string(l.m.Config.Role))
 	case l.leaving(), l.w.Service.Running && !l.w.Service.Failing && l.w.Service.Config == l.sum:
-		return ""
+		return Reason{}
 	}
-	if why := l.refusedPort(); why != "" {
+	if why := l.refusedPort(); !why.none() {
 		return why
 	}
 	return l.refusedQuota()
+}
+
+// invalid says which option cannot be used, or that none could be read.
+func (l look) invalid() Reason {
+	if name, is := strings.CutPrefix(l.m.ConfigProblem, "option "); is {
+		if option, problem, is := strings.Cut(name, ": "); is {
+			return because(optionInvalid, option, problem)
+		}
+	}
+	return because(optionsUnread, l.m.Unit, l.m.ConfigProblem)
 }
 
 // binding is what an option has our service listen on.
@@ -49,26 +58,24 @@ func (l look) bindings() []binding {
 	}
 }
 
-// refusedPort says which port this machine does not let our service have, and why; "" is none.
-func (l look) refusedPort() string {
+// refusedPort says which port this machine does not let our service have, and why.
+func (l look) refusedPort() Reason {
 	own := addrPorts(l.w.Service.Listens)
 	knows := len(own) > 0 || !l.w.Service.Running // else what listens may be ourselves
 	for _, b := range l.bindings() {
 		for _, want := range b.at {
 			port := int(want.Port())
 			if port < l.w.Machine.LowestPort {
-				return fmt.Sprintf("option %s: %d may not be bound by the service on this machine; set %d or above",
-					b.option, port, l.w.Machine.LowestPort)
+				return because(portForbidden, b.option, strconv.Itoa(port), strconv.Itoa(l.w.Machine.LowestPort))
 			}
 			for _, taken := range l.w.Machine.Listening {
 				if knows && collide(want, taken) && !slices.ContainsFunc(own, func(o netip.AddrPort) bool { return same(o, taken) }) {
-					return fmt.Sprintf("option %s: port %d is taken on this machine (%s); free it, or juju config %s %s=<another>",
-						b.option, port, taken, l.m.App, b.option)
+					return because(portTaken, b.option, strconv.Itoa(port), taken.String(), l.m.App)
 				}
 			}
 		}
 	}
-	return ""
+	return Reason{}
 }
 
 // same reports whether a socket is the one that a process was told to listen with. Go listens on [::], which takes IPv4's
@@ -111,7 +118,7 @@ func addrPorts(urls []string) []netip.AddrPort {
 // refusedQuota says that the data would not fit a lowered quota: the first member to take it would
 // raise the alarm NOSPACE, and everybody's writes would be refused. A quota that the database
 // outgrew by itself is the alarm's to speak of.
-func (l look) refusedQuota() string {
+func (l look) refusedQuota() Reason {
 	quota, fullest := l.m.Config.QuotaBytes, Member{}
 	for _, mem := range l.w.Members {
 		if mem.Answers && mem.Quota > quota && mem.DBSize >= quota && mem.DBSize > fullest.DBSize {
@@ -119,8 +126,7 @@ func (l look) refusedQuota() string {
 		}
 	}
 	if l.role() != RoleMember || fullest.ID == 0 {
-		return ""
+		return Reason{}
 	}
-	return fmt.Sprintf("option quota_backend_bytes: %d is too low, the database of %s has %d bytes; raise it, or first run compact and defrag",
-		quota, l.label(fullest), fullest.DBSize)
+	return because(quotaTooLow, l.label(fullest), strconv.FormatInt(quota, 10), strconv.FormatInt(fullest.DBSize, 10))
 }

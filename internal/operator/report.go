@@ -1,7 +1,6 @@
 package operator
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,8 +29,6 @@ const (
 	// maxUse is in percent of the quota; at 100 etcd raises NOSPACE.
 	maxUse = 80
 	day    = 24 * time.Hour
-	// maxBrief is in characters: Juju shows a status line in a table.
-	maxBrief = 120
 	// certificateDue is less than the third of a year at which leaves are renewed: who comes below it, was not.
 	certificateDue = 30 * day
 )
@@ -43,16 +40,6 @@ const (
 	asLearner   = "learner"
 	asUnstarted = "unstarted"
 )
-
-// Reason is why a report is not healthy.
-type Reason struct {
-	Health Verdict // Degraded or Unhealthy
-	Level  Level   // the workload status that it calls for; Active asks nobody to act or wait
-	Text   string  // one sentence
-	Brief  string  // for the status line; "" when the line shows it anyway
-	// Unknown says that work waits for something that is not known.
-	Unknown bool
-}
 
 // MemberReport is one member, what is known of its unit and how it stands among the others.
 type MemberReport struct {
@@ -78,10 +65,8 @@ type Report struct {
 	App    string
 	Unit   string // whose view it is
 	Health Verdict
-	// Reasons are the grounds of Health, the worst first; none when it is healthy.
+	// Reasons are the grounds of Health, and what is worth knowing besides, the worst level first.
 	Reasons []Reason
-	// Notes are worth knowing and no ground for concern.
-	Notes []string
 
 	Reach     Reach
 	ClusterID uint64 // 0 is unknown
@@ -104,7 +89,6 @@ type Report struct {
 	// Certificate is the shortest life left of a certificate of ours or a member's; 0 is unknown, negative is over.
 	Certificate time.Duration
 
-	Crashes  int             // how often the server or the proxy here ended by itself, and was started again
 	Listen   string          // proxy: host:port
 	Upstream []UpstreamProbe // proxy: the members it may use
 }
@@ -118,18 +102,15 @@ type examiner struct {
 // Examine says how the cluster fares, as far as this model and world tell; on a proxy unit, what the proxy reaches.
 func Examine(m Model, w World) Report {
 	l := lookAt(Event{}, m, w)
-	return examine(l, l.waits())
+	return examine(l, l.reasons())
 }
 
-func examine(l look, waits map[part][]string) Report {
+// examine adds to the handlers' reasons those which the state of the cluster gives.
+func examine(l look, reasons []Reason) Report {
 	m, w := l.m, l.w
 	x := examiner{look: l}
-	x.r = Report{Role: x.role(), App: m.App, Unit: m.Unit, Reach: w.Reach, ClusterID: w.ClusterID}
+	x.r = Report{Role: x.role(), App: m.App, Unit: m.Unit, Reach: w.Reach, ClusterID: w.ClusterID, Reasons: reasons}
 	x.r.States = x.states()
-	if l.refusal != "" {
-		x.because(Degraded, Blocked, l.refusal, "%s; the option is not applied", l.refusal)
-	}
-	x.waiting(waits)
 	if x.r.Role == RoleProxy {
 		x.probes()
 	} else {
@@ -140,29 +121,32 @@ func examine(l look, waits map[part][]string) Report {
 	}
 	x.leaves()
 	x.strange()
-	if x.r.Crashes = x.w.Service.Crashes; x.r.Crashes > 0 {
-		x.note("%s on %s has ended by itself %s since it was started, and was started again", x.server(), x.m.Unit, times(x.r.Crashes))
+	if n := x.w.Service.Crashes; n > 0 {
+		x.say(because(crashed, m.Unit, times(n)))
 	}
-	slices.SortStableFunc(x.r.Reasons, func(a, b Reason) int { return worse(a.Health) - worse(b.Health) })
-	x.r.Health = Sound
-	if len(x.r.Reasons) > 0 {
-		x.r.Health = x.r.Reasons[0].Health
+	x.r.Reasons, x.r.Health = inOrder(x.r.Reasons), Sound
+	for _, r := range x.r.Reasons {
+		if worse(r.Health()) < worse(x.r.Health) {
+			x.r.Health = r.Health()
+		}
 	}
 	return x.r
 }
 
-// worse orders verdicts, the worst first.
-func worse(v Verdict) int { return slices.Index([]Verdict{Unhealthy, Degraded, Sound}, v) }
+// grounds are the reasons of the report's health.
+func (r Report) grounds() []Reason { return r.only(Degraded, Unhealthy) }
 
-func (x *examiner) because(v Verdict, level Level, brief, format string, args ...any) {
-	x.r.Reasons = append(x.r.Reasons, Reason{
-		Health: v, Level: level, Text: plain(fmt.Sprintf(format, args...)), Brief: clip(plain(brief), maxBrief),
+// notes are the reasons that are no ground for concern.
+func (r Report) notes() []Reason { return r.only(Sound) }
+
+func (r Report) only(verdicts ...Verdict) []Reason {
+	return slices.DeleteFunc(slices.Clone(r.Reasons), func(reason Reason) bool {
+		return !slices.Contains(verdicts, reason.Health())
 	})
 }
 
-func (x *examiner) note(format string, args ...any) {
-	x.r.Notes = append(x.r.Notes, plain(fmt.Sprintf(format, args...)))
-}
+// worse orders verdicts, the worst first.
+func worse(v Verdict) int { return slices.Index([]Verdict{Unhealthy, Degraded, Sound}, v) }
 
 // members fills in the member list, and how many of them count.
 func (x *examiner) members() {

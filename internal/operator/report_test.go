@@ -118,7 +118,7 @@ func TestExamineWithoutGoalStateAccusesNobody(t *testing.T) {
 	m.Units = Unknown[map[string]Life]("goal-state failed")
 	r := Examine(m, w)
 	assert.Empty(t, append(r.Orphans, r.Lonely...))
-	assertReason(t, r, Reason{Health: Degraded, Level: Waiting, Text: "units unknown: goal-state failed; until then: members without a unit stay"})
+	assertReason(t, r, shown{Degraded, Waiting, "units unknown: goal-state failed; until then: members without a unit stay"})
 }
 
 func TestExamineDyingUnitNeedsNoMember(t *testing.T) {
@@ -171,7 +171,7 @@ func TestExamineAnyWorld(t *testing.T) {
 		r := Examine(m, w)
 		require.LessOrEqual(t, r.Ready, r.Reachable)
 		require.Contains(t, []Verdict{Sound, Degraded, Unhealthy}, r.Health)
-		require.Equal(t, r.Health == Sound, len(r.Reasons) == 0)
+		require.Equal(t, r.Health == Sound, len(r.grounds()) == 0)
 		if r.Role == RoleMember {
 			require.Len(t, r.Members, len(w.Members))
 			require.Equal(t, len(r.Members), r.Voters+r.Learners)
@@ -263,8 +263,8 @@ func TestCrashesAreTold(t *testing.T) {
 	w.Service.Crashes = 2
 	r := Examine(m, w)
 	assert.Equal(t, Sound, r.Health, "it was started again, and serves")
-	assert.Contains(t, Summary(r), "; ended by itself 2 times, and was started again")
-	assert.Contains(t, r.Notes, "etcd on etcd/0 has ended by itself 2 times since it was started, and was started again")
+	assert.Contains(t, Summary(r), "; the service here ended by itself 2 times, and was started again")
+	assert.Equal(t, "the service here ended by itself 2 times, and was started again", texts(r.notes()))
 }
 
 func TestLearnersDoNotSayWhoLeads(t *testing.T) {

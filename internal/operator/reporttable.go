@@ -37,28 +37,28 @@ func (r Report) memberTable() string {
 	return grid(r.memberRows()) + grid(r.addressRows())
 }
 
-// line is a named line above the tables.
-type line struct{ name, text string }
+// named is a named line above or below the tables.
+type named struct{ name, text string }
 
-func (r Report) head() []line {
-	out := []line{{"health", string(r.Health)}}
-	for _, reason := range r.Reasons {
-		out = append(out, line{"because", reason.Text})
+func (r Report) head() []named {
+	out := []named{{"health", string(r.Health)}}
+	for _, reason := range r.grounds() {
+		out = append(out, named{"because", reason.String()})
 	}
 	if r.Role == RoleProxy {
-		out = append(out, line{"listens", r.Listen}, line{"reaches", fmt.Sprintf("%d of %d members", r.Reachable, len(r.Upstream))})
+		out = append(out, named{"listens", r.Listen}, named{"reaches", fmt.Sprintf("%d of %d members", r.Reachable, len(r.Upstream))})
 	} else {
 		if r.Voters > 0 {
-			out = append(out, line{"margin", fmt.Sprintf("%d: %s; %d of %d voters ready, quorum %d", r.Margin, r.survival(), r.Ready, r.Voters, r.Quorum)})
-			out = append(out, line{"leader", r.leaderText()})
+			out = append(out, named{"margin", fmt.Sprintf("%d: %s; %d of %d voters ready, quorum %d", r.Margin, r.survival(), r.Ready, r.Voters, r.Quorum)})
+			out = append(out, named{"leader", r.leaderText()})
 		}
 		if r.ClusterID != 0 {
-			out = append(out, line{"cluster", hexID(r.ClusterID)})
+			out = append(out, named{"cluster", hexID(r.ClusterID)})
 		}
 	}
-	out = append(out, line{"states", or(strings.Join(r.States, ", "))})
-	for _, n := range r.Notes {
-		out = append(out, line{"note", n})
+	out = append(out, named{"states", or(strings.Join(r.States, ", "))})
+	for _, reason := range r.notes() {
+		out = append(out, named{"note", reason.String()})
 	}
 	return out
 }
@@ -134,25 +134,25 @@ func (r Report) upstreamRows() [][]string {
 }
 
 // problems are what single members complain of, in full.
-func (r Report) problems() []line {
-	var out []line
+func (r Report) problems() []named {
+	var out []named
 	for _, m := range r.Members {
 		for _, a := range m.Alarms {
-			out = append(out, line{m.Label, "alarm " + a})
+			out = append(out, named{m.Label, "alarm " + a})
 		}
 		for _, e := range m.Errors {
-			out = append(out, line{m.Label, plain(e)})
+			out = append(out, named{m.Label, plain(e)})
 		}
 	}
 	for _, label := range r.Orphans {
-		out = append(out, line{label, "member without a unit"})
+		out = append(out, named{label, "member without a unit"})
 	}
 	for _, name := range r.Lonely {
-		out = append(out, line{name, "unit without a member"})
+		out = append(out, named{name, "unit without a member"})
 	}
 	for _, p := range r.Upstream {
 		if p.Error != "" {
-			out = append(out, line{probeLabel(p), plain(p.Error)})
+			out = append(out, named{probeLabel(p), plain(p.Error)})
 		}
 	}
 	return out

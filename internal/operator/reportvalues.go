@@ -11,12 +11,8 @@ func (r Report) Values() map[string]any {
 	out := values{
 		"health": string(r.Health), "role": string(r.Role), "summary": plain(Summary(r)), "table": r.Table(),
 	}
-	var reasons []string
-	for _, reason := range r.Reasons {
-		reasons = append(reasons, reason.Text)
-	}
-	out.set("reasons", strings.Join(reasons, "; "))
-	out.set("notes", strings.Join(r.Notes, "; "))
+	out.set("reasons", texts(r.grounds()))
+	out.set("notes", texts(r.notes()))
 	out.set("states", strings.Join(r.States, ","))
 	out.set("versions", strings.Join(r.Versions, ","))
 	out.set("certificate", known(lifetime(r.Certificate)))

@@ -1,7 +1,6 @@
 package operator
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,35 +31,35 @@ func (r rollPhase) String() string {
 }
 
 // rollPhase says how far the roll of our member is, and for noUpgrade and held why it goes no further.
-func (l look) rollPhase() (rollPhase, string) {
+func (l look) rollPhase() (rollPhase, Reason) {
 	if l.role() != RoleMember || l.leaving() || l.w.Data.State != OurData || !l.w.Service.Running || !l.inCluster() {
-		return notRolling, ""
+		return notRolling, Reason{}
 	}
 	own, listed := l.self()
 	if !listed || own.Learner {
-		return notRolling, ""
+		return notRolling, Reason{}
 	}
 	if !l.restartDue() {
-		return applied, ""
+		return applied, Reason{}
 	}
-	if why := l.upgradeProblem(); why != "" {
+	if why := l.upgradeProblem(); !why.none() {
 		return noUpgrade, why
 	}
-	if why := l.holdRestart(own); why != "" {
+	if why := l.holdRestart(own); !why.none() {
 		return held, why
 	}
 	missed, _ := l.tried(AwaitListed{own.ID})
 	switch {
 	case missed:
-		return unfound, ""
+		return unfound, Reason{}
 	case !l.hasTurn():
-		return turnless, ""
+		return turnless, Reason{}
 	case l.w.Service.PeerURL != l.should.PeerURL && !did[AwaitListed](l):
-		return finding, ""
+		return finding, Reason{}
 	case l.w.WrittenConfig != l.sum:
-		return unwritten, ""
+		return unwritten, Reason{}
 	}
-	return restarting, ""
+	return restarting, Reason{}
 }
 
 // roll restarts our member when what it runs with is not what it should run with: one member at a time, in turn, the
@@ -70,19 +69,16 @@ func roll(l look, p *Plan) {
 	if phase == notRolling {
 		return
 	}
-	p.need(l, "settings are not applied", thePeerAddress, theClientAddress)
+	p.need(l, "settings are not applied", peerAddressUnknown, clientAddressUnknown)
 	if phase >= unfound {
-		p.need(l, "settings are not applied", theTurn)
+		p.need(l, "settings are not applied", turnUnknown)
 	}
 	own, _ := l.self()
 	switch phase {
 	case applied:
 		l.lend(p)
-	case noUpgrade:
-		p.say(Blocked, "%s", why)
-		l.lend(p)
-	case held:
-		p.say(Waiting, "settings change, restart pending: %s", why)
+	case noUpgrade, held:
+		p.say(why)
 		l.lend(p)
 	case unfound:
 		p.want(l, AwaitListed{own.ID}) // tried: this says why it failed
@@ -101,8 +97,8 @@ func roll(l look, p *Plan) {
 
 // takeTurn takes the turn to restart. Where etcd takes no key nobody can, and the report says what to do.
 func (l look) takeTurn(p *Plan) {
-	if why := l.squatted(); why != "" {
-		p.say(Waiting, "restart pending: %s", why)
+	if why := l.squatted(); !why.none() {
+		p.say(why.to(Waiting))
 		return
 	}
 	if l.w.Turn.Holder == l.m.Unit || l.refusing() == "" {
@@ -129,7 +125,7 @@ func (l look) lend(p *Plan) {
 		p.want(l, RevertMember{})
 		return
 	}
-	if p.need(l, unreleased, theTurn) && l.w.Turn.Holder == l.m.Unit && l.w.Local.Ready {
+	if p.need(l, unreleased, turnUnknown) && l.w.Turn.Holder == l.m.Unit && l.w.Local.Ready {
 		p.want(l, ReleaseTurn{})
 	}
 }
@@ -146,32 +142,32 @@ func (l look) restartDue() bool {
 	return l.usable() && l.addressed() && l.w.Installed == l.w.Carried && l.w.Service.Config != l.sum && !l.foreign()
 }
 
-// holdRestart says why our restart must not happen now; "" is go on.
-func (l look) holdRestart(own Member) string {
+// holdRestart says why our restart must not happen now; none is go on.
+func (l look) holdRestart(own Member) Reason {
 	for _, mem := range l.w.Members {
 		if mem.Learner {
-			return l.label(mem) + " is joining"
+			return because(restartAwaitsLearner, l.label(mem))
 		}
 	}
 	if bad := l.notReady(); len(bad) > 0 {
-		return l.label(bad[0]) + " is not ready"
+		return because(restartAwaitsVoter, l.label(bad[0]))
 	}
 	for _, mem := range l.voters() {
 		// Two that listen where they are not listed do not find each other, and without a quorum neither can be listed anew.
 		name, ok := l.unitOf(mem)
 		if url := l.m.Cluster.Value.Words[name].PeerURL; ok && mem.ID != own.ID && url != "" && !slices.Contains(mem.PeerURLs, url) {
-			return name + " is not listed where it listens yet"
+			return because(restartAwaitsListing, name)
 		}
 	}
 	// A member that is not ready may restart where the others decide: its settings may be why.
-	if l.mayGoDown(own.ID) != "" {
-		return "this member is not ready"
+	if !l.mayGoDown(own.ID).none() {
+		return because(restartAwaitsSelf, l.m.Unit)
 	}
 	if own.Leader != own.ID {
-		return ""
+		return Reason{}
 	}
 	if !l.m.Cluster.OK && len(l.voters()) > 1 {
-		return "as raft leader this member goes last, and what the others run is unknown: " + l.m.Cluster.Why
+		return l.unknown(peersUnknown, "the raft leader does not restart")
 	}
 	want := l.should.Generation()
 	for _, mem := range l.voters() {
@@ -180,10 +176,10 @@ func (l look) holdRestart(own Member) string {
 			continue // who leaves does not restart before, and may wait for us to answer at a new address
 		}
 		if l.m.Cluster.Value.Words[name].Running != want {
-			return "as raft leader this member goes last, after " + name
+			return because(restartAwaitsOthers, name)
 		}
 	}
-	return ""
+	return Reason{}
 }
 
 // refusing is the alarm for which etcd takes no writes, so that nobody can take the turn, the worst; "" is none.
@@ -197,8 +193,8 @@ func (l look) refusing() string {
 }
 
 // upgradeProblem says why the carried release must not replace the running one: etcd goes up one minor at a time and
-// reads no data of a newer minor; "" is fine.
-func (l look) upgradeProblem() string {
+// reads no data of a newer minor; none is fine.
+func (l look) upgradeProblem() Reason {
 	from, to := l.w.Service.Release, l.w.Carried
 	if !l.w.Service.Running {
 		from = l.w.WrittenRelease // what ran last
@@ -206,13 +202,13 @@ func (l look) upgradeProblem() string {
 	was, is := "v"+version(from), "v"+version(to)
 	switch {
 	case !semver.IsValid(was) || !semver.IsValid(is) || semver.MajorMinor(was) == semver.MajorMinor(is):
-		return ""
+		return Reason{}
 	case semver.Compare(is, was) < 0:
-		return fmt.Sprintf("etcd %s cannot be downgraded to %s: refresh to a charm with etcd %s", was[1:], is[1:], semver.MajorMinor(was)[1:])
+		return because(downgrade, l.m.Unit, was[1:], is[1:], semver.MajorMinor(was)[1:])
 	case semver.MajorMinor(is) != nextMinor(was):
-		return fmt.Sprintf("etcd %s cannot be upgraded to %s at once: go up one minor version at a time", was[1:], is[1:])
+		return because(upgradeTooFar, l.m.Unit, was[1:], is[1:])
 	}
-	return ""
+	return Reason{}
 }
 
 // version is a release's etcd version.

@@ -1,12 +1,12 @@
 package operator
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 )
 
 // Quorum first: no removal, restart or stop leaves fewer ready voters than a quorum. This file alone says what that
-// permits; an answer of "" is yes, any other is why not, in words.
+// permits; an answer of none is yes, any other is why not.
 
 // Quorum is how many of n voters decide.
 func Quorum(n int) int { return n/2 + 1 }
@@ -14,12 +14,12 @@ func Quorum(n int) int { return n/2 + 1 }
 // votes are the voters of a cluster, and how many of them are ready.
 type votes struct{ voters, ready int }
 
-// short says that the ready voters are no quorum; "" is that they are.
-func (v votes) short() string {
-	if v.ready >= Quorum(v.voters) {
-		return ""
-	}
-	return fmt.Sprintf("it would leave %d of %d voters ready, and %d are needed", v.ready, v.voters, Quorum(v.voters))
+// decide reports whether the ready voters are a quorum.
+func (v votes) decide() bool { return v.ready >= Quorum(v.voters) }
+
+// without says that without those members the voters do not decide.
+func (v votes) without(names string) Reason {
+	return because(quorumAtStake, names, strconv.Itoa(v.ready), strconv.Itoa(v.voters), strconv.Itoa(Quorum(v.voters)))
 }
 
 // votesWithout counts the votes once the members with those IDs are removed.
@@ -39,34 +39,50 @@ func (l look) votesWithout(ids ...uint64) votes {
 
 // mayGoDown says why the member must not stop for a while and stay a member. One or two voters cannot keep a quorum
 // without one of them: there it may if all are ready, so that it is back before anything else fails.
-func (l look) mayGoDown(id uint64) string {
+func (l look) mayGoDown(id uint64) Reason {
 	voters := l.voters()
 	if !slices.ContainsFunc(voters, func(mem Member) bool { return mem.ID == id }) {
-		return ""
+		return Reason{}
 	}
-	why := votes{len(voters), l.ready(id)}.short()
-	if why == "" || len(voters) > 2 {
-		return why
+	switch v := (votes{len(voters), l.ready(id)}); {
+	case v.decide():
+		return Reason{}
+	case len(voters) > 2:
+		return v.without(l.names(id))
 	}
 	own, _ := l.self()
 	for _, mem := range voters {
 		// Ours must be found where it is listed, and call itself ready too.
 		if !mem.Answers || !mem.Ready || mem.ID == own.ID && !l.w.Local.Ready {
-			return l.label(mem) + " is not ready"
+			return because(voterNotReady, l.label(mem))
 		}
 	}
-	return ""
+	return Reason{}
 }
 
 // mayRemove says why the members must not be removed: the voters that stay, with one voter less for each, would have no
 // quorum. A learner has no vote, and the last voter is never removed.
-func (l look) mayRemove(ids ...uint64) string {
+func (l look) mayRemove(ids ...uint64) Reason {
 	v := l.votesWithout(ids...)
-	switch v.voters {
-	case len(l.voters()):
-		return ""
-	case 0:
-		return "it is the last voter"
+	switch {
+	case v.voters == len(l.voters()):
+		return Reason{}
+	case v.voters == 0:
+		return because(lastVoter, l.names(ids...))
+	case v.decide():
+		return Reason{}
 	}
-	return v.short()
+	return v.without(l.names(ids...))
+}
+
+// names are those members for people.
+func (l look) names(ids ...uint64) string {
+	out := make([]string, len(ids))
+	for i, id := range ids {
+		out[i] = hexID(id)
+		if at := slices.IndexFunc(l.w.Members, func(mem Member) bool { return mem.ID == id }); at >= 0 {
+			out[i] = l.label(l.w.Members[at])
+		}
+	}
+	return few(ordered(out))
 }

@@ -36,8 +36,8 @@ func TestQuorumFirst(t *testing.T) {
 					remove := voters > 1 && decide(others, voters-1)
 
 					l := lookAt(lookAgain, m, w)
-					assert.Equal(t, goDown, l.mayGoDown(1) == "", "may go down: %q", l.mayGoDown(1))
-					assert.Equal(t, remove, l.mayRemove(1) == "", "may be removed: %q", l.mayRemove(1))
+					assert.Equal(t, goDown, l.mayGoDown(1).none(), "may go down: %q", l.mayGoDown(1))
+					assert.Equal(t, remove, l.mayRemove(1).none(), "may be removed: %q", l.mayRemove(1))
 				})
 			}
 		}
@@ -54,11 +54,11 @@ func TestQuorumFirstInWords(t *testing.T) {
 	}{
 		"three":                 {3, func(*World) {}, "", ""},
 		"two":                   {2, func(*World) {}, "", ""},
-		"the last":              {1, func(*World) {}, "", "it is the last voter"},
-		"three, another silent": {3, func(w *World) { *w = down(*w, 1) }, "it would leave 1 of 3 voters ready, and 2 are needed", "it would leave 1 of 2 voters ready, and 2 are needed"},
-		"four, another silent":  {4, func(w *World) { *w = down(*w, 1) }, "it would leave 2 of 4 voters ready, and 3 are needed", ""},
-		"two, the other silent": {2, func(w *World) { *w = down(*w, 1) }, "etcd/1 is not ready", "it would leave 0 of 1 voters ready, and 1 are needed"},
-		"two, the other answers and is not ready": {2, func(w *World) { w.Members[1].Ready = false }, "etcd/1 is not ready", "it would leave 0 of 1 voters ready, and 1 are needed"},
+		"the last":              {1, func(*World) {}, "", "etcd/0 is the last voter: its removal ends the cluster; its data directory stays on the machine"},
+		"three, another silent": {3, func(w *World) { *w = down(*w, 1) }, "without etcd/0 there is no quorum: 1 of 3 voters would be ready, 2 are needed", "without etcd/0 there is no quorum: 1 of 2 voters would be ready, 2 are needed"},
+		"four, another silent":  {4, func(w *World) { *w = down(*w, 1) }, "without etcd/0 there is no quorum: 2 of 4 voters would be ready, 3 are needed", ""},
+		"two, the other silent": {2, func(w *World) { *w = down(*w, 1) }, "etcd/1 is not ready", "without etcd/0 there is no quorum: 0 of 1 voters would be ready, 1 are needed"},
+		"two, the other answers and is not ready": {2, func(w *World) { w.Members[1].Ready = false }, "etcd/1 is not ready", "without etcd/0 there is no quorum: 0 of 1 voters would be ready, 1 are needed"},
 		"two, ours silent":                        {2, func(w *World) { *w = down(*w, 0) }, "etcd/0 is not ready", ""},
 		"two, ours does not call itself ready":    {2, func(w *World) { w.Local.Ready = false }, "etcd/0 is not ready", ""},
 		"two, ours does not answer us":            {2, func(w *World) { w.Local = Local{} }, "etcd/0 is not ready", ""},
@@ -74,12 +74,12 @@ func TestQuorumFirstInWords(t *testing.T) {
 			w := world(m)
 			tc.change(&w)
 			l := lookAt(lookAgain, m, w)
-			assert.Equal(t, tc.goDown, l.mayGoDown(1))
-			assert.Equal(t, tc.remove, l.mayRemove(1))
+			assert.Equal(t, tc.goDown, l.mayGoDown(1).String())
+			assert.Equal(t, tc.remove, l.mayRemove(1).String())
 		})
 	}
 	m := model(4)
 	l := lookAt(lookAgain, m, world(m))
-	assert.Empty(t, l.mayRemove(1, 2))
-	assert.Equal(t, "it would leave 1 of 2 voters ready, and 2 are needed", lookAt(lookAgain, m, down(world(m), 3)).mayRemove(1, 2), "together")
+	assert.True(t, l.mayRemove(1, 2).none())
+	assert.Equal(t, "without etcd/0, etcd/1 there is no quorum: 1 of 2 voters would be ready, 2 are needed", lookAt(lookAgain, m, down(world(m), 3)).mayRemove(1, 2).String(), "together")
 }

@@ -2,85 +2,102 @@ package operator
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
-// maxBriefs is how many reasons a status line names beside what it shows anyway.
-const maxBriefs = 2
+// Lengths in characters: Juju shows the status line in a table.
+const (
+	lineWidth = 80  // the line takes what fits, and the first reason whole
+	maxText   = 100 // texts of others stand in a reason
+)
 
-// Summary is the report in one line: what is wrong and needs somebody, the first that work waits for and is not known, the
-// figures, what failure can be survived, and what else is not as it should be. Lists are cut short.
+// Summary is the report in one line.
 func Summary(r Report) string {
-	var before, after []string
-	for _, reason := range r.Reasons {
-		switch {
-		case reason.Brief == "" || reason.Unknown:
-		case reason.Health == Unhealthy:
-			before = append(before, reason.Brief)
-		default:
-			after = append(after, reason.Brief)
-		}
+	if text := line(r.Reasons, r.core()); text != "" {
+		return text
 	}
-	unknown, more := r.unknowns()
-	if unknown != "" {
-		before = append(before, unknown)
-	}
-	if len(after) > maxBriefs {
-		after, more = after[:maxBriefs], more+len(after)-maxBriefs
-	}
-	if more > 0 {
-		after = append(after, fmt.Sprintf("%d more in action health", more))
-	}
-	if r.Crashes > 0 {
-		after = append(after, "ended by itself "+times(r.Crashes)+", and was started again")
-	}
-	if r.Role == RoleProxy {
-		return strings.Join(append(append(before, r.proxyFigures()), after...), "; ")
-	}
-	if figures := r.figures(); figures != "" {
-		if unknown != "" {
-			figures, _, _ = strings.Cut(figures, ",") // what waits is worth more than how well the rest does
-		}
-		before = append(before, figures)
-	}
-	// What is lost is said at once, by figures; what the size alone permits, after them.
-	if r.Voters > 0 && r.Ready == r.Voters && (r.Voters == 1 || r.Voters%2 == 0) {
-		before = append(before, r.survival())
-	}
-	return strings.Join(append(before, after...), "; ")
+	return r.figures()
 }
 
-// unknowns is the first thing in words that work waits for and that is not known, "" if there is none, and how many more
-// there are.
-func (r Report) unknowns() (first string, more int) {
-	for _, reason := range r.Reasons {
-		switch {
-		case !reason.Unknown:
-		case first == "":
-			first = reason.Brief
-		default:
-			more++
-		}
+// StatusOf is the status line that the report suggests.
+func StatusOf(r Report) Status { return Status{levelOf(r.Reasons), Summary(r)} }
+
+// levelOf is the worst level that a reason calls for.
+func levelOf(reasons []Reason) Level {
+	if len(reasons) == 0 || reasons[0].Level == "" {
+		return Active
 	}
-	return first, more
+	return reasons[0].Level
 }
 
-// figures is the healthy part of the line; "" if there is no member.
-func (r Report) figures() string {
-	if r.Voters == 0 {
+// line is what is wrong and what to do, the worst first, and how much more there is to say; "" if no reason is to be shown.
+// The core of the figures comes first where nobody has to act, else after the first reason, if it fits.
+func line(reasons []Reason, core string) string {
+	reasons = slices.DeleteFunc(slices.Clone(reasons), func(r Reason) bool { return r.Level == "" })
+	if len(reasons) == 0 {
 		return ""
 	}
-	out := []string{fmt.Sprintf("%d/%d voters", r.Ready, r.Voters)}
-	if r.Ready < r.Voters && r.Margin >= 0 {
-		out = append(out, r.survival())
-	}
+	calm := reasons[0].Level == Active
+	out := reasons[0].short()
 	switch {
-	case r.Leader != "":
+	case core == "":
+	case calm:
+		out = core + "; " + out
+	case reasons[0].Health() != Unhealthy && fits(out, core):
+		out += "; " + core
+	}
+	for i, r := range reasons[1:] {
+		if !fits(out, r.short()) {
+			return fmt.Sprintf("%s; %d more in health", out, len(reasons)-1-i)
+		}
+		out += "; " + r.short()
+	}
+	return out
+}
+
+func fits(line, more string) bool { return len([]rune(line+"; "+more)) <= lineWidth }
+
+// short is text and remedy for the status line.
+func (r Reason) short() string {
+	if remedy := r.Remedy(); remedy != "" {
+		return clip(r.Text(), maxText) + "; " + remedy
+	}
+	return clip(r.Text(), maxText)
+}
+
+// texts are the reasons in full.
+func texts(reasons []Reason) string {
+	out := make([]string, len(reasons))
+	for i, r := range reasons {
+		out[i] = r.String()
+	}
+	return strings.Join(out, "; ")
+}
+
+// core is what of the figures is shown beside reasons; "" if there is none.
+func (r Report) core() string {
+	switch {
+	case r.Role == RoleProxy && len(r.Upstream) > 0:
+		return fmt.Sprintf("%d/%d members reachable", r.Reachable, len(r.Upstream))
+	case r.Voters == 0:
+		return ""
+	}
+	out := fmt.Sprintf("%d/%d voters", r.Ready, r.Voters)
+	if r.Margin >= 0 && (r.Ready < r.Voters || r.Voters == 1 || r.Voters%2 == 0) {
+		out += ", " + r.survival()
+	}
+	return out
+}
+
+// figures is the line of a unit that has nothing to complain of.
+func (r Report) figures() string {
+	if r.Role == RoleProxy {
+		return r.proxyFigures()
+	}
+	out := []string{fmt.Sprintf("%d/%d voters", r.Ready, r.Voters)}
+	if r.Leader != "" {
 		out = append(out, "leader "+r.Leader)
-	case len(r.Leaders) > 1:
-		out = append(out, "no agreed leader")
-	default:
-		out = append(out, "no leader")
 	}
 	out = append(out, r.versionText()...)
 	if m, ok := r.fullest(); ok {
@@ -90,14 +107,15 @@ func (r Report) figures() string {
 		}
 		out = append(out, text)
 	}
-	return strings.Join(append(out, r.certText()...), ", ")
+	text := strings.Join(append(out, r.certText()...), ", ")
+	if r.Voters == 1 || r.Voters%2 == 0 {
+		text += "; " + r.survival()
+	}
+	return text
 }
 
 func (r Report) proxyFigures() string {
-	out := []string{"proxy on " + r.Listen}
-	if len(r.Upstream) > 0 {
-		out = append(out, fmt.Sprintf("%d/%d members reachable", r.Reachable, len(r.Upstream)))
-	}
+	out := []string{"proxy on " + r.Listen, fmt.Sprintf("%d/%d members reachable", r.Reachable, len(r.Upstream))}
 	out = append(out, r.versionText()...)
 	return strings.Join(append(out, r.certText()...), ", ")
 }
@@ -155,18 +173,4 @@ func (r Report) fullest() (MemberReport, bool) {
 		}
 	}
 	return out, found
-}
-
-// StatusOf is the status line that the report suggests: the worst level that a reason calls for, and Summary.
-func StatusOf(r Report) Status {
-	level := Active
-	for _, reason := range r.Reasons {
-		switch {
-		case reason.Level == Blocked:
-			level = Blocked
-		case reason.Level == Waiting && level == Active:
-			level = Waiting
-		}
-	}
-	return Status{level, Summary(r)}
 }

@@ -1,11 +1,18 @@
 package operator
 
 import (
+	"cmp"
+	"regexp"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/juju/charm/v12/hooks"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/internal/pki"
 )
 
 func TestStatusOfMembers(t *testing.T) {
@@ -25,21 +32,20 @@ func TestStatusOfMembers(t *testing.T) {
 		{"six", 6, nil, Active, "6/6 voters, leader etcd/5, 3.7.3, db 24 MiB of 2 GiB, cert 364d; survives 2 failures, as 5 would"},
 		{"one of three is out", 3, func(_ *Model, w *World) {
 			*w = down(*w, 1)
-		}, Active, "2/3 voters, survives no more failure, leader etcd/2, 3.7.3, db 24 MiB of 2 GiB, cert 364d; no answer: etcd/1"},
+		}, Active, "2/3 voters, survives no more failure; does not answer: etcd/1"},
 		{"one of five is out", 5, func(_ *Model, w *World) {
 			*w = down(*w, 1)
-		}, Active, "4/5 voters, survives 1 more failure, leader etcd/4, 3.7.3, db 24 MiB of 2 GiB, cert 364d; no answer: etcd/1"},
+		}, Active, "4/5 voters, survives 1 more failure; does not answer: etcd/1"},
 		{"four and one learner", 5, func(_ *Model, w *World) {
 			w.Members[1].Learner = true
-		}, Active, "4/4 voters, leader etcd/4, 3.7.3, db 24 MiB of 2 GiB, cert 364d; survives 1 failure, as 3 would; learner: etcd/1"},
+		}, Active, "4/4 voters, survives 1 failure, as 3 would; learner, no voter yet: etcd/1"},
 		{"no quorum", 3, func(_ *Model, w *World) {
 			*w = withoutQuorum(*w)
-		}, Waiting, "no quorum, 2 needed; 0/3 voters, no leader, 3.7.3, db 24 MiB of 2 GiB, cert 364d; no answer: etcd/1, etcd/2; not ready: etcd/0"},
+		}, Waiting, "no quorum: 0 of 3 voters ready, 1 answering, 2 needed; bring the other machines back; 3 more in health"},
 		{"no space", 3, func(_ *Model, w *World) {
 			w.Alarms = []Alarm{{2, "NOSPACE"}}
 			w.Members[1].DBSize = 2 << 30
-		}, Blocked, "NOSPACE alarm on etcd/1: writes are refused, run action compact, then defrag, then alarm-disarm; " +
-			"3/3 voters, leader etcd/2, 3.7.3, db 2 GiB of 2 GiB, cert 364d; db above 80 % of quota: etcd/1"},
+		}, Blocked, "NOSPACE alarm on etcd/1: writes are refused; run action compact, then defrag, then alarm-disarm; 1 more in health"},
 		{"mixed versions", 3, func(_ *Model, w *World) {
 			w.Members[2].Version = "3.6.14"
 		}, Active, "3/3 voters, leader etcd/2, 3.6.14 and 3.7.3, db 24 MiB of 2 GiB, cert 364d"},
@@ -51,21 +57,20 @@ func TestStatusOfMembers(t *testing.T) {
 			m.Units.Value["etcd/9"] = Alive
 			w.Members[0].CertRemaining, w.TLS.Peer.Remaining, w.Members[5].Version = time.Hour, time.Hour, "3.6.14"
 			w.Members[6].Version = "3.5.30"
-		}, Waiting, "no quorum, 5 needed; 3/8 voters, no agreed leader, 3 versions, db 24 MiB of 2 GiB, cert 1h; " +
-			"no answer: etcd/1, etcd/2, etcd/3 and 1 more; not ready: etcd/0; 3 more in action health"},
+		}, Waiting, "no quorum: 3 of 8 voters ready, 4 answering, 5 needed; bring the other machines back; 6 more in health"},
 		{"unknown quota", 1, func(_ *Model, w *World) {
 			w.Members[0].Quota = 0
 		}, Active, "1/1 voters, leader etcd/0, 3.7.3, db 24 MiB, cert 364d; survives no failure"},
 		{"unreachable", 3, func(_ *Model, w *World) {
 			*w = World{Reach: Unreachable}
-		}, Waiting, "no member of cluster c1 answers"},
+		}, Waiting, "no member of cluster c1 answers; bring the other machines back"},
 		{"not founded", 1, func(m *Model, w *World) {
 			*m, *w = fresh(1)
 			w.TLS = TLS{}
-		}, Waiting, "no cluster yet"},
+		}, Waiting, "no cluster has been founded yet"},
 		{"lost", 1, func(m *Model, w *World) {
 			*m, *w = lostCluster()
-		}, Blocked, "cluster c1 is lost: run action found-cluster confirm=c1"},
+		}, Blocked, "cluster c1 is lost; run action found-cluster confirm=c1"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -88,13 +93,13 @@ func TestStatusOfProxies(t *testing.T) {
 		{"all answer", nil, Status{Active, "proxy on 127.0.0.1:2379, 3/3 members reachable, 3.7.3, cert 364d"}},
 		{"one is silent", func(_ *Model, w *World) {
 			w.Upstream[1].Answers = false
-		}, Status{Active, "proxy on 127.0.0.1:2379, 2/3 members reachable, 3.7.3, cert 364d; no answer: etcd1"}},
+		}, Status{Active, "2/3 members reachable; does not answer: etcd1"}},
 		{"all are silent", func(_ *Model, w *World) {
 			w.Upstream = []UpstreamProbe{{Name: "etcd0"}}
-		}, Status{Waiting, "no member of upstream answers; proxy on 127.0.0.1:2379, 0/1 members reachable, cert 364d"}},
+		}, Status{Waiting, "no member of upstream answers: etcd0"}},
 		{"no relation", func(m *Model, w *World) {
 			m.Relations, w.Upstream = related(*m, upstreamEndpoint), nil
-		}, Status{Blocked, "relate upstream to an etcd application; proxy on 127.0.0.1:2379, cert 364d"}},
+		}, Status{Blocked, "needs a cluster; juju integrate etcd-proxy:upstream <etcd application>:proxy"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -107,14 +112,90 @@ func TestStatusOfProxies(t *testing.T) {
 	}
 }
 
-func TestStatusNamesOnlyActionsThatExist(t *testing.T) {
+// TestLine: the worst level first, then in the catalogue's order; of the rest what fits, and how many there are besides.
+func TestLine(t *testing.T) {
 	t.Parallel()
-	for kind, names := range alarmActions {
-		require.NotEmpty(t, alarmMeaning[kind], kind)
-		for _, name := range names {
-			assert.Contains(t, Actions, name)
+	const core = "2/3 voters, survives no more failure"
+	silent, revoked := because(memberSilent, "etcd/2"), because(consumerRevoked, "proxy:1")
+	stopped, invalid := because(etcdStopped, "etcd/0"), because(optionInvalid, "port", "no")
+	for name, tc := range map[string]struct {
+		reasons []Reason
+		level   Level
+		want    string
+	}{
+		"nothing":                     {nil, Active, ""},
+		"kept out of the line":        {[]Reason{because(turnHeld, "etcd/1")}, Active, ""},
+		"nobody has to act":           {[]Reason{revoked, silent}, Active, core + "; does not answer: etcd/2; 1 more in health"},
+		"the worst is not said first": {[]Reason{silent, stopped, invalid}, Blocked, "option port: no; " + core + "; etcd does not run here; 1 more in health"},
+		"the same of several":         {[]Reason{silent, because(memberSilent, "etcd/10"), silent}, Active, core + "; does not answer: etcd/2, etcd/10"},
+		"as the unit itself has it":   {[]Reason{silent.at("etcd/2")}, Waiting, "does not answer: etcd/2; " + core},
+		"what is unhealthy says it":   {[]Reason{because(clusterSilent, "c1")}, Waiting, "no member of cluster c1 answers; bring the other machines back"},
+		"what work waits for":         {[]Reason{because(leaderUnknown, "a", "no answer"), because(leaderUnknown, "b", "no answer")}, Waiting, "leader unknown: no answer; " + core},
+		"a remedy is not cut":         {[]Reason{because(dataAlien, "etcd/0", strings.Repeat("x", 200))}, Blocked, "data directory: " + strings.Repeat("x", 83) + "…; move it away, then run: juju resolved etcd/0"},
+		"all subjects of a command":   {[]Reason{because(alarmCorrupt, "etcd/0"), because(alarmCorrupt, "etcd/1")}, Blocked, "CORRUPT alarm on etcd/0, etcd/1: its data differs, all refuse writes; juju remove-unit etcd/0 etcd/1, then run action alarm-disarm"},
+		"what was told is one line":   {[]Reason{because(memberErrors, "etcd/1", "a\nb\x1b[1m")}, Active, core + "; etcd/1 reports: a b [1m"},
+		"nothing is filled in twice":  {[]Reason{because(memberErrors, "{errors}", "{member}")}, Active, core + "; {errors} reports: {member}"},
+		"a detail that is not given":  {[]Reason{because(memberErrors, "etcd/1")}, Active, core + "; etcd/1 reports: {errors}"},
+		"a leave says what holds it":  {[]Reason{because(leaving, "etcd/0"), because(peersUnknown, "a", "no answer")}, Waiting, "peers unknown: no answer; " + core + "; leaving"},
+		"a later kind of a worse level": {
+			[]Reason{because(noQuorum, "c1", "1", "3", "1", "2"), because(portTaken, "port", "1", "a", "etcd")},
+			Blocked,
+			"option port: port 1 is taken on this machine (a); free it, or juju config etcd port=<another>; 1 more in health",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			reasons := inOrder(tc.reasons)
+			assert.Equal(t, tc.level, levelOf(reasons))
+			assert.Equal(t, tc.want, line(reasons, core))
+		})
+	}
+}
+
+// TestStatusOfAUnitThatLeaves: it speaks of its leave, and says that it leaves unless something holds it.
+func TestStatusOfAUnitThatLeaves(t *testing.T) {
+	t.Parallel()
+	leaves := Event{Kind: hooks.ConfigChanged}
+	m := model(3)
+	w := world(m)
+	m.Units.Value[m.Unit] = Dying
+	w.Members, w.Service, w.Data, w.Local = w.Members[1:], Service{}, Data{}, Local{}
+	assert.Equal(t, Status{Maintenance, "leaving"}, Decide(leaves, m, w).Status, "that it has no member any more is no news")
+
+	m.PeerAddress = Unknown[Address]("no answer")
+	assert.Equal(t, Status{Waiting, "address for peers unknown: no answer; leaving"}, Decide(leaves, m, w).Status)
+
+	m = model(3)
+	w = down(down(world(m), 1), 2)
+	m.Units.Value[m.Unit] = Dying
+	p := Decide(leaves, m, w)
+	require.NoError(t, p.Fail)
+	assert.Equal(t, Blocked, p.Status.Level)
+	assert.False(t, slices.ContainsFunc(p.Reasons, func(r Reason) bool { return r.Kind == leaving }))
+}
+
+// TestStatusIsNotToldTwice: what only follows from a reason that is shown stays out of the line, and in health.
+func TestStatusIsNotToldTwice(t *testing.T) {
+	t.Parallel()
+	m, w := fresh(1)
+	m.Authority = Know[*pki.Authority](nil)
+	p := Decide(lookAgain, m, w)
+	assert.Equal(t, Status{Waiting, "made the certificate authorities; the next hook founds the cluster"}, p.Status)
+	assert.Contains(t, texts(p.Reasons), "no cluster has been founded yet")
+	m.Cluster, w.Reach = Unknown[Cluster]("not visible"), Unreachable
+	assert.Equal(t, Status{Waiting, "peers unknown: not visible"}, Decide(lookAgain, m, w).Status)
+}
+
+func TestReasonsNameOnlyActionsThatExist(t *testing.T) {
+	t.Parallel()
+	named := regexp.MustCompile(`run action ([a-z-]+)|(alarm-disarm|compact|defrag|found-cluster)`)
+	found := 0
+	for _, e := range catalogue {
+		for _, match := range named.FindAllStringSubmatch(e.text+" "+e.remedy, -1) {
+			assert.Contains(t, Actions, cmp.Or(match[1], match[2]), e.name)
+			found++
 		}
 	}
-	assert.Contains(t, Actions, "found-cluster")
-	assert.Contains(t, Actions, "health")
+	assert.NotZero(t, found)
+	assert.Contains(t, Actions, "health") // line
 }

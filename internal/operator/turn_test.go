@@ -56,7 +56,7 @@ func TestASquattedTurnIsBrokenInTheSecondHook(t *testing.T) {
 				assert.Empty(t, after(m, p).Squat)
 				return
 			}
-			assert.Contains(t, p.Status.Message, tc.squatted+": etcdctl del etcd-charm/turn")
+			assert.Contains(t, texts(p.Reasons), tc.squatted+", all wait for it; etcdctl del etcd-charm/turn")
 			assert.Less(t, len(after(m, p).Squat), 100)
 			report := Examine(m, w)
 			assert.Equal(t, Degraded, report.Health)
@@ -81,12 +81,12 @@ func TestASquattedTurnIsBrokenInTheSecondHook(t *testing.T) {
 // Who needs the turn says what it waits for, and does not wait half a minute for it.
 func TestWhoNeedsASquattedTurnNamesIt(t *testing.T) {
 	t.Parallel()
-	const remedy = "turn of etcd/99 has no lease: etcdctl del etcd-charm/turn"
+	const remedy = "turn of etcd/99 has no lease, all wait for it; etcdctl del etcd-charm/turn"
 	m, w := due()
 	w.Turn = Turn{Known: true, Holder: "etcd/99", Unleased: true}
 	p := Decide(lookAgain, m, w)
 	require.Nil(t, p.Step)
-	assert.Equal(t, Status{Waiting, "restart pending: " + remedy}, p.Status)
+	assert.Equal(t, Status{Waiting, remedy}, p.Status)
 	assert.LessOrEqual(t, len(p.Status.Message), 80)
 
 	leaves := Event{Kind: hooks.RelationDeparted, Departing: m.Unit}
@@ -107,7 +107,7 @@ func TestWhoNeedsASquattedTurnNamesIt(t *testing.T) {
 	assert.IsType(t, BreakTurn{}, firstStepOf(Event{Kind: hooks.Stop}, m, w))
 
 	_, why := inTurn(m, w, []Step{Defrag{}})
-	assert.Equal(t, remedy, why)
+	assert.Equal(t, remedy, why.String())
 	m.Memory.Value.Squat = ""
 	gone := gone(m, 2)
 	p = Decide(lookAgain, gone, w)

@@ -253,7 +253,7 @@ func (s scene) without(hidden ...gap) (stopped []any, said string) {
 	got, status := workOf(e, m, w)
 	text := []string{"status: " + status.Message}
 	for _, r := range Examine(m, w).Reasons {
-		text = append(text, "health: "+r.Text)
+		text = append(text, "health: "+r.String())
 	}
 	return lacking(wanted, got), strings.Join(text, "\n")
 }
@@ -391,11 +391,11 @@ func TestStatusWithUnknowns(t *testing.T) {
 	why := strings.Repeat("network-get: exit code 1: ERROR ", 10)
 	m.PeerAddress, m.ClientAddress, m.Relations = Unknown[Address](why), Unknown[Address](why), noConsumers(why)
 	r := Examine(m, w)
-	assert.Equal(t, Status{Waiting, "consumers unknown: network-get: exit code 1: ERROR network-get: exit code 1: ER…; 3/3 voters; 2 more in action health"}, StatusOf(r))
+	assert.Equal(t, Status{Waiting, "consumers unknown: network-get: exit code 1: ERROR network-get: exit code 1: ERROR network-get: exi…; 2 more in health"}, StatusOf(r))
 	require.Len(t, r.Reasons, 3)
-	assert.Contains(t, r.Reasons[2].Text, "address for clients unknown: "+plain(why)+"; until then: certificates are not issued, settings are not applied, peers hear")
+	assert.Contains(t, r.Reasons[2].String(), "address for clients unknown: "+plain(why)+"; until then: certificates are not issued, peers hear nothing of this unit, settings are not applied")
 	w.Alarms = []Alarm{{2, noSpace}}
-	assert.Equal(t, "NOSPACE alarm on etcd/1: writes are refused", strings.Split(StatusOf(Examine(m, w)).Message, ",")[0], "the worst comes first")
+	assert.Equal(t, "NOSPACE alarm on etcd/1: writes are refused", strings.Split(StatusOf(Examine(m, w)).Message, ";")[0], "the worst comes first")
 }
 
 // TestUnknownAddressTakesNothingBack: what peers were told of a unit's addresses stays while Juju does not tell them.
@@ -421,5 +421,6 @@ func TestRaftLeaderSaysThatItCannotKnowTheOthers(t *testing.T) {
 	m.Cluster = Unknown[Cluster]("a newer bag")
 	p := Decide(lookAgain, m, w)
 	assert.Nil(t, p.Step)
-	assert.Contains(t, p.Status.Message, "what the others run is unknown: a newer bag")
+	assert.Contains(t, p.Status.Message, "peers unknown: a newer bag")
+	assert.Contains(t, texts(p.Reasons), "the raft leader does not restart")
 }

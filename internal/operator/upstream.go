@@ -42,7 +42,7 @@ func upstream(l look, p *Plan) {
 	if l.leaving() {
 		return
 	}
-	p.need(l, "the proxy follows no change", theUpstream, theClientAddress)
+	p.need(l, "the proxy follows no change", upstreamUnread, clientAddressUnknown)
 	switch {
 	case !l.m.Relations[upstreamEndpoint].OK:
 		return
@@ -50,17 +50,12 @@ func upstream(l look, p *Plan) {
 		if l.w.Service.Running || l.w.Service.Enabled {
 			p.want(l, Stop{"relation upstream is gone"})
 		}
-		p.say(Blocked, "needs a cluster: juju integrate %s:upstream <etcd application>:proxy", l.m.App)
-		return
+		return // the examination says what is needed
 	}
 	provider := l.providers[0]
-	waiting := provider.Waiting()
-	switch {
-	case !provider.Problem.IsZero():
-		p.say(Blocked, "%s", provider.Problem)
-	case waiting != "":
-		p.say(Waiting, "%s", waiting)
-	case l.usable(), len(l.w.Service.Listens) > 0:
+	// What is wrong with a bag, or still missing from it, the examination says.
+	whole := provider.Problem.IsZero() && provider.Waiting() == ""
+	if whole && (l.usable() || len(l.w.Service.Listens) > 0) {
 		l.serve(p, provider.Data)
 	}
 	if l.w.Service.Kind == ProxyService && !l.w.Service.Running {

@@ -39,7 +39,7 @@ func (p *Plan) publish(l look, w BagWrite, sum string, bag func() (databag.Bag, 
 	}
 	var err error
 	if w.Bag, err = bag(); err != nil {
-		p.say(Blocked, "relation %s: %v", w.Relation, err)
+		p.say(because(consumerBagFails, w.Relation, err.Error()))
 		return
 	}
 	p.Bags = append(p.Bags, w)

@@ -1,0 +1,306 @@
+package operator
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/juju-charms/etcd-charm/interfaces/databag"
+)
+
+// say adds a reason.
+func (x *examiner) say(r Reason) { x.r.Reasons = append(x.r.Reasons, r.at(x.m.Unit)) }
+
+// sayUnless keeps the reason out of the status line if one of those kinds says why it is so.
+func (x *examiner) sayUnless(r Reason, kinds ...Kind) {
+	if slices.ContainsFunc(x.r.Reasons, func(said Reason) bool { return slices.Contains(kinds, said.Kind) }) {
+		r = r.to("")
+	}
+	x.say(r)
+}
+
+// judge finds the reasons in a member's cluster.
+func (x *examiner) judge() {
+	x.reached()
+	x.alarms()
+	x.voting()
+	x.condition()
+	x.matching()
+	x.own()
+	for _, id := range x.withheld() {
+		x.say(because(consumerRevoked, id))
+	}
+}
+
+// reached says whether there is a cluster, and whether it decides.
+func (x *examiner) reached() {
+	switch {
+	case x.whyNotLost().none():
+		x.say(x.lost())
+	case x.w.Reach == Absent:
+		x.sayUnless(because(clusterAbsent, x.m.App), authoritiesMade, authoritiesAwaited, foundAwaitsLeader)
+	case x.w.Reach == Unreachable && x.r.ClusterID == 0:
+		x.sayUnless(because(clusterUnknown, x.m.Unit), peersUnknown)
+	case x.w.Reach == Unreachable:
+		x.say(because(clusterSilent, hexID(x.r.ClusterID)))
+	case x.r.Voters == 0 && x.w.Reach == NoQuorum:
+		x.say(because(noQuorumAlone, x.m.Unit)) // started alone it answers on its metrics URL only, and tells no list
+	case x.r.Voters == 0:
+		x.say(because(membersNone, hexID(x.r.ClusterID)))
+	case x.r.Margin < 0 || x.w.Reach == NoQuorum:
+		x.say(because(noQuorum, hexID(x.r.ClusterID), strconv.Itoa(x.r.Ready), strconv.Itoa(x.r.Voters), strconv.Itoa(x.r.Reachable), strconv.Itoa(x.r.Quorum)))
+	}
+	if named := x.named(); named != 0 && x.w.ClusterID != 0 && named != x.w.ClusterID {
+		x.say(because(clusterDiffers, hexID(x.w.ClusterID), hexID(named)))
+	}
+}
+
+// alarms says which alarms are raised.
+func (x *examiner) alarms() {
+	for _, a := range x.w.Alarms {
+		owned := slices.ContainsFunc(x.r.Members, func(m MemberReport) bool { return m.ID == a.MemberID && m.Unit != "" })
+		x.say(alarm(a.Kind, x.labelOf(a.MemberID), owned))
+	}
+}
+
+// alarm says which alarm is raised on a member, and what it does to those who use the cluster. A unit whose member has bad
+// data must go.
+func alarm(kind, label string, owned bool) Reason {
+	switch {
+	case kind == noSpace:
+		return because(alarmNospace, label)
+	case kind == corrupt && owned:
+		return because(alarmCorrupt, label)
+	case kind == corrupt:
+		return because(alarmCorruptUnowned, label)
+	}
+	return because(alarmRaised, label, or(plain(kind)))
+}
+
+// voting says who does not vote, or not for the same leader.
+func (x *examiner) voting() {
+	for _, m := range x.r.Members {
+		switch {
+		case m.Learner:
+			x.say(because(memberLearner, m.Label))
+		case !m.Answers:
+			x.say(because(memberSilent, m.Label))
+		case !m.Ready:
+			x.say(because(memberNotReady, m.Label))
+		}
+	}
+	switch {
+	case len(x.r.Leaders) == 1 && x.r.Leaders[0] == 0:
+		x.say(because(noLeader, hexID(x.r.ClusterID)))
+	case len(x.r.Leaders) > 1:
+		var names []string
+		for _, id := range x.r.Leaders {
+			if id == 0 {
+				names = append(names, "nobody")
+				continue
+			}
+			names = append(names, x.labelOf(id))
+		}
+		x.say(because(leadersDiffer, few(names), number(x.r.TermMin), number(x.r.TermMax)))
+	}
+}
+
+// condition says which members are in poor shape.
+func (x *examiner) condition() {
+	for _, m := range x.r.Members {
+		if m.Use() > maxUse {
+			x.say(because(databaseNearlyFull, m.Label, strconv.Itoa(maxUse)))
+		}
+		if m.Lag > maxLag {
+			x.say(because(memberLagging, m.Label, strconv.Itoa(maxLag)))
+		}
+		if m.certificateEnds() && !x.ownLeaf(m) {
+			x.say(because(memberCertificateDue, m.Label))
+		}
+		if m.Answers && len(m.Errors) > 0 && len(m.Alarms) == 0 {
+			x.say(because(memberErrors, m.Label, few(m.Errors)))
+		}
+	}
+	if len(x.r.Versions) > 1 {
+		x.say(because(versionsDiffer, few(x.r.Versions)))
+	}
+}
+
+// matching holds members against units. Without a believed goal-state it says nothing, and only members that etcd
+// listed before the units were read are judged.
+func (x *examiner) matching() {
+	if !x.m.Units.OK {
+		return
+	}
+	if x.w.Reach != Healthy && x.w.Reach != NoQuorum {
+		return
+	}
+	housed := map[string]bool{}
+	for _, m := range x.r.Members {
+		housed[m.Unit] = true
+		if _, listed := x.m.Units.Value[m.Unit]; !listed && slices.Contains(x.m.Seen, m.ID) {
+			x.r.Orphans = append(x.r.Orphans, m.Label)
+			x.say(because(memberWithoutUnit, m.Label))
+		}
+	}
+	for _, name := range slices.SortedFunc(slices.Values(slices.Sorted(maps.Keys(x.m.Units.Value))), databag.CompareUnits) {
+		if x.m.Units.Value[name] == Alive && !housed[name] {
+			x.r.Lonely = append(x.r.Lonely, name)
+			x.say(because(unitWithoutMember, name))
+		}
+	}
+}
+
+// own says what is wrong on this very unit.
+func (x *examiner) own() {
+	s, local := x.w.Service, x.w.Local
+	switch {
+	case s.spoilt():
+		x.say(because(dataDiffers, x.m.Unit))
+	case s.Failing:
+		x.say(because(etcdFailing, x.m.Unit, s.Log))
+	case s.Kind == MemberService && x.w.Data.State == OurData && !s.Running:
+		x.say(because(etcdStopped, x.m.Unit))
+	}
+	if x.w.Data.State == AlienData {
+		x.say(because(dataAlien, x.m.Unit, x.w.Data.Problem))
+	}
+	if local.ClusterID != 0 && x.w.ClusterID != 0 && local.ClusterID != x.w.ClusterID {
+		x.say(because(etcdAstray, x.m.Unit, hexID(local.ClusterID)))
+	}
+	x.turn()
+}
+
+// times is a number of times in words.
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
+}
+
+// leaves takes this unit's own certificates into account.
+func (x *examiner) leaves() {
+	for _, c := range []struct {
+		name string
+		leaf Leaf
+	}{{"peer", x.w.TLS.Peer}, {"server", x.w.TLS.Server}, {"admin", x.w.TLS.Admin}} {
+		switch {
+		case !c.leaf.Present:
+			continue
+		case c.leaf.Problem != "":
+			x.say(because(certificateBroken, c.name, c.leaf.Problem))
+		case c.leaf.Remaining != 0 && c.leaf.Remaining < certificateDue:
+			x.say(because(certificatesDue, c.name+" ("+lifetime(c.leaf.Remaining)+")"))
+		}
+		x.life(c.leaf.Remaining)
+	}
+}
+
+// certificateEnds tells whether the server certificate that the member showed should have been renewed.
+func (m MemberReport) certificateEnds() bool {
+	return m.Answers && m.CertRemaining != 0 && m.CertRemaining < certificateDue
+}
+
+// ownLeaf tells whether the member's certificate is the one on our disk, of which leaves speaks.
+func (x *examiner) ownLeaf(m MemberReport) bool {
+	return m.Unit == x.m.Unit && x.w.TLS.Server.Present
+}
+
+// probes says what a proxy reaches.
+func (x *examiner) probes() {
+	x.r.Listen = x.proxyListen()
+	x.r.Upstream = slices.Clone(x.w.Upstream)
+	slices.SortStableFunc(x.r.Upstream, func(a, b UpstreamProbe) int { return strings.Compare(a.Name, b.Name) })
+	var silent []string
+	for _, p := range x.r.Upstream {
+		if !p.Answers {
+			silent = append(silent, probeLabel(p))
+			continue
+		}
+		x.r.Reachable++
+		if v := plain(p.Version); v != "" && !slices.Contains(x.r.Versions, v) {
+			x.r.Versions = append(x.r.Versions, v)
+		}
+		x.life(p.CertRemaining)
+	}
+	slices.SortFunc(x.r.Versions, byVersion)
+	x.told()
+	x.proxyCertificates()
+	switch {
+	case x.m.Relations[upstreamEndpoint].OK && len(x.providers) == 0:
+		x.say(because(upstreamMissing, x.m.App))
+	case len(x.r.Upstream) == 0:
+		x.say(because(upstreamUnknown, x.m.Unit))
+	case x.r.Reachable == 0:
+		x.say(because(upstreamSilent, few(silent)))
+	default:
+		for _, label := range silent {
+			x.say(because(upstreamMemberSilent, label))
+		}
+	}
+	s := x.w.Service
+	switch {
+	case s.Failing:
+		x.say(because(proxyFailing, x.m.Unit, s.Log))
+	case s.Kind == ProxyService && !s.Running:
+		x.say(because(proxyStopped, x.m.Unit))
+	}
+}
+
+// told says what is wrong with, or still missing from, what the provider published.
+func (x *examiner) told() {
+	for i, provider := range x.providers {
+		id := x.m.Relations[upstreamEndpoint].Value[i].ID
+		if !provider.Problem.IsZero() {
+			_, problem, _ := strings.Cut(provider.Problem.String(), ": ")
+			x.say(because(upstreamBroken, id, problem))
+		} else if waits := provider.Waiting(); waits != "" {
+			x.say(because(upstreamAwaited, id, waits))
+		}
+	}
+}
+
+// proxyCertificates says whose certificate should have been renewed: the proxy's own, which the provider publishes again long
+// before, or a member's.
+func (x *examiner) proxyCertificates() {
+	x.life(x.w.Proxy.CertRemaining)
+	if left := x.w.Proxy.CertRemaining; left != 0 && left < certificateDue {
+		app := "the provider"
+		if len(x.providers) > 0 && x.providers[0].App != "" {
+			app = x.providers[0].App
+		}
+		x.say(because(clientCertificateDue, x.m.Unit, lifetime(left), app))
+	}
+	for _, p := range x.r.Upstream {
+		if p.Answers && p.CertRemaining != 0 && p.CertRemaining < certificateDue {
+			x.say(because(memberCertificateDue, probeLabel(p)))
+		}
+	}
+}
+
+// probeLabel names a member of upstream for people.
+func probeLabel(p UpstreamProbe) string {
+	for _, s := range []string{p.Name, p.ClientURL, p.PeerURL} {
+		if s = plain(s); s != "" {
+			return s
+		}
+	}
+	return "a member without a name"
+}
+
+// ordered sorts names of units as people count, without repetition.
+func ordered(names []string) []string {
+	return slices.Compact(slices.SortedFunc(slices.Values(names), databag.CompareUnits))
+}
+
+// few lists the first three and counts the rest.
+func few(names []string) string {
+	const shown = 3
+	if len(names) <= shown {
+		return plain(strings.Join(names, ", "))
+	}
+	return plain(fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), len(names)-shown))
+}
