@@ -63,9 +63,11 @@ func Age(ask Ask, unit, leaf string, early bool) error {
 	if early {
 		cert.NotBefore, cert.NotAfter = now.AddDate(0, 1, 0), now.AddDate(1, 1, 0)
 	}
-	if cert.SerialNumber, err = rand.Int(rand.Reader, big.NewInt(1<<62)); err != nil {
+	// A unit's serials have bit 128, by which they are told from those of relations on a revocation list.
+	if cert.SerialNumber, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 128)); err != nil {
 		return fmt.Errorf("cannot choose a serial: %w", err)
 	}
+	cert.SerialNumber.SetBit(cert.SerialNumber, 128, 1)
 	der, err := x509.CreateCertificate(rand.Reader, cert, ca, cert.PublicKey, key)
 	if err != nil {
 		return fmt.Errorf("cannot sign: %w", err)
