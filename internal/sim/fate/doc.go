@@ -21,11 +21,12 @@
 //   - A removed member that is started again ends once any member reaches it; two removed ones that still reach each
 //     other could form a quorum of their old list. The charm never starts one.
 //
-// Juju's rules are held against internal/sim/model (TestTwinJuju): the life of a unit, the peer relation and a unit's own bag, the leadership, failed hooks, removals. What is simpler here on purpose:
-//   - Who is elected is chance, and takes until the next tick.
+// Juju's rules are held against internal/sim/model (TestTwinJuju): the same acts on both, and each hook is the same, sees
+// the same, ends the same and commits the same. Where this one differs on purpose:
+//   - Who is elected is chance, and takes until the next tick; the leadership does not come back to a hook it was lost in.
 //   - With stale bags a hook sees the application's bag as of the last hook that told of it: Juju reads it in each hook.
-//
-// Not compared: the hooks of consumers, their suspension and their end; options, refresh, power and addresses; killed
-// hooks; what a hook writes in the application's bag. Known to differ: a leaving unit hears nothing of its consumers, a
-// removed relation is broken without departed, and a new unit never hears that the relations of before were created.
+//     Without, it sees the others' bags as they are now: Juju keeps what a hook has read of a unit that joined.
+//   - Hooks are lost, and come again, that no Juju loses or repeats (Lose, Again); goal-state fails; secrets are committed
+//     before the bags, as Juju 3.6 does.
+//   - A consumer has one unit, which is there before anybody hears of it and never writes.
 package fate

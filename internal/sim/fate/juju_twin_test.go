@@ -29,7 +29,7 @@ import (
 )
 
 var (
-	twinSeeds = flag.Int("twins", 400, "how many random lives are lived on both models of Juju")
+	twinSeeds = flag.Int("twins", 200, "how many random lives are lived on both models of Juju")
 	twinSeed  = flag.Int("twin", -1, "live this one random life on both models of Juju, and tell it")
 )
 

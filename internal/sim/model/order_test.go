@@ -1,6 +1,7 @@
 package model
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -123,6 +124,88 @@ func TestOrderOfRemoveUnit(t *testing.T) {
 			assert.Equal(t, "a/2", name, "a unit's number is never used twice")
 		})
 	}
+}
+
+// until steps a unit until it has run a hook.
+func (w *world) until(unit, hook string) {
+	w.t.Helper()
+	for !slices.Contains(w.take(unit), hook) {
+		_, ran, err := w.Step(w.t.Context(), unit, w)
+		require.NoError(w.t, err)
+		require.True(w.t, ran, "%s never runs %s", unit, hook)
+	}
+}
+
+// What an agent has begun with it brings to its end, also in a unit that goes.
+func TestOrderOfEarlyRemoval(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		last string
+		want []string
+	}{
+		{"install", []string{"remove"}},
+		{"ring-relation-created", []string{"remove"}},
+		{"config-changed", []string{"remove"}},
+		{"start", []string{"stop", "remove"}},
+		{"ring-relation-joined thing/0", []string{"ring-relation-changed thing/0", "ring-relation-departed thing/0 thing/1", "stop", "remove"}},
+	} {
+		t.Run(tc.last, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, "3.6")
+			w.deploy("thing", 2)
+			w.until("thing/0", "start")
+			w.until("thing/1", tc.last)
+			require.NoError(t, w.RemoveUnit("thing/1", false))
+			w.forget()
+			w.settle()
+			assert.Equal(t, tc.want, w.take("thing/1"))
+		})
+	}
+}
+
+// An install that was killed is not run again for a unit that goes, any other hook is.
+func TestRemovalAfterKill(t *testing.T) {
+	t.Parallel()
+	for hook, want := range map[string][]string{"install": {}, "config-changed": {"config-changed", "remove"}} {
+		w := newWorld(t, "3.6")
+		w.deploy("thing", 1)
+		w.on[hook] = func(h *hookRun) error {
+			_, _ = h.Run(h.ctx, nil, "is-leader")
+			return nil
+		}
+		if hook == "config-changed" {
+			w.until("thing/0", "leader-elected")
+		}
+		w.SetCrash(Crash{Call: 1})
+		w.until("thing/0", hook)
+		require.NoError(t, w.RemoveUnit("thing/0", false))
+		w.forget()
+		w.settle()
+		assert.Equal(t, want, w.take("thing/0"))
+	}
+}
+
+// What is new is entered, and the leadership taken up, before a refresh. What changes while config-changed runs is for
+// another one.
+func TestOrderOfManyChanges(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "3.6")
+	w.deploy("a", 2)
+	w.deploy("b", 1)
+	w.settle()
+	w.forget()
+	require.NoError(t, w.Refresh("a", newCharm(t), "new"))
+	_, err := w.Relate("a:in", "b:out")
+	require.NoError(t, err)
+	require.NoError(t, w.SetLeader("a", "a/1"))
+	w.on["a/1 config-changed"] = func(*hookRun) error {
+		delete(w.on, "a/1 config-changed")
+		return w.Configure("a", map[string]string{"name": "x"}, nil, 1)
+	}
+	w.settle()
+	assert.Equal(t, []string{
+		"in-relation-created", "leader-elected", "upgrade-charm", "config-changed", "config-changed", "in-relation-joined b/0", "in-relation-changed b/0",
+	}, w.take("a/1"))
 }
 
 func TestLeaverWritesWakeSurvivors(t *testing.T) {
