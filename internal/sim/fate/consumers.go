@@ -14,12 +14,13 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// consumerUnit is the one unit of each consumer. It is there before anybody hears of it, and never writes.
+// consumerUnit is the one unit that a consumer has, if any. It is there before anybody hears of it, and never writes.
 const consumerUnit = "consumer/0"
 
 // relation is a consumer's, as Juju has it.
 type relation struct {
 	id               string
+	empty            bool // the consumer has no unit
 	suspended, dying bool
 }
 
@@ -44,15 +45,15 @@ func endpointOf(id string) string {
 	return endpoint
 }
 
-// Relate adds a consumer; every third is one of db.
-func (s *Sim) Relate() {
+// Relate adds a consumer, with its unit or without; every third is one of db.
+func (s *Sim) Relate(empty bool) {
 	s.lastRel++
 	at := "proxy"
 	if s.lastRel%3 == 0 {
 		at = "db"
 	}
 	id := at + ":" + strconv.Itoa(s.lastRel)
-	s.relations = append(s.relations, relation{id: id})
+	s.relations = append(s.relations, relation{id: id, empty: empty})
 	s.tell("relate %s", id)
 }
 
@@ -167,7 +168,7 @@ func (s *Sim) nextOfConsumers(u *unit) (operator.Event, bool) {
 			}
 		case parts:
 			e.Kind, e.RemoteUnit = hooks.RelationBroken, ""
-		case !sc.joined:
+		case !sc.joined && !r.empty:
 			e.Kind = hooks.RelationJoined
 		default:
 			continue
@@ -229,8 +230,7 @@ func (s *Sim) restarted(u *unit) {
 func (s *Sim) consumersOf(u *unit, e operator.Event) (ids []string, answers map[string]operator.OwnBag) {
 	for _, r := range s.relations {
 		departs := e.Kind == hooks.RelationDeparted && e.RelationID == r.id
-		breaks := e.Kind == hooks.RelationBroken && e.RelationID == r.id
-		if sc := u.scopes[r.id]; sc.in && !breaks && (!r.parts() || sc.joined || departs) {
+		if sc := u.scopes[r.id]; sc.in && (!r.parts() || sc.joined || departs) {
 			ids = append(ids, r.id)
 		}
 	}
@@ -239,6 +239,7 @@ func (s *Sim) consumersOf(u *unit, e operator.Event) (ids []string, answers map[
 			ids = append(ids, id)
 		}
 	}
+	ids = slices.DeleteFunc(ids, func(id string) bool { return e.Kind == hooks.RelationBroken && e.RelationID == id })
 	slices.Sort(ids)
 	for _, id := range ids {
 		if e.RelationID == id && e.RemoteUnit != "" {

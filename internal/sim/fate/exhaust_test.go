@@ -57,7 +57,7 @@ var scenarios = []struct {
 		s.units[1].disk.config = config // somebody put them right since
 		s.Poke(s.units[1])
 	}},
-	{"publish", 2, func(s *Sim) { s.Relate(); s.Relate() }},
+	{"publish", 2, func(s *Sim) { s.Relate(false); s.Relate(true) }},
 	{"end a consumer", 2, func(s *Sim) { s.Unrelate() }},
 	{"suspend a consumer", 2, (*Sim).Suspend},
 	{"suspend and resume a consumer", 3, func(s *Sim) { s.Suspend(); s.Rest(); s.Resume() }},
@@ -167,7 +167,7 @@ func beginning(t *testing.T, o Options, n int) *Sim {
 		s.AddUnit()
 	}
 	if n > 0 {
-		s.Relate()
+		s.Relate(false)
 	}
 	require.Empty(t, s.Calm())
 	return s

@@ -22,7 +22,7 @@ func TestPlain(t *testing.T) {
 		s.AddUnit()
 	}
 	require.Empty(t, s.Calm())
-	s.Relate()
+	s.Relate(false)
 	require.Empty(t, s.Calm())
 	s.Configure()
 	require.Empty(t, s.Calm())

@@ -22,6 +22,7 @@ const (
 // Options are what an application may meet. The zero value is Juju 4.0 with fresh bags.
 type Options struct {
 	Departed bool // survivors hear departed (Juju 2.9 and 3.x)
+	Empty    bool // the first consumer of a random schedule has no unit, which makes a life shorter
 	Stale    bool // bags of others are as old as Juju permits: as of the last hook that told of them
 	// Decide stands in for operator.Decide; nil is the real one.
 	Decide operator.Decider

@@ -521,18 +521,22 @@ var twinKinds = []func(*jujuTwin, *unit){
 // consumerOf is the application at the other end of a relation.
 func consumerOf(id string) string { return "consumer" + strings.TrimPrefix(id, endpointOf(id)+":") }
 
-// relate adds a consumer whose unit has entered before anybody hears of it.
+// relate adds a consumer, which has no unit or one that has entered before anybody hears of it.
 func (w *jujuTwin) relate() {
-	w.sim.Relate()
+	empty := w.rand.IntN(3) == 0
+	w.sim.Relate(empty)
 	id := w.sim.relations[len(w.sim.relations)-1].id
-	w.tell("relate %s", id)
+	w.tell("relate %s, empty %v", id, empty)
 	name := consumerOf(id)
 	w.must(w.full.Deploy(name, related(w.t), "", nil))
-	_, err := w.full.AddUnit(name, 0)
-	w.must(err)
 	full, err := w.full.Relate("etcd:"+endpointOf(id), name+":"+endpointOf(id))
 	w.must(err)
 	require.Equal(w.t, id, full)
+	if empty {
+		return
+	}
+	_, err = w.full.AddUnit(name, 0)
+	w.must(err)
 	nothing := model.RunnerFunc(func(context.Context, *model.Context) (model.Outcome, error) { return model.Outcome{}, nil })
 	for ran := true; ran; {
 		_, ran, err = w.full.Step(w.t.Context(), name+"/0", nothing)

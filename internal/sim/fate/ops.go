@@ -65,9 +65,9 @@ var kinds = []struct {
 	{"period", 1, func(s *Sim, _ Op) { s.period++ }},
 	{"options", 1, func(s *Sim, _ Op) { s.Configure() }},
 	{"refresh", 1, func(s *Sim, _ Op) { s.Refresh() }},
-	{"relate", 1, func(s *Sim, _ Op) {
+	{"relate", 1, func(s *Sim, o Op) {
 		if len(s.relations) < 2 { // those among them that end
-			s.Relate()
+			s.Relate(o.A%2 == 1)
 		}
 	}},
 	{"unrelate", 1, func(s *Sim, _ Op) { s.Unrelate() }},

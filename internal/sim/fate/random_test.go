@@ -38,7 +38,7 @@ const shortest, longest = 14, 200
 // schedule is the ops of a seed. Its first numbers choose what kind of life it is.
 func schedule(seed uint64) (Options, []Op) {
 	r := rand.New(rand.NewPCG(seed, 0))
-	o := Options{Departed: r.IntN(2) == 0, Stale: r.IntN(2) == 0}
+	o := Options{Departed: r.IntN(2) == 0, Stale: r.IntN(2) == 0, Empty: seed%8 != 0}
 	ops := make([]Op, int(shortest*math.Pow(longest/shortest, r.Float64())))
 	for i := range ops {
 		ops[i] = Op{uint8(r.IntN(256)), uint8(r.IntN(256)), uint8(r.IntN(256))}
@@ -51,7 +51,7 @@ func run(o Options, ops []Op) (string, bool) {
 	s := New(o)
 	defer s.Close()
 	s.AddUnit()
-	s.Relate()
+	s.Relate(o.Empty)
 	for _, op := range ops {
 		s.Apply(op)
 		if s.wrong != "" {
@@ -112,7 +112,7 @@ func explain(t *testing.T, o Options, ops []Op) {
 	for _, line := range lines {
 		t.Log(line)
 	}
-	t.Logf("departed %v, stale %v: %v", o.Departed, o.Stale, ops)
+	t.Logf("departed %v, empty %v, stale %v: %v", o.Departed, o.Empty, o.Stale, ops)
 	t.Log(problem)
 }
 
