@@ -32,6 +32,7 @@ func endpoints(l look, p *Plan) {
 	role := l.role()
 	for _, at := range Endpoints() {
 		if at.Handle != nil && at.For == role {
+			l.forget(p, at)
 			at.Handle(l, p)
 		}
 	}

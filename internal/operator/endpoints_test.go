@@ -26,7 +26,7 @@ func TestEndpointsAreThoseOfTheMetadata(t *testing.T) {
 		require.NotContains(t, rows, at.Name)
 		rows[at.Name] = at
 		assert.NotEmpty(t, at.For, at.Name)
-		assert.True(t, (at.Tell == nil) != (at.Handle == nil), "%s either tells or handles", at.Name)
+		assert.NotEqual(t, at.Tell == nil, at.Handle == nil, "%s either tells or handles", at.Name)
 		assert.Equal(t, at.Tell != nil, len(at.Owns) > 0, at.Name)
 	}
 	for _, of := range []endpoints{metadata.Peers, metadata.Provides, metadata.Requires} {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/juju/charm/v12/hooks"
 
@@ -79,6 +80,21 @@ func (l look) written(w BagWrite) string {
 // entered reports whether this hook is the unit's entry into a relation: its bag is empty then, whatever was written to a
 // relation of that ID before.
 func (l look) entered(id string) bool { return l.Kind == hooks.RelationCreated && l.RelationID == id }
+
+// forget drops what is remembered of an endpoint's relations that are gone. Those of consumers have an end to be recorded
+// first: see tell.
+func (l look) forget(p *Plan, at Endpoint) {
+	relations := l.m.Relations[at.Name]
+	if at.Read == Peers || !relations.OK {
+		return
+	}
+	for id := range l.m.Memory.Value.Bags {
+		listed := func(r databag.Relation) bool { return r.ID == id }
+		if strings.HasPrefix(id, at.Name+":") && !slices.ContainsFunc(relations.Value, listed) {
+			delete(p.memory(l).Bags, id)
+		}
+	}
+}
 
 // writeRecord is the peer application bag that says r.
 func (l look) writeRecord(r Record) BagWrite {

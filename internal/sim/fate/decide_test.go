@@ -252,7 +252,7 @@ func lawlessWords(e operator.Event, m operator.Model, world operator.World, p op
 func lawlessBag(m operator.Model, world operator.World, w operator.BagWrite, claims bool) string {
 	ours := m.Cluster.OK && w.Relation == m.Cluster.Value.RelationID
 	switch {
-	case w.App && !(m.Leader.OK && m.Leader.Value):
+	case w.App && (!m.Leader.OK || !m.Leader.Value):
 		return "writes the application's bag without the leadership"
 	case !ours && !slices.ContainsFunc(append(slices.Clone(m.Relations["proxy"].Value), m.Relations["db"].Value...), func(r databag.Relation) bool { return r.ID == w.Relation }):
 		return "writes a bag that is not visible"

@@ -1,0 +1,71 @@
+package operator
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/interfaces/databag"
+)
+
+// A secret is written when its content or its reader changes, and never printed.
+func TestSecretIsWrittenOnce(t *testing.T) {
+	t.Parallel()
+	m := model(1)
+	secret := SecretWrite{Label: "a", Content: map[string]string{"k": "hush"}, Relation: "toy:1"}
+	var p Plan
+	p.publishSecret(lookAt(lookAgain, m, world(m)), secret)
+	require.Equal(t, []SecretWrite{secret}, p.Secrets)
+	m.Memory = Know(after(m, p))
+	for change, want := range map[string]SecretWrite{
+		"nothing":    secret,
+		"its reader": {Label: "a", Content: map[string]string{"k": "hush"}, Relation: "toy:2"},
+		"its value":  {Label: "a", Content: map[string]string{"k": "other"}, Relation: "toy:1"},
+	} {
+		p = Plan{}
+		p.publishSecret(lookAt(lookAgain, m, world(m)), want)
+		assert.Len(t, p.Secrets, map[bool]int{true: 0, false: 1}[change == "nothing"], change)
+	}
+	assert.NotContains(t, fmt.Sprintf("%v %+v %#v", p, secret, []SecretWrite{secret}), "hush")
+}
+
+// Our application's bag is compared with what stands there: another leader may have written it since.
+func TestApplicationBagIsRead(t *testing.T) {
+	t.Parallel()
+	m := model(1)
+	w := BagWrite{Relation: "toy:1", App: true, Owns: []string{"leader"}, Secrets: map[string]string{"password": "a"}}
+	bag := databag.Bag{"leader": "etcd/0"}
+	for name, tc := range map[string]struct {
+		stands databag.Bag
+		writes bool
+	}{
+		"nothing":          {nil, true},
+		"another's":        {databag.Bag{"leader": "etcd/1", "password": "secret:x"}, true},
+		"without a secret": {databag.Bag{"leader": "etcd/0"}, true},
+		"ours":             {databag.Bag{"leader": "etcd/0", "password": "secret:x", "other": "y"}, false},
+	} {
+		m.Relations = map[string]Known[[]databag.Relation]{"toy": Know([]databag.Relation{{ID: "toy:1", LocalApp: tc.stands}})}
+		var p Plan
+		p.publish(lookAt(lookAgain, m, world(m)), w, bagDigest(bag), func() (databag.Bag, error) { return bag, nil })
+		assert.Equal(t, tc.writes, len(p.Bags) == 1, name)
+		assert.Nil(t, p.Memory, "nothing is remembered")
+	}
+}
+
+// What is remembered of a write is forgotten in the hook in which the relation is gone, and not because Juju cannot tell.
+func TestWritesToWhatIsGoneAreForgotten(t *testing.T) {
+	t.Parallel()
+	m := model(1)
+	m.Memory.Value.Bags["toy:1"], m.Memory.Value.Bags["toy:2"] = "x", "y"
+	m.Relations["toy"] = Know([]databag.Relation{{ID: "toy:2"}})
+	var p Plan
+	lookAt(lookAgain, m, world(m)).forget(&p, Endpoint{Name: "toy", Read: Units})
+	assert.Equal(t, map[string]string{"toy:2": "y"}, after(m, p).Bags)
+
+	m.Relations["toy"] = Unknown[[]databag.Relation]("relation-ids failed")
+	p = Plan{}
+	lookAt(lookAgain, m, world(m)).forget(&p, Endpoint{Name: "toy", Read: Units})
+	assert.Nil(t, p.Memory)
+}
