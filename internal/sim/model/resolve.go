@@ -69,7 +69,7 @@ func (m *Model) next(u *unit) (Hook, bool) {
 		return Hook{Kind: hooks.Install}, true
 	case u.life == Dying:
 		return m.nextDying(u)
-	case u.charmSeq != u.app.charmSeq:
+	case u.charmSeq != u.app.charmSeq && !u.behind:
 		return Hook{Kind: hooks.UpgradeCharm}, true
 	}
 	rels := u.app.rels
@@ -208,7 +208,7 @@ func (m *Model) tellsDeparted(name string) bool {
 func (m *Model) begun(u *unit, h Hook) {
 	switch h.Kind {
 	case hooks.UpgradeCharm:
-		u.charmSeq = u.app.charmSeq
+		u.release = u.app.release
 	case hooks.RelationCreated:
 		// All new relations are entered together, before the first hook.
 		for _, rel := range u.app.rels {
