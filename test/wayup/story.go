@@ -1,0 +1,289 @@
+package wayup
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/internal/sim/model"
+	"github.com/juju-charms/etcd-charm/test/load"
+)
+
+// Patience bounds the waits for what takes seconds, or a minute at most, on a quiet machine.
+const Patience = 15 * time.Minute
+
+const (
+	etcd    = "etcd"
+	members = 3
+	// last is the unit that is left behind, for as many hooks.
+	last, hooks = "etcd/2", 10
+	// rate is how often a second each user writes.
+	rate = 5
+)
+
+// The proxies are applications of the same charm; the others use the credentials themselves. The visitor comes and goes.
+var (
+	proxies   = []string{"proxy-a", "proxy-b"}
+	consumers = []string{"plain-a", "plain-b"}
+)
+
+const visitor = "visitor"
+
+// Release is an unpacked charm.
+type Release struct {
+	model.Charm
+	Path string
+}
+
+// World is an empty model, what runs its hooks, and the charms.
+type World struct {
+	*model.Model
+	Runner         model.Runner
+	Field, Present Release
+	Consumer       Release // requires etcd-proxy, as its endpoint etcd
+	// Beside is where programs on the machine of a proxy's unit find etcd.
+	Beside func(unit string) load.Target
+}
+
+// story is the one that is told; t is that of the part that is on.
+type story struct {
+	World
+	t      *testing.T
+	keeper *keeper
+	loads  []*load.Load
+}
+
+// Play tells the story. Each part goes on from the one before.
+func Play(t *testing.T, w World) {
+	t.Helper()
+	s := &story{World: w, keeper: &keeper{model: w.Model}}
+	s.Runner = s.keeper.beside(w.Runner)
+	defer func() {
+		for _, l := range s.loads {
+			_, _ = l.Stop(t.Context())
+		}
+	}()
+	for _, part := range []struct {
+		name string
+		run  func()
+	}{
+		{"the field's charm", s.found},
+		{"all members but one go up", func() { s.refresh(w.Present, []string{last}, etcd) }},
+		{"the proxies go up", func() { s.refresh(w.Present, nil, proxies...) }},
+		{"the one left behind has ten hooks", s.goOn},
+		{"it follows", s.follow},
+		{"the members go back", func() { s.refresh(w.Field, nil, etcd) }},
+		{"the proxies go back", func() { s.refresh(w.Field, nil, proxies...) }},
+		{"all go up again", func() { s.refresh(w.Present, nil, append(slices.Clone(proxies), etcd)...) }},
+		{"what users felt", s.judge},
+	} {
+		if !t.Run(part.name, func(t *testing.T) {
+			s.t = t
+			part.run()
+		}) {
+			return // what follows would only fail for the same reason
+		}
+	}
+}
+
+// found deploys what the field has, and sets the users to work: half of them directly, half through a proxy.
+func (s *story) found() {
+	require.NoError(s.t, s.Deploy(etcd, s.Field, s.Field.Path, nil))
+	for range members {
+		s.addUnit(etcd, model.NewMachine)
+	}
+	for _, name := range proxies {
+		require.NoError(s.t, s.Deploy(name, s.Field, s.Field.Path, map[string]string{"role": "proxy"}))
+		s.addUnit(name, model.NewMachine)
+		s.relate(name + ":upstream")
+	}
+	for i, name := range consumers {
+		s.come(name, i)
+	}
+	s.settle()
+	s.keeper.know()
+	s.keeper.members = s.memberIDs()
+	require.Len(s.t, s.keeper.members, members)
+	s.agree()
+	for name, target := range map[string]load.Target{"direct": s.direct(), "proxy": s.Beside(proxies[0] + "/0")} {
+		target.Rate, target.Reads, target.Patience = rate, true, Patience
+		l, err := load.Start(s.t.Context(), target, "way-up-"+name)
+		require.NoError(s.t, err)
+		s.loads = append(s.loads, l)
+	}
+}
+
+func (s *story) addUnit(app string, to int) {
+	_, err := s.AddUnit(app, to)
+	require.NoError(s.t, err)
+}
+
+func (s *story) relate(consumer string) {
+	_, err := s.Relate(etcd+":proxy", consumer)
+	require.NoError(s.t, err)
+}
+
+// come deploys a plain consumer to the machine of a member.
+func (s *story) come(name string, machine int) {
+	require.NoError(s.t, s.Deploy(name, s.Consumer, s.Consumer.Path, nil))
+	s.addUnit(name, machine)
+	s.relate(name + ":etcd")
+}
+
+// refresh gives applications another charm, one after the other.
+func (s *story) refresh(to Release, except []string, apps ...string) {
+	for _, app := range apps {
+		require.NoError(s.t, s.Refresh(app, to, to.Path, except...))
+		s.settle()
+		s.agree()
+	}
+	for _, unit := range slices.Concat(s.Units(etcd), s.Units(proxies[0]), s.Units(proxies[1])) {
+		app, _, _ := strings.Cut(unit, "/")
+		from := s.Status().Applications[app].Units[unit].UpgradingFrom
+		assert.Equal(s.t, slices.Contains(except, unit), from != "", "%s: is it left behind? it has %q", unit, from)
+	}
+}
+
+// goOn lets the unit that is left behind live: a consumer comes and goes, a setting is rolled, time passes.
+func (s *story) goOn() {
+	before := len(s.Records(last))
+	s.come(visitor, 2)
+	s.settle()
+	s.agree()
+	require.NoError(s.t, s.Unrelate(etcd+":proxy", visitor+":etcd"))
+	s.settle()
+	s.agree()
+	require.NoError(s.t, s.Configure(etcd, map[string]string{"snapshot_count": "20000"}, nil, 1))
+	for first := true; first || len(s.Records(last)) < before+hooks; first = false {
+		s.settle()
+		s.agree()
+		for _, unit := range s.Units("") {
+			require.NoError(s.t, s.UpdateStatus(unit))
+		}
+	}
+	s.settle()
+	s.agree()
+	for _, r := range s.Records(last)[before:] {
+		assert.NotEqual(s.t, "upgrade-charm", r.Hook)
+	}
+}
+
+func (s *story) follow() {
+	require.NoError(s.t, s.Follow(last))
+	s.settle()
+	s.agree()
+	assert.Empty(s.t, s.Status().Applications[etcd].Units[last].UpgradingFrom)
+}
+
+// judge ends the users' work.
+func (s *story) judge() {
+	for _, l := range s.loads {
+		report, err := l.Stop(s.t.Context())
+		s.t.Log(report)
+		assert.NoError(s.t, err)
+		assert.NotZero(s.t, report.Reads)
+		assert.Zero(s.t, report.Failed, "the last error: %v", report.Last)
+		assert.Zero(s.t, report.Lost)
+	}
+	s.loads = nil
+}
+
+// direct is the cluster as the first plain consumer is told.
+func (s *story) direct() load.Target {
+	told := s.keeper.told(consumers[0], etcd+"/0")
+	pair, err := tls.X509KeyPair([]byte(told["client_cert"]), []byte(told["client_key"]))
+	require.NoError(s.t, err)
+	roots := x509.NewCertPool()
+	require.True(s.t, roots.AppendCertsFromPEM([]byte(told["client_ca"])))
+	return load.Target{
+		Endpoints: strings.Split(told["client_urls"], ","),
+		TLS:       &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: roots, MinVersion: tls.VersionTLS12},
+	}
+}
+
+// memberIDs are the started voters by name, as etcd itself lists them.
+func (s *story) memberIDs() map[string]string {
+	c, err := s.direct().Client()
+	require.NoError(s.t, err)
+	defer c.Close()
+	ids := map[string]string{}
+	s.eventually("the members are listed", func() string {
+		list, err := c.MemberList(s.t.Context())
+		if err != nil {
+			return err.Error()
+		}
+		for _, m := range list.Members {
+			id := fmt.Sprintf("%x", m.ID)
+			if m.IsLearner {
+				id += ", a learner"
+			}
+			ids[m.Name] = id
+		}
+		return ""
+	})
+	return ids
+}
+
+// settle runs hooks until all is at rest: no hook is queued, and every unit says that it is well.
+func (s *story) settle() {
+	s.eventually("all is at rest", func() string {
+		require.NoError(s.t, s.Model.Settle(s.t.Context(), s.Runner, members))
+		var waits []string
+		for app, status := range s.Status().Applications {
+			want := ""
+			switch {
+			case app == etcd:
+				want = fmt.Sprintf("%d/%d voters", members, members)
+			case slices.Contains(proxies, app):
+				want = fmt.Sprintf("%d/%d members", members, members)
+			}
+			for name, u := range status.Units {
+				if want != "" && (u.Workload.Current != "active" || !strings.Contains(u.Workload.Message, want)) {
+					waits = append(waits, fmt.Sprintf("%s: %s %s", name, u.Workload.Current, u.Workload.Message))
+					require.NoError(s.t, s.UpdateStatus(name))
+				}
+			}
+		}
+		slices.Sort(waits)
+		return strings.Join(waits, "; ")
+	})
+}
+
+// agree checks what must hold whenever all is at rest.
+func (s *story) agree() {
+	assert.Empty(s.t, s.keeper.disagreements(), "units of etcd do not tell the same")
+	assert.Empty(s.t, s.keeper.look(), "credentials changed")
+	assert.Equal(s.t, s.keeper.members, s.memberIDs(), "members were replaced")
+	for _, unit := range slices.Concat(s.Units(etcd), s.Units(proxies[0]), s.Units(proxies[1])) {
+		s.eventually(unit+" is healthy", func() string {
+			res, _, err := s.RunAction(s.t.Context(), unit, "health", nil, s.Runner)
+			if err != nil {
+				return err.Error()
+			}
+			if res.Results["health"] != "healthy" {
+				return fmt.Sprintf("%v: %v", res.Results["health"], res.Results["stdout"])
+			}
+			return ""
+		})
+	}
+}
+
+// eventually waits until nothing speaks against it any more.
+func (s *story) eventually(what string, against func() string) {
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(Patience); ; <-tick.C {
+		reason := against()
+		if reason == "" {
+			return
+		}
+		require.Less(s.t, time.Now(), deadline, "not %s: %s", what, reason)
+	}
+}
