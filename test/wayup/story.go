@@ -1,6 +1,7 @@
 package wayup
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -66,8 +67,10 @@ func Play(t *testing.T, w World) {
 	s := &story{World: w, keeper: &keeper{model: w.Model}}
 	s.Runner = s.keeper.beside(w.Runner)
 	defer func() {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // what failed may have left nobody who answers
+		defer cancel()
 		for _, l := range s.loads {
-			_, _ = l.Stop(t.Context())
+			_, _ = l.Stop(ctx)
 		}
 	}()
 	for _, part := range []struct {
