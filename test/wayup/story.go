@@ -23,7 +23,7 @@ const Patience = 15 * time.Minute
 const (
 	etcd    = "etcd"
 	members = 3
-	// last is the unit that is left behind, for as many hooks.
+	// last is the unit that is left behind first, for as many hooks.
 	last, hooks = "etcd/2", 10
 	// rate is how often a second each user writes.
 	rate = 5
@@ -59,6 +59,7 @@ type story struct {
 	t      *testing.T
 	keeper *keeper
 	loads  []*load.Load
+	behind string // the unit of etcd that is left behind; "" is none
 }
 
 // Play tells the story. Each part goes on from the one before.
@@ -77,14 +78,16 @@ func Play(t *testing.T, w World) {
 		name string
 		run  func()
 	}{
-		{"the field's charm", s.found},
-		{"all members but one go up", func() { s.refresh(w.Present, []string{last}, etcd) }},
-		{"the proxies go up", func() { s.refresh(w.Present, nil, proxies...) }},
+		{"the field's charm", func() { s.found(t.Context()) }},
+		{"all members but one go up", func() { s.allBut(last) }},
+		{"the proxies go up", func() { s.refresh(w.Present, proxies...) }},
 		{"the one left behind has ten hooks", s.goOn},
 		{"it follows", s.follow},
-		{"the members go back", func() { s.refresh(w.Field, nil, etcd) }},
-		{"the proxies go back", func() { s.refresh(w.Field, nil, proxies...) }},
-		{"all go up again", func() { s.refresh(w.Present, nil, append(slices.Clone(proxies), etcd)...) }},
+		{"the members go back", func() { s.refresh(w.Field, etcd) }},
+		{"the proxies go back", func() { s.refresh(w.Field, proxies...) }},
+		{"all but Juju's leader go up again", func() { s.allBut(s.leader()) }},
+		{"it follows too", s.follow},
+		{"the proxies go up again", func() { s.refresh(w.Present, proxies...) }},
 		{"what users felt", s.judge},
 	} {
 		if !t.Run(part.name, func(t *testing.T) {
@@ -96,8 +99,8 @@ func Play(t *testing.T, w World) {
 	}
 }
 
-// found deploys what the field has, and sets the users to work: half of them directly, half through a proxy.
-func (s *story) found() {
+// found deploys what the field has, and sets the users to work until ctx ends: half of them directly, half through a proxy.
+func (s *story) found(ctx context.Context) {
 	require.NoError(s.t, s.Deploy(etcd, s.Field, s.Field.Path, nil))
 	for range members {
 		s.addUnit(etcd, model.NewMachine)
@@ -117,7 +120,7 @@ func (s *story) found() {
 	s.agree()
 	for name, target := range map[string]load.Target{"direct": s.direct(), "proxy": s.Beside(proxies[0] + "/0")} {
 		target.Rate, target.Reads, target.Patience = rate, true, Patience
-		l, err := load.Start(s.t.Context(), target, "way-up-"+name)
+		l, err := load.Start(ctx, target, "way-up-"+name)
 		require.NoError(s.t, err)
 		s.loads = append(s.loads, l)
 	}
@@ -140,23 +143,34 @@ func (s *story) come(name string, machine int) {
 	s.relate(name + ":etcd")
 }
 
+// allBut gives all members the present charm but one, which is left behind.
+func (s *story) allBut(unit string) {
+	s.behind = unit
+	s.refresh(s.Present, etcd)
+}
+
+func (s *story) leader() string {
+	unit, err := s.Leader(etcd)
+	require.NoError(s.t, err)
+	return unit
+}
+
 // refresh gives applications another charm, one after the other.
-func (s *story) refresh(to Release, except []string, apps ...string) {
+func (s *story) refresh(to Release, apps ...string) {
 	for _, app := range apps {
+		var except []string
+		if app == etcd && s.behind != "" {
+			except = []string{s.behind}
+		}
 		require.NoError(s.t, s.Refresh(app, to, to.Path, except...))
 		s.settle()
 		s.agree()
-	}
-	for _, unit := range slices.Concat(s.Units(etcd), s.Units(proxies[0]), s.Units(proxies[1])) {
-		app, _, _ := strings.Cut(unit, "/")
-		from := s.Status().Applications[app].Units[unit].UpgradingFrom
-		assert.Equal(s.t, slices.Contains(except, unit), from != "", "%s: is it left behind? it has %q", unit, from)
 	}
 }
 
 // goOn lets the unit that is left behind live: a consumer comes and goes, a setting is rolled, time passes.
 func (s *story) goOn() {
-	before := len(s.Records(last))
+	before := len(s.Records(s.behind))
 	s.come(visitor, 2)
 	s.settle()
 	s.agree()
@@ -164,7 +178,7 @@ func (s *story) goOn() {
 	s.settle()
 	s.agree()
 	require.NoError(s.t, s.Configure(etcd, map[string]string{"snapshot_count": "20000"}, nil, 1))
-	for first := true; first || len(s.Records(last)) < before+hooks; first = false {
+	for first := true; first || len(s.Records(s.behind)) < before+hooks; first = false {
 		s.settle()
 		s.agree()
 		for _, unit := range s.Units("") {
@@ -173,16 +187,17 @@ func (s *story) goOn() {
 	}
 	s.settle()
 	s.agree()
-	for _, r := range s.Records(last)[before:] {
+	for _, r := range s.Records(s.behind)[before:] {
 		assert.NotEqual(s.t, "upgrade-charm", r.Hook)
 	}
 }
 
+// follow has the unit that is left behind take up the charm of the others.
 func (s *story) follow() {
-	require.NoError(s.t, s.Follow(last))
+	require.NoError(s.t, s.Follow(s.behind))
+	s.behind = ""
 	s.settle()
 	s.agree()
-	assert.Empty(s.t, s.Status().Applications[etcd].Units[last].UpgradingFrom)
 }
 
 // judge ends the users' work.
@@ -265,6 +280,9 @@ func (s *story) agree() {
 	assert.Empty(s.t, s.keeper.look(), "credentials changed")
 	assert.Equal(s.t, s.keeper.members, s.memberIDs(), "members were replaced")
 	for _, unit := range slices.Concat(s.Units(etcd), s.Units(proxies[0]), s.Units(proxies[1])) {
+		app, _, _ := strings.Cut(unit, "/")
+		from := s.Status().Applications[app].Units[unit].UpgradingFrom
+		assert.Equal(s.t, unit == s.behind, from != "", "%s: is it left behind? it has %q", unit, from)
 		s.eventually(unit+" is healthy", func() string {
 			res, _, err := s.RunAction(s.t.Context(), unit, "health", nil, s.Runner)
 			if err != nil {
