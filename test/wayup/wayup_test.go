@@ -63,7 +63,7 @@ func release(t *testing.T, dir string) Release {
 // long to start.
 func options(t *testing.T) sim.Options {
 	t.Helper()
-	opts := sim.Options{Env: []string{"ETCD_CHARM_ROOT=" + sim.RootVar}, Patience: Patience}
+	opts := sim.Options{Env: []string{"ETCD_CHARM_ROOT=" + sim.RootVar}, Patience: Patience, Progress: t.Output()}
 	tool, err := filepath.Abs(filepath.Join("..", "..", "bin", "juju-sim-tool"))
 	require.NoError(t, err)
 	if _, err := os.Stat(tool); err == nil {
