@@ -68,7 +68,7 @@ func (e Env) path(p string) string {
 
 var modelVerbs = []verb{
 	deployVerb, addUnitVerb, removeUnitVerb, removeApplicationVerb, integrateVerb, removeRelationVerb,
-	suspendRelationVerb, resumeRelationVerb, configVerb, refreshVerb, resolvedVerb, runVerb, leaderVerb,
+	suspendRelationVerb, resumeRelationVerb, configVerb, refreshVerb, followVerb, resolvedVerb, runVerb, leaderVerb,
 }
 
 // placement is the flags -n and --to.
@@ -298,23 +298,6 @@ func showConfig(s *Sim, e Env, app string, words []string) error {
 		fmt.Fprintf(e.Out, "%s: %v\n", key, values[key])
 	}
 	return nil
-}
-
-func refreshVerb(s *Sim, e Env) *cobra.Command {
-	var path string
-	cmd := &cobra.Command{
-		Use: "refresh <application> --path <charm>", Short: "Replace an application's charm", Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			ch, source, err := s.upload(e.path(path))
-			if err != nil {
-				return err
-			}
-			return s.Model.Refresh(args[0], ch, source)
-		},
-	}
-	cmd.Flags().StringVar(&path, "path", "", "the new charm: a directory or a .charm archive")
-	_ = cmd.MarkFlagRequired("path")
-	return cmd
 }
 
 func resolvedVerb(s *Sim, _ Env) *cobra.Command {

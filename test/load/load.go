@@ -36,6 +36,7 @@ type Target struct {
 	TLS       *tls.Config
 	Fixed     bool // clients keep to Endpoints and do not ask for the members
 	Watches   int  // open watches that count what they are told
+	Reads     bool // each user reads back what it wrote, when it was acknowledged
 	Rate      int  // how often a second each user writes; zero is 45
 	// Patience is how long a user tries one write; zero is 15 s.
 	Patience time.Duration
@@ -59,18 +60,19 @@ func (t Target) Client() (*clientv3.Client, error) {
 // Report is what the users felt.
 type Report struct {
 	Writes  int           // acknowledged
-	Failed  int           // given up
+	Reads   int           // answered
+	Failed  int           // given up, reads too
 	Retried int           // attempts that did not succeed
-	Lost    int           // acknowledged and not there
+	Lost    int           // acknowledged and not there, at once or at the end
 	Gap     time.Duration // longest time in which no write succeeded
 	GapFrom time.Time     // when it began
-	Worst   time.Duration // of one write, with its retries
+	Worst   time.Duration // of one write or read, with its retries
 	Last    error         // of an attempt that did not succeed
 }
 
 func (r Report) String() string {
-	return fmt.Sprintf("%d writes, %d failed, %d lost, %d attempts retried, longest gap %v from %s, slowest write %v",
-		r.Writes, r.Failed, r.Lost, r.Retried, r.Gap.Round(time.Millisecond), r.GapFrom.Format("15:04:05.000"),
+	return fmt.Sprintf("%d writes, %d reads, %d failed, %d lost, %d attempts retried, longest gap %v from %s, slowest %v",
+		r.Writes, r.Reads, r.Failed, r.Lost, r.Retried, r.Gap.Round(time.Millisecond), r.GapFrom.Format("15:04:05.000"),
 		r.Worst.Round(time.Millisecond))
 }
 
@@ -120,29 +122,59 @@ func (l *Load) user(ctx context.Context, c *clientv3.Client, user int) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			l.write(c, fmt.Sprintf("%s%s/%d/%d", prefix, l.run, user, n))
+			key := fmt.Sprintf("%s%s/%d/%d", prefix, l.run, user, n)
+			if l.write(c, key) && l.target.Reads {
+				l.read(c, key)
+			}
 		}
 	}
 }
 
-// write tries until the write succeeds or its user loses patience. It does not end with the load: what is begun is
-// finished.
-func (l *Load) write(c *clientv3.Client, key string) {
+// write writes a key and reports whether that was acknowledged.
+func (l *Load) write(c *clientv3.Client, key string) bool {
+	return l.insist(func(ctx context.Context) error {
+		_, err := c.Put(ctx, key, strings.Repeat("x", 256))
+		return err
+	}, func() {
+		l.report.Writes++
+		l.acked[key] = true
+		l.times = append(l.times, time.Now())
+	})
+}
+
+// read looks for a key that was acknowledged. The read is linearizable: the key is there, or it is lost.
+func (l *Load) read(c *clientv3.Client, key string) {
+	var found int64
+	l.insist(func(ctx context.Context) error {
+		resp, err := c.Get(ctx, key, clientv3.WithCountOnly())
+		if err == nil {
+			found = resp.Count
+		}
+		return err
+	}, func() {
+		l.report.Reads++
+		if found == 0 {
+			l.report.Lost++
+		}
+	})
+}
+
+// insist tries until it succeeds, which done puts on record, or its user loses patience. It does not end with the load: what
+// is begun is finished.
+func (l *Load) insist(try func(context.Context) error, done func()) bool {
 	began, limit := time.Now(), cmp.Or(l.target.Patience, patience)
 	for tries := 0; ; tries++ {
 		// Where one try after the other takes too long it is the machine that is slow: the next may take longer.
 		ctx, cancel := context.WithTimeout(context.Background(), attempt*time.Duration(1+tries/5))
-		_, err := c.Put(ctx, key, strings.Repeat("x", 256))
+		err := try(ctx)
 		cancel()
-		now := time.Now()
+		took := time.Since(began)
 		l.mu.Lock()
-		l.report.Worst = max(l.report.Worst, now.Sub(began))
+		l.report.Worst = max(l.report.Worst, took)
 		switch {
 		case err == nil:
-			l.report.Writes++
-			l.acked[key] = true
-			l.times = append(l.times, now)
-		case now.Sub(began) > limit:
+			done()
+		case took > limit:
 			l.report.Failed++
 			l.report.Last = err
 		default:
@@ -150,8 +182,8 @@ func (l *Load) write(c *clientv3.Client, key string) {
 			l.report.Last = err
 		}
 		l.mu.Unlock()
-		if err == nil || now.Sub(began) > limit {
-			return
+		if err == nil || took > limit {
+			return err == nil
 		}
 		time.Sleep(10 * time.Millisecond) // a refusal that comes at once must not become a storm
 	}
@@ -179,7 +211,7 @@ func (l *Load) Stop(ctx context.Context) (Report, error) {
 			return l.report, fmt.Errorf("cannot delete what was written: %w", err)
 		}
 	}
-	l.report.Lost = len(l.acked)
+	l.report.Lost += len(l.acked)
 	slices.SortFunc(l.times, time.Time.Compare)
 	for i := 1; i < len(l.times); i++ {
 		if gap := l.times[i].Sub(l.times[i-1]); gap > l.report.Gap {

@@ -50,7 +50,7 @@ func (m *Model) beginAction(unitName, name string, params map[string]any) (*Cont
 	if err != nil {
 		return nil, err
 	}
-	spec, ok := u.app.charm.Actions().ActionSpecs[name]
+	spec, ok := u.charm.Actions().ActionSpecs[name]
 	switch {
 	case !ok:
 		return nil, fmt.Errorf("action not defined on unit %q", unitName)

@@ -31,7 +31,7 @@ func (m *Model) Deploy(name string, ch Charm, source string, config map[string]s
 		return fmt.Errorf("cannot deploy %q: %w", name, err)
 	}
 	a := &application{
-		name: name, charm: ch, source: source, charmSeq: 1, life: Alive,
+		name: name, release: release{ch, source, 1}, life: Alive,
 		settings: settings, leaderSettings: map[string]string{},
 	}
 	m.apps[name] = a
@@ -75,7 +75,7 @@ func (m *Model) AddUnit(app string, to int) (string, error) {
 	}
 	u := &unit{
 		name: fmt.Sprintf("%s/%d", app, a.nextUnit), app: a, number: a.nextUnit, machine: mc, life: Alive,
-		charmSeq: a.charmSeq, configPending: 1,
+		release: a.release, configPending: 1,
 		workload: StatusInfo{Current: "waiting", Message: "installing agent", Since: m.opts.Now()},
 		ports:    map[string]bool{}, state: map[string]string{}, rels: map[int]*unitRelation{}, ghosts: map[int]string{},
 	}
@@ -268,40 +268,3 @@ func (a *application) config() map[string]any {
 	}
 	return all
 }
-
-// Refresh replaces an application's charm; each unit then runs upgrade-charm
-// and config-changed. Settings the new charm does not know are dropped.
-func (m *Model) Refresh(app string, ch Charm, source string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	a, err := m.app(app)
-	if err != nil {
-		return err
-	}
-	if got, want := ch.Meta().Name, a.charm.Meta().Name; got != want {
-		return fmt.Errorf("cannot refresh %q to charm %q: it runs charm %q", app, got, want)
-	}
-	for _, rel := range a.rels {
-		for _, e := range rel.ends {
-			if e.app == a && !e.ImplementedBy(ch2{ch}) {
-				return fmt.Errorf("cannot refresh %q: it would break relation %q", app, e.key())
-			}
-		}
-	}
-	a.charm, a.source = ch, source
-	a.charmSeq++
-	a.settings = ch.Config().FilterSettings(a.settings)
-	for _, endpoint := range slices.Sorted(maps.Keys(ch.Meta().Peers)) {
-		if !slices.ContainsFunc(a.rels, func(r *relation) bool { return r.peer && r.ends[0].Name == endpoint }) {
-			m.addRelation(true, end{a, ch.Meta().Peers[endpoint]})
-		}
-	}
-	return nil
-}
-
-// ch2 lends a Charm to charm.Relation.ImplementedBy, which looks at Meta alone.
-type ch2 struct{ Charm }
-
-func (ch2) Manifest() *charm.Manifest { return nil }
-func (ch2) Metrics() *charm.Metrics   { return nil }
-func (ch2) Revision() int             { return 0 }

@@ -132,7 +132,7 @@ func (c *Context) Model() *Model { return c.m }
 func (c *Context) Source() (string, int) {
 	c.m.mu.Lock()
 	defer c.m.mu.Unlock()
-	return c.u.app.source, c.u.charmSeq
+	return c.u.source, c.u.charmSeq
 }
 
 // OnKill sets what ends the hook's process when a crash was asked for.

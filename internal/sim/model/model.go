@@ -87,10 +87,8 @@ type Model struct {
 }
 
 type application struct {
+	release
 	name     string
-	charm    Charm
-	source   string
-	charmSeq int
 	life     Life
 	settings charm.Settings
 	nextUnit int
@@ -112,6 +110,7 @@ type machine struct {
 }
 
 type unit struct {
+	release // the one it has
 	name    string
 	app     *application
 	number  int
@@ -121,7 +120,7 @@ type unit struct {
 	installed, started, stopped bool
 	leaderRun                   bool
 	rebooted                    bool
-	charmSeq                    int
+	behind                      bool // it takes up no charm until Follow
 	configPending               int
 	updatePending               bool
 	current                     *Hook

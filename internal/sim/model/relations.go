@@ -96,6 +96,19 @@ func (r *relation) key(app string) string {
 	return e.Name + ":" + strconv.Itoa(r.id)
 }
 
+// name is what Juju calls the relation: its requirer's end comes first (state/endpoint.go, roleOrder).
+func (r *relation) name() string {
+	keys := make([]string, 0, len(r.ends))
+	for _, role := range []charm.RelationRole{charm.RoleRequirer, charm.RoleProvider, charm.RolePeer} {
+		for _, e := range r.ends {
+			if e.Role == role {
+				keys = append(keys, e.key())
+			}
+		}
+	}
+	return strings.Join(keys, " ")
+}
+
 // enter puts a unit in the relation's scope, with the settings Juju gives it. A unit that was in it before starts again:
 // Juju replaces its settings (state/relationunit.go, EnterScope).
 func (r *relation) enter(u *unit, address string) {

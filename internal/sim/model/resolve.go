@@ -80,7 +80,7 @@ func (m *Model) next(u *unit) (Hook, bool) {
 	switch {
 	case u.app.leader == u.name && !u.leaderRun:
 		return Hook{Kind: hooks.LeaderElected}, true
-	case u.charmSeq != u.app.charmSeq:
+	case u.charmSeq != u.app.charmSeq && !u.behind:
 		return Hook{Kind: hooks.UpgradeCharm}, true
 	case u.configPending > 0:
 		return Hook{Kind: hooks.ConfigChanged}, true
@@ -213,7 +213,7 @@ func (m *Model) begun(u *unit, h Hook) {
 	case hooks.ConfigChanged:
 		u.configPending-- // what changes while the hook runs is for another one
 	case hooks.UpgradeCharm:
-		u.charmSeq = u.app.charmSeq
+		u.release = u.app.release
 	case hooks.RelationCreated:
 		// All new relations are entered together, before the first hook.
 		for _, rel := range u.app.rels {

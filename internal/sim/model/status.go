@@ -50,6 +50,8 @@ type UnitStatus struct {
 	Ports    []string   `json:"open-ports"`
 	Queued   string     `json:"queued,omitempty"`
 	Attempts int        `json:"attempts,omitempty"`
+	// UpgradingFrom is the charm of a unit that has another than its application; "" is that it has the same.
+	UpgradingFrom string `json:"upgrading-from,omitempty"`
 }
 
 // Status returns a copy of the model's state.
@@ -95,6 +97,9 @@ func (m *Model) unitStatus(u *unit) UnitStatus {
 		Workload: u.workload, Agent: StatusInfo{Current: "idle", Since: u.workload.Since}, Leader: u.app.leader == u.name, Life: u.life,
 		Machine: fmt.Sprint(u.machine.id), Address: u.machine.address,
 		Ports: slices.Sorted(maps.Keys(u.ports)), Attempts: u.attempts,
+	}
+	if u.charmSeq != u.app.charmSeq {
+		us.UpgradingFrom = u.url()
 	}
 	if us.Ports == nil {
 		us.Ports = []string{}

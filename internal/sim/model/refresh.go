@@ -1,0 +1,143 @@
+package model
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/juju/charm/v12"
+)
+
+// release is a charm as it was uploaded once.
+type release struct {
+	charm    Charm
+	source   string // where its files come from
+	charmSeq int    // 1 is what was deployed; it grows with each refresh
+}
+
+// url is what Juju calls an uploaded charm, whose revisions are counted from 0.
+func (r release) url() string { return fmt.Sprintf("local:%s-%d", r.charm.Meta().Name, r.charmSeq-1) }
+
+// Refresh replaces an application's charm; each unit then runs upgrade-charm and config-changed. Settings the new charm does
+// not know are dropped. The units named last are left behind: whatever is refreshed meanwhile, they go on with the charm that
+// they have until Follow; their options are those of the application's charm, as in Juju 4.0. A charm that would break a
+// relation or lose storage is refused.
+func (m *Model) Refresh(app string, ch Charm, source string, except ...string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a, err := m.app(app)
+	if err != nil {
+		return err
+	}
+	if got, want := ch.Meta().Name, a.charm.Meta().Name; got != want {
+		return fmt.Errorf("cannot refresh %q to charm %q: it runs charm %q", app, got, want)
+	}
+	next := release{ch, source, a.charmSeq + 1}
+	if err := m.refuses(a, next); err != nil {
+		return err
+	}
+	var behind []*unit
+	for _, name := range except {
+		u, err := m.unit(name)
+		if err == nil && u.app != a {
+			err = fmt.Errorf("unit %q is not of application %q", name, app)
+		}
+		if err != nil {
+			return err
+		}
+		behind = append(behind, u)
+	}
+	for _, u := range behind {
+		u.behind = true
+	}
+	a.release = next
+	a.settings = ch.Config().FilterSettings(a.settings)
+	for _, endpoint := range slices.Sorted(maps.Keys(ch.Meta().Peers)) {
+		if !slices.ContainsFunc(a.rels, func(r *relation) bool { return r.peer && r.ends[0].Name == endpoint }) {
+			m.addRelation(true, end{a, ch.Meta().Peers[endpoint]})
+		}
+	}
+	return nil
+}
+
+// Follow has a unit that a refresh left behind take up its application's charm.
+func (m *Model) Follow(name string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	u, err := m.unit(name)
+	if err != nil {
+		return err
+	}
+	if !u.behind {
+		return fmt.Errorf("unit %q is not left behind", name)
+	}
+	u.behind = false
+	return nil
+}
+
+// refuses words, as Juju does, why an application may not have a charm: up to 3.6 state/application.go (SetCharm), in 4.0
+// domain/application (SetApplicationCharm). nil is that it may.
+func (m *Model) refuses(a *application, next release) error {
+	since40 := strings.HasPrefix(m.Rules.Version, "4.")
+	wrapped := func(err error) error {
+		if since40 {
+			return fmt.Errorf("setting application %q charm: %w", a.name, err)
+		}
+		return fmt.Errorf("cannot upgrade application %q to charm %q: %w", a.name, next.url(), err)
+	}
+	for _, rel := range a.rels {
+		e, _ := rel.side(a.name)
+		switch {
+		case rel.peer || e.ImplementedBy(ch2{next.charm}): // a peer relation may go with the charm that had it
+		case since40:
+			return wrapped(fmt.Errorf("would break relation %s", e.key()))
+		default:
+			return wrapped(fmt.Errorf("would break relation %q", rel.name()))
+		}
+	}
+	if err := losesStorage(a.charm.Meta().Storage, next.charm.Meta().Storage); err != nil {
+		return wrapped(err)
+	}
+	return nil
+}
+
+// losesStorage is why units that have storage by one charm cannot go on with another (state/application.go,
+// checkStorageUpgrade). The model has no storage of its own, so that what a charm may do without is never in use.
+func losesStorage(before, after map[string]charm.Storage) error {
+	for _, name := range slices.Sorted(maps.Keys(before)) {
+		was := before[name]
+		is, stays := after[name]
+		changed := func(what, verb string, from, to any) error {
+			return fmt.Errorf("existing storage %q "+what+" changed from "+verb+" to "+verb, name, from, to)
+		}
+		switch {
+		case !stays && was.CountMin > 0:
+			return fmt.Errorf("required storage %q removed", name)
+		case !stays:
+		case is.Type != was.Type:
+			return changed("type", "%q", was.Type, is.Type)
+		case is.Shared != was.Shared:
+			return changed("shared", "%v", was.Shared, is.Shared)
+		case is.ReadOnly != was.ReadOnly:
+			return changed("read-only", "%v", was.ReadOnly, is.ReadOnly)
+		case is.Location != was.Location:
+			return changed("location", "%q", was.Location, is.Location)
+		case is.CountMax != unbounded && was.CountMax == unbounded:
+			return fmt.Errorf("existing storage %q range contracted: max decreased from <unbounded> to %d", name, is.CountMax)
+		case is.CountMax != unbounded && is.CountMax < was.CountMax:
+			return fmt.Errorf("existing storage %q range contracted: max decreased from %d to %d", name, was.CountMax, is.CountMax)
+		}
+	}
+	return nil
+}
+
+// unbounded is the CountMax of a storage of which there may be any number.
+const unbounded = -1
+
+// ch2 lends a Charm to charm.Relation.ImplementedBy, which looks at Meta alone.
+type ch2 struct{ Charm }
+
+func (ch2) Manifest() *charm.Manifest { return nil }
+func (ch2) Metrics() *charm.Metrics   { return nil }
+func (ch2) Revision() int             { return 0 }

@@ -1,0 +1,140 @@
+package wayup
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/juju-charms/etcd-charm/internal/sim/model"
+)
+
+// keeper holds what consumers are told against what they were told first.
+type keeper struct {
+	model   *model.Model
+	members map[string]string
+
+	mu      sync.Mutex
+	first   map[string]map[string]string // relation to credentials
+	period  int64
+	changes []string
+}
+
+// beside looks before each hook: what the one before it has written is committed by then.
+func (k *keeper) beside(r model.Runner) model.Runner {
+	return model.RunnerFunc(func(ctx context.Context, c *model.Context) (model.Outcome, error) {
+		k.look()
+		return r.Run(ctx, c)
+	})
+}
+
+// know takes what consumers are told now for what they were told first.
+func (k *keeper) know() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.first, k.period = map[string]map[string]string{}, period()
+	for id := range k.relations() {
+		k.first[id] = credentials(k.bag(id, etcd+"/0"))
+	}
+}
+
+// period is the one for which consumers' certificates are issued: 90 days, counted from 1970. Another one needs others.
+func period() int64 { return time.Now().Unix() / (90 * 24 * 60 * 60) }
+
+// look returns which credentials have changed so far, of those known.
+func (k *keeper) look() []string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if period() != k.period {
+		k.first = nil
+	}
+	for id, consumer := range k.relations() {
+		for _, unit := range k.model.Units(etcd) {
+			known, now := k.first[id], credentials(k.bag(id, unit))
+			if known != nil && !maps.Equal(known, now) {
+				change := fmt.Sprintf("%s of %s, by %s", unlike(known, now), consumer, unit)
+				if !slices.Contains(k.changes, change) {
+					k.changes = append(k.changes, change)
+				}
+			}
+		}
+	}
+	return slices.Clone(k.changes)
+}
+
+// disagreements are the settings that units of etcd do not tell alike.
+func (k *keeper) disagreements() []string {
+	var all []string
+	for id, consumer := range k.relations() {
+		units := k.model.Units(etcd)
+		for _, unit := range units[1:] {
+			one, other := k.bag(id, units[0]), k.bag(id, unit)
+			if !maps.Equal(one, other) {
+				all = append(all, fmt.Sprintf("%s: %s and %s on %s", consumer, units[0], unit, unlike(one, other)))
+			}
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// relations are those of consumers, by id: who it is.
+func (k *keeper) relations() map[string]string {
+	all := map[string]string{}
+	for _, r := range k.model.Relations() {
+		for _, end := range r.Endpoints {
+			if app, _, _ := strings.Cut(end, ":"); !r.Peer && app != etcd {
+				all[strconv.Itoa(r.ID)] = app
+			}
+		}
+	}
+	return all
+}
+
+// told is what a unit tells a consumer.
+func (k *keeper) told(consumer, unit string) map[string]string {
+	for id, app := range k.relations() {
+		if app == consumer {
+			return k.bag(id, unit)
+		}
+	}
+	return nil
+}
+
+// bag is what a unit tells in a relation, without what Juju puts there itself. It may have no bag there yet, or no more.
+func (k *keeper) bag(id, unit string) map[string]string {
+	bag, err := k.model.Bag(id, unit)
+	if err != nil {
+		return nil
+	}
+	for _, own := range []string{"egress-subnets", "ingress-address", "private-address"} {
+		delete(bag, own)
+	}
+	return bag
+}
+
+// credentials are the certificates and keys in a bag.
+func credentials(bag map[string]string) map[string]string {
+	maps.DeleteFunc(bag, func(_, value string) bool { return !strings.Contains(value, "-----BEGIN ") })
+	return bag
+}
+
+// unlike names the settings that differ.
+func unlike(a, b map[string]string) string {
+	var keys []string
+	for _, key := range slices.Sorted(maps.Keys(a)) {
+		if b[key] != a[key] {
+			keys = append(keys, key)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(b)) {
+		if _, both := a[key]; !both {
+			keys = append(keys, key)
+		}
+	}
+	return strings.Join(keys, ", ")
+}

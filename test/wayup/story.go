@@ -1,0 +1,324 @@
+package wayup
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/internal/sim/model"
+	"github.com/juju-charms/etcd-charm/test/load"
+)
+
+// Patience bounds the waits for what takes seconds, or a minute at most, on a quiet machine.
+const Patience = 15 * time.Minute
+
+const (
+	etcd    = "etcd"
+	members = 3
+	// last is the unit that is left behind first, for as many hooks.
+	last, hooks = "etcd/2", 10
+	// rate is how often a second each user writes.
+	rate = 5
+)
+
+// The proxies are applications of the same charm; the others use the credentials themselves, as they are told at the
+// endpoint proxy and at db. The visitor comes and goes.
+var proxies = []string{"proxy-a", "proxy-b"}
+
+const (
+	consumer = "plain-a"
+	client   = "plain-b"
+	visitor  = "visitor"
+)
+
+// Release is an unpacked charm.
+type Release struct {
+	model.Charm
+	Path string
+}
+
+// World is an empty model, what runs its hooks, and the charms.
+type World struct {
+	*model.Model
+	Runner         model.Runner
+	Field, Present Release
+	Consumer       Release // requires the interface etcd-proxy, as its endpoint etcd
+	Client         Release // requires the interface etcd, as its endpoint etcd
+	// Beside is where programs on the machine of a proxy's unit find etcd.
+	Beside func(unit string) load.Target
+}
+
+// story is the one that is told; t is that of the part that is on.
+type story struct {
+	World
+	t      *testing.T
+	keeper *keeper
+	loads  []*load.Load
+	behind string // the unit of etcd that is left behind; "" is none
+}
+
+// Play tells the story. Each part goes on from the one before.
+func Play(t *testing.T, w World) {
+	t.Helper()
+	s := &story{World: w, keeper: &keeper{model: w.Model}}
+	s.Runner = s.keeper.beside(w.Runner)
+	defer func() {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // what failed may have left nobody who answers
+		defer cancel()
+		for _, l := range s.loads {
+			_, _ = l.Stop(ctx)
+		}
+	}()
+	for _, part := range []struct {
+		name string
+		run  func()
+	}{
+		{"the field's charm", func() { s.found(t.Context()) }},
+		{"all members but one go up", func() { s.allBut(last) }},
+		{"the proxies go up", func() { s.refresh(w.Present, proxies...) }},
+		{"the one left behind has ten hooks", s.goOn},
+		{"it follows", s.follow},
+		{"the members go back", func() { s.refresh(w.Field, etcd) }},
+		{"the proxies go back", func() { s.refresh(w.Field, proxies...) }},
+		{"all but Juju's leader go up again", func() { s.allBut(s.leader()) }},
+		{"it follows too", s.follow},
+		{"the proxies go up again", func() { s.refresh(w.Present, proxies...) }},
+		{"what users felt", s.judge},
+	} {
+		if !t.Run(part.name, func(t *testing.T) {
+			s.t = t
+			part.run()
+		}) {
+			return // what follows would only fail for the same reason
+		}
+	}
+}
+
+// found deploys what the field has, and sets the users to work until ctx ends: half of them directly, half through a proxy.
+func (s *story) found(ctx context.Context) {
+	require.NoError(s.t, s.Deploy(etcd, s.Field, s.Field.Path, nil))
+	for range members {
+		s.addUnit(etcd, model.NewMachine)
+	}
+	for _, name := range proxies {
+		require.NoError(s.t, s.Deploy(name, s.Field, s.Field.Path, map[string]string{"role": "proxy"}))
+		s.addUnit(name, model.NewMachine)
+		s.relate("proxy", name+":upstream")
+	}
+	s.come(consumer, s.Consumer, "proxy", 0)
+	s.come(client, s.Client, "db", 1)
+	s.settle()
+	s.keeper.know()
+	s.keeper.members = s.memberIDs()
+	require.Len(s.t, s.keeper.members, members)
+	s.agree()
+	for name, target := range map[string]load.Target{"direct": s.direct(), "proxy": s.Beside(proxies[0] + "/0")} {
+		target.Rate, target.Reads, target.Patience = rate, true, Patience
+		l, err := load.Start(ctx, target, "way-up-"+name)
+		require.NoError(s.t, err)
+		s.loads = append(s.loads, l)
+	}
+}
+
+func (s *story) addUnit(app string, to int) {
+	_, err := s.AddUnit(app, to)
+	require.NoError(s.t, err)
+}
+
+func (s *story) relate(endpoint, with string) {
+	_, err := s.Relate(etcd+":"+endpoint, with)
+	require.NoError(s.t, err)
+}
+
+// come deploys a plain consumer to the machine of a member.
+func (s *story) come(name string, charm Release, endpoint string, machine int) {
+	require.NoError(s.t, s.Deploy(name, charm, charm.Path, nil))
+	s.addUnit(name, machine)
+	s.relate(endpoint, name+":etcd")
+}
+
+// allBut gives all members the present charm but one, which is left behind.
+func (s *story) allBut(unit string) {
+	s.behind = unit
+	s.refresh(s.Present, etcd)
+}
+
+func (s *story) leader() string {
+	unit, err := s.Leader(etcd)
+	require.NoError(s.t, err)
+	return unit
+}
+
+// refresh gives applications another charm, one after the other.
+func (s *story) refresh(to Release, apps ...string) {
+	for _, app := range apps {
+		var except []string
+		if app == etcd && s.behind != "" {
+			except = []string{s.behind}
+		}
+		require.NoError(s.t, s.Refresh(app, to, to.Path, except...))
+		s.settle()
+		s.agree()
+	}
+}
+
+// goOn lets the unit that is left behind live: a consumer comes and goes, a setting is rolled, time passes.
+func (s *story) goOn() {
+	before := len(s.Records(s.behind))
+	s.come(visitor, s.Client, "db", 2)
+	s.settle()
+	s.agree()
+	require.NoError(s.t, s.Unrelate(etcd+":db", visitor+":etcd"))
+	s.settle()
+	s.agree()
+	require.NoError(s.t, s.Configure(etcd, map[string]string{"snapshot_count": "20000"}, nil, 1))
+	for first := true; first || len(s.Records(s.behind)) < before+hooks; first = false {
+		s.settle()
+		s.agree()
+		for _, unit := range s.Units("") {
+			require.NoError(s.t, s.UpdateStatus(unit))
+		}
+	}
+	s.settle()
+	s.agree()
+	for _, r := range s.Records(s.behind)[before:] {
+		assert.NotEqual(s.t, "upgrade-charm", r.Hook)
+	}
+}
+
+// follow has the unit that is left behind take up the charm of the others.
+func (s *story) follow() {
+	require.NoError(s.t, s.Follow(s.behind))
+	s.behind = ""
+	s.settle()
+	s.agree()
+}
+
+// judge ends the users' work.
+func (s *story) judge() {
+	for _, l := range s.loads {
+		report, err := l.Stop(s.t.Context())
+		s.t.Log(report)
+		assert.NoError(s.t, err)
+		assert.NotZero(s.t, report.Reads)
+		assert.Zero(s.t, report.Failed, "the last error: %v", report.Last)
+		assert.Zero(s.t, report.Lost)
+	}
+	s.loads = nil
+}
+
+// direct is the cluster as the first plain consumer is told.
+func (s *story) direct() load.Target {
+	told := s.keeper.told(consumer, etcd+"/0")
+	pair, err := tls.X509KeyPair([]byte(told["client_cert"]), []byte(told["client_key"]))
+	require.NoError(s.t, err)
+	roots := x509.NewCertPool()
+	require.True(s.t, roots.AppendCertsFromPEM([]byte(told["client_ca"])))
+	return load.Target{
+		Endpoints: strings.Split(told["client_urls"], ","),
+		TLS:       &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: roots, MinVersion: tls.VersionTLS12},
+	}
+}
+
+// memberIDs are the started voters by name, as etcd itself lists them.
+func (s *story) memberIDs() map[string]string {
+	c, err := s.direct().Client()
+	require.NoError(s.t, err)
+	defer c.Close()
+	ids := map[string]string{}
+	s.eventually("the members are listed", func() string {
+		list, err := c.MemberList(s.t.Context())
+		if err != nil {
+			return err.Error()
+		}
+		for _, m := range list.Members {
+			id := fmt.Sprintf("%x", m.ID)
+			if m.IsLearner {
+				id += ", a learner"
+			}
+			ids[m.Name] = id
+		}
+		return ""
+	})
+	return ids
+}
+
+// settle runs hooks until all is at rest: no hook is queued, and every unit says that it is well.
+func (s *story) settle() {
+	s.eventually("all is at rest", func() string {
+		require.NoError(s.t, s.Model.Settle(s.t.Context(), s.Runner, members))
+		var waits []string
+		for app, status := range s.Status().Applications {
+			for name, u := range status.Units {
+				if says := u.Workload.Current + " " + u.Workload.Message; !s.rests(app, says) {
+					waits = append(waits, name+": "+says)
+					require.NoError(s.t, s.UpdateStatus(name))
+				}
+			}
+		}
+		slices.Sort(waits)
+		return strings.Join(waits, "; ")
+	})
+}
+
+// rests reports whether a unit that says so waits for nothing, or for what does not come by itself.
+func (s *story) rests(app, says string) bool {
+	switch {
+	case app == etcd && s.behind != "" && strings.HasPrefix(says, s.pending()):
+		return true
+	case app == etcd:
+		return strings.HasPrefix(says, fmt.Sprintf("active %d/%d voters", members, members))
+	case slices.Contains(proxies, app):
+		return strings.HasPrefix(says, "active ") && strings.Contains(says, fmt.Sprintf("%d/%d members", members, members))
+	}
+	return true
+}
+
+// pending is what the raft leader says while a unit is left behind that ought to restart before it.
+func (s *story) pending() string {
+	return "waiting restart pending: as raft leader this member goes last, after " + s.behind
+}
+
+// agree checks what must hold whenever all is at rest.
+func (s *story) agree() {
+	assert.Empty(s.t, s.keeper.disagreements(), "units of etcd do not tell the same")
+	assert.Empty(s.t, s.keeper.look(), "credentials changed")
+	assert.Equal(s.t, s.keeper.members, s.memberIDs(), "members were replaced")
+	for _, unit := range slices.Concat(s.Units(etcd), s.Units(proxies[0]), s.Units(proxies[1])) {
+		app, _, _ := strings.Cut(unit, "/")
+		from := s.Status().Applications[app].Units[unit].UpgradingFrom
+		assert.Equal(s.t, unit == s.behind, from != "", "%s: is it left behind? it has %q", unit, from)
+		s.eventually(unit+" is healthy", func() string {
+			res, _, err := s.RunAction(s.t.Context(), unit, "health", nil, s.Runner)
+			if err != nil {
+				return err.Error()
+			}
+			if res.Results["health"] != "healthy" {
+				return fmt.Sprintf("%v: %v", res.Results["health"], res.Results["stdout"])
+			}
+			return ""
+		})
+	}
+}
+
+// eventually waits until nothing speaks against it any more.
+func (s *story) eventually(what string, against func() string) {
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(Patience); ; <-tick.C {
+		reason := against()
+		if reason == "" {
+			return
+		}
+		require.Less(s.t, time.Now(), deadline, "not %s: %s", what, reason)
+		s.t.Logf("waits until %s: %s", what, reason)
+	}
+}

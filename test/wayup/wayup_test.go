@@ -1,0 +1,90 @@
+package wayup
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"github.com/juju/charm/v12"
+	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/internal/sim"
+	"github.com/juju-charms/etcd-charm/test/load"
+)
+
+func TestMain(m *testing.M) { sim.Main(m) }
+
+// TestWayUp plays the story with real servers on this machine.
+func TestWayUp(t *testing.T) {
+	t.Parallel()
+	field, err := FieldCharm(t.Context())
+	require.NoError(t, err)
+	present := os.Getenv("CHARM")
+	if present == "" {
+		present = filepath.Join("..", "..", "dist", "etcd_"+runtime.GOARCH+".charm")
+	}
+	s, err := sim.New(options(t))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	Play(t, World{
+		Model: s.Model, Runner: s, Field: unpacked(t, field), Present: unpacked(t, present),
+		Consumer: release(t, filepath.Join("..", "system", "testdata", "charms", "consumer")),
+		Client:   release(t, filepath.Join("..", "system", "testdata", "charms", "client")),
+		Beside: func(unit string) load.Target {
+			info, err := s.Model.Unit(unit)
+			require.NoError(t, err)
+			return load.Target{Endpoints: []string{"http://" + net.JoinHostPort(info.Address, "2379")}}
+		},
+	})
+}
+
+// unpacked is a packed charm, unpacked.
+func unpacked(t *testing.T, archive string) Release {
+	t.Helper()
+	read, err := charm.ReadCharmArchive(archive)
+	require.NoError(t, err, "there is no packed charm: run `make charm` first, or set CHARM to one")
+	dir := filepath.Join(t.TempDir(), "charm")
+	require.NoError(t, os.Mkdir(dir, 0o700))
+	require.NoError(t, read.ExpandTo(dir))
+	return release(t, dir)
+}
+
+func release(t *testing.T, dir string) Release {
+	t.Helper()
+	dir, err := filepath.Abs(dir)
+	require.NoError(t, err)
+	read, err := charm.ReadCharmDir(dir)
+	require.NoError(t, err)
+	return Release{read, dir}
+}
+
+// options have the small program for the hook tools if `make build` has made it: this one, with the race detector, takes
+// long to start.
+func options(t *testing.T) sim.Options {
+	t.Helper()
+	opts := sim.Options{Env: []string{"ETCD_CHARM_ROOT=" + sim.RootVar}, Patience: Patience, Progress: t.Output()}
+	tool, err := filepath.Abs(filepath.Join("..", "..", "bin", "juju-sim-tool"))
+	require.NoError(t, err)
+	if _, err := os.Stat(tool); err == nil {
+		opts.Tool = tool
+	}
+	return opts
+}
+
+// TestCommitThatIsNotHere says what to do.
+func TestCommitThatIsNotHere(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	const nowhere = "1234567890123456789012345678901234567890"
+	_, err := charmOf(t.Context(), nowhere)
+	require.ErrorContains(t, err, "this clone lacks commit "+nowhere+", of which the charm is made that the field has; "+
+		"run `git fetch --unshallow`, or `git fetch origin "+nowhere+"`")
+}
+
+// TestOutside hands nothing on from the make that runs the tests.
+func TestOutside(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, []string{"PATH=/bin", "HOME=/root"},
+		outside([]string{"PATH=/bin", "MAKEFLAGS= -- ARCH=arm64", "HOME=/root", "MAKELEVEL=1"}))
+}
