@@ -21,7 +21,7 @@ const Schema = 2
 
 // The keys of the peer bags.
 const (
-	KeySchema    = "schema"
+	keySchema    = "schema"
 	keyClusterID = "cluster-id" // hex
 	keyEnded     = "ended"      // hex
 	keyAuthority = "authority"
@@ -41,12 +41,12 @@ const (
 
 // unitKeys are all keys that a unit's bag may hold: those not written are removed.
 var unitKeys = []string{
-	KeySchema, keyPeerURL, keyClientURL, keyClusterID, keyMemberID, keyRunning, keyLeaving, keyStopped, keyCan, keyLeaves,
+	keySchema, keyPeerURL, keyClientURL, keyClusterID, keyMemberID, keyRunning, keyLeaving, keyStopped, keyCan, keyLeaves,
 }
 
 // AppKeys returns all keys that EncodeApp may write.
 func AppKeys() []string {
-	return []string{KeySchema, keyClusterID, keyEnded, keyAuthority, keyRevoked, keyLeaves}
+	return []string{keySchema, keyClusterID, keyEnded, keyAuthority, keyRevoked, keyLeaves}
 }
 
 // UnitKeys returns all keys that a unit's bag may hold.
@@ -99,7 +99,7 @@ type UnitBag struct {
 // EncodeApp is the bag that says a, but for the authorities' own keys.
 func EncodeApp(a AppBag) databag.Bag {
 	bag := databag.Bag{
-		KeySchema:    strconv.Itoa(Schema),
+		keySchema:    strconv.Itoa(Schema),
 		keyClusterID: encodeID(a.ClusterID),
 		keyEnded:     encodeID(a.Ended),
 		keyAuthority: a.Authority,
@@ -138,7 +138,7 @@ func DecodeApp(relationID, owner string, bag databag.Bag) (AppBag, error) {
 // EncodeUnit is the bag that says u.
 func EncodeUnit(u UnitBag) databag.Bag {
 	return databag.Bag{
-		KeySchema:    strconv.Itoa(Schema),
+		keySchema:    strconv.Itoa(Schema),
 		keyPeerURL:   u.PeerURL,
 		keyClientURL: u.ClientURL,
 		keyClusterID: encodeID(u.ClusterID),

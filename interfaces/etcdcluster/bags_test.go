@@ -94,7 +94,7 @@ func TestEmptyBagsSayNothing(t *testing.T) {
 func TestBrokenBagsAreNamed(t *testing.T) {
 	t.Parallel()
 	for key, values := range map[string][]string{
-		KeySchema:    {"1", "3", "0", "-1", "secret", "2.0", "99999999999999999999"},
+		keySchema:    {"1", "3", "0", "-1", "secret", "2.0", "99999999999999999999"},
 		keyClusterID: {"secret", "0", "-1", "0x12", "12345678901234567"},
 		keyMemberID:  {"secret", "+1"},
 		keyEnded:     {"secret"},
@@ -114,7 +114,7 @@ func TestBrokenBagsAreNamed(t *testing.T) {
 		keyCan: {"secret!", "b,a", "a,a", "a,", ",a", "A"},
 	} {
 		for _, value := range values {
-			bag := databag.Bag{KeySchema: "2", key: value}
+			bag := databag.Bag{keySchema: "2", key: value}
 			_, wordErr := DecodeUnit("cluster:0", "etcd/1", bag)
 			_, recordErr := DecodeApp("cluster:0", "etcd/1", bag)
 			err := recordErr
@@ -142,12 +142,12 @@ func TestAuthorityInABag(t *testing.T) {
 // What decodes encodes to a bag that decodes to the same; nothing panics.
 func FuzzDecodeApp(f *testing.F) {
 	for _, bag := range samples(f, "testdata/application.schema2.yaml") {
-		f.Add(bag[KeySchema], bag[keyClusterID], bag[keyEnded], bag[keyAuthority], bag[keyRevoked], bag[keyLeaves])
+		f.Add(bag[keySchema], bag[keyClusterID], bag[keyEnded], bag[keyAuthority], bag[keyRevoked], bag[keyLeaves])
 	}
 	f.Add("3", "x", "-", "\x00", "p:1@2,3", "etcd/0=peer:1@5;x")
 	f.Fuzz(func(t *testing.T, schema, cluster, ended, authority, revoked, leaves string) {
 		bag := databag.Bag{
-			KeySchema: schema, keyClusterID: cluster, keyEnded: ended, keyAuthority: authority, keyRevoked: revoked, keyLeaves: leaves,
+			keySchema: schema, keyClusterID: cluster, keyEnded: ended, keyAuthority: authority, keyRevoked: revoked, keyLeaves: leaves,
 		}
 		got, err := DecodeApp("cluster:0", "etcd", bag)
 		if err != nil {
@@ -163,12 +163,12 @@ func FuzzDecodeApp(f *testing.F) {
 
 func FuzzDecodeUnit(f *testing.F) {
 	for _, bag := range samples(f, "testdata/unit.schema2.yaml") {
-		f.Add(bag[KeySchema], bag[keyPeerURL], bag[keyClientURL], bag[keyClusterID], bag[keyMemberID], bag[keyRunning], bag[keyLeaving], bag[keyStopped], bag[keyCan], bag[keyLeaves])
+		f.Add(bag[keySchema], bag[keyPeerURL], bag[keyClientURL], bag[keyClusterID], bag[keyMemberID], bag[keyRunning], bag[keyLeaving], bag[keyStopped], bag[keyCan], bag[keyLeaves])
 	}
 	f.Add("2", "\xff", "x", "0", "g", "", "yes", "no", "b,a", "peer:1@5,admin:1@5,peer:1@5")
 	f.Fuzz(func(t *testing.T, schema, peer, client, cluster, member, running, leaving, stopped, can, leaves string) {
 		bag := databag.Bag{
-			KeySchema: schema, keyPeerURL: peer, keyClientURL: client, keyClusterID: cluster, keyMemberID: member,
+			keySchema: schema, keyPeerURL: peer, keyClientURL: client, keyClusterID: cluster, keyMemberID: member,
 			keyRunning: running, keyLeaving: leaving, keyStopped: stopped, keyCan: can, keyLeaves: leaves,
 		}
 		got, err := DecodeUnit("cluster:0", "etcd/1", bag)

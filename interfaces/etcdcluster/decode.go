@@ -28,18 +28,18 @@ func (d *decoder) schema() int {
 		d.err = err
 		return 0
 	}
-	text := d.bag[KeySchema]
+	text := d.bag[keySchema]
 	if text == "" {
 		return 0
 	}
 	schema, err := strconv.Atoi(text)
 	switch {
 	case err != nil || schema < 1:
-		d.fail(KeySchema, "is not a version")
+		d.fail(keySchema, "is not a version")
 	case schema < Schema:
-		d.fail(KeySchema, fmt.Sprintf("is %d, of a charm that was never released: deploy the application again", schema))
+		d.fail(keySchema, fmt.Sprintf("is %d, of a charm that was never released: deploy the application again", schema))
 	case schema > Schema:
-		d.fail(KeySchema, fmt.Sprintf("is %d, newer than the %d that this charm knows", schema, Schema))
+		d.fail(keySchema, fmt.Sprintf("is %d, newer than the %d that this charm knows", schema, Schema))
 	}
 	return schema
 }
