@@ -2,8 +2,7 @@
 // the cluster, such as Kubernetes, Calico, Flannel or Vault.
 //
 // The rule it keeps: all five settings or none. Every unit of the provider writes the same into its own bag, in one
-// commit; the requirer writes nothing. Only a provider that has to take credentials back removes the three of them and
-// leaves the other two: readers then wait, and do not render a missing string.
+// commit; the requirer writes nothing.
 //
 //	connection_string  https://10.0.0.5:2379,https://10.0.0.6:2379   client URLs, sorted, no spaces
 //	version            3.7.3                                          etcd's; a reader takes none for 2.x
@@ -52,9 +51,8 @@ type Data struct {
 	Credentials credentials.Credentials
 }
 
-// Encode renders the data as a provider unit's bag, the same for the same data in whatever order. Without any credentials it
-// is the bag of a consumer from whom they were taken back. It fails, and nothing is to be published, if any other setting or
-// a part of the credentials would be missing, or could not be read back.
+// Encode renders the data as a provider unit's bag, the same for the same data in whatever order. It fails, and nothing is
+// to be published, if any of the five settings would be missing or could not be read back.
 func Encode(d Data) (databag.Bag, error) {
 	urls := slices.Sorted(slices.Values(d.ClientURLs))
 	urls = slices.Compact(urls)
@@ -70,9 +68,6 @@ func Encode(d Data) (databag.Bag, error) {
 		return nil, fmt.Errorf("cannot encode version: it %w", err)
 	}
 	bag := databag.Bag{KeyConnectionString: strings.Join(urls, ","), KeyVersion: d.Version}
-	if d.Credentials.IsZero() {
-		return bag, nil
-	}
 	if err := d.Credentials.Into(bag); err != nil {
 		return nil, err
 	}

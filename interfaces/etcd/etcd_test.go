@@ -79,6 +79,7 @@ func TestEncodeRefuses(t *testing.T) {
 		"host and port alone":      func(d *etcd.Data) { d.ClientURLs = []string{"https://10.0.0.5"} },
 		"not a version":            func(d *etcd.Data) { d.Version = "" },
 		"version":                  func(d *etcd.Data) { d.Version = "3.7.3\n" },
+		"no client credentials":    func(d *etcd.Data) { d.Credentials = credentials.Credentials{} },
 		"without client_key":       func(d *etcd.Data) { d.Credentials.Key = "" },
 		"does not match its key":   func(d *etcd.Data) { d.Credentials.Key = other.Key },
 		"client_ca is not PEM":     func(d *etcd.Data) { d.Credentials.CA = "x" },
@@ -90,14 +91,6 @@ func TestEncodeRefuses(t *testing.T) {
 		require.ErrorContains(t, err, want)
 		assert.Nil(t, bag)
 	}
-}
-
-// TestEncodeWithoutCredentials: the string stays in the bag of a consumer from whom credentials were taken back.
-func TestEncodeWithoutCredentials(t *testing.T) {
-	t.Parallel()
-	bag, err := etcd.Encode(etcd.Data{ClientURLs: []string{"https://10.0.0.5:2379"}, Version: "3.7.3"})
-	require.NoError(t, err)
-	assert.Equal(t, databag.Bag{"connection_string": "https://10.0.0.5:2379", "version": "3.7.3"}, bag)
 }
 
 // TestDecode: one whole bag is enough; what is not there yet is no problem, what is broken is one, by unit and setting.

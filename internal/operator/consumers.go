@@ -12,15 +12,41 @@ import (
 )
 
 // goneSum stands in the place of a bag's digest once its relation is gone, until the end is on record: it is that of no bag,
-// so that a relation that comes back under its id is written again.
+// so that a relation that comes back under its ID is written again.
 const goneSum = "gone"
+
+// marked is what is remembered of a bag with credentials of a generation: the digest, and the generation if it is not the first.
+func marked(sum string, generation int) string {
+	if generation == 1 {
+		return sum
+	}
+	return sum + "." + strconv.Itoa(generation)
+}
+
+// generationIn is the generation in what marked gave; anything else is of the first.
+func generationIn(sum string) int {
+	_, text, _ := strings.Cut(sum, ".")
+	if generation, err := strconv.Atoi(text); err == nil && generation > 1 {
+		return generation
+	}
+	return 1
+}
+
+// endedIn is the last generation of each relation whose credentials are on the revocation list. Juju brings a relation that was
+// suspended back under its ID: its credentials are then of the next generation.
+func endedIn(r Record) map[string]int {
+	out := make(map[string]int, len(r.Revoked))
+	for _, e := range r.Revoked {
+		out[e.RelationID] = max(out[e.RelationID], e.Generation)
+	}
+	return out
+}
 
 // Told is what one consumer relation is told: started voters only, from a linearizable list, the same from every unit.
 type Told struct {
 	Members []ToldMember // sorted by name, never empty
 	Version string       // the oldest that answers, such as "3.7.3"
-	// Credentials are the relation's own. They are zero while its certificate is revoked: no credentials may then stand in
-	// its bag.
+	// Credentials are the relation's own.
 	Credentials credentials.Credentials
 }
 
@@ -77,17 +103,17 @@ func tell(l look, p *Plan) {
 	if p.record != nil {
 		record = *p.record
 	}
-	revoked := revokedIn(record)
+	ended := endedIn(record)
 	for _, id := range l.gone() {
-		if revoked[id] { // it need not be remembered here any longer
-			delete(p.memory(l).Bags, id)
+		if generation := generationIn(l.m.Memory.Value.Bags[id]); generation <= ended[id] {
+			delete(p.memory(l).Bags, id) // it need not be remembered here any longer
 		} else {
-			p.memory(l).Bags[id] = goneSum
+			p.memory(l).Bags[id] = marked(goneSum, generation)
 		}
 	}
 	for _, c := range l.consumers.Value {
-		if l.entered(c.id) && l.m.Memory.Value.Bags[c.id] != "" {
-			p.memory(l).Bags[c.id] = goneSum // it may not be written in this hook
+		if was := l.m.Memory.Value.Bags[c.id]; l.entered(c.id) && was != "" {
+			p.memory(l).Bags[c.id] = marked(goneSum, generationIn(was)) // it may not be written in this hook
 		}
 	}
 	l.rememberDeserted(p)
@@ -103,26 +129,17 @@ func tell(l look, p *Plan) {
 	if len(told.Members) == 0 || record.ClusterID != l.w.ClusterID {
 		return
 	}
-	type sumKey struct {
-		generation int
-		withheld   bool
-	}
-	sums := map[sumKey]string{} // a thousand consumers have one or two
+	sum := l.sumOf(told)
 	for _, c := range l.consumers.Value {
-		key := sumKey{generation(c.id), revoked[c.id]}
-		if sums[key] == "" {
-			sums[key] = l.sumOf(told, key.generation, key.withheld)
-		}
 		if !l.writable(c.id) || l.awaitsUnits(p, c) {
 			continue
 		}
-		p.publish(l, BagWrite{Relation: c.id, Owns: c.at.Owns}, sums[key], func() (databag.Bag, error) {
+		generation := ended[c.id] + 1
+		p.publish(l, BagWrite{Relation: c.id, Owns: c.at.Owns}, marked(sum, generation), func() (databag.Bag, error) {
 			told := told
-			if !revoked[c.id] {
-				var err error
-				if told.Credentials, err = l.m.Authority.Value.Credentials(l.m.UUID, c.id, generation(c.id), l.w.Period); err != nil {
-					return nil, err
-				}
+			var err error
+			if told.Credentials, err = l.m.Authority.Value.Credentials(l.m.UUID, c.id, generation, l.w.Period); err != nil {
+				return nil, err
 			}
 			return c.at.Tell(told)
 		})
@@ -132,7 +149,7 @@ func tell(l look, p *Plan) {
 // awaitsUnits reports whether a consumer is not told because a unit's charm does not know its endpoint, and says so. What was
 // told once is told on: a charm that is rolled back takes nothing back.
 func (l look) awaitsUnits(p *Plan, c consumer) bool {
-	if was := l.m.Memory.Value.Bags[c.id]; was != "" && was != goneSum {
+	if was := l.m.Memory.Value.Bags[c.id]; was != "" && !strings.HasPrefix(was, goneSum) {
 		return false
 	}
 	words := l.m.Cluster.Value.Words
@@ -157,46 +174,17 @@ func can() []string {
 	return names
 }
 
-// sumOf is the digest of what goes into a consumer's bag, which is mostly the same for all: which relation it is goes into the
-// certificate, and does not change.
-func (l look) sumOf(told Told, generation int, withheld bool) string {
+// sumOf is the digest of what goes into a consumer's bag, but for its generation. It is the same for all: which relation it is
+// goes into the certificate, and does not change.
+func (l look) sumOf(told Told) string {
 	pieces := make([]string, 0, len(told.Members))
 	for _, m := range told.Members {
 		pieces = append(pieces, m.Name+"="+m.PeerURL)
 	}
-	parts := []string{strings.Join(pieces, ","), strings.Join(told.ClientURLs(), ","), told.Version, strconv.Itoa(etcdcluster.Schema)}
-	if withheld {
-		return digest(append([]string{"withheld"}, parts...)...)
-	}
-	keys := []string{strconv.FormatInt(l.w.Period, 10), strconv.Itoa(generation), l.m.Authority.Value.Fingerprint(), l.m.UUID}
-	return digest(append(keys, parts...)...)
-}
-
-// generation is that of a relation's credentials, for those who publish them and for those who revoke them. It is the first of
-// every relation: one that comes back under its ID gets no credentials again.
-func generation(_ string) int { return 1 }
-
-// revokedIn are the relations on the revocation list. A relation on it stays there when it comes back under its id, which
-// Juju does when it is suspended and resumed: its certificate would be refused.
-func revokedIn(r Record) map[string]bool {
-	out := make(map[string]bool, len(r.Revoked))
-	for _, e := range r.Revoked {
-		out[e.RelationID] = true
-	}
-	return out
-}
-
-// withheld are the consumer relations whose certificate is revoked, and that miss it. One without units does not: it may
-// be about to end here, as it did where the leader is.
-func (l look) withheld() []string {
-	revoked := revokedIn(l.m.Cluster.Value.Record)
-	var out []string
-	for _, c := range l.consumers.Value {
-		if revoked[c.id] && l.desertion(c.id) == "" {
-			out = append(out, c.id)
-		}
-	}
-	return out
+	return digest(
+		strconv.FormatInt(l.w.Period, 10), l.m.Authority.Value.Fingerprint(), l.m.UUID,
+		strings.Join(pieces, ","), strings.Join(told.ClientURLs(), ","), told.Version, strconv.Itoa(etcdcluster.Schema),
+	)
 }
 
 // told is what every consumer is told, but for the certificate.

@@ -10,8 +10,7 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/etcd"
 )
 
-// A consumer at db is told by the same rules as one at proxy, with a certificate of its own; once revoked, the string stays:
-// readers in the field render nonsense without it.
+// A consumer at db is told by the same rules as one at proxy, with a certificate of its own.
 func TestDB(t *testing.T) {
 	t.Parallel()
 	m := model(3)
@@ -33,15 +32,4 @@ func TestDB(t *testing.T) {
 		assert.Equal(t, "3.7.3", data.Version)
 	}
 	assert.Len(t, serials, 3)
-
-	m.Memory = Know(after(m, p))
-	m = record(m, Record{
-		Schema: m.Cluster.Value.Record.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint(),
-		Revoked: []Ended{{RelationID: "db:1", Generation: 1, Period: 230}},
-	})
-	w.TLS.Revoked = RevokedDigest(m.Cluster.Value.Record.Revoked)
-	p = Decide(lookAgain, m, w)
-	require.Len(t, toConsumers(p), 1)
-	assert.Equal(t, []string{etcd.KeyConnectionString, etcd.KeyVersion}, toConsumers(p)[0].Bag.Keys())
-	assert.Contains(t, p.Status.Message, "db:1 is revoked")
 }

@@ -29,9 +29,6 @@ func (x *examiner) judge() {
 	x.condition()
 	x.matching()
 	x.own()
-	for _, id := range x.withheld() {
-		x.say(because(consumerRevoked, id))
-	}
 }
 
 // reached says whether there is a cluster, and whether it decides.

@@ -99,7 +99,7 @@ func (l look) word() Word {
 }
 
 // revoked is the list of ended relations, grown by those that this unit published to and that are gone, and rid of
-// those whose certificates have expired. What is on the list is forgotten here.
+// those whose certificates have expired, unless they have come back.
 func (l look) revoked() []Ended {
 	was := l.m.Cluster.Value.Record.Revoked
 	// What is dropped is never revoked again, so a clock alone drops nothing, for it may be wrong by years: the last entry
@@ -108,17 +108,20 @@ func (l look) revoked() []Ended {
 	for _, e := range was {
 		last = max(last, e.Period)
 	}
+	lives := map[string]bool{} // its generation goes on counting
+	for _, c := range l.consumers.Value {
+		lives[c.id] = true
+	}
 	var kept []Ended
-	listed := map[string]bool{}
 	for _, e := range was {
-		if e.Period+keptPeriods >= min(last, l.w.Period) {
+		if e.Period+keptPeriods >= min(last, l.w.Period) || lives[e.RelationID] || !l.consumers.OK {
 			kept = append(kept, e)
-			listed[e.RelationID] = true
 		}
 	}
+	ended := endedIn(l.m.Cluster.Value.Record)
 	for _, id := range l.gone() {
-		if !listed[id] {
-			kept = append(kept, Ended{RelationID: id, Generation: generation(id), Period: l.w.Period})
+		if generation := generationIn(l.m.Memory.Value.Bags[id]); generation > ended[id] {
+			kept = append(kept, Ended{RelationID: id, Generation: generation, Period: l.w.Period})
 		}
 	}
 	return kept

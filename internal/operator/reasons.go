@@ -101,7 +101,6 @@ const (
 	alarmRaised
 	turnUnleased
 	turnUnowned
-	consumerRevoked
 	consumerAwaitsCharm
 	consumerBagFails
 	databaseNearlyFull
@@ -248,7 +247,6 @@ var catalogue = [kinds]entry{
 	turnUnowned:          {"turn-unowned", "holder", Degraded, Active, "", "turn of {holder} is of no unit, all wait for it", "etcdctl del etcd-charm/turn"},
 	consumerAwaitsCharm:  {"consumer-awaits-charm", "relation", Degraded, Waiting, "", "{relation} waits: the charm of {unit} does not know endpoint {endpoint}", "refresh it"},
 	consumerBagFails:     {"consumer-bag-fails", "relation", Degraded, Blocked, "", "{relation} is not told of the cluster: {problem}", "see what the members say of themselves in health"},
-	consumerRevoked:      {"consumer-revoked", "relation", Degraded, Active, "", "{relation} is revoked", "remove the relation and add it again"},
 	databaseNearlyFull:   {"database-nearly-full", "member", Degraded, Active, "", "database above {percent} % of its quota: {member}", ""},
 	memberLagging:        {"member-lagging", "member", Degraded, Active, "", "more than {limit} entries behind: {member}", ""},
 	leadersDiffer:        {"leaders-differ", "member", Degraded, Active, "", "members disagree on who leads: {member}; terms {first} to {last}", ""},

@@ -116,7 +116,7 @@ func TestStatusOfProxies(t *testing.T) {
 func TestLine(t *testing.T) {
 	t.Parallel()
 	const core = "2/3 voters, survives no more failure"
-	silent, revoked := because(memberSilent, "etcd/2"), because(consumerRevoked, "proxy:1")
+	silent, orphan := because(memberSilent, "etcd/2"), because(memberWithoutUnit, "etcd9")
 	stopped, invalid := because(etcdStopped, "etcd/0"), because(optionInvalid, "port", "no")
 	for name, tc := range map[string]struct {
 		reasons []Reason
@@ -125,7 +125,7 @@ func TestLine(t *testing.T) {
 	}{
 		"nothing":                     {nil, Active, ""},
 		"kept out of the line":        {[]Reason{because(turnHeld, "etcd/1")}, Active, ""},
-		"nobody has to act":           {[]Reason{revoked, silent}, Active, core + "; does not answer: etcd/2; 1 more in health"},
+		"nobody has to act":           {[]Reason{orphan, silent}, Active, core + "; does not answer: etcd/2; 1 more in health"},
 		"the worst is not said first": {[]Reason{silent, stopped, invalid}, Blocked, "option port: no; " + core + "; etcd does not run here; 1 more in health"},
 		"the same of several":         {[]Reason{silent, because(memberSilent, "etcd/10"), silent}, Active, core + "; does not answer: etcd/2, etcd/10"},
 		"as the unit itself has it":   {[]Reason{silent.at("etcd/2")}, Waiting, "does not answer: etcd/2; " + core},

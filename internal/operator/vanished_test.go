@@ -91,7 +91,6 @@ func TestVanishedRelationIsRevoked(t *testing.T) {
 		p = answer(BagUnclear)
 		require.Len(t, toConsumers(p), 1, "nobody writes to it, whatever else is listed")
 		assert.NotContains(t, m.Memory.Value.Bags, "proxy:1")
-		assert.NotContains(t, p.Status.Message, "is revoked", "there is nobody to add it again for")
 
 		m.Relations, m.Deserted = consuming(m, "proxy:2"), nil // the agent has started again
 		assert.Empty(t, toConsumers(hook(t, lookAgain, &m, &w)))
@@ -141,7 +140,8 @@ var (
 	created = Event{Kind: hooks.RelationCreated, Endpoint: "proxy", RelationID: "proxy:1"}
 )
 
-// The leader that ran a hook without the relation has put it on the list; back under its id, it gets no credentials.
+// The leader that ran a hook without the relation has put it on the list; back under its ID, it gets credentials of the next
+// generation, and so on.
 func TestResumedRelationOfTheLeader(t *testing.T) {
 	t.Parallel()
 	m, w := published(t, true)
@@ -153,12 +153,13 @@ func TestResumedRelationOfTheLeader(t *testing.T) {
 	m.Relations = consuming(m, "proxy:1", "proxy:2")
 	p := hook(t, created, &m, &w)
 	require.Len(t, toConsumers(p), 1)
-	assert.Empty(t, toConsumers(p)[0].Bag["client_cert"])
+	assert.Equal(t, certificate(t, 2), toConsumers(p)[0].Bag["client_cert"])
 	assert.Equal(t, RevokedDigest([]Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}), w.TLS.Revoked)
+	assert.Empty(t, toConsumers(hook(t, lookAgain, &m, &w)), "once")
 
 	m.Relations = consuming(m, "proxy:2")
 	hook(t, broken, &m, &w)
-	assert.Len(t, m.Cluster.Value.Record.Revoked, 1)
+	assert.Equal(t, []Ended{{"proxy:1", 1, 230}, {"proxy:1", 2, 230}}, m.Cluster.Value.Record.Revoked)
 	assert.NotContains(t, m.Memory.Value.Bags, "proxy:1")
 }
 
@@ -174,14 +175,52 @@ func TestResumedRelationOfAnotherUnit(t *testing.T) {
 	m.Relations = consuming(m, "proxy:1", "proxy:2")
 	p := hook(t, lookAgain, &m, &w) // created was never heard
 	require.Len(t, toConsumers(p), 1)
-	assert.NotEmpty(t, toConsumers(p)[0].Bag["client_cert"])
+	assert.Equal(t, certificate(t, 1), toConsumers(p)[0].Bag["client_cert"])
 	assert.Equal(t, RevokedDigest(nil), w.TLS.Revoked)
 
 	m = record(m, Record{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint(), Revoked: []Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}})
 	p = hook(t, lookAgain, &m, &w)
 	require.Len(t, toConsumers(p), 1, "the leader did see it gone")
-	assert.Empty(t, toConsumers(p)[0].Bag["client_cert"])
+	assert.Equal(t, certificate(t, 2), toConsumers(p)[0].Bag["client_cert"])
 	assert.Equal(t, RevokedDigest([]Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}), w.TLS.Revoked)
+}
+
+// A unit that has not put an end on record remembers of which generation it was, whatever the record says by then: the end of
+// a second generation is not taken for that of the first.
+func TestEndOfTheSecondGenerationIsKept(t *testing.T) {
+	t.Parallel()
+	m, w := published(t, false)
+	m = record(m, Record{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint(), Revoked: []Ended{{"proxy:1", 1, 230}}})
+	hook(t, lookAgain, &m, &w)
+	m.Relations = consuming(m, "proxy:2")
+	hook(t, broken, &m, &w)
+	assert.Equal(t, "gone.2", m.Memory.Value.Bags["proxy:1"])
+	assert.Equal(t, RevokedDigest([]Ended{{"proxy:1", 1, 230}, {"proxy:1", 2, 230}}), w.TLS.Revoked, "here it is refused at once")
+
+	m.Leader = Know(true) // the leader died before it was on record
+	hook(t, lookAgain, &m, &w)
+	assert.Equal(t, []Ended{{"proxy:1", 1, 230}, {"proxy:1", 2, 230}}, m.Cluster.Value.Record.Revoked)
+	assert.NotContains(t, m.Memory.Value.Bags, "proxy:1")
+}
+
+// What has expired leaves the list, unless its relation lives: its generation goes on counting.
+func TestGenerationsOutlastTheirCertificates(t *testing.T) {
+	t.Parallel()
+	m, w := published(t, true)
+	old := []Ended{{"proxy:1", 1, 200}, {"proxy:9", 1, 200}, {"proxy:8", 1, 230}}
+	m = record(m, Record{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint(), Revoked: old})
+	hook(t, lookAgain, &m, &w)
+	assert.Equal(t, []Ended{{"proxy:1", 1, 200}, {"proxy:8", 1, 230}}, m.Cluster.Value.Record.Revoked)
+	m.Relations = noConsumers("relation-ids failed")
+	assert.Equal(t, old, lookAt(lookAgain, record(m, Record{Revoked: old}), w).revoked(), "nobody knows whether it lives")
+}
+
+// certificate is that of proxy:1 of a generation.
+func certificate(t *testing.T, generation int) string {
+	t.Helper()
+	c, err := ca1().Credentials("model-uuid", "proxy:1", generation, 230)
+	require.NoError(t, err)
+	return c.Cert
 }
 
 // A relation that is suspended and resumed before any hook without it ran is the relation that it was.
@@ -191,7 +230,7 @@ func TestRelationResumedUnseenGoesOn(t *testing.T) {
 	assert.Empty(t, toConsumers(hook(t, lookAgain, &m, &w)))
 	p := hook(t, created, &m, &w)
 	require.Len(t, toConsumers(p), 1, "its bag is empty, though this unit remembers it full")
-	assert.NotEmpty(t, toConsumers(p)[0].Bag["client_cert"])
+	assert.Equal(t, certificate(t, 1), toConsumers(p)[0].Bag["client_cert"])
 	assert.Empty(t, m.Cluster.Value.Record.Revoked)
 
 	w.Reach = Unreachable

@@ -115,8 +115,10 @@ func (s *Sim) settledLeaves() string {
 // checkPublication holds that consumers are told started voters only. What was true at the hook's last look counts:
 // nobody can publish what has not happened yet.
 func (s *Sim) checkPublication(u *unit, id string, is told, record *operator.Record) {
-	if is.cert != "" && revoked(*record, id) {
-		s.broken("%s publishes the revoked certificate of %s", u.name, id)
+	for generation := range ended(*record, id) {
+		if is.cert == s.certOf(id, generation+1) {
+			s.broken("%s publishes the revoked certificate of %s", u.name, id)
+		}
 	}
 	urls := strings.Split(is.clientURLs, ",")
 	all := urls

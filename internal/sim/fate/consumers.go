@@ -260,12 +260,18 @@ func (s *Sim) consumersOf(u *unit, e operator.Event) (ids []string, answers map[
 	return ids, answers
 }
 
-// revoked reports whether a consumer's certificate is on a record's list.
-func revoked(r operator.Record, id string) bool {
-	return slices.ContainsFunc(r.Revoked, func(e operator.Ended) bool { return e.RelationID == id })
+// ended is the last generation of a consumer's credentials that a record has on its list.
+func ended(r operator.Record, id string) int {
+	last := 0
+	for _, e := range r.Revoked {
+		if e.RelationID == id {
+			last = max(last, e.Generation)
+		}
+	}
+	return last
 }
 
-// told is what a unit's bag tells a consumer. The certificate is "" where it is withheld, and so is the cluster at db.
+// told is what a unit's bag tells a consumer. At db the cluster is "".
 type told struct{ cluster, clientURLs, version, cert string }
 
 // toldBy reads a consumer's bag.
@@ -286,14 +292,11 @@ func (s *Sim) toldAlike(u *unit, all *told) (*told, string) {
 		live++
 		id := r.id
 		is, ok := u.consumers[id]
-		withheld := is.cert == ""
 		switch {
 		case !ok:
 			return all, "publishes nothing to " + id
-		case withheld != revoked(record, id):
-			return all, "publishes what is revoked, or withholds what is not: " + id
-		case !withheld && is.cert != s.certOf(id):
-			return all, "publishes a certificate of another period, or of another relation, to " + id
+		case is.cert != s.certOf(id, ended(record, id)+1):
+			return all, "publishes a certificate of another period, generation or relation to " + id
 		}
 		is.cert = ""
 		if all == nil {
@@ -315,9 +318,9 @@ func (s *Sim) toldAlike(u *unit, all *told) (*told, string) {
 	return all, ""
 }
 
-// certOf is the certificate that a consumer should have.
-func (s *Sim) certOf(id string) string {
-	c, err := s.authority.Credentials(modelUUID, id, 1, s.period)
+// certOf is a consumer's certificate of a generation.
+func (s *Sim) certOf(id string, generation int) string {
+	c, err := s.authority.Credentials(modelUUID, id, generation, s.period)
 	if err != nil {
 		panic(err)
 	}
@@ -332,7 +335,7 @@ func (s *Sim) forgotten(u *unit) string {
 		case id == peerRelation || u.scopes[id].in:
 		case u.scopes[id].silent: // it may have noticed, or not
 			gone++
-		case u == s.leader, u.scopes[id].ghost && sum != "gone":
+		case u == s.leader, u.scopes[id].ghost && !strings.HasPrefix(sum, "gone"):
 			return "holds the end of " + id + " back"
 		default:
 			gone++

@@ -3,6 +3,7 @@ package fate
 import (
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -74,9 +75,13 @@ var mutants = []struct {
 	}},
 	{"publishes what is revoked", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
 		p := operator.Decide(e, m, w)
-		for i := range p.Bags {
-			if toConsumer(p.Bags[i]) {
-				p.Bags[i].Bag["client_cert"] = "x"
+		c := m.Cluster.Value
+		c.Record.Revoked = nil
+		m.Cluster.Value = c
+		p.Bags = slices.DeleteFunc(p.Bags, toConsumer)
+		for _, w := range operator.Decide(e, m, w).Bags {
+			if toConsumer(w) {
+				p.Bags = append(p.Bags, w)
 			}
 		}
 		return p
@@ -92,7 +97,7 @@ var mutants = []struct {
 		p := operator.Decide(e, m, w)
 		if p.Memory != nil {
 			for id, sum := range p.Memory.Bags {
-				if sum == "gone" {
+				if strings.HasPrefix(sum, "gone") {
 					p.Memory.Bags[id] = m.Memory.Value.Bags[id]
 				}
 			}
