@@ -21,6 +21,7 @@ type keeper struct {
 	mu      sync.Mutex
 	first   map[string]map[string]string // relation to credentials
 	period  int64
+	spoke   map[string]bool // relation and unit that told any
 	changes []string
 }
 
@@ -36,7 +37,7 @@ func (k *keeper) beside(r model.Runner) model.Runner {
 func (k *keeper) know() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.first, k.period = map[string]map[string]string{}, period()
+	k.first, k.spoke, k.period = map[string]map[string]string{}, map[string]bool{}, period()
 	for id := range k.relations() {
 		k.first[id] = credentials(k.bag(id, etcd+"/0"))
 	}
@@ -55,7 +56,11 @@ func (k *keeper) look() []string {
 	for id, consumer := range k.relations() {
 		for _, unit := range k.model.Units(etcd) {
 			known, now := k.first[id], credentials(k.bag(id, unit))
-			if known != nil && !maps.Equal(known, now) {
+			if known == nil || len(now) == 0 && !k.spoke[id+" "+unit] {
+				continue // a unit that has just come may say nothing yet
+			}
+			k.spoke[id+" "+unit] = true
+			if !maps.Equal(known, now) {
 				change := fmt.Sprintf("%s of %s, by %s", unlike(known, now), consumer, unit)
 				if !slices.Contains(k.changes, change) {
 					k.changes = append(k.changes, change)

@@ -63,12 +63,13 @@ type story struct {
 	keeper *keeper
 	loads  []*load.Load
 	behind string // the unit of etcd that is left behind; "" is none
+	voters int    // how many there are to be
 }
 
 // Play tells the story. Each part goes on from the one before.
 func Play(t *testing.T, w World) {
 	t.Helper()
-	s := &story{World: w, keeper: &keeper{model: w.Model}}
+	s := &story{World: w, keeper: &keeper{model: w.Model}, voters: members}
 	s.Runner = s.keeper.beside(w.Runner)
 	defer func() {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // what failed may have left nobody who answers
@@ -117,6 +118,10 @@ func (s *story) found(ctx context.Context) {
 	s.come(client, s.Client, "db", 1)
 	s.settle()
 	s.keeper.know()
+	require.Len(s.t, s.keeper.first, len(proxies)+2)
+	for id, told := range s.keeper.first {
+		require.NotEmpty(s.t, told, "relation %s", id)
+	}
 	s.keeper.members = s.memberIDs()
 	require.Len(s.t, s.keeper.members, members)
 	s.agree()
@@ -165,41 +170,48 @@ func (s *story) refresh(to Release, apps ...string) {
 			except = []string{s.behind}
 		}
 		require.NoError(s.t, s.Refresh(app, to, to.Path, except...))
-		s.settle()
-		s.agree()
+		s.rest()
 	}
 }
 
-// goOn lets the unit that is left behind live: a consumer comes and goes, a setting is rolled, time passes.
+// goOn lets the unit that is left behind live: a member comes and goes, which every consumer is told, then a consumer does, a
+// setting is rolled, time passes.
 func (s *story) goOn() {
 	before := len(s.Records(s.behind))
+	s.addUnit(etcd, model.NewMachine)
+	s.voters++
+	s.rest()
+	require.NoError(s.t, s.RemoveUnit(fmt.Sprintf("%s/%d", etcd, members), false))
+	s.voters--
+	s.rest()
 	s.come(visitor, s.Client, "db", 2)
-	s.settle()
-	s.agree()
+	s.rest()
 	require.NoError(s.t, s.Unrelate(etcd+":db", visitor+":etcd"))
-	s.settle()
-	s.agree()
+	s.rest()
 	require.NoError(s.t, s.Configure(etcd, map[string]string{"snapshot_count": "20000"}, nil, 1))
-	for first := true; first || len(s.Records(s.behind)) < before+hooks; first = false {
-		s.settle()
-		s.agree()
+	s.rest()
+	for len(s.Records(s.behind)) < before+hooks {
 		for _, unit := range s.Units("") {
 			require.NoError(s.t, s.UpdateStatus(unit))
 		}
+		s.rest()
 	}
-	s.settle()
-	s.agree()
 	for _, r := range s.Records(s.behind)[before:] {
 		assert.NotEqual(s.t, "upgrade-charm", r.Hook)
 	}
+}
+
+// rest waits until all is at rest, and checks what must hold then.
+func (s *story) rest() {
+	s.settle()
+	s.agree()
 }
 
 // follow has the unit that is left behind take up the charm of the others.
 func (s *story) follow() {
 	require.NoError(s.t, s.Follow(s.behind))
 	s.behind = ""
-	s.settle()
-	s.agree()
+	s.rest()
 }
 
 // judge ends the users' work.
@@ -254,7 +266,7 @@ func (s *story) memberIDs() map[string]string {
 // settle runs hooks until all is at rest: no hook is queued, and every unit says that it is well.
 func (s *story) settle() {
 	s.eventually("all is at rest", func() string {
-		require.NoError(s.t, s.Model.Settle(s.t.Context(), s.Runner, members))
+		require.NoError(s.t, s.Settle(s.t.Context(), s.Runner, members))
 		var waits []string
 		for app, status := range s.Status().Applications {
 			for name, u := range status.Units {
@@ -275,9 +287,9 @@ func (s *story) rests(app, says string) bool {
 	case app == etcd && s.behind != "" && strings.HasPrefix(says, s.pending()):
 		return true
 	case app == etcd:
-		return strings.HasPrefix(says, fmt.Sprintf("active %d/%d voters", members, members))
+		return strings.HasPrefix(says, fmt.Sprintf("active %d/%d voters", s.voters, s.voters))
 	case slices.Contains(proxies, app):
-		return strings.HasPrefix(says, "active ") && strings.Contains(says, fmt.Sprintf("%d/%d members", members, members))
+		return strings.HasPrefix(says, "active ") && strings.Contains(says, fmt.Sprintf("%d/%d members", s.voters, s.voters))
 	}
 	return true
 }
@@ -291,7 +303,11 @@ func (s *story) pending() string {
 func (s *story) agree() {
 	assert.Empty(s.t, s.keeper.disagreements(), "units of etcd do not tell the same")
 	assert.Empty(s.t, s.keeper.look(), "credentials changed")
-	assert.Equal(s.t, s.keeper.members, s.memberIDs(), "members were replaced")
+	now := s.memberIDs()
+	assert.Len(s.t, now, s.voters)
+	for name, id := range s.keeper.members {
+		assert.Equal(s.t, id, now[name], "member %s was replaced", name)
+	}
 	for _, unit := range slices.Concat(s.Units(etcd), s.Units(proxies[0]), s.Units(proxies[1])) {
 		app, _, _ := strings.Cut(unit, "/")
 		from := s.Status().Applications[app].Units[unit].UpgradingFrom

@@ -41,21 +41,24 @@ func TestRefreshThatBreaksARelation(t *testing.T) {
 		refusal map[string]string // by series
 	}{
 		"the provider's endpoint is gone": {
-			[]string{"provides:\n" + out, ""}, "b", true,
+			[]string{"provides:\n" + out, ""},
+			"b", true,
 			map[string]string{
 				"2.9": upTo36 + `would break relation "a:in b:out"`, "3.6": upTo36 + `would break relation "a:in b:out"`,
 				"4.0": since40 + `would break relation b:out`,
 			},
 		},
 		"the requirer's endpoint is gone": {
-			[]string{"requires:\n" + in, ""}, "a", true,
+			[]string{"requires:\n" + in, ""},
+			"a", true,
 			map[string]string{
 				"3.6": strings.Replace(upTo36, `"b"`, `"a"`, 1) + `would break relation "a:in b:out"`,
 				"4.0": strings.Replace(since40, `"b"`, `"a"`, 1) + `would break relation a:in`,
 			},
 		},
 		"its interface is another": {
-			[]string{out, "  out: {interface: other}\n"}, "b", true,
+			[]string{out, "  out: {interface: other}\n"},
+			"b", true,
 			map[string]string{"3.6": upTo36 + `would break relation "a:in b:out"`, "4.0": since40 + `would break relation b:out`},
 		},
 		"nobody uses the endpoint": {
