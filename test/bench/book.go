@@ -127,7 +127,8 @@ type target struct {
 
 var targets = []target{
 	{pattern: "charm.bytes", most: 15e6},
-	{pattern: "hook.update-status.tool-calls", most: 14},
+	{pattern: "hook.update-status.tool-calls", most: 15},
+	{pattern: "hook.update-status.cpu-ratio", most: 1.2},
 	{pattern: "roll.3.seconds", most: 15},
 	{pattern: "roll.3-watched.seconds", most: 40},
 	{pattern: "kill-leader.gap-ms", most: 2100, worst: 3200},

@@ -78,7 +78,11 @@ func (b *bench) changes(ctx context.Context) error {
 	defer s.dropCharm()
 	var failures []error
 	if b.wants("hook.") {
-		failures = append(failures, b.quietHooks(ctx, s))
+		j, err := s.charm(ctx)
+		if err == nil {
+			err = b.quietHooks(ctx, j)
+		}
+		failures = append(failures, err)
 	}
 	bad := 0
 	for _, e := range b.events() {
@@ -111,27 +115,6 @@ func (b *bench) changes(ctx context.Context) error {
 		failures = append(failures, fmt.Errorf("%d writes failed or were lost", bad))
 	}
 	return errors.Join(failures...)
-}
-
-// quietHooks runs update-status on each member of three in turn, alone.
-func (b *bench) quietHooks(ctx context.Context, s *sides) error {
-	j, err := s.charm(ctx)
-	if err != nil {
-		return err
-	}
-	for run := range b.runs {
-		progress("hook.update-status %d of %d", run+1, b.runs)
-		for i := range 3 {
-			r, err := j.updateStatus(ctx, fmt.Sprintf("etcd/%d", i))
-			if err != nil {
-				return err
-			}
-			b.add("hook.update-status.tool-calls", "count", float64(r.Calls))
-			b.add("hook.update-status.cpu-ms", "ms", milliseconds(r.CPU))
-			b.add("hook.update-status.ms", "ms", milliseconds(r.Duration))
-		}
-	}
-	return nil
 }
 
 func (b *bench) byCharm(ctx context.Context, s *sides, e event) (load.Report, error) {

@@ -35,11 +35,16 @@ func (b *bench) newJuju(changes ...func(*sim.Options)) (*juju, error) {
 
 // deployed is a model with n members.
 func (b *bench) deployed(ctx context.Context, n int, changes ...func(*sim.Options)) (*juju, error) {
+	return b.deployedOf(ctx, b.charm, n, changes...)
+}
+
+// deployedOf is a model with n members of a packed charm.
+func (b *bench) deployedOf(ctx context.Context, charm string, n int, changes ...func(*sim.Options)) (*juju, error) {
 	j, err := b.newJuju(changes...)
 	if err != nil {
 		return nil, err
 	}
-	err = errors.Join(j.do(ctx, "deploy", b.charm, "etcd", "-n", fmt.Sprint(n)), j.healthy(ctx, n))
+	err = errors.Join(j.do(ctx, "deploy", charm, "etcd", "-n", fmt.Sprint(n)), j.healthy(ctx, n))
 	if err != nil {
 		return nil, errors.Join(err, j.Close())
 	}

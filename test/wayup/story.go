@@ -17,6 +17,9 @@ import (
 	"github.com/juju-charms/etcd-charm/test/load"
 )
 
+// Field is the commit whose charm the field has.
+const Field = "2063eb64077b80f486017bc260d54680b01031c3"
+
 // Patience bounds the waits for what takes seconds, or a minute at most, on a quiet machine.
 const Patience = 15 * time.Minute
 

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/juju-charms/etcd-charm/internal/sim"
+	"github.com/juju-charms/etcd-charm/test/field"
 	"github.com/juju-charms/etcd-charm/test/load"
 )
 
@@ -19,7 +20,7 @@ func TestMain(m *testing.M) { sim.Main(m) }
 // TestWayUp plays the story with real servers on this machine.
 func TestWayUp(t *testing.T) {
 	t.Parallel()
-	field, err := FieldCharm(t.Context())
+	archive, err := field.Charm(t.Context(), Field)
 	require.NoError(t, err)
 	present := os.Getenv("CHARM")
 	if present == "" {
@@ -29,7 +30,7 @@ func TestWayUp(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	Play(t, World{
-		Model: s.Model, Runner: s, Field: unpacked(t, field), Present: unpacked(t, present),
+		Model: s.Model, Runner: s, Field: unpacked(t, archive), Present: unpacked(t, present),
 		Consumer: release(t, filepath.Join("..", "system", "testdata", "charms", "consumer")),
 		Client:   release(t, filepath.Join("..", "system", "testdata", "charms", "client")),
 		Beside: func(unit string) load.Target {
@@ -71,20 +72,4 @@ func options(t *testing.T) sim.Options {
 		opts.Tool = tool
 	}
 	return opts
-}
-
-// TestCommitThatIsNotHere says what to do.
-func TestCommitThatIsNotHere(t *testing.T) {
-	t.Setenv("XDG_CACHE_HOME", t.TempDir())
-	const nowhere = "1234567890123456789012345678901234567890"
-	_, err := charmOf(t.Context(), nowhere)
-	require.ErrorContains(t, err, "this clone lacks commit "+nowhere+", of which the charm is made that the field has; "+
-		"run `git fetch --unshallow`, or `git fetch origin "+nowhere+"`")
-}
-
-// TestOutside hands nothing on from the make that runs the tests.
-func TestOutside(t *testing.T) {
-	t.Parallel()
-	require.Equal(t, []string{"PATH=/bin", "HOME=/root"},
-		outside([]string{"PATH=/bin", "MAKEFLAGS= -- ARCH=arm64", "HOME=/root", "MAKELEVEL=1"}))
 }

@@ -1,4 +1,7 @@
-package wayup
+// Package field makes packed charms of what was: of commits in this clone's history.
+//
+// The rule it keeps: a commit's charm is made by that commit's own sources and Makefile, or there is an error.
+package field
 
 import (
 	"context"
@@ -12,14 +15,8 @@ import (
 	"strings"
 )
 
-// Field is the commit whose charm the field has.
-const Field = "2063eb64077b80f486017bc260d54680b01031c3"
-
-// FieldCharm is the packed charm of commit Field, made from this clone's history as that commit itself makes it. It is made
-// once and then kept in the user's cache.
-func FieldCharm(ctx context.Context) (string, error) { return charmOf(ctx, Field) }
-
-func charmOf(ctx context.Context, commit string) (string, error) {
+// Charm is the packed charm of a commit, whose whole name is given. It is made once and then kept in the user's cache.
+func Charm(ctx context.Context, commit string) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", fmt.Errorf("there is no place to keep the charm of %s in: %w", commit, err)
@@ -53,7 +50,7 @@ func charmOf(ctx context.Context, commit string) (string, error) {
 // checkOut puts the files of a commit into a directory, and leaves no trace of it in the clone.
 func checkOut(ctx context.Context, commit, dir string) error {
 	if out, err := exec.CommandContext(ctx, "git", "cat-file", "-e", commit+"^{commit}").CombinedOutput(); err != nil {
-		return fmt.Errorf("this clone lacks commit %s, of which the charm is made that the field has; "+
+		return fmt.Errorf("this clone lacks commit %s, of which a charm is to be made; "+
 			"run `git fetch --unshallow`, or `git fetch origin %s`: %w\n%s", commit, commit, err, out)
 	}
 	root, err := exec.CommandContext(ctx, "git", "rev-parse", "--show-toplevel").Output()
