@@ -1,6 +1,7 @@
 package etcdcluster
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -125,6 +126,21 @@ func TestBrokenBagsAreNamed(t *testing.T) {
 				assert.Contains(t, err.Error(), "relation cluster:0: bag of etcd/1: "+key)
 				assert.NotContains(t, err.Error(), "secret")
 			}
+		}
+	}
+}
+
+// TestSchemaOfAnotherCharm: which of the two charms is too old can be told from the error.
+func TestSchemaOfAnotherCharm(t *testing.T) {
+	t.Parallel()
+	for schema, want := range map[string]error{"1": ErrOldSchema, "3": ErrNewSchema, "secret": nil, "0": nil} {
+		bag := databag.Bag{keySchema: schema, keyClusterID: "means something else"}
+		_, wordErr := DecodeUnit("cluster:0", "etcd/1", bag)
+		_, recordErr := DecodeApp("cluster:0", "etcd/1", bag)
+		for _, err := range []error{wordErr, recordErr} {
+			require.ErrorContains(t, err, "relation cluster:0: bag of etcd/1: schema ")
+			assert.Equal(t, want == ErrOldSchema, errors.Is(err, ErrOldSchema), schema)
+			assert.Equal(t, want == ErrNewSchema, errors.Is(err, ErrNewSchema), schema)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package etcdcluster
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -22,6 +23,17 @@ func (d *decoder) fail(key, problem string) {
 	}
 }
 
+// Errors of a bag that another charm wrote: no later hook can read it either.
+var (
+	ErrOldSchema = errors.New("is of a charm that was never released")
+	ErrNewSchema = errors.New("is newer than this charm's")
+)
+
+// foreign fails for a schema that is not ours.
+func (d *decoder) foreign(schema int, why error) {
+	d.err = fmt.Errorf("relation %s: bag of %s: schema %d %w", d.relationID, d.owner, schema, why)
+}
+
 // schema is 0 for an empty bag. It is read first: a newer bag's other keys may mean anything.
 func (d *decoder) schema() int {
 	if err := databag.Check(d.relationID, d.owner, d.bag); err != nil {
@@ -37,9 +49,9 @@ func (d *decoder) schema() int {
 	case err != nil || schema < 1:
 		d.fail(keySchema, "is not a version")
 	case schema < Schema:
-		d.fail(keySchema, fmt.Sprintf("is %d, of a charm that was never released: deploy the application again", schema))
+		d.foreign(schema, ErrOldSchema)
 	case schema > Schema:
-		d.fail(keySchema, fmt.Sprintf("is %d, newer than the %d that this charm knows", schema, Schema))
+		d.foreign(schema, ErrNewSchema)
 	}
 	return schema
 }

@@ -273,6 +273,12 @@ func (o *observer) cluster(ctx context.Context, app databag.Bag, err error) data
 	}
 	if err != nil {
 		o.model.Cluster = operator.Unknown[operator.Cluster](err.Error())
+		switch {
+		case errors.Is(err, etcdcluster.ErrOldSchema):
+			o.model.Cluster.Stuck = operator.TooOld
+		case errors.Is(err, etcdcluster.ErrNewSchema):
+			o.model.Cluster.Stuck = operator.TooNew
+		}
 		return app
 	}
 	o.model.Cluster = operator.Know(cluster)

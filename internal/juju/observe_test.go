@@ -200,7 +200,7 @@ func TestObserveCluster(t *testing.T) {
 			f.fail["relation-get … etcd"] = refusal("relation-get", "ERROR settings not found")
 		}, "settings"},
 		"null bags":                 {func(f *fakeJuju) { f.says["relation-get"] = "null" }, ""},
-		"a newer record":            {func(f *fakeJuju) { f.app["schema"] = "3" }, "schema is 3, newer"},
+		"a newer record":            {func(f *fakeJuju) { f.app["schema"] = "3" }, "schema 3 is newer"},
 		"a broken word":             {func(f *fakeJuju) { f.peers["etcd/2"]["cluster-id"] = "xyz" }, "relation cluster:0: bag of etcd/2: cluster-id"},
 		"10 MB of garbage in a bag": {func(f *fakeJuju) { f.peers["etcd/2"]["zzz"] = strings.Repeat("\x01z", 5<<20) }, "bag of etcd/2: zzz has 10485760 bytes"},
 		"a gone unit's bag":         {func(f *fakeJuju) { f.peers["etcd/9"] = databag.Bag{"cluster-id": "xyz"} }, ""},
@@ -295,6 +295,32 @@ func TestObserveDesertedConsumers(t *testing.T) {
 	assert.Equal(t, map[string]operator.OwnBag{"proxy:2": operator.BagThere}, observe(t, f).Deserted)
 	f.state[stateDeserted] = "deserted proxy:2 proxy:9"
 	assert.Len(t, observe(t, f).Deserted, 1, "what is not listed is not read")
+}
+
+// TestBagsOfAnotherCharmDoNotMendThemselves: a bag that this charm is too old or too new to read stays as it is, whatever
+// hook comes next. What a tool could not answer may be answered then.
+func TestBagsOfAnotherCharmDoNotMendThemselves(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		change func(*fakeJuju)
+		want   operator.Stuck
+	}{
+		"an older record":       {func(f *fakeJuju) { f.app["schema"] = "1" }, operator.TooOld},
+		"a newer record":        {func(f *fakeJuju) { f.app["schema"] = "3" }, operator.TooNew},
+		"an older unit's bag":   {func(f *fakeJuju) { f.peers["etcd/1"]["schema"] = "1" }, operator.TooOld},
+		"a newer unit's bag":    {func(f *fakeJuju) { f.peers["etcd/2"]["schema"] = "3" }, operator.TooNew},
+		"a bag that is broken":  {func(f *fakeJuju) { f.app["schema"] = "secret" }, ""},
+		"a bag not to be read":  {func(f *fakeJuju) { f.fail["relation-get"] = errors.New("gone") }, ""},
+		"goal-state has failed": {func(f *fakeJuju) { f.fail["goal-state"] = errors.New("gone") }, ""},
+	} {
+		f := healthy(0)
+		tc.change(f)
+		m := observe(t, f)
+		assert.False(t, m.Cluster.OK, name)
+		assert.NotEmpty(t, m.Cluster.Why, name)
+		assert.Equal(t, tc.want, m.Cluster.Stuck, name)
+	}
+	assert.Empty(t, observe(t, healthy(0)).Cluster.Stuck)
 }
 
 func TestObserveWithoutState(t *testing.T) {

@@ -3,6 +3,7 @@ package juju
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/juju-charms/etcd-charm/internal/operator"
@@ -11,14 +12,15 @@ import (
 // The keys of the unit's state. Juju hands out the whole state in every hook and takes 64 KiB of it, which is ten thousand
 // consumers. A key that is not among these is of another release's and is left alone.
 const (
-	stateSchema   = "schema"
-	stateBags     = "bags"     // lines "DIGEST ID…": mostly it is the same for all consumers, so each digest is there once
-	stateSecrets  = "secrets"  // lines "DIGEST LABEL…"
-	stateDeserted = "deserted" // lines "missing ID…"
-	statePorts    = "ports"
-	stateLearner  = "learner"
-	stateForeign  = "foreign"
-	stateSquat    = "turn"
+	stateSchema     = "schema"
+	stateBags       = "bags"     // lines "DIGEST ID…": mostly it is the same for all consumers, so each digest is there once
+	stateSecrets    = "secrets"  // lines "DIGEST LABEL…"
+	stateDeserted   = "deserted" // lines "missing ID…"
+	statePorts      = "ports"
+	stateLearner    = "learner"
+	stateUnrecorded = "unrecorded" // a cluster's ID, in hexadecimal
+	stateForeign    = "foreign"
+	stateSquat      = "turn"
 )
 
 // decodeState reads the unit's state. A value that is not a string is as good as missing, and so is a state of schema 1,
@@ -31,28 +33,35 @@ func decodeState(state map[string]any) operator.Memory {
 	if text(stateSchema) == "" {
 		return operator.Memory{}
 	}
+	unrecorded, _ := strconv.ParseUint(text(stateUnrecorded), 16, 64) // 0 is none
 	return operator.Memory{
-		Bags:     decodeLines[string](text(stateBags)),
-		Secrets:  decodeLines[string](text(stateSecrets)),
-		Deserted: decodeLines[operator.Desertion](text(stateDeserted)),
-		Ports:    text(statePorts),
-		Learner:  text(stateLearner),
-		Foreign:  text(stateForeign),
-		Squat:    text(stateSquat),
+		Bags:       decodeLines[string](text(stateBags)),
+		Secrets:    decodeLines[string](text(stateSecrets)),
+		Deserted:   decodeLines[operator.Desertion](text(stateDeserted)),
+		Ports:      text(statePorts),
+		Learner:    text(stateLearner),
+		Unrecorded: unrecorded,
+		Foreign:    text(stateForeign),
+		Squat:      text(stateSquat),
 	}
 }
 
 // encodeState is the unit's state that says m; "" is no such key.
 func encodeState(m operator.Memory) map[string]string {
+	unrecorded := ""
+	if m.Unrecorded != 0 {
+		unrecorded = strconv.FormatUint(m.Unrecorded, 16)
+	}
 	return map[string]string{
-		stateSchema:   "2",
-		stateBags:     encodeLines(m.Bags),
-		stateSecrets:  encodeLines(m.Secrets),
-		stateDeserted: encodeLines(m.Deserted),
-		statePorts:    m.Ports,
-		stateLearner:  m.Learner,
-		stateForeign:  m.Foreign,
-		stateSquat:    m.Squat,
+		stateSchema:     "2",
+		stateBags:       encodeLines(m.Bags),
+		stateSecrets:    encodeLines(m.Secrets),
+		stateDeserted:   encodeLines(m.Deserted),
+		statePorts:      m.Ports,
+		stateLearner:    m.Learner,
+		stateUnrecorded: unrecorded,
+		stateForeign:    m.Foreign,
+		stateSquat:      m.Squat,
 	}
 }
 

@@ -2,6 +2,7 @@ package juju
 
 import (
 	"os"
+	"reflect"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -38,7 +39,34 @@ func TestStateOfSchema2(t *testing.T) {
 
 	written := map[string]string{}
 	for key, value := range encodeState(want) {
-		written[key] = value
+		if value != "" {
+			written[key] = value
+		}
 	}
 	assert.Equal(t, f.state, written, "what this release writes")
+}
+
+// TestStateRoundTrip: each field of the memory has a key of its own, and comes back as it was.
+func TestStateRoundTrip(t *testing.T) {
+	t.Parallel()
+	var want operator.Memory
+	fields := reflect.ValueOf(&want).Elem()
+	for i := range fields.NumField() {
+		name := fields.Type().Field(i).Name
+		switch field := fields.Field(i); field.Kind() {
+		case reflect.String:
+			field.SetString("text of " + name)
+		case reflect.Uint64:
+			field.SetUint(1<<63 + uint64(i))
+		case reflect.Map:
+			field.Set(reflect.MakeMap(field.Type()))
+			field.SetMapIndex(reflect.ValueOf("proxy:1"), reflect.ValueOf("digest"+name).Convert(field.Type().Elem()))
+		default:
+			require.Fail(t, "no such field yet", name)
+		}
+	}
+	f := newFake()
+	f.state = encodeState(want)
+	assert.Equal(t, want, observe(t, f).Memory.Value)
+	assert.Len(t, f.state, fields.NumField()+1)
 }

@@ -202,6 +202,10 @@ func (l look) named() uint64 {
 			return word.ClusterID
 		}
 	}
+	// Our own word says what our data is of by now.
+	if lost := l.m.Memory.Value.Unrecorded; lost != r.Ended && l.w.Data.State == NoData && l.leader() {
+		return lost
+	}
 	return 0
 }
 

@@ -37,9 +37,15 @@ func TestReasons(t *testing.T) {
 			*w = down(down(*w, 1), 2)
 		}, shown{health: Unhealthy, level: Waiting, text: "no quorum: 1 of 3 voters ready, 1 answering, 2 needed"}},
 		{"a later charm's bag", func(m *Model, _ *World) {
-			m.Cluster = Unknown[Cluster]("relation cluster:0: bag of application etcd: schema is 2, newer than the 1 that this charm knows")
-		}, shown{health: Degraded, level: Waiting, text: "peers unknown: relation cluster:0: " +
-			"bag of application etcd: schema is 2, newer than the 1 that this charm knows"}},
+			m.Cluster = Unknown[Cluster]("relation cluster:0: bag of etcd/1: schema 3 is newer than this charm's")
+			m.Cluster.Stuck = TooNew
+		}, shown{health: Degraded, level: Blocked, text: "peers unknown: relation cluster:0: bag of etcd/1: " +
+			"schema 3 is newer than this charm's; refresh this unit: juju refresh etcd"}},
+		{"an earlier charm's bag", func(m *Model, _ *World) {
+			m.Cluster = Unknown[Cluster]("relation cluster:0: bag of etcd/1: schema 1 is of a charm that was never released")
+			m.Cluster.Stuck = TooOld
+		}, shown{health: Degraded, level: Blocked, text: "peers unknown: relation cluster:0: bag of etcd/1: " +
+			"schema 1 is of a charm that was never released; deploy the application again"}},
 		{"our member waits alone", func(_ *Model, w *World) {
 			w.Reach, w.Members = NoQuorum, nil
 		}, shown{health: Unhealthy, level: Waiting, text: "no quorum: etcd here runs and waits for other members"}},

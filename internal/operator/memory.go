@@ -18,6 +18,9 @@ type Memory struct {
 	// Learner is the peer URL of our learner that has not started: if its machine comes back with an empty disk and
 	// another address, nothing else says whose it is.
 	Learner string
+	// Unrecorded is the cluster that our data was of while the application had none on record; 0 is none. If that data is
+	// lost, nothing else keeps this unit from founding another, which would pass for the same: its ID would be the same.
+	Unrecorded uint64
 	// Foreign is the digest of the settings with which our process was started, and with which it does not run.
 	Foreign string
 	// Squat is the digest of the turn that was seen to be squatted.

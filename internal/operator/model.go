@@ -25,7 +25,17 @@ type Known[T any] struct {
 	Value T
 	OK    bool
 	Why   string // when not OK: the reason, in words
+	Stuck Stuck  // when not OK: why no later hook will know it either; "" is that one may
 }
+
+// Stuck is why something that is not known does not come to be known by waiting.
+type Stuck string
+
+// Whoever wrote it is a charm that this one cannot read.
+const (
+	TooOld Stuck = "too old"
+	TooNew Stuck = "too new"
+)
 
 // Know returns v as known.
 func Know[T any](v T) Known[T] { return Known[T]{Value: v, OK: true} }

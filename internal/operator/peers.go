@@ -38,6 +38,7 @@ func peers(l look, p *Plan) {
 		bag := etcdcluster.EncodeUnit(word)
 		p.publish(l, w, bagDigest(bag), func() (databag.Bag, error) { return bag, nil })
 	}
+	defer l.rememberUnrecorded(p)
 	if (l.m.Leader.OK && !l.leader()) || p.record != nil {
 		return // the last unit's leave writes the record itself
 	}
@@ -81,6 +82,23 @@ func (l look) rememberLearner(p *Plan) {
 	}
 	if l.m.Memory.Value.Learner != url {
 		p.memory(l).Learner = url
+	}
+}
+
+// rememberUnrecorded keeps Memory.Unrecorded true.
+func (l look) rememberUnrecorded(p *Plan) {
+	record, id := l.m.Cluster.Value.Record, l.m.Memory.Value.Unrecorded
+	if p.record != nil {
+		record = *p.record
+	}
+	if l.w.Data.State == OurData {
+		id = l.w.Data.ClusterID
+	}
+	if id == record.Ended || (record.ClusterID != 0 && record.ClusterID != record.Ended) {
+		id = 0
+	}
+	if l.m.Memory.Value.Unrecorded != id {
+		p.memory(l).Unrecorded = id
 	}
 }
 

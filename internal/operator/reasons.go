@@ -35,6 +35,8 @@ const (
 	upgradeTooFar
 	downgrade
 	foreignSettings
+	peersTooOld
+	peersTooNew
 	upstreamBroken
 
 	// A unit that leaves.
@@ -185,6 +187,8 @@ var catalogue = [kinds]entry{
 	upgradeTooFar:   {"upgrade-too-far", "unit", Sound, Blocked, "", "etcd {version} cannot be upgraded to {carried} at once", "go up one minor version at a time"},
 	downgrade:       {"downgrade", "unit", Sound, Blocked, "", "etcd {version} cannot be downgraded to {carried}", "refresh to a charm with etcd {minor}"},
 	foreignSettings: {"foreign-settings", "unit", Degraded, Blocked, "", "foreign settings here", "take them out (systemctl cat {service}, systemctl show-environment), then restart it"},
+	peersTooOld:     {"peers-too-old", work, Degraded, Blocked, "", "peers unknown: {why}", "deploy the application again"},
+	peersTooNew:     {"peers-too-new", work, Degraded, Blocked, "", "peers unknown: {why}", "refresh this unit: juju refresh {application}"},
 	upstreamBroken:  {"upstream-broken", "relation", Degraded, Blocked, "", "relation {relation}: {problem}", "the provider has to publish that again"},
 
 	leaveCostsQuorum:      {"leave-costs-quorum", "unit", Degraded, Blocked, "", "cannot leave: of {voters} voters only {ready} others are ready, {needed} would be needed", "mend them, or first juju remove-unit --force the dead"},

@@ -99,6 +99,40 @@ func TestRule01FoundedOnce(t *testing.T) {
 		assert.Equal(t, uint64(clusterID), recordOf(p).ClusterID)
 	})
 
+	for units, remedy := range map[int]string{1: "found-cluster confirm=c1", 2: "remove all units but one"} {
+		t.Run(fmt.Sprintf("a founder that was never on record and lost its data founds no second, %d units", units), func(t *testing.T) {
+			t.Parallel()
+			m, w := fresh(units)
+			absent := w
+			w = world(m)
+			m.Leader = Know(false) // it lost the leadership before the commit
+			for range 2 {
+				p := Decide(lookAgain, m, w)
+				require.Nil(t, p.Step)
+				require.Nil(t, recordOf(p))
+				m.Memory = Know(after(m, p))
+			}
+			p := Decide(lookAgain, m, absent)
+			require.Nil(t, p.Step)
+			m.Memory = Know(after(m, p))
+			m.Leader = Know(true)
+			p = Decide(lookAgain, m, absent)
+			require.Nil(t, p.Step, "a second cluster")
+			require.NotNil(t, recordOf(p))
+			assert.True(t, p.Claims)
+			assert.Equal(t, uint64(clusterID), recordOf(p).ClusterID)
+			m, m.Memory = record(m, *recordOf(p)), Know(after(m, p))
+			p = Decide(lookAgain, m, absent)
+			assert.Nil(t, p.Step)
+			assert.Equal(t, Blocked, p.Status.Level)
+			assert.Contains(t, p.Status.Message, remedy)
+			m = record(m, Record{Schema: etcdcluster.Schema, Ended: clusterID, Authority: ca1().Fingerprint()}) // as the action has it
+			m.Memory = Know(after(m, p))
+			step, ok := firstStep(m, absent).(WriteMember)
+			assert.True(t, ok && step.Server.Initial.New, "it was given up")
+		})
+	}
+
 	t.Run("the last unit records the end, in stop only, after it stopped", func(t *testing.T) {
 		t.Parallel()
 		m := model(1)

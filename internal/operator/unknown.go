@@ -15,10 +15,16 @@ func (p *Plan) need(l look, work string, kinds ...Kind) bool {
 
 // unknown says that work waits for that of which the kind speaks; none is that it is known.
 func (l look) unknown(kind Kind, work string) Reason {
-	if unknown, why := l.lacks(kind); unknown {
-		return because(kind, work, why)
+	unknown, why := l.lacks(kind)
+	switch {
+	case !unknown:
+		return Reason{}
+	case kind == peersUnknown && l.m.Cluster.Stuck == TooOld:
+		return because(peersTooOld, work, why)
+	case kind == peersUnknown && l.m.Cluster.Stuck == TooNew:
+		return because(peersTooNew, work, why, l.m.App)
 	}
-	return Reason{}
+	return because(kind, work, why)
 }
 
 // lacks reports whether that is not known of which the kind speaks, and why it is not.

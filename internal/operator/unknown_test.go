@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -379,6 +380,31 @@ func TestUnknownThatStopsNothingIsNoConcern(t *testing.T) {
 				assert.Equal(t, Waiting, p.Status.Level, "%s, %s unknown", name, g.name)
 				assert.Equal(t, Degraded, r.Health, "%s, %s unknown", name, g.name)
 				assert.True(t, g.isIn(p.Status.Message), "%s, %s unknown: %s", name, g.name, p.Status.Message)
+			}
+		}
+	}
+}
+
+// TestUnknownThatDoesNotMendItselfBlocks: nobody waits for what no later hook will know, and the status says what to do.
+func TestUnknownThatDoesNotMendItselfBlocks(t *testing.T) {
+	t.Parallel()
+	for stuck, remedy := range map[Stuck]string{TooOld: "deploy the application again", TooNew: "juju refresh etcd"} {
+		for _, s := range scenes() {
+			e, m, w := s.build()
+			if lookAt(e, m, w).role() == RoleProxy {
+				continue
+			}
+			m.Cluster = Unknown[Cluster]("a bag cannot be read")
+			m.Cluster.Stuck = stuck
+			for range maxSteps {
+				p := Decide(e, m, w)
+				if p.Step != nil {
+					w.Tried = append(w.Tried, Attempt{p.Step, errors.New("not now")})
+					continue
+				}
+				assert.Equal(t, Blocked, p.Status.Level, "%s, %s", s.name, stuck)
+				assert.Contains(t, texts(p.Reasons), remedy, "%s, %s", s.name, stuck)
+				break
 			}
 		}
 	}

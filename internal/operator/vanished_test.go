@@ -159,7 +159,7 @@ func TestResumedRelationOfTheLeader(t *testing.T) {
 
 	m.Relations = consuming(m, "proxy:2")
 	hook(t, broken, &m, &w)
-	assert.Equal(t, []Ended{{"proxy:1", 1, 230}, {"proxy:1", 2, 230}}, m.Cluster.Value.Record.Revoked)
+	assert.Equal(t, []Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}, {RelationID: "proxy:1", Generation: 2, Period: 230}}, m.Cluster.Value.Record.Revoked)
 	assert.NotContains(t, m.Memory.Value.Bags, "proxy:1")
 }
 
@@ -190,16 +190,16 @@ func TestResumedRelationOfAnotherUnit(t *testing.T) {
 func TestEndOfTheSecondGenerationIsKept(t *testing.T) {
 	t.Parallel()
 	m, w := published(t, false)
-	m = record(m, Record{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint(), Revoked: []Ended{{"proxy:1", 1, 230}}})
+	m = record(m, Record{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint(), Revoked: []Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}})
 	hook(t, lookAgain, &m, &w)
 	m.Relations = consuming(m, "proxy:2")
 	hook(t, broken, &m, &w)
 	assert.Equal(t, "gone.2", m.Memory.Value.Bags["proxy:1"])
-	assert.Equal(t, RevokedDigest([]Ended{{"proxy:1", 1, 230}, {"proxy:1", 2, 230}}), w.TLS.Revoked, "here it is refused at once")
+	assert.Equal(t, RevokedDigest([]Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}, {RelationID: "proxy:1", Generation: 2, Period: 230}}), w.TLS.Revoked, "here it is refused at once")
 
 	m.Leader = Know(true) // the leader died before it was on record
 	hook(t, lookAgain, &m, &w)
-	assert.Equal(t, []Ended{{"proxy:1", 1, 230}, {"proxy:1", 2, 230}}, m.Cluster.Value.Record.Revoked)
+	assert.Equal(t, []Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}, {RelationID: "proxy:1", Generation: 2, Period: 230}}, m.Cluster.Value.Record.Revoked)
 	assert.NotContains(t, m.Memory.Value.Bags, "proxy:1")
 }
 
@@ -207,10 +207,10 @@ func TestEndOfTheSecondGenerationIsKept(t *testing.T) {
 func TestGenerationsOutlastTheirCertificates(t *testing.T) {
 	t.Parallel()
 	m, w := published(t, true)
-	old := []Ended{{"proxy:1", 1, 200}, {"proxy:9", 1, 200}, {"proxy:8", 1, 230}}
+	old := []Ended{{RelationID: "proxy:1", Generation: 1, Period: 200}, {RelationID: "proxy:9", Generation: 1, Period: 200}, {RelationID: "proxy:8", Generation: 1, Period: 230}}
 	m = record(m, Record{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint(), Revoked: old})
 	hook(t, lookAgain, &m, &w)
-	assert.Equal(t, []Ended{{"proxy:1", 1, 200}, {"proxy:8", 1, 230}}, m.Cluster.Value.Record.Revoked)
+	assert.Equal(t, []Ended{{RelationID: "proxy:1", Generation: 1, Period: 200}, {RelationID: "proxy:8", Generation: 1, Period: 230}}, m.Cluster.Value.Record.Revoked)
 	m.Relations = noConsumers("relation-ids failed")
 	assert.Equal(t, old, lookAt(lookAgain, record(m, Record{Revoked: old}), w).revoked(), "nobody knows whether it lives")
 }
