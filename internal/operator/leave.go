@@ -37,7 +37,7 @@ func leave(l look, p *Plan) {
 }
 
 // last reports whether this is one of the unit's last hooks, which Juju calls until they succeed: while such a hook fails,
-// nothing that it publishes or remembers is kept.
+// nothing that it publishes or remembers is kept. A unit that never ran start is removed without stop.
 func (l look) last() bool { return l.Kind == hooks.Stop || l.Kind == hooks.Remove }
 
 // up reports whether the service runs, or would by itself.
@@ -63,7 +63,7 @@ func leaveCluster(l look, p *Plan) {
 	case lastUnit:
 		leaveLast(l, p)
 	case unrecorded:
-		if l.Kind != hooks.Stop { // till then this leader can put it on record
+		if !l.last() { // till then this leader can put it on record
 			leaveHeld(l, p)
 			return
 		}
@@ -153,7 +153,7 @@ func leaveLast(l look, p *Plan) {
 	if !l.last() {
 		return // serve until the end
 	}
-	if l.Kind == hooks.Stop && l.m.Cluster.OK && !l.leader() {
+	if l.m.Cluster.OK && !l.leader() {
 		// Without a record of the end whoever comes later is blocked. Who is left becomes leader within a minute.
 		serveOn(l, p)
 		if !l.m.Leader.OK {

@@ -133,27 +133,29 @@ func TestRule01FoundedOnce(t *testing.T) {
 		})
 	}
 
-	t.Run("the last unit records the end, in stop only, after it stopped", func(t *testing.T) {
+	t.Run("the last unit records the end, in its last hooks only, after it stopped", func(t *testing.T) {
 		t.Parallel()
-		m := model(1)
-		m.Units = Know(map[string]Life{"etcd/0": Dying})
-		w := world(m)
-		assert.Nil(t, firstStep(m, w), "it serves until stop")
-		stop := Event{Kind: hooks.Stop}
-		m.Leader = Know(false)
-		p := Decide(stop, m, w)
-		require.Nil(t, p.Step, "it waits for the leadership, without which it cannot record the end")
-		require.Error(t, p.Fail)
-		m.Leader = Know(true)
-		p = Decide(stop, m, w)
-		require.IsType(t, Stop{}, p.Step)
-		w.Service = Service{Kind: MemberService}
-		w.Reach, w.Members = Unreachable, nil
-		p = Decide(stop, m, w)
-		require.Nil(t, p.Step)
-		require.NoError(t, p.Fail)
-		require.NotNil(t, recordOf(p))
-		assert.Equal(t, uint64(clusterID), recordOf(p).Ended)
+		for _, last := range []hooks.Kind{hooks.Stop, hooks.Remove} { // without start there is no stop
+			m := model(1)
+			m.Units = Know(map[string]Life{"etcd/0": Dying})
+			w := world(m)
+			assert.Nil(t, firstStep(m, w), "it serves until then")
+			e := Event{Kind: last}
+			m.Leader = Know(false)
+			p := Decide(e, m, w)
+			require.Nil(t, p.Step, "it waits for the leadership, without which it cannot record the end")
+			require.Error(t, p.Fail)
+			m.Leader = Know(true)
+			p = Decide(e, m, w)
+			require.IsType(t, Stop{}, p.Step)
+			w.Service = Service{Kind: MemberService}
+			w.Reach, w.Members = Unreachable, nil
+			p = Decide(e, m, w)
+			require.Nil(t, p.Step)
+			require.NoError(t, p.Fail)
+			require.NotNil(t, recordOf(p))
+			assert.Equal(t, uint64(clusterID), recordOf(p).Ended)
+		}
 	})
 
 	t.Run("a record without end and without data is blocked and names the action", func(t *testing.T) {
@@ -477,6 +479,7 @@ func TestRule06QuorumFirst(t *testing.T) {
 		w := world(m)
 		w.Members = members(1)
 		require.IsType(t, Stop{}, firstStepOf(stop, m, w))
+		require.IsType(t, Stop{}, firstStepOf(Event{Kind: hooks.Remove}, m, w), "it never ran start, so there is no stop")
 		m.Leader.Value = false
 		require.Error(t, Decide(stop, m, w).Fail, "whoever leads may put it on record")
 		m.Leader.Value = true

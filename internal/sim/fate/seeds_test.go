@@ -104,6 +104,12 @@ func TestFoundSchedules(t *testing.T) {
 		"two founders are removed before either is on record, and the one that leads does not find the other": {
 			Options{Departed: true, Stale: true}, "go(3,89) add(0,0) finish(147,0) go(3,231) go(185,12) go(4,165) go(138,214) lead(159,0) finish(0,0) go(125,142) time(195,0) go(3,90) go(0,213) go(96,3) power(0,0) go(75,165) options(0,0) power(31,0) remove(43,0) power(0,0) finish(0,0) add(0,0) go(0,175) go(0,0) go(126,50) go(3,188) remove(0,0)",
 		},
+		"a founder that nobody was told of is removed before it has run start, so that it has no stop to leave in": {
+			Options{Departed: true, Stale: true}, "go(0,183) go(4,190) go(1,235) go(0,2) power(0,0) remove(0,0) power(0,0) go(4,100) power(0,0) power(0,0) finish(0,0) add(0,0)",
+		},
+		"a consumer vanishes before its unit has joined, and then there is something to tell it": {
+			Options{Departed: true}, "go(3,227) go(2,93) go(0,0) go(0,17) finish(0,0) vanish(0,0) add(0,0)",
+		},
 		"of two founders one is removed, is put on record meanwhile, does not hear of it, and finds the other's cluster": {
 			Options{Departed: true, Stale: true}, "add(0,0) go(6,204) finish(219,0) go(0,255) lead(185,0) finish(0,0) go(116,53) unrelate(0,0) go(1,45) go(2,79) lead(0,0) add(0,0) go(144,188) finish(22,0) time(98,0) finish(103,0) go(4,55) go(127,218) finish(205,0) go(10,77) lead(23,0) power(73,0) finish(0,0) remove(67,0) time(101,0) finish(158,0) refresh(0,0) go(53,230) finish(0,0)",
 		},
