@@ -212,6 +212,8 @@ func (m *Model) begun(u *unit, h Hook) {
 	switch h.Kind {
 	case hooks.ConfigChanged:
 		u.configPending-- // what changes while the hook runs is for another one
+	case hooks.LeaderElected:
+		u.leaderRun = true // who loses the leadership while the hook runs hears of the next
 	case hooks.UpgradeCharm:
 		u.release = u.app.release
 	case hooks.RelationCreated:
@@ -251,8 +253,6 @@ func (m *Model) finished(u *unit, h Hook) {
 	switch h.Kind {
 	case hooks.Install:
 		u.installed = true
-	case hooks.LeaderElected:
-		u.leaderRun = true
 	case hooks.Start:
 		u.started, u.rebooted = true, false
 	case hooks.UpgradeCharm:
