@@ -286,7 +286,8 @@ func listed(g *group, say func(*member) string) string {
 // not tell the others what they need to take over, because a hook that fails publishes nothing; or it has left, died before
 // it noted that, and has nobody to ask, for the others listen elsewhere by now; or it founded too late, and a hook that
 // fails does not hear of the cluster that was first; or it never started, so that Juju calls remove without stop, and that
-// hook died after it had taken away what its member would serve with. Others that leave may wait for it.
+// hook died after it had taken away what its member would serve with; or a hook that fails does not hear who waits to join,
+// and cannot tell whose the place is that somebody's learner holds. Others that leave may wait for it.
 func (s *Sim) forsaken(u *unit) bool {
 	d := u.disk.data
 	if d == nil {
@@ -295,7 +296,15 @@ func (s *Sim) forsaken(u *unit) bool {
 	w := u.word(len(u.words))
 	deaf := s.Stale && u.heardApp < len(s.records) && d.cluster != s.record().ClusterID
 	stripped := !u.started && u.disk.installed == ""
-	return deaf || stripped || s.ended[d.cluster] || d.gone || w.ClusterID != d.cluster || (u.process.running && w.ClientURL != u.process.clientURL)
+	return deaf || stripped || s.mistaken(u) || s.ended[d.cluster] || d.gone || w.ClusterID != d.cluster || (u.process.running && w.ClientURL != u.process.clientURL)
+}
+
+// mistaken reports whether a unit whose hook fails takes another for one that has said nothing yet.
+func (s *Sim) mistaken(u *unit) bool {
+	return s.Stale && u.fail != nil && slices.ContainsFunc(s.units, func(p *unit) bool {
+		kept := u.heard[p.name].kept
+		return p.life == alive && kept > 0 && p.word(kept).PeerURL == "" && p.word(len(p.words)).PeerURL != ""
+	})
 }
 
 // bereft tells whether no unit that lives holds a vote of the cluster: its units left all at once, or the last was not

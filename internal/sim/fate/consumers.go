@@ -222,7 +222,11 @@ func (s *Sim) restarted(u *unit) {
 			delete(u.heard, name)
 		}
 	}
+	for id := range u.scopes {
+		u.vanish(id, true)
+	}
 	maps.DeleteFunc(u.scopes, func(_ string, sc scope) bool { return sc.ghost })
+	s.drop()
 }
 
 // consumersOf are the consumers that a unit's agent lists, and what it answers of those without units. Of a relation that

@@ -257,6 +257,9 @@ func (w *jujuTwin) begin(u *unit) string {
 
 // finish lets a unit's hook go on to its end on both.
 func (w *jujuTwin) finish(u *unit) string {
+	if u.life == dying {
+		w.quiet(u) // it may go
+	}
 	for u.hook != nil && w.sim.Step(u) {
 	}
 	h := w.runs[u.name]
@@ -356,7 +359,6 @@ func (w *jujuTwin) act() string {
 		w.kill(u)
 		return ""
 	}
-	w.quiet(u)
 	return w.finish(u)
 }
 
