@@ -14,7 +14,7 @@ import (
 const (
 	stateSchema     = "schema"
 	stateBags       = "bags"     // lines "DIGEST ID…": mostly it is the same for all consumers, so each digest is there once
-	stateSecrets    = "secrets"  // lines "DIGEST LABEL…"
+	stateSecrets    = "secrets"  // lines "DIGEST ID/LABEL…"
 	stateDeserted   = "deserted" // lines "missing ID…"
 	statePorts      = "ports"
 	stateLearner    = "learner"

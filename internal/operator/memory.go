@@ -11,7 +11,7 @@ type Memory struct {
 	// Deserted are the consumer relations whose last unit this unit has heard depart, by relation ID. An entry is kept
 	// until the relation has units again, or is not listed any more.
 	Deserted map[string]Desertion
-	// Secrets is the digest of what this unit wrote last into a secret, by the secret's label.
+	// Secrets is the digest of what this unit wrote last into a secret, by "relation ID/label".
 	Secrets map[string]string
 	// Ports are the open ports, as portsText has them.
 	Ports string

@@ -88,10 +88,18 @@ func (l look) forget(p *Plan, at Endpoint) {
 	if at.Read == Peers || !relations.OK {
 		return
 	}
-	for id := range l.m.Memory.Value.Bags {
+	gone := func(id string) bool {
 		listed := func(r databag.Relation) bool { return r.ID == id }
-		if strings.HasPrefix(id, at.Name+":") && !slices.ContainsFunc(relations.Value, listed) {
+		return strings.HasPrefix(id, at.Name+":") && !slices.ContainsFunc(relations.Value, listed)
+	}
+	for id := range l.m.Memory.Value.Bags {
+		if gone(id) {
 			delete(p.memory(l).Bags, id)
+		}
+	}
+	for key := range l.m.Memory.Value.Secrets {
+		if id, _, _ := strings.Cut(key, "/"); gone(id) {
+			delete(p.memory(l).Secrets, key)
 		}
 	}
 }
@@ -109,9 +117,10 @@ func (p *Plan) publishSecret(l look, s SecretWrite) {
 	for _, key := range slices.Sorted(maps.Keys(s.Content)) {
 		parts = append(parts, key, s.Content[key])
 	}
-	if sum := digest(parts...); l.m.Memory.Value.Secrets[s.Label] != sum {
+	key := s.Relation + "/" + s.Label
+	if sum := digest(parts...); l.m.Memory.Value.Secrets[key] != sum {
 		p.Secrets = append(p.Secrets, s)
-		p.memory(l).Secrets[s.Label] = sum
+		p.memory(l).Secrets[key] = sum
 	}
 }
 

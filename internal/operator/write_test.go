@@ -60,9 +60,11 @@ func TestWritesToWhatIsGoneAreForgotten(t *testing.T) {
 	m := model(1)
 	m.Memory.Value.Bags["toy:1"], m.Memory.Value.Bags["toy:2"] = "x", "y"
 	m.Relations["toy"] = Know([]databag.Relation{{ID: "toy:2"}})
+	m.Memory.Value.Secrets = map[string]string{"toy:1/a": "x", "toy:2/a": "y", "/own": "z"}
 	var p Plan
 	lookAt(lookAgain, m, world(m)).forget(&p, Endpoint{Name: "toy", Read: Units})
 	assert.Equal(t, map[string]string{"toy:2": "y"}, after(m, p).Bags)
+	assert.Equal(t, map[string]string{"toy:2/a": "y", "/own": "z"}, after(m, p).Secrets)
 
 	m.Relations["toy"] = Unknown[[]databag.Relation]("relation-ids failed")
 	p = Plan{}
