@@ -133,14 +133,14 @@ func TestBrokenBagsAreNamed(t *testing.T) {
 // TestSchemaOfAnotherCharm: which of the two charms is too old can be told from the error.
 func TestSchemaOfAnotherCharm(t *testing.T) {
 	t.Parallel()
-	for schema, want := range map[string]error{"1": ErrOldSchema, "3": ErrNewSchema, "secret": nil, "0": nil} {
+	for schema, is := range map[string]struct{ old, newer bool }{"1": {old: true}, "3": {newer: true}, "secret": {}, "0": {}} {
 		bag := databag.Bag{keySchema: schema, keyClusterID: "means something else"}
 		_, wordErr := DecodeUnit("cluster:0", "etcd/1", bag)
 		_, recordErr := DecodeApp("cluster:0", "etcd/1", bag)
 		for _, err := range []error{wordErr, recordErr} {
 			require.ErrorContains(t, err, "relation cluster:0: bag of etcd/1: schema ")
-			assert.Equal(t, want == ErrOldSchema, errors.Is(err, ErrOldSchema), schema)
-			assert.Equal(t, want == ErrNewSchema, errors.Is(err, ErrNewSchema), schema)
+			assert.Equal(t, is.old, errors.Is(err, ErrOldSchema), schema)
+			assert.Equal(t, is.newer, errors.Is(err, ErrNewSchema), schema)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/juju-charms/etcd-charm/internal/juju"
 	"github.com/juju-charms/etcd-charm/internal/operator"
@@ -16,6 +17,7 @@ func (c Charm) action(ctx context.Context, event operator.Event) error {
 	if !known {
 		return juju.FailAction(ctx, c.Tools, fmt.Sprintf("unknown action %q", event.Action))
 	}
+	began := c.Now()
 	params, err := juju.Params(ctx, c.Tools)
 	if err != nil {
 		return err
@@ -33,7 +35,7 @@ func (c Charm) action(ctx context.Context, event operator.Event) error {
 		return juju.FailAction(ctx, c.Tools, err.Error())
 	}
 	if len(steps) == 0 {
-		return c.answer(ctx, model, result)
+		return c.answer(ctx, model, result, began)
 	}
 	failure := c.steps(ctx, steps)
 	if failure != nil && errors.Is(failure, errNoTurn) {
@@ -42,7 +44,7 @@ func (c Charm) action(ctx context.Context, event operator.Event) error {
 		}
 		if again, since, ok := operator.Redecide(act, params, model, world); ok {
 			if result = since; len(again) == 0 {
-				return c.answer(ctx, model, result)
+				return c.answer(ctx, model, result, began)
 			}
 			failure = c.steps(ctx, again)
 		}
@@ -56,7 +58,7 @@ func (c Charm) action(ctx context.Context, event operator.Event) error {
 	if failure != nil {
 		result.Failed = failure.Error()
 	}
-	return c.answer(ctx, model, result)
+	return c.answer(ctx, model, result, began)
 }
 
 // errNoTurn says that an action could not take the turn, so that nothing was done.
@@ -93,7 +95,12 @@ func (c Charm) steps(ctx context.Context, steps []operator.Step) error {
 }
 
 // answer sets an action's results. Its text goes to stdout unless it is among the results already: Juju shows both.
-func (c Charm) answer(ctx context.Context, model operator.Model, result operator.Result) error {
+// What it is to record comes too late if it began too long ago.
+func (c Charm) answer(ctx context.Context, model operator.Model, result operator.Result, began time.Time) error {
+	plan := operator.Plan{Bags: result.Bags, Claims: result.Claims}
+	if err := overdue(plan, c.Now().Sub(began)); err != nil {
+		return juju.FailAction(ctx, c.Tools, err.Error())
+	}
 	if _, shown := result.Values["table"]; !shown {
 		fmt.Fprint(c.Out, result.Text)
 	}
@@ -103,5 +110,5 @@ func (c Charm) answer(ctx context.Context, model operator.Model, result operator
 	if result.Failed != "" {
 		return juju.FailAction(ctx, c.Tools, result.Failed)
 	}
-	return c.Flush(ctx, model, operator.Plan{Bags: result.Bags})
+	return c.Flush(ctx, model, plan)
 }

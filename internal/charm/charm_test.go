@@ -124,6 +124,26 @@ func TestOverdue(t *testing.T) {
 	require.ErrorContains(t, overdue(operator.Plan{Claims: true}, late), "26s after asking who leads")
 }
 
+// TestActionRecordsNoEndTooLate: an action that gives a cluster up relies on is-leader as a hook does.
+func TestActionRecordsNoEndTooLate(t *testing.T) {
+	t.Parallel()
+	for took, failed := range map[time.Duration][]string{
+		leadership:               {},
+		leadership + time.Second: {"action-fail -- cannot record the cluster 26s after asking who leads: the next try does it"},
+	} {
+		f := &fakeTools{says: map[string]string{
+			"action-get": `{"confirm": "c1"}`, "relation-ids": `["cluster:0"]`, "relation-get": `{"schema": "2", "cluster-id": "c1"}`, "relation-set": "",
+		}}
+		now := time.Unix(0, 0)
+		c := newCharm(f, fakeMachine{look: func() error { now = now.Add(took); return nil }})
+		c.Now = func() time.Time { return now }
+		require.NoError(t, c.Run(t.Context(), "actions/found-cluster"))
+		assert.Equal(t, failed, f.called("action-fail"), took)
+		assert.Equal(t, len(failed) == 0, len(f.called("relation-set")) == 1, took)
+		assert.Equal(t, len(failed) == 0, len(f.called("action-set")) == 1, took)
+	}
+}
+
 func TestHookWithoutUnitFails(t *testing.T) {
 	t.Parallel()
 	c := newCharm(&fakeTools{}, fakeMachine{})

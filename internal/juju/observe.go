@@ -385,11 +385,14 @@ func (o *observer) relation(ctx context.Context, at operator.Endpoint, id string
 		out.Units[unit] = bag
 		out.App = appOf(unit)
 	}
-	if at.Read != operator.UnitsAndApps || out.App == "" {
+	if at.Read != operator.UnitsAndApps {
 		return out, nil
 	}
 	var err error
-	if out.RemoteApp, err = o.appBag(ctx, id, out.App); err == nil && o.model.Leader.Value {
+	if out.App != "" { // which is not known before a unit has joined
+		out.RemoteApp, err = o.appBag(ctx, id, out.App)
+	}
+	if err == nil && o.model.Leader.Value {
 		out.LocalApp, err = o.appBag(ctx, id, o.model.App)
 	}
 	return out, err

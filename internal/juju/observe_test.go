@@ -297,6 +297,24 @@ func TestObserveDesertedConsumers(t *testing.T) {
 	assert.Len(t, observe(t, f).Deserted, 1, "what is not listed is not read")
 }
 
+// TestLeaderReadsItsApplicationsBag: what stands in it is what was written last, also while nobody has joined; else it would be
+// written in every hook.
+func TestLeaderReadsItsApplicationsBag(t *testing.T) {
+	t.Parallel()
+	at := operator.Endpoint{Name: "toy", For: operator.RoleMember, Read: operator.UnitsAndApps}
+	for name, units := range map[string]map[string]databag.Bag{"nobody has joined": {}, "one has": {"kv/0": {}}} {
+		for _, leads := range []bool{true, false} {
+			f := healthy(0)
+			f.remote["toy:1"] = units
+			o := observer{tools: f, env: Env{Unit: "etcd/0"}, model: operator.Model{App: "etcd", Leader: operator.Know(leads)}}
+			relation, err := o.relation(t.Context(), at, "toy:1")
+			require.NoError(t, err, name)
+			assert.Equal(t, leads, relation.LocalApp["cluster-id"] == "c1", "%s, leader %v", name, leads)
+			assert.Equal(t, len(units) > 0, relation.RemoteApp != nil, name)
+		}
+	}
+}
+
 // TestBagsOfAnotherCharmDoNotMendThemselves: a bag that this charm is too old or too new to read stays as it is, whatever
 // hook comes next. What a tool could not answer may be answered then.
 func TestBagsOfAnotherCharmDoNotMendThemselves(t *testing.T) {

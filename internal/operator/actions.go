@@ -19,6 +19,7 @@ type Result struct {
 	// Finish makes the result once the steps are done, from the world as it then is; nil keeps this one.
 	Finish func(World) Result
 	Bags   []BagWrite // bags to write
+	Claims bool       // as in Plan
 }
 
 // Action answers an operator: from parameters, model and world to the steps to take and the result. The error is for
@@ -175,7 +176,7 @@ func FoundCluster(params map[string]any, m Model, w World) ([]Step, Result, erro
 	}
 	record.Ended, record.ClusterID = record.ClusterID, 0
 	text := "cluster " + id + " is given up; the next hook founds anew\n"
-	return nil, Result{Bags: []BagWrite{l.writeRecord(record)}, Text: text, Values: map[string]any{"ended": id, "table": text}}, nil
+	return nil, Result{Bags: []BagWrite{l.writeRecord(record)}, Claims: true, Text: text, Values: map[string]any{"ended": id, "table": text}}, nil
 }
 
 // refused is the answer of an action for members where it is asked on a proxy, or of a cluster that does not decide; else it is

@@ -28,7 +28,7 @@ func newAuthority(seed byte) *pki.Authority {
 	return must(pki.NewAuthority(rand.NewChaCha8([32]byte{seed}), time.Unix(0, 0), "etcd"))
 }
 
-func must(a *pki.Authority, err error) *pki.Authority {
+func must[T any](a T, err error) T {
 	if err != nil {
 		panic(err)
 	}

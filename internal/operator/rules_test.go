@@ -802,6 +802,10 @@ func TestRule10KeysStayHome(t *testing.T) {
 	require.NoError(t, err)
 	shown := strings.ToLower(fmt.Sprint(authority.Encode()))
 	assert.GreaterOrEqual(t, len(slices.DeleteFunc(slices.Clone(leaks()), func(l string) bool { return !strings.Contains(shown, l) })), 3, "what is looked for would be found")
+	bag := BagWrite{Relation: "proxy:1", Bag: databag.Bag{"client_key": secret}}
+	write := SecretWrite{Label: "a", Content: map[string]string{"k": secret}}
+	told := Told{Credentials: must(authority.Credentials("uuid", "proxy:1", 1, 230))}
+	told.Credentials.Key += secret
 	m := Model{Authority: Know(authority), Relations: related(Model{}, upstreamEndpoint, databag.Relation{Units: map[string]databag.Bag{"etcd/0": {"client_key": secret}}})}
 	for _, v := range []any{
 		authority, &authority, *authority, authority.Peer, authority.Client.Key, up, &up,
@@ -815,6 +819,10 @@ func TestRule10KeysStayHome(t *testing.T) {
 		Plan{Step: WriteTLS{Authority: authority}},
 		Plan{Step: WriteProxy{up}},
 		[]Step{WriteProxy{up}},
+		bag, &bag, write, &write, told,
+		Plan{Bags: []BagWrite{bag}, Secrets: []SecretWrite{write}},
+		&Plan{Bags: []BagWrite{bag}, Secrets: []SecretWrite{write}},
+		Result{Bags: []BagWrite{bag}},
 	} {
 		for _, verb := range []string{"%v", "%+v", "%s", "%#v", "%q", "%x", "%X", "%d", "%o"} {
 			assertHidden(t, fmt.Sprintf(verb, v), "%T with %s", v, verb)

@@ -33,9 +33,10 @@ type SecretWrite struct {
 }
 
 // publish writes a bag, unless what goes into it is what was written there last; sum is the digest of that. It remembers
-// what it writes. The bag is made only if it is to be written; where it cannot be made, the status says why.
+// what it writes. The bag is made only if it is to be written; where it cannot be made, the status says why. An application's
+// bag is left to the leader.
 func (p *Plan) publish(l look, w BagWrite, sum string, bag func() (databag.Bag, error)) {
-	if l.written(w) == sum {
+	if (w.App && !l.leader()) || l.written(w) == sum {
 		return
 	}
 	var err error
@@ -111,16 +112,24 @@ func (l look) writeRecord(r Record) BagWrite {
 	}
 }
 
-// publishSecret writes a secret, unless it is what this unit wrote last.
+// publishSecret writes a secret, unless it is what this unit wrote last. In the hook in which a relation comes back the other
+// side must be let read it again. An application's is left to the leader, who does not rely on what it wrote before another led.
 func (p *Plan) publishSecret(l look, s SecretWrite) {
+	label := s.Relation + "/" + s.Label
+	was := l.m.Memory.Value.Secrets[label]
+	if s.App && !l.leader() {
+		if l.m.Leader.OK && was != "" {
+			delete(p.memory(l).Secrets, label)
+		}
+		return
+	}
 	parts := []string{s.Relation}
 	for _, key := range slices.Sorted(maps.Keys(s.Content)) {
 		parts = append(parts, key, s.Content[key])
 	}
-	key := s.Relation + "/" + s.Label
-	if sum := digest(parts...); l.m.Memory.Value.Secrets[key] != sum {
+	if sum := digest(parts...); was != sum || (s.Relation != "" && l.entered(s.Relation)) {
 		p.Secrets = append(p.Secrets, s)
-		p.memory(l).Secrets[key] = sum
+		p.memory(l).Secrets[label] = sum
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/juju/charm/v12/hooks"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -51,6 +52,46 @@ func TestApplicationBagIsRead(t *testing.T) {
 		p.publish(lookAt(lookAgain, m, world(m)), w, bagDigest(bag), func() (databag.Bag, error) { return bag, nil })
 		assert.Equal(t, tc.writes, len(p.Bags) == 1, name)
 		assert.Nil(t, p.Memory, "nothing is remembered")
+	}
+}
+
+// TestLeaderAloneWritesForTheApplication: Juju refuses others, and the hook with them. Who leads again does not rely on what it
+// wrote before another led.
+func TestLeaderAloneWritesForTheApplication(t *testing.T) {
+	t.Parallel()
+	m := model(1)
+	secret := SecretWrite{Label: "a", App: true, Content: map[string]string{"k": "hush"}, Relation: "toy:1"}
+	publish := func(e Event) Plan {
+		var p Plan
+		l := lookAt(e, m, world(m))
+		p.publishSecret(l, secret)
+		p.publish(l, BagWrite{Relation: "toy:1", App: true, Owns: []string{"k"}}, "sum", func() (databag.Bag, error) { return databag.Bag{"k": "v"}, nil })
+		m.Memory = Know(after(m, p))
+		return p
+	}
+	writes := func(p Plan) []int { return []int{len(p.Secrets), len(p.Bags)} }
+	assert.Equal(t, []int{1, 1}, writes(publish(lookAgain)))
+	assert.Equal(t, []int{0, 1}, writes(publish(lookAgain)), "the bag is read, and says nothing yet")
+	m.Leader = Unknown[bool]("is-leader failed")
+	assert.Equal(t, []int{0, 0}, writes(publish(lookAgain)))
+	m.Leader = Know(true)
+	assert.Equal(t, []int{0, 1}, writes(publish(lookAgain)), "it may have led all the time")
+	m.Leader = Know(false)
+	assert.Equal(t, []int{0, 0}, writes(publish(lookAgain)))
+	m.Leader = Know(true)
+	assert.Equal(t, []int{1, 1}, writes(publish(lookAgain)), "another may have written it since")
+}
+
+// TestSecretOfARelationThatComesBack: who read it must be allowed to anew.
+func TestSecretOfARelationThatComesBack(t *testing.T) {
+	t.Parallel()
+	m := model(1)
+	secret := SecretWrite{Label: "a", Content: map[string]string{"k": "hush"}, Relation: "toy:1"}
+	for range 2 {
+		var p Plan
+		p.publishSecret(lookAt(Event{Kind: hooks.RelationCreated, RelationID: "toy:1"}, m, world(m)), secret)
+		assert.Len(t, p.Secrets, 1)
+		m.Memory = Know(after(m, p))
 	}
 }
 

@@ -10,7 +10,7 @@ func toys(l look, p *Plan) {
 	for _, r := range l.m.Relations["toy"].Value {
 		unit := toy.EncodeUnit(l.m.Unit + r.RemoteApp[toy.KeyGreeting])
 		p.publish(l, BagWrite{Relation: r.ID, Owns: []string{toy.KeyName}}, bagDigest(unit), func() (databag.Bag, error) { return unit, nil })
-		if !l.leader() || !l.m.Secrets {
+		if !l.m.Secrets {
 			continue
 		}
 		label := "toy." + r.ID
