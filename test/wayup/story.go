@@ -257,7 +257,7 @@ func (s *story) memberIDs() map[string]string {
 // settle runs hooks until all is at rest: no hook is queued, and every unit says that it is well.
 func (s *story) settle() {
 	s.eventually("all is at rest", func() string {
-		require.NoError(s.t, s.Model.Settle(s.t.Context(), s.Runner, members))
+		require.NoError(s.t, s.Settle(s.t.Context(), s.Runner, members))
 		var waits []string
 		for app, status := range s.Status().Applications {
 			for name, u := range status.Units {
