@@ -38,13 +38,25 @@ var three = []string{"etcd0", "etcd1", "etcd2"}
 type world struct {
 	machines
 	*model.Model
+	count  int // of machines
 	agent  *agent
 	charms [2]*charm.CharmDir // two releases, unpacked; units begin with the first
 }
 
+// newWorld has the applications of TestCluster.
 func newWorld(t *testing.T, n int) world {
 	t.Helper()
-	w := world{machines: raise(t, n)}
+	w := emptyWorld(t, n)
+	first := w.charms[0]
+	require.NoError(t, w.Deploy("etcd", first, first.Path, nil))
+	require.NoError(t, w.Deploy("local", first, first.Path, map[string]string{"role": "proxy"}))
+	return w
+}
+
+// emptyWorld has n machines, on which nothing is deployed yet.
+func emptyWorld(t *testing.T, n int) world {
+	t.Helper()
+	w := world{machines: raise(t, n), count: n}
 	w.agent = newAgent(t, w.machines)
 	w.charms = releases(t, w.agent.dir)
 	made, err := model.New(model.Options{
@@ -61,9 +73,6 @@ func newWorld(t *testing.T, n int) world {
 			w.confess(t)
 		}
 	})
-	first := w.charms[0]
-	require.NoError(t, w.Deploy("etcd", first, first.Path, nil))
-	require.NoError(t, w.Deploy("local", first, first.Path, map[string]string{"role": "proxy"}))
 	return w
 }
 
@@ -71,14 +80,23 @@ func newWorld(t *testing.T, n int) world {
 func releases(t *testing.T, dir string) (out [2]*charm.CharmDir) {
 	t.Helper()
 	archive := env(t, "CHARM")
+	out[0] = unpacked(t, archive, filepath.Join(dir, "charm0"))
+	next := filepath.Join(dir, "charm1")
+	require.NoError(t, load.NextRelease(archive, next))
+	var err error
+	out[1], err = charm.ReadCharmDir(next)
+	require.NoError(t, err)
+	return out
+}
+
+// unpacked is a packed charm, unpacked into a new directory.
+func unpacked(t *testing.T, archive, dir string) *charm.CharmDir {
+	t.Helper()
 	read, err := charm.ReadCharmArchive(archive)
 	require.NoError(t, err)
-	for i, unpack := range []func(string) error{read.ExpandTo, func(dir string) error { return load.NextRelease(archive, dir) }} {
-		to := filepath.Join(dir, fmt.Sprint("charm", i))
-		require.NoError(t, unpack(to))
-		out[i], err = charm.ReadCharmDir(to)
-		require.NoError(t, err)
-	}
+	require.NoError(t, read.ExpandTo(dir))
+	out, err := charm.ReadCharmDir(dir)
+	require.NoError(t, err)
 	return out
 }
 
@@ -89,7 +107,7 @@ func (w world) confess(t *testing.T) {
 	for _, l := range log[max(0, len(log)-60):] {
 		t.Log(l)
 	}
-	for n := range proxyMachine + 1 {
+	for n := range w.count {
 		out, err := w.run(context.Background(), n, nil, "sh", "-c", "journalctl -q --no-pager -n 25 -u 'etcd-charm-*'; systemctl --no-pager list-units 'etcd-charm-*'")
 		t.Logf("m%d: %v\n%s", n, err, out)
 	}

@@ -123,16 +123,22 @@ func (w world) writeMuch(t *testing.T) {
 	writing.Wait()
 }
 
-// behindProxy reaches the proxy on its machine's loopback, where it serves plaintext to that machine alone.
+// behindProxy reaches TestCluster's proxy.
 func (w world) behindProxy(t *testing.T) load.Target {
 	t.Helper()
+	return w.beside(t, proxyMachine)
+}
+
+// beside reaches the proxy of machine n on its loopback, where it serves plaintext to that machine alone.
+func (w world) beside(t *testing.T, n int) load.Target {
+	t.Helper()
 	way := filepath.Join(w.agent.dir, "client.socket")
-	add := exec.CommandContext(t.Context(), "lxc", "config", "device", "add", name(proxyMachine), "client", "proxy", "bind=host",
+	add := exec.CommandContext(t.Context(), "lxc", "config", "device", "add", name(n), "client", "proxy", "bind=host",
 		"listen=unix:"+way, "connect=tcp:127.0.0.1:2379")
 	_, err := output(add)
 	require.NoError(t, err)
 	t.Cleanup(func() {
-		_, err := output(exec.CommandContext(context.Background(), "lxc", "config", "device", "remove", name(proxyMachine), "client"))
+		_, err := output(exec.CommandContext(context.Background(), "lxc", "config", "device", "remove", name(n), "client"))
 		require.NoError(t, err)
 	})
 	return load.Target{Endpoints: []string{"unix://" + way}}

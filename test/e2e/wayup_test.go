@@ -1,0 +1,35 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/juju/charm/v12"
+	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/test/field"
+	"github.com/juju-charms/etcd-charm/test/load"
+	"github.com/juju-charms/etcd-charm/test/wayup"
+)
+
+// TestWayUp plays the way up from what the field has on machines: three of members, on which the consumers are too, and one
+// for each proxy.
+func TestWayUp(t *testing.T) {
+	archive, err := field.Charm(t.Context(), wayup.Field)
+	require.NoError(t, err)
+	w := emptyWorld(t, 5)
+	release := func(dir *charm.CharmDir) wayup.Release { return wayup.Release{Charm: dir, Path: dir.Path} }
+	plain := func(name string) wayup.Release {
+		dir, err := charm.ReadCharmDir(filepath.Join("..", "system", "testdata", "charms", name))
+		require.NoError(t, err)
+		return release(dir)
+	}
+	wayup.Play(t, wayup.World{
+		Model: w.Model, Runner: w.agent,
+		Field: release(unpacked(t, archive, filepath.Join(w.agent.dir, "field"))), Present: release(w.charms[0]),
+		Consumer: plain("consumer"), Client: plain("client"),
+		Beside: func(unit string) load.Target { return w.beside(t, w.machine(t, unit)) },
+	})
+}
