@@ -14,12 +14,12 @@ import (
 	"github.com/juju-charms/etcd-charm/test/wayup"
 )
 
-// TestWayUp plays the way up from what the field has on machines: three of members, on which the consumers are too, and one
-// for each proxy.
+// TestWayUp plays the way up from what the field has on machines: three of members, on which the consumers are too, one of a member
+// that comes and goes, and one for each proxy.
 func TestWayUp(t *testing.T) {
 	archive, err := field.Charm(t.Context(), wayup.Field)
 	require.NoError(t, err)
-	w := emptyWorld(t, 5)
+	w := emptyWorld(t, 6)
 	release := func(dir *charm.CharmDir) wayup.Release { return wayup.Release{Charm: dir, Path: dir.Path} }
 	plain := func(name string) wayup.Release {
 		dir, err := charm.ReadCharmDir(filepath.Join("..", "system", "testdata", "charms", name))
