@@ -129,7 +129,7 @@ func TestActionRecordsNoEndTooLate(t *testing.T) {
 	t.Parallel()
 	for took, failed := range map[time.Duration][]string{
 		leadership:               {},
-		leadership + time.Second: {"action-fail -- cannot record the cluster 26s after asking who leads: the next try does it"},
+		leadership + time.Second: {"action-fail -- cannot publish as leader 26s after asking who leads: the next try does it"},
 	} {
 		f := &fakeTools{says: map[string]string{
 			"action-get": `{"confirm": "c1"}`, "relation-ids": `["cluster:0"]`, "relation-get": `{"schema": "2", "cluster-id": "c1"}`, "relation-set": "",

@@ -54,10 +54,11 @@ func observe(ctx context.Context, e operator.Event, j Juju, m Machine) (operator
 // and got it back within one hook could overwrite what another recorded meanwhile, and Juju would not notice.
 const leadership = 25 * time.Second
 
-// overdue refuses to record the birth or the end of a cluster on an answer of is-leader that is too old.
+// overdue refuses to record the birth or the end of a cluster, or to make its authorities, on an answer of is-leader that is
+// too old.
 func overdue(p operator.Plan, age time.Duration) error {
 	if !p.Claims || age <= leadership {
 		return nil
 	}
-	return fmt.Errorf("cannot record the cluster %s after asking who leads: the next try does it", age.Round(time.Second))
+	return fmt.Errorf("cannot publish as leader %s after asking who leads: the next try does it", age.Round(time.Second))
 }

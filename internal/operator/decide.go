@@ -59,6 +59,7 @@ func finish(l look, p *Plan) {
 		p.Bags = slices.Insert(p.Bags, 0, l.writeRecord(*p.record))
 		p.Claims = p.record.ClusterID != was.ClusterID || p.record.Ended != was.Ended
 	}
+	p.Claims = p.Claims || p.NewAuthority
 	report := examine(l, p.Reasons)
 	p.States = report.States
 	if l.leaving() { // it speaks of its leave alone

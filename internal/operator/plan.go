@@ -10,7 +10,8 @@ type Plan struct {
 	Secrets []SecretWrite // secrets to write, before the bags that name them
 	// NewAuthority has the certificate authorities made: they are known to be missing (leader only).
 	NewAuthority bool
-	// Claims says that Bags puts a cluster on record, or its end: only while it is certain that this unit leads.
+	// Claims says that Bags puts a cluster on record, or its end, or that the authorities are made: only while it is certain
+	// that this unit leads.
 	Claims  bool
 	Ports   []int    // TCP ports to have open; nil leaves them
 	Memory  *Memory  // what to remember; nil leaves it

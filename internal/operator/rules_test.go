@@ -70,6 +70,18 @@ func TestRule01FoundedOnce(t *testing.T) {
 		})
 	}
 
+	t.Run("authorities are made only while this unit surely leads", func(t *testing.T) {
+		t.Parallel()
+		m, w := fresh(1)
+		m.Authority = Know[*pki.Authority](nil)
+		p := Decide(lookAgain, m, w)
+		require.True(t, p.NewAuthority)
+		assert.True(t, p.Claims, "where Juju keeps no secrets, those that another leader made meanwhile would be written over")
+		m.Authority = Know(ca1())
+		w.Reach = Unreachable
+		assert.False(t, Decide(lookAgain, m, w).Claims)
+	})
+
 	t.Run("tokens are unique", func(t *testing.T) {
 		t.Parallel()
 		seen := map[string]bool{}

@@ -241,7 +241,7 @@ func lawlessWords(e operator.Event, m operator.Model, world operator.World, p op
 		return "fails a hook that holds nobody"
 	}
 	for _, w := range p.Bags {
-		if why := lawlessBag(m, world, w, p.Claims); why != "" {
+		if why := lawlessBag(m, world, w, p); why != "" {
 			return why
 		}
 	}
@@ -249,7 +249,7 @@ func lawlessWords(e operator.Event, m operator.Model, world operator.World, p op
 }
 
 // lawlessBag says which rule a write breaks.
-func lawlessBag(m operator.Model, world operator.World, w operator.BagWrite, claims bool) string {
+func lawlessBag(m operator.Model, world operator.World, w operator.BagWrite, p operator.Plan) string {
 	ours := m.Cluster.OK && w.Relation == m.Cluster.Value.RelationID
 	switch {
 	case w.App && (!m.Leader.OK || !m.Leader.Value):
@@ -268,7 +268,7 @@ func lawlessBag(m operator.Model, world operator.World, w operator.BagWrite, cla
 		if was.ClusterID != 0 && was.ClusterID != was.Ended && record.ClusterID != was.ClusterID && record.Ended != record.ClusterID {
 			return "puts another cluster on record"
 		}
-		if claims != (record.ClusterID != was.ClusterID || record.Ended != was.Ended) {
+		if p.Claims != (p.NewAuthority || record.ClusterID != was.ClusterID || record.Ended != was.Ended) {
 			return "claims what it does not record, or records what it does not claim"
 		}
 	case !ours:
