@@ -9,8 +9,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// The keys of the unit's state. Juju hands out the whole state in every hook and takes 64 KiB of it, which is ten thousand
-// consumers. A key that is not among these is of another release's and is left alone.
+// The keys of the unit's state. Juju hands out the whole state in every hook and takes 64 KiB under a key, which is five
+// thousand consumers. A key that is not among these is of another release's and is left alone.
 const (
 	stateSchema     = "schema"
 	stateBags       = "bags"     // lines "DIGEST ID…": mostly it is the same for all consumers, so each digest is there once
