@@ -275,6 +275,23 @@ func TestLeadership(t *testing.T) {
 	assert.Equal(t, "thing/1", leader)
 }
 
+// Who loses the leadership while it takes it up, and gets it back, takes it up anew.
+func TestLeadershipComesBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "3.6")
+	w.deploy("thing", 2)
+	w.settle()
+	w.forget()
+	w.on["thing/1 leader-elected"] = func(*hookRun) error {
+		delete(w.on, "thing/1 leader-elected")
+		require.NoError(t, w.SetLeader("thing", "thing/0"))
+		return w.SetLeader("thing", "thing/1")
+	}
+	require.NoError(t, w.SetLeader("thing", "thing/1"))
+	w.settle()
+	assert.Equal(t, []string{"leader-elected", "leader-elected"}, w.take("thing/1"))
+}
+
 func TestForcedRemovalRunsNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "4.0")
