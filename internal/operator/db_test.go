@@ -1,8 +1,13 @@
 package operator
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
 	"testing"
 
+	"github.com/juju/charm/v12/hooks"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -32,4 +37,70 @@ func TestDB(t *testing.T) {
 		assert.Equal(t, "3.7.3", data.Version)
 	}
 	assert.Len(t, serials, 3)
+}
+
+// TestCredentialsAreTheRelationsOwn: relations of different endpoints may have the same number, and some are revoked. None has
+// another's certificate in its bag, and a revoked one has none.
+func TestCredentialsAreTheRelationsOwn(t *testing.T) {
+	t.Parallel()
+	m := model(3)
+	var ids []string
+	for n := range 6 {
+		ids = append(ids, fmt.Sprintf("proxy:%d", n), fmt.Sprintf("db:%d", n))
+	}
+	m.Relations = consuming(m, ids...)
+	revoked := []Ended{{RelationID: "db:1", Generation: 1, Period: 230}, {RelationID: "proxy:2", Generation: 1, Period: 230}}
+	m = record(m, Record{Schema: m.Cluster.Value.Record.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint(), Revoked: revoked})
+	w := world(m)
+	w.TLS.Revoked = RevokedDigest(revoked)
+	for _, e := range []Event{lookAgain, {Kind: hooks.RelationCreated, Endpoint: "db", RelationID: "db:2"}} {
+		p := Decide(e, m, w)
+		require.Nil(t, p.Step)
+		bags, keys := map[string]databag.Bag{}, map[string]string{}
+		for _, write := range toConsumers(p) {
+			bags[write.Relation] = write.Bag
+		}
+		require.Len(t, bags, len(ids))
+		for id, bag := range bags {
+			if revokedIn(m.Cluster.Value.Record)[id] {
+				assert.Empty(t, bag["client_cert"]+bag["client_key"]+bag["client_ca"], id)
+				continue
+			}
+			block, _ := pem.Decode([]byte(bag["client_cert"]))
+			require.NotNil(t, block, id)
+			cert, err := x509.ParseCertificate(block.Bytes)
+			require.NoError(t, err)
+			assert.Equal(t, id, cert.Subject.CommonName)
+			assert.Empty(t, keys[bag["client_key"]], "%s has the key of another", id)
+			keys[bag["client_key"]] = id
+			_, err = tls.X509KeyPair([]byte(bag["client_cert"]), []byte(bag["client_key"]))
+			assert.NoError(t, err, id)
+		}
+	}
+}
+
+// TestWhatALaterCharmRemembersStays: a charm that is rolled back does not know an endpoint, and neither forgets what was told
+// there nor takes its relations for gone: when it is refreshed again, those that ended meanwhile are revoked.
+func TestWhatALaterCharmRemembersStays(t *testing.T) {
+	t.Parallel()
+	m := model(1)
+	m.Relations = consuming(m, "proxy:1")
+	m.Memory = Know(Memory{Bags: map[string]string{"later:3": "told", "proxy:9": "told"}})
+	ended := Ended{RelationID: "proxy:9", Generation: 1, Period: 230}
+	w := world(m)
+	w.TLS.Revoked = RevokedDigest([]Ended{ended})
+	p := Decide(lookAgain, m, w)
+	require.Nil(t, p.Step)
+	assert.Equal(t, "told", after(m, p).Bags["later:3"])
+	require.NotNil(t, recordOf(p))
+	assert.Equal(t, []Ended{ended}, recordOf(p).Revoked)
+
+	// What a later charm has revoked stays on the list, and in what this one writes.
+	revoked := []Ended{{RelationID: "later:4", Generation: 2, Period: 230}}
+	m = record(m, Record{Schema: m.Cluster.Value.Record.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint(), Revoked: revoked})
+	w.TLS.Revoked = RevokedDigest(append(revoked, ended))
+	p = Decide(lookAgain, m, w)
+	require.Nil(t, p.Step)
+	require.NotNil(t, recordOf(p))
+	assert.Equal(t, append(revoked, ended), recordOf(p).Revoked)
 }
