@@ -14,8 +14,8 @@ var mutants = []mutant{
 	{
 		"removes the last voter",
 		"internal/operator/safety.go", "TestQuorumFirst",
-		`return "it is the last voter"`,
-		`return ""`,
+		"return because(lastVoter, l.names(ids...))",
+		"return Reason{}",
 	},
 	{
 		"takes silence for absence",
