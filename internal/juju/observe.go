@@ -32,7 +32,7 @@ type Env struct {
 // makes no sense, make their part Unknown with the reason; only a context that ended makes Observe fail.
 //
 // The number of calls depends on the number of units, never on that of consumers: their bags are not read, for a digest
-// in Model.Memory says what was last written there. Only a consumer that has no units left costs a call.
+// in Model.Memory tells what was last written there. Only a consumer that has no units left costs a call.
 func Observe(ctx context.Context, tools Tools, env Env, seen []uint64) (operator.Model, error) {
 	o := observer{tools: tools, env: env}
 	o.model = operator.Model{
