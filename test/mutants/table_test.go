@@ -104,8 +104,8 @@ var mutants = []mutant{
 	{
 		"publishes a revoked certificate",
 		"internal/operator/consumers.go", "TestRule08OnlyTruthsArePublished",
-		"if !revoked[c.id] {",
-		"if true {",
+		"generation := ended[c.id] + 1",
+		"generation := max(1, ended[c.id])",
 	},
 	{
 		"tells consumers of a learner that serves",
