@@ -36,6 +36,12 @@ var mutants = []mutant{
 		"false {",
 	},
 	{
+		"founds again when the data of a cluster that was never on record is lost",
+		"internal/operator/decide.go", "TestRule01FoundedOnce",
+		"lost != r.Ended && l.w.Data.State == NoData && l.leader() {",
+		"lost == 1 && l.leader() {",
+	},
+	{
 		"starts a member of etcd's list on an empty disk",
 		"internal/operator/cluster.go", "TestRule04NoAmnesia",
 		"if listed && own.Started() {",
