@@ -39,13 +39,26 @@ func TestAnEndpointIsAdded(t *testing.T) {
 	require.NoError(t, err)
 	testscript.Run(t, testscript.Params{
 		Files: []string{"testdata/toy.txt"},
-		Cmds:  sim.Cmds(t.Context(), sim.Options{Env: []string{"ETCD_CHARM_ROOT=" + sim.RootVar}, Patience: patience, Transcript: true}),
+		Cmds:  sim.Cmds(t.Context(), options(t)),
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("CHARM", dir)
 			env.Setenv("KEEPER", keeper)
 			return nil
 		},
 	})
+}
+
+// options have the small program for the hook tools if `make build` has made it: this one, with the race detector, takes
+// long to start.
+func options(t *testing.T) sim.Options {
+	t.Helper()
+	opts := sim.Options{Env: []string{"ETCD_CHARM_ROOT=" + sim.RootVar}, Patience: patience, Transcript: true}
+	tool, err := filepath.Abs(filepath.Join("..", "..", "bin", "juju-sim-tool"))
+	require.NoError(t, err)
+	if _, err := os.Stat(tool); err == nil {
+		opts.Tool = tool
+	}
+	return opts
 }
 
 // extended is the charm with the endpoint toy, unpacked.
