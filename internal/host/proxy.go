@@ -146,7 +146,7 @@ func (h *Host) lookProxy(state serviceState) (operator.ProxyFiles, error) {
 			*text = string(data)
 		}
 		if info, err := pki.Describe([]byte(u.Cert), nil, nil, h.now()); err == nil {
-			files.CertRemaining = info.Remaining
+			files.CertRemaining, files.CertLife = info.Remaining, info.Life
 		}
 	}
 	if again, err := yaml.Marshal(config); err != nil || !bytes.Equal(again, data) || len(u.Listen) == 0 {

@@ -51,6 +51,7 @@ func TestWriteProxy(t *testing.T) {
 	assert.Equal(t, u.Digest(), look().Proxy.Written)
 	assert.Greater(t, look().Proxy.CertRemaining, 200*24*time.Hour)
 	assert.Less(t, look().Proxy.CertRemaining, 366*24*time.Hour)
+	assert.Equal(t, 455*24*time.Hour, look().Proxy.CertLife)
 
 	path := filepath.Join(root, "etc/etcd-charm/proxy-3/proxy.yaml")
 	config, err := proxy.ReadConfig(path)

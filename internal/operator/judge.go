@@ -225,7 +225,7 @@ func (x *examiner) probes() {
 	}
 	slices.SortFunc(x.r.Versions, byVersion)
 	x.told()
-	x.proxyCertificates()
+	x.clientCertificate()
 	switch {
 	case x.m.Relations[upstreamEndpoint].OK && len(x.providers) == 0:
 		x.say(because(upstreamMissing, x.m.App))
@@ -260,22 +260,19 @@ func (x *examiner) told() {
 	}
 }
 
-// proxyCertificates says whose certificate should have been renewed: the proxy's own, which the provider publishes again long
-// before, or a member's.
-func (x *examiner) proxyCertificates() {
-	x.life(x.w.Proxy.CertRemaining)
-	if left := x.w.Proxy.CertRemaining; left != 0 && left < certificateDue {
-		app := "the provider"
-		if len(x.providers) > 0 && x.providers[0].App != "" {
-			app = x.providers[0].App
-		}
-		x.say(because(clientCertificateDue, x.m.Unit, lifetime(left), app))
+// clientCertificate says that the proxy's own certificate, which the provider publishes, should have been replaced. Other
+// providers than this charm may publish one that never had 30 days.
+func (x *examiner) clientCertificate() {
+	left := x.w.Proxy.CertRemaining
+	x.life(left)
+	if left == 0 || left >= certificateDue || left >= x.w.Proxy.CertLife/3 {
+		return
 	}
-	for _, p := range x.r.Upstream {
-		if p.Answers && p.CertRemaining != 0 && p.CertRemaining < certificateDue {
-			x.say(because(memberCertificateDue, probeLabel(p)))
-		}
+	app := "the provider"
+	if len(x.providers) > 0 && x.providers[0].App != "" {
+		app = x.providers[0].App
 	}
+	x.say(because(clientCertificateDue, x.m.Unit, lifetime(left), app))
 }
 
 // probeLabel names a member of upstream for people.

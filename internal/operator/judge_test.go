@@ -169,13 +169,13 @@ func TestProxyReasons(t *testing.T) {
 		}, shown{health: Unhealthy, level: Waiting, text: "no member of upstream answers: etcd0, etcd1, etcd2"}},
 		{"our certificate due", func(_ *Model, w *World) {
 			w.Proxy.CertRemaining = 30*day - time.Hour
-		}, shown{health: Degraded, level: Active, text: "client certificate of etcd-proxy/0 ends within 30 days (29d); etcd has published no new one"}},
+		}, shown{health: Degraded, level: Active, text: "client certificate of etcd-proxy/0 ends soon (29d); etcd has published no new one"}},
 		{"our certificate over", func(_ *Model, w *World) {
 			w.Proxy.CertRemaining = -time.Second
-		}, shown{health: Degraded, level: Active, text: "client certificate of etcd-proxy/0 ends within 30 days (expired)"}},
-		{"a member's certificate due", func(_ *Model, w *World) {
-			w.Upstream[1].CertRemaining = 29 * day
-		}, shown{health: Degraded, level: Active, text: "server certificate ends within 30 days: etcd1"}},
+		}, shown{health: Degraded, level: Active, text: "client certificate of etcd-proxy/0 ends soon (expired)"}},
+		{"a short-lived certificate due", func(_ *Model, w *World) {
+			w.Proxy.CertRemaining, w.Proxy.CertLife = 2*day, 7*day
+		}, shown{health: Degraded, level: Active, text: "client certificate of etcd-proxy/0 ends soon (2d); etcd has published no new one"}},
 		{"one is silent", func(_ *Model, w *World) {
 			w.Upstream[1].Answers = false
 		}, shown{health: Degraded, level: Active, text: "does not answer: etcd1"}},
@@ -197,6 +197,10 @@ func TestProxyReasons(t *testing.T) {
 
 func TestProxyIsHealthyWhenAllAnswer(t *testing.T) {
 	t.Parallel()
+	m, w := healthyProxy(3)
+	w.Proxy.CertRemaining, w.Proxy.CertLife = 23*time.Hour, 24*time.Hour
+	assert.Empty(t, Examine(m, w).Reasons, "this provider's certificates live a day")
+
 	r := Examine(healthyProxy(3))
 	assert.Equal(t, Sound, r.Health)
 	assert.Equal(t, 3, r.Reachable)

@@ -256,7 +256,7 @@ var catalogue = [kinds]entry{
 	leadersDiffer:        {"leaders-differ", "member", Degraded, Active, "", "members disagree on who leads: {member}; terms {first} to {last}", ""},
 	certificateBroken:    {"certificate-broken", "certificate", Degraded, Active, "", "{certificate} certificate here: {problem}", ""},
 	certificatesDue:      {"certificates-due", "certificate", Degraded, Active, "", "certificates here end within 30 days: {certificate}", ""},
-	clientCertificateDue: {"client-certificate-due", "unit", Degraded, Active, "", "client certificate of {unit} ends within 30 days ({left})", "{provider} has published no new one: see its status"},
+	clientCertificateDue: {"client-certificate-due", "unit", Degraded, Active, "", "client certificate of {unit} ends soon ({left})", "{provider} has published no new one: see its status"},
 	memberCertificateDue: {"member-certificate-due", "member", Degraded, Active, "", "server certificate ends within 30 days: {member}", ""},
 	memberErrors:         {"member-errors", "member", Degraded, Active, "", "{member} reports: {errors}", ""},
 	memberWithoutUnit:    {"member-without-unit", "member", Degraded, Active, "", "member without a unit: {member}", ""},

@@ -153,6 +153,7 @@ type Leaf struct {
 type ProxyFiles struct {
 	Written       string        // Upstream.Digest of what is on disk; "" is none
 	CertRemaining time.Duration // until the client certificate expires; 0 is none or unknown
+	CertLife      time.Duration // from its beginning to its end
 }
 
 // Local is our own server asked on loopback.

@@ -14,6 +14,7 @@ type LeafInfo struct {
 	Serial string   // hex
 
 	NotAfter    time.Time     // UTC
+	Life        time.Duration // from NotBefore to NotAfter
 	Remaining   time.Duration // from now to NotAfter; negative when expired
 	Due         bool          // less than a third of a leaf's year remains, and its signer lives longer: time to renew
 	Expired     bool
@@ -38,6 +39,7 @@ func Describe(certPEM, keyPEM, trustPEM []byte, now time.Time) (LeafInfo, error)
 		SANs:        sansOf(cert),
 		Serial:      cert.SerialNumber.Text(16),
 		NotAfter:    cert.NotAfter.UTC(),
+		Life:        cert.NotAfter.Sub(cert.NotBefore),
 		Remaining:   cert.NotAfter.Sub(now),
 		Expired:     now.After(cert.NotAfter),
 		NotYetValid: now.Before(cert.NotBefore),

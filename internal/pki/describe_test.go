@@ -45,6 +45,7 @@ func TestDescribeDates(t *testing.T) {
 			assert.Equal(t, test.expired, info.Expired)
 			assert.Equal(t, test.notYetValid, info.NotYetValid)
 			assert.Equal(t, until, info.NotAfter)
+			assert.Equal(t, until.Sub(from), info.Life)
 			assert.Equal(t, until.Sub(test.now), info.Remaining)
 			assert.True(t, info.Trusted, "trust is apart from the leaf's dates")
 		})
