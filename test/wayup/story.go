@@ -18,7 +18,7 @@ import (
 )
 
 // Field is the commit whose charm the field has.
-const Field = "d549b9d93ed08aab3162c03d797c6f94a5ee8490"
+const Field = "eb07e43909aec6eb651518e81945296599fb0be7"
 
 // Patience bounds the waits for what takes seconds, or a minute at most, on a quiet machine.
 const Patience = 15 * time.Minute
