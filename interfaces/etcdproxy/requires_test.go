@@ -9,7 +9,7 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/etcdproxy"
 )
 
-// The story that left the flags of the old requires side on for ever: its handler for
+// The story that left the flags of the old requires side set: its handler for
 // departed never ran.
 func TestStatesFollowTheBags(t *testing.T) {
 	t.Parallel()

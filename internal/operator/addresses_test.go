@@ -129,7 +129,7 @@ func TestTheLearnerIsRemembered(t *testing.T) {
 	joined.Tried = []Attempt{{Promote{1}, errors.New("not yet")}}
 	assert.Equal(t, url, after(m, Decide(lookAgain, m, joined)).Learner)
 	joined.Reach, joined.Members = NoQuorum, nil
-	assert.Equal(t, url, after(m, Decide(lookAgain, m, joined)).Learner, "nobody tells whether it has started")
+	assert.Equal(t, url, after(m, Decide(lookAgain, m, joined)).Learner, "whether it has started is not known")
 	m.Memory.Value.Learner = url
 	assert.Empty(t, after(m, Decide(lookAgain, m, w)).Learner)
 }

@@ -251,8 +251,8 @@ func (l look) tellAddress(p *Plan) {
 	p.want(l, UpdateMember{own.ID, peer})
 }
 
-// revive starts a member that is down, with the settings it should have: nothing is stopped by that. Of one that goes on
-// failing the examination says why.
+// revive starts a member that is down, with the settings it should have; that stops nothing. If it goes on failing, the
+// examination says why.
 func revive(l look, p *Plan) {
 	s := *l.should
 	settled := !l.usable() || !l.addressed() || l.w.WrittenConfig == l.sum

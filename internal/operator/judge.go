@@ -196,12 +196,12 @@ func (x *examiner) leaves() {
 	}
 }
 
-// certificateEnds tells whether the server certificate that the member showed should have been renewed.
+// certificateEnds reports whether the server certificate that the member showed should have been renewed.
 func (m MemberReport) certificateEnds() bool {
 	return m.Answers && m.CertRemaining != 0 && m.CertRemaining < certificateDue
 }
 
-// ownLeaf tells whether the member's certificate is the one on our disk, of which leaves speaks.
+// ownLeaf reports whether the member's certificate is the one on our disk: leaves speaks of that one.
 func (x *examiner) ownLeaf(m MemberReport) bool {
 	return m.Unit == x.m.Unit && x.w.TLS.Server.Present
 }

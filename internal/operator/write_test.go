@@ -82,7 +82,7 @@ func TestLeaderAloneWritesForTheApplication(t *testing.T) {
 	assert.Equal(t, []int{1, 1}, writes(publish(lookAgain)), "another may have written it since")
 }
 
-// TestSecretOfARelationThatComesBack: who read it must be allowed to anew.
+// TestSecretOfARelationThatComesBack: who read it must be let read it again.
 func TestSecretOfARelationThatComesBack(t *testing.T) {
 	t.Parallel()
 	m := model(1)

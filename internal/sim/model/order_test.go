@@ -275,7 +275,7 @@ func TestLeadership(t *testing.T) {
 	assert.Equal(t, "thing/1", leader)
 }
 
-// Who loses the leadership while it takes it up, and gets it back, takes it up anew.
+// Who loses the leadership while it takes it up, and gets it back, takes it up again.
 func TestLeadershipComesBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "3.6")
