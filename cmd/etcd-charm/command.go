@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"os"
 	"runtime"
 	"strings"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/juju-charms/etcd-charm/internal/host"
 	"github.com/juju-charms/etcd-charm/internal/proxy"
+	"github.com/juju-charms/etcd-charm/internal/webproxy"
 )
 
 // execute runs a command and returns the exit code; cobra has printed the error.
@@ -40,9 +40,7 @@ func ownCommand(ctx context.Context) *cobra.Command {
 	run := &cobra.Command{
 		Use: "proxy --config FILE", Short: "Carry local plaintext connections to the cluster over mutual TLS", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			// It is a guest where an application works. Fewer threads also wake each other less: 15 to 25 % of its own time.
-			runtime.GOMAXPROCS(max(1, runtime.GOMAXPROCS(0)/2))
-			return proxy.Run(cmd.Context(), config, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+			return proxy.Main(cmd.Context(), config)
 		},
 	}
 	run.Flags().StringVar(&config, "config", "", "the file that says where to listen and whom to reach; it is followed")
@@ -75,6 +73,7 @@ func etcdutlCommand() *cobra.Command {
 
 // etcdctl is etcdctl, which on a unit needs no flags: endpoints and certificates are preset unless somebody says otherwise.
 func etcdctl() int {
+	webproxy.Unset()
 	executable, err := os.Executable() // links resolved
 	if err == nil {
 		var preset []string

@@ -14,11 +14,11 @@ import (
 	"syscall"
 	"time"
 
-	"go.etcd.io/etcd/server/v3/etcdmain"
-
 	"github.com/juju-charms/etcd-charm/internal/charm"
 	"github.com/juju-charms/etcd-charm/internal/host"
 	"github.com/juju-charms/etcd-charm/internal/juju"
+	"github.com/juju-charms/etcd-charm/internal/server"
+	"github.com/juju-charms/etcd-charm/internal/webproxy"
 )
 
 // version is stamped by the linker (-X main.version=…).
@@ -34,17 +34,13 @@ func main() { os.Exit(run()) }
 
 // run is the program by the name it was called under; it returns the exit code. The link counts, not what it leads to.
 func run() int {
-	// Before anything dials: etcd asks a web proxy for its peers, and etcdctl for its endpoints, if the environment names one.
-	for _, name := range host.WebProxyVars() {
-		_ = os.Unsetenv(name) // it fails for names that are none
-	}
 	switch filepath.Base(filepath.Dir(os.Args[0])) {
 	case "hooks", "actions":
 		return runCharm()
 	}
 	switch filepath.Base(os.Args[0]) {
 	case "etcd":
-		etcdmain.Main(os.Args)
+		server.Main(os.Args)
 		return 0
 	case "etcdctl":
 		return etcdctl()
@@ -58,6 +54,7 @@ func run() int {
 
 // runCharm is one hook or action on this machine.
 func runCharm() int {
+	webproxy.Unset()
 	// It lives a moment: what it does not use any more is left to its end, unless that is very much.
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(256 << 20)

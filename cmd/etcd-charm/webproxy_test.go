@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/juju-charms/etcd-charm/internal/host"
+	"github.com/juju-charms/etcd-charm/internal/webproxy"
 )
 
 // elsewhere is nobody's address (RFC 5737). Go asks no web proxy for a loopback address, so a member must have another.
@@ -42,7 +42,7 @@ func behindWebProxy(t *testing.T, u unit) {
 	t.Helper()
 	p := &webProxy{}
 	server := httptest.NewServer(p)
-	for _, name := range host.WebProxyVars() {
+	for _, name := range webproxy.Vars() {
 		if strings.ToUpper(name) != "NO_PROXY" {
 			u.env[name] = server.URL
 		}

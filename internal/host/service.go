@@ -16,14 +16,6 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// WebProxyVars are the variables by which Go's programs, etcd and gRPC among them, know of web proxies. Juju's options and
-// /etc/environment set them for whole machines; a member is never behind a web proxy.
-func WebProxyVars() []string {
-	return []string{
-		"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy",
-	}
-}
-
 type verb string
 
 const (

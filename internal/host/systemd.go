@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/juju-charms/etcd-charm/internal/operator"
+	"github.com/juju-charms/etcd-charm/internal/webproxy"
 )
 
 // unitTemplate is the unit file. Why it is as it is stands in it.
@@ -64,7 +65,7 @@ func renderUnit(s service) ([]byte, error) {
 		Member  bool
 		Command string
 		Unset   string
-	}{s, s.Kind == operator.MemberService, strings.Join(s.Argv, " "), strings.Join(WebProxyVars(), " ")})
+	}{s, s.Kind == operator.MemberService, strings.Join(s.Argv, " "), strings.Join(webproxy.Vars(), " ")})
 	if err != nil {
 		return nil, fmt.Errorf("cannot render unit file: %w", err)
 	}

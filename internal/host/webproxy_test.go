@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/juju-charms/etcd-charm/internal/operator"
+	"github.com/juju-charms/etcd-charm/internal/webproxy"
 )
 
 // TestHooksAskNoWebProxy: Juju gives the model's web proxies to each hook, and Go reads them once in a process.
@@ -26,7 +27,7 @@ func TestHooksAskNoWebProxy(t *testing.T) {
 	self, err := os.Executable()
 	require.NoError(t, err)
 	cmd := exec.CommandContext(t.Context(), self, "look", t.TempDir())
-	for _, name := range WebProxyVars() {
+	for _, name := range webproxy.Vars() {
 		if !strings.EqualFold(name, "NO_PROXY") {
 			cmd.Env = append(cmd.Env, name+"="+web.URL)
 		}
