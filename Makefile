@@ -15,6 +15,9 @@ ETCD    := $(shell go list -m -f '{{.Version}}' go.etcd.io/etcd/server/v3 2>/dev
 
 # Static, without paths, symbols or build id: the same bytes from any directory.
 LDFLAGS = -s -w -B gobuildid -X main.version=$(VERSION) -X go.etcd.io/etcd/api/v3/version.GitSHA=$(ETCD)
+# The charm's program says too which server and which proxy are in it: nothing restarts for one that is the same.
+STAMP   = $(or $(shell go run ./cmd/charm-stamp -arch $(1)),$(error cannot stamp the charm))
+CHARM_LDFLAGS = $(LDFLAGS) -X main.stamp=$(call STAMP,$(1))
 BUILD   = CGO_ENABLED=0 go build -trimpath -buildvcs=false
 TOOL    = go tool -modfile=tools/go.mod
 
@@ -38,7 +41,7 @@ build: bin/etcd-charm bin/juju-sim bin/juju-sim-tool ## build bin/etcd-charm (th
 FORCE:
 
 bin/etcd-charm: FORCE
-	@$(BUILD) -ldflags '$(LDFLAGS)' -o $@ ./cmd/etcd-charm
+	@$(BUILD) -ldflags '$(call CHARM_LDFLAGS,$(shell go env GOARCH))' -o $@ ./cmd/etcd-charm
 
 bin/juju-sim: FORCE
 	@$(BUILD) -ldflags '$(LDFLAGS)' -o $@ ./cmd/juju-sim
@@ -87,7 +90,7 @@ machines:
 
 .PHONY: charm
 charm: ## write dist/etcd_ARCH.charm and read it back (ARCH=amd64 or arm64)
-	@GOARCH=$(ARCH) $(BUILD) -ldflags '$(LDFLAGS)' -o bin/linux_$(ARCH)/etcd-charm ./cmd/etcd-charm
+	@GOARCH=$(ARCH) $(BUILD) -ldflags '$(call CHARM_LDFLAGS,$(ARCH))' -o bin/linux_$(ARCH)/etcd-charm ./cmd/etcd-charm
 	@go run ./cmd/charm-pack -program bin/linux_$(ARCH)/etcd-charm -arch $(ARCH) -version $(VERSION) -out dist/etcd_$(ARCH).charm
 
 .PHONY: lint
@@ -108,7 +111,7 @@ bench: build charm ## what it costs and what users feel, beside bare etcd and ot
 
 .PHONY: robustness
 robustness: build ## maintenance and faults at once, while clients read, write and watch: nothing lost, stale or out of order (TIME=5m, SEED=)
-	go run ./test/robustness -ldflags '$(LDFLAGS)' -time $(if $(filter file,$(origin TIME)),5m,$(TIME)) $(if $(SEED),-seed $(SEED))
+	go run ./test/robustness -ldflags '$(call CHARM_LDFLAGS,$(shell go env GOARCH))' -time $(if $(filter file,$(origin TIME)),5m,$(TIME)) $(if $(SEED),-seed $(SEED))
 
 .PHONY: fate
 fate: ## random schedules of all that can happen to a cluster, in memory, after every crash point and fault (TIME=1m, SEED=the first)

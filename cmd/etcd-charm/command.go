@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -51,7 +52,8 @@ func ownCommand(ctx context.Context) *cobra.Command {
 		&cobra.Command{
 			Use: "version", Short: "Print the versions of the charm and of etcd", Args: cobra.NoArgs,
 			Run: func(cmd *cobra.Command, _ []string) {
-				fmt.Fprintf(cmd.OutOrStdout(), "etcd-charm %s\netcd %s\n%s %s/%s\n", version, etcdversion.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+				fmt.Fprintf(cmd.OutOrStdout(), "etcd-charm %s\netcd %s\nstamp %s\n%s %s/%s\n", version, etcdversion.Version,
+					cmp.Or(stamp, "none"), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			},
 		},
 	)

@@ -21,8 +21,14 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/webproxy"
 )
 
-// version is stamped by the linker (-X main.version=…).
-var version = "unstamped" //nolint:gochecknoglobals // the linker sets it
+// What the linker stamps (-X main.version=…): the charm's version, and which server and which proxy are in it (internal/stamp);
+// "" is not known.
+//
+//nolint:gochecknoglobals // the linker sets them
+var (
+	version = "unstamped"
+	stamp   string
+)
 
 // rootVar names the directory that stands for the machine's root; it is empty in production.
 const rootVar = "ETCD_CHARM_ROOT"
@@ -71,7 +77,7 @@ func runCharm() int {
 		log.WarnContext(ctx, "cannot tell the machine's name", "error", err)
 	}
 	machine := unitMachine{host.New(host.Options{
-		Root: os.Getenv(rootVar), Unit: os.Getenv("JUJU_UNIT_NAME"), Log: log,
+		Root: os.Getenv(rootVar), Unit: os.Getenv("JUJU_UNIT_NAME"), Log: log, Stamp: stamp,
 	})}
 	c := charm.Charm{
 		Tools: tools, Find: juju.Path{}, Env: os.Getenv, Hostname: hostname, Out: os.Stdout, Log: log,

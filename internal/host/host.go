@@ -26,6 +26,7 @@ type Options struct {
 	Unit   string // "etcd/0"
 	Log    *slog.Logger
 	Binary string           // the carried binary; "" is the running one
+	Stamp  string           // which server and proxy are in it, as package stamp writes them; "" is not known
 	Now    func() time.Time // nil is the machine's clock
 	Rand   io.Reader        // nil is crypto/rand
 }
@@ -36,6 +37,7 @@ type Host struct {
 	unitName   string
 	logger     *slog.Logger
 	carried    string // path
+	stamp      string
 	now        func() time.Time
 	random     io.Reader
 	supervisor *systemd
@@ -61,6 +63,7 @@ func New(o Options) *Host {
 		unitName: o.Unit,
 		logger:   o.Log,
 		carried:  o.Binary,
+		stamp:    o.Stamp,
 		now:      o.Now,
 		random:   o.Rand,
 		command:  runCommand,

@@ -3,6 +3,7 @@ package host
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,7 +25,7 @@ func carrying(t *testing.T, root, content string) *Host {
 
 func release(t *testing.T, h *Host) string {
 	t.Helper()
-	name, err := carriedRelease(h.carried)
+	name, err := carriedRelease(h.carried, h.stamp)
 	require.NoError(t, err)
 	assert.Regexp(t, `^3\.7\.\d+-[0-9a-f]{12}$`, name)
 	return name
@@ -139,6 +140,42 @@ func TestBuildID(t *testing.T) {
 	defer text.Close()
 	assert.Empty(t, buildID(text))
 	assert.NotEqual(t, release(t, carrying(t, "", "a")), release(t, carrying(t, "", "b")))
+}
+
+// The release says which server and which proxy are in it, if the build was stamped.
+func TestStampedRelease(t *testing.T) {
+	t.Parallel()
+	h := carrying(t, t.TempDir(), "a")
+	plain := release(t, h)
+	h.stamp = "s0123456789ab-pba9876543210"
+	w := operator.World{}
+	require.NoError(t, h.lookReleases(&w))
+	assert.Equal(t, strings.Replace(plain, "-", "-s0123456789ab-pba9876543210-", 1), w.Carried)
+	require.NoError(t, h.Do(t.Context(), operator.Install{Release: w.Carried}))
+	require.NoError(t, h.lookReleases(&w))
+	assert.Equal(t, w.Carried, w.Installed)
+	assert.Equal(t, "0123456789ab", operator.ServerID(w.Installed))
+	assert.Equal(t, "ba9876543210", operator.ProxyID(w.Installed))
+}
+
+// Who runs on from the former copy has the etcdctl of the new one: it went there when that was installed, and stays.
+func TestEtcdctlIsTheNewestCopys(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	former := carrying(t, root, "former")
+	runs := release(t, former)
+	require.NoError(t, former.Do(t.Context(), operator.Install{Release: runs}))
+	h := carrying(t, root, "new")
+	require.NoError(t, h.Do(t.Context(), operator.Install{Release: release(t, h)}))
+	for _, step := range []operator.Step{
+		operator.WriteMember{Server: operator.Server{Release: runs, ListenClient: []string{"https://127.0.0.1:2379"}}},
+		operator.WriteProxy{Upstream: operator.Upstream{Release: runs, Listen: []string{"127.0.0.1:2379"}}},
+	} {
+		require.NoError(t, h.Do(t.Context(), step))
+		got, err := os.ReadFile(h.etcdctlLink())
+		require.NoError(t, err)
+		assert.Equal(t, "new", string(got), step.String())
+	}
 }
 
 func TestEtcdctlEnv(t *testing.T) {

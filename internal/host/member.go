@@ -89,7 +89,7 @@ func (h *Host) writeSettings(ctx context.Context, lines []string) error {
 	if err := writeFiles(s.etcdctl); err != nil {
 		return err
 	}
-	if err := h.linkEtcdctl(s.service.release()); err != nil {
+	if err := h.linkEtcdctl(h.newest(s.service.release())); err != nil {
 		return err
 	}
 	if err := h.supervisor.write(ctx, s.service); err != nil {

@@ -80,7 +80,7 @@ func (h *Host) listedURLs() []string {
 }
 
 func (h *Host) lookReleases(w *operator.World) error {
-	carried, err := carriedRelease(h.carried)
+	carried, err := carriedRelease(h.carried, h.stamp)
 	if err != nil {
 		return err
 	}

@@ -73,7 +73,7 @@ func (h *Host) writeProxy(ctx context.Context, u operator.Upstream) error {
 	if err := writeFiles(s.etcdctl); err != nil {
 		return err
 	}
-	if err := h.linkEtcdctl(u.Release); err != nil {
+	if err := h.linkEtcdctl(h.newest(u.Release)); err != nil {
 		return err
 	}
 	if err := h.supervisor.write(ctx, s.service); err != nil {

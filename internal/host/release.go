@@ -27,9 +27,9 @@ const keptReleases = 2
 // partial marks a release that is being copied.
 const partial = ".tmp"
 
-// carriedRelease names a binary: etcd's version and 12 hex digits that differ between builds. The linker's build ID
-// serves where there is one, since hashing 27 MB in every hook costs more than all else that a hook does.
-func carriedRelease(binary string) (string, error) {
+// carriedRelease names a binary: etcd's version, the stamp, and 12 hex digits that differ between builds. The linker's build
+// ID serves where there is one, since hashing 27 MB in every hook costs more than all else that a hook does.
+func carriedRelease(binary, stamp string) (string, error) {
 	f, err := os.Open(binary)
 	if err != nil {
 		return "", fmt.Errorf("cannot name release: %w", err)
@@ -41,7 +41,7 @@ func carriedRelease(binary string) (string, error) {
 	} else if _, err := io.Copy(h, f); err != nil {
 		return "", fmt.Errorf("cannot name release: %w", err)
 	}
-	return version.Version + "-" + hex.EncodeToString(h.Sum(nil))[:12], nil
+	return operator.ReleaseName(version.Version, stamp, hex.EncodeToString(h.Sum(nil))[:12]), nil
 }
 
 // buildID is the GNU or else the Go build ID note of an ELF file; nil if it has neither. An ID of the Go tool alone
@@ -97,7 +97,7 @@ func (h *Host) installedReleases() ([]string, error) {
 }
 
 func (h *Host) install(ctx context.Context, s operator.Install) error {
-	carried, err := carriedRelease(h.carried)
+	carried, err := carriedRelease(h.carried, h.stamp)
 	if err != nil {
 		return err
 	}
@@ -203,6 +203,18 @@ func copyFile(from, to string, mode fs.FileMode) error {
 		return err
 	}
 	return dst.Close()
+}
+
+// newest is the carried release once it is installed, else the given one, which runs.
+func (h *Host) newest(runs string) string {
+	carried, err := carriedRelease(h.carried, h.stamp)
+	if err != nil {
+		return runs
+	}
+	if _, err := os.Stat(h.binary(carried)); err != nil {
+		return runs
+	}
+	return carried
 }
 
 // linkEtcdctl lets the machine's administrator type etcdctl. A file that is not ours, or that belongs to another

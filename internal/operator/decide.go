@@ -129,6 +129,7 @@ func (l look) reasons() []Reason {
 func lookAt(e Event, m Model, w World) look {
 	l := look{Event: e, m: &m, w: &w}
 	s := l.settings()
+	s.Release = l.release(ServerID, s.on)
 	l.should, l.sum = &s, s.Digest()
 	l.refusal = l.refuse()
 	l.consumers = consumersOf(&m)

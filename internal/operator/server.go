@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
@@ -158,10 +159,21 @@ func EnvDigest(env []string) string {
 	return sum
 }
 
-// Generation is the digest of what all members share: release, trust and tunables, not names and addresses.
-// Two members that run the same generation need no restart on each other's account.
+// on is the digest of these settings with another release.
+func (s Server) on(release string) string {
+	s.Release = release
+	return s.Digest()
+}
+
+// Generation is the digest of what all members share: the server that runs, trust, tunables, and whatever else this charm
+// sets; not names and addresses. Two members that run the same generation need no restart on each other's account.
 func (s Server) Generation() string {
-	return digest(append([]string{s.Release, s.Trust}, s.Config.text()...)...)
+	shared := Server{Release: cmp.Or(ServerID(s.Release), s.Release), Trust: s.Trust, Config: s.Config}
+	for _, path := range s.Paths {
+		key, _, _ := strings.Cut(path, "=")
+		shared.Paths = append(shared.Paths, key)
+	}
+	return digest(append(shared.Env(), s.Config.text()...)...)
 }
 
 // RevokedDigest is the digest of a list of ended relations; never empty.

@@ -36,6 +36,12 @@ func (u Upstream) Env() []string {
 // ProcessDigest is the digest of Env; it goes into ConfigVar.
 func (u Upstream) ProcessDigest() string { return digest(u.Env()...) }
 
+// on is ProcessDigest with another release.
+func (u Upstream) on(release string) string {
+	u.Release = release
+	return u.ProcessDigest()
+}
+
 // upstream keeps the local proxy of role proxy: what the provider publishes is written where the proxy follows it, with
 // no restart. A broken bag changes nothing: the proxy goes on with what it has.
 func upstream(l look, p *Plan) {
@@ -73,6 +79,7 @@ func (l look) proxy() Upstream {
 			up.Listen = append(up.Listen, at.String())
 		}
 	}
+	up.Release = l.release(ProxyID, up.on)
 	return up
 }
 

@@ -24,7 +24,7 @@ func (r Reach) String() string {
 
 // World is what machine and cluster say, read afresh before every step.
 type World struct {
-	Carried   string // release that the charm directory carries, "3.7.3-0123456789ab"
+	Carried   string // release that the charm directory carries (ReleaseName)
 	Installed string // Carried if it is installed outside the charm directory, else the newest that is; "" is none
 
 	Machine Machine

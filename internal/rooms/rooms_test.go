@@ -66,6 +66,7 @@ var inward = []rule{
 	{"internal/webproxy", nil},
 	{"internal/server", []string{"internal/webproxy"}},
 	{"internal/proxy", []string{"internal/webproxy"}},
+	{"internal/stamp", nil},
 	{"internal/pack", nil},
 	{"internal/operator", []string{"internal/pki", "interfaces/*"}},
 	{"internal/juju", []string{"internal/operator", "internal/pki", "interfaces/*"}},
@@ -81,6 +82,7 @@ var inward = []rule{
 	}},
 	{"cmd/juju-sim", []string{"internal/sim"}},
 	{"cmd/juju-sim/…", []string{"internal/sim/hooktool"}},
+	{"cmd/charm-stamp", []string{"internal/stamp"}},
 	{"cmd/charm-pack", []string{"internal/pack", "internal/licence"}},
 	{"test/…", []string{"internal/pack", "internal/sim", "internal/sim/model", "test/field", "test/load"}},
 }

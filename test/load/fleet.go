@@ -1,6 +1,7 @@
 package load
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -12,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -159,9 +161,19 @@ func (t Target) Leader(ctx context.Context) (string, error) {
 	return "", errors.Join(errors.New("nobody knows who leads"), all)
 }
 
-// NextRelease unpacks the charm into dir with another binary: one that does the same and has another build ID, by which
-// releases are told apart.
-func NextRelease(archive, dir string) error {
+// NextRelease unpacks the charm into dir with another binary: one that does the same and says that its server and its proxy
+// are others, so that a refresh restarts both.
+func NextRelease(archive, dir string) error { return rebuilt(archive, dir, "next", true) }
+
+// NextBuild unpacks the charm into dir with another binary that says that its server and its proxy are the same, as of a charm
+// that differs in anything else.
+func NextBuild(archive, dir string) error { return rebuilt(archive, dir, "same", false) }
+
+// stamped is what the linker was told of server and proxy (internal/stamp).
+var stamped = regexp.MustCompile("s[0-9a-f]{12}-p[0-9a-f]{12}")
+
+// rebuilt unpacks the charm into dir. Its binary's build ID, by which releases are told apart, ends in four letters.
+func rebuilt(archive, dir, letters string, others bool) error {
 	read, err := charm.ReadCharmArchive(archive)
 	if err == nil {
 		err = errors.Join(os.MkdirAll(dir, 0o700), read.ExpandTo(dir))
@@ -169,12 +181,12 @@ func NextRelease(archive, dir string) error {
 	if err != nil {
 		return fmt.Errorf("cannot unpack %s: %w", archive, err)
 	}
-	binary, err := os.OpenFile(filepath.Join(dir, "bin", "etcd-charm"), os.O_RDWR, 0)
+	path := filepath.Join(dir, "bin", "etcd-charm")
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("cannot change the binary: %w", err)
 	}
-	defer binary.Close()
-	program, err := elf.NewFile(binary)
+	program, err := elf.NewFile(bytes.NewReader(text))
 	if err != nil {
 		return fmt.Errorf("cannot read the binary: %w", err)
 	}
@@ -182,6 +194,12 @@ func NextRelease(archive, dir string) error {
 	if id == nil {
 		return errors.New("the binary has no build ID")
 	}
-	_, err = binary.WriteAt([]byte("next"), int64(id.Offset+id.Size)-4) //nolint:gosec // a file's offset
-	return err
+	copy(text[id.Offset+id.Size-4:], letters)
+	switch {
+	case others: // one that was not stamped equals none
+		text = stamped.ReplaceAll(text, []byte("sffffffffffff-pffffffffffff"))
+	case !stamped.Match(text):
+		return errors.New("the binary does not say which server and proxy are in it: it was not built by make charm")
+	}
+	return os.WriteFile(path, text, 0o700) //nolint:gosec // it is a program
 }

@@ -126,6 +126,18 @@ var mutants = []mutant{
 		"",
 	},
 	{
+		"restarts for another copy of the same server",
+		"internal/operator/release.go", "TestARefreshRestartsForAnotherServer",
+		"return runs\n",
+		"return l.w.Carried\n",
+	},
+	{
+		"takes two servers that are not known for the same",
+		"internal/operator/release.go", "TestARefreshRestartsForAnotherServer",
+		`id(runs) == "" || `,
+		"",
+	},
+	{
 		"compares bags without their values",
 		"internal/operator/server.go", "TestDigests",
 		"parts = append(parts, key, bag[key])",

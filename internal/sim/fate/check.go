@@ -272,6 +272,21 @@ func (s *Sim) Settled() string {
 	return s.settledLeaves()
 }
 
+// checkWorth finds a restart that changes nothing but the copy of the program that runs.
+func (s *Sim) checkWorth(u *unit) {
+	if !u.process.running || u.process.failing || u.disk.written == nil {
+		return
+	}
+	runs := u.process.server.Release
+	again := *u.disk.written
+	if again.Release == runs || operator.ServerID(again.Release) != operator.ServerID(runs) {
+		return
+	}
+	if again.Release = runs; again.Digest() == u.process.config {
+		s.broken("%s restarts for another copy of the server that it runs", u.name)
+	}
+}
+
 // listed is what is said of each member, sorted.
 func listed(g *group, say func(*member) string) string {
 	var out []string
@@ -331,7 +346,7 @@ func (s *Sim) settledUnit(g *group, u *unit) string {
 		return "is not ready"
 	case m.peerURL != u.process.peerURL:
 		return "is listed as " + m.peerURL + ", but listens on " + u.process.peerURL
-	case u.process.server.Release != releaseOf(s.charm):
+	case operator.ServerID(u.process.server.Release) != operator.ServerID(releaseOf(s.charm)):
 		return "runs release " + u.process.server.Release
 	case u.process.config == operator.Altered || u.disk.config == operator.Altered:
 		return "has settings that the charm did not write"

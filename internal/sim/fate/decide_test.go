@@ -110,10 +110,10 @@ func hostile(d *dice) (operator.Event, operator.Model, operator.World) {
 }
 
 func hostileWorld(d *dice, m operator.Model) operator.World {
-	release := one(d, releaseOf(0), releaseOf(0), releaseOf(1), "", "4.0.0-x", "rubbish")
+	release := one(d, releaseOf(0), releaseOf(0), releaseOf(1), releaseOf(2), "", "4.0.0-x", "rubbish")
 	leaf := operator.Leaf{Present: d.often(), Due: !d.often(), SANs: []string{"10.0.0.10", "127.0.0.1", "::1", "localhost"}}
 	w := operator.World{
-		Carried: one(d, releaseOf(0), releaseOf(0), releaseOf(1), ""), Installed: release,
+		Carried: one(d, releaseOf(0), releaseOf(0), releaseOf(1), releaseOf(2), ""), Installed: release,
 		Service: operator.Service{
 			Kind:    one(d, operator.MemberService, operator.MemberService, operator.NoService, operator.ProxyService),
 			Enabled: d.often(), Running: d.often(), Failing: !d.often(), Config: one(d, "", "x"), Release: release,

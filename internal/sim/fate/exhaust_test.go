@@ -45,6 +45,8 @@ var scenarios = []struct {
 	{"roll two", 2, func(s *Sim) { s.options += 2; s.Configure() }},
 	{"roll the only one", 1, (*Sim).Configure},
 	{"refresh", 3, (*Sim).Refresh},
+	{"refresh to the same server", 3, func(s *Sim) { s.Refresh(); s.Rest(); s.Refresh() }},
+	{"refresh to the same server, and a roll", 2, func(s *Sim) { s.Refresh(); s.Rest(); s.Refresh(); s.Configure() }},
 	{"refresh while one joins", 2, func(s *Sim) { s.Refresh(); s.AddUnit() }},
 	{"renew leaves", 2, func(s *Sim) { s.units[0].disk.tls.Peer.Due, s.units[1].disk.tls.Server.Due = true, true }},
 	{"turn squatted, and a roll", 3, func(s *Sim) { s.Squat("etcd/99", true); s.Configure() }},

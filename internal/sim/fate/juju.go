@@ -85,7 +85,16 @@ func (s *Sim) tell(format string, args ...any) {
 	}
 }
 
-func releaseOf(charm int) string { return "3.7." + strconv.Itoa(3+charm) + "-0123456789ab" }
+// releaseOf is what a charm carries. The first has no IDs; of the others every second has the same server and the same proxy
+// as the one before.
+func releaseOf(charm int) string {
+	n := (charm + 1) / 2
+	etcd := "3.7." + strconv.Itoa(3+n)
+	if charm == 0 {
+		return operator.ReleaseName(etcd, "", "0123456789ab")
+	}
+	return operator.ReleaseName(etcd, fmt.Sprintf("s%012x-p%012x", n, n), fmt.Sprintf("%012x", charm))
+}
 
 func (s *Sim) unit(name string) *unit {
 	for _, u := range s.units {

@@ -252,6 +252,7 @@ func (h *machine) do(step operator.Step) error {
 		}
 	case operator.Restart:
 		s.checkDown(u, h.h, step)
+		s.checkWorth(u)
 		s.goesDown(u)
 		u.disk.enabled = true
 		s.launch(u, true)

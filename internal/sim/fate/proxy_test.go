@@ -19,7 +19,7 @@ import (
 type follower struct {
 	options, charm int
 	upstream       []databag.Relation
-	disk           struct{ installed, written, process string }
+	disk           struct{ installed, written, process, release string }
 	service        operator.Service
 
 	points, dies int // yields so far, and the one at which the charm dies
@@ -45,16 +45,17 @@ func (f *follower) Do(_ context.Context, step operator.Step) error {
 		f.disk.installed = step.Release
 	case operator.WriteProxy:
 		f.disk.written, f.disk.process, f.service.Kind = step.Upstream.Digest(), step.Upstream.ProcessDigest(), operator.ProxyService
+		f.disk.release = step.Upstream.Release
 	case operator.Start, operator.Restart:
 		if f.disk.written == "" {
 			return errors.New("no service is written")
 		}
 		f.service.Enabled, f.service.Running = true, true
-		f.service.Config, f.service.Release = f.disk.process, f.disk.installed
+		f.service.Config, f.service.Release = f.disk.process, f.disk.release
 	case operator.Stop:
 		f.service = operator.Service{Kind: f.service.Kind}
 	case operator.Uninstall:
-		f.disk, f.service = struct{ installed, written, process string }{}, operator.Service{}
+		f.disk, f.service = struct{ installed, written, process, release string }{}, operator.Service{}
 	default:
 		return fmt.Errorf("a proxy does not %s", step)
 	}
@@ -118,8 +119,9 @@ func TestEveryCrashPointOfAProxy(t *testing.T) {
 		{"published", "yes", hooks.RelationChanged, func(f *follower) { f.upstream = provides(10) }},
 		{"members change", "yes", hooks.RelationChanged, func(f *follower) { f.upstream = provides(10, 11, 12) }},
 		{"another port", "yes", hooks.ConfigChanged, func(f *follower) { f.options = 1 }},
-		{"refresh", "yes", hooks.UpgradeCharm, func(f *follower) { f.charm++ }},
-		{"members change while it is refreshed", "yes", hooks.UpgradeCharm, func(f *follower) { f.charm++; f.upstream = provides(11) }},
+		{"refresh", "yes", hooks.UpgradeCharm, func(f *follower) { f.charm += 2 }},
+		{"refresh to the same proxy", "as before", hooks.UpgradeCharm, func(f *follower) { f.charm++ }},
+		{"members change while it is refreshed", "yes", hooks.UpgradeCharm, func(f *follower) { f.charm += 2; f.upstream = provides(11) }},
 		{"the machine comes back", "yes", hooks.Start, func(f *follower) { f.service.Running, f.service.Config = false, "" }},
 		{"broken bag", "as before", hooks.RelationChanged, func(f *follower) {
 			f.upstream = []databag.Relation{{ID: "upstream:1", Units: map[string]databag.Bag{"etcd/0": {"cluster": "=,"}}}}
@@ -130,7 +132,7 @@ func TestEveryCrashPointOfAProxy(t *testing.T) {
 	} {
 		t.Run(scenario.name, func(t *testing.T) {
 			t.Parallel()
-			begun := follower{}
+			begun := follower{charm: 1} // the next one's proxy is the same
 			begun.hook(t, hooks.Install)
 			if scenario.name != "published" {
 				begun.upstream = provides(10)
@@ -143,10 +145,16 @@ func TestEveryCrashPointOfAProxy(t *testing.T) {
 			assert.Equal(t, scenario.serves != "no", plain.service.Running)
 			if scenario.serves == "yes" {
 				assert.Equal(t, plain.disk.process, plain.service.Config)
-				assert.Equal(t, releaseOf(plain.charm), plain.service.Release)
+				assert.Equal(t, operator.ProxyID(releaseOf(plain.charm)), operator.ProxyID(plain.service.Release))
+			}
+			if scenario.serves == "as before" {
+				assert.Equal(t, begun.service, plain.service)
+			}
+			if scenario.kind != hooks.Remove {
+				assert.Equal(t, releaseOf(plain.charm), plain.disk.installed)
 			}
 			if scenario.kind == hooks.Remove {
-				assert.Equal(t, follower{points: plain.points, upstream: plain.upstream}, plain, "nothing is left on the machine")
+				assert.Equal(t, follower{charm: plain.charm, points: plain.points, upstream: plain.upstream}, plain, "nothing is left on the machine")
 			}
 			for at := 1; at <= plain.points; at++ {
 				f := begun
