@@ -30,6 +30,7 @@ const (
 	keyClientURL = "client-url"
 	keyMemberID  = "member-id" // hex
 	keyRunning   = "running"
+	keyServer    = "server"  // "0123456789ab@<running>": a charm that does not know it leaves it behind, but not the running beside it
 	keyLeaving   = "leaving" // "true"
 	keyStopped   = "stopped" // "true"
 	keyCan       = "can"     // "db,…", sorted
@@ -41,7 +42,7 @@ const (
 
 // unitKeys are all keys that a unit's bag may hold: those not written are removed.
 var unitKeys = []string{
-	keySchema, keyPeerURL, keyClientURL, keyClusterID, keyMemberID, keyRunning, keyLeaving, keyStopped, keyCan, keyLeaves,
+	keySchema, keyPeerURL, keyClientURL, keyClusterID, keyMemberID, keyRunning, keyServer, keyLeaving, keyStopped, keyCan, keyLeaves,
 }
 
 // AppKeys returns all keys that EncodeApp may write.
@@ -90,6 +91,7 @@ type UnitBag struct {
 	ClusterID uint64 // the cluster its data belongs to; 0 is none
 	MemberID  uint64
 	Running   string // digest of what all members share of the settings that its server runs; "" is none, or one that needs a restart
+	Server    string // ID of the server that runs, which tells builds apart (internal/stamp); "" is not known
 	Leaving   bool
 	Stopped   bool     // its server has stopped for good
 	Can       []string // what its charm can do that all units must do alike; sorted
@@ -144,6 +146,7 @@ func EncodeUnit(u UnitBag) databag.Bag {
 		keyClusterID: encodeID(u.ClusterID),
 		keyMemberID:  encodeID(u.MemberID),
 		keyRunning:   u.Running,
+		keyServer:    encodeServer(u),
 		keyLeaving:   encodeFlag(u.Leaving),
 		keyStopped:   encodeFlag(u.Stopped),
 		keyCan:       strings.Join(u.Can, ","),
@@ -162,6 +165,7 @@ func DecodeUnit(relationID, unit string, bag databag.Bag) (UnitBag, error) {
 		ClusterID: d.id(keyClusterID),
 		MemberID:  d.id(keyMemberID),
 		Running:   d.text(keyRunning),
+		Server:    d.server(),
 		Leaving:   d.flag(keyLeaving),
 		Stopped:   d.flag(keyStopped),
 		Can:       d.names(keyCan),
@@ -196,6 +200,13 @@ func DecodeAuthority(bag databag.Bag) map[string]string {
 		content[name] = value
 	}
 	return content
+}
+
+func encodeServer(u UnitBag) string {
+	if u.Server == "" {
+		return ""
+	}
+	return u.Server + "@" + u.Running
 }
 
 func encodeID(id uint64) string {

@@ -69,6 +69,12 @@ func TestUnitBagOfSchema2(t *testing.T) {
 		"newcomer":                 {Schema: 2, PeerURL: "https://[fd00::5]:2380", Can: []string{"db", "later"}},
 		"issuer":                   {Schema: 2, Leaves: []Issued{{Kind: "admin", Serial: "1c", End: 1796774400}, {Kind: "peer", Serial: "1a", End: 1796774400}}},
 		"with a later charm's key": {Schema: 2},
+
+		"of a known build":                  {Schema: 2, Running: "0123456789abcdef0123456789abcdef", Server: "0123456789ab"},
+		"of a known build, to be restarted": {Schema: 2, Server: "0123456789ab"},
+
+		"with what a later charm left behind": {Schema: 2, Running: "fedcba9876543210fedcba9876543210"},
+		"with a server that cannot be read":   {Schema: 2},
 	}
 	bags := samples(t, "testdata/unit.schema2.yaml")
 	require.Len(t, bags, len(want))

@@ -70,6 +70,15 @@ func (d *decoder) text(key string) string {
 	return value
 }
 
+// server reads which server runs. It is shown and decides nothing, so what cannot be read is not known.
+func (d *decoder) server() string {
+	id, running, _ := strings.Cut(d.bag[keyServer], "@")
+	if running != d.bag[keyRunning] || strings.Trim(id, "0123456789abcdef") != "" {
+		return "" // another charm has written the rest of the bag since
+	}
+	return id
+}
+
 func (d *decoder) id(key string) uint64 {
 	value := d.bag[key]
 	if d.err != nil || value == "" {

@@ -110,6 +110,9 @@ func (l look) word() Word {
 	if l.w.Data.State == OurData {
 		w.ClusterID, w.MemberID = l.w.Data.ClusterID, l.w.Data.MemberID
 	}
+	if l.w.Service.Running && l.w.Service.Kind == MemberService {
+		w.Server = ServerID(l.w.Service.Release)
+	}
 	if l.w.Service.Running && (l.w.Service.Config == l.sum || l.foreign()) {
 		w.Running = l.should.Generation()
 	}

@@ -49,6 +49,7 @@ type MemberReport struct {
 	Role   string // leader, voter, learner or unstarted
 	Lag    uint64 // entries that it has not applied of what the furthest member has
 	Alarms []string
+	Server string // ID of the server that it runs; "" is not known
 }
 
 // Use is how much of its quota the member's database takes, in percent; -1 is unknown.
@@ -89,6 +90,8 @@ type Report struct {
 	// Certificate is the shortest life left of a certificate of ours or a member's; 0 is unknown, negative is over.
 	Certificate time.Duration
 
+	Runs, Carries string // the releases that this unit's process runs and that its charm has; "" is none, or not known
+
 	Listen   string          // proxy: host:port
 	Upstream []UpstreamProbe // proxy: the members it may use
 }
@@ -119,6 +122,7 @@ func examine(l look, reasons []Reason) Report {
 		x.leadership()
 		x.judge()
 	}
+	x.builds()
 	x.leaves()
 	x.strange()
 	if n := x.w.Service.Crashes; n > 0 {

@@ -56,6 +56,7 @@ func (r Report) head() []named {
 			out = append(out, named{"cluster", hexID(r.ClusterID)})
 		}
 	}
+	out = append(out, r.buildLines()...)
 	out = append(out, named{"states", or(strings.Join(r.States, ", "))})
 	for _, reason := range r.notes() {
 		out = append(out, named{"note", reason.String()})

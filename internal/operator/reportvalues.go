@@ -16,6 +16,7 @@ func (r Report) Values() map[string]any {
 	out.set("states", strings.Join(r.States, ","))
 	out.set("versions", strings.Join(r.Versions, ","))
 	out.set("certificate", known(lifetime(r.Certificate)))
+	r.buildValues(out)
 	if r.Role == RoleProxy {
 		r.upstreamValues(out)
 		return out
@@ -65,6 +66,7 @@ func (m MemberReport) values() values {
 	out.set("name", plain(m.Name))
 	out.set("peer-urls", plain(strings.Join(m.PeerURLs, ",")))
 	out.set("client-urls", plain(strings.Join(m.ClientURLs, ",")))
+	out.set("server", m.Server)
 	out.set("alarms", strings.Join(m.Alarms, ","))
 	if !m.Answers {
 		return out

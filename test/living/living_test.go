@@ -27,6 +27,8 @@ func TestScripts(t *testing.T) {
 	archive := packed(t)
 	next := filepath.Join(t.TempDir(), "next")
 	require.NoError(t, load.NextRelease(archive, next))
+	same := filepath.Join(t.TempDir(), "same")
+	require.NoError(t, load.NextBuild(archive, same))
 	turns := make(chan struct{}, atATime)
 	cmds := sim.Cmds(t.Context(), options(t))
 	for name, cmd := range commands(t.Context(), cmds) {
@@ -45,7 +47,8 @@ func TestScripts(t *testing.T) {
 			turns <- struct{}{}
 			env.Defer(func() { <-turns })
 			env.Setenv("CHARM", archive)
-			env.Setenv("CHARM2", next)
+			env.Setenv("CHARM2", next) // another server and another proxy
+			env.Setenv("CHARM3", same) // another build with the same
 			env.Setenv("PATH", os.Getenv("PATH"))
 			return nil
 		},

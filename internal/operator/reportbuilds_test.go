@@ -1,0 +1,42 @@
+package operator
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// A roll that is half done shows: which member runs which server, and which the charm has.
+func TestHealthTellsServersApart(t *testing.T) {
+	t.Parallel()
+	m, w := refreshed(buildA, otherServer)
+	assert.Equal(t, "aaaaaaaaaaaa", lookAt(lookAgain, m, w).word().Server)
+	says := func(unit, id string) {
+		word := m.Cluster.Value.Words[unit]
+		word.Server = id
+		m.Cluster.Value.Words[unit] = word
+	}
+	says("etcd/0", "cccccccccccc") // what it said before counts less than what it runs
+	says("etcd/1", "bbbbbbbbbbbb")
+	r := Examine(m, w)
+	table := r.Table()
+	assert.Contains(t, table, "servers  aaaaaaaaaaaa on etcd/0; bbbbbbbbbbbb on etcd/1; not known of etcd/2\n")
+	assert.Contains(t, table, "charm    has server bbbbbbbbbbbb, proxy aaaaaaaaaaaa\n")
+	values := r.Values()
+	assert.Equal(t, "bbbbbbbbbbbb", values["charm-server"])
+	assert.Equal(t, "aaaaaaaaaaaa", values["charm-proxy"])
+	members := values["members"].(map[string]any)
+	assert.Equal(t, "aaaaaaaaaaaa", members["etcd-0"].(map[string]any)["server"])
+	assert.Equal(t, "bbbbbbbbbbbb", members["etcd-1"].(map[string]any)["server"])
+	assert.NotContains(t, members["etcd-2"], "server")
+
+	says("etcd/2", "aaaaaaaaaaaa")
+	assert.Contains(t, Examine(m, down(w, 1)).Table(), "servers  aaaaaaaaaaaa on etcd/0, etcd/2; not known of etcd/1\n", "one that is silent may have ended")
+
+	m, w = healthyProxy(1)
+	w.Service.Release, w.Carried = buildA, otherProxy
+	r = Examine(m, w)
+	assert.Contains(t, r.Table(), "proxy    aaaaaaaaaaaa\ncharm    has server aaaaaaaaaaaa, proxy bbbbbbbbbbbb\n")
+	assert.Equal(t, "aaaaaaaaaaaa", r.Values()["proxy"])
+	assert.Equal(t, "bbbbbbbbbbbb", r.Values()["charm-proxy"])
+}
