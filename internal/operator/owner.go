@@ -70,11 +70,9 @@ func withForeignData(l look, p *Plan) {
 		if l.w.Turn.Holder == l.m.Unit {
 			p.want(l, ReleaseTurn{})
 		}
-	case !votes, !l.w.Local.Ready && l.w.Reach == Healthy:
-		if !ours || l.w.Reach == Healthy { // without quorum nothing is stopped
-			p.want(l, Stop{foreignData})
-		}
-	case !l.w.Local.Ready || !l.mayGoDown(d.MemberID).none(): // the examination says whose the data is
+	case !ours, l.w.Local.Twin, l.w.Reach == Healthy && !(votes && l.w.Local.Ready):
+		p.want(l, Stop{foreignData}) // who votes twice is one too many
+	case l.w.Reach != Healthy || !l.mayGoDown(d.MemberID).none(): // without quorum nothing is stopped
 	case len(l.voters()) > 1 && !l.hasTurn():
 		l.takeTurn(p)
 	default:

@@ -133,6 +133,8 @@ func TestRule04NobodyElsesMemory(t *testing.T) {
 	p = Decide(lookAgain, m, needed)
 	assert.Nil(t, p.Step, "of three voters it and one more are ready")
 	assert.Equal(t, Blocked, p.Status.Level)
+	needed.Local.Twin = true
+	assert.Equal(t, Stop{foreignData}, firstStep(m, needed), "the member itself runs elsewhere")
 	all := world(m)
 	all.Data, all.Local = w.Data, w.Local
 	assert.Equal(t, TakeTurn{}, firstStep(m, all), "a ready voter goes down in its turn")

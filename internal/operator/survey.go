@@ -218,6 +218,9 @@ func (s *Survey) local(live, ready bool, reached uint64, list []Member) Local {
 	} else if l.Live {
 		l.ClusterID, l.MemberID = s.data.ClusterID, s.data.MemberID
 	}
+	l.Twin = s.self.answered() && slices.ContainsFunc(s.answers, func(a Answer) bool {
+		return a.URL != s.own && a.ClusterID == s.self.ClusterID && a.MemberID == s.self.MemberID
+	})
 	view := s.self.List
 	if view == nil && l.ClusterID != 0 && l.ClusterID == reached {
 		view = list // a learner gives no list

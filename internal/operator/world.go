@@ -170,6 +170,7 @@ type Local struct {
 
 	Term, Index uint64 // of the last entry that it knows to be committed; 0 is unknown, as before it serves clients
 	Revision    int64
+	Twin        bool // a server elsewhere says that it is the same member
 }
 
 // Member is one line of the member list and, where it answered, what it says of itself.
