@@ -67,6 +67,9 @@ func (s Service) ailment() ailment {
 	return unnamed
 }
 
+// Ailment names what keeps the server from going on, as its last words have it.
+func (s Service) Ailment() string { return s.ailment().String() }
+
 // ails is the reason for what keeps our server from going on; none is that nothing does, or that another place says it.
 func (s Service) ails(unit string) Reason {
 	ailment := s.ailment()
