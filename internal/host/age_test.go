@@ -241,3 +241,40 @@ func TestOwnerText(t *testing.T) {
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"version":1,"model":"m","unit":"etcd/0"}`, string(text))
 }
+
+// TestTakenBack puts an older copy of a follower's data in its place. The raft leader knows what the log had, and the server ends
+// again and again; what is remembered tells the same by the log alone.
+func TestTakenBack(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	a, b, c := f.add(t), f.add(t), f.add(t)
+	a.found()
+	b.join()
+	a.do(operator.AwaitPeer{})
+	c.join()
+	a.do(operator.AwaitPeer{})
+	leads := func(w operator.World) bool { return len(w.Members) == 3 && w.Members[0].Leader == a.word.MemberID }
+	a.eventually("three voters, led by the first", func(w operator.World) bool { return voters(w) == 3 && leads(w) })
+	b.do(operator.Stop{Why: "a copy"})
+	old := filepath.Join(t.TempDir(), "old")
+	require.NoError(t, os.CopyFS(old, os.DirFS(b.data())))
+	b.do(operator.Start{}, operator.AwaitReady{})
+	a.put(40, "x")
+	w := b.eventually("the writes", func(w operator.World) bool { return w.Local.Index > 40 && leads(w) })
+	seen := operator.Seen{ClusterID: w.Data.ClusterID, MemberID: w.Data.MemberID, Term: w.Local.Term, Index: w.Local.Index}
+	b.do(operator.Stop{Why: "a test"})
+	m := b.model()
+	m.Memory = operator.Know(operator.Memory{Seen: seen})
+	end := func() uint64 {
+		w, err := b.Observe(t.Context(), m)
+		require.NoError(t, err)
+		return w.Data.Index
+	}
+	assert.GreaterOrEqual(t, end(), seen.Index, "its own data")
+	b.do(operator.MoveAside{Why: "a test"})
+	require.NoError(t, os.CopyFS(b.data(), os.DirFS(old)))
+	assert.Less(t, end(), seen.Index, "the copy")
+	b.do(operator.Start{})
+	w = b.eventually("the end of its server, again and again", func(w operator.World) bool { return w.Service.Failing })
+	assert.Equal(t, "bad data", w.Service.Ailment(), w.Service.Log)
+}

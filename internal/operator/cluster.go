@@ -233,6 +233,7 @@ func withData(l look, p *Plan) {
 	switch {
 	case !l.w.Service.Running || l.w.Service.Failing:
 		revive(l, p)
+	case !serving && l.w.Service.ailment() == locked: // whoever has the data open is not to be waited for
 	case !serving && l.w.Reach != Healthy && !l.justStarted():
 		return // readiness hangs on others, who call nobody when they are back; the next hook looks again
 	case !serving:

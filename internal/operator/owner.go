@@ -45,9 +45,11 @@ func (l look) provablyOurs() bool {
 	})
 }
 
-// newcomer reports whether this unit never had a member: it has told the peers nothing, and nothing is written that would start one.
+// newcomer reports whether the data was there before this unit was: nothing is written that would have started a member, and the
+// unit has told the peers nothing yet, or the data is of no cluster of theirs.
 func (l look) newcomer() bool {
-	return l.m.Memory.OK && len(l.m.Memory.Value.Bags) == 0 && l.w.Service.Kind == NoService && l.w.WrittenConfig == ""
+	unheard := len(l.m.Memory.Value.Bags) == 0 || l.m.Cluster.OK && l.m.Cluster.Value.Record.ClusterID != l.w.Data.ClusterID
+	return l.m.Memory.OK && unheard && l.w.Service.Kind == NoService && l.w.WrittenConfig == ""
 }
 
 // claim has a file among our data say whose it is, once. It moves with the data.
@@ -63,16 +65,17 @@ const foreignData = "its data is another unit's"
 // mixed up the disks can put them back. What votes with it may be needed: then it goes down in its turn, or not at all.
 func withForeignData(l look, p *Plan) {
 	d := l.w.Data
-	ours := d.ClusterID == l.named()
+	ours := d.ClusterID == l.named() || d.ClusterID == l.w.ClusterID
 	votes := ours && slices.ContainsFunc(l.voters(), func(mem Member) bool { return mem.ID == d.MemberID })
 	switch {
 	case !l.w.Service.up():
 		if l.w.Turn.Holder == l.m.Unit {
 			p.want(l, ReleaseTurn{})
 		}
+	case !l.m.Cluster.OK: // the record may say that its cluster has ended
 	case !ours, l.w.Local.Twin, l.w.Reach == Healthy && !(votes && l.w.Local.Ready):
 		p.want(l, Stop{foreignData}) // who votes twice is one too many
-	case l.w.Reach != Healthy || !l.mayGoDown(d.MemberID).none(): // without quorum nothing is stopped
+	case l.w.Reach != Healthy || !l.mayForget(d.MemberID).none(): // without quorum nothing is stopped
 	case len(l.voters()) > 1 && !l.hasTurn():
 		l.takeTurn(p)
 	default:

@@ -51,6 +51,14 @@ func TestStrangers(t *testing.T) {
 			w.Data.Owner, w.Data.ClusterID = Owner{}, 7
 			w.Service, w.WrittenConfig = Service{}, ""
 		}, "a former unit on this machine"},
+		"there before this unit was, which has told the peers of itself": {func(_ *Model, w *World) {
+			w.Data.Owner, w.Data.ClusterID = Owner{}, 7
+			w.Service, w.WrittenConfig = Service{}, ""
+		}, "a former unit on this machine"},
+		"ours, and all else on the machine was lost": {func(_ *Model, w *World) {
+			w.Data.Owner, w.Reach, w.Members = Owner{}, Unreachable, nil
+			w.Service, w.WrittenConfig = Service{}, ""
+		}, ""},
 		"there before this unit was, of a cluster that ended": {func(m *Model, w *World) {
 			m.Memory = Know(Memory{})
 			*m = record(*m, Record{Schema: etcdcluster.Schema, Ended: clusterID})

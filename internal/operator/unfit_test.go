@@ -167,7 +167,6 @@ func TestAilmentsAreSaid(t *testing.T) {
 	m := model(3)
 	w := down(world(m), 0)
 	w.Local, w.Service.Log = Local{}, "db file is flocked by another process, or taking too long"
-	w.Tried = []Attempt{{AwaitReady{}, assert.AnError}}
 	assert.Contains(t, Decide(lookAgain, m, w).Status.Message, "another process has the data here open; end it")
 }
 
