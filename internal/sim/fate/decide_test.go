@@ -442,6 +442,9 @@ func (j judge) writing(step operator.WriteMember) string {
 // down judges a step that takes our own member down.
 func (j judge) down(restart bool) string {
 	own, listed := j.own()
+	if j.w.Service.Kind == operator.NoService && j.m.Config.Role == operator.RoleProxy {
+		return "" // a proxy to be, beside another unit's data
+	}
 	if j.w.Service.Kind == operator.ProxyService || !listed || own.Learner || j.w.Data.State != operator.OurData || j.w.Reach != operator.Healthy || j.w.ClusterID != j.w.Data.ClusterID || !j.w.Service.Running {
 		return ""
 	}
