@@ -19,6 +19,17 @@ func cause(log string) string {
 	return cut(lines[len(lines)-1])
 }
 
+// awaited finds in a log's last lines what a server that goes on waits for before it serves: a lock on its database. etcd says so
+// every ten seconds (storage/backend.go), as an information; "" is that it says nothing of the kind.
+func awaited(log string) string {
+	lines := strings.Split(strings.TrimSpace(log), "\n")
+	var entry entry
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &entry); err == nil && strings.Contains(entry.Msg, "flocked by another process") {
+		return cut(entry.Msg)
+	}
+	return ""
+}
+
 // runs splits a log where systemd says that it starts the service, or that the service ended.
 func runs(lines []string) [][]string {
 	var out [][]string

@@ -1,13 +1,17 @@
 package host
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
 // logOf is what etcd printed when it was really started so that it could not serve: testdata/logs. Most lines of level info
@@ -41,6 +45,13 @@ var causes = map[string]string{
 	"unreadable-data":         "failed to list data directory: open /var/lib/etcd-charm/etcd-0/d.member: permission denied",
 	"corrupt-db":              "failed to open database: invalid database",
 	"corrupt-wal":             "panic: runtime error: invalid memory address or nil pointer dereference",
+	"lost-db":                 "failed to recover v3 backend from snapshot: failed to find database snapshot file (snap: snapshot file doesn't exist)",
+	"spoilt-db":               "panic: assertion failed: Page expected to be: 8, but self identifies as 9976630116205563459",
+	"cut-db":                  "fatal error: fault",
+	"spoilt-wal":              "walpb: crc mismatch: expected: a025f563 computed: 9bacbdcf: in file '0000000000000000-0000000000000000.wal' at position: 3600",
+	"forbidden-db":            "failed to open database: open /var/lib/etcd-charm/etcd-0/data/member/snap/db: permission denied",
+	"disk-full":               "failed to create WAL: no space left on device",
+	"read-only":               "cannot access data directory: open /var/lib/etcd-charm/ro/.touch: read-only file system",
 	"nobody-to-join":          "cannot fetch cluster info from peer urls: could not retrieve cluster information from the given URLs",
 	"no-certificate":          "listener failed: open /nofile: no such file or directory",
 }
@@ -64,7 +75,7 @@ func TestCauseOfRealLogs(t *testing.T) {
 func TestCauseWhileItEnds(t *testing.T) {
 	t.Parallel()
 	for name, want := range causes {
-		if name == "corrupt-db" || name == "no-certificate" || name == "nobody-to-join" {
+		if slices.Contains([]string{"corrupt-db", "no-certificate", "nobody-to-join", "lost-db", "forbidden-db", "disk-full", "cut-db"}, name) {
 			continue // they say why in several ways, one after the other
 		}
 		log := logOf(t, name)
@@ -74,6 +85,24 @@ func TestCauseWhileItEnds(t *testing.T) {
 			assert.Contains(t, cause(so), want, "%s, up to %s", name, line)
 		}
 	}
+}
+
+// TestAilmentsOfRealLogs: of what keeps a server from going on only some is the data's fault.
+func TestAilmentsOfRealLogs(t *testing.T) {
+	t.Parallel()
+	want := map[string]string{
+		"corrupt-db": "bad data", "lost-db": "bad data", "spoilt-db": "bad data", "spoilt-wal": "bad data", "back-in-time": "bad data",
+		"cut-db": "unreadable", "disk-full": "disk full",
+		"forbidden-db": "forbidden", "read-only": "forbidden", "unreadable-data": "forbidden",
+	}
+	for name := range causes {
+		ails := operator.Service{Log: cause(logOf(t, name))}.Ailment()
+		assert.Equal(t, cmp.Or(want[name], "unnamed"), ails, name)
+	}
+	locked := logOf(t, "locked-db")
+	assert.Equal(t, "locked", operator.Service{Log: awaited(unitStart + locked)}.Ailment())
+	assert.Empty(t, awaited(locked+`{"level":"info","msg":"opened backend db"}`), "it waited")
+	assert.Empty(t, awaited(""))
 }
 
 func TestCause(t *testing.T) {

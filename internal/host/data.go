@@ -58,7 +58,9 @@ func (h *Host) lookData() operator.Data {
 	if err != nil {
 		return alien("%v", err)
 	}
-	return operator.Data{State: operator.OurData, ClusterID: meta.GetClusterID(), MemberID: meta.GetNodeID()}
+	return operator.Data{
+		State: operator.OurData, ClusterID: meta.GetClusterID(), MemberID: meta.GetNodeID(), Owner: h.lookOwner(),
+	}
 }
 
 // ownerProblem says in words why the server could not use the directory.

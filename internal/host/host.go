@@ -49,6 +49,8 @@ type Host struct {
 	revoked []operator.Ended
 	// derived remembers what deriving a long list came to: it is the one thing in a look that is dear.
 	derived map[string]string
+	// ends remembers where a log ended, by the file and when it was changed.
+	ends map[string]logEnd
 }
 
 var _ operator.Host = (*Host)(nil)
@@ -68,6 +70,7 @@ func New(o Options) *Host {
 		random:   o.Rand,
 		command:  runCommand,
 		derived:  map[string]string{},
+		ends:     map[string]logEnd{},
 	}
 	if h.logger == nil {
 		h.logger = slog.New(slog.DiscardHandler)
@@ -117,6 +120,8 @@ func (h *Host) do(ctx context.Context, step operator.Step) error {
 		return h.uninstall(ctx, s.KeepData)
 	case operator.MoveAside:
 		return h.moveAside(ctx, s.Why)
+	case operator.Claim:
+		return h.claim(s.Owner)
 	case operator.AddLearner:
 		return h.addLearner(ctx, s.PeerURL)
 	case operator.Promote:

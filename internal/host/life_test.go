@@ -33,7 +33,12 @@ func TestLife(t *testing.T) {
 	assert.Equal(t, w.Carried, w.Installed)
 	assert.Equal(t, operator.OurData, w.Data.State)
 	assert.Equal(t, w.ClusterID, w.Data.ClusterID)
-	assert.Equal(t, operator.Local{Live: true, Ready: true, ClusterID: w.ClusterID, MemberID: w.Data.MemberID, Voters: 1}, w.Local)
+	assert.Positive(t, w.Local.Term)
+	assert.Positive(t, w.Local.Index)
+	assert.Equal(t, operator.Local{
+		Live: true, Ready: true, ClusterID: w.ClusterID, MemberID: w.Data.MemberID, Voters: 1,
+		Term: w.Local.Term, Index: w.Local.Index, Revision: w.Local.Revision,
+	}, w.Local)
 	assert.Equal(t, a.server(operator.Initial{}).Digest(), w.Service.Config, "read from the live process")
 	assert.Equal(t, w.WrittenConfig, w.Service.Config)
 	assert.Equal(t, w.Carried, w.Service.Release)

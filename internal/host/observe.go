@@ -59,6 +59,13 @@ func (h *Host) Observe(ctx context.Context, m operator.Model) (operator.World, e
 	v := view{survey.Find(live, ready), access, own}
 	w.Reach, w.ClusterID, w.Members = v.Reach, v.ClusterID, v.Members
 	w.Alarms, w.Turn, w.Local = v.Alarms, v.Turn, v.Local
+	if operator.AgeInDoubt(m.Memory.Value, w.Data, w.Local) {
+		end := h.lookLogEnd()
+		w.Data.Term, w.Data.Index = end.term, end.index
+	}
+	if w.Service.Running && !w.Service.Failing && !live && state.Kind == operator.MemberService {
+		w.Service.Log = h.supervisor.waitsFor(ctx)
+	}
 	if w.Local.Ready {
 		w.Service.Failing, w.Service.Log = false, "" // it did fail, a moment ago
 	}

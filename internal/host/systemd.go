@@ -199,13 +199,25 @@ func monotonic() time.Duration {
 }
 
 func (s *systemd) cause(ctx context.Context) string {
+	out := s.journal(ctx)
+	if out == "" {
+		return "see journalctl --unit=" + s.serviceName()
+	}
+	return cause(out)
+}
+
+// waitsFor says what a server that does not answer yet waits for; "" if it does not say.
+func (s *systemd) waitsFor(ctx context.Context) string { return awaited(s.journal(ctx)) }
+
+// journal is what the service printed last; "" if it cannot be read.
+func (s *systemd) journal(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	out, err := s.run(ctx, "journalctl", "--unit="+s.serviceName(), "--lines=200", "--output=cat", "--no-pager", "--quiet")
-	if err != nil || len(out) == 0 {
-		return "see journalctl --unit=" + s.serviceName()
+	if err != nil {
+		return ""
 	}
-	return cause(string(out))
+	return string(out)
 }
 
 // control asks for the verb; one that is already so is no error.

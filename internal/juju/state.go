@@ -1,6 +1,7 @@
 package juju
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -21,6 +22,8 @@ const (
 	stateUnrecorded = "unrecorded" // a cluster's ID, in hexadecimal
 	stateForeign    = "foreign"
 	stateSquat      = "turn"
+	stateSeen       = "seen"   // cluster and member, in hexadecimal; term, index, revision, time
+	stateHealed     = "healed" // a time
 )
 
 // decodeState reads the unit's state. A value that is not a string is as good as missing, and so is a state of schema 1,
@@ -34,6 +37,7 @@ func decodeState(state map[string]any) operator.Memory {
 		return operator.Memory{}
 	}
 	unrecorded, _ := strconv.ParseUint(text(stateUnrecorded), 16, 64) // 0 is none
+	healed, _ := strconv.ParseInt(text(stateHealed), 10, 64)          // 0 is not lately
 	return operator.Memory{
 		Bags:       decodeLines[string](text(stateBags)),
 		Secrets:    decodeLines[string](text(stateSecrets)),
@@ -43,6 +47,8 @@ func decodeState(state map[string]any) operator.Memory {
 		Unrecorded: unrecorded,
 		Foreign:    text(stateForeign),
 		Squat:      text(stateSquat),
+		Seen:       decodeSeen(text(stateSeen)),
+		Healed:     healed,
 	}
 }
 
@@ -62,7 +68,35 @@ func encodeState(m operator.Memory) map[string]string {
 		stateUnrecorded: unrecorded,
 		stateForeign:    m.Foreign,
 		stateSquat:      m.Squat,
+		stateSeen:       encodeSeen(m.Seen),
+		stateHealed:     encodeTime(m.Healed),
 	}
+}
+
+// encodeTime is a time in Unix seconds; "" is none.
+func encodeTime(at int64) string {
+	if at == 0 {
+		return ""
+	}
+	return strconv.FormatInt(at, 10)
+}
+
+const seenForm = "%x %x %d %d %d %d"
+
+func encodeSeen(s operator.Seen) string {
+	if s == (operator.Seen{}) {
+		return ""
+	}
+	return fmt.Sprintf(seenForm, s.ClusterID, s.MemberID, s.Term, s.Index, s.Revision, s.At)
+}
+
+// decodeSeen is the reverse of encodeSeen; what cannot be read is nothing seen.
+func decodeSeen(text string) operator.Seen {
+	var s operator.Seen
+	if _, err := fmt.Sscanf(text, seenForm, &s.ClusterID, &s.MemberID, &s.Term, &s.Index, &s.Revision, &s.At); err != nil {
+		return operator.Seen{}
+	}
+	return s
 }
 
 // encodeLines is a map by its values: each line is a value and its keys.

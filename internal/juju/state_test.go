@@ -58,6 +58,16 @@ func TestStateRoundTrip(t *testing.T) {
 			field.SetString("text of " + name)
 		case reflect.Uint64:
 			field.SetUint(1<<63 + uint64(i))
+		case reflect.Int64:
+			field.SetInt(1<<62 + int64(i))
+		case reflect.Struct:
+			for j := range field.NumField() {
+				if part := field.Field(j); part.CanUint() {
+					part.SetUint(1<<63 + uint64(j))
+				} else {
+					part.SetInt(1<<62 + int64(j))
+				}
+			}
 		case reflect.Map:
 			field.Set(reflect.MakeMap(field.Type()))
 			field.SetMapIndex(reflect.ValueOf("proxy:1"), reflect.ValueOf("digest"+name).Convert(field.Type().Elem()))

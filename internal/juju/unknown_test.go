@@ -50,6 +50,8 @@ func (h *fakeMachine) Do(_ context.Context, step operator.Step) error {
 		if w.Service.Kind != operator.ProxyService {
 			h.serve()
 		}
+	case operator.Claim:
+		w.Data.Owner = s.Owner
 	case operator.TakeTurn:
 		w.Turn.Holder = "etcd/0"
 	case operator.ReleaseTurn:

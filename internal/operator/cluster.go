@@ -21,6 +21,8 @@ func cluster(l look, p *Plan) {
 		if l.w.Service.Running && !l.w.Service.Failing && !l.w.Local.Live {
 			p.want(l, AwaitReady{Learner: true}) // a server that is just laying its data down cannot be told from damage
 		} // of data that is not ours the examination speaks
+	case ForeignData:
+		withForeignData(l, p)
 	case OurData:
 		withData(l, p)
 	case NoData:
@@ -204,6 +206,10 @@ func withData(l look, p *Plan) {
 		rejoin(l, p, "etcd does not list it any more")
 		return
 	}
+	if what := l.unfit(); what != "" {
+		l.replace(p, what)
+		return
+	}
 	// The server may be started again at any time, and another's settings may refuse everybody, or nobody.
 	if l.w.WrittenConfig == Altered && l.revertible() {
 		if p.want(l, RevertMember{}) {
@@ -221,9 +227,13 @@ func withData(l look, p *Plan) {
 	early := (listed && own.Learner) || moved
 	serving := l.w.Local.Ready || (early && l.w.Local.Live) ||
 		(own.Ready && l.refusing() == corrupt) // etcd then calls nobody ready, though all read and vote
+	if l.claim(p); p.Step != nil {
+		return
+	}
 	switch {
 	case !l.w.Service.Running || l.w.Service.Failing:
 		revive(l, p)
+	case !serving && l.w.Service.ailment() == locked: // whoever has the data open is not to be waited for
 	case !serving && l.w.Reach != Healthy && !l.justStarted():
 		return // readiness hangs on others, who call nobody when they are back; the next hook looks again
 	case !serving:
@@ -289,6 +299,8 @@ func yield(l look, p *Plan, named uint64) {
 		p.say(because(dataOfAnother, hexID(l.w.Data.ClusterID), hexID(named), l.w.Reach.String()))
 	case !l.w.Service.Running && slices.Contains(l.w.Done, Step(Stop{yielding})):
 		p.want(l, MoveAside{yielding})
+	case !l.w.Service.Running && l.unfit() != "":
+		p.say(because(dataUnfit, l.m.Unit, l.unfit()))
 	case !l.w.Service.Running:
 		p.want(l, Start{}) // only the member itself can tell who votes with it
 	case l.w.Local.Voters == 0:

@@ -25,6 +25,7 @@ var handlers = []func(look, *Plan){
 	rememberForeign,
 	endpoints,
 	tell,
+	rememberAge, // last: it adds to what is remembered anyhow
 }
 
 // endpoints has the handlers of those endpoints heard that this unit's role has a use for.
@@ -131,6 +132,11 @@ func lookAt(e Event, m Model, w World) look {
 	s := l.settings()
 	s.Release = l.release(ServerID, s.on)
 	l.should, l.sum = &s, s.Digest()
+	if whose := l.strangers(); whose != "" {
+		l.w.Data.State, l.w.Data.Problem = ForeignData, whose
+		s = l.settings()
+		l.sum = s.Digest()
+	}
 	l.refusal = l.refuse()
 	l.consumers = consumersOf(&m)
 	for _, rel := range m.Relations[upstreamEndpoint].Value {

@@ -174,7 +174,7 @@ func world(m Model) World {
 			Kind: MemberService, Enabled: true, Running: true, Release: release,
 			PeerURL: "https://" + address(0) + ":2380", ClientURL: "https://" + address(0) + ":2379",
 		},
-		Data:      Data{State: OurData, ClusterID: clusterID, MemberID: 1},
+		Data:      Data{State: OurData, ClusterID: clusterID, MemberID: 1, Owner: Owner{m.UUID, m.Unit}},
 		TLS:       certified(m),
 		Reach:     Healthy,
 		ClusterID: clusterID,

@@ -153,16 +153,23 @@ func (x *examiner) matching() {
 // own says what is wrong on this very unit.
 func (x *examiner) own() {
 	s, local := x.w.Service, x.w.Local
+	ails := s.ails(x.m.Unit)
 	switch {
-	case s.spoilt():
-		x.say(because(dataDiffers, x.m.Unit))
+	case !ails.none():
+		x.say(ails)
 	case s.Failing:
-		x.say(because(etcdFailing, x.m.Unit, s.Log))
+		x.sayUnless(because(etcdFailing, x.m.Unit, s.Log), dataUnfit, dataUnfitAlone, dataUnfitAgain)
 	case s.Kind == MemberService && x.w.Data.State == OurData && !s.Running:
 		x.say(because(etcdStopped, x.m.Unit))
 	}
-	if x.w.Data.State == AlienData {
+	switch x.w.Data.State {
+	case AlienData:
 		x.say(because(dataAlien, x.m.Unit, x.w.Data.Problem))
+	case ForeignData:
+		x.say(because(dataForeign, x.m.Unit, x.w.Data.Problem))
+	}
+	if at := x.m.Memory.Value.Healed; at != 0 && x.w.Now-at < healedEvery {
+		x.say(because(dataReplaced, x.m.Unit))
 	}
 	if local.ClusterID != 0 && x.w.ClusterID != 0 && local.ClusterID != x.w.ClusterID {
 		x.say(because(etcdAstray, x.m.Unit, hexID(local.ClusterID)))

@@ -22,6 +22,10 @@ func leave(l look, p *Plan) {
 	}
 	if l.role() == RoleMember && l.w.Data.State == OurData {
 		leaveCluster(l, p)
+	} else if l.w.Data.State == ForeignData && l.w.Service.up() {
+		if withForeignData(l, p); p.Step == nil {
+			p.hold(l, because(dataForeign, l.m.Unit, l.w.Data.Problem)) // others need it, and it may serve them
+		}
 	} else if l.w.Service.up() && (l.role() != RoleMember || l.last()) {
 		p.want(l, Stop{unitLeaves}) // a server that never got its port has no data, and would get it at the next boot
 	}
@@ -181,6 +185,7 @@ func serveOn(l look, p *Plan) {
 	switch {
 	case l.w.Service.Kind != MemberService:
 	case !l.m.Cluster.OK: // the record may say that the cluster has ended
+	case l.unfit() != "" || l.w.Data.State == ForeignData: // it never starts again
 	case !l.w.Service.Running && !l.stopped():
 		p.want(l, Start{})
 	case l.w.Service.Running && !l.inCluster() && !l.w.Local.Ready:

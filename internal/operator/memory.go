@@ -25,6 +25,10 @@ type Memory struct {
 	Foreign string
 	// Squat is the digest of the turn that was seen to be squatted.
 	Squat string
+	// Seen is how far our member's data had come.
+	Seen Seen
+	// Healed is when this unit last gave up data that was unfit and joined again, in Unix seconds; 0 is not lately.
+	Healed int64
 }
 
 // memory is what the plan has the unit remember, to be changed. Until it is asked for nothing changes; what is not known is

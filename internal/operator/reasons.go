@@ -29,7 +29,15 @@ const (
 	portTaken
 	quotaTooLow
 	dataAlien
+	dataForeign
+	dataUnfitAlone
+	dataUnfitAgain
+	dataUnfit
 	dataDiffers
+	dataUnreadable
+	dataForbidden
+	dataDiskFull
+	dataLocked
 	dataOfAnother
 	dataOfOthers
 	upgradeTooFar
@@ -117,6 +125,7 @@ const (
 	unitWithoutMember
 	upstreamMemberSilent
 	crashed
+	dataReplaced
 	versionsDiffer
 	turnHeld
 
@@ -181,6 +190,14 @@ var catalogue = [kinds]entry{
 	portTaken:       {"port-taken", "option", Degraded, Blocked, "", "option {option}: port {port} is taken on this machine ({address})", "free it, or juju config {application} {option}=<another>"},
 	quotaTooLow:     {"quota-too-low", "member", Degraded, Blocked, "", "option quota_backend_bytes: {quota} is too low, the database of {member} has {size} bytes", "raise it, or first run compact and defrag"},
 	dataAlien:       {"data-alien", "unit", Degraded, Blocked, "", "data directory: {problem}", "move it away, then run: juju resolved {unit}"},
+	dataForeign:     {"data-foreign", "unit", Degraded, Blocked, "", "the data here is that of {owner}", "put this unit's own disk back, or move the data away"},
+	dataUnfitAlone:  {"data-unfit-alone", "unit", Unhealthy, Blocked, "", "data here is {what}, and no member has better", "put a newer copy back, or see how-to/replace-a-dead-machine"},
+	dataUnfitAgain:  {"data-unfit-again", "unit", Degraded, Blocked, "", "data here is {what}, again within a day", "look after its disk; juju remove-unit {unit}, then add one"},
+	dataUnfit:       {"data-unfit", "unit", Degraded, Blocked, "", "data here is {what}", "bring the other members back; or juju remove-unit {unit}, then add one"},
+	dataUnreadable:  {"data-unreadable", "unit", Degraded, Blocked, "", "the disk fails or a file is cut short: {log}", "see dmesg; juju remove-unit {unit}, then add one"},
+	dataForbidden:   {"data-forbidden", "unit", Degraded, Blocked, "", "etcd may not use its files: {log}", "give them back to its user, it starts by itself"},
+	dataDiskFull:    {"data-disk-full", "unit", Degraded, Blocked, "", "the disk is full: {log}", "make room, it starts by itself"},
+	dataLocked:      {"data-locked", "unit", Degraded, Blocked, "", "another process has the data here open", "end it (fuser -v on the file member/snap/db), it starts by itself"},
 	dataDiffers:     {"data-differs", "unit", Degraded, Blocked, "", "etcd does not start: its data differs", "if the others agree (etcdctl endpoint hashkv --cluster): juju remove-unit {unit}, then add one"},
 	dataOfAnother:   {"data-of-another", "cluster", Degraded, Blocked, "", "the data here is of cluster {cluster}, the application's cluster is {recorded}", "bring that one back, which is {reach}"},
 	dataOfOthers:    {"data-of-others", "cluster", Degraded, Blocked, "", "the data here is of cluster {cluster}, the application's cluster is {recorded}", "keep one of them: the one here has {voters} voters"},
@@ -263,6 +280,7 @@ var catalogue = [kinds]entry{
 	unitWithoutMember:    {"unit-without-member", "unit", Degraded, Active, Waiting, "unit without a member: {unit}", ""},
 	upstreamMemberSilent: {"upstream-member-silent", "member", Degraded, Active, "", "does not answer: {member}", ""},
 	crashed:              {"crashed", "unit", Sound, Active, "", "the service here ended by itself {times}, and was started again", ""},
+	dataReplaced:         {"data-replaced", "unit", Sound, Active, "", "the data here was bad or too old, the unit joined again today", ""},
 	versionsDiffer:       {"versions-differ", "version", Degraded, "", "", "members run different versions: {version}", ""},
 	turnHeld:             {"turn-held", "unit", Sound, "", "", "{unit} holds the turn to restart", ""},
 

@@ -36,7 +36,7 @@ func (l look) rollPhase() (rollPhase, Reason) {
 		return notRolling, Reason{}
 	}
 	own, listed := l.self()
-	if !listed || own.Learner {
+	if !listed || own.Learner || l.unfit() != "" {
 		return notRolling, Reason{}
 	}
 	if !l.restartDue() {

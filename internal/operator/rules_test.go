@@ -925,6 +925,7 @@ func TestStepsPrintNoSecretsAndAreDistinct(t *testing.T) {
 		Restart{},
 		Stop{"w"},
 		MoveAside{"w"},
+		Claim{Owner{"m", "u"}},
 		AddLearner{"u"},
 		Promote{1},
 		RemoveMember{ID: 1, Name: "n", Why: "w"},

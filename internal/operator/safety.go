@@ -60,6 +60,15 @@ func (l look) mayGoDown(id uint64) Reason {
 	return Reason{}
 }
 
+// mayForget says why a member must not be given up that may have forgotten what it agreed to: without it the ready voters are no
+// majority of all voters, so that what it agreed to with others may be on none of them.
+func (l look) mayForget(id uint64) Reason {
+	if v := (votes{len(l.voters()), l.ready(id)}); !v.decide() {
+		return v.without(l.names(id))
+	}
+	return l.mayRemove(id)
+}
+
 // mayRemove says why the members must not be removed: the voters that stay, with one voter less for each, would have no
 // quorum. A learner has no vote, and the last voter is never removed.
 func (l look) mayRemove(ids ...uint64) Reason {

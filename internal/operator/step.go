@@ -57,6 +57,9 @@ type Uninstall struct{ KeepData bool }
 // MoveAside moves the data directory to a dated name beside it; the service must not run.
 type MoveAside struct{ Why string }
 
+// Claim writes the file among the data that says whose it is.
+type Claim struct{ Owner Owner }
+
 // AddLearner asks the cluster for a membership of ours, as a learner.
 type AddLearner struct{ PeerURL string }
 
@@ -120,6 +123,7 @@ func (Restart) step()      {}
 func (Stop) step()         {}
 func (Uninstall) step()    {}
 func (MoveAside) step()    {}
+func (Claim) step()        {}
 func (AddLearner) step()   {}
 func (Promote) step()      {}
 func (RemoveMember) step() {}
@@ -162,6 +166,7 @@ func (Restart) String() string       { return "restart service" }
 func (s Stop) String() string        { return "stop service: " + s.Why }
 func (Uninstall) String() string     { return "uninstall the unit" }
 func (s MoveAside) String() string   { return "move data aside: " + s.Why }
+func (s Claim) String() string       { return "note whose the data is: " + s.Owner.Unit }
 func (s AddLearner) String() string  { return "add ourselves as learner at " + s.PeerURL }
 func (s Promote) String() string     { return fmt.Sprintf("promote learner %x", s.ID) }
 func (s RemoveMember) String() string {

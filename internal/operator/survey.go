@@ -214,9 +214,13 @@ func (s *Survey) local(live, ready bool, reached uint64, list []Member) Local {
 	l := Local{Live: live, Ready: ready}
 	if s.self.answered() {
 		l.Live, l.ClusterID, l.MemberID = true, s.self.ClusterID, s.self.MemberID
+		l.Term, l.Index, l.Revision = s.self.Self.Term, s.self.Self.Index, s.self.Self.Revision
 	} else if l.Live {
 		l.ClusterID, l.MemberID = s.data.ClusterID, s.data.MemberID
 	}
+	l.Twin = s.self.answered() && slices.ContainsFunc(s.answers, func(a Answer) bool {
+		return a.URL != s.own && a.ClusterID == s.self.ClusterID && a.MemberID == s.self.MemberID
+	})
 	view := s.self.List
 	if view == nil && l.ClusterID != 0 && l.ClusterID == reached {
 		view = list // a learner gives no list

@@ -213,3 +213,19 @@ func TestAlarmText(t *testing.T) {
 		{Self: Member{Errors: []string{"memberID:99999999999999999999 alarm:CORRUPT", "memberID:3 alarm:CORRUPT", "alarm:CORRUPT"}}},
 	}))
 }
+
+// A server on a copy of another's disk says that it is that member, as the member itself does.
+func TestSurveyFindsATwin(t *testing.T) {
+	t.Parallel()
+	m := model(3)
+	for url, want := range map[string]bool{"https://" + address(1) + ":2379": true, "https://" + address(2) + ":2379": false} {
+		s := NewSurvey(m, Data{State: OurData, ClusterID: clusterID, MemberID: 2}, "https://127.0.0.1:2379", nil)
+		s.Hear(Answer{URL: "https://127.0.0.1:2379", ClusterID: clusterID, MemberID: 2})
+		id := uint64(3)
+		if want {
+			id = 2
+		}
+		s.Hear(Answer{URL: url, ClusterID: clusterID, MemberID: id})
+		assert.Equal(t, want, s.Find(true, true).Local.Twin, url)
+	}
+}

@@ -102,7 +102,7 @@ type Service struct {
 	Crashes int         // how often it ended by itself since it was started by the charm or at boot
 	Config  string      // digest of what the live process was started with; "" is unknown, Altered is others than the charm wrote
 	Release string      // release that the live process runs
-	Log     string      // when Failing: the last line that says why
+	Log     string      // when Failing: the last line that says why; or what a server that does not serve yet waits for
 
 	PeerURL, ClientURL string   // what the live process was started to advertise; "" is unknown
 	Listens            []string // URLs that the live process was started to listen on
@@ -115,15 +115,19 @@ type DataState int
 const (
 	NoData DataState = iota
 	OurData
-	AlienData // something is there that is no etcd data of ours, or cannot be read
+	AlienData   // something is there that is no etcd data of ours, or cannot be read
+	ForeignData // it is another unit's; Decide alone finds that
 )
 
 // Data is the member's data directory.
 type Data struct {
 	State     DataState
-	Problem   string // when AlienData: why, in words
+	Problem   string // when AlienData: why, in words; when ForeignData: whose
 	ClusterID uint64
 	MemberID  uint64
+	Owner     Owner // what the file among the data says
+	// Term and Index are of the last entry of its log. They are read where AgeInDoubt; 0 is not read, or not known.
+	Term, Index uint64
 }
 
 // TLS is the unit's certificates as they lie on disk.
@@ -163,6 +167,10 @@ type Local struct {
 	ClusterID uint64
 	MemberID  uint64
 	Voters    int // voters in its own view
+
+	Term, Index uint64 // of the last entry that it knows to be committed; 0 is unknown, as before it serves clients
+	Revision    int64
+	Twin        bool // a server elsewhere says that it is the same member
 }
 
 // Member is one line of the member list and, where it answered, what it says of itself.

@@ -149,6 +149,18 @@ func (s *Sim) checkAside(u *unit, d *data) {
 	}
 }
 
+// checkStart holds that the charm starts no data that is another unit's or older than what the unit remembers of it.
+func (s *Sim) checkStart(u *unit, d *data) {
+	seen := u.memory.Seen
+	switch {
+	case s.ended[d.cluster]:
+	case d.owner.Unit != "" && d.owner.Unit != u.name:
+		s.broken("%s starts the data of %s", u.name, d.owner.Unit)
+	case seen.ClusterID == d.cluster && seen.MemberID == d.member && uint64(d.index) < seen.Index:
+		s.broken("%s starts data that ends at %d, and was at %d", u.name, d.index, seen.Index)
+	}
+}
+
 // checkDown holds that a stop or restart by our hand leaves a quorum, and that one member is down at a time. With one
 // or two voters a restart is allowed while all are ready; the last unit may stop.
 func (s *Sim) checkDown(u *unit, h *hook, step operator.Step) {

@@ -1,6 +1,7 @@
 package fate
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -76,6 +77,7 @@ func hostile(d *dice) (operator.Event, operator.Model, operator.World) {
 		Memory: known(d, one(d, operator.Memory{}, operator.Memory{
 			Bags:     map[string]string{"proxy:9": "x", "cluster:0": "y", "": "", "nonsense": "z"},
 			Deserted: map[string]operator.Desertion{"proxy:1": "missing", "": "x"}, Ports: "2379",
+			Seen: operator.Seen{ClusterID: 0xc1, MemberID: 1, Term: 1, Index: 20, At: -9}, Healed: one[int64](d, 0, 1, -1<<62),
 		})),
 		Deserted: one(d, nil, nil, map[string]operator.OwnBag{"proxy:1": operator.BagNotFound, "nonsense": 9}),
 	}
@@ -152,6 +154,15 @@ func hostileWorld(d *dice, m operator.Model) operator.World {
 	if d.often() {
 		w.Done = []operator.Step{operator.TakeTurn{}}
 	}
+	if d.n(3) == 2 {
+		w.Data.Owner = operator.Owner{Model: one(d, "u", "u", "former"), Unit: one(d, m.Unit, "etcd/1", "rubbish\x00")}
+	}
+	if d.n(3) == 2 {
+		w.Data.Term, w.Data.Index = one[uint64](d, 1, 0, 9), one[uint64](d, 5, 20, 1<<63)
+		w.Service.Log = one(d, "", "tocommit(9) is out of range [lastIndex(3)]", "no space left on device", "flocked by another process")
+		w.Local.Term, w.Local.Index = one[uint64](d, 0, 1), one[uint64](d, 0, 5, 25)
+		w.Local.Twin = d.yes()
+	}
 	return w
 }
 
@@ -189,13 +200,17 @@ func lawless(e operator.Event, m operator.Model, w operator.World, p operator.Pl
 		if own, ok := j.own(); ok && w.Service.Kind != operator.ProxyService && w.Data.State == operator.NoData && own.Name != "" && w.Reach == operator.Healthy {
 			return "starts a started member on an empty directory"
 		}
+		return j.starting()
 	case operator.BreakTurn:
 		if life := m.Units.Value[w.Turn.Holder]; step.Turn != w.Turn || !w.Turn.Unleased && (!m.Units.OK || life != "" || m.SeenTurn.Holder != w.Turn.Holder) {
 			return "breaks the turn of a unit"
 		}
 	case operator.Restart:
-		return j.down(true)
+		return cmp.Or(j.starting(), j.down(true))
 	case operator.Stop:
+		if step.Why == "its data is another unit's" && (!w.Local.Ready || w.Local.Twin || w.Data.ClusterID != w.ClusterID) {
+			return "" // it is a vote too many, or none
+		}
 		return j.down(false)
 	case operator.MoveAside:
 		if w.Service.Running {
@@ -339,14 +354,18 @@ func (j judge) removal(step operator.RemoveMember) string {
 	mem := j.w.Members[at]
 	n, rest := j.count(step.ID)
 	own, listed := j.own()
-	if listed && own.ID == step.ID {
+	if listed && own.ID == step.ID && step.Why != "its unit is gone" { // of another unit's data that may be said too
 		switch {
 		case !mem.Learner && n == 1:
 			return "removes the only voter"
 		case !mem.Learner && rest < quorum(n-1):
 			return "removes itself and the quorum"
-		case !j.leaving() && j.w.Data.State != operator.NoData:
+		case !j.leaving() && j.w.Data.State != operator.NoData && !j.older() && !strings.HasPrefix(j.w.Service.Log, "tocommit"):
 			return "removes itself for nothing"
+		case !j.leaving() && rest < quorum(n):
+			return "gives up what may be on no other"
+		case !j.leaving() && j.w.Data.State != operator.NoData && (!j.m.Memory.OK || j.m.Memory.Value.Healed == 1):
+			return "gives its data up twice"
 		}
 		return ""
 	}
@@ -362,6 +381,28 @@ func (j judge) removal(step operator.RemoveMember) string {
 		return "removes a member that may have started meanwhile"
 	case !mem.Learner && rest < quorum(n-1):
 		return "removes the quorum"
+	}
+	return ""
+}
+
+// older reports whether the data ends before what is remembered of it.
+func (j judge) older() bool {
+	d, seen := j.w.Data, j.m.Memory.Value.Seen
+	return d.State == operator.OurData && seen.ClusterID == d.ClusterID && seen.MemberID == d.MemberID && d.Index != 0 &&
+		(d.Index < seen.Index || d.Term < seen.Term)
+}
+
+// starting judges a start, with the data that is there.
+func (j judge) starting() string {
+	d, record := j.w.Data, j.m.Cluster.Value.Record
+	local := j.w.Local
+	caughtUp := local.ClusterID == d.ClusterID && local.MemberID == d.MemberID && local.Index >= 20 && local.Term >= 1
+	switch {
+	case d.State != operator.OurData || j.w.Service.Kind == operator.ProxyService:
+	case d.Owner != (operator.Owner{}) && d.Owner != (operator.Owner{Model: "u", Unit: j.m.Unit}) && (!j.m.Cluster.OK || record.Ended != d.ClusterID):
+		return "starts the data of another unit"
+	case j.older() && !caughtUp:
+		return "starts data of a former time"
 	}
 	return ""
 }
@@ -401,6 +442,9 @@ func (j judge) writing(step operator.WriteMember) string {
 // down judges a step that takes our own member down.
 func (j judge) down(restart bool) string {
 	own, listed := j.own()
+	if j.w.Service.Kind == operator.NoService && j.m.Config.Role == operator.RoleProxy {
+		return "" // a proxy to be, beside another unit's data
+	}
 	if j.w.Service.Kind == operator.ProxyService || !listed || own.Learner || j.w.Data.State != operator.OurData || j.w.Reach != operator.Healthy || j.w.ClusterID != j.w.Data.ClusterID || !j.w.Service.Running {
 		return ""
 	}

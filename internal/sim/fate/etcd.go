@@ -1,6 +1,7 @@
 package fate
 
 import (
+	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -46,7 +47,8 @@ type member struct {
 type data struct {
 	cluster, member uint64
 	index           int
-	gone            bool // the server on it has learnt that it is no member any more: it never starts again
+	owner           operator.Owner // what the file among it says
+	gone            bool           // the server on it has learnt that it is no member any more: it never starts again
 }
 
 func quorum(n int) int { return n/2 + 1 }
@@ -159,6 +161,11 @@ func (s *Sim) raft() {
 				continue
 			}
 			p := &m.owner.process
+			if d := m.owner.disk.data; d.index < m.match { // raft: tocommit is out of range
+				s.tell("server of %s ends: its log is %d, and was %d", m.owner.name, d.index, m.match)
+				*p = process{failing: true, log: fmt.Sprintf("tocommit(%d) is out of range [lastIndex(%d)]", m.match, d.index)}
+				continue
+			}
 			p.serving, m.owner.byHand = true, 0
 			m.name, m.clientURL = p.server.Name, p.server.ClientURL // the attributes that a server publishes
 			if !s.lag {

@@ -74,6 +74,17 @@ var scenarios = []struct {
 	{"another leader", 3, func(s *Sim) { s.SetLeader(s.units[2]) }},
 	{"data lost", 3, func(s *Sim) { s.Wipe(s.units[1], false) }},
 	{"machine lost", 3, func(s *Sim) { s.Wipe(s.units[0], true) }},
+	{"disk taken back", 3, func(s *Sim) { s.write(); s.write(); s.TakeBack(s.units[1]) }},
+	{"disk of the raft leader taken back", 3, func(s *Sim) { s.write(); s.write(); s.TakeBack(s.units[0]) }},
+	{"disk taken back while one joins", 3, func(s *Sim) { s.write(); s.write(); s.TakeBack(s.units[2]); s.AddUnit() }},
+	{"a copy of another's disk, and its own again", 3, func(s *Sim) {
+		u, copied := s.units[1], *s.units[2].disk.data
+		own := s.Insert(u, &copied)
+		s.Rest()
+		if u.life == alive {
+			s.Insert(u, own)
+		}
+	}},
 	{"another address", 3, func(s *Sim) { s.Readdress(s.units[1]) }},
 	{"another address, alone", 1, func(s *Sim) { s.Readdress(s.units[0]) }},
 }

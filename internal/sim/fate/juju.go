@@ -16,7 +16,8 @@ const (
 	peerRelation = "cluster:0"
 	maxUnits     = 5
 	turnSeconds  = 180
-	leafSeconds  = 365 * 24 * 60 * 60
+	daySeconds   = 24 * 60 * 60
+	leafSeconds  = 365 * daySeconds
 )
 
 // Options are what an application may meet. The zero value is Juju 4.0 with fresh bags.
@@ -233,6 +234,37 @@ func (s *Sim) Wipe(u *unit, all bool) {
 		u.disk.data = nil
 	}
 	s.Power(u, true)
+}
+
+// TakeBack puts an older copy of a unit's data on its disk. The machine is off meanwhile, and the others have all that it had: what
+// the rest does not hold, no charm brings back.
+func (s *Sim) TakeBack(u *unit) {
+	d := u.disk.data
+	if d == nil || d.index == 0 {
+		return
+	}
+	g := s.group(d.cluster)
+	for _, m := range g.members {
+		if o := m.owner.disk.data; m.owner != u && s.ready(g, m) {
+			o.index = g.index
+		}
+	}
+	s.Power(u, false)
+	s.tell("the disk of %s is taken back from %d to %d", u.name, d.index, d.index/2)
+	d.index /= 2
+	u.back = s.now
+	s.Power(u, true)
+}
+
+// Insert puts another disk into a unit's machine, and returns the one that was there. The machine is off meanwhile.
+func (s *Sim) Insert(u *unit, d *data) *data {
+	s.Power(u, false)
+	s.tell("another disk is put into %s", u.name)
+	was := u.disk.data
+	u.disk.data = d
+	s.Power(u, true)
+	s.Poke(u)
+	return was
 }
 
 // Readdress gives a unit's machine another address.

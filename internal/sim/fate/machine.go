@@ -45,7 +45,7 @@ func (g *group) turnAsRead() operator.Turn {
 	return operator.Turn{Known: true, Holder: g.turn, Unleased: g.unleased}
 }
 
-// own is the cluster and the member that a unit's running server is; nil if it is none.
+// own is the cluster and the member that a unit's running server is; nil if it is none, as one on a copy of another's disk.
 func (s *Sim) own(u *unit) (*group, *member) {
 	if !u.up || !u.process.running || u.disk.data == nil {
 		return nil, nil
@@ -54,7 +54,11 @@ func (s *Sim) own(u *unit) (*group, *member) {
 	if g == nil {
 		return nil, nil
 	}
-	return g, g.find(u.disk.data.member)
+	m := g.find(u.disk.data.member)
+	if m != nil && m.owner != u {
+		m = nil
+	}
+	return g, m
 }
 
 // overdue tells whether the hook's time is up. A step that is under way may then go on for waitSeconds.
@@ -76,14 +80,14 @@ func (h *machine) Observe(_ context.Context, m operator.Model) (operator.World, 
 		Carried: u.carried, Installed: u.disk.installed, TLS: u.disk.tls, Period: s.period, Now: s.now,
 		WrittenConfig: u.disk.config, WrittenInitial: u.disk.initial(),
 		Leftovers: u.disk.installed != "" || u.disk.kind != "" || u.disk.tls.Peer.Present,
-		Service:   operator.Service{Kind: u.disk.kind, Enabled: u.disk.enabled, Running: u.process.running, Failing: u.process.failing},
+		Service:   operator.Service{Kind: u.disk.kind, Enabled: u.disk.enabled, Running: u.process.running, Failing: u.process.failing, Log: u.process.log},
 	}
 	if u.process.running {
 		w.Service.Config, w.Service.Release = u.process.config, u.process.server.Release
 		w.Service.PeerURL, w.Service.ClientURL = u.process.server.PeerURL, u.process.server.ClientURL
 	}
 	if d := u.disk.data; d != nil {
-		w.Data = operator.Data{State: operator.OurData, ClusterID: d.cluster, MemberID: d.member}
+		w.Data = operator.Data{State: operator.OurData, ClusterID: d.cluster, MemberID: d.member, Owner: d.owner}
 	}
 	survey := operator.NewSurvey(m, w.Data, ownURL(u), h.h.urls)
 	lists := map[*group][]operator.Member{}
@@ -94,9 +98,15 @@ func (h *machine) Observe(_ context.Context, m operator.Model) (operator.World, 
 	}
 	sight := survey.Find(u.process.booted(s.now) && u.disk.data != nil, s.readyUnit(u))
 	w.Reach, w.ClusterID, w.Members, w.Turn, w.Local = sight.Reach, sight.ClusterID, sight.Members, sight.Turn, sight.Local
+	if d := u.disk.data; operator.AgeInDoubt(m.Memory.Value, w.Data, w.Local) {
+		w.Data.Term, w.Data.Index = oneTerm, uint64(d.index)
+	}
 	h.looked(sight)
 	return w, nil
 }
+
+// oneTerm is the term of every entry: by the index alone is told how old data is.
+const oneTerm = 1
 
 // looked keeps of a look what steps and checks need.
 func (h *machine) looked(sight operator.Sight) {
@@ -138,6 +148,7 @@ func (s *Sim) answer(u *unit, url string, lists map[*group][]operator.Member) op
 			continue
 		}
 		out.ClusterID, out.MemberID = g.id, p.disk.data.member
+		out.Self.Term, out.Self.Index = oneTerm, uint64(p.disk.data.index)
 		out.Self.Version, _, _ = strings.Cut(p.process.server.Release, "-")
 		if lists[g] == nil {
 			lists[g] = g.list()
@@ -262,6 +273,10 @@ func (h *machine) do(step operator.Step) error {
 		u.disk.enabled, u.process = false, process{}
 	case operator.Uninstall:
 		s.uninstall(u, h.h, step)
+	case operator.Claim:
+		if d := u.disk.data; d != nil {
+			d.owner = step.Owner
+		}
 	case operator.MoveAside:
 		if u.process.running {
 			return errors.New("the service is running")

@@ -49,6 +49,11 @@ var kinds = []struct {
 			s.Wipe(u, o.B%2 == 0)
 		}
 	}},
+	{"back", 1, func(s *Sim, o Op) {
+		if u := s.pick(o.A); u != nil && s.spare(u) && (u.back == 0 || s.now-u.back > 2*daySeconds) {
+			s.TakeBack(u)
+		}
+	}},
 	{"address", 1, func(s *Sim, o Op) {
 		if u := s.pick(o.A); u != nil && u.disk.data != nil && s.spare(u) {
 			s.Readdress(u)

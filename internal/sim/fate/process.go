@@ -72,6 +72,9 @@ func (s *Sim) launch(u *unit, ours bool) {
 		u.process.failing = true
 		return
 	}
+	if d := u.disk.data; ours && d != nil {
+		s.checkStart(u, d)
+	}
 	u.process = process{running: true, server: *w, config: u.disk.config, started: s.now}
 	u.listen()
 	if u.disk.data == nil && !s.first(u, ours) {

@@ -38,6 +38,8 @@ var stories = []struct {
 	{scenario: "publish"},
 	{scenario: "end a consumer"},
 	{scenario: "data lost"},
+	{scenario: "disk taken back"},
+	{scenario: "a copy of another's disk, and its own again"},
 	{scenario: "another address"},
 	{scenario: "join the second", strike: "the hook dies", at: "after add ourselves as learner"},
 	{scenario: "roll tunables", strike: "another machine is off for a while", at: "before restart service"},

@@ -57,6 +57,7 @@ type unit struct {
 	fail    error // of the last hook, while it is being retried
 	deaf    bool  // goal-state fails in the next hook
 	unsure  bool  // the reply to the next step at etcd is lost
+	back    int64 // when its disk was last taken back in time
 	byHand  int64 // its member is down by our hand, and has the turn until then
 }
 
@@ -92,6 +93,7 @@ type process struct {
 	running, failing, serving bool
 	server                    operator.Server // what it was started with
 	config                    string
+	log                       string // why it fails
 	peerURL, clientURL        string // where it listens; "" while it does not run
 	started                   int64
 }

@@ -1,0 +1,135 @@
+package host
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"go.etcd.io/etcd/client/pkg/v3/fileutil"
+	"go.etcd.io/etcd/server/v3/storage/wal"
+	"go.etcd.io/etcd/server/v3/storage/wal/walpb"
+	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
+)
+
+// ownerFile says whose the data is. It lies beside what etcd keeps under member/, where etcd does not look: of a file beside member/
+// it complains at each start.
+func (p paths) ownerFile() string { return filepath.Join(p.data(), "member", "etcd-charm.json") }
+
+// ownerText is what the file holds. Fields are added only.
+type ownerText struct {
+	Version int    `json:"version"`
+	Model   string `json:"model"`
+	Unit    string `json:"unit"`
+}
+
+const ownerVersion = 1
+
+// lookOwner reads whose the data is; the zero Owner where nothing says so, for whoever can write there can take the file away too.
+func (h *Host) lookOwner() operator.Owner {
+	info, err := os.Lstat(h.ownerFile())
+	if err != nil || !info.Mode().IsRegular() || info.Size() > 1<<16 {
+		return operator.Owner{}
+	}
+	data, err := os.ReadFile(h.ownerFile())
+	if err != nil {
+		return operator.Owner{}
+	}
+	var text ownerText
+	if json.Unmarshal(data, &text) != nil || text.Version < ownerVersion || text.Model == "" || text.Unit == "" {
+		return operator.Owner{}
+	}
+	return operator.Owner{Model: text.Model, Unit: text.Unit}
+}
+
+// claim writes whose the data is.
+func (h *Host) claim(owner operator.Owner) error {
+	data, err := json.Marshal(ownerText{ownerVersion, owner.Model, owner.Unit})
+	if err != nil {
+		return err
+	}
+	server, err := h.serverOwner()
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Dir(h.ownerFile())); err != nil {
+		return fmt.Errorf("cannot note whose the data is: %w", err)
+	}
+	return writeFiles(file{h.ownerFile(), append(data, '\n'), secret, server})
+}
+
+// logEnd is the last entry of a write-ahead log; the zero value is none, or that it cannot be read.
+type logEnd struct{ term, index uint64 }
+
+// lookLogEnd reads where our write-ahead log ends. It reads the newest segment whole, up to 64 MB, so it is asked only when nothing
+// else tells, and a log that did not change is read once. It takes no lock, and works while the server runs.
+func (h *Host) lookLogEnd() logEnd {
+	dir := filepath.Join(h.data(), "member", "wal")
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return logEnd{}
+	}
+	for _, e := range slices.Backward(entries) {
+		if !strings.HasSuffix(e.Name(), ".wal") {
+			continue
+		}
+		path := filepath.Join(dir, e.Name())
+		info, err := os.Lstat(path)
+		if err != nil || !info.Mode().IsRegular() {
+			return logEnd{}
+		}
+		key := fmt.Sprint(path, info.ModTime().UnixNano(), info.Size())
+		end, known := h.ends[key]
+		if !known {
+			end = segmentEnd(path)
+			h.ends[key] = end
+		}
+		if end != (logEnd{}) {
+			return end
+		}
+		// A segment that was begun a moment ago may have no entry yet.
+	}
+	return logEnd{}
+}
+
+// segmentEnd is the last entry of a segment, or the entry up to which a snapshot stands in its place. The last that was written
+// counts: a new leader may have entries written over that were not agreed. What comes after a record that cannot be read was never
+// synced, or is lost; etcd reads no further either.
+func segmentEnd(path string) logEnd {
+	f, err := os.Open(path)
+	if err != nil {
+		return logEnd{}
+	}
+	defer ignoreClose(f)
+	var end logEnd
+	decoder := wal.NewDecoder(fileutil.NewFileReader(f))
+	for {
+		var record walpb.Record
+		if err := decoder.Decode(&record); err != nil {
+			return end
+		}
+		switch record.GetType() {
+		case wal.CrcType:
+			decoder.UpdateCRC(record.GetCrc())
+		case wal.EntryType:
+			var entry raftpb.Entry
+			if err := proto.Unmarshal(record.Data, &entry); err != nil {
+				return end
+			}
+			end = logEnd{entry.GetTerm(), entry.GetIndex()}
+		case wal.SnapshotType:
+			var snapshot walpb.Snapshot
+			if err := proto.Unmarshal(record.Data, &snapshot); err != nil {
+				return end
+			}
+			if snapshot.GetIndex() > end.index {
+				end = logEnd{snapshot.GetTerm(), snapshot.GetIndex()}
+			}
+		}
+	}
+}

@@ -1,0 +1,150 @@
+package operator
+
+import (
+	"slices"
+	"strings"
+)
+
+// ailment is what keeps a server from going on, as far as its last words say.
+type ailment int
+
+const (
+	unnamed    ailment = iota // it does not fail, or says nothing that is known here
+	badData                   // what lies on the disk does not fit together, or lacks what it once had
+	unreadable                // the disk fails, or a file is cut short
+	diskFull                  // there is no room
+	forbidden                 // it may not read or write its files
+	locked                    // another process has the data open
+)
+
+// String names the ailment.
+func (a ailment) String() string {
+	return [...]string{"unnamed", "bad data", "unreadable", "disk full", "forbidden", "locked"}[a]
+}
+
+// signs are what etcd 3.7, raft, bbolt and the kernel say, and of what. The first that is found counts: etcd says "failed to open
+// database" for whatever reason, so what the machine lacks comes before what the data does.
+var signs = []struct {
+	says string
+	of   ailment
+}{
+	{"flocked by another process", locked}, // storage/backend.go; it waits for as long as it takes
+	{"no space left on device", diskFull},
+	{"disk quota exceeded", diskFull},
+	{"input/output error", unreadable},
+	// A page of the database that is not there, or that the disk does not give: the kernel does not say which.
+	{"unexpected fault address", unreadable},
+	{"fatal error: fault", unreadable},
+	{"permission denied", forbidden},
+	{"read-only file system", forbidden},
+	{"operation not permitted", forbidden},
+	{") is out of range [lastIndex(", badData}, // raft: the leader knows of entries that the log had
+	{"failed to recover v3 backend from snapshot", badData},
+	{"failed to find database snapshot file", badData},
+	{"failed to open database: invalid database", badData},
+	{"failed to open database: checksum error", badData},
+	{"failed to open database: version mismatch", badData},
+	{"failed to open database: file size too small", badData},
+	{"walpb: crc mismatch", badData},
+	{"wal: file not found", badData},
+	{"wal: conflicting metadata found", badData},
+	{"wal: snapshot mismatch", badData},
+	{"wal: snapshot not found", badData},
+	{"wal: slice bounds out of range", badData},
+	{"wal: max entry size limit exceeded", badData},
+	{"panic: assertion failed: Page expected to be", badData}, // bbolt
+	{"panic: freepages: ", badData},
+	{"panic: invalid freelist page", badData},
+}
+
+// ailment says what keeps our server from going on.
+func (s Service) ailment() ailment {
+	for _, sign := range signs {
+		if strings.Contains(s.Log, sign.says) {
+			return sign.of
+		}
+	}
+	return unnamed
+}
+
+// Ailment names what keeps the server from going on, as its last words have it.
+func (s Service) Ailment() string { return s.ailment().String() }
+
+// ails is the reason for what keeps our server from going on; none is that nothing does, or that another place says it.
+func (s Service) ails(unit string) Reason {
+	ailment := s.ailment()
+	switch {
+	case s.Kind != MemberService:
+	case ailment == locked:
+		return because(dataLocked, unit)
+	case !s.Failing:
+	case s.spoilt():
+		return because(dataDiffers, unit)
+	case ailment == diskFull:
+		return because(dataDiskFull, unit, s.Log)
+	case ailment == unreadable:
+		return because(dataUnreadable, unit, s.Log)
+	case ailment == forbidden:
+		return because(dataForbidden, unit, s.Log)
+	}
+	return Reason{}
+}
+
+// unfit says in words why our member must not go on with its data; "" is that it may.
+func (l look) unfit() string {
+	d, seen := l.w.Data, l.m.Memory.Value.Seen
+	switch {
+	case d.State != OurData:
+		return ""
+	case l.older():
+		return "older than it was (" + number(d.Index) + " of " + number(seen.Index) + " entries)"
+	case l.w.Service.Failing && l.w.Service.ailment() == badData:
+		return "bad or too old"
+	}
+	return ""
+}
+
+// healedEvery is how long a unit must not give up its data a second time by itself: what spoils data again so soon is no accident.
+const healedEvery = 24 * 3600 // seconds
+
+const joinsAnew = "; it joins again"
+
+// replace has a member with unfit data leave and join again: it may have forgotten votes and entries that it promised to keep, so
+// it is never just started. Once it is not listed any more its data goes aside like that of any member that was removed. This
+// happens by itself only while a majority of all voters decides without it, and has what it had: then nothing hangs on its data.
+func (l look) replace(p *Plan, what string) {
+	own, _ := l.self()
+	healed := l.m.Memory.Value.Healed
+	switch {
+	case l.alone() || l.behindAll():
+		p.say(because(dataUnfitAlone, l.m.Unit, what))
+	case !l.inCluster() || !l.m.Memory.OK || !l.mayForget(own.ID).none():
+		p.say(because(dataUnfit, l.m.Unit, what))
+	case healed != 0 && l.w.Now-healed < healedEvery:
+		p.say(because(dataUnfitAgain, l.m.Unit, what))
+	default:
+		p.want(l, RemoveMember{ID: own.ID, Name: l.m.Unit, Why: "data is " + what + joinsAnew})
+	}
+}
+
+// behindAll reports whether no other member has come as far as ours once had: all of them are of a former time.
+func (l look) behindAll() bool {
+	if !l.older() || !l.inCluster() {
+		return false
+	}
+	seen := l.m.Memory.Value.Seen
+	return !slices.ContainsFunc(l.w.Members, func(mem Member) bool {
+		return mem.ID != seen.MemberID && (!mem.Answers || mem.Index >= seen.Index)
+	})
+}
+
+// rememberHealed keeps Memory.Healed true. A hook that dies in between remembers nothing: it costs one more such day.
+func (l look) rememberHealed(p *Plan) {
+	gaveUp := func(s Step) bool { r, ok := s.(RemoveMember); return ok && strings.HasSuffix(r.Why, joinsAnew) }
+	switch healed := l.m.Memory.Value.Healed; {
+	case slices.ContainsFunc(l.w.Done, gaveUp):
+		p.memory(l).Healed = l.w.Now
+	case healed != 0 && l.w.Now-healed >= healedEvery && p.Memory != nil:
+		p.memory(l).Healed = 0
+	}
+}
