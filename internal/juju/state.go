@@ -21,6 +21,8 @@ const (
 	stateUnrecorded = "unrecorded" // a cluster's ID, in hexadecimal
 	stateForeign    = "foreign"
 	stateSquat      = "turn"
+	stateRevisions  = "revisions" // "TIME@REVISION …"
+	stateFreed      = "freed"     // Unix seconds
 )
 
 // decodeState reads the unit's state. A value that is not a string is as good as missing, and so is a state of schema 1,
@@ -33,6 +35,7 @@ func decodeState(state map[string]any) operator.Memory {
 	if text(stateSchema) == "" {
 		return operator.Memory{}
 	}
+	freed, _ := strconv.ParseInt(text(stateFreed), 10, 64)
 	unrecorded, _ := strconv.ParseUint(text(stateUnrecorded), 16, 64) // 0 is none
 	return operator.Memory{
 		Bags:       decodeLines[string](text(stateBags)),
@@ -43,12 +46,17 @@ func decodeState(state map[string]any) operator.Memory {
 		Unrecorded: unrecorded,
 		Foreign:    text(stateForeign),
 		Squat:      text(stateSquat),
+		Revisions:  decodeSamples(text(stateRevisions)),
+		Freed:      freed,
 	}
 }
 
 // encodeState is the unit's state that says m; "" is no such key.
 func encodeState(m operator.Memory) map[string]string {
-	unrecorded := ""
+	unrecorded, freed := "", ""
+	if m.Freed != 0 {
+		freed = strconv.FormatInt(m.Freed, 10)
+	}
 	if m.Unrecorded != 0 {
 		unrecorded = strconv.FormatUint(m.Unrecorded, 16)
 	}
@@ -62,7 +70,32 @@ func encodeState(m operator.Memory) map[string]string {
 		stateUnrecorded: unrecorded,
 		stateForeign:    m.Foreign,
 		stateSquat:      m.Squat,
+		stateRevisions:  encodeSamples(m.Revisions),
+		stateFreed:      freed,
 	}
+}
+
+// encodeSamples is a list of samples in one line.
+func encodeSamples(samples []operator.Sample) string {
+	parts := make([]string, len(samples))
+	for i, s := range samples {
+		parts[i] = strconv.FormatInt(s.At, 10) + "@" + strconv.FormatInt(s.Revision, 10)
+	}
+	return strings.Join(parts, " ")
+}
+
+// decodeSamples is the reverse of encodeSamples. What cannot be read is as good as missing.
+func decodeSamples(text string) []operator.Sample {
+	var out []operator.Sample
+	for part := range strings.FieldsSeq(text) {
+		at, revision, _ := strings.Cut(part, "@")
+		a, errAt := strconv.ParseInt(at, 10, 64)
+		r, errRevision := strconv.ParseInt(revision, 10, 64)
+		if errAt == nil && errRevision == nil {
+			out = append(out, operator.Sample{At: a, Revision: r})
+		}
+	}
+	return out
 }
 
 // encodeLines is a map by its values: each line is a value and its keys.

@@ -58,6 +58,10 @@ func TestStateRoundTrip(t *testing.T) {
 			field.SetString("text of " + name)
 		case reflect.Uint64:
 			field.SetUint(1<<63 + uint64(i))
+		case reflect.Int64:
+			field.SetInt(1<<62 + int64(i))
+		case reflect.Slice:
+			field.Set(reflect.ValueOf([]operator.Sample{{At: 1 << 40, Revision: 5}, {At: 1<<40 + 1, Revision: 1 << 50}}))
 		case reflect.Map:
 			field.Set(reflect.MakeMap(field.Type()))
 			field.SetMapIndex(reflect.ValueOf("proxy:1"), reflect.ValueOf("digest"+name).Convert(field.Type().Elem()))

@@ -25,6 +25,10 @@ type Memory struct {
 	Foreign string
 	// Squat is the digest of the turn that was seen to be squatted.
 	Squat string
+	// Revisions are what the revision of the key space was, the oldest first.
+	Revisions []Sample
+	// Freed is when this unit last freed space in the databases, in Unix seconds; 0 is never.
+	Freed int64
 }
 
 // memory is what the plan has the unit remember, to be changed. Until it is asked for nothing changes; what is not known is
