@@ -191,8 +191,8 @@ func (l look) holdQuota(own, first Member) Reason {
 	if first.ID != own.ID {
 		return because(restartAwaitsQuota, l.label(first))
 	}
-	if who, why := l.raiseAwaits(); who != "" && l.withoutTurn(own.ID) {
-		return because(restartAwaitsAll, who, why)
+	if a := l.raiseAwaits(); a.who != "" && l.withoutTurn(own.ID) {
+		return because(restartAwaitsAll, a.who, a.why)
 	}
 	return Reason{}
 }

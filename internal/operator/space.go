@@ -94,34 +94,48 @@ func (l look) withoutTurn(id uint64) bool {
 	return raises && first.ID == id && l.refusing() == noSpace && l.w.Turn.Known && l.w.Turn.Holder == ""
 }
 
-// raiseAwaits says for whom the raiser waits while no turn can be taken, and why; "" is for nobody.
-func (l look) raiseAwaits() (who, why string) {
-	if holder := l.w.Turn.Holder; holder != "" && holder != l.m.Unit {
-		return clip(plain(holder), 16), "has the turn"
+// awaited is for whom something waits, and why. The zero value is for nobody.
+type awaited struct {
+	who, why string
+	passes   bool // by itself
+}
+
+// turnAwaited is the unit that holds the turn, other than the given one.
+func (l look) turnAwaited(but string) awaited {
+	if holder := l.w.Turn.Holder; holder != "" && holder != but {
+		return awaited{clip(plain(holder), 16), "has the turn", true}
+	}
+	return awaited{}
+}
+
+// raiseAwaits says for whom the raiser waits while no turn can be taken.
+func (l look) raiseAwaits() awaited {
+	if a := l.turnAwaited(l.m.Unit); a.who != "" {
+		return a
 	}
 	if !l.m.Units.OK || !l.m.Cluster.OK {
-		return l.m.Unit, "does not hear of the others"
+		return awaited{l.m.Unit, "does not hear of the others", true}
 	}
 	for _, mem := range l.w.Members {
 		unit, _ := l.unitOf(mem)
 		life, there := l.m.Units.Value[unit]
 		told := l.toldQuota(unit)
-		switch who = l.label(mem); {
+		switch who := l.label(mem); {
 		case mem.Learner:
-			return who, "is joining"
+			return awaited{who, "is joining", true}
 		case !l.serves(mem):
-			return who, "is not ready"
+			return awaited{who, "is not ready", false}
 		case !there:
-			return who, "has no unit"
+			return awaited{who, "has no unit", true}
 		case life == Dying || l.m.Cluster.Value.Words[unit].Leaving || unit == l.m.Unit && l.leaving():
-			return who, "leaves"
+			return awaited{who, "leaves", true}
 		case told == 0:
-			return who, "does not say that it takes it"
+			return awaited{who, "does not say that it takes it", false}
 		case told != l.m.Config.QuotaBytes:
-			return who, "has not heard of it yet"
+			return awaited{who, "has not heard of it yet", true}
 		}
 	}
-	return "", ""
+	return awaited{}
 }
 
 // space takes the alarm back, and frees space. Whoever sees that there is room takes it back, which is harmless twice;
@@ -149,7 +163,7 @@ func space(l look, p *Plan) {
 	if l.hasSpace() || !l.leader() || !l.m.Memory.OK || !l.freesSpace() {
 		return
 	}
-	if who, _ := l.freeingAwaits(); who == "" && !l.freedLately() {
+	if l.freeingAwaits().who == "" && !l.freedLately() {
 		l.free(p)
 	}
 }
@@ -173,22 +187,22 @@ func (l look) freedLately() bool {
 	return l.m.Memory.Value.Freed != 0 && age >= 0 && age < freeingPause
 }
 
-// freeingAwaits says for whom freeing space waits, and why; "" is for nobody. A voter that does not answer is no reason
-// by itself: whether another may be kept from answering, safety.go says.
-func (l look) freeingAwaits() (who, why string) {
-	if holder := l.w.Turn.Holder; holder != "" {
-		return clip(plain(holder), 16), "has the turn"
+// freeingAwaits says for whom freeing space waits. A voter that does not answer is no reason by itself: whether another
+// may be kept from answering, safety.go says.
+func (l look) freeingAwaits() awaited {
+	if a := l.turnAwaited(""); a.who != "" {
+		return a
 	}
 	for _, mem := range l.w.Members {
 		unit, _ := l.unitOf(mem)
 		switch told := l.toldQuota(unit); {
 		case mem.Learner:
-			return l.label(mem), "is joining"
+			return awaited{l.label(mem), "is joining", true}
 		case told != 0 && told != l.m.Config.QuotaBytes:
-			return l.label(mem), "takes another quota" // it may restart as we look
+			return awaited{l.label(mem), "takes another quota", true} // it may restart as we look
 		}
 	}
-	return "", ""
+	return awaited{}
 }
 
 // free does the next step of a round: compact to what retention allows, then defragment one member after another, the
@@ -306,12 +320,20 @@ func (l look) compactable() int64 {
 	return to
 }
 
+// level is the status that calls for: what passes needs nobody.
+func (a awaited) level() Level {
+	if a.passes {
+		return Waiting
+	}
+	return Blocked
+}
+
 // nospace says that alarm NOSPACE is raised on a member, and what is done about it or has to be done.
 func (l look) nospace(label string) Reason {
 	if slices.ContainsFunc(l.voters(), l.lowQuota) {
 		quota := size(l.m.Config.QuotaBytes)
-		if who, why := l.raiseAwaits(); who != "" {
-			return because(quotaAwaits, label, quota, who, why)
+		if a := l.raiseAwaits(); a.who != "" {
+			return because(quotaAwaits, label, quota, a.who, a.why).to(a.level())
 		}
 		first, _ := l.raiser()
 		return because(quotaRaised, label, l.label(first), quota)
@@ -323,9 +345,9 @@ func (l look) nospace(label string) Reason {
 		}
 	}
 	inUse := Member{Quota: fullest.Quota, DBSize: fullest.DBInUse}
-	who, why := l.freeingAwaits()
-	if bad := l.notReady(); who == "" && len(bad) > 0 && !l.mayGoDown(l.largest().ID).none() {
-		who, why = l.label(bad[0]), "is not ready"
+	a := l.freeingAwaits()
+	if bad := l.notReady(); a.who == "" && len(bad) > 0 && !l.mayGoDown(l.largest().ID).none() {
+		a = awaited{l.label(bad[0]), "is not ready", false}
 	}
 	switch {
 	case !inUse.hasRoom() && l.m.Config.CompactionRetention == "0":
@@ -338,8 +360,8 @@ func (l look) nospace(label string) Reason {
 		return because(alarmNospace, label)
 	case l.largest().freeingSeconds() > freeingTime:
 		return because(spaceTooLarge, label)
-	case who != "":
-		return because(spaceAwaits, label, who, why)
+	case a.who != "":
+		return because(spaceAwaits, label, a.who, a.why).to(a.level())
 	}
 	return because(spaceFreed, label)
 }

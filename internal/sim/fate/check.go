@@ -150,7 +150,8 @@ func (s *Sim) checkAside(u *unit, d *data) {
 }
 
 // checkDown holds that a stop or restart by our hand leaves a quorum, and that one member is down at a time. With one
-// or two voters a restart is allowed while all are ready; the last unit may stop.
+// or two voters a restart is allowed while all are ready; the last unit may stop. While etcd takes no key a higher quota is
+// taken without the turn.
 func (s *Sim) checkDown(u *unit, h *hook, step operator.Step) {
 	g, m := s.own(u)
 	if m == nil || m.learner {
@@ -169,7 +170,8 @@ func (s *Sim) checkDown(u *unit, h *hook, step operator.Step) {
 		s.Begged = true // a unit came and joined while the last one, which nobody answered at its last look, stood at its stop
 		return
 	}
-	if n > 1 && h.turn != u.name && (h.view != nil || !s.allLeave(g)) { // the last unit to stay ends a cluster in which nobody answers
+	raises := restart && h.full && u.disk.written.Config.QuotaBytes > quotaOf(m)
+	if n > 1 && h.turn != u.name && !raises && (h.view != nil || !s.allLeave(g)) { // the last unit to stay ends a cluster in which nobody answers
 		s.broken("%q of %s without the turn", step, u.name)
 	}
 	for _, v := range g.voters() {
@@ -218,7 +220,7 @@ func (s *Sim) checkRemoval(u *unit, g *group, id uint64) {
 // changed since, or it has told another. The unit adds itself again.
 func (s *Sim) abandoned(m *member) bool {
 	o := m.owner
-	return m.name == "" && m.learner && (o.moved || m.peerURL != address(o.address, settings(s.options).ManagementPort) ||
+	return m.name == "" && m.learner && (o.moved || m.peerURL != address(o.address, s.config().ManagementPort) ||
 		slices.ContainsFunc(o.words, func(w operator.Word) bool { return w.PeerURL != m.peerURL }))
 }
 
@@ -261,6 +263,8 @@ func (s *Sim) Settled() string {
 	switch {
 	case len(g.members) != len(units):
 		return fmt.Sprintf("%d members of %d units", len(g.members), len(units))
+	case s.settledSpace(g) != "":
+		return s.settledSpace(g)
 	case g.turn != "":
 		return "the turn is not given back by " + g.turn
 	case all != nil && (all.cluster != "" && all.cluster != listed(g, func(m *member) string { return m.name + "=" + m.peerURL }) ||
@@ -335,7 +339,7 @@ func (s *Sim) settledUnit(g *group, u *unit) string {
 		return "runs release " + u.process.server.Release
 	case u.process.config == operator.Altered || u.disk.config == operator.Altered:
 		return "has settings that the charm did not write"
-	case u.process.server.Config.SnapshotCount != settings(s.options).SnapshotCount:
+	case u.process.server.Config.SnapshotCount != s.config().SnapshotCount || quotaOf(m) != s.config().QuotaBytes:
 		return "runs with old options"
 	}
 	w := u.word(len(u.words))

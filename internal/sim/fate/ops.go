@@ -82,6 +82,9 @@ var kinds = []struct {
 		s.Squat(name, o.A%2 == 0)
 	}},
 	{"spoil", 2, func(s *Sim, o Op) { s.with(o.A, s.Spoil) }},
+	{"fill", 1, func(s *Sim, o Op) { s.Fill(o.A%2 == 0) }},
+	{"raise", 1, func(s *Sim, _ Op) { s.Raise() }},
+	{"disarm", 1, func(s *Sim, _ Op) { s.Disarm() }},
 }
 
 // weights is kinds by weight: a number below its length picks one.
@@ -164,6 +167,7 @@ func (s *Sim) Calm() string {
 	}
 	problem := ""
 	for range 12 {
+		s.relieve()
 		for _, u := range s.units {
 			s.Poke(u)
 		}
