@@ -350,6 +350,8 @@ func (l look) nospace(label string) Reason {
 		a = awaited{l.label(bad[0]), "is not ready", false}
 	}
 	switch {
+	case l.freesSpace() && !l.hasSpace() && l.largest().freeingSeconds() > freeingTime:
+		return because(spaceTooLarge, label)
 	case !inUse.hasRoom() && l.m.Config.CompactionRetention == "0":
 		return because(spaceKeptHistory, label, size(fullest.DBInUse), size(fullest.Quota))
 	case !inUse.hasRoom():
@@ -358,8 +360,6 @@ func (l look) nospace(label string) Reason {
 		return because(spaceFreed, label)
 	case !l.freesSpace():
 		return because(alarmNospace, label)
-	case l.largest().freeingSeconds() > freeingTime:
-		return because(spaceTooLarge, label)
 	case a.who != "":
 		return because(spaceAwaits, label, a.who, a.why).to(a.level())
 	}

@@ -291,7 +291,8 @@ func listed(g *group, say func(*member) string) string {
 // it noted that, and has nobody to ask, for the others listen elsewhere by now; or it founded too late, and a hook that
 // fails does not hear of the cluster that was first; or it never started, so that Juju calls remove without stop, and that
 // hook died after it had taken away what its member would serve with; or a hook that fails does not hear who waits to join,
-// and cannot tell whose the place is that somebody's learner holds. Others that leave may wait for it.
+// and cannot tell whose the place is that somebody's learner holds; or does not find a member with a new address, which waits
+// with the higher quota until it has left. Others that leave may wait for it.
 func (s *Sim) forsaken(u *unit) bool {
 	d := u.disk.data
 	if d == nil {
@@ -300,7 +301,7 @@ func (s *Sim) forsaken(u *unit) bool {
 	w := u.word(len(u.words))
 	deaf := s.Stale && u.heardApp < len(s.records) && d.cluster != s.record().ClusterID
 	stripped := !u.started && u.disk.installed == ""
-	return deaf || stripped || s.mistaken(u) || s.ended[d.cluster] || d.gone || w.ClusterID != d.cluster || (u.process.running && w.ClientURL != u.process.clientURL)
+	return deaf || stripped || s.hidden(u) || s.mistaken(u) || s.ended[d.cluster] || d.gone || w.ClusterID != d.cluster || (u.process.running && w.ClientURL != u.process.clientURL)
 }
 
 // mistaken reports whether a unit whose hook fails takes another for one that has said nothing yet.

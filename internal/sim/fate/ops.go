@@ -83,7 +83,11 @@ var kinds = []struct {
 	}},
 	{"spoil", 2, func(s *Sim, o Op) { s.with(o.A, s.Spoil) }},
 	{"fill", 1, func(s *Sim, o Op) { s.Fill(o.A%2 == 0) }},
-	{"raise", 1, func(s *Sim, _ Op) { s.Raise() }},
+	{"raise", 1, func(s *Sim, _ Op) {
+		if s.raises < mostRaises {
+			s.Raise()
+		}
+	}},
 	{"disarm", 1, func(s *Sim, _ Op) { s.Disarm() }},
 }
 

@@ -19,7 +19,7 @@ import (
 func settings(version int) operator.Config {
 	c := base
 	c.SnapshotCount = 10000 + version
-	c.CompactionMode, c.CompactionRetention = "revision", "100"
+	c.CompactionMode, c.CompactionRetention, c.QuotaBytes = "revision", "100", 16<<20
 	switch version % 3 {
 	case 1:
 		c.Port = 2379 + version*100

@@ -59,7 +59,7 @@ func (s *Sim) recorded() *group {
 // Fill has clients write until a database is full, and write on: data that lives, or history.
 func (s *Sim) Fill(live bool) {
 	g := s.recorded()
-	if g == nil {
+	if g == nil || s.raises >= mostRaises {
 		return
 	}
 	quota := quotaOf(s.led(g))
@@ -93,15 +93,13 @@ func (s *Sim) Disarm() {
 	}
 }
 
-// mostRaises bounds how often the quota is doubled.
-const mostRaises = 16
+// mostRaises bounds how often the quota is doubled by chance: what is too large for a hook the charm leaves to actions.
+const mostRaises = 6
 
 // Raise doubles the quota.
 func (s *Sim) Raise() {
-	if s.raises < mostRaises {
-		s.raises++
-		s.tell("quota %d", s.config().QuotaBytes)
-	}
+	s.raises++
+	s.tell("quota %d", s.config().QuotaBytes)
 }
 
 // config is the options as they are now.
@@ -151,6 +149,14 @@ func (s *Sim) defrag(u *unit, g *group, m *member) error {
 	}
 	m.owner.disk.data.size = min(m.owner.disk.data.size, g.space.inUse)
 	return nil
+}
+
+// hidden reports whether a unit whose hook fails cannot find a member: it has another address than the list says, until it
+// restarts, and alarm NOSPACE keeps it from that as long as somebody leaves.
+func (s *Sim) hidden(u *unit) bool {
+	g := s.group(u.disk.data.cluster)
+	return s.Stale && u.fail != nil && g != nil && len(g.space.alarms) > 0 &&
+		slices.ContainsFunc(g.members, func(m *member) bool { return m.owner.process.clientURL != m.clientURL })
 }
 
 // settledSpace says what is wrong with space once nothing happens any more.
