@@ -34,6 +34,7 @@ const (
 	keyLeaving   = "leaving" // "true"
 	keyStopped   = "stopped" // "true"
 	keyCan       = "can"     // "db,…", sorted
+	keyQuota     = "quota"   // decimal
 	keyLeaves    = "leaves"  // "peer:1f@1796774400,…"; in the application bag "etcd/0=peer:…;etcd/1=…"
 
 	// Where Juju keeps no secrets the authorities stand in the application bag, key by key.
@@ -43,6 +44,7 @@ const (
 // unitKeys are all keys that a unit's bag may hold: those not written are removed.
 var unitKeys = []string{
 	keySchema, keyPeerURL, keyClientURL, keyClusterID, keyMemberID, keyRunning, keyServer, keyLeaving, keyStopped, keyCan, keyLeaves,
+	keyQuota,
 }
 
 // AppKeys returns all keys that EncodeApp may write.
@@ -95,7 +97,9 @@ type UnitBag struct {
 	Leaving   bool
 	Stopped   bool     // its server has stopped for good
 	Can       []string // what its charm can do that all units must do alike; sorted
-	Leaves    []Issued
+	// Quota is how large its database may get, in bytes, by the options as the unit takes them; 0 is that it does not say.
+	Quota  int64
+	Leaves []Issued
 }
 
 // EncodeApp is the bag that says a, but for the authorities' own keys.
@@ -151,6 +155,7 @@ func EncodeUnit(u UnitBag) databag.Bag {
 		keyStopped:   encodeFlag(u.Stopped),
 		keyCan:       strings.Join(u.Can, ","),
 		keyLeaves:    EncodeIssued(u.Leaves),
+		keyQuota:     encodeBytes(u.Quota),
 	}.Clone()
 }
 
@@ -170,6 +175,7 @@ func DecodeUnit(relationID, unit string, bag databag.Bag) (UnitBag, error) {
 		Stopped:   d.flag(keyStopped),
 		Can:       d.names(keyCan),
 		Leaves:    d.leaves(keyLeaves, bag[keyLeaves]),
+		Quota:     d.bytes(keyQuota),
 	}
 	if d.err != nil {
 		return UnitBag{}, d.err
@@ -214,6 +220,13 @@ func encodeID(id uint64) string {
 		return ""
 	}
 	return strconv.FormatUint(id, 16)
+}
+
+func encodeBytes(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatInt(n, 10)
 }
 
 func encodeFlag(on bool) string {

@@ -75,6 +75,7 @@ func TestUnitBagOfSchema2(t *testing.T) {
 
 		"with what a later charm left behind": {Schema: 2, Running: "fedcba9876543210fedcba9876543210"},
 		"with a server that cannot be read":   {Schema: 2},
+		"full":                                {Schema: 2, Running: "0123456789abcdef0123456789abcdef", Quota: 33554432},
 	}
 	bags := samples(t, "testdata/unit.schema2.yaml")
 	require.Len(t, bags, len(want))
@@ -118,7 +119,8 @@ func TestBrokenBagsAreNamed(t *testing.T) {
 			"proxy:12@228", "proxy:12.@228", "proxy:12.0@228", "proxy:12.-1@228", "proxy:12.01@228", "proxy:12.1.1@228", "proxy:12.9999999999@228", "proxy:1.12@228@228",
 			":1.1@1", "Proxy:1.1@1", "proxy:9999999999.1@1", strings.Repeat("p:1.1@1,", maxRevoked) + "p:1.1@1",
 		},
-		keyCan: {"secret!", "b,a", "a,a", "a,", ",a", "A"},
+		keyQuota: {"secret", "0", "-1", "1e9", "016", "+16", " 16", "99999999999999999999"},
+		keyCan:   {"secret!", "b,a", "a,a", "a,", ",a", "A"},
 	} {
 		for _, value := range values {
 			bag := databag.Bag{keySchema: "2", key: value}
@@ -185,13 +187,14 @@ func FuzzDecodeApp(f *testing.F) {
 
 func FuzzDecodeUnit(f *testing.F) {
 	for _, bag := range samples(f, "testdata/unit.schema2.yaml") {
-		f.Add(bag[keySchema], bag[keyPeerURL], bag[keyClientURL], bag[keyClusterID], bag[keyMemberID], bag[keyRunning], bag[keyLeaving], bag[keyStopped], bag[keyCan], bag[keyLeaves])
+		f.Add(bag[keySchema], bag[keyPeerURL], bag[keyClientURL], bag[keyClusterID], bag[keyMemberID], bag[keyRunning], bag[keyLeaving], bag[keyStopped], bag[keyCan], bag[keyLeaves], bag[keyQuota])
 	}
-	f.Add("2", "\xff", "x", "0", "g", "", "yes", "no", "b,a", "peer:1@5,admin:1@5,peer:1@5")
-	f.Fuzz(func(t *testing.T, schema, peer, client, cluster, member, running, leaving, stopped, can, leaves string) {
+	f.Add("2", "\xff", "x", "0", "g", "", "yes", "no", "b,a", "peer:1@5,admin:1@5,peer:1@5", "1e9")
+	f.Fuzz(func(t *testing.T, schema, peer, client, cluster, member, running, leaving, stopped, can, leaves, quota string) {
 		bag := databag.Bag{
 			keySchema: schema, keyPeerURL: peer, keyClientURL: client, keyClusterID: cluster, keyMemberID: member,
 			keyRunning: running, keyLeaving: leaving, keyStopped: stopped, keyCan: can, keyLeaves: leaves,
+			keyQuota: quota,
 		}
 		got, err := DecodeUnit("cluster:0", "etcd/1", bag)
 		if err != nil {

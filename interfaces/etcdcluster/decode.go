@@ -92,6 +92,19 @@ func (d *decoder) id(key string) uint64 {
 	return id
 }
 
+func (d *decoder) bytes(key string) int64 {
+	value := d.bag[key]
+	if d.err != nil || value == "" {
+		return 0
+	}
+	n, err := strconv.ParseInt(value, 10, 64)
+	if err != nil || n < 1 || strconv.FormatInt(n, 10) != value {
+		d.fail(key, "is not a number of bytes")
+		return 0
+	}
+	return n
+}
+
 func (d *decoder) flag(key string) bool {
 	switch d.bag[key] {
 	case "":

@@ -42,6 +42,7 @@ func (o trial) String() string {
 // elsewhere are the options of which no server can be started here, and what tries them.
 var elsewhere = map[string]string{
 	"role":                   "a proxy runs no server: TestProxy",
+	"auto_free_space":        "is in no setting of the server: test/living/testdata/space.txt",
 	"extra_sans":             "is in no setting of the server: TestLongCertificate",
 	"bind_to_all_interfaces": "would take ports of the whole machine from other tests: test/e2e",
 }

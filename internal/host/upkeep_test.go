@@ -13,6 +13,32 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
+// TestRestartDefragments: a member that restarts anyway gives back what its database does not use.
+func TestRestartDefragments(t *testing.T) {
+	t.Parallel()
+	u := newFleet(t).add(t)
+	u.found()
+	cl, err := u.access(nil).dial(u.word.ClientURL)
+	require.NoError(t, err)
+	defer ignoreClose(cl)
+	value := string(bytes.Repeat([]byte("x"), 1<<20))
+	for range 120 {
+		_, err := cl.Put(t.Context(), "fruit", value)
+		require.NoError(t, err)
+	}
+	u.do(operator.Compact{Revision: u.look().Members[0].Revision})
+	free := u.eventually("a database that is mostly free", func(w operator.World) bool {
+		return len(w.Members) == 1 && w.Members[0].DBSize-w.Members[0].DBInUse > 100<<20
+	})
+	u.do(operator.Restart{})
+	u.awaitReady(t, nil)
+	small := u.eventually("a member that serves", func(w operator.World) bool { return w.Local.Ready && w.Reach == operator.Healthy })
+	assert.Less(t, small.Members[0].DBSize, free.Members[0].DBSize/4)
+	got, err := cl.Get(t.Context(), "fruit")
+	require.NoError(t, err)
+	require.Len(t, got.Kvs, 1)
+}
+
 // TestUpkeep fills a database to its quota and makes room again, by the steps in the order that the status names.
 func TestUpkeep(t *testing.T) {
 	t.Parallel()

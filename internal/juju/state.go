@@ -22,8 +22,10 @@ const (
 	stateUnrecorded = "unrecorded" // a cluster's ID, in hexadecimal
 	stateForeign    = "foreign"
 	stateSquat      = "turn"
-	stateSeen       = "seen"   // cluster and member, in hexadecimal; term, index, revision, time
-	stateHealed     = "healed" // a time
+	stateSeen       = "seen"      // cluster and member, in hexadecimal; term, index, revision, time
+	stateHealed     = "healed"    // a time
+	stateRevisions  = "revisions" // "TIME@REVISION …"
+	stateFreed      = "freed"     // Unix seconds
 )
 
 // decodeState reads the unit's state. A value that is not a string is as good as missing, and so is a state of schema 1,
@@ -36,6 +38,7 @@ func decodeState(state map[string]any) operator.Memory {
 	if text(stateSchema) == "" {
 		return operator.Memory{}
 	}
+	freed, _ := strconv.ParseInt(text(stateFreed), 10, 64)
 	unrecorded, _ := strconv.ParseUint(text(stateUnrecorded), 16, 64) // 0 is none
 	healed, _ := strconv.ParseInt(text(stateHealed), 10, 64)          // 0 is not lately
 	return operator.Memory{
@@ -49,6 +52,8 @@ func decodeState(state map[string]any) operator.Memory {
 		Squat:      text(stateSquat),
 		Seen:       decodeSeen(text(stateSeen)),
 		Healed:     healed,
+		Revisions:  decodeSamples(text(stateRevisions)),
+		Freed:      freed,
 	}
 }
 
@@ -70,7 +75,32 @@ func encodeState(m operator.Memory) map[string]string {
 		stateSquat:      m.Squat,
 		stateSeen:       encodeSeen(m.Seen),
 		stateHealed:     encodeTime(m.Healed),
+		stateRevisions:  encodeSamples(m.Revisions),
+		stateFreed:      encodeTime(m.Freed),
 	}
+}
+
+// encodeSamples is a list of samples in one line.
+func encodeSamples(samples []operator.Sample) string {
+	parts := make([]string, len(samples))
+	for i, s := range samples {
+		parts[i] = strconv.FormatInt(s.At, 10) + "@" + strconv.FormatInt(s.Revision, 10)
+	}
+	return strings.Join(parts, " ")
+}
+
+// decodeSamples is the reverse of encodeSamples. What cannot be read is as good as missing.
+func decodeSamples(text string) []operator.Sample {
+	var out []operator.Sample
+	for part := range strings.FieldsSeq(text) {
+		at, revision, _ := strings.Cut(part, "@")
+		a, errAt := strconv.ParseInt(at, 10, 64)
+		r, errRevision := strconv.ParseInt(revision, 10, 64)
+		if errAt == nil && errRevision == nil {
+			out = append(out, operator.Sample{At: a, Revision: r})
+		}
+	}
+	return out
 }
 
 // encodeTime is a time in Unix seconds; "" is none.

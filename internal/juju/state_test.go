@@ -68,6 +68,8 @@ func TestStateRoundTrip(t *testing.T) {
 					part.SetInt(1<<62 + int64(j))
 				}
 			}
+		case reflect.Slice:
+			field.Set(reflect.ValueOf([]operator.Sample{{At: 1 << 40, Revision: 5}, {At: 1<<40 + 1, Revision: 1 << 50}}))
 		case reflect.Map:
 			field.Set(reflect.MakeMap(field.Type()))
 			field.SetMapIndex(reflect.ValueOf("proxy:1"), reflect.ValueOf("digest"+name).Convert(field.Type().Elem()))

@@ -83,6 +83,7 @@ func AlarmList(params map[string]any, m Model, w World) ([]Step, Result, error) 
 	if refused := r.refused("the alarms cannot be known"); refused.Failed != "" {
 		return nil, refused, nil
 	}
+	l := lookAt(Event{}, m, w)
 	rows, alarms := [][]string{{"UNIT", "ALARM", "MEANING"}}, map[string]any{}
 	for _, mem := range r.Members {
 		if len(mem.Alarms) == 0 {
@@ -90,7 +91,7 @@ func AlarmList(params map[string]any, m Model, w World) ([]Step, Result, error) 
 		}
 		alarms[keyFor(alarms, mem)] = strings.Join(mem.Alarms, ",")
 		for _, kind := range mem.Alarms {
-			_, meaning, _ := strings.Cut(alarm(kind, mem.Label, mem.Unit != "").Text(), ": ")
+			_, meaning, _ := strings.Cut(l.alarm(kind, mem.Label, mem.Unit != "").Text(), ": ")
 			rows = append(rows, []string{clip(mem.Label, 24), kind, or(meaning)})
 		}
 	}
@@ -194,7 +195,7 @@ func (r Report) refused(what string) Result {
 // worst is the first of the reasons that make the report unhealthy, but for alarms: they stop writes, and no decision.
 func (r Report) worst() []Reason {
 	why := slices.DeleteFunc(r.only(Unhealthy), func(reason Reason) bool {
-		return slices.Contains([]Kind{alarmNospace, alarmCorrupt, alarmCorruptUnowned}, reason.Kind)
+		return slices.Contains(nospaceKinds, reason.Kind) || reason.Kind == alarmCorrupt || reason.Kind == alarmCorruptUnowned
 	})
 	return why[:min(1, len(why))]
 }

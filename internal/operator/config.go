@@ -41,6 +41,7 @@ type Config struct {
 	MaxRequestBytes     int
 	CipherSuites        []string
 	LogLevel            string
+	AutoFreeSpace       bool
 	HTTPPort            int // 0: HTTP shares the client port
 }
 
@@ -64,6 +65,7 @@ func (c Config) text() []string {
 		"max_request_bytes=" + strconv.Itoa(c.MaxRequestBytes),
 		"tls_cipher_suites=" + strings.Join(c.CipherSuites, ","),
 		"log_level=" + c.LogLevel,
+		"auto_free_space=" + strconv.FormatBool(c.AutoFreeSpace),
 	}
 }
 
@@ -213,6 +215,7 @@ func ParseConfig(raw map[string]any) (Config, string) {
 		MaxRequestBytes:     int(o.number("max_request_bytes", 1572864)),
 		CipherSuites:        o.ciphers("tls_cipher_suites"),
 		LogLevel:            o.choice("log_level", "info", "debug", "info", "warn", "error"),
+		AutoFreeSpace:       o.boolean("auto_free_space", true),
 	}
 	c.CompactionRetention = o.retention("auto_compaction_retention", c.CompactionMode)
 	httpPort := int(o.number("http_port", 2382))

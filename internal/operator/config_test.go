@@ -178,6 +178,7 @@ func TestEveryOption(t *testing.T) {
 		"max_request_bytes":         {4096, "ETCD_MAX_REQUEST_BYTES=4096"},
 		"tls_cipher_suites":         {"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "ETCD_CIPHER_SUITES=TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"},
 		"log_level":                 {"warn", "ETCD_LOG_LEVEL=warn"},
+		"auto_free_space":           {false, ""},
 		"split_http":                {true, "ETCD_LISTEN_CLIENT_HTTP_URLS=https://0.0.0.0:2382"},
 		"http_port":                 {3382, "ETCD_LISTEN_CLIENT_HTTP_URLS=https://0.0.0.0:3382"},
 	} {

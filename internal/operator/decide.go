@@ -22,6 +22,7 @@ var handlers = []func(look, *Plan){
 	cluster,
 	reap,
 	roll, // it gives back a turn that none of those above has a use for
+	space,
 	rememberForeign,
 	endpoints,
 	tell,

@@ -137,7 +137,7 @@ func model(n int) Model {
 		}
 		words[unitName(i)] = Word{
 			Schema: etcdcluster.Schema, PeerURL: "https://" + address(i) + ":2380", ClientURL: "https://" + address(i) + ":2379",
-			ClusterID: clusterID, MemberID: uint64(i + 1), Can: can(),
+			ClusterID: clusterID, MemberID: uint64(i + 1), Can: can(), Quota: c.QuotaBytes,
 		}
 	}
 	m.Units = Know(units)

@@ -58,16 +58,16 @@ func (x *examiner) reached() {
 func (x *examiner) alarms() {
 	for _, a := range x.w.Alarms {
 		owned := slices.ContainsFunc(x.r.Members, func(m MemberReport) bool { return m.ID == a.MemberID && m.Unit != "" })
-		x.say(alarm(a.Kind, x.labelOf(a.MemberID), owned))
+		x.say(x.alarm(a.Kind, x.labelOf(a.MemberID), owned))
 	}
 }
 
 // alarm says which alarm is raised on a member, and what it does to those who use the cluster. A unit whose member has bad
 // data must go.
-func alarm(kind, label string, owned bool) Reason {
+func (l look) alarm(kind, label string, owned bool) Reason {
 	switch {
 	case kind == noSpace:
-		return because(alarmNospace, label)
+		return l.nospace(label)
 	case kind == corrupt && owned:
 		return because(alarmCorrupt, label)
 	case kind == corrupt:

@@ -54,7 +54,8 @@ func TestReasons(t *testing.T) {
 		}, shown{health: Unhealthy, level: Blocked, text: "cluster bad answers, c1 is recorded"}},
 		{"no space", func(_ *Model, w *World) {
 			w.Alarms = []Alarm{{2, "NOSPACE"}, {1, "NOSPACE"}}
-		}, shown{health: Unhealthy, level: Blocked, text: "NOSPACE alarm on etcd/0, etcd/1: writes are refused; run action compact, then defrag, then alarm-disarm"}},
+			w.Members[1].DBSize, w.Members[1].DBInUse = 2<<30, 2<<30
+		}, shown{health: Unhealthy, level: Blocked, text: "NOSPACE alarm on etcd/0, etcd/1: writes are refused; 2 GiB of 2 GiB in use: raise quota_backend_bytes or delete keys"}},
 		{"corrupt", func(_ *Model, w *World) {
 			w.Alarms = []Alarm{{3, "CORRUPT"}}
 		}, shown{health: Unhealthy, level: Blocked, text: "CORRUPT alarm on etcd/2: its data differs, all refuse writes; juju remove-unit etcd/2, then run action alarm-disarm"}},

@@ -110,8 +110,9 @@ func leaveVoters(l look, p *Plan, own Member) {
 		p.hold(l, because(leaveCostsQuorum, l.m.Unit, strconv.Itoa(n), strconv.Itoa(l.ready(own.ID)), strconv.Itoa(Quorum(n-1))))
 	case l.refusing() == corrupt:
 		leaveCorrupt(l, p, own)
-	case l.w.Turn.Holder != l.m.Unit && l.refusing() == noSpace:
-		p.hold(l, because(leaveWhileFull, l.m.Unit))
+	case l.refusing() == noSpace && l.w.Turn.Known && l.w.Turn.Holder == "":
+		// etcd takes no turn. A removal while the member runs takes nobody down, and who takes a higher quota waits for it.
+		p.want(l, remove)
 	case !l.hasTurn() && !squatted.none() && !l.last():
 		p.say(squatted.to(Blocked)) // a hook that fails would not remember it
 		return
@@ -119,11 +120,12 @@ func leaveVoters(l look, p *Plan, own Member) {
 		if !p.want(l, TakeTurn{}) && !squatted.none() {
 			p.say(squatted.to(Blocked))
 		}
-	case n > 2 && down.none() && l.w.Service.Running:
+	case n > 2 && down.none() && l.w.Service.Running && !l.tight():
 		// SIGTERM drains and hands leadership over; removed afterwards, no write fails (facts of etcd 3.7, measured).
 		p.want(l, Stop{unitLeaves})
 	default:
-		// Two voters cannot lose one: the membership goes while both run.
+		// Two voters cannot lose one: the membership goes while both run. So it does while space is tight, where another may
+		// restart without the turn.
 		p.want(l, remove)
 	}
 	if p.Step == nil {

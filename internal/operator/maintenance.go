@@ -98,19 +98,30 @@ func CompactHistory(params map[string]any, m Model, w World) ([]Step, Result, er
 		why := because(revisionAhead, strconv.FormatInt(revision, 10), strconv.FormatInt(current, 10))
 		return nil, Result{Failed: refusal("nothing is compacted", why)}, nil
 	case revision < 1:
-		text := fmt.Sprintf("nothing to compact: the current revision is %d, and the last %d are kept\n", current, keep)
+		text := fmt.Sprintf("nothing to compact: the current revision is %d, and the last %d are kept; keep=0 drops all history\n", current, keep)
 		return nil, Result{Text: text, Values: map[string]any{"current-revision": strconv.FormatInt(current, 10), "table": text}}, nil
 	}
 	before := r.Members
 	finish := func(after World) Result {
 		out := sizes(before, Examine(m, after), nil, func(mem MemberReport) int64 { return mem.DBInUse })
 		out.Text = fmt.Sprintf("compacted to revision %d of %d; what the databases use as yet:\n%s", revision, current, out.Text)
+		if out.Values["freed"] == "0" {
+			out.Text += nothingFreed(revision, current)
+		}
 		out.Values["revision"], out.Values["current-revision"] = strconv.FormatInt(revision, 10), strconv.FormatInt(current, 10)
 		out.Values["table"] = out.Text
 		return out
 	}
 	steps, why := inTurn(m, w, []Step{Compact{revision}})
 	return steps, Result{Failed: why.String(), Finish: finish}, nil
+}
+
+// nothingFreed says why a compaction freed nothing.
+func nothingFreed(revision, current int64) string {
+	if revision < current {
+		return "nothing was freed; keep=0 drops all history\n"
+	}
+	return "nothing was freed: the databases hold live data only; raise quota_backend_bytes or delete keys\n"
 }
 
 // Defragment gives unused space of the databases back, one voter at a time, the raft leader last, the next only once
@@ -179,6 +190,8 @@ func inTurn(m Model, w World, steps []Step) ([]Step, Reason) {
 	l := lookAt(Event{}, m, w)
 	alarm := l.refusing()
 	_, disarms := steps[0].(Disarm)
+	_, defrags := steps[0].(Defrag)
+	raiser, raises := l.raiser()
 	switch {
 	case !w.Turn.Known:
 		return nil, l.unknown(turnUnknown, "nothing is done")
@@ -188,16 +201,30 @@ func inTurn(m Model, w World, steps []Step) ([]Step, Reason) {
 		return nil, because(turnTaken, holder)
 	case alarm == corrupt && !disarms:
 		return nil, because(corruptStays, alarm)
+	case defrags && raises:
+		return nil, because(turnTaken, l.label(raiser))
 	case alarm != "" && (!m.Leader.OK || !m.Leader.Value):
 		return nil, because(alarmOnLeader, alarm, m.App)
 	case alarm != "":
-		return steps, Reason{}
+		return alone(steps), Reason{}
 	}
 	steps = append([]Step{TakeTurn{}}, steps...)
 	if _, ok := steps[1].(Defrag); ok {
 		steps = slices.Insert(steps, 1, Step(AwaitPeer{}))
 	}
 	return append(steps, ReleaseTurn{}), Reason{}
+}
+
+// alone are steps that no turn keeps apart from others: before each that keeps a member from answering all are seen ready.
+func alone(steps []Step) []Step {
+	var out []Step
+	for _, s := range steps {
+		if _, ok := s.(Defrag); ok {
+			out = append(out, AwaitPeer{})
+		}
+		out = append(out, s)
+	}
+	return out
 }
 
 // Redecide decides an action again whose taking of the turn did not succeed, in the world as it is since: it says why, or does

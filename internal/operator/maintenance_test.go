@@ -75,7 +75,7 @@ func TestCompactHistory(t *testing.T) {
 		"the last thousand":  {nil, []string{"take the turn", "compact to revision 4000", "give the turn back"}, "", "", ""},
 		"kept by Juju":       {map[string]any{"keep": 1000.0}, []string{"take the turn", "compact to revision 4000", "give the turn back"}, "", "", ""},
 		"keep none":          {map[string]any{"keep": 0}, []string{"take the turn", "compact to revision 5000", "give the turn back"}, "", "", ""},
-		"keep more":          {map[string]any{"keep": 5000}, nil, "", "nothing to compact: the current revision is 5000, and the last 5000 are kept\n", ""},
+		"keep more":          {map[string]any{"keep": 5000}, nil, "", "nothing to compact: the current revision is 5000, and the last 5000 are kept; keep=0 drops all history\n", ""},
 		"to a revision":      {map[string]any{"revision": 7.0, "keep": 1000.0}, []string{"take the turn", "compact to revision 7", "give the turn back"}, "", "", ""},
 		"to the future":      {map[string]any{"revision": 5001}, nil, "nothing is compacted: revision 5001 is yet to come, the current one is 5000", "", ""},
 		"no revision":        {map[string]any{"revision": 0}, nil, "", "", `cannot use parameter "revision"`},
@@ -102,6 +102,13 @@ func TestCompactHistory(t *testing.T) {
 				assert.Equal(t, tc.text, result.Text)
 				return
 			}
+			none := result.Finish(w)
+			if revision, _ := none.Values["revision"].(string); revision == "5000" {
+				assert.Contains(t, none.Text, "nothing was freed: the databases hold live data only; raise quota_backend_bytes or delete keys")
+			} else {
+				assert.Contains(t, none.Text, "nothing was freed; keep=0 drops all history")
+			}
+			assert.Equal(t, none.Text, none.Values["table"])
 			w.Members = members(3)
 			w.Members[1].DBInUse = 1 << 20
 			out := result.Finish(w)
@@ -143,7 +150,7 @@ func TestAlarmDisarm(t *testing.T) {
 	full.Members[2].DBSize = full.Members[2].Quota
 	_, result, err = AlarmDisarm(nil, m, full)
 	require.NoError(t, err)
-	assert.Equal(t, "nothing is disarmed: the database of etcd/2 takes 2 GiB of a quota of 2 GiB; first run compact and defrag, and delete keys if that frees too little",
+	assert.Equal(t, "nothing is disarmed: the database of etcd/2 takes 2 GiB of a quota of 2 GiB; raise quota_backend_bytes, or run compact and defrag, or delete keys",
 		result.Failed)
 
 	w.Alarms = []Alarm{{2, "CORRUPT"}}
@@ -267,9 +274,12 @@ func TestAlarmBetweenLookAndTurn(t *testing.T) {
 	require.Equal(t, Step(TakeTurn{}), Decide(lookAgain, m, w).Step)
 	w.Tried = []Attempt{{TakeTurn{}, errors.New("cannot take the turn: mvcc: database space exceeded")}}
 	w.Alarms = []Alarm{{2, noSpace}}
+	for i := range w.Members {
+		w.Members[i].DBSize, w.Members[i].DBInUse = 2<<30, 2<<30
+	}
 	p := Decide(lookAgain, m, w)
 	assert.Nil(t, p.Step)
 	assert.Equal(t, Blocked, p.Status.Level)
-	assert.Contains(t, p.Status.Message, "NOSPACE alarm on etcd/1: writes are refused; run action compact")
+	assert.Contains(t, p.Status.Message, "NOSPACE alarm on etcd/1: writes are refused; 2 GiB of 2 GiB in use: raise quota_backend_bytes")
 	assert.NotContains(t, p.Status.Message, "mvcc")
 }

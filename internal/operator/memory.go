@@ -29,6 +29,10 @@ type Memory struct {
 	Seen Seen
 	// Healed is when this unit last gave up data that was unfit and joined again, in Unix seconds; 0 is not lately.
 	Healed int64
+	// Revisions are what the revision of the key space was, the oldest first.
+	Revisions []Sample
+	// Freed is when this unit last freed space in the databases, in Unix seconds; 0 is never.
+	Freed int64
 }
 
 // memory is what the plan has the unit remember, to be changed. Until it is asked for nothing changes; what is not known is

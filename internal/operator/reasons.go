@@ -17,6 +17,13 @@ const (
 	clusterUnclaimed
 	clusterDiffers
 	alarmNospace
+	quotaAwaits
+	quotaRaised
+	spaceLiveData
+	spaceKeptHistory
+	spaceTooLarge
+	spaceAwaits
+	spaceFreed
 	alarmCorrupt
 	alarmCorruptUnowned
 	upstreamMissing
@@ -50,7 +57,6 @@ const (
 	// A unit that leaves.
 	leaveCostsQuorum
 	leaveWhileCorrupt
-	leaveWhileFull
 	leaveAwaitsVoter
 	leaveAwaitsRecord
 	leaveUnreached
@@ -102,6 +108,8 @@ const (
 	restartAwaitsListing
 	restartAwaitsSelf
 	restartAwaitsOthers
+	restartAwaitsQuota
+	restartAwaitsAll
 	removalAwaitsQuorum
 
 	// Members and units.
@@ -178,7 +186,14 @@ var catalogue = [kinds]entry{
 	lostAwaitsLeadership: {"lost-awaits-leadership", "cluster", Unhealthy, Blocked, "", "cluster {cluster} is lost", "once this unit leads, it can found another"},
 	clusterUnclaimed:     {"cluster-unclaimed", "cluster", Unhealthy, Blocked, "", "no unit is known to hold cluster {cluster}", "if it is lost, remove all units but one"},
 	clusterDiffers:       {"cluster-differs", "cluster", Unhealthy, Blocked, "", "cluster {cluster} answers, {recorded} is recorded", "see who answers at the members' addresses"},
-	alarmNospace:         {"alarm-nospace", "member", Unhealthy, Blocked, "", "NOSPACE alarm on {member}: writes are refused", "run action compact, then defrag, then alarm-disarm"},
+	alarmNospace:         {"alarm-nospace", "member", Unhealthy, Blocked, "", "NOSPACE alarm on {member}: writes are refused", "raise quota_backend_bytes, or run action compact, then defrag"},
+	quotaAwaits:          {"quota-awaits", "member", Unhealthy, Blocked, "", "NOSPACE alarm on {member}: writes are refused", "the quota of {quota} awaits {unit}, which {why}"},
+	quotaRaised:          {"quota-raised", "member", Unhealthy, Waiting, "", "NOSPACE alarm on {member}: writes are refused", "{unit} restarts with a quota of {quota}"},
+	spaceLiveData:        {"space-live-data", "member", Unhealthy, Blocked, "", "NOSPACE alarm on {member}: writes are refused", "{used} of {quota} in use: raise quota_backend_bytes or delete keys"},
+	spaceKeptHistory:     {"space-kept-history", "member", Unhealthy, Blocked, "", "NOSPACE alarm on {member}: writes are refused", "{used} of {quota} in use, all history with it: raise quota_backend_bytes or run compact"},
+	spaceTooLarge:        {"space-too-large", "member", Unhealthy, Blocked, "", "NOSPACE alarm on {member}: writes are refused", "the database is too large for a hook: run action compact, then defrag"},
+	spaceAwaits:          {"space-awaits", "member", Unhealthy, Blocked, "", "NOSPACE alarm on {member}: writes are refused", "freeing space awaits {unit}, which {why}"},
+	spaceFreed:           {"space-freed", "member", Unhealthy, Waiting, "", "NOSPACE alarm on {member}: writes are refused", "space is being freed"},
 	alarmCorrupt:         {"alarm-corrupt", "unit", Unhealthy, Blocked, "", "CORRUPT alarm on {unit}: its data differs, all refuse writes", "juju remove-unit {unit}, then run action alarm-disarm"},
 	alarmCorruptUnowned:  {"alarm-corrupt-unowned", "member", Unhealthy, Blocked, "", "CORRUPT alarm on {member}: its data differs, all refuse writes", "run action alarm-disarm"},
 	upstreamMissing:      {"upstream-missing", "application", Unhealthy, Blocked, "", "needs a cluster", "juju integrate {application}:upstream <etcd application>:proxy"},
@@ -210,7 +225,6 @@ var catalogue = [kinds]entry{
 
 	leaveCostsQuorum:      {"leave-costs-quorum", "unit", Degraded, Blocked, "", "cannot leave: of {voters} voters only {ready} others are ready, {needed} would be needed", "mend them, or first juju remove-unit --force the dead"},
 	leaveWhileCorrupt:     {"leave-while-corrupt", "unit", Degraded, Blocked, "", "cannot leave while alarm CORRUPT is raised on {member}", "action alarm-disarm on the leader says what to do"},
-	leaveWhileFull:        {"leave-while-full", "unit", Degraded, Blocked, "", "cannot leave while alarm NOSPACE is raised: no turn can be taken", "first run compact, defrag and alarm-disarm"},
 	leaveAwaitsVoter:      {"leave-awaits-voter", "unit", Degraded, Blocked, "", "cannot leave: no other unit votes yet, waiting for {other}", "if it is in another cluster, remove this unit with --force"},
 	leaveAwaitsRecord:     {"leave-awaits-record", "unit", Degraded, Blocked, "", "cannot leave: another cluster answers, and none is on record", "wait for the leader, or remove-unit --force, its data with it"},
 	leaveUnreached:        {"leave-unreached", "unit", Degraded, Blocked, "", "cannot leave: the cluster is {reach}", "mend the other members, or remove this unit with --force"},
@@ -258,6 +272,8 @@ var catalogue = [kinds]entry{
 	restartAwaitsListing: {"restart-awaits-listing", "unit", Sound, Waiting, "", "restart pending: {unit} is not listed where it listens yet", ""},
 	restartAwaitsSelf:    {"restart-awaits-self", "unit", Sound, Waiting, "", "restart pending: this member is not ready", ""},
 	restartAwaitsOthers:  {"restart-awaits-others", "unit", Sound, Waiting, "", "restart pending: as raft leader this member goes last, after {unit}", ""},
+	restartAwaitsQuota:   {"restart-awaits-quota", "member", Sound, Waiting, "", "restart pending: {member} takes the higher quota first", ""},
+	restartAwaitsAll:     {"restart-awaits-all", "member", Sound, Waiting, "", "restart pending: {member} {why}", ""},
 	removalAwaitsQuorum:  {"removal-awaits-quorum", "member", Degraded, Waiting, "", "{member} has no unit, but its removal would cost the quorum", "mend the other members"},
 
 	memberSilent:         {"member-silent", "member", Degraded, Active, Waiting, "does not answer: {member}", ""},
@@ -301,7 +317,7 @@ var catalogue = [kinds]entry{
 	revisionAhead:     {"revision-ahead", "revision", Sound, "", "", "revision {revision} is yet to come, the current one is {current}", ""},
 	alarmSplit:        {"alarm-split", "alarm", Sound, "", "", "members' data differ, and etcd cannot tell whose is right", "keep one unit whose data is, and juju remove-unit the others"},
 	alarmUntrusted:    {"alarm-untrusted", "unit", Sound, "", "", "the data of {unit} is not to be trusted, no action cures it", "juju remove-unit {unit}, then alarm-disarm again, then juju add-unit {application}"},
-	alarmFull:         {"alarm-full", "member", Sound, "", "", "the database of {member} takes {size} of a quota of {quota}", "first run compact and defrag, and delete keys if that frees too little"},
+	alarmFull:         {"alarm-full", "member", Sound, "", "", "the database of {member} takes {size} of a quota of {quota}", "raise quota_backend_bytes, or run compact and defrag, or delete keys"},
 	turnTaken:         {"turn-taken", "unit", Sound, "", "", "other maintenance is running: {unit} restarts, leaves or runs such an action", "try again when it is done"},
 	corruptStays:      {"corrupt-stays", "alarm", Sound, "", "", "while alarm {alarm} is raised all stays as it is", "action alarm-disarm says what to do"},
 	alarmOnLeader:     {"alarm-on-leader", "alarm", Sound, "", "", "while alarm {alarm} is raised this runs on the leader only", "juju run {application}/leader …"},

@@ -33,6 +33,9 @@ func Reconcile(ctx context.Context, decide Decider, e Event, m Model, h Host) (P
 		if err != nil {
 			return Plan{}, World{}, fmt.Errorf("cannot look at the machine: %w", err)
 		}
+		if len(pass.Done)+len(pass.Tried) == 0 {
+			pass.Began = w.Now
+		}
 		w.progress = pass
 		p := decide(e, m, w)
 		if p.Step == nil {

@@ -52,7 +52,7 @@ func (l look) rollPhase() (rollPhase, Reason) {
 	switch {
 	case missed:
 		return unfound, Reason{}
-	case !l.hasTurn():
+	case !l.hasTurn() && !l.withoutTurn(own.ID):
 		return turnless, Reason{}
 	case l.w.Service.PeerURL != l.should.PeerURL && !did[AwaitListed](l):
 		return finding, Reason{}
@@ -63,7 +63,8 @@ func (l look) rollPhase() (rollPhase, Reason) {
 }
 
 // roll restarts our member when what it runs with is not what it should run with: one member at a time, in turn, the
-// raft leader last, and only while every other voter is ready. It also gives back a turn that is no longer needed.
+// raft leader last, and only while every other voter is ready. While space is tight a higher quota is taken in the order
+// of member IDs, and while etcd takes no key without a turn. It also gives back a turn that is no longer needed.
 func roll(l look, p *Plan) {
 	phase, why := l.rollPhase()
 	if phase == notRolling {
@@ -95,7 +96,7 @@ func roll(l look, p *Plan) {
 	}
 }
 
-// takeTurn takes the turn to restart. Where etcd takes no key nobody can, and the report says what to do.
+// takeTurn takes the turn to restart. Where etcd takes no key nobody can, and the report says what is done or has to be.
 func (l look) takeTurn(p *Plan) {
 	if why := l.squatted(); !why.none() {
 		p.say(why.to(Waiting))
@@ -163,6 +164,9 @@ func (l look) holdRestart(own Member) Reason {
 	if !l.mayGoDown(own.ID).none() {
 		return because(restartAwaitsSelf, l.m.Unit)
 	}
+	if first, raises := l.raiser(); raises {
+		return l.holdQuota(own, first)
+	}
 	if own.Leader != own.ID {
 		return Reason{}
 	}
@@ -178,6 +182,17 @@ func (l look) holdRestart(own Member) Reason {
 		if l.m.Cluster.Value.Words[name].Running != want {
 			return because(restartAwaitsOthers, name)
 		}
+	}
+	return Reason{}
+}
+
+// holdQuota says why our member must not take the higher quota now; none is go on.
+func (l look) holdQuota(own, first Member) Reason {
+	if first.ID != own.ID {
+		return because(restartAwaitsQuota, l.label(first))
+	}
+	if a := l.raiseAwaits(); a.who != "" && l.withoutTurn(own.ID) {
+		return because(restartAwaitsAll, a.who, a.why)
 	}
 	return Reason{}
 }

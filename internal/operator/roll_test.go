@@ -41,16 +41,6 @@ func TestRefreshPreflight(t *testing.T) {
 	}
 }
 
-func TestNobodyLeavesAFullDatabase(t *testing.T) {
-	t.Parallel()
-	m := model(3)
-	w := world(m)
-	w.Alarms = []Alarm{{2, noSpace}}
-	p := Decide(Event{Kind: hooks.RelationDeparted, Departing: m.Unit}, m, w)
-	require.Nil(t, p.Step)
-	require.ErrorContains(t, p.Fail, "cannot leave while alarm NOSPACE is raised: no turn can be taken; first run compact, defrag and alarm-disarm")
-}
-
 // What a refresh may not do to a server that runs, it may not do to one that is down.
 func TestPreflightOfAServerThatIsDown(t *testing.T) {
 	t.Parallel()

@@ -44,8 +44,12 @@ func TestStatusOfMembers(t *testing.T) {
 		}, Waiting, "no quorum: 0 of 3 voters ready, 1 answering, 2 needed; bring the other machines back; 3 more in health"},
 		{"no space", 3, func(_ *Model, w *World) {
 			w.Alarms = []Alarm{{2, "NOSPACE"}}
+			w.Members[1].DBSize, w.Members[1].DBInUse = 2<<30, 1<<30
+		}, Waiting, "NOSPACE alarm on etcd/1: writes are refused; space is being freed; 1 more in health"},
+		{"no space, and freeing is off", 3, func(m *Model, w *World) {
+			m.Config.AutoFreeSpace, w.Alarms = false, []Alarm{{2, "NOSPACE"}}
 			w.Members[1].DBSize = 2 << 30
-		}, Blocked, "NOSPACE alarm on etcd/1: writes are refused; run action compact, then defrag, then alarm-disarm; 1 more in health"},
+		}, Blocked, "NOSPACE alarm on etcd/1: writes are refused; raise quota_backend_bytes, or run action compact, then defrag; 1 more in health"},
 		{"mixed versions", 3, func(_ *Model, w *World) {
 			w.Members[2].Version = "3.6.14"
 		}, Active, "3/3 voters, leader etcd/2, 3.6.14 and 3.7.3, db 24 MiB of 2 GiB, cert 364d"},

@@ -67,6 +67,7 @@ type World struct {
 
 // progress is what a pass has done before this look. The zero value is its beginning.
 type progress struct {
+	Began int64     // World.Now of its first look
 	Done  []Step    // that succeeded
 	Tried []Attempt // that failed; Decide does not ask for them again
 }

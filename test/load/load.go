@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -82,6 +83,7 @@ type Load struct {
 	run    string
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
+	gone   atomic.Bool // the users give up
 
 	mu     sync.Mutex
 	report Report
@@ -182,11 +184,18 @@ func (l *Load) insist(try func(context.Context) error, done func()) bool {
 			l.report.Last = err
 		}
 		l.mu.Unlock()
-		if err == nil || took > limit {
+		if err == nil || took > limit || l.gone.Load() {
 			return err == nil
 		}
 		time.Sleep(10 * time.Millisecond) // a refusal that comes at once must not become a storm
 	}
+}
+
+// Abandon ends the users, who finish nothing that they have begun.
+func (l *Load) Abandon() {
+	l.gone.Store(true)
+	l.cancel()
+	l.wg.Wait()
 }
 
 // Stop ends the users and looks for what they wrote, which it deletes.

@@ -52,16 +52,58 @@ func (c *cluster) do(ctx context.Context, words ...string) error {
 	return err
 }
 
-// found deploys the charm and waits until all is at rest.
-func (c *cluster) found(ctx context.Context, charm string) error {
+// firstQuota is the quota that the cluster begins with: small, so that it can be filled.
+const firstQuota = 16 << 20
+
+// found deploys the charm and waits until all is at rest, while the clock of the machine that founds is ahead, and then until
+// it is so with the right one.
+func (c *cluster) found(ctx context.Context, charm string, ahead time.Duration) error {
+	founder := app + "/0" // which leads: it came first
 	for _, line := range [][]string{
-		{"deploy", charm, app, "-n", fmt.Sprint(members), "--config", "bind_to_all_interfaces=false"},
+		{"deploy", charm, app, "-n", fmt.Sprint(members), "--config", "bind_to_all_interfaces=false",
+			"--config", fmt.Sprintf("quota_backend_bytes=%d", firstQuota)},
 		{"deploy", charm, proxyApp, "-n", "2", "--config", "role=proxy"},
 		{"integrate", app + ":proxy", proxyApp + ":upstream"},
 	} {
 		if err := c.do(ctx, line...); err != nil {
 			return err
 		}
+		if line[0] == "deploy" && line[2] == app && ahead != 0 {
+			k, err := c.clockOf(ctx, founder)
+			if err == nil {
+				err = k.set(ahead)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	if err := c.settled(ctx); err != nil || ahead == 0 {
+		return err
+	}
+	return c.rightClock(ctx, founder, ahead)
+}
+
+// rightClock has a unit's machine have the right time again, of which its server told that it was off, and waits until all
+// is at rest.
+func (c *cluster) rightClock(ctx context.Context, unit string, was time.Duration) error {
+	k, err := c.clockOf(ctx, unit)
+	if err != nil {
+		return err
+	}
+	for _, off := range []time.Duration{was, 0} {
+		if err := k.set(off); err != nil {
+			return err
+		}
+		within, cancel := context.WithTimeout(ctx, patience)
+		heard, failure := k.listen(within, off)
+		cancel()
+		if !heard {
+			return errors.Join(fmt.Errorf("%w: the server of %s was not heard to be off by %v", errClock, unit, off), failure)
+		}
+	}
+	if err := c.do(ctx, "update-status"); err != nil {
+		return err
 	}
 	return c.settled(ctx)
 }

@@ -17,7 +17,8 @@ const (
 )
 
 // How an operation ended. What came of a write that ended with an error nobody knows: it may have its effect any time
-// later, or never.
+// later, or never. So it is with one that was refused for want of space: where etcd finds that out only as it applies the
+// write, it carries it out and refuses it (etcdserver/apply/quota.go).
 const (
 	done    = "ok"
 	unknown = "unknown"

@@ -70,6 +70,15 @@ func flags() settings {
 	return s
 }
 
+// ahead is how far the clock of the machine that founds is ahead; 0 is right.
+func (s settings) ahead() time.Duration {
+	if !slices.Contains(s.Faults, founding) {
+		return 0
+	}
+	ahead := slices.DeleteFunc(offs(), func(off time.Duration) bool { return off < time.Minute })
+	return ahead[s.Seed%uint64(len(ahead))]
+}
+
 // again is the command that runs the same schedule.
 func (s settings) again() string {
 	if slices.Equal(s.Faults, faultNames) {
@@ -113,7 +122,8 @@ func run(ctx context.Context) error {
 		return fmt.Errorf("cannot simulate: %w", err)
 	}
 	defer c.sim.Close()
-	if err := c.found(ctx, charm); err != nil {
+	ahead := s.ahead()
+	if err := c.found(ctx, charm, ahead); err != nil {
 		log := filepath.Join(s.Out, fmt.Sprintf("robustness-%d.log", s.Seed))
 		return errors.Join(err, os.WriteFile(log, []byte(c.tale(context.WithoutCancel(ctx))), 0o600))
 	}
@@ -158,9 +168,13 @@ func trial(ctx context.Context, s settings, c *cluster) error {
 	for n := range users {
 		work.Go(func() { newUser(h, &c.field, s.Seed, n).work(working) })
 	}
-	n := &nemesis{cluster: c, charms: s.charms, did: map[string]int{}, say: func(format string, args ...any) {
+	n := &nemesis{cluster: c, charms: s.charms, quota: firstQuota, did: map[string]int{}, say: func(format string, args ...any) {
 		fmt.Printf("%7.1fs %s\n", h.now().Seconds(), fmt.Sprintf(format, args...))
 	}}
+	if ahead := s.ahead(); ahead != 0 {
+		n.say("founded while the clock of the founder was %v ahead", ahead)
+		n.did[founding]++
+	}
 	failure := n.rage(ctx, newSchedule(s.Seed, s.Faults), s.Time)
 	stopWorking()
 	work.Wait()

@@ -14,14 +14,18 @@ import (
 // maintenanceNames and faultNames are what a schedule deals.
 var (
 	maintenanceNames = []string{"scale-5", "scale-4", "roll", "refresh", "renew", "replace"}
-	faultNames       = []string{"kill", "kill-all", "pause", "power", "isolate", "cut", "slow", "disk", "clock"}
+	faultNames       = []string{"kill", "kill-all", "pause", "power", "isolate", "cut", "slow", "disk", "clock", "quota", founding}
 )
+
+// founding is the fault that befalls the cluster once, before all steps: the clock of the machine that founds is ahead.
+const founding = "founding"
 
 // nemesis carries out steps. One goroutine uses it.
 type nemesis struct {
 	cluster *cluster
 	charms  [2]string // the one that runs, and one that does the same
 	turn    int       // makes settings differ
+	quota   int64     // of the databases, by the option
 	did     map[string]int
 	missed  int // faults that found nothing to befall
 	heard   int // clocks that a server told to be off
@@ -199,6 +203,8 @@ func (n *nemesis) deed(ctx context.Context, s step, victim string, others []stri
 		return verb("disk-full", victim), verb("disk-free", victim)
 	case "clock":
 		return n.stepClock(ctx, victim, s.off())
+	case "quota":
+		return func() error { return n.fill(ctx) }, func() error { return n.raise(context.WithoutCancel(ctx)) }
 	}
 	r := rule{cut: true}
 	if s.fault == "slow" {

@@ -60,6 +60,7 @@ type schedule struct {
 }
 
 func newSchedule(seed uint64, faults []string) *schedule {
+	faults = slices.DeleteFunc(slices.Clone(faults), func(name string) bool { return name == founding })
 	return &schedule{rng: rand.New(rand.NewPCG(seed, 1)), maintenance: deck{cards: maintenanceNames}, faults: deck{cards: faults}}
 }
 
@@ -70,7 +71,7 @@ func (s *schedule) next() step {
 	if kind != 0 {
 		st.maintenance = s.maintenance.deal(s.rng)
 	}
-	if kind != 1 {
+	if kind != 1 && len(s.faults.cards) > 0 {
 		st.fault = s.faults.deal(s.rng)
 	}
 	return st

@@ -162,7 +162,8 @@ func (s *Sim) checkStart(u *unit, d *data) {
 }
 
 // checkDown holds that a stop or restart by our hand leaves a quorum, and that one member is down at a time. With one
-// or two voters a restart is allowed while all are ready; the last unit may stop.
+// or two voters a restart is allowed while all are ready; the last unit may stop. While etcd takes no key a higher quota is
+// taken without the turn.
 func (s *Sim) checkDown(u *unit, h *hook, step operator.Step) {
 	g, m := s.own(u)
 	if m == nil || m.learner {
@@ -181,7 +182,8 @@ func (s *Sim) checkDown(u *unit, h *hook, step operator.Step) {
 		s.Begged = true // a unit came and joined while the last one, which nobody answered at its last look, stood at its stop
 		return
 	}
-	if n > 1 && h.turn != u.name && (h.view != nil || !s.allLeave(g)) { // the last unit to stay ends a cluster in which nobody answers
+	raises := restart && h.full && u.disk.written.Config.QuotaBytes > quotaOf(m)
+	if n > 1 && h.turn != u.name && !raises && (h.view != nil || !s.allLeave(g)) { // the last unit to stay ends a cluster in which nobody answers
 		s.broken("%q of %s without the turn", step, u.name)
 	}
 	for _, v := range g.voters() {
@@ -230,7 +232,7 @@ func (s *Sim) checkRemoval(u *unit, g *group, id uint64) {
 // changed since, or it has told another. The unit adds itself again.
 func (s *Sim) abandoned(m *member) bool {
 	o := m.owner
-	return m.name == "" && m.learner && (o.moved || m.peerURL != address(o.address, settings(s.options).ManagementPort) ||
+	return m.name == "" && m.learner && (o.moved || m.peerURL != address(o.address, s.config().ManagementPort) ||
 		slices.ContainsFunc(o.words, func(w operator.Word) bool { return w.PeerURL != m.peerURL }))
 }
 
@@ -273,6 +275,8 @@ func (s *Sim) Settled() string {
 	switch {
 	case len(g.members) != len(units):
 		return fmt.Sprintf("%d members of %d units", len(g.members), len(units))
+	case s.settledSpace(g) != "":
+		return s.settledSpace(g)
 	case g.turn != "":
 		return "the turn is not given back by " + g.turn
 	case all != nil && (all.cluster != "" && all.cluster != listed(g, func(m *member) string { return m.name + "=" + m.peerURL }) ||
@@ -314,7 +318,8 @@ func listed(g *group, say func(*member) string) string {
 // it noted that, and has nobody to ask, for the others listen elsewhere by now; or it founded too late, and a hook that
 // fails does not hear of the cluster that was first; or it never started, so that Juju calls remove without stop, and that
 // hook died after it had taken away what its member would serve with; or a hook that fails does not hear who waits to join,
-// and cannot tell whose the place is that somebody's learner holds. Others that leave may wait for it.
+// and cannot tell whose the place is that somebody's learner holds; or does not find a member with a new address, which waits
+// with the higher quota until it has left. Others that leave may wait for it.
 func (s *Sim) forsaken(u *unit) bool {
 	d := u.disk.data
 	if d == nil {
@@ -323,7 +328,7 @@ func (s *Sim) forsaken(u *unit) bool {
 	w := u.word(len(u.words))
 	deaf := s.Stale && u.heardApp < len(s.records) && d.cluster != s.record().ClusterID
 	stripped := !u.started && u.disk.installed == ""
-	return deaf || stripped || s.mistaken(u) || s.ended[d.cluster] || d.gone || w.ClusterID != d.cluster || (u.process.running && w.ClientURL != u.process.clientURL)
+	return deaf || stripped || s.hidden(u) || s.mistaken(u) || s.ended[d.cluster] || d.gone || w.ClusterID != d.cluster || (u.process.running && w.ClientURL != u.process.clientURL)
 }
 
 // mistaken reports whether a unit whose hook fails takes another for one that has said nothing yet.
@@ -362,7 +367,7 @@ func (s *Sim) settledUnit(g *group, u *unit) string {
 		return "runs release " + u.process.server.Release
 	case u.process.config == operator.Altered || u.disk.config == operator.Altered:
 		return "has settings that the charm did not write"
-	case u.process.server.Config.SnapshotCount != settings(s.options).SnapshotCount:
+	case u.process.server.Config.SnapshotCount != s.config().SnapshotCount || quotaOf(m) != s.config().QuotaBytes:
 		return "runs with old options"
 	}
 	w := u.word(len(u.words))

@@ -27,6 +27,7 @@ type group struct {
 	unleased bool // somebody put it there by hand: it does not end
 	turnKept bool // whoever took it was not heard when it gave it back before, and does not try again
 	removed  map[uint64]bool
+	space    space
 	// published: consumers were told of it, so what it acknowledges counts.
 	published bool
 }
@@ -48,6 +49,7 @@ type data struct {
 	cluster, member uint64
 	index           int
 	owner           operator.Owner // what the file among it says
+	size            int64          // of the database
 	gone            bool           // the server on it has learnt that it is no member any more: it never starts again
 }
 
@@ -251,7 +253,9 @@ func (s *Sim) commit(g *group) {
 // write is a client's write to each cluster that takes one.
 func (s *Sim) write() {
 	for _, g := range s.groups {
-		s.commit(g)
+		if l := s.led(g); l != nil {
+			_ = s.put(g, l)
+		}
 	}
 }
 

@@ -87,6 +87,17 @@ var scenarios = []struct {
 	}},
 	{"another address", 3, func(s *Sim) { s.Readdress(s.units[1]) }},
 	{"another address, alone", 1, func(s *Sim) { s.Readdress(s.units[0]) }},
+	{"full, and the quota is raised", 3, func(s *Sim) { s.Fill(true); s.Raise() }},
+	{"full, and the quota is raised, and other options change", 3, func(s *Sim) { s.Fill(true); s.Raise(); s.options++; s.Configure() }},
+	{"full, and the quota is raised for two", 2, func(s *Sim) { s.Fill(true); s.Raise() }},
+	{"full, and the quota is raised for one", 1, func(s *Sim) { s.Fill(true); s.Raise() }},
+	{"full, the quota is raised, and one leaves", 3, func(s *Sim) { s.Fill(true); s.Raise(); s.RemoveUnit(s.units[2]) }},
+	{"full, the quota is raised, and the first leaves", 3, func(s *Sim) { s.Fill(true); s.Raise(); s.RemoveUnit(s.units[0]) }},
+	{"full, one is removed by force, and the quota is raised", 3, func(s *Sim) { s.Fill(true); s.ForceRemove(s.units[0], false); s.Raise() }},
+	{"full, the quota is raised, and one is added", 2, func(s *Sim) { s.Fill(true); s.Raise(); s.AddUnit() }},
+	{"full, and one leaves", 3, func(s *Sim) { s.Fill(true); s.Poke(s.units[0]); s.Rest(); s.RemoveUnit(s.units[1]) }},
+	{"full of history", 3, func(s *Sim) { s.Fill(false) }},
+	{"full of history, and the quota is raised", 3, func(s *Sim) { s.Fill(false); s.Raise() }},
 }
 
 // leaves lets a unit go until it has left all that is suspended.
@@ -172,6 +183,30 @@ var faults = []strike{
 	{"goal-state fails", func(s *Sim, u *unit) { u.deaf = true; s.Poke(u) }},
 }
 
+// hands are what an administrator may do to a full database, at any yield.
+var hands = []strike{
+	{"the alarm is taken back by hand", func(s *Sim, _ *unit) { s.Disarm() }},
+	{"the alarm is taken back by hand, and another goes until its server is down", func(s *Sim, u *unit) {
+		s.Disarm()
+		s.busy = false // or it would be back at once
+		for _, v := range s.living() {
+			for n := 0; v != u && n < 400 && (v.process.serving || !v.process.running) && s.Step(v); n++ {
+			}
+		}
+	}},
+	{"the alarm is taken back by hand, and the others leave", func(s *Sim, u *unit) {
+		s.Disarm()
+		s.busy = false
+		if v := other(s, u); v != u {
+			s.RemoveUnit(v)
+			for n := 0; n < 400 && v.process.serving && s.Step(v); n++ {
+			}
+		}
+	}},
+	{"the quota is raised again", func(s *Sim, _ *unit) { s.Raise() }},
+	{"clients fill it again", func(s *Sim, _ *unit) { s.Fill(true) }},
+}
+
 // beginning is an application of n units at rest.
 func beginning(t *testing.T, o Options, n int) *Sim {
 	t.Helper()
@@ -207,8 +242,9 @@ var lives = map[string]Options{
 	"Juju 3.6, old bags": {Departed: true, Stale: true},
 }
 
-// exhaust lets each strike happen at every yield of every scenario, in both Jujus; raced, at one yield in so many.
-func exhaust(t *testing.T, strikes []strike, whenRaced int) {
+// exhaust lets each strike happen at every yield of every scenario whose name begins so, in both Jujus; raced, at one yield
+// in so many.
+func exhaust(t *testing.T, of string, strikes []strike, whenRaced int) {
 	t.Helper()
 	every := 1
 	if raced {
@@ -218,6 +254,9 @@ func exhaust(t *testing.T, strikes []strike, whenRaced int) {
 	t.Run("of", func(t *testing.T) {
 		for name, o := range lives {
 			for i, scenario := range scenarios {
+				if !strings.HasPrefix(scenario.name, of) {
+					continue
+				}
 				t.Run(name+"/"+scenario.name, func(t *testing.T) {
 					t.Parallel()
 					begun := beginning(t, o, scenario.units)
@@ -243,13 +282,20 @@ func exhaust(t *testing.T, strikes []strike, whenRaced int) {
 // commit, inside it, and after it. Everything must end where it would have ended.
 func TestEveryCrashPoint(t *testing.T) {
 	t.Parallel()
-	exhaust(t, crashes, 23)
+	exhaust(t, "", crashes, 23)
 }
 
 // TestEveryFaultAtEveryPoint lets each fault happen once at every yield of every scenario.
 func TestEveryFaultAtEveryPoint(t *testing.T) {
 	t.Parallel()
-	exhaust(t, faults, 311)
+	exhaust(t, "", faults, 311)
+}
+
+// TestEveryHandAtEveryPoint does the same with what an administrator may do to a full database. No two members are down at
+// once between the order with the turn and the one without.
+func TestEveryHandAtEveryPoint(t *testing.T) {
+	t.Parallel()
+	exhaust(t, "full", hands, 37)
 }
 
 func TestScenarios(t *testing.T) {
@@ -265,7 +311,7 @@ func TestScenarios(t *testing.T) {
 
 // TestLife tells one life, as the flags name it: go test -run TestLife -v -scenario … -strike … -at N.
 func TestLife(t *testing.T) {
-	strikes := append(slices.Clone(crashes), faults...)
+	strikes := slices.Concat(crashes, faults, hands)
 	for name, o := range lives {
 		for _, scenario := range scenarios {
 			for _, strike := range strikes {

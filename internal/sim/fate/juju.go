@@ -47,6 +47,8 @@ type Sim struct {
 	authority *pki.Authority
 	relations []relation // of consumers
 	options   int        // version of the options
+	raises    int        // how often the quota was doubled
+	busy      bool       // clients write all the time
 	charm     int        // revision of the charm
 	lastRel   int
 	period    int64 // of client certificates: the clock moves it
@@ -327,6 +329,9 @@ func (s *Sim) Poke(u *unit) { u.poked = true }
 // Tick lets time pass.
 func (s *Sim) Tick(seconds int64) {
 	s.now += seconds
+	if s.busy {
+		s.write()
+	}
 	for _, g := range s.groups {
 		if g.turn != "" && !g.unleased && s.now >= g.turnEnds {
 			// A turn that a hook took with it when it failed ends by itself, unless Juju tries again before.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/juju-charms/etcd-charm/internal/charm"
@@ -101,6 +102,7 @@ func (h *machine) Observe(_ context.Context, m operator.Model) (operator.World, 
 	if d := u.disk.data; operator.AgeInDoubt(m.Memory.Value, w.Data, w.Local) {
 		w.Data.Term, w.Data.Index = oneTerm, uint64(d.index)
 	}
+	w.Alarms = sight.Alarms
 	h.looked(sight)
 	return w, nil
 }
@@ -110,12 +112,12 @@ const oneTerm = 1
 
 // looked keeps of a look what steps and checks need.
 func (h *machine) looked(sight operator.Sight) {
-	h.h.view, h.h.voters, h.h.turn = nil, 0, ""
+	h.h.view, h.h.voters, h.h.turn, h.h.full = nil, 0, "", false
 	if len(sight.Answers) == 0 {
 		return
 	}
 	g := h.s.group(sight.ClusterID)
-	h.h.view, h.h.voters, h.h.turn = g, g.size(), g.turn
+	h.h.view, h.h.voters, h.h.turn, h.h.full = g, g.size(), g.turn, len(sight.Alarms) > 0
 	h.h.shown = h.h.shown[:0]
 	for _, listed := range g.members {
 		h.h.urls = append(h.h.urls, listed.clientURL)
@@ -157,6 +159,7 @@ func (s *Sim) answer(u *unit, url string, lists map[*group][]operator.Member) op
 			out.List = lists[g] // it has not heard yet that it was removed
 			return out
 		}
+		g.stats(m, &out.Self)
 		switch l := s.led(g); {
 		case l != nil && s.linked(l, m):
 			out.Self.Leader = l.id
@@ -184,7 +187,7 @@ func (s *Sim) readyUnit(u *unit) bool {
 func (h *machine) poll(try func() error) error {
 	for until := h.s.now + waitSeconds; ; {
 		err := try()
-		if err == nil || h.s.now >= until {
+		if err == nil || errors.Is(err, errNoSpace) || h.s.now >= until {
 			return err
 		}
 		h.yield(point{at: "waiting"})
@@ -222,7 +225,8 @@ func (h *machine) Do(_ context.Context, step operator.Step) error {
 // remote tells whether a step is done at etcd, so that its reply can be lost.
 func remote(step operator.Step) bool {
 	switch step.(type) {
-	case operator.AddLearner, AddVoter, operator.Promote, operator.RemoveMember, operator.UpdateMember, operator.TakeTurn, operator.ReleaseTurn:
+	case operator.AddLearner, AddVoter, operator.Promote, operator.RemoveMember, operator.UpdateMember, operator.TakeTurn, operator.ReleaseTurn,
+		operator.Compact, operator.Defrag, operator.Disarm:
 		return true
 	}
 	return false
@@ -306,8 +310,12 @@ func (s *Sim) uninstall(u *unit, h *hook, step operator.Uninstall) {
 
 // goesDown notes until when a member that goes down by our hand has the turn: if it is not back by then it counts as dead.
 func (s *Sim) goesDown(u *unit) {
-	if g, _ := s.own(u); g != nil && u.process.running && g.turn == u.name {
+	switch g, _ := s.own(u); {
+	case g == nil || !u.process.running:
+	case g.turn == u.name:
 		u.byHand = g.turnEnds
+	case len(g.space.alarms) > 0: // nobody can take the turn
+		u.byHand = s.now + turnSeconds
 	}
 }
 
@@ -399,7 +407,11 @@ func (s *Sim) request(u *unit, h *hook, g *group, at *member, step operator.Step
 		if g.turn != "" && (g.turn != u.name || g.unleased) {
 			return fmt.Errorf("%s has the turn", g.turn)
 		}
-		s.commit(g)
+		if g.turn == "" { // one that is ours is prolonged, which writes nothing
+			if err := s.put(g, at); err != nil {
+				return err
+			}
+		}
 		g.turn, g.turnEnds, g.turnKept = u.name, s.now+turnSeconds, h.keeps
 	case operator.ReleaseTurn:
 		if g.turn == u.name {
@@ -414,6 +426,13 @@ func (s *Sim) request(u *unit, h *hook, g *group, at *member, step operator.Step
 			s.commit(g)
 			g.turn, g.unleased = "", false
 		}
+	case operator.Compact:
+		s.compact(g)
+	case operator.Defrag:
+		return s.defrag(u, g, g.find(step.ID))
+	case operator.Disarm:
+		s.commit(g)
+		g.space.alarms = slices.DeleteFunc(g.space.alarms, func(id uint64) bool { return id == step.Alarm.MemberID })
 	default:
 		s.broken("%s wants a step that nobody knows: %T", u.name, step)
 	}

@@ -87,6 +87,13 @@ var kinds = []struct {
 		s.Squat(name, o.A%2 == 0)
 	}},
 	{"spoil", 2, func(s *Sim, o Op) { s.with(o.A, s.Spoil) }},
+	{"fill", 1, func(s *Sim, o Op) { s.Fill(o.A%2 == 0) }},
+	{"raise", 1, func(s *Sim, _ Op) {
+		if s.raises < mostRaises {
+			s.Raise()
+		}
+	}},
+	{"disarm", 1, func(s *Sim, _ Op) { s.Disarm() }},
 }
 
 // weights is kinds by weight: a number below its length picks one.
@@ -169,6 +176,7 @@ func (s *Sim) Calm() string {
 	}
 	problem := ""
 	for range 12 {
+		s.relieve()
 		for _, u := range s.units {
 			s.Poke(u)
 		}

@@ -19,6 +19,7 @@ import (
 func settings(version int) operator.Config {
 	c := base
 	c.SnapshotCount = 10000 + version
+	c.CompactionMode, c.CompactionRetention, c.QuotaBytes = "revision", "100", 16<<20
 	switch version % 3 {
 	case 1:
 		c.Port = 2379 + version*100
@@ -122,7 +123,7 @@ func (s *Sim) observe(u *unit, e operator.Event, seen []uint64) operator.Model {
 	m := operator.Model{
 		UUID: modelUUID, Unit: u.name, App: app, Seen: seen, Secrets: true,
 		Leader: operator.Know(s.leader == u),
-		Config: settings(s.options),
+		Config: s.config(),
 		Memory: operator.Know(u.memory),
 	}
 	ids, answers := s.consumersOf(u, e)

@@ -110,7 +110,7 @@ func (s *Sim) first(u *unit, ours bool) bool {
 			if m.name != "" {
 				s.broken("%s starts member %x of %x on an empty data directory, though it was started before", u.name, m.id, g.id)
 			}
-			u.disk.data = &data{cluster: g.id, member: m.id}
+			u.disk.data = &data{cluster: g.id, member: m.id, size: g.space.inUse}
 			m.owner = u
 			return true
 		}

@@ -108,6 +108,7 @@ type hook struct {
 	decided bool     // the pass has come to its flush
 	led     bool     // the unit led when Juju was asked
 	turn    string   // who held the turn at the last look
+	full    bool     // alarm NOSPACE was raised at the last look
 	keeps   bool     // it was not heard that the turn was given back, which is not tried again
 	looked  int      // Sim.faults at the last look
 	view    *group   // the cluster that the last look reached
@@ -195,7 +196,7 @@ func (s *Sim) nextEvent(u *unit) (operator.Event, bool) {
 		return operator.Event{Kind: hooks.LeaderElected}, true
 	case u.heardC != s.charm:
 		return operator.Event{Kind: hooks.UpgradeCharm}, true
-	case u.heardCfg != s.options:
+	case u.heardCfg != s.configVersion():
 		return operator.Event{Kind: hooks.ConfigChanged}, true
 	case !u.started || u.rebooted:
 		return operator.Event{Kind: hooks.Start}, true
@@ -291,7 +292,7 @@ func (s *Sim) heardNow(u *unit, e operator.Event) {
 	case e.Kind == hooks.RelationDeparted:
 		delete(u.heard, e.RemoteUnit)
 	case e.Kind == hooks.ConfigChanged:
-		u.heardCfg = s.options
+		u.heardCfg = s.configVersion()
 	case e.Kind == hooks.UpgradeCharm:
 		u.carried, u.heardC = releaseOf(s.charm), s.charm
 	case e.Kind == hooks.LeaderElected:

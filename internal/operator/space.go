@@ -1,0 +1,372 @@
+package operator
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// What is done while alarm NOSPACE is raised: the quota is raised, or else space is freed, and the alarm is taken back
+// once every database has room. etcd takes no key meanwhile, so that no turn can be taken, and whose turn it is follows
+// from what etcd and the units' bags say.
+
+const (
+	// roomUse is how much of its quota a database may take, in percent, for the alarm to be taken back. At the quota
+	// etcd raises it again with the next write.
+	roomUse = 90
+	// worthFreeing is how much of a database must be free for a defragmentation, in percent.
+	worthFreeing = 10
+	// freeingPause is how long after one round of freeing space the next begins, in seconds.
+	freeingPause = 600
+	// freeingTime is how long after a pass began its last long step must be over, in seconds: a hook has 120.
+	freeingTime = 60
+	// secondsPerGiB is twice what compacting or defragmenting a GiB was measured to take on a busy machine.
+	secondsPerGiB = 10
+)
+
+// takesQuota is the word of can for the order in which members take a higher quota.
+const takesQuota = "quota"
+
+// full reports whether alarm NOSPACE is raised.
+func (l look) full() bool {
+	return slices.ContainsFunc(l.w.Alarms, func(a Alarm) bool { return a.Kind == noSpace })
+}
+
+// hasRoom reports whether the database takes so little of its quota that writes may go on.
+func (m Member) hasRoom() bool { return m.Quota <= 0 || m.DBSize*100 < m.Quota*roomUse }
+
+// tight reports whether NOSPACE is raised, or would soon be raised again where somebody has taken it back by hand.
+func (l look) tight() bool {
+	return l.full() || slices.ContainsFunc(l.voters(), func(mem Member) bool { return mem.Answers && !mem.hasRoom() })
+}
+
+// lowQuota reports whether the member runs with a lower quota than the options say.
+func (l look) lowQuota(mem Member) bool {
+	return mem.Answers && mem.Quota > 0 && mem.Quota < l.m.Config.QuotaBytes
+}
+
+// toldQuota is the quota that a unit says it takes; 0 is none. The word in can is what tells it from one that an earlier
+// charm of the unit left in the bag.
+func (l look) toldQuota(unit string) int64 {
+	if unit == l.m.Unit {
+		return l.takenQuota()
+	}
+	word := l.m.Cluster.Value.Words[unit]
+	if !slices.Contains(word.Can, takesQuota) {
+		return 0
+	}
+	return word.Quota
+}
+
+// takenQuota is the quota that our member runs with, or would restart with; 0 is that it keeps another.
+func (l look) takenQuota() int64 {
+	if l.role() != RoleMember || !l.usable() || l.foreign() || !l.upgradeProblem().none() {
+		return 0
+	}
+	return l.m.Config.QuotaBytes
+}
+
+// raiser is the voter that takes the higher quota next, while space is tight: of those whose quota, as etcd itself
+// reports it, is below the options', the one with the lowest member ID. Every unit computes the same one, with the turn
+// or without. So it also holds who has the turn: where the alarm is taken back by hand, somebody may take the turn just
+// as the raiser restarts without. There is none while a voter's unit does not know this order.
+func (l look) raiser() (Member, bool) {
+	if !l.m.Cluster.OK || !l.tight() {
+		return Member{}, false
+	}
+	var first Member
+	for _, mem := range l.voters() {
+		if unit, _ := l.unitOf(mem); l.toldQuota(unit) == 0 {
+			return Member{}, false
+		}
+		if l.lowQuota(mem) && (first.ID == 0 || mem.ID < first.ID) {
+			first = mem
+		}
+	}
+	return first, first.ID != 0
+}
+
+// withoutTurn reports whether the member may take the higher quota though nobody can take a turn. That it is the raiser,
+// and that nobody else is to be waited for, holdRestart has found.
+func (l look) withoutTurn(id uint64) bool {
+	first, raises := l.raiser()
+	return raises && first.ID == id && l.refusing() == noSpace && l.w.Turn.Known && l.w.Turn.Holder == ""
+}
+
+// awaited is for whom something waits, and why. The zero value is for nobody.
+type awaited struct {
+	who, why string
+	passes   bool // by itself
+}
+
+// turnAwaited is the unit that holds the turn, other than the given one.
+func (l look) turnAwaited(but string) awaited {
+	if holder := l.w.Turn.Holder; holder != "" && holder != but {
+		return awaited{clip(plain(holder), 16), "has the turn", true}
+	}
+	return awaited{}
+}
+
+// raiseAwaits says for whom the raiser waits while no turn can be taken.
+func (l look) raiseAwaits() awaited {
+	if a := l.turnAwaited(l.m.Unit); a.who != "" {
+		return a
+	}
+	if !l.m.Units.OK || !l.m.Cluster.OK {
+		return awaited{l.m.Unit, "does not hear of the others", true}
+	}
+	for _, mem := range l.w.Members {
+		unit, _ := l.unitOf(mem)
+		life, there := l.m.Units.Value[unit]
+		told := l.toldQuota(unit)
+		switch who := l.label(mem); {
+		case mem.Learner:
+			return awaited{who, "is joining", true}
+		case !l.serves(mem):
+			return awaited{who, "is not ready", false}
+		case !there:
+			return awaited{who, "has no unit", true}
+		case life == Dying || l.m.Cluster.Value.Words[unit].Leaving || unit == l.m.Unit && l.leaving():
+			return awaited{who, "leaves", true}
+		case told == 0:
+			return awaited{who, "does not say that it takes it", false}
+		case told != l.m.Config.QuotaBytes:
+			return awaited{who, "has not heard of it yet", true}
+		}
+	}
+	return awaited{}
+}
+
+// space takes the alarm back, and frees space. Whoever sees that there is room takes it back, which is harmless twice;
+// the leader frees.
+func space(l look, p *Plan) {
+	own, listed := l.self()
+	if l.role() != RoleMember || l.leaving() || l.w.Data.State != OurData || !l.inCluster() || !listed || own.Learner {
+		return
+	}
+	l.rememberRevision(p)
+	if did[Compact](l) || did[Defrag](l) {
+		p.memory(l).Freed = l.w.Now
+	}
+	if l.refusing() != noSpace {
+		return
+	}
+	if _, raises := l.raiser(); raises && len(l.notReady()) == 0 {
+		return // once it runs with the higher quota
+	}
+	for _, a := range l.w.Alarms {
+		if l.hasSpace() && p.want(l, Disarm{a}) {
+			return
+		}
+	}
+	if l.hasSpace() || !l.leader() || !l.m.Memory.OK || !l.freesSpace() {
+		return
+	}
+	if l.freeingAwaits().who == "" && !l.freedLately() {
+		l.free(p)
+	}
+}
+
+// hasSpace reports whether every voter that answers has room, for the largest request too.
+func (l look) hasSpace() bool {
+	for _, mem := range l.voters() {
+		if mem.Answers && (!mem.hasRoom() || mem.DBSize+int64(l.m.Config.MaxRequestBytes) > mem.Quota) {
+			return false
+		}
+	}
+	return true
+}
+
+// freesSpace reports whether the options have the charm free space.
+func (l look) freesSpace() bool { return l.usable() && l.m.Config.AutoFreeSpace }
+
+// freedLately reports whether the last round of freeing space is too near.
+func (l look) freedLately() bool {
+	age := l.w.Now - l.m.Memory.Value.Freed
+	return l.m.Memory.Value.Freed != 0 && age >= 0 && age < freeingPause
+}
+
+// freeingAwaits says for whom freeing space waits. A voter that does not answer is no reason by itself: whether another
+// may be kept from answering, safety.go says.
+func (l look) freeingAwaits() awaited {
+	if a := l.turnAwaited(""); a.who != "" {
+		return a
+	}
+	for _, mem := range l.w.Members {
+		unit, _ := l.unitOf(mem)
+		switch told := l.toldQuota(unit); {
+		case mem.Learner:
+			return awaited{l.label(mem), "is joining", true}
+		case told != 0 && told != l.m.Config.QuotaBytes:
+			return awaited{l.label(mem), "takes another quota", true} // it may restart as we look
+		}
+	}
+	return awaited{}
+}
+
+// free does the next step of a round: compact to what retention allows, then defragment one member after another, the
+// raft leader last. What does not fit into this pass is for the next round.
+func (l look) free(p *Plan) {
+	if to := l.compactable(); to > 0 && !did[Compact](l) && l.inTime(l.largest()) && p.want(l, Compact{to}) {
+		return
+	}
+	for _, mem := range l.fragmented() {
+		if slices.Contains(l.w.Done, Step(Defrag{mem.ID, l.label(mem)})) || !l.inTime(mem) {
+			continue
+		}
+		if !l.mayGoDown(mem.ID).none() {
+			return
+		}
+		if p.want(l, Defrag{mem.ID, l.label(mem)}) {
+			return
+		}
+	}
+}
+
+// fragmented are the voters whose defragmentation frees enough to be worth it, by ID, the raft leader last.
+func (l look) fragmented() []Member {
+	voters := slices.DeleteFunc(l.voters(), func(mem Member) bool {
+		return !mem.Answers || mem.DBSize <= 0 || (mem.DBSize-mem.DBInUse)*100 < mem.DBSize*worthFreeing
+	})
+	leads := func(mem Member) int {
+		if mem.Leader == mem.ID {
+			return 1
+		}
+		return 0
+	}
+	slices.SortFunc(voters, func(a, b Member) int { return cmp.Or(leads(a)-leads(b), cmp.Compare(a.ID, b.ID)) })
+	return voters
+}
+
+// largest is the voter with the largest database.
+func (l look) largest() Member {
+	var out Member
+	for _, mem := range l.voters() {
+		if mem.Answers && mem.DBSize > out.DBSize {
+			out = mem
+		}
+	}
+	return out
+}
+
+// inTime reports whether a step that works through the member's database ends in time if it begins now.
+func (l look) inTime(mem Member) bool { return l.w.Now-l.w.Began+mem.freeingSeconds() <= freeingTime }
+
+// freeingSeconds is how long compacting or defragmenting the member's database may take.
+func (m Member) freeingSeconds() int64 { return m.DBSize * secondsPerGiB >> 30 }
+
+// Sample is the revision of the key space at a time.
+type Sample struct{ At, Revision int64 }
+
+// sampling is the shortest time between two samples, in seconds: not every quiet hook has one to keep.
+const sampling = 600
+
+// retention is how long history is kept in mode periodic, in seconds; 0 is for ever, or not by time.
+func (c Config) retention() int64 {
+	if c.CompactionMode != "periodic" {
+		return 0
+	}
+	d, _ := time.ParseDuration(c.CompactionRetention) // "0" is none, and 0
+	return int64(d / time.Second)
+}
+
+// revision is that of the key space, as far as it is known.
+func (l look) revision() int64 {
+	var out int64
+	for _, mem := range l.w.Members {
+		out = max(out, mem.Revision)
+	}
+	return out
+}
+
+// rememberRevision keeps Memory.Revisions: ten in a retention, and of those that are older the newest. etcd compacts by
+// such samples itself, but keeps them in memory, and begins again with each start (server/v3 v3compactor/periodic.go).
+func (l look) rememberRevision(p *Plan) {
+	was, now, revision := l.m.Memory.Value.Revisions, l.w.Now, l.revision()
+	keep := l.m.Config.retention()
+	if !l.freesSpace() || keep == 0 || revision == 0 {
+		return
+	}
+	if n := len(was); n > 0 && was[n-1].At <= now && now-was[n-1].At < max(keep/10, sampling) && was[n-1].Revision <= revision {
+		return
+	}
+	var kept []Sample
+	for i, s := range was {
+		old := i+1 < len(was) && was[i+1].At <= now-keep
+		if !old && s.At <= now && s.Revision <= revision { // later ones are of a clock that was ahead, or of another cluster
+			kept = append(kept, s)
+		}
+	}
+	p.memory(l).Revisions = append(kept, Sample{now, revision})
+}
+
+// compactable is the revision to which retention allows to compact; 0 is to none.
+func (l look) compactable() int64 {
+	c, current := l.m.Config, l.revision()
+	if c.CompactionMode == "revision" {
+		count, err := strconv.ParseInt(c.CompactionRetention, 10, 64)
+		if err != nil || count <= 0 {
+			return 0
+		}
+		return max(current-count, 0)
+	}
+	var to int64
+	for _, s := range l.m.Memory.Value.Revisions {
+		if keep := c.retention(); keep > 0 && s.At <= l.w.Now-keep && s.Revision <= current {
+			to = max(to, s.Revision)
+		}
+	}
+	return to
+}
+
+// level is the status that calls for: what passes needs nobody.
+func (a awaited) level() Level {
+	if a.passes {
+		return Waiting
+	}
+	return Blocked
+}
+
+// nospace says that alarm NOSPACE is raised on a member, and what is done about it or has to be done.
+func (l look) nospace(label string) Reason {
+	if slices.ContainsFunc(l.voters(), l.lowQuota) {
+		quota := size(l.m.Config.QuotaBytes)
+		if a := l.raiseAwaits(); a.who != "" {
+			return because(quotaAwaits, label, quota, a.who, a.why).to(a.level())
+		}
+		first, _ := l.raiser()
+		return because(quotaRaised, label, l.label(first), quota)
+	}
+	var fullest Member
+	for _, mem := range l.voters() {
+		if mem.Answers && mem.Quota > 0 && (fullest.ID == 0 || mem.DBInUse*(fullest.Quota>>20) > fullest.DBInUse*(mem.Quota>>20)) {
+			fullest = mem
+		}
+	}
+	inUse := Member{Quota: fullest.Quota, DBSize: fullest.DBInUse}
+	a := l.freeingAwaits()
+	if bad := l.notReady(); a.who == "" && len(bad) > 0 && !l.mayGoDown(l.largest().ID).none() {
+		a = awaited{l.label(bad[0]), "is not ready", false}
+	}
+	switch {
+	case l.freesSpace() && !l.hasSpace() && l.largest().freeingSeconds() > freeingTime:
+		return because(spaceTooLarge, label)
+	case !inUse.hasRoom() && l.m.Config.CompactionRetention == "0":
+		return because(spaceKeptHistory, label, size(fullest.DBInUse), size(fullest.Quota))
+	case !inUse.hasRoom():
+		return because(spaceLiveData, label, size(fullest.DBInUse), size(fullest.Quota))
+	case l.hasSpace():
+		return because(spaceFreed, label)
+	case !l.freesSpace():
+		return because(alarmNospace, label)
+	case a.who != "":
+		return because(spaceAwaits, label, a.who, a.why).to(a.level())
+	}
+	return because(spaceFreed, label)
+}
+
+// nospaceKinds are what nospace makes.
+var nospaceKinds = []Kind{
+	alarmNospace, quotaAwaits, quotaRaised, spaceLiveData, spaceKeptHistory, spaceTooLarge, spaceAwaits, spaceFreed,
+}

@@ -1,0 +1,386 @@
+package operator
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/juju/charm/v12/hooks"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	lowQuota  = 16 << 20
+	highQuota = 32 << 20
+)
+
+// filled is a cluster of three whose databases are full of live keys, as etcd/0, whose member has the lowest ID, sees it:
+// the quota was raised, and no member runs with it yet.
+func filled() (Model, World) {
+	m := model(3)
+	m.Config.QuotaBytes = lowQuota
+	w := world(m) // it runs with the low quota
+	m.Config.QuotaBytes = highQuota
+	for unit, word := range m.Cluster.Value.Words {
+		word.Quota = highQuota
+		m.Cluster.Value.Words[unit] = word
+	}
+	for i := range w.Members {
+		w.Members[i].Quota, w.Members[i].DBSize, w.Members[i].DBInUse, w.Members[i].Revision = lowQuota, lowQuota, lowQuota, 5000
+	}
+	w.Alarms = []Alarm{{2, noSpace}}
+	w.Now = 1_000_000
+	return m, w
+}
+
+// says is what other units say of the quota that they take.
+func says(m *Model, unit string, quota int64) {
+	word := m.Cluster.Value.Words[unit]
+	word.Quota = quota
+	m.Cluster.Value.Words[unit] = word
+}
+
+// raised has members run with the high quota.
+func raised(w *World, ids ...uint64) {
+	for _, id := range ids {
+		w.Members[id-1].Quota = highQuota
+	}
+}
+
+// TestQuotaIsTheWayOut: while etcd takes no key a higher quota is taken in an order that every unit computes, and nobody
+// else restarts.
+func TestQuotaIsTheWayOut(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name   string
+		change func(*Model, *World)
+		want   rollPhase
+		why    string // why it is held
+		status string
+	}{
+		{"the lowest ID", func(*Model, *World) {}, unwritten, "", ""},
+		{"written", func(m *Model, w *World) { w.WrittenConfig = lookAt(lookAgain, *m, *w).sum }, restarting, "", ""},
+		{"the lowest ID leads", func(_ *Model, w *World) {
+			for i := range w.Members {
+				w.Members[i].Leader = 1
+			}
+		}, unwritten, "", ""},
+		{"another has a lower ID", func(_ *Model, w *World) {
+			w.Members[0], w.Members[1] = w.Members[1], w.Members[0]
+			w.Members[0].ID, w.Members[1].ID = 1, 2
+			w.Data.MemberID, w.Local.MemberID = 2, 2
+		}, held, "etcd/1 takes the higher quota first", "NOSPACE alarm on etcd/0: writes are refused; etcd/1 restarts with a quota of 32 MiB"},
+		{"the lower ones have it", func(_ *Model, w *World) {
+			w.Members[0].ID, w.Data.MemberID, w.Local.MemberID = 4, 4, 4
+			w.Members[1].Quota, w.Members[2].Quota = highQuota, highQuota
+		}, unwritten, "", ""},
+		{"somebody has the turn", func(_ *Model, w *World) { w.Turn.Holder = "etcd/2" }, turnless, "",
+			"writes are refused; the quota of 32 MiB awaits etcd/2, which has the turn"},
+		{"it has the turn itself", func(_ *Model, w *World) { w.Turn.Holder = "etcd/0" }, turnless, "", ""},
+		{"who has the turn is not known", func(_ *Model, w *World) { w.Turn = Turn{} }, turnless, "", ""},
+		{"another is not ready", func(_ *Model, w *World) { *w = down(*w, 2) }, held, "etcd/2 is not ready",
+			"the quota of 32 MiB awaits etcd/2, which is not ready"},
+		{"another joins", func(_ *Model, w *World) { w.Members[2].Learner = true }, held, "etcd/2 is joining", "awaits etcd/2, which is joining"},
+		{"another leaves", func(m *Model, _ *World) { m.Units.Value["etcd/2"] = Dying }, held, "etcd/2 leaves", "awaits etcd/2, which leaves"},
+		{"another's unit is gone", func(m *Model, _ *World) { delete(m.Units.Value, "etcd/2") }, held, "etcd/2 has no unit", ""},
+		{"another has not heard of it", func(m *Model, _ *World) { says(m, "etcd/2", lowQuota) }, held, "etcd/2 has not heard of it yet",
+			"awaits etcd/2, which has not heard of it yet"},
+		{"another's charm does not know the order", func(m *Model, _ *World) { says(m, "etcd/2", 0) }, turnless, "",
+			"awaits etcd/2, which does not say that it takes it"},
+		{"another's charm was rolled back, and its bag still has the key", func(m *Model, _ *World) {
+			word := m.Cluster.Value.Words["etcd/2"]
+			word.Can = []string{"db"}
+			m.Cluster.Value.Words["etcd/2"] = word
+		}, turnless, "", "awaits etcd/2, which does not say that it takes it"},
+		{"the units are not known", func(m *Model, _ *World) { m.Units = Unknown[map[string]Life]("no") }, held, "does not hear of the others", ""},
+		{"data differs besides", func(_ *Model, w *World) { w.Alarms = append(w.Alarms, Alarm{3, corrupt}) }, turnless, "", ""},
+		{"another option changes, and no quota", func(m *Model, w *World) {
+			raised(w, 1, 2, 3)
+			w.Members[1].DBSize, m.Config.SnapshotCount = highQuota, 5000
+		}, turnless, "", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			m, w := filled()
+			tc.change(&m, &w)
+			l := lookAt(lookAgain, m, w)
+			phase, why := l.rollPhase()
+			assert.Equal(t, tc.want.String(), phase.String())
+			assert.Contains(t, why.String(), tc.why)
+			p := Decide(lookAgain, m, w)
+			if tc.status != "" {
+				require.Nil(t, p.Step)
+				assert.Contains(t, p.Status.Message, tc.status)
+			}
+			if phase == turnless && w.Turn.Holder != "etcd/0" && len(w.Alarms) == 1 {
+				assert.Nil(t, p.Step, "no turn is asked for that cannot be had")
+			}
+		})
+	}
+}
+
+// TestOneOrderForBoth: if somebody takes the alarm back by hand, a turn can be had again, perhaps just as another
+// restarts without. So who has the turn keeps to the same order, as long as the alarm would soon be back.
+func TestOneOrderForBoth(t *testing.T) {
+	t.Parallel()
+	m, w := filled()
+	w.Alarms = nil
+	phase, _ := lookAt(lookAgain, m, w).rollPhase()
+	assert.Equal(t, turnless, phase, "it takes the turn, which can be had")
+	w.Turn.Holder, w.Done = "etcd/0", []Step{TakeTurn{}}
+	phase, _ = lookAt(lookAgain, m, w).rollPhase()
+	assert.Equal(t, unwritten, phase, "also as the raft leader, which went last else")
+
+	m, w = filled()
+	w.Alarms = nil
+	w.Members[0].ID, w.Data.MemberID, w.Local.MemberID = 9, 9, 9
+	w.Turn.Holder, w.Done = "etcd/0", []Step{TakeTurn{}}
+	phase, why := lookAt(lookAgain, m, w).rollPhase()
+	assert.Equal(t, held, phase, "with the turn")
+	assert.Contains(t, why.String(), "etcd/1 takes the higher quota first")
+	assert.Equal(t, ReleaseTurn{}, Decide(lookAgain, m, w).Step)
+	// It need not have heard of the other's quota: that one has heard of its own.
+	says(&m, "etcd/1", lowQuota)
+	phase, _ = lookAt(lookAgain, m, w).rollPhase()
+	assert.Equal(t, held, phase)
+	says(&m, "etcd/1", 0)
+	phase, _ = lookAt(lookAgain, m, w).rollPhase()
+	assert.Equal(t, unwritten, phase, "beside a charm that never restarts without the turn, nobody does")
+
+	m, w = filled()
+	_, result, err := Defragment(nil, m, w)
+	require.NoError(t, err)
+	assert.Contains(t, result.Failed, "other maintenance is running: etcd/0 restarts")
+	w.Alarms = nil
+	_, result, err = Defragment(nil, m, w)
+	require.NoError(t, err)
+	assert.Contains(t, result.Failed, "other maintenance is running: etcd/0 restarts", "nor with the turn")
+	for i := range w.Members {
+		w.Members[i].DBSize = lowQuota / 2
+	}
+	steps, _, err := Defragment(nil, m, w)
+	require.NoError(t, err)
+	assert.Equal(t, TakeTurn{}, steps[0])
+}
+
+// TestLeavingAFullDatabase: who leaves goes first, as a member that runs: that takes nobody down.
+func TestLeavingAFullDatabase(t *testing.T) {
+	t.Parallel()
+	departs := Event{Kind: hooks.RelationDeparted, Departing: "etcd/0"}
+	remove := RemoveMember{ID: 1, Name: "etcd/0", Why: unitLeaves}
+	m, w := filled()
+	m.Units.Value["etcd/0"] = Dying
+	assert.Equal(t, remove, Decide(departs, m, w).Step)
+
+	held := w
+	held.Turn.Holder = "etcd/1"
+	assert.Equal(t, TakeTurn{}, Decide(departs, m, held).Step, "who has the turn counts on all")
+	held.Tried = []Attempt{{TakeTurn{}, fmt.Errorf("it is held by etcd/1")}}
+	p := Decide(departs, m, held)
+	require.Nil(t, p.Step)
+	require.ErrorContains(t, p.Fail, "it is held by etcd/1")
+
+	bad := down(w, 1)
+	p = Decide(departs, m, bad)
+	require.Nil(t, p.Step)
+	require.ErrorContains(t, p.Fail, "cannot leave: of 3 voters only 1 others are ready, 2 would be needed")
+
+	w.Alarms, w.Turn.Holder, w.Done = nil, "etcd/0", []Step{TakeTurn{}}
+	assert.Equal(t, remove, Decide(departs, m, w).Step, "with the turn too, while another may restart without")
+	for i := range w.Members {
+		w.Members[i].DBSize = lowQuota / 2
+	}
+	assert.Equal(t, Stop{unitLeaves}, Decide(departs, m, w).Step)
+}
+
+// TestAlarmIsTakenBack: by whoever sees that every database has room, and not before the quota is raised everywhere.
+func TestAlarmIsTakenBack(t *testing.T) {
+	t.Parallel()
+	settled := func(auto bool) (Model, World) {
+		m, w := filled()
+		m.Config.AutoFreeSpace = auto
+		m.Leader = Know(false)
+		raised(&w, 1, 2, 3)
+		l := lookAt(lookAgain, m, w)
+		w.Service.Config, w.WrittenConfig = l.sum, l.sum
+		return m, w
+	}
+	for _, auto := range []bool{true, false} {
+		m, w := settled(auto)
+		w.Alarms = []Alarm{{1, noSpace}, {9, noSpace}}
+		p := Decide(lookAgain, m, w)
+		assert.Equal(t, Disarm{Alarm{1, noSpace}}, p.Step)
+		w.Alarms = w.Alarms[1:]
+		assert.Equal(t, Disarm{Alarm{9, noSpace}}, Decide(lookAgain, m, w).Step, "of a member that is gone too")
+		w.Alarms = nil
+		assert.Nil(t, Decide(lookAgain, m, w).Step)
+	}
+	for name, change := range map[string]func(*Model, *World){
+		"one runs with the low quota":       func(_ *Model, w *World) { w.Members[2].Quota = lowQuota },
+		"one has not enough room":           func(_ *Model, w *World) { w.Members[2].DBSize = highQuota*9/10 + 1 },
+		"the largest request would not fit": func(m *Model, _ *World) { m.Config.MaxRequestBytes = 17 << 20 },
+		"data differs":                      func(_ *Model, w *World) { w.Alarms = append(w.Alarms, Alarm{3, corrupt}) },
+	} {
+		m, w := settled(true)
+		change(&m, &w)
+		p := Decide(lookAgain, m, w)
+		assert.NotEqual(t, Disarm{Alarm{2, noSpace}}, p.Step, name)
+		assert.Contains(t, texts(p.Reasons), "NOSPACE alarm on etcd/1", name)
+	}
+	m, w := settled(true)
+	w = down(w, 2)
+	assert.Equal(t, Disarm{Alarm{2, noSpace}}, Decide(lookAgain, m, w).Step, "the living have room")
+	w.Alarms = nil
+	assert.Contains(t, texts(Decide(lookAgain, m, w).Reasons), "does not answer: etcd/2", "and the dead is named")
+}
+
+// history is a cluster of three whose databases are full of history, as the leader sees it.
+func history() (Model, World) {
+	m := model(3)
+	m.Config.QuotaBytes = lowQuota
+	m.Config.CompactionMode, m.Config.CompactionRetention = "revision", "100"
+	for unit := range m.Cluster.Value.Words {
+		says(&m, unit, lowQuota)
+	}
+	w := world(m) // etcd/2 is the raft leader
+	for i := range w.Members {
+		w.Members[i].Quota, w.Members[i].DBSize, w.Members[i].DBInUse, w.Members[i].Revision = lowQuota, lowQuota, lowQuota/4, 5000
+	}
+	w.Alarms = []Alarm{{2, noSpace}}
+	w.Now, w.Began = 1_000_000, 1_000_000
+	return m, w
+}
+
+// TestSpaceIsFreed: one step after another, the raft leader last, until there is room.
+func TestSpaceIsFreed(t *testing.T) {
+	t.Parallel()
+	m, w := history()
+	var did []string
+	for range 10 {
+		p := Decide(lookAgain, m, w)
+		if p.Step == nil {
+			require.NotNil(t, p.Memory)
+			assert.Equal(t, w.Now, p.Memory.Freed)
+			break
+		}
+		did = append(did, p.Step.String())
+		w.Done = append(w.Done, p.Step)
+		switch step := p.Step.(type) {
+		case Defrag:
+			w.Members[step.ID-1].DBSize = w.Members[step.ID-1].DBInUse
+		case Disarm:
+			w.Alarms = nil
+		}
+	}
+	assert.Equal(t, []string{
+		"compact to revision 4900", "defragment member 1 (etcd/0)", "defragment member 2 (etcd/1)", "defragment member 3 (etcd/2)",
+		"disarm alarm NOSPACE of member 2",
+	}, did)
+}
+
+// TestWhenNoSpaceIsFreed: what keeps a round from being begun, and what is said meanwhile.
+func TestWhenNoSpaceIsFreed(t *testing.T) {
+	t.Parallel()
+	const live = "NOSPACE alarm on etcd/1: writes are refused; 16 MiB of 16 MiB in use: raise quota_backend_bytes or delete keys"
+	inUse := func(w *World) {
+		for i := range w.Members {
+			w.Members[i].DBInUse = lowQuota
+		}
+	}
+	for name, tc := range map[string]struct {
+		change func(*Model, *World)
+		want   Step
+		status string
+	}{
+		"another leads":         {func(m *Model, _ *World) { m.Leader = Know(false) }, nil, "space is being freed"},
+		"it is off":             {func(m *Model, _ *World) { m.Config.AutoFreeSpace = false }, nil, "raise quota_backend_bytes, or run action compact, then defrag"},
+		"a round was just made": {func(m *Model, w *World) { m.Memory.Value.Freed = w.Now - 599 }, nil, "space is being freed"},
+		"a round was made":      {func(m *Model, w *World) { m.Memory.Value.Freed = w.Now - 600 }, Compact{4900}, ""},
+		"a clock went back":     {func(m *Model, w *World) { m.Memory.Value.Freed = w.Now + 1 }, Compact{4900}, ""},
+		"no alarm":              {func(_ *Model, w *World) { w.Alarms = nil }, nil, ""},
+		"a member restarts":     {func(_ *Model, w *World) { w.Turn.Holder = "etcd/1" }, nil, "freeing space awaits etcd/1, which has the turn"},
+		"a member joins":        {func(_ *Model, w *World) { w.Members[2].Learner = true }, nil, "freeing space awaits etcd/2, which is joining"},
+		"another has heard of a higher quota": {func(m *Model, _ *World) { says(m, "etcd/1", highQuota) }, nil,
+			"freeing space awaits etcd/1, which takes another quota"},
+		"a member of an earlier charm":  {func(m *Model, _ *World) { says(m, "etcd/1", 0) }, Compact{4900}, ""},
+		"a member is dead":              {func(_ *Model, w *World) { *w = down(*w, 2) }, Compact{4900}, ""},
+		"a member is dead, and history": {func(_ *Model, w *World) { *w = down(*w, 2); w.Done = []Step{Compact{4900}} }, nil, "freeing space awaits etcd/2, which is not ready"},
+		"compacting fails": {func(_ *Model, w *World) { w.Tried = []Attempt{{Compact{4900}, fmt.Errorf("no")}} },
+			Defrag{1, "etcd/0"}, ""},
+		"live data": {func(_ *Model, w *World) { inUse(w); w.Done = []Step{Compact{4900}} }, nil, live},
+		"all history is kept": {func(m *Model, w *World) { inUse(w); m.Config.CompactionRetention = "0" }, nil,
+			"16 MiB of 16 MiB in use, all history with it: raise quota_backend_bytes or run compact"},
+		"it would free less than a tenth": {func(_ *Model, w *World) {
+			for i := range w.Members {
+				w.Members[i].DBInUse = lowQuota*9/10 + 1
+			}
+			w.Done = []Step{Compact{4900}}
+		}, nil, "14 MiB of 16 MiB in use"},
+		"the pass is too old": {func(_ *Model, w *World) { w.Began = w.Now - 61 }, nil, "space is being freed"},
+		"it is too large": {func(m *Model, w *World) {
+			m.Config.QuotaBytes = 10 << 30
+			for i := range w.Members {
+				w.Members[i].Quota, w.Members[i].DBSize = 10<<30, 10<<30
+				says(m, unitName(i), 10<<30)
+			}
+		}, nil, "the database is too large for a hook: run action compact, then defrag"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m, w := history()
+			delete(m.Cluster.Value.Words, "etcd/0")
+			tc.change(&m, &w)
+			delete(m.Cluster.Value.Words, "etcd/0")
+			l := lookAt(lookAgain, m, w)
+			w.Service.Config, w.WrittenConfig = l.sum, l.sum
+			p := Decide(lookAgain, m, w)
+			assert.Equal(t, tc.want, p.Step)
+			if tc.want == nil {
+				assert.Contains(t, p.Status.Message, tc.status)
+			}
+		})
+	}
+}
+
+// TestHistoryByTime: units remember what the revision was when, and compact to the newest that is old enough.
+func TestHistoryByTime(t *testing.T) {
+	t.Parallel()
+	m, w := history()
+	m.Config.CompactionMode, m.Config.CompactionRetention = "periodic", (8 * time.Hour).String()
+	alarms := w.Alarms
+	w.Alarms = nil
+	l := lookAt(lookAgain, m, w)
+	w.Service.Config, w.WrittenConfig = l.sum, l.sum
+	begun, wrote := w.Now, 0
+	for hook := range 200 { // one in five minutes
+		w.Now = begun + int64(hook)*300
+		for i := range w.Members {
+			w.Members[i].Revision = 5000 + int64(hook)
+		}
+		p := Decide(lookAgain, m, w)
+		require.Nil(t, p.Step)
+		if after := after(m, p); len(after.Revisions) == 0 || after.Revisions[len(after.Revisions)-1].At == w.Now {
+			wrote++
+			m.Memory.Value = after
+		}
+	}
+	assert.LessOrEqual(t, wrote, 21, "one in 48 minutes, not one a hook")
+	assert.LessOrEqual(t, len(m.Memory.Value.Revisions), 12)
+	w.Alarms, w.Began = alarms, w.Now
+	to := Decide(lookAgain, m, w).Step.(Compact).Revision
+	old := 5199 - 8*12 // eight hours of twelve hooks
+	assert.LessOrEqual(t, to, int64(old))
+	assert.Greater(t, to, int64(old-20), "and not much older")
+
+	m.Config.CompactionRetention = "0"
+	l = lookAt(lookAgain, m, w)
+	w.Service.Config, w.WrittenConfig = l.sum, l.sum
+	assert.IsType(t, Defrag{}, Decide(lookAgain, m, w).Step, "nothing is compacted where all is kept")
+
+	m.Config.CompactionRetention = "8h0m0s"
+	m.Memory.Value.Revisions = []Sample{{begun - 90000, 99999}} // of another cluster
+	l = lookAt(lookAgain, m, w)
+	w.Service.Config, w.WrittenConfig = l.sum, l.sum
+	assert.IsType(t, Defrag{}, Decide(lookAgain, m, w).Step)
+}
