@@ -61,7 +61,7 @@ func Run(ctx context.Context, path string, log *slog.Logger) error {
 		healthKick: make(chan struct{}, 1), discoverKick: make(chan struct{}, 1),
 	}
 	cfg, _ := files.current()
-	listeners, err := listen(ctx, cfg.Listen, log)
+	listeners, err := listenAll(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
@@ -195,14 +195,14 @@ func (p *proxy) accept(ctx context.Context, l net.Listener) {
 			pause(ctx, acceptPause, nil)
 			continue
 		}
-		tcp, ok := c.(*net.TCPConn)
+		conn, ok := c.(streamConn)
 		if !ok {
 			_ = c.Close()
 			continue
 		}
-		client, err := newSocket(tcp)
+		client, err := newSocket(conn)
 		if err != nil {
-			_ = tcp.Close()
+			_ = c.Close()
 			continue
 		}
 		p.clients.Go(func() { p.serve(ctx, client) })
