@@ -217,7 +217,8 @@ func (x *examiner) ownLeaf(m MemberReport) bool {
 
 // probes says what a proxy reaches.
 func (x *examiner) probes() {
-	x.r.Listen, x.r.Socket = x.listens()
+	up := x.proxy()
+	x.r.Listen, x.r.Socket = up.Listen, up.Socket
 	x.r.Upstream = slices.Clone(x.w.Upstream)
 	slices.SortStableFunc(x.r.Upstream, func(a, b UpstreamProbe) int { return strings.Compare(a.Name, b.Name) })
 	var silent []string
@@ -273,7 +274,7 @@ func (x *examiner) answers() bool {
 func (x *examiner) through() {
 	for _, t := range x.w.Through {
 		if t.Error != "" {
-			x.say(because(nothingThrough, place(t.At), clip(plain(t.Error), maxText)))
+			x.say(because(nothingThrough, place(t.At), clip(plain(t.Error), maxText), serviceName(x.m.Unit)))
 		}
 	}
 	var alarms []string

@@ -226,7 +226,7 @@ var catalogue = [kinds]entry{
 	upstreamSilent:   {"upstream-silent", "member", Unhealthy, Waiting, "", "no member of upstream answers: {member}", ""},
 	upstreamNoQuorum: {"upstream-no-quorum", "member", Unhealthy, Waiting, "", "no quorum upstream: {answering}/{members} members answer, none reads or writes", "juju status {application}"},
 	upstreamAlarm:    {"upstream-alarm", "alarm", Unhealthy, Waiting, "", "alarm {alarm} upstream: writes are refused", "juju status {application}"},
-	nothingThrough:   {"nothing-through", "address", Unhealthy, Waiting, "", "nothing gets through the proxy at {address}: {why}", ""},
+	nothingThrough:   {"nothing-through", "address", Unhealthy, Waiting, "", "nothing gets through the proxy at {address}: {why}", "systemctl restart {service}"},
 	upstreamUnknown:  {"upstream-unknown", "unit", Unhealthy, Waiting, "", "no member of upstream is known yet", ""},
 
 	unitsUnknown:         {"units-unknown", work, Degraded, Waiting, "", "units unknown: {why}", ""},

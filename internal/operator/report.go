@@ -89,7 +89,7 @@ type Report struct {
 	// Certificate is the shortest life left of a certificate of ours or a member's; 0 is unknown, negative is over.
 	Certificate time.Duration
 
-	Listen   []string        // proxy: host:port, all that it listens on
+	Listen   []string        // proxy: host:port, all that it must listen on
 	Socket   Socket          // proxy
 	Upstream []UpstreamProbe // proxy: the members it may use
 }

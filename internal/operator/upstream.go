@@ -1,7 +1,6 @@
 package operator
 
 import (
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -21,7 +20,7 @@ type Upstream struct {
 // Socket is a unix socket for those of a machine's users who are in one group. The zero value is none.
 type Socket struct{ Path, Group string }
 
-// String is the socket as a URL: what a process was told of it is read back from there.
+// String is the socket as a URL, from which what a process was told of it is read back.
 func (s Socket) String() string { return "unix://" + s.Path + "?group=" + s.Group }
 
 // socketOf is the inverse of String.
@@ -53,8 +52,8 @@ func (u Upstream) Endpoint() string {
 	return "unix://" + u.Socket.Path
 }
 
-// Also are the addresses to listen on besides, where they can be had: a machine may have no IPv6, and a program that asks
-// for localhost may be sent to its loopback address first.
+// Also are the addresses to listen on besides, where they can be had: a machine may have no IPv6, and a
+// program that asks for localhost may be sent to its loopback address first.
 func (u Upstream) Also() []string {
 	var out []string
 	for _, at := range u.Listen {
@@ -146,19 +145,6 @@ func (l look) proxy() Upstream {
 		}
 	}
 	return up
-}
-
-// listens is where the proxy listens, or is to: its addresses and its socket. Of the addresses that it may do without
-// only those are told where somebody listens.
-func (l look) listens() ([]string, Socket) {
-	up := l.proxy()
-	at := up.Listen
-	for _, text := range up.Also() {
-		if ip, err := netip.ParseAddrPort(text); err == nil && slices.Contains(l.w.Machine.Listening, ip) {
-			at = append(at, text)
-		}
-	}
-	return at, up.Socket
 }
 
 // serve brings the proxy's files and process to what data says.

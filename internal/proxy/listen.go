@@ -10,12 +10,15 @@ import (
 	"os"
 	"os/user"
 	"strconv"
+	"syscall"
 )
 
-// socketMode lets the socket's owner and group connect, and nobody else: connect(2) asks for the right to write.
+// socketMode lets the socket's owner and group connect, and nobody else: connect(2) asks for the
+// right to write.
 const socketMode = 0o660
 
-// listenAll opens every address of c and its socket, or none; of those in Also it opens what it can.
+// listenAll opens every address of c and its socket, or none; of those in Also it opens what it
+// can.
 func listenAll(ctx context.Context, c Config, log *slog.Logger) ([]net.Listener, error) {
 	ls, err := listen(ctx, c.Listen, log)
 	if err != nil {
@@ -43,7 +46,15 @@ func listenAll(ctx context.Context, c Config, log *slog.Logger) ([]net.Listener,
 	return ls, nil
 }
 
-// listenSocket opens the socket for the members of its group. What a process that was killed has left there goes.
+// socketListener is the listener of a socket for the members of a group.
+type socketListener struct {
+	net.Listener
+	path  string
+	group int
+}
+
+// listenSocket opens the socket for the members of its group. What a process that was killed has
+// left there goes.
 func listenSocket(ctx context.Context, s Socket) (net.Listener, error) {
 	group, err := user.LookupGroup(s.Group)
 	if err != nil {
@@ -62,9 +73,35 @@ func listenSocket(ctx context.Context, s Socket) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(os.Chown(s.Path, -1, id), os.Chmod(s.Path, socketMode)); err != nil {
+	own := &socketListener{l, s.Path, id}
+	if err := own.give(); err != nil {
 		_ = l.Close()
 		return nil, err
 	}
-	return l, nil
+	return own, nil
+}
+
+// give gives the socket to its group and to nobody else.
+func (l *socketListener) give() error {
+	return errors.Join(os.Chown(l.path, -1, l.group), os.Chmod(l.path, socketMode))
+}
+
+// keep looks until ctx ends whether somebody has changed whom the socket is for, and mends it. One
+// that is gone cannot be mended; who reads through it finds that.
+func (l *socketListener) keep(ctx context.Context, log *slog.Logger) {
+	for ; ctx.Err() == nil; pause(ctx, followInterval, nil) {
+		info, err := os.Lstat(l.path)
+		if err != nil || info.Mode().Type() != fs.ModeSocket {
+			continue
+		}
+		stat, ok := info.Sys().(*syscall.Stat_t)
+		if info.Mode().Perm() == socketMode && ok && int(stat.Gid) == l.group {
+			continue
+		}
+		if err := l.give(); err != nil {
+			log.Error("the socket cannot be mended", "socket", l.path, "error", err)
+			continue
+		}
+		log.Warn("somebody changed mode or group of the socket: it was mended", "socket", l.path)
+	}
 }

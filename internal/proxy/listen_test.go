@@ -95,6 +95,16 @@ func TestSocket(t *testing.T) {
 		require.ErrorIs(t, connectAs(65534, 65534, 65534, cfg.Socket.Path), syscall.EACCES)
 	}
 
+	// Whoever opens it to others is overruled.
+	require.NoError(t, os.Chmod(cfg.Socket.Path, 0o666))
+	if os.Geteuid() == 0 {
+		require.NoError(t, os.Chown(cfg.Socket.Path, -1, 65534))
+	}
+	assert.Eventually(t, func() bool {
+		info, err := os.Stat(cfg.Socket.Path)
+		return err == nil && info.Mode().Perm() == socketMode && int(info.Sys().(*syscall.Stat_t).Gid) == os.Getgid()
+	}, time.Minute, 10*time.Millisecond)
+
 	r.stop()
 	assert.NoFileExists(t, cfg.Socket.Path)
 }

@@ -75,6 +75,9 @@ func Run(ctx context.Context, path string, log *slog.Logger) error {
 	p.firstListing(ctx)
 	background.Go(func() { p.watchMembers(bctx) })
 	for _, l := range listeners {
+		if s, is := l.(*socketListener); is {
+			background.Go(func() { s.keep(bctx, log) })
+		}
 		accepting.Go(func() { p.accept(bctx, l) })
 	}
 	notify(log, daemon.SdNotifyReady)
