@@ -22,7 +22,22 @@ func (m unitMachine) Observe(ctx context.Context, model operator.Model) (operato
 	if err != nil {
 		return world, nil //nolint:nilerr // a file that the proxy cannot use is written anew: Proxy.Written will not fit
 	}
-	world.Upstream = upstreamProbes(config, proxy.Probe(ctx, config))
+	var through []proxy.Address
+	if world.Service.Running && !world.Service.Failing {
+		for _, url := range world.Service.Listens {
+			network, address := operator.Dialled(url)
+			through = append(through, proxy.Address{Network: network, Address: address})
+		}
+	}
+	probes, errs := proxy.Look(ctx, config, through)
+	world.Upstream = upstreamProbes(config, probes)
+	for i, err := range errs {
+		at := operator.Through{At: world.Service.Listens[i]}
+		if err != nil {
+			at.Error = err.Error()
+		}
+		world.Through = append(world.Through, at)
+	}
 	return world, nil
 }
 
@@ -37,7 +52,7 @@ func upstreamProbes(config proxy.Config, probes []proxy.MemberProbe) []operator.
 	for _, p := range probes {
 		out = append(out, operator.UpstreamProbe{
 			Name: p.Name, PeerURL: peers[p.Name], ClientURL: p.ClientURL, Answers: p.Reachable, RTT: p.RTT, Version: p.Version,
-			CertRemaining: p.CertRemaining, Error: p.Error,
+			CertRemaining: p.CertRemaining, Reads: p.Reads, Alarms: p.Alarms, Error: p.Error,
 		})
 	}
 	return out

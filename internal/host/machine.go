@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"os/user"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,6 +44,11 @@ func (h *Host) lookMachine(ctx context.Context, c operator.Config) operator.Mach
 		}
 	}
 	slices.SortFunc(m.Listening, netip.AddrPort.Compare)
+	if c.SocketGroup != "" {
+		var unknown user.UnknownGroupError
+		_, err := user.LookupGroup(c.SocketGroup)
+		m.NoGroup = errors.As(err, &unknown)
+	}
 	return m
 }
 

@@ -3,6 +3,9 @@ package host
 import (
 	"net"
 	"net/netip"
+	"os"
+	"os/user"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -85,4 +88,15 @@ func TestOwnListeners(t *testing.T) {
 	p.do(operator.WriteProxy{Upstream: operator.Upstream{Release: p.look().Carried, Listen: []string{p.ip + ":2379"}}}, operator.Start{})
 	w = p.eventually("a proxy that runs", func(w operator.World) bool { return w.Service.Config != "" })
 	assert.Equal(t, []string{"http://" + p.ip + ":2379"}, w.Service.Listens)
+}
+
+// TestGroupOfTheSocket: a group that is not there is known before anything is started for it.
+func TestGroupOfTheSocket(t *testing.T) {
+	t.Parallel()
+	h := newFleet(t).add(t)
+	group, err := user.LookupGroupId(strconv.Itoa(os.Getgid()))
+	require.NoError(t, err)
+	for name, want := range map[string]bool{"": false, group.Name: false, "no-such-group": true} {
+		assert.Equal(t, want, h.lookMachine(t.Context(), operator.Config{SocketGroup: name}).NoGroup, name)
+	}
 }

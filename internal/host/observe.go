@@ -16,7 +16,7 @@ import (
 // Observe looks at machine and cluster, at most about 3 s long. A cluster that does not answer is no error.
 func (h *Host) Observe(ctx context.Context, m operator.Model) (operator.World, error) {
 	now := h.now()
-	w := operator.World{Period: pki.PeriodOf(now), Now: now.Unix(), Paths: h.memberPaths()}
+	w := operator.World{Period: pki.PeriodOf(now), Now: now.Unix(), Paths: h.memberPaths(), Socket: h.socket()}
 	if err := h.lookReleases(&w); err != nil {
 		return operator.World{}, err
 	}

@@ -36,7 +36,12 @@ func (p paths) proxyConfig() string           { return p.config("proxy.yaml") }
 func (p paths) state() string                 { return p.join("var/lib/etcd-charm", p.unit) }
 func (p paths) etcdctlLink() string           { return p.join("usr/local/bin/etcdctl") }
 func (p paths) serviceName() string           { return "etcd-charm-" + p.unit + ".service" }
-func (p paths) unitFile() string              { return p.join("etc/systemd/system", p.serviceName()) }
+
+// runDir is as systemd's RuntimeDirectory= has it: below /run, made at each start of the service and taken away at its end.
+func (p paths) runDir() string { return filepath.Join("etcd-charm", p.unit) }
+func (p paths) socket() string { return p.join("run", p.runDir(), "etcd.sock") }
+
+func (p paths) unitFile() string { return p.join("etc/systemd/system", p.serviceName()) }
 
 func (p paths) wanted() string {
 	return p.join("etc/systemd/system/multi-user.target.wants", p.serviceName())

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 
 	"gopkg.in/yaml.v3"
 
@@ -19,9 +20,16 @@ func (h *Host) ProxyConfig() string { return h.proxyConfig() }
 
 // proxyFile is what the proxy's configuration file says; package proxy reads it. A test holds the two together.
 type proxyFile struct {
-	Listen      []string          `yaml:"listen"`
+	Listen      []string          `yaml:"listen,omitempty"`
+	Also        []string          `yaml:"also,omitempty"`
+	Socket      *proxySocket      `yaml:"socket,omitempty"`
 	Members     []proxyMember     `yaml:"members,omitempty"`
 	Credentials *proxyCredentials `yaml:"credentials,omitempty"`
+}
+
+type proxySocket struct {
+	Path  string `yaml:"path"`
+	Group string `yaml:"group"`
 }
 
 type proxyMember struct {
@@ -42,10 +50,10 @@ func (h *Host) writeProxy(ctx context.Context, u operator.Upstream) error {
 	if err != nil {
 		return fmt.Errorf("cannot write proxy: %w", err)
 	}
-	if len(u.Listen) == 0 {
+	if len(u.URLs()) == 0 {
 		return errors.New("cannot write proxy: no address to listen on")
 	}
-	config := proxyFile{Listen: u.Listen}
+	config := listening(u)
 	for _, m := range u.Members {
 		config.Members = append(config.Members, proxyMember(m))
 	}
@@ -96,15 +104,28 @@ func (h *Host) writeProxy(ctx context.Context, u operator.Upstream) error {
 	return nil
 }
 
+// listening is the part of the file that says where the proxy listens.
+func listening(u operator.Upstream) proxyFile {
+	config := proxyFile{Listen: u.Listen, Also: u.Also()}
+	if u.Socket != (operator.Socket{}) {
+		config.Socket = &proxySocket{u.Socket.Path, u.Socket.Group}
+	}
+	return config
+}
+
 // proxySettings are what the proxy's process is started with, and what goes with it.
 func (h *Host) proxySettings(u operator.Upstream) (settings, error) {
 	env, err := formatEnv(append(u.Env(), operator.ConfigVar+"="+u.ProcessDigest()))
 	if err != nil {
 		return settings{}, err
 	}
-	ctl, err := formatEnv([]string{"ETCDCTL_ENDPOINTS=http://" + u.Listen[0]})
+	ctl, err := formatEnv([]string{"ETCDCTL_ENDPOINTS=" + u.Endpoint()})
 	if err != nil {
 		return settings{}, err
+	}
+	run := ""
+	if u.Socket != (operator.Socket{}) {
+		run = h.runDir()
 	}
 	return settings{
 		env:     file{h.proxyEnv(), env, secret, h.adminOwner()},
@@ -112,7 +133,7 @@ func (h *Host) proxySettings(u operator.Upstream) (settings, error) {
 		service: service{
 			Kind: operator.ProxyService, Unit: h.unitName,
 			Argv:    []string{h.binary(u.Release), "proxy", "--config", h.proxyConfig()},
-			EnvFile: h.proxyEnv(), User: h.serviceUser(),
+			EnvFile: h.proxyEnv(), User: h.serviceUser(), RunDir: run, Group: u.Socket.Group,
 		},
 	}, nil
 }
@@ -134,6 +155,9 @@ func (h *Host) lookProxy(state serviceState) (operator.ProxyFiles, error) {
 		return operator.ProxyFiles{}, nil //nolint:nilerr // it is written again
 	}
 	u := operator.Upstream{Release: state.release(), Listen: config.Listen}
+	if config.Socket != nil {
+		u.Socket = operator.Socket(*config.Socket)
+	}
 	for _, m := range config.Members {
 		u.Members = append(u.Members, operator.UpstreamMember(m))
 	}
@@ -149,7 +173,7 @@ func (h *Host) lookProxy(state serviceState) (operator.ProxyFiles, error) {
 			files.CertRemaining, files.CertLife = info.Remaining, info.Life
 		}
 	}
-	if again, err := yaml.Marshal(config); err != nil || !bytes.Equal(again, data) || len(u.Listen) == 0 {
+	if again, err := yaml.Marshal(config); err != nil || !bytes.Equal(again, data) || len(u.URLs()) == 0 || !slices.Equal(config.Also, u.Also()) {
 		return files, nil //nolint:nilerr // it is written again
 	}
 	if s, err := h.proxySettings(u); err != nil || !h.stands(s, state) {

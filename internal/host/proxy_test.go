@@ -3,7 +3,9 @@ package host_test
 import (
 	"context"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -89,6 +91,44 @@ func TestWriteProxy(t *testing.T) {
 	assert.NotEqual(t, u.ProcessDigest(), w.Service.Config)
 	do(operator.Restart{})
 	assert.Equal(t, u.ProcessDigest(), look().Service.Config)
+
+	// A socket beside the port, and then alone: where it is, who may use it, and what etcdctl is told.
+	endpoints := func() string {
+		text, err := os.ReadFile(filepath.Join(root, "etc/etcd-charm/proxy-3/etcdctl.env"))
+		require.NoError(t, err)
+		return string(text)
+	}
+	assert.Equal(t, "ETCDCTL_ENDPOINTS=http://127.0.0.1:2379\n", endpoints())
+	group, err := user.LookupGroupId(strconv.Itoa(os.Getgid()))
+	require.NoError(t, err)
+	u.Socket = operator.Socket{Path: look().Socket, Group: group.Name}
+	assert.Equal(t, filepath.Join(root, "run/etcd-charm/proxy-3/etcd.sock"), u.Socket.Path)
+	do(operator.WriteProxy{Upstream: u})
+	assert.Equal(t, u.Digest(), look().Proxy.Written)
+	config, err = proxy.ReadConfig(path)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"[::1]:2379"}, config.Also)
+	assert.Equal(t, proxy.Socket(u.Socket), config.Socket)
+	do(operator.Restart{})
+	assert.Equal(t, u.URLs(), look().Service.Listens)
+	assert.Equal(t, u.ProcessDigest(), look().Service.Config)
+	assert.Equal(t, "ETCDCTL_ENDPOINTS=http://127.0.0.1:2379\n", endpoints())
+	alone := u
+	alone.Listen = nil
+	do(operator.WriteProxy{Upstream: alone})
+	assert.Equal(t, alone.Digest(), look().Proxy.Written)
+	assert.Equal(t, "ETCDCTL_ENDPOINTS=unix://"+u.Socket.Path+"\n", endpoints())
+	unit := filepath.Join(root, "etc/systemd/system/etcd-charm-proxy-3.service")
+	text, err := os.ReadFile(unit)
+	require.NoError(t, err)
+	assert.Contains(t, string(text), "\nSupplementaryGroups="+group.Name+"\n# Kept from one start to the next: a container may have it mounted.\nRuntimeDirectory=etcd-charm/proxy-3\n")
+	u.Socket = operator.Socket{}
+	do(operator.WriteProxy{Upstream: u}, operator.Restart{})
+	text, err = os.ReadFile(unit)
+	require.NoError(t, err)
+	assert.NotContains(t, string(text), "RuntimeDirectory")
+	nowhere := operator.Upstream{Release: u.Release}
+	require.Error(t, h.Do(t.Context(), operator.WriteProxy{Upstream: nowhere}))
 
 	// A provider without TLS: the keys go.
 	plain := u

@@ -32,6 +32,8 @@ type service struct {
 	EnvFile  string
 	Writable string // the one directory it writes to; "" is none
 	User     string // "" is whoever systemd runs as
+	RunDir   string // below /run, made for it; "" is none
+	Group    string // that it may give files to besides its own; "" is none
 }
 
 // release is the installed release that the service runs.

@@ -47,7 +47,7 @@ func (s *systemd) systemctl(ctx context.Context, args ...string) ([]byte, error)
 func notPlain(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("\"'\\%$;", r) }
 
 func renderUnit(s service) ([]byte, error) {
-	for _, part := range append([]string{s.Unit, s.EnvFile, s.Writable, s.User}, s.Argv...) {
+	for _, part := range append([]string{s.Unit, s.EnvFile, s.Writable, s.User, s.RunDir, s.Group}, s.Argv...) {
 		if strings.ContainsFunc(part, notPlain) {
 			return nil, fmt.Errorf("cannot write unit file: %q is not plain", part)
 		}
@@ -124,6 +124,10 @@ func parseUnit(data []byte) service {
 			out.User = value
 		case "ReadWritePaths":
 			out.Writable = value
+		case "RuntimeDirectory":
+			out.RunDir = value
+		case "SupplementaryGroups":
+			out.Group = value
 		}
 	}
 	out.Kind = kindOf(out.Argv)

@@ -32,6 +32,11 @@ func TestUnitFile(t *testing.T) {
 			Kind: operator.ProxyService, Unit: "etcd/0", User: systemUser, EnvFile: "/etc/etcd-charm/etcd-0/proxy.env",
 			Argv: []string{"/opt/etcd-charm/etcd-0/3.7.3-0123456789ab/etcd-charm", "proxy", "--config", "/etc/etcd-charm/etcd-0/proxy.yaml"},
 		},
+		"proxy-socket": {
+			Kind: operator.ProxyService, Unit: "etcd/0", User: systemUser, EnvFile: "/etc/etcd-charm/etcd-0/proxy.env",
+			Argv:   []string{"/opt/etcd-charm/etcd-0/3.7.3-0123456789ab/etcd-charm", "proxy", "--config", "/etc/etcd-charm/etcd-0/proxy.yaml"},
+			RunDir: "etcd-charm/etcd-0", Group: "etcd-users",
+		},
 	} {
 		got, err := renderUnit(s)
 		require.NoError(t, err)

@@ -36,6 +36,7 @@ func (h *Host) uninstall(ctx context.Context, keepData bool) error {
 	err := errors.Join(
 		h.supervisor.write(ctx, service{Kind: operator.NoService}),
 		os.RemoveAll(h.etc()),
+		os.RemoveAll(filepath.Dir(h.socket())), // systemd leaves what is kept for another start
 		h.unlinkEtcdctl(),
 	)
 	if err == nil {
@@ -45,7 +46,7 @@ func (h *Host) uninstall(ctx context.Context, keepData bool) error {
 		return fmt.Errorf("cannot remove what was installed: %w", err)
 	}
 	// What units of this machine share goes with the last of them.
-	for _, path := range []string{h.etc(), h.opt()} {
+	for _, path := range []string{h.etc(), h.opt(), filepath.Dir(h.socket())} {
 		_ = syscall.Rmdir(filepath.Dir(path))
 	}
 	return nil

@@ -160,8 +160,3 @@ func (l look) settings() Server {
 	}
 	return s
 }
-
-// proxyListen is where a proxy listens.
-func (l look) proxyListen() string {
-	return joinHostPort(loopback(l.m.ClientAddress.Value.Ingress), l.m.Config.Port)
-}

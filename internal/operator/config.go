@@ -24,7 +24,7 @@ const (
 // Config is config.yaml's options, typed. Units are in the names. The zero value is not valid: see ParseConfig.
 type Config struct {
 	Role           Role
-	Port           int // client port; the local port on a proxy
+	Port           int // client port; the local port on a proxy, 0 for none
 	ManagementPort int // peer port
 	MetricsPort    int // loopback
 
@@ -43,6 +43,8 @@ type Config struct {
 	LogLevel            string
 	AutoFreeSpace       bool
 	HTTPPort            int // 0: HTTP shares the client port
+
+	SocketGroup string // whose members may use a proxy's socket; "" is no socket
 }
 
 // text is all options, one a line. It goes into digests that are kept and compared between units, so it does not follow
@@ -66,6 +68,7 @@ func (c Config) text() []string {
 		"tls_cipher_suites=" + strings.Join(c.CipherSuites, ","),
 		"log_level=" + c.LogLevel,
 		"auto_free_space=" + strconv.FormatBool(c.AutoFreeSpace),
+		"socket_group=" + c.SocketGroup,
 	}
 }
 
@@ -112,6 +115,9 @@ var (
 	RevisionRange = Range{100, 1000000000}
 )
 
+// maxGroup is the longest name of a group on Linux.
+const maxGroup = 32
+
 // maxNames bounds extra_sans: TLS libraries refuse certificates of 100 kB.
 const maxNames = 100
 
@@ -131,6 +137,27 @@ func (o *options) fail(name, format string, args ...any) {
 // number is an option of Ranges.
 func (o *options) number(name string, fallback int64) int64 {
 	return o.integer(name, fallback, Ranges[name].Low, Ranges[name].High)
+}
+
+// port is a number of Ranges, or 0 for none.
+func (o *options) port(name string, fallback int64) int64 {
+	if raw := o.raw[name]; raw == 0 || raw == int64(0) || raw == float64(0) {
+		return 0
+	}
+	return o.number(name, fallback)
+}
+
+// group is the name of a group of the machine (groupadd(8)); "" is none.
+func (o *options) group(name string) string {
+	v := o.text(name, "")
+	fits := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-.", r)
+	}
+	if v != "" && (len(v) > maxGroup || strings.ContainsFunc(v, func(r rune) bool { return !fits(r) }) ||
+		strings.Trim(v, "0123456789") == "" || v[0] == '-' || v[0] == '.') {
+		o.fail(name, "%q is not the name of a group", v)
+	}
+	return v
 }
 
 func (o *options) integer(name string, fallback, low, high int64) int64 {
@@ -202,7 +229,7 @@ func ParseConfig(raw map[string]any) (Config, string) {
 	o := &options{raw: raw}
 	c := Config{
 		Role:                Role(o.choice("role", string(RoleMember), string(RoleMember), string(RoleProxy))),
-		Port:                int(o.number("port", 2379)),
+		Port:                int(o.port("port", 2379)),
 		ManagementPort:      int(o.number("management_port", 2380)),
 		MetricsPort:         int(o.number("metrics_port", 2381)),
 		BindToAllInterfaces: o.boolean("bind_to_all_interfaces", true),
@@ -217,6 +244,7 @@ func ParseConfig(raw map[string]any) (Config, string) {
 		LogLevel:            o.choice("log_level", "info", "debug", "info", "warn", "error"),
 		AutoFreeSpace:       o.boolean("auto_free_space", true),
 	}
+	c.SocketGroup = o.group("socket_group")
 	c.CompactionRetention = o.retention("auto_compaction_retention", c.CompactionMode)
 	httpPort := int(o.number("http_port", 2382))
 	if o.boolean("split_http", false) {
@@ -238,6 +266,14 @@ func (o *options) together(c Config) {
 				o.fail(a.name, "%d is taken by option %s", a.port, b.name)
 			}
 		}
+	}
+	switch {
+	case c.Role == RoleMember && c.SocketGroup != "":
+		o.fail("socket_group", "a member has no socket, a proxy has (role=proxy)")
+	case c.Role == RoleMember && c.Port == 0:
+		o.fail("port", "a member needs one; a proxy can do with its socket (role=proxy)")
+	case c.Port == 0 && c.SocketGroup == "":
+		o.fail("port", "0 leaves the proxy its socket alone: set socket_group too")
 	}
 	// etcd refuses less than five; ten is what its tuning guide asks for.
 	if c.ElectionMillis < 10*c.HeartbeatMillis {

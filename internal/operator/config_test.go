@@ -25,7 +25,17 @@ func TestParseConfig(t *testing.T) {
 		{"defaults", nil, ""},
 		{"numbers as JSON has them", map[string]any{"port": float64(4001)}, ""},
 		{"port out of range", map[string]any{"port": float64(70000)}, "option port: 70000 is not between 1 and 65535"},
-		{"port zero", map[string]any{"port": 0}, "option port: 0 is not between 1 and 65535"},
+		{"port zero", map[string]any{"port": 0}, "option port: a member needs one; a proxy can do with its socket (role=proxy)"},
+		{"port zero of a proxy", map[string]any{"port": float64(0), "role": "proxy"}, "option port: 0 leaves the proxy its socket alone: set socket_group too"},
+		{"port zero of a proxy with a socket", map[string]any{"port": float64(0), "role": "proxy", "socket_group": "etcd-users"}, ""},
+		{"port below zero", map[string]any{"port": -1}, "option port: -1 is not between 1 and 65535"},
+		{"another port zero", map[string]any{"metrics_port": 0}, "option metrics_port: 0 is not between 1 and 65535"},
+		{"a socket beside the port", map[string]any{"role": "proxy", "socket_group": "www-data"}, ""},
+		{"a socket of a member", map[string]any{"socket_group": "www-data"}, "option socket_group: a member has no socket, a proxy has (role=proxy)"},
+		{"a group that is none", map[string]any{"role": "proxy", "socket_group": "a b"}, `option socket_group: "a b" is not the name of a group`},
+		{"a group by number", map[string]any{"role": "proxy", "socket_group": "1000"}, `option socket_group: "1000" is not the name of a group`},
+		{"a group that is an option", map[string]any{"role": "proxy", "socket_group": "-x"}, `option socket_group: "-x" is not the name of a group`},
+		{"a group that no machine can have", map[string]any{"role": "proxy", "socket_group": strings.Repeat("g", 33)}, "is not the name of a group"},
 		{"port is no number", map[string]any{"port": "2379"}, "option port: wants a whole number"},
 		{"port is no whole number", map[string]any{"port": 2379.5}, "option port: 2379.5 is not a whole number"},
 		{"unknown role", map[string]any{"role": "leader"}, `option role: "leader" is none of member, proxy`},
@@ -177,6 +187,7 @@ func TestEveryOption(t *testing.T) {
 		"auto_compaction_retention": {"30m", "ETCD_AUTO_COMPACTION_RETENTION=30m0s"},
 		"max_request_bytes":         {4096, "ETCD_MAX_REQUEST_BYTES=4096"},
 		"tls_cipher_suites":         {"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "ETCD_CIPHER_SUITES=TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"},
+		"socket_group":              {"etcd-users", ""},
 		"log_level":                 {"warn", "ETCD_LOG_LEVEL=warn"},
 		"auto_free_space":           {false, ""},
 		"split_http":                {true, "ETCD_LISTEN_CLIENT_HTTP_URLS=https://0.0.0.0:2382"},
@@ -189,6 +200,8 @@ func TestEveryOption(t *testing.T) {
 		switch name {
 		case "http_port":
 			raw["split_http"] = true
+		case "socket_group":
+			raw["role"] = "proxy"
 		case "auto_compaction_mode":
 			raw["auto_compaction_retention"] = "1000"
 		}

@@ -50,6 +50,9 @@ func rememberForeign(l look, p *Plan) {
 // strange says that the process runs with settings of somebody else.
 func (x *examiner) strange() {
 	if x.foreign() {
-		x.say(because(foreignSettings, x.m.Unit, "etcd-charm-"+strings.ReplaceAll(x.m.Unit, "/", "-")))
+		x.say(because(foreignSettings, x.m.Unit, serviceName(x.m.Unit)))
 	}
 }
+
+// serviceName is the name of the unit's service.
+func serviceName(unit string) string { return "etcd-charm-" + strings.ReplaceAll(unit, "/", "-") }

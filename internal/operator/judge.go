@@ -21,6 +21,13 @@ func (x *examiner) sayUnless(r Reason, kinds ...Kind) {
 	x.say(r)
 }
 
+// sayOnce adds a reason, if it is one, unless one of its kind says it already.
+func (x *examiner) sayOnce(r Reason) {
+	if !r.none() && !slices.ContainsFunc(x.r.Reasons, func(said Reason) bool { return said.Kind == r.Kind }) {
+		x.say(r)
+	}
+}
+
 // judge finds the reasons in a member's cluster.
 func (x *examiner) judge() {
 	x.reached()
@@ -157,6 +164,8 @@ func (x *examiner) own() {
 	switch {
 	case !ails.none():
 		x.say(ails)
+	case !x.inUse().none():
+		x.sayOnce(x.inUse())
 	case s.Failing:
 		x.sayUnless(because(etcdFailing, x.m.Unit, s.Log), dataUnfit, dataUnfitAlone, dataUnfitAgain)
 	case s.Kind == MemberService && x.w.Data.State == OurData && !s.Running:
@@ -215,7 +224,8 @@ func (x *examiner) ownLeaf(m MemberReport) bool {
 
 // probes says what a proxy reaches.
 func (x *examiner) probes() {
-	x.r.Listen = x.proxyListen()
+	up := x.proxy()
+	x.r.Listen, x.r.Socket = up.Listen, up.Socket
 	x.r.Upstream = slices.Clone(x.w.Upstream)
 	slices.SortStableFunc(x.r.Upstream, func(a, b UpstreamProbe) int { return strings.Compare(a.Name, b.Name) })
 	var silent []string
@@ -225,6 +235,9 @@ func (x *examiner) probes() {
 			continue
 		}
 		x.r.Reachable++
+		if p.Reads {
+			x.r.Ready++
+		}
 		if v := plain(p.Version); v != "" && !slices.Contains(x.r.Versions, v) {
 			x.r.Versions = append(x.r.Versions, v)
 		}
@@ -240,18 +253,52 @@ func (x *examiner) probes() {
 		x.say(because(upstreamUnknown, x.m.Unit))
 	case x.r.Reachable == 0:
 		x.say(because(upstreamSilent, few(silent)))
+	case x.r.Ready == 0 && !x.answers():
+		x.say(because(upstreamNoQuorum, few(labels(x.r.Upstream)), strconv.Itoa(x.r.Reachable), strconv.Itoa(len(x.r.Upstream)), x.provider()))
 	default:
 		for _, label := range silent {
 			x.say(because(upstreamMemberSilent, label))
 		}
+		x.through()
 	}
 	s := x.w.Service
 	switch {
 	case s.Failing:
-		x.say(because(proxyFailing, x.m.Unit, s.Log))
+		x.sayOnce(x.inUse())
+		x.sayUnless(because(proxyFailing, x.m.Unit, s.Log), portTaken, groupUnknown)
 	case s.Kind == ProxyService && !s.Running:
 		x.say(because(proxyStopped, x.m.Unit))
 	}
+}
+
+// answers reports whether a read was answered at any address of the proxy: that proves a quorum, whatever else is silent.
+func (x *examiner) answers() bool {
+	return slices.ContainsFunc(x.w.Through, func(t Through) bool { return t.Error == "" })
+}
+
+// through says where an application gets nothing, and what it may not do where it does: the members may all serve, and the
+// proxy's process hang.
+func (x *examiner) through() {
+	for _, t := range x.w.Through {
+		if t.Error != "" {
+			x.say(because(nothingThrough, place(t.At), clip(plain(t.Error), maxText), serviceName(x.m.Unit)))
+		}
+	}
+	var alarms []string
+	for _, p := range x.r.Upstream {
+		alarms = append(alarms, p.Alarms...)
+	}
+	for _, alarm := range ordered(alarms) {
+		x.say(because(upstreamAlarm, plain(alarm), x.provider()))
+	}
+}
+
+// provider is the application that provides the cluster, as far as it is known.
+func (x *examiner) provider() string {
+	if len(x.providers) > 0 && x.providers[0].App != "" {
+		return x.providers[0].App
+	}
+	return "the provider"
 }
 
 // told says what is wrong with, or still missing from, what the provider published.
@@ -275,11 +322,7 @@ func (x *examiner) clientCertificate() {
 	if left == 0 || left >= certificateDue || left >= x.w.Proxy.CertLife/3 {
 		return
 	}
-	app := "the provider"
-	if len(x.providers) > 0 && x.providers[0].App != "" {
-		app = x.providers[0].App
-	}
-	x.say(because(clientCertificateDue, x.m.Unit, lifetime(left), app))
+	x.say(because(clientCertificateDue, x.m.Unit, lifetime(left), x.provider()))
 }
 
 // probeLabel names a member of upstream for people.
@@ -290,6 +333,15 @@ func probeLabel(p UpstreamProbe) string {
 		}
 	}
 	return "a member without a name"
+}
+
+// labels names members of upstream for people.
+func labels(probes []UpstreamProbe) []string {
+	var out []string
+	for _, p := range probes {
+		out = append(out, probeLabel(p))
+	}
+	return out
 }
 
 // ordered sorts names of units as people count, without repetition.

@@ -145,6 +145,23 @@ func TestReasons(t *testing.T) {
 	}
 }
 
+// unread has no member of upstream answer a linearizable read.
+func unread(w *World) {
+	for i := range w.Upstream {
+		w.Upstream[i].Reads, w.Upstream[i].Error = false, "cannot read through the quorum"
+	}
+}
+
+// TestProxyReadProvesQuorum: a read that was answered at the proxy's own address proves a quorum, whatever members said
+// when they were asked one by one.
+func TestProxyReadProvesQuorum(t *testing.T) {
+	t.Parallel()
+	m, w := healthyProxy(3)
+	unread(&w)
+	w.Through = []Through{{At: "http://127.0.0.1:2379"}}
+	assert.Equal(t, Sound, Examine(m, w).Health)
+}
+
 // TestProxyReasons has a row for each reason that a proxy's report can give.
 func TestProxyReasons(t *testing.T) {
 	t.Parallel()
@@ -177,6 +194,27 @@ func TestProxyReasons(t *testing.T) {
 		{"a short-lived certificate due", func(_ *Model, w *World) {
 			w.Proxy.CertRemaining, w.Proxy.CertLife = 2*day, 7*day
 		}, shown{health: Degraded, level: Active, text: "client certificate of etcd-proxy/0 ends soon (2d); etcd has published no new one"}},
+		{"no quorum, though one answers", func(_ *Model, w *World) {
+			unread(w)
+			w.Upstream[1].Answers, w.Upstream[2].Answers = false, false
+		}, shown{health: Unhealthy, level: Waiting, text: "no quorum upstream: 1/3 members answer, none reads or writes; juju status etcd"}},
+		{"no quorum, though all answer, and nothing through the proxy", func(_ *Model, w *World) {
+			unread(w)
+			w.Through = []Through{{"http://127.0.0.1:2379", "deadline exceeded"}}
+		}, shown{health: Unhealthy, level: Waiting, text: "no quorum upstream: 3/3 members answer"}},
+		{"nothing through the proxy", func(_ *Model, w *World) {
+			w.Through = []Through{{"http://127.0.0.1:2379", "deadline exceeded"}, {"unix:///run/x/etcd.sock?group=g", ""}}
+		}, shown{health: Unhealthy, level: Waiting, text: "nothing gets through the proxy at 127.0.0.1:2379: deadline exceeded"}},
+		{"nothing through the socket", func(_ *Model, w *World) {
+			w.Through = []Through{{"http://127.0.0.1:2379", ""}, {"unix:///run/x/etcd.sock?group=g", "no such file"}}
+		}, shown{health: Unhealthy, level: Waiting, text: "nothing gets through the proxy at /run/x/etcd.sock: no such file"}},
+		{"no space upstream", func(_ *Model, w *World) {
+			w.Upstream[0].Alarms, w.Upstream[1].Alarms = []string{"NOSPACE"}, []string{"NOSPACE"}
+		}, shown{health: Unhealthy, level: Waiting, text: "alarm NOSPACE upstream: writes are refused; juju status etcd"}},
+		{"the port is another's", func(_ *Model, w *World) {
+			w.Service.Running, w.Service.Failing = false, true
+			w.Service.Log = "cannot listen for clients: listen tcp 127.0.0.1:2379: bind: address already in use"
+		}, shown{health: Degraded, level: Blocked, text: "option port: port 2379 is taken on this machine (127.0.0.1:2379); free it, or juju config etcd-proxy port=<another>"}},
 		{"one is silent", func(_ *Model, w *World) {
 			w.Upstream[1].Answers = false
 		}, shown{health: Degraded, level: Active, text: "does not answer: etcd1"}},
@@ -205,14 +243,14 @@ func TestProxyIsHealthyWhenAllAnswer(t *testing.T) {
 	r := Examine(healthyProxy(3))
 	assert.Equal(t, Sound, r.Health)
 	assert.Equal(t, 3, r.Reachable)
-	assert.Equal(t, "127.0.0.1:2379", r.Listen)
+	assert.Equal(t, []string{"127.0.0.1:2379"}, r.Listen)
 }
 
 func TestProxyKeepsToItsOwnLoopbackAddress(t *testing.T) {
 	t.Parallel()
 	m, w := healthyProxy(1)
 	m.ClientAddress = Know(Address{Ingress: "127.0.3.1"})
-	assert.Equal(t, "127.0.3.1:2379", Examine(m, w).Listen)
+	assert.Equal(t, []string{"127.0.3.1:2379"}, Examine(m, w).Listen)
 }
 
 // shown is a reason as it is shown.

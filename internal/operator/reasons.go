@@ -34,6 +34,7 @@ const (
 	roleFixed
 	portForbidden
 	portTaken
+	groupUnknown
 	quotaTooLow
 	dataAlien
 	dataForeign
@@ -84,7 +85,10 @@ const (
 	membersNone
 	noLeader
 	upstreamSilent
+	upstreamNoQuorum
+	upstreamAlarm
 	upstreamUnknown
+	nothingThrough
 
 	// What work waits for that is not known. A later one is often unknown because an earlier one is.
 	unitsUnknown
@@ -203,6 +207,7 @@ var catalogue = [kinds]entry{
 	roleFixed:       {"role-fixed", "unit", Degraded, Blocked, "", "option role: this unit is a {role} and cannot become a {wanted}", "set role={role}, or deploy another application"},
 	portForbidden:   {"port-forbidden", "option", Degraded, Blocked, "", "option {option}: {port} may not be bound by the service on this machine", "set {lowest} or above"},
 	portTaken:       {"port-taken", "option", Degraded, Blocked, "", "option {option}: port {port} is taken on this machine ({address})", "free it, or juju config {application} {option}=<another>"},
+	groupUnknown:    {"group-unknown", "group", Degraded, Blocked, "", "option socket_group: this machine has no group {group}", "groupadd --system {group}, or juju config {application} socket_group=<another>"},
 	quotaTooLow:     {"quota-too-low", "member", Degraded, Blocked, "", "option quota_backend_bytes: {quota} is too low, the database of {member} has {size} bytes", "raise it, or first run compact and defrag"},
 	dataAlien:       {"data-alien", "unit", Degraded, Blocked, "", "data directory: {problem}", "move it away, then run: juju resolved {unit}"},
 	dataForeign:     {"data-foreign", "unit", Degraded, Blocked, "", "the data here is that of {owner}", "put this unit's own disk back, or move the data away"},
@@ -241,16 +246,19 @@ var catalogue = [kinds]entry{
 	clustersUnsettled:  {"clusters-unsettled", "cluster", Degraded, Waiting, "", "the data here is of cluster {cluster}, that of others of {other}", "the leader puts one on record"},
 	upstreamAwaited:    {"upstream-awaited", "relation", Degraded, Waiting, "", "relation {relation}: {what}", ""},
 
-	etcdFailing:     {"etcd-failing", "unit", Degraded, Waiting, "", "etcd keeps failing: {log}", ""},
-	proxyFailing:    {"proxy-failing", "unit", Unhealthy, Waiting, "", "the proxy keeps failing: {log}", ""},
-	proxyStopped:    {"proxy-stopped", "unit", Unhealthy, Waiting, "", "the proxy does not run", ""},
-	noQuorum:        {"no-quorum", "cluster", Unhealthy, Waiting, "", "no quorum: {ready} of {voters} voters ready, {answering} answering, {needed} needed", "bring the other machines back"},
-	noQuorumAlone:   {"no-quorum-alone", "unit", Unhealthy, Waiting, "", "no quorum: etcd here runs and waits for other members", "bring the other machines back"},
-	clusterSilent:   {"cluster-silent", "cluster", Unhealthy, Waiting, "", "no member of cluster {cluster} answers", "bring the other machines back"},
-	membersNone:     {"members-none", "cluster", Unhealthy, Waiting, "", "the cluster answers with an empty member list", ""},
-	noLeader:        {"no-leader", "cluster", Unhealthy, Waiting, "", "no member knows a leader", ""},
-	upstreamSilent:  {"upstream-silent", "member", Unhealthy, Waiting, "", "no member of upstream answers: {member}", ""},
-	upstreamUnknown: {"upstream-unknown", "unit", Unhealthy, Waiting, "", "no member of upstream is known yet", ""},
+	etcdFailing:      {"etcd-failing", "unit", Degraded, Waiting, "", "etcd keeps failing: {log}", ""},
+	proxyFailing:     {"proxy-failing", "unit", Unhealthy, Waiting, "", "the proxy keeps failing: {log}", ""},
+	proxyStopped:     {"proxy-stopped", "unit", Unhealthy, Waiting, "", "the proxy does not run", ""},
+	noQuorum:         {"no-quorum", "cluster", Unhealthy, Waiting, "", "no quorum: {ready} of {voters} voters ready, {answering} answering, {needed} needed", "bring the other machines back"},
+	noQuorumAlone:    {"no-quorum-alone", "unit", Unhealthy, Waiting, "", "no quorum: etcd here runs and waits for other members", "bring the other machines back"},
+	clusterSilent:    {"cluster-silent", "cluster", Unhealthy, Waiting, "", "no member of cluster {cluster} answers", "bring the other machines back"},
+	membersNone:      {"members-none", "cluster", Unhealthy, Waiting, "", "the cluster answers with an empty member list", ""},
+	noLeader:         {"no-leader", "cluster", Unhealthy, Waiting, "", "no member knows a leader", ""},
+	upstreamSilent:   {"upstream-silent", "member", Unhealthy, Waiting, "", "no member of upstream answers: {member}", ""},
+	upstreamNoQuorum: {"upstream-no-quorum", "member", Unhealthy, Waiting, "", "no quorum upstream: {answering}/{members} members answer, none reads or writes", "juju status {application}"},
+	upstreamAlarm:    {"upstream-alarm", "alarm", Unhealthy, Waiting, "", "alarm {alarm} upstream: writes are refused", "juju status {application}"},
+	nothingThrough:   {"nothing-through", "address", Unhealthy, Waiting, "", "nothing gets through the proxy at {address}: {why}", "systemctl restart {service}"},
+	upstreamUnknown:  {"upstream-unknown", "unit", Unhealthy, Waiting, "", "no member of upstream is known yet", ""},
 
 	unitsUnknown:         {"units-unknown", work, Degraded, Waiting, "", "units unknown: {why}", ""},
 	leaderUnknown:        {"leader-unknown", work, Degraded, Waiting, "", "leader unknown: {why}", ""},

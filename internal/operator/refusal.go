@@ -23,6 +23,9 @@ func (l look) refuse() Reason {
 	if why := l.refusedPort(); !why.none() {
 		return why
 	}
+	if l.w.Machine.NoGroup {
+		return because(groupUnknown, l.m.Config.SocketGroup, l.m.App)
+	}
 	return l.refusedQuota()
 }
 
@@ -44,11 +47,12 @@ type binding struct {
 
 // bindings are where our service is to listen; none while our own addresses are not known.
 func (l look) bindings() []binding {
-	if !l.addressed() {
+	switch {
+	case l.role() == RoleProxy && l.m.ClientAddress.OK && l.m.Config.Port != 0:
+		at := joinHostPort(loopback(l.m.ClientAddress.Value.Ingress), l.m.Config.Port)
+		return []binding{{"port", addrPorts([]string{"http://" + at})}}
+	case l.role() == RoleProxy, !l.addressed():
 		return nil
-	}
-	if l.role() == RoleProxy {
-		return []binding{{"port", addrPorts([]string{"http://" + l.proxyListen()})}}
 	}
 	return []binding{
 		{"port", addrPorts(l.should.ListenClient)},
@@ -72,6 +76,29 @@ func (l look) refusedPort() Reason {
 				if knows && collide(want, taken) && !slices.ContainsFunc(own, func(o netip.AddrPort) bool { return same(o, taken) }) {
 					return because(portTaken, b.option, strconv.Itoa(port), taken.String(), l.m.App)
 				}
+			}
+		}
+	}
+	return Reason{}
+}
+
+// inUse says that our service keeps failing because another has a port of ours, which its log is the witness of: one that
+// was bound and does not listen is in no list, and ours is bound for a moment at each try. None while the options are
+// refused, for then another port may be meant.
+func (l look) inUse() Reason {
+	if !l.w.Service.Failing || l.m.ConfigProblem != "" {
+		return Reason{}
+	}
+	_, told, listens := strings.Cut(l.w.Service.Log, "listen tcp ")
+	address, _, taken := strings.Cut(told, ": bind: address already in use")
+	at, err := netip.ParseAddrPort(address)
+	if !listens || !taken || err != nil {
+		return Reason{}
+	}
+	for _, b := range l.bindings() {
+		for _, want := range b.at {
+			if want.Port() == at.Port() {
+				return because(portTaken, b.option, strconv.Itoa(int(at.Port())), at.String(), l.m.App)
 			}
 		}
 	}

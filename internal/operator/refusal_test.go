@@ -158,6 +158,121 @@ func TestTakenPortOfAProxy(t *testing.T) {
 	w.Service = Service{Kind: ProxyService, Running: true, Listens: []string{"http://127.0.0.1:2379"}}
 	w.Machine.Listening[0] = netip.MustParseAddrPort("127.0.0.1:2379")
 	assert.Empty(t, lookAt(Event{}, m, w).refusal.String(), "that is the proxy itself")
+	w.Service, w.Machine.Listening = Service{}, []netip.AddrPort{netip.MustParseAddrPort("[::1]:2379")}
+	assert.Empty(t, lookAt(Event{}, m, w).refusal.String(), "it can do without that one")
+}
+
+// TestPortInUse: what a service that keeps failing says of a port, its owner is told in the words of the option, whichever it
+// is: a port may be bound by who does not listen, and then no list has it.
+func TestPortInUse(t *testing.T) {
+	t.Parallel()
+	inUse := func(at string) string { return "listen tcp " + at + ": bind: address already in use" }
+	for _, test := range []struct{ name, log, want string }{
+		{"clients", inUse("0.0.0.0:2379"), "option port: port 2379 is taken on this machine (0.0.0.0:2379); free it, or juju config etcd port=<another>"},
+		{"clients, by IPv6", inUse("[::]:2379"), "option port: port 2379 is taken on this machine ([::]:2379); free"},
+		{"peers", inUse("10.0.0.10:2380"), "option management_port: port 2380 is taken on this machine (10.0.0.10:2380); free it, or juju config etcd management_port="},
+		{"metrics", "creating metrics listener failed: " + inUse("127.0.0.1:2381"), "option metrics_port: port 2381 is taken"},
+		{"HTTP", inUse("0.0.0.0:2382"), "option http_port: port 2382 is taken"},
+		{"a port of no option", inUse("0.0.0.0:9999"), "etcd keeps failing: listen tcp 0.0.0.0:9999"},
+		{"another trouble with it", "listen tcp 0.0.0.0:2379: bind: cannot assign requested address", "etcd keeps failing: listen tcp"},
+		{"no address", inUse("nowhere"), "etcd keeps failing: listen tcp nowhere"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			m := configured(t, model(3), map[string]any{"split_http": true})
+			w := down(world(m), 0)
+			w.Local = Local{}
+			w.Service.Failing, w.Service.Running, w.Service.Log = true, false, test.log
+			w.Done = []Step{Start{}}
+			assert.Contains(t, texts(Examine(m, w).Reasons), test.want)
+			if strings.HasPrefix(test.want, "option") {
+				assert.NotContains(t, texts(Examine(m, w).Reasons), "keeps failing")
+			}
+		})
+	}
+}
+
+// TestTakenPortOfAProxyThatFails: it is started once in a hook, and told whose port it is.
+func TestTakenPortOfAProxyThatFails(t *testing.T) {
+	t.Parallel()
+	m, w := healthyProxy(1)
+	w.Carried, w.Installed, w.Service.Enabled = release, release, true
+	w.Service.Failing, w.Service.Running = true, false
+	w.Service.Log = "cannot listen for clients: listen tcp 127.0.0.1:2379: bind: address already in use"
+	written := Decide(lookAgain, m, w).Step.(WriteProxy).Upstream
+	w.Proxy.Written = written.Digest()
+	assert.Equal(t, Start{}, Decide(lookAgain, m, w).Step)
+	w.Done = []Step{Start{}}
+	for _, listening := range []string{"127.0.0.1:2379", "0.0.0.0:2379", "[::]:2379", ""} {
+		w.Machine.Listening = nil
+		if listening != "" {
+			w.Machine.Listening = []netip.AddrPort{netip.MustParseAddrPort(listening)}
+		}
+		p := Decide(lookAgain, m, w)
+		assert.Nil(t, p.Step, "the service manager tries again by itself")
+		assert.Equal(t, Blocked, p.Status.Level)
+		assert.Regexp(t, `^option port: port 2379 is taken on this machine \(.*:2379\); free it, or juju config etcd-proxy port=<another>`, p.Status.Message)
+		assert.NotContains(t, p.Status.Message, "keeps failing")
+		assert.Equal(t, Unhealthy, Examine(m, w).Health, "an application behind it can do nothing")
+	}
+}
+
+// TestSocketOfAProxy: beside the port or in its place, for a group that is there.
+func TestSocketOfAProxy(t *testing.T) {
+	t.Parallel()
+	const path = "/run/etcd-charm/px-0/etcd.sock"
+	m := Model{Unit: "px/0", App: "px", PeerAddress: Know(Address{Ingress: "10.0.0.9"}), ClientAddress: Know(Address{Ingress: "10.0.0.9"})}
+	m = configured(t, m, map[string]any{"role": "proxy", "socket_group": "users"})
+	m.Relations = related(m, upstreamEndpoint, upstreamRelation("etcd0=http://10.0.0.10:2380"))
+	w := World{Carried: release, Installed: release, Socket: path}
+	both, ok := Decide(lookAgain, m, w).Step.(WriteProxy)
+	require.True(t, ok)
+	assert.Equal(t, []string{"127.0.0.1:2379"}, both.Upstream.Listen)
+	assert.Equal(t, []string{"[::1]:2379"}, both.Upstream.Also())
+	assert.Equal(t, Socket{path, "users"}, both.Upstream.Socket)
+	assert.Equal(t, "CHARM_LISTEN=http://127.0.0.1:2379,unix://"+path+"?group=users", both.Upstream.Env()[0])
+
+	m.Config.Port = 0
+	alone, ok := Decide(lookAgain, m, w).Step.(WriteProxy)
+	require.True(t, ok)
+	assert.Empty(t, alone.Upstream.Listen)
+	assert.Empty(t, alone.Upstream.Also())
+	assert.NotEqual(t, both.Upstream.ProcessDigest(), alone.Upstream.ProcessDigest())
+	w.Machine.LowestPort = 1024
+	assert.True(t, lookAt(lookAgain, m, w).usable(), "no port is none below another")
+
+	// With options that are refused it keeps the socket that it has.
+	w.Service = Service{Kind: ProxyService, Running: true, Enabled: true, Listens: both.Upstream.URLs()}
+	w.Machine.NoGroup = true
+	m.Config.SocketGroup = "nobodys"
+	kept, ok := Decide(lookAgain, m, w).Step.(WriteProxy)
+	require.True(t, ok)
+	assert.Equal(t, both.Upstream.ProcessDigest(), kept.Upstream.ProcessDigest())
+	w.Proxy.Written, w.Service.Config = kept.Upstream.Digest(), kept.Upstream.ProcessDigest()
+	p := Decide(lookAgain, m, w)
+	assert.Nil(t, p.Step)
+	assert.Equal(t, Blocked, p.Status.Level)
+	assert.Contains(t, p.Status.Message, "option socket_group: this machine has no group nobodys; groupadd --system nobodys, or juju config px socket_group=<another>")
+
+	// A new one starts with nothing.
+	w.Service, w.Proxy = Service{}, ProxyFiles{}
+	assert.Nil(t, Decide(lookAgain, m, w).Step)
+	w.Machine.NoGroup = false
+	assert.IsType(t, WriteProxy{}, Decide(lookAgain, m, w).Step)
+}
+
+// TestListensText: where a proxy listens is told as it is.
+func TestListensText(t *testing.T) {
+	t.Parallel()
+	m, w := healthyProxy(1)
+	w.Socket = "/run/etcd-charm/px-0/etcd.sock"
+	assert.Contains(t, Examine(m, w).Table(), "listens  127.0.0.1:2379\n")
+	m.Config.SocketGroup = "users"
+	r := Examine(m, w)
+	assert.Contains(t, r.Table(), "listens  127.0.0.1:2379, /run/etcd-charm/px-0/etcd.sock (group users)\n")
+	assert.Equal(t, []any{"127.0.0.1:2379", w.Socket, "users"}, []any{r.Values()["listen"], r.Values()["socket"], r.Values()["socket-group"]})
+	m.ClientAddress = Know(Address{Ingress: "127.0.7.1"}) // as where many units share a machine
+	assert.Contains(t, Examine(m, w).Table(), "listens  127.0.7.1:2379,")
 }
 
 // TestRefusedProxyFollows: an option that is refused holds up no change of members or credentials;

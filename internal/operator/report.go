@@ -92,7 +92,8 @@ type Report struct {
 
 	Runs, Carries string // the releases that this unit's process runs and that its charm has; "" is none, or not known
 
-	Listen   string          // proxy: host:port
+	Listen   []string        // proxy: host:port, all that it must listen on
+	Socket   Socket          // proxy
 	Upstream []UpstreamProbe // proxy: the members it may use
 }
 

@@ -40,7 +40,7 @@ func healthyProxy(n int) (Model, World) {
 	for i := range n {
 		w.Upstream = append(w.Upstream, UpstreamProbe{
 			Name: fmt.Sprintf("etcd%d", i), PeerURL: "https://" + address(i) + ":2380", ClientURL: "https://" + address(i) + ":2379",
-			Answers: true, RTT: 2 * time.Millisecond, Version: "3.7.3", CertRemaining: 365 * day,
+			Answers: true, RTT: 2 * time.Millisecond, Version: "3.7.3", CertRemaining: 365 * day, Reads: true,
 		})
 	}
 	return m, w
@@ -238,9 +238,11 @@ func anyWorld(t *rapid.T) World {
 	probe := rapid.Custom(func(t *rapid.T) UpstreamProbe {
 		return UpstreamProbe{
 			text.Draw(t, "name"), text.Draw(t, "peer"), text.Draw(t, "client"), rapid.Bool().Draw(t, "answers"),
-			span.Draw(t, "rtt"), text.Draw(t, "version"), span.Draw(t, "cert"), text.Draw(t, "error"),
+			span.Draw(t, "rtt"), text.Draw(t, "version"), span.Draw(t, "cert"), rapid.Bool().Draw(t, "reads"),
+			rapid.SliceOfN(text, 0, 2).Draw(t, "alarms"), text.Draw(t, "error"),
 		}
 	})
+	through := rapid.Custom(func(t *rapid.T) Through { return Through{text.Draw(t, "at"), text.Draw(t, "error")} })
 	leaf := rapid.Custom(func(t *rapid.T) Leaf {
 		return Leaf{Present: rapid.Bool().Draw(t, "present"), Problem: text.Draw(t, "problem"), Remaining: span.Draw(t, "remaining")}
 	})
@@ -250,6 +252,7 @@ func anyWorld(t *rapid.T) World {
 		Members:   rapid.SliceOfN(member, 0, 6).Draw(t, "members"),
 		Alarms:    rapid.SliceOfN(alarm, 0, 4).Draw(t, "alarms"),
 		Upstream:  rapid.SliceOfN(probe, 0, 4).Draw(t, "upstream"),
+		Through:   rapid.SliceOfN(through, 0, 2).Draw(t, "through"),
 		TLS:       TLS{Peer: leaf.Draw(t, "peer"), Server: leaf.Draw(t, "server"), Admin: leaf.Draw(t, "admin")},
 		Data:      Data{State: rapid.SampledFrom([]DataState{NoData, OurData, AlienData}).Draw(t, "data"), MemberID: id.Draw(t, "own")},
 		Service:   Service{Kind: MemberService, Running: rapid.Bool().Draw(t, "runs"), Failing: rapid.Bool().Draw(t, "fails"), Log: text.Draw(t, "log")},

@@ -2,6 +2,7 @@ package operator
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -46,7 +47,7 @@ func (r Report) head() []named {
 		out = append(out, named{"because", reason.String()})
 	}
 	if r.Role == RoleProxy {
-		out = append(out, named{"listens", r.Listen}, named{"reaches", fmt.Sprintf("%d of %d members", r.Reachable, len(r.Upstream))})
+		out = append(out, named{"listens", r.listenText()}, named{"reaches", fmt.Sprintf("%d of %d members", r.Reachable, len(r.Upstream))})
 	} else {
 		if r.Voters > 0 {
 			out = append(out, named{"margin", fmt.Sprintf("%d: %s; %d of %d voters ready, quorum %d", r.Margin, r.survival(), r.Ready, r.Voters, r.Quorum)})
@@ -62,6 +63,15 @@ func (r Report) head() []named {
 		out = append(out, named{"note", reason.String()})
 	}
 	return out
+}
+
+// listenText is where the proxy listens, and for whom.
+func (r Report) listenText() string {
+	at := slices.Clone(r.Listen)
+	if r.Socket != (Socket{}) {
+		at = append(at, r.Socket.Path+" (group "+r.Socket.Group+")")
+	}
+	return or(strings.Join(at, ", "))
 }
 
 // leaderText says who leads and in which term.

@@ -87,7 +87,9 @@ func (m MemberReport) values() values {
 
 // upstreamValues adds what a proxy reaches.
 func (r Report) upstreamValues(out values) {
-	out.set("listen", r.Listen)
+	out.set("listen", strings.Join(r.Listen, ","))
+	out.set("socket", r.Socket.Path)
+	out.set("socket-group", r.Socket.Group)
 	out["members-known"], out["members-reachable"] = strconv.Itoa(len(r.Upstream)), strconv.Itoa(r.Reachable)
 	members := map[string]any{}
 	for _, p := range r.Upstream {

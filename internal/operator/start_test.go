@@ -10,7 +10,7 @@ import (
 // A server that cannot start, say because its port is taken, is started once in a hook; then the status gives the reason.
 func TestVainStartSaysWhy(t *testing.T) {
 	t.Parallel()
-	const why = "listen tcp 10.0.0.10:2379: bind: address already in use"
+	const why = "listen tcp 10.0.0.10:2379: bind: cannot assign requested address"
 	for name, fixture := range map[string]func() (Model, World){
 		"a first start": func() (Model, World) {
 			m, w := fresh(1)

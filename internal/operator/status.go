@@ -115,7 +115,14 @@ func (r Report) figures() string {
 }
 
 func (r Report) proxyFigures() string {
-	out := []string{"proxy on " + r.Listen, fmt.Sprintf("%d/%d members reachable", r.Reachable, len(r.Upstream))}
+	at := "a socket"
+	if len(r.Listen) > 0 {
+		at = r.Listen[0]
+		if r.Socket != (Socket{}) {
+			at += " and a socket"
+		}
+	}
+	out := []string{"proxy on " + at, fmt.Sprintf("%d/%d members reachable", r.Reachable, len(r.Upstream))}
 	out = append(out, r.versionText()...)
 	return strings.Join(append(out, r.certText()...), ", ")
 }

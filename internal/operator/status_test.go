@@ -95,6 +95,16 @@ func TestStatusOfProxies(t *testing.T) {
 		want   Status
 	}{
 		{"all answer", nil, Status{Active, "proxy on 127.0.0.1:2379, 3/3 members reachable, 3.7.3, cert 364d"}},
+		{"a socket too", func(m *Model, _ *World) {
+			m.Config.SocketGroup = "users"
+		}, Status{Active, "proxy on 127.0.0.1:2379 and a socket, 3/3 members reachable, 3.7.3, cert 364d"}},
+		{"a socket alone", func(m *Model, _ *World) {
+			m.Config.Port, m.Config.SocketGroup = 0, "users"
+		}, Status{Active, "proxy on a socket, 3/3 members reachable, 3.7.3, cert 364d"}},
+		{"no quorum", func(_ *Model, w *World) {
+			unread(w)
+			w.Upstream[1].Answers, w.Upstream[2].Answers = false, false
+		}, Status{Waiting, "no quorum upstream: 1/3 members answer, none reads or writes; juju status etcd"}},
 		{"one is silent", func(_ *Model, w *World) {
 			w.Upstream[1].Answers = false
 		}, Status{Active, "2/3 members reachable; does not answer: etcd1"}},

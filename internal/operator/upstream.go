@@ -10,10 +10,70 @@ import (
 // Upstream is what the proxy needs to reach the cluster. It holds a private key and prints as [redacted].
 type Upstream struct {
 	Release   string
-	Listen    []string // host:port
+	Listen    []string // host:port; none is that the socket is all
+	Socket    Socket
 	Members   []UpstreamMember
 	Cert, Key string // PEM; "" when the provider speaks http
 	CA        string
+}
+
+// Socket is a unix socket for those of a machine's users who are in one group. The zero value is none.
+type Socket struct{ Path, Group string }
+
+// String is the socket as a URL, from which what a process was told of it is read back.
+func (s Socket) String() string { return "unix://" + s.Path + "?group=" + s.Group }
+
+// socketOf is the inverse of String.
+func socketOf(text string) (Socket, bool) {
+	path, isSocket := strings.CutPrefix(text, "unix://")
+	path, group, whole := strings.Cut(path, "?group=")
+	return Socket{path, group}, isSocket && whole
+}
+
+// Dialled is how an address in Service.Listens is dialled.
+func Dialled(url string) (network, address string) {
+	if s, is := socketOf(url); is {
+		return "unix", s.Path
+	}
+	return "tcp", strings.TrimPrefix(url, "http://")
+}
+
+// place is an address that the proxy listens on, for people.
+func place(url string) string {
+	_, address := Dialled(url)
+	return address
+}
+
+// Endpoint is what an etcd client of this machine is told.
+func (u Upstream) Endpoint() string {
+	if len(u.Listen) > 0 {
+		return "http://" + u.Listen[0]
+	}
+	return "unix://" + u.Socket.Path
+}
+
+// Also are the addresses to listen on besides, where they can be had: a machine may have no IPv6, and a
+// program that asks for localhost may be sent to its loopback address first.
+func (u Upstream) Also() []string {
+	var out []string
+	for _, at := range u.Listen {
+		if port, is := strings.CutPrefix(at, "127.0.0.1:"); is && !slices.Contains(u.Listen, "[::1]:"+port) {
+			out = append(out, "[::1]:"+port)
+		}
+	}
+	return out
+}
+
+// URLs are the addresses that the proxy must have, as Service.Listens has them.
+func (u Upstream) URLs() []string {
+	var out []string
+	for _, at := range u.Listen {
+		out = append(out, "http://"+at)
+	}
+	if u.Socket != (Socket{}) {
+		out = append(out, u.Socket.String())
+	}
+	return out
 }
 
 // UpstreamMember is one member that the provider told of.
@@ -30,7 +90,7 @@ func (u Upstream) Digest() string {
 
 // Env is what the proxy's process takes at its start only, sorted.
 func (u Upstream) Env() []string {
-	return []string{"CHARM_LISTEN=http://" + strings.Join(u.Listen, ",http://"), "CHARM_RELEASE=" + u.Release}
+	return []string{"CHARM_LISTEN=" + strings.Join(u.URLs(), ","), "CHARM_RELEASE=" + u.Release}
 }
 
 // ProcessDigest is the digest of Env; it goes into ConfigVar.
@@ -64,7 +124,7 @@ func upstream(l look, p *Plan) {
 	if whole && (l.usable() || len(l.w.Service.Listens) > 0) {
 		l.serve(p, provider.Data)
 	}
-	if l.w.Service.Kind == ProxyService && !l.w.Service.Running {
+	if l.w.Service.Kind == ProxyService && !l.w.Service.Running && !l.startedInVain() {
 		p.want(l, Start{})
 	}
 }
@@ -72,11 +132,22 @@ func upstream(l look, p *Plan) {
 // proxy is what the proxy's process should be started with. With an option that is refused the proxy goes on where it
 // listens: members and credentials change all the same.
 func (l look) proxy() Upstream {
-	up := Upstream{Release: l.w.Carried, Listen: []string{l.proxyListen()}}
-	if !l.usable() {
-		up.Listen = nil
+	up := Upstream{Release: l.w.Carried}
+	if l.usable() {
+		if port := l.m.Config.Port; port != 0 {
+			up.Listen = []string{joinHostPort(loopback(l.m.ClientAddress.Value.Ingress), port)}
+		}
+		if group := l.m.Config.SocketGroup; group != "" {
+			up.Socket = Socket{l.w.Socket, group}
+		}
+	} else {
 		for _, at := range addrPorts(l.w.Service.Listens) {
 			up.Listen = append(up.Listen, at.String())
+		}
+		for _, url := range l.w.Service.Listens {
+			if socket, is := socketOf(url); is {
+				up.Socket = socket
+			}
 		}
 	}
 	up.Release = l.release(ProxyID, up.on)

@@ -55,6 +55,10 @@ type World struct {
 
 	// Upstream is what the proxy's members answer; read for role proxy only.
 	Upstream []UpstreamProbe
+	// Through is what an application gets at each address that the proxy was started to listen on; none unless it runs.
+	Through []Through
+	// Socket is the path that a proxy's socket has.
+	Socket string
 
 	Turn Turn
 	// Period is the running period of derived client certificates (pki.PeriodOf).
@@ -82,6 +86,7 @@ type Attempt struct {
 type Machine struct {
 	LowestPort int              // the service may bind this port and those above
 	Listening  []netip.AddrPort // where anybody listens, our service too, on the ports that the options name
+	NoGroup    bool             // the option socket_group names a group that is not there
 }
 
 // ServiceKind is what the unit's one service runs.
@@ -224,5 +229,13 @@ type UpstreamProbe struct {
 	RTT           time.Duration // of one request
 	Version       string        // of etcd
 	CertRemaining time.Duration // of the server certificate it showed; 0 is unknown
-	Error         string        // in words: why it does not answer, or that it has no quorum
+	Reads         bool          // it answers a linearizable read: it has a quorum
+	Alarms        []string      // NOSPACE, CORRUPT: with either of them writes are refused
+	Error         string        // in words: why it does not answer, or does not read
+}
+
+// Through is a linearizable read through one address of the proxy.
+type Through struct {
+	At    string // as Service.Listens has it
+	Error string // why it is not answered; "" is that it is
 }

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path/filepath"
+	"slices"
 
 	"gopkg.in/yaml.v3"
 )
@@ -19,14 +21,27 @@ const maxConfigBytes = 1 << 20
 // are errors.
 type Config struct {
 	// Listen holds the addresses ("host:port") that accept plaintext clients.
-	// At least one. A change takes effect only at the next start.
-	Listen []string `yaml:"listen"`
+	// A change takes effect only at the next start, that of Also and Socket too.
+	Listen []string `yaml:"listen,omitempty"`
+	// Also holds addresses to listen on besides where that can be done: a machine
+	// may have no IPv6.
+	Also []string `yaml:"also,omitempty"`
+	// Socket stands beside the addresses, or in their place. The zero value is none.
+	Socket Socket `yaml:"socket,omitempty"`
 	// Members are the members to choose from. With none, every client is
 	// turned away until the file names some.
 	Members []Member `yaml:"members,omitempty"`
 	// Credentials are the files for mutual TLS. The zero value means none:
 	// only members with http URLs can then be reached.
 	Credentials Credentials `yaml:"credentials,omitempty"`
+}
+
+// Socket is a unix socket for those of a machine's users who are in one group.
+type Socket struct {
+	// Path is the socket's, absolute. Its directory is there.
+	Path string `yaml:"path"`
+	// Group is the group's name.
+	Group string `yaml:"group"`
 }
 
 // Member is one member of the cluster. One of the URLs may be empty.
@@ -84,10 +99,13 @@ func ParseConfig(data []byte) (Config, error) {
 }
 
 func (c Config) check() error {
-	if len(c.Listen) == 0 {
+	if len(c.Listen) == 0 && c.Socket == (Socket{}) {
 		return errors.New("no listen address")
 	}
-	for _, a := range c.Listen {
+	if c.Socket != (Socket{}) && (!filepath.IsAbs(c.Socket.Path) || c.Socket.Group == "") {
+		return errors.New("a socket needs an absolute path and a group")
+	}
+	for _, a := range slices.Concat(c.Listen, c.Also) {
 		if _, _, err := net.SplitHostPort(a); err != nil {
 			return fmt.Errorf("listen address %q: %w", a, err)
 		}

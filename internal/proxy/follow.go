@@ -103,8 +103,8 @@ func (f *follower) refreshConfig() bool {
 		f.log.Error("new proxy configuration is not usable, the old one stays", "error", err)
 		return false
 	}
-	if !slices.Equal(cfg.Listen, f.cfg.Listen) {
-		f.log.Warn("listen addresses changed: a restart is needed for that", "old", f.cfg.Listen, "new", cfg.Listen)
+	if !slices.Equal(cfg.Listen, f.cfg.Listen) || !slices.Equal(cfg.Also, f.cfg.Also) || cfg.Socket != f.cfg.Socket {
+		f.log.Warn("listen addresses changed: a restart is needed for that", "listen", cfg.Listen, "also", cfg.Also, "socket", cfg.Socket.Path)
 	}
 	f.cfg = cfg
 	f.log.Info("proxy configuration read again", "members", len(cfg.Members))

@@ -60,8 +60,8 @@ func (c *checker) check(ctx context.Context, dial func(context.Context) (net.Con
 
 // readQuorum makes the read. Any answer that a member gives after it went
 // through the quorum is as good as the value: permission denied, for one.
-func readQuorum(ctx context.Context, conn *grpc.ClientConn) error {
-	_, err := pb.NewKVClient(conn).Range(ctx, &pb.RangeRequest{Key: []byte("health"), CountOnly: true})
+func readQuorum(ctx context.Context, conn *grpc.ClientConn, how ...grpc.CallOption) error {
+	_, err := pb.NewKVClient(conn).Range(ctx, &pb.RangeRequest{Key: []byte("health"), CountOnly: true}, how...)
 	switch status.Code(err) {
 	case codes.PermissionDenied, codes.Unauthenticated, codes.InvalidArgument, codes.DataLoss:
 		return nil

@@ -29,6 +29,9 @@ const (
 // (DNS rebinding), and Host then has the page's name. What is left are reads whose answer no page
 // sees; browsers of today mark them with Sec-Fetch-Site. An address is in no attacker's hands.
 //
+// No page reaches a unix socket, and its clients call the host what they like. Who forwards a
+// browser's requests to it forwards Origin too.
+//
 // local is the address the client came to, listen what the configuration calls it.
 func forbidden(r *http.Request, local net.Addr, listen []string) string {
 	if _, ok := r.Header["Origin"]; ok {
@@ -36,6 +39,9 @@ func forbidden(r *http.Request, local net.Addr, listen []string) string {
 	}
 	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "none" && site != "same-origin" {
 		return refusedSite
+	}
+	if _, is := local.(*net.UnixAddr); is {
+		return ""
 	}
 	// Browsers speak HTTP/1.1; simple health checks speak HTTP/1.0 and name no host.
 	if r.Host == "" && !r.ProtoAtLeast(1, 1) {

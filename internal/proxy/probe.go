@@ -29,6 +29,10 @@ type MemberProbe struct {
 	// CertRemaining is the time until the certificate that it showed expires;
 	// 0 if not reachable, or without TLS.
 	CertRemaining time.Duration
+	// Reads says that the member answered a linearizable read: it has a quorum.
+	Reads bool
+	// Alarms are NOSPACE and CORRUPT, where they are raised: writes are refused.
+	Alarms []string
 	// Error says why the member is not reachable, or why it serves no writes: a
 	// learner and a member cut off answer no linearizable read. Else it is "".
 	Error string
@@ -136,11 +140,13 @@ func probe(ctx context.Context, t target, creds *credentials, into *MemberProbe)
 		return fmt.Errorf("cannot read status: %w", err)
 	}
 	into.Reachable, into.RTT, into.Version = true, time.Since(start), st.GetVersion()
+	into.Alarms = alarmsIn(st)
 	if secured, ok := first.Conn.(*tls.Conn); ok {
 		into.CertRemaining = time.Until(secured.ConnectionState().PeerCertificates[0].NotAfter)
 	}
 	if err := readQuorum(ctx, conn); err != nil {
 		return fmt.Errorf("cannot read through the quorum: %w", err)
 	}
+	into.Reads = true
 	return nil
 }

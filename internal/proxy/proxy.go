@@ -61,7 +61,7 @@ func Run(ctx context.Context, path string, log *slog.Logger) error {
 		healthKick: make(chan struct{}, 1), discoverKick: make(chan struct{}, 1),
 	}
 	cfg, _ := files.current()
-	listeners, err := listen(ctx, cfg.Listen, log)
+	listeners, err := listenAll(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
@@ -75,6 +75,9 @@ func Run(ctx context.Context, path string, log *slog.Logger) error {
 	p.firstListing(ctx)
 	background.Go(func() { p.watchMembers(bctx) })
 	for _, l := range listeners {
+		if s, is := l.(*socketListener); is {
+			background.Go(func() { s.keep(bctx, log) })
+		}
 		accepting.Go(func() { p.accept(bctx, l) })
 	}
 	notify(log, daemon.SdNotifyReady)
@@ -195,14 +198,14 @@ func (p *proxy) accept(ctx context.Context, l net.Listener) {
 			pause(ctx, acceptPause, nil)
 			continue
 		}
-		tcp, ok := c.(*net.TCPConn)
+		conn, ok := c.(streamConn)
 		if !ok {
 			_ = c.Close()
 			continue
 		}
-		client, err := newSocket(tcp)
+		client, err := newSocket(conn)
 		if err != nil {
-			_ = tcp.Close()
+			_ = c.Close()
 			continue
 		}
 		p.clients.Go(func() { p.serve(ctx, client) })

@@ -12,7 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// socket is a TCP connection whose reads and writes are system calls that the
+// streamConn is a TCP connection, or one of a unix socket.
+type streamConn interface {
+	net.Conn
+	syscall.Conn
+	CloseWrite() error
+}
+
+// socket is a connection whose reads and writes are system calls that the
 // scheduler is not told of.
 //
 // Go announces a system call, for it may block: the announcement wakes the
@@ -22,18 +29,18 @@ import (
 // these calls never block; waiting is the netpoller's, and deadlines and Close
 // work, as on any net.Conn.
 type socket struct {
-	*net.TCPConn
+	streamConn
 	raw           syscall.RawConn
 	in, out       transfer
 	receive, send func(fd uintptr) bool // methods of in and out, bound once
 }
 
-func newSocket(c *net.TCPConn) (*socket, error) {
+func newSocket(c streamConn) (*socket, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return nil, fmt.Errorf("cannot reach the socket: %w", err)
 	}
-	s := &socket{TCPConn: c, raw: raw}
+	s := &socket{streamConn: c, raw: raw}
 	s.receive, s.send = s.in.receive, s.out.send
 	return s, nil
 }

@@ -20,7 +20,7 @@ func socketPair(tb testing.TB) (near, far *socket) {
 	n, f := tcpPair(tb)
 	near, far = asSocket(tb, n), asSocket(tb, f)
 	for _, s := range []*socket{near, far} {
-		require.NoError(tb, s.SetWriteBuffer(32<<10))
+		require.NoError(tb, s.streamConn.(*net.TCPConn).SetWriteBuffer(32<<10))
 		require.NoError(tb, s.SetDeadline(time.Now().Add(time.Minute)))
 	}
 	return near, far
@@ -108,7 +108,7 @@ func TestSocketWaitEnds(t *testing.T) {
 			require.ErrorIs(t, wait(near), net.ErrClosed)
 
 			near, far := socketPair(t)
-			require.NoError(t, far.SetLinger(0))
+			require.NoError(t, far.streamConn.(*net.TCPConn).SetLinger(0))
 			require.NoError(t, far.Close())
 			err := wait(near)
 			require.Error(t, err)

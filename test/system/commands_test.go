@@ -1,6 +1,7 @@
 package system
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -34,7 +35,7 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 //	occupy HOST:PORT [bound], release HOST:PORT   listen there, and end it; "bound" listens not, as a connection from there
 //	learn-keys, no-key, keys-at-home DIR         see keys_test.go; watch-processes DIR comes before them
 //	connect NAME HOST:PORT ROOTS [CERT KEY], ask NAME, servers DIR   see connections_test.go
-//	get URL, post URL BODY           HTTP; prints the answer's body; an answer beyond 299 is a failure
+//	get URL [SOCKET], post URL BODY  HTTP, of a unix socket if one is named; prints the answer's body; an answer beyond 299 is a failure
 //	consumers FIRST LAST             deploys consumers c<FIRST> to c<LAST>, each related to etcd:proxy
 //	cluster NAME SIZE [http]         a cluster of another charm's, and bags for charms/provider: see startCluster
 func commands(verbs map[string]command, bin string) map[string]command {
@@ -58,7 +59,9 @@ func commands(verbs map[string]command, bin string) map[string]command {
 		"release":      release,
 
 		"watch-processes": watchProcesses,
-		"get":             func(ts *testscript.TestScript, neg bool, args []string) { fetch(ts, neg, http.MethodGet, args[0], "") },
+		"get": func(ts *testscript.TestScript, neg bool, args []string) {
+			fetch(ts, neg, http.MethodGet, args[0], "", args[1:]...)
+		},
 		"post": func(ts *testscript.TestScript, neg bool, args []string) {
 			fetch(ts, neg, http.MethodPost, args[0], args[1])
 		},
@@ -141,8 +144,14 @@ func release(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(ts.Value(portsKey{}).(ports)[args[0]].Close())
 }
 
-func fetch(ts *testscript.TestScript, neg bool, method, url, body string) {
-	client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
+func fetch(ts *testscript.TestScript, neg bool, method, url, body string, socket ...string) {
+	transport := &http.Transport{DisableKeepAlives: true}
+	if len(socket) > 0 {
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket[0])
+		}
+	}
+	client := http.Client{Timeout: patience, Transport: transport}
 	req, err := http.NewRequest(method, url, strings.NewReader(body)) //nolint:noctx // the client has a time-out
 	ts.Check(err)
 	resp, err := client.Do(req)

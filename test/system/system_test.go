@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/user"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
@@ -38,6 +40,8 @@ func TestScripts(t *testing.T) {
 	}
 	charms, err := filepath.Abs("testdata/charms")
 	require.NoError(t, err)
+	group, err := user.LookupGroupId(strconv.Itoa(os.Getgid()))
+	require.NoError(t, err)
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata",
 		Cmds: cmds,
@@ -48,6 +52,7 @@ func TestScripts(t *testing.T) {
 			env.Values[watchKey{}] = &watch{seen: map[string]bool{}, texts: map[string]string{}}
 			env.Values[linesKey{}], env.Values[serversKey{}] = lines{}, map[string]bool{}
 			env.Setenv("ARCHIVE", archive)
+			env.Setenv("GROUP", group.Name)                  // a machine of the simulation has this host's groups
 			env.Setenv("CHARM", filepath.Join(bin, "charm")) // unpacking it for each deploy takes its time
 			env.Setenv("CHARMS", charms)
 			env.Setenv("PATH", bin+":"+os.Getenv("PATH"))

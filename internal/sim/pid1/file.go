@@ -38,6 +38,8 @@ type service struct {
 	runtimeMax     time.Duration
 	stays          bool // active after its process has ended
 	umask          string
+	runDirs        []string // below /run, from each start to the end
+	keepsRunDirs   bool     // from one start to the next
 }
 
 type command struct {
@@ -54,7 +56,7 @@ var refused = map[string][]string{
 	},
 	"[Service]": {
 		"BusName", "Exec", "ExitType", "FileDescriptorStore", "Kill", "PassEnvironment", "PIDFile", "RemainAfter",
-		"Restart", "Root", "Sockets", "Standard", "SuccessExit", "Timeout", "Watchdog",
+		"Restart", "Root", "RuntimeDirectory", "Sockets", "Standard", "SuccessExit", "Timeout", "Watchdog",
 	},
 	"[Timer]":   {"On", "Persistent", "Unit", "Remain"},
 	"[Install]": {"Alias", "Also", "DefaultInstance", "RequiredBy", "UpheldBy"},
@@ -175,6 +177,16 @@ func (s *service) setService(key, value string) (known bool, err error) {
 		s.stays, err = boolean(value)
 	case "KillMode":
 		err = among(value, "control-group")
+	case "RuntimeDirectory":
+		for _, dir := range strings.Fields(value) {
+			if !filepath.IsLocal(dir) {
+				return true, errors.New("no directory below /run")
+			}
+			s.runDirs = append(s.runDirs, dir)
+		}
+	case "RuntimeDirectoryPreserve":
+		s.keepsRunDirs = value == "restart"
+		err = among(value, "no", "restart")
 	case "UMask":
 		s.umask = value
 		_, err = strconv.ParseUint(value, 8, 12)

@@ -1,7 +1,9 @@
 package pid1
 
 import (
+	"os"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -237,4 +239,36 @@ func TestUnknownCommands(t *testing.T) {
 		assert.Empty(t, r.Stdout, strconv.Itoa(i))
 	}
 	assert.NoDirExists(t, m.transient(), "nothing was made")
+}
+
+// A service finds its directory below /run at each start, and leaves nothing there.
+func TestRuntimeDirectory(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t, `: >"${0%/opt/x}/run/of/x/file"; stat -c %a "${0%/opt/x}/run/of/x" >$0.mode; `+sleeps,
+		"RuntimeDirectory=of/x", "Restart=on-failure", "RestartSec=0", "UMask=0077")
+	m.systemctl("start", "x")
+	m.until("its file", func() bool { return exists(m.root+"/opt/x.mode") && m.read("opt/x.mode") == "755\n" })
+	require.NoError(t, syscall.Kill(m.pid(), syscall.SIGKILL))
+	m.until("another start", func() bool { return m.show("NRestarts") != "0" && exists(m.root+"/run/of/x/file") })
+	m.systemctl("stop", "x")
+	assert.False(t, exists(m.root+"/run/of/x"))
+	assert.True(t, exists(m.root+"/run/of"))
+
+	m.write("RuntimeDirectory=of/x", "RuntimeDirectoryPreserve=restart")
+	m.systemctl("daemon-reload")
+	m.systemctl("start", "x")
+	m.until("its file", func() bool { return exists(m.root + "/run/of/x/file") })
+	m.put("run/of/x/kept", "")
+	m.systemctl("restart", "x")
+	assert.True(t, exists(m.root+"/run/of/x/kept"))
+	m.systemctl("stop", "x")
+	assert.False(t, exists(m.root+"/run/of/x"))
+
+	m.write("RuntimeDirectory=../x")
+	assert.Contains(t, string(m.Command("systemctl", []string{"daemon-reload"}).Stderr), "no directory below /run")
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }

@@ -197,6 +197,9 @@ func (u *unit) pause(stopping chan struct{}, delay time.Duration) {
 // rest is the state of a unit that does not run.
 func (u *unit) rest(end exit) {
 	u.stopping, u.process, u.rested = nil, nil, time.Now()
+	if !u.again {
+		u.removeRunDirs()
+	}
 	u.result = end.result()
 	if u.ended {
 		u.say("Stopped %s.", u.file.title(u.name))
@@ -223,6 +226,13 @@ func (u *unit) once() exit {
 		return u.judge(exit{why: limitHit}, "Main")
 	}
 	u.say("Starting %s...", u.file.title(u.name))
+	if err := u.makeRunDirs(); err != nil {
+		u.say("%s: Failed to set up runtime directory: %v", u.name, err)
+		return u.judge(exit{code: 233}, "Main") // EXIT_RUNTIME_DIRECTORY
+	}
+	if !u.file.keepsRunDirs {
+		defer u.removeRunDirs()
+	}
 	for _, c := range u.file.pre {
 		if end := u.judge(u.run(c, true), "Control"); !end.clean() || u.ended {
 			return end
@@ -242,6 +252,24 @@ func (u *unit) once() exit {
 		u.say("%s: Deactivated successfully.", u.name)
 	}
 	return end
+}
+
+// makeRunDirs makes what the service is to find below /run, with the mode that systemd gives it.
+func (u *unit) makeRunDirs() error {
+	for _, dir := range u.file.runDirs {
+		path := filepath.Join(u.m.root, "run", dir)
+		if err := errors.Join(os.MkdirAll(path, 0o755), os.Chmod(path, 0o755)); err != nil { //nolint:gosec // RuntimeDirectoryMode=
+			return err
+		}
+	}
+	return nil
+}
+
+// removeRunDirs takes them away when the service has ended, before it is started again too unless they are kept.
+func (u *unit) removeRunDirs() {
+	for _, dir := range u.file.runDirs {
+		_ = os.RemoveAll(filepath.Join(u.m.root, "run", dir))
+	}
 }
 
 // limitHit is the result of a service that is started more often than its file lets it.
