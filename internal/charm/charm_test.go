@@ -69,7 +69,7 @@ func newCharm(f *fakeTools, m Machine) Charm {
 	var out bytes.Buffer
 	env := map[string]string{"JUJU_UNIT_NAME": "etcd/0", "JUJU_VERSION": "4.0.15"}
 	return Charm{
-		Tools: f, Find: f, Env: func(key string) string { return env[key] }, Hostname: "no.such.host", Out: &out,
+		Tools: f, Find: f, Env: func(key string) string { return env[key] }, Hostname: "no.such.host",
 		Log: slog.New(juju.NewLogHandler(f, &out)), Machine: m, Now: time.Now,
 	}
 }

@@ -70,7 +70,7 @@ func (l look) refusedPort() Reason {
 			}
 			for _, taken := range l.w.Machine.Listening {
 				if knows && collide(want, taken) && !slices.ContainsFunc(own, func(o netip.AddrPort) bool { return same(o, taken) }) {
-					return because(portTaken, b.option, strconv.Itoa(port), taken.String(), l.m.App)
+					return because(portTaken, b.option, taken.String(), l.m.App)
 				}
 			}
 		}
