@@ -31,11 +31,12 @@ func TestActionsAreThoseDeclared(t *testing.T) {
 	assert.ElementsMatch(t, slices.Collect(maps.Keys(specs)), slices.Collect(maps.Keys(Actions)))
 	m, w := healthyCluster(3)
 	for name, spec := range specs {
-		assert.NotEqual(t, "No description", spec.Description, name)
+		assert.Regexp(t, `^[A-Z][^.]+\.$`, spec.Description, "%s: juju actions prints it beside the name: one sentence", name)
+		assert.LessOrEqual(t, len(spec.Description), 90, name)
 		params := map[string]any{}
 		for param, schema := range spec.Params["properties"].(map[string]any) {
 			assert.NotEmpty(t, schema.(map[string]any)["description"], param)
-			params[param] = map[string]any{"unit": "etcd/1", "confirm": "c1", "revision": 1, "keep": 1}[param]
+			params[param] = map[string]any{"unit": "etcd/1", "confirm": "id-c1", "revision": 1, "keep": 1}[param]
 		}
 		require.NoError(t, spec.ValidateParams(params), name)
 		_, _, err := Actions[name](params, m, w)
