@@ -193,7 +193,7 @@ var catalogue = [kinds]entry{
 	foreignSettings: {"foreign-settings", "unit", Degraded, Blocked, "", "foreign settings here", "take them out (systemctl cat {service}, systemctl show-environment), then restart it"},
 	peersTooOld:     {"peers-too-old", work, Degraded, Blocked, "", "peers unknown: {why}", "deploy the application again"},
 	peersTooNew:     {"peers-too-new", work, Degraded, Blocked, "", "peers unknown: {why}", "juju refresh {application}"},
-	upstreamBroken:  {"upstream-broken", "relation", Degraded, Blocked, "", "{relation}: {problem}", "the provider mends it"},
+	upstreamBroken:  {"upstream-broken", "relation", Degraded, Blocked, "", "{problem} ({relation})", ""},
 
 	leaveCostsQuorum:      {"leave-costs-quorum", "unit", Degraded, Blocked, "", "cannot leave: of {voters} voters {ready} would be ready, {needed} needed", "mend or remove the dead"},
 	leaveWhileCorrupt:     {"leave-while-corrupt", "unit", Degraded, Blocked, "", "cannot leave: CORRUPT alarm on {member}", "run action alarm-disarm on the leader"},

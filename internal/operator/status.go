@@ -9,7 +9,7 @@ import (
 // Lengths in characters. Juju shows the status line in a table and cuts it at about 120.
 const (
 	lineWidth  = 80 // the line takes what fits; how much more there is may stand beyond it
-	enoughText = 30 // what is wrong is told by as much
+	enoughText = 50 // what is wrong is told by as much
 )
 
 // seeHealth stands for a remedy that the line has no room for.

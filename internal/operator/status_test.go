@@ -131,7 +131,7 @@ func TestLine(t *testing.T) {
 		"as the unit itself has it":   {[]Reason{silent.at("etcd/2")}, Waiting, "no answer here from etcd/2; " + core},
 		"what is unhealthy says it":   {[]Reason{because(clusterSilent, "c1")}, Waiting, "no member of cluster c1 answers here; bring the machines back"},
 		"what work waits for":         {[]Reason{because(leaderUnknown, "a", "no answer"), because(leaderUnknown, "b", "no answer")}, Waiting, "leader unknown: no answer; " + core},
-		"a remedy is not cut":         {[]Reason{because(dataAlien, "etcd/0", strings.Repeat("x", 200))}, Blocked, "data directory: " + strings.Repeat("x", 21) + "…; move it away, then: juju resolved etcd/0"},
+		"a problem is not cut short":  {[]Reason{because(dataAlien, "etcd/0", strings.Repeat("x", 200))}, Blocked, "data directory: " + strings.Repeat("x", 51) + "…; see health"},
 		"a command that is too long":  {[]Reason{because(alarmCorrupt, "etcd/0"), because(alarmCorrupt, "etcd/1")}, Blocked, "CORRUPT: data of etcd/0, etcd/1 differs; see health"},
 		"what was told is one line":   {[]Reason{because(memberErrors, "etcd/1", "a\nb\x1b[1m")}, Active, "etcd/1 reports: a b [1m; " + core},
 		"nothing is filled in twice":  {[]Reason{because(memberErrors, "{errors}", "{member}")}, Active, "{errors} reports: {member}; " + core},
