@@ -2,6 +2,8 @@ package operator
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -105,6 +107,8 @@ func TestCompactHistory(t *testing.T) {
 			w.Members[1].DBInUse = 1 << 20
 			out := result.Finish(w)
 			assert.Equal(t, "5000", out.Values["current-revision"])
+			// etcd takes a revision that is gone already for done: what is said is true all the same.
+			assert.True(t, strings.HasPrefix(out.Text, fmt.Sprintf("revisions before %s are gone", out.Values["revision"])), out.Text)
 			assert.Equal(t, map[string]any{"before": "20971520", "after": "1048576", "freed": "19922944"},
 				out.Values["members"].(map[string]any)["etcd1"])
 		})
