@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -89,11 +90,22 @@ func etcdctl() int {
 			}
 		}
 	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "etcdctl: going on without this unit's endpoints and certificates, which root may read:", err)
+	// Without them it would ask a port that speaks TLS in plaintext, for as long as its time-out lasts.
+	if said := len(unsaid([]string{"ETCDCTL_ENDPOINTS="}, os.Args[1:], os.LookupEnv)) == 0; err != nil && asks(os.Args[1:]) && !said {
+		fmt.Fprintf(os.Stderr, "etcdctl: %v: run sudo etcdctl, which may read this unit's endpoints and certificates, or say --endpoints\n", err)
+		return 1
 	}
 	ctlv3.MustStart()
 	return 0
+}
+
+// asks reports whether a command asks a server, and not etcdctl alone.
+func asks(args []string) bool {
+	if slices.Contains(args, "--help") || slices.Contains(args, "-h") {
+		return false
+	}
+	at := slices.IndexFunc(args, func(arg string) bool { return !strings.HasPrefix(arg, "-") })
+	return at >= 0 && !slices.Contains([]string{"version", "help", "completion"}, args[at])
 }
 
 // unsaid returns those of the lines "ETCDCTL_NAME=value" that neither the environment nor a flag says: etcdctl ends when

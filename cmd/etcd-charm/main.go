@@ -80,7 +80,7 @@ func runCharm() int {
 		Root: os.Getenv(rootVar), Unit: os.Getenv("JUJU_UNIT_NAME"), Log: log, Stamp: stamp,
 	})}
 	c := charm.Charm{
-		Tools: tools, Find: juju.Path{}, Env: os.Getenv, Hostname: hostname, Out: os.Stdout, Log: log,
+		Tools: tools, Find: juju.Path{}, Env: os.Getenv, Hostname: hostname, Log: log,
 		Machine: machine, Now: time.Now, NewAuthority: machine.NewAuthority,
 	}
 	if err := c.Run(ctx, os.Args[0]); err != nil {

@@ -263,6 +263,20 @@ func TestEtcdctlPresets(t *testing.T) {
 	u.env["ETCDCTL_ENDPOINTS"] = "http://127.0.0.1:3"
 	_, stdout, stderr = u.call(t, "opt/etcd-charm/etcd-0/3.7.3-0123456789ab/etcdctl", status...)
 	assert.Contains(t, stdout+stderr, "127.0.0.1:3")
+
+	// Who may not read them is told so, and does not wait for a server that would not answer.
+	delete(u.env, "ETCDCTL_ENDPOINTS")
+	require.NoError(t, os.Remove(filepath.Join(etc, "etcdctl.env")))
+	require.NoError(t, os.Mkdir(filepath.Join(etc, "etcdctl.env"), 0o755)) // root may read every file
+	etcdctl := "opt/etcd-charm/etcd-0/3.7.3-0123456789ab/etcdctl"
+	code, stdout, stderr := u.call(t, etcdctl, "--command-timeout=1h", "get", "x")
+	assert.Equal(t, 1, code)
+	assert.Empty(t, stdout)
+	assert.Regexp(t, `^etcdctl: .*: run sudo etcdctl, which may read .*, or say --endpoints\n$`, stderr)
+	code, _, _ = u.call(t, etcdctl, "version")
+	assert.Equal(t, 0, code)
+	_, stdout, stderr = u.call(t, etcdctl, "--endpoints=http://127.0.0.1:1", "--dial-timeout=10ms", "--command-timeout=10ms", "endpoint", "health")
+	assert.Contains(t, stdout+stderr, "127.0.0.1:1")
 }
 
 func copyBinary(t *testing.T, from, to string) {

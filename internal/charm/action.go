@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/juju-charms/etcd-charm/internal/juju"
@@ -35,7 +36,7 @@ func (c Charm) action(ctx context.Context, event operator.Event) error {
 		return juju.FailAction(ctx, c.Tools, err.Error())
 	}
 	if len(steps) == 0 {
-		return c.answer(ctx, model, result, began)
+		return c.answer(ctx, model, world, result, began)
 	}
 	failure := c.steps(ctx, steps)
 	if failure != nil && errors.Is(failure, errNoTurn) {
@@ -44,7 +45,7 @@ func (c Charm) action(ctx context.Context, event operator.Event) error {
 		}
 		if again, since, ok := operator.Redecide(act, params, model, world); ok {
 			if result = since; len(again) == 0 {
-				return c.answer(ctx, model, result, began)
+				return c.answer(ctx, model, world, result, began)
 			}
 			failure = c.steps(ctx, again)
 		}
@@ -58,7 +59,7 @@ func (c Charm) action(ctx context.Context, event operator.Event) error {
 	if failure != nil {
 		result.Failed = failure.Error()
 	}
-	return c.answer(ctx, model, result, began)
+	return c.answer(ctx, model, world, result, began)
 }
 
 // errNoTurn says that an action could not take the turn, so that nothing was done.
@@ -94,21 +95,28 @@ func (c Charm) steps(ctx context.Context, steps []operator.Step) error {
 	return nil
 }
 
-// answer sets an action's results. Its text goes to stdout unless it is among the results already: Juju shows both.
-// What it is to record comes too late if it began too long ago.
-func (c Charm) answer(ctx context.Context, model operator.Model, result operator.Result, began time.Time) error {
-	plan := operator.Plan{Bags: result.Bags, Claims: result.Claims}
+// answer sets an action's results, its text among them, and the unit's status where the answer has a newer one than the last
+// hook. What it is to record comes too late if it began too long ago.
+func (c Charm) answer(ctx context.Context, model operator.Model, world operator.World, result operator.Result, began time.Time) error {
+	plan := operator.Plan{Bags: result.Bags, Claims: result.Claims, Status: result.Status}
+	if plan.Status.Level == "" {
+		plan.Status = operator.StatusNow(model, world)
+	}
 	if err := overdue(plan, c.Now().Sub(began)); err != nil {
 		return juju.FailAction(ctx, c.Tools, err.Error())
 	}
-	if _, shown := result.Values["table"]; !shown {
-		fmt.Fprint(c.Out, result.Text)
+	values := maps.Clone(result.Values)
+	if result.Text != "" {
+		if values == nil {
+			values = map[string]any{}
+		}
+		values[operator.TextKey] = result.Text
 	}
-	if err := juju.SetResults(ctx, c.Tools, result.Values); err != nil {
+	if err := juju.SetResults(ctx, c.Tools, values); err != nil {
 		return err
 	}
 	if result.Failed != "" {
-		return juju.FailAction(ctx, c.Tools, result.Failed)
+		return errors.Join(juju.SetStatus(ctx, c.Tools, plan.Status), juju.FailAction(ctx, c.Tools, result.Failed))
 	}
 	return c.Flush(ctx, model, plan)
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"runtime/debug"
 	"strings"
@@ -23,8 +22,7 @@ type Charm struct {
 	Tools    juju.Tools
 	Find     juju.Finder
 	Env      func(string) string
-	Hostname string    // the machine's own; it need not resolve, and may be empty
-	Out      io.Writer // where an action's text goes
+	Hostname string // the machine's own; it need not resolve, and may be empty
 	Log      *slog.Logger
 	Machine  Machine
 	Now      func() time.Time

@@ -69,7 +69,7 @@ func newCharm(f *fakeTools, m Machine) Charm {
 	var out bytes.Buffer
 	env := map[string]string{"JUJU_UNIT_NAME": "etcd/0", "JUJU_VERSION": "4.0.15"}
 	return Charm{
-		Tools: f, Find: f, Env: func(key string) string { return env[key] }, Hostname: "no.such.host", Out: &out,
+		Tools: f, Find: f, Env: func(key string) string { return env[key] }, Hostname: "no.such.host",
 		Log: slog.New(juju.NewLogHandler(f, &out)), Machine: m, Now: time.Now,
 	}
 }
@@ -204,6 +204,52 @@ func (m *fullMachine) Do(ctx context.Context, s operator.Step) error {
 		m.alarms = []operator.Alarm{{MemberID: 1, Kind: "NOSPACE"}}
 	}
 	return m.upkeepMachine.Do(ctx, s)
+}
+
+// TestActionsSetTheStatus: an action has looked at everything, so the unit does not go on saying what is not so any more. One
+// that was asked for nonsense has not looked.
+func TestActionsSetTheStatus(t *testing.T) {
+	t.Parallel()
+	full := []operator.Alarm{{MemberID: 1, Kind: "NOSPACE"}}
+	for name, tc := range map[string]struct {
+		action, params string
+		alarms         []operator.Alarm
+		want           string // how the status begins; "" is not set
+	}{
+		"a report":                {"health", `{}`, nil, "waiting peers unknown: "},
+		"a report of bad news":    {"health", `{}`, full, "blocked NOSPACE alarm on etcd/0"},
+		"a refusal":               {"found-cluster", `{"confirm": "id-c1"}`, full, "blocked NOSPACE alarm on etcd/0"},
+		"an alarm is gone":        {"alarm-disarm", `{}`, full, "waiting peers unknown: "},
+		"parameters of no use":    {"compact", `{"keep": "all"}`, full, ""},
+		"an action of no meaning": {"frob", `{}`, full, ""},
+	} {
+		f := &fakeTools{says: map[string]string{"action-get": tc.params}}
+		c := newCharm(f, &curable{alarms: tc.alarms})
+		require.NoError(t, c.Run(t.Context(), "actions/"+tc.action))
+		set := f.called("status-set")
+		if tc.want == "" {
+			assert.Empty(t, set, name)
+			continue
+		}
+		require.Len(t, set, 1, name)
+		assert.True(t, strings.HasPrefix(set[0], "status-set -- "+tc.want), "%s: %s", name, set[0])
+	}
+}
+
+// curable is a fullMachine whose alarm goes when it is disarmed.
+type curable fullMachine
+
+func (m *curable) Seen(ctx context.Context) ([]uint64, operator.Turn) { return m.fakeMachine.Seen(ctx) }
+
+func (m *curable) Observe(ctx context.Context, model operator.Model) (operator.World, error) {
+	return (*fullMachine)(m).Observe(ctx, model)
+}
+
+func (m *curable) Do(_ context.Context, s operator.Step) error {
+	if _, ok := s.(operator.Disarm); ok {
+		m.alarms = nil
+	}
+	return nil
 }
 
 func TestAlarmComesUpWithTheTurn(t *testing.T) {

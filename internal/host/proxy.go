@@ -129,7 +129,7 @@ func (h *Host) proxySettings(u operator.Upstream) (settings, error) {
 	}
 	return settings{
 		env:     file{h.proxyEnv(), env, secret, h.adminOwner()},
-		etcdctl: file{h.etcdctlEnv(), ctl, secret, h.adminOwner()},
+		etcdctl: file{path: h.etcdctlEnv(), data: ctl, mode: public}, // who may use the proxy may know where it is
 		service: service{
 			Kind: operator.ProxyService, Unit: h.unitName,
 			Argv:    []string{h.binary(u.Release), "proxy", "--config", h.proxyConfig()},

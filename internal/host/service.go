@@ -61,9 +61,10 @@ type serviceState struct {
 	intact  bool // what is written is what write writes for it, to the last byte
 	enabled bool
 	failing bool
-	crashes int     // since somebody started it
-	log     string  // when failing: why
-	process process // the zero value is none
+	crashes int           // since somebody started it
+	age     time.Duration // of the main process
+	log     string        // when failing: why
+	process process       // the zero value is none
 }
 
 // process is a live process; the zero value is none.

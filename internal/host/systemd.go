@@ -176,6 +176,7 @@ func (s *systemd) state(ctx context.Context) (serviceState, error) {
 		process: liveProcess(ctx, pid),
 	}
 	state.crashes, _ = strconv.Atoi(p["NRestarts"]) // systemd counts anew with each start that it is asked for
+	state.age = age(p, monotonic())
 	if state.failing {
 		state.log = s.cause(ctx)
 	}
@@ -189,8 +190,13 @@ func failing(p map[string]string, now time.Duration) bool {
 		return true
 	}
 	restarts, _ := strconv.Atoi(p["NRestarts"])
+	return p["ActiveState"] == "activating" && restarts >= 2 && age(p, now) < young
+}
+
+// age is how long ago the main process was started last.
+func age(p map[string]string, now time.Duration) time.Duration {
 	started, _ := strconv.ParseInt(p["ExecMainStartTimestampMonotonic"], 10, 64)
-	return p["ActiveState"] == "activating" && restarts >= 2 && now-time.Duration(started)*time.Microsecond < young
+	return now - time.Duration(started)*time.Microsecond
 }
 
 // monotonic is the clock that systemd's monotonic timestamps are on.

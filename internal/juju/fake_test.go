@@ -131,7 +131,7 @@ func parse(tool string, args []string) (map[string]string, []string) {
 			return flags, append(rest, args[i+1:]...)
 		case a == "--app" || a == "--refresh":
 			flags[a[2:]] = "true"
-		case a == "--format" || a == "--file" || a == "--label" || a == "--owner" || a == "--log-level" || a == "-r":
+		case a == "--format" || a == "--file" || a == "--label" || a == "--description" || a == "--owner" || a == "--log-level" || a == "-r":
 			flags[strings.TrimLeft(a, "-")] = args[i+1]
 			i++
 		case strings.HasPrefix(a, "-") && a != "-":
@@ -231,6 +231,9 @@ func (f *fakeJuju) secret(tool string, flags map[string]string, args []string) (
 			panic(err)
 		}
 		content[key] = string(text)
+	}
+	if tool == "secret-add" && flags["description"] == "" {
+		panic("secret-add without a description, which juju secrets shows")
 	}
 	f.secrets["new"] = secret{flags["label"], content}
 	return nil, nil

@@ -37,13 +37,13 @@ func findSecret(ctx context.Context, tools Tools, label string) (string, error) 
 	return "", nil
 }
 
-// addSecret makes a secret. Nothing else may have its label.
-func addSecret(ctx context.Context, tools Tools, s operator.SecretWrite) error {
+// addSecret makes a secret; `juju secrets` shows the description. Nothing else may have its label.
+func addSecret(ctx context.Context, tools Tools, s operator.SecretWrite, description string) error {
 	owner := "unit"
 	if s.App {
 		owner = "application"
 	}
-	return writeSecret(ctx, tools, s.Content, "secret-add", "--owner", owner, "--label", s.Label)
+	return writeSecret(ctx, tools, s.Content, "secret-add", "--owner", owner, "--label", s.Label, "--description", description)
 }
 
 // writeSecret runs a tool that takes a secret's content. It goes by files that have no name, since an argument can be read by
@@ -83,7 +83,7 @@ func (f *flush) secret(ctx context.Context, s operator.SecretWrite) error {
 	case id != "":
 		err = writeSecret(ctx, f.tools, s.Content, "secret-set", id)
 	default:
-		if err = addSecret(ctx, f.tools, s); err == nil {
+		if err = addSecret(ctx, f.tools, s, "etcd: for relation "+s.Relation); err == nil {
 			id, err = findSecret(ctx, f.tools, s.Label)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 type Result struct {
 	// Values is nested: each key fits action-set, each leaf is a text that is not empty.
 	Values map[string]any
-	// Text is the answer for people, in lines.
+	// Text is the answer for people, in lines. It becomes a result too, under TextKey.
 	Text string
 	// Failed says why the action did not succeed or advises against; "" is success. Values and Text hold all the same.
 	Failed string
@@ -20,7 +20,12 @@ type Result struct {
 	Finish func(World) Result
 	Bags   []BagWrite // bags to write
 	Claims bool       // as in Plan
+	Status Status     // of the unit, once all is done; the zero value is StatusNow
 }
+
+// TextKey is the result that has an answer's text. Juju sorts results by key, and people are to see the text before the
+// values: no key of a value comes before it.
+const TextKey = "about"
 
 // Action answers an operator: from parameters, model and world to the steps to take and the result. The error is for
 // parameters that cannot be understood; a refusal is in Result.Failed.
@@ -70,7 +75,6 @@ func ListMembers(params map[string]any, m Model, w World) ([]Step, Result, error
 	case r.Role != RoleProxy && r.Reach != Healthy:
 		out.Text += "\nwithout quorum this is one member's view\n"
 	}
-	out.Values["table"] = out.Text
 	return nil, out, nil
 }
 
@@ -92,7 +96,7 @@ func AlarmList(params map[string]any, m Model, w World) ([]Step, Result, error) 
 		alarms[keyFor(alarms, mem)] = strings.Join(mem.Alarms, ",")
 		for _, kind := range mem.Alarms {
 			_, meaning, _ := strings.Cut(l.alarm(kind, mem.Label, mem.Unit != "").Text(), ": ")
-			rows = append(rows, []string{clip(mem.Label, 24), kind, or(meaning)})
+			rows = append(rows, []string{tail(mem.Label), kind, or(meaning)})
 		}
 	}
 	out := Result{Text: "no alarm\n", Values: map[string]any{"count": strconv.Itoa(len(rows) - 1)}}
@@ -100,7 +104,6 @@ func AlarmList(params map[string]any, m Model, w World) ([]Step, Result, error) 
 		out.Text = strings.TrimPrefix(grid(rows), "\n")
 		out.Values["alarms"] = alarms
 	}
-	out.Values["table"] = out.Text
 	return nil, out, nil
 }
 
@@ -140,15 +143,15 @@ func CheckRemoval(params map[string]any, m Model, w World) ([]Step, Result, erro
 		"unit": unit, "safe": yes(out.Failed == ""), "voters": strconv.Itoa(left.Voters), "ready": strconv.Itoa(left.Ready),
 		"learners": strconv.Itoa(left.Learners),
 	}
-	out.Text = out.Failed + "\n"
+	out.Text = fold("", out.Failed, 0)
 	if left.Voters > 0 {
 		out.Values["quorum"], out.Values["margin"] = strconv.Itoa(left.Quorum), strconv.Itoa(left.Margin)
 		out.Values["survival"] = left.survival()
 	}
 	if out.Failed == "" {
-		out.Text = fmt.Sprintf("without %s: %d of %d voters ready, quorum %d: %s\n", unit, left.Ready, left.Voters, left.Quorum, left.survival())
+		text := "without %s: %d of %d voters ready, quorum %d: %s"
+		out.Text = fold("", fmt.Sprintf(text, unit, left.Ready, left.Voters, left.Quorum, left.survival()), 0)
 	}
-	out.Values["table"] = out.Text
 	return nil, out, nil
 }
 
@@ -166,7 +169,8 @@ func FoundCluster(params map[string]any, m Model, w World) ([]Step, Result, erro
 	record := m.Cluster.Value.Record
 	id := hexID(record.ClusterID)
 	why := l.whyNotLost()
-	if number, err := strconv.ParseUint(confirm, 16, 64); why.none() && (err != nil || number != record.ClusterID) {
+	// The prefix makes it a text: Juju's client reads key=value as YAML, where 1234 and 1e5 are numbers, which it refuses.
+	if number, err := strconv.ParseUint(strings.TrimPrefix(confirm, "id-"), 16, 64); why.none() && (err != nil || number != record.ClusterID) {
 		why = because(confirmDiffers, id)
 	}
 	if why.none() && !l.leader() {
@@ -176,9 +180,15 @@ func FoundCluster(params map[string]any, m Model, w World) ([]Step, Result, erro
 		return nil, Result{Failed: refusal("nothing is founded", why)}, nil
 	}
 	record.Ended, record.ClusterID = record.ClusterID, 0
-	text := "cluster " + id + " is given up; the next hook founds anew\n"
-	return nil, Result{Bags: []BagWrite{l.writeRecord(record)}, Claims: true, Text: text, Values: map[string]any{"ended": id, "table": text}}, nil
+	m.Cluster.Value.Record, w.Reach = record, Absent
+	text := fold("", "cluster "+id+" is given up; "+followLater+" the leader founds a new one", 0)
+	return nil, Result{
+		Bags: []BagWrite{l.writeRecord(record)}, Claims: true, Text: text, Values: map[string]any{"ended": id}, Status: StatusOf(Examine(m, w)),
+	}, nil
 }
+
+// followLater is when units hear of what an action did: Juju wakes nobody for it.
+const followLater = "with its next hook, update-status at the latest,"
 
 // refused is the answer of an action for members where it is asked on a proxy, or of a cluster that does not decide; else it is
 // the zero value.
@@ -214,7 +224,7 @@ func (r Report) without(gone []MemberReport, left votes) Report {
 		}
 	}
 	r.Voters, r.Ready, r.Quorum = left.voters, left.ready, Quorum(left.voters)
-	r.Margin = r.Ready - r.Quorum
+	r.Margin = r.margin()
 	return r
 }
 
@@ -236,7 +246,6 @@ func textParam(params map[string]any, name string) (string, error) {
 	}
 	text, ok := v.(string)
 	if !ok {
-		// Juju's client reads key=value as YAML, so that digits alone arrive as a number.
 		return "", fmt.Errorf("cannot use parameter %q: it wants a text, not a %T; pass --string-args", name, v)
 	}
 	if text == "" {

@@ -31,11 +31,12 @@ func TestActionsAreThoseDeclared(t *testing.T) {
 	assert.ElementsMatch(t, slices.Collect(maps.Keys(specs)), slices.Collect(maps.Keys(Actions)))
 	m, w := healthyCluster(3)
 	for name, spec := range specs {
-		assert.NotEqual(t, "No description", spec.Description, name)
+		assert.Regexp(t, `^[A-Z][^.]+\.$`, spec.Description, "%s: juju actions prints it beside the name: one sentence", name)
+		assert.LessOrEqual(t, len(spec.Description), 90, name)
 		params := map[string]any{}
 		for param, schema := range spec.Params["properties"].(map[string]any) {
 			assert.NotEmpty(t, schema.(map[string]any)["description"], param)
-			params[param] = map[string]any{"unit": "etcd/1", "confirm": "c1", "revision": 1, "keep": 1}[param]
+			params[param] = map[string]any{"unit": "etcd/1", "confirm": "id-c1", "revision": 1, "keep": 1}[param]
 		}
 		require.NoError(t, spec.ValidateParams(params), name)
 		_, _, err := Actions[name](params, m, w)
@@ -73,7 +74,7 @@ func TestHealth(t *testing.T) {
 	assert.Empty(t, steps)
 	assert.Empty(t, result.Failed)
 	assert.Equal(t, "healthy", result.Values["health"])
-	assert.Equal(t, result.Text, result.Values["table"])
+	assert.True(t, strings.HasPrefix(result.Text, "health   healthy\n"))
 
 	_, result, err = Health(nil, m, down(w, 1))
 	require.NoError(t, err)
@@ -82,7 +83,7 @@ func TestHealth(t *testing.T) {
 
 	_, result, err = Health(nil, m, withoutQuorum(w))
 	require.NoError(t, err)
-	assert.Equal(t, "unhealthy: no quorum: 0 of 3 voters ready, 1 answering, 2 needed; bring the other machines back; no member knows a leader", result.Failed)
+	assert.Equal(t, "unhealthy: no quorum: 0 of 3 voters ready, 1 answering, 2 needed; bring the others back; no member knows a leader", result.Failed)
 	assert.Equal(t, "unhealthy", result.Values["health"], "the report comes all the same")
 	assert.Contains(t, result.Text, "etcd/0")
 }
@@ -93,7 +94,7 @@ func TestListMembers(t *testing.T) {
 	_, result, err := ListMembers(nil, m, w)
 	require.NoError(t, err)
 	assert.Empty(t, result.Failed)
-	assert.ElementsMatch(t, []string{"members", "cluster-id", "table"}, slices.Sorted(maps.Keys(result.Values)))
+	assert.ElementsMatch(t, []string{"members", "cluster-id"}, slices.Sorted(maps.Keys(result.Values)))
 	assert.Len(t, result.Values["members"], 3)
 	assert.True(t, strings.HasPrefix(result.Text, "UNIT"))
 
@@ -104,7 +105,7 @@ func TestListMembers(t *testing.T) {
 	w.Reach, w.Members = Unreachable, nil
 	_, result, err = ListMembers(nil, m, w)
 	require.NoError(t, err)
-	assert.Equal(t, "no member is known: no member of cluster c1 answers; bring the other machines back", result.Failed)
+	assert.Equal(t, "no member is known: no member of cluster c1 answers here; bring the machines back", result.Failed)
 
 	m, w = healthyProxy(2)
 	_, result, err = ListMembers(nil, m, w)
@@ -117,15 +118,15 @@ func TestAlarmList(t *testing.T) {
 	m, w := healthyCluster(3)
 	_, result, err := AlarmList(nil, m, w)
 	require.NoError(t, err)
-	assert.Equal(t, Result{Text: "no alarm\n", Values: map[string]any{"count": "0", "table": "no alarm\n"}}, result)
+	assert.Equal(t, Result{Text: "no alarm\n", Values: map[string]any{"count": "0"}}, result)
 
 	w.Alarms = []Alarm{{1, "NOSPACE"}, {1, "CORRUPT"}, {3, "NOSPACE"}}
 	_, result, err = AlarmList(nil, m, w)
 	require.NoError(t, err)
 	assert.Empty(t, result.Failed)
-	assert.Equal(t, map[string]any{"etcd-0": "NOSPACE,CORRUPT", "etcd-2": "NOSPACE"}, result.Values["alarms"])
+	assert.Equal(t, map[string]any{"etcd0": "NOSPACE,CORRUPT", "etcd2": "NOSPACE"}, result.Values["alarms"])
 	assert.Equal(t, "3", result.Values["count"])
-	assert.Contains(t, result.Text, "writes are refused")
+	assert.Contains(t, result.Text, "no writes")
 
 	_, result, err = AlarmList(nil, m, withoutQuorum(w))
 	require.NoError(t, err)
@@ -223,7 +224,7 @@ func TestFoundClusterRefuses(t *testing.T) {
 		change  func(*Model, *World)
 		want    string
 	}{
-		{"wrong ID", "c2", nil, "confirm is not the ID of the cluster to give up; confirm=c1 founds"},
+		{"wrong ID", "c2", nil, "confirm is not the ID of the cluster to give up; confirm=id-c1 founds"},
 		{"no ID", "yes", nil, "confirm is not the ID"},
 		{"follower", "c1", func(m *Model, _ *World) { m.Leader = Know(false) }, "only the leader founds"},
 		{"leadership unknown", "c1", func(m *Model, _ *World) { m.Leader = Unknown[bool]("no answer") }, "only the leader founds"},

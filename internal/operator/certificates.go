@@ -14,6 +14,9 @@ func certificates(l look, p *Plan) {
 		!l.m.Authority.OK || l.m.Authority.Value == nil || !l.m.Cluster.OK {
 		return
 	}
+	if left, _, known := l.authoritiesLeft(); known && left < 0 {
+		return // nothing that they issue would be valid; the examination says so
+	}
 	authority := l.m.Authority.Value
 	step := WriteTLS{Authority: authority, CommonName: memberName(l.m.Unit)}
 	refused := l.refused()

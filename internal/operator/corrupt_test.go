@@ -24,7 +24,7 @@ func TestCorruptDataIsReplaced(t *testing.T) {
 	p := Decide(lookAgain, m, w)
 	assert.Nil(t, p.Step, "nothing is waited for, nothing restarts")
 	assert.Equal(t, Blocked, p.Status.Level)
-	assert.Contains(t, p.Status.Message, "CORRUPT alarm on etcd/0: its data differs, all refuse writes; juju remove-unit etcd/0, then run action alarm-disarm")
+	assert.Contains(t, p.Status.Message, "CORRUPT: data of etcd/0 differs; juju remove-unit etcd/0, then alarm-disarm")
 
 	m, w = start(1)
 	assert.Equal(t, RemoveMember{ID: 1, Name: "etcd/0", Why: unitLeaves}, Decide(leaves, m, w).Step, "without the turn, while it runs")
@@ -39,8 +39,8 @@ func TestCorruptDataIsReplaced(t *testing.T) {
 	assert.Equal(t, []Step{Disarm{w.Alarms[0]}}, steps, "a turn that cannot be given back holds nobody")
 
 	for bad, why := range map[uint64]string{
-		2: "cannot leave while alarm CORRUPT is raised on etcd/1",
-		9: "cannot leave while alarm CORRUPT is raised on 9; action alarm-disarm on the leader",
+		2: "cannot leave: CORRUPT alarm on etcd/1",
+		9: "cannot leave: CORRUPT alarm on 9; run action alarm-disarm on the leader",
 	} {
 		m, w = start(bad)
 		p = Decide(leaves, m, w)
@@ -51,5 +51,5 @@ func TestCorruptDataIsReplaced(t *testing.T) {
 	w = down(w, 1)
 	p = Decide(leaves, m, w)
 	assert.Nil(t, p.Step)
-	require.ErrorContains(t, p.Fail, "of 3 voters only 1 others are ready", "not at the price of the quorum")
+	require.ErrorContains(t, p.Fail, "of 3 voters 1 would be ready", "not at the price of the quorum")
 }

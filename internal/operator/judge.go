@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
 )
@@ -36,6 +37,7 @@ func (x *examiner) judge() {
 	x.condition()
 	x.matching()
 	x.own()
+	x.authorities()
 }
 
 // reached says whether there is a cluster, and whether it decides.
@@ -97,7 +99,7 @@ func (x *examiner) voting() {
 	}
 	switch {
 	case len(x.r.Leaders) == 1 && x.r.Leaders[0] == 0:
-		x.say(because(noLeader, hexID(x.r.ClusterID)))
+		x.sayUnless(because(noLeader, hexID(x.r.ClusterID)), noQuorum) // where it follows
 	case len(x.r.Leaders) > 1:
 		var names []string
 		for _, id := range x.r.Leaders {
@@ -144,7 +146,7 @@ func (x *examiner) matching() {
 	housed := map[string]bool{}
 	for _, m := range x.r.Members {
 		housed[m.Unit] = true
-		if _, listed := x.m.Units.Value[m.Unit]; !listed && slices.Contains(x.m.Seen, m.ID) {
+		if slices.Contains(x.m.Seen, m.ID) && x.orphan(m.Member) {
 			x.r.Orphans = append(x.r.Orphans, m.Label)
 			x.say(because(memberWithoutUnit, m.Label))
 		}
@@ -186,6 +188,19 @@ func (x *examiner) own() {
 	x.turn()
 }
 
+// crashes says that the service ended by itself. Once it has run for a day the status line has nothing of it.
+func (x *examiner) crashes() {
+	s := x.w.Service
+	if s.Crashes == 0 {
+		return
+	}
+	why := because(crashed, x.m.Unit, times(s.Crashes))
+	if s.Age > day {
+		why = why.to("")
+	}
+	x.say(why)
+}
+
 // times is a number of times in words.
 func times(n int) string {
 	if n == 1 {
@@ -209,6 +224,29 @@ func (x *examiner) leaves() {
 			x.say(because(certificatesDue, c.name+" ("+lifetime(c.leaf.Remaining)+")"))
 		}
 		x.life(c.leaf.Remaining)
+	}
+}
+
+// authoritiesLeft is how long what the authorities issue can be valid yet, and their last day; ok is false where they are not
+// known, or the clock is not.
+func (l look) authoritiesLeft() (left time.Duration, last string, ok bool) {
+	if !l.m.Authority.OK || l.m.Authority.Value == nil || l.w.Now == 0 {
+		return 0, "", false
+	}
+	ends := l.m.Authority.Value.Ends()
+	return ends.Sub(time.Unix(l.w.Now, 0)), ends.Format(time.DateOnly), !ends.IsZero()
+}
+
+// authorities says when all certificates end for good. The charm cannot replace its authorities, so that it takes planning.
+func (x *examiner) authorities() {
+	switch left, last, ok := x.authoritiesLeft(); {
+	case !ok || left > 365*day:
+	case left < 0:
+		x.say(because(authoritiesEnded, x.m.App, last))
+	case left < 182*day:
+		x.say(because(authoritiesDue, x.m.App, last))
+	default:
+		x.say(because(authoritiesAging, x.m.App, last))
 	}
 }
 
@@ -281,7 +319,7 @@ func (x *examiner) answers() bool {
 func (x *examiner) through() {
 	for _, t := range x.w.Through {
 		if t.Error != "" {
-			x.say(because(nothingThrough, place(t.At), clip(plain(t.Error), maxText), serviceName(x.m.Unit)))
+			x.say(because(nothingThrough, place(t.At), clip(plain(t.Error), 200), serviceName(x.m.Unit)))
 		}
 	}
 	var alarms []string

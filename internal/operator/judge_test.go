@@ -20,13 +20,13 @@ func TestReasons(t *testing.T) {
 	}{
 		{"lost", func(m *Model, w *World) {
 			*m, *w = lostCluster()
-		}, shown{health: Unhealthy, level: Blocked, text: "cluster c1 is lost; run action found-cluster confirm=c1"}},
+		}, shown{health: Unhealthy, level: Blocked, text: "the cluster is lost; run action found-cluster confirm=id-c1"}},
 		{"absent", func(m *Model, w *World) {
 			*m, *w = fresh(1)
 		}, shown{health: Unhealthy, level: Waiting, text: "no cluster has been founded yet"}},
 		{"unreachable", func(_ *Model, w *World) {
 			w.Reach, w.Members, w.ClusterID = Unreachable, nil, 0
-		}, shown{health: Unhealthy, level: Waiting, text: "no member of cluster c1 answers"}},
+		}, shown{health: Unhealthy, level: Waiting, text: "no member of cluster c1 answers here"}},
 		{"empty list", func(_ *Model, w *World) {
 			w.Members = nil
 		}, shown{health: Unhealthy, level: Waiting, text: "the cluster answers with an empty member list"}},
@@ -40,7 +40,7 @@ func TestReasons(t *testing.T) {
 			m.Cluster = Unknown[Cluster]("relation cluster:0: bag of etcd/1: schema 3 is newer than this charm's")
 			m.Cluster.Stuck = TooNew
 		}, shown{health: Degraded, level: Blocked, text: "peers unknown: relation cluster:0: bag of etcd/1: " +
-			"schema 3 is newer than this charm's; refresh this unit: juju refresh etcd"}},
+			"schema 3 is newer than this charm's; juju refresh etcd"}},
 		{"an earlier charm's bag", func(m *Model, _ *World) {
 			m.Cluster = Unknown[Cluster]("relation cluster:0: bag of etcd/1: schema 1 is of a charm that was never released")
 			m.Cluster.Stuck = TooOld
@@ -48,30 +48,30 @@ func TestReasons(t *testing.T) {
 			"schema 1 is of a charm that was never released; deploy the application again"}},
 		{"our member waits alone", func(_ *Model, w *World) {
 			w.Reach, w.Members = NoQuorum, nil
-		}, shown{health: Unhealthy, level: Waiting, text: "no quorum: etcd here runs and waits for other members"}},
+		}, shown{health: Unhealthy, level: Waiting, text: "no quorum: etcd here waits for other members"}},
 		{"another cluster answers", func(_ *Model, w *World) {
 			w.ClusterID = 0xbad
-		}, shown{health: Unhealthy, level: Blocked, text: "cluster bad answers, c1 is recorded"}},
+		}, shown{health: Unhealthy, level: Blocked, text: "cluster bad answers, c1 is on record"}},
 		{"no space", func(_ *Model, w *World) {
 			w.Alarms = []Alarm{{2, "NOSPACE"}, {1, "NOSPACE"}}
 			w.Members[1].DBSize, w.Members[1].DBInUse = 2<<30, 2<<30
-		}, shown{health: Unhealthy, level: Blocked, text: "NOSPACE alarm on etcd/0, etcd/1: writes are refused; 2 GiB of 2 GiB in use: raise quota_backend_bytes or delete keys"}},
+		}, shown{health: Unhealthy, level: Blocked, text: "NOSPACE alarm on etcd/0, etcd/1: no writes; 2 GiB of 2 GiB live: raise quota or delete"}},
 		{"corrupt", func(_ *Model, w *World) {
 			w.Alarms = []Alarm{{3, "CORRUPT"}}
-		}, shown{health: Unhealthy, level: Blocked, text: "CORRUPT alarm on etcd/2: its data differs, all refuse writes; juju remove-unit etcd/2, then run action alarm-disarm"}},
+		}, shown{health: Unhealthy, level: Blocked, text: "CORRUPT: data of etcd/2 differs; juju remove-unit etcd/2, then alarm-disarm"}},
 		{"corrupt, its unit gone", func(_ *Model, w *World) {
 			w.Alarms = []Alarm{{0xff, "CORRUPT"}}
-		}, shown{health: Unhealthy, level: Blocked, text: "CORRUPT alarm on ff: its data differs, all refuse writes; run action alarm-disarm"}},
+		}, shown{health: Unhealthy, level: Blocked, text: "CORRUPT: data of ff differs; run action alarm-disarm"}},
 		{"an alarm of later", func(_ *Model, w *World) {
 			w.Alarms = []Alarm{{0xff, "SLOW"}}
 		}, shown{health: Degraded, level: Active, text: "SLOW alarm on ff"}},
 		{"silent voter", func(_ *Model, w *World) {
 			*w = down(*w, 2)
 			w.Members[0].Leader, w.Members[1].Leader = 1, 1
-		}, shown{health: Degraded, level: Active, text: "does not answer: etcd/2"}},
+		}, shown{health: Degraded, level: Active, text: "no answer here from etcd/2"}},
 		{"our voter is silent", func(_ *Model, w *World) {
 			*w = down(*w, 0)
-		}, shown{health: Degraded, level: Waiting, text: "does not answer: etcd/0"}},
+		}, shown{health: Degraded, level: Waiting, text: "no answer here from etcd/0"}},
 		{"voter that is not ready", func(_ *Model, w *World) {
 			w.Members[1].Ready = false
 		}, shown{health: Degraded, level: Active, text: "answers and is not ready: etcd/1"}},
@@ -134,7 +134,7 @@ func TestReasons(t *testing.T) {
 		}, shown{health: Degraded, level: Waiting, text: "etcd here is of another cluster, bad"}},
 		{"alien data", func(_ *Model, w *World) {
 			w.Data = Data{State: AlienData, Problem: "a file named notes"}
-		}, shown{health: Degraded, level: Blocked, text: "data directory: a file named notes; move it away, then run: juju resolved etcd/0"}},
+		}, shown{health: Degraded, level: Blocked, text: "data directory: a file named notes; move it away, then: juju resolved etcd/0"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -178,22 +178,22 @@ func TestProxyReasons(t *testing.T) {
 		}, shown{health: Unhealthy, level: Waiting, text: "no member of upstream is known yet"}},
 		{"cluster to come", func(m *Model, _ *World) {
 			m.Relations = related(*m, upstreamEndpoint, upstreamRelation(""))
-		}, shown{health: Degraded, level: Waiting, text: "relation upstream:4: waiting for etcd to publish its cluster"}},
+		}, shown{health: Degraded, level: Waiting, text: "waiting for etcd to publish its cluster (upstream:4)"}},
 		{"broken bag", func(m *Model, _ *World) {
 			m.Relations = related(*m, upstreamEndpoint, upstreamRelation("etcd0"))
-		}, shown{health: Degraded, level: Blocked, text: "relation upstream:4: unit etcd/0: cluster:"}},
+		}, shown{health: Degraded, level: Blocked, text: "unit etcd/0: cluster:"}},
 		{"nobody answers", func(_ *Model, w *World) {
 			w.Upstream[0].Answers, w.Upstream[1].Answers, w.Upstream[2].Answers = false, false, false
-		}, shown{health: Unhealthy, level: Waiting, text: "no member of upstream answers: etcd0, etcd1, etcd2"}},
+		}, shown{health: Unhealthy, level: Waiting, text: "no member of upstream answers here: etcd0, etcd1, etcd2"}},
 		{"our certificate due", func(_ *Model, w *World) {
 			w.Proxy.CertRemaining = 30*day - time.Hour
-		}, shown{health: Degraded, level: Active, text: "client certificate of etcd-proxy/0 ends soon (29d); etcd has published no new one"}},
+		}, shown{health: Degraded, level: Active, text: "client certificate of etcd-proxy/0 ends soon (29d); see the status of etcd"}},
 		{"our certificate over", func(_ *Model, w *World) {
 			w.Proxy.CertRemaining = -time.Second
 		}, shown{health: Degraded, level: Active, text: "client certificate of etcd-proxy/0 ends soon (expired)"}},
 		{"a short-lived certificate due", func(_ *Model, w *World) {
 			w.Proxy.CertRemaining, w.Proxy.CertLife = 2*day, 7*day
-		}, shown{health: Degraded, level: Active, text: "client certificate of etcd-proxy/0 ends soon (2d); etcd has published no new one"}},
+		}, shown{health: Degraded, level: Active, text: "client certificate of etcd-proxy/0 ends soon (2d); see the status of etcd"}},
 		{"no quorum, though one answers", func(_ *Model, w *World) {
 			unread(w)
 			w.Upstream[1].Answers, w.Upstream[2].Answers = false, false
@@ -204,20 +204,20 @@ func TestProxyReasons(t *testing.T) {
 		}, shown{health: Unhealthy, level: Waiting, text: "no quorum upstream: 3/3 members answer"}},
 		{"nothing through the proxy", func(_ *Model, w *World) {
 			w.Through = []Through{{"http://127.0.0.1:2379", "deadline exceeded"}, {"unix:///run/x/etcd.sock?group=g", ""}}
-		}, shown{health: Unhealthy, level: Waiting, text: "nothing gets through the proxy at 127.0.0.1:2379: deadline exceeded"}},
+		}, shown{health: Unhealthy, level: Waiting, text: "the proxy at 127.0.0.1:2379 fails: deadline exceeded"}},
 		{"nothing through the socket", func(_ *Model, w *World) {
 			w.Through = []Through{{"http://127.0.0.1:2379", ""}, {"unix:///run/x/etcd.sock?group=g", "no such file"}}
-		}, shown{health: Unhealthy, level: Waiting, text: "nothing gets through the proxy at /run/x/etcd.sock: no such file"}},
+		}, shown{health: Unhealthy, level: Waiting, text: "the proxy at /run/x/etcd.sock fails: no such file"}},
 		{"no space upstream", func(_ *Model, w *World) {
 			w.Upstream[0].Alarms, w.Upstream[1].Alarms = []string{"NOSPACE"}, []string{"NOSPACE"}
-		}, shown{health: Unhealthy, level: Waiting, text: "alarm NOSPACE upstream: writes are refused; juju status etcd"}},
+		}, shown{health: Unhealthy, level: Waiting, text: "alarm NOSPACE upstream: no writes; juju status etcd"}},
 		{"the port is another's", func(_ *Model, w *World) {
 			w.Service.Running, w.Service.Failing = false, true
 			w.Service.Log = "cannot listen for clients: listen tcp 127.0.0.1:2379: bind: address already in use"
-		}, shown{health: Degraded, level: Blocked, text: "option port: port 2379 is taken on this machine (127.0.0.1:2379); free it, or juju config etcd-proxy port=<another>"}},
+		}, shown{health: Degraded, level: Blocked, text: "option port: 127.0.0.1:2379 is taken; juju config etcd-proxy port=…"}},
 		{"one is silent", func(_ *Model, w *World) {
 			w.Upstream[1].Answers = false
-		}, shown{health: Degraded, level: Active, text: "does not answer: etcd1"}},
+		}, shown{health: Degraded, level: Active, text: "no answer here from etcd1"}},
 		{"failing", func(_ *Model, w *World) {
 			w.Service.Failing, w.Service.Log = true, "address in use"
 		}, shown{health: Unhealthy, level: Waiting, text: "the proxy keeps failing: address in use"}},

@@ -17,27 +17,27 @@ func TestStatusNamesFoundClusterWhereItFounds(t *testing.T) {
 		status string // "" is not compared
 		founds bool
 	}{
-		"the only unit, which leads": {func(*Model, *World) {}, "cluster c1 is lost; run action found-cluster confirm=c1", true},
+		"the only unit, which leads": {func(*Model, *World) {}, "the cluster is lost; run action found-cluster confirm=id-c1", true},
 		"the only unit, which does not lead yet": {
 			func(m *Model, _ *World) { m.Leader = Know(false) }, "cluster c1 is lost; once this unit leads, it can found another", false,
 		},
 		"two fresh units": {
-			func(m *Model, _ *World) { two(m) }, "no unit is known to hold cluster c1; if it is lost, remove all units but one; 1 more in health", false,
+			func(m *Model, _ *World) { two(m) }, "no known unit holds cluster c1; if it is lost: keep one unit only; 1 more in health", false,
 		},
 		"two fresh units, the other leads": {func(m *Model, _ *World) {
 			two(m)
 			m.Leader = Know(false)
-		}, "no unit is known to hold cluster c1; if it is lost, remove all units but one; 1 more in health", false},
+		}, "no known unit holds cluster c1; if it is lost: keep one unit only; 1 more in health", false},
 		"another that leaves": {func(m *Model, _ *World) { m.Units.Value["etcd/1"] = Dying }, "", false},
 		"another that holds its data": {func(m *Model, _ *World) {
 			two(m)
 			m.Cluster.Value.Words = map[string]Word{"etcd/1": {ClusterID: clusterID}}
-		}, "no member of cluster c1 answers; bring the other machines back", false},
+		}, "no member of cluster c1 answers here; bring the machines back", false},
 		"only another that leaves names it": {func(m *Model, _ *World) {
 			m.Units.Value["etcd/1"] = Dying
 			m.Cluster.Value.Words = map[string]Word{"etcd/1": {ClusterID: clusterID}}
 			*m = record(*m, Record{})
-		}, "no member of cluster c1 answers; bring the other machines back", false},
+		}, "no member of cluster c1 answers here; bring the machines back", false},
 		"our server answers": {func(_ *Model, w *World) { w.Local.Live = true }, "", false},
 		"members are listed": {func(_ *Model, w *World) { w.Members = members(1) }, "", false},
 	} {

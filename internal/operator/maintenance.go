@@ -35,7 +35,7 @@ func AlarmDisarm(params map[string]any, m Model, w World) ([]Step, Result, error
 		steps = append(steps, Disarm{a})
 	}
 	if len(steps) == 0 {
-		return nil, Result{Text: "no alarm\n", Values: map[string]any{"count": "0", "table": "no alarm\n"}}, nil
+		return nil, Result{Text: "no alarm\n", Values: map[string]any{"count": "0"}}, nil
 	}
 	before := w.Alarms
 	finish := func(after World) Result { return disarmed(m, before, after) }
@@ -49,20 +49,20 @@ func disarmed(m Model, before []Alarm, after World) Result {
 	rows, values := [][]string{{"MEMBER", "ALARM", "NOW"}}, map[string]any{}
 	out := Result{}
 	for _, a := range before {
-		label, now := hexID(a.MemberID), "disarmed"
-		for _, mem := range r.Members {
-			if mem.ID == a.MemberID {
-				label = mem.Label
-			}
+		now, who := "disarmed", MemberReport{Member: Member{ID: a.MemberID}, Label: hexID(a.MemberID)}
+		if at := slices.IndexFunc(r.Members, func(mem MemberReport) bool { return mem.ID == a.MemberID }); at >= 0 {
+			who = r.Members[at]
 		}
 		if slices.Contains(after.Alarms, a) {
-			now, out.Failed = "raised", because(alarmRaised, label, a.Kind).String()
+			now, out.Failed = "raised", because(alarmRaised, who.Label, a.Kind).String()
 		}
-		rows = append(rows, []string{clip(label, 24), or(plain(a.Kind)), now})
-		values[free(values, slug(label))] = map[string]any{"alarm": or(plain(a.Kind)), "now": now}
+		rows = append(rows, []string{tail(who.Label), or(plain(a.Kind)), now})
+		values[keyFor(values, who)] = map[string]any{"alarm": or(plain(a.Kind)), "now": now}
 	}
 	out.Text = strings.TrimPrefix(grid(rows), "\n")
-	out.Values = map[string]any{"count": strconv.Itoa(len(before)), "alarms": values, "table": out.Text}
+	out.Text += "\n" + fold("", "this unit's status says so now; "+followLater+" each other unit's does", 0)
+	out.Values = map[string]any{"count": strconv.Itoa(len(before)), "alarms": values}
+	out.Status = StatusOf(r)
 	return out
 }
 
@@ -98,18 +98,19 @@ func CompactHistory(params map[string]any, m Model, w World) ([]Step, Result, er
 		why := because(revisionAhead, strconv.FormatInt(revision, 10), strconv.FormatInt(current, 10))
 		return nil, Result{Failed: refusal("nothing is compacted", why)}, nil
 	case revision < 1:
-		text := fmt.Sprintf("nothing to compact: the current revision is %d, and the last %d are kept; keep=0 drops all history\n", current, keep)
-		return nil, Result{Text: text, Values: map[string]any{"current-revision": strconv.FormatInt(current, 10), "table": text}}, nil
+		text := fold("", fmt.Sprintf("nothing to compact: the current revision is %d, and the last %d are kept; keep=0 drops all history", current, keep), 0)
+		return nil, Result{Text: text, Values: map[string]any{"current-revision": strconv.FormatInt(current, 10)}}, nil
 	}
 	before := r.Members
 	finish := func(after World) Result {
 		out := sizes(before, Examine(m, after), nil, func(mem MemberReport) int64 { return mem.DBInUse })
-		out.Text = fmt.Sprintf("compacted to revision %d of %d; what the databases use as yet:\n%s", revision, current, out.Text)
+		// etcd may have had less than that already.
+		done := fmt.Sprintf("revisions before %d are gone, the current one is %d; what the databases use as yet:", revision, current)
+		out.Text = fold("", done, 0) + out.Text
 		if out.Values["freed"] == "0" {
 			out.Text += nothingFreed(revision, current)
 		}
 		out.Values["revision"], out.Values["current-revision"] = strconv.FormatInt(revision, 10), strconv.FormatInt(current, 10)
-		out.Values["table"] = out.Text
 		return out
 	}
 	steps, why := inTurn(m, w, []Step{Compact{revision}})
@@ -121,7 +122,7 @@ func nothingFreed(revision, current int64) string {
 	if revision < current {
 		return "nothing was freed; keep=0 drops all history\n"
 	}
-	return "nothing was freed: the databases hold live data only; raise quota_backend_bytes or delete keys\n"
+	return "nothing was freed: the databases hold live data only;\nraise quota_backend_bytes or delete keys\n"
 }
 
 // Defragment gives unused space of the databases back, one voter at a time, the raft leader last, the next only once
@@ -246,7 +247,7 @@ func sizes(before []MemberReport, r Report, only []uint64, of func(MemberReport)
 		if only != nil && !slices.Contains(only, was.ID) {
 			continue
 		}
-		row := []string{clip(was.Label, 24), size(of(was)), "-", "-"}
+		row := []string{tail(was.Label), size(of(was)), "-", "-"}
 		value := values{"before": strconv.FormatInt(of(was), 10)}
 		at := slices.IndexFunc(r.Members, func(mem MemberReport) bool { return mem.ID == was.ID && mem.Answers })
 		if at >= 0 {
@@ -260,7 +261,7 @@ func sizes(before []MemberReport, r Report, only []uint64, of func(MemberReport)
 		members[keyFor(members, was)] = map[string]any(value)
 	}
 	text := strings.TrimPrefix(grid(rows), "\n")
-	return Result{Text: text, Values: map[string]any{"members": members, "freed": strconv.FormatInt(total, 10), "table": text}}
+	return Result{Text: text, Values: map[string]any{"members": members, "freed": strconv.FormatInt(total, 10)}}
 }
 
 // countParam is a parameter that, if it is there, is a whole number of at least low.

@@ -124,7 +124,7 @@ func TestRule04NobodyElsesMemory(t *testing.T) {
 	p := Decide(lookAgain, m, w)
 	require.Nil(t, p.Step)
 	assert.Equal(t, Blocked, p.Status.Level)
-	assert.Contains(t, p.Status.Message, "the data here is that of etcd/1; put this unit's own disk back")
+	assert.Contains(t, p.Status.Message, "data here is of etcd/1; put its own disk back")
 	require.NotNil(t, wordOf(p))
 	assert.Zero(t, wordOf(p).MemberID, "another unit's member is not told as ours")
 

@@ -19,7 +19,7 @@ import (
 func TestCatalogue(t *testing.T) {
 	t.Parallel()
 	names := map[string]bool{}
-	saysAll := map[string]bool{noElection.String(): true, jujuTooOld.String(): true, optionInvalid.String(): true}
+	saysAll := map[string]bool{noElection.String(): true, jujuTooOld.String(): true, optionInvalid.String(): true, upstreamBroken.String(): true}
 	for kind, e := range catalogue[1:] {
 		assert.Regexp(t, `^[a-z]+(-[a-z]+)+$|^leaving$|^downgrade$|^crashed$`, e.name, "kind %d", kind+1)
 		assert.False(t, names[e.name], "%s is there twice", e.name)

@@ -24,7 +24,7 @@ func (l look) refuse() Reason {
 		return why
 	}
 	if l.w.Machine.NoGroup {
-		return because(groupUnknown, l.m.Config.SocketGroup, l.m.App)
+		return because(groupUnknown, l.m.Config.SocketGroup)
 	}
 	return l.refusedQuota()
 }
@@ -74,7 +74,7 @@ func (l look) refusedPort() Reason {
 			}
 			for _, taken := range l.w.Machine.Listening {
 				if knows && collide(want, taken) && !slices.ContainsFunc(own, func(o netip.AddrPort) bool { return same(o, taken) }) {
-					return because(portTaken, b.option, strconv.Itoa(port), taken.String(), l.m.App)
+					return because(portTaken, b.option, taken.String(), l.m.App)
 				}
 			}
 		}
@@ -98,7 +98,7 @@ func (l look) inUse() Reason {
 	for _, b := range l.bindings() {
 		for _, want := range b.at {
 			if want.Port() == at.Port() {
-				return because(portTaken, b.option, strconv.Itoa(int(at.Port())), at.String(), l.m.App)
+				return because(portTaken, b.option, at.String(), l.m.App)
 			}
 		}
 	}

@@ -39,20 +39,20 @@ func TestRule12OptionsMeetTheWorld(t *testing.T) {
 		meets   func(*World)
 		refusal string
 	}{
-		{"a port that only root may bind", map[string]any{"port": 443}, low, "option port: 443 may not be bound by the service on this machine; set 1024 or above"},
+		{"a port that only root may bind", map[string]any{"port": 443}, low, "option port: 443 may not be bound here; set 1024 or above"},
 		{"the lowest port that anybody may bind", map[string]any{"port": 1024}, low, ""},
 		{"a low port on a machine that allows it", map[string]any{"port": 443}, func(w *World) { w.Machine.LowestPort = 80 }, ""},
 		{"each port counts", map[string]any{"split_http": true, "http_port": 80}, low, "option http_port: 80 may"},
-		{"a port that is taken", map[string]any{"port": 3379}, listening("0.0.0.0:3379"), "option port: port 3379 is taken on this machine (0.0.0.0:3379); free it, or juju config etcd port=<another>"},
-		{"taken for peers", map[string]any{"management_port": 3380}, listening("127.0.0.1:3380"), "option management_port: port 3380 is taken"},
-		{"taken for metrics", map[string]any{"metrics_port": 3381}, listening("[::]:3381"), "option metrics_port: port 3381 is taken"},
+		{"a port that is taken", map[string]any{"port": 3379}, listening("0.0.0.0:3379"), "option port: 0.0.0.0:3379 is taken; juju config etcd port=…"},
+		{"taken for peers", map[string]any{"management_port": 3380}, listening("127.0.0.1:3380"), "option management_port: 127.0.0.1:3380 is taken"},
+		{"taken for metrics", map[string]any{"metrics_port": 3381}, listening("[::]:3381"), "option metrics_port: [::]:3381 is taken"},
 		{"metrics elsewhere", map[string]any{"metrics_port": 3381}, listening("10.0.0.10:3381", "[::1]:3381"), ""},
-		{"taken for HTTP", split, listening("[::]:2382"), "option http_port: port 2382 is taken"},
+		{"taken for HTTP", split, listening("[::]:2382"), "option http_port: [::]:2382 is taken"},
 		{"IPv6 beside the wildcard of IPv4", map[string]any{"port": 3379}, listening("[::1]:3379"), ""},
 		{"our own sockets", split, listening("0.0.0.0:2379", "0.0.0.0:2380", "127.0.0.1:2381"), ""},
 		{"our ports change places", map[string]any{"port": 2380, "management_port": 2379}, listening("0.0.0.0:2379", "0.0.0.0:2380"), ""},
-		{"another beside ours, where all interfaces are wanted", split, listening("0.0.0.0:2379", "127.0.0.7:2379"), "option port: port 2379 is taken on this machine (127.0.0.7:2379)"},
-		{"a quota that the data exceeds", map[string]any{"quota_backend_bytes": 16 << 20}, full, "option quota_backend_bytes: 16777216 is too low, the database of etcd/0 has 25165824 bytes"},
+		{"another beside ours, where all interfaces are wanted", split, listening("0.0.0.0:2379", "127.0.0.7:2379"), "option port: 127.0.0.7:2379 is taken"},
+		{"a quota that the data exceeds", map[string]any{"quota_backend_bytes": 16 << 20}, full, "quota_backend_bytes 16777216 is too low: etcd/0 has 25165824"},
 		{"a quota that the data fits", map[string]any{"quota_backend_bytes": 32 << 20}, full, ""},
 	}
 	for _, test := range tests {
@@ -126,7 +126,7 @@ func TestTakenPortOfAMember(t *testing.T) {
 	w.Done = []Step{Start{}}
 	p := Decide(Event{Kind: hooks.UpdateStatus}, m, down(w, 0))
 	assert.Equal(t, Blocked, p.Status.Level)
-	assert.Contains(t, p.Status.Message, "option management_port: port 2380 is taken")
+	assert.Contains(t, p.Status.Message, "option management_port: 0.0.0.0:2380 is taken")
 
 	w.Service.Running, w.Service.Listens = true, nil
 	assert.Empty(t, lookAt(Event{}, m, w).refusal.String(), "nobody knows what the live process listens on")
@@ -144,7 +144,7 @@ func TestOwnWildcardIsNotTaken(t *testing.T) {
 	}
 	assert.Empty(t, lookAt(lookAgain, m, w).refusal.String())
 	w.Service.Listens = w.Service.Listens[1:]
-	assert.Contains(t, lookAt(lookAgain, m, w).refusal.String(), "option port: port 2379 is taken")
+	assert.Contains(t, lookAt(lookAgain, m, w).refusal.String(), "option port: [::]:2379 is taken")
 }
 
 // TestTakenPortOfAProxy: the same words for the one port of a proxy.
@@ -153,7 +153,7 @@ func TestTakenPortOfAProxy(t *testing.T) {
 	m := Model{Unit: "px/0", App: "px", PeerAddress: Know(Address{Ingress: "10.0.0.9"}), ClientAddress: Know(Address{Ingress: "10.0.0.9"})}
 	m = configured(t, m, map[string]any{"role": "proxy"})
 	w := World{Machine: Machine{Listening: []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:2379"), netip.MustParseAddrPort("0.0.0.0:2380")}}}
-	assert.Equal(t, "option port: port 2379 is taken on this machine (0.0.0.0:2379); free it, or juju config px port=<another>",
+	assert.Equal(t, "option port: 0.0.0.0:2379 is taken; juju config px port=…",
 		lookAt(Event{}, m, w).refusal.String())
 	w.Service = Service{Kind: ProxyService, Running: true, Listens: []string{"http://127.0.0.1:2379"}}
 	w.Machine.Listening[0] = netip.MustParseAddrPort("127.0.0.1:2379")
@@ -168,11 +168,11 @@ func TestPortInUse(t *testing.T) {
 	t.Parallel()
 	inUse := func(at string) string { return "listen tcp " + at + ": bind: address already in use" }
 	for _, test := range []struct{ name, log, want string }{
-		{"clients", inUse("0.0.0.0:2379"), "option port: port 2379 is taken on this machine (0.0.0.0:2379); free it, or juju config etcd port=<another>"},
-		{"clients, by IPv6", inUse("[::]:2379"), "option port: port 2379 is taken on this machine ([::]:2379); free"},
-		{"peers", inUse("10.0.0.10:2380"), "option management_port: port 2380 is taken on this machine (10.0.0.10:2380); free it, or juju config etcd management_port="},
-		{"metrics", "creating metrics listener failed: " + inUse("127.0.0.1:2381"), "option metrics_port: port 2381 is taken"},
-		{"HTTP", inUse("0.0.0.0:2382"), "option http_port: port 2382 is taken"},
+		{"clients", inUse("0.0.0.0:2379"), "option port: 0.0.0.0:2379 is taken; juju config etcd port="},
+		{"clients, by IPv6", inUse("[::]:2379"), "option port: [::]:2379 is taken"},
+		{"peers", inUse("10.0.0.10:2380"), "option management_port: 10.0.0.10:2380 is taken; juju config etcd management_port="},
+		{"metrics", "creating metrics listener failed: " + inUse("127.0.0.1:2381"), "option metrics_port: 127.0.0.1:2381 is taken"},
+		{"HTTP", inUse("0.0.0.0:2382"), "option http_port: 0.0.0.0:2382 is taken"},
 		{"a port of no option", inUse("0.0.0.0:9999"), "etcd keeps failing: listen tcp 0.0.0.0:9999"},
 		{"another trouble with it", "listen tcp 0.0.0.0:2379: bind: cannot assign requested address", "etcd keeps failing: listen tcp"},
 		{"no address", inUse("nowhere"), "etcd keeps failing: listen tcp nowhere"},
@@ -211,7 +211,7 @@ func TestTakenPortOfAProxyThatFails(t *testing.T) {
 		p := Decide(lookAgain, m, w)
 		assert.Nil(t, p.Step, "the service manager tries again by itself")
 		assert.Equal(t, Blocked, p.Status.Level)
-		assert.Regexp(t, `^option port: port 2379 is taken on this machine \(.*:2379\); free it, or juju config etcd-proxy port=<another>`, p.Status.Message)
+		assert.Regexp(t, `^option port: .*:2379 is taken; juju config etcd-proxy port=…`, p.Status.Message)
 		assert.NotContains(t, p.Status.Message, "keeps failing")
 		assert.Equal(t, Unhealthy, Examine(m, w).Health, "an application behind it can do nothing")
 	}
@@ -252,7 +252,7 @@ func TestSocketOfAProxy(t *testing.T) {
 	p := Decide(lookAgain, m, w)
 	assert.Nil(t, p.Step)
 	assert.Equal(t, Blocked, p.Status.Level)
-	assert.Contains(t, p.Status.Message, "option socket_group: this machine has no group nobodys; groupadd --system nobodys, or juju config px socket_group=<another>")
+	assert.Contains(t, p.Status.Message, "option socket_group: no group nobodys here; groupadd --system nobodys")
 
 	// A new one starts with nothing.
 	w.Service, w.Proxy = Service{}, ProxyFiles{}

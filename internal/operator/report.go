@@ -75,10 +75,10 @@ type Report struct {
 	Voters, Reachable, Ready int
 	Learners                 int
 	Quorum                   int // voters that decide; valid if Voters is not 0
-	Margin                   int // Ready less Quorum: how many more voters may fail; negative without quorum
+	Margin                   int // how many more voters may fail; negative: how many are missing for a quorum
 	// Leaders are those whom members believe to lead, 0 being nobody: one when all agree.
 	Leaders          []uint64
-	Leader           string // the one that all agree on; "" is none
+	Leader           string // the one that all agree on; "" is none, or that there is no quorum to lead
 	TermMin, TermMax uint64
 	Versions         []string
 	Members          []MemberReport
@@ -126,9 +126,7 @@ func examine(l look, reasons []Reason) Report {
 	x.builds()
 	x.leaves()
 	x.strange()
-	if n := x.w.Service.Crashes; n > 0 {
-		x.say(because(crashed, m.Unit, times(n)))
-	}
+	x.crashes()
 	x.r.Reasons, x.r.Health = inOrder(x.r.Reasons), Sound
 	for _, r := range x.r.Reasons {
 		if worse(r.Health()) < worse(x.r.Health) {
@@ -191,9 +189,18 @@ func (x *examiner) members() {
 		x.r.Members = append(x.r.Members, m)
 	}
 	if x.r.Quorum = Quorum(x.r.Voters); x.r.Voters > 0 {
-		x.r.Margin = x.r.Ready - x.r.Quorum
+		x.r.Margin = x.r.margin()
 	}
 	slices.SortStableFunc(x.r.Members, func(a, b MemberReport) int { return databag.CompareUnits(a.Label, b.Label) })
+}
+
+// margin is Margin, once all are counted. Without a quorum nobody is ready, so that those are missing that do not answer;
+// if enough answer, those that are not ready.
+func (r Report) margin() int {
+	if r.Ready >= r.Quorum || r.Reachable >= r.Quorum {
+		return r.Ready - r.Quorum
+	}
+	return r.Reachable - r.Quorum
 }
 
 // count takes one member into the sums.
@@ -233,10 +240,14 @@ func (x *examiner) life(left time.Duration) {
 	}
 }
 
-// leadership tells who leads, once all members are in.
+// leadership tells who leads, once all members are in. Without a quorum nobody does, whatever a member that has not noticed
+// yet believes.
 func (x *examiner) leadership() {
 	slices.Sort(x.r.Leaders)
 	slices.SortFunc(x.r.Versions, byVersion)
+	if x.r.Margin < 0 {
+		return
+	}
 	agreed := len(x.r.Leaders) == 1 && x.r.Leaders[0] != 0
 	if agreed {
 		x.r.Leader = x.labelOf(x.r.Leaders[0])

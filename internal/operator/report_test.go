@@ -179,7 +179,11 @@ func TestExamineAnyWorld(t *testing.T) {
 			require.True(t, w.Reach == Healthy || r.Health == Unhealthy)
 			require.True(t, r.Voters > 0 || r.Health == Unhealthy)
 			if r.Voters > 0 {
-				require.Equal(t, r.Ready-(r.Voters/2+1), r.Margin)
+				require.Equal(t, r.Ready < r.Quorum, r.Margin < 0)
+				if needed := strings.TrimPrefix(r.survival(), "no quorum, "); needed != r.survival() {
+					require.Equal(t, fmt.Sprintf("%d more needed", -r.Margin), needed)
+				}
+				require.True(t, r.Margin >= 0 || r.Leader == "", "nobody leads without a quorum")
 				require.True(t, r.Margin >= 0 || r.Health == Unhealthy)
 			}
 		} else {
@@ -266,8 +270,8 @@ func TestCrashesAreTold(t *testing.T) {
 	w.Service.Crashes = 2
 	r := Examine(m, w)
 	assert.Equal(t, Sound, r.Health, "it was started again, and serves")
-	assert.Contains(t, Summary(r), "; the service here ended by itself 2 times, and was started again")
-	assert.Equal(t, "the service here ended by itself 2 times, and was started again", texts(r.notes()))
+	assert.Contains(t, Summary(r), "; the service ended by itself 2 times and was started again")
+	assert.Equal(t, "the service ended by itself 2 times and was started again", texts(r.notes()))
 }
 
 func TestLearnersDoNotSayWhoLeads(t *testing.T) {

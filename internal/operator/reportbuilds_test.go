@@ -26,9 +26,9 @@ func TestHealthTellsServersApart(t *testing.T) {
 	assert.Equal(t, "bbbbbbbbbbbb", values["charm-server"])
 	assert.Equal(t, "aaaaaaaaaaaa", values["charm-proxy"])
 	members := values["members"].(map[string]any)
-	assert.Equal(t, "aaaaaaaaaaaa", members["etcd-0"].(map[string]any)["server"])
-	assert.Equal(t, "bbbbbbbbbbbb", members["etcd-1"].(map[string]any)["server"])
-	assert.NotContains(t, members["etcd-2"], "server")
+	assert.Equal(t, "aaaaaaaaaaaa", members["etcd0"].(map[string]any)["server"])
+	assert.Equal(t, "bbbbbbbbbbbb", members["etcd1"].(map[string]any)["server"])
+	assert.NotContains(t, members["etcd2"], "server")
 
 	says("etcd/2", "aaaaaaaaaaaa")
 	assert.Contains(t, Examine(m, down(w, 1)).Table(), "servers  aaaaaaaaaaaa on etcd/0, etcd/2; not known of etcd/1\n", "one that is silent may have ended")

@@ -11,16 +11,24 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// tableWidth is the number of columns that a report keeps within.
-const tableWidth = 120
+const (
+	// tableWidth is the number of columns that a report keeps within: a terminal has 80, and Juju indents what an action
+	// answers.
+	tableWidth = 78
+	labelWidth = 14 // of a unit or member in a table
+)
 
-// Table is the report for people: lines of at most 120 characters, ending in a newline.
+// Table is the report for people: lines of at most tableWidth characters, ending in a newline.
 func (r Report) Table() string {
 	var b strings.Builder
 	for _, line := range r.head() {
 		b.WriteString(wrap(line.name, line.text))
 	}
-	b.WriteString(r.memberTable())
+	if r.Role == RoleProxy {
+		b.WriteString(r.memberTable())
+	} else {
+		b.WriteString(grid(r.memberRows()) + grid(r.dataRows()))
+	}
 	if problems := r.problems(); len(problems) > 0 {
 		b.WriteString("\nproblems\n")
 		for _, p := range problems {
@@ -30,10 +38,10 @@ func (r Report) Table() string {
 	return b.String()
 }
 
-// memberTable is the members, or what a proxy may use; "" if there are none.
+// memberTable is the members with their identities and addresses, or what a proxy may use; "" if there are none.
 func (r Report) memberTable() string {
 	if r.Role == RoleProxy {
-		return grid(r.upstreamRows())
+		return grid(r.upstreamRows()) + grid(r.upstreamAddressRows())
 	}
 	return grid(r.memberRows()) + grid(r.addressRows())
 }
@@ -47,9 +55,10 @@ func (r Report) head() []named {
 		out = append(out, named{"because", reason.String()})
 	}
 	if r.Role == RoleProxy {
-		out = append(out, named{"listens", r.listenText()}, named{"reaches", fmt.Sprintf("%d of %d members", r.Reachable, len(r.Upstream))})
+		out = append(out, named{"seen by", r.Unit}, named{"listens", r.listenText()}, named{"reaches", fmt.Sprintf("%d of %d members", r.Reachable, len(r.Upstream))})
 	} else {
 		if r.Voters > 0 {
+			out = append(out, named{"seen by", r.Unit})
 			out = append(out, named{"margin", fmt.Sprintf("%d: %s; %d of %d voters ready, quorum %d", r.Margin, r.survival(), r.Ready, r.Voters, r.Quorum)})
 			out = append(out, named{"leader", r.leaderText()})
 		}
@@ -92,54 +101,79 @@ func (r Report) leaderText() string {
 	return fmt.Sprintf("%s, term %d", text, r.TermMax)
 }
 
+// memberRows is how the members fare.
 func (r Report) memberRows() [][]string {
-	rows := [][]string{{"UNIT", "ROLE", "READY", "VERSION", "DB", "IN USE", "QUOTA", "FULL", "TERM", "INDEX", "LAG", "RTT", "CERT"}}
+	rows := [][]string{{"UNIT", "ROLE", "READY", "VERSION", "FULL", "LAG", "RTT", "CERT"}}
 	for _, m := range r.Members {
-		row := []string{clip(m.Label, 24), m.Role}
+		row := []string{tail(m.Label), m.Role}
 		if !m.Answers {
 			rows = append(rows, append(row, "silent"))
 			continue
 		}
-		rows = append(rows, append(row, yes(m.Ready), or(clip(plain(m.Version), 12)), size(m.DBSize), size(m.DBInUse), quotaText(m.Quota), percent(m.Use()),
-			number(m.Term), number(m.Index), number(m.Lag), roundTrip(m.RTT), lifetime(m.CertRemaining)))
+		rows = append(rows, append(row, yes(m.Ready), or(clip(plain(m.Version), 12)), percent(m.Use()), number(m.Lag), roundTrip(m.RTT),
+			lifetime(m.CertRemaining)))
 	}
 	return rows
 }
 
-func (r Report) addressRows() [][]string {
-	rows := [][]string{{"UNIT", "NAME", "ID", "STORAGE", "APPLIED", "SPEAKS", "AT"}}
+// dataRows is what the members hold.
+func (r Report) dataRows() [][]string {
+	rows := [][]string{{"UNIT", "DB", "IN USE", "QUOTA", "TERM", "INDEX", "APPLIED"}}
 	for _, m := range r.Members {
-		row := []string{clip(m.Label, 24), or(clip(plain(m.Name), 24)), hexID(m.ID), or(clip(plain(m.StorageVersion), 12)), "-"}
 		if m.Answers {
-			row[4] = number(m.Applied)
+			rows = append(rows, []string{
+				tail(m.Label), size(m.DBSize), size(m.DBInUse), quotaText(m.Quota), number(m.Term), number(m.Index), number(m.Applied),
+			})
 		}
-		for _, to := range []struct {
-			name string
-			urls []string
-		}{{"peer", m.PeerURLs}, {"client", m.ClientURLs}} {
-			for _, url := range to.urls {
-				rows = append(rows, append(row, to.name, plain(url)))
-				row = make([]string, 5, 7)
+	}
+	return rows
+}
+
+// addressRows is who the members are and where.
+func (r Report) addressRows() [][]string {
+	rows := [][]string{{"UNIT", "HAS", ""}}
+	for _, m := range r.Members {
+		row := []string{tail(m.Label), "id", hexID(m.ID)}
+		add := func(what, text string) {
+			if text != "" {
+				rows, row = append(rows, row), []string{"", what, text}
 			}
 		}
-		if row[0] != "" {
-			rows = append(rows, row)
+		add("name", plain(m.Name))
+		add("format", plain(m.StorageVersion))
+		for _, url := range m.PeerURLs {
+			add("peer", plain(url))
 		}
+		for _, url := range m.ClientURLs {
+			add("client", plain(url))
+		}
+		rows = append(rows, row)
 	}
 	return rows
 }
 
+// upstreamRows is how the members fare that a proxy may use.
 func (r Report) upstreamRows() [][]string {
-	rows := [][]string{{"MEMBER", "ANSWERS", "VERSION", "RTT", "CERT", "AT"}}
+	rows := [][]string{{"MEMBER", "ANSWERS", "VERSION", "RTT", "CERT"}}
 	for _, p := range r.Upstream {
-		row := []string{clip(probeLabel(p), 24), yes(p.Answers), "-", "-", "-", or(plain(p.ClientURL))}
-		if p.ClientURL == "" {
-			row[5] = or(plain(p.PeerURL))
-		}
+		row := []string{tail(probeLabel(p)), yes(p.Answers), "-", "-", "-"}
 		if p.Answers {
 			row[2], row[3], row[4] = or(clip(plain(p.Version), 12)), roundTrip(p.RTT), lifetime(p.CertRemaining)
 		}
 		rows = append(rows, row)
+	}
+	return rows
+}
+
+// upstreamAddressRows is where they are.
+func (r Report) upstreamAddressRows() [][]string {
+	rows := [][]string{{"MEMBER", "AT"}}
+	for _, p := range r.Upstream {
+		at := plain(p.ClientURL)
+		if at == "" {
+			at = plain(p.PeerURL)
+		}
+		rows = append(rows, []string{tail(probeLabel(p)), or(at)})
 	}
 	return rows
 }
@@ -192,18 +226,26 @@ func grid(rows [][]string) string {
 // wrap is a named text in lines that keep within tableWidth, the further ones indented.
 func wrap(name, text string) string {
 	const indent = 8
-	name = clip(name, 24)
+	return fold(fmt.Sprintf("%-*s", indent, tail(name)), text, indent)
+}
+
+// fold is a text in lines that keep within tableWidth, after what the first begins with, the further ones indented.
+func fold(start, text string, indent int) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%-*s", indent, name)
-	width := max(indent, len([]rune(name)))
+	b.WriteString(start)
+	width := len([]rune(start))
 	for _, word := range strings.Fields(text) {
-		word = clip(word, tableWidth/2)
-		length := len([]rune(word)) + 1
-		if width+length > tableWidth {
+		word = clip(word, tableWidth-indent-1)
+		length := len([]rune(word))
+		if width > 0 && width+1+length > tableWidth {
 			b.WriteString("\n" + strings.Repeat(" ", indent))
 			width = indent
 		}
-		b.WriteString(" " + word)
+		if width > 0 {
+			b.WriteString(" ")
+			width++
+		}
+		b.WriteString(word)
 		width += length
 	}
 	return strings.TrimRight(b.String(), " ") + "\n"
@@ -216,6 +258,15 @@ func clip(s string, width int) string {
 		return s
 	}
 	return string(runes[:width-1]) + "…"
+}
+
+// tail is a label cut to its column: the end stays, since units of one application differ there.
+func tail(label string) string {
+	runes := []rune(label)
+	if len(runes) <= labelWidth {
+		return label
+	}
+	return "…" + string(runes[len(runes)-labelWidth+1:])
 }
 
 // or is the text, or a dash in its place.

@@ -139,7 +139,7 @@ func TestValues(t *testing.T) {
 		"peer-urls": "https://10.0.0.11:2380", "client-urls": "https://10.0.0.11:2379", "version": "3.7.3", "storage-version": "3.7.0",
 		"db-size": "25165824", "db-in-use": "20971520", "quota": "2147483648", "use-percent": "1",
 		"term": "2", "index": "100", "applied": "100", "lag": "0", "round-trip": "2.46ms", "certificate": "364d",
-	}, members["etcd-1"])
+	}, members["etcd1"])
 }
 
 func TestValuesKeepMembersOfOneUnitApart(t *testing.T) {
@@ -150,7 +150,7 @@ func TestValuesKeepMembersOfOneUnitApart(t *testing.T) {
 	got := Examine(m, w).Values()
 	checkValues(t, got)
 	members := got["members"].(map[string]any)
-	assert.ElementsMatch(t, []string{"etcd-0", "etcd-1", "etcd-1-9", "member-a"}, slices.Sorted(maps.Keys(members)))
+	assert.ElementsMatch(t, []string{"etcd0", "etcd1", "etcd1-9", "member-a"}, slices.Sorted(maps.Keys(members)))
 	assert.Equal(t, "https://192.0.2.1:2380", got["members-without-unit"])
 }
 
@@ -164,7 +164,7 @@ func TestValuesOfAProxy(t *testing.T) {
 	assert.Equal(t, "2", got["members-known"])
 	assert.Equal(t, "127.0.0.1:2379", got["listen"])
 	members := got["members"].(map[string]any)
-	assert.Equal(t, "connection refused", members["etcd0-2"].(map[string]any)["error"])
+	assert.Equal(t, "connection refused", members["etcd0-2"].(map[string]any)["errors"])
 }
 
 // actionKey is Juju's rule for a part of a key of action-set.

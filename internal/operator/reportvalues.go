@@ -9,8 +9,9 @@ import (
 // not empty. What is not known is left out.
 func (r Report) Values() map[string]any {
 	out := values{
-		"health": string(r.Health), "role": string(r.Role), "summary": plain(Summary(r)), "table": r.Table(),
+		"health": string(r.Health), "role": string(r.Role), "summary": plain(Summary(r)),
 	}
+	out.set("seen-by", r.Unit)
 	out.set("reasons", texts(r.grounds()))
 	out.set("notes", texts(r.notes()))
 	out.set("states", strings.Join(r.States, ","))
@@ -95,9 +96,9 @@ func (r Report) upstreamValues(out values) {
 	for _, p := range r.Upstream {
 		one := values{"answers": yes(p.Answers)}
 		one.set("name", plain(p.Name))
-		one.set("peer-url", plain(p.PeerURL))
-		one.set("client-url", plain(p.ClientURL))
-		one.set("error", plain(p.Error))
+		one.set("peer-urls", plain(p.PeerURL))
+		one.set("client-urls", plain(p.ClientURL))
+		one.set("errors", plain(p.Error))
 		if p.Answers {
 			one.set("version", plain(p.Version))
 			one.set("round-trip", known(roundTrip(p.RTT)))
@@ -110,12 +111,16 @@ func (r Report) upstreamValues(out values) {
 	}
 }
 
-// keyFor is the member's key: its unit as Juju spells it in keys, "etcd-0", else its ID; never one that is taken.
+// keyFor is the member's key: its name in etcd, which a proxy knows too, or that which it will have; else its ID. It is never
+// one that is taken.
 func keyFor(taken map[string]any, m MemberReport) string {
-	if m.Unit == "" {
-		return free(taken, "member-"+hexID(m.ID))
+	key := slug(plain(m.Name))
+	switch {
+	case m.Name == "" && m.Unit != "":
+		key = memberName(m.Unit)
+	case m.Name == "":
+		key = "member-" + hexID(m.ID)
 	}
-	key := slug(m.Unit)
 	if _, is := taken[key]; is {
 		return free(taken, key+"-"+hexID(m.ID))
 	}

@@ -16,11 +16,11 @@ func TestRefreshPreflight(t *testing.T) {
 		"a patch back":             {"3.7.3-0123456789ab", "3.7.2-0123456789ab", ""},
 		"another build":            {"3.7.3-0123456789ab", "3.7.3-ba9876543210", ""},
 		"the next minor":           {"3.7.3-0123456789ab", "3.8.0-0123456789ab", ""},
-		"a minor skipped":          {"3.6.14-0123456789ab", "3.8.0-0123456789ab", "etcd 3.6.14 cannot be upgraded to 3.8.0 at once; go up one minor version at a time"},
-		"a minor back":             {"3.8.0-0123456789ab", "3.7.3-0123456789ab", "etcd 3.8.0 cannot be downgraded to 3.7.3; refresh to a charm with etcd 3.8"},
+		"a minor skipped":          {"3.6.14-0123456789ab", "3.8.0-0123456789ab", "etcd 3.6.14 cannot become 3.8.0 at once; go up one minor version at a time"},
+		"a minor back":             {"3.8.0-0123456789ab", "3.7.3-0123456789ab", "etcd 3.8.0 cannot become 3.7.3 again; refresh to a charm with etcd 3.8"},
 		"ten comes after nine":     {"3.9.1-0123456789ab", "3.10.0-0123456789ab", ""},
-		"a major back":             {"4.0.0-0123456789ab", "3.7.3-0123456789ab", "etcd 4.0.0 cannot be downgraded to 3.7.3; refresh to a charm with etcd 4.0"},
-		"a major":                  {"3.7.3-0123456789ab", "4.0.0-0123456789ab", "etcd 3.7.3 cannot be upgraded to 4.0.0 at once; go up one minor version at a time"},
+		"a major back":             {"4.0.0-0123456789ab", "3.7.3-0123456789ab", "etcd 4.0.0 cannot become 3.7.3 again; refresh to a charm with etcd 4.0"},
+		"a major":                  {"3.7.3-0123456789ab", "4.0.0-0123456789ab", "etcd 3.7.3 cannot become 4.0.0 at once; go up one minor version at a time"},
 		"what runs is not known":   {"", "3.7.3-0123456789ab", ""},
 		"what runs has no version": {"nightly", "3.7.3-0123456789ab", ""},
 	} {
@@ -47,8 +47,8 @@ func TestPreflightOfAServerThatIsDown(t *testing.T) {
 	for carried, why := range map[string]string{
 		"3.7.4-0123456789ab":  "",
 		"3.8.0-0123456789ab":  "",
-		"3.9.0-0123456789ab":  "etcd 3.7.3 cannot be upgraded to 3.9.0 at once; go up one minor version at a time",
-		"3.6.16-0123456789ab": "etcd 3.7.3 cannot be downgraded to 3.6.16; refresh to a charm with etcd 3.7",
+		"3.9.0-0123456789ab":  "etcd 3.7.3 cannot become 3.9.0 at once; go up one minor version at a time",
+		"3.6.16-0123456789ab": "etcd 3.7.3 cannot become 3.6.16 again; refresh to a charm with etcd 3.7",
 	} {
 		m := model(3)
 		w := down(world(m), 0)

@@ -111,7 +111,7 @@ func TestRule01FoundedOnce(t *testing.T) {
 		assert.Equal(t, uint64(clusterID), recordOf(p).ClusterID)
 	})
 
-	for units, remedy := range map[int]string{1: "found-cluster confirm=c1", 2: "remove all units but one"} {
+	for units, remedy := range map[int]string{1: "found-cluster confirm=id-c1", 2: "keep one unit only"} {
 		t.Run(fmt.Sprintf("a founder that was never on record and lost its data founds no second, %d units", units), func(t *testing.T) {
 			t.Parallel()
 			m, w := fresh(units)
@@ -177,7 +177,7 @@ func TestRule01FoundedOnce(t *testing.T) {
 		p := Decide(lookAgain, m, w)
 		assert.Nil(t, p.Step)
 		assert.Equal(t, Blocked, p.Status.Level)
-		assert.Contains(t, p.Status.Message, "found-cluster confirm=c1")
+		assert.Contains(t, p.Status.Message, "found-cluster confirm=id-c1")
 	})
 
 	t.Run("a unit yields only to a quorum, and only alone", func(t *testing.T) {
@@ -220,7 +220,7 @@ func TestRule02UnreachableIsNotAbsent(t *testing.T) {
 			p = Decide(lookAgain, m, w)
 			assert.Nil(t, p.Step, "a joiner that waits does nothing")
 			assert.Equal(t, Waiting, p.Status.Level)
-			said := map[Reach]string{Unreachable: "no member of cluster c1 answers", NoQuorum: "no quorum: "}[reach]
+			said := map[Reach]string{Unreachable: "no member of cluster c1 answers here", NoQuorum: "no quorum: "}[reach]
 			assert.True(t, strings.HasPrefix(p.Status.Message, said), p.Status.Message)
 
 			m = gone(m, 2)
@@ -383,11 +383,11 @@ func TestRule06QuorumFirst(t *testing.T) {
 	}{
 		{"three ready: stop, then remove", 3, nil, Stop{"the unit leaves"}, ""},
 		{"two: the membership goes while both run", 2, nil, RemoveMember{ID: 1, Name: "etcd/0", Why: "the unit leaves"}, ""},
-		{"three, one down: refused", 3, []int{1}, nil, "2 would be needed"},
-		{"two, the other down: refused", 2, []int{1}, nil, "1 would be needed"},
+		{"three, one down: refused", 3, []int{1}, nil, "2 needed"},
+		{"two, the other down: refused", 2, []int{1}, nil, "1 needed"},
 		{"five, one down: stop", 5, []int{1}, Stop{"the unit leaves"}, ""},
 		{"four, one down: removed while it runs", 4, []int{1}, RemoveMember{ID: 1, Name: "etcd/0", Why: "the unit leaves"}, ""},
-		{"five, two down: refused", 5, []int{1, 2}, nil, "3 would be needed"},
+		{"five, two down: refused", 5, []int{1, 2}, nil, "3 needed"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -432,7 +432,7 @@ func TestRule06QuorumFirst(t *testing.T) {
 		w.Members[0].Answers, w.Members[0].Ready = false, false
 		assert.IsType(t, RemoveMember{}, firstStep(m, w), "nobody finds it where it is listed, and yet it is ready")
 		w.Local.Ready = false
-		assert.Nil(t, firstStep(m, w), "that would cost the quorum")
+		assert.Nil(t, firstStep(m, w), "that would costs the quorum")
 	})
 
 	t.Run("who is held starts nothing while it cannot tell whether the cluster has ended", func(t *testing.T) {
@@ -606,14 +606,14 @@ func TestRule06QuorumFirst(t *testing.T) {
 		assert.Nil(t, firstStep(m, w), "our own member bears a former unit's name until it has started")
 	})
 
-	t.Run("a removal that would cost the quorum waits", func(t *testing.T) {
+	t.Run("a removal that would costs the quorum waits", func(t *testing.T) {
 		t.Parallel()
 		m := gone(model(3), 2)
 		w := world(m)
 		w.Members = members(3)
 		p := Decide(lookAgain, m, down(w, 1))
 		assert.Nil(t, p.Step)
-		assert.Contains(t, p.Status.Message, "cost the quorum")
+		assert.Contains(t, p.Status.Message, "costs the quorum")
 	})
 
 	t.Run("an unstarted member of an unknown owner stays while a unit is unaccounted for", func(t *testing.T) {

@@ -130,9 +130,9 @@ func (l look) raiseAwaits() awaited {
 		case life == Dying || l.m.Cluster.Value.Words[unit].Leaving || unit == l.m.Unit && l.leaving():
 			return awaited{who, "leaves", true}
 		case told == 0:
-			return awaited{who, "does not say that it takes it", false}
+			return awaited{who, "cannot take it", false}
 		case told != l.m.Config.QuotaBytes:
-			return awaited{who, "has not heard of it yet", true}
+			return awaited{who, "has not heard yet", true}
 		}
 	}
 	return awaited{}

@@ -70,29 +70,29 @@ func TestQuotaIsTheWayOut(t *testing.T) {
 			w.Members[0], w.Members[1] = w.Members[1], w.Members[0]
 			w.Members[0].ID, w.Members[1].ID = 1, 2
 			w.Data.MemberID, w.Local.MemberID = 2, 2
-		}, held, "etcd/1 takes the higher quota first", "NOSPACE alarm on etcd/0: writes are refused; etcd/1 restarts with a quota of 32 MiB"},
+		}, held, "etcd/1 takes the higher quota first", "NOSPACE alarm on etcd/0: no writes; etcd/1 restarts with a quota of 32 MiB"},
 		{"the lower ones have it", func(_ *Model, w *World) {
 			w.Members[0].ID, w.Data.MemberID, w.Local.MemberID = 4, 4, 4
 			w.Members[1].Quota, w.Members[2].Quota = highQuota, highQuota
 		}, unwritten, "", ""},
 		{"somebody has the turn", func(_ *Model, w *World) { w.Turn.Holder = "etcd/2" }, turnless, "",
-			"writes are refused; the quota of 32 MiB awaits etcd/2, which has the turn"},
+			"no writes; 32 MiB awaits etcd/2: it has the turn"},
 		{"it has the turn itself", func(_ *Model, w *World) { w.Turn.Holder = "etcd/0" }, turnless, "", ""},
 		{"who has the turn is not known", func(_ *Model, w *World) { w.Turn = Turn{} }, turnless, "", ""},
 		{"another is not ready", func(_ *Model, w *World) { *w = down(*w, 2) }, held, "etcd/2 is not ready",
-			"the quota of 32 MiB awaits etcd/2, which is not ready"},
-		{"another joins", func(_ *Model, w *World) { w.Members[2].Learner = true }, held, "etcd/2 is joining", "awaits etcd/2, which is joining"},
-		{"another leaves", func(m *Model, _ *World) { m.Units.Value["etcd/2"] = Dying }, held, "etcd/2 leaves", "awaits etcd/2, which leaves"},
+			"32 MiB awaits etcd/2: it is not ready"},
+		{"another joins", func(_ *Model, w *World) { w.Members[2].Learner = true }, held, "etcd/2 is joining", "awaits etcd/2: it is joining"},
+		{"another leaves", func(m *Model, _ *World) { m.Units.Value["etcd/2"] = Dying }, held, "etcd/2 leaves", "awaits etcd/2: it leaves"},
 		{"another's unit is gone", func(m *Model, _ *World) { delete(m.Units.Value, "etcd/2") }, held, "etcd/2 has no unit", ""},
-		{"another has not heard of it", func(m *Model, _ *World) { says(m, "etcd/2", lowQuota) }, held, "etcd/2 has not heard of it yet",
-			"awaits etcd/2, which has not heard of it yet"},
+		{"another has not heard of it", func(m *Model, _ *World) { says(m, "etcd/2", lowQuota) }, held, "etcd/2 has not heard yet",
+			"awaits etcd/2: it has not heard yet"},
 		{"another's charm does not know the order", func(m *Model, _ *World) { says(m, "etcd/2", 0) }, turnless, "",
-			"awaits etcd/2, which does not say that it takes it"},
+			"awaits etcd/2: it cannot take it"},
 		{"another's charm was rolled back, and its bag still has the key", func(m *Model, _ *World) {
 			word := m.Cluster.Value.Words["etcd/2"]
 			word.Can = []string{"db"}
 			m.Cluster.Value.Words["etcd/2"] = word
-		}, turnless, "", "awaits etcd/2, which does not say that it takes it"},
+		}, turnless, "", "awaits etcd/2: it cannot take it"},
 		{"the units are not known", func(m *Model, _ *World) { m.Units = Unknown[map[string]Life]("no") }, held, "does not hear of the others", ""},
 		{"data differs besides", func(_ *Model, w *World) { w.Alarms = append(w.Alarms, Alarm{3, corrupt}) }, turnless, "", ""},
 		{"another option changes, and no quota", func(m *Model, w *World) {
@@ -184,7 +184,7 @@ func TestLeavingAFullDatabase(t *testing.T) {
 	bad := down(w, 1)
 	p = Decide(departs, m, bad)
 	require.Nil(t, p.Step)
-	require.ErrorContains(t, p.Fail, "cannot leave: of 3 voters only 1 others are ready, 2 would be needed")
+	require.ErrorContains(t, p.Fail, "cannot leave: of 3 voters 1 would be ready, 2 needed")
 
 	w.Alarms, w.Turn.Holder, w.Done = nil, "etcd/0", []Step{TakeTurn{}}
 	assert.Equal(t, remove, Decide(departs, m, w).Step, "with the turn too, while another may restart without")
@@ -232,7 +232,7 @@ func TestAlarmIsTakenBack(t *testing.T) {
 	w = down(w, 2)
 	assert.Equal(t, Disarm{Alarm{2, noSpace}}, Decide(lookAgain, m, w).Step, "the living have room")
 	w.Alarms = nil
-	assert.Contains(t, texts(Decide(lookAgain, m, w).Reasons), "does not answer: etcd/2", "and the dead is named")
+	assert.Contains(t, texts(Decide(lookAgain, m, w).Reasons), "no answer here from etcd/2", "and the dead is named")
 }
 
 // history is a cluster of three whose databases are full of history, as the leader sees it.
@@ -282,7 +282,7 @@ func TestSpaceIsFreed(t *testing.T) {
 // TestWhenNoSpaceIsFreed: what keeps a round from being begun, and what is said meanwhile.
 func TestWhenNoSpaceIsFreed(t *testing.T) {
 	t.Parallel()
-	const live = "NOSPACE alarm on etcd/1: writes are refused; 16 MiB of 16 MiB in use: raise quota_backend_bytes or delete keys"
+	const live = "NOSPACE alarm on etcd/1: no writes; 16 MiB of 16 MiB live: raise quota or delete"
 	inUse := func(w *World) {
 		for i := range w.Members {
 			w.Members[i].DBInUse = lowQuota
@@ -294,29 +294,29 @@ func TestWhenNoSpaceIsFreed(t *testing.T) {
 		status string
 	}{
 		"another leads":         {func(m *Model, _ *World) { m.Leader = Know(false) }, nil, "space is being freed"},
-		"it is off":             {func(m *Model, _ *World) { m.Config.AutoFreeSpace = false }, nil, "raise quota_backend_bytes, or run action compact, then defrag"},
+		"it is off":             {func(m *Model, _ *World) { m.Config.AutoFreeSpace = false }, nil, "raise quota_backend_bytes, or free space"},
 		"a round was just made": {func(m *Model, w *World) { m.Memory.Value.Freed = w.Now - 599 }, nil, "space is being freed"},
 		"a round was made":      {func(m *Model, w *World) { m.Memory.Value.Freed = w.Now - 600 }, Compact{4900}, ""},
 		"a clock went back":     {func(m *Model, w *World) { m.Memory.Value.Freed = w.Now + 1 }, Compact{4900}, ""},
 		"no alarm":              {func(_ *Model, w *World) { w.Alarms = nil }, nil, ""},
-		"a member restarts":     {func(_ *Model, w *World) { w.Turn.Holder = "etcd/1" }, nil, "freeing space awaits etcd/1, which has the turn"},
-		"a member joins":        {func(_ *Model, w *World) { w.Members[2].Learner = true }, nil, "freeing space awaits etcd/2, which is joining"},
+		"a member restarts":     {func(_ *Model, w *World) { w.Turn.Holder = "etcd/1" }, nil, "space awaits etcd/1: it has the turn"},
+		"a member joins":        {func(_ *Model, w *World) { w.Members[2].Learner = true }, nil, "space awaits etcd/2: it is joining"},
 		"another has heard of a higher quota": {func(m *Model, _ *World) { says(m, "etcd/1", highQuota) }, nil,
-			"freeing space awaits etcd/1, which takes another quota"},
+			"space awaits etcd/1: it takes another quota"},
 		"a member of an earlier charm":  {func(m *Model, _ *World) { says(m, "etcd/1", 0) }, Compact{4900}, ""},
 		"a member is dead":              {func(_ *Model, w *World) { *w = down(*w, 2) }, Compact{4900}, ""},
-		"a member is dead, and history": {func(_ *Model, w *World) { *w = down(*w, 2); w.Done = []Step{Compact{4900}} }, nil, "freeing space awaits etcd/2, which is not ready"},
+		"a member is dead, and history": {func(_ *Model, w *World) { *w = down(*w, 2); w.Done = []Step{Compact{4900}} }, nil, "space awaits etcd/2: it is not ready"},
 		"compacting fails": {func(_ *Model, w *World) { w.Tried = []Attempt{{Compact{4900}, fmt.Errorf("no")}} },
 			Defrag{1, "etcd/0"}, ""},
 		"live data": {func(_ *Model, w *World) { inUse(w); w.Done = []Step{Compact{4900}} }, nil, live},
 		"all history is kept": {func(m *Model, w *World) { inUse(w); m.Config.CompactionRetention = "0" }, nil,
-			"16 MiB of 16 MiB in use, all history with it: raise quota_backend_bytes or run compact"},
+			"16 MiB of 16 MiB kept: compact or raise it"},
 		"it would free less than a tenth": {func(_ *Model, w *World) {
 			for i := range w.Members {
 				w.Members[i].DBInUse = lowQuota*9/10 + 1
 			}
 			w.Done = []Step{Compact{4900}}
-		}, nil, "14 MiB of 16 MiB in use"},
+		}, nil, "14 MiB of 16 MiB live"},
 		"the pass is too old": {func(_ *Model, w *World) { w.Began = w.Now - 61 }, nil, "space is being freed"},
 		"it is too large": {func(m *Model, w *World) {
 			m.Config.QuotaBytes = 10 << 30
@@ -324,7 +324,7 @@ func TestWhenNoSpaceIsFreed(t *testing.T) {
 				w.Members[i].Quota, w.Members[i].DBSize = 10<<30, 10<<30
 				says(m, unitName(i), 10<<30)
 			}
-		}, nil, "the database is too large for a hook: run action compact, then defrag"},
+		}, nil, "too large for a hook: run compact, defrag"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

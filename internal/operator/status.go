@@ -6,11 +6,14 @@ import (
 	"strings"
 )
 
-// Lengths in characters: Juju shows the status line in a table.
+// Lengths in characters. Juju shows the status line in a table and cuts it at about 120.
 const (
-	lineWidth = 80  // the line takes what fits, and the first reason whole
-	maxText   = 100 // texts of others stand in a reason
+	lineWidth  = 80 // the line takes what fits; how much more there is may stand beyond it
+	enoughText = 50 // what is wrong is told by as much
 )
+
+// seeHealth stands for a remedy that the line has no room for.
+const seeHealth = "see health"
 
 // Summary is the report in one line.
 func Summary(r Report) string {
@@ -23,6 +26,15 @@ func Summary(r Report) string {
 // StatusOf is the status line that the report suggests.
 func StatusOf(r Report) Status { return Status{levelOf(r.Reasons), Summary(r)} }
 
+// StatusNow is what a hook would leave if it came now; the zero value if it would first do something on which that hangs.
+func StatusNow(m Model, w World) Status {
+	p := Decide(Event{}, m, w)
+	if p.Step != nil {
+		return Status{}
+	}
+	return p.Status
+}
+
 // levelOf is the worst level that a reason calls for.
 func levelOf(reasons []Reason) Level {
 	if len(reasons) == 0 || reasons[0].Level == "" {
@@ -32,13 +44,13 @@ func levelOf(reasons []Reason) Level {
 }
 
 // line is what is wrong and what to do, the worst first, and how much more there is to say; "" if no reason is to be shown.
-// The core of the figures comes first where nobody has to act, else after the first reason, if it fits.
+// The core of the figures comes after the first reason, if it fits, and before it only where nothing is wrong.
 func line(reasons []Reason, core string) string {
 	reasons = slices.DeleteFunc(slices.Clone(reasons), func(r Reason) bool { return r.Level == "" })
 	if len(reasons) == 0 {
 		return ""
 	}
-	calm := reasons[0].Level == Active
+	calm := reasons[0].Level == Active && reasons[0].Health() == Sound
 	out := reasons[0].short()
 	switch {
 	case core == "":
@@ -58,12 +70,19 @@ func line(reasons []Reason, core string) string {
 
 func fits(line, more string) bool { return len([]rune(line+"; "+more)) <= lineWidth }
 
-// short is text and remedy for the status line.
+// short is text and remedy for the status line. A remedy may be a command that somebody copies: it is shown whole or not at
+// all. Of a text that is too long the end goes, which is what others have said.
 func (r Reason) short() string {
-	if remedy := r.Remedy(); remedy != "" {
-		return clip(r.Text(), maxText) + "; " + remedy
+	const instead = "; " + seeHealth
+	text, remedy := r.Text(), "; "+r.Remedy()
+	room := lineWidth - len([]rune(remedy))
+	switch long := len([]rune(text)); {
+	case r.Remedy() == "":
+		return clip(text, lineWidth)
+	case long > room && (long <= lineWidth-len(instead) || room < enoughText):
+		return clip(text, lineWidth-len(instead)) + instead
 	}
-	return clip(r.Text(), maxText)
+	return clip(text, room) + remedy
 }
 
 // texts are the reasons in full.
@@ -90,24 +109,14 @@ func (r Report) core() string {
 	return out
 }
 
-// figures is the line of a unit that has nothing to complain of.
+// figures is the line of a unit that has nothing to complain of. It stands until the next hook, five minutes as a rule: who
+// leads and how large databases are may be another by then, and is asked by action health.
 func (r Report) figures() string {
 	if r.Role == RoleProxy {
 		return r.proxyFigures()
 	}
-	out := []string{fmt.Sprintf("%d/%d voters", r.Ready, r.Voters)}
-	if r.Leader != "" {
-		out = append(out, "leader "+r.Leader)
-	}
-	out = append(out, r.versionText()...)
-	if m, ok := r.fullest(); ok {
-		text := "db " + size(m.DBSize)
-		if m.Quota > 0 {
-			text += " of " + size(m.Quota)
-		}
-		out = append(out, text)
-	}
-	text := strings.Join(append(out, r.certText()...), ", ")
+	out := append([]string{fmt.Sprintf("%d/%d voters", r.Ready, r.Voters)}, r.versionText()...)
+	text := strings.Join(out, ", ")
 	if r.Voters == 1 || r.Voters%2 == 0 {
 		text += "; " + r.survival()
 	}
@@ -168,16 +177,4 @@ func (r Report) certText() []string {
 		return nil
 	}
 	return []string{"cert " + lifetime(r.Certificate)}
-}
-
-// fullest is the member that will be full first: the one to look at.
-func (r Report) fullest() (MemberReport, bool) {
-	var out MemberReport
-	found := false
-	for _, m := range r.Members {
-		if m.Answers && (!found || m.Use() > out.Use() || (m.Use() == out.Use() && m.DBSize > out.DBSize)) {
-			out, found = m, true
-		}
-	}
-	return out, found
 }

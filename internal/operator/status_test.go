@@ -24,35 +24,35 @@ func TestStatusOfMembers(t *testing.T) {
 		level  Level
 		want   string
 	}{
-		{"three", 3, nil, Active, "3/3 voters, leader etcd/2, 3.7.3, db 24 MiB of 2 GiB, cert 364d"},
-		{"five", 5, nil, Active, "5/5 voters, leader etcd/4, 3.7.3, db 24 MiB of 2 GiB, cert 364d"},
-		{"one", 1, nil, Active, "1/1 voters, leader etcd/0, 3.7.3, db 24 MiB of 2 GiB, cert 364d; survives no failure"},
-		{"two", 2, nil, Active, "2/2 voters, leader etcd/1, 3.7.3, db 24 MiB of 2 GiB, cert 364d; survives no failure"},
-		{"four", 4, nil, Active, "4/4 voters, leader etcd/3, 3.7.3, db 24 MiB of 2 GiB, cert 364d; survives 1 failure, as 3 would"},
-		{"six", 6, nil, Active, "6/6 voters, leader etcd/5, 3.7.3, db 24 MiB of 2 GiB, cert 364d; survives 2 failures, as 5 would"},
+		{"three", 3, nil, Active, "3/3 voters, 3.7.3"},
+		{"five", 5, nil, Active, "5/5 voters, 3.7.3"},
+		{"one", 1, nil, Active, "1/1 voters, 3.7.3; survives no failure"},
+		{"two", 2, nil, Active, "2/2 voters, 3.7.3; survives no failure"},
+		{"four", 4, nil, Active, "4/4 voters, 3.7.3; survives 1 failure, as 3 would"},
+		{"six", 6, nil, Active, "6/6 voters, 3.7.3; survives 2 failures, as 5 would"},
 		{"one of three is out", 3, func(_ *Model, w *World) {
 			*w = down(*w, 1)
-		}, Active, "2/3 voters, survives no more failure; does not answer: etcd/1"},
+		}, Active, "no answer here from etcd/1; 2/3 voters, survives no more failure"},
 		{"one of five is out", 5, func(_ *Model, w *World) {
 			*w = down(*w, 1)
-		}, Active, "4/5 voters, survives 1 more failure; does not answer: etcd/1"},
+		}, Active, "no answer here from etcd/1; 4/5 voters, survives 1 more failure"},
 		{"four and one learner", 5, func(_ *Model, w *World) {
 			w.Members[1].Learner = true
-		}, Active, "4/4 voters, survives 1 failure, as 3 would; learner, no voter yet: etcd/1"},
+		}, Active, "learner, no voter yet: etcd/1; 4/4 voters, survives 1 failure, as 3 would"},
 		{"no quorum", 3, func(_ *Model, w *World) {
 			*w = withoutQuorum(*w)
-		}, Waiting, "no quorum: 0 of 3 voters ready, 1 answering, 2 needed; bring the other machines back; 3 more in health"},
+		}, Waiting, "no quorum: 0 of 3 voters ready, 1 answering, 2 needed; bring the others back; 2 more in health"},
 		{"no space", 3, func(_ *Model, w *World) {
 			w.Alarms = []Alarm{{2, "NOSPACE"}}
 			w.Members[1].DBSize, w.Members[1].DBInUse = 2<<30, 1<<30
-		}, Waiting, "NOSPACE alarm on etcd/1: writes are refused; space is being freed; 1 more in health"},
+		}, Waiting, "NOSPACE alarm on etcd/1: no writes; space is being freed; 1 more in health"},
 		{"no space, and freeing is off", 3, func(m *Model, w *World) {
 			m.Config.AutoFreeSpace, w.Alarms = false, []Alarm{{2, "NOSPACE"}}
 			w.Members[1].DBSize = 2 << 30
-		}, Blocked, "NOSPACE alarm on etcd/1: writes are refused; raise quota_backend_bytes, or run action compact, then defrag; 1 more in health"},
+		}, Blocked, "NOSPACE alarm on etcd/1: no writes; raise quota_backend_bytes, or free space; 1 more in health"},
 		{"mixed versions", 3, func(_ *Model, w *World) {
 			w.Members[2].Version = "3.6.14"
-		}, Active, "3/3 voters, leader etcd/2, 3.6.14 and 3.7.3, db 24 MiB of 2 GiB, cert 364d"},
+		}, Active, "3/3 voters, 3.6.14 and 3.7.3"},
 		{"long lists are cut", 9, func(m *Model, w *World) {
 			for i := range 4 {
 				*w = down(*w, i+1)
@@ -61,20 +61,20 @@ func TestStatusOfMembers(t *testing.T) {
 			m.Units.Value["etcd/9"] = Alive
 			w.Members[0].CertRemaining, w.TLS.Peer.Remaining, w.Members[5].Version = time.Hour, time.Hour, "3.6.14"
 			w.Members[6].Version = "3.5.30"
-		}, Waiting, "no quorum: 3 of 8 voters ready, 4 answering, 5 needed; bring the other machines back; 6 more in health"},
+		}, Waiting, "no quorum: 3 of 8 voters ready, 4 answering, 5 needed; bring the others back; 6 more in health"},
 		{"unknown quota", 1, func(_ *Model, w *World) {
 			w.Members[0].Quota = 0
-		}, Active, "1/1 voters, leader etcd/0, 3.7.3, db 24 MiB, cert 364d; survives no failure"},
+		}, Active, "1/1 voters, 3.7.3; survives no failure"},
 		{"unreachable", 3, func(_ *Model, w *World) {
 			*w = World{Reach: Unreachable}
-		}, Waiting, "no member of cluster c1 answers; bring the other machines back"},
+		}, Waiting, "no member of cluster c1 answers here; bring the machines back"},
 		{"not founded", 1, func(m *Model, w *World) {
 			*m, *w = fresh(1)
 			w.TLS = TLS{}
 		}, Waiting, "no cluster has been founded yet"},
 		{"lost", 1, func(m *Model, w *World) {
 			*m, *w = lostCluster()
-		}, Blocked, "cluster c1 is lost; run action found-cluster confirm=c1"},
+		}, Blocked, "the cluster is lost; run action found-cluster confirm=id-c1"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -107,10 +107,10 @@ func TestStatusOfProxies(t *testing.T) {
 		}, Status{Waiting, "no quorum upstream: 1/3 members answer, none reads or writes; juju status etcd"}},
 		{"one is silent", func(_ *Model, w *World) {
 			w.Upstream[1].Answers = false
-		}, Status{Active, "2/3 members reachable; does not answer: etcd1"}},
+		}, Status{Active, "no answer here from etcd1; 2/3 members reachable"}},
 		{"all are silent", func(_ *Model, w *World) {
 			w.Upstream = []UpstreamProbe{{Name: "etcd0"}}
-		}, Status{Waiting, "no member of upstream answers: etcd0"}},
+		}, Status{Waiting, "no member of upstream answers here: etcd0"}},
 		{"no relation", func(m *Model, w *World) {
 			m.Relations, w.Upstream = related(*m, upstreamEndpoint), nil
 		}, Status{Blocked, "needs a cluster; juju integrate etcd-proxy:upstream <etcd application>:proxy"}},
@@ -139,22 +139,22 @@ func TestLine(t *testing.T) {
 	}{
 		"nothing":                     {nil, Active, ""},
 		"kept out of the line":        {[]Reason{because(turnHeld, "etcd/1")}, Active, ""},
-		"nobody has to act":           {[]Reason{orphan, silent}, Active, core + "; does not answer: etcd/2; 1 more in health"},
+		"nobody has to act":           {[]Reason{orphan, silent}, Active, "no answer here from etcd/2; " + core + "; 1 more in health"},
 		"the worst is not said first": {[]Reason{silent, stopped, invalid}, Blocked, "option port: no; " + core + "; etcd does not run here; 1 more in health"},
-		"the same of several":         {[]Reason{silent, because(memberSilent, "etcd/10"), silent}, Active, core + "; does not answer: etcd/2, etcd/10"},
-		"as the unit itself has it":   {[]Reason{silent.at("etcd/2")}, Waiting, "does not answer: etcd/2; " + core},
-		"what is unhealthy says it":   {[]Reason{because(clusterSilent, "c1")}, Waiting, "no member of cluster c1 answers; bring the other machines back"},
+		"the same of several":         {[]Reason{silent, because(memberSilent, "etcd/10"), silent}, Active, "no answer here from etcd/2, etcd/10; " + core},
+		"as the unit itself has it":   {[]Reason{silent.at("etcd/2")}, Waiting, "no answer here from etcd/2; " + core},
+		"what is unhealthy says it":   {[]Reason{because(clusterSilent, "c1")}, Waiting, "no member of cluster c1 answers here; bring the machines back"},
 		"what work waits for":         {[]Reason{because(leaderUnknown, "a", "no answer"), because(leaderUnknown, "b", "no answer")}, Waiting, "leader unknown: no answer; " + core},
-		"a remedy is not cut":         {[]Reason{because(dataAlien, "etcd/0", strings.Repeat("x", 200))}, Blocked, "data directory: " + strings.Repeat("x", 83) + "…; move it away, then run: juju resolved etcd/0"},
-		"all subjects of a command":   {[]Reason{because(alarmCorrupt, "etcd/0"), because(alarmCorrupt, "etcd/1")}, Blocked, "CORRUPT alarm on etcd/0, etcd/1: its data differs, all refuse writes; juju remove-unit etcd/0 etcd/1, then run action alarm-disarm"},
-		"what was told is one line":   {[]Reason{because(memberErrors, "etcd/1", "a\nb\x1b[1m")}, Active, core + "; etcd/1 reports: a b [1m"},
-		"nothing is filled in twice":  {[]Reason{because(memberErrors, "{errors}", "{member}")}, Active, core + "; {errors} reports: {member}"},
-		"a detail that is not given":  {[]Reason{because(memberErrors, "etcd/1")}, Active, core + "; etcd/1 reports: {errors}"},
+		"a problem is not cut short":  {[]Reason{because(dataAlien, "etcd/0", strings.Repeat("x", 200))}, Blocked, "data directory: " + strings.Repeat("x", 51) + "…; see health"},
+		"a command that is too long":  {[]Reason{because(alarmCorrupt, "etcd/0"), because(alarmCorrupt, "etcd/1")}, Blocked, "CORRUPT: data of etcd/0, etcd/1 differs; see health"},
+		"what was told is one line":   {[]Reason{because(memberErrors, "etcd/1", "a\nb\x1b[1m")}, Active, "etcd/1 reports: a b [1m; " + core},
+		"nothing is filled in twice":  {[]Reason{because(memberErrors, "{errors}", "{member}")}, Active, "{errors} reports: {member}; " + core},
+		"a detail that is not given":  {[]Reason{because(memberErrors, "etcd/1")}, Active, "etcd/1 reports: {errors}; " + core},
 		"a leave says what holds it":  {[]Reason{because(leaving, "etcd/0"), because(peersUnknown, "a", "no answer")}, Waiting, "peers unknown: no answer; " + core + "; leaving"},
 		"a later kind of a worse level": {
-			[]Reason{because(noQuorum, "c1", "1", "3", "1", "2"), because(portTaken, "port", "1", "a", "etcd")},
+			[]Reason{because(noQuorum, "c1", "1", "3", "1", "2"), because(portTaken, "port", "a", "etcd")},
 			Blocked,
-			"option port: port 1 is taken on this machine (a); free it, or juju config etcd port=<another>; 1 more in health",
+			"option port: a is taken; juju config etcd port=…; 1 more in health",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

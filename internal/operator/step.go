@@ -177,7 +177,7 @@ func (s UpdateMember) String() string { return fmt.Sprintf("update member %x to 
 
 func (s AwaitReady) String() string {
 	if s.Learner {
-		return "wait for our learner to serve"
+		return "wait for our server to answer"
 	}
 	return "wait for our server to be ready"
 }
@@ -188,7 +188,7 @@ func (s AwaitPeer) String() string {
 	}
 	return fmt.Sprintf("wait for member %x to be ready", s.ID)
 }
-func (AwaitListed) String() string { return "wait for voters to listen where they are listed" }
+func (AwaitListed) String() string { return "wait until voters listen as listed" }
 func (TakeTurn) String() string    { return "take the turn" }
 func (ReleaseTurn) String() string { return "give the turn back" }
 func (s BreakTurn) String() string { return "break the turn of " + clip(plain(s.Turn.Holder), 60) }

@@ -88,11 +88,11 @@ func TestRule04NoDataOfAnotherTime(t *testing.T) {
 				memory := m.Memory.Value
 				memory.Healed = w.Now - healedEvery + 1
 				m.Memory = Know(memory)
-			}, "again within a day; look after its disk; juju remove-unit etcd/0"},
+			}, "twice in a day; look after its disk; juju remove-unit etcd/0"},
 			"it is alone": {func(m *Model, w *World) {
 				w.Members, w.Reach = nil, Unreachable
 				m.Units = Know(map[string]Life{"etcd/0": Alive})
-			}, "no member has better"},
+			}, "none has better"},
 			"the options cannot be used": {func(m *Model, w *World) { m.ConfigProblem = "no"; *w = down(*w, 1) }, "bring the other members back"},
 		} {
 			m, w := scene()
@@ -121,7 +121,7 @@ func TestRule04NoDataOfAnotherTime(t *testing.T) {
 	}
 	p := Decide(lookAgain, m, w)
 	assert.Nil(t, p.Step)
-	assert.Contains(t, p.Status.Message, "data here is older than it was (30 of 91 entries), and no member has better")
+	assert.Contains(t, p.Status.Message, "data here is older than it was (30 of 91 entries), none has better")
 	assert.Equal(t, Unhealthy, Examine(m, w).Health)
 
 	// One that serves, though its log ends before, is not restarted; alone it goes on serving what is there.
@@ -149,10 +149,10 @@ func TestRule04NoDataOfAnotherTime(t *testing.T) {
 func TestAilmentsAreSaid(t *testing.T) {
 	t.Parallel()
 	for log, says := range map[string]string{
-		"failed to create WAL: no space left on device":                       "the disk is full: failed to create WAL: no space left on device; make room",
-		"failed to open database: read /d/member/snap/db: input/output error": "the disk fails or a file is cut short",
-		"fatal error: fault": "the disk fails or a file is cut short: fatal error: fault; see dmesg",
-		"failed to open database: open /d/member/snap/db: permission denied": "etcd may not use its files",
+		"failed to create WAL: no space left on device":                       "disk full: failed to create WAL: no space left on device; see health",
+		"failed to open database: read /d/member/snap/db: input/output error": "cannot read data: failed to open database",
+		"fatal error: fault": "cannot read data: fatal error: fault; see health",
+		"failed to open database: open /d/member/snap/db: permission denied": "may not use data: failed to open database",
 		"listen tcp: address already in use":                                 "etcd keeps failing: listen tcp: address already in use",
 	} {
 		m := model(3)
@@ -167,7 +167,7 @@ func TestAilmentsAreSaid(t *testing.T) {
 	m := model(3)
 	w := down(world(m), 0)
 	w.Local, w.Service.Log = Local{}, "db file is flocked by another process, or taking too long"
-	assert.Contains(t, Decide(lookAgain, m, w).Status.Message, "another process has the data here open; end it")
+	assert.Contains(t, Decide(lookAgain, m, w).Status.Message, "another process has the data here open; end it: fuser -v")
 }
 
 func TestMayForget(t *testing.T) {

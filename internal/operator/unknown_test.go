@@ -417,11 +417,11 @@ func TestStatusWithUnknowns(t *testing.T) {
 	why := strings.Repeat("network-get: exit code 1: ERROR ", 10)
 	m.PeerAddress, m.ClientAddress, m.Relations = Unknown[Address](why), Unknown[Address](why), noConsumers(why)
 	r := Examine(m, w)
-	assert.Equal(t, Status{Waiting, "consumers unknown: network-get: exit code 1: ERROR network-get: exit code 1: ERROR network-get: exi…; 2 more in health"}, StatusOf(r))
+	assert.Equal(t, Status{Waiting, "consumers unknown: network-get: exit code 1: ERROR network-get: exit code 1: ER…; 2 more in health"}, StatusOf(r))
 	require.Len(t, r.Reasons, 3)
 	assert.Contains(t, r.Reasons[2].String(), "address for clients unknown: "+plain(why)+"; until then: certificates are not issued, peers hear nothing of this unit, settings are not applied")
 	w.Alarms = []Alarm{{2, noSpace}}
-	assert.Equal(t, "NOSPACE alarm on etcd/1: writes are refused", strings.Split(StatusOf(Examine(m, w)).Message, ";")[0], "the worst comes first")
+	assert.Equal(t, "NOSPACE alarm on etcd/1: no writes", strings.Split(StatusOf(Examine(m, w)).Message, ";")[0], "the worst comes first")
 }
 
 // TestUnknownAddressTakesNothingBack: what peers were told of a unit's addresses stays while Juju does not tell them.

@@ -19,7 +19,7 @@ func TestProxyWaitsInTheWordsOfTheInterface(t *testing.T) {
 		"nobody":      {nil, Status{Waiting, "waiting for a unit of etcd"}},
 		"nothing":     {map[string]databag.Bag{"etcd/0": {}}, Status{Waiting, "waiting for etcd to publish its cluster"}},
 		"no key":      {map[string]databag.Bag{"etcd/0": {"cluster": "etcd0=https://10.0.0.10:2380"}}, Status{Waiting, "waiting for etcd to publish client credentials"}},
-		"broken":      {map[string]databag.Bag{"etcd/0": {"cluster": "etcd0"}}, Status{Blocked, "relation upstream:4: unit etcd/0: cluster: piece 1 has no URL"}},
+		"broken":      {map[string]databag.Bag{"etcd/0": {"cluster": "etcd0"}}, Status{Blocked, "unit etcd/0: cluster: piece 1 has no URL"}},
 		"without TLS": {map[string]databag.Bag{"etcd/0": {"cluster": "etcd0=http://10.0.0.10:2380"}}, Status{}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -101,14 +101,15 @@ const (
 
 // Service is the unit's one long-lived process under systemd.
 type Service struct {
-	Kind    ServiceKind // what is installed to run
-	Enabled bool        // starts at boot
-	Running bool        // has a live main process
-	Failing bool        // is being restarted again and again
-	Crashes int         // how often it ended by itself since it was started by the charm or at boot
-	Config  string      // digest of what the live process was started with; "" is unknown, Altered is others than the charm wrote
-	Release string      // release that the live process runs
-	Log     string      // when Failing: the last line that says why; or what a server that does not serve yet waits for
+	Kind    ServiceKind   // what is installed to run
+	Enabled bool          // starts at boot
+	Running bool          // has a live main process
+	Failing bool          // is being restarted again and again
+	Crashes int           // how often it ended by itself since it was started by the charm or at boot
+	Age     time.Duration // since its main process was started
+	Config  string        // digest of what the live process was started with; "" is unknown, Altered is others than the charm wrote
+	Release string        // release that the live process runs
+	Log     string        // when Failing: the last line that says why; or what a server that does not serve yet waits for
 
 	PeerURL, ClientURL string   // what the live process was started to advertise; "" is unknown
 	Listens            []string // URLs that the live process was started to listen on

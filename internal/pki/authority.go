@@ -165,6 +165,22 @@ func (ca CA) certificate() (*x509.Certificate, error) {
 	return certs[0], nil
 }
 
+// Ends returns when the first of the two CAs ends; the zero value if one cannot be
+// read. What they issue ends with them.
+func (a *Authority) Ends() time.Time {
+	var first time.Time
+	for _, ca := range []CA{a.Peer, a.Client} {
+		cert, err := ca.certificate()
+		if err != nil {
+			return time.Time{}
+		}
+		if first.IsZero() || cert.NotAfter.Before(first) {
+			first = cert.NotAfter
+		}
+	}
+	return first
+}
+
 // Fingerprint returns 12 hex digits that change whenever an active CA or a trust
 // bundle does. It tells nothing of the keys.
 func (a *Authority) Fingerprint() string { return a.fingerprint }

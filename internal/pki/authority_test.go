@@ -141,3 +141,9 @@ func FuzzDecodeAuthority(f *testing.F) {
 		assert.NoError(t, err)
 	})
 }
+
+func TestAuthorityEnds(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, epoch.AddDate(20, 0, 0), authority(t, 1).Ends())
+	assert.Zero(t, (&pki.Authority{}).Ends(), "nothing is known of none")
+}

@@ -34,11 +34,11 @@ func (w world) unreachable(t *testing.T, n int) {
 	w.settle(t)
 	for _, unit := range w.others(t, n) {
 		assert.Contains(t, w.message(unit), "2/3 voters, survives no more failure")
-		assert.Contains(t, w.message(unit), "does not answer: "+lost)
+		assert.Contains(t, w.message(unit), "no answer here from "+lost)
 		assert.Equal(t, three, w.voters(t, w.machine(t, unit)))
 		report := w.health(t, unit)
 		assert.Equal(t, "degraded", report["health"])
-		assert.Contains(t, report["reasons"], "does not answer: "+lost)
+		assert.Contains(t, report["reasons"], "no answer here from "+lost)
 	}
 }
 

@@ -28,7 +28,7 @@ func TestSocket(t *testing.T) {
 	message := func() string { return w.message("local/0") }
 
 	set(map[string]string{"socket_group": "etcd-users"})
-	assert.Contains(t, message(), "this machine has no group etcd-users; groupadd --system etcd-users")
+	assert.Contains(t, message(), "no group etcd-users here; groupadd --system etcd-users")
 	w.sh(t, n, "curl -sf --max-time 60 http://127.0.0.1:2379/version")
 	w.sh(t, n, "groupadd --system etcd-users && useradd --groups etcd-users alice && useradd bob")
 	set(nil)
