@@ -30,7 +30,7 @@ const (
 	keyClientURL = "client-url"
 	keyMemberID  = "member-id" // hex
 	keyRunning   = "running"
-	keyServer    = "server"  // "0123456789ab@<running>": a charm that does not know it leaves it behind, but not the running beside it
+	keyServer    = "server"  // "0123456789ab@<running>"
 	keyLeaving   = "leaving" // "true"
 	keyStopped   = "stopped" // "true"
 	keyCan       = "can"     // "db,…", sorted
@@ -43,8 +43,8 @@ const (
 
 // unitKeys are all keys that a unit's bag may hold: those not written are removed.
 var unitKeys = []string{
-	keySchema, keyPeerURL, keyClientURL, keyClusterID, keyMemberID, keyRunning, keyServer, keyLeaving, keyStopped, keyCan, keyLeaves,
-	keyQuota,
+	keySchema, keyPeerURL, keyClientURL, keyClusterID, keyMemberID, keyRunning, keyServer, keyLeaving, keyStopped,
+	keyCan, keyLeaves, keyQuota,
 }
 
 // AppKeys returns all keys that EncodeApp may write.
@@ -208,6 +208,8 @@ func DecodeAuthority(bag databag.Bag) map[string]string {
 	return content
 }
 
+// encodeServer says with the server what runs: a charm that does not know this key leaves it behind, but writes the running
+// beside it again, so that what it left behind does not count.
 func encodeServer(u UnitBag) string {
 	if u.Server == "" {
 		return ""

@@ -42,7 +42,7 @@ func ProxyID(release string) string {
 // release is the one that our process should run: the carried one, unless what runs has the same ID and nothing else asks
 // for a restart. So digest, of what should run with a release, is that of the live process, or of one that somebody else's
 // settings are in. The new copy stands ready, and is taken at the next restart or start by the charm.
-func (l look) release(id func(release string) string, digest func(release string) string) string {
+func (l look) release(id, digest func(release string) string) string {
 	runs := l.w.Service.Release
 	if !l.w.Service.Running || runs == l.w.Carried || id(runs) == "" || id(runs) != id(l.w.Carried) {
 		return l.w.Carried
