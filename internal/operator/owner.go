@@ -73,7 +73,7 @@ func withForeignData(l look, p *Plan) {
 			p.want(l, ReleaseTurn{})
 		}
 	case !l.m.Cluster.OK: // the record may say that its cluster has ended
-	case !ours, l.w.Local.Twin, l.w.Reach == Healthy && !(votes && l.w.Local.Ready):
+	case !ours, l.w.Local.Twin, l.w.Reach == Healthy && (!votes || !l.w.Local.Ready):
 		p.want(l, Stop{foreignData}) // who votes twice is one too many
 	case l.w.Reach != Healthy || !l.mayForget(d.MemberID).none(): // without quorum nothing is stopped
 	case len(l.voters()) > 1 && !l.hasTurn():

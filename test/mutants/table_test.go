@@ -18,6 +18,30 @@ var mutants = []mutant{
 		"return Reason{}",
 	},
 	{
+		"gives up data that no majority has",
+		"internal/operator/safety.go", "TestMayForget",
+		"if v := (votes{len(l.voters()), l.ready(id)}); !v.decide() {",
+		"if v := (votes{len(l.voters()), l.ready(id)}); v.voters == 0 {",
+	},
+	{
+		"takes a log of a former term for one of today",
+		"internal/operator/age.go", "TestOlder",
+		"(d.Index < seen.Index || d.Term < seen.Term)",
+		"d.Index < seen.Index",
+	},
+	{
+		"takes another unit's data for its own",
+		"internal/operator/owner.go", "TestStrangers",
+		"case owner.Unit != \"\" && owner.Unit != l.m.Unit:",
+		"case false:",
+	},
+	{
+		"gives up data for a full disk",
+		"internal/operator/unfit.go", "TestAilments",
+		"{\"no space left on device\", diskFull}",
+		"{\"no space left on device\", badData}",
+	},
+	{
 		"takes silence for absence",
 		"internal/operator/survey.go", "TestSurvey",
 		"out.Reach = Unreachable",

@@ -79,10 +79,10 @@ var scenarios = []struct {
 	{"disk taken back while one joins", 3, func(s *Sim) { s.write(); s.write(); s.TakeBack(s.units[2]); s.AddUnit() }},
 	{"a copy of another's disk, and its own again", 3, func(s *Sim) {
 		u, copied := s.units[1], *s.units[2].disk.data
-		own := s.Insert(u, &copied)
+		own := s.insert(u, &copied)
 		s.Rest()
 		if u.life == alive {
-			s.Insert(u, own)
+			s.insert(u, own)
 		}
 	}},
 	{"another address", 3, func(s *Sim) { s.Readdress(s.units[1]) }},

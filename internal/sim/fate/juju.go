@@ -258,8 +258,8 @@ func (s *Sim) TakeBack(u *unit) {
 	s.Power(u, true)
 }
 
-// Insert puts another disk into a unit's machine, and returns the one that was there. The machine is off meanwhile.
-func (s *Sim) Insert(u *unit, d *data) *data {
+// insert puts another disk into a unit's machine, and returns the one that was there. The machine is off meanwhile.
+func (s *Sim) insert(u *unit, d *data) *data {
 	s.Power(u, false)
 	s.tell("another disk is put into %s", u.name)
 	was := u.disk.data
