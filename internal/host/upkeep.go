@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -13,8 +14,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// upkeepWait bounds a step whose length follows from the size of the database, at about 4 s for each GiB. Only actions
-// ask for such, and an action has 120 s.
+// upkeepWait bounds a step whose length follows from the size of the database, at about 4 s for each GiB. An action has
+// 120 s, and so has a hook, which asks for such only where it ends in time (operator/space.go).
 const upkeepWait = 100 * time.Second
 
 // waitOf is how long a step may take.
@@ -50,7 +51,9 @@ func (h *Host) defrag(ctx context.Context, id uint64) error {
 	return fmt.Errorf("cannot defragment member %x: it did not answer the last look", id)
 }
 
-// compact waits until the revisions are gone from the disk of the member asked; the others do the same by themselves.
+// compact waits until the revisions are gone from the disk of the member asked; the others do the same by themselves. The
+// last revision goes by itself: a page that was freed counts as used until the database was written to again (bbolt's
+// pending pages), and a full one takes no other writes.
 func (h *Host) compact(ctx context.Context, revision int64) error {
 	c, err := h.others(0)
 	if err != nil {
@@ -58,11 +61,39 @@ func (h *Host) compact(ctx context.Context, revision int64) error {
 	}
 	defer c.close()
 	// No deadline of its own: what takes long is the deed itself.
-	_, err = c[0].Compact(ctx, revision, clientv3.WithCompactPhysical())
-	if err != nil && !errors.Is(err, rpctypes.ErrCompacted) {
-		return fmt.Errorf("cannot compact to revision %d: %w", revision, err)
+	for _, to := range []int64{revision - 1, revision} {
+		_, err := c[0].Compact(ctx, to, clientv3.WithCompactPhysical())
+		if err != nil && !errors.Is(err, rpctypes.ErrCompacted) {
+			return fmt.Errorf("cannot compact to revision %d: %w", revision, err)
+		}
 	}
+	awaitFreed(ctx, c)
 	return nil
+}
+
+// freedWait bounds how long a compaction waits until it shows how much it freed.
+const freedWait = 10 * time.Second
+
+// awaitFreed waits until the sizes that the members tell stay the same for a second: the others compact by themselves.
+func awaitFreed(ctx context.Context, c crew) {
+	ctx, cancel := context.WithTimeout(ctx, freedWait)
+	defer cancel()
+	var before []int64
+	same := 0
+	_ = poll(ctx, 200*time.Millisecond, func(ctx context.Context) (bool, error) {
+		var now []int64
+		for _, m := range c {
+			server := etcdserverpb.NewMaintenanceClient(m.ActiveConnection())
+			if status, err := server.Status(ctx, &etcdserverpb.StatusRequest{}); err == nil {
+				now = append(now, status.DbSizeInUse)
+			}
+		}
+		if same++; !slices.Equal(before, now) {
+			same = 0
+		}
+		before = now
+		return same >= 5, nil
+	}) // what is not seen by then is seen by a later look
 }
 
 func (h *Host) disarm(ctx context.Context, a operator.Alarm) error {

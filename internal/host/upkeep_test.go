@@ -65,7 +65,11 @@ func TestUpkeep(t *testing.T) {
 	require.ErrorContains(t, a.Do(t.Context(), operator.TakeTurn{}), "space exceeded", "no turn can be taken by writing")
 
 	require.ErrorContains(t, a.Do(t.Context(), operator.Compact{Revision: current + 1000}), "future revision")
-	a.do(operator.Compact{Revision: current}, operator.Compact{Revision: current})
+	a.do(operator.Compact{Revision: current})
+	for _, m := range a.look().Members {
+		assert.Less(t, m.DBInUse, int64(4<<20), "what was freed is seen by the next look")
+	}
+	a.do(operator.Compact{Revision: current})
 	_, err = cl.Get(t.Context(), "fruit", clientv3.WithRev(current-1))
 	require.ErrorIs(t, err, rpctypes.ErrCompacted)
 	for _, m := range full.Members {

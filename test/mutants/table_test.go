@@ -90,6 +90,18 @@ var mutants = []mutant{
 		"if own.Leader != 0 {",
 	},
 	{
+		"lets whoever has the turn restart while another may without, once somebody has taken NOSPACE back",
+		"internal/operator/space.go", "TestOneOrderForBoth",
+		"!l.m.Cluster.OK || !l.tight()",
+		"!l.m.Cluster.OK || !l.full()",
+	},
+	{
+		"restarts without the turn though not every unit has heard of the quota",
+		"internal/operator/roll.go", "TestQuotaIsTheWayOut",
+		"a.who != \"\" && l.withoutTurn(own.ID)",
+		"a.who == own.Name && l.withoutTurn(own.ID)",
+	},
+	{
 		"restarts in a turn of an earlier hook, which may run out",
 		"internal/operator/roll.go", "TestRollPhase",
 		" && did[TakeTurn](l)\n",

@@ -254,7 +254,7 @@ func (s *Sim) commit(g *group) {
 func (s *Sim) write() {
 	for _, g := range s.groups {
 		if l := s.led(g); l != nil {
-			_ = s.put(g, l)
+			_ = s.put(g, l, clientBytes)
 		}
 	}
 }

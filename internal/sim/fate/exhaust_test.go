@@ -190,6 +190,7 @@ var hands = []strike{
 		s.Disarm()
 		s.busy = false // or it would be back at once
 		for _, v := range s.living() {
+			s.Poke(v)
 			for n := 0; v != u && n < 400 && (v.process.serving || !v.process.running) && s.Step(v); n++ {
 			}
 		}

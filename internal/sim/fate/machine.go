@@ -408,7 +408,7 @@ func (s *Sim) request(u *unit, h *hook, g *group, at *member, step operator.Step
 			return fmt.Errorf("%s has the turn", g.turn)
 		}
 		if g.turn == "" { // one that is ours is prolonged, which writes nothing
-			if err := s.put(g, at); err != nil {
+			if err := s.put(g, at, turnBytes); err != nil {
 				return err
 			}
 		}

@@ -27,20 +27,30 @@ func (s *space) raise(id uint64) {
 // quotaOf is the quota that a running member was started with.
 func quotaOf(m *member) int64 { return m.owner.process.server.Config.QuotaBytes }
 
+// What clients write at a time, and what the turn takes: a full database may have room for the turn, once somebody has taken
+// the alarm back.
+const (
+	clientBytes = 1 << 20
+	turnBytes   = 1 << 10
+)
+
+// fits reports whether a running member has room for so much more.
+func fits(m *member, bytes int64) bool { return m.owner.disk.data.size+bytes <= quotaOf(m) }
+
 // put is a write at a member. etcd takes none while NOSPACE is raised. The member that is asked raises it in place of a
 // write for which it has no room, and so does every other that has none when it applies the write (etcdserver/apply,
 // quotaApplierV3): one with a low quota is enough.
-func (s *Sim) put(g *group, at *member) error {
+func (s *Sim) put(g *group, at *member, bytes int64) error {
 	switch {
 	case len(g.space.alarms) > 0:
 		return errNoSpace
-	case at.owner.disk.data.size >= quotaOf(at):
+	case !fits(at, bytes):
 		g.space.raise(at.id)
 		return errNoSpace
 	}
 	s.commit(g)
 	for _, m := range g.members {
-		if s.runs(g, m) && s.linked(at, m) && m.owner.disk.data.size >= quotaOf(m) {
+		if s.runs(g, m) && s.linked(at, m) && !fits(m, bytes) {
 			g.space.raise(m.id)
 		}
 	}
@@ -68,18 +78,18 @@ func (s *Sim) Fill(live bool) {
 			quota = min(quota, quotaOf(m))
 		}
 	}
-	if g.space.inUse >= quota {
+	if g.space.inUse+clientBytes > quota {
 		return
 	}
 	s.tell("clients fill the databases, live %v", live)
 	s.busy = true
-	g.space.inUse = quota
+	g.space.inUse = quota - clientBytes/2
 	if live {
-		g.space.live = quota
+		g.space.live = g.space.inUse
 	}
 	for _, m := range g.members {
 		if d := m.owner.disk.data; d != nil && d.member == m.id {
-			d.size = quota
+			d.size = g.space.inUse
 		}
 	}
 	s.write()
