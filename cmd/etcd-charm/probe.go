@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 
 	"github.com/juju-charms/etcd-charm/internal/host"
 	"github.com/juju-charms/etcd-charm/internal/operator"
@@ -37,6 +38,12 @@ func (m unitMachine) Observe(ctx context.Context, model operator.Model) (operato
 			at.Error = err.Error()
 		}
 		world.Through = append(world.Through, at)
+	}
+	if slices.ContainsFunc(errs, func(err error) bool { return err != nil }) {
+		// Perhaps it has only just been started, and has ended since: then its log says why.
+		if again, err := m.Host.Observe(ctx, model); err == nil {
+			world.Service = again.Service
+		}
 	}
 	return world, nil
 }

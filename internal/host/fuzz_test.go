@@ -57,10 +57,10 @@ func FuzzProperties(f *testing.F) {
 		}
 		assert.Equal(t, read, parseProperties([]byte(again.String())))
 		if read["ActiveState"] == "failed" {
-			assert.True(t, failing(read, time.Duration(now)))
+			assert.True(t, failing(read, time.Duration(now), operator.MemberService))
 		}
 		if read["ActiveState"] == "active" && !strings.HasPrefix(read["SubState"], "auto-restart") {
-			assert.False(t, failing(read, time.Duration(now)))
+			assert.False(t, failing(read, time.Duration(now), operator.MemberService))
 		}
 	})
 }

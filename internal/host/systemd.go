@@ -172,7 +172,7 @@ func (s *systemd) state(ctx context.Context) (serviceState, error) {
 		service: written,
 		intact:  intact,
 		enabled: strings.HasPrefix(p["UnitFileState"], "enabled"),
-		failing: failing(p, monotonic()),
+		failing: failing(p, monotonic(), written.Kind),
 		process: liveProcess(ctx, pid),
 	}
 	state.crashes, _ = strconv.Atoi(p["NRestarts"]) // systemd counts anew with each start that it is asked for
@@ -184,13 +184,17 @@ func (s *systemd) state(ctx context.Context) (serviceState, error) {
 }
 
 // failing tells whether systemd starts the service again and again. Type=notify keeps a member without quorum
-// "activating" for as long as it takes: that alone is no failure.
-func failing(p map[string]string, now time.Duration) bool {
+// "activating" for as long as it takes: that alone is no failure. A proxy waits for nobody: it listens, or it cannot.
+func failing(p map[string]string, now time.Duration, kind operator.ServiceKind) bool {
 	if p["ActiveState"] == "failed" || strings.HasPrefix(p["SubState"], "auto-restart") {
 		return true
 	}
 	restarts, _ := strconv.Atoi(p["NRestarts"])
-	return p["ActiveState"] == "activating" && restarts >= 2 && age(p, now) < young
+	enough := 2
+	if kind == operator.ProxyService {
+		enough = 1
+	}
+	return p["ActiveState"] == "activating" && restarts >= enough && age(p, now) < young
 }
 
 // age is how long ago the main process was started last.

@@ -180,6 +180,9 @@ func TestFailing(t *testing.T) {
 		"running after crashes":              {"active", "running", "7", time.Second, false},
 		"waits for quorum":                   {"activating", "start", "0", time.Second, false},
 		"waits for quorum after a crash":     {"activating", "start", "1", time.Second, false},
+		"a proxy that starts":                {"activating", "start", "0", time.Second, false},
+		"a proxy that starts again":          {"activating", "start", "1", time.Second, true},
+		"a proxy that runs again":            {"active", "running", "1", time.Second, false},
 		"dies in a loop":                     {"activating", "start", "5", time.Second, true},
 		"waits long, after crashes":          {"activating", "start", "5", minute, false},
 		"between two tries":                  {"activating", "auto-restart", "1", minute, true},
@@ -188,11 +191,14 @@ func TestFailing(t *testing.T) {
 		"stopped":                            {"inactive", "dead", "0", minute, false},
 		"removed from the cluster, exited 0": {"inactive", "dead", "1", minute, false},
 	} {
-		now := time.Hour
+		now, kind := time.Hour, operator.MemberService
+		if strings.HasPrefix(name, "a proxy") {
+			kind = operator.ProxyService
+		}
 		got := failing(map[string]string{
 			"ActiveState": tt.active, "SubState": tt.sub, "NRestarts": tt.restarts,
 			"ExecMainStartTimestampMonotonic": fmt.Sprint((now - tt.age).Microseconds()),
-		}, now)
+		}, now, kind)
 		assert.Equal(t, tt.want, got, name)
 	}
 }

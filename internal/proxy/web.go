@@ -97,6 +97,9 @@ func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		http.Error(rw, why, http.StatusForbidden)
 		return
 	}
+	// A member may answer before it has all of the request. net/http would then read the rest itself
+	// and close the body, which ends the member's connection in the middle of its answer.
+	_ = http.NewResponseController(rw).EnableFullDuplex() // HTTP/1 always can
 	ctx, done := w.untilAnswered(r.Context())
 	defer done()
 	w.forward.ServeHTTP(ownContinue{rw}, r.WithContext(ctx))
