@@ -45,6 +45,7 @@ var causes = map[string]string{
 	"unreadable-data":         "failed to list data directory: open /var/lib/etcd-charm/etcd-0/d.member: permission denied",
 	"corrupt-db":              "failed to open database: invalid database",
 	"corrupt-wal":             "panic: runtime error: invalid memory address or nil pointer dereference",
+	"back-in-time":            "tocommit(51) is out of range [lastIndex(10)]. Was the raft log corrupted, truncated, or lost?",
 	"lost-db":                 "failed to recover v3 backend from snapshot: failed to find database snapshot file (snap: snapshot file doesn't exist)",
 	"spoilt-db":               "panic: assertion failed: Page expected to be: 8, but self identifies as 9976630116205563459",
 	"cut-db":                  "fatal error: fault",
