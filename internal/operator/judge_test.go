@@ -54,7 +54,7 @@ func TestReasons(t *testing.T) {
 		}, shown{health: Unhealthy, level: Blocked, text: "cluster bad answers, c1 is on record"}},
 		{"no space", func(_ *Model, w *World) {
 			w.Alarms = []Alarm{{2, "NOSPACE"}, {1, "NOSPACE"}}
-		}, shown{health: Unhealthy, level: Blocked, text: "NOSPACE alarm on etcd/0, etcd/1: no writes; run actions compact, defrag, alarm-disarm"}},
+		}, shown{health: Unhealthy, level: Blocked, text: "NOSPACE on etcd/0, etcd/1: no writes; run compact, defrag, alarm-disarm"}},
 		{"corrupt", func(_ *Model, w *World) {
 			w.Alarms = []Alarm{{3, "CORRUPT"}}
 		}, shown{health: Unhealthy, level: Blocked, text: "CORRUPT: data of etcd/2 differs; juju remove-unit etcd/2, then alarm-disarm"}},

@@ -273,6 +273,6 @@ func TestAlarmBetweenLookAndTurn(t *testing.T) {
 	p := Decide(lookAgain, m, w)
 	assert.Nil(t, p.Step)
 	assert.Equal(t, Blocked, p.Status.Level)
-	assert.Contains(t, p.Status.Message, "NOSPACE alarm on etcd/1: no writes; run actions compact")
+	assert.Contains(t, p.Status.Message, "NOSPACE on etcd/1: no writes; run compact")
 	assert.NotContains(t, p.Status.Message, "mvcc")
 }

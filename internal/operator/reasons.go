@@ -172,7 +172,7 @@ var catalogue = [kinds]entry{
 	lostAwaitsLeadership: {"lost-awaits-leadership", "cluster", Unhealthy, Blocked, "", "cluster {cluster} is lost", "once this unit leads, it can found another"},
 	clusterUnclaimed:     {"cluster-unclaimed", "cluster", Unhealthy, Blocked, "", "no known unit holds cluster {cluster}", "if it is lost: keep one unit only"},
 	clusterDiffers:       {"cluster-differs", "cluster", Unhealthy, Blocked, "", "cluster {cluster} answers, {recorded} is on record", "see who answers"},
-	alarmNospace:         {"alarm-nospace", "member", Unhealthy, Blocked, "", "NOSPACE alarm on {member}: no writes", "run actions compact, defrag, alarm-disarm"},
+	alarmNospace:         {"alarm-nospace", "member", Unhealthy, Blocked, "", "NOSPACE on {member}: no writes", "run compact, defrag, alarm-disarm"},
 	alarmCorrupt:         {"alarm-corrupt", "unit", Unhealthy, Blocked, "", "CORRUPT: data of {unit} differs", "juju remove-unit {unit}, then alarm-disarm"},
 	alarmCorruptUnowned:  {"alarm-corrupt-unowned", "member", Unhealthy, Blocked, "", "CORRUPT: data of {member} differs", "run action alarm-disarm"},
 	authoritiesEnded:     {"authorities-ended", "application", Unhealthy, Blocked, "", "certificate authorities ended on {when}", "move to another application"},
