@@ -238,7 +238,7 @@ func (o *options) together(c Config) {
 	}
 	// etcd refuses less than five; ten is what its tuning guide asks for.
 	if c.ElectionMillis < 10*c.HeartbeatMillis {
-		o.fail("election_timeout", "%d ms is less than ten times heartbeat_interval (%d ms)", c.ElectionMillis, c.HeartbeatMillis)
+		o.fail("election_timeout", "%d ms is below ten times heartbeat_interval (%d ms)", c.ElectionMillis, c.HeartbeatMillis)
 	}
 }
 
@@ -291,9 +291,9 @@ func (o *options) retention(name, mode string) string {
 	shortest, longest := time.Duration(PeriodRange.Low), time.Duration(PeriodRange.High)
 	switch d, err := time.ParseDuration(hours); {
 	case err != nil:
-		o.fail(name, "%q is neither a duration such as 8h nor a number of hours", v)
+		o.fail(name, "%q is neither a duration (8h) nor hours", v)
 	case d != 0 && (d < shortest || d > longest):
-		o.fail(name, "%q is neither 0 nor between %s and %s", v, shortest, longest)
+		o.fail(name, "%q is neither 0 nor %s to %s", v, shortest, longest)
 	case d != 0:
 		return d.String()
 	}
@@ -306,7 +306,7 @@ func (o *options) revisions(name, v string) string {
 	case err != nil:
 		o.fail(name, "%q is not a number of revisions", v)
 	case n != 0 && (n < r.Low || n > r.High):
-		o.fail(name, "%d is neither 0 nor between %d and %d revisions", n, r.Low, r.High)
+		o.fail(name, "%d is neither 0 nor %d to %d revisions", n, r.Low, r.High)
 	default:
 		return strconv.FormatInt(n, 10)
 	}
