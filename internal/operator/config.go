@@ -306,7 +306,7 @@ func (o *options) revisions(name, v string) string {
 	case err != nil:
 		o.fail(name, "%q is not a number of revisions", v)
 	case n != 0 && (n < r.Low || n > r.High):
-		o.fail(name, "%d is neither 0 nor %d to %d revisions", n, r.Low, r.High)
+		o.fail(name, "%d is neither 0 nor %d to %d", n, r.Low, r.High)
 	default:
 		return strconv.FormatInt(n, 10)
 	}

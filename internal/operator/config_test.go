@@ -45,7 +45,7 @@ func TestParseConfig(t *testing.T) {
 		{"retention of too many hours", map[string]any{"auto_compaction_retention": "8761"}, `option auto_compaction_retention: "8761" is neither 0`},
 		{"retention beyond a duration", map[string]any{"auto_compaction_retention": "9999999"}, `option auto_compaction_retention: "9999999" is neither`},
 		{"retention beyond a number", map[string]any{"auto_compaction_retention": "99999999999999999999"}, `option auto_compaction_retention:`},
-		{"retention of more than all revisions", map[string]any{"auto_compaction_mode": "revision", "auto_compaction_retention": "9223372036854775807"}, "option auto_compaction_retention: 9223372036854775807 is neither 0 nor 100 to 1000000000 revisions"},
+		{"retention of more than all revisions", map[string]any{"auto_compaction_mode": "revision", "auto_compaction_retention": "9223372036854775807"}, "option auto_compaction_retention: 9223372036854775807 is neither 0 nor 100 to 1000000000"},
 		{"retention of fewer than no revisions", map[string]any{"auto_compaction_mode": "revision", "auto_compaction_retention": "-1"}, "option auto_compaction_retention: -1 is neither 0"},
 		{"no retention of revisions", map[string]any{"auto_compaction_mode": "revision", "auto_compaction_retention": "0"}, ""},
 		{"election that outlasts a hook", map[string]any{"heartbeat_interval": 1000, "election_timeout": 50000}, "option election_timeout: 50000 is not between 100 and 10000"},
