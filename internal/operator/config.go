@@ -155,7 +155,7 @@ func (o *options) group(name string) string {
 	}
 	if v != "" && (len(v) > maxGroup || strings.ContainsFunc(v, func(r rune) bool { return !fits(r) }) ||
 		strings.Trim(v, "0123456789") == "" || v[0] == '-' || v[0] == '.') {
-		o.fail(name, "%q is not the name of a group", v)
+		o.fail(name, "no group is called %.32q", v)
 	}
 	return v
 }
@@ -277,7 +277,7 @@ func (o *options) together(c Config) {
 	}
 	// etcd refuses less than five; ten is what its tuning guide asks for.
 	if c.ElectionMillis < 10*c.HeartbeatMillis {
-		o.fail("election_timeout", "%d ms is less than ten times heartbeat_interval (%d ms)", c.ElectionMillis, c.HeartbeatMillis)
+		o.fail("election_timeout", "%d ms is below ten times heartbeat_interval (%d ms)", c.ElectionMillis, c.HeartbeatMillis)
 	}
 }
 
@@ -330,9 +330,9 @@ func (o *options) retention(name, mode string) string {
 	shortest, longest := time.Duration(PeriodRange.Low), time.Duration(PeriodRange.High)
 	switch d, err := time.ParseDuration(hours); {
 	case err != nil:
-		o.fail(name, "%q is neither a duration such as 8h nor a number of hours", v)
+		o.fail(name, "%q is neither a duration (8h) nor hours", v)
 	case d != 0 && (d < shortest || d > longest):
-		o.fail(name, "%q is neither 0 nor between %s and %s", v, shortest, longest)
+		o.fail(name, "%q is neither 0 nor %s to %s", v, shortest, longest)
 	case d != 0:
 		return d.String()
 	}
@@ -345,7 +345,7 @@ func (o *options) revisions(name, v string) string {
 	case err != nil:
 		o.fail(name, "%q is not a number of revisions", v)
 	case n != 0 && (n < r.Low || n > r.High):
-		o.fail(name, "%d is neither 0 nor between %d and %d revisions", n, r.Low, r.High)
+		o.fail(name, "%d is neither 0 nor %d to %d", n, r.Low, r.High)
 	default:
 		return strconv.FormatInt(n, 10)
 	}

@@ -282,6 +282,6 @@ func TestAlarmBetweenLookAndTurn(t *testing.T) {
 	p := Decide(lookAgain, m, w)
 	assert.Nil(t, p.Step)
 	assert.Equal(t, Blocked, p.Status.Level)
-	assert.Contains(t, p.Status.Message, "NOSPACE alarm on etcd/1: no writes; 2 GiB of 2 GiB live: raise quota or delete")
+	assert.Contains(t, p.Status.Message, "NOSPACE on etcd/1: no writes; 2 GiB of 2 GiB live: raise quota or delete")
 	assert.NotContains(t, p.Status.Message, "mvcc")
 }

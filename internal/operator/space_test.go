@@ -70,17 +70,17 @@ func TestQuotaIsTheWayOut(t *testing.T) {
 			w.Members[0], w.Members[1] = w.Members[1], w.Members[0]
 			w.Members[0].ID, w.Members[1].ID = 1, 2
 			w.Data.MemberID, w.Local.MemberID = 2, 2
-		}, held, "etcd/1 takes the higher quota first", "NOSPACE alarm on etcd/0: no writes; etcd/1 restarts with a quota of 32 MiB"},
+		}, held, "etcd/1 takes the higher quota first", "NOSPACE on etcd/0: no writes; etcd/1 restarts with a quota of 32 MiB"},
 		{"the lower ones have it", func(_ *Model, w *World) {
 			w.Members[0].ID, w.Data.MemberID, w.Local.MemberID = 4, 4, 4
 			w.Members[1].Quota, w.Members[2].Quota = highQuota, highQuota
 		}, unwritten, "", ""},
 		{"somebody has the turn", func(_ *Model, w *World) { w.Turn.Holder = "etcd/2" }, turnless, "",
-			"no writes; 32 MiB awaits etcd/2: it has the turn"},
+			"no writes; quota 32 MiB awaits etcd/2: it has the turn"},
 		{"it has the turn itself", func(_ *Model, w *World) { w.Turn.Holder = "etcd/0" }, turnless, "", ""},
 		{"who has the turn is not known", func(_ *Model, w *World) { w.Turn = Turn{} }, turnless, "", ""},
 		{"another is not ready", func(_ *Model, w *World) { *w = down(*w, 2) }, held, "etcd/2 is not ready",
-			"32 MiB awaits etcd/2: it is not ready"},
+			"quota 32 MiB awaits etcd/2: it is not ready"},
 		{"another joins", func(_ *Model, w *World) { w.Members[2].Learner = true }, held, "etcd/2 is joining", "awaits etcd/2: it is joining"},
 		{"another leaves", func(m *Model, _ *World) { m.Units.Value["etcd/2"] = Dying }, held, "etcd/2 leaves", "awaits etcd/2: it leaves"},
 		{"another's unit is gone", func(m *Model, _ *World) { delete(m.Units.Value, "etcd/2") }, held, "etcd/2 has no unit", ""},
@@ -226,7 +226,7 @@ func TestAlarmIsTakenBack(t *testing.T) {
 		change(&m, &w)
 		p := Decide(lookAgain, m, w)
 		assert.NotEqual(t, Disarm{Alarm{2, noSpace}}, p.Step, name)
-		assert.Contains(t, texts(p.Reasons), "NOSPACE alarm on etcd/1", name)
+		assert.Contains(t, texts(p.Reasons), "NOSPACE on etcd/1", name)
 	}
 	m, w := settled(true)
 	w = down(w, 2)
@@ -282,7 +282,7 @@ func TestSpaceIsFreed(t *testing.T) {
 // TestWhenNoSpaceIsFreed: what keeps a round from being begun, and what is said meanwhile.
 func TestWhenNoSpaceIsFreed(t *testing.T) {
 	t.Parallel()
-	const live = "NOSPACE alarm on etcd/1: no writes; 16 MiB of 16 MiB live: raise quota or delete"
+	const live = "NOSPACE on etcd/1: no writes; 16 MiB of 16 MiB live: raise quota or delete"
 	inUse := func(w *World) {
 		for i := range w.Members {
 			w.Members[i].DBInUse = lowQuota
@@ -294,7 +294,7 @@ func TestWhenNoSpaceIsFreed(t *testing.T) {
 		status string
 	}{
 		"another leads":         {func(m *Model, _ *World) { m.Leader = Know(false) }, nil, "space is being freed"},
-		"it is off":             {func(m *Model, _ *World) { m.Config.AutoFreeSpace = false }, nil, "raise quota_backend_bytes, or free space"},
+		"it is off":             {func(m *Model, _ *World) { m.Config.AutoFreeSpace = false }, nil, "raise quota_backend_bytes or free space"},
 		"a round was just made": {func(m *Model, w *World) { m.Memory.Value.Freed = w.Now - 599 }, nil, "space is being freed"},
 		"a round was made":      {func(m *Model, w *World) { m.Memory.Value.Freed = w.Now - 600 }, Compact{4900}, ""},
 		"a clock went back":     {func(m *Model, w *World) { m.Memory.Value.Freed = w.Now + 1 }, Compact{4900}, ""},

@@ -76,6 +76,12 @@ func (r Reason) short() string {
 	const instead = "; " + seeHealth
 	text, remedy := r.Text(), "; "+r.Remedy()
 	room := lineWidth - len([]rune(remedy))
+	if n := len(r.Subjects); n > 1 && len([]rune(text)) > room {
+		// The first of those who are concerned is enough, if then what to do finds room.
+		if brief := r.fill(catalogue[r.Kind].text, fmt.Sprintf("%s and %d more", r.Subjects[0], n-1)); len([]rune(brief)) <= room {
+			text = brief
+		}
+	}
 	switch long := len([]rune(text)); {
 	case r.Remedy() == "":
 		return clip(text, lineWidth)

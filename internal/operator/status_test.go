@@ -45,11 +45,11 @@ func TestStatusOfMembers(t *testing.T) {
 		{"no space", 3, func(_ *Model, w *World) {
 			w.Alarms = []Alarm{{2, "NOSPACE"}}
 			w.Members[1].DBSize, w.Members[1].DBInUse = 2<<30, 1<<30
-		}, Waiting, "NOSPACE alarm on etcd/1: no writes; space is being freed; 1 more in health"},
+		}, Waiting, "NOSPACE on etcd/1: no writes; space is being freed; 1 more in health"},
 		{"no space, and freeing is off", 3, func(m *Model, w *World) {
 			m.Config.AutoFreeSpace, w.Alarms = false, []Alarm{{2, "NOSPACE"}}
 			w.Members[1].DBSize = 2 << 30
-		}, Blocked, "NOSPACE alarm on etcd/1: no writes; raise quota_backend_bytes, or free space; 1 more in health"},
+		}, Blocked, "NOSPACE on etcd/1: no writes; raise quota_backend_bytes or free space; 1 more in health"},
 		{"mixed versions", 3, func(_ *Model, w *World) {
 			w.Members[2].Version = "3.6.14"
 		}, Active, "3/3 voters, 3.6.14 and 3.7.3"},
@@ -145,6 +145,7 @@ func TestLine(t *testing.T) {
 		"as the unit itself has it":   {[]Reason{silent.at("etcd/2")}, Waiting, "no answer here from etcd/2; " + core},
 		"what is unhealthy says it":   {[]Reason{because(clusterSilent, "c1")}, Waiting, "no member of cluster c1 answers here; bring the machines back"},
 		"what work waits for":         {[]Reason{because(leaderUnknown, "a", "no answer"), because(leaderUnknown, "b", "no answer")}, Waiting, "leader unknown: no answer; " + core},
+		"of many the first":           {[]Reason{because(alarmNospace, "etcd/0"), because(alarmNospace, "etcd/1"), because(alarmNospace, "etcd/20"), because(alarmNospace, "etcd/21")}, Blocked, "NOSPACE on etcd/0 and 3 more: no writes; raise quota_backend_bytes or free space"},
 		"a problem is not cut short":  {[]Reason{because(dataAlien, "etcd/0", strings.Repeat("x", 200))}, Blocked, "data directory: " + strings.Repeat("x", 51) + "…; see health"},
 		"a command that is too long":  {[]Reason{because(alarmCorrupt, "etcd/0"), because(alarmCorrupt, "etcd/1")}, Blocked, "CORRUPT: data of etcd/0, etcd/1 differs; see health"},
 		"what was told is one line":   {[]Reason{because(memberErrors, "etcd/1", "a\nb\x1b[1m")}, Active, "etcd/1 reports: a b [1m; " + core},

@@ -421,7 +421,7 @@ func TestStatusWithUnknowns(t *testing.T) {
 	require.Len(t, r.Reasons, 3)
 	assert.Contains(t, r.Reasons[2].String(), "address for clients unknown: "+plain(why)+"; until then: certificates are not issued, peers hear nothing of this unit, settings are not applied")
 	w.Alarms = []Alarm{{2, noSpace}}
-	assert.Equal(t, "NOSPACE alarm on etcd/1: no writes", strings.Split(StatusOf(Examine(m, w)).Message, ";")[0], "the worst comes first")
+	assert.Equal(t, "NOSPACE on etcd/1: no writes", strings.Split(StatusOf(Examine(m, w)).Message, ";")[0], "the worst comes first")
 }
 
 // TestUnknownAddressTakesNothingBack: what peers were told of a unit's addresses stays while Juju does not tell them.
