@@ -55,8 +55,11 @@ func UnitKeys() []string { return slices.Clone(unitKeys) }
 const (
 	// maxUnits bounds how many units the application bag knows certificates of.
 	maxUnits = 10_000
-	// maxRevoked bounds the list, so that a broken bag costs no memory. A thousand consumers a year stay far below it.
+	// maxRevoked bounds the list, so that a broken bag costs no memory.
 	maxRevoked = 100_000
+	// MaxRevoked is how many entries are written, of at most 34 bytes each: who reads the bag takes no longer text. A
+	// thousand consumers a year stay far below it.
+	MaxRevoked = 30_000
 )
 
 // AppBag is the peer application bag: what the application as a whole knows. The leader writes it.

@@ -227,13 +227,11 @@ func (s *systemd) control(ctx context.Context, v verb) error {
 	if !written {
 		return errors.New("no service is written")
 	}
-	if _, err := s.systemctl(ctx, "enable", unit); err != nil {
-		return err
-	}
+	_, enabled := s.systemctl(ctx, "enable", unit)
 	// Back-off and counters begin anew: somebody has just looked. No failed state to reset is no error of ours.
 	_, _ = s.systemctl(ctx, "reset-failed", unit)
 	_, err = s.systemctl(ctx, string(v), "--no-block", unit)
-	return err
+	return errors.Join(enabled, err)
 }
 
 // end stops the service and disables it at boot, one that waits to be started again too. What runs, runs on when its unit

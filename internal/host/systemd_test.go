@@ -98,7 +98,11 @@ func TestSystemdControl(t *testing.T) {
 			verb: startVerb, written: true, refuse: "reset-failed",
 			calls: []string{"enable " + unit, "reset-failed " + unit, "start --no-block " + unit},
 		},
-		"start, refused":      {verb: startVerb, written: true, refuse: "start", fails: true, calls: []string{"enable " + unit, "reset-failed " + unit, "start --no-block " + unit}},
+		"start, refused": {verb: startVerb, written: true, refuse: "start", fails: true, calls: []string{"enable " + unit, "reset-failed " + unit, "start --no-block " + unit}},
+		"start, cannot be enabled": {
+			verb: startVerb, written: true, refuse: "enable", fails: true,
+			calls: []string{"enable " + unit, "reset-failed " + unit, "start --no-block " + unit},
+		},
 		"start, none written": {verb: startVerb, fails: true},
 		"restart":             {verb: restartVerb, written: true, calls: []string{"enable " + unit, "reset-failed " + unit, "restart --no-block " + unit}},
 		"stop":                {verb: stopVerb, written: true, calls: []string{"disable " + unit, "stop --no-block " + unit, "reset-failed " + unit}},

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
+	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 )
 
 // say adds a reason.
@@ -168,6 +169,9 @@ func (x *examiner) own() {
 		x.say(because(etcdAstray, x.m.Unit, hexID(local.ClusterID)))
 	}
 	x.turn()
+	if n := len(x.m.Cluster.Value.Record.Revoked); n >= manyRevoked {
+		x.say(because(revokedMany, strconv.Itoa(n), strconv.Itoa(etcdcluster.MaxRevoked)))
+	}
 }
 
 // times is a number of times in words.

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"reflect"
 	"slices"
 
@@ -141,6 +142,10 @@ func (l look) revoked() []Ended {
 		if generation := generationIn(l.m.Memory.Value.Bags[id]); generation > ended[id] {
 			kept = append(kept, Ended{RelationID: id, Generation: generation, Period: l.w.Period})
 		}
+	}
+	if over := len(kept) - etcdcluster.MaxRevoked; over > 0 { // whoever reads the record would not know the rest either
+		slices.SortStableFunc(kept, func(a, b Ended) int { return cmp.Compare(a.Period, b.Period) })
+		kept = kept[over:]
 	}
 	return kept
 }

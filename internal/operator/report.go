@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
+	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 	"github.com/juju-charms/etcd-charm/interfaces/etcdproxy"
 )
 
@@ -28,7 +29,10 @@ const (
 	maxLag = 5000
 	// maxUse is in percent of the quota; at 100 etcd raises NOSPACE.
 	maxUse = 80
-	day    = 24 * time.Hour
+	// manyRevoked is how many ended relations take etcd some 70 ms at each connection: it reads the whole list of their
+	// serials.
+	manyRevoked = etcdcluster.MaxRevoked / 2
+	day         = 24 * time.Hour
 	// certificateDue is less than the third of a year at which leaves are renewed: who comes below it, was not.
 	certificateDue = 30 * day
 )
