@@ -148,19 +148,22 @@ func leaveStopped(l look, p *Plan) {
 	rejoin(l, p, "the unit left the cluster")
 }
 
-// leaveLast stops the last member; nothing is removed, and the record says that the cluster ended in order.
+// leaveLast stops the last member; nothing is removed, and the record says that the cluster ended in order. It serves until
+// its last hooks, but for one that parts it from its peers: after that Juju may not show the peer relation any more.
 func leaveLast(l look, p *Plan) {
-	if !l.last() {
-		return // serve until the end
+	parts := l.Endpoint == PeerEndpoint && l.Kind == hooks.RelationDeparted
+	if !l.last() && !(parts && l.m.Cluster.OK && l.sole()) {
+		return
 	}
 	if l.m.Cluster.OK && !l.leader() {
 		// Without a record of the end whoever comes later is blocked. Who is left becomes leader within a minute.
 		serveOn(l, p)
+		why := because(leaveAwaitsLeadership, l.m.Unit)
 		if !l.m.Leader.OK {
-			p.hold(l, l.unknown(leaderUnknown, unleft))
-		} else {
-			p.hold(l, because(leaveAwaitsLeadership, l.m.Unit))
+			why = l.unknown(leaderUnknown, unleft)
 		}
+		p.hold(l, why)
+		p.held = true // nobody is left who waits for what this hook would publish
 		return
 	}
 	if l.w.Service.up() {
@@ -173,6 +176,20 @@ func leaveLast(l look, p *Plan) {
 		record.ClusterID, record.Ended = l.w.Data.ClusterID, l.w.Data.ClusterID
 		p.record = &record
 	}
+}
+
+// sole reports whether it is certain that no other unit's member serves: the cluster says that it has one voter, or what
+// was stopped here was the last. Any other unit that is still there is on its way out, and says that it has no part in it.
+func (l look) sole() bool {
+	if l.stopped() || (l.ownAnswers() && len(l.voters()) == 1) {
+		return true
+	}
+	for _, word := range l.m.Cluster.Value.Words {
+		if word.ClusterID != 0 && !word.Stopped {
+			return false
+		}
+	}
+	return !l.w.Service.up()
 }
 
 // serveOn has a member whose leave must wait serve again, should it have stopped already: it may be what the others need

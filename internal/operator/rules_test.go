@@ -170,6 +170,47 @@ func TestRule01FoundedOnce(t *testing.T) {
 		}
 	})
 
+	t.Run("the last unit records the end while it sees its peers, once it is certain", func(t *testing.T) {
+		t.Parallel()
+		for _, departing := range []string{"etcd/0", "etcd/1"} {
+			m := model(1)
+			w := world(m)
+			m.Units = Know(map[string]Life{"etcd/0": Dying, "etcd/1": Dying})
+			m.Cluster.Value.Words = map[string]Word{"etcd/1": {Schema: etcdcluster.Schema, Leaving: true}}
+			e := Event{Kind: hooks.RelationDeparted, Endpoint: PeerEndpoint, RelationID: "cluster:0", RemoteUnit: "etcd/1", Departing: departing}
+			m.Leader = Know(false)
+			p := Decide(e, m, w)
+			require.Nil(t, p.Step)
+			require.Error(t, p.Fail, "it waits for the leadership")
+			m.Leader = Know(true)
+			require.IsType(t, Stop{}, Decide(e, m, w).Step)
+			e.Endpoint = "proxy"
+			assert.Nil(t, Decide(e, m, w).Step, "its consumers leave before")
+			e.Endpoint = PeerEndpoint
+
+			unseen := m
+			unseen.Cluster = Unknown[Cluster]("no relation")
+			_, stops := Decide(e, unseen, w).Step.(Stop)
+			assert.False(t, stops, "nothing can be recorded")
+
+			w.Service, w.Local = Service{Kind: MemberService}, Local{}
+			w.Reach, w.Members = Unreachable, nil
+			p = Decide(e, m, w)
+			require.Nil(t, p.Step)
+			require.NotNil(t, recordOf(p), "as a hook that died after the stop")
+			assert.Equal(t, uint64(clusterID), recordOf(p).Ended)
+			assert.True(t, p.Claims)
+
+			m.Cluster.Value.Words = map[string]Word{"etcd/1": {Schema: etcdcluster.Schema, Leaving: true, ClusterID: clusterID, MemberID: 2}}
+			p = Decide(e, m, w)
+			if record := recordOf(p); record != nil {
+				assert.Zero(t, record.Ended, "the other may still serve")
+			}
+			w.Done = []Step{Stop{"the last unit leaves"}}
+			require.NotNil(t, recordOf(Decide(e, m, w)), "it was the last when it stopped")
+		}
+	})
+
 	t.Run("a record without end and without data is blocked and names the action", func(t *testing.T) {
 		t.Parallel()
 		m, w := fresh(1)
