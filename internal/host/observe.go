@@ -58,7 +58,7 @@ func (h *Host) Observe(ctx context.Context, m operator.Model) (operator.World, e
 	)
 	v := view{survey.Find(live, ready), access, own}
 	w.Reach, w.ClusterID, w.Members = v.Reach, v.ClusterID, v.Members
-	w.Alarms, w.Turn, w.Local = v.Alarms, v.Turn, v.Local
+	w.Alarms, w.Auth, w.Turn, w.Local = v.Alarms, v.Auth, v.Turn, v.Local
 	if w.Local.Ready {
 		w.Service.Failing, w.Service.Log = false, "" // it did fail, a moment ago
 	}

@@ -55,11 +55,14 @@ func (x *examiner) reached() {
 	}
 }
 
-// alarms says which alarms are raised.
+// alarms says which alarms are raised, and what else a client has done to all others.
 func (x *examiner) alarms() {
 	for _, a := range x.w.Alarms {
 		owned := slices.ContainsFunc(x.r.Members, func(m MemberReport) bool { return m.ID == a.MemberID && m.Unit != "" })
 		x.say(alarm(a.Kind, x.labelOf(a.MemberID), owned))
+	}
+	if x.w.Auth {
+		x.say(because(authEnabled, hexID(x.r.ClusterID)))
 	}
 }
 

@@ -55,6 +55,9 @@ func TestReasons(t *testing.T) {
 		{"no space", func(_ *Model, w *World) {
 			w.Alarms = []Alarm{{2, "NOSPACE"}, {1, "NOSPACE"}}
 		}, shown{health: Unhealthy, level: Blocked, text: "NOSPACE alarm on etcd/0, etcd/1: writes are refused; run action compact, then defrag, then alarm-disarm"}},
+		{"authentication is on", func(_ *Model, w *World) {
+			w.Auth = true
+		}, shown{health: Degraded, level: Blocked, text: "authentication is on: consumers without a user are refused; as root on a unit: etcdctl auth disable"}},
 		{"corrupt", func(_ *Model, w *World) {
 			w.Alarms = []Alarm{{3, "CORRUPT"}}
 		}, shown{health: Unhealthy, level: Blocked, text: "CORRUPT alarm on etcd/2: its data differs, all refuse writes; juju remove-unit etcd/2, then run action alarm-disarm"}},

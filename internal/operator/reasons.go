@@ -19,6 +19,7 @@ const (
 	alarmNospace
 	alarmCorrupt
 	alarmCorruptUnowned
+	authEnabled
 	upstreamMissing
 
 	// What only an operator can put right.
@@ -173,6 +174,7 @@ var catalogue = [kinds]entry{
 	alarmNospace:         {"alarm-nospace", "member", Unhealthy, Blocked, "", "NOSPACE alarm on {member}: writes are refused", "run action compact, then defrag, then alarm-disarm"},
 	alarmCorrupt:         {"alarm-corrupt", "unit", Unhealthy, Blocked, "", "CORRUPT alarm on {unit}: its data differs, all refuse writes", "juju remove-unit {unit}, then run action alarm-disarm"},
 	alarmCorruptUnowned:  {"alarm-corrupt-unowned", "member", Unhealthy, Blocked, "", "CORRUPT alarm on {member}: its data differs, all refuse writes", "run action alarm-disarm"},
+	authEnabled:          {"auth-enabled", "cluster", Degraded, Blocked, "", "authentication is on: consumers without a user are refused", "as root on a unit: etcdctl auth disable"},
 	upstreamMissing:      {"upstream-missing", "application", Unhealthy, Blocked, "", "needs a cluster", "juju integrate {application}:upstream <etcd application>:proxy"},
 
 	optionsUnread:   {"options-unread", "unit", Degraded, Blocked, "", "{problem}", "the next hook asks again"},

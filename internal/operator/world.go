@@ -49,6 +49,7 @@ type World struct {
 	ClusterID uint64   // of the cluster reached; 0 when none answered
 	Members   []Member // as that cluster lists them: by a linearizable read if Healthy, else one member's view
 	Alarms    []Alarm
+	Auth      bool // authentication is switched on: who has no user is refused
 
 	// Local is our own server's answer on its loopback address, whatever cluster it is in.
 	Local Local
