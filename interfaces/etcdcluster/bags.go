@@ -33,7 +33,8 @@ const (
 	keyLeaving   = "leaving" // "true"
 	keyStopped   = "stopped" // "true"
 	keyCan       = "can"     // "db,…", sorted
-	keyLeaves    = "leaves"  // "peer:1f@1796774400,…"; in the application bag "etcd/0=peer:…;etcd/1=…"
+	keyZone      = "zone"
+	keyLeaves    = "leaves" // "peer:1f@1796774400,…"; in the application bag "etcd/0=peer:…;etcd/1=…"
 
 	// Where Juju keeps no secrets the authorities stand in the application bag, key by key.
 	authorityPrefix = "authority."
@@ -42,6 +43,7 @@ const (
 // unitKeys are all keys that a unit's bag may hold: those not written are removed.
 var unitKeys = []string{
 	keySchema, keyPeerURL, keyClientURL, keyClusterID, keyMemberID, keyRunning, keyLeaving, keyStopped, keyCan, keyLeaves,
+	keyZone,
 }
 
 // AppKeys returns all keys that EncodeApp may write.
@@ -97,6 +99,7 @@ type UnitBag struct {
 	Stopped   bool     // its server has stopped for good
 	Can       []string // what its charm can do that all units must do alike; sorted
 	Leaves    []Issued
+	Zone      string // the availability zone of its machine; "" is unknown
 }
 
 // EncodeApp is the bag that says a, but for the authorities' own keys.
@@ -151,6 +154,7 @@ func EncodeUnit(u UnitBag) databag.Bag {
 		keyStopped:   encodeFlag(u.Stopped),
 		keyCan:       strings.Join(u.Can, ","),
 		keyLeaves:    EncodeIssued(u.Leaves),
+		keyZone:      u.Zone,
 	}.Clone()
 }
 
@@ -169,6 +173,7 @@ func DecodeUnit(relationID, unit string, bag databag.Bag) (UnitBag, error) {
 		Stopped:   d.flag(keyStopped),
 		Can:       d.names(keyCan),
 		Leaves:    d.leaves(keyLeaves, bag[keyLeaves]),
+		Zone:      d.text(keyZone),
 	}
 	if d.err != nil {
 		return UnitBag{}, d.err

@@ -87,7 +87,7 @@ func (c Charm) Observe(ctx context.Context, e operator.Event, seen []uint64) (op
 		return operator.Model{}, errors.New("cannot tell which unit this is: JUJU_UNIT_NAME is not set")
 	}
 	return juju.Observe(ctx, c.Tools, juju.Env{
-		Event: e, Unit: unit, ModelUUID: c.Env("JUJU_MODEL_UUID"),
+		Event: e, Unit: unit, ModelUUID: c.Env("JUJU_MODEL_UUID"), Zone: c.Env("JUJU_AVAILABILITY_ZONE"),
 		Hostname: c.Hostname, Secrets: c.Find.Has("secret-get"),
 	}, seen)
 }

@@ -8,6 +8,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -24,6 +26,7 @@ type Env struct {
 	Event     operator.Event // a relation is left out of the model in its own -broken hook
 	Unit      string         // JUJU_UNIT_NAME, "etcd/0"
 	ModelUUID string         // JUJU_MODEL_UUID
+	Zone      string         // JUJU_AVAILABILITY_ZONE; empty where the cloud has none
 	Hostname  string         // the machine's own, for certificates; it need not resolve, and may be empty
 	Secrets   bool           // this Juju has the hook tool secret-get
 }
@@ -38,7 +41,7 @@ func Observe(ctx context.Context, tools Tools, env Env, seen []uint64) (operator
 	o.model = operator.Model{
 		Relations: map[string]operator.Known[[]databag.Relation]{},
 		UUID:      env.ModelUUID, Unit: env.Unit, App: appOf(env.Unit),
-		Seen: seen, Secrets: env.Secrets,
+		Seen: seen, Secrets: env.Secrets, Zone: zoneOf(env.Zone),
 	}
 	o.config(ctx)
 	o.model.Leader = read[bool](ctx, &o, "is-leader")
@@ -65,6 +68,15 @@ func Observe(ctx context.Context, tools Tools, env Env, seen []uint64) (operator
 		return operator.Model{}, fmt.Errorf("cannot read the model: %w", context.Cause(ctx))
 	}
 	return o.model, nil
+}
+
+// zoneOf is a zone that other units can read in a bag; "" is none.
+func zoneOf(name string) string {
+	const longest = 100 // no cloud's is half as long
+	if len(name) > longest || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
+		return ""
+	}
+	return name
 }
 
 // observer fills a model, part by part.

@@ -29,6 +29,7 @@ func (x *examiner) judge() {
 	x.voting()
 	x.condition()
 	x.matching()
+	x.zones()
 	x.own()
 }
 

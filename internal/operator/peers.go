@@ -105,7 +105,7 @@ func (l look) rememberUnrecorded(p *Plan) {
 
 // word is what our unit says of itself.
 func (l look) word() Word {
-	w := Word{Schema: etcdcluster.Schema, Leaving: l.leaving(), Can: can(), Leaves: l.issued()}
+	w := Word{Schema: etcdcluster.Schema, Leaving: l.leaving(), Can: can(), Leaves: l.issued(), Zone: l.m.Zone}
 	w.PeerURL, w.ClientURL = l.servedURLs()
 	w.Stopped = w.Leaving && !l.w.Service.Running
 	if l.w.Data.State == OurData {

@@ -119,7 +119,9 @@ const (
 	upstreamMemberSilent
 	revokedMany
 	crashed
+	zoneShared
 	versionsDiffer
+	zoneAlone
 	turnHeld
 
 	// Why an action does nothing.
@@ -268,6 +270,8 @@ var catalogue = [kinds]entry{
 	revokedMany:          {"revoked-many", "count", Degraded, Active, "", "{count} ended relations are refused, of at most {limit}: connecting is slow", "keep relations, each ended one counts for 18 months"},
 	crashed:              {"crashed", "unit", Sound, Active, "", "the service here ended by itself {times}, and was started again", ""},
 	versionsDiffer:       {"versions-differ", "version", Degraded, "", "", "members run different versions: {version}", ""},
+	zoneShared:           {"zone-shared", "unit", Sound, Active, "", "too many voters in zone {zone}: {unit}", "juju add-unit {application}, then remove one of them"},
+	zoneAlone:            {"zone-alone", "zone", Sound, "", "", "all voters are in zone {zone}: if it fails, so does the cluster", "a cloud with several zones has Juju spread units over them"},
 	turnHeld:             {"turn-held", "unit", Sound, "", "", "{unit} holds the turn to restart", ""},
 
 	isProxy:           {"is-proxy", "unit", Sound, "", "", "{unit} is a proxy and has no member", "ask a unit of the etcd application"},
