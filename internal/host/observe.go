@@ -29,7 +29,7 @@ func (h *Host) Observe(ctx context.Context, m operator.Model) (operator.World, e
 		return operator.World{}, fmt.Errorf("cannot look at service: %w", err)
 	}
 	w.Service = operator.Service{
-		Kind: state.Kind, Enabled: state.enabled, Running: state.process.alive(), Failing: state.failing, Crashes: state.crashes,
+		Kind: state.Kind, Enabled: state.enabled, Running: state.process.alive(), Failing: state.failing, Crashes: state.crashes, Starved: state.starved, Memory: state.memory,
 		Config: state.process.config(), Release: state.process.release(), Log: state.log,
 		PeerURL:   lookup(state.process.env, "ETCD_INITIAL_ADVERTISE_PEER_URLS"),
 		ClientURL: lookup(state.process.env, "ETCD_ADVERTISE_CLIENT_URLS"),

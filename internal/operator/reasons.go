@@ -118,6 +118,7 @@ const (
 	unitWithoutMember
 	upstreamMemberSilent
 	revokedMany
+	memoryExhausted
 	crashed
 	zoneShared
 	versionsDiffer
@@ -268,6 +269,7 @@ var catalogue = [kinds]entry{
 	unitWithoutMember:    {"unit-without-member", "unit", Degraded, Active, Waiting, "unit without a member: {unit}", ""},
 	upstreamMemberSilent: {"upstream-member-silent", "member", Degraded, Active, "", "does not answer: {member}", ""},
 	revokedMany:          {"revoked-many", "count", Degraded, Active, "", "{count} ended relations are refused, of at most {limit}: connecting is slow", "keep relations, each ended one counts for 18 months"},
+	memoryExhausted:      {"memory-exhausted", "unit", Degraded, Active, "", "memory ran out here: the service was ended and started again {times}", "give the machine more, or take from it what else runs there"},
 	crashed:              {"crashed", "unit", Sound, Active, "", "the service here ended by itself {times}, and was started again", ""},
 	versionsDiffer:       {"versions-differ", "version", Degraded, "", "", "members run different versions: {version}", ""},
 	zoneShared:           {"zone-shared", "unit", Sound, Active, "", "too many voters in zone {zone}: {unit}", "juju add-unit {application}, then remove one of them"},

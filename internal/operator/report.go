@@ -88,6 +88,9 @@ type Report struct {
 	Orphans          []string // members without a unit
 	Lonely           []string // units without a member
 
+	// Memory is what this unit's service takes, in bytes; 0 is unknown.
+	Memory int64
+
 	// States are the relation states, as charms of the etcd-proxy interface have known them.
 	States []string
 	// Certificate is the shortest life left of a certificate of ours or a member's; 0 is unknown, negative is over.
@@ -125,7 +128,11 @@ func examine(l look, reasons []Reason) Report {
 	}
 	x.leaves()
 	x.strange()
-	if n := x.w.Service.Crashes; n > 0 {
+	x.r.Memory = x.w.Service.Memory
+	switch n := x.w.Service.Crashes; {
+	case n > 0 && x.w.Service.Starved:
+		x.say(because(memoryExhausted, m.Unit, times(n)))
+	case n > 0:
 		x.say(because(crashed, m.Unit, times(n)))
 	}
 	x.r.Reasons, x.r.Health = inOrder(x.r.Reasons), Sound

@@ -267,6 +267,21 @@ func TestCrashesAreTold(t *testing.T) {
 	assert.Equal(t, "the service here ended by itself 2 times, and was started again", texts(r.notes()))
 }
 
+func TestMemoryIsTold(t *testing.T) {
+	t.Parallel()
+	m, w := healthyCluster(3)
+	assert.NotContains(t, Examine(m, w).Values(), "memory")
+	w.Service.Memory = 70 << 20
+	assert.Equal(t, "73400320", Examine(m, w).Values()["memory"])
+	assert.Contains(t, Examine(m, w).Table(), "memory   70 MiB here\n")
+	w.Service.Crashes, w.Service.Starved = 2, true
+	r := Examine(m, w)
+	assert.Equal(t, Degraded, r.Health)
+	assert.Equal(t, "memory ran out here: the service was ended and started again 2 times; "+
+		"give the machine more, or take from it what else runs there", texts(r.grounds()))
+	assert.Empty(t, r.notes(), "said once")
+}
+
 func TestLearnersDoNotSayWhoLeads(t *testing.T) {
 	t.Parallel()
 	m, w := healthyCluster(3)

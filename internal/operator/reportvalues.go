@@ -16,6 +16,9 @@ func (r Report) Values() map[string]any {
 	out.set("states", strings.Join(r.States, ","))
 	out.set("versions", strings.Join(r.Versions, ","))
 	out.set("certificate", known(lifetime(r.Certificate)))
+	if r.Memory > 0 {
+		out["memory"] = strconv.FormatInt(r.Memory, 10)
+	}
 	if r.Role == RoleProxy {
 		r.upstreamValues(out)
 		return out

@@ -101,6 +101,8 @@ type Service struct {
 	Running bool        // has a live main process
 	Failing bool        // is being restarted again and again
 	Crashes int         // how often it ended by itself since it was started by the charm or at boot
+	Starved bool        // one of those times the kernel ended it for want of memory
+	Memory  int64       // bytes that it takes; 0 is unknown
 	Config  string      // digest of what the live process was started with; "" is unknown, Altered is others than the charm wrote
 	Release string      // release that the live process runs
 	Log     string      // when Failing: the last line that says why
