@@ -51,6 +51,9 @@ func (c Charm) Run(ctx context.Context, argv0 string) (err error) {
 		}
 	}()
 
+	if c.Env("JUJU_UNIT_NAME") == "" && !c.Find.Has("is-leader") {
+		return errors.New("there is no Juju here: it calls this charm's hooks and actions, in an environment and with tools of its own")
+	}
 	switch err := juju.Preflight(ctx, c.Tools, c.Find, c.Log, c.Env("JUJU_VERSION")); {
 	case errors.Is(err, juju.ErrNoElection) && event.Kind == hooks.Action:
 		return juju.FailAction(ctx, c.Tools, operator.NoElection().Text())

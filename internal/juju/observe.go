@@ -21,6 +21,9 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/pki"
 )
 
+// ErrUnconcerned is Observe's answer in a hook that tells a unit nothing it has a use for.
+var ErrUnconcerned = errors.New("the hook is for members alone")
+
 // Env is what the charm knows of itself without asking a tool.
 type Env struct {
 	Event     operator.Event // a relation is left out of the model in its own -broken hook
@@ -44,12 +47,15 @@ func Observe(ctx context.Context, tools Tools, env Env, seen []uint64) (operator
 		Seen: seen, Secrets: env.Secrets, Zone: zoneOf(env.Zone),
 	}
 	o.config(ctx)
-	o.model.Leader = read[bool](ctx, &o, "is-leader")
 	o.memory(ctx)
+	if o.unconcerned() {
+		return operator.Model{}, ErrUnconcerned
+	}
+	o.model.Leader = read[bool](ctx, &o, "is-leader")
 	o.peer = o.relations(ctx, operator.PeerEndpoint)
 	o.model.PeerAddress = o.address(ctx, operator.PeerEndpoint)
 	o.model.ClientAddress = o.address(ctx, operator.ClientEndpoint)
-	if o.model.Config.Role == operator.RoleProxy && !o.wasMember() {
+	if o.isProxy() {
 		why := "not asked for with role proxy"
 		o.others(operator.RoleMember, why)
 		o.model.Units = operator.Unknown[map[string]operator.Life](why)
@@ -125,6 +131,18 @@ func (o *observer) wasMember() bool {
 		}
 	}
 	return false
+}
+
+// isProxy reports whether this unit is a proxy, as far as Juju tells.
+func (o *observer) isProxy() bool {
+	return o.model.Config.Role == operator.RoleProxy && !o.wasMember()
+}
+
+// unconcerned reports whether the hook tells a proxy of its peers, of whom it needs nothing: each unit that comes or goes
+// calls two hooks or more of each other. Those in which it leaves itself it hears.
+func (o *observer) unconcerned() bool {
+	e := o.env.Event
+	return o.model.Memory.OK && o.isProxy() && e.Endpoint == operator.PeerEndpoint && e.Departing != o.env.Unit
 }
 
 // others says why the relations of the endpoints that are for another role are not known.
