@@ -151,8 +151,13 @@ func leaveStopped(l look, p *Plan) {
 // leaveLast stops the last member; nothing is removed, and the record says that the cluster ended in order. It serves until
 // its last hooks, but for one that parts it from its peers: after that Juju may not show the peer relation any more.
 func leaveLast(l look, p *Plan) {
-	parts := l.Endpoint == PeerEndpoint && l.Kind == hooks.RelationDeparted
-	if !l.last() && !(parts && l.m.Cluster.OK && l.sole()) {
+	parts := l.Endpoint == PeerEndpoint && l.Kind == hooks.RelationDeparted && l.m.Cluster.OK
+	switch {
+	case l.last():
+	case parts && !l.sole() && l.Departing == l.m.Unit:
+		leaveHeld(l, p) // a later hook may not see who else is in the cluster
+		return
+	case !parts || !l.sole():
 		return
 	}
 	if l.m.Cluster.OK && !l.leader() {

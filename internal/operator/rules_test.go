@@ -145,7 +145,7 @@ func TestRule01FoundedOnce(t *testing.T) {
 		})
 	}
 
-	t.Run("the last unit records the end, in its last hooks only, after it stopped", func(t *testing.T) {
+	t.Run("the last unit, without peers, records the end in its last hooks, after it stopped", func(t *testing.T) {
 		t.Parallel()
 		for _, last := range []hooks.Kind{hooks.Stop, hooks.Remove} { // without start there is no stop
 			m := model(1)
@@ -205,6 +205,12 @@ func TestRule01FoundedOnce(t *testing.T) {
 			p = Decide(e, m, w)
 			if record := recordOf(p); record != nil {
 				assert.Zero(t, record.Ended, "the other may still serve")
+			}
+			if departing == m.Unit {
+				assert.IsType(t, Start{}, p.Step, "it looks who is left before it leaves its peers")
+				w.Tried = []Attempt{{Start{}, errors.New("no luck")}}
+				require.Error(t, Decide(e, m, w).Fail)
+				w.Tried = nil
 			}
 			w.Done = []Step{Stop{"the last unit leaves"}}
 			require.NotNil(t, recordOf(Decide(e, m, w)), "it was the last when it stopped")
