@@ -27,7 +27,7 @@ func TestPartsOfAStepStandAlone(t *testing.T) {
 		"certificates without the client port's list": func(_ *testing.T, u *unit) (operator.Step, string, func() bool) {
 			before, step := u.lookTLS(u.model()), u.writeAll()
 			step.Revoked.Relations = []operator.Ended{{RelationID: "no relation", Generation: 1}}
-			step.Revoked.Refused.Peer = []string{serial}
+			step.Revoked.Peer = []string{serial}
 			return step, "revocation list", func() bool {
 				now := u.lookTLS(u.model())
 				return now.Peer.Serial != before.Peer.Serial && now.Server.Serial != before.Server.Serial &&
