@@ -11,6 +11,7 @@ import (
 
 const (
 	unitLeaves = "the unit leaves"
+	lastLeaves = "the last unit leaves"
 	unleft     = "the unit does not leave"
 )
 
@@ -172,7 +173,7 @@ func leaveLast(l look, p *Plan) {
 		return
 	}
 	if l.w.Service.up() {
-		p.want(l, Stop{"the last unit leaves"})
+		p.want(l, Stop{lastLeaves})
 		return
 	}
 	if l.leader() && l.m.Cluster.OK {
@@ -186,7 +187,7 @@ func leaveLast(l look, p *Plan) {
 // sole reports whether it is certain that no other unit's member serves: the cluster says that it has one voter, or what
 // was stopped here was the last. Any other unit that is still there is on its way out, and says that it has no part in it.
 func (l look) sole() bool {
-	if l.stopped() || (l.ownAnswers() && len(l.voters()) == 1) {
+	if slices.Contains(l.w.Done, Step(Stop{lastLeaves})) || (l.ownAnswers() && len(l.voters()) == 1) {
 		return true
 	}
 	for _, word := range l.m.Cluster.Value.Words {
@@ -194,7 +195,7 @@ func (l look) sole() bool {
 			return false
 		}
 	}
-	return !l.w.Service.up()
+	return !l.w.Service.up() && !l.stopped()
 }
 
 // serveOn has a member whose leave must wait serve again, should it have stopped already: it may be what the others need
