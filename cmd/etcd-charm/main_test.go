@@ -165,6 +165,19 @@ func TestWithoutLeaderElection(t *testing.T) {
 	assert.Equal(t, []string{"action-fail -- Requires Leader Election - juju >= 1.23.2"}, u.calls(t, "action-fail"))
 }
 
+// Somebody has unpacked the charm and calls it: no Juju is too old for that.
+func TestWithoutJuju(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"charm/hooks/install", "charm/actions/health"} {
+		u := newUnit(t, slices.Collect(maps.Keys(answers))...)
+		u.env = map[string]string{"PATH": u.env["PATH"], rootVar: u.env[rootVar]}
+		code, stdout, stderr := u.call(t, path)
+		assert.NotZero(t, code)
+		assert.Empty(t, stdout)
+		assert.Equal(t, "etcd-charm: there is no Juju here: it calls this charm's hooks and actions, in an environment and with tools of its own\n", stderr)
+	}
+}
+
 func TestOldJuju(t *testing.T) {
 	t.Parallel()
 	u := newUnit(t)

@@ -8,6 +8,7 @@ package credentials
 
 import (
 	"crypto"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -32,9 +33,15 @@ const (
 	MaxCert = 64 << 10
 	// MaxCA bounds a bundle of authorities in bytes.
 	MaxCA = 256 << 10
-	// MaxKey bounds a private key in bytes. An RSA key of 8192 bits has 6.4 KiB; the
+	// MaxKey bounds a private key in bytes. An RSA key of MaxRSA bits has 6.4 KiB; the
 	// bound is low because the work of reading an RSA key grows much faster than it.
-	MaxKey = 16 << 10
+	MaxKey = 8 << 10
+	// MaxRSA bounds an RSA key in bits, of certificates too. TLS in Go takes no longer
+	// one from the other side.
+	MaxRSA = 8192
+	// MaxCerts bounds how many certificates a text holds. A machine's bundle of public
+	// authorities has some 150.
+	MaxCerts = 256
 
 	// anyTime is a clock by which nothing has expired.
 	anyTime = math.MinInt64
@@ -123,7 +130,8 @@ func (c Credentials) Check(now int64) error {
 	return nil
 }
 
-// check returns a *FaultError or nil. Its work is bounded by MaxCert, MaxKey and MaxCA.
+// check returns a *FaultError or nil. Its work is bounded by the limits above: what comes
+// from another machine costs each look of each unit.
 func (c Credentials) check(now int64) error {
 	if !c.Complete() {
 		return c.incomplete()
@@ -201,6 +209,9 @@ func ParseCertificates(text string) ([]*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(blocks) > MaxCerts {
+		return nil, fmt.Errorf("holds %d certificates, more than the %d allowed", len(blocks), MaxCerts)
+	}
 	certs := make([]*x509.Certificate, 0, len(blocks))
 	for _, block := range blocks {
 		if block.Type != "CERTIFICATE" {
@@ -209,6 +220,9 @@ func ParseCertificates(text string) ([]*x509.Certificate, error) {
 		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
 			return nil, errors.New("holds a broken certificate")
+		}
+		if err := bounded(cert.PublicKey); err != nil {
+			return nil, fmt.Errorf("holds a certificate of %w", err)
 		}
 		certs = append(certs, cert)
 	}
@@ -248,10 +262,21 @@ func parsePublic(text string) (publicKey, error) {
 	}
 	if signer, ok := key.(crypto.Signer); ok {
 		if public, ok := signer.Public().(publicKey); ok {
+			if err := bounded(public); err != nil {
+				return nil, fmt.Errorf("holds %w", err)
+			}
 			return public, nil
 		}
 	}
 	return nil, errors.New("holds a private key that cannot sign")
+}
+
+// bounded refuses a public key that is dear to check a signature with.
+func bounded(public crypto.PublicKey) error {
+	if key, ok := public.(*rsa.PublicKey); ok && key.N.BitLen() > MaxRSA {
+		return fmt.Errorf("an RSA key of %d bits, more than the %d allowed", key.N.BitLen(), MaxRSA)
+	}
+	return nil
 }
 
 // parseBlocks reads all PEM blocks, at least one, and refuses what was cut off.

@@ -35,7 +35,8 @@ const (
 	keyStopped   = "stopped" // "true"
 	keyCan       = "can"     // "db,…", sorted
 	keyQuota     = "quota"   // decimal
-	keyLeaves    = "leaves"  // "peer:1f@1796774400,…"; in the application bag "etcd/0=peer:…;etcd/1=…"
+	keyZone      = "zone"
+	keyLeaves    = "leaves" // "peer:1f@1796774400,…"; in the application bag "etcd/0=peer:…;etcd/1=…"
 
 	// Where Juju keeps no secrets the authorities stand in the application bag, key by key.
 	authorityPrefix = "authority."
@@ -44,7 +45,7 @@ const (
 // unitKeys are all keys that a unit's bag may hold: those not written are removed.
 var unitKeys = []string{
 	keySchema, keyPeerURL, keyClientURL, keyClusterID, keyMemberID, keyRunning, keyServer, keyLeaving, keyStopped,
-	keyCan, keyLeaves, keyQuota,
+	keyCan, keyLeaves, keyQuota, keyZone,
 }
 
 // AppKeys returns all keys that EncodeApp may write.
@@ -58,8 +59,11 @@ func UnitKeys() []string { return slices.Clone(unitKeys) }
 const (
 	// maxUnits bounds how many units the application bag knows certificates of.
 	maxUnits = 10_000
-	// maxRevoked bounds the list, so that a broken bag costs no memory. A thousand consumers a year stay far below it.
+	// maxRevoked bounds the list, so that a broken bag costs no memory.
 	maxRevoked = 100_000
+	// MaxRevoked is how many entries are written, of at most 34 bytes each: who reads the bag takes no longer text. A
+	// thousand consumers a year stay far below it.
+	MaxRevoked = 30_000
 )
 
 // AppBag is the peer application bag: what the application as a whole knows. The leader writes it.
@@ -100,6 +104,7 @@ type UnitBag struct {
 	// Quota is how large its database may get, in bytes, by the options as the unit takes them; 0 is that it does not say.
 	Quota  int64
 	Leaves []Issued
+	Zone   string // the availability zone of its machine; "" is unknown
 }
 
 // EncodeApp is the bag that says a, but for the authorities' own keys.
@@ -156,6 +161,7 @@ func EncodeUnit(u UnitBag) databag.Bag {
 		keyCan:       strings.Join(u.Can, ","),
 		keyLeaves:    EncodeIssued(u.Leaves),
 		keyQuota:     encodeBytes(u.Quota),
+		keyZone:      u.Zone,
 	}.Clone()
 }
 
@@ -176,6 +182,7 @@ func DecodeUnit(relationID, unit string, bag databag.Bag) (UnitBag, error) {
 		Can:       d.names(keyCan),
 		Leaves:    d.leaves(keyLeaves, bag[keyLeaves]),
 		Quota:     d.bytes(keyQuota),
+		Zone:      d.text(keyZone),
 	}
 	if d.err != nil {
 		return UnitBag{}, d.err

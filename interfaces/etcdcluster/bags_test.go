@@ -68,6 +68,7 @@ func TestUnitBagOfSchema2(t *testing.T) {
 		},
 		"newcomer":                 {Schema: 2, PeerURL: "https://[fd00::5]:2380", Can: []string{"db", "later"}},
 		"issuer":                   {Schema: 2, Leaves: []Issued{{Kind: "admin", Serial: "1c", End: 1796774400}, {Kind: "peer", Serial: "1a", End: 1796774400}}},
+		"zoned":                    {Schema: 2, Zone: "eu-west-1a"},
 		"with a later charm's key": {Schema: 2},
 
 		"of a known build":                  {Schema: 2, Running: "0123456789abcdef0123456789abcdef", Server: "0123456789ab"},
@@ -187,12 +188,12 @@ func FuzzDecodeApp(f *testing.F) {
 
 func FuzzDecodeUnit(f *testing.F) {
 	for _, bag := range samples(f, "testdata/unit.schema2.yaml") {
-		f.Add(bag[keySchema], bag[keyPeerURL], bag[keyClientURL], bag[keyClusterID], bag[keyMemberID], bag[keyRunning], bag[keyLeaving], bag[keyStopped], bag[keyCan], bag[keyLeaves], bag[keyQuota])
+		f.Add(bag[keySchema], bag[keyPeerURL], bag[keyClientURL], bag[keyClusterID], bag[keyMemberID], bag[keyRunning], bag[keyLeaving], bag[keyStopped], bag[keyCan], bag[keyLeaves], bag[keyQuota], bag[keyZone])
 	}
-	f.Add("2", "\xff", "x", "0", "g", "", "yes", "no", "b,a", "peer:1@5,admin:1@5,peer:1@5", "1e9")
-	f.Fuzz(func(t *testing.T, schema, peer, client, cluster, member, running, leaving, stopped, can, leaves, quota string) {
+	f.Add("2", "\xff", "x", "0", "g", "", "yes", "no", "b,a", "peer:1@5,admin:1@5,peer:1@5", "1e9", "\x7f")
+	f.Fuzz(func(t *testing.T, schema, peer, client, cluster, member, running, leaving, stopped, can, leaves, quota, zone string) {
 		bag := databag.Bag{
-			keySchema: schema, keyPeerURL: peer, keyClientURL: client, keyClusterID: cluster, keyMemberID: member,
+			keyZone: zone, keySchema: schema, keyPeerURL: peer, keyClientURL: client, keyClusterID: cluster, keyMemberID: member,
 			keyRunning: running, keyLeaving: leaving, keyStopped: stopped, keyCan: can, keyLeaves: leaves,
 			keyQuota: quota,
 		}

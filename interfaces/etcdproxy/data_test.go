@@ -97,7 +97,7 @@ func TestCredentialsCheck(t *testing.T) {
 		"broken certificate":   {etcdproxy.Credentials{Cert: strings.ReplaceAll(good.Key, "PRIVATE KEY", "CERTIFICATE"), Key: good.Key, CA: good.CA}, "client_cert holds a broken certificate"},
 		"cut off":              {etcdproxy.Credentials{Cert: good.Cert + other.Cert[:100], Key: good.Key, CA: good.CA}, "client_cert holds a broken PEM block"},
 		"certificate too long": {etcdproxy.Credentials{Cert: strings.Repeat("S", 1<<20), Key: good.Key, CA: good.CA}, "client_cert has 1048576 bytes, more than the 65536 allowed"},
-		"key too long":         {etcdproxy.Credentials{Cert: good.Cert, Key: strings.Repeat("S", 1<<20), CA: good.CA}, "client_key has 1048576 bytes, more than the 16384 allowed"},
+		"key too long":         {etcdproxy.Credentials{Cert: good.Cert, Key: strings.Repeat("S", 1<<20), CA: good.CA}, "client_key has 1048576 bytes, more than the 8192 allowed"},
 		"CA too long":          {etcdproxy.Credentials{Cert: good.Cert, Key: good.Key, CA: strings.Repeat("S", 1<<20)}, "client_ca has 1048576 bytes, more than the 262144 allowed"},
 	}
 	for name, test := range tests {

@@ -49,6 +49,9 @@ func (c Charm) Run(ctx context.Context, argv0 string) (err error) {
 		}
 	}()
 
+	if c.Env("JUJU_UNIT_NAME") == "" && !c.Find.Has("is-leader") {
+		return errors.New("there is no Juju here: it calls this charm's hooks and actions, in an environment and with tools of its own")
+	}
 	switch err := juju.Preflight(ctx, c.Tools, c.Find, c.Log, c.Env("JUJU_VERSION")); {
 	case errors.Is(err, juju.ErrNoElection) && event.Kind == hooks.Action:
 		return juju.FailAction(ctx, c.Tools, operator.NoElection().Text())
@@ -85,7 +88,7 @@ func (c Charm) Observe(ctx context.Context, e operator.Event, seen []uint64) (op
 		return operator.Model{}, errors.New("cannot tell which unit this is: JUJU_UNIT_NAME is not set")
 	}
 	return juju.Observe(ctx, c.Tools, juju.Env{
-		Event: e, Unit: unit, ModelUUID: c.Env("JUJU_MODEL_UUID"),
+		Event: e, Unit: unit, ModelUUID: c.Env("JUJU_MODEL_UUID"), Zone: c.Env("JUJU_AVAILABILITY_ZONE"),
 		Hostname: c.Hostname, Secrets: c.Find.Has("secret-get"),
 	}, seen)
 }

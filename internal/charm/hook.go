@@ -2,10 +2,12 @@ package charm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
+	"github.com/juju-charms/etcd-charm/internal/juju"
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
@@ -27,7 +29,11 @@ type Juju interface {
 func Hook(ctx context.Context, e operator.Event, j Juju, m Machine, decide operator.Decider, now func() time.Time) error {
 	began := now()
 	model, err := observe(ctx, e, j, m)
-	if err != nil {
+	switch {
+	case errors.Is(err, juju.ErrUnconcerned):
+		slog.DebugContext(ctx, "nothing to do", "why", err)
+		return nil
+	case err != nil:
 		return err
 	}
 	plan, _, err := operator.Reconcile(ctx, decide, e, model, m)

@@ -164,7 +164,7 @@ func (h *Host) notReady(ctx context.Context, list []*etcdserverpb.Member, only u
 		}
 		checks = append(checks, func() {
 			for _, url := range v.urls(listed.ID, listed.ClientURLs) {
-				if a := h.probe(ctx, v.access, url); a.Self.Ready && a.MemberID == listed.ID {
+				if a := h.probe(ctx, v.access, url, false); a.Self.Ready && a.MemberID == listed.ID {
 					ready[i] = true
 					return
 				}

@@ -2,12 +2,16 @@ package host
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
@@ -21,7 +25,7 @@ const (
 
 // probe asks one member all that is to be known, over one connection: first what it says of itself, which also opens
 // the connection; then, side by side, its own member list (the round trip) and two linearizable reads.
-func (h *Host) probe(ctx context.Context, a access, url string) operator.Answer {
+func (h *Host) probe(ctx context.Context, a access, url string, own bool) operator.Answer {
 	out := operator.Answer{URL: url}
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
@@ -64,9 +68,26 @@ func (h *Host) probe(ctx context.Context, a access, url string) operator.Answer 
 			}
 			ready, out.Turn = true, turnOf(resp.Kvs)
 		},
+		func() { out.Auth = own && authEnabled(ctx, conn) },
 	)
 	out.Self.RTT, out.Self.Ready = rtt, ready
 	return out
+}
+
+// authEnabled asks a member whether authentication is on, by a token that none has given out: who does not ask for tokens
+// does not look at it (server/v3 auth/store.go, AuthInfoFromCtx). The call AuthStatus would put an entry into the raft log
+// at each look (v3_server.go), and needs a quorum. etcd's client repeats a call that such an answer ends, but no stream.
+func authEnabled(ctx context.Context, conn *grpc.ClientConn) bool {
+	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(ctx, rpctypes.TokenFieldNameGRPC, "none"))
+	defer cancel()
+	call, err := conn.NewStream(ctx, &grpc.StreamDesc{}, etcdserverpb.KV_Range_FullMethodName)
+	if err == nil {
+		err = call.SendMsg(&etcdserverpb.RangeRequest{Key: []byte(turnKey), Serializable: true})
+	}
+	if err == nil {
+		err = call.RecvMsg(new(etcdserverpb.RangeResponse))
+	}
+	return errors.Is(rpctypes.Error(err), rpctypes.ErrInvalidAuthToken)
 }
 
 // ofItself is what a member's status says of it.
@@ -105,7 +126,7 @@ func (h *Host) lookCluster(ctx context.Context, a access, survey *operator.Surve
 	for pending := 0; ; pending-- {
 		for _, url := range survey.Ask() {
 			pending++
-			go func() { results <- h.probe(ctx, a, url) }()
+			go func() { results <- h.probe(ctx, a, url, survey.Own(url)) }()
 		}
 		if pending == 0 {
 			return

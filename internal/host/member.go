@@ -80,22 +80,23 @@ func (h *Host) settingsOf(lines []string) (settings, error) {
 	}, nil
 }
 
-// writeSettings writes what etcdctl needs, the service, and last the settings: settings on disk mean that all is.
+// writeSettings writes what etcdctl needs, the service, and last the settings. The server waits for nothing that is for
+// people alone.
 func (h *Host) writeSettings(ctx context.Context, lines []string) error {
 	s, err := h.settingsOf(lines)
 	if err != nil {
 		return err
 	}
-	if err := writeFiles(s.etcdctl); err != nil {
-		return err
-	}
-	if err := h.linkEtcdctl(h.newest(s.service.release())); err != nil {
-		return err
-	}
+	preset := h.presetEtcdctl(s)
 	if err := h.supervisor.write(ctx, s.service); err != nil {
-		return fmt.Errorf("cannot write service: %w", err)
+		return errors.Join(preset, fmt.Errorf("cannot write service: %w", err))
 	}
-	return writeFiles(s.env)
+	return errors.Join(preset, writeFiles(s.env))
+}
+
+// presetEtcdctl lets people on this machine type etcdctl and need no flags.
+func (h *Host) presetEtcdctl(s settings) error {
+	return errors.Join(writeFiles(s.etcdctl), h.linkEtcdctl(h.newest(s.service.release())))
 }
 
 // lookSettings is World.WrittenConfig for the lines on disk: all that goes with them is compared to the last byte.

@@ -29,7 +29,8 @@ func (h *Host) Observe(ctx context.Context, m operator.Model) (operator.World, e
 		return operator.World{}, fmt.Errorf("cannot look at service: %w", err)
 	}
 	w.Service = operator.Service{
-		Kind: state.Kind, Enabled: state.enabled, Running: state.process.alive(), Failing: state.failing, Crashes: state.crashes, Age: state.age,
+		Kind: state.Kind, Enabled: state.enabled, Running: state.process.alive(), Failing: state.failing,
+		Crashes: state.crashes, Age: state.age, Starved: state.starved, Memory: state.memory,
 		Config: state.process.config(), Release: state.process.release(), Log: state.log,
 		PeerURL:   lookup(state.process.env, "ETCD_INITIAL_ADVERTISE_PEER_URLS"),
 		ClientURL: lookup(state.process.env, "ETCD_ADVERTISE_CLIENT_URLS"),
@@ -58,7 +59,7 @@ func (h *Host) Observe(ctx context.Context, m operator.Model) (operator.World, e
 	)
 	v := view{survey.Find(live, ready), access, own}
 	w.Reach, w.ClusterID, w.Members = v.Reach, v.ClusterID, v.Members
-	w.Alarms, w.Turn, w.Local = v.Alarms, v.Turn, v.Local
+	w.Alarms, w.Auth, w.Turn, w.Local = v.Alarms, v.Auth, v.Turn, v.Local
 	if operator.AgeInDoubt(m.Memory.Value, w.Data, w.Local) {
 		end := h.lookLogEnd()
 		w.Data.Term, w.Data.Index = end.term, end.index

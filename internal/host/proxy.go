@@ -78,20 +78,15 @@ func (h *Host) writeProxy(ctx context.Context, u operator.Upstream) error {
 	if err != nil {
 		return err
 	}
-	if err := writeFiles(s.etcdctl); err != nil {
-		return err
-	}
-	if err := h.linkEtcdctl(h.newest(u.Release)); err != nil {
-		return err
-	}
+	preset := h.presetEtcdctl(s)
 	if err := h.supervisor.write(ctx, s.service); err != nil {
-		return fmt.Errorf("cannot write service: %w", err)
+		return errors.Join(preset, fmt.Errorf("cannot write service: %w", err))
 	}
 	data, err := yaml.Marshal(config)
 	if err != nil {
 		return fmt.Errorf("cannot encode proxy configuration: %w", err)
 	}
-	err = writeFiles(s.env, file{h.proxyConfig(), data, secret, server})
+	err = errors.Join(preset, writeFiles(s.env, file{h.proxyConfig(), data, secret, server}))
 	if err != nil || config.Credentials != nil {
 		return err
 	}

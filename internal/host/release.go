@@ -113,10 +113,7 @@ func (h *Host) install(ctx context.Context, s operator.Install) error {
 	if err := h.copyRelease(carried); err != nil {
 		return fmt.Errorf("cannot install release %s: %w", carried, err)
 	}
-	if err := h.linkEtcdctl(carried); err != nil {
-		return err
-	}
-	return h.pruneReleases(ctx, carried)
+	return errors.Join(h.linkEtcdctl(carried), h.pruneReleases(ctx, carried))
 }
 
 func (h *Host) makeDirectories() error {

@@ -102,39 +102,37 @@ func endedSerials(authority *pki.Authority, modelUUID string, ended []operator.E
 // where one is missing; it looks at neither issuer nor dates.
 func (h *Host) writeRevoked(authority *pki.Authority, revoked operator.Revoked) error {
 	serials, err := endedSerials(authority, revoked.ModelUUID, revoked.Relations)
+	if err == nil {
+		err = h.writeList(revokedFile, authority.Client, serials, revoked.Client)
+	}
 	if err != nil {
-		return fmt.Errorf("cannot write revocation list: %w", err)
+		err = fmt.Errorf("cannot write revocation list: %w", err)
+	} else {
+		h.mu.Lock()
+		h.revoked = revoked.Relations
+		h.mu.Unlock()
 	}
-	var files []file
-	for _, list := range []struct {
-		name    string
-		ca      pki.CA
-		serials []*big.Int
-		refused []string
-	}{
-		{revokedFile, authority.Client, serials, revoked.Client},
-		{peerRevokedFile, authority.Peer, nil, revoked.Peer},
-	} {
-		for _, text := range list.refused {
-			serial, ok := new(big.Int).SetString(text, 16)
-			if !ok {
-				return errors.New("cannot write revocation list: a serial is not hexadecimal")
-			}
-			list.serials = append(list.serials, serial)
-		}
-		der, err := pki.CRL(list.ca, list.serials, h.now())
-		if err != nil {
-			return fmt.Errorf("cannot write revocation list: %w", err)
-		}
-		files = append(files, file{h.tls(list.name), der, public, h.adminOwner()})
+	peers := h.writeList(peerRevokedFile, authority.Peer, nil, revoked.Peer)
+	if peers != nil {
+		peers = fmt.Errorf("cannot write revocation list for peers: %w", peers)
 	}
-	if err := writeFiles(files...); err != nil {
+	return errors.Join(err, peers)
+}
+
+// writeList writes the list of one port.
+func (h *Host) writeList(name string, ca pki.CA, serials []*big.Int, refused []string) error {
+	for _, text := range refused {
+		serial, ok := new(big.Int).SetString(text, 16)
+		if !ok {
+			return errors.New("a serial is not hexadecimal")
+		}
+		serials = append(serials, serial)
+	}
+	der, err := pki.CRL(ca, serials, h.now())
+	if err != nil {
 		return err
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.revoked = revoked.Relations
-	return nil
+	return writeFiles(file{h.tls(name), der, public, h.adminOwner()})
 }
 
 // texts are serials as operator has them, sorted.

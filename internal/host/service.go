@@ -62,6 +62,8 @@ type serviceState struct {
 	enabled bool
 	failing bool
 	crashes int           // since somebody started it
+	starved bool          // a crash was for want of memory
+	memory  int64         // bytes that it takes; 0 is not known
 	age     time.Duration // of the main process
 	log     string        // when failing: why
 	process process       // the zero value is none

@@ -174,7 +174,7 @@ func (f *fleet) answers(t *testing.T) []operator.Answer {
 		if u.word.ClientURL != "" {
 			url = u.word.ClientURL
 		}
-		asks = append(asks, func() { out[i] = f.units[0].probe(t.Context(), access, url) })
+		asks = append(asks, func() { out[i] = f.units[0].probe(t.Context(), access, url, false) })
 	}
 	parallel(asks...)
 	for i := range out {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"text/template"
 	"time"
 
@@ -34,6 +35,10 @@ const young = 30 * time.Second
 type systemd struct {
 	paths
 	run runner
+
+	mu      sync.Mutex
+	counted int  // the crashes after which it was asked for their cause
+	hungry  bool // the answer
 }
 
 func (s *systemd) systemctl(ctx context.Context, args ...string) ([]byte, error) {
@@ -136,7 +141,7 @@ func parseUnit(data []byte) service {
 
 func (s *systemd) show(ctx context.Context) (map[string]string, error) {
 	out, err := s.systemctl(ctx, "show", "--property=LoadState,ActiveState,SubState,MainPID,NRestarts,UnitFileState,"+
-		"ExecMainStartTimestampMonotonic,NeedDaemonReload", s.serviceName())
+		"ExecMainStartTimestampMonotonic,NeedDaemonReload,MemoryCurrent", s.serviceName())
 	if err != nil {
 		return nil, err
 	}
@@ -177,10 +182,38 @@ func (s *systemd) state(ctx context.Context) (serviceState, error) {
 	}
 	state.crashes, _ = strconv.Atoi(p["NRestarts"]) // systemd counts anew with each start that it is asked for
 	state.age = age(p, monotonic())
+	if state.memory, err = strconv.ParseInt(p["MemoryCurrent"], 10, 64); err != nil { // "[not set]", or the largest number
+		state.memory = 0
+	}
 	if state.failing {
 		state.log = s.cause(ctx)
 	}
+	if state.crashes > 0 {
+		state.starved = s.starved(ctx, state.crashes)
+	}
 	return state, nil
+}
+
+// linesOfCrash is how much systemd says of a service that ended by itself and was started again.
+const linesOfCrash = 8
+
+// starved reports whether the kernel ended the service for want of memory, at one of its last crashes. Of a service that
+// runs again systemd keeps no result; it has said so in the journal. What it said is looked at once a hook.
+func (s *systemd) starved(ctx context.Context, crashes int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if crashes == s.counted {
+		return s.hungry
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	out, err := s.run(ctx, "journalctl", "--unit="+s.serviceName(), "--identifier=systemd",
+		"--lines="+strconv.Itoa(linesOfCrash*min(crashes, 100)), "--output=cat", "--no-pager", "--quiet")
+	if err != nil {
+		return false
+	}
+	s.counted, s.hungry = crashes, bytes.Contains(out, []byte("'oom-kill'")) || bytes.Contains(out, []byte("OOM killer"))
+	return s.hungry
 }
 
 // failing tells whether systemd starts the service again and again. Type=notify keeps a member without quorum
@@ -254,13 +287,11 @@ func (s *systemd) control(ctx context.Context, v verb) error {
 	if !written {
 		return errors.New("no service is written")
 	}
-	if _, err := s.systemctl(ctx, "enable", unit); err != nil {
-		return err
-	}
+	_, enabled := s.systemctl(ctx, "enable", unit)
 	// Back-off and counters begin anew: somebody has just looked. No failed state to reset is no error of ours.
 	_, _ = s.systemctl(ctx, "reset-failed", unit)
 	_, err = s.systemctl(ctx, string(v), "--no-block", unit)
-	return err
+	return errors.Join(enabled, err)
 }
 
 // end stops the service and disables it at boot, one that waits to be started again too. What runs, runs on when its unit

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -59,10 +60,16 @@ func TestUnitFile(t *testing.T) {
 type fakeSystemd struct {
 	calls      []string
 	properties map[string]string
-	refuse     string // the verb that fails
+	journal    []string // what systemd itself said of the service
+	asked      int      // how often it was asked for that
+	refuse     string   // the verb that fails
 }
 
 func (f *fakeSystemd) run(_ context.Context, name string, args ...string) ([]byte, error) {
+	if name == "journalctl" && slices.Contains(args, "--identifier=systemd") {
+		f.asked++
+		return []byte(strings.Join(f.journal, "\n")), nil
+	}
 	if name == "journalctl" {
 		return []byte(`{"level":"fatal","msg":"discovery failed","error":"address already in use"}`), nil
 	}
@@ -103,7 +110,11 @@ func TestSystemdControl(t *testing.T) {
 			verb: startVerb, written: true, refuse: "reset-failed",
 			calls: []string{"enable " + unit, "reset-failed " + unit, "start --no-block " + unit},
 		},
-		"start, refused":      {verb: startVerb, written: true, refuse: "start", fails: true, calls: []string{"enable " + unit, "reset-failed " + unit, "start --no-block " + unit}},
+		"start, refused": {verb: startVerb, written: true, refuse: "start", fails: true, calls: []string{"enable " + unit, "reset-failed " + unit, "start --no-block " + unit}},
+		"start, cannot be enabled": {
+			verb: startVerb, written: true, refuse: "enable", fails: true,
+			calls: []string{"enable " + unit, "reset-failed " + unit, "start --no-block " + unit},
+		},
 		"start, none written": {verb: startVerb, fails: true},
 		"restart":             {verb: restartVerb, written: true, calls: []string{"enable " + unit, "reset-failed " + unit, "restart --no-block " + unit}},
 		"stop":                {verb: stopVerb, written: true, calls: []string{"disable " + unit, "stop --no-block " + unit, "reset-failed " + unit}},
@@ -166,6 +177,44 @@ func TestSystemdState(t *testing.T) {
 	assert.True(t, state.enabled && state.failing)
 	assert.False(t, state.process.alive())
 	assert.Equal(t, "address already in use", state.log)
+}
+
+// A service that the kernel ended for want of memory and that runs again has left word of it in the journal alone.
+func TestMemory(t *testing.T) {
+	t.Parallel()
+	const unit = "etcd-charm-etcd-0.service: "
+	killed := []string{unit + "A process of this unit has been killed by the OOM killer.", unit + "Main process exited, code=killed, status=9/KILL"}
+	for name, tt := range map[string]struct {
+		memory, restarts string
+		journal          []string
+		bytes            int64
+		starved          bool
+		asked            int
+	}{
+		"serves":                        {memory: "73400320", restarts: "0", bytes: 70 << 20},
+		"does not run":                  {memory: "[not set]", restarts: "0"},
+		"not counted":                   {memory: "18446744073709551615", restarts: "0"},
+		"crashed":                       {memory: "1", restarts: "1", journal: []string{unit + "Failed with result 'exit-code'."}, bytes: 1, asked: 1},
+		"ended by the kernel":           {memory: "1", restarts: "2", journal: killed, bytes: 1, starved: true, asked: 1},
+		"ended by the kernel, in short": {memory: "1", restarts: "2", journal: []string{unit + "Failed with result 'oom-kill'."}, bytes: 1, starved: true, asked: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fake := &fakeSystemd{journal: tt.journal, properties: map[string]string{
+				"ActiveState": "active", "SubState": "running", "MainPID": "0", "NRestarts": tt.restarts, "MemoryCurrent": tt.memory,
+			}}
+			s := &systemd{paths: newPaths(t.TempDir(), "etcd/0"), run: fake.run}
+			require.NoError(t, os.MkdirAll(filepath.Dir(s.unitFile()), 0o755))
+			require.NoError(t, s.write(t.Context(), memberUnit()))
+			for range 3 {
+				state, err := s.state(t.Context())
+				require.NoError(t, err)
+				assert.Equal(t, tt.bytes, state.memory)
+				assert.Equal(t, tt.starved, state.starved)
+			}
+			assert.Equal(t, tt.asked, fake.asked, "once a hook, and only of a service that crashed")
+		})
+	}
 }
 
 func TestFailing(t *testing.T) {

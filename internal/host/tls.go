@@ -108,10 +108,10 @@ func (h *Host) writeTLS(s operator.WriteTLS) error {
 			return err
 		}
 	}
+	// The lists and the leaves do not hang on one another.
+	var failed []error
 	if s.Revoked != nil {
-		if err := h.writeRevoked(authority, *s.Revoked); err != nil {
-			return err
-		}
+		failed = append(failed, h.writeRevoked(authority, *s.Revoked))
 	}
 	for _, leaf := range []struct {
 		wanted bool
@@ -134,14 +134,12 @@ func (h *Host) writeTLS(s operator.WriteTLS) error {
 			continue
 		}
 		issued, err := leaf.issue()
-		if err != nil {
-			return err
+		if err == nil {
+			err = h.writeLeaf(leaf.name, issued, leaf.trust, leaf.owner)
 		}
-		if err := h.writeLeaf(leaf.name, issued, leaf.trust, leaf.owner); err != nil {
-			return err
-		}
+		failed = append(failed, err)
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // writeLeaf checks a pair and swaps it in. etcd reads both files anew for each handshake (client/pkg transport,

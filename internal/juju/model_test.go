@@ -2,6 +2,7 @@ package juju
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -120,5 +121,17 @@ func TestObserveAddress(t *testing.T) {
 			assert.Equal(t, test.want, got.Value)
 			assert.Equal(t, !got.OK, got.Why != "")
 		})
+	}
+}
+
+// A zone goes into a bag that every unit must be able to read.
+func TestObserveZone(t *testing.T) {
+	t.Parallel()
+	for zone, want := range map[string]string{
+		"eu-west-1a": "eu-west-1a", "": "", "rack 4": "rack 4", "a\nb": "", "\xff": "", strings.Repeat("z", 101): "",
+	} {
+		m, err := Observe(t.Context(), newFake(), Env{Unit: "etcd/0", Zone: zone}, nil)
+		require.NoError(t, err)
+		assert.Equal(t, want, m.Zone)
 	}
 }

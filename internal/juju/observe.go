@@ -8,6 +8,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -19,11 +21,15 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/pki"
 )
 
+// ErrUnconcerned is Observe's answer in a hook that tells a unit nothing it has a use for.
+var ErrUnconcerned = errors.New("the hook is for members alone")
+
 // Env is what the charm knows of itself without asking a tool.
 type Env struct {
 	Event     operator.Event // a relation is left out of the model in its own -broken hook
 	Unit      string         // JUJU_UNIT_NAME, "etcd/0"
 	ModelUUID string         // JUJU_MODEL_UUID
+	Zone      string         // JUJU_AVAILABILITY_ZONE; empty where the cloud has none
 	Hostname  string         // the machine's own, for certificates; it need not resolve, and may be empty
 	Secrets   bool           // this Juju has the hook tool secret-get
 }
@@ -38,15 +44,18 @@ func Observe(ctx context.Context, tools Tools, env Env, seen []uint64) (operator
 	o.model = operator.Model{
 		Relations: map[string]operator.Known[[]databag.Relation]{},
 		UUID:      env.ModelUUID, Unit: env.Unit, App: appOf(env.Unit),
-		Seen: seen, Secrets: env.Secrets,
+		Seen: seen, Secrets: env.Secrets, Zone: zoneOf(env.Zone),
 	}
 	o.config(ctx)
-	o.model.Leader = read[bool](ctx, &o, "is-leader")
 	o.memory(ctx)
+	if o.unconcerned() {
+		return operator.Model{}, ErrUnconcerned
+	}
+	o.model.Leader = read[bool](ctx, &o, "is-leader")
 	o.peer = o.relations(ctx, operator.PeerEndpoint)
 	o.model.PeerAddress = o.address(ctx, operator.PeerEndpoint)
 	o.model.ClientAddress = o.address(ctx, operator.ClientEndpoint)
-	if o.model.Config.Role == operator.RoleProxy && !o.wasMember() {
+	if o.isProxy() {
 		why := "not asked for with role proxy"
 		o.others(operator.RoleMember, why)
 		o.model.Units = operator.Unknown[map[string]operator.Life](why)
@@ -65,6 +74,15 @@ func Observe(ctx context.Context, tools Tools, env Env, seen []uint64) (operator
 		return operator.Model{}, fmt.Errorf("cannot read the model: %w", context.Cause(ctx))
 	}
 	return o.model, nil
+}
+
+// zoneOf is a zone that other units can read in a bag; "" is none.
+func zoneOf(name string) string {
+	const longest = 100 // no cloud's is half as long
+	if len(name) > longest || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
+		return ""
+	}
+	return name
 }
 
 // observer fills a model, part by part.
@@ -113,6 +131,18 @@ func (o *observer) wasMember() bool {
 		}
 	}
 	return false
+}
+
+// isProxy reports whether this unit is a proxy, as far as Juju tells.
+func (o *observer) isProxy() bool {
+	return o.model.Config.Role == operator.RoleProxy && !o.wasMember()
+}
+
+// unconcerned reports whether the hook tells a proxy of its peers, of whom it needs nothing: each unit that comes or goes
+// calls two hooks or more of each other. Those in which it leaves itself it hears.
+func (o *observer) unconcerned() bool {
+	e := o.env.Event
+	return o.model.Memory.OK && o.isProxy() && e.Endpoint == operator.PeerEndpoint && e.Departing != o.env.Unit
 }
 
 // others says why the relations of the endpoints that are for another role are not known.

@@ -417,6 +417,34 @@ func TestObserveProxy(t *testing.T) {
 	assert.True(t, observe(t, f).Cluster.OK, "a member stays one whatever the option says")
 }
 
+// What its peers do is nothing to a proxy: such a hook costs two calls, and ends well.
+func TestObserveProxyOfPeers(t *testing.T) {
+	t.Parallel()
+	hook := func(change func(*fakeJuju, *Env)) (*fakeJuju, error) {
+		f := newFake()
+		f.config["role"] = "proxy"
+		e := Env{Unit: "etcd/0", Event: operator.Event{Kind: hooks.RelationDeparted, Endpoint: "cluster", RelationID: "cluster:0", RemoteUnit: "etcd/1", Departing: "etcd/1"}}
+		change(f, &e)
+		_, err := Observe(t.Context(), f, e, nil)
+		return f, err
+	}
+	f, err := hook(func(*fakeJuju, *Env) {})
+	require.ErrorIs(t, err, ErrUnconcerned)
+	assert.Equal(t, map[string]int{"config-get": 1, "state-get": 1}, f.count())
+	for name, change := range map[string]func(*fakeJuju, *Env){
+		"it leaves":             func(_ *fakeJuju, e *Env) { e.Event.Departing = "etcd/0" },
+		"of its cluster":        func(_ *fakeJuju, e *Env) { e.Event.Endpoint, e.Event.RelationID = "upstream", "upstream:1" },
+		"it is a member":        func(f *fakeJuju, _ *Env) { f.config["role"] = "member" },
+		"it was a member":       func(f *fakeJuju, _ *Env) { f.state[stateSchema], f.state[stateBags] = "2", "d0 cluster:0" },
+		"nobody knows, by far":  func(f *fakeJuju, _ *Env) { f.fail["config-get"] = errors.New("gone") },
+		"nobody knows, for now": func(f *fakeJuju, _ *Env) { f.fail["state-get"] = errors.New("gone") },
+	} {
+		f, err := hook(change)
+		require.NoError(t, err, name)
+		assert.Greater(t, len(f.count()), 2, name)
+	}
+}
+
 func TestObserveEnds(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -33,6 +33,8 @@ var samples = map[string][2]string{
 	"port":        {"2379", "65535"},
 	"lowest":      {"1024", "65535"},
 	"address":     {"0.0.0.0:2379", "[fd42:1234:5678:9abc:216:3eff:fe12:3456]:2379"},
+	"zone":        {"eu-west-1a", "a-zone-with-a-long-name"},
+	"count":       {"20000", "30000"},
 	"room":        {"2 GiB", "100 GiB"},
 	"used":        {"2 GiB", "99 GiB"},
 	"state":       {"is not ready", "does not say that it takes it"},

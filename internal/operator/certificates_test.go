@@ -1,10 +1,14 @@
 package operator
 
 import (
+	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 )
 
 // A consumer's certificate is refused from the hook on in which its relation ended, on each unit that published to it:
@@ -30,6 +34,38 @@ func TestEndedRelationIsRevokedAtOnce(t *testing.T) {
 	}
 	m.Relations = noConsumers("relation-ids failed")
 	assert.Nil(t, Decide(lookAgain, m, world(m)).Step, "what is not known has not ended")
+}
+
+// The record never outgrows what units can read: what ends first goes, and long before that all units say it.
+func TestRevokedHasABound(t *testing.T) {
+	t.Parallel()
+	m := model(3)
+	said := func(n int) []Reason {
+		m.Cluster.Value.Record.Revoked = make([]Ended, n)
+		for i := range n {
+			m.Cluster.Value.Record.Revoked[i] = Ended{RelationID: "proxy:" + strconv.Itoa(i), Generation: 1, Period: 230}
+		}
+		m.Cluster.Value.Record.Revoked[n-1].Period = 229
+		return slices.DeleteFunc(Examine(m, world(m)).Reasons, func(r Reason) bool { return r.Kind != revokedMany })
+	}
+	assert.Empty(t, said(manyRevoked-1))
+	assert.Len(t, said(manyRevoked), 1)
+	assert.Equal(t,
+		"30000 ended relations of at most 30000: connecting is slow; keep relations",
+		said(etcdcluster.MaxRevoked)[0].String())
+
+	m.Memory.Value.Bags = map[string]string{"proxy:2147483647": "sum"}
+	w := world(m)
+	w.Period = 230
+	got := lookAt(lookAgain, m, w).revoked()
+	require.Len(t, got, etcdcluster.MaxRevoked)
+	assert.Equal(t, Ended{RelationID: "proxy:2147483647", Generation: 1, Period: 230}, got[len(got)-1])
+	assert.NotContains(t, got, Ended{RelationID: "proxy:29999", Generation: 1, Period: 229}, "it ends first")
+	for i := range got {
+		got[i] = Ended{RelationID: "proxy:2147483647", Generation: 2147483647, Period: 32500}
+	}
+	_, err := etcdcluster.DecodeApp("cluster:0", "etcd", etcdcluster.EncodeApp(Record{Schema: etcdcluster.Schema, Revoked: got}))
+	require.NoError(t, err)
 }
 
 // What is dropped from the list is never revoked again, so no clock alone, however wrong, drops anything.

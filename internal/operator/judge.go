@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
+	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 )
 
 // say adds a reason.
@@ -36,6 +37,7 @@ func (x *examiner) judge() {
 	x.voting()
 	x.condition()
 	x.matching()
+	x.zones()
 	x.own()
 	x.authorities()
 }
@@ -63,11 +65,14 @@ func (x *examiner) reached() {
 	}
 }
 
-// alarms says which alarms are raised.
+// alarms says which alarms are raised, and what else a client has done to all others.
 func (x *examiner) alarms() {
 	for _, a := range x.w.Alarms {
 		owned := slices.ContainsFunc(x.r.Members, func(m MemberReport) bool { return m.ID == a.MemberID && m.Unit != "" })
 		x.say(x.alarm(a.Kind, x.labelOf(a.MemberID), owned))
+	}
+	if x.w.Auth {
+		x.say(because(authEnabled, hexID(x.r.ClusterID)))
 	}
 }
 
@@ -186,6 +191,9 @@ func (x *examiner) own() {
 		x.say(because(etcdAstray, x.m.Unit, hexID(local.ClusterID)))
 	}
 	x.turn()
+	if n := len(x.m.Cluster.Value.Record.Revoked); n >= manyRevoked {
+		x.say(because(revokedMany, strconv.Itoa(n), strconv.Itoa(etcdcluster.MaxRevoked)))
+	}
 }
 
 // crashes says that the service ended by itself. Once it has run for a day the status line has nothing of it.
@@ -195,6 +203,9 @@ func (x *examiner) crashes() {
 		return
 	}
 	why := because(crashed, x.m.Unit, times(s.Crashes))
+	if s.Starved {
+		why = because(memoryExhausted, x.m.Unit, times(s.Crashes))
+	}
 	if s.Age > day {
 		why = why.to("")
 	}

@@ -56,6 +56,9 @@ func TestReasons(t *testing.T) {
 			w.Alarms = []Alarm{{2, "NOSPACE"}, {1, "NOSPACE"}}
 			w.Members[1].DBSize, w.Members[1].DBInUse = 2<<30, 2<<30
 		}, shown{health: Unhealthy, level: Blocked, text: "NOSPACE on etcd/0, etcd/1: no writes; 2 GiB of 2 GiB live: raise quota or delete"}},
+		{"authentication is on", func(_ *Model, w *World) {
+			w.Auth = true
+		}, shown{health: Degraded, level: Blocked, text: "authentication is on: who has no user is refused; as root: etcdctl auth disable"}},
 		{"corrupt", func(_ *Model, w *World) {
 			w.Alarms = []Alarm{{3, "CORRUPT"}}
 		}, shown{health: Unhealthy, level: Blocked, text: "CORRUPT: data of etcd/2 differs; juju remove-unit etcd/2, then alarm-disarm"}},

@@ -11,6 +11,7 @@ import (
 
 const (
 	unitLeaves = "the unit leaves"
+	lastLeaves = "the last unit leaves"
 	unleft     = "the unit does not leave"
 )
 
@@ -154,23 +155,31 @@ func leaveStopped(l look, p *Plan) {
 	rejoin(l, p, "the unit left the cluster")
 }
 
-// leaveLast stops the last member; nothing is removed, and the record says that the cluster ended in order.
+// leaveLast stops the last member; nothing is removed, and the record says that the cluster ended in order. It serves until
+// its last hooks, but for one that parts it from its peers: after that Juju may not show the peer relation any more.
 func leaveLast(l look, p *Plan) {
-	if !l.last() {
-		return // serve until the end
+	parts := l.Endpoint == PeerEndpoint && l.Kind == hooks.RelationDeparted && l.m.Cluster.OK
+	switch {
+	case l.last():
+	case parts && !l.sole() && l.Departing == l.m.Unit:
+		leaveHeld(l, p) // a later hook may not see who else is in the cluster
+		return
+	case !parts || !l.sole():
+		return
 	}
 	if l.m.Cluster.OK && !l.leader() {
 		// Without a record of the end whoever comes later is blocked. Who is left becomes leader within a minute.
 		serveOn(l, p)
+		why := because(leaveAwaitsLeadership, l.m.Unit)
 		if !l.m.Leader.OK {
-			p.hold(l, l.unknown(leaderUnknown, unleft))
-		} else {
-			p.hold(l, because(leaveAwaitsLeadership, l.m.Unit))
+			why = l.unknown(leaderUnknown, unleft)
 		}
+		p.hold(l, why)
+		p.held = true // nobody is left who waits for what this hook would publish
 		return
 	}
 	if l.w.Service.up() {
-		p.want(l, Stop{"the last unit leaves"})
+		p.want(l, Stop{lastLeaves})
 		return
 	}
 	if l.leader() && l.m.Cluster.OK {
@@ -179,6 +188,20 @@ func leaveLast(l look, p *Plan) {
 		record.ClusterID, record.Ended = l.w.Data.ClusterID, l.w.Data.ClusterID
 		p.record = &record
 	}
+}
+
+// sole reports whether it is certain that no other unit's member serves: the cluster says that it has one voter, or what
+// was stopped here was the last. Any other unit that is still there is on its way out, and says that it has no part in it.
+func (l look) sole() bool {
+	if slices.Contains(l.w.Done, Step(Stop{lastLeaves})) || (l.ownAnswers() && len(l.voters()) == 1) {
+		return true
+	}
+	for _, word := range l.m.Cluster.Value.Words {
+		if word.ClusterID != 0 && !word.Stopped {
+			return false
+		}
+	}
+	return !l.w.Service.up() && !l.stopped()
 }
 
 // serveOn has a member whose leave must wait serve again, should it have stopped already: it may be what the others need

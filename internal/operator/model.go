@@ -57,6 +57,7 @@ type Model struct {
 	UUID string // the model's UUID
 	Unit string // our unit's name, "etcd/0"
 	App  string // our application's name
+	Zone string // the availability zone of our machine; "" is unknown
 
 	Leader Known[bool]
 	// Units are our application's units, ourselves included. Unknown when goal-state failed or forgot us.

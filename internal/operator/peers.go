@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"reflect"
 	"slices"
 
@@ -104,7 +105,9 @@ func (l look) rememberUnrecorded(p *Plan) {
 
 // word is what our unit says of itself.
 func (l look) word() Word {
-	w := Word{Schema: etcdcluster.Schema, Leaving: l.leaving(), Can: can(), Leaves: l.issued(), Quota: l.takenQuota()}
+	w := Word{
+		Schema: etcdcluster.Schema, Leaving: l.leaving(), Can: can(), Leaves: l.issued(), Quota: l.takenQuota(), Zone: l.m.Zone,
+	}
 	w.PeerURL, w.ClientURL = l.servedURLs()
 	w.Stopped = w.Leaving && !l.w.Service.Running
 	if l.w.Data.State == OurData {
@@ -144,6 +147,10 @@ func (l look) revoked() []Ended {
 		if generation := generationIn(l.m.Memory.Value.Bags[id]); generation > ended[id] {
 			kept = append(kept, Ended{RelationID: id, Generation: generation, Period: l.w.Period})
 		}
+	}
+	if over := len(kept) - etcdcluster.MaxRevoked; over > 0 { // whoever reads the record would not know the rest either
+		slices.SortStableFunc(kept, func(a, b Ended) int { return cmp.Compare(a.Period, b.Period) })
+		kept = kept[over:]
 	}
 	return kept
 }

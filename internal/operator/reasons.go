@@ -27,6 +27,7 @@ const (
 	alarmCorrupt
 	alarmCorruptUnowned
 	authoritiesEnded
+	authEnabled
 	upstreamMissing
 
 	// What only an operator can put right.
@@ -139,9 +140,13 @@ const (
 	memberWithoutUnit
 	unitWithoutMember
 	upstreamMemberSilent
+	revokedMany
+	memoryExhausted
 	crashed
 	dataReplaced
+	zoneShared
 	versionsDiffer
+	zoneAlone
 	turnHeld
 
 	// Why an action does nothing.
@@ -204,6 +209,7 @@ var catalogue = [kinds]entry{
 	alarmCorrupt:         {"alarm-corrupt", "unit", Unhealthy, Blocked, "", "CORRUPT: data of {unit} differs", "juju remove-unit {unit}, then alarm-disarm"},
 	alarmCorruptUnowned:  {"alarm-corrupt-unowned", "member", Unhealthy, Blocked, "", "CORRUPT: data of {member} differs", "run action alarm-disarm"},
 	authoritiesEnded:     {"authorities-ended", "application", Unhealthy, Blocked, "", "certificate authorities ended on {when}", "move to another application"},
+	authEnabled:          {"auth-enabled", "cluster", Degraded, Blocked, "", "authentication is on: who has no user is refused", "as root: etcdctl auth disable"},
 	upstreamMissing:      {"upstream-missing", "application", Unhealthy, Blocked, "", "needs a cluster", "juju integrate {application}:upstream <etcd application>:proxy"},
 
 	optionsUnread:   {"options-unread", "unit", Degraded, Blocked, "", "{problem}", "the next hook asks again"},
@@ -311,7 +317,11 @@ var catalogue = [kinds]entry{
 	upstreamMemberSilent: {"upstream-member-silent", "member", Degraded, Active, "", "no answer here from {member}", ""},
 	crashed:              {"crashed", "unit", Sound, Active, "", "the service ended by itself {times} and was started again", ""},
 	dataReplaced:         {"data-replaced", "unit", Sound, Active, "", "the data here was bad or too old, the unit joined again today", ""},
+	revokedMany:          {"revoked-many", "count", Degraded, Active, "", "{count} ended relations of at most {limit}: connecting is slow", "keep relations"},
+	memoryExhausted:      {"memory-exhausted", "unit", Degraded, Active, "", "memory ran out here {times}, etcd was started again", "give the machine more"},
 	versionsDiffer:       {"versions-differ", "version", Degraded, "", "", "members run different versions: {version}", ""},
+	zoneShared:           {"zone-shared", "unit", Sound, Active, "", "too many voters in zone {zone}: {unit}", "add a unit, remove one of these"},
+	zoneAlone:            {"zone-alone", "zone", Sound, "", "", "all voters are in zone {zone}: if it fails, so does the cluster", "a cloud with several zones has Juju spread units over them"},
 	turnHeld:             {"turn-held", "unit", Sound, "", "", "{unit} holds the turn to restart", ""},
 
 	isProxy:           {"is-proxy", "unit", Sound, "", "", "{unit} is a proxy and has no member", "ask a unit of the etcd application"},

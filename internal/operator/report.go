@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
+	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 	"github.com/juju-charms/etcd-charm/interfaces/etcdproxy"
 )
 
@@ -28,7 +29,10 @@ const (
 	maxLag = 5000
 	// maxUse is in percent of the quota; at 100 etcd raises NOSPACE.
 	maxUse = 80
-	day    = 24 * time.Hour
+	// manyRevoked is how many ended relations take etcd some 70 ms at each connection: it reads the whole list of their
+	// serials.
+	manyRevoked = etcdcluster.MaxRevoked / 2
+	day         = 24 * time.Hour
 	// certificateDue is less than the third of a year at which leaves are renewed: who comes below it, was not.
 	certificateDue = 30 * day
 )
@@ -85,6 +89,9 @@ type Report struct {
 	Orphans          []string // members without a unit
 	Lonely           []string // units without a member
 
+	// Memory is what this unit's service takes, in bytes; 0 is unknown.
+	Memory int64
+
 	// States are the relation states, as charms of the etcd-proxy interface have known them.
 	States []string
 	// Certificate is the shortest life left of a certificate of ours or a member's; 0 is unknown, negative is over.
@@ -127,6 +134,7 @@ func examine(l look, reasons []Reason) Report {
 	x.leaves()
 	x.strange()
 	x.crashes()
+	x.r.Memory = x.w.Service.Memory
 	x.r.Reasons, x.r.Health = inOrder(x.r.Reasons), Sound
 	for _, r := range x.r.Reasons {
 		if worse(r.Health()) < worse(x.r.Health) {

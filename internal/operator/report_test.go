@@ -274,6 +274,20 @@ func TestCrashesAreTold(t *testing.T) {
 	assert.Equal(t, "the service ended by itself 2 times and was started again", texts(r.notes()))
 }
 
+func TestMemoryIsTold(t *testing.T) {
+	t.Parallel()
+	m, w := healthyCluster(3)
+	assert.NotContains(t, Examine(m, w).Values(), "memory")
+	w.Service.Memory = 70 << 20
+	assert.Equal(t, "73400320", Examine(m, w).Values()["memory"])
+	assert.Contains(t, Examine(m, w).Table(), "memory   70 MiB here\n")
+	w.Service.Crashes, w.Service.Starved = 2, true
+	r := Examine(m, w)
+	assert.Equal(t, Degraded, r.Health)
+	assert.Equal(t, "memory ran out here 2 times, etcd was started again; give the machine more", texts(r.grounds()))
+	assert.Empty(t, r.notes(), "said once")
+}
+
 func TestLearnersDoNotSayWhoLeads(t *testing.T) {
 	t.Parallel()
 	m, w := healthyCluster(3)

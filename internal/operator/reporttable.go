@@ -67,6 +67,9 @@ func (r Report) head() []named {
 		}
 	}
 	out = append(out, r.buildLines()...)
+	if r.Memory > 0 {
+		out = append(out, named{"memory", size(r.Memory) + " here"})
+	}
 	out = append(out, named{"states", or(strings.Join(r.States, ", "))})
 	for _, reason := range r.notes() {
 		out = append(out, named{"note", reason.String()})

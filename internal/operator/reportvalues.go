@@ -18,6 +18,9 @@ func (r Report) Values() map[string]any {
 	out.set("versions", strings.Join(r.Versions, ","))
 	out.set("certificate", known(lifetime(r.Certificate)))
 	r.buildValues(out)
+	if r.Memory > 0 {
+		out["memory"] = strconv.FormatInt(r.Memory, 10)
+	}
 	if r.Role == RoleProxy {
 		r.upstreamValues(out)
 		return out

@@ -145,7 +145,7 @@ func TestRule01FoundedOnce(t *testing.T) {
 		})
 	}
 
-	t.Run("the last unit records the end, in its last hooks only, after it stopped", func(t *testing.T) {
+	t.Run("the last unit, without peers, records the end in its last hooks, after it stopped", func(t *testing.T) {
 		t.Parallel()
 		for _, last := range []hooks.Kind{hooks.Stop, hooks.Remove} { // without start there is no stop
 			m := model(1)
@@ -167,6 +167,57 @@ func TestRule01FoundedOnce(t *testing.T) {
 			require.NoError(t, p.Fail)
 			require.NotNil(t, recordOf(p))
 			assert.Equal(t, uint64(clusterID), recordOf(p).Ended)
+		}
+	})
+
+	t.Run("the last unit records the end while it sees its peers, once it is certain", func(t *testing.T) {
+		t.Parallel()
+		for _, departing := range []string{"etcd/0", "etcd/1"} {
+			m := model(1)
+			w := world(m)
+			m.Units = Know(map[string]Life{"etcd/0": Dying, "etcd/1": Dying})
+			m.Cluster.Value.Words = map[string]Word{"etcd/1": {Schema: etcdcluster.Schema, Leaving: true}}
+			e := Event{Kind: hooks.RelationDeparted, Endpoint: PeerEndpoint, RelationID: "cluster:0", RemoteUnit: "etcd/1", Departing: departing}
+			m.Leader = Know(false)
+			p := Decide(e, m, w)
+			require.Nil(t, p.Step)
+			require.Error(t, p.Fail, "it waits for the leadership")
+			m.Leader = Know(true)
+			require.IsType(t, Stop{}, Decide(e, m, w).Step)
+			e.Endpoint = "proxy"
+			assert.Nil(t, Decide(e, m, w).Step, "its consumers leave before")
+			e.Endpoint = PeerEndpoint
+
+			unseen := m
+			unseen.Cluster = Unknown[Cluster]("no relation")
+			_, stops := Decide(e, unseen, w).Step.(Stop)
+			assert.False(t, stops, "nothing can be recorded")
+
+			w.Service, w.Local = Service{Kind: MemberService}, Local{}
+			w.Reach, w.Members = Unreachable, nil
+			p = Decide(e, m, w)
+			require.Nil(t, p.Step)
+			require.NotNil(t, recordOf(p), "as a hook that died after the stop")
+			assert.Equal(t, uint64(clusterID), recordOf(p).Ended)
+			assert.True(t, p.Claims)
+
+			m.Cluster.Value.Words = map[string]Word{"etcd/1": {Schema: etcdcluster.Schema, Leaving: true, ClusterID: clusterID, MemberID: 2}}
+			p = Decide(e, m, w)
+			if record := recordOf(p); record != nil {
+				assert.Zero(t, record.Ended, "the other may still serve")
+			}
+			if departing == m.Unit {
+				assert.IsType(t, Start{}, p.Step, "it looks who is left before it leaves its peers")
+				w.Tried = []Attempt{{Start{}, errors.New("no luck")}}
+				require.Error(t, Decide(e, m, w).Fail)
+				w.Tried = nil
+			}
+			w.Done = []Step{Stop{unitLeaves}} // as a voter among others, whose removal has failed since
+			if record := recordOf(Decide(e, m, w)); record != nil {
+				assert.Zero(t, record.Ended, "it stopped as one of several")
+			}
+			w.Done = []Step{Stop{lastLeaves}}
+			require.NotNil(t, recordOf(Decide(e, m, w)), "it was the last when it stopped")
 		}
 	})
 

@@ -20,6 +20,8 @@ type Answer struct {
 	// Self is what it says of itself: Ready, and the fields of Member after it.
 	Self Member
 	Turn Turn // valid if Self.Ready
+	// Auth says that authentication is switched on; our own server alone is asked.
+	Auth bool
 }
 
 func (a Answer) answered() bool { return a.MemberID != 0 }
@@ -36,6 +38,9 @@ type Survey struct {
 	answers  []Answer        // that count
 	self     Answer          // of our own server, whatever its cluster
 }
+
+// Own reports whether a URL is that of our own server on this machine.
+func (s *Survey) Own(url string) bool { return url == s.own && url != "" }
 
 // NewSurvey begins a look. own is our own server's client URL as this machine reaches it ("" is none), earlier are URLs
 // that the member list named earlier in this hook: the bag of a unit that leaves is not renewed any more. A record whose
@@ -94,7 +99,7 @@ func (s *Survey) Ask() []string {
 // Hear takes one answer in, after which Ask may have more URLs. It reports whether the answer proves a quorum of a
 // cluster that counts: whoever is silent then is not worth a long wait.
 func (s *Survey) Hear(a Answer) (healthy bool) {
-	if a.URL == s.own && s.own != "" {
+	if s.Own(a.URL) {
 		s.self = a
 	}
 	if !a.answered() || !s.counts(a.ClusterID) {
@@ -124,6 +129,7 @@ type Sight struct {
 	Members   []Member // as that cluster lists them, with what they said, by ID
 	Alarms    []Alarm
 	Turn      Turn
+	Auth      bool // authentication is switched on
 	Local     Local
 }
 
@@ -140,6 +146,7 @@ func (s *Survey) Find(live, ready bool) Sight {
 	list := memberList(out.Answers, healthy, s.own)
 	out.Members = describe(list, out.Answers)
 	out.Alarms, out.Turn = alarmsIn(out.Answers), turnIn(out.Answers)
+	out.Auth = slices.ContainsFunc(out.Answers, func(a Answer) bool { return a.Auth })
 	out.Local = s.local(live, ready, id, list)
 	switch {
 	case healthy:

@@ -205,6 +205,21 @@ func TestSurveyMembers(t *testing.T) {
 	assert.Equal(t, []Member{{ID: 1, Name: "etcd0"}, {ID: 2, Name: "etcd1", ClientURLs: []string{clientAt(2)}, Answers: true, Ready: true, Version: "ready"}}, got)
 }
 
+// Our own server alone is asked whether authentication is on, and counts only for the cluster that is reached.
+func TestSurveyOfAuthentication(t *testing.T) {
+	t.Parallel()
+	for _, cluster := range []uint64{1, 2} {
+		on := Answer{URL: clientAt(1), ClusterID: cluster, MemberID: 1, Auth: true}
+		c := Cluster{Record: Record{ClusterID: 1}}
+		s := NewSurvey(Model{Cluster: Know(c)}, Data{}, clientAt(1), nil)
+		assert.True(t, s.Own(clientAt(1)))
+		assert.False(t, s.Own(clientAt(2)))
+		s.Hear(on)
+		assert.Equal(t, cluster == 1, s.Find(true, false).Auth)
+	}
+	assert.False(t, NewSurvey(Model{}, Data{}, "", nil).Own(""))
+}
+
 // TestAlarmText: alarms are read from the text of a member's status; internal/host, TestAlarm holds that to a real server.
 func TestAlarmText(t *testing.T) {
 	t.Parallel()

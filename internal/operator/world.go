@@ -49,6 +49,7 @@ type World struct {
 	ClusterID uint64   // of the cluster reached; 0 when none answered
 	Members   []Member // as that cluster lists them: by a linearizable read if Healthy, else one member's view
 	Alarms    []Alarm
+	Auth      bool // authentication is switched on: who has no user is refused
 
 	// Local is our own server's answer on its loopback address, whatever cluster it is in.
 	Local Local
@@ -106,6 +107,8 @@ type Service struct {
 	Running bool          // has a live main process
 	Failing bool          // is being restarted again and again
 	Crashes int           // how often it ended by itself since it was started by the charm or at boot
+	Starved bool          // one of those times the kernel ended it for want of memory
+	Memory  int64         // bytes that it takes; 0 is unknown
 	Age     time.Duration // since its main process was started
 	Config  string        // digest of what the live process was started with; "" is unknown, Altered is others than the charm wrote
 	Release string        // release that the live process runs

@@ -2,6 +2,9 @@ package operator
 
 import (
 	"fmt"
+	"maps"
+	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/juju/charm/v12/hooks"
@@ -111,4 +114,60 @@ func TestWritesToWhatIsGoneAreForgotten(t *testing.T) {
 	p = Plan{}
 	lookAt(lookAgain, m, world(m)).forget(&p, Endpoint{Name: "toy", Read: Units})
 	assert.Nil(t, p.Memory)
+}
+
+// Every kind of thing that is remembered of a relation goes in the hook in which Juju lists the relation no more, but for
+// the end of a consumer's credentials where it is not on record yet: that stands for no bag. The rest is of no relation.
+func TestMemoryGoesWithItsRelation(t *testing.T) {
+	t.Parallel()
+	of := map[string]func(id string) Memory{
+		"Bags": func(id string) Memory { return Memory{Bags: map[string]string{id: "sum"}} },
+		"Deserted": func(id string) Memory {
+			return Memory{Bags: map[string]string{}, Deserted: map[string]Desertion{id: missing}}
+		},
+		"Secrets": func(id string) Memory {
+			return Memory{Bags: map[string]string{}, Secrets: map[string]string{id + "/label": "sum"}}
+		},
+	}
+	ofNone := []string{"Ports", "Learner", "Unrecorded", "Foreign", "Squat", "Seen", "Healed", "Revisions", "Freed"}
+	for kind := range reflect.TypeFor[Memory]().Fields() {
+		_, known := of[kind.Name]
+		assert.True(t, known || slices.Contains(ofNone, kind.Name), "of what is %s?", kind.Name)
+	}
+	for kind, remembers := range of {
+		for _, at := range Endpoints() {
+			if at.Read == Peers {
+				continue // it goes with the unit
+			}
+			if kind == "Deserted" && at.Tell == nil || kind == "Secrets" && at.Tell != nil {
+				continue // nobody writes such a thing there
+			}
+			for _, leads := range []bool{true, false} {
+				m := model(3)
+				w := world(m)
+				if at.For == RoleProxy {
+					m, w = healthyProxy(1)
+					w.Service = Service{Kind: ProxyService} // it has stopped
+				}
+				id := at.Name + ":7"
+				m.Leader = Know(leads)
+				m.Relations = maps.Clone(m.Relations)
+				m.Relations[at.Name] = Know([]databag.Relation{})
+				m.Memory = Know(remembers(id))
+				if kind == "Bags" {
+					w.TLS.Revoked = RevokedDigest([]Ended{{RelationID: id, Generation: 1, Period: w.Period}})
+				}
+				p := Decide(Event{Kind: hooks.RelationBroken, Endpoint: at.Name, RelationID: id, RemoteApp: "app"}, m, w)
+				require.Nil(t, p.Step, "%s of %s", kind, id)
+				got := after(m, p)
+				assert.Empty(t, got.Deserted, "%s of %s", kind, id)
+				assert.Empty(t, got.Secrets, "%s of %s", kind, id)
+				if at.Tell != nil && kind == "Bags" && !leads {
+					assert.Equal(t, goneSum, got.Bags[id], "until the leader has put the end on record")
+				} else {
+					assert.Empty(t, got.Bags[id], "%s of %s", kind, id)
+				}
+			}
+		}
+	}
 }

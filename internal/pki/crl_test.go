@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 	"github.com/juju-charms/etcd-charm/internal/pki"
 )
 
@@ -58,7 +59,25 @@ func TestCRLErrors(t *testing.T) {
 		require.EqualError(t, err, "cannot read CRL: it is malformed", name)
 	}
 	_, err = pki.RevokedSerials(make([]byte, 10<<20))
-	require.EqualError(t, err, "cannot read CRL: it is 10485760 bytes long, the limit is 4194304")
+	require.EqualError(t, err, "cannot read CRL: it is 10485760 bytes long, the limit is 8388608")
+}
+
+// A list has room for all that the record may name: the record is what ends, and what says so.
+func TestCRLOfAFullRecord(t *testing.T) {
+	t.Parallel()
+	a := authority(t, 1)
+	per, err := pki.SerialsOf(a.Client, "uuid", "proxy:1", 1, 228)
+	require.NoError(t, err)
+	serials := make([]*big.Int, 0, len(per)*etcdcluster.MaxRevoked)
+	first := new(big.Int).Lsh(big.NewInt(1), 126)
+	for i := range cap(serials) {
+		serials = append(serials, new(big.Int).Add(first, big.NewInt(int64(i))))
+	}
+	der, err := pki.CRL(a.Client, serials, epoch)
+	require.NoError(t, err)
+	got, err := pki.RevokedSerials(der)
+	require.NoError(t, err)
+	assert.Len(t, got, len(serials))
 }
 
 func FuzzRevokedSerials(f *testing.F) {

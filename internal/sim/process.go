@@ -106,7 +106,7 @@ func (s *Sim) environ(c *model.Context, dir, what string) []string {
 		"APT_LISTCHANGES_FRONTEND=none", "DEBIAN_FRONTEND=noninteractive", "LANG=C.UTF-8", "TERM=tmux-256color",
 		"PATH=" + s.machineCommands(c.Machine()) + ":" + s.toolsDir() + ":" + hookPath,
 		"CHARM_DIR=" + dir, "JUJU_CHARM_DIR=" + dir,
-		"CLOUD_API_VERSION=", "JUJU_API_ADDRESSES=127.0.0.1:17070", "JUJU_AVAILABILITY_ZONE=", "JUJU_PRINCIPAL_UNIT=",
+		"CLOUD_API_VERSION=", "JUJU_API_ADDRESSES=127.0.0.1:17070", "JUJU_AVAILABILITY_ZONE=" + s.Model.Zone(c.Machine()), "JUJU_PRINCIPAL_UNIT=",
 		"JUJU_CHARM_HTTP_PROXY=", "JUJU_CHARM_HTTPS_PROXY=", "JUJU_CHARM_FTP_PROXY=", "JUJU_CHARM_NO_PROXY=",
 		"JUJU_CONTEXT_ID=" + c.ID, "JUJU_HOOK_NAME=" + name, "JUJU_DISPATCH_PATH=" + what,
 		"JUJU_AGENT_SOCKET_NETWORK=unix", "JUJU_AGENT_SOCKET_ADDRESS=" + s.tools.address,

@@ -14,7 +14,7 @@ import (
 )
 
 var faultVerbs = []verb{
-	killVerb, powerOffVerb, bootVerb, readdressVerb, stopAgentsVerb, startAgentsVerb, crashVerb, diskFullVerb, diskFreeVerb,
+	killVerb, powerOffVerb, bootVerb, readdressVerb, zoneVerb, stopAgentsVerb, startAgentsVerb, crashVerb, diskFullVerb, diskFreeVerb,
 	vanishRelationVerb,
 }
 

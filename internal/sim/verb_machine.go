@@ -25,6 +25,19 @@ func readdressVerb(s *Sim, e Env) *cobra.Command {
 	}
 }
 
+func zoneVerb(s *Sim, _ Env) *cobra.Command {
+	return &cobra.Command{
+		Use: "zone <unit|machine> <zone>", Short: "Put a machine into an availability zone: its later hooks are told", Args: cobra.ExactArgs(2),
+		RunE: func(_ *cobra.Command, args []string) error {
+			id, err := s.machineArg(args[0])
+			if err != nil {
+				return err
+			}
+			return s.Model.SetZone(id, args[1])
+		},
+	}
+}
+
 func diskFullVerb(s *Sim, _ Env) *cobra.Command {
 	return &cobra.Command{
 		Use: "disk-full <unit|machine>", Short: "Refuse what the processes of a machine, and those they start, write to files",

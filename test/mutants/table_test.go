@@ -78,6 +78,12 @@ var mutants = []mutant{
 		"record.ClusterID = l.w.Data.ClusterID",
 	},
 	{
+		"records the end while another member may serve",
+		"internal/operator/leave.go", "TestRule01FoundedOnce",
+		"if word.ClusterID != 0 && !word.Stopped {",
+		"if false && word.Stopped {",
+	},
+	{
 		"gives up a cluster whose data lies here",
 		"internal/operator/lost.go", "TestFoundClusterRefuses",
 		"case w.Data.State != NoData:",
@@ -142,6 +148,18 @@ var mutants = []mutant{
 		"internal/operator/peers.go", "TestRevokedOutlastsAWrongClock",
 		"keptPeriods = 5",
 		"keptPeriods = 4",
+	},
+	{
+		"records more ended relations than a unit can read",
+		"internal/operator/peers.go", "TestRevokedHasABound",
+		"over > 0 {",
+		"over > 0 && false {",
+	},
+	{
+		"remembers what it wrote to a relation that is gone",
+		"internal/operator/decide.go", "TestMemoryGoesWithItsRelation",
+		"l.forget(p, at)",
+		"",
 	},
 	{
 		"publishes a revoked certificate",
@@ -324,6 +342,18 @@ var mutants = []mutant{
 		"internal/host/member.go", "TestPortsReadTheirOwnFiles",
 		`"ETCD_CLIENT_CRL_FILE=" + p.tls(revokedFile),`,
 		"",
+	},
+	{
+		"renews no certificate where a list cannot be written",
+		"internal/host/tls.go", "TestPartsOfAStepStandAlone",
+		"failed = append(failed, h.writeRevoked(authority, *s.Revoked))",
+		"if err := h.writeRevoked(authority, *s.Revoked); err != nil {\n\t\t\treturn err\n\t\t}",
+	},
+	{
+		"does not see that authentication is on",
+		"internal/host/cluster.go", "TestAuthenticationSwitchedOn",
+		"out.Auth = own && authEnabled(ctx, conn)",
+		"out.Auth = own && false",
 	},
 	{
 		"forgets a certificate that it has issued",

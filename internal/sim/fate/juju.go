@@ -25,6 +25,7 @@ type Options struct {
 	Departed bool // survivors hear departed (Juju 2.9 and 3.x)
 	Empty    bool // the first consumer of a random schedule has no unit, which makes a life shorter
 	Stale    bool // bags of others are as old as Juju permits: as of the last hook that told of them
+	Gone     bool // a unit that has left its peers sees no peer relation in its last hooks (Juju 4.0, at times)
 	// Decide stands in for operator.Decide; nil is the real one.
 	Decide operator.Decider
 	// Trace is told what happens; nil is nobody.

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/juju/charm/v12/hooks"
+
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 	"github.com/juju-charms/etcd-charm/internal/charm"
@@ -157,6 +159,10 @@ func (s *Sim) observe(u *unit, e operator.Event, seen []uint64) operator.Model {
 	}
 	if len(u.words) == 0 { // it has not entered
 		m.Cluster = operator.Unknown[operator.Cluster]("the peer relation is not visible yet")
+		return m
+	}
+	if s.Gone && u.parted && (e.Kind == hooks.Stop || e.Kind == hooks.Remove) {
+		m.Cluster = operator.Unknown[operator.Cluster]("the peer relation is not visible any more")
 		return m
 	}
 	c := operator.Cluster{RelationID: peerRelation, Record: s.record(), Words: map[string]operator.Word{}}

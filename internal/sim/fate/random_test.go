@@ -38,7 +38,7 @@ const shortest, longest = 14, 200
 // schedule is the ops of a seed. Its first numbers choose what kind of life it is.
 func schedule(seed uint64) (Options, []Op) {
 	r := rand.New(rand.NewPCG(seed, 0))
-	o := Options{Departed: r.IntN(2) == 0, Stale: r.IntN(2) == 0, Empty: seed%8 != 0}
+	o := Options{Departed: r.IntN(2) == 0, Stale: r.IntN(2) == 0, Empty: seed%8 != 0, Gone: seed%3 == 0}
 	ops := make([]Op, int(shortest*math.Pow(longest/shortest, r.Float64())))
 	for i := range ops {
 		ops[i] = Op{uint8(r.IntN(256)), uint8(r.IntN(256)), uint8(r.IntN(256))}

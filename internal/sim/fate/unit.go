@@ -40,6 +40,7 @@ type unit struct {
 	// What its agent has heard: the version of each peer's bag, of the application's, of options and charm.
 	heard                      map[string]heardOfPeer // the peers that joined
 	joined                     string                 // the peer whose changed follows its joined
+	parted                     bool                   // it has left a peer
 	heardApp, heardCfg, heardC int
 	toldApp                    int // the version of the application's bag that a hook told of
 	heardLead                  bool
@@ -291,6 +292,7 @@ func (s *Sim) heardNow(u *unit, e operator.Event) {
 		}
 	case e.Kind == hooks.RelationDeparted:
 		delete(u.heard, e.RemoteUnit)
+		u.parted = u.parted || e.Departing == u.name
 	case e.Kind == hooks.ConfigChanged:
 		u.heardCfg = s.configVersion()
 	case e.Kind == hooks.UpgradeCharm:

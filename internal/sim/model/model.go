@@ -104,6 +104,7 @@ type application struct {
 type machine struct {
 	id      int
 	address string
+	zone    string // availability zone; "" is none
 	on      bool
 	busy    bool
 	reboots int

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -82,11 +83,21 @@ func option(args []string, valued ...string) (name, value string, rest []string,
 	return name, "", args[1:], nil
 }
 
+// said reports whether a line of a unit's journal is ours, and not of its process.
+func said(unit string, line []byte) bool {
+	for _, begin := range []string{unit + ": ", "Starting ", "Started ", "Stopping ", "Stopped "} {
+		if bytes.HasPrefix(line, []byte(begin)) {
+			return true
+		}
+	}
+	return false
+}
+
 // journalctl prints the last lines of a unit's journal, without what stands before each.
 func (m *Manager) journalctl(args []string) Reply {
-	unit, most := "", -1
+	unit, most, own := "", -1, false
 	for len(args) > 0 {
-		name, value, rest, err := option(args, "--unit", "-u", "--lines", "-n", "--output", "-o")
+		name, value, rest, err := option(args, "--unit", "-u", "--lines", "-n", "--output", "-o", "--identifier", "-t")
 		args = rest
 		switch {
 		case err != nil:
@@ -94,6 +105,8 @@ func (m *Manager) journalctl(args []string) Reply {
 			unit, err = fullName(value)
 		case name == "--lines" || name == "-n":
 			most, err = strconv.Atoi(value)
+		case (name == "--identifier" || name == "-t") && value == "systemd":
+			own = true
 		case (name == "--output" || name == "-o") && value == "cat", name == "--no-pager", name == "--quiet", name == "-q":
 		default:
 			err = fmt.Errorf("%s%s is not known here", name, value)
@@ -110,6 +123,9 @@ func (m *Manager) journalctl(args []string) Reply {
 		return answer(err)
 	}
 	lines := bytes.SplitAfter(text, []byte("\n"))
+	if own {
+		lines = slices.DeleteFunc(lines, func(line []byte) bool { return len(line) > 0 && !said(unit, line) })
+	}
 	if n := len(lines); most >= 0 && n > most+1 { // the last is empty
 		lines = lines[n-most-1:]
 	}

@@ -162,6 +162,7 @@ func TestRestartOnFailure(t *testing.T) {
 	assert.Equal(t, "1", m.show("NRestarts"), "it runs already")
 	m.systemctl("reset-failed", "x")
 	assert.Equal(t, "0", m.show("NRestarts"))
+	assert.Regexp(t, `^[0-9]+$`, m.show("MemoryCurrent"))
 
 	require.NoError(t, syscall.Kill(m.pid(), syscall.SIGTERM))
 	m.untilState("inactive/dead")

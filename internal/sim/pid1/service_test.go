@@ -111,8 +111,9 @@ func TestSettings(t *testing.T) {
 	t.Parallel()
 	const start = "[Service]\nExecStart=/x\n"
 	for text, want := range map[string]string{
-		start + "User=etcd\nProtectSystem=strict\nLimitNOFILE=1\nReadWritePaths=/x": "",
-		"[Unit]\nDocumentation=https://x\nAfter=network.target\n" + start:           "",
+		start + "User=etcd\nProtectSystem=strict\nLimitNOFILE=1\nReadWritePaths=/x":        "",
+		start + "OOMScoreAdjust=-900\nCPUWeight=1000\nIOWeight=1000\nMemoryAccounting=yes": "",
+		"[Unit]\nDocumentation=https://x\nAfter=network.target\n" + start:                  "",
 		"[Service]\nUser=etcd":               "no ExecStart=",
 		start + "ExecStart=/y":               "more than one ExecStart=",
 		start + "ExecStop=/y":                "ExecStop= is not known here",

@@ -200,9 +200,24 @@ func (u *unit) properties() map[string]string {
 	all["MainPID"], all["ControlPID"] = strconv.Itoa(pids[false]), strconv.Itoa(pids[true])
 	all["NRestarts"] = strconv.Itoa(u.restarts)
 	all["ExecMainStartTimestampMonotonic"] = strconv.FormatInt(u.started.Microseconds(), 10)
+	all["MemoryCurrent"] = memory(pids[false])
 	all["ExecMainStatus"] = strconv.Itoa(u.main.code)
 	if u.main.killed {
 		all["ExecMainStatus"] = strconv.Itoa(int(u.main.sig))
 	}
 	return all
+}
+
+// memory is what a process takes, as systemd says of a service's; it would count all of its processes.
+func memory(pid int) string {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	fields := strings.Fields(string(text))
+	if pid == 0 || err != nil || len(fields) < 2 {
+		return "[not set]"
+	}
+	pages, err := strconv.Atoi(fields[1])
+	if err != nil {
+		return "[not set]"
+	}
+	return strconv.Itoa(pages * os.Getpagesize())
 }
