@@ -6,7 +6,8 @@
 // first bytes say whether the client speaks HTTP/2 (gRPC) or HTTP/1.
 //
 // HTTP/2 passes through unchanged. Only the headers of frames are looked at, to
-// carry in one packet what belongs together; all but PINGs keep their order.
+// carry in one packet what belongs together; all but the PINGs of grpc-go's bandwidth
+// estimator keep their order.
 //
 // HTTP/1 is what browsers speak in plaintext, and a page in one must neither read
 // nor write the cluster: each request is looked at, and one that a page may have
