@@ -80,7 +80,7 @@ func (p *pool) set(targets []target) {
 // known bad if possible, of those the one with the fewest connections, of those
 // any. So processes that start together spread, and a member that comes back
 // gets its share of the new connections. The caller ends the reservation with
-// attach or fail.
+// attach, overtaken or fail.
 func (p *pool) pick(tried []*backend) *backend {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -161,6 +161,15 @@ func (p *pool) fail(b *backend, cause error) {
 		return
 	}
 	p.log.Warn("member cannot be reached", "member", b.label(), "url", b.url, "error", cause)
+}
+
+// overtaken ends a reservation that another member was quicker for. Who is so slow is asked last,
+// but nothing is wrong with it.
+func (p *pool) overtaken(b *backend) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b.pending--
+	b.badUntil = p.clock().Add(penalty)
 }
 
 // evict closes every connection to b and says how many there were.

@@ -5,9 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -17,8 +17,6 @@ import (
 )
 
 const (
-	// connectTimeout bounds the search for a member on behalf of one client.
-	connectTimeout = 5 * time.Second
 	// stopGrace is how long open connections may end by themselves at a stop.
 	stopGrace = time.Second
 	// acceptPause is the wait after an accept failed, for want of files mostly.
@@ -36,6 +34,9 @@ type proxy struct {
 	discoverKick chan struct{}
 
 	refused rarely // requests that may be a page's
+	silent  rarely // clients that said nothing
+	alien   rarely // clients that speak neither HTTP/1 nor HTTP/2
+	away    rarely // clients for which there is no member
 
 	// resting is set while health is looked at only twice a minute.
 	resting atomic.Bool
@@ -72,8 +73,9 @@ func Run(ctx context.Context, path string, log *slog.Logger) error {
 	var background, accepting sync.WaitGroup
 	background.Go(func() { p.watchFiles(bctx) })
 	background.Go(func() { p.watchHealth(bctx) })
-	p.firstListing(ctx)
-	background.Go(func() { p.watchMembers(bctx) })
+	first := make(chan struct{})
+	background.Go(func() { p.watchMembers(bctx, first) })
+	pause(ctx, firstWait, first) // the first clients are given real addresses rather than guesses
 	for _, l := range listeners {
 		accepting.Go(func() { p.accept(bctx, l) })
 	}
@@ -220,9 +222,7 @@ func (p *proxy) serve(ctx context.Context, client *socket) {
 	defer buffers.Put(buf)
 	n, proto, err := sniff(client, buf[:])
 	if err != nil {
-		if !errors.Is(err, io.EOF) {
-			p.log.Debug("client turned away", "client", client.RemoteAddr().String(), "error", err)
-		}
+		p.unheard(client, proto, err)
 		return
 	}
 	if proto == http1 {
@@ -231,7 +231,7 @@ func (p *proxy) serve(ctx context.Context, client *socket) {
 	}
 	b, l, err := p.reach(ctx, client, alpnH2)
 	if err != nil {
-		p.log.Warn("client turned away", "client", client.RemoteAddr().String(), "error", err)
+		p.turnAway(client, err)
 		return
 	}
 	defer p.pool.detach(b, l)
@@ -263,27 +263,67 @@ func (p *proxy) reach(ctx context.Context, client *socket, alpn string) (*backen
 	return b, l, nil
 }
 
-// connect tries one member after the other, each once, within connectTimeout.
+// turnAway says that there is no member for a client. Clients come back, all of them, at once.
+func (p *proxy) turnAway(client *socket, err error) {
+	if now, unlogged := p.away.say(time.Now()); now {
+		p.log.Warn("client turned away", "client", client.RemoteAddr().String(), "error", err, "unlogged", unlogged)
+	}
+}
+
+// unheard says why a client's first bytes led to nothing. One that leaves without a word only looked
+// whether somebody listens.
+func (p *proxy) unheard(client *socket, proto protocol, err error) {
+	log, why := &p.silent, "it has said nothing for "+sniffTimeout.String()
+	switch {
+	case proto == alien:
+		log, why = &p.alien, "it speaks neither HTTP/1 nor HTTP/2 in plaintext; is its URL https rather than http?"
+	case !errors.Is(err, os.ErrDeadlineExceeded):
+		return
+	}
+	if now, unlogged := log.say(time.Now()); now {
+		p.log.Warn("client closed", "client", client.RemoteAddr().String(), "reason", why, "unlogged", unlogged)
+	}
+}
+
+// connect finds a member for one client within dialTimeout, each tried once.
 func (p *proxy) connect(ctx context.Context, alpn string) (*backend, *upstream, error) {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	var tried []*backend
-	reason := errors.New("none is configured")
-	for ctx.Err() == nil {
+	next := func() func(context.Context) (opened, error) {
+		if len(tried) > 0 { // it has failed, or takes its time
+			kick(p.discoverKick)
+			kick(p.healthKick)
+		}
 		b := p.pool.pick(tried)
 		if b == nil {
-			break
+			return nil
 		}
 		tried = append(tried, b)
-		_, creds := p.files.current()
-		up, err := dial(ctx, b.target, creds, alpn)
-		if err == nil {
-			return b, up, nil
+		return func(ctx context.Context) (opened, error) {
+			_, creds := p.files.current()
+			up, err := dial(ctx, b.target, creds, alpn)
+			switch {
+			case err != nil && errors.Is(ctx.Err(), context.Canceled):
+				p.pool.overtaken(b)
+			case err != nil:
+				p.pool.fail(b, err)
+			}
+			return opened{b, up}, err
 		}
-		p.pool.fail(b, err)
-		reason = err
-		kick(p.discoverKick)
-		kick(p.healthKick)
 	}
-	return nil, nil, fmt.Errorf("%w: %w", errNoMember, reason)
+	o, err := race(ctx, next, func(o opened) {
+		p.pool.overtaken(o.b)
+		_ = o.up.raw.Close()
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", errNoMember, err)
+	}
+	return o.b, o.up, nil
+}
+
+// opened is a connection to a member.
+type opened struct {
+	b  *backend
+	up *upstream
 }

@@ -146,7 +146,7 @@ func (w *web) untilAnswered(client context.Context) (context.Context, func()) {
 func (w *web) dial(ctx context.Context) (net.Conn, error) {
 	b, l, err := w.reach(ctx, nil, alpnHTTP1)
 	if err != nil {
-		w.log.Warn("client turned away", "client", w.client.RemoteAddr().String(), "error", err)
+		w.turnAway(w.client, err)
 		return nil, err
 	}
 	release := context.AfterFunc(ctx, l.close)
