@@ -186,7 +186,7 @@ var clocks = map[string][]string{
 }
 
 // texts is what a pure room may use of package net: it parses and formats, and dials nobody.
-var texts = []string{"JoinHostPort", "ParseIP"}
+var texts = []string{"JoinHostPort", "SplitHostPort", "ParseIP"}
 
 func TestCoreIsPure(t *testing.T) {
 	t.Parallel()
