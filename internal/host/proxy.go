@@ -22,6 +22,7 @@ type proxyFile struct {
 	Listen      []string          `yaml:"listen"`
 	Members     []proxyMember     `yaml:"members,omitempty"`
 	Credentials *proxyCredentials `yaml:"credentials,omitempty"`
+	Learned     string            `yaml:"learned"`
 }
 
 type proxyMember struct {
@@ -45,7 +46,7 @@ func (h *Host) writeProxy(ctx context.Context, u operator.Upstream) error {
 	if len(u.Listen) == 0 {
 		return errors.New("cannot write proxy: no address to listen on")
 	}
-	config := proxyFile{Listen: u.Listen}
+	config := proxyFile{Listen: u.Listen, Learned: h.learned()}
 	for _, m := range u.Members {
 		config.Members = append(config.Members, proxyMember(m))
 	}
@@ -65,6 +66,9 @@ func (h *Host) writeProxy(ctx context.Context, u operator.Upstream) error {
 		if err != nil {
 			return err
 		}
+	}
+	if err := directory(h.learnedDir(), 0o700, server); err != nil {
+		return err
 	}
 	s, err := h.proxySettings(u)
 	if err != nil {
@@ -113,6 +117,7 @@ func (h *Host) proxySettings(u operator.Upstream) (settings, error) {
 			Kind: operator.ProxyService, Unit: h.unitName,
 			Argv:    []string{h.binary(u.Release), "proxy", "--config", h.proxyConfig()},
 			EnvFile: h.proxyEnv(), User: h.serviceUser(),
+			Writable: "-" + h.learnedDir(), // systemd starts it without, too
 		},
 	}, nil
 }
@@ -149,7 +154,7 @@ func (h *Host) lookProxy(state serviceState) (operator.ProxyFiles, error) {
 			files.CertRemaining, files.CertLife = info.Remaining, info.Life
 		}
 	}
-	if again, err := yaml.Marshal(config); err != nil || !bytes.Equal(again, data) || len(u.Listen) == 0 {
+	if again, err := yaml.Marshal(config); err != nil || !bytes.Equal(again, data) || len(u.Listen) == 0 || config.Learned != h.learned() {
 		return files, nil //nolint:nilerr // it is written again
 	}
 	if s, err := h.proxySettings(u); err != nil || !h.stands(s, state) {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/juju-charms/etcd-charm/interfaces/address"
 )
 
 // Protocols offered to a member, as registered for ALPN.
@@ -88,8 +90,8 @@ func dialHeard(ctx context.Context, t target, creds *credentials, alpn string, h
 	defer cancel()
 	d := net.Dialer{
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepAliveIdle, Interval: time.Second, Count: 3},
-		Control: func(_, _ string, c syscall.RawConn) error {
-			return setUserTimeout(c, userTimeout)
+		Control: func(_, place string, c syscall.RawConn) error {
+			return errors.Join(t.judged(place), setUserTimeout(c, userTimeout))
 		},
 	}
 	if t.tls && creds == nil {
@@ -124,6 +126,18 @@ func dialHeard(ctx context.Context, t target, creds *credentials, alpn string, h
 		return nil, fmt.Errorf("cannot shake hands: the server does not speak %s", alpn)
 	}
 	return &upstream{Conn: tc, raw: raw, records: records}, nil
+}
+
+// judged is the error for an address that a target's name leads to and that is not to
+// be dialled.
+func (t target) judged(place string) error {
+	if t.judge == nil {
+		return nil
+	}
+	if why := t.judge.HostPort(place); why != address.Fit {
+		return fmt.Errorf("it leads to %s, which is %s", place, why)
+	}
+	return nil
 }
 
 // isRefusal says whether err is a TLS alert from the other side.

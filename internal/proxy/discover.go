@@ -5,8 +5,12 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
+	"syscall"
 	"time"
+
+	"github.com/juju-charms/etcd-charm/interfaces/address"
 )
 
 // How often the members are asked for their client URLs, where the
@@ -35,14 +39,15 @@ type listing struct {
 func discover(ctx context.Context, c Config, creds *credentials) (listing, error) {
 	ctx, cancel := context.WithTimeout(ctx, discoverTimeout)
 	defer cancel()
-	client := membersClient(creds)
+	judge := c.judge()
+	client := membersClient(creds, target{judge: &judge})
 	defer client.CloseIdleConnections()
 	order := rand.Perm(len(c.Members))
 	next := func() func(context.Context) (listing, error) {
 		for len(order) > 0 {
 			url := c.Members[order[0]].PeerURL
 			order = order[1:]
-			if url == "" {
+			if url == "" || judge.URL(url) != address.Fit {
 				continue
 			}
 			return func(ctx context.Context) (listing, error) {
@@ -61,8 +66,9 @@ func discover(ctx context.Context, c Config, creds *credentials) (listing, error
 
 // membersClient speaks HTTP/1.1 only: the peer port offers h2 in its handshake
 // but does not serve it. Redirects are not followed and no proxy is asked.
-func membersClient(creds *credentials) *http.Client {
-	tr := &http.Transport{DisableKeepAlives: true, ForceAttemptHTTP2: false}
+func membersClient(creds *credentials, any target) *http.Client {
+	d := net.Dialer{Control: func(_, place string, _ syscall.RawConn) error { return any.judged(place) }}
+	tr := &http.Transport{DialContext: d.DialContext, DisableKeepAlives: true, ForceAttemptHTTP2: false}
 	if creds != nil {
 		tr.TLSClientConfig = creds.config("", alpnHTTP1)
 	}
@@ -110,7 +116,7 @@ func (p *proxy) refreshListing(ctx context.Context) error {
 	}
 	l, err := discover(ctx, cfg, creds)
 	if err == nil {
-		p.learn(l)
+		p.listed(l)
 	}
 	return err
 }

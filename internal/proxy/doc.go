@@ -43,6 +43,10 @@
 //
 // Who the members are is the configuration's to say, and where their client
 // URLs are the configuration's too if it does; otherwise the members are asked
-// on their peer URLs. Configuration and credentials are followed on disk and
+// on their peer URLs. Meanwhile the proxy follows the cluster's own member list and
+// keeps it for its next start: whoever writes the configuration may be stopped while
+// members move. What the list adds is used when no configured member can be; what
+// the list has lost is not. No address is dialled that leads back to this machine,
+// whoever names it (package address). Configuration and credentials are followed on disk and
 // need no restart; listen addresses do.
 package proxy

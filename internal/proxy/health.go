@@ -197,8 +197,8 @@ func (p *proxy) round(ctx context.Context, everyone bool) {
 			break
 		}
 	}
-	if ctx.Err() == nil {
-		p.pool.judge(results)
+	if ctx.Err() == nil && p.pool.judge(results) {
+		kick(p.learnKick)
 	}
 }
 
@@ -216,10 +216,7 @@ func (p *proxy) checkAll(ctx context.Context, bs []*backend, results map[*backen
 			continue
 		}
 		wg.Go(func() {
-			err := b.checker.check(ctx, func(ctx context.Context) (net.Conn, error) {
-				_, creds := p.files.current()
-				return dial(ctx, b.target, creds, alpnH2)
-			}, b.addr)
+			err := b.checker.check(ctx, p.dialer(b), b.addr)
 			mu.Lock()
 			defer mu.Unlock()
 			out[b] = err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -61,7 +62,25 @@ func Probe(ctx context.Context, c Config) []MemberProbe {
 		l, _ = discover(dctx, c, creds)
 		cancel()
 	}
-	ts := targets(c, l.members)
+	kept, _ := readLearned(c.Learned, c, creds)
+	configured, spare := targets(c, l.members, kept).split()
+	out := probeAll(ctx, configured, creds, err)
+	if len(spare) > 0 && !slices.ContainsFunc(out, func(p MemberProbe) bool { return p.Reachable }) {
+		// Whoever wrote the configuration does not know yet where the members are now.
+		if there := probeAll(ctx, spare, creds, err); slices.ContainsFunc(there, func(p MemberProbe) bool { return p.Reachable }) {
+			out = there
+		}
+	}
+	for i := range out {
+		for _, text := range []*string{&out[i].Name, &out[i].Version, &out[i].Error} {
+			*text = strings.Map(printable, *text)
+		}
+	}
+	return out
+}
+
+// probeAll probes targets side by side; err is why none can be.
+func probeAll(ctx context.Context, ts []target, creds *credentials, err error) []MemberProbe {
 	out := make([]MemberProbe, len(ts))
 	var wg sync.WaitGroup
 	for i, t := range ts {
@@ -77,11 +96,6 @@ func Probe(ctx context.Context, c Config) []MemberProbe {
 		})
 	}
 	wg.Wait()
-	for i := range out {
-		for _, text := range []*string{&out[i].Name, &out[i].Version, &out[i].Error} {
-			*text = strings.Map(printable, *text)
-		}
-	}
 	return out
 }
 

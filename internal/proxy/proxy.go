@@ -32,17 +32,21 @@ type proxy struct {
 
 	healthKick   chan struct{}
 	discoverKick chan struct{}
+	learnKick    chan struct{}
+	keep         string // where learned members are kept; empty is nowhere
 
-	refused rarely // requests that may be a page's
-	silent  rarely // clients that said nothing
-	alien   rarely // clients that speak neither HTTP/1 nor HTTP/2
-	away    rarely // clients for which there is no member
+	pages  rarely // requests that may be a page's
+	silent rarely // clients that said nothing
+	alien  rarely // clients that speak neither HTTP/1 nor HTTP/2
+	away   rarely // clients for which there is no member
 
 	// resting is set while health is looked at only twice a minute.
 	resting atomic.Bool
 
 	mu      sync.Mutex
 	listing listing // the last answer to discover
+	learned learned
+	refused []refused // addresses that were said not to be dialled
 
 	clients sync.WaitGroup
 }
@@ -59,9 +63,13 @@ func Run(ctx context.Context, path string, log *slog.Logger) error {
 	}
 	p := &proxy{
 		log: log, files: files, pool: newPool(log),
-		healthKick: make(chan struct{}, 1), discoverKick: make(chan struct{}, 1),
+		healthKick: make(chan struct{}, 1), discoverKick: make(chan struct{}, 1), learnKick: make(chan struct{}, 1),
 	}
-	cfg, _ := files.current()
+	cfg, creds := files.current()
+	p.keep = cfg.Learned
+	if p.learned, err = readLearned(p.keep, cfg, creds); err != nil {
+		log.Warn("members learned before are not used", "error", err)
+	}
 	listeners, err := listen(ctx, cfg.Listen, log)
 	if err != nil {
 		return err
@@ -75,6 +83,7 @@ func Run(ctx context.Context, path string, log *slog.Logger) error {
 	background.Go(func() { p.watchHealth(bctx) })
 	first := make(chan struct{})
 	background.Go(func() { p.watchMembers(bctx, first) })
+	background.Go(func() { p.watchList(bctx) })
 	pause(ctx, firstWait, first) // the first clients are given real addresses rather than guesses
 	for _, l := range listeners {
 		accepting.Go(func() { p.accept(bctx, l) })
@@ -152,12 +161,13 @@ func (p *proxy) follow() {
 	if p.files.refresh() {
 		p.retarget()
 		kick(p.discoverKick)
+		kick(p.learnKick)
 		kick(p.healthKick)
 	}
 }
 
-// learn takes a fresh member list.
-func (p *proxy) learn(l listing) {
+// listed takes a fresh answer to discover.
+func (p *proxy) listed(l listing) {
 	p.mu.Lock()
 	p.listing = l
 	p.mu.Unlock()
@@ -170,12 +180,20 @@ func (p *proxy) learn(l listing) {
 func (p *proxy) retarget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	cfg, _ := p.files.current()
+	cfg, creds := p.files.current()
 	known := func(m Member) bool { return m.PeerURL == p.listing.from || match(m, p.listing.members) >= 0 }
 	if !slices.ContainsFunc(cfg.Members, known) {
 		p.listing = listing{}
 	}
-	p.pool.set(targets(cfg, p.listing.members))
+	p.learned = p.learned.of(cfg, creds)
+	places := targets(cfg, p.listing.members, p.learned)
+	for _, r := range places.refused {
+		if !slices.Contains(p.refused, r) {
+			p.log.Warn("address is not dialled", "url", r.url, "reason", "it is "+string(r.why))
+		}
+	}
+	p.refused = places.refused
+	p.pool.set(places.found)
 }
 
 func kick(c chan<- struct{}) {
@@ -265,24 +283,30 @@ func (p *proxy) reach(ctx context.Context, client *socket, alpn string) (*backen
 
 // turnAway says that there is no member for a client. Clients come back, all of them, at once.
 func (p *proxy) turnAway(client *socket, err error) {
-	if now, unlogged := p.away.say(time.Now()); now {
-		p.log.Warn("client turned away", "client", client.RemoteAddr().String(), "error", err, "unlogged", unlogged)
-	}
+	p.warnRarely(&p.away, "client turned away", "client", client.RemoteAddr().String(), "error", err)
 }
 
 // unheard says why a client's first bytes led to nothing. One that leaves without a word only looked
 // whether somebody listens.
 func (p *proxy) unheard(client *socket, proto protocol, err error) {
-	log, why := &p.silent, "it has said nothing for "+sniffTimeout.String()
+	who := client.RemoteAddr().String()
 	switch {
 	case proto == alien:
-		log, why = &p.alien, "it speaks neither HTTP/1 nor HTTP/2 in plaintext; is its URL https rather than http?"
-	case !errors.Is(err, os.ErrDeadlineExceeded):
+		p.warnRarely(&p.alien, "client closed", "client", who, "reason",
+			"it speaks neither HTTP/1 nor HTTP/2 in plaintext; is its URL https rather than http?")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		p.warnRarely(&p.silent, "client closed", "client", who, "reason",
+			"it has said nothing for "+sniffTimeout.String())
+	}
+}
+
+// warnRarely logs, between two warnings of a kind at the level for those who look closely.
+func (p *proxy) warnRarely(r *rarely, msg string, args ...any) {
+	if now, unlogged := r.say(time.Now()); now {
+		p.log.Warn(msg, append(args, "unlogged", unlogged)...)
 		return
 	}
-	if now, unlogged := log.say(time.Now()); now {
-		p.log.Warn("client closed", "client", client.RemoteAddr().String(), "reason", why, "unlogged", unlogged)
-	}
+	p.log.Debug(msg, args...)
 }
 
 // connect finds a member for one client within dialTimeout, each tried once.
@@ -293,6 +317,7 @@ func (p *proxy) connect(ctx context.Context, alpn string) (*backend, *upstream, 
 	next := func() func(context.Context) (opened, error) {
 		if len(tried) > 0 { // it has failed, or takes its time
 			kick(p.discoverKick)
+			kick(p.learnKick)
 			kick(p.healthKick)
 		}
 		b := p.pool.pick(tried)

@@ -89,7 +89,7 @@ func rewrite(r *httputil.ProxyRequest) {
 func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	cfg, _ := w.files.current()
 	if why := forbidden(r, w.client.LocalAddr(), cfg.Listen); why != "" {
-		if now, silent := w.refused.say(time.Now()); now {
+		if now, silent := w.pages.say(time.Now()); now {
 			w.log.Warn("request refused, it may be a web page's", "host", brief(r.Host),
 				"origin", brief(r.Header.Get("Origin")), "reason", why, "unlogged", silent)
 		}

@@ -63,7 +63,7 @@ var inward = []rule{
 	{"interfaces/*", []string{"interfaces/databag", "interfaces/hostname", "interfaces/credentials"}},
 	{"internal/pki", []string{"interfaces/hostname", "interfaces/credentials"}},
 	{"internal/licence", nil},
-	{"internal/proxy", nil},
+	{"internal/proxy", []string{"interfaces/address"}},
 	{"internal/pack", nil},
 	{"internal/operator", []string{"internal/pki", "interfaces/*"}},
 	{"internal/juju", []string{"internal/operator", "internal/pki", "interfaces/*"}},
