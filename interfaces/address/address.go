@@ -14,18 +14,18 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/hostname"
 )
 
-// Kind is what an address is to the machine that is to dial it. As text it goes on from "the address is".
+// Kind is what an address is to the machine that is to dial it, in words that may follow it.
 type Kind string
 
 // Kinds. Only Fit is to be dialled.
 const (
 	Fit         Kind = ""
-	Own         Kind = "one that this machine itself listens on"
+	Own         Kind = "this machine's own"
 	Loopback    Kind = "a loopback address"
 	LinkLocal   Kind = "a link-local address"
 	Unspecified Kind = "no machine's"
 	Multicast   Kind = "not one machine's"
-	Zoned       Kind = "tied to an interface of one machine"
+	Zoned       Kind = "tied to an interface"
 	Malformed   Kind = "neither an address nor a host name"
 )
 

@@ -116,6 +116,7 @@ const (
 	memberWithoutUnit
 	unitWithoutMember
 	upstreamMemberSilent
+	upstreamMisled
 	crashed
 	versionsDiffer
 	turnHeld
@@ -262,6 +263,7 @@ var catalogue = [kinds]entry{
 	memberWithoutUnit:    {"member-without-unit", "member", Degraded, Active, "", "member without a unit: {member}", ""},
 	unitWithoutMember:    {"unit-without-member", "unit", Degraded, Active, Waiting, "unit without a member: {unit}", ""},
 	upstreamMemberSilent: {"upstream-member-silent", "member", Degraded, Active, "", "does not answer: {member}", ""},
+	upstreamMisled:       {"upstream-misled", "relation", Degraded, Active, "", "{relation} names {address}: not dialled", ""},
 	crashed:              {"crashed", "unit", Sound, Active, "", "the service here ended by itself {times}, and was started again", ""},
 	versionsDiffer:       {"versions-differ", "version", Degraded, "", "", "members run different versions: {version}", ""},
 	turnHeld:             {"turn-held", "unit", Sound, "", "", "{unit} holds the turn to restart", ""},

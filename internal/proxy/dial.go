@@ -135,7 +135,7 @@ func (t target) judged(place string) error {
 		return nil
 	}
 	if why := t.judge.HostPort(place); why != address.Fit {
-		return fmt.Errorf("it leads to %s, which is %s", place, why)
+		return fmt.Errorf("it leads to %s, %s", place, why)
 	}
 	return nil
 }

@@ -208,14 +208,14 @@ func TestOwnAddressIsNotDialled(t *testing.T) {
 			assert.Equal(t, uint64('g'), resp.Header.ClusterId)
 		}
 	}
-	assert.Contains(t, r.log.String(), "it is one that this machine itself listens on")
+	assert.Contains(t, r.log.String(), "it is this machine's own")
 	assert.NotContains(t, r.log.String(), "member=own")
 	assert.NotContains(t, r.log.String(), "client closed", "nobody dialled it by TLS")
 
 	// What a name leads to is known when it is dialled.
 	judge := Config{Listen: []string{r.addr}}.judge()
 	_, err := dial(t.Context(), target{addr: r.addr, judge: &judge}, nil, alpnH2)
-	require.ErrorContains(t, err, "which is one that this machine itself listens on")
+	require.ErrorContains(t, err, ", this machine's own")
 	_, err = dial(t.Context(), target{addr: "localhost:1", judge: &judge}, nil, alpnH2)
 	require.ErrorContains(t, err, "a loopback address")
 }
