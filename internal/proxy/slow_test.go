@@ -18,17 +18,19 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/juju-charms/etcd-charm/test/path"
 )
 
 // slowPaths are those on which a client of the cluster itself works, if slowly. What each time-out
 // makes of them stands in doc.go.
-func slowPaths() map[string]path {
-	return map[string]path{
-		"50 ms":              {roundTrip: 50 * time.Millisecond},
-		"300 ms":             {roundTrip: 300 * time.Millisecond},
-		"1 s":                {roundTrip: time.Second},
-		"first packets lost": {roundTrip: 50 * time.Millisecond, lostSYN: true},
-		"lossy":              {roundTrip: 300 * time.Millisecond, lossEvery: 5},
+func slowPaths() map[string]path.Path {
+	return map[string]path.Path{
+		"50 ms":              {RoundTrip: 50 * time.Millisecond},
+		"300 ms":             {RoundTrip: 300 * time.Millisecond},
+		"1 s":                {RoundTrip: time.Second},
+		"first packets lost": {RoundTrip: 50 * time.Millisecond, LostSYN: true},
+		"lossy":              {RoundTrip: 300 * time.Millisecond, LossEvery: 5},
 	}
 }
 
@@ -59,7 +61,7 @@ func TestSlowPath(t *testing.T) {
 		for name, p := range slowPaths() {
 			t.Run(fmt.Sprintf("%d/%s", size, name), func(t *testing.T) {
 				t.Parallel()
-				cfg := p.over(t, c)
+				cfg := c.over(t, p)
 				r := startProxy(t, cfg)
 				ctx, key := within(t, far), "slow/"+t.Name()
 				direct, proxied := directly(t, cfg), newClient(t, clientv3.Config{Endpoints: []string{"http://" + r.addr}})
@@ -162,7 +164,7 @@ func TestSlowFailover(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := startCluster(t, clusterOptions{size: 3})
-			r := startProxy(t, p.over(t, c))
+			r := startProxy(t, c.over(t, p))
 			cli := newClient(t, clientv3.Config{Endpoints: []string{"http://" + r.addr}})
 			id, err := memberBehind(within(t, far), cli)
 			require.NoError(t, err)
