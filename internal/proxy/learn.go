@@ -52,14 +52,15 @@ func identity(c Config, creds *credentials) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// of is what of l is left under a configuration: all of it under its own; as long as it knows a member of
-// another, who is in it, for that other may be older or newer; else nothing.
+// of is what of l is left under a configuration: all of it under its own; under another that shares an address
+// with it, who is in it, for that other may be older or newer; else nothing. Names are alike in many clusters.
 func (l learned) of(c Config, creds *credentials) learned {
 	id := identity(c, creds)
 	if l.Under == id {
 		return l
 	}
-	if !slices.ContainsFunc(c.Members, func(m Member) bool { return match(m, l.Members) >= 0 }) {
+	shared := func(m Member) bool { return match(Member{PeerURL: m.PeerURL, ClientURL: m.ClientURL}, l.Members) >= 0 }
+	if !slices.ContainsFunc(c.Members, shared) {
 		return learned{}
 	}
 	l.Under, l.old = id, true

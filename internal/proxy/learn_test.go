@@ -160,6 +160,7 @@ func TestLearnedIsBound(t *testing.T) {
 	assert.True(t, l.of(two, nil).old)
 	assert.True(t, l.of(one, authority).old)
 	assert.Empty(t, l.of(foreign, nil))
+	assert.Empty(t, l.of(Config{Members: []Member{{Name: "a", ClientURL: "https://h:9"}}}, nil), "a name is no address")
 
 	path := filepath.Join(t.TempDir(), "members.json")
 	none, err := readLearned(path, one, nil)
