@@ -58,7 +58,8 @@ func TestProvidersThatMislead(t *testing.T) {
 		"nothing good": {"10.0.0.50", "etcd0=http://127.0.0.1:2380", "", nil, "http://127.0.0.1:2380, a loopback address"},
 		"we are all on one machine": {
 			"127.0.3.1", "etcd0=http://127.0.3.2:2380,etcd1=http://127.0.3.1:2379", "",
-			[]UpstreamMember{{Name: "etcd0", PeerURL: "http://127.0.3.2:2380"}}, "http://127.0.3.1:2379, this machine's own",
+			[]UpstreamMember{{Name: "etcd0", PeerURL: "http://127.0.3.2:2380"}},
+			"http://127.0.3.1:2379, this machine's own",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

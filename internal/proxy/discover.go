@@ -66,8 +66,8 @@ func discover(ctx context.Context, c Config, creds *credentials) (listing, error
 
 // membersClient speaks HTTP/1.1 only: the peer port offers h2 in its handshake
 // but does not serve it. Redirects are not followed and no proxy is asked.
-func membersClient(creds *credentials, any target) *http.Client {
-	d := net.Dialer{Control: func(_, place string, _ syscall.RawConn) error { return any.judged(place) }}
+func membersClient(creds *credentials, whoever target) *http.Client {
+	d := net.Dialer{Control: func(_, place string, _ syscall.RawConn) error { return whoever.judged(place) }}
 	tr := &http.Transport{DialContext: d.DialContext, DisableKeepAlives: true, ForceAttemptHTTP2: false}
 	if creds != nil {
 		tr.TLSClientConfig = creds.config("", alpnHTTP1)

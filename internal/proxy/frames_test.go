@@ -30,8 +30,11 @@ func ping(f *h2.Framer) error     { return f.WritePing(false, estimator) }
 func pingBack(f *h2.Framer) error { return f.WritePing(true, estimator) }
 
 // alive is the PING of grpc-go's keepalive, aliveBack the answer to one of another library's.
-func alive(f *h2.Framer) error     { return f.WritePing(false, [8]byte{}) }
-func aliveBack(f *h2.Framer) error { return f.WritePing(true, [8]byte{0, 0, 0, 0, 0, 0, 0xde, 0xad}) }
+func alive(f *h2.Framer) error { return f.WritePing(false, [8]byte{}) }
+
+func aliveBack(f *h2.Framer) error {
+	return f.WritePing(true, [8]byte{0, 0, 0, 0, 0, 0, 0xde, 0xad})
+}
 
 // The parts of an answer on a stream.
 func headers(stream uint32) func(*h2.Framer) error {
