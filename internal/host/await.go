@@ -93,17 +93,20 @@ func (h *Host) awaitPeer(ctx context.Context, id uint64) error {
 func (h *Host) awaitListed(ctx context.Context, own uint64) error {
 	err := h.pollList(ctx, func(ctx context.Context, list []*etcdserverpb.Member) (bool, error) {
 		list = slices.DeleteFunc(list, func(m *etcdserverpb.Member) bool { return m.IsLearner })
-		listen := make([]bool, len(list))
+		h.mu.Lock()
+		v := h.seen
+		h.mu.Unlock()
+		there := make([]bool, len(list))
 		checks := make([]func(), len(list))
 		for i, m := range list {
 			checks[i] = func() {
-				listen[i] = m.ID == own || slices.ContainsFunc(m.PeerURLs, func(u string) bool { return accepts(ctx, u) })
+				there[i] = m.ID == own || slices.ContainsFunc(m.PeerURLs, func(u string) bool { return v.fits(u) && accepts(ctx, u) })
 			}
 		}
 		parallel(checks...)
 		found := 0
 		var missing []string
-		for i, ok := range listen {
+		for i, ok := range there {
 			if ok {
 				found++
 			} else {

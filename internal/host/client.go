@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -27,17 +28,29 @@ var errNoAccess = errors.New("no certificate to show to the cluster")
 
 // dial opens a connection to one client URL; it connects with the first call. A client for each member, not one for
 // all: what one member says of itself must come from that member.
-func (a access) dial(url string) (member, error) {
+func (a access) dial(url string) (member, error) { return a.dialHeard(url, func() {}) }
+
+// dialHeard is dial that calls heard when the member takes the connection, and when it has shaken hands.
+func (a access) dialHeard(url string, heard func()) (member, error) {
 	if a.cert == nil {
 		return member{}, errNoAccess
 	}
 	m := member{certUntil: new(atomic.Int64)}
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints: []string{url},
-		TLS:       a.config(func(cert *x509.Certificate) { m.certUntil.Store(cert.NotAfter.Unix()) }),
-		Logger:    zap.NewNop(),
+		TLS: a.config(func(cert *x509.Certificate) {
+			m.certUntil.Store(cert.NotAfter.Unix())
+			heard()
+		}),
+		Logger: zap.NewNop(),
 		// Juju hands hooks the model's web proxies by environment; members are not behind one.
-		DialOptions: []grpc.DialOption{grpc.WithNoProxy()},
+		DialOptions: []grpc.DialOption{grpc.WithNoProxy(), grpc.WithContextDialer(func(ctx context.Context, to string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, "tcp", to)
+			if err == nil {
+				heard()
+			}
+			return conn, err
+		})},
 	})
 	if err != nil {
 		return member{}, fmt.Errorf("cannot open connection to %s: %w", url, err)

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -16,20 +17,75 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
+// A path that is slow is not a dead one: a member is given up when nothing has been heard of it for a while, however far
+// it has come until then, for what the next look would begin from nothing ends at the same place. These are the time-outs
+// on the way to members, and what they are at a round trip of one second:
+//
+//	probeTime  2.5 s  the silence of a member: to connect, to shake hands, to answer. 1 s, 1 s, 2 s; a lost first packet
+//	                  is sent again after 1 s; and a member without quorum lets a linearizable read hang
+//	graceTime  1.5 s  the same once the cluster is seen to be healthy, or three times what its slowest step took
+//	lookTime   10 s   a look in all. 5 s and what the quorum needs
+//	askTime    5 s    one request of a deed. The connection, which took 3 s, stays for the next request
+//
+// Whoever is given up is not reached from here: it is not down for that, and is never removed for it.
 const (
-	// probeTime bounds the look at one member; a member without quorum lets a linearizable read hang.
 	probeTime = 2500 * time.Millisecond
-	// graceTime is how long members may still answer once one has shown that the cluster is healthy.
-	graceTime = time.Second
+	graceTime = 1500 * time.Millisecond
+	lookTime  = 10 * time.Second
 )
+
+// hearing ends a look at a member when nothing has been heard of it for a while. Its lock is that of what it bounds.
+type hearing struct {
+	mu      sync.Mutex
+	end     context.CancelFunc
+	timer   *time.Timer
+	allowed time.Duration
+	last    time.Time     // when something was heard
+	slowest time.Duration // what was longest in coming
+}
+
+// listen returns a context that ends with the hearing.
+func listen(ctx context.Context) (context.Context, *hearing) {
+	ctx, end := context.WithTimeout(ctx, lookTime)
+	return ctx, &hearing{end: end, timer: time.AfterFunc(probeTime, end), allowed: probeTime, last: time.Now()}
+}
+
+// heard is called at each sign of life.
+func (h *hearing) heard() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now()
+	h.slowest, h.last = max(h.slowest, now.Sub(h.last)), now
+	h.timer.Reset(h.patience())
+}
+
+func (h *hearing) patience() time.Duration { return max(h.allowed, 3*h.slowest) }
+
+// hurry leaves less time to whoever is silent.
+func (h *hearing) hurry() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.allowed = graceTime
+	h.timer.Reset(h.patience())
+}
+
+func (h *hearing) close() {
+	h.timer.Stop()
+	h.end()
+}
 
 // probe asks one member all that is to be known, over one connection: first what it says of itself, which also opens
 // the connection; then, side by side, its own member list (the round trip) and two linearizable reads.
 func (h *Host) probe(ctx context.Context, a access, url string, own bool) operator.Answer {
+	ctx, ear := listen(ctx)
+	defer ear.close()
+	return h.probeHeard(ctx, a, url, own, ear.heard)
+}
+
+// probeHeard calls heard at each sign of life.
+func (h *Host) probeHeard(ctx context.Context, a access, url string, own bool, heard func()) operator.Answer {
 	out := operator.Answer{URL: url}
-	ctx, cancel := context.WithTimeout(ctx, probeTime)
-	defer cancel()
-	m, err := a.dial(url)
+	m, err := a.dialHeard(url, heard)
 	if err != nil {
 		return out
 	}
@@ -40,6 +96,7 @@ func (h *Host) probe(ctx context.Context, a access, url string, own bool) operat
 	if err != nil {
 		return out
 	}
+	heard()
 	out.ClusterID, out.MemberID = status.GetHeader().GetClusterId(), status.GetHeader().GetMemberId()
 	out.Self = ofItself(status)
 	if until := m.certUntil.Load(); until != 0 {
@@ -116,23 +173,37 @@ type view struct {
 	operator.Sight
 	access access
 	own    string // our own member's client URL on this machine; "" is none
+	fit    func(url string) bool
 }
 
 // lookCluster asks whom the survey names, each once and side by side.
 func (h *Host) lookCluster(ctx context.Context, a access, survey *operator.Survey) {
-	ctx, cancel := context.WithTimeout(ctx, probeTime)
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
 	results := make(chan operator.Answer)
+	var ears []*hearing
+	healthy := false
 	for pending := 0; ; pending-- {
 		for _, url := range survey.Ask() {
 			pending++
-			go func() { results <- h.probe(ctx, a, url, survey.Own(url)) }()
+			ctx, ear := listen(ctx)
+			ears = append(ears, ear)
+			if healthy {
+				ear.hurry()
+			}
+			go func() {
+				defer ear.close()
+				results <- h.probeHeard(ctx, a, url, survey.Own(url), ear.heard)
+			}()
 		}
 		if pending == 0 {
 			return
 		}
-		if survey.Hear(<-results) {
-			time.AfterFunc(graceTime, cancel)
+		if survey.Hear(<-results) && !healthy {
+			healthy = true
+			for _, ear := range ears {
+				ear.hurry()
+			}
 		}
 	}
 }
@@ -143,8 +214,11 @@ func (v *view) urls(id uint64, clientURLs []string) []string {
 	if v.own != "" && slices.ContainsFunc(v.Answers, func(a operator.Answer) bool { return a.URL == v.own && a.MemberID == id }) {
 		return []string{v.own}
 	}
-	return clientURLs
+	return slices.DeleteFunc(slices.Clone(clientURLs), func(url string) bool { return !v.fits(url) })
 }
+
+// fits reports whether a URL may be dialled that the member list names.
+func (v *view) fits(url string) bool { return v.fit == nil || v.fit(url) }
 
 // localURL is how a server on this machine is reached that listens on the first of listen (comma-separated URLs).
 func localURL(listen string) string {

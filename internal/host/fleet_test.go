@@ -14,6 +14,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 	"github.com/juju-charms/etcd-charm/internal/pki"
 	"github.com/juju-charms/etcd-charm/internal/sim/pid1"
+	"github.com/juju-charms/etcd-charm/test/path"
 )
 
 // lastAddress makes every unit of every test its own loopback address; the process number keeps two test binaries
@@ -50,6 +51,24 @@ type unit struct {
 	fleet   *fleet
 	ip      string
 	word    operator.Word
+	way     string // where others reach its clients' port, host:port; "" is at its address
+}
+
+// far puts a path between u's clients' port and everybody else.
+func (u *unit) far(p path.Path) {
+	u.t.Helper()
+	l, err := p.To(fmt.Sprintf("%s:%d", u.ip, u.fleet.config.Port))
+	require.NoError(u.t, err)
+	u.t.Cleanup(func() { l.Close() })
+	u.way = l.Addr().String()
+}
+
+// clientURL is where others reach its clients' port.
+func (u *unit) clientURL() string {
+	if u.way != "" {
+		return "https://" + u.way
+	}
+	return u.url(u.fleet.config.Port)
 }
 
 func newFleet(tb testing.TB) *fleet {
@@ -147,7 +166,7 @@ func (u *unit) server(initial operator.Initial) operator.Server {
 		Name: strings.ReplaceAll(u.unitName, "/", ""), Release: u.look().Carried,
 		ListenPeer: []string{u.url(c.ManagementPort)}, ListenClient: []string{u.url(c.Port)}, ListenHTTP: http,
 		ListenMetric: fmt.Sprintf("http://%s:%d", u.ip, c.MetricsPort),
-		PeerURL:      u.url(c.ManagementPort), ClientURL: u.url(c.Port),
+		PeerURL:      u.url(c.ManagementPort), ClientURL: u.clientURL(),
 		Trust: u.fleet.authority.Trust(), Config: c, Paths: u.memberPaths(), Initial: initial,
 	}
 }
@@ -167,7 +186,7 @@ func (u *unit) prepare() {
 
 func (u *unit) tell(w operator.World) {
 	u.word = operator.Word{
-		PeerURL: u.url(u.fleet.config.ManagementPort), ClientURL: u.url(u.fleet.config.Port),
+		PeerURL: u.url(u.fleet.config.ManagementPort), ClientURL: u.clientURL(),
 		ClusterID: w.Data.ClusterID, MemberID: w.Data.MemberID,
 	}
 }

@@ -45,6 +45,8 @@ type Host struct {
 
 	mu   sync.Mutex
 	seen view // what the last Observe found: steps carry no addresses
+	// misled is what the last Observe found named and did not dial.
+	misled []string
 	// revoked is the list that this process wrote last. The record in the model may lag behind it in one hook.
 	revoked []operator.Ended
 	// derived remembers what deriving a long list came to: it is the one thing in a look that is dear.

@@ -222,7 +222,7 @@ func (h *Host) stir(ctx context.Context) {
 		return
 	}
 	defer c.close()
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	for _, m := range c {
 		if _, err := m.AlarmList(ctx); err == nil {
@@ -237,13 +237,14 @@ func (h *Host) probeOne(ctx context.Context, listed *etcdserverpb.Member) *etcds
 	v := h.seen
 	h.mu.Unlock()
 	for _, url := range v.urls(listed.ID, listed.ClientURLs) {
-		m, err := v.access.dial(url)
+		ctx, ear := listen(ctx)
+		m, err := v.access.dialHeard(url, ear.heard)
 		if err != nil {
+			ear.close()
 			return nil
 		}
-		status, err := within(ctx, time.Second, func(ctx context.Context) (*etcdserverpb.StatusResponse, error) {
-			return statusOf(ctx, m.Client)
-		})
+		status, err := statusOf(ctx, m.Client)
+		ear.close()
 		_ = m.Close()
 		if err == nil && status.Header.MemberId == listed.ID {
 			return status

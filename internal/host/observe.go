@@ -13,7 +13,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/pki"
 )
 
-// Observe looks at machine and cluster, at most about 3 s long. A cluster that does not answer is no error.
+// Observe looks at machine and cluster, about 3 s long at most, and three times as long if a member that goes on answering
+// is far away. A cluster that does not answer is no error.
 func (h *Host) Observe(ctx context.Context, m operator.Model) (operator.World, error) {
 	now := h.now()
 	w := operator.World{Period: pki.PeriodOf(now), Now: now.Unix(), Paths: h.memberPaths(), Socket: h.socket()}
@@ -57,7 +58,7 @@ func (h *Host) Observe(ctx context.Context, m operator.Model) (operator.World, e
 		func() { live, ready = lookHealth(ctx, serving) },
 		func() { h.lookCluster(ctx, access, survey) },
 	)
-	v := view{survey.Find(live, ready), access, own}
+	v := view{survey.Find(live, ready), access, own, survey.Fit}
 	w.Reach, w.ClusterID, w.Members = v.Reach, v.ClusterID, v.Members
 	w.Alarms, w.Auth, w.Turn, w.Local = v.Alarms, v.Auth, v.Turn, v.Local
 	if operator.AgeInDoubt(m.Memory.Value, w.Data, w.Local) {
@@ -73,6 +74,10 @@ func (h *Host) Observe(ctx context.Context, m operator.Model) (operator.World, e
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.seen = v
+	if misled := survey.Misled(); !slices.Equal(misled, h.misled) {
+		h.misled = misled
+		h.logger.WarnContext(ctx, "members are named at addresses that are not dialled", "addresses", misled)
+	}
 	return w, nil
 }
 

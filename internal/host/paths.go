@@ -50,6 +50,10 @@ func (p paths) wanted() string {
 // data is the data directory: the only place that says so.
 func (p paths) data() string { return filepath.Join(p.state(), "data") }
 
+// learnedDir is where the proxy's service keeps the members that it learned; nobody else writes there.
+func (p paths) learnedDir() string { return filepath.Join(p.state(), "proxy") }
+func (p paths) learned() string    { return filepath.Join(p.learnedDir(), "members.json") }
+
 // Names of the files under tls/.
 const (
 	peerName, serverName, adminName = "peer", "server", "admin"

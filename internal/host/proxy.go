@@ -25,6 +25,7 @@ type proxyFile struct {
 	Socket      *proxySocket      `yaml:"socket,omitempty"`
 	Members     []proxyMember     `yaml:"members,omitempty"`
 	Credentials *proxyCredentials `yaml:"credentials,omitempty"`
+	Learned     string            `yaml:"learned"`
 }
 
 type proxySocket struct {
@@ -54,6 +55,7 @@ func (h *Host) writeProxy(ctx context.Context, u operator.Upstream) error {
 		return errors.New("cannot write proxy: no address to listen on")
 	}
 	config := listening(u)
+	config.Learned = h.learned()
 	for _, m := range u.Members {
 		config.Members = append(config.Members, proxyMember(m))
 	}
@@ -73,6 +75,9 @@ func (h *Host) writeProxy(ctx context.Context, u operator.Upstream) error {
 		if err != nil {
 			return err
 		}
+	}
+	if err := directory(h.learnedDir(), 0o700, server); err != nil {
+		return err
 	}
 	s, err := h.proxySettings(u)
 	if err != nil {
@@ -129,6 +134,7 @@ func (h *Host) proxySettings(u operator.Upstream) (settings, error) {
 			Kind: operator.ProxyService, Unit: h.unitName,
 			Argv:    []string{h.binary(u.Release), "proxy", "--config", h.proxyConfig()},
 			EnvFile: h.proxyEnv(), User: h.serviceUser(), RunDir: run, Group: u.Socket.Group,
+			Writable: "-" + h.learnedDir(), // systemd starts it without, too
 		},
 	}, nil
 }
@@ -168,7 +174,8 @@ func (h *Host) lookProxy(state serviceState) (operator.ProxyFiles, error) {
 			files.CertRemaining, files.CertLife = info.Remaining, info.Life
 		}
 	}
-	if again, err := yaml.Marshal(config); err != nil || !bytes.Equal(again, data) || len(u.URLs()) == 0 || !slices.Equal(config.Also, u.Also()) {
+	if again, err := yaml.Marshal(config); err != nil || !bytes.Equal(again, data) || len(u.URLs()) == 0 ||
+		!slices.Equal(config.Also, u.Also()) || config.Learned != h.learned() {
 		return files, nil //nolint:nilerr // it is written again
 	}
 	if s, err := h.proxySettings(u); err != nil || !h.stands(s, state) {

@@ -6,6 +6,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,6 +64,10 @@ func TestWriteProxy(t *testing.T) {
 		{Name: "etcd0", PeerURL: "https://10.0.0.1:2380", ClientURL: "https://10.0.0.1:2379"},
 		{Name: "yes", PeerURL: "https://10.0.0.2:2380"},
 	}, config.Members)
+	assert.Equal(t, filepath.Join(root, "var/lib/etcd-charm/proxy-3/proxy/members.json"), config.Learned)
+	kept, err := os.Stat(filepath.Dir(config.Learned))
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o700), kept.Mode().Perm())
 	for name, want := range map[string]string{config.Credentials.CA: given.CA, config.Credentials.Cert: given.Cert, config.Credentials.Key: given.Key} {
 		got, err := os.ReadFile(name)
 		require.NoError(t, err)
@@ -80,6 +85,14 @@ func TestWriteProxy(t *testing.T) {
 	assert.Equal(t, u.Release, w.Service.Release)
 	assert.Empty(t, w.WrittenConfig)
 	assert.Equal(t, operator.Absent, w.Reach)
+
+	// A file of a former charm, which kept no members, is written again.
+	written, err := os.ReadFile(path)
+	require.NoError(t, err)
+	former, _, _ := strings.Cut(string(written), "learned: ")
+	require.NoError(t, os.WriteFile(path, []byte(former), 0o600))
+	assert.NotEqual(t, u.Digest(), look().Proxy.Written)
+	do(operator.WriteProxy{Upstream: u})
 
 	// Something else on disk is seen; so is a process that listens elsewhere.
 	require.NoError(t, os.WriteFile(config.Credentials.Cert, []byte(given.CA), 0o600))

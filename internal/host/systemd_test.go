@@ -31,7 +31,8 @@ func TestUnitFile(t *testing.T) {
 		"member": memberUnit(),
 		"proxy": {
 			Kind: operator.ProxyService, Unit: "etcd/0", User: systemUser, EnvFile: "/etc/etcd-charm/etcd-0/proxy.env",
-			Argv: []string{"/opt/etcd-charm/etcd-0/3.7.3-0123456789ab/etcd-charm", "proxy", "--config", "/etc/etcd-charm/etcd-0/proxy.yaml"},
+			Argv:     []string{"/opt/etcd-charm/etcd-0/3.7.3-0123456789ab/etcd-charm", "proxy", "--config", "/etc/etcd-charm/etcd-0/proxy.yaml"},
+			Writable: "-/var/lib/etcd-charm/etcd-0/proxy",
 		},
 		"proxy-socket": {
 			Kind: operator.ProxyService, Unit: "etcd/0", User: systemUser, EnvFile: "/etc/etcd-charm/etcd-0/proxy.env",

@@ -30,6 +30,8 @@ func (h *Host) uninstall(ctx context.Context, keepData bool) error {
 	if err := errors.Join(stopped, keys); err != nil {
 		return err
 	}
+	// What the proxy kept is neither data nor secret: a failure to remove it stops nothing.
+	_ = os.RemoveAll(h.learnedDir())
 	if !keepData {
 		h.leaveData(ctx)
 	}

@@ -142,6 +142,7 @@ const (
 	upstreamMemberSilent
 	revokedMany
 	memoryExhausted
+	upstreamMisled
 	crashed
 	dataReplaced
 	zoneShared
@@ -319,6 +320,7 @@ var catalogue = [kinds]entry{
 	dataReplaced:         {"data-replaced", "unit", Sound, Active, "", "the data here was bad or too old, the unit joined again today", ""},
 	revokedMany:          {"revoked-many", "count", Degraded, Active, "", "{count} ended relations of at most {limit}: connecting is slow", "keep relations"},
 	memoryExhausted:      {"memory-exhausted", "unit", Degraded, Active, "", "memory ran out here {times}, etcd was started again", "give the machine more"},
+	upstreamMisled:       {"upstream-misled", "relation", Degraded, Active, "", "{relation} names {address}: not dialled", ""},
 	versionsDiffer:       {"versions-differ", "version", Degraded, "", "", "members run different versions: {version}", ""},
 	zoneShared:           {"zone-shared", "unit", Sound, Active, "", "too many voters in zone {zone}: {unit}", "add a unit, remove one of these"},
 	zoneAlone:            {"zone-alone", "zone", Sound, "", "", "all voters are in zone {zone}: if it fails, so does the cluster", "a cloud with several zones has Juju spread units over them"},

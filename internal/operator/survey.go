@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	addresses "github.com/juju-charms/etcd-charm/interfaces/address"
 )
 
 // Answer is what the server at one client URL said. The zero value is silence.
@@ -30,6 +32,9 @@ func (a Answer) answered() bool { return a.MemberID != 0 }
 // Absent only where nobody is named. The shell asks and the simulation answers; neither judges.
 type Survey struct {
 	own      string // our own server's URL on this machine; "" is none
+	judge    addresses.Judge
+	unjudged bool // our own addresses are not known
+	misled   []string
 	data     Data
 	todo     []string        // URLs still to be handed out
 	asked    map[string]bool // URLs handed out
@@ -47,6 +52,7 @@ func (s *Survey) Own(url string) bool { return url == s.own && url != "" }
 // cluster has ended names nobody.
 func NewSurvey(m Model, data Data, own string, earlier []string) *Survey {
 	s := &Survey{own: own, data: data, asked: make(map[string]bool, 8)}
+	s.judge, s.unjudged = m.judge(nil), !m.PeerAddress.OK && !m.ClientAddress.OK
 	s.anybody = data.State != NoData || !m.Cluster.OK
 	record := m.Cluster.Value.Record
 	if record.ClusterID != 0 && record.ClusterID != record.Ended {
@@ -83,11 +89,24 @@ func NewSurvey(m Model, data Data, own string, earlier []string) *Survey {
 
 // wants puts a URL on the list of those to ask, once.
 func (s *Survey) wants(url string) {
-	if url != "" && !s.asked[url] {
-		s.asked[url] = true
-		s.todo = append(s.todo, url)
+	if url == "" || s.asked[url] {
+		return
 	}
+	s.asked[url] = true
+	if s.Fit(url) {
+		s.todo = append(s.todo, url)
+		return
+	}
+	s.misled = append(s.misled, url+", "+string(s.judge.URL(url)))
 }
+
+// Fit reports whether a URL may be dialled that some machine named: our own always, others unless they lead back here.
+func (s *Survey) Fit(url string) bool {
+	return url == s.own || s.unjudged || s.judge.URL(url) == addresses.Fit
+}
+
+// Misled are the URLs that were named and not asked, each with what it is.
+func (s *Survey) Misled() []string { return s.misled }
 
 // Ask returns the URLs that are to be asked and were not returned before.
 func (s *Survey) Ask() []string {

@@ -244,3 +244,51 @@ func TestSurveyFindsATwin(t *testing.T) {
 		assert.Equal(t, want, s.Find(true, true).Local.Twin, url)
 	}
 }
+
+// TestSurveyIsNotMisled: a unit or a member list that names an address which leads back to this machine is not followed,
+// and that is told; our own server is asked wherever it listens.
+func TestSurveyIsNotMisled(t *testing.T) {
+	t.Parallel()
+	model := func(ingress, named string) Model {
+		return Model{
+			ClientAddress: Know(Address{Ingress: ingress}),
+			Cluster: Know(Cluster{Record: Record{ClusterID: 1}, Words: map[string]Word{
+				"etcd/1": {ClusterID: 1, MemberID: 2, ClientURL: named}, "etcd/2": {ClusterID: 1, MemberID: 3, ClientURL: clientAt(3)},
+			}}),
+		}
+	}
+	listing := []Answer{{URL: clientAt(3), ClusterID: 1, MemberID: 3, Linear: []Member{
+		{ID: 2, ClientURLs: []string{"https://169.254.0.9:2379", "https://localhost:2379"}}, {ID: 4, ClientURLs: []string{clientAt(4)}},
+	}}}
+	const own = "https://127.0.0.1:2379"
+	asked := func(m Model) ([]string, []string) {
+		s := NewSurvey(m, Data{}, own, nil)
+		var asked []string
+		for urls := s.Ask(); len(urls) > 0; urls = s.Ask() {
+			asked = append(asked, urls...)
+			for _, url := range urls {
+				a := Answer{URL: url}
+				if url == clientAt(3) {
+					a = listing[0]
+				}
+				s.Hear(a)
+			}
+		}
+		return asked, s.Misled()
+	}
+	urls, misled := asked(model("10.0.0.1", "https://127.0.0.9:2379"))
+	assert.Equal(t, []string{own, clientAt(3), clientAt(4)}, urls)
+	assert.Equal(t, []string{
+		"https://127.0.0.9:2379, a loopback address", "https://169.254.0.9:2379, a link-local address", "https://localhost:2379, a loopback address",
+	}, misled)
+
+	urls, misled = asked(model("127.0.0.1", "https://127.0.0.9:2379"))
+	assert.Equal(t, []string{own, "https://127.0.0.9:2379", clientAt(3), "https://localhost:2379", clientAt(4)}, urls)
+	assert.Equal(t, []string{"https://169.254.0.9:2379, a link-local address"}, misled)
+
+	unknown := model("", "https://127.0.0.9:2379")
+	unknown.ClientAddress = Known[Address]{}
+	urls, misled = asked(unknown)
+	assert.Len(t, urls, 6, "who does not know its own address judges none")
+	assert.Empty(t, misled)
+}

@@ -122,7 +122,7 @@ func upstream(l look, p *Plan) {
 	// What is wrong with a bag, or still missing from it, the examination says.
 	whole := provider.Problem.IsZero() && provider.Waiting() == ""
 	if whole && (l.usable() || len(l.w.Service.Listens) > 0) {
-		l.serve(p, provider.Data)
+		l.serve(p, provider.Data, l.m.Relations[upstreamEndpoint].Value[0].ID)
 	}
 	if l.w.Service.Kind == ProxyService && !l.w.Service.Running && !l.startedInVain() {
 		p.want(l, Start{})
@@ -154,13 +154,17 @@ func (l look) proxy() Upstream {
 	return up
 }
 
-// serve brings the proxy's files and process to what data says.
-func (l look) serve(p *Plan, data etcdproxy.Data) {
+// serve brings the proxy's files and process to what data says. If no address in it is to be dialled nothing changes.
+func (l look) serve(p *Plan, data etcdproxy.Data, relation string) {
 	up := l.proxy()
-	up.Members = upstreamMembers(data)
+	var misled []string
+	up.Members, misled = l.m.fit(upstreamMembers(data), up.Listen)
+	if len(misled) > 0 && l.m.ClientAddress.OK {
+		p.say(because(upstreamMisled, relation, few(misled)))
+	}
 	up.Cert, up.Key, up.CA = data.Credentials.Cert, data.Credentials.Key, data.Credentials.CA
 	switch {
-	case !l.m.ClientAddress.OK || l.w.Installed != l.w.Carried:
+	case !l.m.ClientAddress.OK || l.w.Installed != l.w.Carried || len(up.Members) == 0:
 		return
 	case l.w.Proxy.Written != up.Digest():
 		p.want(l, WriteProxy{up})

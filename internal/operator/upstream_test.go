@@ -40,3 +40,53 @@ func TestProxyWaitsInTheWordsOfTheInterface(t *testing.T) {
 		})
 	}
 }
+
+// TestProvidersThatMislead: a provider's address that leads back to this machine is not dialled, and that is said.
+func TestProvidersThatMislead(t *testing.T) {
+	t.Parallel()
+	const good = "etcd0=http://10.0.0.10:2380"
+	for name, tt := range map[string]struct {
+		ingress, cluster, urls string
+		want                   []UpstreamMember
+		said                   string
+	}{
+		"none":         {"10.0.0.50", good, "", []UpstreamMember{{Name: "etcd0", PeerURL: "http://10.0.0.10:2380"}}, ""},
+		"our own":      {"10.0.0.50", good + ",etcd1=http://127.0.0.1:2379", "", []UpstreamMember{{Name: "etcd0", PeerURL: "http://10.0.0.10:2380"}}, "http://127.0.0.1:2379, this machine's own"},
+		"loopback":     {"10.0.0.50", good + ",etcd1=http://localhost:2380", "", []UpstreamMember{{Name: "etcd0", PeerURL: "http://10.0.0.10:2380"}}, "http://localhost:2380, a loopback address"},
+		"link-local":   {"10.0.0.50", good + ",etcd1=http://169.254.169.254:80", "", []UpstreamMember{{Name: "etcd0", PeerURL: "http://10.0.0.10:2380"}}, ", a link-local address"},
+		"one URL":      {"10.0.0.50", "etcd0=http://127.0.0.1:2380", "http://10.0.0.10:2379", []UpstreamMember{{ClientURL: "http://10.0.0.10:2379"}}, ""},
+		"nothing good": {"10.0.0.50", "etcd0=http://127.0.0.1:2380", "", nil, "http://127.0.0.1:2380, a loopback address"},
+		"we are all on one machine": {
+			"127.0.3.1", "etcd0=http://127.0.3.2:2380,etcd1=http://127.0.3.1:2379", "",
+			[]UpstreamMember{{Name: "etcd0", PeerURL: "http://127.0.3.2:2380"}},
+			"http://127.0.3.1:2379, this machine's own",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m, w := healthyProxy(1)
+			m.ClientAddress = Know(Address{Ingress: tt.ingress})
+			bag := databag.Bag{"cluster": tt.cluster}
+			if tt.urls != "" {
+				bag["client_urls"], bag["schema"] = tt.urls, "1"
+			}
+			rel := upstreamRelation("")
+			rel.Units = map[string]databag.Bag{"etcd/0": bag}
+			m.Relations = related(m, upstreamEndpoint, rel)
+			p := Decide(lookAgain, m, w)
+			if tt.want == nil {
+				assert.Nil(t, p.Step, "the proxy goes on with what it has")
+			} else if assert.IsType(t, WriteProxy{}, p.Step) {
+				assert.Equal(t, tt.want, p.Step.(WriteProxy).Upstream.Members)
+			}
+			report := Examine(m, w)
+			if tt.said == "" {
+				assert.NotContains(t, report.Table(), "not dialled")
+				return
+			}
+			assert.Contains(t, report.Table(), "upstream:4 names ")
+			assert.Contains(t, report.Table(), tt.said)
+			assert.Equal(t, Degraded, report.Health)
+		})
+	}
+}

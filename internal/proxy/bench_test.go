@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"os"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	h2 "golang.org/x/net/http2"
 	"gopkg.in/yaml.v3"
 )
 
@@ -160,6 +162,62 @@ func BenchmarkFreshConnection(b *testing.B) {
 	for _, s := range steps {
 		for _, side := range []string{"direct-", "proxy-"} {
 			b.ReportMetric(median(took[side+s.name]), side+s.name+"-ms")
+		}
+	}
+}
+
+// BenchmarkKeepalive measures how long the answer to a keepalive's PING takes, beside
+// clients that make requests as fast as they can.
+func BenchmarkKeepalive(b *testing.B) {
+	c := startCluster(b, clusterOptions{size: 1})
+	addr, _ := startProxyProcess(b, c.config())
+	creds, err := loadCredentials(c.creds)
+	require.NoError(b, err)
+	for _, load := range []int{0, 16} {
+		for _, side := range []string{"direct", "proxy"} {
+			b.Run(fmt.Sprintf("%s/%d", side, load), func(b *testing.B) {
+				ctx, stop := context.WithCancel(b.Context())
+				var busy sync.WaitGroup
+				cfg := clientv3.Config{Endpoints: []string{"http://" + addr}}
+				if side == "direct" {
+					cfg = clientv3.Config{Endpoints: []string{c.nodes[0].member.ClientURL}, TLS: creds.base}
+				}
+				for _, cli := range clients(b, load, cfg) {
+					busy.Go(func() {
+						for ctx.Err() == nil {
+							_, _ = cli.Get(ctx, "busy")
+						}
+					})
+				}
+				conn, err := net.Dial("tcp", addr)
+				if side == "direct" {
+					conn, err = tls.Dial("tcp", c.nodes[0].ip+":2379", creds.config(c.nodes[0].ip, alpnH2))
+				}
+				require.NoError(b, err)
+				defer conn.Close()
+				_, err = conn.Write([]byte(h2.ClientPreface))
+				require.NoError(b, err)
+				f := h2.NewFramer(conn, conn)
+				require.NoError(b, f.WriteSettings())
+				var took []float64
+				for b.Loop() {
+					t0 := time.Now()
+					require.NoError(b, f.WritePing(false, [8]byte{}))
+					for {
+						frame, err := f.ReadFrame()
+						require.NoError(b, err)
+						if ping, ok := frame.(*h2.PingFrame); ok && ping.IsAck() {
+							break
+						}
+					}
+					took = append(took, float64(time.Since(t0).Microseconds())/1e3)
+				}
+				stop()
+				busy.Wait()
+				b.ReportMetric(0, "ns/op")
+				b.ReportMetric(median(took), "p50-ms")
+				b.ReportMetric(took[len(took)-1], "max-ms") // median has sorted them
+			})
 		}
 	}
 }

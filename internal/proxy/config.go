@@ -12,6 +12,8 @@ import (
 	"slices"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/juju-charms/etcd-charm/interfaces/address"
 )
 
 // maxConfigBytes bounds the configuration file; a thousand members fit.
@@ -34,6 +36,24 @@ type Config struct {
 	// Credentials are the files for mutual TLS. The zero value means none:
 	// only members with http URLs can then be reached.
 	Credentials Credentials `yaml:"credentials,omitempty"`
+	// Learned is the file in which the proxy keeps the members that it learned from
+	// the cluster, for its next start. Empty keeps nothing. A change takes effect
+	// only at the next start.
+	Learned string `yaml:"learned,omitempty"`
+}
+
+// judge is the judge of addresses. What the file itself names is its writer's
+// affair, so that what is near may be dialled if the file says so.
+func (c Config) judge() address.Judge {
+	j := address.Judge{Listens: c.Listen}
+	for _, m := range c.Members {
+		for _, text := range []string{m.PeerURL, m.ClientURL} {
+			if u, err := parseURL(text); err == nil {
+				j.Near = append(j.Near, u.Hostname())
+			}
+		}
+	}
+	return j
 }
 
 // Socket is a unix socket for those of a machine's users who are in one group.

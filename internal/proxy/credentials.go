@@ -18,6 +18,7 @@ const maxPEMBytes = 1 << 20
 // under an older trust, is never offered again.
 type credentials struct {
 	base *tls.Config
+	ca   []byte // the authority's certificates, PEM
 }
 
 // LogValue keeps the private key out of every log.
@@ -67,7 +68,7 @@ func parseCredentials(ca, cert, key []byte) (*credentials, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot use credentials: %w", err)
 	}
-	return &credentials{base: &tls.Config{
+	return &credentials{ca: ca, base: &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		RootCAs:    roots,
 		// Not Certificates: Go would then send none where the server's CA

@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/juju-charms/etcd-charm/interfaces/address"
 )
 
 // Protocols offered to a member, as registered for ALPN.
@@ -18,13 +21,21 @@ const (
 	alpnHTTP1 = "http/1.1"
 )
 
-// How soon a machine that is gone is noticed. A keepalive goes out after two
-// idle seconds; data or a keepalive that stays unacknowledged for three ends
-// the connection (tcp(7), TCP_USER_TIMEOUT: it overrides the keepalive count).
+// dialTimeout bounds TCP's and TLS's handshakes together, and the search for a
+// member. It is grpc-go's own (backoff.MinConnectTimeout), so that a path that is
+// good enough for a client of the cluster is good enough for the proxy; who is
+// slow is overtaken meanwhile (race).
+const dialTimeout = 20 * time.Second
+
+// A machine that is gone is noticed by the health rounds, if another member is
+// well. If none is, only the connection itself can tell: a keepalive goes out
+// after two idle seconds, and data or a keepalive that stays unacknowledged for
+// userTimeout ends the connection (tcp(7), TCP_USER_TIMEOUT: it overrides the
+// keepalive count). At a round trip of one second TCP waits 3 s before it sends
+// again what was lost, and twice as long each time after.
 const (
-	dialTimeout   = time.Second
 	keepAliveIdle = 2 * time.Second
-	userTimeout   = 3 * time.Second
+	userTimeout   = 20 * time.Second
 )
 
 var errNoCredentials = errors.New("the member wants TLS and no usable credentials are configured")
@@ -36,6 +47,19 @@ type upstream struct {
 	net.Conn
 	raw     *socket
 	records *recordReader // nil without TLS
+
+	// finishing is set when the client has said all it had to say: the member may still answer, for
+	// as long as it goes on.
+	finishing atomic.Bool
+}
+
+// Read reads from the member.
+func (u *upstream) Read(p []byte) (int, error) {
+	n, err := u.Conn.Read(p)
+	if n > 0 && u.finishing.Load() {
+		_ = u.SetReadDeadline(time.Now().Add(halfClosedTimeout))
+	}
+	return n, err
 }
 
 // readMore fills p with what has arrived already, without waiting, and returns
@@ -57,12 +81,17 @@ func (u *upstream) readMore(p []byte) int {
 // dial opens a connection to t within dialTimeout, offering alpn where t wants
 // TLS.
 func dial(ctx context.Context, t target, creds *credentials, alpn string) (*upstream, error) {
+	return dialHeard(ctx, t, creds, alpn, func() {})
+}
+
+// dialHeard is dial that calls heard when t has taken the connection.
+func dialHeard(ctx context.Context, t target, creds *credentials, alpn string, heard func()) (*upstream, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	d := net.Dialer{
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepAliveIdle, Interval: time.Second, Count: 3},
-		Control: func(_, _ string, c syscall.RawConn) error {
-			return setUserTimeout(c, userTimeout)
+		Control: func(_, place string, c syscall.RawConn) error {
+			return errors.Join(t.judged(place), setUserTimeout(c, userTimeout))
 		},
 	}
 	if t.tls && creds == nil {
@@ -77,6 +106,7 @@ func dial(ctx context.Context, t target, creds *credentials, alpn string) (*upst
 		_ = conn.Close()
 		return nil, fmt.Errorf("cannot connect: unexpected connection type %T", conn)
 	}
+	heard()
 	raw, err := newSocket(tcp)
 	if err != nil {
 		_ = tcp.Close()
@@ -96,6 +126,18 @@ func dial(ctx context.Context, t target, creds *credentials, alpn string) (*upst
 		return nil, fmt.Errorf("cannot shake hands: the server does not speak %s", alpn)
 	}
 	return &upstream{Conn: tc, raw: raw, records: records}, nil
+}
+
+// judged is the error for an address that a target's name leads to and that is not to
+// be dialled.
+func (t target) judged(place string) error {
+	if t.judge == nil {
+		return nil
+	}
+	if why := t.judge.HostPort(place); why != address.Fit {
+		return fmt.Errorf("it leads to %s, %s", place, why)
+	}
+	return nil
 }
 
 // isRefusal says whether err is a TLS alert from the other side.

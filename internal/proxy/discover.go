@@ -2,20 +2,25 @@ package proxy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
+	"syscall"
 	"time"
+
+	"github.com/juju-charms/etcd-charm/interfaces/address"
 )
 
 // How often the members are asked for their client URLs, where the
-// configuration does not give them, and how long each may take to answer.
+// configuration does not give them, and how long they may take to answer. The first
+// clients wait for the first answer, though no longer than firstWait.
 const (
 	discoverInterval = 10 * time.Second
 	discoverMinGap   = time.Second
-	discoverTimeout  = 2 * time.Second
+	discoverTimeout  = dialTimeout
+	firstWait        = 2 * time.Second
 )
 
 // maxListBytes bounds the answer; a member takes about 200 bytes.
@@ -32,32 +37,43 @@ type listing struct {
 // returns the first answer. It fails where the peer port has a CA of its own,
 // or checks clients more strictly; targets then guesses.
 func discover(ctx context.Context, c Config, creds *credentials) (listing, error) {
-	client := membersClient(creds)
+	ctx, cancel := context.WithTimeout(ctx, discoverTimeout)
+	defer cancel()
+	judge := c.judge()
+	client := membersClient(creds, target{judge: &judge})
 	defer client.CloseIdleConnections()
-	errs := []error{errors.New("no member answered on its peer URL")}
-	for _, i := range rand.Perm(len(c.Members)) {
-		if c.Members[i].PeerURL == "" {
-			continue
+	order := rand.Perm(len(c.Members))
+	next := func() func(context.Context) (listing, error) {
+		for len(order) > 0 {
+			url := c.Members[order[0]].PeerURL
+			order = order[1:]
+			if url == "" || judge.URL(url) != address.Fit {
+				continue
+			}
+			return func(ctx context.Context) (listing, error) {
+				ms, err := listMembers(ctx, client, url)
+				return listing{from: url, members: ms}, err
+			}
 		}
-		ms, err := listMembers(ctx, client, c.Members[i].PeerURL)
-		if err == nil {
-			return listing{from: c.Members[i].PeerURL, members: ms}, nil
-		}
-		errs = append(errs, err)
+		return nil
 	}
-	return listing{}, errors.Join(errs...)
+	l, err := race(ctx, next, func(listing) {})
+	if err != nil {
+		return listing{}, fmt.Errorf("no member answered on its peer URL: %w", err)
+	}
+	return l, nil
 }
 
 // membersClient speaks HTTP/1.1 only: the peer port offers h2 in its handshake
 // but does not serve it. Redirects are not followed and no proxy is asked.
-func membersClient(creds *credentials) *http.Client {
-	tr := &http.Transport{DisableKeepAlives: true, ForceAttemptHTTP2: false, TLSHandshakeTimeout: discoverTimeout}
+func membersClient(creds *credentials, whoever target) *http.Client {
+	d := net.Dialer{Control: func(_, place string, _ syscall.RawConn) error { return whoever.judged(place) }}
+	tr := &http.Transport{DialContext: d.DialContext, DisableKeepAlives: true, ForceAttemptHTTP2: false}
 	if creds != nil {
 		tr.TLSClientConfig = creds.config("", alpnHTTP1)
 	}
 	return &http.Client{
 		Transport:     tr,
-		Timeout:       discoverTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
@@ -100,23 +116,13 @@ func (p *proxy) refreshListing(ctx context.Context) error {
 	}
 	l, err := discover(ctx, cfg, creds)
 	if err == nil {
-		p.learn(l)
+		p.listed(l)
 	}
 	return err
 }
 
-// firstListing gives the first clients the real addresses rather than guesses,
-// if that takes no longer than discoverTimeout.
-func (p *proxy) firstListing(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, discoverTimeout)
-	defer cancel()
-	if err := p.refreshListing(ctx); err != nil {
-		p.log.Debug("no member list at the start", "error", err)
-	}
-}
-
-// watchMembers keeps the listing fresh until ctx ends.
-func (p *proxy) watchMembers(ctx context.Context) {
+// watchMembers keeps the listing fresh until ctx ends. It closes first when it has looked once.
+func (p *proxy) watchMembers(ctx context.Context, first chan<- struct{}) {
 	failing := false
 	for ctx.Err() == nil {
 		start := time.Now()
@@ -125,6 +131,10 @@ func (p *proxy) watchMembers(ctx context.Context) {
 			p.log.Warn("member list cannot be had from the peer URLs, client URLs are guessed", "error", err)
 		}
 		failing = err != nil
+		if first != nil {
+			close(first)
+			first = nil
+		}
 		pause(ctx, time.Until(start.Add(discoverInterval)), p.discoverKick)
 		pause(ctx, time.Until(start.Add(discoverMinGap)), nil)
 	}

@@ -17,10 +17,16 @@ const (
 	pingFrameLen   = frameHeaderLen + 8
 )
 
-// pingWait is how long a PING or its answer waits at most, but for the rest of a
-// frame or header block, and for answerWait behind a frame that waits itself.
-// grpc-go sends one for every answer that comes while none is under way, to learn
-// how much the way holds (its BDP estimator): alone, it costs as much as the answer.
+// estimator is what the PINGs of grpc-go's BDP estimator hold, and the answers to
+// them (internal/transport/bdp_estimator.go). It sends one for every answer that
+// comes while none is under way, to learn how much the way holds: alone, it costs as
+// much as the answer. Its keepalives hold something else, as do other libraries'
+// PINGs: whoever sends those may hang up on an answer that is late.
+var estimator = [8]byte{2, 4, 16, 16, 9, 14, 7, 7}
+
+// pingWait is how long an estimator's PING or its answer waits at most, but for the
+// rest of a frame or header block, and for answerWait behind a frame that waits
+// itself.
 const pingWait = 50 * time.Millisecond
 
 // maxWaiting bounds the PINGs that wait, in bytes; later ones do not.
@@ -36,13 +42,13 @@ const answerWait = time.Millisecond
 const maxHeld = 1 << 10
 
 // frames passes on one direction of an HTTP/2 connection in fewer packets than it
-// came in. PINGs wait: after half of pingWait they go with other frames, after all
-// of it alone; RFC 9113 gives them no place among the others, but for one: none
-// comes between HEADERS and what continues them. While long messages are under way
+// came in. An estimator's PINGs wait: after half of pingWait they go with other
+// frames, after all of it alone; RFC 9113 gives them no place among the others, but
+// for one: none comes between HEADERS and what continues them. While long messages are under way
 // they do not wait, for the sender's window may have to grow. In the direction of
 // answers HEADERS, and the first DATA behind them, wait for what follows, if the
 // client has said all it had to say on that stream. All else passes as soon as its
-// frame is known, and all but PINGs in order. What is no HTTP/2 passes, too.
+// frame is known, and all but those PINGs in order. What is no HTTP/2 passes, too.
 type frames struct {
 	dst     io.Writer
 	asked   *streams // whose requests are whole
@@ -116,7 +122,7 @@ func (f *frames) write(p []byte) error {
 	return err
 }
 
-// sort takes PINGs out of b[:n] and puts in those that are due. It tells what is to
+// sort takes PINGs that can wait out of b[:n] and puts in those that are due. It tells what is to
 // pass now, behind it what can wait, and what is too little to tell.
 func (f *frames) sort(b []byte, n int) (now, early, left []byte) {
 	// b[:e] passes now, b[e:w] can wait, b[r:n] is not sorted yet.
@@ -146,13 +152,17 @@ func (f *frames) sort(b []byte, n int) (now, early, left []byte) {
 		if n-r < pingFrameLen {
 			return b[:e], b[e:w], b[r:n]
 		}
-		f.wait(b[r : r+pingFrameLen])
-		r += pingFrameLen
+		if ping := b[r : r+pingFrameLen]; [8]byte(ping[frameHeaderLen:]) == estimator {
+			f.wait(ping)
+			r += pingFrameLen
+			continue
+		}
+		f.rest, f.early, f.open = pingFrameLen, false, false
 	}
 }
 
 // begin looks at a frame's header and returns the frame's length, or 0 if it is a
-// PING that is to wait.
+// PING, which waits if it is an estimator's.
 func (f *frames) begin(header []byte) int {
 	n := frameHeaderLen + int(binary.BigEndian.Uint32(header)>>8)
 	kind, flags, stream := h2.FrameType(header[3]), h2.Flags(header[4]), binary.BigEndian.Uint32(header[5:])

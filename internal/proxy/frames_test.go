@@ -26,8 +26,15 @@ func framed(tb testing.TB, write ...func(*h2.Framer) error) []byte {
 	return out.Bytes()
 }
 
-func ping(f *h2.Framer) error     { return f.WritePing(false, [8]byte{2, 4, 16, 16, 9, 14, 7, 7}) }
-func pingBack(f *h2.Framer) error { return f.WritePing(true, [8]byte{}) }
+func ping(f *h2.Framer) error     { return f.WritePing(false, estimator) }
+func pingBack(f *h2.Framer) error { return f.WritePing(true, estimator) }
+
+// alive is the PING of grpc-go's keepalive, aliveBack the answer to one of another library's.
+func alive(f *h2.Framer) error { return f.WritePing(false, [8]byte{}) }
+
+func aliveBack(f *h2.Framer) error {
+	return f.WritePing(true, [8]byte{0, 0, 0, 0, 0, 0, 0xde, 0xad})
+}
 
 // The parts of an answer on a stream.
 func headers(stream uint32) func(*h2.Framer) error {
@@ -128,6 +135,12 @@ func TestFramesWait(t *testing.T) {
 		"not beside much credit":          {in: []arrival{{0, first}, {1, much}}, out: []arrival{{1, slices.Concat(much, first)}}, requests: true},
 		"too many pings":                  {in: []arrival{{0, bytes.Repeat(first, 9)}}, out: []arrival{{0, bytes.Repeat(first, 5)}, {50 * ms, bytes.Repeat(first, 4)}}},
 
+		"a keepalive's ping does not wait":   {in: []arrival{{0, framed(t, alive)}, {1, answer}}, out: []arrival{{0, framed(t, alive)}, {1, answer}}, requests: true},
+		"nor does its answer":                {in: []arrival{{0, framed(t, aliveBack)}, {1, answer}}, out: []arrival{{0, framed(t, aliveBack)}, {1, answer}}},
+		"nor behind one that does":           {in: []arrival{{0, first}, {1, framed(t, alive)}}, out: []arrival{{1, framed(t, alive)}, {50 * ms, first}}},
+		"it takes along one that has waited": {in: []arrival{{0, first}, {25 * ms, framed(t, aliveBack)}}, out: []arrival{{25 * ms, slices.Concat(first, framed(t, aliveBack))}}},
+		"nor behind the parts of an answer":  {in: []arrival{{0, slices.Concat(h, framed(t, aliveBack))}, {1, slices.Concat(d, end)}}, out: []arrival{{0, slices.Concat(h, framed(t, aliveBack))}, {1, slices.Concat(d, end)}}},
+
 		"the parts of an answer":    {in: []arrival{{0, h}, {100, d}, {200, end}}, out: []arrival{{200, answer}}},
 		"two parts and one":         {in: []arrival{{0, slices.Concat(h, d)}, {200, end}}, out: []arrival{{200, answer}}},
 		"headers wait to their end": {in: []arrival{{0, h}, {3 * ms, d}, {5 * ms, d}}, out: []arrival{{1 * ms, h}, {4 * ms, d}, {5 * ms, d}}},
@@ -192,11 +205,11 @@ func TestFramesAsked(t *testing.T) {
 	assert.False(t, s.has(5), "the latest are remembered")
 }
 
-// apart tells whole PINGs from all else.
+// apart tells whole PINGs of an estimator from all else.
 func apart(p []byte) (pings, others []byte) {
 	for len(p) >= frameHeaderLen {
 		n := min(frameHeaderLen+int(binary.BigEndian.Uint32(p)>>8), len(p))
-		if h2.FrameType(p[3]) == h2.FramePing && n == pingFrameLen {
+		if h2.FrameType(p[3]) == h2.FramePing && n == pingFrameLen && [8]byte(p[frameHeaderLen:n]) == estimator {
 			pings = append(pings, p[:n]...)
 		} else {
 			others = append(others, p[:n]...)
@@ -217,11 +230,12 @@ func inOrder(p []byte) bool {
 	}
 }
 
-// However the bytes come, and whatever they are, all that are no PINGs come out as
-// they went in, and between them as many PINGs as went in. Only those that wait
+// However the bytes come, and whatever they are, all but an estimator's PINGs come out
+// as they went in, and between them as many of those as went in. Only those that wait
 // when the bytes end within a frame or a header block have no place any more.
 func FuzzFrames(f *testing.F) {
 	f.Add(framed(f, ping, headers(1), data(1), trailers(1), pingBack), []byte{9, 1, 30, 200})
+	f.Add(framed(f, ping, alive, headers(1), aliveBack, data(1), trailers(1), pingBack), []byte{12, 20, 1, 200})
 	f.Add(framed(f, data(1), ping, ping, ping, ping, ping, ping, headers(1)), []byte{3, 200, 20, 200, 3})
 	f.Add(framed(f, ping, open, more, data(1), ping, trailers(1)), []byte{30, 255, 11, 200, 17, 200})
 	f.Add([]byte("\xff\xff\xff\x00\x00\x00\x00\x00\x00"), []byte{})

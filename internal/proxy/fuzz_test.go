@@ -30,7 +30,7 @@ func FuzzParseConfig(f *testing.F) {
 		again, err := ParseConfig(out)
 		require.NoError(t, err)
 		require.Len(t, again.Members, len(c.Members))
-		checkTargets(t, targets(c, nil))
+		checkTargets(t, targets(c, nil, learned{}).found)
 	})
 }
 
@@ -48,7 +48,7 @@ func FuzzDecodeMembers(f *testing.F) {
 			return
 		}
 		require.NotEmpty(t, ms)
-		checkTargets(t, targets(Config{Members: []Member{{Name: "a", PeerURL: peer}}}, ms))
+		checkTargets(t, targets(Config{Members: []Member{{Name: "a", PeerURL: peer}}}, ms, learned{}).found)
 		for _, m := range ms {
 			tt, ok := listedTarget(m, true)
 			require.False(t, ok && m.IsLearner)

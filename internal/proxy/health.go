@@ -25,7 +25,16 @@ const (
 	roundInterval = time.Second
 	idleInterval  = 30 * time.Second
 	sparesEvery   = 5
-	checkTimeout  = time.Second
+)
+
+// How long a round waits for a member's answer: leastWait and twice what the last
+// answer took, for a path that is slow is not a dead one, and mostWait at most.
+// Before the first answer it is mostWait: a connection has to be made. checkTimeout
+// bounds the look itself, which goes on behind the round.
+const (
+	leastWait    = time.Second
+	mostWait     = 5 * time.Second
+	checkTimeout = 20 * time.Second
 )
 
 // checker asks one member whether it can serve. It keeps one connection of its
@@ -35,16 +44,71 @@ type checker struct {
 	mu     sync.Mutex
 	conn   *grpc.ClientConn
 	closed bool
+	look   *look         // the one under way; nil is none
+	took   time.Duration // what the last look that passed took; 0 before
 }
 
-var errCheckerClosed = errors.New("the member is no longer one")
+// look is one request to a member.
+type look struct {
+	done chan struct{} // closed when it has ended
+	err  error         // valid then
+}
+
+var (
+	errCheckerClosed = errors.New("the member is no longer one")
+	errLate          = errors.New("it does not answer in time")
+)
 
 // check does what etcdctl's endpoint health does, a linearizable read of one
 // key, over gRPC: it is there with any certificate and also where HTTP has been
 // moved off the client port, it fails on a member cut off from its quorum and
 // on a learner, and an alarm, which is the whole cluster's, does not fail it.
+//
+// A look that is late fails this round and goes on: begun from nothing in each
+// round, it would never end where the path is slow.
 func (c *checker) check(ctx context.Context, dial func(context.Context) (net.Conn, error), addr string) error {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	l, wait := c.begin(dial, addr)
+	late := time.NewTimer(wait)
+	defer late.Stop()
+	select {
+	case <-l.done:
+		return l.err
+	case <-late.C:
+		return errLate
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// begin returns the look that is under way, or a new one, and how long to wait for it.
+func (c *checker) begin(dial func(context.Context) (net.Conn, error), addr string) (*look, time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	wait := mostWait
+	if c.took > 0 {
+		wait = min(leastWait+2*c.took, mostWait)
+	}
+	if c.look == nil {
+		l := &look{done: make(chan struct{})}
+		c.look = l
+		go func() {
+			start := time.Now()
+			l.err = c.ask(dial, addr)
+			c.mu.Lock()
+			c.look = nil
+			if l.err == nil {
+				c.took = max(time.Since(start), 1)
+			}
+			c.mu.Unlock()
+			close(l.done)
+		}()
+	}
+	return c.look, wait
+}
+
+// ask asks the member, within checkTimeout or until the checker is closed.
+func (c *checker) ask(dial func(context.Context) (net.Conn, error), addr string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
 	defer cancel()
 	conn, err := c.open(dial, addr)
 	if err != nil {
@@ -133,8 +197,8 @@ func (p *proxy) round(ctx context.Context, everyone bool) {
 			break
 		}
 	}
-	if ctx.Err() == nil {
-		p.pool.judge(results)
+	if ctx.Err() == nil && p.pool.judge(results) {
+		kick(p.learnKick)
 	}
 }
 
@@ -152,10 +216,7 @@ func (p *proxy) checkAll(ctx context.Context, bs []*backend, results map[*backen
 			continue
 		}
 		wg.Go(func() {
-			err := b.checker.check(ctx, func(ctx context.Context) (net.Conn, error) {
-				_, creds := p.files.current()
-				return dial(ctx, b.target, creds, alpnH2)
-			}, b.addr)
+			err := b.checker.check(ctx, p.dialer(b), b.addr)
 			mu.Lock()
 			defer mu.Unlock()
 			out[b] = err

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+
+	"github.com/juju-charms/etcd-charm/interfaces/address"
 )
 
 // Ports that etcd serves clients on where nothing says otherwise.
@@ -20,6 +22,9 @@ type target struct {
 	addr string // host:port
 	host string // what the server's certificate must be good for
 	tls  bool
+
+	spare bool           // known from the cluster's member list alone
+	judge *address.Judge // of what the name leads to; nil takes anything
 }
 
 // newTarget turns a member's URL into a place to dial.
@@ -59,6 +64,45 @@ func needsListing(c Config) bool {
 	return slices.ContainsFunc(c.Members, func(m Member) bool { return m.ClientURL == "" })
 }
 
+// places are where to dial, and what was named and is not to be dialled.
+type places struct {
+	judge   address.Judge
+	found   []target
+	refused []refused
+}
+
+// refused is an address that somebody named, and what is wrong with it.
+type refused struct {
+	url string
+	why address.Kind
+}
+
+// add takes a target, once, if it is to be dialled.
+func (p *places) add(t target) {
+	if why := p.judge.HostPort(t.addr); why != address.Fit {
+		if r := (refused{t.url, why}); !slices.Contains(p.refused, r) {
+			p.refused = append(p.refused, r)
+		}
+		return
+	}
+	t.judge = &p.judge
+	if !slices.ContainsFunc(p.found, func(o target) bool { return o.url == t.url }) {
+		p.found = append(p.found, t)
+	}
+}
+
+// split tells apart who is configured and who is spare.
+func (p places) split() (configured, spare []target) {
+	for _, t := range p.found {
+		if t.spare {
+			spare = append(spare, t)
+		} else {
+			configured = append(configured, t)
+		}
+	}
+	return configured, spare
+}
+
 // targets says where to dial. The configuration has the say on who is a
 // member; listed, the cluster's own answer (nil if there is none), says where
 // members without a client URL serve clients, and who is not to be dialled: a
@@ -66,54 +110,65 @@ func needsListing(c Config) bool {
 // is guessed at its peer host and the customary port, and voters nobody
 // claimed stand in for it: a provider may name hosts where etcd lists
 // addresses.
-func targets(c Config, listed []listedMember) []target {
-	var out []target
-	add := func(t target) {
-		if !slices.ContainsFunc(out, func(o target) bool { return o.url == t.url }) {
-			out = append(out, t)
-		}
-	}
+//
+// By what was learned, configured members that have left are not dialled, and
+// voters that are not configured, or not there, are spare ones: for connections
+// that no configured member takes.
+func targets(c Config, listed []listedMember, l learned) places {
+	out := places{judge: c.judge()}
 	secure := c.Credentials != (Credentials{})
 	claimed := make([]bool, len(listed))
 	unknown := false
 	for _, m := range c.Members {
+		if l.lost(m, c) {
+			continue
+		}
 		i := match(m, listed)
 		if i >= 0 {
 			claimed[i] = true
 		}
 		if m.ClientURL != "" {
 			if u, err := parseURL(m.ClientURL); err == nil {
-				add(newTarget(m.Name, u))
+				out.add(newTarget(m.Name, u))
 			}
 			continue
 		}
 		if i >= 0 {
 			if t, ok := listedTarget(listed[i], secure); ok {
-				add(t)
+				out.add(t)
 			}
 			continue
 		}
 		unknown = true
 		if u, err := parseURL(m.PeerURL); err == nil {
 			u.Host = net.JoinHostPort(u.Hostname(), defaultClientPort)
-			add(newTarget(m.Name, u))
+			out.add(newTarget(m.Name, u))
 		}
 	}
-	for i, l := range listed {
-		if t, ok := listedTarget(l, secure); ok && unknown && !claimed[i] {
-			add(t)
+	for i, m := range listed {
+		if t, ok := listedTarget(m, secure); ok && unknown && !claimed[i] {
+			out.add(t)
+		}
+	}
+	for _, m := range l.Members {
+		if t, ok := listedTarget(m, secure); ok {
+			t.spare = true
+			out.add(t)
 		}
 	}
 	return out
 }
 
-// match finds the configured member in the list, by peer URL, else by name.
+// match finds the configured member in the list, by peer URL, else by name, else by client URL.
 func match(m Member, listed []listedMember) int {
 	i := slices.IndexFunc(listed, func(l listedMember) bool {
 		return m.PeerURL != "" && slices.Contains(l.PeerURLs, m.PeerURL)
 	})
 	if i < 0 && m.Name != "" {
 		i = slices.IndexFunc(listed, func(l listedMember) bool { return l.Name == m.Name })
+	}
+	if i < 0 && m.ClientURL != "" {
+		i = slices.IndexFunc(listed, func(l listedMember) bool { return slices.Contains(l.ClientURLs, m.ClientURL) })
 	}
 	return i
 }

@@ -21,6 +21,7 @@ const evictAfter = 2
 type backend struct {
 	target
 	renamed  atomic.Pointer[string] // the member's name since it is another than the target's; nil is the target's
+	spare    bool                   // as it is now, and not as the target has it
 	badUntil time.Time
 	strikes  int
 	pending  int // connections being dialled
@@ -56,11 +57,12 @@ func (p *pool) set(targets []target) {
 		i := slices.IndexFunc(p.backends, func(b *backend) bool { return b.url == t.url })
 		if i >= 0 {
 			p.backends[i].renamed.Store(&t.name)
+			p.backends[i].spare = t.spare
 			next = append(next, p.backends[i])
 			continue
 		}
 		p.log.Info("member added", "member", t.name, "url", t.url)
-		next = append(next, &backend{target: t, links: map[*link]struct{}{}})
+		next = append(next, &backend{target: t, spare: t.spare, links: map[*link]struct{}{}})
 	}
 	for _, b := range p.backends {
 		if !slices.Contains(next, b) {
@@ -77,10 +79,10 @@ func (p *pool) set(targets []target) {
 }
 
 // pick reserves a member that is not in tried, nil if there is none: one not
-// known bad if possible, of those the one with the fewest connections, of those
-// any. So processes that start together spread, and a member that comes back
+// known bad if possible, of those one that is configured, of those the one with
+// the fewest connections, of those any. So processes that start together spread, and a member that comes back
 // gets its share of the new connections. The caller ends the reservation with
-// attach or fail.
+// attach, overtaken or fail.
 func (p *pool) pick(tried []*backend) *backend {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -118,6 +120,9 @@ func (b *backend) bad(now time.Time) bool { return b.strikes > 0 || now.Before(b
 func (b *backend) better(o *backend, now time.Time) bool {
 	if b.bad(now) != o.bad(now) {
 		return o.bad(now)
+	}
+	if b.spare != o.spare {
+		return o.spare
 	}
 	return b.pending+len(b.links) < o.pending+len(o.links)
 }
@@ -163,6 +168,15 @@ func (p *pool) fail(b *backend, cause error) {
 	p.log.Warn("member cannot be reached", "member", b.label(), "url", b.url, "error", cause)
 }
 
+// overtaken ends a reservation that another member was quicker for. Who is so slow is asked last,
+// but nothing is wrong with it.
+func (p *pool) overtaken(b *backend) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b.pending--
+	b.badUntil = p.clock().Add(penalty)
+}
+
 // evict closes every connection to b and says how many there were.
 func (p *pool) evict(b *backend) int {
 	p.mu.Lock()
@@ -189,14 +203,42 @@ func (p *pool) roster() (all, used []*backend) {
 	return slices.Clone(p.backends), used
 }
 
+// inOrder returns the members, those that are well first, and of them those that are configured.
+func (p *pool) inOrder() []*backend {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.clock()
+	out := slices.Clone(p.backends)
+	slices.SortStableFunc(out, func(a, b *backend) int {
+		rank := func(b *backend) int {
+			switch {
+			case b.bad(now):
+				return 2
+			case b.spare:
+				return 1
+			}
+			return 0
+		}
+		return rank(a) - rank(b)
+	})
+	return out
+}
+
+// isSpare reports whether a member is known from the member list alone.
+func (p *pool) isSpare(b *backend) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return b.spare
+}
+
 // judge draws the conclusions of one health round. A failure counts against a
 // member only if another member passed in the same round: while a cluster
 // elects a leader, or has none, everybody fails, and closing connections would
 // make it worse. For the same reason the last reachable member keeps its
-// connections however it fares.
-func (p *pool) judge(results map[*backend]error) {
+// connections however it fares. It reports whether a member has begun to fail.
+func (p *pool) judge(results map[*backend]error) (worse bool) {
 	if len(results) == 0 {
-		return
+		return false
 	}
 	passed := false
 	var cause error
@@ -209,7 +251,7 @@ func (p *pool) judge(results map[*backend]error) {
 	p.noteFailing(!passed, cause)
 	if !passed {
 		p.mu.Unlock()
-		return
+		return false
 	}
 	for b, err := range results {
 		switch {
@@ -219,6 +261,7 @@ func (p *pool) judge(results map[*backend]error) {
 		case err != nil:
 			b.strikes++
 			if b.strikes == 1 {
+				worse = true
 				p.log.Warn("member is not healthy", "member", b.label(), "url", b.url, "error", err)
 			}
 			if b.strikes >= evictAfter && len(b.links) > 0 {
@@ -230,6 +273,7 @@ func (p *pool) judge(results map[*backend]error) {
 	for _, b := range evicted {
 		p.log.Warn("connections moved away from a member", "member", b.label(), "url", b.url, "closed", p.evict(b))
 	}
+	return worse
 }
 
 // noteFailing logs the change from some healthy member to none and back.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -38,22 +39,52 @@ type MemberProbe struct {
 	Error string
 }
 
-// probeTimeout bounds the look at each member; all are looked at together.
-const probeTimeout = 3 * time.Second
+// All members are looked at together. One of which nothing has been heard for
+// probeSilence is given up: a machine that is gone does not take the connection,
+// and a process that hangs does not shake hands. One that goes on step by step is
+// only far away, and has probeTimeout. Where addresses are to be asked for, listWait
+// bounds that.
+const (
+	probeSilence = 3 * time.Second
+	probeTimeout = 15 * time.Second
+	listWait     = 5 * time.Second
+)
+
+// refusalWait bounds the wait for a member's word on why it hangs up.
+const refusalWait = time.Second
 
 // Probe looks at every member that a proxy with this configuration would use,
-// by connections of its own, and returns within about five seconds. The order
-// is the configuration's.
+// by connections of its own. It returns within about five seconds where members
+// are near or silent (ten if their addresses are to be asked for), and within twenty
+// wherever they are. The order is the configuration's.
 func Probe(ctx context.Context, c Config) []MemberProbe {
 	creds, err := loadCredentials(c.Credentials)
 	var l listing
 	if err == nil && needsListing(c) {
 		// Without an answer the addresses are guessed, as the proxy does.
-		dctx, cancel := context.WithTimeout(ctx, discoverTimeout)
+		dctx, cancel := context.WithTimeout(ctx, listWait)
 		l, _ = discover(dctx, c, creds)
 		cancel()
 	}
-	ts := targets(c, l.members)
+	kept, _ := readLearned(c.Learned, c, creds)
+	configured, spare := targets(c, l.members, kept).split()
+	out := probeAll(ctx, configured, creds, err)
+	if len(spare) > 0 && !slices.ContainsFunc(out, func(p MemberProbe) bool { return p.Reachable }) {
+		// Whoever wrote the configuration does not know yet where the members are now.
+		if there := probeAll(ctx, spare, creds, err); slices.ContainsFunc(there, func(p MemberProbe) bool { return p.Reachable }) {
+			out = there
+		}
+	}
+	for i := range out {
+		for _, text := range []*string{&out[i].Name, &out[i].Version, &out[i].Error} {
+			*text = strings.Map(printable, *text)
+		}
+	}
+	return out
+}
+
+// probeAll probes targets side by side; err is why none can be.
+func probeAll(ctx context.Context, ts []target, creds *credentials, err error) []MemberProbe {
 	out := make([]MemberProbe, len(ts))
 	var wg sync.WaitGroup
 	for i, t := range ts {
@@ -69,11 +100,6 @@ func Probe(ctx context.Context, c Config) []MemberProbe {
 		})
 	}
 	wg.Wait()
-	for i := range out {
-		for _, text := range []*string{&out[i].Name, &out[i].Version, &out[i].Error} {
-			*text = strings.Map(printable, *text)
-		}
-	}
 	return out
 }
 
@@ -96,7 +122,7 @@ func refusal(ctx context.Context, t target, creds *credentials) error {
 		return err
 	}
 	defer func() { _ = up.raw.Close() }()
-	if err := up.SetReadDeadline(time.Now().Add(dialTimeout)); err != nil {
+	if err := up.SetReadDeadline(time.Now().Add(refusalWait)); err != nil {
 		return err
 	}
 	if _, err := up.Read(make([]byte, 1)); isRefusal(err) {
@@ -105,16 +131,28 @@ func refusal(ctx context.Context, t target, creds *credentials) error {
 	return nil
 }
 
+// listening returns a context that ends when heard has not been called for probeSilence, and after
+// probeTimeout in all.
+func listening(ctx context.Context) (_ context.Context, heard, cancel func()) {
+	ctx, end := context.WithTimeout(ctx, probeTimeout)
+	silent := time.AfterFunc(probeSilence, end)
+	return ctx, func() { silent.Reset(probeSilence) }, func() {
+		silent.Stop()
+		end()
+	}
+}
+
 // probe fills into with what t answers.
 func probe(ctx context.Context, t target, creds *credentials, into *MemberProbe) error {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	ctx, heard, cancel := listening(ctx)
 	defer cancel()
 	// Dialled here and handed over: gRPC would hide the cause of a failed
 	// handshake behind its own retries.
-	first, err := dial(ctx, t, creds, alpnH2)
+	first, err := dialHeard(ctx, t, creds, alpnH2, heard)
 	if err != nil {
 		return err
 	}
+	heard()
 	defer func() { _ = first.raw.Close() }()
 	given := make(chan net.Conn, 1)
 	given <- first
@@ -134,11 +172,13 @@ func probe(ctx context.Context, t target, creds *credentials, into *MemberProbe)
 	if _, err := m.Status(ctx, &pb.StatusRequest{}); err != nil {
 		return fmt.Errorf("cannot read status: %w", errors.Join(refusal(ctx, t, creds), err))
 	}
+	heard()
 	start := time.Now()
 	st, err := m.Status(ctx, &pb.StatusRequest{})
 	if err != nil {
 		return fmt.Errorf("cannot read status: %w", err)
 	}
+	heard()
 	into.Reachable, into.RTT, into.Version = true, time.Since(start), st.GetVersion()
 	into.Alarms = alarmsIn(st)
 	if secured, ok := first.Conn.(*tls.Conn); ok {

@@ -5,9 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -17,15 +17,11 @@ import (
 )
 
 const (
-	// connectTimeout bounds the search for a member on behalf of one client.
-	connectTimeout = 5 * time.Second
 	// stopGrace is how long open connections may end by themselves at a stop.
 	stopGrace = time.Second
 	// acceptPause is the wait after an accept failed, for want of files mostly.
 	acceptPause = 50 * time.Millisecond
 )
-
-var errNoMember = errors.New("no member of the cluster can be reached")
 
 type proxy struct {
 	log   *slog.Logger
@@ -34,14 +30,21 @@ type proxy struct {
 
 	healthKick   chan struct{}
 	discoverKick chan struct{}
+	learnKick    chan struct{}
+	keep         string // where learned members are kept; empty is nowhere
 
-	refused rarely // requests that may be a page's
+	pages  rarely // requests that may be a page's
+	silent rarely // clients that said nothing
+	alien  rarely // clients that speak neither HTTP/1 nor HTTP/2
+	away   rarely // clients for which there is no member
 
 	// resting is set while health is looked at only twice a minute.
 	resting atomic.Bool
 
 	mu      sync.Mutex
 	listing listing // the last answer to discover
+	learned learned
+	refused []refused // addresses that were said not to be dialled
 
 	clients sync.WaitGroup
 }
@@ -58,9 +61,13 @@ func Run(ctx context.Context, path string, log *slog.Logger) error {
 	}
 	p := &proxy{
 		log: log, files: files, pool: newPool(log),
-		healthKick: make(chan struct{}, 1), discoverKick: make(chan struct{}, 1),
+		healthKick: make(chan struct{}, 1), discoverKick: make(chan struct{}, 1), learnKick: make(chan struct{}, 1),
 	}
-	cfg, _ := files.current()
+	cfg, creds := files.current()
+	p.keep = cfg.Learned
+	if p.learned, err = readLearned(p.keep, cfg, creds); err != nil {
+		log.Warn("members learned before are not used", "error", err)
+	}
 	listeners, err := listenAll(ctx, cfg, log)
 	if err != nil {
 		return err
@@ -72,8 +79,10 @@ func Run(ctx context.Context, path string, log *slog.Logger) error {
 	var background, accepting sync.WaitGroup
 	background.Go(func() { p.watchFiles(bctx) })
 	background.Go(func() { p.watchHealth(bctx) })
-	p.firstListing(ctx)
-	background.Go(func() { p.watchMembers(bctx) })
+	first := make(chan struct{})
+	background.Go(func() { p.watchMembers(bctx, first) })
+	background.Go(func() { p.watchList(bctx) })
+	pause(ctx, firstWait, first) // the first clients are given real addresses rather than guesses
 	for _, l := range listeners {
 		if s, is := l.(*socketListener); is {
 			background.Go(func() { s.keep(bctx, log) })
@@ -153,12 +162,13 @@ func (p *proxy) follow() {
 	if p.files.refresh() {
 		p.retarget()
 		kick(p.discoverKick)
+		kick(p.learnKick)
 		kick(p.healthKick)
 	}
 }
 
-// learn takes a fresh member list.
-func (p *proxy) learn(l listing) {
+// listed takes a fresh answer to discover.
+func (p *proxy) listed(l listing) {
 	p.mu.Lock()
 	p.listing = l
 	p.mu.Unlock()
@@ -171,12 +181,20 @@ func (p *proxy) learn(l listing) {
 func (p *proxy) retarget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	cfg, _ := p.files.current()
+	cfg, creds := p.files.current()
 	known := func(m Member) bool { return m.PeerURL == p.listing.from || match(m, p.listing.members) >= 0 }
 	if !slices.ContainsFunc(cfg.Members, known) {
 		p.listing = listing{}
 	}
-	p.pool.set(targets(cfg, p.listing.members))
+	p.learned = p.learned.of(cfg, creds)
+	places := targets(cfg, p.listing.members, p.learned)
+	for _, r := range places.refused {
+		if !slices.Contains(p.refused, r) {
+			p.log.Warn("address is not dialled", "url", r.url, "reason", "it is "+string(r.why))
+		}
+	}
+	p.refused = places.refused
+	p.pool.set(places.found)
 }
 
 func kick(c chan<- struct{}) {
@@ -223,9 +241,7 @@ func (p *proxy) serve(ctx context.Context, client *socket) {
 	defer buffers.Put(buf)
 	n, proto, err := sniff(client, buf[:])
 	if err != nil {
-		if !errors.Is(err, io.EOF) {
-			p.log.Debug("client turned away", "client", client.RemoteAddr().String(), "error", err)
-		}
+		p.unheard(client, proto, err)
 		return
 	}
 	if proto == http1 {
@@ -234,7 +250,7 @@ func (p *proxy) serve(ctx context.Context, client *socket) {
 	}
 	b, l, err := p.reach(ctx, client, alpnH2)
 	if err != nil {
-		p.log.Warn("client turned away", "client", client.RemoteAddr().String(), "error", err)
+		p.turnAway(client, err)
 		return
 	}
 	defer p.pool.detach(b, l)
@@ -247,46 +263,30 @@ func (p *proxy) refusedBy(b *backend, err error) {
 	p.log.Warn("member refuses the connection", "member", b.label(), "url", b.url, "error", err)
 }
 
-// reach opens a connection to a member, which the pool counts until it is detached. client is what
-// ends with it, if anything does.
-func (p *proxy) reach(ctx context.Context, client *socket, alpn string) (*backend, *link, error) {
-	p.follow()
-	b, up, err := p.connect(ctx, alpn)
-	if err != nil {
-		return nil, nil, err
-	}
-	l := &link{client: client, up: up}
-	if !p.pool.attach(b, l) {
-		l.close()
-		return nil, nil, fmt.Errorf("%w: %s is none any more", errNoMember, b.label())
-	}
-	if p.resting.Swap(false) {
-		kick(p.healthKick)
-	}
-	return b, l, nil
+// turnAway says that there is no member for a client. Clients come back, all of them, at once.
+func (p *proxy) turnAway(client *socket, err error) {
+	p.warnRarely(&p.away, "client turned away", "client", client.RemoteAddr().String(), "error", err)
 }
 
-// connect tries one member after the other, each once, within connectTimeout.
-func (p *proxy) connect(ctx context.Context, alpn string) (*backend, *upstream, error) {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	var tried []*backend
-	reason := errors.New("none is configured")
-	for ctx.Err() == nil {
-		b := p.pool.pick(tried)
-		if b == nil {
-			break
-		}
-		tried = append(tried, b)
-		_, creds := p.files.current()
-		up, err := dial(ctx, b.target, creds, alpn)
-		if err == nil {
-			return b, up, nil
-		}
-		p.pool.fail(b, err)
-		reason = err
-		kick(p.discoverKick)
-		kick(p.healthKick)
+// unheard says why a client's first bytes led to nothing. One that leaves without a word only looked
+// whether somebody listens.
+func (p *proxy) unheard(client *socket, proto protocol, err error) {
+	who := client.RemoteAddr().String()
+	switch {
+	case proto == alien:
+		p.warnRarely(&p.alien, "client closed", "client", who, "reason",
+			"it speaks neither HTTP/1 nor HTTP/2 in plaintext; is its URL https rather than http?")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		p.warnRarely(&p.silent, "client closed", "client", who, "reason",
+			"it has said nothing for "+sniffTimeout.String())
 	}
-	return nil, nil, fmt.Errorf("%w: %w", errNoMember, reason)
+}
+
+// warnRarely logs, between two warnings of a kind at the level for those who look closely.
+func (p *proxy) warnRarely(r *rarely, msg string, args ...any) {
+	if now, unlogged := r.say(time.Now()); now {
+		p.log.Warn(msg, append(args, "unlogged", unlogged)...)
+		return
+	}
+	p.log.Debug(msg, args...)
 }

@@ -9,8 +9,9 @@ import (
 )
 
 // sniffTimeout is how long a client may stay silent after it connected. Every
-// client of etcd speaks first: an HTTP request, or the HTTP/2 preface.
-const sniffTimeout = 10 * time.Second
+// client of etcd speaks first, an HTTP request or the HTTP/2 preface, but one may
+// connect before it has something to ask.
+const sniffTimeout = headerTimeout
 
 // http2Preface is the telling part of the HTTP/2 connection preface (RFC 9113,
 // section 3.4). No HTTP/1 request begins so: PRI is reserved for it.

@@ -12,8 +12,8 @@ import (
 // open connection keeps two buffers.
 const bufferBytes = 32 << 10
 
-// halfClosedTimeout bounds how long a member may go on answering a client that
-// has said all it had to say.
+// halfClosedTimeout bounds how long a member may be silent to a client that has
+// said all it had to say.
 const halfClosedTimeout = 30 * time.Second
 
 // abortTimeout bounds the wait for a last word of a member that hung up.
@@ -41,6 +41,7 @@ func (l *link) close() {
 // hung up: its TLS alert may lie unread behind a failed write.
 func (l *link) abort() {
 	_ = l.client.Close()
+	l.up.finishing.Store(false)
 	if l.up.SetReadDeadline(time.Now().Add(abortTimeout)) != nil {
 		_ = l.up.raw.Close()
 	}
@@ -73,6 +74,7 @@ func (l *link) finishWriting() error {
 	if !ok {
 		return errors.New("connection cannot be half closed")
 	}
+	l.up.finishing.Store(true)
 	return errors.Join(w.CloseWrite(), l.up.SetReadDeadline(time.Now().Add(halfClosedTimeout)))
 }
 

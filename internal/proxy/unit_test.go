@@ -147,7 +147,7 @@ func TestTargets(t *testing.T) {
 		{"0.0.0.0 mended", creds, []Member{{Name: "a"}}, []listedMember{voter("a", "https://10.0.0.5:2380", "https://0.0.0.0:1")}, []string{"https://10.0.0.5:1"}},
 		{"localhost mended", creds, []Member{{Name: "a"}}, []listedMember{voter("a", "https://10.0.0.5:2380", "https://localhost")}, []string{"https://10.0.0.5:2379"}},
 		{"loopback mended", creds, []Member{{Name: "a"}}, []listedMember{voter("a", "https://10.0.0.5:2380", "https://[::1]:1")}, []string{"https://10.0.0.5:1"}},
-		{"loopback member stays", creds, []Member{{Name: "a"}}, []listedMember{voter("a", "https://127.0.0.5:2380", "https://127.0.0.6:1")}, []string{"https://127.0.0.6:1"}},
+		{"loopback member stays", creds, []Member{{Name: "a", PeerURL: "https://127.0.0.5:2380"}}, []listedMember{voter("a", "https://127.0.0.5:2380", "https://127.0.0.6:1")}, []string{"https://127.0.0.6:1"}},
 		{"a URL with a host before one to mend", creds, []Member{{Name: "a"}}, []listedMember{voter("a", "https://10.0.0.5:2380", "https://127.0.0.1:4001", "https://10.1.0.5:1")}, []string{"https://10.1.0.5:1"}},
 		{"the same place once", creds, []Member{{Name: "a", ClientURL: "https://h:1"}, {Name: "b", ClientURL: "https://h:1"}}, nil, []string{"https://h:1"}},
 		{"garbage in the list", creds, []Member{{Name: "a"}}, []listedMember{{Name: "a", PeerURLs: []string{"::"}, ClientURLs: []string{"::", "x"}}}, nil},
@@ -156,7 +156,7 @@ func TestTargets(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			var got []string
-			for _, x := range targets(Config{Members: tt.members, Credentials: tt.creds}, tt.listed) {
+			for _, x := range targets(Config{Members: tt.members, Credentials: tt.creds}, tt.listed, learned{}).found {
 				got = append(got, x.url)
 			}
 			assert.Equal(t, tt.want, got)

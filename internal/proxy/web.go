@@ -89,7 +89,7 @@ func rewrite(r *httputil.ProxyRequest) {
 func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	cfg, _ := w.files.current()
 	if why := forbidden(r, w.client.LocalAddr(), cfg.Listen); why != "" {
-		if now, silent := w.refused.say(time.Now()); now {
+		if now, silent := w.pages.say(time.Now()); now {
 			w.log.Warn("request refused, it may be a web page's", "host", brief(r.Host),
 				"origin", brief(r.Header.Get("Origin")), "reason", why, "unlogged", silent)
 		}
@@ -149,7 +149,7 @@ func (w *web) untilAnswered(client context.Context) (context.Context, func()) {
 func (w *web) dial(ctx context.Context) (net.Conn, error) {
 	b, l, err := w.reach(ctx, nil, alpnHTTP1)
 	if err != nil {
-		w.log.Warn("client turned away", "client", w.client.RemoteAddr().String(), "error", err)
+		w.turnAway(w.client, err)
 		return nil, err
 	}
 	release := context.AfterFunc(ctx, l.close)

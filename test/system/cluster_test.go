@@ -140,6 +140,7 @@ func (c foreign) publish() error {
 		c.write("bag", bag, nil),
 		c.write("broken-cluster", bag, map[string]string{"cluster": bag["cluster"] + ",m9=" + c.ips[0]}),
 		c.write("no-such-host", bag, map[string]string{"cluster": "m0=https://no-such-host.invalid:2380"}),
+		c.write("astray", bag, map[string]string{"cluster": bag["cluster"] + ",m9=https://169.254.169.254:2380"}),
 		c.write("half", bag, map[string]string{"client_key": ""}),
 		c.write("mismatch", bag, map[string]string{"client_key": otherKey}),
 		c.write("expired", bag, map[string]string{"client_cert": expiredCert, "client_key": expiredKey}),

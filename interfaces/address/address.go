@@ -1,0 +1,142 @@
+// Package address is the one judge of addresses that another machine names: in a bag, in a member list, in an answer.
+// Whoever dials what it is told asks here first, because some addresses lead somewhere else than whoever named them
+// meant: back to the machine that dials.
+package address
+
+import (
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/juju-charms/etcd-charm/interfaces/hostname"
+)
+
+// Kind is what an address is to the machine that is to dial it, in words that may follow it.
+type Kind string
+
+// Kinds. Only Fit is to be dialled.
+const (
+	Fit         Kind = ""
+	Own         Kind = "this machine's own"
+	Loopback    Kind = "a loopback address"
+	LinkLocal   Kind = "a link-local address"
+	Unspecified Kind = "no machine's"
+	Multicast   Kind = "not one machine's"
+	Zoned       Kind = "tied to an interface"
+	Malformed   Kind = "neither an address nor a host name"
+)
+
+// Judge is what a machine knows of itself. The zero value knows nothing, and takes no loopback and no link-local address.
+type Judge struct {
+	// Listens are where this machine's own servers take the connections that they carry on, as host:port; the host may
+	// be empty or unspecified, and then stands for loopback addresses alone. What is no host:port is left out.
+	Listens []string
+	// Near are hosts that this machine has from itself: its own address, or what its administrator names. If one is a
+	// loopback address then others may be, for all machines are one then; and likewise with link-local ones.
+	Near []string
+}
+
+// URL judges where a URL leads. A port that is missing is scheme's own affair: no listener of ours is found by it.
+func (j Judge) URL(text string) Kind {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" {
+		return Malformed
+	}
+	return j.Place(u.Hostname(), u.Port())
+}
+
+// HostPort judges "host:port".
+func (j Judge) HostPort(text string) Kind {
+	host, port, err := net.SplitHostPort(text)
+	if err != nil {
+		return Malformed
+	}
+	return j.Place(host, port)
+}
+
+// Place judges a host, a name or an IP address without brackets, and a port.
+func (j Judge) Place(host, port string) Kind {
+	kind := kindOf(host)
+	switch {
+	case j.listens(host, kind, port):
+		return Own
+	case (kind == Loopback || kind == LinkLocal) && slices.ContainsFunc(j.Near, func(n string) bool { return kindOf(n) == kind }):
+		return Fit
+	default:
+		return kind
+	}
+}
+
+// listens reports whether one of our listeners takes what is sent to the place. Unspecified leads to this machine too.
+func (j Judge) listens(host string, kind Kind, port string) bool {
+	return slices.ContainsFunc(j.Listens, func(listen string) bool {
+		at, on, err := net.SplitHostPort(listen)
+		if err != nil || on != port {
+			return false
+		}
+		switch {
+		case canonical(at) == canonical(host):
+			return true
+		case at == "" || kindOf(at) == Unspecified:
+			return kind == Loopback || kind == Unspecified
+		case kind == Unspecified:
+			return true
+		}
+		_, err = netip.ParseAddr(host)
+		return kind == Loopback && err != nil && kindOf(at) == Loopback // localhost is 127.0.0.1 or ::1
+	})
+}
+
+// canonical is one spelling of a host.
+func canonical(host string) string {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.Unmap().String()
+	}
+	return strings.ToLower(strings.TrimSuffix(host, "."))
+}
+
+// loopbackNames are those that RFC 6761 and the hosts files of distributions give to loopback addresses.
+var loopbackNames = []string{
+	"localhost", "localhost.localdomain", "localhost4", "localhost4.localdomain4", "localhost6",
+	"localhost6.localdomain6", "ip6-localhost", "ip6-loopback",
+}
+
+// kindOf is a host's kind by itself.
+func kindOf(host string) Kind {
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return kindOfName(canonical(host))
+	}
+	zoned := ip.Zone() != ""
+	ip = ip.Unmap().WithZone("")
+	switch {
+	case ip.IsUnspecified() || ip.Is4() && ip.As4()[0] == 0:
+		return Unspecified
+	case ip.IsLoopback():
+		return Loopback
+	case ip.IsMulticast() || ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return Multicast
+	case zoned:
+		return Zoned
+	case ip.IsLinkLocalUnicast():
+		return LinkLocal
+	default:
+		return Fit
+	}
+}
+
+func kindOfName(name string) Kind {
+	// The C library reads 0x7f000001 as 127.0.0.1.
+	_, number := strconv.ParseUint(name[strings.LastIndexByte(name, '.')+1:], 0, 64)
+	switch {
+	case slices.Contains(loopbackNames, name) || strings.HasSuffix(name, ".localhost"):
+		return Loopback
+	case !hostname.Valid(name) || number == nil:
+		return Malformed
+	default:
+		return Fit
+	}
+}

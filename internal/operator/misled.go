@@ -1,0 +1,41 @@
+package operator
+
+import (
+	addresses "github.com/juju-charms/etcd-charm/interfaces/address"
+)
+
+// Addresses that other machines name are dialled only if they do not lead back to this machine, or to nobody: package
+// address says so, and these are all who ask it on the side of decisions: what providers publish here, and what our own
+// application's units and members name in the survey.
+
+// judge knows our own addresses, as far as Juju told them; listens are where a server of ours passes on what it is sent.
+func (m Model) judge(listens []string) addresses.Judge {
+	j := addresses.Judge{Listens: listens}
+	for _, at := range []Known[Address]{m.PeerAddress, m.ClientAddress} {
+		if at.OK {
+			j.Near = append(j.Near, at.Value.Ingress)
+		}
+	}
+	return j
+}
+
+// fit are a provider's members without the addresses that are not to be dialled, and those addresses, each with what it
+// is. A member without any is left out.
+func (m Model) fit(members []UpstreamMember, listens []string) (out []UpstreamMember, misled []string) {
+	j := m.judge(listens)
+	for _, mem := range members {
+		for _, url := range []*string{&mem.PeerURL, &mem.ClientURL} {
+			if *url == "" {
+				continue
+			}
+			if kind := j.URL(*url); kind != addresses.Fit {
+				misled = append(misled, *url+", "+string(kind))
+				*url = ""
+			}
+		}
+		if mem.PeerURL != "" || mem.ClientURL != "" {
+			out = append(out, mem)
+		}
+	}
+	return out, misled
+}
