@@ -3,6 +3,7 @@ package fate
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -152,7 +153,29 @@ func hostileWorld(d *dice, m operator.Model) operator.World {
 	if d.often() {
 		w.Done = []operator.Step{operator.TakeTurn{}}
 	}
+	if d.yes() {
+		hostileSpace(d, m, &w)
+	}
 	return w
+}
+
+// hostileSpace fills the databases of a world.
+func hostileSpace(d *dice, m operator.Model, w *operator.World) {
+	full := operator.Alarm{MemberID: 2, Kind: "NOSPACE"}
+	w.Alarms = one(d, nil, []operator.Alarm{full}, []operator.Alarm{full}, []operator.Alarm{full, {MemberID: 9, Kind: "NOSPACE"}}, []operator.Alarm{full, {MemberID: 1, Kind: "CORRUPT"}})
+	low := m.Config.QuotaBytes / 2
+	for i := range w.Members {
+		mem := &w.Members[i]
+		mem.Quota = one(d, low, low, m.Config.QuotaBytes)
+		mem.DBSize = one(d, low, low, low/2, 0)
+		mem.DBInUse, mem.Revision = one(d, mem.DBSize, mem.DBSize/2), int64(d.n(3)*1000)
+	}
+	for _, unit := range slices.Sorted(maps.Keys(m.Cluster.Value.Words)) {
+		word := m.Cluster.Value.Words[unit]
+		word.Quota, word.Can = one(d, m.Config.QuotaBytes, m.Config.QuotaBytes, m.Config.QuotaBytes, low, 0), one(d, []string{"quota"}, []string{"quota"}, []string{"quota"}, nil)
+		m.Cluster.Value.Words[unit] = word
+	}
+	w.Now, w.Began = 1_000_000, 1_000_000-int64(d.n(3)*60)
 }
 
 // hostileSeen are IDs that etcd listed before; some of them.
@@ -220,6 +243,8 @@ func lawless(e operator.Event, m operator.Model, w operator.World, p operator.Pl
 		if own, ok := j.own(); !ok || own.ID != step.ID || !own.Learner {
 			return "promotes what is no learner of ours"
 		}
+	case operator.Compact, operator.Defrag, operator.Disarm:
+		return j.space(step)
 	case operator.UpdateMember:
 		if step.ID != w.Data.MemberID || step.PeerURL == "" {
 			return "readdresses another"
@@ -405,7 +430,7 @@ func (j judge) down(restart bool) string {
 		return ""
 	}
 	n, rest := j.count(own.ID)
-	turn := j.w.Turn.Holder == j.m.Unit && slices.Contains(j.w.Done, operator.Step(operator.TakeTurn{}))
+	turn := j.w.Turn.Holder == j.m.Unit && slices.Contains(j.w.Done, operator.Step(operator.TakeTurn{})) || restart && j.raises(own)
 	switch {
 	case rest >= quorum(n) && turn:
 		return ""
@@ -421,6 +446,63 @@ func (j judge) down(restart bool) string {
 		return "goes down without the turn"
 	}
 	return fmt.Sprintf("goes down, and of %d voters only %d others are ready", n, rest)
+}
+
+// raised reports whether alarm NOSPACE is raised, and no other.
+func (j judge) raised() bool {
+	return len(j.w.Alarms) > 0 && !slices.ContainsFunc(j.w.Alarms, func(a operator.Alarm) bool { return a.Kind != "NOSPACE" })
+}
+
+// raises reports whether our member may take a higher quota without the turn: nobody has it or can, all voters are ready,
+// all their units stay and have heard of that quota, and none with a lower ID has yet to take it.
+func (j judge) raises(own operator.Member) bool {
+	want := j.m.Config.QuotaBytes
+	n, rest := j.count(own.ID)
+	if !j.raised() || !j.w.Turn.Known || j.w.Turn.Holder != "" || !own.Answers || own.Quota >= want || rest != n-1 {
+		return false
+	}
+	for _, mem := range j.w.Members {
+		unit := strings.Replace(mem.Name, "etcd", "etcd/", 1)
+		word := j.m.Cluster.Value.Words[unit]
+		told := word.Quota == want && slices.Contains(word.Can, "quota")
+		switch {
+		case mem.Learner, mem.ID < own.ID && mem.Answers && mem.Quota < want:
+			return false
+		case mem.ID != own.ID && mem.Name != "" && (!told || j.m.Units.Value[unit] == operator.Dying || j.m.Units.Value[unit] == ""):
+			return false
+		}
+	}
+	return true
+}
+
+// space judges a step that frees space or takes the alarm back.
+func (j judge) space(step operator.Step) string {
+	leads := j.m.Leader.OK && j.m.Leader.Value
+	switch step := step.(type) {
+	case operator.Disarm:
+		for _, mem := range j.w.Members {
+			if !mem.Learner && mem.Answers && mem.Quota > 0 && mem.DBSize*10 >= mem.Quota*9 {
+				return "takes the alarm back without room"
+			}
+		}
+		if !slices.Contains(j.w.Alarms, step.Alarm) || step.Alarm.Kind != "NOSPACE" {
+			return "takes back what is not raised"
+		}
+	case operator.Compact:
+		if !leads || !j.raised() || step.Revision < 1 {
+			return "compacts without need"
+		}
+	case operator.Defrag:
+		n, rest := j.count(step.ID)
+		all, _ := j.count(0)
+		if !leads || !j.raised() || j.w.Turn.Holder != "" {
+			return "defragments without need"
+		}
+		if rest < quorum(n) && (n > 2 || all == 0) {
+			return "defragments a member that is needed"
+		}
+	}
+	return ""
 }
 
 // othersLive tells whether a voter of another unit in goal-state is listed.
