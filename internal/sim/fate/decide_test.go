@@ -166,6 +166,7 @@ func hostileSpace(d *dice, m operator.Model, w *operator.World) {
 	low := m.Config.QuotaBytes / 2
 	for i := range w.Members {
 		mem := &w.Members[i]
+		mem.PeerURLs = []string{"https://" + host(9+int(mem.ID)) + ":2380"}
 		mem.Quota = one(d, low, low, m.Config.QuotaBytes)
 		mem.DBSize = one(d, low, low, low/2, 0)
 		mem.DBInUse, mem.Revision = one(d, mem.DBSize, mem.DBSize/2), int64(d.n(3)*1000)
@@ -176,6 +177,35 @@ func hostileSpace(d *dice, m operator.Model, w *operator.World) {
 		m.Cluster.Value.Words[unit] = word
 	}
 	w.Now, w.Began = 1_000_000, 1_000_000-int64(d.n(3)*60)
+	if d.yes() {
+		orderly(d, m, w)
+	}
+}
+
+// orderly lets most of what could keep a member from taking a higher quota, or the leader from freeing space, be as it should.
+func orderly(d *dice, m operator.Model, w *operator.World) {
+	w.Reach, w.ClusterID, w.Done, w.Tried = operator.Healthy, 0xc1, nil, nil
+	w.Data = operator.Data{State: operator.OurData, ClusterID: 0xc1, MemberID: uint64(1 + m.Unit[len(m.Unit)-1] - '0')}
+	w.Local = operator.Local{Live: true, Ready: true, ClusterID: 0xc1, MemberID: w.Data.MemberID, Voters: len(w.Members)}
+	if d.often() {
+		w.Turn = operator.Turn{Known: true}
+	}
+	w.Service.Running, w.Service.Failing, w.Service.Kind = true, false, operator.MemberService
+	w.Installed, w.WrittenInitial = w.Carried, operator.Initial{}
+	w.TLS.Peer.SANs, w.TLS.Server.SANs = []string{"10.0.0.10", "127.0.0.1", "::1", "localhost"}, []string{"10.0.0.10", "127.0.0.1", "::1", "localhost"}
+	for i := range w.Members {
+		mem := &w.Members[i]
+		mem.Name, mem.Learner, mem.Answers, mem.Ready = fmt.Sprintf("etcd%d", mem.ID-1), false, true, d.n(20) != 1
+		unit := fmt.Sprintf("etcd/%d", mem.ID-1)
+		if life := m.Units.Value[unit]; life == "" && m.Units.Value != nil && d.often() {
+			m.Units.Value[unit] = operator.Alive
+		}
+		if m.Cluster.Value.Words != nil && d.often() {
+			word := m.Cluster.Value.Words[unit]
+			word.PeerURL, word.Quota, word.Can = mem.PeerURLs[0], m.Config.QuotaBytes, []string{"quota"}
+			m.Cluster.Value.Words[unit] = word
+		}
+	}
 }
 
 // hostileSeen are IDs that etcd listed before; some of them.
@@ -539,7 +569,7 @@ func FuzzDecide(f *testing.F) {
 }
 
 func roll(r *rand.Rand) []byte {
-	out := make([]byte, 256)
+	out := make([]byte, 400)
 	for i := range out {
 		out[i] = byte(r.IntN(256))
 	}
