@@ -96,7 +96,7 @@ var guests = []rule{
 	{"go.etcd.io/etcd/server/v3", []string{"internal/server"}},
 	{"go.etcd.io/etcd/etcdctl/v3", []string{"cmd/etcd-charm"}},
 	{"go.etcd.io/etcd/etcdutl/v3", []string{"cmd/etcd-charm"}},
-	{"go.etcd.io/etcd/api/v3", []string{"internal/host", "internal/proxy", "cmd/etcd-charm", "test/bench"}},
+	{"go.etcd.io/etcd/api/v3", []string{"internal/host", "internal/proxy", "cmd/etcd-charm", "test/bench", "test/robustness"}},
 	{"go.etcd.io/etcd/client/v3", []string{"internal/host", "test/load", "test/bench", "test/robustness"}},
 	{"go.etcd.io/etcd/", []string{"internal/host"}},
 	{"github.com/anishathalye/porcupine", []string{"test/robustness"}},

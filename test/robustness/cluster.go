@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -70,6 +71,9 @@ func (c *cluster) found(ctx context.Context, charm string, ahead time.Duration) 
 		}
 		if line[0] == "deploy" && line[2] == app && ahead != 0 {
 			k, err := c.clockOf(ctx, founder)
+			if err == nil { // nothing has run there yet
+				err = os.MkdirAll(filepath.Dir(k.file), 0o755) //nolint:gosec // services are other users
+			}
 			if err == nil {
 				err = k.set(ahead)
 			}

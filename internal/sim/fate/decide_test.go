@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -163,7 +164,59 @@ func hostileWorld(d *dice, m operator.Model) operator.World {
 		w.Local.Term, w.Local.Index = one[uint64](d, 0, 1), one[uint64](d, 0, 5, 25)
 		w.Local.Twin = d.yes()
 	}
+	if d.yes() {
+		hostileSpace(d, m, &w)
+	}
 	return w
+}
+
+// hostileSpace fills the databases of a world.
+func hostileSpace(d *dice, m operator.Model, w *operator.World) {
+	full := operator.Alarm{MemberID: 2, Kind: "NOSPACE"}
+	w.Alarms = one(d, nil, []operator.Alarm{full}, []operator.Alarm{full}, []operator.Alarm{full, {MemberID: 9, Kind: "NOSPACE"}}, []operator.Alarm{full, {MemberID: 1, Kind: "CORRUPT"}})
+	low := m.Config.QuotaBytes / 2
+	for i := range w.Members {
+		mem := &w.Members[i]
+		mem.PeerURLs = []string{"https://" + host(9+int(mem.ID)) + ":2380"}
+		mem.Quota = one(d, low, low, m.Config.QuotaBytes)
+		mem.DBSize = one(d, low, low, low/2, 0)
+		mem.DBInUse, mem.Revision = one(d, mem.DBSize, mem.DBSize/2), int64(d.n(3)*1000)
+	}
+	for _, unit := range slices.Sorted(maps.Keys(m.Cluster.Value.Words)) {
+		word := m.Cluster.Value.Words[unit]
+		word.Quota, word.Can = one(d, m.Config.QuotaBytes, m.Config.QuotaBytes, m.Config.QuotaBytes, low, 0), one(d, []string{"quota"}, []string{"quota"}, []string{"quota"}, nil)
+		m.Cluster.Value.Words[unit] = word
+	}
+	w.Now, w.Began = 1_000_000, 1_000_000-int64(d.n(3)*60)
+	if d.yes() {
+		orderly(d, m, w)
+	}
+}
+
+// orderly lets most of what could keep a member from taking a higher quota, or the leader from freeing space, be as it should.
+func orderly(d *dice, m operator.Model, w *operator.World) {
+	w.Reach, w.ClusterID, w.Done, w.Tried = operator.Healthy, 0xc1, nil, nil
+	w.Data = operator.Data{State: operator.OurData, ClusterID: 0xc1, MemberID: uint64(1 + m.Unit[len(m.Unit)-1] - '0')}
+	w.Local = operator.Local{Live: true, Ready: true, ClusterID: 0xc1, MemberID: w.Data.MemberID, Voters: len(w.Members)}
+	if d.often() {
+		w.Turn = operator.Turn{Known: true}
+	}
+	w.Service.Running, w.Service.Failing, w.Service.Kind = true, false, operator.MemberService
+	w.Installed, w.WrittenInitial = w.Carried, operator.Initial{}
+	w.TLS.Peer.SANs, w.TLS.Server.SANs = []string{"10.0.0.10", "127.0.0.1", "::1", "localhost"}, []string{"10.0.0.10", "127.0.0.1", "::1", "localhost"}
+	for i := range w.Members {
+		mem := &w.Members[i]
+		mem.Name, mem.Learner, mem.Answers, mem.Ready = fmt.Sprintf("etcd%d", mem.ID-1), false, true, d.n(20) != 1
+		unit := fmt.Sprintf("etcd/%d", mem.ID-1)
+		if life := m.Units.Value[unit]; life == "" && m.Units.Value != nil && d.often() {
+			m.Units.Value[unit] = operator.Alive
+		}
+		if m.Cluster.Value.Words != nil && d.often() {
+			word := m.Cluster.Value.Words[unit]
+			word.PeerURL, word.Quota, word.Can = mem.PeerURLs[0], m.Config.QuotaBytes, []string{"quota"}
+			m.Cluster.Value.Words[unit] = word
+		}
+	}
 }
 
 // hostileSeen are IDs that etcd listed before; some of them.
@@ -235,6 +288,8 @@ func lawless(e operator.Event, m operator.Model, w operator.World, p operator.Pl
 		if own, ok := j.own(); !ok || own.ID != step.ID || !own.Learner {
 			return "promotes what is no learner of ours"
 		}
+	case operator.Compact, operator.Defrag, operator.Disarm:
+		return j.space(step)
 	case operator.UpdateMember:
 		if step.ID != w.Data.MemberID || step.PeerURL == "" {
 			return "readdresses another"
@@ -449,7 +504,7 @@ func (j judge) down(restart bool) string {
 		return ""
 	}
 	n, rest := j.count(own.ID)
-	turn := j.w.Turn.Holder == j.m.Unit && slices.Contains(j.w.Done, operator.Step(operator.TakeTurn{}))
+	turn := j.w.Turn.Holder == j.m.Unit && slices.Contains(j.w.Done, operator.Step(operator.TakeTurn{})) || restart && j.raises(own)
 	switch {
 	case rest >= quorum(n) && turn:
 		return ""
@@ -465,6 +520,63 @@ func (j judge) down(restart bool) string {
 		return "goes down without the turn"
 	}
 	return fmt.Sprintf("goes down, and of %d voters only %d others are ready", n, rest)
+}
+
+// raised reports whether alarm NOSPACE is raised, and no other.
+func (j judge) raised() bool {
+	return len(j.w.Alarms) > 0 && !slices.ContainsFunc(j.w.Alarms, func(a operator.Alarm) bool { return a.Kind != "NOSPACE" })
+}
+
+// raises reports whether our member may take a higher quota without the turn: nobody has it or can, all voters are ready,
+// all their units stay and have heard of that quota, and none with a lower ID has yet to take it.
+func (j judge) raises(own operator.Member) bool {
+	want := j.m.Config.QuotaBytes
+	n, rest := j.count(own.ID)
+	if !j.raised() || !j.w.Turn.Known || j.w.Turn.Holder != "" || !own.Answers || own.Quota >= want || rest != n-1 {
+		return false
+	}
+	for _, mem := range j.w.Members {
+		unit := strings.Replace(mem.Name, "etcd", "etcd/", 1)
+		word := j.m.Cluster.Value.Words[unit]
+		told := word.Quota == want && slices.Contains(word.Can, "quota")
+		switch {
+		case mem.Learner, mem.ID < own.ID && mem.Answers && mem.Quota < want:
+			return false
+		case mem.ID != own.ID && mem.Name != "" && (!told || j.m.Units.Value[unit] == operator.Dying || j.m.Units.Value[unit] == ""):
+			return false
+		}
+	}
+	return true
+}
+
+// space judges a step that frees space or takes the alarm back.
+func (j judge) space(step operator.Step) string {
+	leads := j.m.Leader.OK && j.m.Leader.Value
+	switch step := step.(type) {
+	case operator.Disarm:
+		for _, mem := range j.w.Members {
+			if !mem.Learner && mem.Answers && mem.Quota > 0 && mem.DBSize*10 >= mem.Quota*9 {
+				return "takes the alarm back without room"
+			}
+		}
+		if !slices.Contains(j.w.Alarms, step.Alarm) || step.Alarm.Kind != "NOSPACE" {
+			return "takes back what is not raised"
+		}
+	case operator.Compact:
+		if !leads || !j.raised() || step.Revision < 1 {
+			return "compacts without need"
+		}
+	case operator.Defrag:
+		n, rest := j.count(step.ID)
+		all, _ := j.count(0)
+		if !leads || !j.raised() || j.w.Turn.Holder != "" {
+			return "defragments without need"
+		}
+		if rest < quorum(n) && (n > 2 || all == 0) {
+			return "defragments a member that is needed"
+		}
+	}
+	return ""
 }
 
 // othersLive tells whether a voter of another unit in goal-state is listed.
@@ -501,7 +613,7 @@ func FuzzDecide(f *testing.F) {
 }
 
 func roll(r *rand.Rand) []byte {
-	out := make([]byte, 256)
+	out := make([]byte, 400)
 	for i := range out {
 		out[i] = byte(r.IntN(256))
 	}
