@@ -7,9 +7,10 @@ import (
 	"io"
 	"net"
 	"net/url"
-	"os"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/juju-charms/etcd-charm/internal/regular"
 )
 
 // maxConfigBytes bounds the configuration file; a thousand members fit.
@@ -51,7 +52,7 @@ type Credentials struct {
 
 // ReadConfig reads and checks the configuration file at path.
 func ReadConfig(path string) (Config, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return Config{}, fmt.Errorf("cannot read proxy configuration: %w", err)
 	}
