@@ -70,12 +70,12 @@ func (h *Host) settingsOf(lines []string) (settings, error) {
 		return settings{}, err
 	}
 	return settings{
-		env:     file{h.memberEnv(), env, secret, h.adminOwner()},
-		etcdctl: file{h.etcdctlEnv(), ctl, secret, h.adminOwner()},
+		env:     file{path: h.memberEnv(), data: env},
+		etcdctl: file{path: h.etcdctlEnv(), data: ctl},
 		service: service{
 			Kind: operator.MemberService, Unit: h.unitName,
 			Argv:    []string{filepath.Join(h.release(lookup(lines, "CHARM_RELEASE")), "etcd")},
-			EnvFile: h.memberEnv(), Writable: h.data(), User: h.serviceUser(),
+			EnvFile: h.memberEnv(), Writable: h.data(), User: h.user,
 		},
 	}, nil
 }
@@ -86,16 +86,16 @@ func (h *Host) writeSettings(ctx context.Context, lines []string) error {
 	if err != nil {
 		return err
 	}
-	if err := writeFiles(s.etcdctl); err != nil {
+	if err := h.write(s.etcdctl); err != nil {
 		return err
 	}
-	if err := h.linkEtcdctl(s.service.release()); err != nil {
+	if err := h.linkTools(s.service.release()); err != nil {
 		return err
 	}
 	if err := h.supervisor.write(ctx, s.service); err != nil {
 		return fmt.Errorf("cannot write service: %w", err)
 	}
-	return writeFiles(s.env)
+	return h.write(s.env)
 }
 
 // lookSettings is World.WrittenConfig for the lines on disk: all that goes with them is compared to the last byte.
@@ -124,19 +124,11 @@ func (h *Host) spendInitial() error {
 	if err != nil {
 		return err
 	}
-	return writeFiles(file{h.memberEnv(), env, secret, h.adminOwner()})
+	return h.write(file{path: h.memberEnv(), data: env})
 }
 
 // spent are a server's settings without its first start.
 func spent(lines []string) []string {
 	var first operator.Initial
 	return append(operator.WithoutInitial(lines), first.Env()...)
-}
-
-// serviceUser is whom the service runs as; "" is whoever systemd runs as.
-func (h *Host) serviceUser() string {
-	if h.rooted() {
-		return systemUser
-	}
-	return ""
 }

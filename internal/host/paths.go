@@ -34,9 +34,12 @@ func (p paths) etcdctlEnv() string            { return p.config("etcdctl.env") }
 func (p paths) proxyEnv() string              { return p.config("proxy.env") }
 func (p paths) proxyConfig() string           { return p.config("proxy.yaml") }
 func (p paths) state() string                 { return p.join("var/lib/etcd-charm", p.unit) }
-func (p paths) etcdctlLink() string           { return p.join("usr/local/bin/etcdctl") }
+func (p paths) tool(name string) string       { return p.join("usr/local/bin", name) }
 func (p paths) serviceName() string           { return "etcd-charm-" + p.unit + ".service" }
 func (p paths) unitFile() string              { return p.join("etc/systemd/system", p.serviceName()) }
+
+// compared is where it is remembered that the installed copy is the carried one; it is gone at each boot.
+func (p paths) compared() string { return p.join("run/etcd-charm", p.unit+".copy") }
 
 func (p paths) wanted() string {
 	return p.join("etc/systemd/system/multi-user.target.wants", p.serviceName())

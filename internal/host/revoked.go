@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"os"
 	"slices"
 
 	"github.com/juju-charms/etcd-charm/internal/operator"
 	"github.com/juju-charms/etcd-charm/internal/pki"
+	"github.com/juju-charms/etcd-charm/internal/regular"
 )
 
 // staleList stands for a revocation list that says something else than it should.
@@ -58,7 +58,7 @@ func (h *Host) lookRevoked(m operator.Model, authority *pki.Authority) (revoked 
 
 // lookPeerList reports whether the peer port's list can be read, and whom it refuses.
 func (h *Host) lookPeerList() (there bool, refused []string) {
-	der, err := os.ReadFile(h.tls(peerRevokedFile))
+	der, err := regular.Read(h.tls(peerRevokedFile))
 	if err != nil {
 		return false, nil
 	}
@@ -126,9 +126,9 @@ func (h *Host) writeRevoked(authority *pki.Authority, revoked operator.Revoked) 
 		if err != nil {
 			return fmt.Errorf("cannot write revocation list: %w", err)
 		}
-		files = append(files, file{h.tls(list.name), der, public, h.adminOwner()})
+		files = append(files, file{path: h.tls(list.name), data: der})
 	}
-	if err := writeFiles(files...); err != nil {
+	if err := h.write(files...); err != nil {
 		return err
 	}
 	h.mu.Lock()

@@ -36,7 +36,8 @@ func (h *Host) uninstall(ctx context.Context, keepData bool) error {
 	err := errors.Join(
 		h.supervisor.write(ctx, service{Kind: operator.NoService}),
 		os.RemoveAll(h.etc()),
-		h.unlinkEtcdctl(),
+		h.unlinkTools(),
+		removed(os.Remove(h.compared())),
 	)
 	if err == nil {
 		err = os.RemoveAll(h.opt())
@@ -45,7 +46,7 @@ func (h *Host) uninstall(ctx context.Context, keepData bool) error {
 		return fmt.Errorf("cannot remove what was installed: %w", err)
 	}
 	// What units of this machine share goes with the last of them.
-	for _, path := range []string{h.etc(), h.opt()} {
+	for _, path := range []string{h.etc(), h.opt(), h.compared()} {
 		_ = syscall.Rmdir(filepath.Dir(path))
 	}
 	return nil

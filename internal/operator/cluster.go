@@ -221,6 +221,9 @@ func withData(l look, p *Plan) {
 	early := (listed && own.Learner) || moved
 	serving := l.w.Local.Ready || (early && l.w.Local.Live) ||
 		(own.Ready && l.refusing() == corrupt) // etcd then calls nobody ready, though all read and vote
+	if l.w.Service.Running && !l.w.Service.Enabled && p.want(l, Start{}) {
+		return // it would not run after the machine's next boot
+	}
 	switch {
 	case !l.w.Service.Running || l.w.Service.Failing:
 		revive(l, p)

@@ -22,6 +22,9 @@ const (
 	upstreamMissing
 
 	// What only an operator can put right.
+	diskMute
+	pathClosed
+	pathAstray
 	optionsUnread
 	optionInvalid
 	roleFixed
@@ -118,6 +121,7 @@ const (
 	upstreamMemberSilent
 	crashed
 	versionsDiffer
+	pathForeign
 	turnHeld
 
 	// Why an action does nothing.
@@ -180,6 +184,9 @@ var catalogue = [kinds]entry{
 	portForbidden:   {"port-forbidden", "option", Degraded, Blocked, "", "option {option}: {port} may not be bound by the service on this machine", "set {lowest} or above"},
 	portTaken:       {"port-taken", "option", Degraded, Blocked, "", "option {option}: port {port} is taken on this machine ({address})", "free it, or juju config {application} {option}=<another>"},
 	quotaTooLow:     {"quota-too-low", "member", Degraded, Blocked, "", "option quota_backend_bytes: {quota} is too low, the database of {member} has {size} bytes", "raise it, or first run compact and defrag"},
+	diskMute:        {"disk-mute", "path", Unhealthy, Blocked, "", "{path} does not answer: its file system hangs", "mend or unmount it"},
+	pathClosed:      {"path-closed", "path", Degraded, Blocked, "", "{path} {problem}", "{remedy}"},
+	pathAstray:      {"path-astray", "path", Degraded, Blocked, "", "{path} {problem} ({why})", "put it right by hand"},
 	dataAlien:       {"data-alien", "unit", Degraded, Blocked, "", "data directory: {problem}", "move it away, then run: juju resolved {unit}"},
 	dataDiffers:     {"data-differs", "unit", Degraded, Blocked, "", "etcd does not start: its data differs", "if the others agree (etcdctl endpoint hashkv --cluster): juju remove-unit {unit}, then add one"},
 	dataOfAnother:   {"data-of-another", "cluster", Degraded, Blocked, "", "the data here is of cluster {cluster}, the application's cluster is {recorded}", "bring that one back, which is {reach}"},
@@ -264,6 +271,7 @@ var catalogue = [kinds]entry{
 	upstreamMemberSilent: {"upstream-member-silent", "member", Degraded, Active, "", "does not answer: {member}", ""},
 	crashed:              {"crashed", "unit", Sound, Active, "", "the service here ended by itself {times}, and was started again", ""},
 	versionsDiffer:       {"versions-differ", "version", Degraded, "", "", "members run different versions: {version}", ""},
+	pathForeign:          {"path-foreign", "path", Sound, "", "", "{path} {problem}", "{remedy}"},
 	turnHeld:             {"turn-held", "unit", Sound, "", "", "{unit} holds the turn to restart", ""},
 
 	isProxy:           {"is-proxy", "unit", Sound, "", "", "{unit} is a proxy and has no member", "ask a unit of the etcd application"},

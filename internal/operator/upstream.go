@@ -58,7 +58,7 @@ func upstream(l look, p *Plan) {
 	if whole && (l.usable() || len(l.w.Service.Listens) > 0) {
 		l.serve(p, provider.Data)
 	}
-	if l.w.Service.Kind == ProxyService && !l.w.Service.Running {
+	if l.w.Service.Kind == ProxyService && (!l.w.Service.Running || !l.w.Service.Enabled) {
 		p.want(l, Start{})
 	}
 }

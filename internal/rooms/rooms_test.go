@@ -68,7 +68,7 @@ var inward = []rule{
 	{"internal/pack", nil},
 	{"internal/operator", []string{"internal/pki", "interfaces/*"}},
 	{"internal/juju", []string{"internal/operator", "internal/pki", "interfaces/*"}},
-	{"internal/host", []string{"internal/operator", "internal/pki", "interfaces/etcdcluster"}},
+	{"internal/host", []string{"internal/operator", "internal/pki", "internal/regular", "interfaces/etcdcluster"}},
 	{"internal/charm", []string{"internal/juju", "internal/operator"}},
 	{"internal/sim/pid1", nil},
 	{"internal/sim", []string{"internal/sim/…"}},
