@@ -41,12 +41,12 @@ func (w World) Unseen() error {
 	return fmt.Errorf("%s", because(diskMute, w.Mute))
 }
 
-// unseen is what is said while the disk does not answer: nothing is done, and nothing published. A unit that leaves is
-// held.
+// unseen is what is said while the disk does not answer: nothing is done, and nothing published. The hooks that hold a unit
+// which leaves hold it.
 func unseen(l look) Plan {
 	p := Plan{Reasons: []Reason{because(diskMute, l.w.Mute)}}
 	p.Status = Status{levelOf(p.Reasons), line(p.Reasons, "")}
-	if l.leaving() {
+	if l.last() || l.Departing == l.m.Unit {
 		p.Fail = l.w.Unseen()
 	}
 	return p

@@ -77,6 +77,9 @@ func TestUnseen(t *testing.T) {
 		assert.Equal(t, Plan{Status: p.Status, Reasons: p.Reasons}, p)
 		require.Error(t, Decide(Event{Kind: hooks.Stop}, m, w).Fail, "a unit that leaves is held")
 		require.ErrorContains(t, w.Unseen(), "/srv/etcd")
+		require.Error(t, Decide(Event{Kind: hooks.RelationDeparted, Departing: m.Unit}, m, w).Fail)
+		m.Units.Value[m.Unit] = Dying
+		require.NoError(t, Decide(lookAgain, m, w).Fail, "another hook holds nobody")
 	}
 	assert.NoError(t, World{}.Unseen())
 }
