@@ -28,6 +28,9 @@ func (c Charm) action(ctx context.Context, event operator.Event) error {
 		return err
 	}
 	world, err := c.Machine.Observe(ctx, model)
+	if err == nil {
+		err = world.Unseen()
+	}
 	if err != nil {
 		return fmt.Errorf("cannot look at the machine: %w", err)
 	}

@@ -217,8 +217,8 @@ func TestActionsSetTheStatus(t *testing.T) {
 		want           string // how the status begins; "" is not set
 	}{
 		"a report":                {"health", `{}`, nil, "waiting peers unknown: "},
-		"a report of bad news":    {"health", `{}`, full, "blocked NOSPACE on etcd/0"},
-		"a refusal":               {"found-cluster", `{"confirm": "id-c1"}`, full, "blocked NOSPACE on etcd/0"},
+		"a report of bad news":    {"health", `{}`, full, "waiting NOSPACE on etcd/0"},
+		"a refusal":               {"found-cluster", `{"confirm": "id-c1"}`, full, "waiting NOSPACE on etcd/0"},
 		"an alarm is gone":        {"alarm-disarm", `{}`, full, "waiting peers unknown: "},
 		"parameters of no use":    {"compact", `{"keep": "all"}`, full, ""},
 		"an action of no meaning": {"frob", `{}`, full, ""},

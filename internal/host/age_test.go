@@ -101,7 +101,7 @@ func TestLogEnd(t *testing.T) {
 }
 
 // damage is what happened to a data directory; says is what is made of etcd's last words, "" that it starts all the same.
-type damage struct {
+type dataDamage struct {
 	do   func(t *testing.T, dir string)
 	says string
 }
@@ -135,7 +135,7 @@ func cutTo(size int64) func(*os.File) error {
 
 func remove(f *os.File) error { return os.Remove(f.Name()) }
 
-var damages = map[string]damage{
+var dataDamages = map[string]dataDamage{
 	"none":             {func(*testing.T, string) {}, ""},
 	"db garbage":       {on("snap/db", garbage(0, 20000)), "bad data"},
 	"db pages garbage": {on("snap/db", garbage(3*4096, 6*4096)), "bad data"},
@@ -155,9 +155,9 @@ var damages = map[string]damage{
 	}, "unnamed"},
 }
 
-// TestDamages starts a real etcd on data with each damage: what it says is known for what it is, and how far its log goes can be
+// TestDamagedData starts a real etcd on data with each damage: what it says is known for what it is, and how far its log goes can be
 // read whatever else is spoilt.
-func TestDamages(t *testing.T) {
+func TestDamagedData(t *testing.T) {
 	t.Parallel()
 	u := newFleet(t).add(t)
 	u.fleet.config.SnapshotCount = 100
@@ -173,7 +173,7 @@ func TestDamages(t *testing.T) {
 	env, err := envLines(u.memberEnv())
 	require.NoError(t, err)
 	binary := filepath.Join(u.release(lookup(env, "CHARM_RELEASE")), "etcd")
-	for name, d := range damages {
+	for name, d := range dataDamages {
 		dir := filepath.Join(t.TempDir(), "data")
 		require.NoError(t, os.CopyFS(dir, os.DirFS(u.data())))
 		require.NoError(t, os.Chmod(dir, 0o700))

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/juju-charms/etcd-charm/internal/operator"
+	"github.com/juju-charms/etcd-charm/internal/regular"
 )
 
 // lookData says what is in the data directory. It only reads, takes no lock, and works while the server runs.
@@ -92,7 +93,7 @@ func (h *Host) lookUnborn() operator.Data {
 	if info, err := os.Stat(db); errors.Is(err, fs.ErrNotExist) || (err == nil && info.Size() == 0) {
 		return operator.Data{}
 	}
-	b, err := bolt.Open(db, secret, &bolt.Options{ReadOnly: true, Timeout: 50 * time.Millisecond})
+	b, err := bolt.Open(db, secret, &bolt.Options{ReadOnly: true, Timeout: 50 * time.Millisecond, OpenFile: regular.OpenFile})
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		return operator.Data{} // a server is at it this moment, for the first time
 	}
@@ -144,7 +145,7 @@ func walIdentity(dir string) (*etcdserverpb.Metadata, error) {
 }
 
 func segmentIdentity(path string) (*etcdserverpb.Metadata, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -194,21 +195,28 @@ func (h *Host) putAside(ctx context.Context, why string) error {
 	if errors.Is(err, fs.ErrNotExist) || (err == nil && len(entries) == 0) {
 		return nil
 	}
-	name := h.data() + "." + h.now().UTC().Format("2006-01-02T150405Z") + "-" + slug(why)
-	aside := name
-	for i := 2; ; i++ {
-		if _, err := os.Lstat(aside); errors.Is(err, fs.ErrNotExist) {
-			break
-		} else if err != nil {
-			return fmt.Errorf("cannot move data aside: %w", err)
-		}
-		aside = fmt.Sprintf("%s-%d", name, i)
+	aside, err := h.beside(h.data(), why)
+	if err != nil {
+		return fmt.Errorf("cannot move data aside: %w", err)
 	}
 	h.logger.InfoContext(ctx, "moving data aside", "to", aside)
 	if err := os.Rename(h.data(), aside); err != nil {
 		return fmt.Errorf("cannot move data aside: %w", err)
 	}
 	return syncDir(h.state())
+}
+
+// beside is a dated name beside a path, at which nothing is.
+func (h *Host) beside(path, why string) (string, error) {
+	name := path + "." + h.now().UTC().Format("2006-01-02T150405Z") + "-" + slug(why)
+	for i, free := 2, name; ; i++ {
+		if _, err := os.Lstat(free); errors.Is(err, fs.ErrNotExist) {
+			return free, nil
+		} else if err != nil {
+			return "", err
+		}
+		free = fmt.Sprintf("%s-%d", name, i)
+	}
 }
 
 // slug is words as part of a file name.

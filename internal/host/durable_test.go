@@ -52,8 +52,8 @@ func TestWhatIsWrittenOutlastsAPowerCut(t *testing.T) {
 		},
 		"aside": {placed: []string{h.data() + ".1970-01-01T000000Z-a-test"}, dir: h.state()},
 		"release": {
-			before: []string{filepath.Join(h.release("r"+partial), binaryName), h.release("r" + partial)},
-			placed: []string{h.release("r")}, dir: h.opt(),
+			before: []string{filepath.Join(h.release("r"), "."+binaryName)},
+			placed: []string{h.binary("r"), filepath.Join(h.release("r"), "etcd")}, dir: h.opt(),
 		},
 	} {
 		t.Run(deed, func(t *testing.T) {
@@ -104,7 +104,7 @@ func writeDurably(ctx context.Context, root string) error {
 				file{path: h.tls("a.crt"), data: []byte("c"), mode: public})
 		}},
 		{"aside", []string{h.data() + ".1970-01-01T000000Z-a-test"}, func() error { return h.putAside(ctx, "a test") }},
-		{"release", []string{h.release("r")}, func() error { return h.copyRelease("r") }},
+		{"release", []string{h.binary("r"), filepath.Join(h.release("r"), "etcd")}, func() error { return h.copyRelease("r") }},
 	} {
 		w.begin(deed.places)
 		if err := deed.do(); err != nil {

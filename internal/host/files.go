@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/google/renameio/v2"
+
+	"github.com/juju-charms/etcd-charm/internal/regular"
 )
 
 // Modes, each argued: secret is the default; public is for certificates and lists, which the server's user reads
@@ -49,6 +51,9 @@ func writeFiles(files ...file) error {
 			continue
 		}
 		dir := filepath.Dir(f.path)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("cannot write %s: %w", f.path, err)
+		}
 		p, err := renameio.NewPendingFile(f.path, renameio.WithTempDir(dir), renameio.WithStaticPermissions(f.mode))
 		if err != nil {
 			return fmt.Errorf("cannot write %s: %w", f.path, err)
@@ -94,7 +99,7 @@ func (f file) unchanged() bool {
 
 // says reports whether what lies at the path is what the file should hold.
 func (f file) says() bool {
-	data, err := os.ReadFile(f.path)
+	data, err := regular.Read(f.path)
 	return err == nil && bytes.Equal(data, f.data)
 }
 
@@ -138,7 +143,7 @@ func directory(path string, mode fs.FileMode, o owner) error {
 
 // readOptional reads a file; a file that is not there is empty.
 func readOptional(path string) ([]byte, error) {
-	data, err := os.ReadFile(path)
+	data, err := regular.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

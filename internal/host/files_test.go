@@ -29,7 +29,7 @@ func TestWriteFiles(t *testing.T) {
 
 	// One that cannot be written keeps all from being replaced, and leaves nothing behind.
 	err = writeFiles(file{path: path, data: []byte("newer"), mode: secret},
-		file{path: filepath.Join(dir, "missing", "x"), mode: secret})
+		file{path: filepath.Join(path, "x"), mode: secret})
 	require.Error(t, err)
 	data, err = os.ReadFile(path)
 	require.NoError(t, err)
@@ -37,6 +37,10 @@ func TestWriteFiles(t *testing.T) {
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	assert.Len(t, entries, 1)
+
+	// Every write makes its directory.
+	require.NoError(t, writeFiles(file{path: filepath.Join(dir, "a", "b", "x"), mode: secret}))
+	assert.FileExists(t, filepath.Join(dir, "a", "b", "x"))
 }
 
 func TestDiskFull(t *testing.T) {

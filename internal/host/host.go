@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -35,6 +36,7 @@ type Options struct {
 type Host struct {
 	paths
 	unitName   string
+	user       string // whom the service runs as; "" is whoever systemd runs as
 	logger     *slog.Logger
 	carried    string // path
 	stamp      string
@@ -74,6 +76,9 @@ func New(o Options) *Host {
 		derived:  map[string]string{},
 		ends:     map[string]logEnd{},
 	}
+	if o.Root == "" && os.Geteuid() == 0 {
+		h.user = systemUser
+	}
 	if h.logger == nil {
 		h.logger = slog.New(slog.DiscardHandler)
 	}
@@ -95,13 +100,19 @@ func New(o Options) *Host {
 func (h *Host) Do(ctx context.Context, step operator.Step) error {
 	ctx, cancel := context.WithTimeout(ctx, waitOf(step))
 	defer cancel()
-	return inWords(h.do(ctx, step))
+	err, path := watched(ctx, h.muteIn, func() error { return h.do(ctx, step) })
+	if path != "" {
+		err = fmt.Errorf("%s does not answer: its file system hangs", path)
+	}
+	return inWords(err)
 }
 
 func (h *Host) do(ctx context.Context, step operator.Step) error {
 	switch s := step.(type) {
 	case operator.Install:
 		return h.install(ctx, s)
+	case operator.Mend:
+		return h.mend(ctx)
 	case operator.WriteTLS:
 		return h.writeTLS(s)
 	case operator.WriteMember:

@@ -48,7 +48,7 @@ func TestInstall(t *testing.T) {
 		got, err := os.ReadFile(filepath.Join(h.release(name), "etcdctl"))
 		require.NoError(t, err)
 		assert.Equal(t, content, string(got))
-		got, err = os.ReadFile(h.etcdctlLink())
+		got, err = os.ReadFile(h.tool("etcdctl"))
 		require.NoError(t, err)
 		assert.Equal(t, content, string(got))
 		at = at.Add(time.Minute)
@@ -61,9 +61,7 @@ func TestInstall(t *testing.T) {
 		}
 	}
 	h := carrying(t, root, "d")
-	installed, err := h.installedReleases()
-	require.NoError(t, err)
-	assert.Equal(t, []string{names[3], names[2], names[0]}, installed)
+	assert.Equal(t, []string{names[3], names[2], names[0]}, h.installedReleases(names[3]))
 
 	// A charm that went back finds what it carries.
 	var w operator.World
@@ -90,39 +88,40 @@ func TestEtcdctlLink(t *testing.T) {
 	}{
 		"a file of the administrator's": {func(t *testing.T, h *Host) string {
 			t.Helper()
-			require.NoError(t, os.WriteFile(h.etcdctlLink(), []byte("x"), 0o755))
+			require.NoError(t, os.WriteFile(h.tool("etcdctl"), []byte("x"), 0o755))
 			return ""
 		}, true},
 		"a link elsewhere": {func(t *testing.T, h *Host) string {
 			t.Helper()
-			require.NoError(t, os.Symlink("/usr/bin/true", h.etcdctlLink()))
+			require.NoError(t, os.Symlink("/usr/bin/true", h.tool("etcdctl")))
 			return "/usr/bin/true"
 		}, false},
 		"a former release of ours": {func(t *testing.T, h *Host) string {
 			t.Helper()
-			require.NoError(t, os.Symlink(filepath.Join(h.release("old"), "etcdctl"), h.etcdctlLink()))
+			require.NoError(t, os.Symlink(filepath.Join(h.release("old"), "etcdctl"), h.tool("etcdctl")))
 			return filepath.Join(h.release("new"), "etcdctl")
 		}, false},
 		"a unit that lives here": {func(t *testing.T, h *Host) string {
 			t.Helper()
 			other := filepath.Join(filepath.Dir(h.opt()), "other-0", "1", "etcdctl")
-			require.NoError(t, os.MkdirAll(other, 0o755))
-			require.NoError(t, os.Symlink(other, h.etcdctlLink()))
+			require.NoError(t, os.MkdirAll(filepath.Dir(other), 0o755))
+			require.NoError(t, os.WriteFile(other, nil, 0o755))
+			require.NoError(t, os.Symlink(other, h.tool("etcdctl")))
 			return other
 		}, false},
 		"a unit that is gone": {func(t *testing.T, h *Host) string {
 			t.Helper()
-			require.NoError(t, os.Symlink(filepath.Join(filepath.Dir(h.opt()), "other-0", "1", "etcdctl"), h.etcdctlLink()))
+			require.NoError(t, os.Symlink(filepath.Join(filepath.Dir(h.opt()), "other-0", "1", "etcdctl"), h.tool("etcdctl")))
 			return filepath.Join(h.release("new"), "etcdctl")
 		}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := New(Options{Root: t.TempDir(), Unit: "etcd/0"})
-			require.NoError(t, os.MkdirAll(filepath.Dir(h.etcdctlLink()), 0o755))
+			require.NoError(t, os.MkdirAll(filepath.Dir(h.tool("etcdctl")), 0o755))
 			want := tt.lay(t, h)
-			require.NoError(t, h.linkEtcdctl("new"))
-			got, err := os.Readlink(h.etcdctlLink())
+			require.NoError(t, h.linkTools("new"))
+			got, err := os.Readlink(h.tool("etcdctl"))
 			assert.Equal(t, tt.file, err != nil)
 			assert.Equal(t, want, got)
 		})
@@ -172,7 +171,7 @@ func TestEtcdctlIsTheNewestCopys(t *testing.T) {
 		operator.WriteProxy{Upstream: operator.Upstream{Release: runs, Listen: []string{"127.0.0.1:2379"}}},
 	} {
 		require.NoError(t, h.Do(t.Context(), step))
-		got, err := os.ReadFile(h.etcdctlLink())
+		got, err := os.ReadFile(h.tool("etcdctl"))
 		require.NoError(t, err)
 		assert.Equal(t, "new", string(got), step.String())
 	}

@@ -26,7 +26,7 @@ const listenVar = "CHARM_LISTEN"
 func (h *Host) lookMachine(ctx context.Context, c operator.Config) operator.Machine {
 	var m operator.Machine
 	// Our units bind as a user without capabilities; in a simulation of root's a process keeps them.
-	if h.serviceUser() != "" || os.Geteuid() != 0 {
+	if h.rooted() || os.Geteuid() != 0 {
 		text, err := os.ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start") // of IPv6 too
 		if err == nil {
 			m.LowestPort, _ = strconv.Atoi(string(bytes.TrimSpace(text)))

@@ -70,12 +70,12 @@ func (h *Host) settingsOf(lines []string) (settings, error) {
 		return settings{}, err
 	}
 	return settings{
-		env:     file{h.memberEnv(), env, secret, h.adminOwner()},
-		etcdctl: file{h.etcdctlEnv(), ctl, secret, h.adminOwner()},
+		env:     file{path: h.memberEnv(), data: env},
+		etcdctl: file{path: h.etcdctlEnv(), data: ctl},
 		service: service{
 			Kind: operator.MemberService, Unit: h.unitName,
 			Argv:    []string{filepath.Join(h.release(lookup(lines, "CHARM_RELEASE")), "etcd")},
-			EnvFile: h.memberEnv(), Writable: h.data(), User: h.serviceUser(),
+			EnvFile: h.memberEnv(), Writable: h.data(), User: h.user,
 		},
 	}, nil
 }
@@ -91,12 +91,12 @@ func (h *Host) writeSettings(ctx context.Context, lines []string) error {
 	if err := h.supervisor.write(ctx, s.service); err != nil {
 		return errors.Join(preset, fmt.Errorf("cannot write service: %w", err))
 	}
-	return errors.Join(preset, writeFiles(s.env))
+	return errors.Join(preset, h.write(s.env))
 }
 
 // presetEtcdctl lets people on this machine type etcdctl and need no flags.
 func (h *Host) presetEtcdctl(s settings) error {
-	return errors.Join(writeFiles(s.etcdctl), h.linkEtcdctl(h.newest(s.service.release())))
+	return errors.Join(h.write(s.etcdctl), h.linkTools(h.newest(s.service.release())))
 }
 
 // lookSettings is World.WrittenConfig for the lines on disk: all that goes with them is compared to the last byte.
@@ -125,19 +125,11 @@ func (h *Host) spendInitial() error {
 	if err != nil {
 		return err
 	}
-	return writeFiles(file{h.memberEnv(), env, secret, h.adminOwner()})
+	return h.write(file{path: h.memberEnv(), data: env})
 }
 
 // spent are a server's settings without its first start.
 func spent(lines []string) []string {
 	var first operator.Initial
 	return append(operator.WithoutInitial(lines), first.Env()...)
-}
-
-// serviceUser is whom the service runs as; "" is whoever systemd runs as.
-func (h *Host) serviceUser() string {
-	if h.rooted() {
-		return systemUser
-	}
-	return ""
 }

@@ -14,20 +14,36 @@ import (
 )
 
 // Observe looks at machine and cluster, about 3 s long at most, and three times as long if a member that goes on answering
-// is far away. A cluster that does not answer is no error.
+// is far away. A cluster that does not answer is no error, nor is a file that cannot be read; of a disk that does not answer
+// the world says nothing but that.
 func (h *Host) Observe(ctx context.Context, m operator.Model) (operator.World, error) {
+	type look struct {
+		operator.World
+		error
+	}
+	seen, path := watched(ctx, h.muteIn, func() look {
+		w, err := h.observe(ctx, m)
+		return look{w, err}
+	})
+	if path != "" {
+		return operator.World{Mute: path}, nil
+	}
+	return seen.World, seen.error
+}
+
+func (h *Host) observe(ctx context.Context, m operator.Model) (operator.World, error) {
 	now := h.now()
 	w := operator.World{Period: pki.PeriodOf(now), Now: now.Unix(), Paths: h.memberPaths(), Socket: h.socket()}
 	if err := h.lookReleases(&w); err != nil {
 		return operator.World{}, err
 	}
-	env, err := envLines(h.memberEnv())
-	if err != nil {
-		return operator.World{}, err
-	}
+	env, _ := envLines(h.memberEnv()) // what cannot be read is not what was written
 	state, err := h.supervisor.state(ctx)
 	if err != nil {
 		return operator.World{}, fmt.Errorf("cannot look at service: %w", err)
+	}
+	if w.Installed != "" {
+		w.Astray = h.lookAstray(state, w.Carried)
 	}
 	w.Service = operator.Service{
 		Kind: state.Kind, Enabled: state.enabled, Running: state.process.alive(), Failing: state.failing,
@@ -38,14 +54,12 @@ func (h *Host) Observe(ctx context.Context, m operator.Model) (operator.World, e
 		Listens:   listens(state.process.env),
 	}
 	w.Machine = h.lookMachine(ctx, m.Config)
-	// The settings come last of what WriteMember writes. With a service of another kind they are of former times.
-	if env != nil && state.Kind == operator.MemberService {
+	// With a service of another kind the settings are of former times.
+	if state.Kind == operator.MemberService {
 		w.WrittenConfig, w.WrittenInitial = h.lookSettings(env, state), operator.InitialOf(env)
 		w.WrittenRelease = lookup(env, "CHARM_RELEASE")
 	}
-	if w.Proxy, err = h.lookProxy(state); err != nil {
-		return operator.World{}, err
-	}
+	w.Proxy = h.lookProxy(state)
 	w.Data = h.lookData()
 	w.Leftovers = h.leftovers()
 
@@ -97,10 +111,7 @@ func (h *Host) lookReleases(w *operator.World) error {
 	if err != nil {
 		return err
 	}
-	installed, err := h.installedReleases()
-	if err != nil {
-		return err
-	}
+	installed := h.installedReleases(carried)
 	w.Carried = carried
 	switch {
 	case slices.Contains(installed, carried):
@@ -143,6 +154,21 @@ func lookHealth(ctx context.Context, env []string) (live, ready bool) {
 // no member of ours or it does not answer. It is asked before Juju is, so that nobody is judged by a goal-state older than
 // himself.
 func (h *Host) Seen(ctx context.Context) ([]uint64, operator.Turn) {
+	type look struct {
+		ids  []uint64
+		turn operator.Turn
+	}
+	seen, path := watched(ctx, h.muteIn, func() look {
+		ids, turn := h.list(ctx)
+		return look{ids, turn}
+	})
+	if path != "" {
+		return nil, operator.Turn{}
+	}
+	return seen.ids, seen.turn
+}
+
+func (h *Host) list(ctx context.Context) ([]uint64, operator.Turn) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	env, err := envLines(h.memberEnv())

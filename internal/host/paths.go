@@ -34,7 +34,7 @@ func (p paths) etcdctlEnv() string            { return p.config("etcdctl.env") }
 func (p paths) proxyEnv() string              { return p.config("proxy.env") }
 func (p paths) proxyConfig() string           { return p.config("proxy.yaml") }
 func (p paths) state() string                 { return p.join("var/lib/etcd-charm", p.unit) }
-func (p paths) etcdctlLink() string           { return p.join("usr/local/bin/etcdctl") }
+func (p paths) tool(name string) string       { return p.join("usr/local/bin", name) }
 func (p paths) serviceName() string           { return "etcd-charm-" + p.unit + ".service" }
 
 // runDir is as systemd's RuntimeDirectory= has it: below /run, made at each start of the service and taken away at its end.
@@ -42,6 +42,9 @@ func (p paths) runDir() string { return filepath.Join("etcd-charm", p.unit) }
 func (p paths) socket() string { return p.join("run", p.runDir(), "etcd.sock") }
 
 func (p paths) unitFile() string { return p.join("etc/systemd/system", p.serviceName()) }
+
+// compared is where it is remembered that the installed copy is the carried one; it is gone at each boot.
+func (p paths) compared() string { return p.join("run/etcd-charm", p.unit+".copy") }
 
 func (p paths) wanted() string {
 	return p.join("etc/systemd/system/multi-user.target.wants", p.serviceName())

@@ -13,6 +13,7 @@ import (
 
 	"github.com/juju-charms/etcd-charm/internal/operator"
 	"github.com/juju-charms/etcd-charm/internal/pki"
+	"github.com/juju-charms/etcd-charm/internal/regular"
 )
 
 // ProxyConfig returns the path of the file that the proxy follows.
@@ -47,10 +48,6 @@ type proxyCredentials struct {
 
 // writeProxy writes credentials, what etcdctl needs, service and environment, and last the configuration that names them.
 func (h *Host) writeProxy(ctx context.Context, u operator.Upstream) error {
-	server, err := h.serverOwner()
-	if err != nil {
-		return fmt.Errorf("cannot write proxy: %w", err)
-	}
 	if len(u.URLs()) == 0 {
 		return errors.New("cannot write proxy: no address to listen on")
 	}
@@ -68,30 +65,34 @@ func (h *Host) writeProxy(ctx context.Context, u operator.Upstream) error {
 	}
 	if have[0] {
 		config.Credentials = &credentials
-		err := writeFiles(
-			file{credentials.CA, []byte(u.CA), secret, server},
-			file{credentials.Key, []byte(u.Key), secret, server},
-			file{credentials.Cert, []byte(u.Cert), secret, server})
+		err := h.write(
+			file{path: credentials.CA, data: []byte(u.CA)},
+			file{path: credentials.Key, data: []byte(u.Key)},
+			file{path: credentials.Cert, data: []byte(u.Cert)})
 		if err != nil {
 			return err
 		}
 	}
-	if err := directory(h.learnedDir(), 0o700, server); err != nil {
-		return err
+	server, err := h.serverOwner()
+	if err == nil {
+		err = directory(h.learnedDir(), 0o700, server)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write proxy: %w", err)
 	}
 	s, err := h.proxySettings(u)
 	if err != nil {
 		return err
 	}
-	preset := h.presetEtcdctl(s)
 	if err := h.supervisor.write(ctx, s.service); err != nil {
-		return errors.Join(preset, fmt.Errorf("cannot write service: %w", err))
+		return errors.Join(h.presetEtcdctl(s), fmt.Errorf("cannot write service: %w", err))
 	}
 	data, err := yaml.Marshal(config)
 	if err != nil {
 		return fmt.Errorf("cannot encode proxy configuration: %w", err)
 	}
-	err = errors.Join(preset, writeFiles(s.env, file{h.proxyConfig(), data, secret, server}))
+	err = h.write(s.env, file{path: h.proxyConfig(), data: data})
+	err = errors.Join(err, h.presetEtcdctl(s))
 	if err != nil || config.Credentials != nil {
 		return err
 	}
@@ -128,32 +129,29 @@ func (h *Host) proxySettings(u operator.Upstream) (settings, error) {
 		run = h.runDir()
 	}
 	return settings{
-		env:     file{h.proxyEnv(), env, secret, h.adminOwner()},
-		etcdctl: file{path: h.etcdctlEnv(), data: ctl, mode: public}, // who may use the proxy may know where it is
+		env:     file{path: h.proxyEnv(), data: env},
+		etcdctl: file{path: h.etcdctlEnv(), data: ctl},
 		service: service{
 			Kind: operator.ProxyService, Unit: h.unitName,
 			Argv:    []string{h.binary(u.Release), "proxy", "--config", h.proxyConfig()},
-			EnvFile: h.proxyEnv(), User: h.serviceUser(), RunDir: run, Group: u.Socket.Group,
+			EnvFile: h.proxyEnv(), User: h.user, RunDir: run, Group: u.Socket.Group,
 			Writable: "-" + h.learnedDir(), // systemd starts it without, too
 		},
 	}, nil
 }
 
 // lookProxy reads back what writeProxy wrote. What cannot be read back was not written by us: it counts as none.
-func (h *Host) lookProxy(state serviceState) (operator.ProxyFiles, error) {
+func (h *Host) lookProxy(state serviceState) operator.ProxyFiles {
 	var files operator.ProxyFiles
 	if state.Kind != operator.ProxyService {
-		return operator.ProxyFiles{}, nil
+		return operator.ProxyFiles{}
 	}
-	data, err := readOptional(h.proxyConfig())
-	if err != nil {
-		return operator.ProxyFiles{}, fmt.Errorf("cannot read proxy configuration: %w", err)
-	}
+	data, _ := regular.Read(h.proxyConfig())
 	var config proxyFile
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	decoder.KnownFields(true)
 	if err := decoder.Decode(&config); err != nil {
-		return operator.ProxyFiles{}, nil //nolint:nilerr // it is written again
+		return operator.ProxyFiles{} // it is written again
 	}
 	u := operator.Upstream{Release: state.release(), Listen: config.Listen}
 	if config.Socket != nil {
@@ -164,9 +162,9 @@ func (h *Host) lookProxy(state serviceState) (operator.ProxyFiles, error) {
 	}
 	if c := config.Credentials; c != nil {
 		for path, text := range map[string]*string{c.CA: &u.CA, c.Cert: &u.Cert, c.Key: &u.Key} {
-			data, err := os.ReadFile(path)
+			data, err := regular.Read(path)
 			if err != nil {
-				return operator.ProxyFiles{}, nil //nolint:nilerr // they are written again
+				return operator.ProxyFiles{} // they are written again
 			}
 			*text = string(data)
 		}
@@ -176,11 +174,11 @@ func (h *Host) lookProxy(state serviceState) (operator.ProxyFiles, error) {
 	}
 	if again, err := yaml.Marshal(config); err != nil || !bytes.Equal(again, data) || len(u.URLs()) == 0 ||
 		!slices.Equal(config.Also, u.Also()) || config.Learned != h.learned() {
-		return files, nil //nolint:nilerr // it is written again
+		return files // it is written again
 	}
 	if s, err := h.proxySettings(u); err != nil || !h.stands(s, state) {
-		return files, nil //nolint:nilerr // they are written again
+		return files // they are written again
 	}
 	files.Written = u.Digest()
-	return files, nil
+	return files
 }

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -14,23 +15,25 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/google/renameio/v2"
 	"go.etcd.io/etcd/api/v3/version"
 
 	"github.com/juju-charms/etcd-charm/internal/operator"
+	"github.com/juju-charms/etcd-charm/internal/regular"
 )
 
 // keptReleases is how many installed releases stay beside the running one: the newest, and the one to go back to.
 const keptReleases = 2
 
-// partial marks a release that is being copied.
+// partial marks a copy that earlier releases of the charm did not finish.
 const partial = ".tmp"
 
 // carriedRelease names a binary: etcd's version, the stamp, and 12 hex digits that differ between builds. The linker's build
 // ID serves where there is one, since hashing 27 MB in every hook costs more than all else that a hook does.
 func carriedRelease(binary, stamp string) (string, error) {
-	f, err := os.Open(binary)
+	f, err := regular.Open(binary)
 	if err != nil {
 		return "", fmt.Errorf("cannot name release: %w", err)
 	}
@@ -65,25 +68,34 @@ func buildID(r io.ReaderAt) []byte {
 	return nil
 }
 
-// installedReleases are the complete copies, newest first. A release directory appears by rename only when whole.
-func (h *Host) installedReleases() ([]string, error) {
-	entries, err := os.ReadDir(h.opt())
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("cannot list installed releases: %w", err)
+// tools are the names under which an installed copy is called, apart from its own.
+var tools = []string{"etcdctl", "etcdutl"}
+
+// names are the links beside an installed copy.
+var names = append([]string{"etcd"}, tools...)
+
+// installedReleases are the whole copies, newest first.
+func (h *Host) installedReleases(carried string) []string {
+	var found []string
+	for _, name := range h.copies() {
+		if h.whole(name, carried) {
+			found = append(found, name)
+		}
 	}
+	return found
+}
+
+// copies are the copies that there are, whole or not, newest first.
+func (h *Host) copies() []string {
+	entries, _ := os.ReadDir(h.opt()) // what cannot be listed is made again
 	type copied struct {
 		name string
 		at   int64
 	}
 	var found []copied
 	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), partial) {
-			continue
-		}
-		if info, err := os.Stat(h.binary(e.Name())); err == nil && info.Mode().IsRegular() {
-			if dir, err := e.Info(); err == nil {
-				found = append(found, copied{e.Name(), dir.ModTime().UnixNano()})
-			}
+		if dir, err := e.Info(); err == nil {
+			found = append(found, copied{e.Name(), dir.ModTime().UnixNano()})
 		}
 	}
 	slices.SortFunc(found, func(a, b copied) int {
@@ -93,9 +105,95 @@ func (h *Host) installedReleases() ([]string, error) {
 	for i, c := range found {
 		names[i] = c.name
 	}
-	return names, nil
+	return names
 }
 
+// whole reports whether a copy is what was installed: directory, binary and links, with their modes and owners. Only of
+// the carried release is the content known.
+func (h *Host) whole(release, carried string) bool {
+	info, err := os.Lstat(h.binary(release))
+	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 || strings.HasSuffix(release, partial) {
+		return false
+	}
+	for _, it := range h.releaseItems(release) {
+		if it.problem() != "" {
+			return false
+		}
+	}
+	for _, name := range names {
+		if target, err := os.Readlink(filepath.Join(h.release(release), name)); err != nil || target != binaryName {
+			return false
+		}
+	}
+	return release != carried || h.sameAsCarried(h.binary(release))
+}
+
+// releaseItems are a copy's directory and binary.
+func (h *Host) releaseItems(release string) []item {
+	return []item{
+		{h.release(release), fs.ModeDir | 0o755, h.adminOwner()},
+		{h.binary(release), 0o755, h.adminOwner()},
+	}
+}
+
+// sameAsCarried reports whether a copy says what the carried binary says. To compare 28 MB in every hook would cost more
+// than all else that a hook does: that two files were found to be the same is remembered until the machine boots, under
+// all that changes when either is written.
+func (h *Host) sameAsCarried(path string) bool {
+	key := stampOf(h.carried) + " " + stampOf(path)
+	if known, err := regular.Read(h.compared()); err == nil && string(known) == key {
+		return true
+	}
+	if same, err := sameContent(h.carried, path); err != nil || !same {
+		return false
+	}
+	_ = writeFiles(file{path: h.compared(), data: []byte(key), mode: public}) // else it is compared again
+	return true
+}
+
+// stampOf changes whenever a file is written, or another takes its place.
+func stampOf(path string) string {
+	info, err := os.Stat(path)
+	if err != nil {
+		return ""
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return ""
+	}
+	return fmt.Sprintf("%d:%d:%d:%d:%d", stat.Dev, stat.Ino, stat.Size, stat.Mtim.Nano(), stat.Ctim.Nano())
+}
+
+func sameContent(one, other string) (bool, error) {
+	a, err := regular.Open(one)
+	if err != nil {
+		return false, err
+	}
+	defer ignoreClose(a)
+	b, err := regular.Open(other)
+	if err != nil {
+		return false, err
+	}
+	defer ignoreClose(b)
+	const chunk = 256 << 10
+	for bufA, bufB := make([]byte, chunk), make([]byte, chunk); ; {
+		n, errA := io.ReadFull(a, bufA)
+		m, errB := io.ReadFull(b, bufB)
+		switch {
+		case !bytes.Equal(bufA[:n], bufB[:m]):
+			return false, nil
+		case errA == nil && errB == nil:
+			continue
+		case atEnd(errA) && atEnd(errB):
+			return true, nil
+		}
+		return false, errors.Join(errA, errB)
+	}
+}
+
+func atEnd(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
+
+// install brings what lies on the machine to what the charm makes there, and the carried release beside what runs.
 func (h *Host) install(ctx context.Context, s operator.Install) error {
 	carried, err := carriedRelease(h.carried, h.stamp)
 	if err != nil {
@@ -104,45 +202,22 @@ func (h *Host) install(ctx context.Context, s operator.Install) error {
 	if s.Release != carried {
 		return fmt.Errorf("cannot install release %s: the charm carries %s", s.Release, carried)
 	}
-	if err := h.makeUser(ctx); err != nil {
+	if err := h.mendItems(ctx); err != nil {
 		return err
 	}
-	if err := h.makeDirectories(); err != nil {
+	if err := h.makeData(); err != nil {
 		return err
 	}
 	if err := h.copyRelease(carried); err != nil {
 		return fmt.Errorf("cannot install release %s: %w", carried, err)
 	}
-	return errors.Join(h.linkEtcdctl(carried), h.pruneReleases(ctx, carried))
-}
-
-func (h *Host) makeDirectories() error {
-	server, err := h.serverOwner()
-	if err != nil {
-		return err
-	}
-	for _, d := range []struct {
-		path  string
-		mode  fs.FileMode
-		owner owner
-	}{
-		{h.opt(), 0o755, h.adminOwner()},
-		{h.etc(), 0o755, h.adminOwner()},
-		{filepath.Dir(h.tls("")), 0o755, h.adminOwner()},
-		{filepath.Clean(h.tls("")), 0o750, sharedOwner(server)},
-		{h.state(), 0o750, sharedOwner(server)},
-	} {
-		if err := directory(d.path, d.mode, d.owner); err != nil {
-			return err
-		}
-	}
-	return h.makeData()
+	return errors.Join(h.linkTools(carried), h.pruneReleases(ctx, carried))
 }
 
 // makeData makes the empty data directory that the service may write to.
 func (h *Host) makeData() error {
 	if _, err := os.Lstat(h.data()); err == nil {
-		return nil // mode and owner of what is there are data's to show, not ours to bend
+		return nil // of what is there the manifest speaks
 	}
 	server, err := h.serverOwner()
 	if err != nil {
@@ -151,55 +226,21 @@ func (h *Host) makeData() error {
 	return directory(h.data(), 0o700, server)
 }
 
+// copyRelease makes a copy of the carried binary whole, beside what runs: a process keeps the file that it was started
+// from, whatever takes its name. The links come last, without which no copy is whole.
 func (h *Host) copyRelease(release string) error {
-	if _, err := os.Stat(h.binary(release)); err == nil {
-		return nil
-	}
-	tmp := h.release(release + partial)
-	if err := os.RemoveAll(tmp); err != nil {
+	if err := h.mendRelease(release); err != nil {
 		return err
 	}
-	if err := directory(tmp, 0o755, h.adminOwner()); err != nil {
-		return err
-	}
-	if err := copyFile(h.carried, filepath.Join(tmp, binaryName), 0o755); err != nil {
-		return err
-	}
-	for _, name := range []string{"etcd", "etcdctl", "etcdutl"} {
-		if err := os.Symlink(binaryName, filepath.Join(tmp, name)); err != nil {
+	if !h.sameAsCarried(h.binary(release)) {
+		if err := h.copyBinary(h.binary(release)); err != nil {
 			return err
 		}
 	}
-	if err := syncDir(tmp); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, h.release(release)); err != nil {
+	if err := h.linkRelease(release); err != nil {
 		return err
 	}
 	return syncDir(h.opt())
-}
-
-func copyFile(from, to string, mode fs.FileMode) error {
-	src, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer ignoreClose(src)
-	dst, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-	if err != nil {
-		return err
-	}
-	defer ignoreClose(dst)
-	if _, err := io.Copy(dst, src); err != nil {
-		return err
-	}
-	if err := dst.Chmod(mode); err != nil {
-		return err
-	}
-	if err := dst.Sync(); err != nil {
-		return err
-	}
-	return dst.Close()
 }
 
 // newest is the carried release once it is installed, else the given one, which runs.
@@ -214,74 +255,71 @@ func (h *Host) newest(runs string) string {
 	return carried
 }
 
-// linkEtcdctl lets the machine's administrator type etcdctl. A file that is not ours, or that belongs to another
-// unit that lives here, stays.
-func (h *Host) linkEtcdctl(release string) error {
-	link := h.etcdctlLink()
-	target := filepath.Join(h.release(release), "etcdctl")
-	switch current, err := os.Readlink(link); {
-	case errors.Is(err, fs.ErrNotExist):
-		if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
-			return fmt.Errorf("cannot link etcdctl: %w", err)
+// mendRelease puts right modes and owners of a copy.
+func (h *Host) mendRelease(release string) error {
+	for _, it := range h.releaseItems(release) {
+		if it.problem() != "" {
+			if err := h.mendItem(it); err != nil {
+				return err
+			}
 		}
-	case err != nil:
-		return nil //nolint:nilerr // it is no link, so it is not ours
-	case current == target:
-		return nil
-	case !strings.HasPrefix(current, h.join("opt/etcd-charm")+"/"):
-		return nil
-	case !strings.HasPrefix(current, h.opt()+"/"):
-		if _, err := os.Stat(link); err == nil {
-			return nil
-		}
-	}
-	if err := renameio.Symlink(target, link); err != nil {
-		return fmt.Errorf("cannot link etcdctl: %w", err)
 	}
 	return nil
 }
 
-// unlinkEtcdctl gives our link to another unit that has etcdctl set up on this machine; without one it goes.
-func (h *Host) unlinkEtcdctl() error {
-	link := h.etcdctlLink()
-	current, err := os.Readlink(link)
-	if err != nil || !strings.HasPrefix(current, h.opt()+"/") {
-		return nil //nolint:nilerr // it is no link, so it is not ours
-	}
-	units, err := os.ReadDir(filepath.Dir(h.opt()))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("cannot look for other units: %w", err)
-	}
-	for _, unit := range units {
-		other := newPaths(h.root, unit.Name())
-		for _, file := range []string{other.memberEnv(), other.proxyEnv()} {
-			env, err := envLines(file)
-			target := filepath.Join(other.release(lookup(env, "CHARM_RELEASE")), "etcdctl")
-			if _, missing := os.Stat(target); err != nil || env == nil || missing != nil || other.unit == h.unit {
-				continue
+// linkRelease makes the links beside a copy.
+func (h *Host) linkRelease(release string) error {
+	for _, name := range names {
+		link := filepath.Join(h.release(release), name)
+		if target, err := os.Readlink(link); err == nil && target == binaryName {
+			continue
+		} else if err != nil {
+			if err := h.clear(link); err != nil {
+				return err
 			}
-			if err := renameio.Symlink(target, link); err != nil {
-				return fmt.Errorf("cannot link etcdctl: %w", err)
-			}
-			return nil
+		}
+		if err := renameio.Symlink(binaryName, link); err != nil {
+			return err
 		}
 	}
-	return removed(os.Remove(link))
+	return syncDir(h.release(release))
+}
+
+// copyBinary writes the carried binary beside its place and renames it.
+func (h *Host) copyBinary(to string) error {
+	src, err := regular.Open(h.carried)
+	if err != nil {
+		return err
+	}
+	defer ignoreClose(src)
+	dst, err := renameio.NewPendingFile(to, renameio.WithTempDir(filepath.Dir(to)), renameio.WithStaticPermissions(0o755))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = dst.Cleanup() }() // it is gone once it has its name
+	if _, err := io.Copy(dst, src); err != nil {
+		return err
+	}
+	return dst.CloseAtomicallyReplace()
 }
 
 // pruneReleases removes installed copies that nothing can want back.
 func (h *Host) pruneReleases(ctx context.Context, current string) error {
-	names, err := h.installedReleases()
-	if err != nil {
-		return err
-	}
 	state, err := h.supervisor.state(ctx)
 	if err != nil {
 		return err
 	}
 	keep := map[string]bool{current: true, state.release(): true, state.process.release(): true}
-	for i, name := range names {
-		if i < keptReleases || keep[name] {
+	newest := 0
+	for _, name := range h.copies() {
+		if h.whole(name, current) {
+			newest++
+			if newest <= keptReleases {
+				continue
+			}
+		}
+		_, err := os.Lstat(h.binary(name))
+		if copied := err == nil || strings.HasSuffix(name, partial); !copied || keep[name] {
 			continue
 		}
 		if err := os.RemoveAll(h.release(name)); err != nil {
@@ -289,15 +327,4 @@ func (h *Host) pruneReleases(ctx context.Context, current string) error {
 		}
 	}
 	return nil
-}
-
-// EtcdctlEnv returns the environment ("KEY=value") that etcdctl needs on a unit whose installed copy is executable
-// (links resolved), so that it works with no flags; nil if executable is no installed copy or nothing is set up.
-func EtcdctlEnv(executable string) ([]string, error) {
-	dir := filepath.Dir(filepath.Dir(executable)) // …/opt/etcd-charm/U
-	root, ok := strings.CutSuffix(filepath.Dir(dir), "/opt/etcd-charm")
-	if !ok {
-		return nil, nil
-	}
-	return envLines(newPaths(root, filepath.Base(dir)).etcdctlEnv())
 }

@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"os"
 	"slices"
 
 	"github.com/juju-charms/etcd-charm/internal/operator"
 	"github.com/juju-charms/etcd-charm/internal/pki"
+	"github.com/juju-charms/etcd-charm/internal/regular"
 )
 
 // staleList stands for a revocation list that says something else than it should.
@@ -58,7 +58,7 @@ func (h *Host) lookRevoked(m operator.Model, authority *pki.Authority) (revoked 
 
 // lookPeerList reports whether the peer port's list can be read, and whom it refuses.
 func (h *Host) lookPeerList() (there bool, refused []string) {
-	der, err := os.ReadFile(h.tls(peerRevokedFile))
+	der, err := regular.Read(h.tls(peerRevokedFile))
 	if err != nil {
 		return false, nil
 	}
@@ -132,7 +132,7 @@ func (h *Host) writeList(name string, ca pki.CA, serials []*big.Int, refused []s
 	if err != nil {
 		return err
 	}
-	return writeFiles(file{h.tls(name), der, public, h.adminOwner()})
+	return h.write(file{path: h.tls(name), data: der})
 }
 
 // texts are serials as operator has them, sorted.

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/juju-charms/etcd-charm/internal/operator"
+	"github.com/juju-charms/etcd-charm/internal/regular"
 	"github.com/juju-charms/etcd-charm/internal/webproxy"
 )
 
@@ -94,7 +95,7 @@ func (s *systemd) write(ctx context.Context, service service) error {
 // remove takes away the unit file and what enables it, should "disable" not have.
 func (s *systemd) remove(ctx context.Context) error {
 	for _, path := range []string{s.unitFile(), s.wanted()} {
-		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := os.RemoveAll(path); err != nil {
 			return fmt.Errorf("cannot remove service: %w", err)
 		}
 	}
@@ -103,14 +104,11 @@ func (s *systemd) remove(ctx context.Context) error {
 }
 
 // written reads back what the unit file says; intact is false if renderUnit would not make it so.
-func (s *systemd) written() (written service, intact bool, err error) {
-	data, err := readOptional(s.unitFile())
-	if err != nil {
-		return service{}, false, fmt.Errorf("cannot read unit file: %w", err)
-	}
+func (s *systemd) written() (written service, intact bool) {
+	data, _ := regular.Read(s.unitFile()) // what cannot be read is not what was written
 	written = parseUnit(data)
 	rendered, err := renderUnit(written)
-	return written, err == nil && bytes.Equal(rendered, data), nil
+	return written, err == nil && bytes.Equal(rendered, data)
 }
 
 // parseUnit reads back a unit file that renderUnit made.
@@ -159,20 +157,22 @@ func parseProperties(text []byte) map[string]string {
 	return properties
 }
 
-// state looks. A service that was never written is the zero state.
+// state looks. A service that was never written is the zero state; one that runs on though its unit file is gone, or says
+// nothing any more, is what runs.
 func (s *systemd) state(ctx context.Context) (serviceState, error) {
-	written, intact, err := s.written()
-	if err != nil {
-		return serviceState{}, err
-	}
-	if written.Kind == operator.NoService {
-		return serviceState{}, nil
-	}
+	written, intact := s.written()
 	p, err := s.show(ctx)
+	pid, _ := strconv.Atoi(p["MainPID"])
+	if written.Kind == operator.NoService {
+		if err != nil || pid == 0 {
+			return serviceState{}, nil //nolint:nilerr // nothing is written, so nothing is known to look for
+		}
+		written.Argv = arguments(pid)
+		written.Kind = kindOf(written.Argv)
+	}
 	if err != nil {
 		return serviceState{}, err
 	}
-	pid, _ := strconv.Atoi(p["MainPID"])
 	state := serviceState{
 		service: written,
 		intact:  intact,

@@ -5,19 +5,20 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
+	"slices"
 	"time"
 
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 	"github.com/juju-charms/etcd-charm/internal/operator"
 	"github.com/juju-charms/etcd-charm/internal/pki"
+	"github.com/juju-charms/etcd-charm/internal/regular"
 )
 
 // lookTLS describes the certificates on disk, held against the model's authority where that is known.
 func (h *Host) lookTLS(m operator.Model) operator.TLS {
 	authority := m.Authority.Value
-	peerTrust, _ := os.ReadFile(h.tls(peerTrustFile))
-	clientTrust, _ := os.ReadFile(h.tls(clientTrustFile))
+	peerTrust, _ := regular.Read(h.tls(peerTrustFile))
+	clientTrust, _ := regular.Read(h.tls(clientTrustFile))
 	var peer, client *pki.CA
 	if authority != nil {
 		peer, client = &authority.Peer, &authority.Client
@@ -37,10 +38,15 @@ func (h *Host) lookTLS(m operator.Model) operator.TLS {
 // lookIssued are the certificates that this unit has issued to itself, as far as the disk knows: those that lie there, and
 // what they replaced. What cannot be read is as good as unknown: the application's record has what was told before.
 func (h *Host) lookIssued() []operator.Issued {
-	text, _ := os.ReadFile(h.tls(issuedFile))
+	text, _ := regular.Read(h.tls(issuedFile))
 	issued, _ := etcdcluster.DecodeIssued(string(text))
+	return etcdcluster.SortIssued(append(issued, h.issuedOnDisk()...))
+}
+
+// issuedOnDisk are the certificates that lie on the disk.
+func (h *Host) issuedOnDisk() (issued []operator.Issued) {
 	for _, name := range []string{peerName, serverName, adminName} {
-		cert, err := os.ReadFile(h.tls(certFile(name)))
+		cert, err := regular.Read(h.tls(certFile(name)))
 		if err != nil {
 			continue
 		}
@@ -48,7 +54,7 @@ func (h *Host) lookIssued() []operator.Issued {
 			issued = append(issued, issuedOf(name, info))
 		}
 	}
-	return etcdcluster.SortIssued(issued)
+	return issued
 }
 
 func issuedOf(name string, info pki.LeafInfo) operator.Issued {
@@ -63,7 +69,7 @@ func (h *Host) lookLeaf(name string, trust []byte, issuer *pki.CA) operator.Leaf
 	if cert == nil {
 		return operator.Leaf{}
 	}
-	key, err := os.ReadFile(h.tls(keyFile(name)))
+	key, err := regular.Read(h.tls(keyFile(name)))
 	if err != nil {
 		return operator.Leaf{Present: true, Problem: err.Error()}
 	}
@@ -96,14 +102,10 @@ func (h *Host) lookLeaf(name string, trust []byte, issuer *pki.CA) operator.Leaf
 // cut the member off.
 func (h *Host) writeTLS(s operator.WriteTLS) error {
 	authority := s.Authority
-	server, err := h.serverOwner()
-	if err != nil {
-		return fmt.Errorf("cannot write certificates: %w", err)
-	}
 	if s.Trust {
-		err := writeFiles(
-			file{h.tls(peerTrustFile), authority.TrustPeer, public, h.adminOwner()},
-			file{h.tls(clientTrustFile), authority.TrustClient, public, h.adminOwner()})
+		err := h.write(
+			file{path: h.tls(peerTrustFile), data: authority.TrustPeer},
+			file{path: h.tls(clientTrustFile), data: authority.TrustClient})
 		if err != nil {
 			return err
 		}
@@ -116,17 +118,16 @@ func (h *Host) writeTLS(s operator.WriteTLS) error {
 	for _, leaf := range []struct {
 		wanted bool
 		name   string
-		owner  owner
 		trust  []byte
 		issue  func() (pki.Leaf, error)
 	}{
-		{s.Peer, peerName, server, authority.TrustPeer, func() (pki.Leaf, error) {
+		{s.Peer, peerName, authority.TrustPeer, func() (pki.Leaf, error) {
 			return pki.IssuePeer(h.now(), h.random, authority, pki.Request{CommonName: s.CommonName, SANs: s.PeerSANs})
 		}},
-		{s.Server, serverName, server, authority.TrustClient, func() (pki.Leaf, error) {
+		{s.Server, serverName, authority.TrustClient, func() (pki.Leaf, error) {
 			return pki.IssueServer(h.now(), h.random, authority, pki.Request{CommonName: s.CommonName, SANs: s.ServerSANs})
 		}},
-		{s.Admin, adminName, h.adminOwner(), authority.TrustClient, func() (pki.Leaf, error) {
+		{s.Admin, adminName, authority.TrustClient, func() (pki.Leaf, error) {
 			return pki.IssueAdmin(h.now(), h.random, authority)
 		}},
 	} {
@@ -135,7 +136,7 @@ func (h *Host) writeTLS(s operator.WriteTLS) error {
 		}
 		issued, err := leaf.issue()
 		if err == nil {
-			err = h.writeLeaf(leaf.name, issued, leaf.trust, leaf.owner)
+			err = h.writeLeaf(leaf.name, issued, leaf.trust)
 		}
 		failed = append(failed, err)
 	}
@@ -144,7 +145,7 @@ func (h *Host) writeTLS(s operator.WriteTLS) error {
 
 // writeLeaf checks a pair and swaps it in. etcd reads both files anew for each handshake (client/pkg transport,
 // listener.go), so a pair that does not match would cut the member off.
-func (h *Host) writeLeaf(name string, leaf pki.Leaf, trust []byte, o owner) error {
+func (h *Host) writeLeaf(name string, leaf pki.Leaf, trust []byte) error {
 	key := leaf.Key.PEM()
 	info, err := pki.Describe(leaf.CertPEM, key, trust, h.now())
 	if err == nil && (!info.KeyMatches || !info.Trusted) {
@@ -156,16 +157,29 @@ func (h *Host) writeLeaf(name string, leaf pki.Leaf, trust []byte, o owner) erro
 	if err := h.noteIssued(issuedOf(name, info)); err != nil {
 		return err
 	}
-	return writeFiles(
-		file{h.tls(keyFile(name)), key, secret, o},
-		file{h.tls(certFile(name)), leaf.CertPEM, public, o})
+	return h.write(
+		file{path: h.tls(keyFile(name)), data: key},
+		file{path: h.tls(certFile(name)), data: leaf.CertPEM})
 }
 
-// noteIssued puts a certificate down before it is used: the one that it replaces is still valid, and this hook may not live
-// to tell of either.
-func (h *Host) noteIssued(leaf operator.Issued) error {
-	text := etcdcluster.EncodeIssued(operator.StillIssued(append(h.lookIssued(), leaf), h.now().Unix()))
-	return writeFiles(file{h.tls(issuedFile), []byte(text), secret, h.adminOwner()})
+// noteIssued puts certificates down before they are used, with those that lie on the disk: the one that another replaces is
+// still valid, and this hook may not live to tell of either.
+func (h *Host) noteIssued(leaves ...operator.Issued) error {
+	text := etcdcluster.EncodeIssued(operator.StillIssued(append(h.lookIssued(), leaves...), h.now().Unix()))
+	return h.write(file{path: h.tls(issuedFile), data: []byte(text)})
+}
+
+// issuedNoted reports whether the certificates on the disk are put down. That others were, which they replaced, is known to
+// the application's record.
+func (h *Host) issuedNoted() bool {
+	text, _ := regular.Read(h.tls(issuedFile))
+	noted, err := etcdcluster.DecodeIssued(string(text))
+	for _, leaf := range h.issuedOnDisk() {
+		if err != nil || leaf.End > h.now().Unix() && !slices.Contains(noted, leaf) {
+			return false
+		}
+	}
+	return true
 }
 
 // access is how the charm itself speaks to members: mutual TLS with the admin certificate. The zero value has none.
@@ -179,7 +193,7 @@ type access struct {
 // makes one for the moment: what is on disk must not decide whether the cluster can be seen.
 func (h *Host) access(authority *pki.Authority) access {
 	a := access{now: h.now}
-	trust, _ := os.ReadFile(h.tls(clientTrustFile))
+	trust, _ := regular.Read(h.tls(clientTrustFile))
 	if authority != nil {
 		trust = append(append([]byte(nil), trust...), authority.TrustClient...)
 	}
@@ -192,7 +206,9 @@ func (h *Host) access(authority *pki.Authority) access {
 		issuer = &authority.Client
 	}
 	if leaf := h.lookLeaf(adminName, trust, issuer); leaf.Present && leaf.Problem == "" {
-		if pair, err := tls.LoadX509KeyPair(h.tls(certFile(adminName)), h.tls(keyFile(adminName))); err == nil {
+		cert, _ := regular.Read(h.tls(certFile(adminName)))
+		key, _ := regular.Read(h.tls(keyFile(adminName)))
+		if pair, err := tls.X509KeyPair(cert, key); err == nil {
 			a.cert = &pair
 			return a
 		}

@@ -19,7 +19,8 @@ func dressed(tb testing.TB, now *time.Time) (u *unit, m operator.Model) {
 	tb.Helper()
 	u = newFleet(tb).add(tb)
 	u.now = func() time.Time { return *now }
-	require.NoError(tb, u.makeDirectories())
+	require.NoError(tb, u.mendItems(tb.Context()))
+	require.NoError(tb, u.makeData())
 	require.NoError(tb, u.Do(tb.Context(), u.writeAll()))
 	return u, u.model()
 }

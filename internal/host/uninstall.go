@@ -39,7 +39,8 @@ func (h *Host) uninstall(ctx context.Context, keepData bool) error {
 		h.supervisor.write(ctx, service{Kind: operator.NoService}),
 		os.RemoveAll(h.etc()),
 		os.RemoveAll(filepath.Dir(h.socket())), // systemd leaves what is kept for another start
-		h.unlinkEtcdctl(),
+		h.unlinkTools(),
+		removed(os.Remove(h.compared())),
 	)
 	if err == nil {
 		err = os.RemoveAll(h.opt())
@@ -48,7 +49,7 @@ func (h *Host) uninstall(ctx context.Context, keepData bool) error {
 		return fmt.Errorf("cannot remove what was installed: %w", err)
 	}
 	// What units of this machine share goes with the last of them.
-	for _, path := range []string{h.etc(), h.opt(), filepath.Dir(h.socket())} {
+	for _, path := range []string{h.etc(), h.opt(), h.compared()} {
 		_ = syscall.Rmdir(filepath.Dir(path))
 	}
 	return nil

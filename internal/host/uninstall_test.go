@@ -50,9 +50,11 @@ func TestUninstall(t *testing.T) {
 	u.found()
 	other := neighbour(t, u)
 	require.True(t, u.look().Leftovers)
-	link, err := os.Readlink(u.etcdctlLink())
-	require.NoError(t, err)
-	require.Contains(t, link, u.opt())
+	for _, tool := range tools {
+		link, err := os.Readlink(u.tool(tool))
+		require.NoError(t, err)
+		require.Contains(t, link, u.opt())
+	}
 	state, err := u.supervisor.state(t.Context())
 	require.NoError(t, err)
 
@@ -63,16 +65,20 @@ func TestUninstall(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, aside, 1)
 	assert.DirExists(t, filepath.Join(aside[0], "member", "wal"))
-	link, err = os.Readlink(u.etcdctlLink())
-	require.NoError(t, err)
-	assert.Contains(t, link, other.opt())
-	_, err = os.Stat(link)
-	require.NoError(t, err)
+	for _, tool := range tools {
+		link, err := os.Readlink(u.tool(tool))
+		require.NoError(t, err)
+		assert.Contains(t, link, other.opt())
+		_, err = os.Stat(link)
+		require.NoError(t, err)
+	}
 
 	require.NoError(t, other.Do(t.Context(), operator.Uninstall{}))
-	_, err = os.Lstat(u.etcdctlLink())
-	require.ErrorIs(t, err, os.ErrNotExist)
-	for _, path := range []string{u.etc(), u.opt()} {
+	for _, tool := range tools {
+		_, err = os.Lstat(u.tool(tool))
+		require.ErrorIs(t, err, os.ErrNotExist)
+	}
+	for _, path := range []string{u.etc(), u.opt(), u.compared()} {
 		assert.NoDirExists(t, filepath.Dir(path))
 	}
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"os/user"
 	"strconv"
 	"syscall"
@@ -23,25 +22,25 @@ func (o owner) owns(info fs.FileInfo) bool {
 	return !o.set || (ok && int(stat.Uid) == o.uid && int(stat.Gid) == o.gid)
 }
 
-// rooted tells whether the machine is ours to make users on: not under a root prefix, and not as an ordinary user.
-func (h *Host) rooted() bool { return h.root == "" && os.Geteuid() == 0 }
+// rooted reports whether the machine is ours to make users on: not under a root prefix, and not as an ordinary user.
+func (h *Host) rooted() bool { return h.user != "" }
 
 // serverOwner is who runs the server: the system user, or ourselves where we make none.
 func (h *Host) serverOwner() (owner, error) {
 	if !h.rooted() {
 		return owner{}, nil
 	}
-	u, err := user.Lookup(systemUser)
+	u, err := user.Lookup(h.user)
 	if err != nil {
 		return owner{}, fmt.Errorf("cannot find system user: %w", err)
 	}
 	uid, err := strconv.Atoi(u.Uid)
 	if err != nil {
-		return owner{}, fmt.Errorf("cannot read uid of %s: %w", systemUser, err)
+		return owner{}, fmt.Errorf("cannot read uid of %s: %w", h.user, err)
 	}
 	gid, err := strconv.Atoi(u.Gid)
 	if err != nil {
-		return owner{}, fmt.Errorf("cannot read gid of %s: %w", systemUser, err)
+		return owner{}, fmt.Errorf("cannot read gid of %s: %w", h.user, err)
 	}
 	return owner{set: true, uid: uid, gid: gid}, nil
 }
@@ -58,15 +57,15 @@ func (h *Host) makeUser(ctx context.Context) error {
 		return nil
 	}
 	var unknown user.UnknownUserError
-	if _, err := user.Lookup(systemUser); !errors.As(err, &unknown) {
+	if _, err := user.Lookup(h.user); !errors.As(err, &unknown) {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	_, err := h.command(ctx, "useradd", "--system", "--user-group", "--no-create-home",
-		"--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", systemUser)
+		"--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", h.user)
 	if err != nil {
-		if _, there := user.Lookup(systemUser); there == nil {
+		if _, there := user.Lookup(h.user); there == nil {
 			return nil
 		}
 		return fmt.Errorf("cannot add system user: %w", err)

@@ -33,6 +33,8 @@ var samples = map[string][2]string{
 	"port":        {"2379", "65535"},
 	"lowest":      {"1024", "65535"},
 	"address":     {"0.0.0.0:2379", "[fd42:1234:5678:9abc:216:3eff:fe12:3456]:2379"},
+	"path":        {"/etc/etcd-charm/etcd-0/tls/server.key", "/opt/etcd-charm/" + strings.Repeat("a-long-name/", 9)},
+	"remedy":      {"chmod o+x /etc", "it is left when the service restarts with the charm's own release"},
 	"zone":        {"eu-west-1a", "a-zone-with-a-long-name"},
 	"count":       {"20000", "30000"},
 	"room":        {"2 GiB", "100 GiB"},
@@ -96,7 +98,7 @@ func sample(t *testing.T, kind Kind, which int) Reason {
 var decisions = map[Kind]bool{
 	quotaTooLow: true, dataDiffers: true, dataOfAnother: true, dataOfOthers: true, foreignSettings: true, leaveAwaitsVoter: true,
 	leaveAwaitsRecord: true, clustersUnsettled: true, dataUnfit: true, dataUnfitAlone: true, dataUnfitAgain: true,
-	dataUnreadable: true, dataForbidden: true, dataDiskFull: true, nothingThrough: true,
+	pathAstray: true, dataUnreadable: true, dataForbidden: true, dataDiskFull: true, nothingThrough: true,
 }
 
 // TestEveryReasonFitsTheLine: `juju status` cuts a message at about 120 characters, and a command that is cut cannot be

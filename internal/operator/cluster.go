@@ -230,6 +230,9 @@ func withData(l look, p *Plan) {
 	if l.claim(p); p.Step != nil {
 		return
 	}
+	if l.w.Service.Running && !l.w.Service.Enabled && p.want(l, Start{}) {
+		return // it would not run after the machine's next boot
+	}
 	switch {
 	case !l.w.Service.Running || l.w.Service.Failing:
 		revive(l, p)

@@ -16,6 +16,7 @@ import (
 // writes what it wants published.
 var handlers = []func(look, *Plan){
 	unit,
+	mend,
 	certificates,
 	freeTurn,
 	leave,
@@ -44,6 +45,9 @@ func endpoints(l look, p *Plan) {
 // once none is left.
 func Decide(e Event, m Model, w World) Plan {
 	l := lookAt(e, m, w)
+	if w.Mute != "" {
+		return unseen(l)
+	}
 	p := Plan{}
 	for _, handle := range handlers {
 		handle(l, &p)

@@ -85,7 +85,7 @@ func TestAProxyWithForeignSettingsRestartsOnce(t *testing.T) {
 		ID: "upstream:1", Endpoint: "upstream", App: "etcd",
 		Units: map[string]databag.Bag{"etcd/0": {"cluster": "etcd0=http://10.0.0.1:2380"}},
 	})
-	w := World{Carried: release, Installed: release, Service: Service{Kind: ProxyService, Running: true, Config: Altered}}
+	w := World{Carried: release, Installed: release, Service: Service{Kind: ProxyService, Enabled: true, Running: true, Config: Altered}}
 	w.Tried = []Attempt{{WriteProxy{}, errors.New("to learn what is wanted")}}
 	require.Nil(t, firstStep(m, w))
 	w.Tried = nil

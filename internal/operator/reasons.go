@@ -31,6 +31,9 @@ const (
 	upstreamMissing
 
 	// What only an operator can put right.
+	diskMute
+	pathClosed
+	pathAstray
 	optionsUnread
 	optionInvalid
 	roleFixed
@@ -148,6 +151,7 @@ const (
 	zoneShared
 	versionsDiffer
 	zoneAlone
+	pathForeign
 	turnHeld
 
 	// Why an action does nothing.
@@ -229,6 +233,9 @@ var catalogue = [kinds]entry{
 	dataForbidden:   {"data-forbidden", "unit", Degraded, Blocked, "", "may not use data: {log}", "give them back to its user, it starts by itself"},
 	dataDiskFull:    {"data-disk-full", "unit", Degraded, Blocked, "", "disk full: {log}", "make room, it starts by itself"},
 	dataLocked:      {"data-locked", "unit", Degraded, Blocked, "", "another process has the data here open", "end it: fuser -v on member/snap/db"},
+	diskMute:        {"disk-mute", "path", Unhealthy, Blocked, "", "{path} does not answer", "mend or unmount it"},
+	pathClosed:      {"path-closed", "path", Degraded, Blocked, "", "{path} {problem}", "{remedy}"},
+	pathAstray:      {"path-astray", "path", Degraded, Blocked, "", "{path} {problem}", "put it right by hand: {why}"},
 	dataDiffers:     {"data-differs", "unit", Degraded, Blocked, "", "etcd does not start: its data differs", "if the others agree (etcdctl endpoint hashkv --cluster): juju remove-unit {unit}, then add one"},
 	dataOfAnother:   {"data-of-another", "cluster", Degraded, Blocked, "", "data here is of cluster {cluster}, not {recorded}", "bring the recorded cluster back, which is {reach}"},
 	dataOfOthers:    {"data-of-others", "cluster", Degraded, Blocked, "", "data here is of cluster {cluster}, not {recorded}", "keep one of them: the one here has {voters} voters"},
@@ -324,6 +331,7 @@ var catalogue = [kinds]entry{
 	versionsDiffer:       {"versions-differ", "version", Degraded, "", "", "members run different versions: {version}", ""},
 	zoneShared:           {"zone-shared", "unit", Sound, Active, "", "too many voters in zone {zone}: {unit}", "add a unit, remove one of these"},
 	zoneAlone:            {"zone-alone", "zone", Sound, "", "", "all voters are in zone {zone}: if it fails, so does the cluster", "a cloud with several zones has Juju spread units over them"},
+	pathForeign:          {"path-foreign", "path", Sound, "", "", "{path} {problem}", "{remedy}"},
 	turnHeld:             {"turn-held", "unit", Sound, "", "", "{unit} holds the turn to restart", ""},
 
 	isProxy:           {"is-proxy", "unit", Sound, "", "", "{unit} is a proxy and has no member", "ask a unit of the etcd application"},

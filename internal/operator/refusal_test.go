@@ -155,7 +155,7 @@ func TestTakenPortOfAProxy(t *testing.T) {
 	w := World{Machine: Machine{Listening: []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:2379"), netip.MustParseAddrPort("0.0.0.0:2380")}}}
 	assert.Equal(t, "option port: 0.0.0.0:2379 is taken; juju config px port=…",
 		lookAt(Event{}, m, w).refusal.String())
-	w.Service = Service{Kind: ProxyService, Running: true, Listens: []string{"http://127.0.0.1:2379"}}
+	w.Service = Service{Kind: ProxyService, Enabled: true, Running: true, Listens: []string{"http://127.0.0.1:2379"}}
 	w.Machine.Listening[0] = netip.MustParseAddrPort("127.0.0.1:2379")
 	assert.Empty(t, lookAt(Event{}, m, w).refusal.String(), "that is the proxy itself")
 	w.Service, w.Machine.Listening = Service{}, []netip.AddrPort{netip.MustParseAddrPort("[::1]:2379")}
@@ -284,7 +284,7 @@ func TestRefusedProxyFollows(t *testing.T) {
 	m.Relations = related(m, upstreamEndpoint, upstreamRelation("etcd0=http://10.0.0.10:2380"))
 	w := World{
 		Carried: release, Installed: release,
-		Service: Service{Kind: ProxyService, Running: true, Enabled: true, Listens: []string{"http://127.0.0.1:2379"}},
+		Service: Service{Kind: ProxyService, Enabled: true, Running: true, Listens: []string{"http://127.0.0.1:2379"}},
 		Machine: Machine{Listening: []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:3379")}},
 	}
 	write, ok := Decide(lookAgain, m, w).Step.(WriteProxy)

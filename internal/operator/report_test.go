@@ -36,7 +36,7 @@ func healthyProxy(n int) (Model, World) {
 		Relations:     related(Model{}, upstreamEndpoint, upstreamRelation("etcd0=http://10.0.0.10:2380")),
 	}
 	m.Config.Role = RoleProxy
-	w := World{Service: Service{Kind: ProxyService, Running: true}, Proxy: ProxyFiles{CertRemaining: 364 * day, CertLife: 455 * day}}
+	w := World{Service: Service{Kind: ProxyService, Enabled: true, Running: true}, Proxy: ProxyFiles{CertRemaining: 364 * day, CertLife: 455 * day}}
 	for i := range n {
 		w.Upstream = append(w.Upstream, UpstreamProbe{
 			Name: fmt.Sprintf("etcd%d", i), PeerURL: "https://" + address(i) + ":2380", ClientURL: "https://" + address(i) + ":2379",

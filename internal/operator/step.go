@@ -16,6 +16,9 @@ type Step interface {
 // Install copies the carried release out of the charm directory, makes user and directories.
 type Install struct{ Release string }
 
+// Mend puts right what of ours does not lie on the disk as it should (World.Astray), apart from what files say.
+type Mend struct{ What string }
+
 // WriteTLS brings the named certificates and lists on disk to what they should be; files are swapped by rename.
 type WriteTLS struct {
 	Authority  *pki.Authority
@@ -113,6 +116,7 @@ type Compact struct{ Revision int64 }
 type Disarm struct{ Alarm Alarm }
 
 func (Install) step()      {}
+func (Mend) step()         {}
 func (WriteTLS) step()     {}
 func (WriteMember) step()  {}
 func (RevertMember) step() {}
@@ -139,6 +143,8 @@ func (Compact) step()      {}
 func (Disarm) step()       {}
 
 func (s Install) String() string { return "install release " + s.Release }
+
+func (s Mend) String() string { return "mend " + s.What }
 
 func (s WriteTLS) String() string {
 	revocations := ""

@@ -124,7 +124,8 @@ func upstream(l look, p *Plan) {
 	if whole && (l.usable() || len(l.w.Service.Listens) > 0) {
 		l.serve(p, provider.Data, l.m.Relations[upstreamEndpoint].Value[0].ID)
 	}
-	if l.w.Service.Kind == ProxyService && !l.w.Service.Running && !l.startedInVain() {
+	stopped := !l.w.Service.Running && !l.startedInVain()
+	if l.w.Service.Kind == ProxyService && (stopped || l.w.Service.Running && !l.w.Service.Enabled) {
 		p.want(l, Start{})
 	}
 }

@@ -27,6 +27,11 @@ type World struct {
 	Carried   string // release that the charm directory carries (ReleaseName)
 	Installed string // Carried if it is installed outside the charm directory, else the newest that is; "" is none
 
+	// Mute is a path of the unit's whose file system does not answer; "" is none. Then nothing else is known.
+	Mute string
+	// Astray is what of ours does not lie on the disk as the charm made it, apart from what files say.
+	Astray []Astray
+
 	Machine Machine
 	Service Service
 	Data    Data
@@ -81,6 +86,14 @@ type progress struct {
 type Attempt struct {
 	Step Step
 	Err  error
+}
+
+// Astray is a path at which something else lies than should.
+type Astray struct {
+	Path    string
+	Problem string // in words: "is missing"
+	Remedy  string // what an administrator is to do; "" is that Mend puts it right
+	Note    bool   // the unit does without
 }
 
 // Machine is what this machine lets the unit's service have. The zero value is everything.

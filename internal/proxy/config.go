@@ -7,13 +7,13 @@ import (
 	"io"
 	"net"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 
 	"gopkg.in/yaml.v3"
 
 	"github.com/juju-charms/etcd-charm/interfaces/address"
+	"github.com/juju-charms/etcd-charm/internal/regular"
 )
 
 // maxConfigBytes bounds the configuration file; a thousand members fit.
@@ -86,7 +86,7 @@ type Credentials struct {
 
 // ReadConfig reads and checks the configuration file at path.
 func ReadConfig(path string) (Config, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return Config{}, fmt.Errorf("cannot read proxy configuration: %w", err)
 	}

@@ -7,7 +7,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
+
+	"github.com/juju-charms/etcd-charm/internal/regular"
 )
 
 // maxPEMBytes bounds each credential file; a bundle of a hundred CAs fits.
@@ -47,7 +48,7 @@ func loadCredentials(paths Credentials) (*credentials, error) {
 }
 
 func readBounded(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return nil, err
 	}

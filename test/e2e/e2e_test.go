@@ -222,6 +222,7 @@ func (w world) homes(t *testing.T, n int, unit string) {
 	t.Helper()
 	assert.Equal(t, "700 etcd-charm", w.sh(t, n, "stat -c '%a %U' /var/lib/etcd-charm/"+dashed(unit)+"/data"))
 	w.keysAtHome(t, n, unit)
+	w.readsItsFiles(t, n, unit)
 	assert.Equal(t, "600 root:root", w.sh(t, n, "stat -c '%a %U:%G' /etc/etcd-charm/"+dashed(unit)+"/tls/admin.key"))
 	// What root runs, and where settings lie, is nobody's but root's to change; a leaf is its server's.
 	assert.Empty(t, w.sh(t, n, "find /opt/etcd-charm /etc/systemd/system ! -user root; find /etc/etcd-charm ! -user root ! -path '*/tls/*'; "+
@@ -267,6 +268,7 @@ func proxy(t *testing.T, w world) {
 	assert.Equal(t, "etcd-charm", p["User"])
 	assert.Equal(t, "enabled", p["UnitFileState"])
 	w.keysAtHome(t, 3, "local/0")
+	w.readsItsFiles(t, 3, "local/0")
 	w.exposure(t, 3, "local/0")
 	assert.Equal(t, "7", w.sh(t, 3, "curl -s --max-time 60 http://$(hostname -I | cut -d' ' -f1):2379/health; echo $?"),
 		"plaintext stays on the machine: the connection is refused, not slow")

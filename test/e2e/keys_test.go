@@ -36,6 +36,27 @@ func (w world) keysAtHome(t *testing.T, n int, unit string) {
 	}
 }
 
+// readsItsFiles tries as the service's user to read each file that the unit's process was told of, and to run its program.
+func (w world) readsItsFiles(t *testing.T, n int, unit string) {
+	t.Helper()
+	pid := w.show(t, n, unit)["MainPID"]
+	files := strings.Fields(w.sh(t, n, `tr '\0' '\n' </proc/`+pid+`/environ | sed -n 's/^ETCD_[A-Z_]*_FILE=//p'`))
+	if len(files) == 0 { // a proxy
+		home := "/etc/etcd-charm/" + dashed(unit)
+		files = strings.Fields(w.sh(t, n, "ls "+home+"/proxy.yaml "+home+"/tls/upstream*"))
+	}
+	require.GreaterOrEqual(t, len(files), 4)
+	as := []string{"setpriv", "--reuid=etcd-charm", "--regid=etcd-charm", "--clear-groups", "--"}
+	for _, file := range files {
+		_, err := w.run(t.Context(), n, nil, append(as, "cat", file)...)
+		assert.NoError(t, err, "the service cannot read %s", file)
+	}
+	program := strings.TrimSpace(w.sh(t, n, "readlink /proc/"+pid+"/exe"))
+	_, err := w.run(t.Context(), n, nil, append(as, "test", "-x", program)...)
+	assert.NoError(t, err, "the service cannot run %s", program)
+	assert.Contains(t, w.sh(t, n, "etcdutl version"), "etcdutl version: ")
+}
+
 type publicKey interface{ Equal(crypto.PublicKey) bool }
 
 func publicOf(t *testing.T, block *pem.Block) crypto.PublicKey {

@@ -333,9 +333,9 @@ var mutants = []mutant{
 	},
 	{
 		"lets everybody read private keys",
-		"internal/host/tls.go", "TestOthersReadNoKey",
-		"key, secret, o}",
-		"key, public, o}",
+		"internal/host/manifest.go", "TestOthersReadNoKey",
+		"item{h.tls(keyFile(name)), secret, whose}",
+		"item{h.tls(keyFile(name)), public, whose}",
 	},
 	{
 		"starts etcd without its revocation list",
@@ -366,6 +366,12 @@ var mutants = []mutant{
 		"internal/host/uninstall.go", "TestUninstallTakesTheKeysFirst",
 		"keys := os.RemoveAll(filepath.Clean(h.tls(\"\")))",
 		"keys := error(nil)",
+	},
+	{
+		"takes any file of the right size for the installed copy",
+		"internal/host/release.go", "TestCopiesAreCompared",
+		"if same, err := sameContent(h.carried, path); err != nil || !same {",
+		"if same, err := sameContent(h.carried, path); err != nil || !same && false {",
 	},
 	{
 		"promotes a learner that has not caught up",

@@ -245,6 +245,10 @@ func lawless(e operator.Event, m operator.Model, w operator.World, p operator.Pl
 	}
 	j := judge{e, m, w}
 	switch step := p.Step.(type) {
+	case operator.Mend:
+		if len(w.Astray) == 0 {
+			return "mends what is whole"
+		}
 	case operator.RemoveMember:
 		return j.removal(step)
 	case operator.WriteMember:

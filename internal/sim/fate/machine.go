@@ -83,6 +83,9 @@ func (h *machine) Observe(_ context.Context, m operator.Model) (operator.World, 
 		Leftovers: u.disk.installed != "" || u.disk.kind != "" || u.disk.tls.Peer.Present,
 		Service:   operator.Service{Kind: u.disk.kind, Enabled: u.disk.enabled, Running: u.process.running, Failing: u.process.failing, Log: u.process.log},
 	}
+	if u.disk.astray {
+		w.Astray = []operator.Astray{{Path: "/etc/etcd-charm", Problem: "is missing"}}
+	}
 	if u.process.running {
 		w.Service.Config, w.Service.Release = u.process.config, u.process.server.Release
 		w.Service.PeerURL, w.Service.ClientURL = u.process.server.PeerURL, u.process.server.ClientURL
@@ -240,6 +243,8 @@ func (h *machine) do(step operator.Step) error {
 	switch step := step.(type) {
 	case operator.Install:
 		u.disk.installed = step.Release
+	case operator.Mend:
+		u.disk.astray = false
 	case operator.WriteTLS:
 		s.writeTLS(u, step)
 	case operator.WriteMember:

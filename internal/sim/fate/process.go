@@ -40,11 +40,11 @@ func (s *Sim) writeTLS(u *unit, step operator.WriteTLS) {
 	}
 }
 
-// Spoil takes a line out of the settings on a unit's disk. A server that starts so serves the wrong ones, and does not say so.
+// Spoil takes a line out of the settings on a unit's disk, and lets others read them. A server that starts so serves the wrong ones, and does not say so.
 func (s *Sim) Spoil(u *unit) {
 	if u.disk.config != "" {
 		s.tell("the settings of %s are spoilt", u.name)
-		u.disk.config = operator.Altered
+		u.disk.config, u.disk.astray = operator.Altered, true
 	}
 }
 

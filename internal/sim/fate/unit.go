@@ -77,6 +77,7 @@ type disk struct {
 	config    string // digest of what is written
 	kind      operator.ServiceKind
 	enabled   bool
+	astray    bool // something of ours does not lie there as it was made
 	data      *data
 	aside     []*data
 }

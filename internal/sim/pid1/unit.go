@@ -58,7 +58,7 @@ func (u *unit) isTimer() bool { return filepath.Ext(u.name) == ".timer" }
 func (u *unit) load() error {
 	for _, dir := range []string{u.m.written(), u.m.transient()} {
 		path := filepath.Join(dir, u.name)
-		text, err := os.ReadFile(path)
+		text, err := readUnit(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -76,6 +76,15 @@ func (u *unit) load() error {
 	return nil
 }
 
+// readUnit reads a unit file. Systemd passes over what is neither a file nor a link (unit-file.c,
+// unit_file_build_name_map).
+func readUnit(path string) ([]byte, error) {
+	if info, err := os.Stat(path); err == nil && (info.IsDir() || info.Mode()&fs.ModeNamedPipe != 0) {
+		return nil, fs.ErrNotExist
+	}
+	return os.ReadFile(path)
+}
+
 func (u *unit) transient() bool { return u.text != nil && filepath.Dir(u.path) == u.m.transient() }
 
 // stale reports whether the file is another than what is loaded.
@@ -84,7 +93,7 @@ func (u *unit) stale() bool {
 	if u.text == nil {
 		path = filepath.Join(u.m.written(), u.name)
 	}
-	text, err := os.ReadFile(path)
+	text, err := readUnit(path)
 	if u.text == nil {
 		return err == nil
 	}

@@ -1,0 +1,53 @@
+package operator
+
+import "fmt"
+
+// mend keeps what lies on the disk as the charm made it. What files say is left to those who know it: a file that cannot
+// be mended, or is not there, is written again by its own handler.
+func mend(l look, p *Plan) {
+	if l.leaving() {
+		return // what is left is taken away
+	}
+	var ours []Astray
+	for _, a := range l.w.Astray {
+		switch {
+		case a.Note:
+			p.say(because(pathForeign, a.Path, a.Problem, a.Remedy))
+		case a.Remedy != "":
+			p.say(because(pathClosed, a.Path, a.Problem, a.Remedy))
+		default:
+			ours = append(ours, a)
+		}
+	}
+	if len(ours) == 0 {
+		return
+	}
+	step := Mend{ours[0].Path + ", which " + ours[0].Problem}
+	if more := len(ours) - 1; more > 0 {
+		step.What += fmt.Sprintf(", and %d more", more)
+	}
+	if tried, err := l.tried(step); tried {
+		p.say(because(pathAstray, ours[0].Path, ours[0].Problem, err.Error()))
+		return
+	}
+	p.want(l, step)
+}
+
+// Unseen is why nothing is known of the machine; nil is that something is.
+func (w World) Unseen() error {
+	if w.Mute == "" {
+		return nil
+	}
+	return fmt.Errorf("%s", because(diskMute, w.Mute))
+}
+
+// unseen is what is said while the disk does not answer: nothing is done, and nothing published. The hooks that hold a unit
+// which leaves hold it.
+func unseen(l look) Plan {
+	p := Plan{Reasons: []Reason{because(diskMute, l.w.Mute)}}
+	p.Status = Status{levelOf(p.Reasons), line(p.Reasons, "")}
+	if l.last() || l.Departing == l.m.Unit {
+		p.Fail = l.w.Unseen()
+	}
+	return p
+}
