@@ -30,10 +30,11 @@ const (
 	keyClientURL = "client-url"
 	keyMemberID  = "member-id" // hex
 	keyRunning   = "running"
-	keyLeaving   = "leaving" // "true"
-	keyStopped   = "stopped" // "true"
-	keyCan       = "can"     // "db,…", sorted
-	keyLeaves    = "leaves"  // "peer:1f@1796774400,…"; in the application bag "etcd/0=peer:…;etcd/1=…"
+	keyLeaving   = "leaving"   // "true"
+	keyStopped   = "stopped"   // "true"
+	keyCan       = "can"       // "db,…", sorted
+	keyLeaves    = "leaves"    // "peer:1f@1796774400,…"; in the application bag "etcd/0=peer:…;etcd/1=…"
+	keyOperation = "operation" // in the application bag as JSON; in a unit's "ID STATE"
 
 	// Where Juju keeps no secrets the authorities stand in the application bag, key by key.
 	authorityPrefix = "authority."
@@ -42,11 +43,12 @@ const (
 // unitKeys are all keys that a unit's bag may hold: those not written are removed.
 var unitKeys = []string{
 	keySchema, keyPeerURL, keyClientURL, keyClusterID, keyMemberID, keyRunning, keyLeaving, keyStopped, keyCan, keyLeaves,
+	keyOperation,
 }
 
 // AppKeys returns all keys that EncodeApp may write.
 func AppKeys() []string {
-	return []string{keySchema, keyClusterID, keyEnded, keyAuthority, keyRevoked, keyLeaves}
+	return []string{keySchema, keyClusterID, keyEnded, keyAuthority, keyRevoked, keyLeaves, keyOperation}
 }
 
 // UnitKeys returns all keys that a unit's bag may hold.
@@ -68,6 +70,8 @@ type AppBag struct {
 	Revoked   []Ended
 	// Leaves are the certificates of all units that may still be valid, of those that left too; sorted by unit.
 	Leaves []UnitLeaves
+	// Operation is the one that goes on, or the last; the zero value is none.
+	Operation Operation
 }
 
 // Ended is a consumer relation that ended, the generation of its credentials, and the certificate period in which it ended.
@@ -94,6 +98,7 @@ type UnitBag struct {
 	Stopped   bool     // its server has stopped for good
 	Can       []string // what its charm can do that all units must do alike; sorted
 	Leaves    []Issued
+	Part      Part // in the operation; one that the unit's charm cannot take part in says nothing
 }
 
 // EncodeApp is the bag that says a, but for the authorities' own keys.
@@ -114,6 +119,7 @@ func EncodeApp(a AppBag) databag.Bag {
 		leaves = append(leaves, u.Unit+"="+EncodeIssued(u.Leaves))
 	}
 	bag[keyLeaves] = strings.Join(leaves, ";")
+	bag[keyOperation] = encodeOperation(a.Operation)
 	return bag.Clone()
 }
 
@@ -128,6 +134,7 @@ func DecodeApp(relationID, owner string, bag databag.Bag) (AppBag, error) {
 		Authority: d.text(keyAuthority),
 		Revoked:   d.revoked(keyRevoked),
 		Leaves:    d.unitLeaves(keyLeaves),
+		Operation: d.operation(keyOperation),
 	}
 	if d.err != nil {
 		return AppBag{}, d.err
@@ -148,6 +155,7 @@ func EncodeUnit(u UnitBag) databag.Bag {
 		keyStopped:   encodeFlag(u.Stopped),
 		keyCan:       strings.Join(u.Can, ","),
 		keyLeaves:    EncodeIssued(u.Leaves),
+		keyOperation: u.Part.String(),
 	}.Clone()
 }
 
@@ -166,6 +174,7 @@ func DecodeUnit(relationID, unit string, bag databag.Bag) (UnitBag, error) {
 		Stopped:   d.flag(keyStopped),
 		Can:       d.names(keyCan),
 		Leaves:    d.leaves(keyLeaves, bag[keyLeaves]),
+		Part:      d.part(keyOperation),
 	}
 	if d.err != nil {
 		return UnitBag{}, d.err

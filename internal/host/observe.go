@@ -34,12 +34,14 @@ func (h *Host) Observe(ctx context.Context, m operator.Model) (operator.World, e
 		PeerURL:   lookup(state.process.env, "ETCD_INITIAL_ADVERTISE_PEER_URLS"),
 		ClientURL: lookup(state.process.env, "ETCD_ADVERTISE_CLIENT_URLS"),
 		Listens:   listens(state.process.env),
+		Restart:   lookup(state.process.env, operator.RestartVar),
 	}
 	w.Machine = h.lookMachine(ctx, m.Config)
 	// The settings come last of what WriteMember writes. With a service of another kind they are of former times.
 	if env != nil && state.Kind == operator.MemberService {
 		w.WrittenConfig, w.WrittenInitial = h.lookSettings(env, state), operator.InitialOf(env)
 		w.WrittenRelease = lookup(env, "CHARM_RELEASE")
+		w.WrittenRestart = lookup(env, operator.RestartVar)
 	}
 	if w.Proxy, err = h.lookProxy(state); err != nil {
 		return operator.World{}, err

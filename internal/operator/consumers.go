@@ -162,9 +162,10 @@ func (l look) awaitsUnits(p *Plan, c consumer) bool {
 	return false
 }
 
-// can is what this charm can do that all units must do alike: tell the consumers of each endpoint.
+// can is what this charm can do that all units must do alike: tell the consumers of each endpoint, and take part in each kind
+// of operation.
 func can() []string {
-	var names []string
+	names := []string{rollingRestart}
 	for _, at := range Endpoints() {
 		if at.Tell != nil {
 			names = append(names, at.Name)

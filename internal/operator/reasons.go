@@ -119,6 +119,8 @@ const (
 	crashed
 	versionsDiffer
 	turnHeld
+	operationAwaits
+	operationGoes
 
 	// Why an action does nothing.
 	isProxy
@@ -142,6 +144,12 @@ const (
 	turnTaken
 	corruptStays
 	alarmOnLeader
+	operationOnLeader
+	operationRuns
+	operationNone
+	operationOther
+	operationEmpty
+	operationAwaitsCharm
 	kinds // how many there are
 )
 
@@ -266,27 +274,36 @@ var catalogue = [kinds]entry{
 	versionsDiffer:       {"versions-differ", "version", Degraded, "", "", "members run different versions: {version}", ""},
 	turnHeld:             {"turn-held", "unit", Sound, "", "", "{unit} holds the turn to restart", ""},
 
-	isProxy:           {"is-proxy", "unit", Sound, "", "", "{unit} is a proxy and has no member", "ask a unit of the etcd application"},
-	noSuchUnit:        {"no-such-unit", "unit", Sound, "", "", "{unit} is no unit of {application}: they are {units}", ""},
-	lastVoter:         {"last-voter", "member", Sound, "", "", "{member} is the last voter: its removal ends the cluster", "its data directory stays on the machine"},
-	quorumAtStake:     {"quorum-at-stake", "member", Sound, "", "", "without {member} there is no quorum: {ready} of {voters} voters would be ready, {needed} are needed", ""},
-	voterNotReady:     {"voter-not-ready", "member", Sound, "", "", "{member} is not ready", ""},
-	noVoter:           {"no-voter", "unit", Sound, "", "", "{unit} has no voter", ""},
-	notLostHere:       {"not-lost-here", "unit", Sound, "", "", "this unit is no member, or its options cannot be used", ""},
-	notLostUnrecorded: {"not-lost-unrecorded", "application", Sound, "", "", "no cluster is recorded", ""},
-	notLostEnded:      {"not-lost-ended", "cluster", Sound, "", "", "cluster {cluster} ended in order", "the leader founds without being asked"},
-	notLostOthers:     {"not-lost-others", "unit", Sound, "", "", "there are other units, which may hold the data: {unit}", ""},
-	notLostData:       {"not-lost-data", "unit", Sound, "", "", "there is data on this unit", ""},
-	notLostAnswers:    {"not-lost-answers", "unit", Sound, "", "", "a member of a cluster answers", ""},
-	confirmDiffers:    {"confirm-differs", "cluster", Sound, "", "", "confirm is not the ID of the cluster to give up", "confirm={cluster} founds a new, empty one"},
-	foundOnLeader:     {"found-on-leader", "unit", Sound, "", "", "only the leader founds, and this unit is not known to be the leader", "run the action on the leader"},
-	revisionAhead:     {"revision-ahead", "revision", Sound, "", "", "revision {revision} is yet to come, the current one is {current}", ""},
-	alarmSplit:        {"alarm-split", "alarm", Sound, "", "", "members' data differ, and etcd cannot tell whose is right", "keep one unit whose data is, and juju remove-unit the others"},
-	alarmUntrusted:    {"alarm-untrusted", "unit", Sound, "", "", "the data of {unit} is not to be trusted, no action cures it", "juju remove-unit {unit}, then alarm-disarm again, then juju add-unit {application}"},
-	alarmFull:         {"alarm-full", "member", Sound, "", "", "the database of {member} takes {size} of a quota of {quota}", "first run compact and defrag, and delete keys if that frees too little"},
-	turnTaken:         {"turn-taken", "unit", Sound, "", "", "other maintenance is running: {unit} restarts, leaves or runs such an action", "try again when it is done"},
-	corruptStays:      {"corrupt-stays", "alarm", Sound, "", "", "while alarm {alarm} is raised all stays as it is", "action alarm-disarm says what to do"},
-	alarmOnLeader:     {"alarm-on-leader", "alarm", Sound, "", "", "while alarm {alarm} is raised this runs on the leader only", "juju run {application}/leader …"},
+	operationAwaits: {"operation-awaits", "unit", Sound, Active, "", "{operation} {id}: {unit} has not answered", "juju run {unit} operation shows why; operation without={unit} lets it go on"},
+	operationGoes:   {"operation-goes", "unit", Sound, Active, "", "{operation} {id}: {unit} to go", ""},
+
+	isProxy:              {"is-proxy", "unit", Sound, "", "", "{unit} is a proxy and has no member", "ask a unit of the etcd application"},
+	noSuchUnit:           {"no-such-unit", "unit", Sound, "", "", "{unit} is no unit of {application}: they are {units}", ""},
+	lastVoter:            {"last-voter", "member", Sound, "", "", "{member} is the last voter: its removal ends the cluster", "its data directory stays on the machine"},
+	quorumAtStake:        {"quorum-at-stake", "member", Sound, "", "", "without {member} there is no quorum: {ready} of {voters} voters would be ready, {needed} are needed", ""},
+	voterNotReady:        {"voter-not-ready", "member", Sound, "", "", "{member} is not ready", ""},
+	noVoter:              {"no-voter", "unit", Sound, "", "", "{unit} has no voter", ""},
+	notLostHere:          {"not-lost-here", "unit", Sound, "", "", "this unit is no member, or its options cannot be used", ""},
+	notLostUnrecorded:    {"not-lost-unrecorded", "application", Sound, "", "", "no cluster is recorded", ""},
+	notLostEnded:         {"not-lost-ended", "cluster", Sound, "", "", "cluster {cluster} ended in order", "the leader founds without being asked"},
+	notLostOthers:        {"not-lost-others", "unit", Sound, "", "", "there are other units, which may hold the data: {unit}", ""},
+	notLostData:          {"not-lost-data", "unit", Sound, "", "", "there is data on this unit", ""},
+	notLostAnswers:       {"not-lost-answers", "unit", Sound, "", "", "a member of a cluster answers", ""},
+	confirmDiffers:       {"confirm-differs", "cluster", Sound, "", "", "confirm is not the ID of the cluster to give up", "confirm={cluster} founds a new, empty one"},
+	foundOnLeader:        {"found-on-leader", "unit", Sound, "", "", "only the leader founds, and this unit is not known to be the leader", "run the action on the leader"},
+	revisionAhead:        {"revision-ahead", "revision", Sound, "", "", "revision {revision} is yet to come, the current one is {current}", ""},
+	alarmSplit:           {"alarm-split", "alarm", Sound, "", "", "members' data differ, and etcd cannot tell whose is right", "keep one unit whose data is, and juju remove-unit the others"},
+	alarmUntrusted:       {"alarm-untrusted", "unit", Sound, "", "", "the data of {unit} is not to be trusted, no action cures it", "juju remove-unit {unit}, then alarm-disarm again, then juju add-unit {application}"},
+	alarmFull:            {"alarm-full", "member", Sound, "", "", "the database of {member} takes {size} of a quota of {quota}", "first run compact and defrag, and delete keys if that frees too little"},
+	turnTaken:            {"turn-taken", "unit", Sound, "", "", "other maintenance is running: {unit} restarts, leaves or runs such an action", "try again when it is done"},
+	corruptStays:         {"corrupt-stays", "alarm", Sound, "", "", "while alarm {alarm} is raised all stays as it is", "action alarm-disarm says what to do"},
+	alarmOnLeader:        {"alarm-on-leader", "alarm", Sound, "", "", "while alarm {alarm} is raised this runs on the leader only", "juju run {application}/leader …"},
+	operationOnLeader:    {"operation-on-leader", "application", Sound, "", "", "only the leader keeps operations, and this unit is not known to be the leader", "juju run {application}/leader …"},
+	operationRuns:        {"operation-runs", "operation", Sound, "", "", "operation {operation} goes on", "operation cancel={operation} ends it"},
+	operationNone:        {"operation-none", "application", Sound, "", "", "no operation goes on", ""},
+	operationOther:       {"operation-other", "operation", Sound, "", "", "the operation that goes on is {operation}", ""},
+	operationEmpty:       {"operation-empty", "application", Sound, "", "", "no unit would take part", ""},
+	operationAwaitsCharm: {"operation-awaits-charm", "unit", Sound, "", "", "the charm of {unit} does not know {operation}", "refresh it, or leave it out: without={unit}"},
 }
 
 // String is the kind's name.

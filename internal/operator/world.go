@@ -44,6 +44,8 @@ type World struct {
 	WrittenRelease string
 	// WrittenInitial is how a first start would go by the settings on disk.
 	WrittenInitial Initial
+	// WrittenRestart is the operation that they bear; "" is none.
+	WrittenRestart string
 
 	Reach     Reach
 	ClusterID uint64   // of the cluster reached; 0 when none answered
@@ -102,6 +104,7 @@ type Service struct {
 	Crashes int         // how often it ended by itself since it was started by the charm or at boot
 	Config  string      // digest of what the live process was started with; "" is unknown, Altered is others than the charm wrote
 	Release string      // release that the live process runs
+	Restart string      // the operation that it was restarted for last; "" is none
 	Log     string      // when Failing: the last line that says why
 
 	PeerURL, ClientURL string   // what the live process was started to advertise; "" is unknown
