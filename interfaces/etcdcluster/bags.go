@@ -36,7 +36,8 @@ const (
 	keyCan       = "can"     // "db,…", sorted
 	keyQuota     = "quota"   // decimal
 	keyZone      = "zone"
-	keyLeaves    = "leaves" // "peer:1f@1796774400,…"; in the application bag "etcd/0=peer:…;etcd/1=…"
+	keyOperation = "operation" // in the application bag as JSON; in a unit's "ID STATE"
+	keyLeaves    = "leaves"    // "peer:1f@1796774400,…"; in the application bag "etcd/0=peer:…;etcd/1=…"
 
 	// Where Juju keeps no secrets the authorities stand in the application bag, key by key.
 	authorityPrefix = "authority."
@@ -45,12 +46,12 @@ const (
 // unitKeys are all keys that a unit's bag may hold: those not written are removed.
 var unitKeys = []string{
 	keySchema, keyPeerURL, keyClientURL, keyClusterID, keyMemberID, keyRunning, keyServer, keyLeaving, keyStopped,
-	keyCan, keyLeaves, keyQuota, keyZone,
+	keyCan, keyLeaves, keyQuota, keyZone, keyOperation,
 }
 
 // AppKeys returns all keys that EncodeApp may write.
 func AppKeys() []string {
-	return []string{keySchema, keyClusterID, keyEnded, keyAuthority, keyRevoked, keyLeaves}
+	return []string{keySchema, keyClusterID, keyEnded, keyAuthority, keyRevoked, keyLeaves, keyOperation}
 }
 
 // UnitKeys returns all keys that a unit's bag may hold.
@@ -75,6 +76,8 @@ type AppBag struct {
 	Revoked   []Ended
 	// Leaves are the certificates of all units that may still be valid, of those that left too; sorted by unit.
 	Leaves []UnitLeaves
+	// Operation is the one that goes on, or the last; the zero value is none.
+	Operation Operation
 }
 
 // Ended is a consumer relation that ended, the generation of its credentials, and the certificate period in which it ended.
@@ -105,6 +108,7 @@ type UnitBag struct {
 	Quota  int64
 	Leaves []Issued
 	Zone   string // the availability zone of its machine; "" is unknown
+	Part   Part   // in the operation; one that the unit's charm cannot take part in says nothing
 }
 
 // EncodeApp is the bag that says a, but for the authorities' own keys.
@@ -125,6 +129,7 @@ func EncodeApp(a AppBag) databag.Bag {
 		leaves = append(leaves, u.Unit+"="+EncodeIssued(u.Leaves))
 	}
 	bag[keyLeaves] = strings.Join(leaves, ";")
+	bag[keyOperation] = encodeOperation(a.Operation)
 	return bag.Clone()
 }
 
@@ -139,6 +144,7 @@ func DecodeApp(relationID, owner string, bag databag.Bag) (AppBag, error) {
 		Authority: d.text(keyAuthority),
 		Revoked:   d.revoked(keyRevoked),
 		Leaves:    d.unitLeaves(keyLeaves),
+		Operation: d.operation(keyOperation),
 	}
 	if d.err != nil {
 		return AppBag{}, d.err
@@ -162,6 +168,7 @@ func EncodeUnit(u UnitBag) databag.Bag {
 		keyLeaves:    EncodeIssued(u.Leaves),
 		keyQuota:     encodeBytes(u.Quota),
 		keyZone:      u.Zone,
+		keyOperation: u.Part.String(),
 	}.Clone()
 }
 
@@ -183,6 +190,7 @@ func DecodeUnit(relationID, unit string, bag databag.Bag) (UnitBag, error) {
 		Leaves:    d.leaves(keyLeaves, bag[keyLeaves]),
 		Quota:     d.bytes(keyQuota),
 		Zone:      d.text(keyZone),
+		Part:      d.part(keyOperation),
 	}
 	if d.err != nil {
 		return UnitBag{}, d.err

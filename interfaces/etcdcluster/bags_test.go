@@ -41,6 +41,11 @@ func TestApplicationBagOfSchema2(t *testing.T) {
 		},
 		"with a later charm's key":      {Schema: 2, ClusterID: id},
 		"with authorities of their own": {Schema: 2, ClusterID: id},
+		"with an operation": {Schema: 2, ClusterID: id, Operation: Operation{
+			ID: "restart-3f2a91", Kind: "rolling-restart", Phase: "restarting", Units: []string{"etcd/0", "etcd/10"},
+			Without: []string{"etcd/10"}, Began: 1796774400, Moved: 1796774460,
+		}},
+		"with a later operation": {Schema: 2, Operation: Operation{ID: "restore-3f2a91", Kind: "restore", Phase: "copying", Outcome: "done"}},
 	}
 	bags := samples(t, "testdata/application.schema2.yaml")
 	require.Len(t, bags, len(want))
@@ -48,7 +53,7 @@ func TestApplicationBagOfSchema2(t *testing.T) {
 		got, err := DecodeApp("cluster:0", "etcd", bag)
 		require.NoError(t, err, name)
 		assert.Equal(t, want[name], got, name)
-		if !strings.HasPrefix(name, "with a") {
+		if !strings.HasPrefix(name, "with a") || name == "with an operation" {
 			assert.Equal(t, bag, EncodeApp(got), name)
 		}
 	}
@@ -69,6 +74,7 @@ func TestUnitBagOfSchema2(t *testing.T) {
 		"newcomer":                 {Schema: 2, PeerURL: "https://[fd00::5]:2380", Can: []string{"db", "later"}},
 		"issuer":                   {Schema: 2, Leaves: []Issued{{Kind: "admin", Serial: "1c", End: 1796774400}, {Kind: "peer", Serial: "1a", End: 1796774400}}},
 		"zoned":                    {Schema: 2, Zone: "eu-west-1a"},
+		"restarter":                {Schema: 2, Can: []string{"db", "proxy", "rolling-restart"}, Part: Part{"restart-3f2a91", "ready"}},
 		"with a later charm's key": {Schema: 2},
 
 		"of a known build":                  {Schema: 2, Running: "0123456789abcdef0123456789abcdef", Server: "0123456789ab"},
@@ -115,6 +121,7 @@ func TestBrokenBagsAreNamed(t *testing.T) {
 			"secret", "etcd/0", "etcd/0=", "etcd/0=secret", "etcd=peer:1@5", "etcd/0=peer:1@5;", "etcd/1=peer:1@5;etcd/0=peer:2@5",
 			"etcd/0=peer:1@5;etcd/0=peer:2@5", "peer:1@secret",
 		},
+		keyOperation: {"secret", "secret secret secret", "restart-1 ", "{}", `{"id":"a","kind":"b"}`, `{"id":"a","kind":"b","phase":"c","units":["etcd"]}`, `{"id":"a b","kind":"b","phase":"c"}`, `{"id":"a","kind":"b","phase":"c","without":["etcd/x"]}`, "[]"},
 		keyRevoked: {
 			"secret", "12.1@228", "proxy:12", "proxy:12.1", "proxy:12.1@", "@228", "proxy:012.1@228", "proxy:12.1@228,", "proxy:12.1@+1", "proxy:12.1@1.5", "proxy:-1.1@1",
 			"proxy:12@228", "proxy:12.@228", "proxy:12.0@228", "proxy:12.-1@228", "proxy:12.01@228", "proxy:12.1.1@228", "proxy:12.9999999999@228", "proxy:1.12@228@228",

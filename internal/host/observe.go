@@ -52,12 +52,14 @@ func (h *Host) observe(ctx context.Context, m operator.Model) (operator.World, e
 		PeerURL:   lookup(state.process.env, "ETCD_INITIAL_ADVERTISE_PEER_URLS"),
 		ClientURL: lookup(state.process.env, "ETCD_ADVERTISE_CLIENT_URLS"),
 		Listens:   listens(state.process.env),
+		Restart:   lookup(state.process.env, operator.RestartVar),
 	}
 	w.Machine = h.lookMachine(ctx, m.Config)
 	// With a service of another kind the settings are of former times.
 	if state.Kind == operator.MemberService {
 		w.WrittenConfig, w.WrittenInitial = h.lookSettings(env, state), operator.InitialOf(env)
 		w.WrittenRelease = lookup(env, "CHARM_RELEASE")
+		w.WrittenRestart = lookup(env, operator.RestartVar)
 	}
 	w.Proxy = h.lookProxy(state)
 	w.Data = h.lookData()

@@ -33,14 +33,16 @@ type Action func(params map[string]any, m Model, w World) ([]Step, Result, error
 
 // Actions are the charm's actions by name, as actions.yaml declares them.
 var Actions = map[string]Action{
-	"health":        Health,
-	"list-members":  ListMembers,
-	"alarm-list":    AlarmList,
-	"check-removal": CheckRemoval,
-	"found-cluster": FoundCluster,
-	"alarm-disarm":  AlarmDisarm,
-	"compact":       CompactHistory,
-	"defrag":        Defragment,
+	"health":          Health,
+	"list-members":    ListMembers,
+	"alarm-list":      AlarmList,
+	"check-removal":   CheckRemoval,
+	"found-cluster":   FoundCluster,
+	"alarm-disarm":    AlarmDisarm,
+	"compact":         CompactHistory,
+	"defrag":          Defragment,
+	"rolling-restart": RollingRestart,
+	"operation":       ShowOperation,
 }
 
 // Health reports on the cluster, or on what a proxy reaches. It fails when that is unhealthy, and reports all the same.

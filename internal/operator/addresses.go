@@ -151,6 +151,7 @@ func (l look) settings() Server {
 		Trust:        l.w.TLS.Trust,
 		Config:       c,
 		Paths:        l.w.Paths,
+		Restart:      l.restartMark(),
 	}
 	if c.HTTPPort != 0 {
 		s.ListenHTTP = l.listen(l.m.ClientAddress.Value, c.HTTPPort)

@@ -162,10 +162,10 @@ func (l look) awaitsUnits(p *Plan, c consumer) bool {
 	return false
 }
 
-// can is what this charm can do that all units must do alike: tell the consumers of each endpoint, and take a higher quota
-// in an order that all compute.
+// can is what this charm can do that all units must do alike: tell the consumers of each endpoint, take a higher quota in
+// an order that all compute, and take part in each kind of operation.
 func can() []string {
-	names := []string{takesQuota}
+	names := []string{takesQuota, rollingRestart}
 	for _, at := range Endpoints() {
 		if at.Tell != nil {
 			names = append(names, at.Name)

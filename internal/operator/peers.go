@@ -40,6 +40,7 @@ func peers(l look, p *Plan) {
 		p.publish(l, w, bagDigest(bag), func() (databag.Bag, error) { return bag, nil })
 	}
 	defer l.rememberUnrecorded(p)
+	l.sayOperation(p)
 	if (l.m.Leader.OK && !l.leader()) || p.record != nil {
 		return // the last unit's leave writes the record itself
 	}
@@ -57,7 +58,7 @@ func peers(l look, p *Plan) {
 	if l.m.Authority.OK && l.m.Authority.Value != nil {
 		record.Authority = l.m.Authority.Value.Fingerprint()
 	}
-	record.Revoked, record.Leaves = l.revoked(), l.leaves()
+	record.Revoked, record.Leaves, record.Operation = l.revoked(), l.leaves(), l.advanced()
 	same := reflect.DeepEqual(record, l.m.Cluster.Value.Record)
 	if same && l.m.Authority.OK && l.consumers.OK {
 		return
@@ -106,7 +107,7 @@ func (l look) rememberUnrecorded(p *Plan) {
 // word is what our unit says of itself.
 func (l look) word() Word {
 	w := Word{
-		Schema: etcdcluster.Schema, Leaving: l.leaving(), Can: can(), Leaves: l.issued(), Quota: l.takenQuota(), Zone: l.m.Zone,
+		Schema: etcdcluster.Schema, Leaving: l.leaving(), Can: can(), Leaves: l.issued(), Quota: l.takenQuota(), Zone: l.m.Zone, Part: l.part(),
 	}
 	w.PeerURL, w.ClientURL = l.servedURLs()
 	w.Stopped = w.Leaving && !l.w.Service.Running

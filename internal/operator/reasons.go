@@ -153,6 +153,8 @@ const (
 	zoneAlone
 	pathForeign
 	turnHeld
+	operationAwaits
+	operationGoes
 
 	// Why an action does nothing.
 	isProxy
@@ -176,6 +178,12 @@ const (
 	turnTaken
 	corruptStays
 	alarmOnLeader
+	operationOnLeader
+	operationRuns
+	operationNone
+	operationOther
+	operationEmpty
+	operationAwaitsCharm
 	kinds // how many there are
 )
 
@@ -355,6 +363,15 @@ var catalogue = [kinds]entry{
 	turnTaken:         {"turn-taken", "unit", Sound, "", "", "other maintenance is running: {unit} restarts, leaves or runs such an action", "try again when it is done"},
 	corruptStays:      {"corrupt-stays", "alarm", Sound, "", "", "while alarm {alarm} is raised all stays as it is", "action alarm-disarm says what to do"},
 	alarmOnLeader:     {"alarm-on-leader", "alarm", Sound, "", "", "while alarm {alarm} is raised this runs on the leader only", "juju run {application}/leader …"},
+	operationAwaits:   {"operation-awaits", "unit", Sound, Active, "", "{id}: {unit} has not answered", "or: operation without={unit}"},
+	operationGoes:     {"operation-goes", "unit", Sound, Active, "", "{id}: {unit} to go", ""},
+
+	operationOnLeader:    {"operation-on-leader", "application", Sound, "", "", "only the leader keeps operations, and this unit is not known to be the leader", "juju run {application}/leader …"},
+	operationRuns:        {"operation-runs", "operation", Sound, "", "", "operation {operation} goes on", "operation cancel={operation} ends it"},
+	operationNone:        {"operation-none", "application", Sound, "", "", "no operation goes on", ""},
+	operationOther:       {"operation-other", "operation", Sound, "", "", "the operation that goes on is {operation}", ""},
+	operationEmpty:       {"operation-empty", "application", Sound, "", "", "no unit would take part", ""},
+	operationAwaitsCharm: {"operation-awaits-charm", "unit", Sound, "", "", "the charm of {unit} does not know {operation}", "refresh it, or leave it out: without={unit}"},
 }
 
 // String is the kind's name.

@@ -183,6 +183,13 @@ func (l look) holdRestart(own Member) Reason {
 			return because(restartAwaitsOthers, name)
 		}
 	}
+	if l.restarts() {
+		for _, name := range l.awaited() {
+			if name != l.m.Unit {
+				return because(restartAwaitsOthers, name)
+			}
+		}
+	}
 	return Reason{}
 }
 

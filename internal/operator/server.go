@@ -24,6 +24,7 @@ type Server struct {
 	Trust        string   // digest of the trust bundles: etcd loads them once
 	Config       Config   // the tunables
 	Paths        []string // World.Paths
+	Restart      string   // the operation that it restarts for, or did last
 
 	// For the first start only; etcd ignores them once there is data.
 	Initial Initial
@@ -40,6 +41,9 @@ type Initial struct {
 // ConfigVar carries the digest of the settings into the server's process, so that what runs can be read from
 // what runs (/proc/<pid>/environ) and no marker need be kept.
 const ConfigVar = "CHARM_CONFIG"
+
+// RestartVar carries the operation that a server was restarted for last.
+const RestartVar = "CHARM_RESTART"
 
 // Env is the settings as etcd reads them from its environment, sorted, without what counts for the first start only.
 // etcd's flags go by environment because its configuration file has no key for the client revocation list (server/v3
@@ -72,6 +76,9 @@ func (s Server) Env() []string {
 		"ETCD_COMPACT_HASH_CHECK_TIME=1m0s",
 		"CHARM_RELEASE=" + s.Release,
 		"CHARM_TRUST=" + s.Trust,
+	}
+	if s.Restart != "" {
+		env = append(env, RestartVar+"="+s.Restart)
 	}
 	if len(s.ListenHTTP) > 0 {
 		env = append(env, "ETCD_LISTEN_CLIENT_HTTP_URLS="+strings.Join(s.ListenHTTP, ","))

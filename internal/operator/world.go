@@ -49,6 +49,8 @@ type World struct {
 	WrittenRelease string
 	// WrittenInitial is how a first start would go by the settings on disk.
 	WrittenInitial Initial
+	// WrittenRestart is the operation that they bear; "" is none.
+	WrittenRestart string
 
 	Reach     Reach
 	ClusterID uint64   // of the cluster reached; 0 when none answered
@@ -125,6 +127,7 @@ type Service struct {
 	Age     time.Duration // since its main process was started
 	Config  string        // digest of what the live process was started with; "" is unknown, Altered is others than the charm wrote
 	Release string        // release that the live process runs
+	Restart string        // the operation that it was restarted for last; "" is none
 	Log     string        // when Failing: the last line that says why; or what a server that does not serve yet waits for
 
 	PeerURL, ClientURL string   // what the live process was started to advertise; "" is unknown

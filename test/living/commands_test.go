@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -50,6 +51,7 @@ func commands(ctx context.Context, verbs map[string]command) map[string]command 
 		"restarts":    b.restarts,
 		"pids":        b.pids,
 		"raft-leader": b.raftLeader,
+		"pick":        pick,
 		"hold-port":   b.holdPort,
 		"free-port":   b.freePort,
 		"age":         b.age,
@@ -197,6 +199,15 @@ func (b *bench) environ(ts *testscript.TestScript, _ bool, args []string) {
 	text, err := os.ReadFile(filepath.Join("/proc", b.pid(ts, args[0]), "environ"))
 	ts.Check(err)
 	fmt.Fprintln(ts.Stdout(), strings.ReplaceAll(string(text), "\x00", "\n"))
+}
+
+// pick sets a variable to what the first group of a pattern matches in the last command's output.
+func pick(ts *testscript.TestScript, _ bool, args []string) {
+	found := regexp.MustCompile(args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+	if len(found) < 2 {
+		ts.Fatalf("%s is nowhere in the output", args[1])
+	}
+	ts.Setenv(args[0], found[1])
 }
 
 func (b *bench) raftLeader(ts *testscript.TestScript, _ bool, args []string) {

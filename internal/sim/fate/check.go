@@ -285,6 +285,9 @@ func (s *Sim) Settled() string {
 	case all != nil && all.version != strings.SplitN(releaseOf(s.charm), "-", 2)[0]:
 		return "consumers are told of version " + all.version
 	}
+	if problem := s.settledOperation(); problem != "" {
+		return problem
+	}
 	return s.settledLeaves()
 }
 

@@ -44,6 +44,25 @@ var scenarios = []struct {
 	{"roll the peer port", 3, func(s *Sim) { s.options++; s.Configure() }},
 	{"roll two", 2, func(s *Sim) { s.options += 2; s.Configure() }},
 	{"roll the only one", 1, (*Sim).Configure},
+	{"rolling restart", 3, (*Sim).restart},
+	{"rolling restart of two", 2, (*Sim).restart},
+	{"rolling restart of the only one", 1, (*Sim).restart},
+	{"rolling restart, and new options", 3, func(s *Sim) { s.restart(); s.options++; s.Configure() }},
+	{"rolling restart, and one leaves", 3, func(s *Sim) { s.restart(); s.RemoveUnit(s.units[2]) }},
+	{"rolling restart, and the leader leaves", 3, func(s *Sim) { s.restart(); s.RemoveUnit(s.units[0]) }},
+	{"rolling restart, and one comes", 3, func(s *Sim) { s.restart(); s.AddUnit() }},
+	{"rolling restart, and one is removed by force", 3, func(s *Sim) { s.restart(); s.ForceRemove(s.units[1], false) }},
+	{"rolling restart, and a refresh", 3, func(s *Sim) { s.restart(); s.Refresh() }},
+	{"rolling restart, and another leader", 3, func(s *Sim) { s.restart(); s.SetLeader(s.units[1]) }},
+	{"rolling restart, cancelled half-way", 3, func(s *Sim) {
+		s.restart()
+		for n := 0; s.units[1].restarted == "" && n < 1000; n++ {
+			for _, u := range s.units {
+				s.Step(u)
+			}
+		}
+		s.cancel()
+	}},
 	{"refresh", 3, (*Sim).Refresh},
 	{"refresh to the same server", 3, func(s *Sim) { s.Refresh(); s.Rest(); s.Refresh() }},
 	{"refresh to the same server, and a roll", 2, func(s *Sim) { s.Refresh(); s.Rest(); s.Refresh(); s.Configure() }},

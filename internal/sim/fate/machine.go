@@ -88,7 +88,11 @@ func (h *machine) Observe(_ context.Context, m operator.Model) (operator.World, 
 	}
 	if u.process.running {
 		w.Service.Config, w.Service.Release = u.process.config, u.process.server.Release
+		w.Service.Restart = u.process.server.Restart
 		w.Service.PeerURL, w.Service.ClientURL = u.process.server.PeerURL, u.process.server.ClientURL
+	}
+	if u.disk.written != nil {
+		w.WrittenRestart = u.disk.written.Restart
 	}
 	if d := u.disk.data; d != nil {
 		w.Data = operator.Data{State: operator.OurData, ClusterID: d.cluster, MemberID: d.member, Owner: d.owner}
@@ -271,6 +275,7 @@ func (h *machine) do(step operator.Step) error {
 			s.launch(u, true)
 		}
 	case operator.Restart:
+		s.checkRestart(u, h.h)
 		s.checkDown(u, h.h, step)
 		s.checkWorth(u)
 		s.goesDown(u)

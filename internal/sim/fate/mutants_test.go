@@ -1,6 +1,7 @@
 package fate
 
 import (
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -153,10 +154,52 @@ var mutants = []struct {
 		p.Bags = operator.Decide(e, m, w).Bags
 		return p
 	}},
+	{"restarts before all have answered", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
+		return withOperation(e, m, w, func(o *operator.Operation) {
+			if o.Phase == "gathering" {
+				o.Phase = "restarting"
+			}
+		})
+	}},
+	{"restarts again for an operation that is over", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
+		w.Service.Restart, w.WrittenRestart = "", ""
+		return operator.Decide(e, m, w)
+	}},
+	{"takes an operation for done when it has answered", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
+		c := m.Cluster.Value
+		c.Words = maps.Clone(c.Words)
+		for unit, word := range c.Words {
+			if word.Part.State == "ready" && c.Record.Operation.Phase == "restarting" {
+				word.Part.State = "done"
+				c.Words[unit] = word
+			}
+		}
+		m.Cluster.Value = c
+		return operator.Decide(e, m, w)
+	}},
+	{"waits in an operation for units that are gone", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
+		c := m.Cluster.Value
+		units := maps.Clone(m.Units.Value)
+		for _, unit := range c.Record.Operation.Units {
+			if _, there := units[unit]; !there && units != nil {
+				units[unit] = operator.Alive
+			}
+		}
+		m.Units.Value = units
+		return operator.Decide(e, m, w)
+	}},
 	{"forgets goal-state", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
 		m.Seen = nil // so that nobody is ever judged by it
 		return operator.Decide(e, m, w)
 	}},
+}
+
+// withOperation decides as if the operation on record were another.
+func withOperation(e operator.Event, m operator.Model, w operator.World, change func(*operator.Operation)) operator.Plan {
+	c := m.Cluster.Value
+	change(&c.Record.Operation)
+	m.Cluster.Value = c
+	return operator.Decide(e, m, w)
 }
 
 func toConsumer(w operator.BagWrite) bool { return w.Relation != peerRelation }

@@ -1,6 +1,10 @@
 package fate
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
+)
 
 // Op is one thing that happens, as three small numbers: any three are an op, and one that does not fit the moment is
 // nothing. So a schedule can be cut anywhere and is still one.
@@ -85,6 +89,17 @@ var kinds = []struct {
 			name = u.name
 		}
 		s.Squat(name, o.A%2 == 0)
+	}},
+	{"restart", 2, func(s *Sim, o Op) {
+		params := map[string]any{}
+		if u := s.pick(o.A); u != nil && o.B%4 == 0 {
+			params[[]string{"from", "without"}[o.B/4%2]] = u.name
+		}
+		s.Operate(operator.RollingRestart, params)
+	}},
+	{"cancel", 1, func(s *Sim, _ Op) { s.cancel() }},
+	{"let go", 1, func(s *Sim, o Op) {
+		s.with(o.A, func(u *unit) { s.Operate(operator.ShowOperation, map[string]any{"without": u.name}) })
 	}},
 	{"spoil", 2, func(s *Sim, o Op) { s.with(o.A, s.Spoil) }},
 	{"fill", 1, func(s *Sim, o Op) { s.Fill(o.A%2 == 0) }},

@@ -214,6 +214,7 @@ func (s *Sim) flush(u *unit, p operator.Plan, yield func(point)) error {
 		switch {
 		case w.Relation == peerRelation && w.App:
 			s.checkRecord(u.hook, record)
+			s.checkOperation(s.record().Operation, record.Operation)
 			if s.Trace != nil {
 				s.tell("%s: records %s", u.name, recordText(record))
 			}

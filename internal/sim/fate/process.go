@@ -77,6 +77,9 @@ func (s *Sim) launch(u *unit, ours bool) {
 	}
 	u.process = process{running: true, server: *w, config: u.disk.config, started: s.now}
 	u.listen()
+	if w.Restart != "" {
+		u.restarted = w.Restart
+	}
 	if u.disk.data == nil && !s.first(u, ours) {
 		u.process = process{failing: true}
 	}

@@ -50,16 +50,17 @@ type unit struct {
 	last                       operator.Event  // the last hook that ended well
 	again                      *operator.Event // that it hears once more
 
-	hook    *hook
-	retry   *operator.Event
-	killed  bool // and did not fail, the hook that is to be run again
-	retryAt int64
-	fails   int
-	fail    error // of the last hook, while it is being retried
-	deaf    bool  // goal-state fails in the next hook
-	unsure  bool  // the reply to the next step at etcd is lost
-	back    int64 // when its disk was last taken back in time
-	byHand  int64 // its member is down by our hand, and has the turn until then
+	hook      *hook
+	retry     *operator.Event
+	killed    bool // and did not fail, the hook that is to be run again
+	retryAt   int64
+	fails     int
+	fail      error  // of the last hook, while it is being retried
+	deaf      bool   // goal-state fails in the next hook
+	unsure    bool   // the reply to the next step at etcd is lost
+	back      int64  // when its disk was last taken back in time
+	restarted string // the operation that its server was restarted for last
+	byHand    int64  // its member is down by our hand, and has the turn until then
 }
 
 // heardOfPeer is what an agent knows of a peer's bag: the version that a hook told of, and the one that it keeps, which Juju

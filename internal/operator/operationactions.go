@@ -1,0 +1,201 @@
+package operator
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/juju-charms/etcd-charm/interfaces/databag"
+)
+
+// RollingRestart puts on record that the members restart one after another, the raft leader last. Nothing begins before the
+// action has ended, since what it writes is committed then.
+func RollingRestart(params map[string]any, m Model, w World) ([]Step, Result, error) {
+	if err := onlyParams(params, "from", "without"); err != nil {
+		return nil, Result{}, err
+	}
+	from, err := optionalText(params, "from")
+	if err != nil {
+		return nil, Result{}, err
+	}
+	without, err := unitsParam(params, "without")
+	if err != nil {
+		return nil, Result{}, err
+	}
+	l := lookAt(Event{}, m, w)
+	const what = "nothing restarts"
+	r := Examine(m, w)
+	if refused := r.unsettled(what); refused.Failed != "" {
+		return nil, refused, nil
+	}
+	o := Operation{
+		ID:   "restart-" + digest(m.UUID, m.Unit, strconv.FormatInt(w.Now, 10), rollingRestart)[:6],
+		Kind: rollingRestart, Phase: toAnswer, Units: l.beginners(), Without: without, Began: w.Now, Moved: w.Now,
+	}
+	why := l.mayBegin(o, from)
+	if !why.none() {
+		return nil, Result{Failed: refusal(what, why)}, nil
+	}
+	if from != "" {
+		o.Units = slices.DeleteFunc(o.Units, func(unit string) bool { return databag.CompareUnits(unit, from) < 0 })
+	}
+	record := m.Cluster.Value.Record
+	record.Operation = o
+	takes := slices.DeleteFunc(slices.Clone(o.Units), func(unit string) bool { return !o.Takes(unit) })
+	said := fmt.Sprintf("%s is on record: %s restart one after another, the raft leader last", o.ID, strings.Join(takes, ", "))
+	text := fold("", said, 0) + fmt.Sprintf("follow it: juju run %s/leader operation\n", m.App)
+	values := map[string]any{"operation": o.ID, "units": strings.Join(takes, ",")}
+	return nil, Result{Bags: []BagWrite{l.writeRecord(record)}, Text: text, Values: values}, nil
+}
+
+// mayBegin says why the operation cannot begin.
+func (l look) mayBegin(o Operation, from string) Reason {
+	switch {
+	case !l.m.Cluster.OK:
+		return l.unknown(peersUnknown, "no operation begins")
+	case !l.m.Units.OK:
+		return l.unknown(unitsUnknown, "no operation begins")
+	case !l.leader():
+		return because(operationOnLeader, l.m.App)
+	case l.operation().Going():
+		return because(operationRuns, l.operation().ID)
+	case l.refusing() != "":
+		return because(corruptStays, l.refusing())
+	case !l.squatted().none():
+		return l.squatted()
+	}
+	named := slices.Clone(o.Without)
+	if from != "" {
+		named = append(named, from)
+	}
+	for _, unit := range named {
+		if !slices.Contains(o.Units, unit) {
+			return because(noSuchUnit, unit, l.m.App, few(o.Units))
+		}
+	}
+	for _, unit := range o.Units {
+		if unit != l.m.Unit && o.Takes(unit) && !slices.Contains(l.m.Cluster.Value.Words[unit].Can, o.Kind) {
+			return because(operationAwaitsCharm, unit, o.Kind)
+		}
+	}
+	if !slices.ContainsFunc(o.Units, func(unit string) bool { return o.Takes(unit) && (from == "" || databag.CompareUnits(unit, from) >= 0) }) {
+		return because(operationEmpty, l.m.App)
+	}
+	return Reason{}
+}
+
+// ShowOperation shows the operation that goes on, or the last; or has it go on without units, or end.
+func ShowOperation(params map[string]any, m Model, w World) ([]Step, Result, error) {
+	if err := onlyParams(params, "cancel", "without"); err != nil {
+		return nil, Result{}, err
+	}
+	cancel, err := optionalText(params, "cancel")
+	if err != nil {
+		return nil, Result{}, err
+	}
+	without, err := unitsParam(params, "without")
+	if err != nil {
+		return nil, Result{}, err
+	}
+	l := lookAt(Event{}, m, w)
+	if Examine(m, w).Role == RoleProxy {
+		return nil, Result{Failed: because(isProxy, m.Unit).String()}, nil
+	}
+	if !m.Cluster.OK {
+		return nil, Result{Failed: l.unknown(peersUnknown, "operations cannot be known").String()}, nil
+	}
+	if cancel == "" && len(without) == 0 {
+		return nil, l.showOperation(), nil
+	}
+	o := l.operation()
+	var why Reason
+	switch {
+	case !l.leader():
+		why = because(operationOnLeader, m.App)
+	case !o.Going():
+		why = because(operationNone, m.App)
+	case cancel != "" && cancel != o.ID:
+		why = because(operationOther, o.ID)
+	default:
+		for _, unit := range without {
+			if !slices.Contains(o.Units, unit) {
+				why = because(noSuchUnit, unit, o.ID, few(o.Units))
+			}
+		}
+	}
+	if !why.none() {
+		return nil, Result{Failed: refusal("nothing is changed", why)}, nil
+	}
+	o.Without = ordered(slices.Concat(o.Without, without))
+	if cancel != "" {
+		o.Outcome, o.Moved = outcomeCancelled, w.Now
+	}
+	record := m.Cluster.Value.Record
+	record.Operation = o
+	m.Cluster.Value.Record = record
+	out := lookAt(Event{}, m, w).showOperation()
+	out.Bags = []BagWrite{l.writeRecord(record)}
+	return nil, out, nil
+}
+
+// showOperation is the answer that shows the operation on record.
+func (l look) showOperation() Result {
+	o := l.operation()
+	if o.ID == "" {
+		text := "there has been no operation\n"
+		return Result{Text: text, Values: map[string]any{}}
+	}
+	at := func(seconds int64) string { return time.Unix(seconds, 0).UTC().Format(time.RFC3339) }
+	values := map[string]any{"operation": o.ID, "kind": o.Kind, "phase": o.Phase, "began": at(o.Began), "since": at(o.Moved)}
+	text := fmt.Sprintf("%s %s: %s since %s\n", o.Kind, o.ID, o.Phase, at(o.Moved))
+	if !o.Going() {
+		values["outcome"] = plain(o.Outcome)
+		text = fmt.Sprintf("%s %s: %s at %s\n", o.Kind, o.ID, plain(o.Outcome), at(o.Moved))
+	}
+	rows, units := [][]string{{"UNIT", "PART"}}, map[string]any{}
+	parts := map[string]string{}
+	for _, unit := range o.Units {
+		part := or(l.partOf(unit))
+		switch {
+		case !o.Takes(unit):
+			part = "left out"
+		case !slices.Contains(l.participants(), unit):
+			part = "gone"
+		case !o.Going():
+			part = "-"
+		}
+		parts[unit] = part
+	}
+	for _, unit := range ordered(slices.Collect(maps.Keys(parts))) {
+		rows = append(rows, []string{clip(unit, 24), parts[unit]})
+		units[slug(unit)] = parts[unit]
+	}
+	if o.Going() {
+		text += grid(rows)
+		values["units"] = units
+		if waits := l.awaited(); len(waits) > 0 {
+			values["waits-for"] = strings.Join(waits, ",")
+		}
+	}
+	return Result{Text: text, Values: values}
+}
+
+// optionalText is a parameter that may be missing; else it is a text.
+func optionalText(params map[string]any, name string) (string, error) {
+	if _, there := params[name]; !there {
+		return "", nil
+	}
+	return textParam(params, name)
+}
+
+// unitsParam is a parameter that lists units, sorted.
+func unitsParam(params map[string]any, name string) ([]string, error) {
+	text, err := optionalText(params, name)
+	if err != nil || text == "" {
+		return nil, err
+	}
+	return ordered(strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })), nil
+}

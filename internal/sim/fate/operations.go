@@ -1,0 +1,85 @@
+package fate
+
+import (
+	"context"
+
+	"github.com/juju/charm/v12/hooks"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
+)
+
+// Operate has an administrator run an action on the leader, which writes what it records as an action does: at its end.
+// Where no hook can be asked at this moment nothing happens.
+func (s *Sim) Operate(act operator.Action, params map[string]any) string {
+	u := s.leader
+	if u == nil || !u.agent() || u.hook != nil || len(u.words) == 0 {
+		return "nobody can be asked"
+	}
+	h := &hook{event: operator.Event{Kind: hooks.Action}, led: true, units: len(s.units)}
+	u.hook = h
+	defer func() { u.hook = nil }()
+	m := &machine{s: s, u: u, h: h, yield: func(point) {}, began: s.now}
+	seen, _ := m.Seen(context.Background())
+	model := s.model(u, h.event, seen)
+	h.record = model.Cluster.Value.Record
+	world, err := m.Observe(context.Background(), model)
+	if err != nil {
+		return err.Error()
+	}
+	_, result, err := act(params, model, world)
+	switch {
+	case err != nil:
+		return err.Error()
+	case result.Failed != "":
+		return result.Failed
+	}
+	if err := s.flush(u, operator.Plan{Bags: result.Bags}, m.yield); err != nil {
+		return err.Error()
+	}
+	s.tell("an operator: %s", result.Text)
+	return ""
+}
+
+// restart begins a rolling restart of all.
+func (s *Sim) restart() { s.Operate(operator.RollingRestart, nil) }
+
+// cancel ends the operation that goes on.
+func (s *Sim) cancel() {
+	s.Operate(operator.ShowOperation, map[string]any{"cancel": s.record().Operation.ID})
+}
+
+// checkRestart holds that a server is not restarted for nothing, as far as the last look could tell.
+func (s *Sim) checkRestart(u *unit, h *hook) {
+	if h.looked == s.faults && u.process.running && !u.process.failing && u.process.config == u.disk.config && u.process.config != operator.Altered {
+		s.broken("%s restarts for nothing", u.name)
+	}
+	mark, o := u.disk.written.Restart, s.record().Operation
+	if mark == u.process.server.Restart || mark != o.ID {
+		return
+	}
+	for _, p := range s.living() {
+		if o.Takes(p.name) && p.life == alive && p.word(len(p.words)).Part.ID != mark {
+			s.broken("%s restarts for %s, which %s has not answered", u.name, mark, p.name)
+		}
+	}
+}
+
+// checkOperation holds that a rolling restart is called done only once every unit that takes part has restarted for it.
+func (s *Sim) checkOperation(was, is operator.Operation) {
+	if !was.Going() || is.Outcome != "done" {
+		return
+	}
+	for _, u := range s.living() {
+		if is.Takes(u.name) && u.life == alive && u.restarted != is.ID {
+			s.broken("%s has not restarted for %s, which is called done", u.name, is.ID)
+		}
+	}
+}
+
+// settledOperation says what of the last operation is not as it must be once nothing happens any more.
+func (s *Sim) settledOperation() string {
+	if o := s.record().Operation; o.Going() {
+		return "operation " + o.ID + " goes on: " + o.Phase
+	}
+	return ""
+}
