@@ -184,6 +184,15 @@ func TestLearnedIsBound(t *testing.T) {
 		require.Error(t, err, "%.10q", damage)
 		assert.Empty(t, none)
 	}
+	// Root reads it too, in hooks, and who may write it must not choose what root opens: /proc/kmsg, which is
+	// a regular file, keeps its reader for as long as the kernel says nothing.
+	require.NoError(t, l.write(path+".other"))
+	require.NoError(t, os.Remove(path))
+	require.NoError(t, os.Symlink(path+".other", path))
+	none, err = readLearned(path, one, nil)
+	require.Error(t, err)
+	assert.Empty(t, none)
+	require.NoError(t, os.Remove(path+".other"))
 	entries, err := os.ReadDir(filepath.Dir(path))
 	require.NoError(t, err)
 	assert.Len(t, entries, 1, "nothing is left beside it")
