@@ -37,6 +37,9 @@ type Judge struct {
 	// Near are hosts that this machine has from itself: its own address, or what its administrator names. If one is a
 	// loopback address then others may be, for all machines are one then; and likewise with link-local ones.
 	Near []string
+	// Names are this machine's own host names. Its hosts file may give them a loopback address (Debian's 127.0.1.1),
+	// and a server beside us may be named so.
+	Names []string
 }
 
 // URL judges where a URL leads. A port that is missing is scheme's own affair: no listener of ours is found by it.
@@ -68,6 +71,20 @@ func (j Judge) Place(host, port string) Kind {
 	default:
 		return kind
 	}
+}
+
+// Leads judges the "host:port" that a host, a name as a rule, turned out to lead to.
+func (j Judge) Leads(host, place string) Kind {
+	kind := j.HostPort(place)
+	if kind == Loopback && slices.ContainsFunc(j.Names, func(own string) bool { return sameMachine(canonical(host), canonical(own)) }) {
+		return Fit
+	}
+	return kind
+}
+
+// sameMachine reports whether a host's name is the machine's, with or without its domain.
+func sameMachine(host, own string) bool {
+	return own != "" && (host == own || strings.HasPrefix(host, own+"."))
 }
 
 // listens reports whether one of our listeners takes what is sent to the place. Unspecified leads to this machine too.

@@ -81,6 +81,28 @@ func TestKinds(t *testing.T) {
 	}
 }
 
+// TestLeads: the machine's own name may stand for a loopback address, and for nothing else that is not to be dialled.
+func TestLeads(t *testing.T) {
+	t.Parallel()
+	judge := address.Judge{Listens: []string{"127.0.0.1:2379"}, Names: []string{"Node1", ""}}
+	for _, test := range []struct {
+		host, place string
+		want        address.Kind
+	}{
+		{"node1", "127.0.1.1:2379", address.Fit},
+		{"node1.example.", "127.0.1.1:2379", address.Fit},
+		{"node1", "10.0.0.7:2379", address.Fit},
+		{"node1", "127.0.0.1:2379", address.Own},
+		{"node1", "169.254.1.1:2379", address.LinkLocal},
+		{"node10", "127.0.1.1:2379", address.Loopback},
+		{"localhost", "127.0.1.1:2379", address.Loopback},
+		{"127.0.1.1", "127.0.1.1:2379", address.Loopback},
+	} {
+		assert.Equal(t, test.want, judge.Leads(test.host, test.place), "%s: %s", test.host, test.place)
+	}
+	assert.Equal(t, address.Loopback, address.Judge{Names: []string{""}}.Leads("node1", "127.0.1.1:1"))
+}
+
 func TestURL(t *testing.T) {
 	t.Parallel()
 	judge := address.Judge{Listens: []string{"127.0.0.1:2379"}}

@@ -25,6 +25,7 @@ const (
 	stateSeen       = "seen"      // cluster and member, in hexadecimal; term, index, revision, time
 	stateHealed     = "healed"    // a time
 	stateRevisions  = "revisions" // "TIME@REVISION …"
+	stateSampled    = "sampled"   // the ID of their cluster, in hexadecimal
 	stateFreed      = "freed"     // Unix seconds
 )
 
@@ -40,7 +41,8 @@ func decodeState(state map[string]any) operator.Memory {
 	}
 	freed, _ := strconv.ParseInt(text(stateFreed), 10, 64)
 	unrecorded, _ := strconv.ParseUint(text(stateUnrecorded), 16, 64) // 0 is none
-	healed, _ := strconv.ParseInt(text(stateHealed), 10, 64)          // 0 is not lately
+	sampled, _ := strconv.ParseUint(text(stateSampled), 16, 64)
+	healed, _ := strconv.ParseInt(text(stateHealed), 10, 64) // 0 is not lately
 	return operator.Memory{
 		Bags:       decodeLines[string](text(stateBags)),
 		Secrets:    decodeLines[string](text(stateSecrets)),
@@ -53,16 +55,13 @@ func decodeState(state map[string]any) operator.Memory {
 		Seen:       decodeSeen(text(stateSeen)),
 		Healed:     healed,
 		Revisions:  decodeSamples(text(stateRevisions)),
+		Sampled:    sampled,
 		Freed:      freed,
 	}
 }
 
 // encodeState is the unit's state that says m; "" is no such key.
 func encodeState(m operator.Memory) map[string]string {
-	unrecorded := ""
-	if m.Unrecorded != 0 {
-		unrecorded = strconv.FormatUint(m.Unrecorded, 16)
-	}
 	return map[string]string{
 		stateSchema:     "2",
 		stateBags:       encodeLines(m.Bags),
@@ -70,12 +69,13 @@ func encodeState(m operator.Memory) map[string]string {
 		stateDeserted:   encodeLines(m.Deserted),
 		statePorts:      m.Ports,
 		stateLearner:    m.Learner,
-		stateUnrecorded: unrecorded,
+		stateUnrecorded: encodeID(m.Unrecorded),
 		stateForeign:    m.Foreign,
 		stateSquat:      m.Squat,
 		stateSeen:       encodeSeen(m.Seen),
 		stateHealed:     encodeTime(m.Healed),
 		stateRevisions:  encodeSamples(m.Revisions),
+		stateSampled:    encodeID(m.Sampled),
 		stateFreed:      encodeTime(m.Freed),
 	}
 }
@@ -101,6 +101,14 @@ func decodeSamples(text string) []operator.Sample {
 		}
 	}
 	return out
+}
+
+// encodeID is a cluster's ID; "" is none.
+func encodeID(id uint64) string {
+	if id == 0 {
+		return ""
+	}
+	return strconv.FormatUint(id, 16)
 }
 
 // encodeTime is a time in Unix seconds; "" is none.

@@ -29,8 +29,9 @@ type Memory struct {
 	Seen Seen
 	// Healed is when this unit last gave up data that was unfit and joined again, in Unix seconds; 0 is not lately.
 	Healed int64
-	// Revisions are what the revision of the key space was, the oldest first.
+	// Revisions are what the revision of the key space was, the oldest first, in the cluster Sampled.
 	Revisions []Sample
+	Sampled   uint64
 	// Freed is when this unit last freed space in the databases, in Unix seconds; 0 is never.
 	Freed int64
 }

@@ -146,7 +146,7 @@ func space(l look, p *Plan) {
 		return
 	}
 	l.rememberRevision(p)
-	if did[Compact](l) || did[Defrag](l) {
+	if did[Compact](l) || did[Defrag](l) || failed[Compact](l) || failed[Defrag](l) { // what takes too long goes on
 		p.memory(l).Freed = l.w.Now
 	}
 	if l.refusing() != noSpace {
@@ -180,6 +180,11 @@ func (l look) hasSpace() bool {
 
 // freesSpace reports whether the options have the charm free space.
 func (l look) freesSpace() bool { return l.usable() && l.m.Config.AutoFreeSpace }
+
+// failed reports whether such a step was tried in this pass and did not succeed.
+func failed[S Step](l look) bool {
+	return slices.ContainsFunc(l.w.Tried, func(t Attempt) bool { _, ok := t.Step.(S); return ok })
+}
 
 // freedLately reports whether the last round of freeing space is too near.
 func (l look) freedLately() bool {
@@ -259,8 +264,8 @@ func (m Member) freeingSeconds() int64 { return m.DBSize * secondsPerGiB >> 30 }
 // Sample is the revision of the key space at a time.
 type Sample struct{ At, Revision int64 }
 
-// sampling is the shortest time between two samples, in seconds: not every quiet hook has one to keep.
-const sampling = 600
+// leastSampling is the shortest time between two samples, in seconds: not every quiet hook has one to keep.
+const leastSampling = 600
 
 // retention is how long history is kept in mode periodic, in seconds; 0 is for ever, or not by time.
 func (c Config) retention() int64 {
@@ -280,44 +285,63 @@ func (l look) revision() int64 {
 	return out
 }
 
+// sampling is the shortest time between two samples, in seconds.
+func (c Config) sampling() int64 { return max(c.retention()/10, leastSampling) }
+
+// samples are what is remembered of our cluster. Later ones are of a clock that was ahead.
+func (l look) samples() []Sample {
+	memory, revision := l.m.Memory.Value, l.revision()
+	if memory.Sampled != l.w.ClusterID {
+		return nil
+	}
+	later := func(s Sample) bool { return s.At > l.w.Now || s.Revision > revision }
+	return slices.DeleteFunc(slices.Clone(memory.Revisions), later)
+}
+
 // rememberRevision keeps Memory.Revisions: ten in a retention, and of those that are older the newest. etcd compacts by
 // such samples itself, but keeps them in memory, and begins again with each start (server/v3 v3compactor/periodic.go).
 func (l look) rememberRevision(p *Plan) {
-	was, now, revision := l.m.Memory.Value.Revisions, l.w.Now, l.revision()
-	keep := l.m.Config.retention()
-	if !l.freesSpace() || keep == 0 || revision == 0 {
+	samples, now, revision, every := l.samples(), l.w.Now, l.revision(), l.m.Config.sampling()
+	if !l.freesSpace() || l.m.Config.retention() == 0 || revision == 0 {
 		return
 	}
-	if n := len(was); n > 0 && was[n-1].At <= now && now-was[n-1].At < max(keep/10, sampling) && was[n-1].Revision <= revision {
+	if n := len(samples); n > 0 && now-samples[n-1].At < every {
 		return
 	}
-	var kept []Sample
-	for i, s := range was {
-		old := i+1 < len(was) && was[i+1].At <= now-keep
-		if !old && s.At <= now && s.Revision <= revision { // later ones are of a clock that was ahead, or of another cluster
-			kept = append(kept, s)
+	memory := p.memory(l)
+	memory.Sampled, memory.Revisions = l.w.ClusterID, append(samples[max(l.aged(samples), 0):], Sample{now, revision})
+}
+
+// aged is the newest sample that is as old as retention; -1 is none. No more counts of the time between two samples than twice
+// what lies between them while hooks come: etcd counts by a clock that cannot be set, and one that is set right, or wrong, must
+// not make a young sample old.
+func (l look) aged(samples []Sample) int {
+	var age int64
+	until, most := l.w.Now, 2*l.m.Config.sampling()
+	for i, s := range slices.Backward(samples) {
+		if age += min(until-s.At, most); age >= l.m.Config.retention() {
+			return i
 		}
+		until = s.At
 	}
-	p.memory(l).Revisions = append(kept, Sample{now, revision})
+	return -1
 }
 
 // compactable is the revision to which retention allows to compact; 0 is to none.
 func (l look) compactable() int64 {
-	c, current := l.m.Config, l.revision()
+	c := l.m.Config
 	if c.CompactionMode == "revision" {
 		count, err := strconv.ParseInt(c.CompactionRetention, 10, 64)
 		if err != nil || count <= 0 {
 			return 0
 		}
-		return max(current-count, 0)
+		return max(l.revision()-count, 0)
 	}
-	var to int64
-	for _, s := range l.m.Memory.Value.Revisions {
-		if keep := c.retention(); keep > 0 && s.At <= l.w.Now-keep && s.Revision <= current {
-			to = max(to, s.Revision)
-		}
+	samples := l.samples()
+	if i := l.aged(samples); c.retention() > 0 && i >= 0 {
+		return samples[i].Revision
 	}
-	return to
+	return 0
 }
 
 // level is the status that calls for: what passes needs nobody.

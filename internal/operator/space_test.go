@@ -279,6 +279,21 @@ func TestSpaceIsFreed(t *testing.T) {
 	}, did)
 }
 
+// TestAFailedRoundIsARound: what took too long goes on in the member, and is not begun anew by the next hook.
+func TestAFailedRoundIsARound(t *testing.T) {
+	t.Parallel()
+	m, w := history()
+	w.Tried = []Attempt{{Compact{4900}, fmt.Errorf("it takes too long")}}
+	for i := range w.Members {
+		w.Tried = append(w.Tried, Attempt{Defrag{uint64(i + 1), unitName(i)}, fmt.Errorf("it takes too long")})
+	}
+	l := lookAt(lookAgain, m, w)
+	w.Service.Config, w.WrittenConfig = l.sum, l.sum
+	p := Decide(lookAgain, m, w)
+	require.Nil(t, p.Step)
+	assert.Equal(t, w.Now, after(m, p).Freed)
+}
+
 // TestWhenNoSpaceIsFreed: what keeps a round from being begun, and what is said meanwhile.
 func TestWhenNoSpaceIsFreed(t *testing.T) {
 	t.Parallel()
@@ -378,9 +393,56 @@ func TestHistoryByTime(t *testing.T) {
 	w.Service.Config, w.WrittenConfig = l.sum, l.sum
 	assert.IsType(t, Defrag{}, Decide(lookAgain, m, w).Step, "nothing is compacted where all is kept")
 
-	m.Config.CompactionRetention = "8h0m0s"
-	m.Memory.Value.Revisions = []Sample{{begun - 90000, 99999}} // of another cluster
-	l = lookAt(lookAgain, m, w)
-	w.Service.Config, w.WrittenConfig = l.sum, l.sum
-	assert.IsType(t, Defrag{}, Decide(lookAgain, m, w).Step)
+}
+
+// TestHistoryOfAnotherTime: what is remembered of another cluster, or by a clock that was wrong, or is now, does not let go
+// of history that is to be kept.
+func TestHistoryOfAnotherTime(t *testing.T) {
+	t.Parallel()
+	const hours, keep, day = 3600, 8, 24
+	for name, change := range map[string]func(m *Model, w *World, look func(hours int64)){
+		"another cluster, which is further": func(m *Model, w *World, look func(int64)) {
+			for range 4 {
+				look(1)
+			}
+			m.Cluster.Value.Record.ClusterID, w.ClusterID, w.Data.ClusterID, w.Local.ClusterID = 99, 99, 99, 99
+		},
+		"another cluster, which is not as far": func(_ *Model, w *World, _ func(int64)) {
+			for i := range w.Members {
+				w.Members[i].Revision = 2
+			}
+		},
+		"the clock is ahead":     func(_ *Model, w *World, _ func(int64)) { w.Now += 400 * day * hours },
+		"the clock was ahead":    func(_ *Model, w *World, look func(int64)) { look(day); w.Now -= day * hours },
+		"the clock was behind":   func(_ *Model, w *World, look func(int64)) { look(-2 * day); w.Now += 2 * day * hours },
+		"the clock was not set":  func(_ *Model, w *World, look func(int64)) { was := w.Now; look(-was/hours + 1); w.Now = was },
+		"it is too soon, indeed": func(*Model, *World, func(int64)) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m, w := history()
+			m.Config.CompactionMode, m.Config.CompactionRetention = "periodic", (keep * time.Hour).String()
+			w.Now = 1_800_000_000
+			alarms := w.Alarms
+			w.Alarms = nil
+			l := lookAt(lookAgain, m, w)
+			w.Service.Config, w.WrittenConfig = l.sum, l.sum
+			look := func(by int64) {
+				w.Now += by * hours
+				for i := range w.Members {
+					w.Members[i].Revision++
+				}
+				p := Decide(lookAgain, m, w)
+				require.Nil(t, p.Step)
+				m.Memory.Value = after(m, p)
+			}
+			for range keep - 2 {
+				look(1)
+			}
+			change(&m, &w, look)
+			w.Alarms, w.Began = alarms, w.Now
+			p := Decide(lookAgain, m, w)
+			assert.IsType(t, Defrag{}, p.Step, "nothing is compacted")
+		})
+	}
 }

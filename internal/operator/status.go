@@ -137,9 +137,13 @@ func (r Report) proxyFigures() string {
 			at += " and a socket"
 		}
 	}
-	out := []string{"proxy on " + at, fmt.Sprintf("%d/%d members reachable", r.Reachable, len(r.Upstream))}
-	out = append(out, r.versionText()...)
-	return strings.Join(append(out, r.certText()...), ", ")
+	out := fmt.Sprintf("proxy on %s, %d/%d members reachable", at, r.Reachable, len(r.Upstream))
+	for _, more := range append(r.versionText(), r.certText()...) {
+		if fits(out, more) {
+			out += ", " + more
+		}
+	}
+	return out
 }
 
 // survival says which failure the cluster survives; it speaks only of a cluster with voters.

@@ -98,6 +98,9 @@ func TestStatusOfProxies(t *testing.T) {
 		{"a socket too", func(m *Model, _ *World) {
 			m.Config.SocketGroup = "users"
 		}, Status{Active, "proxy on 127.0.0.1:2379 and a socket, 3/3 members reachable, 3.7.3, cert 364d"}},
+		{"more than fits", func(m *Model, w *World) {
+			m.Config.SocketGroup, w.Upstream[0].Version = "users", "3.6.11"
+		}, Status{Active, "proxy on 127.0.0.1:2379 and a socket, 3/3 members reachable, 3.6.11 and 3.7.3"}},
 		{"a socket alone", func(m *Model, _ *World) {
 			m.Config.Port, m.Config.SocketGroup = 0, "users"
 		}, Status{Active, "proxy on a socket, 3/3 members reachable, 3.7.3, cert 364d"}},

@@ -206,4 +206,7 @@ func TestHealedIsSaid(t *testing.T) {
 	assert.Contains(t, Decide(lookAgain, m, w).Status.Message, "the data here was bad or too old, the unit joined again today")
 	w.Now++
 	assert.NotContains(t, Decide(lookAgain, m, w).Status.Message, "joined again")
+
+	w.Now = 999 // the clock was ahead: when it was nobody knows, but a day from now on it is no more
+	assert.Equal(t, w.Now, after(m, Decide(lookAgain, m, w)).Healed)
 }

@@ -159,7 +159,7 @@ func (l look) proxy() Upstream {
 func (l look) serve(p *Plan, data etcdproxy.Data, relation string) {
 	up := l.proxy()
 	var misled []string
-	up.Members, misled = l.m.fit(upstreamMembers(data), up.Listen)
+	up.Members, misled = l.m.fit(upstreamMembers(data), slices.Concat(up.Listen, up.Also()))
 	if len(misled) > 0 && l.m.ClientAddress.OK {
 		p.say(because(upstreamMisled, relation, few(misled)))
 	}

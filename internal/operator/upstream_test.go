@@ -61,6 +61,11 @@ func TestProvidersThatMislead(t *testing.T) {
 			[]UpstreamMember{{Name: "etcd0", PeerURL: "http://127.0.3.2:2380"}},
 			"http://127.0.3.1:2379, this machine's own",
 		},
+		"the other loopback address": {
+			"127.0.0.1", "etcd0=http://127.0.3.2:2380,etcd1=http://[::1]:2379", "",
+			[]UpstreamMember{{Name: "etcd0", PeerURL: "http://127.0.3.2:2380"}},
+			"http://[::1]:2379, this machine's own",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -45,7 +46,10 @@ type Config struct {
 // judge is the judge of addresses. What the file itself names is its writer's
 // affair, so that what is near may be dialled if the file says so.
 func (c Config) judge() address.Judge {
-	j := address.Judge{Listens: c.Listen}
+	j := address.Judge{Listens: slices.Concat(c.Listen, c.Also)}
+	if name, err := os.Hostname(); err == nil {
+		j.Names = []string{name}
+	}
 	for _, m := range c.Members {
 		for _, text := range []string{m.PeerURL, m.ClientURL} {
 			if u, err := parseURL(text); err == nil {

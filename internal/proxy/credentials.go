@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 
 	"github.com/juju-charms/etcd-charm/internal/regular"
 )
@@ -38,7 +39,7 @@ func loadCredentials(paths Credentials) (*credentials, error) {
 	}
 	var pem [3][]byte
 	for i, path := range []string{paths.CA, paths.Cert, paths.Key} {
-		data, err := readBounded(path)
+		data, err := readBounded(path, os.O_RDONLY)
 		if err != nil {
 			return nil, fmt.Errorf("cannot read credentials: %w", err)
 		}
@@ -47,8 +48,8 @@ func loadCredentials(paths Credentials) (*credentials, error) {
 	return parseCredentials(pem[0], pem[1], pem[2])
 }
 
-func readBounded(path string) ([]byte, error) {
-	f, err := regular.Open(path)
+func readBounded(path string, flag int) ([]byte, error) {
+	f, err := regular.OpenFile(path, flag, 0)
 	if err != nil {
 		return nil, err
 	}

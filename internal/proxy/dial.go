@@ -134,7 +134,7 @@ func (t target) judged(place string) error {
 	if t.judge == nil {
 		return nil
 	}
-	if why := t.judge.HostPort(place); why != address.Fit {
+	if why := t.judge.Leads(t.host, place); why != address.Fit {
 		return fmt.Errorf("it leads to %s, %s", place, why)
 	}
 	return nil

@@ -40,7 +40,7 @@ func discover(ctx context.Context, c Config, creds *credentials) (listing, error
 	ctx, cancel := context.WithTimeout(ctx, discoverTimeout)
 	defer cancel()
 	judge := c.judge()
-	client := membersClient(creds, target{judge: &judge})
+	client := membersClient(creds, &judge)
 	defer client.CloseIdleConnections()
 	order := rand.Perm(len(c.Members))
 	next := func() func(context.Context) (listing, error) {
@@ -66,9 +66,17 @@ func discover(ctx context.Context, c Config, creds *credentials) (listing, error
 
 // membersClient speaks HTTP/1.1 only: the peer port offers h2 in its handshake
 // but does not serve it. Redirects are not followed and no proxy is asked.
-func membersClient(creds *credentials, whoever target) *http.Client {
-	d := net.Dialer{Control: func(_, place string, _ syscall.RawConn) error { return whoever.judged(place) }}
-	tr := &http.Transport{DialContext: d.DialContext, DisableKeepAlives: true, ForceAttemptHTTP2: false}
+func membersClient(creds *credentials, judge *address.Judge) *http.Client {
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		host, _, err := net.SplitHostPort(addr)
+		if err != nil {
+			return nil, err
+		}
+		whoever := target{host: host, judge: judge}
+		d := net.Dialer{Control: func(_, place string, _ syscall.RawConn) error { return whoever.judged(place) }}
+		return d.DialContext(ctx, network, addr)
+	}
+	tr := &http.Transport{DialContext: dial, DisableKeepAlives: true, ForceAttemptHTTP2: false}
 	if creds != nil {
 		tr.TLSClientConfig = creds.config("", alpnHTTP1)
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -74,12 +75,13 @@ func (l learned) lost(m Member, c Config) bool {
 	return !l.old && !knows(m) && slices.ContainsFunc(c.Members, knows)
 }
 
-// readLearned reads what was kept at path; what is not to be used is nothing.
+// readLearned reads what was kept at path; what is not to be used is nothing. Root does so too, in hooks, so that no link
+// is followed: the proxy's user, who may write there, would choose what root opens.
 func readLearned(path string, c Config, creds *credentials) (learned, error) {
 	if path == "" {
 		return learned{}, nil
 	}
-	data, err := readBounded(path)
+	data, err := readBounded(path, os.O_RDONLY|syscall.O_NOFOLLOW)
 	if errors.Is(err, os.ErrNotExist) {
 		return learned{}, nil
 	}

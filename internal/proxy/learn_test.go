@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/juju-charms/etcd-charm/interfaces/address"
 )
 
 // move restarts a member on another client port.
@@ -184,6 +186,15 @@ func TestLearnedIsBound(t *testing.T) {
 		require.Error(t, err, "%.10q", damage)
 		assert.Empty(t, none)
 	}
+	// Root reads it too, in hooks, and who may write it must not choose what root opens: /proc/kmsg, which is
+	// a regular file, keeps its reader for as long as the kernel says nothing.
+	require.NoError(t, l.write(path+".other"))
+	require.NoError(t, os.Remove(path))
+	require.NoError(t, os.Symlink(path+".other", path))
+	none, err = readLearned(path, one, nil)
+	require.Error(t, err)
+	assert.Empty(t, none)
+	require.NoError(t, os.Remove(path+".other"))
 	entries, err := os.ReadDir(filepath.Dir(path))
 	require.NoError(t, err)
 	assert.Len(t, entries, 1, "nothing is left beside it")
@@ -219,4 +230,26 @@ func TestOwnAddressIsNotDialled(t *testing.T) {
 	require.ErrorContains(t, err, ", this machine's own")
 	_, err = dial(t.Context(), target{addr: "localhost:1", judge: &judge}, nil, alpnH2)
 	require.ErrorContains(t, err, "a loopback address")
+
+	// It listens there too, where it can.
+	judge = Config{
+		Listen: []string{"127.0.0.1:2379"}, Also: []string{"[::1]:2379"}, Members: []Member{{ClientURL: "http://127.0.0.1:1"}},
+	}.judge()
+	assert.Equal(t, address.Own, judge.HostPort("[::1]:2379"))
+	assert.Equal(t, address.Fit, judge.HostPort("[::1]:1"))
+}
+
+// TestProviderOnTheSameMachine: a hosts file may give the machine's own name a loopback address, and a member on
+// the same machine may be named so.
+func TestProviderOnTheSameMachine(t *testing.T) {
+	t.Parallel()
+	own, err := os.Hostname()
+	require.NoError(t, err)
+	judge := Config{Listen: []string{"127.0.0.1:2379"}}.judge()
+	named := func(host, place string) error { return target{host: host, judge: &judge}.judged(place) }
+	require.NoError(t, named(own, "127.0.1.1:2379"))
+	require.NoError(t, named(own+".example", "127.0.1.1:2379"))
+	require.ErrorContains(t, named(own, "127.0.0.1:2379"), ", this machine's own")
+	require.ErrorContains(t, named("x"+own, "127.0.1.1:2379"), "a loopback address")
+	require.ErrorContains(t, named(own, "169.254.1.1:2379"), "a link-local address")
 }

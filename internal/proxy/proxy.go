@@ -38,6 +38,8 @@ type proxy struct {
 	alien  rarely // clients that speak neither HTTP/1 nor HTTP/2
 	away   rarely // clients for which there is no member
 
+	crowded rarely // clients that cannot be accepted
+
 	// resting is set while health is looked at only twice a minute.
 	resting atomic.Bool
 
@@ -212,7 +214,7 @@ func (p *proxy) accept(ctx context.Context, l net.Listener) {
 			return
 		}
 		if err != nil {
-			p.log.Warn("client cannot be accepted", "error", err)
+			p.warnRarely(&p.crowded, "client cannot be accepted", "error", err)
 			pause(ctx, acceptPause, nil)
 			continue
 		}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -68,4 +69,26 @@ func TestTLSToThePlaintextPort(t *testing.T) {
 	require.Error(t, tls.Client(raw, &tls.Config{ServerName: "x"}).Handshake())
 	require.Eventually(t, func() bool { return strings.Contains(r.log.String(), `level=WARN msg="client closed"`) },
 		time.Minute, 10*time.Millisecond)
+}
+
+// full is a listener that has no descriptor left for a while.
+type full struct {
+	net.Listener
+	tries int
+}
+
+func (f *full) Accept() (net.Conn, error) {
+	if f.tries--; f.tries < 0 {
+		return nil, net.ErrClosed
+	}
+	return nil, syscall.EMFILE
+}
+
+// TestCrowdIsSaidOnce: what goes on for as long as somebody holds all descriptors does not fill the log.
+func TestCrowdIsSaidOnce(t *testing.T) {
+	t.Parallel()
+	var out logBuffer
+	p := &proxy{log: slog.New(slog.NewTextHandler(&out, nil))}
+	p.accept(t.Context(), &full{tries: 3})
+	assert.Equal(t, 1, strings.Count(out.String(), "client cannot be accepted"), out.String())
 }
