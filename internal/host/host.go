@@ -98,7 +98,7 @@ func New(o Options) *Host {
 // Do does one step and waits at most 30 s in it, or 100 s where an action works through a database. Doing a step twice
 // is harmless. It returns when ctx ends; the step may then have happened or not.
 func (h *Host) Do(ctx context.Context, step operator.Step) error {
-	ctx, cancel := context.WithTimeout(ctx, waitOf(step))
+	ctx, cancel := context.WithTimeout(ctx, waitOf(ctx, step))
 	defer cancel()
 	err, path := watched(ctx, h.muteIn, func() error { return h.do(ctx, step) })
 	if path != "" {

@@ -15,13 +15,20 @@ import (
 )
 
 // upkeepWait bounds a step whose length follows from the size of the database, at about 4 s for each GiB. An action has
-// 120 s, and so has a hook, which asks for such only where it ends in time (operator/space.go).
-const upkeepWait = 100 * time.Second
+// 120 s, and so has a hook, which asks for such only where it should end in time (operator/space.go). Where it does not, the
+// hook has afterUpkeep left to remember it.
+const (
+	upkeepWait  = 100 * time.Second
+	afterUpkeep = 20 * time.Second
+)
 
 // waitOf is how long a step may take.
-func waitOf(step operator.Step) time.Duration {
+func waitOf(ctx context.Context, step operator.Step) time.Duration {
 	switch step.(type) {
 	case operator.Defrag, operator.Compact:
+		if end, bounded := ctx.Deadline(); bounded {
+			return min(upkeepWait, time.Until(end)-afterUpkeep)
+		}
 		return upkeepWait
 	default:
 		return maxWait

@@ -2,8 +2,10 @@ package host
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -91,4 +93,16 @@ func TestUpkeep(t *testing.T) {
 	require.Error(t, a.Do(t.Context(), operator.Disarm{Alarm: operator.Alarm{Kind: "NOSPACE"}}))
 	require.Error(t, a.Do(t.Context(), operator.Disarm{Alarm: operator.Alarm{MemberID: 1, Kind: "FIRE"}}))
 	assert.NoError(t, errors.Join(a.Do(t.Context(), operator.TakeTurn{}), a.Do(t.Context(), operator.ReleaseTurn{})))
+}
+
+// TestUpkeepEndsInTheHook: a hook that ends in the midst of it remembers nothing of it, and the next begins anew.
+func TestUpkeepEndsInTheHook(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Second)
+	defer cancel()
+	for _, step := range []operator.Step{operator.Defrag{ID: 1}, operator.Compact{Revision: 1}} {
+		assert.LessOrEqual(t, waitOf(ctx, step), 30*time.Second)
+		assert.Equal(t, upkeepWait, waitOf(t.Context(), step))
+	}
+	assert.Equal(t, maxWait, waitOf(ctx, operator.Start{}))
 }

@@ -312,9 +312,9 @@ func (l look) rememberRevision(p *Plan) {
 	memory.Sampled, memory.Revisions = l.w.ClusterID, append(samples[max(l.aged(samples), 0):], Sample{now, revision})
 }
 
-// aged is the newest sample that is as old as retention; -1 is none. No more counts of the time between two samples than twice
-// what lies between them while hooks come: etcd counts by a clock that cannot be set, and one that is set right, or wrong, must
-// not make a young sample old.
+// aged is the newest sample that is as old as retention; -1 is none. No more counts of the time between two samples than
+// twice what lies between them while hooks come: etcd counts by a clock that cannot be set, and one that is set right, or
+// wrong, must not make a young sample old.
 func (l look) aged(samples []Sample) int {
 	var age int64
 	until, most := l.w.Now, 2*l.m.Config.sampling()
