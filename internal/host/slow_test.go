@@ -18,8 +18,7 @@ import (
 func TestSlowPeers(t *testing.T) {
 	t.Parallel()
 	for name, p := range map[string]path.Path{
-		"300 ms": {RoundTrip: 300 * time.Millisecond},
-		// Not 1 s: here the handshake is silent for two round trips, of which TCP's answer is one in life.
+		// Who is nearer is waited for less. Not 1 s: here the handshake is silent for two round trips, of which TCP's answer is one in life.
 		"600 ms":             {RoundTrip: 600 * time.Millisecond},
 		"first packets lost": {RoundTrip: 50 * time.Millisecond, LostSYN: true},
 	} {
