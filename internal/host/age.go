@@ -2,6 +2,7 @@ package host
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/juju-charms/etcd-charm/internal/operator"
+	"github.com/juju-charms/etcd-charm/internal/regular"
 )
 
 // ownerFile says whose the data is. It lies beside what etcd keeps under member/, where etcd does not look: of a file beside member/
@@ -36,7 +38,7 @@ func (h *Host) lookOwner() operator.Owner {
 	if err != nil || !info.Mode().IsRegular() || info.Size() > 1<<16 {
 		return operator.Owner{}
 	}
-	data, err := os.ReadFile(h.ownerFile())
+	data, err := regular.Read(h.ownerFile())
 	if err != nil {
 		return operator.Owner{}
 	}
@@ -47,7 +49,8 @@ func (h *Host) lookOwner() operator.Owner {
 	return operator.Owner{Model: text.Model, Unit: text.Unit}
 }
 
-// claim writes whose the data is.
+// claim writes whose the data is. The server's user may make of what is in the data directory what he likes, so no link among it
+// is followed out of there.
 func (h *Host) claim(owner operator.Owner) error {
 	data, err := json.Marshal(ownerText{ownerVersion, owner.Model, owner.Unit})
 	if err != nil {
@@ -57,10 +60,43 @@ func (h *Host) claim(owner operator.Owner) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(filepath.Dir(h.ownerFile())); err != nil {
+	root, err := os.OpenRoot(h.data())
+	if err == nil {
+		defer ignoreClose(root)
+		err = writeIn(root, file{filepath.Join("member", filepath.Base(h.ownerFile())), append(data, '\n'), secret, server})
+	}
+	if err != nil {
 		return fmt.Errorf("cannot note whose the data is: %w", err)
 	}
-	return writeFiles(file{h.ownerFile(), append(data, '\n'), secret, server})
+	return nil
+}
+
+// writeIn writes a file below root whole, by rename, into a directory that is there.
+func writeIn(root *os.Root, f file) error {
+	temp := f.path + ".new"
+	if err := removed(root.Remove(temp)); err != nil {
+		return err
+	}
+	p, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, f.mode)
+	if err != nil {
+		return err
+	}
+	_, err = p.Write(f.data)
+	if f.owner.set {
+		err = errors.Join(err, p.Chown(f.owner.uid, f.owner.gid))
+	}
+	if err := errors.Join(err, p.Sync(), p.Close()); err != nil {
+		return err
+	}
+	if err := root.Rename(temp, f.path); err != nil {
+		return err
+	}
+	dir, err := root.Open(filepath.Dir(f.path))
+	if err != nil {
+		return err
+	}
+	defer ignoreClose(dir)
+	return dir.Sync()
 }
 
 // logEnd is the last entry of a write-ahead log; the zero value is none, or that it cannot be read.
@@ -101,7 +137,7 @@ func (h *Host) lookLogEnd() logEnd {
 // counts: a new leader may have entries written over that were not agreed. What comes after a record that cannot be read was never
 // synced, or is lost; etcd reads no further either.
 func segmentEnd(path string) logEnd {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return logEnd{}
 	}

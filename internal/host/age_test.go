@@ -56,6 +56,31 @@ func TestOwnerFile(t *testing.T) {
 	assert.Equal(t, operator.Owner{}, h.lookData().Owner, "a pipe is not read")
 }
 
+// Whoever serves the data may write there, so a link among it leads root nowhere else.
+func TestOwnerFileLeadsNowhere(t *testing.T) {
+	t.Parallel()
+	h := New(Options{Root: t.TempDir(), Unit: "etcd/0"})
+	owner := operator.Owner{Model: "5f9d2c3e-0000-4000-8000-000000000000", Unit: "etcd/0"}
+	elsewhere := t.TempDir()
+	require.NoError(t, os.MkdirAll(h.data(), 0o700))
+	require.NoError(t, os.Symlink(elsewhere, filepath.Dir(h.ownerFile())))
+	require.Error(t, h.Do(t.Context(), operator.Claim{Owner: owner}))
+	left, err := os.ReadDir(elsewhere)
+	require.NoError(t, err)
+	assert.Empty(t, left, "nothing was written through the link")
+
+	require.NoError(t, os.Remove(filepath.Dir(h.ownerFile())))
+	require.NoError(t, os.Mkdir(filepath.Dir(h.ownerFile()), 0o700))
+	victim := filepath.Join(elsewhere, "victim")
+	require.NoError(t, os.WriteFile(victim, []byte("somebody's"), 0o644))
+	require.NoError(t, os.Symlink(victim, h.ownerFile()))
+	require.NoError(t, h.Do(t.Context(), operator.Claim{Owner: owner}))
+	assert.Equal(t, owner, h.lookOwner())
+	text, err := os.ReadFile(victim)
+	require.NoError(t, err)
+	assert.Equal(t, "somebody's", string(text), "the link was replaced, not followed")
+}
+
 func TestLogEnd(t *testing.T) {
 	t.Parallel()
 	entries := func(term uint64, indices ...uint64) []*raftpb.Entry {

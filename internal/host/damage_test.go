@@ -426,3 +426,23 @@ func holdFigures(t *testing.T, role, figures string) {
 	}
 	assert.Equal(t, role+": "+figures, string(line.Find(text)), page)
 }
+
+// An administrator may have moved a directory to another disk. While that is not mounted, what lies there is not made anew
+// elsewhere, and the link to it stays.
+func TestPlaceOnADiskThatIsNotMounted(t *testing.T) {
+	t.Parallel()
+	h := New(Options{Root: t.TempDir(), Unit: "etcd/0"})
+	disk := filepath.Join(t.TempDir(), "disk")
+	require.NoError(t, os.MkdirAll(filepath.Dir(h.state()), 0o755))
+	require.NoError(t, os.Symlink(disk, h.state()))
+	require.ErrorContains(t, h.mendItems(t.Context()), h.state()+" leads nowhere")
+	target, err := os.Readlink(h.state())
+	require.NoError(t, err)
+	assert.Equal(t, disk, target)
+	assert.NoDirExists(t, disk)
+
+	require.NoError(t, os.Mkdir(disk, 0o700))
+	require.NoError(t, h.mendItems(t.Context()))
+	assert.DirExists(t, h.tls(""))
+	assert.Equal(t, operator.Data{}, h.lookData())
+}

@@ -32,6 +32,9 @@ func (h *Host) lookData() operator.Data {
 	info, err := os.Stat(h.data())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		if err := dangling(h.data()); err != nil {
+			return alien("%v", err)
+		}
 		return operator.Data{}
 	case err != nil:
 		return alien("cannot read data directory: %v", err)
@@ -61,6 +64,24 @@ func (h *Host) lookData() operator.Data {
 	}
 	return operator.Data{
 		State: operator.OurData, ClusterID: meta.GetClusterID(), MemberID: meta.GetNodeID(), Owner: h.lookOwner(),
+	}
+}
+
+// dangling is an error if a path is not there because a link on the way to it leads nowhere: the disk may come yet onto which an
+// administrator moved what is missing.
+func dangling(path string) error {
+	for ; ; path = filepath.Dir(path) {
+		info, err := os.Lstat(path)
+		if errors.Is(err, fs.ErrNotExist) && path != filepath.Dir(path) {
+			continue
+		}
+		if err != nil || info.Mode()&fs.ModeSymlink == 0 {
+			return nil
+		}
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("the link %s leads nowhere: is its disk mounted?", path)
+		}
+		return nil
 	}
 }
 

@@ -63,6 +63,16 @@ func TestLookData(t *testing.T) {
 			t.Helper()
 			require.NoError(t, os.MkdirAll(filepath.Join(h.data(), "lost+found"), 0o700))
 		}, operator.NoData, ""},
+		"on a disk that is not mounted": {func(t *testing.T, h *Host) {
+			t.Helper()
+			require.NoError(t, os.MkdirAll(h.state(), 0o700))
+			require.NoError(t, os.Symlink(filepath.Join(t.TempDir(), "disk"), h.data()))
+		}, operator.AlienData, "leads nowhere"},
+		"below a place on a disk that is not mounted": {func(t *testing.T, h *Host) {
+			t.Helper()
+			require.NoError(t, os.MkdirAll(filepath.Dir(h.state()), 0o700))
+			require.NoError(t, os.Symlink(filepath.Join(t.TempDir(), "disk"), h.state()))
+		}, operator.AlienData, "leads nowhere"},
 		"ours": {func(t *testing.T, h *Host) {
 			t.Helper()
 			writeWAL(t, member(h, "wal"), 7, 8)

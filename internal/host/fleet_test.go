@@ -140,6 +140,22 @@ func (u *unit) do(steps ...operator.Step) {
 	}
 }
 
+// here does steps that have to do with u's own machine alone, and asks nobody.
+func (u *unit) here(steps ...operator.Step) {
+	u.t.Helper()
+	for _, s := range steps {
+		require.NoError(u.t, u.Do(u.t.Context(), s), "%s: %s", u.unitName, s)
+	}
+}
+
+// carries names what u carries.
+func (u *unit) carries() string {
+	u.t.Helper()
+	name, err := carriedRelease(u.carried, u.stamp)
+	require.NoError(u.t, err)
+	return name
+}
+
 // eventually looks until the world is as wanted.
 func (u *unit) eventually(what string, wanted func(operator.World) bool) operator.World {
 	u.t.Helper()
@@ -163,7 +179,7 @@ func (u *unit) server(initial operator.Initial) operator.Server {
 		http = []string{u.url(c.HTTPPort)}
 	}
 	return operator.Server{
-		Name: strings.ReplaceAll(u.unitName, "/", ""), Release: u.look().Carried,
+		Name: strings.ReplaceAll(u.unitName, "/", ""), Release: u.carries(),
 		ListenPeer: []string{u.url(c.ManagementPort)}, ListenClient: []string{u.url(c.Port)}, ListenHTTP: http,
 		ListenMetric: fmt.Sprintf("http://%s:%d", u.ip, c.MetricsPort),
 		PeerURL:      u.url(c.ManagementPort), ClientURL: u.clientURL(),
@@ -181,7 +197,7 @@ func (u *unit) writeAll() operator.WriteTLS {
 
 func (u *unit) prepare() {
 	u.t.Helper()
-	u.do(operator.Install{Release: u.look().Carried}, u.writeAll())
+	u.here(operator.Install{Release: u.carries()}, u.writeAll())
 }
 
 func (u *unit) tell(w operator.World) {
@@ -197,7 +213,8 @@ func (u *unit) found() operator.World {
 	u.prepare()
 	peerURL := u.url(u.fleet.config.ManagementPort)
 	s := u.server(operator.Initial{New: true, Token: u.ip, Cluster: strings.ReplaceAll(u.unitName, "/", "") + "=" + peerURL})
-	u.do(operator.WriteMember{Server: s}, operator.Start{}, operator.AwaitReady{})
+	u.here(operator.WriteMember{Server: s}, operator.Start{})
+	u.do(operator.AwaitReady{})
 	w := u.eventually("a founded cluster", func(w operator.World) bool { return w.Reach == operator.Healthy })
 	u.fleet.record.ClusterID = w.ClusterID
 	u.tell(w)
@@ -219,7 +236,8 @@ func (u *unit) learn() operator.World {
 		cluster = append(cluster, m.Name+"="+m.PeerURLs[0])
 	}
 	s := u.server(operator.Initial{Cluster: strings.Join(cluster, ",")})
-	u.do(operator.WriteMember{Server: s}, operator.Start{}, operator.AwaitReady{Learner: true})
+	u.here(operator.WriteMember{Server: s}, operator.Start{})
+	u.do(operator.AwaitReady{Learner: true})
 	return u.eventually("own data", func(w operator.World) bool { return w.Data.State == operator.OurData })
 }
 

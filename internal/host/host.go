@@ -44,6 +44,7 @@ type Host struct {
 	random     io.Reader
 	supervisor *systemd
 	command    runner
+	watch      time.Duration // watchTime, but in tests
 
 	mu   sync.Mutex
 	seen view // what the last Observe found: steps carry no addresses
@@ -73,6 +74,7 @@ func New(o Options) *Host {
 		now:      o.Now,
 		random:   o.Rand,
 		command:  runCommand,
+		watch:    watchTime,
 		derived:  map[string]string{},
 		ends:     map[string]logEnd{},
 	}
@@ -100,7 +102,7 @@ func New(o Options) *Host {
 func (h *Host) Do(ctx context.Context, step operator.Step) error {
 	ctx, cancel := context.WithTimeout(ctx, waitOf(ctx, step))
 	defer cancel()
-	err, path := watched(ctx, h.muteIn, func() error { return h.do(ctx, step) })
+	err, path := watched(ctx, h.watch, h.muteIn, func() error { return h.do(ctx, step) })
 	if path != "" {
 		err = fmt.Errorf("%s does not answer: its file system hangs", path)
 	}

@@ -26,11 +26,6 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
-	case len(os.Args) > 2 && os.Args[1] == "write-durably":
-		if err := writeDurably(ctx, os.Args[2]); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
 	case len(os.Args) > 1 && os.Args[1] == "look":
 		lookElsewhere(ctx, os.Args[2])
 	case len(os.Args) > 1 && os.Args[1] == "proxy":

@@ -240,6 +240,9 @@ func (h *Host) mendItems(ctx context.Context) error {
 func (h *Host) mendItem(it item) error {
 	if it.mode.IsDir() {
 		if info, err := os.Stat(it.path); err != nil || !info.IsDir() {
+			if err := dangling(it.path); err != nil {
+				return err
+			}
 			if err := h.clear(it.path); err != nil {
 				return err
 			}

@@ -19,9 +19,9 @@ const (
 )
 
 // watched does what may have to do with a file system that does not answer, such as one of a network: who looks at a path
-// there waits in the kernel, and hears no context. When it takes long, mute is asked for a path that does not answer: what
+// there waits in the kernel, and hears no context. When it takes longer than watch, mute is asked for a path that does not answer: what
 // hangs is then left behind, and the path returned.
-func watched[T any](ctx context.Context, mute func() string, do func() T) (result T, path string) {
+func watched[T any](ctx context.Context, watch time.Duration, mute func() string, do func() T) (result T, path string) {
 	type end struct {
 		result T
 		panics any
@@ -37,7 +37,7 @@ func watched[T any](ctx context.Context, mute func() string, do func() T) (resul
 		}()
 		e.result = do()
 	}()
-	late := time.NewTicker(watchTime)
+	late := time.NewTicker(watch)
 	defer late.Stop()
 	for done := ctx.Done(); ; {
 		select {

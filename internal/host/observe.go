@@ -21,7 +21,7 @@ func (h *Host) Observe(ctx context.Context, m operator.Model) (operator.World, e
 		operator.World
 		error
 	}
-	seen, path := watched(ctx, h.muteIn, func() look {
+	seen, path := watched(ctx, h.watch, h.muteIn, func() look {
 		w, err := h.observe(ctx, m)
 		return look{w, err}
 	})
@@ -160,7 +160,7 @@ func (h *Host) Seen(ctx context.Context) ([]uint64, operator.Turn) {
 		ids  []uint64
 		turn operator.Turn
 	}
-	seen, path := watched(ctx, h.muteIn, func() look {
+	seen, path := watched(ctx, h.watch, h.muteIn, func() look {
 		ids, turn := h.list(ctx)
 		return look{ids, turn}
 	})

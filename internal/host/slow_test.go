@@ -1,6 +1,7 @@
 package host
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,8 +18,7 @@ import (
 func TestSlowPeers(t *testing.T) {
 	t.Parallel()
 	for name, p := range map[string]path.Path{
-		"300 ms": {RoundTrip: 300 * time.Millisecond},
-		// Not 1 s: here the handshake is silent for two round trips, of which TCP's answer is one in life.
+		// Who is nearer is waited for less. Not 1 s: here the handshake is silent for two round trips, of which TCP's answer is one in life.
 		"600 ms":             {RoundTrip: 600 * time.Millisecond},
 		"first packets lost": {RoundTrip: 50 * time.Millisecond, LostSYN: true},
 	} {
@@ -33,12 +33,11 @@ func TestSlowPeers(t *testing.T) {
 			units[1].join()
 			units[2].join()
 			for _, u := range units {
-				w := u.look()
-				assert.Equal(t, operator.Healthy, w.Reach)
-				require.Len(t, w.Members, 3)
-				for _, m := range w.Members {
-					assert.True(t, m.Answers && m.Ready, "%s of %+v", u.unitName, m)
-				}
+				// Where the machine is busy too, an answer may take longer than a look waits for anybody.
+				u.eventually("all are seen, ready", func(w operator.World) bool {
+					unwell := func(m operator.Member) bool { return !m.Answers || !m.Ready }
+					return w.Reach == operator.Healthy && len(w.Members) == 3 && !slices.ContainsFunc(w.Members, unwell)
+				})
 			}
 			units[0].do(operator.TakeTurn{}, operator.AwaitPeer{ID: units[2].word.MemberID}, operator.AwaitPeer{}, operator.ReleaseTurn{})
 		})

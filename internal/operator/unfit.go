@@ -39,8 +39,8 @@ var signs = []struct {
 	{"read-only file system", forbidden},
 	{"operation not permitted", forbidden},
 	{") is out of range [lastIndex(", badData}, // raft: the leader knows of entries that the log had
-	{"failed to recover v3 backend from snapshot", badData},
-	{"failed to find database snapshot file", badData},
+	// Not "failed to recover v3 backend from snapshot", which etcd says of whatever keeps it from the file.
+	{"snap: snapshot file doesn't exist", badData},
 	{"failed to open database: invalid database", badData},
 	{"failed to open database: checksum error", badData},
 	{"failed to open database: version mismatch", badData},

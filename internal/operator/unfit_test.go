@@ -13,17 +13,19 @@ func TestAilments(t *testing.T) {
 	t.Parallel()
 	for log, want := range map[string]ailment{
 		"": unnamed,
-		"listen tcp 127.0.0.9:12380: bind: address already in use":                                                              unnamed,
-		"failed to open database: cannot allocate memory":                                                                       unnamed,
-		"failed to open database: invalid database":                                                                             badData,
-		"failed to open database: open /d/member/snap/db: permission denied":                                                    forbidden,
-		"failed to open database: read /d/member/snap/db: input/output error":                                                   unreadable,
-		"failed to create WAL: no space left on device":                                                                         diskFull,
-		"failed to recover v3 backend from snapshot: failed to find database snapshot file (snap: snapshot file doesn't exist)": badData,
-		"tocommit(91) is out of range [lastIndex(30)]. Was the raft log corrupted, truncated, or lost?":                         badData,
-		"walpb: crc mismatch: expected: a025f563 computed: 9bacbdcf: in file 'x.wal' at position: 3600":                         badData,
-		"cannot access data directory: open /d/.touch: read-only file system":                                                   forbidden,
-		"db file is flocked by another process, or taking too long":                                                             locked,
+		"listen tcp 127.0.0.9:12380: bind: address already in use":                                                                     unnamed,
+		"failed to open database: cannot allocate memory":                                                                              unnamed,
+		"failed to open database: invalid database":                                                                                    badData,
+		"failed to open database: open /d/member/snap/db: permission denied":                                                           forbidden,
+		"failed to open database: read /d/member/snap/db: input/output error":                                                          unreadable,
+		"failed to create WAL: no space left on device":                                                                                diskFull,
+		"failed to recover v3 backend from snapshot: failed to find database snapshot file (snap: snapshot file doesn't exist)":        badData,
+		"failed to recover v3 backend from snapshot: failed to find database snapshot file (open /d/member/snap: too many open files)": unnamed,
+		"failed to recover v3 backend from snapshot: failed to rename database snapshot file (rename a b: device or resource busy)":    unnamed,
+		"tocommit(91) is out of range [lastIndex(30)]. Was the raft log corrupted, truncated, or lost?":                                badData,
+		"walpb: crc mismatch: expected: a025f563 computed: 9bacbdcf: in file 'x.wal' at position: 3600":                                badData,
+		"cannot access data directory: open /d/.touch: read-only file system":                                                          forbidden,
+		"db file is flocked by another process, or taking too long":                                                                    locked,
 	} {
 		assert.Equal(t, want, Service{Log: log}.ailment(), log)
 	}
