@@ -36,6 +36,7 @@ var samples = map[string][2]string{
 	"path":        {"/etc/etcd-charm/etcd-0/tls/server.key", "/opt/etcd-charm/" + strings.Repeat("a-long-name/", 9)},
 	"remedy":      {"chmod o+x /etc", "it is left when the service restarts with the charm's own release"},
 	"id":          {"restart-1a2b3c", "restart-1a2b3c"},
+	"operation":   {"rolling-restart", "rolling-restart"},
 	"zone":        {"eu-west-1a", "a-zone-with-a-long-name"},
 	"count":       {"20000", "30000"},
 	"room":        {"2 GiB", "100 GiB"},
