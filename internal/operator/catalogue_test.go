@@ -103,6 +103,21 @@ var decisions = map[Kind]bool{
 	pathAstray: true, dataUnreadable: true, dataForbidden: true, dataDiskFull: true, nothingThrough: true,
 }
 
+// TestAReasonOfSeveralFitsTheLine: a remedy that has room for one stays where several are concerned, though they are counted only.
+func TestAReasonOfSeveralFitsTheLine(t *testing.T) {
+	t.Parallel()
+	several := func(n int) string {
+		r := because(spaceLiveData, "etcd/0", "15 MiB", "16 MiB")
+		for i := 1; i < n; i++ {
+			r.Subjects = append(r.Subjects, unitName(i))
+		}
+		return line([]Reason{r}, "")
+	}
+	assert.Equal(t, "NOSPACE on etcd/0: no writes; 15 MiB of 16 MiB live: raise quota or delete", several(1))
+	assert.Equal(t, "NOSPACE on 2 members: no writes; 15 MiB of 16 MiB live: raise quota or delete", several(2))
+	assert.Equal(t, "NOSPACE on 5 members: no writes; 15 MiB of 16 MiB live: raise quota or delete", several(5))
+}
+
 // TestEveryReasonFitsTheLine: `juju status` cuts a message at about 120 characters, and a command that is cut cannot be
 // copied. With ordinary names the line has text and remedy whole; with the longest it begins with what is wrong, and a
 // remedy that finds no room is told in health.
