@@ -1,6 +1,7 @@
 package etcdcluster
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"strings"
@@ -45,7 +46,9 @@ func TestApplicationBagOfSchema2(t *testing.T) {
 			ID: "restart-3f2a91", Kind: "rolling-restart", Phase: "restarting", Units: []string{"etcd/0", "etcd/10"},
 			Without: []string{"etcd/10"}, Began: 1796774400, Moved: 1796774460,
 		}},
-		"with a later operation": {Schema: 2, Operation: Operation{ID: "restore-3f2a91", Kind: "restore", Phase: "copying", Outcome: "done"}},
+		"with a later operation": {Schema: 2, Operation: Operation{
+			ID: "restore-3f2a91", Kind: "restore", Phase: "copying", Outcome: "done", later: map[string]json.RawMessage{"source": json.RawMessage(`"etcd/1"`)},
+		}},
 	}
 	bags := samples(t, "testdata/application.schema2.yaml")
 	require.Len(t, bags, len(want))
@@ -56,7 +59,21 @@ func TestApplicationBagOfSchema2(t *testing.T) {
 		if !strings.HasPrefix(name, "with a") || name == "with an operation" {
 			assert.Equal(t, bag, EncodeApp(got), name)
 		}
+		again, err := DecodeApp("cluster:0", "etcd", EncodeApp(got))
+		require.NoError(t, err, name)
+		assert.Equal(t, got, again, name)
 	}
+}
+
+// TestOperationOfALaterCharm: a leader that writes the record for another reason takes nothing away from an operation that its
+// charm does not know.
+func TestOperationOfALaterCharm(t *testing.T) {
+	t.Parallel()
+	const text = `{"id":"restore-3f2a91","kind":"restore","phase":"copying","ID":"x","source":"etcd/1","to":{"a":[1,2]},"units":["etcd/0"]}`
+	got, err := DecodeApp("cluster:0", "etcd", databag.Bag{keySchema: "2", keyOperation: text})
+	require.NoError(t, err)
+	got.Authority = "1a2b3c4d5e6f"
+	assert.JSONEq(t, `{"id":"x","kind":"restore","phase":"copying","source":"etcd/1","to":{"a":[1,2]},"units":["etcd/0"]}`, EncodeApp(got)[keyOperation])
 }
 
 func TestUnitBagOfSchema2(t *testing.T) {
@@ -146,6 +163,24 @@ func TestBrokenBagsAreNamed(t *testing.T) {
 	}
 }
 
+// TestOperationsThatCannotBe: the ID goes into a server's environment, where a text that is too long keeps it from starting.
+func TestOperationsThatCannotBe(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("a", maxWord+1)
+	for _, text := range []string{
+		`{"id":"` + long + `","kind":"b","phase":"c"}`, `{"id":"a","kind":"` + long + `","phase":"c"}`, `{"id":"a","kind":"b","phase":"` + long + `"}`,
+		`{"id":"a","kind":"b","phase":"c","began":1e99}`, `{"id":"a","kind":"b","phase":"c","units":["etcd/-1"]}`,
+		`{"id":"a","kind":"b","phase":"c","units":["` + strings.Repeat(`etcd/1","`, maxUnits) + `etcd/1"]}`,
+	} {
+		_, err := DecodeApp("cluster:0", "etcd", databag.Bag{keySchema: "2", keyOperation: text})
+		require.ErrorContains(t, err, "relation cluster:0: bag of etcd: operation", "%.60s", text)
+	}
+	for _, text := range []string{long + " ready", "a " + long, "a  ready", "a ready "} {
+		_, err := DecodeUnit("cluster:0", "etcd/1", databag.Bag{keySchema: "2", keyOperation: text})
+		require.ErrorContains(t, err, "relation cluster:0: bag of etcd/1: operation", text)
+	}
+}
+
 // TestSchemaOfAnotherCharm: which of the two charms is too old can be told from the error.
 func TestSchemaOfAnotherCharm(t *testing.T) {
 	t.Parallel()
@@ -174,12 +209,13 @@ func TestAuthorityInABag(t *testing.T) {
 // What decodes encodes to a bag that decodes to the same; nothing panics.
 func FuzzDecodeApp(f *testing.F) {
 	for _, bag := range samples(f, "testdata/application.schema2.yaml") {
-		f.Add(bag[keySchema], bag[keyClusterID], bag[keyEnded], bag[keyAuthority], bag[keyRevoked], bag[keyLeaves])
+		f.Add(bag[keySchema], bag[keyClusterID], bag[keyEnded], bag[keyAuthority], bag[keyRevoked], bag[keyLeaves], bag[keyOperation])
 	}
-	f.Add("3", "x", "-", "\x00", "p:1@2,3", "etcd/0=peer:1@5;x")
-	f.Fuzz(func(t *testing.T, schema, cluster, ended, authority, revoked, leaves string) {
+	f.Add("3", "x", "-", "\x00", "p:1@2,3", "etcd/0=peer:1@5;x", `{"id":"a","kind":"b","phase":"c","units":[],"Later":1e9,"outcome":"\u0000"}`)
+	f.Fuzz(func(t *testing.T, schema, cluster, ended, authority, revoked, leaves, operation string) {
 		bag := databag.Bag{
 			keySchema: schema, keyClusterID: cluster, keyEnded: ended, keyAuthority: authority, keyRevoked: revoked, keyLeaves: leaves,
+			keyOperation: operation,
 		}
 		got, err := DecodeApp("cluster:0", "etcd", bag)
 		if err != nil {
@@ -195,14 +231,14 @@ func FuzzDecodeApp(f *testing.F) {
 
 func FuzzDecodeUnit(f *testing.F) {
 	for _, bag := range samples(f, "testdata/unit.schema2.yaml") {
-		f.Add(bag[keySchema], bag[keyPeerURL], bag[keyClientURL], bag[keyClusterID], bag[keyMemberID], bag[keyRunning], bag[keyLeaving], bag[keyStopped], bag[keyCan], bag[keyLeaves], bag[keyQuota], bag[keyZone])
+		f.Add(bag[keySchema], bag[keyPeerURL], bag[keyClientURL], bag[keyClusterID], bag[keyMemberID], bag[keyRunning], bag[keyLeaving], bag[keyStopped], bag[keyCan], bag[keyLeaves], bag[keyQuota], bag[keyZone], bag[keyOperation])
 	}
-	f.Add("2", "\xff", "x", "0", "g", "", "yes", "no", "b,a", "peer:1@5,admin:1@5,peer:1@5", "1e9", "\x7f")
-	f.Fuzz(func(t *testing.T, schema, peer, client, cluster, member, running, leaving, stopped, can, leaves, quota, zone string) {
+	f.Add("2", "\xff", "x", "0", "g", "", "yes", "no", "b,a", "peer:1@5,admin:1@5,peer:1@5", "1e9", "\x7f", "a  b")
+	f.Fuzz(func(t *testing.T, schema, peer, client, cluster, member, running, leaving, stopped, can, leaves, quota, zone, operation string) {
 		bag := databag.Bag{
 			keyZone: zone, keySchema: schema, keyPeerURL: peer, keyClientURL: client, keyClusterID: cluster, keyMemberID: member,
 			keyRunning: running, keyLeaving: leaving, keyStopped: stopped, keyCan: can, keyLeaves: leaves,
-			keyQuota: quota,
+			keyQuota: quota, keyOperation: operation,
 		}
 		got, err := DecodeUnit("cluster:0", "etcd/1", bag)
 		if err != nil {

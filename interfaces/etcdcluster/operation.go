@@ -2,6 +2,7 @@ package etcdcluster
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -19,7 +20,15 @@ type Operation struct {
 	Began   int64    `json:"began,omitempty"` // Unix seconds
 	Moved   int64    `json:"moved,omitempty"` // when it came to its phase, in Unix seconds
 	Outcome string   `json:"outcome,omitempty"`
+
+	// later is what a later charm keeps with it beside these: whoever writes the record writes that again.
+	later map[string]json.RawMessage
 }
+
+// maxWord bounds an operation's ID, kind and phase and a part's state: the ID goes into a process's environment.
+const maxWord = 64
+
+func word(text string) bool { return name(text) && len(text) <= maxWord }
 
 // Going reports whether the operation has begun and is not over.
 func (o Operation) Going() bool { return o.ID != "" && o.Outcome == "" }
@@ -38,17 +47,43 @@ type Part struct {
 // String is the form in which a part stands in the bag; "" is none.
 func (p Part) String() string { return strings.TrimSpace(p.ID + " " + p.State) }
 
-// encodeOperation is the operation as it stands in the bag. An older charm reads what a newer one wrote: it leaves alone what
-// it does not know.
+// encodeOperation is the operation as it stands in the bag.
 func encodeOperation(o Operation) string {
 	if o.ID == "" {
 		return ""
 	}
 	text, err := json.Marshal(o)
+	if err == nil && len(o.later) > 0 {
+		all := maps.Clone(o.later)
+		if err = json.Unmarshal(text, &all); err == nil {
+			text, err = json.Marshal(all)
+		}
+	}
 	if err != nil {
-		return "" // texts and numbers: it cannot happen
+		return "" // texts, numbers, and JSON that was read: it cannot happen
 	}
 	return string(text)
+}
+
+// laterFields are those of an operation in JSON that this charm does not know; nil is none.
+func laterFields(text string) map[string]json.RawMessage {
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(text), &all); err != nil {
+		return nil
+	}
+	known := []string{"id", "kind", "phase", "units", "without", "began", "moved", "outcome"}
+	maps.DeleteFunc(all, func(field string, _ json.RawMessage) bool {
+		return slices.ContainsFunc(known, func(k string) bool { return strings.EqualFold(k, field) })
+	})
+	if len(all) == 0 {
+		return nil
+	}
+	form, err := json.Marshal(all) // as encodeOperation has them, so that two records that say the same are equal
+	var out map[string]json.RawMessage
+	if err != nil || json.Unmarshal(form, &out) != nil {
+		return nil
+	}
+	return out
 }
 
 func (d *decoder) operation(key string) Operation {
@@ -57,12 +92,16 @@ func (d *decoder) operation(key string) Operation {
 		return Operation{}
 	}
 	var o Operation
-	if err := json.Unmarshal([]byte(value), &o); err != nil || !name(o.ID) || !name(o.Kind) || !name(o.Phase) {
+	if err := json.Unmarshal([]byte(value), &o); err != nil || !word(o.ID) || !word(o.Kind) || !word(o.Phase) {
 		d.fail(key, "is no operation")
 		return Operation{}
 	}
-	for _, units := range [][]string{o.Units, o.Without} {
-		if len(units) > maxUnits || slices.ContainsFunc(units, func(u string) bool { return !unitName(u) }) {
+	o.later = laterFields(value)
+	for _, units := range []*[]string{&o.Units, &o.Without} {
+		if len(*units) == 0 {
+			*units = nil
+		}
+		if len(*units) > maxUnits || slices.ContainsFunc(*units, func(u string) bool { return !unitName(u) }) {
 			d.fail(key, "names a unit that is none")
 			return Operation{}
 		}
@@ -88,7 +127,7 @@ func (d *decoder) part(key string) Part {
 		return Part{}
 	}
 	id, state, _ := strings.Cut(value, " ")
-	if !name(id) || !name(state) {
+	if !word(id) || !word(state) {
 		d.fail(key, "is no operation's ID and a state")
 		return Part{}
 	}

@@ -36,6 +36,7 @@ var samples = map[string][2]string{
 	"path":        {"/etc/etcd-charm/etcd-0/tls/server.key", "/opt/etcd-charm/" + strings.Repeat("a-long-name/", 9)},
 	"remedy":      {"chmod o+x /etc", "it is left when the service restarts with the charm's own release"},
 	"id":          {"restart-1a2b3c", "restart-1a2b3c"},
+	"operation":   {"rolling-restart", "rolling-restart"},
 	"zone":        {"eu-west-1a", "a-zone-with-a-long-name"},
 	"count":       {"20000", "30000"},
 	"room":        {"2 GiB", "100 GiB"},
@@ -100,6 +101,21 @@ var decisions = map[Kind]bool{
 	quotaTooLow: true, dataDiffers: true, dataOfAnother: true, dataOfOthers: true, foreignSettings: true, leaveAwaitsVoter: true,
 	leaveAwaitsRecord: true, clustersUnsettled: true, dataUnfit: true, dataUnfitAlone: true, dataUnfitAgain: true,
 	pathAstray: true, dataUnreadable: true, dataForbidden: true, dataDiskFull: true, nothingThrough: true,
+}
+
+// TestAReasonOfSeveralFitsTheLine: a remedy that has room for one stays where several are concerned, though they are counted only.
+func TestAReasonOfSeveralFitsTheLine(t *testing.T) {
+	t.Parallel()
+	several := func(n int) string {
+		r := because(spaceLiveData, "etcd/0", "15 MiB", "16 MiB")
+		for i := 1; i < n; i++ {
+			r.Subjects = append(r.Subjects, unitName(i))
+		}
+		return line([]Reason{r}, "")
+	}
+	assert.Equal(t, "NOSPACE on etcd/0: no writes; 15 MiB of 16 MiB live: raise quota or delete", several(1))
+	assert.Equal(t, "NOSPACE on 2 members: no writes; 15 MiB of 16 MiB live: raise quota or delete", several(2))
+	assert.Equal(t, "NOSPACE on 5 members: no writes; 15 MiB of 16 MiB live: raise quota or delete", several(5))
 }
 
 // TestEveryReasonFitsTheLine: `juju status` cuts a message at about 120 characters, and a command that is cut cannot be

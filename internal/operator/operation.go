@@ -38,6 +38,11 @@ const (
 // operation is the one on record; the zero value is none, or not known.
 func (l look) operation() Operation { return l.m.Cluster.Value.Record.Operation }
 
+// knows reports whether this charm can carry the operation on: of another only a later charm knows what its phases mean.
+func knows(o Operation) bool {
+	return o.Kind == rollingRestart && (o.Phase == toAnswer || o.Phase == toRestart)
+}
+
 // restarts reports whether our member is to restart for the operation on record, or has.
 func (l look) restarts() bool {
 	o := l.operation()
@@ -106,8 +111,7 @@ func (l look) awaited() []string {
 // advanced is the operation as the leader puts it on record by now.
 func (l look) advanced() Operation {
 	o := l.operation()
-	known := o.Kind == rollingRestart && (o.Phase == toAnswer || o.Phase == toRestart)
-	if !o.Going() || !known || !l.m.Units.OK {
+	if !o.Going() || !knows(o) || !l.m.Units.OK {
 		return o
 	}
 	record := l.m.Cluster.Value.Record
@@ -131,6 +135,10 @@ func (l look) advanced() Operation {
 func (l look) sayOperation(p *Plan) {
 	o := l.operation()
 	if !o.Going() || l.leaving() {
+		return
+	}
+	if !knows(o) {
+		p.say(because(operationLater, o.ID, o.Kind, l.m.App))
 		return
 	}
 	kind := operationGoes

@@ -252,6 +252,18 @@ func TestRollingRestart(t *testing.T) {
 			world:  func(w *World) { w.Alarms = []Alarm{{2, noSpace}} },
 			failed: "nothing restarts: while alarm NOSPACE is raised all stays as it is",
 		},
+		"a unit of an older charm that is not meant": {
+			params: map[string]any{"from": "etcd/2"}, units: []string{"etcd/2"},
+			model: func(m *Model) {
+				word := m.Cluster.Value.Words["etcd/1"]
+				word.Can = []string{"db"}
+				m.Cluster.Value.Words["etcd/1"] = word
+			},
+		},
+		"one that a later charm keeps": {
+			model:  func(m *Model) { *m = operating(toAnswer, later) },
+			failed: "nothing restarts: restore-1a is for a later charm: restore; juju refresh etcd",
+		},
 		"goal-state is not believed": {
 			model:  func(m *Model) { m.Units = Unknown[map[string]Life]("goal-state failed") },
 			failed: "units unknown",
@@ -286,6 +298,52 @@ func TestRollingRestart(t *testing.T) {
 			assert.False(t, slices.Contains(record.Operation.Without, "etcd/0"))
 		})
 	}
+}
+
+// later makes the operation one of a kind that this charm does not know.
+func later(o *Operation) { o.ID, o.Kind, o.Phase = "restore-1a", "restore", "copying" }
+
+// TestOperationOfALaterCharm: after a rollback, or on a unit that was left out, nobody ends or changes what only a later charm
+// can carry out, since it may be past its point of no return.
+func TestOperationOfALaterCharm(t *testing.T) {
+	t.Parallel()
+	newPhase := func(o *Operation) { o.Phase = "pausing" }
+	for name, change := range map[string]func(*Operation){"another kind": later, "another phase": newPhase} {
+		m := operating(toAnswer, change)
+		id, w := m.Cluster.Value.Record.Operation.ID, world(m)
+		for _, params := range []map[string]any{{"cancel": id}, {"without": "etcd/2"}} {
+			_, result, err := ShowOperation(params, m, w)
+			require.NoError(t, err)
+			assert.Contains(t, result.Failed, "nothing is changed: "+id+" is for a later charm: ", name)
+			assert.Empty(t, result.Bags, name)
+		}
+		_, result, err := ShowOperation(nil, m, w)
+		require.NoError(t, err)
+		assert.Contains(t, result.Text, id)
+		p := Decide(lookAgain, m, w)
+		assert.Nil(t, p.Step, name)
+		assert.Contains(t, p.Status.Message, id+" is for a later charm: ", name)
+		assert.NotContains(t, p.Status.Message, "etcd/1", name)
+		assert.LessOrEqual(t, len(p.Status.Message), 80, name)
+		for _, bag := range p.Bags {
+			assert.False(t, bag.App, "%s: the record stays", name)
+		}
+	}
+}
+
+// TestOperationIDs: one that is begun in the same second after another was cancelled is another.
+func TestOperationIDs(t *testing.T) {
+	t.Parallel()
+	begin := func(m Model) string {
+		_, result, err := RollingRestart(nil, m, world(m))
+		require.NoError(t, err)
+		require.Empty(t, result.Failed)
+		return result.Values["operation"].(string)
+	}
+	first := begin(model(3))
+	m := operating(toAnswer, func(o *Operation) { o.ID, o.Outcome = first, outcomeCancelled })
+	assert.NotEqual(t, first, begin(m))
+	assert.Equal(t, first, begin(model(3)))
 }
 
 // noQuorumWorld is w with nobody but us who answers.

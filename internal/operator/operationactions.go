@@ -32,16 +32,15 @@ func RollingRestart(params map[string]any, m Model, w World) ([]Step, Result, er
 		return nil, refused, nil
 	}
 	o := Operation{
-		ID:   "restart-" + digest(m.UUID, m.Unit, strconv.FormatInt(w.Now, 10), rollingRestart)[:6],
+		// Two that begin in the same second are two.
+		ID:   "restart-" + digest(m.UUID, m.Unit, strconv.FormatInt(w.Now, 10), l.operation().ID)[:6],
 		Kind: rollingRestart, Phase: toAnswer, Units: l.beginners(), Without: without, Began: w.Now, Moved: w.Now,
 	}
 	why := l.mayBegin(o, from)
 	if !why.none() {
 		return nil, Result{Failed: refusal(what, why)}, nil
 	}
-	if from != "" {
-		o.Units = slices.DeleteFunc(o.Units, func(unit string) bool { return databag.CompareUnits(unit, from) < 0 })
-	}
+	o.Units = notBefore(from, o.Units)
 	record := m.Cluster.Value.Record
 	record.Operation = o
 	takes := slices.DeleteFunc(slices.Clone(o.Units), func(unit string) bool { return !o.Takes(unit) })
@@ -49,6 +48,11 @@ func RollingRestart(params map[string]any, m Model, w World) ([]Step, Result, er
 	text := fold("", said, 0) + fmt.Sprintf("follow it: juju run %s/leader operation\n", m.App)
 	values := map[string]any{"operation": o.ID, "units": strings.Join(takes, ",")}
 	return nil, Result{Bags: []BagWrite{l.writeRecord(record)}, Text: text, Values: values}, nil
+}
+
+// notBefore are the units from that one on; all if it is "".
+func notBefore(from string, units []string) []string {
+	return slices.DeleteFunc(slices.Clone(units), func(unit string) bool { return from != "" && databag.CompareUnits(unit, from) < 0 })
 }
 
 // mayBegin says why the operation cannot begin.
@@ -60,6 +64,8 @@ func (l look) mayBegin(o Operation, from string) Reason {
 		return l.unknown(unitsUnknown, "no operation begins")
 	case !l.leader():
 		return because(operationOnLeader, l.m.App)
+	case l.operation().Going() && !knows(l.operation()):
+		return because(operationLater, l.operation().ID, l.operation().Kind, l.m.App)
 	case l.operation().Going():
 		return because(operationRuns, l.operation().ID)
 	case l.refusing() != "":
@@ -76,12 +82,13 @@ func (l look) mayBegin(o Operation, from string) Reason {
 			return because(noSuchUnit, unit, l.m.App, few(o.Units))
 		}
 	}
-	for _, unit := range o.Units {
-		if unit != l.m.Unit && o.Takes(unit) && !slices.Contains(l.m.Cluster.Value.Words[unit].Can, o.Kind) {
+	takes := slices.DeleteFunc(notBefore(from, o.Units), func(unit string) bool { return !o.Takes(unit) })
+	for _, unit := range takes {
+		if unit != l.m.Unit && !slices.Contains(l.m.Cluster.Value.Words[unit].Can, o.Kind) {
 			return because(operationAwaitsCharm, unit, o.Kind)
 		}
 	}
-	if !slices.ContainsFunc(o.Units, func(unit string) bool { return o.Takes(unit) && (from == "" || databag.CompareUnits(unit, from) >= 0) }) {
+	if len(takes) == 0 {
 		return because(operationEmpty, l.m.App)
 	}
 	return Reason{}
@@ -119,6 +126,8 @@ func ShowOperation(params map[string]any, m Model, w World) ([]Step, Result, err
 		why = because(operationNone, m.App)
 	case cancel != "" && cancel != o.ID:
 		why = because(operationOther, o.ID)
+	case !knows(o):
+		why = because(operationLater, o.ID, o.Kind, m.App)
 	default:
 		for _, unit := range without {
 			if !slices.Contains(o.Units, unit) {
@@ -171,7 +180,7 @@ func (l look) showOperation() Result {
 	}
 	for _, unit := range ordered(slices.Collect(maps.Keys(parts))) {
 		rows = append(rows, []string{clip(unit, 24), parts[unit]})
-		units[slug(unit)] = parts[unit]
+		units[memberName(unit)] = parts[unit]
 	}
 	if o.Going() {
 		text += grid(rows)

@@ -155,6 +155,7 @@ const (
 	turnHeld
 	operationAwaits
 	operationGoes
+	operationLater
 
 	// Why an action does nothing.
 	isProxy
@@ -365,6 +366,7 @@ var catalogue = [kinds]entry{
 	alarmOnLeader:     {"alarm-on-leader", "alarm", Sound, "", "", "while alarm {alarm} is raised this runs on the leader only", "juju run {application}/leader …"},
 	operationAwaits:   {"operation-awaits", "unit", Sound, Active, "", "{id}: {unit} has not answered", "or: operation without={unit}"},
 	operationGoes:     {"operation-goes", "unit", Sound, Active, "", "{id}: {unit} to go", ""},
+	operationLater:    {"operation-later", "id", Sound, Active, "", "{id} is for a later charm: {operation}", "juju refresh {application}"},
 
 	operationOnLeader:    {"operation-on-leader", "application", Sound, "", "", "only the leader keeps operations, and this unit is not known to be the leader", "juju run {application}/leader …"},
 	operationRuns:        {"operation-runs", "operation", Sound, "", "", "operation {operation} goes on", "operation cancel={operation} ends it"},

@@ -77,9 +77,17 @@ func (r Reason) short() string {
 	text, remedy := r.Text(), "; "+r.Remedy()
 	room := lineWidth - len([]rune(remedy))
 	if n := len(r.Subjects); n > 1 && len([]rune(text)) > room {
-		// The first of those who are concerned is enough, if then what to do finds room.
-		if brief := r.fill(catalogue[r.Kind].text, fmt.Sprintf("%s and %d more", r.Subjects[0], n-1)); len([]rune(brief)) <= room {
-			text = brief
+		// The first of those who are concerned is enough, or how many they are, if then what to do finds room.
+		e := catalogue[r.Kind]
+		brief := []string{fmt.Sprintf("%s and %d more", r.Subjects[0], n-1)}
+		if e.of == "member" || e.of == "unit" {
+			brief = append(brief, fmt.Sprintf("%d %ss", n, e.of))
+		}
+		for _, who := range brief {
+			if said := r.fill(e.text, who); len([]rune(said)) <= room {
+				text = said
+				break
+			}
 		}
 	}
 	switch long := len([]rune(text)); {
