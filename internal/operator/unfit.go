@@ -144,6 +144,8 @@ func (l look) rememberHealed(p *Plan) {
 	switch healed := l.m.Memory.Value.Healed; {
 	case slices.ContainsFunc(l.w.Done, gaveUp):
 		p.memory(l).Healed = l.w.Now
+	case healed > l.w.Now: // the clock was ahead
+		p.memory(l).Healed = l.w.Now
 	case healed != 0 && l.w.Now-healed >= healedEvery && p.Memory != nil:
 		p.memory(l).Healed = 0
 	}
