@@ -111,7 +111,17 @@ func (h *Host) lookUnborn() operator.Data {
 		return alien
 	}
 	db := filepath.Join(h.data(), "member", "snap", "db")
-	if info, err := os.Stat(db); errors.Is(err, fs.ErrNotExist) || (err == nil && info.Size() == 0) {
+	info, err := os.Lstat(db)
+	if err == nil && !info.Mode().IsRegular() {
+		err = errIrregular
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return operator.Data{}
+	case err != nil:
+		alien.Problem += ": " + reasonOf(err)
+		return alien
+	case info.Size() == 0:
 		return operator.Data{}
 	}
 	b, err := bolt.Open(db, secret, &bolt.Options{ReadOnly: true, Timeout: 50 * time.Millisecond, OpenFile: regular.OpenFile})
@@ -140,7 +150,10 @@ func (h *Host) lookUnborn() operator.Data {
 	return operator.Data{}
 }
 
-var errNoWAL = errors.New("no write-ahead log")
+var (
+	errNoWAL     = errors.New("no write-ahead log")
+	errIrregular = errors.New("it is not a regular file")
+)
 
 // walIdentity reads cluster and member ID from the write-ahead log. Every segment begins with them
 // (server/v3 storage/wal, cut), so the first records of one suffice.
@@ -154,9 +167,13 @@ func walIdentity(dir string) (*etcdserverpb.Metadata, error) {
 		if !strings.HasSuffix(e.Name(), ".wal") {
 			continue
 		}
-		meta, err := segmentIdentity(filepath.Join(dir, e.Name()))
-		if err == nil {
-			return meta, nil
+		// Root reads here what the server's user laid, who may link to what never ends: etcd makes no links.
+		err := errIrregular
+		if e.Type().IsRegular() {
+			var meta *etcdserverpb.Metadata
+			if meta, err = segmentIdentity(filepath.Join(dir, e.Name())); err == nil {
+				return meta, nil
+			}
 		}
 		if errors.Is(problem, errNoWAL) {
 			problem = fmt.Errorf("cannot read write-ahead log %s: %w", e.Name(), err)

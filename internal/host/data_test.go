@@ -96,6 +96,21 @@ func TestLookData(t *testing.T) {
 			require.NoError(t, os.MkdirAll(member(h, "wal"), 0o700))
 			require.NoError(t, os.WriteFile(member(h, "wal", "0000000000000000-0000000000000000.wal"), bytes.Repeat([]byte{7}, 999), 0o600))
 		}, operator.AlienData, "cannot read write-ahead log"},
+		"a segment that lies elsewhere": {func(t *testing.T, h *Host) {
+			t.Helper()
+			const segment = "0000000000000000-0000000000000000.wal"
+			elsewhere := filepath.Join(t.TempDir(), "wal")
+			writeWAL(t, elsewhere, 7, 8)
+			require.NoError(t, os.MkdirAll(member(h, "wal"), 0o700))
+			require.NoError(t, os.Symlink(filepath.Join(elsewhere, segment), member(h, "wal", segment)))
+		}, operator.AlienData, "not a regular file"},
+		"a database that lies elsewhere": {func(t *testing.T, h *Host) {
+			t.Helper()
+			empty := filepath.Join(t.TempDir(), "empty")
+			require.NoError(t, os.WriteFile(empty, nil, 0o600))
+			require.NoError(t, os.MkdirAll(member(h, "snap"), 0o700))
+			require.NoError(t, os.Symlink(empty, member(h, "snap", "db")))
+		}, operator.AlienData, "not a regular file"},
 		"log without identity": {func(t *testing.T, h *Host) {
 			t.Helper()
 			writeWAL(t, member(h, "wal"), 0, 0)

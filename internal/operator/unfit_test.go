@@ -198,6 +198,16 @@ func TestMayForget(t *testing.T) {
 	}
 }
 
+// A clock that was ahead keeps nobody from healing for longer than a day.
+func TestHealedAheadOfTheClock(t *testing.T) {
+	t.Parallel()
+	m := model(3)
+	w := world(m)
+	w.Now = 1000
+	m.Memory = Know(Memory{Healed: 1000 + 9*healedEvery})
+	assert.Equal(t, w.Now, after(m, Decide(lookAgain, m, w)).Healed)
+}
+
 // For a day the status says what happened.
 func TestHealedIsSaid(t *testing.T) {
 	t.Parallel()
