@@ -94,11 +94,26 @@ func (t tool) common(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	flags, err := t.run(ctx, "env", "GOFLAGS")
+	if err != nil {
+		return nil, err
+	}
 	unit, err := os.ReadFile(filepath.Join(t.root, unitFile))
 	if err != nil {
 		return nil, err
 	}
-	return []string{"toolchain " + string(toolchain), "target " + string(target), "unit file " + string(unit)}, nil
+	return []string{"toolchain " + string(toolchain), "target " + string(target), "flags " + compilers(string(flags)), "unit file " + string(unit)}, nil
+}
+
+// compilers are the flags if some of them change what is compiled, else none: tags are the target's, and what else is usual
+// there says where sources come from.
+func compilers(flags string) string {
+	for _, name := range []string{"-gcflags", "-asmflags", "-pgo", "-race", "-msan", "-asan"} {
+		if strings.Contains(flags, name) {
+			return strings.TrimSpace(flags)
+		}
+	}
+	return ""
 }
 
 // linked is what `go list` says of a package and all that it imports, as parts of a digest.

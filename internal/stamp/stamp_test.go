@@ -88,6 +88,8 @@ func TestWhatAnIDIsOf(t *testing.T) {
 		"a setting of Go's runtime":          {file: "go.mod", more: "godebug http2server=0\n", server: true, proxy: true},
 		"another etcd, and what it requires": {env: "GOFLAGS=-modfile=" + older, server: true, proxy: true},
 		"another set of instructions":        {env: "GOAMD64=v3", server: true, proxy: true},
+		"a build tag":                        {env: "GOFLAGS=-tags=netgo", server: true, proxy: true},
+		"flags of the compiler":              {env: "GOFLAGS=-mod=readonly -gcflags=all=-N", server: true, proxy: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if tt.file != "" {

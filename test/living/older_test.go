@@ -19,6 +19,18 @@ var older = map[string][]string{
 		"\t\"time\"\n", "",
 		"\tflags.DurationVar(&etcdutl.FlockTimeout, \"timeout\", 10*time.Second, \"time to wait to obtain a file lock on db file, 0 to block indefinitely\")\n", "",
 	},
+	"internal/host/age.go": {
+		"\t\"google.golang.org/protobuf/proto\"\n", "",
+		".GetType()", ".Type",
+		".GetCrc()", ".Crc",
+		".GetTerm()", ".Term",
+		".GetIndex()", ".Index",
+		"proto.Unmarshal(record.Data, &entry)", "entry.Unmarshal(record.Data)",
+		"proto.Unmarshal(record.Data, &snapshot)", "snapshot.Unmarshal(record.Data)",
+	},
+	"internal/host/cluster.go": {
+		"etcdserverpb.KV_Range_FullMethodName", "\"/etcdserverpb.KV/Range\"",
+	},
 	"internal/host/data.go": {
 		"\t\"google.golang.org/protobuf/proto\"\n", "",
 		".GetClusterID()", ".ClusterID",
