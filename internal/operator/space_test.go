@@ -407,7 +407,6 @@ func TestHistoryByTime(t *testing.T) {
 	l = lookAt(lookAgain, m, w)
 	w.Service.Config, w.WrittenConfig = l.sum, l.sum
 	assert.IsType(t, Defrag{}, Decide(lookAgain, m, w).Step, "nothing is compacted where all is kept")
-
 }
 
 // TestHistoryOfAnotherTime: what is remembered of another cluster, or by a clock that was wrong, or is now, does not let go

@@ -63,8 +63,10 @@ const firstQuota = 16 << 20
 func (c *cluster) found(ctx context.Context, charm string, ahead time.Duration) error {
 	founder := app + "/0" // which leads: it came first
 	for _, line := range [][]string{
-		{"deploy", charm, app, "-n", fmt.Sprint(members), "--config", "bind_to_all_interfaces=false",
-			"--config", fmt.Sprintf("quota_backend_bytes=%d", firstQuota)},
+		{
+			"deploy", charm, app, "-n", fmt.Sprint(members), "--config", "bind_to_all_interfaces=false",
+			"--config", fmt.Sprintf("quota_backend_bytes=%d", firstQuota),
+		},
 		{"deploy", charm, proxyApp, "-n", "2", "--config", "role=proxy"},
 		{"integrate", app + ":proxy", proxyApp + ":upstream"},
 	} {
