@@ -75,19 +75,27 @@ func TestQuotaIsTheWayOut(t *testing.T) {
 			w.Members[0].ID, w.Data.MemberID, w.Local.MemberID = 4, 4, 4
 			w.Members[1].Quota, w.Members[2].Quota = highQuota, highQuota
 		}, unwritten, "", ""},
-		{"somebody has the turn", func(_ *Model, w *World) { w.Turn.Holder = "etcd/2" }, turnless, "",
-			"no writes; quota 32 MiB awaits etcd/2: it has the turn"},
+		{
+			"somebody has the turn", func(_ *Model, w *World) { w.Turn.Holder = "etcd/2" }, turnless, "",
+			"no writes; quota 32 MiB awaits etcd/2: it has the turn",
+		},
 		{"it has the turn itself", func(_ *Model, w *World) { w.Turn.Holder = "etcd/0" }, turnless, "", ""},
 		{"who has the turn is not known", func(_ *Model, w *World) { w.Turn = Turn{} }, turnless, "", ""},
-		{"another is not ready", func(_ *Model, w *World) { *w = down(*w, 2) }, held, "etcd/2 is not ready",
-			"quota 32 MiB awaits etcd/2: it is not ready"},
+		{
+			"another is not ready", func(_ *Model, w *World) { *w = down(*w, 2) }, held, "etcd/2 is not ready",
+			"quota 32 MiB awaits etcd/2: it is not ready",
+		},
 		{"another joins", func(_ *Model, w *World) { w.Members[2].Learner = true }, held, "etcd/2 is joining", "awaits etcd/2: it is joining"},
 		{"another leaves", func(m *Model, _ *World) { m.Units.Value["etcd/2"] = Dying }, held, "etcd/2 leaves", "awaits etcd/2: it leaves"},
 		{"another's unit is gone", func(m *Model, _ *World) { delete(m.Units.Value, "etcd/2") }, held, "etcd/2 has no unit", ""},
-		{"another has not heard of it", func(m *Model, _ *World) { says(m, "etcd/2", lowQuota) }, held, "etcd/2 has not heard yet",
-			"awaits etcd/2: it has not heard yet"},
-		{"another's charm does not know the order", func(m *Model, _ *World) { says(m, "etcd/2", 0) }, turnless, "",
-			"awaits etcd/2: it cannot take it"},
+		{
+			"another has not heard of it", func(m *Model, _ *World) { says(m, "etcd/2", lowQuota) }, held, "etcd/2 has not heard yet",
+			"awaits etcd/2: it has not heard yet",
+		},
+		{
+			"another's charm does not know the order", func(m *Model, _ *World) { says(m, "etcd/2", 0) }, turnless, "",
+			"awaits etcd/2: it cannot take it",
+		},
 		{"another's charm was rolled back, and its bag still has the key", func(m *Model, _ *World) {
 			word := m.Cluster.Value.Words["etcd/2"]
 			word.Can = []string{"db"}
@@ -301,16 +309,23 @@ func TestWhenNoSpaceIsFreed(t *testing.T) {
 		"no alarm":              {func(_ *Model, w *World) { w.Alarms = nil }, nil, ""},
 		"a member restarts":     {func(_ *Model, w *World) { w.Turn.Holder = "etcd/1" }, nil, "space awaits etcd/1: it has the turn"},
 		"a member joins":        {func(_ *Model, w *World) { w.Members[2].Learner = true }, nil, "space awaits etcd/2: it is joining"},
-		"another has heard of a higher quota": {func(m *Model, _ *World) { says(m, "etcd/1", highQuota) }, nil,
-			"space awaits etcd/1: it takes another quota"},
+		"another has heard of a higher quota": {
+			func(m *Model, _ *World) { says(m, "etcd/1", highQuota) }, nil,
+			"space awaits etcd/1: it takes another quota",
+		},
 		"a member of an earlier charm":  {func(m *Model, _ *World) { says(m, "etcd/1", 0) }, Compact{4900}, ""},
 		"a member is dead":              {func(_ *Model, w *World) { *w = down(*w, 2) }, Compact{4900}, ""},
 		"a member is dead, and history": {func(_ *Model, w *World) { *w = down(*w, 2); w.Done = []Step{Compact{4900}} }, nil, "space awaits etcd/2: it is not ready"},
-		"compacting fails": {func(_ *Model, w *World) { w.Tried = []Attempt{{Compact{4900}, fmt.Errorf("no")}} },
-			Defrag{1, "etcd/0"}, ""},
+		"compacting fails": {
+			func(_ *Model, w *World) { w.Tried = []Attempt{{Compact{4900}, fmt.Errorf("no")}} },
+			Defrag{1, "etcd/0"},
+			"",
+		},
 		"live data": {func(_ *Model, w *World) { inUse(w); w.Done = []Step{Compact{4900}} }, nil, live},
-		"all history is kept": {func(m *Model, w *World) { inUse(w); m.Config.CompactionRetention = "0" }, nil,
-			"16 MiB of 16 MiB kept: compact or raise it"},
+		"all history is kept": {
+			func(m *Model, w *World) { inUse(w); m.Config.CompactionRetention = "0" }, nil,
+			"16 MiB of 16 MiB kept: compact or raise it",
+		},
 		"it would free less than a tenth": {func(_ *Model, w *World) {
 			for i := range w.Members {
 				w.Members[i].DBInUse = lowQuota*9/10 + 1
