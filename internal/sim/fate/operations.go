@@ -57,6 +57,12 @@ func (s *Sim) checkRestart(u *unit, h *hook) {
 	if mark == u.process.server.Restart || mark != o.ID {
 		return
 	}
+	if is := h.record.Operation; is.ID == mark && !is.Going() {
+		s.broken("%s restarts for %s, which was over when its hook began", u.name, mark)
+	}
+	if !o.Going() {
+		return // it has been cancelled since this hook began, and who knows shows no part any more
+	}
 	for _, p := range s.living() {
 		if o.Takes(p.name) && p.life == alive && p.word(len(p.words)).Part.ID != mark {
 			s.broken("%s restarts for %s, which %s has not answered", u.name, mark, p.name)
