@@ -289,7 +289,7 @@ func startProxyProcess(b *testing.B, cfg Config) (addr string, pid int) {
 	require.Eventually(b, func() bool {
 		c, err := net.Dial("tcp", addr)
 		return err == nil && c.Close() == nil
-	}, 10*time.Second, 10*time.Millisecond)
+	}, 2*time.Minute, 10*time.Millisecond)
 	return addr, cmd.Process.Pid
 }
 

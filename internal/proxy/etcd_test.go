@@ -138,7 +138,7 @@ func TestProviders(t *testing.T) {
 				defer cancel()
 				_, err := cli.Put(ctx, "a", "b")
 				return err == nil
-			}, 15*time.Second, 50*time.Millisecond)
+			}, 2*time.Minute, 50*time.Millisecond)
 
 			got := Probe(within(t, 10*time.Second), cfg)
 			require.Len(t, got, 2)

@@ -134,7 +134,7 @@ func startProxy(tb testing.TB, cfg Config) *running {
 			return false
 		}
 		return c.Close() == nil
-	}, 10*time.Second, 10*time.Millisecond, "the proxy does not listen")
+	}, 2*time.Minute, 10*time.Millisecond, "the proxy does not listen")
 	return r
 }
 
