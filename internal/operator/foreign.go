@@ -15,8 +15,15 @@ func (l look) foreign() bool {
 	return l.m.Memory.Value.Foreign == l.startSum() || written && l.restartedAnew()
 }
 
-// restartedAnew reports whether this pass restarted our process and has written no settings since.
+// restartedAnew reports whether this pass restarted our process and has written no settings since, nor tried to: somebody may
+// change them as fast as they are written.
 func (l look) restartedAnew() bool {
+	for _, t := range l.w.Tried {
+		switch t.Step.(type) {
+		case WriteMember, RevertMember, WriteProxy:
+			return false
+		}
+	}
 	for _, s := range slices.Backward(l.w.Done) {
 		switch s.(type) {
 		case Restart:

@@ -14,6 +14,8 @@ const (
 	youngSeconds = 5
 	// bootSeconds is how long a server takes from its start until it serves.
 	bootSeconds = 2
+	// againSeconds is how long a server that ended by itself stays down. Hooks look every three seconds, and see it so.
+	againSeconds = 4
 )
 
 // group is one etcd cluster as committed. What one member sees of it may be less; that is not modelled.
@@ -165,7 +167,7 @@ func (s *Sim) raft() {
 			p := &m.owner.process
 			if d := m.owner.disk.data; d.index < m.match { // raft: tocommit is out of range
 				s.tell("server of %s ends: its log is %d, and was %d", m.owner.name, d.index, m.match)
-				*p = process{failing: true, log: fmt.Sprintf("tocommit(%d) is out of range [lastIndex(%d)]", m.match, d.index)}
+				*p = process{failing: true, again: s.now + againSeconds, log: fmt.Sprintf("tocommit(%d) is out of range [lastIndex(%d)]", m.match, d.index)}
 				continue
 			}
 			p.serving, m.owner.byHand = true, 0

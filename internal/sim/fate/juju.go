@@ -351,7 +351,7 @@ func (s *Sim) Tick(seconds int64) {
 		}
 	}
 	for _, u := range s.units {
-		if u.up && u.process.failing && u.disk.enabled {
+		if u.up && u.process.failing && u.disk.enabled && s.now >= u.process.again {
 			s.launch(u, false)
 		}
 	}

@@ -2,6 +2,7 @@ package fate
 
 import (
 	"context"
+	"slices"
 
 	"github.com/juju/charm/v12/hooks"
 
@@ -64,7 +65,7 @@ func (s *Sim) checkRestart(u *unit, h *hook) {
 		return // it has been cancelled since this hook began, and who knows shows no part any more
 	}
 	for _, p := range s.living() {
-		if o.Takes(p.name) && p.life == alive && p.word(len(p.words)).Part.ID != mark {
+		if o.Takes(p.name) && p.life == alive && !slices.ContainsFunc(p.words, func(w operator.Word) bool { return w.Part.ID == mark }) {
 			s.broken("%s restarts for %s, which %s has not answered", u.name, mark, p.name)
 		}
 	}

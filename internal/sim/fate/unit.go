@@ -97,6 +97,7 @@ type process struct {
 	server                    operator.Server // what it was started with
 	config                    string
 	log                       string // why it fails
+	again                     int64  // when the machine starts it again
 	peerURL, clientURL        string // where it listens; "" while it does not run
 	started                   int64
 }
