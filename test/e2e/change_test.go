@@ -134,7 +134,7 @@ func serverKilled(t *testing.T, w world) {
 		require.NoError(t, w.UpdateStatus(unit))
 		w.settled(t, "etcd")
 	})
-	assert.Contains(t, w.message(unit), "ended by itself once, and was started again")
+	assert.Contains(t, w.message(unit), "ended by itself once and was started again")
 	assert.Contains(t, w.health(t, unit)["health"], "healthy")
 	p := w.show(t, n, unit)
 	assert.Equal(t, "1", p["NRestarts"], "nothing more happened")
