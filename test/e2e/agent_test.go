@@ -163,14 +163,35 @@ func environ(c *model.Context) map[string]string {
 	return vars
 }
 
+// connect gives a machine the agent's socket.
+func (a *agent) connect(ctx context.Context, n int) error {
+	_, err := output(exec.CommandContext(ctx, "lxc", "config", "device", "add", name(n), "juju", "proxy", "bind=instance",
+		"listen=unix:"+socket, "connect=unix:"+a.listen, "mode=0600"))
+	return err
+}
+
+// connected reports whether the agent's socket is on the machine.
+func (a *agent) connected(ctx context.Context, n int) bool {
+	_, err := output(exec.CommandContext(ctx, "lxc", "exec", name(n), "--", "test", "-S", socket))
+	return err == nil
+}
+
 // prepare does what Juju's agent does on a machine before a unit's first hook: its socket, the tools, the charm.
 func (a *agent) prepare(ctx context.Context, c *model.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if n := c.Machine(); !a.ready[n] {
-		add := exec.CommandContext(ctx, "lxc", "config", "device", "add", name(n), "juju", "proxy", "bind=instance",
-			"listen=unix:"+socket, "connect=unix:"+a.listen, "mode=0600")
-		if _, err := output(add); err != nil {
+	n := c.Machine()
+	if a.ready[n] && c.Hook.Kind == hooks.Start && !a.connected(ctx, n) {
+		// The machine has booted, and mounted /run over the socket that was there before it.
+		if _, err := output(exec.CommandContext(ctx, "lxc", "config", "device", "remove", name(n), "juju")); err != nil {
+			return err
+		}
+		if err := a.connect(ctx, n); err != nil {
+			return err
+		}
+	}
+	if !a.ready[n] {
+		if err := a.connect(ctx, n); err != nil {
 			return err
 		}
 		if err := a.putTools(ctx, n); err != nil {
