@@ -427,7 +427,7 @@ func holdFigures(t *testing.T, role, figures string) {
 	assert.Equal(t, role+": "+figures, string(line.Find(text)), page)
 }
 
-// An administrator may have moved a directory to another disk. While that is not mounted, what lies there is not made anew
+// An administrator may have moved a directory to another disk. While that is not mounted, what lies there is not made again
 // elsewhere, and the link to it stays.
 func TestPlaceOnADiskThatIsNotMounted(t *testing.T) {
 	t.Parallel()

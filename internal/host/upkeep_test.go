@@ -95,7 +95,7 @@ func TestUpkeep(t *testing.T) {
 	assert.NoError(t, errors.Join(a.Do(t.Context(), operator.TakeTurn{}), a.Do(t.Context(), operator.ReleaseTurn{})))
 }
 
-// TestUpkeepEndsInTheHook: a hook that ends in the midst of it remembers nothing of it, and the next begins anew.
+// TestUpkeepEndsInTheHook: a hook that ends in the midst of it remembers nothing of it, and the next begins again.
 func TestUpkeepEndsInTheHook(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Second)

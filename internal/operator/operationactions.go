@@ -14,14 +14,7 @@ import (
 // RollingRestart puts on record that the members restart one after another, the raft leader last. Nothing begins before the
 // action has ended, since what it writes is committed then.
 func RollingRestart(params map[string]any, m Model, w World) ([]Step, Result, error) {
-	if err := onlyParams(params, "from", "without"); err != nil {
-		return nil, Result{}, err
-	}
-	from, err := optionalText(params, "from")
-	if err != nil {
-		return nil, Result{}, err
-	}
-	without, err := unitsParam(params, "without")
+	from, without, err := operationParams(params, "from")
 	if err != nil {
 		return nil, Result{}, err
 	}
@@ -96,14 +89,7 @@ func (l look) mayBegin(o Operation, from string) Reason {
 
 // ShowOperation shows the operation that goes on, or the last; or has it go on without units, or end.
 func ShowOperation(params map[string]any, m Model, w World) ([]Step, Result, error) {
-	if err := onlyParams(params, "cancel", "without"); err != nil {
-		return nil, Result{}, err
-	}
-	cancel, err := optionalText(params, "cancel")
-	if err != nil {
-		return nil, Result{}, err
-	}
-	without, err := unitsParam(params, "without")
+	cancel, without, err := operationParams(params, "cancel")
 	if err != nil {
 		return nil, Result{}, err
 	}
@@ -190,6 +176,18 @@ func (l look) showOperation() Result {
 		}
 	}
 	return Result{Text: text, Values: values}
+}
+
+// operationParams are the parameters of an action on operations: a text of that name, and the units to do without.
+func operationParams(params map[string]any, name string) (text string, without []string, err error) {
+	if err := onlyParams(params, name, "without"); err != nil {
+		return "", nil, err
+	}
+	if text, err = optionalText(params, name); err != nil {
+		return "", nil, err
+	}
+	without, err = unitsParam(params, "without")
+	return text, without, err
 }
 
 // optionalText is a parameter that may be missing; else it is a text.

@@ -267,7 +267,7 @@ type Sample struct{ At, Revision int64 }
 // leastSampling is the shortest time between two samples, in seconds: not every quiet hook has one to keep.
 const leastSampling = 600
 
-// retention is how long history is kept in mode periodic, in seconds; 0 is for ever, or not by time.
+// retention is how long history is kept in mode periodic, in seconds; 0 is all history, or not by time.
 func (c Config) retention() int64 {
 	if c.CompactionMode != "periodic" {
 		return 0

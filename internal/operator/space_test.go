@@ -287,7 +287,7 @@ func TestSpaceIsFreed(t *testing.T) {
 	}, did)
 }
 
-// TestAFailedRoundIsARound: what took too long goes on in the member, and is not begun anew by the next hook.
+// TestAFailedRoundIsARound: what took too long goes on in the member, and the next hook does not begin it again.
 func TestAFailedRoundIsARound(t *testing.T) {
 	t.Parallel()
 	m, w := history()

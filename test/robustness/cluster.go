@@ -96,7 +96,7 @@ func (c *cluster) found(ctx context.Context, charm string, ahead time.Duration) 
 }
 
 // founded is what is to be waited for while the founder's clock is ahead: that all vote. To one that is ahead for longer than
-// leaf certificates live, those of all others have expired: it refuses them, and votes alone. What is published by that clock
+// leaf certificates live, those of all others have expired. It refuses them and votes alone. What is published by that clock
 // may not be good yet by the true one, so that nobody waits for the proxies.
 func (c *cluster) founded(founder string, ahead time.Duration) []string {
 	if ahead < leafLife {
