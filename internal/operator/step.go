@@ -115,32 +115,53 @@ type Compact struct{ Revision int64 }
 // Disarm takes an alarm back.
 type Disarm struct{ Alarm Alarm }
 
-func (Install) step()      {}
-func (Mend) step()         {}
-func (WriteTLS) step()     {}
-func (WriteMember) step()  {}
-func (RevertMember) step() {}
-func (SpendInitial) step() {}
-func (WriteProxy) step()   {}
-func (Start) step()        {}
-func (Restart) step()      {}
-func (Stop) step()         {}
-func (Uninstall) step()    {}
-func (MoveAside) step()    {}
-func (Claim) step()        {}
-func (AddLearner) step()   {}
-func (Promote) step()      {}
-func (RemoveMember) step() {}
-func (UpdateMember) step() {}
-func (AwaitReady) step()   {}
-func (AwaitPeer) step()    {}
-func (AwaitListed) step()  {}
-func (TakeTurn) step()     {}
-func (ReleaseTurn) step()  {}
-func (BreakTurn) step()    {}
-func (Defrag) step()       {}
-func (Compact) step()      {}
-func (Disarm) step()       {}
+// StartWork begins long work, unless work of that ID has begun; it does not wait for it.
+type StartWork struct{ Request WorkRequest }
+
+// EndWork ends long work of that ID and forgets it; what it kept stays kept.
+type EndWork struct{ ID, Why string }
+
+// ServePrepared moves our data to a dated name and what was prepared for that operation into its place; the service must not run.
+// It is harmless twice: where the data already is what was prepared, nothing is moved.
+type ServePrepared struct{ ID string }
+
+// DropPrepared takes away what was prepared for an operation that ended before it was served.
+type DropPrepared struct{ ID string }
+
+// WriteFence writes what the gate before each start of our server goes by.
+type WriteFence struct{ Fence Fence }
+
+func (StartWork) step()     {}
+func (EndWork) step()       {}
+func (ServePrepared) step() {}
+func (DropPrepared) step()  {}
+func (WriteFence) step()    {}
+func (Install) step()       {}
+func (Mend) step()          {}
+func (WriteTLS) step()      {}
+func (WriteMember) step()   {}
+func (RevertMember) step()  {}
+func (SpendInitial) step()  {}
+func (WriteProxy) step()    {}
+func (Start) step()         {}
+func (Restart) step()       {}
+func (Stop) step()          {}
+func (Uninstall) step()     {}
+func (MoveAside) step()     {}
+func (Claim) step()         {}
+func (AddLearner) step()    {}
+func (Promote) step()       {}
+func (RemoveMember) step()  {}
+func (UpdateMember) step()  {}
+func (AwaitReady) step()    {}
+func (AwaitPeer) step()     {}
+func (AwaitListed) step()   {}
+func (TakeTurn) step()      {}
+func (ReleaseTurn) step()   {}
+func (BreakTurn) step()     {}
+func (Defrag) step()        {}
+func (Compact) step()       {}
+func (Disarm) step()        {}
 
 func (s Install) String() string { return "install release " + s.Release }
 
@@ -194,12 +215,20 @@ func (s AwaitPeer) String() string {
 	}
 	return fmt.Sprintf("wait for member %x to be ready", s.ID)
 }
-func (AwaitListed) String() string { return "wait until voters listen as listed" }
-func (TakeTurn) String() string    { return "take the turn" }
-func (ReleaseTurn) String() string { return "give the turn back" }
-func (s BreakTurn) String() string { return "break the turn of " + clip(plain(s.Turn.Holder), 60) }
-func (s Defrag) String() string    { return fmt.Sprintf("defragment member %x (%s)", s.ID, s.Name) }
-func (s Compact) String() string   { return fmt.Sprintf("compact to revision %d", s.Revision) }
+func (AwaitListed) String() string     { return "wait until voters listen as listed" }
+func (TakeTurn) String() string        { return "take the turn" }
+func (ReleaseTurn) String() string     { return "give the turn back" }
+func (s BreakTurn) String() string     { return "break the turn of " + clip(plain(s.Turn.Holder), 60) }
+func (s Defrag) String() string        { return fmt.Sprintf("defragment member %x (%s)", s.ID, s.Name) }
+func (s Compact) String() string       { return fmt.Sprintf("compact to revision %d", s.Revision) }
+func (s StartWork) String() string     { return "begin " + string(s.Request.Kind) + " " + s.Request.ID }
+func (s EndWork) String() string       { return "end work " + s.ID + ": " + s.Why }
+func (s ServePrepared) String() string { return "put the prepared data of " + s.ID + " in place" }
+func (s DropPrepared) String() string  { return "drop the prepared data of " + s.ID }
+func (s WriteFence) String() string {
+	return fmt.Sprintf("note replaced clusters (%d) and peers (%d)", len(s.Fence.Replaced), len(s.Fence.Peers))
+}
+
 func (s Disarm) String() string {
 	return fmt.Sprintf("disarm alarm %s of member %x", s.Alarm.Kind, s.Alarm.MemberID)
 }

@@ -69,6 +69,18 @@ type World struct {
 	Socket string
 
 	Turn Turn
+
+	// Work is the unit's long work that runs, and the last of each kind that ended; by when it began.
+	Work []Work
+	// Prepared is data beside our own that waits to be served; by ID.
+	Prepared []Prepared
+	// Log is read where a quorum is not known to answer.
+	Log LogState
+	// Kept is what the unit keeps beside its data.
+	Kept Kept
+	// Fence is what the gate before each start goes by, as it is written.
+	Fence Fence
+
 	// Period is the running period of derived client certificates (pki.PeriodOf).
 	Period int64
 	// Now is the machine's clock, in Unix seconds.

@@ -1,0 +1,106 @@
+package operator
+
+// WorkKind is what long work does.
+type WorkKind string
+
+// The kinds of long work.
+const (
+	TakeSnapshot   WorkKind = "snapshot" // take a snapshot from our member, and verify it
+	VerifySnapshot WorkKind = "verify"   // read a kept snapshot again, as whoever restores it would
+	Drill          WorkKind = "drill"    // restore a snapshot beside, on loopback, read it back, throw it away
+	PrepareRestore WorkKind = "restore"  // make data of a snapshot, beside our own, ready to be served
+	PrepareRecover WorkKind = "recover"  // make data of what our stopped member has, beside it, ready to be served
+)
+
+// WorkRequest is what a long work is to do. It is written to a file of the unit before the work begins, and holds no key.
+type WorkRequest struct {
+	ID   string   `json:"id"` // unique on the unit; of an operation's work its ID
+	Kind WorkKind `json:"kind"`
+	// Snapshot is which: "latest", the name of a kept one, or the path of a file. PrepareRecover wants none.
+	Snapshot string `json:"snapshot,omitempty"`
+	Before   int64  `json:"before,omitempty"` // with "latest": the newest that was taken before, in Unix seconds; 0 is any
+	// To is a path that TakeSnapshot copies the snapshot to as well, plain, as etcdctl saves one; "" is none.
+	To         string `json:"to,omitempty"`
+	Why        string `json:"why,omitempty"`        // of a snapshot that is kept apart: "before-restore"; "" is one of the usual
+	Unverified bool   `json:"unverified,omitempty"` // the file may be the copy of a database, which has no hash
+
+	// The rest is for PrepareRestore and PrepareRecover.
+	Name    string `json:"name,omitempty"`     // the member's
+	PeerURL string `json:"peer-url,omitempty"` // the member's, advertised
+	Token   string `json:"token,omitempty"`    // makes the new cluster's ID
+	// Seen is the highest revision of the key space that anybody has seen: what is prepared begins far beyond it.
+	Seen int64 `json:"seen,omitempty"`
+}
+
+// WorkState is how far long work is.
+type WorkState string
+
+// Long work runs, or has ended in one of two ways.
+const (
+	WorkRuns   WorkState = "running"
+	WorkDone   WorkState = "done"
+	WorkFailed WorkState = "failed" // Work.Error says why; also one that died without a word
+)
+
+// Work is long work of this unit: a transient service of ours, which outlives the hook that began it.
+type Work struct {
+	WorkRequest
+
+	State    WorkState
+	Began    int64  // Unix seconds
+	Ended    int64  // Unix seconds; 0 while it runs
+	Progress string // in words: "copy: 120 of 340 MiB"; "" once it has ended
+	Error    string // why it failed, in words
+	Result   string // what came of it, in words
+}
+
+// Prepared is data that was made beside our own and waits to be served.
+type Prepared struct {
+	ID                  string // of the operation, and of the work
+	ClusterID, MemberID uint64
+	Revision            int64 // at which it begins
+}
+
+// LogState is what a member's log on disk says while nobody can say it. The zero value is not read.
+type LogState struct {
+	Term, Index uint64 // of its last entry
+	Torn        bool   // its tail is damaged, or its database is ahead of it
+	Learner     bool   // the member is none of the voters, as its own database says
+	Revision    int64  // the highest in its database
+}
+
+// Snapshot is a kept snapshot.
+type Snapshot struct {
+	Name     string
+	Taken    int64 // Unix seconds
+	Revision int64
+	Keys     int64
+	Size     int64  // bytes of the database
+	Stored   int64  // bytes on disk
+	Cluster  uint64 // 0 is unknown
+	Why      string // why it is kept apart; "" is one of the usual
+	Error    string // why there is none; "" is a good one
+}
+
+// AsideDir is data of ours that was moved aside.
+type AsideDir struct {
+	Path  string
+	Bytes int64
+	At    int64 // Unix seconds
+}
+
+// Kept is all that the unit keeps beside its data.
+type Kept struct {
+	Snapshots []Snapshot // oldest first, those that failed too
+	Aside     []AsideDir // oldest first
+	Space     int64      // bytes that all of it may take
+	Free      int64      // bytes of the file system
+	Drilled   int64      // when the last drill succeeded, in Unix seconds; 0 is never
+}
+
+// Fence is what the gate before each start of our server knows without asking anybody.
+type Fence struct {
+	ClusterID, MemberID uint64   // of our data
+	Replaced            []uint64 // clusters that were replaced: their data never starts
+	Peers               []string // peer URLs of the other members on record, sorted
+}
