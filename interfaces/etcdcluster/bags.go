@@ -36,8 +36,11 @@ const (
 	keyCan       = "can"     // "db,…", sorted
 	keyQuota     = "quota"   // decimal
 	keyZone      = "zone"
-	keyOperation = "operation" // in the application bag as JSON; in a unit's "ID STATE"
-	keyLeaves    = "leaves"    // "peer:1f@1796774400,…"; in the application bag "etcd/0=peer:…;etcd/1=…"
+	keyOperation = "operation"      // in the application bag as JSON; in a unit's "ID STATE"
+	keySaid      = "operation-said" // "ID STATE: words"
+	keyLog       = "log"            // "TERM:INDEX:intact:REVISION"
+	keyReplaced  = "replaced"       // "7f3a…,…": hex, as it came
+	keyLeaves    = "leaves"         // "peer:1f@1796774400,…"; in the application bag "etcd/0=peer:…;etcd/1=…"
 
 	// Where Juju keeps no secrets the authorities stand in the application bag, key by key.
 	authorityPrefix = "authority."
@@ -46,12 +49,12 @@ const (
 // unitKeys are all keys that a unit's bag may hold: those not written are removed.
 var unitKeys = []string{
 	keySchema, keyPeerURL, keyClientURL, keyClusterID, keyMemberID, keyRunning, keyServer, keyLeaving, keyStopped,
-	keyCan, keyLeaves, keyQuota, keyZone, keyOperation,
+	keyCan, keyLeaves, keyQuota, keyZone, keyOperation, keySaid, keyLog,
 }
 
 // AppKeys returns all keys that EncodeApp may write.
 func AppKeys() []string {
-	return []string{keySchema, keyClusterID, keyEnded, keyAuthority, keyRevoked, keyLeaves, keyOperation}
+	return []string{keySchema, keyClusterID, keyEnded, keyAuthority, keyRevoked, keyLeaves, keyOperation, keyReplaced}
 }
 
 // UnitKeys returns all keys that a unit's bag may hold.
@@ -78,6 +81,9 @@ type AppBag struct {
 	Leaves []UnitLeaves
 	// Operation is the one that goes on, or the last; the zero value is none.
 	Operation Operation
+	// Replaced are the clusters whose data was replaced by an operation, in the order in which that happened: their data is
+	// never served again.
+	Replaced []uint64
 }
 
 // Ended is a consumer relation that ended, the generation of its credentials, and the certificate period in which it ended.
@@ -109,6 +115,8 @@ type UnitBag struct {
 	Leaves []Issued
 	Zone   string // the availability zone of its machine; "" is unknown
 	Part   Part   // in the operation; one that the unit's charm cannot take part in says nothing
+	// Log is that of its data while the unit knows of no quorum; that of a unit whose charm does not list recover says nothing.
+	Log LogState
 }
 
 // EncodeApp is the bag that says a, but for the authorities' own keys.
@@ -130,6 +138,7 @@ func EncodeApp(a AppBag) databag.Bag {
 	}
 	bag[keyLeaves] = strings.Join(leaves, ";")
 	bag[keyOperation] = encodeOperation(a.Operation)
+	bag[keyReplaced] = encodeIDs(a.Replaced)
 	return bag.Clone()
 }
 
@@ -145,6 +154,7 @@ func DecodeApp(relationID, owner string, bag databag.Bag) (AppBag, error) {
 		Revoked:   d.revoked(keyRevoked),
 		Leaves:    d.unitLeaves(keyLeaves),
 		Operation: d.operation(keyOperation),
+		Replaced:  d.ids(keyReplaced),
 	}
 	if d.err != nil {
 		return AppBag{}, d.err
@@ -169,6 +179,8 @@ func EncodeUnit(u UnitBag) databag.Bag {
 		keyQuota:     encodeBytes(u.Quota),
 		keyZone:      u.Zone,
 		keyOperation: u.Part.String(),
+		keySaid:      encodeSaid(u.Part),
+		keyLog:       u.Log.String(),
 	}.Clone()
 }
 
@@ -190,7 +202,8 @@ func DecodeUnit(relationID, unit string, bag databag.Bag) (UnitBag, error) {
 		Leaves:    d.leaves(keyLeaves, bag[keyLeaves]),
 		Quota:     d.bytes(keyQuota),
 		Zone:      d.text(keyZone),
-		Part:      d.part(keyOperation),
+		Part:      d.part(keyOperation, keySaid),
+		Log:       d.log(keyLog),
 	}
 	if d.err != nil {
 		return UnitBag{}, d.err

@@ -47,7 +47,18 @@ func TestApplicationBagOfSchema2(t *testing.T) {
 			Without: []string{"etcd/10"}, Began: 1796774400, Moved: 1796774460,
 		}},
 		"with a later operation": {Schema: 2, Operation: Operation{
-			ID: "restore-3f2a91", Kind: "restore", Phase: "copying", Outcome: "done", later: map[string]json.RawMessage{"source": json.RawMessage(`"etcd/1"`)},
+			ID: "restore-3f2a91", Kind: "restore", Phase: "copying", Outcome: "done", Source: "etcd/1",
+		}},
+		"with an operation's later key": {Schema: 2, Operation: Operation{
+			ID: "restore-3f2a91", Kind: "restore", Phase: "copying", later: map[string]json.RawMessage{"store": json.RawMessage(`"s3"`)},
+		}},
+		"restored": {Schema: 2, ClusterID: id, Replaced: []uint64{0x7fce04ec8602b2fc, 0xc1}, Operation: Operation{
+			ID: "restore-3f2a91", Kind: "restore", Phase: "serving", Units: []string{"etcd/0", "etcd/1"}, Began: 1796774400, Moved: 1796774460,
+			Source: "etcd/1", Snapshot: "/var/tmp/my copy.db", Before: 1796770000, Unverified: true, Token: "0f1e2d", Seen: 1629, Target: "cdf818194e3a8c32",
+		}},
+		"recovered": {Schema: 2, ClusterID: 0xc1, Operation: Operation{
+			ID: "recover-3f2a91", Kind: "recover", Phase: "stopping", Units: []string{"etcd/0", "etcd/1", "etcd/2"}, Without: []string{"etcd/2"},
+			Source: "etcd/1", Token: "0f1e2d", Order: []string{"etcd/1", "etcd/0"},
 		}},
 	}
 	bags := samples(t, "testdata/application.schema2.yaml")
@@ -69,11 +80,11 @@ func TestApplicationBagOfSchema2(t *testing.T) {
 // charm does not know.
 func TestOperationOfALaterCharm(t *testing.T) {
 	t.Parallel()
-	const text = `{"id":"restore-3f2a91","kind":"restore","phase":"copying","ID":"x","source":"etcd/1","to":{"a":[1,2]},"units":["etcd/0"]}`
+	const text = `{"id":"restore-3f2a91","kind":"restore","phase":"copying","ID":"x","store":"s3","to":{"a":[1,2]},"units":["etcd/0"]}`
 	got, err := DecodeApp("cluster:0", "etcd", databag.Bag{keySchema: "2", keyOperation: text})
 	require.NoError(t, err)
 	got.Authority = "1a2b3c4d5e6f"
-	assert.JSONEq(t, `{"id":"x","kind":"restore","phase":"copying","source":"etcd/1","to":{"a":[1,2]},"units":["etcd/0"]}`, EncodeApp(got)[keyOperation])
+	assert.JSONEq(t, `{"id":"x","kind":"restore","phase":"copying","store":"s3","to":{"a":[1,2]},"units":["etcd/0"]}`, EncodeApp(got)[keyOperation])
 }
 
 func TestUnitBagOfSchema2(t *testing.T) {
@@ -88,10 +99,14 @@ func TestUnitBagOfSchema2(t *testing.T) {
 			Schema: 2, PeerURL: "https://10.0.0.5:2380", ClientURL: "https://10.0.0.5:2379", ClusterID: cluster,
 			MemberID: member, Leaving: true, Stopped: true,
 		},
-		"newcomer":                 {Schema: 2, PeerURL: "https://[fd00::5]:2380", Can: []string{"db", "later"}},
-		"issuer":                   {Schema: 2, Leaves: []Issued{{Kind: "admin", Serial: "1c", End: 1796774400}, {Kind: "peer", Serial: "1a", End: 1796774400}}},
-		"zoned":                    {Schema: 2, Zone: "eu-west-1a"},
-		"restarter":                {Schema: 2, Can: []string{"db", "proxy", "rolling-restart"}, Part: Part{"restart-3f2a91", "ready"}},
+		"newcomer":  {Schema: 2, PeerURL: "https://[fd00::5]:2380", Can: []string{"db", "later"}},
+		"issuer":    {Schema: 2, Leaves: []Issued{{Kind: "admin", Serial: "1c", End: 1796774400}, {Kind: "peer", Serial: "1a", End: 1796774400}}},
+		"zoned":     {Schema: 2, Zone: "eu-west-1a"},
+		"restarter": {Schema: 2, Can: []string{"db", "proxy", "rolling-restart"}, Part: Part{ID: "restart-3f2a91", State: "ready"}},
+		"source":    {Schema: 2, Can: []string{"restore"}, Part: Part{"restore-3f2a91", "failed", "the file is no snapshot: too short"}},
+		"with what a later charm left behind of its part": {Schema: 2, Part: Part{ID: "restart-3f2a91", State: "ready"}},
+		"survivor":                 {Schema: 2, ClusterID: cluster, MemberID: member, Log: LogState{Term: 3, Index: 1008, Revision: 931}},
+		"torn learner":             {Schema: 2, ClusterID: cluster, MemberID: member, Log: LogState{Index: 506, Torn: true, Learner: true, Revision: 931}},
 		"with a later charm's key": {Schema: 2},
 
 		"of a known build":                  {Schema: 2, Running: "0123456789abcdef0123456789abcdef", Server: "0123456789ab"},
@@ -139,6 +154,11 @@ func TestBrokenBagsAreNamed(t *testing.T) {
 			"etcd/0=peer:1@5;etcd/0=peer:2@5", "peer:1@secret",
 		},
 		keyOperation: {"secret", "secret secret secret", "restart-1 ", "{}", `{"id":"a","kind":"b"}`, `{"id":"a","kind":"b","phase":"c","units":["etcd"]}`, `{"id":"a b","kind":"b","phase":"c"}`, `{"id":"a","kind":"b","phase":"c","without":["etcd/x"]}`, "[]"},
+		keyReplaced:  {"secret", "0", "c1,", "c1,0c1", "C1", "c1,,c2", "12345678901234567", strings.Repeat("c1,", maxReplaced) + "c1"},
+		keyLog: {
+			"secret", "3", "3:1", "3:1:intact", "3:1:secret:1", "3:1:intact:-1", "03:1:intact:1", "3:1:intact:1:secret", "3:1:torn:1:learner:learner", "-3:1:torn:1",
+			"3:1:intact:1:", "18446744073709551616:1:torn:1", "0:0:intact:0",
+		},
 		keyRevoked: {
 			"secret", "12.1@228", "proxy:12", "proxy:12.1", "proxy:12.1@", "@228", "proxy:012.1@228", "proxy:12.1@228,", "proxy:12.1@+1", "proxy:12.1@1.5", "proxy:-1.1@1",
 			"proxy:12@228", "proxy:12.@228", "proxy:12.0@228", "proxy:12.-1@228", "proxy:12.01@228", "proxy:12.1.1@228", "proxy:12.9999999999@228", "proxy:1.12@228@228",
@@ -170,11 +190,18 @@ func TestOperationsThatCannotBe(t *testing.T) {
 	for _, text := range []string{
 		`{"id":"` + long + `","kind":"b","phase":"c"}`, `{"id":"a","kind":"` + long + `","phase":"c"}`, `{"id":"a","kind":"b","phase":"` + long + `"}`,
 		`{"id":"a","kind":"b","phase":"c","began":1e99}`, `{"id":"a","kind":"b","phase":"c","units":["etcd/-1"]}`,
+		`{"id":"a","kind":"b","phase":"c","source":"etcd"}`, `{"id":"a","kind":"b","phase":"c","target":"0c1"}`, `{"id":"a","kind":"b","phase":"c","target":"0"}`,
+		`{"id":"a","kind":"b","phase":"c","token":"a b"}`, `{"id":"a","kind":"b","phase":"c","before":-1}`, `{"id":"a","kind":"b","phase":"c","seen":-1}`,
+		`{"id":"a","kind":"b","phase":"c","order":["x"]}`, `{"id":"a","kind":"b","phase":"c","snapshot":"a\u0000"}`,
+		`{"id":"a","kind":"b","phase":"c","snapshot":"` + strings.Repeat("a", maxPath+1) + `"}`, `{"id":"a","kind":"b","phase":"c","unverified":"yes"}`,
 		`{"id":"a","kind":"b","phase":"c","units":["` + strings.Repeat(`etcd/1","`, maxUnits) + `etcd/1"]}`,
 	} {
 		_, err := DecodeApp("cluster:0", "etcd", databag.Bag{keySchema: "2", keyOperation: text})
 		require.ErrorContains(t, err, "relation cluster:0: bag of etcd: operation", "%.60s", text)
 	}
+	said := databag.Bag{keySchema: "2", keyOperation: "a failed", keySaid: "a failed: " + strings.Repeat("x", MaxSaid+1)}
+	_, err := DecodeUnit("cluster:0", "etcd/1", said)
+	require.ErrorContains(t, err, "relation cluster:0: bag of etcd/1: operation-said is too long")
 	for _, text := range []string{long + " ready", "a " + long, "a  ready", "a ready "} {
 		_, err := DecodeUnit("cluster:0", "etcd/1", databag.Bag{keySchema: "2", keyOperation: text})
 		require.ErrorContains(t, err, "relation cluster:0: bag of etcd/1: operation", text)
@@ -209,13 +236,14 @@ func TestAuthorityInABag(t *testing.T) {
 // What decodes encodes to a bag that decodes to the same; nothing panics.
 func FuzzDecodeApp(f *testing.F) {
 	for _, bag := range samples(f, "testdata/application.schema2.yaml") {
-		f.Add(bag[keySchema], bag[keyClusterID], bag[keyEnded], bag[keyAuthority], bag[keyRevoked], bag[keyLeaves], bag[keyOperation])
+		f.Add(bag[keySchema], bag[keyClusterID], bag[keyEnded], bag[keyAuthority], bag[keyRevoked], bag[keyLeaves], bag[keyOperation], bag[keyReplaced])
 	}
-	f.Add("3", "x", "-", "\x00", "p:1@2,3", "etcd/0=peer:1@5;x", `{"id":"a","kind":"b","phase":"c","units":[],"Later":1e9,"outcome":"\u0000"}`)
-	f.Fuzz(func(t *testing.T, schema, cluster, ended, authority, revoked, leaves, operation string) {
+	f.Add("3", "x", "-", "\x00", "p:1@2,3", "etcd/0=peer:1@5;x", `{"id":"a","kind":"b","phase":"c","units":[],"Later":1e9,"outcome":"\u0000"}`, "c1,")
+	f.Add("2", "", "", "", "", "", `{"id":"a","kind":"b","phase":"c","order":[],"Source":"a/1","target":"c1"}`, "c2,c1,c2")
+	f.Fuzz(func(t *testing.T, schema, cluster, ended, authority, revoked, leaves, operation, replaced string) {
 		bag := databag.Bag{
 			keySchema: schema, keyClusterID: cluster, keyEnded: ended, keyAuthority: authority, keyRevoked: revoked, keyLeaves: leaves,
-			keyOperation: operation,
+			keyOperation: operation, keyReplaced: replaced,
 		}
 		got, err := DecodeApp("cluster:0", "etcd", bag)
 		if err != nil {
@@ -231,14 +259,15 @@ func FuzzDecodeApp(f *testing.F) {
 
 func FuzzDecodeUnit(f *testing.F) {
 	for _, bag := range samples(f, "testdata/unit.schema2.yaml") {
-		f.Add(bag[keySchema], bag[keyPeerURL], bag[keyClientURL], bag[keyClusterID], bag[keyMemberID], bag[keyRunning], bag[keyLeaving], bag[keyStopped], bag[keyCan], bag[keyLeaves], bag[keyQuota], bag[keyZone], bag[keyOperation])
+		f.Add(bag[keySchema], bag[keyPeerURL], bag[keyClientURL], bag[keyClusterID], bag[keyMemberID], bag[keyRunning], bag[keyLeaving], bag[keyStopped], bag[keyCan], bag[keyLeaves], bag[keyQuota], bag[keyZone], bag[keyOperation], bag[keySaid], bag[keyLog])
 	}
-	f.Add("2", "\xff", "x", "0", "g", "", "yes", "no", "b,a", "peer:1@5,admin:1@5,peer:1@5", "1e9", "\x7f", "a  b")
-	f.Fuzz(func(t *testing.T, schema, peer, client, cluster, member, running, leaving, stopped, can, leaves, quota, zone, operation string) {
+	f.Add("2", "\xff", "x", "0", "g", "", "yes", "no", "b,a", "peer:1@5,admin:1@5,peer:1@5", "1e9", "\x7f", "a  b", "a b:", "1:2:torn")
+	f.Add("2", "", "", "", "", "", "", "", "", "", "", "", "a b", "a b: \u00a0 c", "1:2:torn:3:learner")
+	f.Fuzz(func(t *testing.T, schema, peer, client, cluster, member, running, leaving, stopped, can, leaves, quota, zone, operation, said, log string) {
 		bag := databag.Bag{
 			keyZone: zone, keySchema: schema, keyPeerURL: peer, keyClientURL: client, keyClusterID: cluster, keyMemberID: member,
 			keyRunning: running, keyLeaving: leaving, keyStopped: stopped, keyCan: can, keyLeaves: leaves,
-			keyQuota: quota, keyOperation: operation,
+			keyQuota: quota, keyOperation: operation, keySaid: said, keyLog: log,
 		}
 		got, err := DecodeUnit("cluster:0", "etcd/1", bag)
 		if err != nil {

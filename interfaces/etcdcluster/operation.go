@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -21,12 +22,30 @@ type Operation struct {
 	Moved   int64    `json:"moved,omitempty"` // when it came to its phase, in Unix seconds
 	Outcome string   `json:"outcome,omitempty"`
 
+	// The rest is of operations that replace the cluster's data.
+
+	Source     string `json:"source,omitempty"`     // the unit that prepares the new data, and serves it first
+	Snapshot   string `json:"snapshot,omitempty"`   // which: "latest", a kept one's name, the path of a file, or "data-dir"
+	Before     int64  `json:"before,omitempty"`     // with "latest": the newest taken before, in Unix seconds; 0 is any
+	Unverified bool   `json:"unverified,omitempty"` // the file may lack a hash
+	Token      string `json:"token,omitempty"`      // unique: it makes the new cluster's ID
+	Seen       int64  `json:"seen,omitempty"`       // the highest revision that was known when it began
+	Target     string `json:"target,omitempty"`     // the new cluster's ID in hex, once its data is there; "" is not yet
+	// Order are the units as they ranked when a recovery was confirmed, the best first.
+	Order []string `json:"order,omitempty"`
+
 	// later is what a later charm keeps with it beside these: whoever writes the record writes that again.
 	later map[string]json.RawMessage
 }
 
-// maxWord bounds an operation's ID, kind and phase and a part's state: the ID goes into a process's environment.
-const maxWord = 64
+const (
+	// maxWord bounds an operation's ID, kind and phase and a part's state: the ID goes into a process's environment.
+	maxWord = 64
+	// maxPath bounds the path of a snapshot: Linux takes no longer one.
+	maxPath = 4096
+	// MaxSaid bounds what a unit says of its part.
+	MaxSaid = 200
+)
 
 func word(text string) bool { return name(text) && len(text) <= maxWord }
 
@@ -42,6 +61,7 @@ func (o Operation) Takes(unit string) bool {
 type Part struct {
 	ID    string // the operation's
 	State string // one of the states that the kind has
+	Said  string // more of it, in one plain line of at most MaxSaid characters: an ID, or why it failed; "" is nothing
 }
 
 // String is the form in which a part stands in the bag; "" is none.
@@ -71,7 +91,8 @@ func laterFields(text string) map[string]json.RawMessage {
 	if err := json.Unmarshal([]byte(text), &all); err != nil {
 		return nil
 	}
-	known := []string{"id", "kind", "phase", "units", "without", "began", "moved", "outcome"}
+	known := []string{"id", "kind", "phase", "units", "without", "began", "moved", "outcome",
+		"source", "snapshot", "before", "unverified", "token", "seen", "target", "order"}
 	maps.DeleteFunc(all, func(field string, _ json.RawMessage) bool {
 		return slices.ContainsFunc(known, func(k string) bool { return strings.EqualFold(k, field) })
 	})
@@ -97,7 +118,11 @@ func (d *decoder) operation(key string) Operation {
 		return Operation{}
 	}
 	o.later = laterFields(value)
-	for _, units := range []*[]string{&o.Units, &o.Without} {
+	if !o.sound() {
+		d.fail(key, "says what no operation does")
+		return Operation{}
+	}
+	for _, units := range []*[]string{&o.Units, &o.Without, &o.Order} {
 		if len(*units) == 0 {
 			*units = nil
 		}
@@ -107,7 +132,7 @@ func (d *decoder) operation(key string) Operation {
 		}
 	}
 	o.Outcome = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if control(r) {
 			return ' '
 		}
 		return r
@@ -115,13 +140,35 @@ func (d *decoder) operation(key string) Operation {
 	return o
 }
 
+// sound reports whether what says how to replace the data is something that a leader writes.
+func (o Operation) sound() bool {
+	return (o.Source == "" || unitName(o.Source)) && (o.Token == "" || word(o.Token)) && (o.Target == "" || hexID(o.Target)) &&
+		o.Before >= 0 && o.Seen >= 0 && len(o.Snapshot) <= maxPath && !strings.ContainsFunc(o.Snapshot, control)
+}
+
+// NewCluster is Target as a number; 0 is none.
+func (o Operation) NewCluster() uint64 {
+	id, _ := strconv.ParseUint(o.Target, 16, 64)
+	return id
+}
+
+// hexID reports whether the text is an ID as encodeID has it.
+func hexID(text string) bool {
+	id, err := strconv.ParseUint(text, 16, 64)
+	return err == nil && encodeID(id) == text && id != 0
+}
+
+func control(r rune) bool { return r < ' ' || r == 0x7f }
+
 // unitName reports whether the text is a unit's name as Juju has it.
 func unitName(text string) bool {
 	app, number, found := strings.Cut(text, "/")
 	return found && name(app) && number != "" && strings.Trim(number, "0123456789") == ""
 }
 
-func (d *decoder) part(key string) Part {
+// part reads a unit's part, with what it says of it. A charm that does not know the second key leaves it behind: so that stands
+// with the operation's ID and the state, and what is of another part is not read.
+func (d *decoder) part(key, keySaid string) Part {
 	value := d.bag[key]
 	if d.err != nil || value == "" {
 		return Part{}
@@ -131,5 +178,21 @@ func (d *decoder) part(key string) Part {
 		d.fail(key, "is no operation's ID and a state")
 		return Part{}
 	}
-	return Part{id, state}
+	part := Part{ID: id, State: state}
+	if said, ours := strings.CutPrefix(d.text(keySaid), part.String()+": "); ours {
+		part.Said = said
+	}
+	if len([]rune(part.Said)) > MaxSaid {
+		d.fail(keySaid, "is too long")
+		return Part{}
+	}
+	return part
+}
+
+// encodeSaid is what the part says beside its state.
+func encodeSaid(p Part) string {
+	if p.ID == "" || p.Said == "" {
+		return ""
+	}
+	return p.String() + ": " + p.Said
 }

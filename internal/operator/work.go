@@ -1,5 +1,7 @@
 package operator
 
+import "github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
+
 // WorkKind is what long work does.
 type WorkKind string
 
@@ -62,12 +64,7 @@ type Prepared struct {
 }
 
 // LogState is what a member's log on disk says while nobody can say it. The zero value is not read.
-type LogState struct {
-	Term, Index uint64 // of its last entry
-	Torn        bool   // its tail is damaged, or its database is ahead of it
-	Learner     bool   // the member is none of the voters, as its own database says
-	Revision    int64  // the highest in its database
-}
+type LogState = etcdcluster.LogState
 
 // Snapshot is a kept snapshot.
 type Snapshot struct {
