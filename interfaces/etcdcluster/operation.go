@@ -91,8 +91,10 @@ func laterFields(text string) map[string]json.RawMessage {
 	if err := json.Unmarshal([]byte(text), &all); err != nil {
 		return nil
 	}
-	known := []string{"id", "kind", "phase", "units", "without", "began", "moved", "outcome",
-		"source", "snapshot", "before", "unverified", "token", "seen", "target", "order"}
+	known := []string{
+		"id", "kind", "phase", "units", "without", "began", "moved", "outcome",
+		"source", "snapshot", "before", "unverified", "token", "seen", "target", "order",
+	}
 	maps.DeleteFunc(all, func(field string, _ json.RawMessage) bool {
 		return slices.ContainsFunc(known, func(k string) bool { return strings.EqualFold(k, field) })
 	})

@@ -43,6 +43,8 @@ var Actions = map[string]Action{
 	"defrag":          Defragment,
 	"rolling-restart": RollingRestart,
 	"operation":       ShowOperation,
+	"restore":         Restore,
+	"recover":         Recover,
 }
 
 // Health reports on the cluster, or on what a proxy reaches. It fails when that is unhealthy, and reports all the same.
@@ -171,8 +173,7 @@ func FoundCluster(params map[string]any, m Model, w World) ([]Step, Result, erro
 	record := m.Cluster.Value.Record
 	id := hexID(record.ClusterID)
 	why := l.whyNotLost()
-	// The prefix makes it a text: Juju's client reads key=value as YAML, where 1234 and 1e5 are numbers, which it refuses.
-	if number, err := strconv.ParseUint(strings.TrimPrefix(confirm, "id-"), 16, 64); why.none() && (err != nil || number != record.ClusterID) {
+	if why.none() && !isID(confirm, record.ClusterID) {
 		why = because(confirmDiffers, id)
 	}
 	if why.none() && !l.leader() {

@@ -36,9 +36,19 @@ func TestActionsAreThoseDeclared(t *testing.T) {
 		params := map[string]any{}
 		for param, schema := range spec.Params["properties"].(map[string]any) {
 			assert.NotEmpty(t, schema.(map[string]any)["description"], param)
-			params[param] = map[string]any{"unit": "etcd/1", "confirm": "id-c1", "revision": 1, "keep": 1, "from": "etcd/1", "without": "etcd/2", "cancel": "restart-1a"}[param]
+			params[param] = map[string]any{
+				"unit": "etcd/1", "confirm": "id-c1", "revision": 1, "keep": 1, "from": "etcd/1", "without": "etcd/2", "cancel": "restart-1a",
+				"snapshot": "latest", "source": "etcd/1", "unverified": false, "dry-run": false, "before": "2026-01-31T23:59:00Z",
+			}[param]
+		}
+		if name == "restore" {
+			params["from"] = "data-dir"
 		}
 		require.NoError(t, spec.ValidateParams(params), name)
+		if name == "restore" { // each excludes the snapshot, as TestRestoreParams has it
+			delete(params, "from")
+			delete(params, "before")
+		}
 		_, _, err := Actions[name](params, m, w)
 		require.NoError(t, err, "%s takes what is declared", name)
 

@@ -66,6 +66,8 @@ var samples = map[string][2]string{
 	"limit":       {"5000", "5000"},
 	"first":       {"4", "4000"},
 	"last":        {"5", "4001"},
+	"command":     {"juju run etcd/leader restore snapshot=latest source=etcd/1 confirm=id-7fce04ec8602b2fc", "juju run " + longApp + "/leader restore snapshot=/a/b"},
+	"snapshot":    {"latest", "/var/lib/a/long/path/of/a/file.db"},
 	"left":        {"29d", "29d"},
 	"times":       {"once", "1000 times"},
 	"when":        {"2046-11-27", "2046-11-27"},
@@ -98,7 +100,7 @@ func sample(t *testing.T, kind Kind, which int) Reason {
 
 // decisions are kinds whose remedy is no command but something to think about, which takes more words than the line has.
 var decisions = map[Kind]bool{
-	quotaTooLow: true, dataDiffers: true, dataOfAnother: true, dataOfOthers: true, foreignSettings: true, leaveAwaitsVoter: true,
+	quotaTooLow: true, dataDiffers: true, dataOfAnother: true, dataGivenUp: true, dataOfOthers: true, foreignSettings: true, leaveAwaitsVoter: true,
 	leaveAwaitsRecord: true, clustersUnsettled: true, dataUnfit: true, dataUnfitAlone: true, dataUnfitAgain: true,
 	pathAstray: true, dataUnreadable: true, dataForbidden: true, dataDiskFull: true, nothingThrough: true,
 }

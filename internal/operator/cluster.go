@@ -16,6 +16,16 @@ func cluster(l look, p *Plan) {
 	if l.role() != RoleMember || l.leaving() {
 		return
 	}
+	if l.halted() {
+		l.halt(p)
+		return
+	}
+	if l.serveNew(p) {
+		return
+	}
+	if l.prepare(p); p.Step != nil {
+		return
+	}
 	switch l.w.Data.State {
 	case AlienData:
 		if l.w.Service.Running && !l.w.Service.Failing && !l.w.Local.Live {
@@ -48,6 +58,8 @@ func withoutData(l look, p *Plan) {
 		return
 	case l.m.Authority.Value == nil:
 		awaitAuthority(l, p)
+	case replaces(l.operation()):
+		p.say(because(joinAwaitsOperation, l.operation().ID))
 	case l.named() == 0:
 		found(l, p)
 	case l.whyNotLost().none():
@@ -197,6 +209,10 @@ func initialCluster(members []Member, own uint64, name string) string {
 
 // withData keeps a member that has data: it belongs to our cluster, it runs, it is listed, it votes.
 func withData(l look, p *Plan) {
+	if l.isReplaced(l.w.Data.ClusterID) {
+		l.giveUpReplaced(p)
+		return
+	}
 	if named := l.named(); named != 0 && named != l.w.Data.ClusterID {
 		yield(l, p, named)
 		return
@@ -296,6 +312,7 @@ const yielding = "the application's cluster is another"
 // other voter.
 func yield(l look, p *Plan, named uint64) {
 	switch {
+	case l.isTarget(): // it is about to be the application's
 	case l.m.Cluster.Value.Record.ClusterID != named:
 		p.say(because(clustersUnsettled, hexID(l.w.Data.ClusterID), hexID(named)))
 	case l.w.Reach != Healthy || l.w.ClusterID != named:

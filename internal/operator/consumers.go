@@ -165,7 +165,8 @@ func (l look) awaitsUnits(p *Plan, c consumer) bool {
 // can is what this charm can do that all units must do alike: tell the consumers of each endpoint, take a higher quota in
 // an order that all compute, and take part in each kind of operation.
 func can() []string {
-	names := []string{takesQuota, rollingRestart}
+	names := []string{takesQuota}
+	names = slices.AppendSeq(names, maps.Keys(deeds))
 	for _, at := range Endpoints() {
 		if at.Tell != nil {
 			names = append(names, at.Name)

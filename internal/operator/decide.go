@@ -21,6 +21,7 @@ var handlers = []func(look, *Plan){
 	freeTurn,
 	leave,
 	cluster,
+	leftovers,
 	reap,
 	roll, // it gives back a turn that none of those above has a use for
 	space,
@@ -211,12 +212,12 @@ func (l look) named() uint64 {
 	}
 	for _, unit := range slices.Sorted(maps.Keys(l.m.Cluster.Value.Words)) {
 		// Who has stopped for good holds nothing for others any more, and may speak of a cluster that ended long ago.
-		if word := l.m.Cluster.Value.Words[unit]; word.ClusterID != 0 && word.ClusterID != r.Ended && !word.Stopped {
+		if word := l.m.Cluster.Value.Words[unit]; word.ClusterID != 0 && word.ClusterID != r.Ended && !word.Stopped && !l.isReplaced(word.ClusterID) {
 			return word.ClusterID
 		}
 	}
 	// Our own word says what our data is of by now.
-	if lost := l.m.Memory.Value.Unrecorded; lost != r.Ended && l.w.Data.State == NoData && l.leader() {
+	if lost := l.m.Memory.Value.Unrecorded; lost != r.Ended && !l.isReplaced(lost) && l.w.Data.State == NoData && l.leader() {
 		return lost
 	}
 	return 0

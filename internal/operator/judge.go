@@ -52,13 +52,13 @@ func (x *examiner) reached() {
 	case x.w.Reach == Unreachable && x.r.ClusterID == 0:
 		x.sayUnless(because(clusterUnknown, x.m.Unit), peersUnknown)
 	case x.w.Reach == Unreachable:
-		x.say(because(clusterSilent, hexID(x.r.ClusterID)))
+		x.sayUnless(because(clusterSilent, hexID(x.r.ClusterID)), operationHalts)
 	case x.r.Voters == 0 && x.w.Reach == NoQuorum:
-		x.say(because(noQuorumAlone, x.m.Unit)) // started alone it answers on its metrics URL only, and tells no list
+		x.sayUnless(because(noQuorumAlone, x.m.Unit), operationHalts) // started alone it answers on its metrics URL only, and tells no list
 	case x.r.Voters == 0:
 		x.say(because(membersNone, hexID(x.r.ClusterID)))
 	case x.r.Margin < 0 || x.w.Reach == NoQuorum:
-		x.say(because(noQuorum, hexID(x.r.ClusterID), strconv.Itoa(x.r.Ready), strconv.Itoa(x.r.Voters), strconv.Itoa(x.r.Reachable), strconv.Itoa(x.r.Quorum)))
+		x.sayUnless(because(noQuorum, hexID(x.r.ClusterID), strconv.Itoa(x.r.Ready), strconv.Itoa(x.r.Voters), strconv.Itoa(x.r.Reachable), strconv.Itoa(x.r.Quorum)), operationHalts)
 	}
 	if named := x.named(); named != 0 && x.w.ClusterID != 0 && named != x.w.ClusterID {
 		x.say(because(clusterDiffers, hexID(x.w.ClusterID), hexID(named)))
@@ -176,7 +176,7 @@ func (x *examiner) own() {
 	case s.Failing:
 		x.sayUnless(because(etcdFailing, x.m.Unit, s.Log), dataUnfit, dataUnfitAlone, dataUnfitAgain)
 	case s.Kind == MemberService && x.w.Data.State == OurData && !s.Running:
-		x.say(because(etcdStopped, x.m.Unit))
+		x.sayUnless(because(etcdStopped, x.m.Unit), operationHalts, dataGivenUp)
 	}
 	switch x.w.Data.State {
 	case AlienData:

@@ -21,7 +21,11 @@ func leave(l look, p *Plan) {
 	if !l.leaving() {
 		return
 	}
-	if l.role() == RoleMember && l.w.Data.State == OurData {
+	if l.halted() && !l.alone() {
+		l.stopFor(p, operationStopsUs) // nobody can take it out while all are down: it counts as left out
+	} else if l.serveNew(p) {
+		p.hold(l, because(leaveUnserved, l.m.Unit)) // nobody else has the new data
+	} else if l.role() == RoleMember && l.w.Data.State == OurData {
 		leaveCluster(l, p)
 	} else if l.w.Data.State == ForeignData && l.w.Service.up() {
 		if withForeignData(l, p); p.Step == nil {

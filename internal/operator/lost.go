@@ -14,6 +14,8 @@ func (l look) whyNotLost() Reason {
 		return because(notLostHere, l.m.Unit)
 	case !l.m.Cluster.OK:
 		return l.unknown(peersUnknown, unfounded)
+	case replaces(record.Operation):
+		return because(operationRuns, record.Operation.ID)
 	case record.ClusterID == 0:
 		return because(notLostUnrecorded, l.m.App)
 	case record.ClusterID == record.Ended:

@@ -1,8 +1,9 @@
 package operator
 
 import (
-	"maps"
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 )
@@ -11,36 +12,74 @@ import (
 // is the leader's own, so that it survives a crash at any point and a change of leader.
 type Operation = etcdcluster.Operation
 
-// rollingRestart restarts one member after another, the raft leader last. It has no point of no return: the cluster goes on
-// serving, and a restart cannot be taken back.
-const rollingRestart = "rolling-restart"
+// The kinds of operations.
+const (
+	rollingRestart = "rolling-restart" // restart one member after another, the raft leader last
+	restoring      = "restore"         // have the cluster go on from a snapshot, or from the data of one unit
+	recovering     = "recover"         // have the cluster go on from the best of the members that are left
+)
 
-// The phases of a rolling restart.
+// The phases of operations.
 const (
 	toAnswer  = "gathering"  // each participant is to answer; nothing is stopped before all have
 	toRestart = "restarting" // each restarts in turn
+	toPrepare = "preparing"  // the source makes the new data, beside what it has
+	toStop    = "stopping"   // each stops its etcd
+	toServe   = "serving"    // the source serves the new data, the others join it
 )
+
+// deed is what a kind of operation goes through. Its phases are rows here; how far a unit has to be in each is in came.
+type deed struct {
+	phases []string
+	// final is the phase from which on nothing is taken back, recorded before it is passed; "" is that there is none: a
+	// restart cannot be taken back, and the cluster goes on serving.
+	final string
+}
+
+var deeds = map[string]deed{
+	rollingRestart: {[]string{toAnswer, toRestart}, ""},
+	restoring:      {[]string{toAnswer, toPrepare, toStop, toServe}, toServe},
+	recovering:     {[]string{toAnswer, toStop, toPrepare, toServe}, toServe},
+}
 
 // What a unit shows of its part.
 const (
 	answered = "ready"
+	prepared = "prepared" // it says the new cluster's ID
+	stopped  = "stopped"
+	unable   = "failed" // it says why
 	finished = "done"
 )
 
 // How an operation ends.
 const (
-	outcomeDone      = "done"
-	outcomeCancelled = "cancelled"
-	outcomeDeserted  = "no unit is left that takes part"
-	outcomeEnded     = "the cluster has ended"
+	outcomeDone       = "done"
+	outcomeCancelled  = "cancelled"
+	outcomeDeserted   = "no unit is left that takes part"
+	outcomeEnded      = "the cluster has ended"
+	outcomeFailed     = "nothing is changed: "
+	outcomeSourceGone = "its source, %s, has gone"
 )
 
 // operation is the one on record; the zero value is none, or not known.
 func (l look) operation() Operation { return l.m.Cluster.Value.Record.Operation }
 
 // knows reports whether this charm can carry the operation on: of another only a later charm knows what its phases mean.
-func knows(o Operation) bool {
-	return o.Kind == rollingRestart && (o.Phase == toAnswer || o.Phase == toRestart)
+func knows(o Operation) bool { return slices.Contains(deeds[o.Kind].phases, o.Phase) }
+
+// replaces reports whether the operation puts other data in the place of the cluster's, and has not yet done so.
+func replaces(o Operation) bool {
+	return o.Going() && knows(o) && deeds[o.Kind].final != "" && !passed(o)
+}
+
+// passed reports whether the operation is past its point of no return.
+func passed(o Operation) bool { return o.Phase != "" && o.Phase == deeds[o.Kind].final }
+
+// stops reports whether the operation has the cluster stopped.
+func stops(o Operation) bool {
+	phases := deeds[o.Kind].phases
+	at := slices.Index(phases, toStop)
+	return replaces(o) && at >= 0 && slices.Index(phases, o.Phase) >= at
 }
 
 // restarts reports whether our member is to restart for the operation on record, or has.
@@ -64,18 +103,22 @@ func (l look) restartMark() string {
 // part is how far our unit is with the operation.
 func (l look) part() etcdcluster.Part {
 	o := l.operation()
-	switch {
-	case !o.Going() || !o.Takes(l.m.Unit) || l.leaving() || !slices.Contains(can(), o.Kind):
+	if !o.Going() || !o.Takes(l.m.Unit) || l.leaving() || !slices.Contains(can(), o.Kind) {
 		return etcdcluster.Part{}
-	case l.restarts() && l.w.Service.Running && l.w.Service.Restart == o.ID && l.w.Local.Ready:
-		return etcdcluster.Part{ID: o.ID, State: finished}
 	}
-	return etcdcluster.Part{ID: o.ID, State: answered}
+	part := etcdcluster.Part{ID: o.ID, State: answered}
+	switch {
+	case l.restarts() && l.w.Service.Running && l.w.Service.Restart == o.ID && l.w.Local.Ready:
+		part.State = finished
+	case deeds[o.Kind].final != "":
+		part.State, part.Said = l.replacing()
+	}
+	return part
 }
 
 // partOf is how far a unit is with the operation, as far as its bag says. A bag of a charm that cannot take part may still hold
 // what a newer one wrote there.
-func (l look) partOf(unit string) string {
+func (l look) partOf(unit string) etcdcluster.Part {
 	o := l.operation()
 	part := l.part()
 	if unit != l.m.Unit {
@@ -85,28 +128,49 @@ func (l look) partOf(unit string) string {
 		}
 	}
 	if part.ID != o.ID {
-		return ""
+		return etcdcluster.Part{}
 	}
-	return part.State
+	return part
 }
 
-// participants are the units that the operation waits for. While the cluster goes on serving, a unit leaves as ever and takes
-// part no longer.
+// takers are the units of the operation. Where it stops the cluster, whoever has come to hold its data since is one more.
+func (l look) takers() []string {
+	o := l.operation()
+	if !replaces(o) {
+		return o.Units
+	}
+	late := slices.DeleteFunc(l.holders(), func(unit string) bool { return slices.Contains(o.Without, unit) })
+	return ordered(slices.Concat(o.Units, late))
+}
+
+// participants are the units that the operation waits for. A unit that leaves takes part no longer.
 func (l look) participants() []string {
-	return slices.DeleteFunc(slices.Clone(l.operation().Units), func(unit string) bool {
+	return slices.DeleteFunc(slices.Clone(l.takers()), func(unit string) bool {
 		life, there := l.m.Units.Value[unit]
 		gone := l.m.Units.OK && (!there || life == Dying)
-		return gone || !l.operation().Takes(unit) || l.m.Cluster.Value.Words[unit].Leaving
+		return gone || slices.Contains(l.operation().Without, unit) || l.m.Cluster.Value.Words[unit].Leaving
 	})
+}
+
+// came reports whether a unit has come as far as the phase wants.
+func (l look) came(unit string) bool {
+	o, state := l.operation(), l.partOf(unit).State
+	switch o.Phase {
+	case toAnswer:
+		return state != ""
+	case toPrepare:
+		if unit == o.Source {
+			return state == prepared
+		}
+		return !stops(o) || state == stopped
+	case toStop:
+		return state == stopped
+	}
+	return state == finished
 }
 
 // awaited are the participants that have not come as far as the phase wants.
-func (l look) awaited() []string {
-	return slices.DeleteFunc(l.participants(), func(unit string) bool {
-		state := l.partOf(unit)
-		return state == finished || (state == answered && l.operation().Phase == toAnswer)
-	})
-}
+func (l look) awaited() []string { return slices.DeleteFunc(l.participants(), l.came) }
 
 // advanced is the operation as the leader puts it on record by now.
 func (l look) advanced() Operation {
@@ -114,20 +178,52 @@ func (l look) advanced() Operation {
 	if !o.Going() || !knows(o) || !l.m.Units.OK {
 		return o
 	}
-	record := l.m.Cluster.Value.Record
+	o.Units = l.takers()
+	record, source := l.m.Cluster.Value.Record, l.partOf(o.Source)
+	ended := record.ClusterID == 0 || record.ClusterID == record.Ended
+	replaces := replaces(o)
 	switch {
-	case record.ClusterID == 0 || record.ClusterID == record.Ended:
+	case ended && deeds[o.Kind].final == "":
 		o.Outcome = outcomeEnded
 	case len(l.participants()) == 0:
 		o.Outcome = outcomeDeserted
+	case o.Source != "" && !slices.Contains(l.participants(), o.Source) && (replaces || record.ClusterID == o.NewCluster() && l.unborn()):
+		o.Outcome = fmt.Sprintf(outcomeSourceGone, o.Source)
+	case replaces && source.State == unable:
+		o.Outcome = outcomeFailed + source.Said
 	case len(l.awaited()) > 0:
 		return o
-	case o.Phase == toAnswer:
-		o.Phase = toRestart
 	default:
-		o.Outcome = outcomeDone
+		o = l.next(o)
 	}
 	o.Moved = l.w.Now
+	return o
+}
+
+// next is the operation in the phase after the one that all have come through.
+func (l look) next(o Operation) Operation {
+	phases := deeds[o.Kind].phases
+	at := slices.Index(phases, o.Phase)
+	if o.Phase == toPrepare {
+		o.Target, _, _ = strings.Cut(l.partOf(o.Source).Said, " ")
+		if id := o.NewCluster(); id == 0 || id == l.m.Cluster.Value.Record.ClusterID || l.isReplaced(id) {
+			o.Outcome, o.Target = outcomeFailed+"what was prepared is of no new cluster", ""
+			return o
+		}
+	}
+	if o.Kind == recovering && o.Phase == toStop {
+		if order := l.ranking(); !slices.Equal(order, o.Order) {
+			o.Outcome = outcomeFailed + "the order changed: " + or(strings.Join(order, ", "))
+			return o
+		}
+	}
+	if at == len(phases)-1 {
+		o.Outcome = outcomeDone
+		return o
+	}
+	if o.Phase = phases[at+1]; o.Phase == toPrepare && o.Target != "" { // it is there: nothing is to be prepared
+		o.Phase = phases[at+2]
+	}
 	return o
 }
 
@@ -141,23 +237,38 @@ func (l look) sayOperation(p *Plan) {
 		p.say(because(operationLater, o.ID, o.Kind, l.m.App))
 		return
 	}
-	kind := operationGoes
-	if o.Phase == toAnswer {
-		kind = operationAwaits
+	if stops(o) {
+		p.say(because(operationHalts, o.ID))
 	}
 	for _, unit := range l.awaited() {
-		p.say(because(kind, unit, o.ID))
+		switch {
+		case o.Phase == toAnswer:
+			p.say(because(operationAwaits, unit, o.ID))
+		case o.Phase == toRestart:
+			p.say(because(operationGoes, unit, o.ID))
+		case o.Phase == toPrepare && unit == o.Source:
+			p.say(because(operationPrepares, unit, o.ID))
+		case o.Phase == toServe:
+			p.say(because(operationServes, unit, o.ID))
+		default:
+			p.say(because(operationStops, unit, o.ID))
+		}
 	}
 }
 
-// beginners are the units that would take part in an operation that begins now: those whose bag names the cluster.
-func (l look) beginners() []string {
-	units := slices.Collect(maps.Keys(l.m.Cluster.Value.Words))
-	units = slices.DeleteFunc(units, func(unit string) bool {
-		word := l.m.Cluster.Value.Words[unit]
-		return l.m.Units.Value[unit] != Alive || word.Leaving || word.ClusterID != l.named()
-	})
-	if l.w.Data.State == OurData && l.w.Data.ClusterID == l.named() && !l.leaving() {
+// holders are the units that hold data of the cluster on record, as far as their bags say; sorted.
+func (l look) holders() []string {
+	id := l.m.Cluster.Value.Record.ClusterID
+	if id == 0 {
+		return nil
+	}
+	var units []string
+	for unit, word := range l.m.Cluster.Value.Words {
+		if l.m.Units.Value[unit] == Alive && !word.Leaving && word.ClusterID == id {
+			units = append(units, unit)
+		}
+	}
+	if l.w.Data.State == OurData && l.w.Data.ClusterID == id && !l.leaving() {
 		units = append(units, l.m.Unit)
 	}
 	return ordered(units)

@@ -85,7 +85,7 @@ func TestOperationAdvances(t *testing.T) {
 			phase: toRestart, change: func(o *Operation) { o.Units = []string{"etcd/7"} }, want: toRestart, outcome: outcomeDeserted,
 		},
 		"it is over":                  {phase: toRestart, others: finished, world: restarted, change: func(o *Operation) { o.Outcome = outcomeCancelled }, want: toRestart, outcome: outcomeCancelled},
-		"its kind is a later charm's": {phase: toAnswer, others: answered, change: func(o *Operation) { o.Kind = "restore" }, want: toAnswer},
+		"its kind is a later charm's": {phase: toAnswer, others: answered, change: func(o *Operation) { o.Kind = "adopt" }, want: toAnswer},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -24,11 +24,7 @@ func RollingRestart(params map[string]any, m Model, w World) ([]Step, Result, er
 	if refused := r.unsettled(what); refused.Failed != "" {
 		return nil, refused, nil
 	}
-	o := Operation{
-		// Two that begin in the same second are two.
-		ID:   "restart-" + digest(m.UUID, m.Unit, strconv.FormatInt(w.Now, 10), l.operation().ID)[:6],
-		Kind: rollingRestart, Phase: toAnswer, Units: l.beginners(), Without: without, Began: w.Now, Moved: w.Now,
-	}
+	o := l.newOperation(rollingRestart, "restart", l.beginners(), without)
 	why := l.mayBegin(o, from)
 	if !why.none() {
 		return nil, Result{Failed: refusal(what, why)}, nil
@@ -48,19 +44,65 @@ func notBefore(from string, units []string) []string {
 	return slices.DeleteFunc(slices.Clone(units), func(unit string) bool { return from != "" && databag.CompareUnits(unit, from) < 0 })
 }
 
-// mayBegin says why the operation cannot begin.
-func (l look) mayBegin(o Operation, from string) Reason {
+// newOperation is one that begins now. Two that begin in the same second are two.
+func (l look) newOperation(kind, name string, units, without []string) Operation {
+	id := digest(l.m.UUID, l.m.Unit, strconv.FormatInt(l.w.Now, 10), l.operation().ID)
+	return Operation{
+		ID: name + "-" + id[:6], Kind: kind, Phase: toAnswer, Units: units, Without: without, Began: l.w.Now, Moved: l.w.Now,
+	}
+}
+
+// beginners are the units that would take part in an operation that begins now: those whose bag names the cluster.
+func (l look) beginners() []string {
+	units := slices.Collect(maps.Keys(l.m.Cluster.Value.Words))
+	units = slices.DeleteFunc(units, func(unit string) bool {
+		word := l.m.Cluster.Value.Words[unit]
+		return l.m.Units.Value[unit] != Alive || word.Leaving || word.ClusterID != l.named()
+	})
+	if l.w.Data.State == OurData && l.w.Data.ClusterID == l.named() && !l.leaving() {
+		units = append(units, l.m.Unit)
+	}
+	return ordered(units)
+}
+
+// mayOperate says why no operation can begin, whatever its kind; where another unit leads that is elsewhere.
+func (l look) mayOperate(elsewhere Reason) Reason {
 	switch {
 	case !l.m.Cluster.OK:
 		return l.unknown(peersUnknown, "no operation begins")
 	case !l.m.Units.OK:
 		return l.unknown(unitsUnknown, "no operation begins")
 	case !l.leader():
-		return because(operationOnLeader, l.m.App)
+		return elsewhere
 	case l.operation().Going() && !knows(l.operation()):
 		return because(operationLater, l.operation().ID, l.operation().Kind, l.m.App)
+	case l.operation().Going() && passed(l.operation()):
+		return because(operationPassed, l.operation().ID)
 	case l.operation().Going():
 		return because(operationRuns, l.operation().ID)
+	}
+	return Reason{}
+}
+
+// mayTake says why those units cannot take part: each must be there and have a charm that knows the operation.
+func (l look) mayTake(o Operation, takes []string) Reason {
+	for _, unit := range takes {
+		if unit != l.m.Unit && !slices.Contains(l.m.Cluster.Value.Words[unit].Can, o.Kind) {
+			return because(operationAwaitsCharm, unit, o.Kind)
+		}
+	}
+	if len(takes) == 0 {
+		return because(operationEmpty, l.m.App)
+	}
+	return Reason{}
+}
+
+// mayBegin says why the rolling restart cannot begin.
+func (l look) mayBegin(o Operation, from string) Reason {
+	if why := l.mayOperate(because(operationOnLeader, l.m.App)); !why.none() {
+		return why
+	}
+	switch {
 	case l.refusing() != "":
 		return because(corruptStays, l.refusing())
 	case !l.squatted().none():
@@ -76,15 +118,7 @@ func (l look) mayBegin(o Operation, from string) Reason {
 		}
 	}
 	takes := slices.DeleteFunc(notBefore(from, o.Units), func(unit string) bool { return !o.Takes(unit) })
-	for _, unit := range takes {
-		if unit != l.m.Unit && !slices.Contains(l.m.Cluster.Value.Words[unit].Can, o.Kind) {
-			return because(operationAwaitsCharm, unit, o.Kind)
-		}
-	}
-	if len(takes) == 0 {
-		return because(operationEmpty, l.m.App)
-	}
-	return Reason{}
+	return l.mayTake(o, takes)
 }
 
 // ShowOperation shows the operation that goes on, or the last; or has it go on without units, or end.
@@ -104,24 +138,7 @@ func ShowOperation(params map[string]any, m Model, w World) ([]Step, Result, err
 		return nil, l.showOperation(), nil
 	}
 	o := l.operation()
-	var why Reason
-	switch {
-	case !l.leader():
-		why = because(operationOnLeader, m.App)
-	case !o.Going():
-		why = because(operationNone, m.App)
-	case cancel != "" && cancel != o.ID:
-		why = because(operationOther, o.ID)
-	case !knows(o):
-		why = because(operationLater, o.ID, o.Kind, m.App)
-	default:
-		for _, unit := range without {
-			if !slices.Contains(o.Units, unit) {
-				why = because(noSuchUnit, unit, o.ID, few(o.Units))
-			}
-		}
-	}
-	if !why.none() {
+	if why := l.mayChange(cancel, without); !why.none() {
 		return nil, Result{Failed: refusal("nothing is changed", why)}, nil
 	}
 	o.Without = ordered(slices.Concat(o.Without, without))
@@ -134,6 +151,46 @@ func ShowOperation(params map[string]any, m Model, w World) ([]Step, Result, err
 	out := lookAt(Event{}, m, w).showOperation()
 	out.Bags = []BagWrite{l.writeRecord(record)}
 	return nil, out, nil
+}
+
+// mayChange says why the operation on record cannot be cancelled, or go on without those units.
+func (l look) mayChange(cancel string, without []string) Reason {
+	o := l.operation()
+	switch {
+	case !l.leader():
+		return because(operationOnLeader, l.m.App)
+	case !o.Going():
+		return because(operationNone, l.m.App)
+	case cancel != "" && cancel != o.ID:
+		return because(operationOther, o.ID)
+	case !knows(o):
+		return because(operationLater, o.ID, o.Kind, l.m.App)
+	case cancel != "" && passed(o):
+		return because(operationPassed, o.ID)
+	}
+	for _, unit := range without {
+		if !slices.Contains(o.Units, unit) {
+			return because(noSuchUnit, unit, o.ID, few(o.Units))
+		}
+	}
+	return l.mayGo(o, without)
+}
+
+// mayGo says why those units cannot be let go of an operation that replaces the data: what still answers would go on with the old.
+func (l look) mayGo(o Operation, without []string) Reason {
+	if deeds[o.Kind].final == "" {
+		return Reason{}
+	}
+	for _, unit := range without {
+		if unit == o.Source {
+			return because(operationSource, unit, o.ID)
+		}
+		answers := func(mem Member) bool { of, ok := l.unitOf(mem); return ok && of == unit && mem.Answers }
+		if slices.ContainsFunc(l.w.Members, answers) || unit == l.m.Unit && l.w.Local.Live {
+			return because(unitAnswers, unit, serviceName(unit))
+		}
+	}
+	return Reason{}
 }
 
 // showOperation is the answer that shows the operation on record.
@@ -150,19 +207,33 @@ func (l look) showOperation() Result {
 		values["outcome"] = plain(o.Outcome)
 		text = fmt.Sprintf("%s %s: %s at %s\n", o.Kind, o.ID, plain(o.Outcome), at(o.Moved))
 	}
+	for key, value := range map[string]string{"source": o.Source, "snapshot": plain(o.Snapshot), "cluster-id": o.Target} {
+		if value != "" {
+			values[key] = value
+		}
+	}
+	if o.Outcome == outcomeDone && o.Source != "" {
+		text += fold("", leasesBack, 0)
+	} else if o.Source != "" {
+		text += fold("", "the new data comes from "+or(plain(o.Snapshot))+" on "+o.Source, 0)
+	}
 	rows, units := [][]string{{"UNIT", "PART"}}, map[string]any{}
 	parts := map[string]string{}
 	for _, unit := range o.Units {
-		part := or(l.partOf(unit))
+		part := l.partOf(unit)
+		text := or(part.State)
+		if part.Said != "" {
+			text += ": " + plain(part.Said)
+		}
 		switch {
 		case !o.Takes(unit):
-			part = "left out"
+			text = "left out"
 		case !slices.Contains(l.participants(), unit):
-			part = "gone"
+			text = "gone"
 		case !o.Going():
-			part = "-"
+			text = "-"
 		}
-		parts[unit] = part
+		parts[unit] = text
 	}
 	for _, unit := range ordered(slices.Collect(maps.Keys(parts))) {
 		rows = append(rows, []string{clip(unit, 24), parts[unit]})

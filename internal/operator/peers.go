@@ -49,7 +49,7 @@ func peers(l look, p *Plan) {
 	if record.ClusterID == 0 || record.ClusterID == record.Ended {
 		// The record remembers one end only: what a leaving unit has stopped, or once heard another say, is not to be put on
 		// record again.
-		if l.w.Data.State == OurData && l.w.Data.ClusterID != record.Ended && (!l.leaving() || l.inCluster()) {
+		if l.w.Data.State == OurData && l.w.Data.ClusterID != record.Ended && !l.isReplaced(l.w.Data.ClusterID) && (!l.leaving() || l.inCluster()) {
 			record.ClusterID = l.w.Data.ClusterID
 		} else if named := l.named(); named != 0 && !l.leaving() {
 			record.ClusterID = named
@@ -59,6 +59,9 @@ func peers(l look, p *Plan) {
 		record.Authority = l.m.Authority.Value.Fingerprint()
 	}
 	record.Revoked, record.Leaves, record.Operation = l.revoked(), l.leaves(), l.advanced()
+	if is := record.Operation; is.Going() && passed(is) && !passed(l.operation()) {
+		record = replaced(record, is.NewCluster())
+	}
 	same := reflect.DeepEqual(record, l.m.Cluster.Value.Record)
 	if same && l.m.Authority.OK && l.consumers.OK {
 		return
@@ -96,12 +99,27 @@ func (l look) rememberUnrecorded(p *Plan) {
 	if l.w.Data.State == OurData {
 		id = l.w.Data.ClusterID
 	}
-	if id == record.Ended || (record.ClusterID != 0 && record.ClusterID != record.Ended) {
+	if id == record.Ended || slices.Contains(record.Replaced, id) || (record.ClusterID != 0 && record.ClusterID != record.Ended) {
 		id = 0
 	}
 	if l.m.Memory.Value.Unrecorded != id {
 		p.memory(l).Unrecorded = id
 	}
+}
+
+// replaced is the record once the cluster with that ID has taken the place of the one on record. It is written at once with
+// the phase from which on nothing is taken back.
+func replaced(r Record, id uint64) Record {
+	was := r.ClusterID
+	r.Replaced = slices.DeleteFunc(slices.Clone(r.Replaced), func(old uint64) bool { return old == id || old == was })
+	if was != 0 && was != r.Ended {
+		r.Replaced = append(r.Replaced, was)
+	}
+	if r.Ended == id {
+		r.Ended = 0 // its data was put back
+	}
+	r.ClusterID = id
+	return r
 }
 
 // word is what our unit says of itself.
@@ -113,6 +131,9 @@ func (l look) word() Word {
 	w.Stopped = w.Leaving && !l.w.Service.Running
 	if l.w.Data.State == OurData {
 		w.ClusterID, w.MemberID = l.w.Data.ClusterID, l.w.Data.MemberID
+	}
+	if l.w.Data.State == OurData && l.w.Reach != Healthy && !l.leaving() {
+		w.Log = l.w.Log
 	}
 	if l.w.Service.Running && l.w.Service.Kind == MemberService {
 		w.Server = ServerID(l.w.Service.Release)

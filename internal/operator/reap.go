@@ -5,7 +5,7 @@ import "slices"
 // reap takes out members whose unit is gone from a believed goal-state, one at a time. It judges only members that etcd
 // listed before goal-state was read: a later one may belong to a unit newer than that answer.
 func reap(l look, p *Plan) {
-	if l.role() != RoleMember || l.w.Reach == Absent {
+	if l.role() != RoleMember || l.w.Reach == Absent || stops(l.operation()) {
 		return
 	}
 	known := p.need(l, unreaped, unitsUnknown, peersUnknown)

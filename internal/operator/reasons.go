@@ -53,6 +53,7 @@ const (
 	dataLocked
 	dataOfAnother
 	dataOfOthers
+	dataGivenUp
 	upgradeTooFar
 	downgrade
 	foreignSettings
@@ -67,6 +68,7 @@ const (
 	leaveAwaitsRecord
 	leaveUnreached
 	leaveAwaitsLeadership
+	leaveUnserved
 	leaving
 
 	// The way to a member.
@@ -76,11 +78,13 @@ const (
 	joinAwaitsRecord
 	joinAwaitsMember
 	joinAwaitsRemoval
+	joinAwaitsOperation
 	rejoinAwaitsQuorum
 	clustersUnsettled
 	upstreamAwaited
 
 	// What serves, and what does not.
+	operationHalts
 	etcdFailing
 	proxyFailing
 	proxyStopped
@@ -155,6 +159,9 @@ const (
 	turnHeld
 	operationAwaits
 	operationGoes
+	operationPrepares
+	operationStops
+	operationServes
 	operationLater
 
 	// Why an action does nothing.
@@ -185,6 +192,19 @@ const (
 	operationOther
 	operationEmpty
 	operationAwaitsCharm
+	operationBegun
+	operationPassed
+	operationSource
+	unitAnswers
+	replacedDiffers
+	clusterStays
+	snapshotMissing
+	snapshotUnfit
+	snapshotElsewhere
+	dataMissing
+	quorumAnswers
+	logUnread
+	survivorMissing
 	kinds // how many there are
 )
 
@@ -248,6 +268,7 @@ var catalogue = [kinds]entry{
 	dataDiffers:     {"data-differs", "unit", Degraded, Blocked, "", "etcd does not start: its data differs", "if the others agree (etcdctl endpoint hashkv --cluster): juju remove-unit {unit}, then add one"},
 	dataOfAnother:   {"data-of-another", "cluster", Degraded, Blocked, "", "data here is of cluster {cluster}, not {recorded}", "bring the recorded cluster back, which is {reach}"},
 	dataOfOthers:    {"data-of-others", "cluster", Degraded, Blocked, "", "data here is of cluster {cluster}, not {recorded}", "keep one of them: the one here has {voters} voters"},
+	dataGivenUp:     {"data-given-up", "cluster", Degraded, Waiting, "", "data here is of a replaced cluster, {cluster}", "it goes aside once {recorded} has a quorum; if that is gone: restore from=data-dir"},
 	upgradeTooFar:   {"upgrade-too-far", "unit", Sound, Blocked, "", "etcd {version} cannot become {carried} at once", "go up one minor version at a time"},
 	downgrade:       {"downgrade", "unit", Sound, Blocked, "", "etcd {version} cannot become {carried} again", "refresh to a charm with etcd {minor}"},
 	foreignSettings: {"foreign-settings", "unit", Degraded, Blocked, "", "foreign settings here", "take them out (systemctl cat {service}, systemctl show-environment), then restart it"},
@@ -261,18 +282,21 @@ var catalogue = [kinds]entry{
 	leaveAwaitsRecord:     {"leave-awaits-record", "unit", Degraded, Blocked, "", "cannot leave: another cluster answers, none is on record", "wait for the leader, or remove-unit --force, its data with it"},
 	leaveUnreached:        {"leave-unreached", "unit", Degraded, Blocked, "", "cannot leave the cluster: {reach}", "mend the others, or remove-unit --force"},
 	leaveAwaitsLeadership: {"leave-awaits-leadership", "unit", Degraded, Waiting, "", "cannot leave yet: the last unit waits to lead, to record that the cluster ended", ""},
+	leaveUnserved:         {"leave-unserved", "unit", Degraded, Blocked, "", "cannot leave: the new data is here alone", "it is served first"},
 	leaving:               {"leaving", "unit", Sound, Maintenance, "", "leaving", ""},
 
-	authoritiesMade:    {"authorities-made", "unit", Degraded, Waiting, "", "made the certificate authorities", "the next hook founds the cluster"},
-	authoritiesAwaited: {"authorities-awaited", "unit", Degraded, Waiting, "", "waiting for the leader to make the certificate authorities", ""},
-	foundAwaitsLeader:  {"found-awaits-leader", "unit", Degraded, Waiting, "", "waiting for the leader to found the cluster", ""},
-	joinAwaitsRecord:   {"join-awaits-record", "cluster", Degraded, Waiting, "", "waiting to join: the leader has to put cluster {cluster} on record", ""},
-	joinAwaitsMember:   {"join-awaits-member", "unit", Degraded, Waiting, "", "waiting to join: {unit} is not ready", "if dead: juju remove-unit --force {unit}"},
-	joinAwaitsRemoval:  {"join-awaits-removal", "member", Degraded, Waiting, "", "waiting to join: the leader has to take out {member}, whose unit is gone", ""},
-	rejoinAwaitsQuorum: {"rejoin-awaits-quorum", "unit", Degraded, Waiting, "", "cannot rejoin: the others have no quorum without us", "bring them back"},
-	clustersUnsettled:  {"clusters-unsettled", "cluster", Degraded, Waiting, "", "clusters differ: {cluster} here, {other} elsewhere", "the leader puts one on record"},
-	upstreamAwaited:    {"upstream-awaited", "relation", Degraded, Waiting, "", "{what} ({relation})", ""},
+	authoritiesMade:     {"authorities-made", "unit", Degraded, Waiting, "", "made the certificate authorities", "the next hook founds the cluster"},
+	authoritiesAwaited:  {"authorities-awaited", "unit", Degraded, Waiting, "", "waiting for the leader to make the certificate authorities", ""},
+	foundAwaitsLeader:   {"found-awaits-leader", "unit", Degraded, Waiting, "", "waiting for the leader to found the cluster", ""},
+	joinAwaitsRecord:    {"join-awaits-record", "cluster", Degraded, Waiting, "", "waiting to join: the leader has to put cluster {cluster} on record", ""},
+	joinAwaitsMember:    {"join-awaits-member", "unit", Degraded, Waiting, "", "waiting to join: {unit} is not ready", "if dead: juju remove-unit --force {unit}"},
+	joinAwaitsRemoval:   {"join-awaits-removal", "member", Degraded, Waiting, "", "waiting to join: the leader has to take out {member}, whose unit is gone", ""},
+	joinAwaitsOperation: {"join-awaits-operation", "id", Degraded, Waiting, "", "waiting to join: {id} goes on", ""},
+	rejoinAwaitsQuorum:  {"rejoin-awaits-quorum", "unit", Degraded, Waiting, "", "cannot rejoin: the others have no quorum without us", "bring them back"},
+	clustersUnsettled:   {"clusters-unsettled", "cluster", Degraded, Waiting, "", "clusters differ: {cluster} here, {other} elsewhere", "the leader puts one on record"},
+	upstreamAwaited:     {"upstream-awaited", "relation", Degraded, Waiting, "", "{what} ({relation})", ""},
 
+	operationHalts:   {"operation-halts", "id", Unhealthy, Waiting, "", "{id} has the cluster stopped", ""},
 	etcdFailing:      {"etcd-failing", "unit", Degraded, Waiting, "", "etcd keeps failing: {log}", ""},
 	proxyFailing:     {"proxy-failing", "unit", Unhealthy, Waiting, "", "the proxy keeps failing: {log}", ""},
 	proxyStopped:     {"proxy-stopped", "unit", Unhealthy, Waiting, "", "the proxy does not run", ""},
@@ -366,6 +390,9 @@ var catalogue = [kinds]entry{
 	alarmOnLeader:     {"alarm-on-leader", "alarm", Sound, "", "", "while alarm {alarm} is raised this runs on the leader only", "juju run {application}/leader …"},
 	operationAwaits:   {"operation-awaits", "unit", Sound, Active, "", "{id}: {unit} has not answered", "or: operation without={unit}"},
 	operationGoes:     {"operation-goes", "unit", Sound, Active, "", "{id}: {unit} to go", ""},
+	operationPrepares: {"operation-prepares", "unit", Sound, Active, "", "{id}: {unit} makes the new data", ""},
+	operationStops:    {"operation-stops", "unit", Degraded, Active, "", "{id}: {unit} is to stop", "if it is dead: operation without={unit}"},
+	operationServes:   {"operation-serves", "unit", Sound, Active, "", "{id}: {unit} is yet to serve the new data", ""},
 	operationLater:    {"operation-later", "id", Sound, Active, "", "{id} is for a later charm: {operation}", "juju refresh {application}"},
 
 	operationOnLeader:    {"operation-on-leader", "application", Sound, "", "", "only the leader keeps operations, and this unit is not known to be the leader", "juju run {application}/leader …"},
@@ -374,6 +401,19 @@ var catalogue = [kinds]entry{
 	operationOther:       {"operation-other", "operation", Sound, "", "", "the operation that goes on is {operation}", ""},
 	operationEmpty:       {"operation-empty", "application", Sound, "", "", "no unit would take part", ""},
 	operationAwaitsCharm: {"operation-awaits-charm", "unit", Sound, "", "", "the charm of {unit} does not know {operation}", "refresh it, or leave it out: without={unit}"},
+	operationBegun:       {"operation-begun", "application", Sound, "", "", "only the leader begins it, and this unit is not known to be the leader", "{command}"},
+	operationPassed:      {"operation-passed", "operation", Sound, "", "", "{operation} is past the point from which it can be taken back", "its old data stays on the units"},
+	operationSource:      {"operation-source", "unit", Sound, "", "", "{unit} is the source of the new data", "operation cancel={operation} ends it"},
+	unitAnswers:          {"unit-answers", "unit", Sound, "", "", "etcd on {unit} still answers, and would go on with the old data", "on its machine: systemctl disable --now {service}"},
+	replacedDiffers:      {"replaced-differs", "cluster", Sound, "", "", "confirm is not the ID of the cluster whose data is given up", "confirm=id-{cluster}"},
+	clusterStays:         {"cluster-stays", "cluster", Sound, "", "", "cluster {cluster} is on record already", ""},
+	snapshotMissing:      {"snapshot-missing", "snapshot", Sound, "", "", "no good snapshot {snapshot} is kept here", "action list-snapshots shows which are"},
+	snapshotUnfit:        {"snapshot-unfit", "snapshot", Sound, "", "", "{snapshot} cannot be restored: {why}", ""},
+	snapshotElsewhere:    {"snapshot-elsewhere", "unit", Sound, "", "", "what {unit} has is seen there alone", "{command}"},
+	dataMissing:          {"data-missing", "unit", Sound, "", "", "{unit} shows no data of a cluster", ""},
+	quorumAnswers:        {"quorum-answers", "cluster", Sound, "", "", "cluster {cluster} has a quorum: there is nothing to recover", ""},
+	logUnread:            {"log-unread", "unit", Sound, "", "", "{unit} has not shown what its log holds", "wait for its next hook, or leave it out if it is dead: without={unit}"},
+	survivorMissing:      {"survivor-missing", "application", Sound, "", "", "no unit shows data to recover from", "restore a snapshot"},
 }
 
 // String is the kind's name.

@@ -32,7 +32,7 @@ func (r rollPhase) String() string {
 
 // rollPhase says how far the roll of our member is, and for noUpgrade and held why it goes no further.
 func (l look) rollPhase() (rollPhase, Reason) {
-	if l.role() != RoleMember || l.leaving() || l.w.Data.State != OurData || !l.w.Service.Running || !l.inCluster() {
+	if l.role() != RoleMember || l.leaving() || l.w.Data.State != OurData || !l.w.Service.Running || !l.inCluster() || l.halted() {
 		return notRolling, Reason{}
 	}
 	own, listed := l.self()

@@ -70,6 +70,9 @@ func (l look) hasEnded() bool {
 func (l look) isSuperseded() bool {
 	r, data := l.m.Cluster.Value.Record, l.w.Data.ClusterID
 	others := l.w.ClusterID == data && len(l.w.Members) > 1
+	if l.m.Cluster.OK && l.isReplaced(data) {
+		return true
+	}
 	return l.m.Cluster.OK && r.ClusterID != 0 && r.ClusterID != r.Ended && r.ClusterID != data && !others
 }
 

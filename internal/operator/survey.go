@@ -35,6 +35,7 @@ type Survey struct {
 	judge    addresses.Judge
 	unjudged bool // our own addresses are not known
 	misled   []string
+	replaced []uint64 // clusters that are none any more
 	data     Data
 	todo     []string        // URLs still to be handed out
 	asked    map[string]bool // URLs handed out
@@ -55,6 +56,7 @@ func NewSurvey(m Model, data Data, own string, earlier []string) *Survey {
 	s.judge, s.unjudged = m.judge(nil), !m.PeerAddress.OK && !m.ClientAddress.OK
 	s.anybody = data.State != NoData || !m.Cluster.OK
 	record := m.Cluster.Value.Record
+	s.replaced = record.Replaced
 	if record.ClusterID != 0 && record.ClusterID != record.Ended {
 		s.clusters = []uint64{record.ClusterID}
 	}
@@ -67,7 +69,7 @@ func NewSurvey(m Model, data Data, own string, earlier []string) *Survey {
 		word := m.Cluster.Value.Words[unit]
 		// A unit that names no cluster is asked too, because it may have founded one and died before Juju heard of it;
 		// its silence means nothing.
-		if word.ClusterID != 0 && word.ClusterID != record.Ended && !word.Stopped {
+		if word.ClusterID != 0 && word.ClusterID != record.Ended && !word.Stopped && !slices.Contains(s.replaced, word.ClusterID) {
 			s.anybody = true
 			told = append(told, word.ClusterID)
 		}
@@ -81,7 +83,7 @@ func NewSurvey(m Model, data Data, own string, earlier []string) *Survey {
 	if len(s.clusters) == 0 {
 		s.clusters = told
 	}
-	if len(s.clusters) == 0 && data.State == OurData {
+	if len(s.clusters) == 0 && data.State == OurData && !slices.Contains(s.replaced, data.ClusterID) {
 		s.clusters = []uint64{data.ClusterID}
 	}
 	return s
@@ -137,7 +139,7 @@ func (s *Survey) Hear(a Answer) (healthy bool) {
 }
 
 func (s *Survey) counts(clusterID uint64) bool {
-	return clusterID != 0 && (len(s.clusters) == 0 || slices.Contains(s.clusters, clusterID))
+	return clusterID != 0 && !slices.Contains(s.replaced, clusterID) && (len(s.clusters) == 0 || slices.Contains(s.clusters, clusterID))
 }
 
 // Sight is what a survey found.

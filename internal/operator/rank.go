@@ -1,0 +1,75 @@
+package operator
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/juju-charms/etcd-charm/interfaces/databag"
+)
+
+// Survivor is a unit with what is left of its member.
+type Survivor struct {
+	Unit      string
+	ClusterID uint64 // of its data
+	Log       LogState
+}
+
+// Rank orders those whose data is of the cluster by what their logs hold, the best first: by raft's own rule, term and then
+// index of the last entry, the best of any number of survivors holds every committed entry that one of them holds
+// (raft's election restriction and log matching). A damaged log comes after any whole one, since its end is not what the member
+// once had, and a learner after any voter. Whoever is not read does not compete. Equals go by where they stand in first, then by
+// the number of the unit.
+func Rank(survivors []Survivor, cluster uint64, first []string) []Survivor {
+	out := slices.DeleteFunc(slices.Clone(survivors), func(s Survivor) bool {
+		return s.ClusterID != cluster || cluster == 0 || s.Log == LogState{}
+	})
+	last := func(b bool) int {
+		if b {
+			return 1
+		}
+		return 0
+	}
+	place := func(unit string) int {
+		if at := slices.Index(first, unit); at >= 0 {
+			return at
+		}
+		return len(first)
+	}
+	slices.SortFunc(out, func(a, b Survivor) int {
+		return cmp.Or(
+			last(a.Log.Learner)-last(b.Log.Learner), last(a.Log.Torn)-last(b.Log.Torn),
+			cmp.Compare(b.Log.Term, a.Log.Term), cmp.Compare(b.Log.Index, a.Log.Index),
+			place(a.Unit)-place(b.Unit), databag.CompareUnits(a.Unit, b.Unit),
+		)
+	})
+	return out
+}
+
+// survivors are those units with what their bags show, and ours with what it has.
+func (l look) survivors(units []string) []Survivor {
+	var out []Survivor
+	for _, unit := range units {
+		word := l.m.Cluster.Value.Words[unit]
+		s := Survivor{unit, word.ClusterID, word.Log}
+		if unit == l.m.Unit {
+			s.Log, s.ClusterID = l.w.Log, 0
+			if l.w.Data.State == OurData {
+				s.ClusterID = l.w.Data.ClusterID
+			}
+		} else if !slices.Contains(word.Can, recovering) {
+			s.Log = LogState{} // left behind by a charm that was rolled back
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// ranking are the units that take part in a recovery, the best first. Equals keep the order in which they were confirmed.
+func (l look) ranking() []string {
+	o := l.operation()
+	var units []string
+	for _, s := range Rank(l.survivors(l.participants()), l.m.Cluster.Value.Record.ClusterID, o.Order) {
+		units = append(units, s.Unit)
+	}
+	return units
+}

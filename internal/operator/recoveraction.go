@@ -1,0 +1,156 @@
+package operator
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Recover has the cluster go on from the best of the members that are left, once a majority is lost for good. It loses no write
+// that one of them has on disk.
+func Recover(params map[string]any, m Model, w World) ([]Step, Result, error) {
+	want, err := recoverParams(params)
+	if err != nil {
+		return nil, Result{}, err
+	}
+	l := lookAt(Event{}, m, w)
+	const what = "nothing is recovered"
+	if l.role() == RoleProxy {
+		return nil, Result{Failed: because(isProxy, m.Unit).String()}, nil
+	}
+	ranked, why := l.mayRecover(want)
+	if want.dryRun && why.none() {
+		return nil, l.tryRecover(want, ranked), nil
+	}
+	var o Operation
+	if why.none() {
+		o = l.newOperation(recovering, want.name, ordered(append(l.holders(), want.without...)), want.without)
+		o.Source, o.Token, o.Seen = ranked[0].Unit, digest(o.ID, m.UUID, strconv.FormatInt(w.Now, 10))[:16], l.highestRevision()
+		for _, s := range ranked {
+			o.Order = append(o.Order, s.Unit)
+		}
+		why = l.mayConfirm(o, want)
+	}
+	if !why.none() {
+		return nil, Result{Failed: refusal(what, why)}, nil
+	}
+	out := l.begin(o, "and "+o.Source+" makes the new data of what it has")
+	out.Text += fold("", l.mayLose(ranked), 0)
+	return nil, out, nil
+}
+
+func recoverParams(params map[string]any) (wish, error) {
+	want := wish{name: "recover"}
+	err := onlyParams(params, "without", "confirm", "dry-run")
+	if err == nil {
+		want.confirm, err = optionalText(params, "confirm")
+	}
+	if err == nil {
+		want.without, err = unitsParam(params, "without")
+	}
+	if err == nil {
+		want.dryRun, err = boolParam(params, "dry-run")
+	}
+	return want, err
+}
+
+// mayRecover says why there is nothing to recover, or nothing to recover from; else it is who is left, the best first.
+func (l look) mayRecover(want wish) ([]Survivor, Reason) {
+	id := l.givenUp()
+	switch {
+	case !l.m.Cluster.OK:
+		return nil, l.unknown(peersUnknown, "no operation begins")
+	case !l.m.Units.OK:
+		return nil, l.unknown(unitsUnknown, "no operation begins")
+	case id == 0:
+		return nil, because(notLostUnrecorded, l.m.App)
+	case l.w.Reach == Healthy && l.w.ClusterID == id:
+		return nil, because(quorumAnswers, hexID(id))
+	}
+	all := ordered(slices.Collect(maps.Keys(l.m.Units.Value)))
+	for _, unit := range want.without {
+		if !slices.Contains(all, unit) {
+			return nil, because(noSuchUnit, unit, l.m.App, few(all))
+		}
+	}
+	left := slices.DeleteFunc(l.holders(), func(unit string) bool { return slices.Contains(want.without, unit) })
+	survivors := l.survivors(left)
+	for _, s := range survivors {
+		if s.Log == (LogState{}) {
+			return nil, because(logUnread, s.Unit)
+		}
+	}
+	ranked := Rank(survivors, id, l.leaderFirst())
+	if len(ranked) == 0 {
+		return nil, because(survivorMissing, l.m.App)
+	}
+	return ranked, Reason{}
+}
+
+// leaderFirst has equals go by who leads: this unit, where it does.
+func (l look) leaderFirst() []string {
+	if l.leader() {
+		return []string{l.m.Unit}
+	}
+	return nil
+}
+
+// mayConfirm says why the recovery cannot begin, though there is something to recover from.
+func (l look) mayConfirm(o Operation, want wish) Reason {
+	id := l.givenUp()
+	elsewhere := because(operationBegun, l.m.App, l.command(want, l.m.App+"/leader", hexID(id), false))
+	if why := l.mayOperate(elsewhere); !why.none() {
+		return why
+	}
+	if why := l.mayGo(o, o.Without); !why.none() {
+		return why
+	}
+	takes := slices.DeleteFunc(slices.Clone(o.Units), func(unit string) bool { return !o.Takes(unit) })
+	if why := l.mayTake(o, takes); !why.none() {
+		return why
+	}
+	if !isID(want.confirm, id) {
+		return because(replacedDiffers, hexID(id))
+	}
+	return Reason{}
+}
+
+// mayLose says what of the lost members nobody can know.
+func (l look) mayLose(ranked []Survivor) string {
+	best := ranked[0]
+	text := fmt.Sprintf("%s is the best: term %d, index %d, revision %d; writes that the lost members alone acknowledged after index %d are gone",
+		best.Unit, best.Log.Term, best.Log.Index, best.Log.Revision, best.Log.Index)
+	if best.Log.Torn {
+		text += "; its log is damaged, what stood beyond that is gone too"
+	}
+	return text
+}
+
+// tryRecover shows who would be recovered from, and what may be lost.
+func (l look) tryRecover(want wish, ranked []Survivor) Result {
+	rows, units := [][]string{{"UNIT", "TERM", "INDEX", "BEHIND", "LOG", "REVISION"}}, map[string]any{}
+	for _, s := range ranked {
+		state, behind := "intact", "another term"
+		if s.Log.Torn {
+			state = "torn"
+		}
+		if s.Log.Learner {
+			state += ", learner"
+		}
+		switch best := ranked[0].Log; {
+		case s.Log.Term != best.Term:
+		case s.Log.Index > best.Index:
+			behind = "ahead"
+		default:
+			behind = number(best.Index - s.Log.Index)
+		}
+		rows = append(rows, []string{clip(s.Unit, 24), number(s.Log.Term), number(s.Log.Index), behind, state, strconv.FormatInt(s.Log.Revision, 10)})
+		units[memberName(s.Unit)] = s.Log.String()
+	}
+	command := l.command(want, l.m.App+"/leader", hexID(l.givenUp()), false)
+	text := strings.TrimPrefix(grid(rows), "\n") + "\n" + fold("", l.mayLose(ranked)+"; "+leasesBack, 0)
+	text += "recover from it: " + command + "\n"
+	return Result{Text: text, Values: map[string]any{"best": ranked[0].Unit, "units": units, "command": command}}
+}

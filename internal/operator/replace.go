@@ -1,0 +1,292 @@
+package operator
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
+)
+
+// Restore and recover put other data in the place of the cluster's. This file is a unit's part in it; what is on record
+// alone says what that is, so that it survives any hook.
+
+const (
+	operationStopsUs = "an operation has the cluster stopped"
+	dataWasReplaced  = "its data was replaced"
+	operationOver    = "its operation is over"
+)
+
+// dataDir as an operation's snapshot says that the data of its source is the cluster's.
+const dataDir = "data-dir"
+
+// isReplaced reports whether data of that cluster was replaced: it never serves again.
+func (l look) isReplaced(id uint64) bool {
+	return slices.Contains(l.m.Cluster.Value.Record.Replaced, id)
+}
+
+// isTarget reports whether the operation on record is to make the cluster of our data the application's.
+func (l look) isTarget() bool {
+	o := l.operation()
+	return replaces(o) && l.w.Data.State == OurData && l.w.Data.ClusterID == o.NewCluster()
+}
+
+// halted reports whether our server must not run: an operation has the cluster stopped. Whoever is no participant and holds
+// data of it, or would begin with some, stops too.
+func (l look) halted() bool { return l.m.Cluster.OK && stops(l.operation()) && !l.isTarget() }
+
+// halt stops our server for as long as an operation has the cluster stopped, and prepares the new data on its source.
+func (l look) halt(p *Plan) {
+	if l.stopFor(p, operationStopsUs); p.Step == nil {
+		l.prepare(p)
+	}
+}
+
+// replacing is how far our unit is with an operation that replaces the data, and what it says of it.
+func (l look) replacing() (state, said string) {
+	o := l.operation()
+	source := o.Source == l.m.Unit && o.Snapshot != dataDir
+	if why := l.unprepared(); source && replaces(o) && why != "" {
+		return unable, clip(plain(why), etcdcluster.MaxSaid)
+	}
+	made, isMade := l.made()
+	if source && isMade {
+		said = clip(fmt.Sprintf("%x", made.ClusterID)+l.notKept(), etcdcluster.MaxSaid)
+	}
+	data := l.w.Data
+	switch {
+	case passed(o) && data.State == OurData && data.ClusterID == o.NewCluster() && l.w.Local.Ready && l.inCluster():
+		return finished, ""
+	case source && isMade && o.Phase == toPrepare && (!stops(o) || l.still()):
+		return prepared, said
+	case stops(o) && (l.isTarget() || l.still()):
+		return stopped, said
+	}
+	return answered, ""
+}
+
+// still reports whether our server is down, and where that counts what its log holds is known.
+func (l look) still() bool {
+	return !l.w.Service.up() && (l.operation().Kind != recovering || l.w.Data.State != OurData || l.w.Log != LogState{})
+}
+
+// work is our long work of that ID; the zero value is none.
+func (l look) work(id string) Work {
+	for _, work := range l.w.Work {
+		if work.ID == id {
+			return work
+		}
+	}
+	return Work{}
+}
+
+// made is what was prepared for the operation on record.
+func (l look) made() (Prepared, bool) {
+	o := l.operation()
+	for _, made := range l.w.Prepared {
+		if made.ID == o.ID && (o.Target == "" || made.ClusterID == o.NewCluster()) {
+			return made, true
+		}
+	}
+	return Prepared{}, false
+}
+
+// unprepared says why the source has no new data and will have none; "" is that it has, or may yet.
+func (l look) unprepared() string {
+	o := l.operation()
+	_, isMade := l.made()
+	switch work := l.work(o.ID); {
+	case isMade, work.State == WorkRuns:
+		return ""
+	case work.State == WorkFailed:
+		return work.Error
+	case work.State == WorkDone, o.Target != "":
+		return "what was prepared is gone"
+	case o.Phase == toPrepare && o.Kind == restoring && l.snapshotOf(o) == "":
+		return "there is no such snapshot here"
+	}
+	return ""
+}
+
+// snapshotOf is the snapshot that the operation names: "latest" is the newest good one from before it began, or from before
+// the time that it says. "" is that there is none.
+func (l look) snapshotOf(o Operation) string {
+	if o.Snapshot != latest {
+		return o.Snapshot
+	}
+	return newest(l.w.Kept.Snapshots, cmp.Or(o.Before, o.Began)).Name
+}
+
+// latest as an operation's snapshot is the newest kept one.
+const latest = "latest"
+
+// newest is the newest good snapshot that was taken before that time; the zero value is none.
+func newest(snapshots []Snapshot, before int64) Snapshot {
+	var found Snapshot
+	for _, s := range snapshots {
+		if s.Error == "" && s.Taken < before && s.Taken >= found.Taken {
+			found = s
+		}
+	}
+	return found
+}
+
+// beforeID is the ID of the work that takes a snapshot of what an operation is about to replace.
+func beforeID(o Operation) string { return o.ID + "-before" }
+
+// prepare has the source make the new data: long work, while the cluster goes on if it does.
+func (l look) prepare(p *Plan) {
+	o := l.operation()
+	if !replaces(o) || o.Phase != toPrepare || o.Source != l.m.Unit || o.Target != "" || l.leaving() {
+		return
+	}
+	if _, isMade := l.made(); isMade || l.unprepared() != "" || l.work(o.ID).State != "" {
+		return
+	}
+	if before := l.work(beforeID(o)); before.State == WorkRuns {
+		return
+	} else if before.State == "" && l.keepable() == "" && o.Kind == restoring {
+		why := WorkRequest{ID: beforeID(o), Kind: TakeSnapshot, Why: "before-restore"}
+		if p.want(l, StartWork{why}) {
+			return
+		}
+	}
+	request := WorkRequest{
+		ID: o.ID, Kind: PrepareRestore, Snapshot: l.snapshotOf(o), Unverified: o.Unverified, Name: l.should.Name,
+		PeerURL: l.should.PeerURL, Token: o.Token, Seen: max(o.Seen, l.highestRevision()),
+	}
+	if o.Kind == recovering {
+		request.Kind, request.Snapshot = PrepareRecover, ""
+	}
+	if l.addressed() {
+		p.want(l, StartWork{request})
+	}
+}
+
+// keepable says why no snapshot of what is there can be taken before it is replaced; "" is that one can.
+func (l look) keepable() string {
+	own, listed := l.self()
+	if !l.inCluster() || !listed || own.Learner || !l.w.Local.Ready {
+		return "no quorum answers"
+	}
+	kept, used := l.w.Kept, int64(0)
+	for _, s := range kept.Snapshots {
+		used += s.Stored
+	}
+	for _, a := range kept.Aside {
+		used += a.Bytes
+	}
+	if used+own.DBSize > kept.Space || own.DBSize > kept.Free {
+		return "there is no room"
+	}
+	return ""
+}
+
+// notKept says that no snapshot was taken of what is replaced, and why; "" is that one was.
+func (l look) notKept() string {
+	o := l.operation()
+	if o.Kind != restoring {
+		return ""
+	}
+	switch before := l.work(beforeID(o)); before.State {
+	case WorkDone:
+		return ""
+	case WorkFailed:
+		return " (none was taken of what it replaces: " + plain(before.Error) + ")"
+	}
+	return " (none was taken of what it replaces)"
+}
+
+// highestRevision is the highest revision of the key space that this unit knows of.
+func (l look) highestRevision() int64 {
+	out := max(l.m.Memory.Value.Seen.Revision, l.w.Local.Revision, l.w.Log.Revision)
+	for _, mem := range l.w.Members {
+		out = max(out, mem.Revision)
+	}
+	for _, word := range l.m.Cluster.Value.Words {
+		out = max(out, word.Log.Revision)
+	}
+	return out
+}
+
+// unserved is what was prepared here and is the application's cluster by now, though it was never served: the record alone
+// says so. Where anybody has that cluster already, or this unit once had, it would be a member that has forgotten all.
+func (l look) unserved() (Prepared, bool) {
+	id := l.m.Cluster.Value.Record.ClusterID
+	if !l.unborn() || !l.m.Memory.OK {
+		return Prepared{}, false
+	}
+	for _, made := range l.w.Prepared {
+		if made.ClusterID == id && l.m.Memory.Value.Seen.ClusterID != id {
+			return made, true
+		}
+	}
+	return Prepared{}, false
+}
+
+// unborn reports whether nobody is known to hold data of the cluster on record, or to serve it.
+func (l look) unborn() bool {
+	record := l.m.Cluster.Value.Record
+	id := record.ClusterID
+	if !l.m.Cluster.OK || id == 0 || id == record.Ended || l.w.ClusterID == id || l.w.Data.State == OurData && l.w.Data.ClusterID == id {
+		return false
+	}
+	for _, word := range l.m.Cluster.Value.Words {
+		if word.ClusterID == id {
+			return false
+		}
+	}
+	return true
+}
+
+// serveNew puts what was prepared into the place of our data. It reports whether that is to be done.
+func (l look) serveNew(p *Plan) bool {
+	made, due := l.unserved()
+	if state := l.w.Data.State; !due || state == AlienData || state == ForeignData {
+		return false
+	}
+	if l.stopFor(p, operationStopsUs); p.Step == nil && !l.w.Service.up() {
+		p.want(l, ServePrepared{made.ID})
+	}
+	return true
+}
+
+// giveUpReplaced keeps data from being served that was replaced: it goes down at once, and aside once the cluster that took
+// its place answers with a quorum, whatever its own number of voters.
+func (l look) giveUpReplaced(p *Plan) {
+	named := l.named()
+	switch {
+	case l.w.Service.up():
+		p.want(l, Stop{dataWasReplaced})
+	case l.w.Reach == Healthy && l.w.ClusterID == named:
+		p.want(l, MoveAside{dataWasReplaced})
+	default:
+		p.say(because(dataGivenUp, hexID(l.w.Data.ClusterID), hexID(named)))
+	}
+}
+
+// leftovers ends work and drops data that an operation began and has no use for any more.
+func leftovers(l look, p *Plan) {
+	if !l.m.Cluster.OK {
+		return
+	}
+	o, record := l.operation(), l.m.Cluster.Value.Record
+	goes := o.Going() && !l.leaving() && (!knows(o) || !passed(o))
+	needed := func(id string) bool { return goes && strings.TrimSuffix(id, "-before") == o.ID }
+	for _, work := range l.w.Work {
+		ours := work.Kind == PrepareRestore || work.Kind == PrepareRecover || strings.HasSuffix(work.ID, "-before")
+		if ours && work.State == WorkRuns && !needed(work.ID) {
+			p.want(l, EndWork{work.ID, operationOver})
+			return
+		}
+	}
+	for _, made := range l.w.Prepared {
+		isOurs := l.w.Data.State == OurData && l.w.Data.ClusterID == made.ClusterID
+		waits := made.ClusterID == record.ClusterID && !isOurs // to be served, whatever has become of the operation
+		if !needed(made.ID) && !waits {
+			p.want(l, DropPrepared{made.ID})
+			return
+		}
+	}
+}

@@ -1,0 +1,353 @@
+package operator
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// leasesBack is what a client that holds a lock has to know of data that was put back.
+const leasesBack = "leases come back with their full time, those too that had run out since; watches begin again"
+
+// wish is what an administrator asks of restore or recover.
+type wish struct {
+	name       string // of the action
+	snapshot   string // "" with from=data-dir, and of recover
+	before     int64
+	dataDir    bool
+	source     string
+	unverified bool
+	without    []string
+	confirm    string
+	dryRun     bool
+}
+
+// restoreParams reads the parameters of restore.
+func restoreParams(params map[string]any) (wish, error) {
+	want := wish{name: "restore"}
+	if err := onlyParams(params, "snapshot", "before", "from", "source", "unverified", "without", "confirm", "dry-run"); err != nil {
+		return want, err
+	}
+	var before, from string
+	for name, at := range map[string]*string{
+		"snapshot": &want.snapshot, "before": &before, "from": &from, "source": &want.source, "confirm": &want.confirm,
+	} {
+		text, err := optionalText(params, name)
+		if err != nil {
+			return want, err
+		}
+		*at = text
+	}
+	var err error
+	if want.unverified, err = boolParam(params, "unverified"); err != nil {
+		return want, err
+	}
+	if want.dryRun, err = boolParam(params, "dry-run"); err != nil {
+		return want, err
+	}
+	if want.without, err = unitsParam(params, "without"); err != nil {
+		return want, err
+	}
+	want.dataDir = from == dataDir
+	return want, want.settle(before, from)
+}
+
+// settle has the wish say one thing to restore, and one only.
+func (want *wish) settle(before, from string) error {
+	switch {
+	case from != "" && from != dataDir:
+		return fmt.Errorf("cannot use parameter %q: it takes %q alone", "from", dataDir)
+	case want.dataDir && (want.snapshot != "" || before != "" || want.unverified):
+		return fmt.Errorf("cannot use parameter %q together with a snapshot", "from")
+	case want.dataDir:
+		return nil
+	case before != "" && want.snapshot != "" && want.snapshot != latest:
+		return fmt.Errorf("cannot use parameter %q together with a snapshot that has a name", "before")
+	case before != "":
+		at, err := time.Parse(time.RFC3339, before)
+		if err != nil || at.Unix() <= 0 {
+			return fmt.Errorf("cannot use parameter %q: it wants a time like 2026-01-31T23:59:00Z", "before")
+		}
+		want.snapshot, want.before = latest, at.Unix()
+	case want.snapshot == "":
+		return fmt.Errorf("cannot do without one of the parameters %q, %q and %q", "snapshot", "before", "from")
+	case len(want.snapshot) > 4096 || plain(want.snapshot) != want.snapshot:
+		return fmt.Errorf("cannot use parameter %q: it is no name and no path", "snapshot")
+	}
+	return nil
+}
+
+// command is what has the wish done on that unit, with what is known by now.
+func (l look) command(want wish, unit, confirm string, dryRun bool) string {
+	parts := []string{"juju run", unit, want.name}
+	add := func(name, value string) {
+		if value != "" {
+			parts = append(parts, name+"="+value)
+		}
+	}
+	if want.before == 0 {
+		add("snapshot", shellQuoted(want.snapshot))
+	} else {
+		add("before", time.Unix(want.before, 0).UTC().Format(time.RFC3339))
+	}
+	if want.dataDir {
+		add("from", dataDir)
+	}
+	if want.unverified {
+		add("unverified", "true")
+	}
+	add("source", want.source)
+	add("without", strings.Join(want.without, ","))
+	if dryRun {
+		add("dry-run", "true")
+	} else if confirm != "" {
+		add("confirm", "id-"+confirm)
+	}
+	return strings.Join(parts, " ")
+}
+
+// shellQuoted is a word as a shell takes it.
+func shellQuoted(word string) string {
+	if strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:+@%=,") == "" {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// givenUp is the cluster whose data is given up; 0 is that there is none.
+func (l look) givenUp() uint64 {
+	record := l.m.Cluster.Value.Record
+	if record.ClusterID == record.Ended {
+		return 0
+	}
+	return record.ClusterID
+}
+
+// confirms is the ID to confirm what is given up; "" is that nothing is.
+func (l look) confirms() string {
+	if id := l.givenUp(); id != 0 {
+		return hexID(id)
+	}
+	return ""
+}
+
+// isID reports whether the text is that ID: Juju's client reads key=value as YAML, where 1234 and 1e5 are numbers, which it
+// refuses, so that a prefix makes it a text.
+func isID(text string, id uint64) bool {
+	number, err := strconv.ParseUint(strings.TrimPrefix(text, "id-"), 16, 64)
+	return err == nil && number == id
+}
+
+// Restore has the cluster go on from a snapshot, or from the data of one unit. It puts that on record and ends: the units carry
+// it out, and until the new data serves it can be cancelled.
+func Restore(params map[string]any, m Model, w World) ([]Step, Result, error) {
+	want, err := restoreParams(params)
+	if err != nil {
+		return nil, Result{}, err
+	}
+	l := lookAt(Event{}, m, w)
+	const what = "nothing is restored"
+	switch {
+	case l.role() == RoleProxy:
+		return nil, Result{Failed: because(isProxy, m.Unit).String()}, nil
+	case !m.Cluster.OK:
+		return nil, Result{Failed: refusal(what, l.unknown(peersUnknown, "no operation begins"))}, nil
+	}
+	if want.source == "" {
+		want.source = m.Unit
+	}
+	if want.dryRun {
+		steps, result := l.tryRestore(want)
+		return steps, result, nil
+	}
+	o := l.newOperation(restoring, want.name, ordered(slices.Concat(l.holders(), []string{want.source}, want.without)), want.without)
+	o.Source, o.Snapshot, o.Before, o.Unverified = want.source, want.snapshot, want.before, want.unverified
+	o.Token, o.Seen = digest(o.ID, m.UUID, strconv.FormatInt(w.Now, 10))[:16], l.highestRevision()
+	if want.dataDir {
+		o.Snapshot = dataDir
+		if id := l.dataOf(want.source); id != 0 {
+			o.Target = hexID(id)
+		}
+	}
+	if why := l.mayRestore(o, want); !why.none() {
+		return nil, Result{Failed: refusal(what, why)}, nil
+	}
+	return nil, l.begin(o, "once "+want.source+" has prepared the new data"), nil
+}
+
+// dataOf is the cluster of a unit's data, as far as it is known; 0 is none.
+func (l look) dataOf(unit string) uint64 {
+	switch {
+	case unit != l.m.Unit:
+		return l.m.Cluster.Value.Words[unit].ClusterID
+	case l.w.Data.State == OurData:
+		return l.w.Data.ClusterID
+	}
+	return 0
+}
+
+// begin is the answer of an action that has put an operation on record which replaces the data.
+func (l look) begin(o Operation, when string) Result {
+	record := l.m.Cluster.Value.Record
+	record.Operation = o
+	takes := slices.DeleteFunc(slices.Clone(o.Units), func(unit string) bool { return !o.Takes(unit) })
+	text := fold("", fmt.Sprintf("%s is on record: %s stop their etcd %s, then %s serves it and the others join", o.ID, strings.Join(takes, ", "), when, o.Source), 0)
+	text += fold("", leasesBack, 0)
+	text += fmt.Sprintf("until it serves, cancel it: juju run %s/leader operation cancel=%s\n", l.m.App, o.ID)
+	text += fmt.Sprintf("follow it: juju run %s/leader operation\n", l.m.App)
+	values := map[string]any{"operation": o.ID, "units": strings.Join(takes, ","), "source": o.Source}
+	return Result{Bags: []BagWrite{l.writeRecord(record)}, Text: text, Values: values}
+}
+
+// mayRestore says why the restore cannot begin.
+func (l look) mayRestore(o Operation, want wish) Reason {
+	id := l.givenUp()
+	elsewhere := because(operationBegun, l.m.App, l.command(want, l.m.App+"/leader", l.confirms(), false))
+	if why := l.mayOperate(elsewhere); !why.none() {
+		return why
+	}
+	all := ordered(slices.Collect(maps.Keys(l.m.Units.Value)))
+	for _, unit := range append([]string{o.Source}, o.Without...) {
+		if !slices.Contains(all, unit) {
+			return because(noSuchUnit, unit, l.m.App, few(all))
+		}
+	}
+	switch {
+	case want.dataDir && o.Target == "":
+		return because(dataMissing, o.Source)
+	case want.dataDir && o.NewCluster() == id:
+		return because(clusterStays, hexID(id))
+	case slices.Contains(o.Without, o.Source):
+		return because(operationSource, o.Source, o.ID)
+	}
+	if o.Source == l.m.Unit && !want.dataDir && !strings.HasPrefix(want.snapshot, "/") && l.keptAs(want, l.w.Now).Name == "" {
+		return because(snapshotMissing, want.snapshot)
+	}
+	if why := l.mayGo(o, o.Without); !why.none() {
+		return why
+	}
+	takes := slices.DeleteFunc(slices.Clone(o.Units), func(unit string) bool { return !o.Takes(unit) })
+	if why := l.mayTake(o, takes); !why.none() {
+		return why
+	}
+	if id != 0 && !isID(want.confirm, id) {
+		return because(replacedDiffers, hexID(id))
+	}
+	return Reason{}
+}
+
+// keptAs is the kept snapshot that is asked for, as if the restore began at that time; the zero value is none.
+func (l look) keptAs(want wish, now int64) Snapshot {
+	if want.snapshot == latest {
+		before := want.before
+		if before == 0 {
+			before = now + 1
+		}
+		return newest(l.w.Kept.Snapshots, before)
+	}
+	for _, s := range l.w.Kept.Snapshots {
+		if s.Name == want.snapshot && s.Error == "" {
+			return s
+		}
+	}
+	return Snapshot{}
+}
+
+// tryRestore says what a restore would do, where the snapshot is. A file that is none of ours is read first, by long work.
+func (l look) tryRestore(want wish) ([]Step, Result) {
+	const what = "nothing is shown"
+	if want.source != l.m.Unit {
+		elsewhere := because(snapshotElsewhere, want.source, l.command(want, want.source, "", true))
+		return nil, Result{Failed: refusal(what, elsewhere)}
+	}
+	deed := "restore it: " + l.command(want, l.m.App+"/leader", l.confirms(), false) + "\n"
+	switch {
+	case want.dataDir && l.dataOf(l.m.Unit) == 0:
+		return nil, Result{Failed: refusal(what, because(dataMissing, l.m.Unit))}
+	case want.dataDir:
+		id := hexID(l.dataOf(l.m.Unit))
+		text := fold("", "the data here is of cluster "+id+", which would be the application's; "+l.loses(0), 0) + deed
+		return nil, Result{Text: text, Values: map[string]any{"cluster-id": id, "command": deed[len("restore it: ") : len(deed)-1]}}
+	case strings.HasPrefix(want.snapshot, "/"):
+		return l.readForeign(want, deed)
+	}
+	s := l.keptAs(want, l.w.Now)
+	if s.Name == "" {
+		return nil, Result{Failed: refusal(what, because(snapshotMissing, want.snapshot))}
+	}
+	taken := time.Unix(s.Taken, 0).UTC().Format(time.RFC3339)
+	text := grid([][]string{
+		{"SNAPSHOT", "TAKEN", "REVISION", "KEYS", "BYTES"},
+		{s.Name, taken, strconv.FormatInt(s.Revision, 10), strconv.FormatInt(s.Keys, 10), strconv.FormatInt(s.Size, 10)},
+	})
+	text = strings.TrimPrefix(text, "\n") + "\n" + fold("", l.loses(s.Revision)+"; "+leasesBack, 0) + deed
+	values := map[string]any{
+		"snapshot": s.Name, "taken": taken, "revision": strconv.FormatInt(s.Revision, 10), "keys": strconv.FormatInt(s.Keys, 10),
+		"bytes": strconv.FormatInt(s.Size, 10), "command": deed[len("restore it: ") : len(deed)-1],
+	}
+	return nil, Result{Text: text, Values: values}
+}
+
+// loses says what is lost of what the members have by now, if the data goes back to a revision; 0 is not known.
+func (l look) loses(revision int64) string {
+	seen := l.highestRevision()
+	switch {
+	case l.givenUp() == 0:
+		return "no cluster is given up for it"
+	case revision == 0 || seen == 0:
+		return "what is written to cluster " + l.confirms() + " alone is lost"
+	case seen <= revision:
+		return "nothing is known to be lost"
+	}
+	return fmt.Sprintf("%d revisions are lost: from %d to %d, and what is written until it begins", seen-revision, revision+1, seen)
+}
+
+// readForeign shows what a file holds, once it has been read.
+func (l look) readForeign(want wish, deed string) ([]Step, Result) {
+	request := WorkRequest{
+		ID: "verify-" + digest(want.snapshot, strconv.FormatInt(l.w.Now, 10))[:8], Kind: VerifySnapshot, Snapshot: want.snapshot,
+		Unverified: want.unverified,
+	}
+	again := "ask again: " + l.command(want, l.m.Unit, "", true) + "\n"
+	show := func(w World) Result {
+		for _, work := range slices.Backward(w.Work) {
+			if work.Kind != VerifySnapshot || work.Snapshot != want.snapshot || work.Unverified != want.unverified {
+				continue
+			}
+			switch work.State {
+			case WorkDone:
+				text := fold("", plain(work.Result), 0) + fold("", l.loses(0)+"; "+leasesBack, 0) + deed
+				return Result{Text: text, Values: map[string]any{"snapshot": want.snapshot, "command": deed[len("restore it: ") : len(deed)-1]}}
+			case WorkFailed:
+				return Result{Failed: because(snapshotUnfit, want.snapshot, work.Error).String()}
+			}
+		}
+		return Result{Text: "the file is being read\n" + again, Values: map[string]any{"snapshot": want.snapshot, "state": "reading"}}
+	}
+	for _, work := range l.w.Work {
+		if work.Kind == VerifySnapshot && work.Snapshot == want.snapshot && work.Unverified == want.unverified && work.State != WorkFailed {
+			return nil, show(*l.w)
+		}
+	}
+	out := show(World{})
+	out.Finish = show
+	return []Step{StartWork{request}}, out
+}
+
+// boolParam is a parameter that may be missing; else it is true or false.
+func boolParam(params map[string]any, name string) (bool, error) {
+	switch v := params[name].(type) {
+	case nil:
+		return false, nil
+	case bool:
+		return v, nil
+	case string: // --string-args
+		if v == "true" || v == "false" {
+			return v == "true", nil
+		}
+	}
+	return false, fmt.Errorf("cannot use parameter %q: it wants true or false", name)
+}

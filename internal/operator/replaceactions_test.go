@@ -1,0 +1,348 @@
+package operator
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
+)
+
+// TestRestoreParams: each way to say what is to be restored excludes the others.
+func TestRestoreParams(t *testing.T) {
+	t.Parallel()
+	m, w := healthyCluster(3)
+	for name, tc := range map[string]struct {
+		params map[string]any
+		err    string
+	}{
+		"nothing":                 {map[string]any{}, `cannot do without one of the parameters "snapshot", "before" and "from"`},
+		"a name and a time":       {map[string]any{"snapshot": "a", "before": "2026-01-31T23:59:00Z"}, `cannot use parameter "before" together with a snapshot that has a name`},
+		"latest and a time":       {map[string]any{"snapshot": "latest", "before": "2026-01-31T23:59:00Z"}, ""},
+		"a time that is none":     {map[string]any{"before": "yesterday"}, `cannot use parameter "before": it wants a time`},
+		"a day":                   {map[string]any{"before": "2026-01-31"}, `cannot use parameter "before": it wants a time`},
+		"data-dir and a snapshot": {map[string]any{"from": "data-dir", "snapshot": "a"}, `cannot use parameter "from" together with a snapshot`},
+		"from elsewhere":          {map[string]any{"from": "s3"}, `cannot use parameter "from": it takes "data-dir" alone`},
+		"a flag that is none":     {map[string]any{"snapshot": "a", "unverified": "yes"}, `cannot use parameter "unverified": it wants true or false`},
+		"a flag as a text":        {map[string]any{"snapshot": "a", "dry-run": "true"}, ""},
+		"a control character":     {map[string]any{"snapshot": "/a\n"}, `cannot use parameter "snapshot"`},
+		"a number":                {map[string]any{"snapshot": 7}, `cannot use parameter "snapshot"`},
+	} {
+		_, _, err := Restore(tc.params, m, w)
+		if tc.err == "" {
+			assert.NoError(t, err, name)
+		} else {
+			assert.ErrorContains(t, err, tc.err, name)
+		}
+	}
+}
+
+// inStore is what a unit of the tests keeps.
+func inStore(w World) World {
+	w.Kept = Kept{Snapshots: []Snapshot{
+		{Name: "a", Taken: 100, Revision: 40, Keys: 3, Size: 4096}, {Name: "b", Taken: 200, Revision: 50, Keys: 4, Size: 4096}, {Name: "c", Taken: 300, Error: "torn"},
+	}}
+	for i := range w.Members {
+		w.Members[i].Revision = 60
+	}
+	w.Now = 1000
+	return w
+}
+
+func TestRestore(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		params map[string]any
+		model  func(*Model)
+		world  func(*World)
+		want   func(*Operation)
+		failed string
+	}{
+		"the newest":      {params: map[string]any{"snapshot": "latest"}},
+		"by name":         {params: map[string]any{"snapshot": "a"}, want: func(o *Operation) { o.Snapshot = "a" }},
+		"by time":         {params: map[string]any{"before": "1970-01-01T00:02:30Z"}, want: func(o *Operation) { o.Before = 150 }},
+		"a file":          {params: map[string]any{"snapshot": "/tmp/x.db", "unverified": true}, want: func(o *Operation) { o.Snapshot, o.Unverified = "/tmp/x.db", true }},
+		"of another unit": {params: map[string]any{"snapshot": "z", "source": "etcd/1"}, want: func(o *Operation) { o.Snapshot, o.Source = "z", "etcd/1" }},
+		"no such":         {params: map[string]any{"snapshot": "z"}, failed: "nothing is restored: no good snapshot z is kept here; action list-snapshots shows which are"},
+		"one that failed": {params: map[string]any{"snapshot": "c"}, failed: "no good snapshot c is kept here"},
+		"too early":       {params: map[string]any{"before": "1970-01-01T00:00:50Z"}, failed: "no good snapshot latest is kept here"},
+		"not confirmed":   {params: map[string]any{"snapshot": "a", "confirm": "id-c2"}, failed: "nothing is restored: confirm is not the ID of the cluster whose data is given up; confirm=id-c1"},
+		"nothing to give up": {
+			params: map[string]any{"snapshot": "a", "confirm": ""}, model: func(m *Model) { m.Cluster.Value.Record.ClusterID = 0 },
+			world: func(w *World) { w.Data = Data{} }, want: func(o *Operation) { o.Snapshot, o.Units = "a", []string{"etcd/0"} },
+		},
+		"not on the leader": {
+			params: map[string]any{"snapshot": "a", "confirm": ""}, model: func(m *Model) { m.Leader = Know(false) },
+			failed: "this unit is not known to be the leader; juju run etcd/leader restore snapshot=a source=etcd/0 confirm=id-c1",
+		},
+		"another goes on":       {params: map[string]any{"snapshot": "a"}, model: func(m *Model) { *m = operating(toAnswer) }, failed: "operation restart-1a goes on; operation cancel=restart-1a ends it"},
+		"another has begun":     {params: map[string]any{"snapshot": "a"}, model: func(m *Model) { m.Cluster.Value.Record.Operation = restoreOf(toServe) }, failed: "restore-1a is past the point from which it can be taken back"},
+		"a unit that is none":   {params: map[string]any{"snapshot": "a", "source": "etcd/9"}, failed: "etcd/9 is no unit of etcd"},
+		"without one that is":   {params: map[string]any{"snapshot": "a", "without": "etcd/2"}, failed: "etcd on etcd/2 still answers, and would go on with the old data; on its machine: systemctl disable --now etcd-charm-etcd-2"},
+		"without the source":    {params: map[string]any{"snapshot": "a", "without": "etcd/0"}, failed: "etcd/0 is the source of the new data"},
+		"without one that died": {params: map[string]any{"snapshot": "a", "without": "etcd/2"}, world: func(w *World) { *w = down(*w, 2) }, want: func(o *Operation) { o.Snapshot, o.Without = "a", []string{"etcd/2"} }},
+		"a unit of an older charm": {
+			params: map[string]any{"snapshot": "a"}, model: func(m *Model) {
+				word := m.Cluster.Value.Words["etcd/1"]
+				word.Can = []string{"db", "rolling-restart"}
+				m.Cluster.Value.Words["etcd/1"] = word
+			}, failed: "the charm of etcd/1 does not know restore",
+		},
+		"no quorum": {params: map[string]any{"snapshot": "a"}, world: func(w *World) { *w = noQuorumWorld(*w) }, want: func(o *Operation) { o.Snapshot = "a" }},
+		"an alarm":  {params: map[string]any{"snapshot": "a"}, world: func(w *World) { w.Alarms = []Alarm{{2, corrupt}} }, want: func(o *Operation) { o.Snapshot = "a" }},
+		"the data of a unit": {
+			params: map[string]any{"from": "data-dir", "source": "etcd/2"}, model: func(m *Model) {
+				word := m.Cluster.Value.Words["etcd/2"]
+				word.ClusterID = newID
+				m.Cluster.Value.Words["etcd/2"] = word
+			}, want: func(o *Operation) { o.Snapshot, o.Source, o.Target = dataDir, "etcd/2", "d2" },
+		},
+		"the data that is on record": {params: map[string]any{"from": "data-dir"}, failed: "cluster c1 is on record already"},
+		"the data of a unit without": {
+			params: map[string]any{"from": "data-dir", "source": "etcd/2"}, model: func(m *Model) { m.Cluster.Value.Words["etcd/2"] = Word{} },
+			failed: "etcd/2 shows no data of a cluster",
+		},
+		"goal-state is not believed": {params: map[string]any{"snapshot": "a"}, model: func(m *Model) { m.Units = Unknown[map[string]Life]("failed") }, failed: "units unknown: failed"},
+		"the peers are not known":    {params: map[string]any{"snapshot": "a"}, model: func(m *Model) { m.Cluster = Unknown[Cluster]("failed") }, failed: "peers unknown: failed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := model(3)
+			w := inStore(world(m))
+			if tc.model != nil {
+				tc.model(&m)
+			}
+			if tc.world != nil {
+				tc.world(&w)
+			}
+			if _, said := tc.params["confirm"]; !said {
+				tc.params["confirm"] = "id-c1"
+			} else if tc.params["confirm"] == "" {
+				delete(tc.params, "confirm")
+			}
+			steps, result, err := Restore(tc.params, m, w)
+			require.NoError(t, err)
+			assert.Empty(t, steps)
+			if tc.failed != "" {
+				assert.Contains(t, result.Failed, tc.failed)
+				assert.Empty(t, result.Bags)
+				return
+			}
+			require.Empty(t, result.Failed)
+			record, err := etcdcluster.DecodeApp("cluster:0", "etcd", result.Bags[0].Bag)
+			require.NoError(t, err)
+			is := record.Operation
+			want := Operation{
+				ID: is.ID, Kind: restoring, Phase: toAnswer, Units: []string{"etcd/0", "etcd/1", "etcd/2"}, Source: "etcd/0", Snapshot: "latest", Token: is.Token,
+				Seen: 60, Began: 1000, Moved: 1000,
+			}
+			if tc.want != nil {
+				tc.want(&want)
+			}
+			assert.Equal(t, want, is)
+			assert.Len(t, is.Token, 16)
+			assert.Contains(t, result.Text, "leases come back with their full time")
+			assert.Contains(t, result.Text, "cancel it: juju run etcd/leader operation cancel="+is.ID)
+			assert.Equal(t, m.Cluster.Value.Record.ClusterID, record.ClusterID, "nothing has changed yet")
+		})
+	}
+}
+
+func TestRestoreDryRun(t *testing.T) {
+	t.Parallel()
+	m := model(3)
+	m.Leader = Know(false)
+	w := inStore(world(m))
+	_, result, err := Restore(map[string]any{"snapshot": "latest", "dry-run": true}, m, w)
+	require.NoError(t, err)
+	require.Empty(t, result.Failed)
+	assert.Empty(t, result.Bags)
+	assert.Equal(t, `SNAPSHOT  TAKEN                 REVISION  KEYS  BYTES
+b         1970-01-01T00:03:20Z  50        4     4096
+
+10 revisions are lost: from 51 to 60, and what is written until it begins;
+leases come back with their full time, those too that had run out since;
+watches begin again
+restore it: juju run etcd/leader restore snapshot=latest source=etcd/0 confirm=id-c1
+`, result.Text)
+	assert.Equal(t, "juju run etcd/leader restore snapshot=latest source=etcd/0 confirm=id-c1", result.Values["command"])
+
+	_, result, err = Restore(map[string]any{"snapshot": "a", "source": "etcd/1", "dry-run": true}, m, w)
+	require.NoError(t, err)
+	assert.Equal(t, "nothing is shown: what etcd/1 has is seen there alone; juju run etcd/1 restore snapshot=a source=etcd/1 dry-run=true", result.Failed)
+
+	_, result, err = Restore(map[string]any{"from": "data-dir", "dry-run": true}, m, w)
+	require.NoError(t, err)
+	assert.Contains(t, result.Text, "the data here is of cluster c1")
+
+	// A file that is none of ours is read by long work, and asked for again.
+	file := map[string]any{"snapshot": "/my files/x.db", "dry-run": true}
+	steps, result, err := Restore(file, m, w)
+	require.NoError(t, err)
+	require.Len(t, steps, 1)
+	request := steps[0].(StartWork).Request
+	assert.Equal(t, VerifySnapshot, request.Kind)
+	assert.Equal(t, "/my files/x.db", request.Snapshot)
+	w.Work = []Work{{WorkRequest: request, State: WorkRuns}}
+	assert.Contains(t, result.Finish(w).Text, "the file is being read\nask again: juju run etcd/0 restore snapshot='/my files/x.db' source=etcd/0 dry-run=true\n")
+	steps, _, err = Restore(file, m, w)
+	require.NoError(t, err)
+	assert.Empty(t, steps, "it is being read")
+	w.Work[0].State, w.Work[0].Result = WorkDone, "revision 7, 3 keys"
+	steps, result, err = Restore(file, m, w)
+	require.NoError(t, err)
+	assert.Empty(t, steps)
+	assert.Contains(t, result.Text, "revision 7, 3 keys\n")
+	assert.Contains(t, result.Text, "restore it: juju run etcd/leader restore snapshot='/my files/x.db' source=etcd/0 confirm=id-c1\n")
+	w.Work[0].State, w.Work[0].Error = WorkFailed, "too short"
+	steps, result, err = Restore(file, m, w)
+	require.NoError(t, err)
+	assert.Len(t, steps, 1, "somebody may have put another file there since")
+	assert.Equal(t, "/my files/x.db cannot be restored: too short", result.Finish(w).Failed)
+}
+
+// lostMajority is unit etcd/0 of three, whose cluster has no quorum: etcd/2 is dead, and the others show their logs.
+func lostMajority() (Model, World) {
+	m := model(3)
+	w := noQuorumWorld(world(m))
+	w.Log = LogState{Term: 3, Index: 1000, Revision: 900}
+	word := m.Cluster.Value.Words["etcd/1"]
+	word.Log = LogState{Term: 3, Index: 1008, Revision: 800}
+	m.Cluster.Value.Words["etcd/1"] = word
+	w.Now = 1000
+	return m, w
+}
+
+func TestRecover(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		params map[string]any
+		model  func(*Model)
+		world  func(*World)
+		want   func(*Operation)
+		failed string
+	}{
+		"the best of two":    {params: map[string]any{"without": "etcd/2"}},
+		"nobody is left out": {params: map[string]any{}, failed: "nothing is recovered: etcd/2 has not shown what its log holds; wait for its next hook, or leave it out if it is dead: without=etcd/2"},
+		"there is a quorum":  {params: map[string]any{"without": "etcd/2"}, world: func(w *World) { w.Reach = Healthy }, failed: "cluster c1 has a quorum: there is nothing to recover"},
+		"not confirmed":      {params: map[string]any{"without": "etcd/2", "confirm": "id-1"}, failed: "confirm is not the ID of the cluster whose data is given up; confirm=id-c1"},
+		"a charm of before": {params: map[string]any{"without": "etcd/2"}, model: func(m *Model) {
+			word := m.Cluster.Value.Words["etcd/1"]
+			word.Can = []string{"db"}
+			m.Cluster.Value.Words["etcd/1"] = word
+		}, failed: "etcd/1 has not shown what its log holds"},
+		"one that answers":     {params: map[string]any{"without": "etcd/0,etcd/2"}, failed: "etcd on etcd/0 still answers"},
+		"nobody is left":       {params: map[string]any{"without": "etcd/2,etcd/1,etcd/0"}, failed: "no unit shows data to recover from; restore a snapshot"},
+		"not on the leader":    {params: map[string]any{"without": "etcd/2"}, model: func(m *Model) { m.Leader = Know(false) }, failed: "juju run etcd/leader recover without=etcd/2 confirm=id-c1"},
+		"nothing is on record": {params: map[string]any{"without": "etcd/2"}, model: func(m *Model) { m.Cluster.Value.Record.ClusterID = 0 }, failed: "no cluster is recorded"},
+		"the leader wins a tie": {
+			params: map[string]any{"without": "etcd/2"}, world: func(w *World) { w.Log.Index = 1008 },
+			want: func(o *Operation) { o.Source, o.Order = "etcd/0", []string{"etcd/0", "etcd/1"} },
+		},
+		"who has lost its data is nobody": {
+			params: map[string]any{}, model: func(m *Model) { m.Cluster.Value.Words["etcd/2"] = Word{Can: can()} },
+			want: func(o *Operation) { o.Units, o.Without = []string{"etcd/0", "etcd/1"}, nil },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m, w := lostMajority()
+			if tc.model != nil {
+				tc.model(&m)
+			}
+			if tc.world != nil {
+				tc.world(&w)
+			}
+			if tc.params["confirm"] == nil {
+				tc.params["confirm"] = "id-c1"
+			}
+			steps, result, err := Recover(tc.params, m, w)
+			require.NoError(t, err)
+			assert.Empty(t, steps)
+			if tc.failed != "" {
+				assert.Contains(t, result.Failed, tc.failed)
+				return
+			}
+			require.Empty(t, result.Failed)
+			record, err := etcdcluster.DecodeApp("cluster:0", "etcd", result.Bags[0].Bag)
+			require.NoError(t, err)
+			is := record.Operation
+			want := Operation{
+				ID: is.ID, Kind: recovering, Phase: toAnswer, Units: []string{"etcd/0", "etcd/1", "etcd/2"}, Without: []string{"etcd/2"}, Source: "etcd/1",
+				Token: is.Token, Seen: 900, Order: []string{"etcd/1", "etcd/0"}, Began: 1000, Moved: 1000,
+			}
+			if tc.want != nil {
+				tc.want(&want)
+			}
+			assert.Equal(t, want, is)
+			assert.Contains(t, result.Text, "acknowledged after index 1008 are gone")
+		})
+	}
+}
+
+// TestRecoverDryRun: any unit answers at once, and nothing is touched.
+func TestRecoverDryRun(t *testing.T) {
+	t.Parallel()
+	m, w := lostMajority()
+	m.Leader = Know(false)
+	steps, result, err := Recover(map[string]any{"without": "etcd/2", "dry-run": true}, m, w)
+	require.NoError(t, err)
+	require.Empty(t, result.Failed)
+	assert.Empty(t, steps)
+	assert.Empty(t, result.Bags)
+	assert.Equal(t, `UNIT    TERM  INDEX  BEHIND  LOG     REVISION
+etcd/1  3     1008   0       intact  800
+etcd/0  3     1000   8       intact  900
+
+etcd/1 is the best: term 3, index 1008, revision 800; writes that the lost
+members alone acknowledged after index 1008 are gone; leases come back with
+their full time, those too that had run out since; watches begin again
+recover from it: juju run etcd/leader recover without=etcd/2 confirm=id-c1
+`, result.Text)
+	assert.Equal(t, "etcd/1", result.Values["best"])
+}
+
+// TestOperationPastTheEnd: from the point of no return on nobody cancels, and nobody who still answers is let go.
+func TestOperationPastTheEnd(t *testing.T) {
+	t.Parallel()
+	for _, phase := range []string{toAnswer, toPrepare, toStop, toServe} {
+		for _, o := range []Operation{restoreOf(phase), recoverOf(phase)} {
+			m, w := during(o, 0)
+			_, result, err := ShowOperation(map[string]any{"cancel": o.ID}, m, w)
+			require.NoError(t, err)
+			if phase == toServe {
+				assert.Equal(t, "nothing is changed: "+o.ID+" is past the point from which it can be taken back; its old data stays on the units", result.Failed)
+			} else {
+				require.Empty(t, result.Failed)
+				record, err := etcdcluster.DecodeApp("cluster:0", "etcd", result.Bags[0].Bag)
+				require.NoError(t, err)
+				assert.Equal(t, outcomeCancelled, record.Operation.Outcome)
+				assert.Equal(t, uint64(clusterID), record.ClusterID)
+			}
+			for unit, want := range map[string]string{"etcd/1": "etcd/1 is the source of the new data", "etcd/2": "etcd on etcd/2 still answers"} {
+				_, result, err := ShowOperation(map[string]any{"without": unit}, m, w)
+				require.NoError(t, err)
+				assert.Contains(t, result.Failed, want)
+			}
+			_, result, err = ShowOperation(map[string]any{"without": "etcd/2"}, m, down(w, 2))
+			require.NoError(t, err)
+			assert.Empty(t, result.Failed)
+			_, result, err = ShowOperation(nil, m, w)
+			require.NoError(t, err)
+			assert.Contains(t, result.Text, "on etcd/1\n")
+		}
+	}
+}
+
+// TestFoundsNothingMeanwhile: what an operation is about to put back is not given up for an empty cluster.
+func TestFoundsNothingMeanwhile(t *testing.T) {
+	t.Parallel()
+	m, w := during(restoreOf(toPrepare), 0)
+	delete(m.Units.Value, "etcd/1")
+	delete(m.Units.Value, "etcd/2")
+	m.Cluster.Value.Words = nil
+	_, result, err := FoundCluster(map[string]any{"confirm": "id-c1"}, m, wiped(silent(w)))
+	require.NoError(t, err)
+	assert.Contains(t, result.Failed, "operation restore-1a goes on")
+}
