@@ -61,6 +61,22 @@ func ownCommand(ctx context.Context) *cobra.Command {
 	return root
 }
 
+// gateCommand judges whether a member may start, and sets the exit code.
+func gateCommand(code *int) *cobra.Command {
+	var fence string
+	cmd := &cobra.Command{
+		Use: host.GateName + " --fence FILE", Short: "Ask the peers whether this member may start", Args: cobra.NoArgs, SilenceUsage: true,
+		Run: func(cmd *cobra.Command, _ []string) {
+			*code = host.Gate(cmd.Context(), fence, os.Getenv, cmd.ErrOrStderr())
+		},
+	}
+	cmd.Flags().StringVar(&fence, "fence", "", "the file that says which clusters were replaced, and whom to ask")
+	if err := cmd.MarkFlagRequired("fence"); err != nil {
+		panic(err) // the flag stands two lines above
+	}
+	return cmd
+}
+
 // etcdutlCommand is etcdutl's root command, which its module keeps in its own package main (etcdutl/v3 ctl.go).
 func etcdutlCommand() *cobra.Command {
 	root := &cobra.Command{Use: "etcdutl", Short: "An administrative command line tool for etcd3."}

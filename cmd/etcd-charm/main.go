@@ -52,10 +52,25 @@ func run() int {
 		return etcdctl()
 	case "etcdutl":
 		return execute(etcdutlCommand())
+	case host.GateName:
+		return gate(os.Args[1:])
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	return execute(ownCommand(ctx))
+}
+
+// gate is what systemd asks before each start of a member. By an error of its own, which would hold the member, it lets it start.
+func gate(args []string) (code int) {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	webproxy.Unset()
+	cmd := gateCommand(&code)
+	cmd.SetArgs(args)
+	if err := cmd.ExecuteContext(ctx); err != nil {
+		return 0
+	}
+	return code
 }
 
 // runCharm is one hook or action on this machine.

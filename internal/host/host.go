@@ -137,6 +137,8 @@ func (h *Host) do(ctx context.Context, step operator.Step) error {
 		return h.moveAside(ctx, s.Why)
 	case operator.Claim:
 		return h.claim(s.Owner)
+	case operator.WriteFence:
+		return h.writeFence(s.Fence)
 	case operator.AddLearner:
 		return h.addLearner(ctx, s.PeerURL)
 	case operator.Promote:

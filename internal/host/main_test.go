@@ -21,6 +21,8 @@ func TestMain(m *testing.M) {
 	case filepath.Base(os.Args[0]) == "etcd":
 		stop()
 		etcdmain.Main(os.Args)
+	case filepath.Base(os.Args[0]) == GateName:
+		os.Exit(Gate(ctx, os.Args[2], os.Getenv, os.Stderr))
 	case len(os.Args) > 2 && os.Args[1] == "write-durably":
 		if err := writeDurably(ctx, os.Args[2]); err != nil {
 			fmt.Fprintln(os.Stderr, err)

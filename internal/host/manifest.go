@@ -53,7 +53,8 @@ func (h *Host) manifest() ([]item, error) {
 		{h.proxyEnv(), secret, admin},
 		{h.etcdctlEnv(), preset, admin},
 		{h.proxyConfig(), secret, server},
-		// These hold nothing secret, and the server reads them.
+		// These hold nothing secret, and the server, or its gate, reads them.
+		{h.fence(), public, admin},
 		{h.tls(peerTrustFile), public, admin},
 		{h.tls(clientTrustFile), public, admin},
 		{h.tls(revokedFile), public, admin},

@@ -75,9 +75,18 @@ func (h *Host) settingsOf(lines []string) (settings, error) {
 		service: service{
 			Kind: operator.MemberService, Unit: h.unitName,
 			Argv:    []string{filepath.Join(h.release(lookup(lines, "CHARM_RELEASE")), "etcd")},
-			EnvFile: h.memberEnv(), Writable: h.data(), User: h.user,
+			EnvFile: h.memberEnv(), Writable: h.data(), User: h.user, Fence: h.fenceOf(lookup(lines, "CHARM_RELEASE")),
 		},
 	}, nil
+}
+
+// fenceOf is what the gate of a release goes by; "" is that the release has no gate: its program would not know what is asked, and
+// hold the server for it.
+func (h *Host) fenceOf(release string) string {
+	if !h.linked(release, GateName) {
+		return ""
+	}
+	return h.fence()
 }
 
 // writeSettings writes what etcdctl needs, the service, and last the settings. The server waits for nothing that is for

@@ -53,6 +53,9 @@ func (p paths) wanted() string {
 // data is the data directory: the only place that says so.
 func (p paths) data() string { return filepath.Join(p.state(), "data") }
 
+// fence is what the gate before each start of the server goes by.
+func (p paths) fence() string { return filepath.Join(p.state(), "fence.json") }
+
 // learnedDir is where the proxy's service keeps the members that it learned; nobody else writes there.
 func (p paths) learnedDir() string { return filepath.Join(p.state(), "proxy") }
 func (p paths) learned() string    { return filepath.Join(p.learnedDir(), "members.json") }

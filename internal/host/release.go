@@ -121,11 +121,17 @@ func (h *Host) whole(release, carried string) bool {
 		}
 	}
 	for _, name := range names {
-		if target, err := os.Readlink(filepath.Join(h.release(release), name)); err != nil || target != binaryName {
+		if !h.linked(release, name) {
 			return false
 		}
 	}
-	return release != carried || h.sameAsCarried(h.binary(release))
+	return release != carried || h.linked(release, GateName) && h.sameAsCarried(h.binary(release))
+}
+
+// linked reports whether a copy answers to a name.
+func (h *Host) linked(release, name string) bool {
+	target, err := os.Readlink(filepath.Join(h.release(release), name))
+	return err == nil && target == binaryName
 }
 
 // releaseItems are a copy's directory and binary.
@@ -237,7 +243,8 @@ func (h *Host) copyRelease(release string) error {
 			return err
 		}
 	}
-	if err := h.linkRelease(release); err != nil {
+	// Copies of other releases may have no gate: this link alone says that one has.
+	if err := errors.Join(h.linkName(release, GateName), h.linkRelease(release)); err != nil {
 		return err
 	}
 	return syncDir(h.opt())
@@ -270,19 +277,24 @@ func (h *Host) mendRelease(release string) error {
 // linkRelease makes the links beside a copy.
 func (h *Host) linkRelease(release string) error {
 	for _, name := range names {
-		link := filepath.Join(h.release(release), name)
-		if target, err := os.Readlink(link); err == nil && target == binaryName {
-			continue
-		} else if err != nil {
-			if err := h.clear(link); err != nil {
-				return err
-			}
-		}
-		if err := renameio.Symlink(binaryName, link); err != nil {
+		if err := h.linkName(release, name); err != nil {
 			return err
 		}
 	}
 	return syncDir(h.release(release))
+}
+
+func (h *Host) linkName(release, name string) error {
+	if h.linked(release, name) {
+		return nil
+	}
+	link := filepath.Join(h.release(release), name)
+	if _, err := os.Readlink(link); err != nil {
+		if err := h.clear(link); err != nil {
+			return err
+		}
+	}
+	return renameio.Symlink(binaryName, link)
 }
 
 // copyBinary writes the carried binary beside its place and renames it.

@@ -34,6 +34,7 @@ type service struct {
 	User     string // "" is whoever systemd runs as
 	RunDir   string // below /run, made for it; "" is none
 	Group    string // that it may give files to besides its own; "" is none
+	Fence    string // the file that its gate goes by; "" is no gate
 }
 
 // release is the installed release that the service runs.
@@ -61,6 +62,7 @@ type serviceState struct {
 	intact  bool // what is written is what write writes for it, to the last byte
 	enabled bool
 	failing bool
+	held    operator.Hold // by its gate
 	crashes int           // since somebody started it
 	starved bool          // a crash was for want of memory
 	memory  int64         // bytes that it takes; 0 is not known
@@ -139,7 +141,7 @@ func deadState(stat []byte) bool {
 }
 
 // startTime is how long a process may take to come up; that it is ready is another matter.
-const startTime = 10 * time.Second
+const startTime = 10*time.Second + gateTime
 
 // lookInterval is between two looks at the service while it starts or stops; a look by systemctl takes 8 ms.
 const lookInterval = 40 * time.Millisecond
@@ -181,7 +183,7 @@ func (h *Host) awaitProcess(ctx context.Context, before int) error {
 			return false, err
 		case state.process.alive() && state.process.pid != before:
 			return true, nil
-		case state.failing:
+		case state.failing, state.held != operator.NotHeld:
 			return true, nil
 		case state.process.alive():
 			return false, errors.New("the old process has not ended yet")

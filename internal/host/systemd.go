@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -53,7 +54,7 @@ func (s *systemd) systemctl(ctx context.Context, args ...string) ([]byte, error)
 func notPlain(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("\"'\\%$;", r) }
 
 func renderUnit(s service) ([]byte, error) {
-	for _, part := range append([]string{s.Unit, s.EnvFile, s.Writable, s.User, s.RunDir, s.Group}, s.Argv...) {
+	for _, part := range append([]string{s.Unit, s.EnvFile, s.Writable, s.User, s.RunDir, s.Group, s.Fence}, s.Argv...) {
 		if strings.ContainsFunc(part, notPlain) {
 			return nil, fmt.Errorf("cannot write unit file: %q is not plain", part)
 		}
@@ -70,8 +71,12 @@ func renderUnit(s service) ([]byte, error) {
 		service
 		Member  bool
 		Command string
+		Gate    string
 		Unset   string
-	}{s, s.Kind == operator.MemberService, strings.Join(s.Argv, " "), strings.Join(webproxy.Vars(), " ")})
+	}{
+		s, s.Kind == operator.MemberService, strings.Join(s.Argv, " "), filepath.Join(filepath.Dir(s.Argv[0]), GateName),
+		strings.Join(webproxy.Vars(), " "),
+	})
 	if err != nil {
 		return nil, fmt.Errorf("cannot render unit file: %w", err)
 	}
@@ -111,6 +116,9 @@ func (s *systemd) written() (written service, intact bool) {
 	return written, err == nil && bytes.Equal(rendered, data)
 }
 
+// gateFlag stands before the fence's path in the gate's command line.
+const gateFlag = " --fence "
+
 // parseUnit reads back a unit file that renderUnit made.
 func parseUnit(data []byte) service {
 	var out service
@@ -121,6 +129,8 @@ func parseUnit(data []byte) service {
 			out.Unit = value[strings.LastIndexByte(value, ' ')+1:]
 		case "ExecStart":
 			out.Argv = strings.Fields(value)
+		case "ExecCondition":
+			_, out.Fence, _ = strings.Cut(value, gateFlag)
 		case "EnvironmentFile":
 			out.EnvFile = value
 		case "User":
@@ -139,7 +149,7 @@ func parseUnit(data []byte) service {
 
 func (s *systemd) show(ctx context.Context) (map[string]string, error) {
 	out, err := s.systemctl(ctx, "show", "--property=LoadState,ActiveState,SubState,MainPID,NRestarts,UnitFileState,"+
-		"ExecMainStartTimestampMonotonic,NeedDaemonReload,MemoryCurrent", s.serviceName())
+		"ExecMainStartTimestampMonotonic,NeedDaemonReload,MemoryCurrent,Result,ExecCondition", s.serviceName())
 	if err != nil {
 		return nil, err
 	}
@@ -178,6 +188,7 @@ func (s *systemd) state(ctx context.Context) (serviceState, error) {
 		intact:  intact,
 		enabled: strings.HasPrefix(p["UnitFileState"], "enabled"),
 		failing: failing(p, monotonic(), written.Kind),
+		held:    held(p),
 		process: liveProcess(ctx, pid),
 	}
 	state.crashes, _ = strconv.Atoi(p["NRestarts"]) // systemd counts anew with each start that it is asked for
@@ -228,6 +239,18 @@ func failing(p map[string]string, now time.Duration, kind operator.ServiceKind) 
 		enough = 1
 	}
 	return p["ActiveState"] == "activating" && restarts >= enough && age(p, now) < young
+}
+
+// held is why the service's gate let it not start. Of a condition that is not met systemd keeps the result, and until it reads its
+// files again the exit code.
+func held(p map[string]string) operator.Hold {
+	if p["Result"] != "exec-condition" || p["ActiveState"] != "inactive" {
+		return operator.NotHeld
+	}
+	_, status, _ := strings.Cut(p["ExecCondition"], "; status=")
+	end := strings.IndexFunc(status, func(r rune) bool { return r < '0' || r > '9' })
+	code, _ := strconv.Atoi(status[:max(end, 0)]) // 0 is not known
+	return operator.HoldOf(code)
 }
 
 // age is how long ago the main process was started last.

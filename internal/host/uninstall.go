@@ -30,8 +30,9 @@ func (h *Host) uninstall(ctx context.Context, keepData bool) error {
 	if err := errors.Join(stopped, keys); err != nil {
 		return err
 	}
-	// What the proxy kept is neither data nor secret: a failure to remove it stops nothing.
+	// What the proxy kept, and the gate goes by, is neither data nor secret: a failure to remove it stops nothing.
 	_ = os.RemoveAll(h.learnedDir())
+	_ = os.RemoveAll(h.fence())
 	if !keepData {
 		h.leaveData(ctx)
 	}

@@ -121,10 +121,10 @@ func launch(l look, p *Plan, s Server) {
 	}
 }
 
-// startedInVain tells whether this pass has started a server that goes on failing: the reason is worth more than one more
-// start, and the service manager tries again by itself.
+// startedInVain reports whether this pass has started a server that goes on failing, or that its gate holds: the reason is worth
+// more than one more start, and the service manager or the next hook tries again.
 func (l look) startedInVain() bool {
-	return l.w.Service.Failing && slices.Contains(l.w.Done, Step(Start{}))
+	return (l.w.Service.Failing || l.w.Service.Held != NotHeld) && slices.Contains(l.w.Done, Step(Start{}))
 }
 
 // justStarted tells whether this hook, or the machine's boot just before it, started our server.
@@ -209,16 +209,15 @@ func initialCluster(members []Member, own uint64, name string) string {
 
 // withData keeps a member that has data: it belongs to our cluster, it runs, it is listed, it votes.
 func withData(l look, p *Plan) {
-	if l.isReplaced(l.w.Data.ClusterID) {
+	own, listed := l.self()
+	switch l.barred() {
+	case HeldReplaced:
 		l.giveUpReplaced(p)
 		return
-	}
-	if named := l.named(); named != 0 && named != l.w.Data.ClusterID {
-		yield(l, p, named)
+	case HeldElsewhere:
+		yield(l, p, l.named())
 		return
-	}
-	own, listed := l.self()
-	if l.inCluster() && !listed {
+	case HeldUnlisted:
 		rejoin(l, p, "etcd does not list it any more")
 		return
 	}
@@ -321,6 +320,7 @@ func yield(l look, p *Plan, named uint64) {
 		p.want(l, MoveAside{yielding})
 	case !l.w.Service.Running && l.unfit() != "":
 		p.say(because(dataUnfit, l.m.Unit, l.unfit()))
+	case !l.w.Service.Running && l.startedInVain(): // the examination says what holds it
 	case !l.w.Service.Running:
 		p.want(l, Start{}) // only the member itself can tell who votes with it
 	case l.w.Local.Voters == 0:

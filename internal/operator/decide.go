@@ -25,6 +25,7 @@ var handlers = []func(look, *Plan){
 	reap,
 	roll, // it gives back a turn that none of those above has a use for
 	space,
+	fence,
 	rememberForeign,
 	endpoints,
 	tell,

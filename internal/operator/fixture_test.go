@@ -185,7 +185,7 @@ func world(m Model) World {
 	w.Members = members(len(m.Units.Value))
 	w.Service.Config = lookAt(Event{}, m, w).sum
 	w.WrittenConfig = w.Service.Config
-	return w
+	return fenced(m, w)
 }
 
 // certified are the certificates that a unit should have.
@@ -255,4 +255,10 @@ func wiped(w World) World {
 	w.Data, w.Service, w.Local = Data{}, Service{}, Local{}
 	w.WrittenConfig, w.WrittenInitial = "", Initial{}
 	return down(w, 0)
+}
+
+// fenced is w with what the gate before each start should go by.
+func fenced(m Model, w World) World {
+	w.Fence = lookAt(Event{}, m, w).fence()
+	return w
 }

@@ -175,6 +175,8 @@ func (x *examiner) own() {
 		x.sayOnce(x.inUse())
 	case s.Failing:
 		x.sayUnless(because(etcdFailing, x.m.Unit, s.Log), dataUnfit, dataUnfitAlone, dataUnfitAgain)
+	case !x.held().none():
+		x.sayUnless(x.held(), dataOfAnother, dataOfOthers, clustersUnsettled)
 	case s.Kind == MemberService && x.w.Data.State == OurData && !s.Running:
 		x.sayUnless(because(etcdStopped, x.m.Unit), operationHalts, dataGivenUp)
 	}

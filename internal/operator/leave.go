@@ -215,7 +215,7 @@ func serveOn(l look, p *Plan) {
 	case l.w.Service.Kind != MemberService:
 	case !l.m.Cluster.OK: // the record may say that the cluster has ended
 	case l.unfit() != "" || l.w.Data.State == ForeignData: // it never starts again
-	case !l.w.Service.Running && !l.stopped():
+	case !l.w.Service.Running && !l.stopped() && !l.startedInVain():
 		p.want(l, Start{})
 	case l.w.Service.Running && !l.inCluster() && !l.w.Local.Ready:
 		p.want(l, AwaitReady{}) // it may just have been started

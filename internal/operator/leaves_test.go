@@ -68,6 +68,9 @@ func without(w World, n int) World {
 		}
 	}
 	w.Members = list
+	w.Fence.Peers = slices.DeleteFunc(slices.Clone(w.Fence.Peers), func(url string) bool {
+		return url == "https://"+address(n)+":2380"
+	})
 	return w
 }
 

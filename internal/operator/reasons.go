@@ -111,6 +111,12 @@ const (
 	turnUnknown
 
 	// This unit.
+	etcdHeldReplaced
+	etcdHeldElsewhere
+	etcdHeldUnlisted
+	etcdHeldRefused
+	etcdHeldUntrusted
+	etcdHeld
 	etcdStopped
 	etcdAstray
 	stepFailed
@@ -321,6 +327,12 @@ var catalogue = [kinds]entry{
 	clientAddressUnknown: {"client-address-unknown", work, Degraded, Waiting, "", "address for clients unknown: {why}", ""},
 	turnUnknown:          {"turn-unknown", work, Degraded, Active, "", "turn to restart unknown: {why}", ""}, // it has a lease
 
+	etcdHeldReplaced:     {"etcd-held-replaced", "unit", Degraded, Waiting, "", "etcd is held: cluster {cluster} was replaced", "the unit joins the new one"},
+	etcdHeldElsewhere:    {"etcd-held-elsewhere", "unit", Degraded, Waiting, "", "etcd is held: a peer is of another cluster", "see the other units"},
+	etcdHeldUnlisted:     {"etcd-held-unlisted", "unit", Degraded, Waiting, "", "etcd is held: a peer lists it no more", "bring the others back"},
+	etcdHeldRefused:      {"etcd-held-refused", "unit", Degraded, Waiting, "", "etcd is held: a peer refuses its certificate", "bring the others back"},
+	etcdHeldUntrusted:    {"etcd-held-untrusted", "unit", Degraded, Waiting, "", "etcd is held: a peer is not trusted", "look at clocks and certificates"},
+	etcdHeld:             {"etcd-held", "unit", Degraded, Waiting, "", "etcd is held by its gate", "journalctl --unit={service}"},
 	etcdStopped:          {"etcd-stopped", "unit", Degraded, Waiting, "", "etcd does not run here", ""},
 	etcdAstray:           {"etcd-astray", "unit", Degraded, Waiting, "", "etcd here is of another cluster, {cluster}", ""},
 	stepFailed:           {"step-failed", "step", Degraded, Waiting, "", "cannot {step}: {error}", ""},

@@ -205,6 +205,7 @@ func TestReplacingStepByStep(t *testing.T) {
 			if tc.model != nil {
 				tc.model(&m)
 			}
+			w = fenced(m, w)
 			if tc.step != nil {
 				assert.Equal(t, tc.step, Decide(lookAgain, m, w).Step)
 				return
@@ -384,7 +385,7 @@ func TestReplacedDataIsNobodys(t *testing.T) {
 	l := lookAt(lookAgain, m, silent(w))
 	assert.Zero(t, l.named(), "the words of others name it")
 	assert.False(t, NewSurvey(m, Data{}, "", nil).anybody)
-	p := Decide(lookAgain, m, silent(w))
+	p := Decide(lookAgain, m, fenced(m, silent(w)))
 	assert.Nil(t, p.Step, "nothing is started, nothing is recorded")
 	assert.Nil(t, recordOf(p))
 	m.Memory.Value.Unrecorded = clusterID
@@ -416,7 +417,7 @@ func TestDataDirBecomesTheCluster(t *testing.T) {
 	m = saying(m, stopped, "")
 	w.Reach, w.ClusterID, w.Members = Unreachable, 0, nil
 	m.Cluster.Value.Record.Replaced = []uint64{newID, 0xe3}
-	record := recordOf(Decide(lookAgain, m, w))
+	record := recordOf(Decide(lookAgain, m, fenced(m, w)))
 	require.NotNil(t, record)
 	assert.Equal(t, uint64(newID), record.ClusterID)
 	assert.Equal(t, []uint64{0xe3, clusterID}, record.Replaced, "it is replaced no longer")

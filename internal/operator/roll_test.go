@@ -84,6 +84,7 @@ func TestNobodyRestartsWhileAnotherIsListedElsewhere(t *testing.T) {
 	m, w := due()
 	require.Equal(t, TakeTurn{}, firstStep(m, w))
 	w.Members[1].PeerURLs = []string{"https://10.9.9.9:2380"}
+	w = fenced(m, w)
 	p := Decide(lookAgain, m, w)
 	assert.Nil(t, p.Step)
 	assert.Contains(t, p.Status.Message, "restart pending: etcd/1 is not listed where it listens yet")

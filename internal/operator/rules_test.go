@@ -642,6 +642,7 @@ func TestRule06QuorumFirst(t *testing.T) {
 		m = gone(model(3), 2)
 		w = world(m)
 		w.Members = members(3)
+		w = fenced(m, w)
 		assert.Equal(t, RemoveMember{ID: 3, Name: "etcd/2", Why: "its unit is gone"}, firstStep(m, down(w, 2)))
 		m.Seen = []uint64{1, 2}
 		assert.Nil(t, firstStep(m, down(w, 2)), "a member that came after goal-state was read is not judged by it")
@@ -662,6 +663,7 @@ func TestRule06QuorumFirst(t *testing.T) {
 		m := gone(model(3), 2)
 		w := world(m)
 		w.Members = members(3)
+		w = fenced(m, w)
 		p := Decide(lookAgain, m, down(w, 1))
 		assert.Nil(t, p.Step)
 		assert.Contains(t, p.Status.Message, "costs the quorum")
@@ -672,6 +674,7 @@ func TestRule06QuorumFirst(t *testing.T) {
 		m := model(3)
 		w := world(m)
 		w.Members = append(members(2), Member{ID: 3, PeerURLs: []string{"https://10.9.9.9:2380"}, Learner: true})
+		w = fenced(m, w)
 		m.Cluster.Value.Words["etcd/2"] = Word{}
 		assert.Nil(t, firstStep(m, w))
 		m.Cluster.Value.Words["etcd/2"] = Word{PeerURL: "https://10.9.9.9:2999"}
@@ -740,6 +743,7 @@ func TestRule08OnlyTruthsArePublished(t *testing.T) {
 		other.ClientAddress = other.PeerAddress
 		w2 := world(other)
 		w2.Data.MemberID, w2.Local.MemberID = 2, 2
+		w2 = fenced(other, w2)
 		assert.Equal(t, toConsumers(p), toConsumers(Decide(lookAgain, other, w2)))
 	})
 	t.Run("started voters only", func(t *testing.T) {
@@ -809,7 +813,7 @@ func TestRule08OnlyTruthsArePublished(t *testing.T) {
 		} {
 			m2, w2 := again, w
 			change(&m2, &w2)
-			assert.Len(t, toConsumers(Decide(lookAgain, m2, w2)), 2, name)
+			assert.Len(t, toConsumers(Decide(lookAgain, m2, fenced(m2, w2))), 2, name)
 		}
 	})
 }

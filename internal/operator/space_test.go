@@ -112,6 +112,7 @@ func TestQuotaIsTheWayOut(t *testing.T) {
 			t.Parallel()
 			m, w := filled()
 			tc.change(&m, &w)
+			w = fenced(m, w)
 			l := lookAt(lookAgain, m, w)
 			phase, why := l.rollPhase()
 			assert.Equal(t, tc.want.String(), phase.String())

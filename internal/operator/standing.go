@@ -27,7 +27,7 @@ func (s standing) String() string {
 func (l look) standing() standing {
 	own, listed := l.self()
 	switch {
-	case l.left() || (l.ownAnswers() && !listed):
+	case l.left() || (l.ownAnswers() && l.w.Data.barred(l.w.ClusterID, listed) == HeldUnlisted):
 		return outside
 	case l.ownAnswers() && own.Learner:
 		return learner

@@ -113,6 +113,7 @@ func TestRule04NoDataOfAnotherTime(t *testing.T) {
 		m, w = scene()
 		w.Members = w.Members[:2]
 		m.Units = Know(map[string]Life{"etcd/0": Alive, "etcd/1": Alive})
+		w = fenced(m, w)
 		assert.Nil(t, firstStep(m, w), "%s: what two voters agreed to may be on neither", name)
 	}
 

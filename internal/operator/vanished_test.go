@@ -80,6 +80,7 @@ func TestVanishedRelationIsRevoked(t *testing.T) {
 			assert.Equal(t, RevokedDigest(nil), w.TLS.Revoked, "not in two hooks")
 		}
 		w.Members = members(2)
+	w = fenced(m, w)
 		p := answer(BagNotFound)
 		require.Len(t, toConsumers(p), 1, "a write would fail the hook")
 		assert.Equal(t, "proxy:2", toConsumers(p)[0].Relation)
@@ -88,6 +89,7 @@ func TestVanishedRelationIsRevoked(t *testing.T) {
 		m = record(m, Record{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint(), Revoked: []Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}})
 
 		w.Members = members(3)
+		w = fenced(m, w)
 		p = answer(BagUnclear)
 		require.Len(t, toConsumers(p), 1, "nobody writes to it, whatever else is listed")
 		assert.NotContains(t, m.Memory.Value.Bags, "proxy:1")
@@ -105,6 +107,7 @@ func TestMissingRelationIsNotWrittenTo(t *testing.T) {
 	t.Parallel()
 	m, w := published(t, true)
 	w.Members = members(2)
+	w = fenced(m, w)
 	m.Deserted = map[string]OwnBag{"proxy:1": BagNotFound}
 	p := hook(t, lookAgain, &m, &w)
 	require.Len(t, toConsumers(p), 1)
@@ -122,6 +125,7 @@ func TestRelationNotFoundAsItIsWritten(t *testing.T) {
 	m, w := published(t, true)
 	was := m.Memory.Value.Bags["proxy:1"]
 	w.Members = members(2)
+	w = fenced(m, w)
 	m.Memory.Value.Deserted["proxy:1"] = deserted
 	p := Decide(Event{Kind: hooks.RelationJoined, Endpoint: "proxy", RelationID: "proxy:1", RemoteUnit: "a/1"}, m, w)
 	require.NotEqual(t, was, p.Memory.Bags["proxy:1"])

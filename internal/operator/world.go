@@ -141,6 +141,7 @@ type Service struct {
 	Release string        // release that the live process runs
 	Restart string        // the operation that it was restarted for last; "" is none
 	Log     string        // when Failing: the last line that says why; or what a server that does not serve yet waits for
+	Held    Hold          // when not Running: why its gate let it not start
 
 	PeerURL, ClientURL string   // what the live process was started to advertise; "" is unknown
 	Listens            []string // URLs that the live process was started to listen on

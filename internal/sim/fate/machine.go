@@ -81,7 +81,8 @@ func (h *machine) Observe(_ context.Context, m operator.Model) (operator.World, 
 		Carried: u.carried, Installed: u.disk.installed, TLS: u.disk.tls, Period: s.period, Now: s.now,
 		WrittenConfig: u.disk.config, WrittenInitial: u.disk.initial(),
 		Leftovers: u.disk.installed != "" || u.disk.kind != "" || u.disk.tls.Peer.Present,
-		Service:   operator.Service{Kind: u.disk.kind, Enabled: u.disk.enabled, Running: u.process.running, Failing: u.process.failing, Log: u.process.log},
+		Service:   operator.Service{Kind: u.disk.kind, Enabled: u.disk.enabled, Running: u.process.running, Failing: u.process.failing, Log: u.process.log, Held: u.process.held},
+		Fence:     u.disk.fence,
 	}
 	if u.disk.astray {
 		w.Astray = []operator.Astray{{Path: "/etc/etcd-charm", Problem: "is missing"}}
@@ -291,6 +292,8 @@ func (h *machine) do(step operator.Step) error {
 		if d := u.disk.data; d != nil {
 			d.owner = step.Owner
 		}
+	case operator.WriteFence:
+		u.disk.fence = step.Fence
 	case operator.MoveAside:
 		if u.process.running {
 			return errors.New("the service is running")

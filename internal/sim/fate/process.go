@@ -68,7 +68,16 @@ func (s *Sim) launch(u *unit, ours bool) {
 		return
 	case u.disk.tls.Revoked == "" || !u.disk.tls.PeerList || !u.disk.tls.Peer.Present || !u.disk.tls.Server.Present:
 		s.broken("%s starts without certificates or revocation list", u.name)
-	case u.disk.data != nil && u.disk.data.gone:
+	}
+	if hold := s.gate(u); hold != operator.NotHeld {
+		s.tell("server of %s is held: %s", u.name, hold)
+		u.process.held = hold
+		return
+	}
+	if u.disk.data != nil {
+		s.checkGate(u, u.disk.data)
+	}
+	if u.disk.data != nil && u.disk.data.gone {
 		u.process.failing = true
 		return
 	}

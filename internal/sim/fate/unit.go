@@ -80,6 +80,7 @@ type disk struct {
 	enabled   bool
 	astray    bool // something of ours does not lie there as it was made
 	data      *data
+	fence     operator.Fence
 	aside     []*data
 }
 
@@ -97,6 +98,7 @@ type process struct {
 	server                    operator.Server // what it was started with
 	config                    string
 	log                       string // why it fails
+	held                      operator.Hold
 	again                     int64  // when the machine starts it again
 	peerURL, clientURL        string // where it listens; "" while it does not run
 	started                   int64

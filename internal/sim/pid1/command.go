@@ -85,7 +85,7 @@ func option(args []string, valued ...string) (name, value string, rest []string,
 
 // said reports whether a line of a unit's journal is ours, and not of its process.
 func said(unit string, line []byte) bool {
-	for _, begin := range []string{unit + ": ", "Starting ", "Started ", "Stopping ", "Stopped "} {
+	for _, begin := range []string{unit + ": ", "Starting ", "Started ", "Stopping ", "Stopped ", "Condition check resulted in "} {
 		if bytes.HasPrefix(line, []byte(begin)) {
 			return true
 		}

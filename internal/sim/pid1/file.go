@@ -26,6 +26,7 @@ type file struct {
 
 type service struct {
 	kind           string // Type
+	conditions     []command
 	pre, main      []command
 	env, unset     []string
 	envFiles       []string
@@ -150,6 +151,8 @@ func (s *service) setService(key, value string) (known bool, err error) {
 		err = among(value, "simple", "exec", "notify", "oneshot")
 	case "ExecStart":
 		err = addCommand(&s.main, value)
+	case "ExecCondition":
+		err = addCommand(&s.conditions, value)
 	case "ExecStartPre":
 		err = addCommand(&s.pre, value)
 	case "Environment":
@@ -285,6 +288,9 @@ func unquote(value string) string {
 
 // again reports whether the service is started again after such an end.
 func (s *service) again(end exit) bool {
+	if end.skipped() {
+		return false
+	}
 	if slices.Contains(s.restartPrevent, strconv.Itoa(end.code)) && !end.killed ||
 		end.killed && slices.Contains(s.restartPrevent, end.signalName()) {
 		return false

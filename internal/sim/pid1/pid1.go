@@ -184,6 +184,7 @@ func (m *Manager) unit(name string) (*unit, error) {
 func (m *Manager) reload() error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(m.units)) {
+		m.units[name].asked = nil
 		errs = append(errs, m.units[name].load())
 	}
 	return errors.Join(errs...)

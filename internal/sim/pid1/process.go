@@ -227,6 +227,11 @@ func (e exit) clean() bool {
 	return slices.Contains([]syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGPIPE}, e.sig)
 }
 
+// skip is the result of a service with a condition that was not met: it has not failed (systemd.service(5), ExecCondition=).
+const skip = "exec-condition"
+
+func (e exit) skipped() bool { return e.why == skip }
+
 func (e exit) result() string {
 	switch {
 	case e.clean():

@@ -201,11 +201,27 @@ func (u *unit) properties() map[string]string {
 	all["NRestarts"] = strconv.Itoa(u.restarts)
 	all["ExecMainStartTimestampMonotonic"] = strconv.FormatInt(u.started.Microseconds(), 10)
 	all["MemoryCurrent"] = memory(pids[false])
+	all["ExecCondition"] = u.condition()
 	all["ExecMainStatus"] = strconv.Itoa(u.main.code)
 	if u.main.killed {
 		all["ExecMainStatus"] = strconv.Itoa(int(u.main.sig))
 	}
 	return all
+}
+
+// condition is what is said of a service's last condition, as far as it matters here; "" is that it has none. What became of it
+// is forgotten when unit files are read again.
+func (u *unit) condition() string {
+	n := len(u.file.conditions)
+	if n == 0 {
+		return ""
+	}
+	argv := u.file.conditions[n-1].argv
+	code, status := "(null)", "0/0"
+	if u.asked != nil {
+		code, status = "exited", strconv.Itoa(u.asked.code)
+	}
+	return fmt.Sprintf("{ path=%s ; argv[]=%s ; ignore_errors=no ; code=%s ; status=%s }", argv[0], strings.Join(argv, " "), code, status)
 }
 
 // memory is what a process takes, as systemd says of a service's; it would count all of its processes.

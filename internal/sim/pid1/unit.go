@@ -43,6 +43,7 @@ type unit struct {
 	restarts int      // by itself, in a row
 	starts   []time.Time
 	main     exit          // how the main process ended last
+	asked    *exit         // how its last condition ended; nil is not known
 	started  time.Duration // the main process, by the monotonic clock
 
 	// A timer's.
@@ -111,7 +112,7 @@ func (u *unit) become(active, sub string) {
 func (u *unit) start() {
 	switch {
 	case !u.running():
-		u.restarts, u.stopping, u.ended = 0, make(chan struct{}), false
+		u.restarts, u.result, u.stopping, u.ended = 0, success, make(chan struct{}), false
 		u.done, u.began = false, time.Now()
 		if u.isTimer() {
 			u.elapsed, u.firing = time.Time{}, false
@@ -213,7 +214,7 @@ func (u *unit) rest(end exit) {
 	if u.ended {
 		u.say("Stopped %s.", u.file.title(u.name))
 	}
-	if end.clean() {
+	if end.clean() || end.skipped() {
 		u.become(inactive, "dead")
 	} else {
 		u.become(failed, failed)
@@ -241,6 +242,19 @@ func (u *unit) once() exit {
 	}
 	if !u.file.keepsRunDirs {
 		defer u.removeRunDirs()
+	}
+	for _, c := range u.file.conditions {
+		end := u.run(c, true)
+		u.asked = &end
+		if !end.killed && end.why == "" && end.code > 0 && end.code < 255 {
+			u.say("%s: Skipped due to '%s'.", u.name, skip)
+			u.say("Condition check resulted in %s being skipped.", u.file.title(u.name))
+			u.done = true // whoever waits for the start hears of no failure
+			return exit{why: skip}
+		}
+		if end := u.judge(end, "Control"); !end.clean() || u.ended {
+			return end
+		}
 	}
 	for _, c := range u.file.pre {
 		if end := u.judge(u.run(c, true), "Control"); !end.clean() || u.ended {

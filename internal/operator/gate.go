@@ -1,0 +1,189 @@
+package operator
+
+import (
+	"reflect"
+	"slices"
+
+	addresses "github.com/juju-charms/etcd-charm/interfaces/address"
+)
+
+// Hold is why our server must not start with the data that is here. The zero value is that it may. Of two the greater one counts.
+type Hold int
+
+// What holds a server. A hook that knows better starts it again: a peer that lags may not list a member that has just joined.
+const (
+	NotHeld       Hold = iota
+	HeldUnnamed        // its gate held it, and no word of it is left
+	HeldUntrusted      // a peer shows a certificate that is not trusted here
+	HeldRefused        // a peer refuses our certificate
+	HeldUnlisted       // a peer does not list our member
+	HeldElsewhere      // a peer is of another cluster
+	HeldReplaced       // the cluster of our data was replaced
+)
+
+// holds are the exit codes of the gate, and its words in the service's log. A code of systemd's own, or of a program that failed,
+// is none of them.
+var holds = map[Hold]struct {
+	code int
+	says string
+	kind Kind
+}{
+	HeldUnnamed:   {0, "it is held", etcdHeld},
+	HeldUntrusted: {81, "the certificate of a peer is not trusted here", etcdHeldUntrusted},
+	HeldRefused:   {82, "a peer refuses our certificate", etcdHeldRefused},
+	HeldUnlisted:  {83, "the cluster does not list our member any more", etcdHeldUnlisted},
+	HeldElsewhere: {84, "a peer is of another cluster", etcdHeldElsewhere},
+	HeldReplaced:  {85, "the cluster of our data was replaced", etcdHeldReplaced},
+}
+
+// String says in words what holds the server.
+func (h Hold) String() string { return holds[h].says }
+
+// Code is the gate's exit code; 0 is that the server may start.
+func (h Hold) Code() int { return holds[h].code }
+
+// HoldOf is what an exit code of the gate that held the server says.
+func HoldOf(code int) Hold {
+	for hold, is := range holds {
+		if is.code == code && code != 0 {
+			return hold
+		}
+	}
+	return HeldUnnamed
+}
+
+// PeerReply is how a peer answers whoever asks it for its members, on the port for peers.
+type PeerReply int
+
+// Silence is the zero value, the reply of a cut in power: whoever starts first hears nothing else.
+const (
+	PeerSilent    PeerReply = iota // nobody listens, nothing came in time, or nothing that a member says
+	PeerAnswers                    // the rest of the answer is valid
+	PeerRefuses                    // it closes the connection for our certificate
+	PeerUntrusted                  // its own is not trusted here
+)
+
+// PeerAnswer is what a peer says.
+type PeerAnswer struct {
+	URL       string
+	Reply     PeerReply
+	ClusterID uint64
+	Members   []uint64 // as its own copy of the list has them
+}
+
+// Asks are the peer URLs to ask before a start on that data. Those of other data tell nothing of it.
+func (f Fence) Asks(d Data) []string {
+	if d.State != OurData || f.ClusterID != d.ClusterID || f.MemberID != d.MemberID || f.replaces(d) {
+		return nil
+	}
+	return f.Peers
+}
+
+// Hold judges a start on that data by what peers answered, and names the peer that counts. The worst answer decides. With no data,
+// or none of ours, there is nothing to judge.
+func (f Fence) Hold(d Data, answers []PeerAnswer) (worst Hold, url string) {
+	if f.replaces(d) {
+		return HeldReplaced, ""
+	}
+	for _, a := range answers {
+		if hold := a.hold(d); hold > worst {
+			worst, url = hold, a.URL
+		}
+	}
+	return worst, url
+}
+
+func (f Fence) replaces(d Data) bool { return d.State == OurData && slices.Contains(f.Replaced, d.ClusterID) }
+
+// hold is what one answer comes to.
+func (a PeerAnswer) hold(d Data) Hold {
+	switch {
+	case d.State != OurData:
+		return NotHeld
+	case a.Reply == PeerAnswers:
+		return d.barred(a.ClusterID, slices.Contains(a.Members, d.MemberID))
+	case a.Reply == PeerRefuses:
+		return HeldRefused
+	case a.Reply == PeerUntrusted:
+		return HeldUntrusted
+	}
+	return NotHeld
+}
+
+// barred judges our data by a cluster that answers for it: is that its own, and does it list our member.
+func (d Data) barred(clusterID uint64, listed bool) Hold {
+	switch {
+	case d.State != OurData:
+		return NotHeld
+	case clusterID != d.ClusterID:
+		return HeldElsewhere
+	case !listed:
+		return HeldUnlisted
+	}
+	return NotHeld
+}
+
+// barred judges our data as the gate does, by what this hook knows: the record, and a quorum of the cluster.
+func (l look) barred() Hold {
+	_, listed := l.self()
+	switch named, d := l.named(), l.w.Data; {
+	case Fence{Replaced: l.m.Cluster.Value.Record.Replaced}.replaces(d):
+		return HeldReplaced
+	case named != 0 && named != d.ClusterID:
+		return d.barred(named, false)
+	case l.inCluster():
+		return d.barred(l.w.ClusterID, listed)
+	}
+	return NotHeld
+}
+
+// fence keeps true what the gate goes by. The other members are those of the last list that a quorum of our data's own cluster gave.
+func fence(l look, p *Plan) {
+	if l.role() != RoleMember || l.leaving() {
+		return
+	}
+	if want := l.fence(); !reflect.DeepEqual(want, l.w.Fence) {
+		p.want(l, WriteFence{want})
+	}
+}
+
+func (l look) fence() Fence {
+	f := l.w.Fence
+	if l.m.Cluster.OK {
+		f.Replaced = l.m.Cluster.Value.Record.Replaced
+	}
+	if l.w.Data.State == OurData && l.ownAnswers() {
+		f.ClusterID, f.MemberID, f.Peers = l.w.Data.ClusterID, l.w.Data.MemberID, l.peerURLs()
+	}
+	return f
+}
+
+// peerURLs is where the other members listen for us, as the list has it; sorted.
+func (l look) peerURLs() (urls []string) {
+	judge := l.m.judge(nil)
+	for _, mem := range l.w.Members {
+		for _, url := range mem.PeerURLs {
+			if mem.ID != l.w.Data.MemberID && judge.URL(url) == addresses.Fit {
+				urls = append(urls, url)
+			}
+		}
+	}
+	slices.Sort(urls)
+	return slices.Compact(urls)
+}
+
+// held is the reason for a server that its gate keeps down; none is that it does not.
+func (l look) held() Reason {
+	s := l.w.Service
+	if s.Held == NotHeld || s.Running || s.Kind != MemberService {
+		return Reason{}
+	}
+	kind := holds[s.Held].kind
+	switch kind {
+	case etcdHeldReplaced:
+		return because(kind, l.m.Unit, hexID(l.w.Data.ClusterID))
+	case etcdHeld:
+		return because(kind, l.m.Unit, serviceName(l.m.Unit))
+	}
+	return because(kind, l.m.Unit)
+}
