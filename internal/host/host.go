@@ -149,6 +149,8 @@ func (h *Host) do(ctx context.Context, step operator.Step) error {
 		return h.awaitReady(ctx, s.Learner)
 	case operator.AwaitPeer:
 		return h.awaitPeer(ctx, s.ID)
+	case operator.AwaitLearner:
+		return h.awaitLearner(ctx, s.ID)
 	case operator.AwaitListed:
 		return h.awaitListed(ctx, s.ID)
 	case operator.TakeTurn:

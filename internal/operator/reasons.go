@@ -53,6 +53,7 @@ const (
 	dataLocked
 	dataOfAnother
 	dataOfOthers
+	joinRefused
 	upgradeTooFar
 	downgrade
 	foreignSettings
@@ -76,6 +77,8 @@ const (
 	joinAwaitsRecord
 	joinAwaitsMember
 	joinAwaitsRemoval
+	joinAwaitsLearner
+	joinAwaitsVersion
 	rejoinAwaitsQuorum
 	clustersUnsettled
 	upstreamAwaited
@@ -248,6 +251,7 @@ var catalogue = [kinds]entry{
 	dataDiffers:     {"data-differs", "unit", Degraded, Blocked, "", "etcd does not start: its data differs", "if the others agree (etcdctl endpoint hashkv --cluster): juju remove-unit {unit}, then add one"},
 	dataOfAnother:   {"data-of-another", "cluster", Degraded, Blocked, "", "data here is of cluster {cluster}, not {recorded}", "bring the recorded cluster back, which is {reach}"},
 	dataOfOthers:    {"data-of-others", "cluster", Degraded, Blocked, "", "data here is of cluster {cluster}, not {recorded}", "keep one of them: the one here has {voters} voters"},
+	joinRefused:     {"join-refused", "member", Degraded, Blocked, "", "cannot join: {member} runs etcd {version}, here is {carried}", "see how-to/scale"},
 	upgradeTooFar:   {"upgrade-too-far", "unit", Sound, Blocked, "", "etcd {version} cannot become {carried} at once", "go up one minor version at a time"},
 	downgrade:       {"downgrade", "unit", Sound, Blocked, "", "etcd {version} cannot become {carried} again", "refresh to a charm with etcd {minor}"},
 	foreignSettings: {"foreign-settings", "unit", Degraded, Blocked, "", "foreign settings here", "take them out (systemctl cat {service}, systemctl show-environment), then restart it"},
@@ -269,6 +273,8 @@ var catalogue = [kinds]entry{
 	joinAwaitsRecord:   {"join-awaits-record", "cluster", Degraded, Waiting, "", "waiting to join: the leader has to put cluster {cluster} on record", ""},
 	joinAwaitsMember:   {"join-awaits-member", "unit", Degraded, Waiting, "", "waiting to join: {unit} is not ready", "if dead: juju remove-unit --force {unit}"},
 	joinAwaitsRemoval:  {"join-awaits-removal", "member", Degraded, Waiting, "", "waiting to join: the leader has to take out {member}, whose unit is gone", ""},
+	joinAwaitsLearner:  {"join-awaits-learner", "member", Degraded, Waiting, "", "waiting to join: {member} joins first", ""},
+	joinAwaitsVersion:  {"join-awaits-version", "member", Degraded, Waiting, "", "waiting to join: {member} does not tell its version", ""},
 	rejoinAwaitsQuorum: {"rejoin-awaits-quorum", "unit", Degraded, Waiting, "", "cannot rejoin: the others have no quorum without us", "bring them back"},
 	clustersUnsettled:  {"clusters-unsettled", "cluster", Degraded, Waiting, "", "clusters differ: {cluster} here, {other} elsewhere", "the leader puts one on record"},
 	upstreamAwaited:    {"upstream-awaited", "relation", Degraded, Waiting, "", "{what} ({relation})", ""},

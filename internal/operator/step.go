@@ -90,6 +90,9 @@ type AwaitReady struct{ Learner bool }
 // AwaitPeer waits, up to the bound, until the member with that ID is ready (0: until every listed voter is ready).
 type AwaitPeer struct{ ID uint64 }
 
+// AwaitLearner waits, up to the bound, until the member with that ID is no learner any more: it votes, or is gone.
+type AwaitLearner struct{ ID uint64 }
+
 // AwaitListed waits, up to the bound, until so many other voters take connections where they are listed that they are a
 // quorum together with the member that has the ID, ours.
 type AwaitListed struct{ ID uint64 }
@@ -155,6 +158,7 @@ func (RemoveMember) step()  {}
 func (UpdateMember) step()  {}
 func (AwaitReady) step()    {}
 func (AwaitPeer) step()     {}
+func (AwaitLearner) step()  {}
 func (AwaitListed) step()   {}
 func (TakeTurn) step()      {}
 func (ReleaseTurn) step()   {}
@@ -215,6 +219,7 @@ func (s AwaitPeer) String() string {
 	}
 	return fmt.Sprintf("wait for member %x to be ready", s.ID)
 }
+func (s AwaitLearner) String() string  { return fmt.Sprintf("wait for learner %x to vote", s.ID) }
 func (AwaitListed) String() string     { return "wait until voters listen as listed" }
 func (TakeTurn) String() string        { return "take the turn" }
 func (ReleaseTurn) String() string     { return "give the turn back" }

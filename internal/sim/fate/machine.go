@@ -353,6 +353,17 @@ func (h *machine) atEtcd(step operator.Step) error {
 			}
 			return nil
 		})
+	case operator.AwaitLearner:
+		return h.poll(func() error {
+			g := h.h.view
+			if g == nil {
+				return errors.New("no cluster")
+			}
+			if m := g.find(step.ID); m != nil && m.learner {
+				return errors.New("it is a learner yet")
+			}
+			return nil
+		})
 	case operator.AwaitListed:
 		return h.poll(func() error {
 			g := h.h.view
