@@ -28,6 +28,7 @@ func cluster(l look, p *Plan) {
 	case NoData:
 		withoutData(l, p)
 	}
+	l.replaceStuck(p)
 }
 
 const unfounded = "no cluster is founded or joined"
@@ -226,7 +227,12 @@ func withData(l look, p *Plan) {
 	}
 	own, listed := l.self()
 	if l.inCluster() && !listed {
-		rejoin(l, p, "etcd does not list it any more")
+		if l.disarm(p) {
+			rejoin(l, p, "etcd does not list it any more")
+		}
+		return
+	}
+	if l.repair(p, own); p.Step != nil {
 		return
 	}
 	if what := l.unfit(); what != "" {

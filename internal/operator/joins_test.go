@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/juju/charm/v12/hooks"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -107,4 +108,111 @@ func kindsOf(p Plan) []Kind {
 		out = append(out, r.Kind)
 	}
 	return out
+}
+
+// lagging is unit etcd/0 whose member is a learner that serves and does not catch up: it was waited for in vain in this hook.
+func lagging(was Learning) (Model, World) {
+	m := model(3)
+	w := world(m)
+	w.Members[0].Learner, w.Members[0].Ready, w.Local.Ready = true, false, false
+	w.Local.Applied, w.Data.Bytes = 40, 1<<20
+	w.Tried = []Attempt{{Promote{1}, errors.New("it has not caught up with the leader")}}
+	m.Memory.Value.Learning = was
+	return m, w
+}
+
+// A learner that is no further than at the update-status before is replaced: it has no vote, so that costs no quorum.
+func TestALearnerWithoutProgressIsReplaced(t *testing.T) {
+	t.Parallel()
+	noted := Learning{MemberID: 1, Applied: 40, Bytes: 1 << 20}
+	replaced := RemoveMember{ID: 1, Name: "etcd/0", Why: "the learner makes no progress; it joins again"}
+	other := Event{Kind: hooks.ConfigChanged}
+	for name, tt := range map[string]struct {
+		event  Event
+		was    Learning
+		change func(*Model, *World)
+		step   Step
+		notes  Learning
+	}{
+		"first seen":             {lookAgain, Learning{}, nil, nil, noted},
+		"seen in another hook":   {other, Learning{}, nil, nil, Learning{}},
+		"no further":             {lookAgain, noted, nil, replaced, noted},
+		"no further, other hook": {other, noted, nil, nil, noted},
+		"applied more":           {lookAgain, Learning{MemberID: 1, Applied: 39, Bytes: 1 << 20}, nil, nil, noted},
+		"received more":          {lookAgain, Learning{MemberID: 1, Applied: 40, Bytes: 1}, nil, nil, noted},
+		"another member":         {lookAgain, Learning{MemberID: 7, Applied: 40, Bytes: 1 << 20}, nil, nil, noted},
+		"no quorum":              {lookAgain, noted, func(_ *Model, w *World) { w.Reach = NoQuorum }, nil, noted},
+		"not waited for yet":     {lookAgain, noted, func(_ *Model, w *World) { w.Tried = nil }, Promote{1}, noted},
+		"it votes by now": {lookAgain, Learning{MemberID: 1, Replaced: 2}, func(_ *Model, w *World) {
+			w.Members[0].Learner, w.Members[0].Ready, w.Local.Ready = false, true, true
+		}, nil, Learning{}},
+		"memory unknown": {lookAgain, noted, func(m *Model, _ *World) { m.Memory = Unknown[Memory]("no") }, nil, Learning{}},
+	} {
+		m, w := lagging(tt.was)
+		if tt.change != nil {
+			tt.change(&m, &w)
+		}
+		p := Decide(tt.event, m, w)
+		assert.Equal(t, tt.step, p.Step, name)
+		if tt.step == nil {
+			assert.Equal(t, tt.notes, after(m, p).Learning, name)
+		}
+	}
+}
+
+// It is replaced three times in a row, then somebody has to look; a learner that goes on by itself after all needs nobody.
+func TestALearnerIsReplacedThreeTimes(t *testing.T) {
+	t.Parallel()
+	for times, want := range map[int]bool{0: true, 1: true, 2: true, 3: false} {
+		m, w := lagging(Learning{1, 40, 1 << 20, times})
+		p := Decide(lookAgain, m, w)
+		removal, replaces := p.Step.(RemoveMember)
+		assert.Equal(t, want, replaces, times)
+		if !replaces {
+			assert.Equal(t, Blocked, p.Status.Level)
+			assert.Contains(t, p.Status.Message, "cannot catch up, thrice replaced")
+			assert.Equal(t, 4, after(m, p).Learning.Replaced)
+			continue
+		}
+		// After it the member is gone, its data goes aside, and it joins.
+		w.Done, w.Members = []Step{removal}, w.Members[1:]
+		p = Decide(lookAgain, m, w)
+		assert.IsType(t, Stop{}, p.Step)
+		w.Done, w.Service = append(w.Done, p.Step), Service{Kind: MemberService}
+		assert.IsType(t, MoveAside{}, firstStep(m, w))
+		w.Done, w.Data = append(w.Done, MoveAside{}), Data{}
+		assert.Equal(t, AddLearner{joinsAt}, firstStep(m, w))
+		w.Tried = append(w.Tried, Attempt{AddLearner{joinsAt}, errors.New("no")})
+		assert.Equal(t, Learning{Replaced: times + 1}, after(m, Decide(lookAgain, m, w)).Learning, "whatever comes of it")
+	}
+	m, w := lagging(Learning{1, 40, 1 << 20, 4})
+	assert.Equal(t, Blocked, Decide(Event{Kind: hooks.ConfigChanged}, m, w).Status.Level, "in every hook")
+	w.Local.Applied = 41
+	assert.Equal(t, Learning{1, 41, 1 << 20, 3}, after(m, Decide(lookAgain, m, w)).Learning, "it goes on")
+	w.Tried = nil
+	assert.Equal(t, Promote{1}, firstStep(m, w))
+}
+
+// A learner that never started makes no progress either, unless its log says what joining again would not change.
+func TestALearnerThatNeverStartsIsReplaced(t *testing.T) {
+	t.Parallel()
+	start := func(log string) (Model, World) {
+		m, w := joining()
+		w.Members = append(w.Members, Member{ID: 9, PeerURLs: []string{joinsAt}, Learner: true})
+		s := lookAt(lookAgain, m, w)
+		w.Service = Service{Kind: MemberService, Enabled: true, Failing: true, Log: log}
+		w.WrittenConfig, w.WrittenInitial = s.sum, Initial{Cluster: initialCluster(w.Members, 9, "etcd0")}
+		w.Done = []Step{Start{}}
+		return m, w
+	}
+	m, w := start("cannot get cluster response from peers")
+	p := Decide(lookAgain, m, w)
+	require.Nil(t, p.Step)
+	require.Equal(t, Learning{MemberID: 9}, after(m, p).Learning)
+	m.Memory = Know(after(m, p))
+	assert.Equal(t, RemoveMember{ID: 9, Name: "etcd/0", Why: noProgress}, firstStep(m, w))
+
+	m, w = start("write: no space left on device")
+	m.Memory.Value.Learning = Learning{MemberID: 9}
+	assert.Nil(t, firstStep(m, w))
 }

@@ -24,7 +24,10 @@ const (
 	spaceTooLarge
 	spaceAwaits
 	spaceFreed
+	corruptRepaired
 	alarmCorrupt
+	corruptDisputed
+	corruptAwaitsQuorum
 	alarmCorruptUnowned
 	authoritiesEnded
 	authEnabled
@@ -46,6 +49,7 @@ const (
 	dataUnfitAlone
 	dataUnfitAgain
 	dataUnfit
+	learnerStuck
 	dataDiffers
 	dataUnreadable
 	dataForbidden
@@ -223,6 +227,9 @@ var catalogue = [kinds]entry{
 	spaceTooLarge:        {"space-too-large", "member", Unhealthy, Blocked, "", "NOSPACE on {member}: no writes", "too large for a hook: run compact, defrag"},
 	spaceAwaits:          {"space-awaits", "member", Unhealthy, Blocked, "", "NOSPACE on {member}: no writes", "space awaits {unit}: it {state}"},
 	spaceFreed:           {"space-freed", "member", Unhealthy, Waiting, "", "NOSPACE on {member}: no writes", "space is being freed"},
+	corruptRepaired:      {"corrupt-repaired", "unit", Unhealthy, Waiting, "", "CORRUPT: data of {unit} differs", "if the others agree it joins again"},
+	corruptDisputed:      {"corrupt-disputed", "unit", Unhealthy, Blocked, "", "CORRUPT: data of {unit} differs", "no majority agrees: action alarm-disarm"},
+	corruptAwaitsQuorum:  {"corrupt-awaits-quorum", "unit", Unhealthy, Blocked, "", "CORRUPT: data of {unit} differs", "bring the others back"},
 	alarmCorrupt:         {"alarm-corrupt", "unit", Unhealthy, Blocked, "", "CORRUPT: data of {unit} differs", "juju remove-unit {unit}, then alarm-disarm"},
 	alarmCorruptUnowned:  {"alarm-corrupt-unowned", "member", Unhealthy, Blocked, "", "CORRUPT: data of {member} differs", "run action alarm-disarm"},
 	authoritiesEnded:     {"authorities-ended", "application", Unhealthy, Blocked, "", "certificate authorities ended on {when}", "move to another application"},
@@ -241,6 +248,7 @@ var catalogue = [kinds]entry{
 	dataUnfitAlone:  {"data-unfit-alone", "unit", Unhealthy, Blocked, "", "data here is {flaw}, none has better", "put a newer copy back, or see how-to/replace-a-dead-machine"},
 	dataUnfitAgain:  {"data-unfit-again", "unit", Degraded, Blocked, "", "data here is {flaw}, twice in a day", "look after its disk; juju remove-unit {unit}, then add one"},
 	dataUnfit:       {"data-unfit", "unit", Degraded, Blocked, "", "data here is {flaw}", "bring the other members back; or juju remove-unit {unit}, then add one"},
+	learnerStuck:    {"learner-stuck", "unit", Degraded, Blocked, "", "cannot catch up, thrice replaced", "see network; journalctl -u {service}"},
 	dataUnreadable:  {"data-unreadable", "unit", Degraded, Blocked, "", "cannot read data: {log}", "see dmesg; juju remove-unit {unit}, then add one"},
 	dataForbidden:   {"data-forbidden", "unit", Degraded, Blocked, "", "may not use data: {log}", "give them back to its user, it starts by itself"},
 	dataDiskFull:    {"data-disk-full", "unit", Degraded, Blocked, "", "disk full: {log}", "make room, it starts by itself"},

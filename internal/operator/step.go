@@ -118,6 +118,13 @@ type Compact struct{ Revision int64 }
 // Disarm takes an alarm back.
 type Disarm struct{ Alarm Alarm }
 
+// AskHashes asks all voters what they have up to a revision, which World.Hashes then shows. Members that have much to read take
+// some seconds for it.
+type AskHashes struct {
+	Revision int64 // 0 is each member's latest
+	Time     int   // the first or the second
+}
+
 // StartWork begins long work, unless work of that ID has begun; it does not wait for it.
 type StartWork struct{ Request WorkRequest }
 
@@ -166,6 +173,7 @@ func (BreakTurn) step()     {}
 func (Defrag) step()        {}
 func (Compact) step()       {}
 func (Disarm) step()        {}
+func (AskHashes) step()     {}
 
 func (s Install) String() string { return "install release " + s.Release }
 
@@ -232,6 +240,10 @@ func (s ServePrepared) String() string { return "put the prepared data of " + s.
 func (s DropPrepared) String() string  { return "drop the prepared data of " + s.ID }
 func (s WriteFence) String() string {
 	return fmt.Sprintf("note replaced clusters (%d) and peers (%d)", len(s.Fence.Replaced), len(s.Fence.Peers))
+}
+
+func (s AskHashes) String() string {
+	return fmt.Sprintf("ask voters for the hash of revision %d, time %d", s.Revision, s.Time)
 }
 
 func (s Disarm) String() string {
