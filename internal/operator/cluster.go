@@ -159,6 +159,12 @@ func join(l look, p *Plan) {
 			return
 		}
 	}
+	for _, a := range l.w.Alarms {
+		if a.Kind == corrupt {
+			p.say(because(joinAwaitsAlarm, l.names(a.MemberID))) // the data that we would be sent may be the bad one
+			return
+		}
+	}
 	if why := l.neighbours(true); !why.none() {
 		p.say(why)
 		return

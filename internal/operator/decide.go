@@ -22,6 +22,7 @@ var handlers = []func(look, *Plan){
 	leave,
 	cluster,
 	reap,
+	disarmGone,
 	roll, // it gives back a turn that none of those above has a use for
 	space,
 	rememberForeign,

@@ -83,6 +83,7 @@ const (
 	joinAwaitsRemoval
 	joinAwaitsLearner
 	joinAwaitsVersion
+	joinAwaitsAlarm
 	rejoinAwaitsQuorum
 	clustersUnsettled
 	upstreamAwaited
@@ -283,6 +284,7 @@ var catalogue = [kinds]entry{
 	joinAwaitsRemoval:  {"join-awaits-removal", "member", Degraded, Waiting, "", "waiting to join: the leader has to take out {member}, whose unit is gone", ""},
 	joinAwaitsLearner:  {"join-awaits-learner", "member", Degraded, Waiting, "", "waiting to join: {member} joins first", ""},
 	joinAwaitsVersion:  {"join-awaits-version", "member", Degraded, Waiting, "", "waiting to join: {member} does not tell its version", ""},
+	joinAwaitsAlarm:    {"join-awaits-alarm", "member", Degraded, Waiting, "", "waiting to join: CORRUPT alarm on {member}", ""},
 	rejoinAwaitsQuorum: {"rejoin-awaits-quorum", "unit", Degraded, Waiting, "", "cannot rejoin: the others have no quorum without us", "bring them back"},
 	clustersUnsettled:  {"clusters-unsettled", "cluster", Degraded, Waiting, "", "clusters differ: {cluster} here, {other} elsewhere", "the leader puts one on record"},
 	upstreamAwaited:    {"upstream-awaited", "relation", Degraded, Waiting, "", "{what} ({relation})", ""},

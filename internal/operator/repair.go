@@ -90,8 +90,8 @@ func (l look) majorityAgrees(without uint64) bool {
 	return false
 }
 
-// disarm takes back the alarm that our member has left behind, which was removed on account of it: as long as our data lies here,
-// the unit knows that the alarm was its own. It reports whether the unit may go on and join again.
+// disarm takes back the alarm that our member has left behind, which was removed on account of it. It reports whether the unit may
+// go on and join again.
 func (l look) disarm(p *Plan) bool {
 	left := Alarm{l.w.Data.MemberID, corrupt}
 	if !l.usable() || !l.m.Config.AutoRepair || !slices.Contains(l.w.Alarms, left) {
@@ -99,4 +99,18 @@ func (l look) disarm(p *Plan) bool {
 	}
 	p.want(l, Disarm{left})
 	return false
+}
+
+// disarmGone has the leader take alarm CORRUPT back of a member that is gone: its data went with it. The unit that its member was
+// may have died before it did so, or have left.
+func disarmGone(l look, p *Plan) {
+	if !l.leader() || l.leaving() || l.role() != RoleMember || !l.usable() || !l.m.Config.AutoRepair || !l.inCluster() {
+		return
+	}
+	for _, a := range l.w.Alarms {
+		listed := slices.ContainsFunc(l.w.Members, func(mem Member) bool { return mem.ID == a.MemberID })
+		if a.Kind == corrupt && a.MemberID != 0 && !listed && p.want(l, Disarm{a}) {
+			return
+		}
+	}
 }

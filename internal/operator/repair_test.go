@@ -128,6 +128,40 @@ func TestAnAlarmThatIsLeftBehindIsTakenBack(t *testing.T) {
 	assert.IsType(t, Stop{}, firstStep(m, w), "an administrator's is left to the administrator")
 }
 
+// The leader takes back what a unit left behind that died or left.
+func TestTheAlarmOfAMemberThatIsGoneIsTakenBack(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		change func(*Model, *World)
+		want   Step
+	}{
+		"gone":              {func(*Model, *World) {}, Disarm{Alarm{9, corrupt}}},
+		"listed":            {func(_ *Model, w *World) { w.Alarms[0].MemberID = 2 }, nil},
+		"of nobody":         {func(_ *Model, w *World) { w.Alarms[0].MemberID = 0 }, nil},
+		"off":               {func(m *Model, _ *World) { m.Config.AutoRepair = false }, nil},
+		"another leads":     {func(m *Model, _ *World) { m.Leader = Know(false) }, nil},
+		"who leads unknown": {func(m *Model, _ *World) { m.Leader = Unknown[bool]("no") }, nil},
+		"no quorum":         {func(_ *Model, w *World) { w.Reach = NoQuorum }, nil},
+	} {
+		m, w := split(3)
+		w.Alarms[0].MemberID = 9
+		tt.change(&m, &w)
+		assert.Equal(t, tt.want, firstStep(m, w), name)
+	}
+}
+
+// Nobody joins while the data that it would be sent may be the bad one.
+func TestNobodyJoinsUnderCorrupt(t *testing.T) {
+	t.Parallel()
+	m, w := joining()
+	w.Alarms = []Alarm{{2, corrupt}}
+	p := Decide(lookAgain, m, w)
+	assert.Nil(t, p.Step)
+	assert.Contains(t, texts(p.Reasons), "waiting to join: CORRUPT alarm on etcd/1")
+	w.Alarms[0].Kind = noSpace
+	assert.Equal(t, AddLearner{joinsAt}, firstStep(m, w))
+}
+
 // What was given up is remembered, so that it happens once a day.
 func TestCorruptDataIsGivenUpOnceADay(t *testing.T) {
 	t.Parallel()
