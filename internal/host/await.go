@@ -88,6 +88,20 @@ func (h *Host) awaitPeer(ctx context.Context, id uint64) error {
 	return nil
 }
 
+// awaitLearner waits until the member with that ID is no learner any more.
+func (h *Host) awaitLearner(ctx context.Context, id uint64) error {
+	err := h.pollList(ctx, func(_ context.Context, list []*etcdserverpb.Member) (bool, error) {
+		if m := find(list, id); m != nil && m.IsLearner {
+			return false, fmt.Errorf("%s is a learner yet", nameOf(m))
+		}
+		return true, nil
+	})
+	if err != nil {
+		return fmt.Errorf("cannot see learner %x vote: %w", id, err)
+	}
+	return nil
+}
+
 // awaitListed waits until so many of the other voters take connections where they are listed that they are a quorum
 // together with the member own.
 func (h *Host) awaitListed(ctx context.Context, own uint64) error {

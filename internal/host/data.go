@@ -212,6 +212,22 @@ func segmentIdentity(path string) (*etcdserverpb.Metadata, error) {
 	return nil, errors.New("it does not begin with an identity")
 }
 
+// snapBytes is what lies in our member's snapshot directory: the database, and a snapshot that its leader sends, from the first
+// byte of it (server/v3 etcdserver/api/snap, SaveDBFrom).
+func (h *Host) snapBytes() int64 {
+	entries, err := os.ReadDir(filepath.Join(h.data(), "member", "snap"))
+	if err != nil {
+		return 0
+	}
+	var sum int64
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
+			sum += info.Size()
+		}
+	}
+	return sum
+}
+
 // moveAside moves the data directory to a dated name beside it and makes an empty one.
 func (h *Host) moveAside(ctx context.Context, why string) error {
 	state, err := h.supervisor.state(ctx)

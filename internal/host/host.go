@@ -54,6 +54,8 @@ type Host struct {
 	revoked []operator.Ended
 	// derived remembers what deriving a long list came to: it is the one thing in a look that is dear.
 	derived map[string]string
+	// hashes are what the voters said of their data, each time that they were asked.
+	hashes [][]operator.Hash
 	// ends remembers where a log ended, by the file and when it was changed.
 	ends map[string]logEnd
 }
@@ -151,6 +153,8 @@ func (h *Host) do(ctx context.Context, step operator.Step) error {
 		return h.awaitReady(ctx, s.Learner)
 	case operator.AwaitPeer:
 		return h.awaitPeer(ctx, s.ID)
+	case operator.AwaitLearner:
+		return h.awaitLearner(ctx, s.ID)
 	case operator.AwaitListed:
 		return h.awaitListed(ctx, s.ID)
 	case operator.TakeTurn:
@@ -165,6 +169,8 @@ func (h *Host) do(ctx context.Context, step operator.Step) error {
 		return h.compact(ctx, s.Revision)
 	case operator.Disarm:
 		return h.disarm(ctx, s.Alarm)
+	case operator.AskHashes:
+		return h.askHashes(ctx, s.Revision)
 	default:
 		return fmt.Errorf("cannot do step of unknown type %T", step)
 	}

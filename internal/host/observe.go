@@ -79,6 +79,9 @@ func (h *Host) observe(ctx context.Context, m operator.Model) (operator.World, e
 	v := view{survey.Find(live, ready), access, own, survey.Fit}
 	w.Reach, w.ClusterID, w.Members = v.Reach, v.ClusterID, v.Members
 	w.Alarms, w.Auth, w.Turn, w.Local = v.Alarms, v.Auth, v.Turn, v.Local
+	if operator.ProgressInDoubt(w.Data, w.Members) {
+		w.Data.Bytes = h.snapBytes()
+	}
 	if operator.AgeInDoubt(m.Memory.Value, w.Data, w.Local) {
 		end := h.lookLogEnd()
 		w.Data.Term, w.Data.Index = end.term, end.index
@@ -91,7 +94,7 @@ func (h *Host) observe(ctx context.Context, m operator.Model) (operator.World, e
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.seen = v
+	h.seen, w.Hashes = v, h.hashes
 	if misled := survey.Misled(); !slices.Equal(misled, h.misled) {
 		h.misled = misled
 		h.logger.WarnContext(ctx, "members are named at addresses that are not dialled", "addresses", misled)

@@ -43,6 +43,7 @@ func (o trial) String() string {
 var elsewhere = map[string]string{
 	"role":                   "a proxy runs no server: TestProxy",
 	"auto_free_space":        "is in no setting of the server: test/living/testdata/space.txt",
+	"auto_repair":            "is in no setting of the server: test/living/testdata/corrupt-healed.txt",
 	"extra_sans":             "is in no setting of the server: TestLongCertificate",
 	"socket_group":           "is of a proxy, which runs no server: TestWriteProxy, TestGroupOfTheSocket",
 	"bind_to_all_interfaces": "would take ports of the whole machine from other tests: test/e2e",

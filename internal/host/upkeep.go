@@ -103,6 +103,49 @@ func awaitFreed(ctx context.Context, c crew) {
 	}) // what is not seen by then is seen by a later look
 }
 
+// askHashes asks every listed voter what it has up to a revision. Who does not answer has said nothing.
+func (h *Host) askHashes(ctx context.Context, revision int64) error {
+	h.mu.Lock()
+	v := h.seen
+	h.mu.Unlock()
+	said := make([]operator.Hash, len(v.Members))
+	asks := make([]func(), 0, len(v.Members))
+	for i, mem := range v.Members {
+		if !mem.Learner {
+			asks = append(asks, func() { said[i] = h.askHash(ctx, v, mem, revision) })
+		}
+	}
+	parallel(asks...)
+	said = slices.DeleteFunc(said, func(hash operator.Hash) bool { return hash.MemberID == 0 })
+	if len(said) == 0 {
+		return fmt.Errorf("cannot compare data: %w", errNobody)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.hashes = append(h.hashes, said)
+	return nil
+}
+
+// askHash asks one member. Not the client's HashKV, which dials a connection of its own.
+func (h *Host) askHash(ctx context.Context, v view, mem operator.Member, revision int64) operator.Hash {
+	for _, url := range v.urls(mem.ID, mem.ClientURLs) {
+		m, err := v.access.dial(url)
+		if err != nil {
+			continue
+		}
+		server := etcdserverpb.NewMaintenanceClient(m.ActiveConnection())
+		said, err := server.HashKV(ctx, &etcdserverpb.HashKVRequest{Revision: revision})
+		ignoreClose(m)
+		if err == nil && said.GetHeader().GetMemberId() == mem.ID {
+			return operator.Hash{MemberID: mem.ID, Revision: said.HashRevision, Compacted: said.CompactRevision, Hash: said.Hash}
+		}
+		if err != nil {
+			h.logger.WarnContext(ctx, "a member does not say what it has", "url", url, "error", err)
+		}
+	}
+	return operator.Hash{}
+}
+
 func (h *Host) disarm(ctx context.Context, a operator.Alarm) error {
 	kind, known := etcdserverpb.AlarmType_value[a.Kind]
 	nobody := a.MemberID == 0 && kind != int32(etcdserverpb.AlarmType_CORRUPT) // see operator.Survey

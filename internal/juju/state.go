@@ -24,6 +24,7 @@ const (
 	stateSquat      = "turn"
 	stateSeen       = "seen"      // cluster and member, in hexadecimal; term, index, revision, time
 	stateHealed     = "healed"    // a time
+	stateLearning   = "learning"  // a learner's member ID, in hexadecimal; entries, bytes, how often it was replaced
 	stateRevisions  = "revisions" // "TIME@REVISION …"
 	stateSampled    = "sampled"   // the ID of their cluster, in hexadecimal
 	stateFreed      = "freed"     // Unix seconds
@@ -54,6 +55,7 @@ func decodeState(state map[string]any) operator.Memory {
 		Squat:      text(stateSquat),
 		Seen:       decodeSeen(text(stateSeen)),
 		Healed:     healed,
+		Learning:   decodeLearning(text(stateLearning)),
 		Revisions:  decodeSamples(text(stateRevisions)),
 		Sampled:    sampled,
 		Freed:      freed,
@@ -74,6 +76,7 @@ func encodeState(m operator.Memory) map[string]string {
 		stateSquat:      m.Squat,
 		stateSeen:       encodeSeen(m.Seen),
 		stateHealed:     encodeTime(m.Healed),
+		stateLearning:   encodeLearning(m.Learning),
 		stateRevisions:  encodeSamples(m.Revisions),
 		stateSampled:    encodeID(m.Sampled),
 		stateFreed:      encodeTime(m.Freed),
@@ -135,6 +138,24 @@ func decodeSeen(text string) operator.Seen {
 		return operator.Seen{}
 	}
 	return s
+}
+
+const learningForm = "%x %d %d %d"
+
+func encodeLearning(l operator.Learning) string {
+	if l == (operator.Learning{}) {
+		return ""
+	}
+	return fmt.Sprintf(learningForm, l.MemberID, l.Applied, l.Bytes, l.Replaced)
+}
+
+// decodeLearning is the reverse of encodeLearning; what cannot be read is nothing noted.
+func decodeLearning(text string) operator.Learning {
+	var l operator.Learning
+	if _, err := fmt.Sscanf(text, learningForm, &l.MemberID, &l.Applied, &l.Bytes, &l.Replaced); err != nil {
+		return operator.Learning{}
+	}
+	return l
 }
 
 // encodeLines is a map by its values: each line is a value and its keys.

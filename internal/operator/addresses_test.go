@@ -110,7 +110,7 @@ func TestWhoJoinsAtAnotherURLTakesTheFirstLineOut(t *testing.T) {
 	w.Members = append(members(3)[1:], Member{ID: 9, Learner: true, PeerURLs: []string{"https://10.0.0.10:4001"}})
 	assert.Equal(t, RemoveMember{ID: 9, Name: "etcd/0", Why: "it joins at another URL", Unstarted: true}, firstStep(m, w))
 	w.Members[2].PeerURLs = []string{"https://10.0.0.99:2380"}
-	assert.Equal(t, AddLearner{"https://10.0.0.10:2380"}, firstStep(m, w), "another's is not ours to take out")
+	assert.Equal(t, AwaitLearner{9}, firstStep(m, w), "another's is not ours to take out")
 	m.Memory.Value.Learner = "https://10.0.0.99:2380"
 	assert.Equal(t, RemoveMember{ID: 9, Name: "etcd/0", Why: "it joins at another URL", Unstarted: true}, firstStep(m, w), "unless we remember it")
 }

@@ -35,9 +35,10 @@ func (l look) older() bool {
 	return d.Index != 0 && AgeInDoubt(l.m.Memory.Value, d, l.w.Local) && (d.Index < seen.Index || d.Term < seen.Term)
 }
 
-// rememberAge keeps Memory.Healed and Memory.Seen true: Seen with what is remembered anyhow, or if it tells something new.
+// rememberAge keeps Memory.Healed, Memory.Learning and Memory.Seen true: Seen with what is remembered anyhow, or if it tells something new.
 func rememberAge(l look, p *Plan) {
 	l.rememberHealed(p)
+	l.rememberLearning(p)
 	d, local, was := l.w.Data, l.w.Local, l.m.Memory.Value.Seen
 	if !l.m.Memory.OK || d.State != OurData || local.Index == 0 || local.ClusterID != d.ClusterID || local.MemberID != d.MemberID {
 		return

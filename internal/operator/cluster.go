@@ -38,6 +38,7 @@ func cluster(l look, p *Plan) {
 	case NoData:
 		withoutData(l, p)
 	}
+	l.replaceStuck(p)
 }
 
 const unfounded = "no cluster is founded or joined"
@@ -144,6 +145,10 @@ func join(l look, p *Plan) {
 		p.say(because(rejoinAwaitsQuorum, l.m.Unit))
 		return
 	}
+	if why := l.neighbours(false); !why.none() {
+		p.say(why)
+		return
+	}
 	if listed {
 		s := *l.should
 		s.Initial = Initial{Cluster: initialCluster(l.w.Members, own.ID, s.Name)}
@@ -161,14 +166,39 @@ func join(l look, p *Plan) {
 		return
 	}
 	for _, mem := range l.w.Members {
-		// etcd takes one learner at a time, also if that is ourselves under the port or the address of before.
-		ours := func(u string) bool { return sameHost(u, l.peerURL()) || u == l.m.Memory.Value.Learner }
-		if mem.Learner && !mem.Started() && slices.ContainsFunc(mem.PeerURLs, ours) {
-			p.want(l, RemoveMember{mem.ID, l.m.Unit, "it joins at another URL", true})
+		if mem.Learner {
+			l.awaitLearner(p, mem)
 			return
 		}
 	}
+	for _, a := range l.w.Alarms {
+		if a.Kind == corrupt {
+			p.say(because(joinAwaitsAlarm, l.names(a.MemberID))) // the data that we would be sent may be the bad one
+			return
+		}
+	}
+	if why := l.neighbours(true); !why.none() {
+		p.say(why)
+		return
+	}
 	p.want(l, AddLearner{l.peerURL()})
+}
+
+// awaitLearner waits for the learner that is listed: there is one at a time. etcd's own limit, max-learners, is checked by each
+// member with its own value as it applies the entry, so that members of different values come to different member lists, even
+// long after, as one replays the log: it is never set, and nobody relies on it.
+func (l look) awaitLearner(p *Plan, mem Member) {
+	// It may be ourselves, under the port or the address of before.
+	ours := func(u string) bool { return sameHost(u, l.peerURL()) || u == l.m.Memory.Value.Learner }
+	switch {
+	case !mem.Started() && slices.ContainsFunc(mem.PeerURLs, ours):
+		p.want(l, RemoveMember{mem.ID, l.m.Unit, "it joins at another URL", true})
+	case p.want(l, AwaitLearner{mem.ID}):
+	case l.orphan(mem):
+		p.say(because(joinAwaitsRemoval, l.label(mem)))
+	default:
+		p.say(because(joinAwaitsLearner, l.label(mem)))
+	}
 }
 
 // sameHost tells whether two URLs are of one address, at whatever port.
@@ -218,7 +248,12 @@ func withData(l look, p *Plan) {
 		yield(l, p, l.named())
 		return
 	case HeldUnlisted:
-		rejoin(l, p, "etcd does not list it any more")
+		if l.disarm(p) {
+			rejoin(l, p, "etcd does not list it any more")
+		}
+		return
+	}
+	if l.repair(p, own); p.Step != nil {
 		return
 	}
 	if what := l.unfit(); what != "" {

@@ -42,6 +42,7 @@ type Config struct {
 	CipherSuites        []string
 	LogLevel            string
 	AutoFreeSpace       bool
+	AutoRepair          bool
 	HTTPPort            int // 0: HTTP shares the client port
 
 	SocketGroup string // whose members may use a proxy's socket; "" is no socket
@@ -68,6 +69,7 @@ func (c Config) text() []string {
 		"tls_cipher_suites=" + strings.Join(c.CipherSuites, ","),
 		"log_level=" + c.LogLevel,
 		"auto_free_space=" + strconv.FormatBool(c.AutoFreeSpace),
+		"auto_repair=" + strconv.FormatBool(c.AutoRepair),
 		"socket_group=" + c.SocketGroup,
 	}
 }
@@ -243,6 +245,7 @@ func ParseConfig(raw map[string]any) (Config, string) {
 		CipherSuites:        o.ciphers("tls_cipher_suites"),
 		LogLevel:            o.choice("log_level", "info", "debug", "info", "warn", "error"),
 		AutoFreeSpace:       o.boolean("auto_free_space", true),
+		AutoRepair:          o.boolean("auto_repair", true),
 	}
 	c.SocketGroup = o.group("socket_group")
 	c.CompactionRetention = o.retention("auto_compaction_retention", c.CompactionMode)

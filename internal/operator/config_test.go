@@ -195,6 +195,7 @@ func TestEveryOption(t *testing.T) {
 		"socket_group":              {"etcd-users", ""},
 		"log_level":                 {"warn", "ETCD_LOG_LEVEL=warn"},
 		"auto_free_space":           {false, ""},
+		"auto_repair":               {false, ""},
 		"split_http":                {true, "ETCD_LISTEN_CLIENT_HTTP_URLS=https://0.0.0.0:2382"},
 		"http_port":                 {3382, "ETCD_LISTEN_CLIENT_HTTP_URLS=https://0.0.0.0:3382"},
 	} {

@@ -15,6 +15,7 @@ func TestCorruptDataIsReplaced(t *testing.T) {
 	start := func(bad uint64) (Model, World) {
 		m := model(3)
 		w := world(m)
+		m.Config.AutoRepair = false
 		w.Alarms, w.Local.Ready = []Alarm{{bad, corrupt}}, false
 		return m, w
 	}

@@ -23,6 +23,7 @@ var handlers = []func(look, *Plan){
 	cluster,
 	leftovers,
 	reap,
+	disarmGone,
 	roll, // it gives back a turn that none of those above has a use for
 	space,
 	fence,

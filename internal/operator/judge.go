@@ -82,6 +82,8 @@ func (l look) alarm(kind, label string, owned bool) Reason {
 	switch {
 	case kind == noSpace:
 		return l.nospace(label)
+	case kind == corrupt && owned && l.repairs():
+		return because(corruptRepaired, label)
 	case kind == corrupt && owned:
 		return because(alarmCorrupt, label)
 	case kind == corrupt:

@@ -59,8 +59,11 @@ func TestReasons(t *testing.T) {
 		{"authentication is on", func(_ *Model, w *World) {
 			w.Auth = true
 		}, shown{health: Degraded, level: Blocked, text: "authentication is on: who has no user is refused; as root: etcdctl auth disable"}},
-		{"corrupt", func(_ *Model, w *World) {
+		{"corrupt, to be repaired", func(_ *Model, w *World) {
 			w.Alarms = []Alarm{{3, "CORRUPT"}}
+		}, shown{health: Unhealthy, level: Waiting, text: "CORRUPT: data of etcd/2 differs; if the others agree it joins again"}},
+		{"corrupt", func(m *Model, w *World) {
+			w.Alarms, m.Config.AutoRepair = []Alarm{{3, "CORRUPT"}}, false
 		}, shown{health: Unhealthy, level: Blocked, text: "CORRUPT: data of etcd/2 differs; juju remove-unit etcd/2, then alarm-disarm"}},
 		{"corrupt, its unit gone", func(_ *Model, w *World) {
 			w.Alarms = []Alarm{{0xff, "CORRUPT"}}

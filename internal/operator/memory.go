@@ -29,6 +29,8 @@ type Memory struct {
 	Seen Seen
 	// Healed is when this unit last gave up data that was unfit and joined again, in Unix seconds; 0 is not lately.
 	Healed int64
+	// Learning is how far our learner had come; zero while our member is none.
+	Learning Learning
 	// Revisions are what the revision of the key space was, the oldest first, in the cluster Sampled.
 	Revisions []Sample
 	Sampled   uint64

@@ -24,7 +24,10 @@ const (
 	spaceTooLarge
 	spaceAwaits
 	spaceFreed
+	corruptRepaired
 	alarmCorrupt
+	corruptDisputed
+	corruptAwaitsQuorum
 	alarmCorruptUnowned
 	authoritiesEnded
 	authEnabled
@@ -46,6 +49,7 @@ const (
 	dataUnfitAlone
 	dataUnfitAgain
 	dataUnfit
+	learnerStuck
 	dataDiffers
 	dataUnreadable
 	dataForbidden
@@ -54,6 +58,7 @@ const (
 	dataOfAnother
 	dataOfOthers
 	dataGivenUp
+	joinRefused
 	upgradeTooFar
 	downgrade
 	foreignSettings
@@ -79,6 +84,9 @@ const (
 	joinAwaitsMember
 	joinAwaitsRemoval
 	joinAwaitsOperation
+	joinAwaitsLearner
+	joinAwaitsVersion
+	joinAwaitsAlarm
 	rejoinAwaitsQuorum
 	clustersUnsettled
 	upstreamAwaited
@@ -246,6 +254,9 @@ var catalogue = [kinds]entry{
 	spaceTooLarge:        {"space-too-large", "member", Unhealthy, Blocked, "", "NOSPACE on {member}: no writes", "too large for a hook: run compact, defrag"},
 	spaceAwaits:          {"space-awaits", "member", Unhealthy, Blocked, "", "NOSPACE on {member}: no writes", "space awaits {unit}: it {state}"},
 	spaceFreed:           {"space-freed", "member", Unhealthy, Waiting, "", "NOSPACE on {member}: no writes", "space is being freed"},
+	corruptRepaired:      {"corrupt-repaired", "unit", Unhealthy, Waiting, "", "CORRUPT: data of {unit} differs", "if the others agree it joins again"},
+	corruptDisputed:      {"corrupt-disputed", "unit", Unhealthy, Blocked, "", "CORRUPT: data of {unit} differs", "no majority agrees: action alarm-disarm"},
+	corruptAwaitsQuorum:  {"corrupt-awaits-quorum", "unit", Unhealthy, Blocked, "", "CORRUPT: data of {unit} differs", "bring the others back"},
 	alarmCorrupt:         {"alarm-corrupt", "unit", Unhealthy, Blocked, "", "CORRUPT: data of {unit} differs", "juju remove-unit {unit}, then alarm-disarm"},
 	alarmCorruptUnowned:  {"alarm-corrupt-unowned", "member", Unhealthy, Blocked, "", "CORRUPT: data of {member} differs", "run action alarm-disarm"},
 	authoritiesEnded:     {"authorities-ended", "application", Unhealthy, Blocked, "", "certificate authorities ended on {when}", "move to another application"},
@@ -264,6 +275,7 @@ var catalogue = [kinds]entry{
 	dataUnfitAlone:  {"data-unfit-alone", "unit", Unhealthy, Blocked, "", "data here is {flaw}, none has better", "put a newer copy back, or see how-to/replace-a-dead-machine"},
 	dataUnfitAgain:  {"data-unfit-again", "unit", Degraded, Blocked, "", "data here is {flaw}, twice in a day", "look after its disk; juju remove-unit {unit}, then add one"},
 	dataUnfit:       {"data-unfit", "unit", Degraded, Blocked, "", "data here is {flaw}", "bring the other members back; or juju remove-unit {unit}, then add one"},
+	learnerStuck:    {"learner-stuck", "unit", Degraded, Blocked, "", "cannot catch up, thrice replaced", "see network; journalctl -u {service}"},
 	dataUnreadable:  {"data-unreadable", "unit", Degraded, Blocked, "", "cannot read data: {log}", "see dmesg; juju remove-unit {unit}, then add one"},
 	dataForbidden:   {"data-forbidden", "unit", Degraded, Blocked, "", "may not use data: {log}", "give them back to its user, it starts by itself"},
 	dataDiskFull:    {"data-disk-full", "unit", Degraded, Blocked, "", "disk full: {log}", "make room, it starts by itself"},
@@ -275,6 +287,7 @@ var catalogue = [kinds]entry{
 	dataOfAnother:   {"data-of-another", "cluster", Degraded, Blocked, "", "data here is of cluster {cluster}, not {recorded}", "bring the recorded cluster back, which is {reach}"},
 	dataOfOthers:    {"data-of-others", "cluster", Degraded, Blocked, "", "data here is of cluster {cluster}, not {recorded}", "keep one of them: the one here has {voters} voters"},
 	dataGivenUp:     {"data-given-up", "cluster", Degraded, Waiting, "", "data here is of a replaced cluster, {cluster}", "it goes aside once {recorded} has a quorum; if that is gone: restore from=data-dir"},
+	joinRefused:     {"join-refused", "member", Degraded, Blocked, "", "cannot join: {member} runs etcd {version}, here is {carried}", "see how-to/scale"},
 	upgradeTooFar:   {"upgrade-too-far", "unit", Sound, Blocked, "", "etcd {version} cannot become {carried} at once", "go up one minor version at a time"},
 	downgrade:       {"downgrade", "unit", Sound, Blocked, "", "etcd {version} cannot become {carried} again", "refresh to a charm with etcd {minor}"},
 	foreignSettings: {"foreign-settings", "unit", Degraded, Blocked, "", "foreign settings here", "take them out (systemctl cat {service}, systemctl show-environment), then restart it"},
@@ -301,6 +314,9 @@ var catalogue = [kinds]entry{
 	rejoinAwaitsQuorum:  {"rejoin-awaits-quorum", "unit", Degraded, Waiting, "", "cannot rejoin: the others have no quorum without us", "bring them back"},
 	clustersUnsettled:   {"clusters-unsettled", "cluster", Degraded, Waiting, "", "clusters differ: {cluster} here, {other} elsewhere", "the leader puts one on record"},
 	upstreamAwaited:     {"upstream-awaited", "relation", Degraded, Waiting, "", "{what} ({relation})", ""},
+	joinAwaitsLearner:   {"join-awaits-learner", "member", Degraded, Waiting, "", "waiting to join: {member} joins first", ""},
+	joinAwaitsVersion:   {"join-awaits-version", "member", Degraded, Waiting, "", "waiting to join: {member} does not tell its version", ""},
+	joinAwaitsAlarm:     {"join-awaits-alarm", "member", Degraded, Waiting, "", "waiting to join: CORRUPT alarm on {member}", ""},
 
 	operationHalts:   {"operation-halts", "id", Unhealthy, Waiting, "", "{id} has the cluster stopped", ""},
 	etcdFailing:      {"etcd-failing", "unit", Degraded, Waiting, "", "etcd keeps failing: {log}", ""},

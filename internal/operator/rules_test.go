@@ -990,6 +990,7 @@ func TestStepsPrintNoSecretsAndAreDistinct(t *testing.T) {
 		AwaitPeer{},
 		AwaitPeer{1},
 		AwaitListed{1},
+		AwaitLearner{1},
 		TakeTurn{},
 		ReleaseTurn{},
 	} {

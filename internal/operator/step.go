@@ -90,6 +90,9 @@ type AwaitReady struct{ Learner bool }
 // AwaitPeer waits, up to the bound, until the member with that ID is ready (0: until every listed voter is ready).
 type AwaitPeer struct{ ID uint64 }
 
+// AwaitLearner waits, up to the bound, until the member with that ID is no learner any more: it votes, or is gone.
+type AwaitLearner struct{ ID uint64 }
+
 // AwaitListed waits, up to the bound, until so many other voters take connections where they are listed that they are a
 // quorum together with the member that has the ID, ours.
 type AwaitListed struct{ ID uint64 }
@@ -114,6 +117,13 @@ type Compact struct{ Revision int64 }
 
 // Disarm takes an alarm back.
 type Disarm struct{ Alarm Alarm }
+
+// AskHashes asks all voters what they have up to a revision, which World.Hashes then shows. Members that have much to read take
+// some seconds for it.
+type AskHashes struct {
+	Revision int64 // 0 is each member's latest
+	Time     int   // the first or the second
+}
 
 // StartWork begins long work, unless work of that ID has begun; it does not wait for it.
 type StartWork struct{ Request WorkRequest }
@@ -155,6 +165,7 @@ func (RemoveMember) step()  {}
 func (UpdateMember) step()  {}
 func (AwaitReady) step()    {}
 func (AwaitPeer) step()     {}
+func (AwaitLearner) step()  {}
 func (AwaitListed) step()   {}
 func (TakeTurn) step()      {}
 func (ReleaseTurn) step()   {}
@@ -162,6 +173,7 @@ func (BreakTurn) step()     {}
 func (Defrag) step()        {}
 func (Compact) step()       {}
 func (Disarm) step()        {}
+func (AskHashes) step()     {}
 
 func (s Install) String() string { return "install release " + s.Release }
 
@@ -215,11 +227,11 @@ func (s AwaitPeer) String() string {
 	}
 	return fmt.Sprintf("wait for member %x to be ready", s.ID)
 }
-func (AwaitListed) String() string { return "wait until voters listen as listed" }
-func (TakeTurn) String() string    { return "take the turn" }
-func (ReleaseTurn) String() string { return "give the turn back" }
-func (s BreakTurn) String() string { return "break the turn of " + clip(plain(s.Turn.Holder), 60) }
-
+func (s AwaitLearner) String() string  { return fmt.Sprintf("wait for learner %x to vote", s.ID) }
+func (AwaitListed) String() string     { return "wait until voters listen as listed" }
+func (TakeTurn) String() string        { return "take the turn" }
+func (ReleaseTurn) String() string     { return "give the turn back" }
+func (s BreakTurn) String() string     { return "break the turn of " + clip(plain(s.Turn.Holder), 60) }
 func (s Defrag) String() string        { return fmt.Sprintf("defragment member %x (%s)", s.ID, s.Name) }
 func (s Compact) String() string       { return fmt.Sprintf("compact to revision %d", s.Revision) }
 func (s StartWork) String() string     { return "begin " + string(s.Request.Kind) + " " + s.Request.ID }
@@ -228,6 +240,10 @@ func (s ServePrepared) String() string { return "put the prepared data of " + s.
 func (s DropPrepared) String() string  { return "drop the prepared data of " + s.ID }
 func (s WriteFence) String() string {
 	return fmt.Sprintf("note replaced clusters (%d) and peers (%d)", len(s.Fence.Replaced), len(s.Fence.Peers))
+}
+
+func (s AskHashes) String() string {
+	return fmt.Sprintf("ask voters for the hash of revision %d, time %d", s.Revision, s.Time)
 }
 
 func (s Disarm) String() string {

@@ -243,6 +243,7 @@ func (s *Survey) local(live, ready bool, reached uint64, list []Member) Local {
 	if s.self.answered() {
 		l.Live, l.ClusterID, l.MemberID = true, s.self.ClusterID, s.self.MemberID
 		l.Term, l.Index, l.Revision = s.self.Self.Term, s.self.Self.Index, s.self.Self.Revision
+		l.Applied = s.self.Self.Applied
 	} else if l.Live {
 		l.ClusterID, l.MemberID = s.data.ClusterID, s.data.MemberID
 	}

@@ -56,7 +56,9 @@ type World struct {
 	ClusterID uint64   // of the cluster reached; 0 when none answered
 	Members   []Member // as that cluster lists them: by a linearizable read if Healthy, else one member's view
 	Alarms    []Alarm
-	Auth      bool // authentication is switched on: who has no user is refused
+	// Hashes are what the voters said of their data each time that this pass asked them (AskHashes).
+	Hashes [][]Hash
+	Auth   bool // authentication is switched on: who has no user is refused
 
 	// Local is our own server's answer on its loopback address, whatever cluster it is in.
 	Local Local
@@ -165,6 +167,7 @@ type Data struct {
 	ClusterID uint64
 	MemberID  uint64
 	Owner     Owner // what the file among the data says
+	Bytes     int64 // of its database and what else is in its snapshot directory; read where ProgressInDoubt
 	// Term and Index are of the last entry of its log. They are read where AgeInDoubt; 0 is not read, or not known.
 	Term, Index uint64
 }
@@ -208,6 +211,7 @@ type Local struct {
 	Voters    int // voters in its own view
 
 	Term, Index uint64 // of the last entry that it knows to be committed; 0 is unknown, as before it serves clients
+	Applied     uint64 // index of the last entry that it has applied; 0 is unknown
 	Revision    int64
 	Twin        bool // a server elsewhere says that it is the same member
 }

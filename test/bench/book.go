@@ -129,6 +129,7 @@ var targets = []target{
 	{pattern: "charm.bytes", most: 15e6},
 	{pattern: "hook.update-status.tool-calls", most: 15},
 	{pattern: "hook.update-status.cpu-ratio", most: 1.2},
+	{pattern: "form.3.seconds-less-5-ratio-to-bare", most: 3},
 	{pattern: "roll.3.seconds", most: 15},
 	{pattern: "roll.3-watched.seconds", most: 40},
 	{pattern: "kill-leader.gap-ms", most: 2100, worst: 3200},

@@ -23,7 +23,7 @@ func (s *Sim) Clone() *Sim {
 	for _, g := range s.groups {
 		c := *g
 		c.removed, c.members = maps.Clone(g.removed), nil
-		c.space.alarms = slices.Clone(g.space.alarms)
+		c.space.alarms, c.accused = slices.Clone(g.space.alarms), slices.Clone(g.accused)
 		for _, m := range g.members {
 			copied := *m
 			copied.owner = units[m.owner]

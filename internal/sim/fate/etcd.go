@@ -30,6 +30,7 @@ type group struct {
 	turnKept bool // whoever took it was not heard when it gave it back before, and does not try again
 	removed  map[uint64]bool
 	space    space
+	accused  []uint64 // members that CORRUPT names; sorted
 	// published: consumers were told of it, so what it acknowledges counts.
 	published bool
 }
@@ -52,6 +53,8 @@ type data struct {
 	index           int
 	owner           operator.Owner // what the file among it says
 	size            int64          // of the database
+	rot             bool           // not what was agreed
+	stalled         bool           // nothing comes here
 	gone            bool           // the server on it has learnt that it is no member any more: it never starts again
 }
 
@@ -172,7 +175,7 @@ func (s *Sim) raft() {
 			}
 			p.serving, m.owner.byHand = true, 0
 			m.name, m.clientURL = p.server.Name, p.server.ClientURL // the attributes that a server publishes
-			if !s.lag {
+			if !s.lag && !m.owner.disk.data.stalled {
 				m.owner.disk.data.index = g.index
 			}
 			m.match = m.owner.disk.data.index

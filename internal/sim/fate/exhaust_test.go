@@ -116,6 +116,16 @@ var scenarios = []struct {
 	{"full, the quota is raised, and one is added", 2, func(s *Sim) { s.Fill(true); s.Raise(); s.AddUnit() }},
 	{"full, and one leaves", 3, func(s *Sim) { s.Fill(true); s.Poke(s.units[0]); s.Rest(); s.RemoveUnit(s.units[1]) }},
 	{"full of history", 3, func(s *Sim) { s.Fill(false) }},
+	{"data rots", 3, func(s *Sim) { s.write(); s.Rot(s.units[1]) }},
+	{"data of the raft leader rots", 3, func(s *Sim) { s.write(); s.Rot(s.units[0]) }},
+	{"data rots, and the options change", 3, func(s *Sim) { s.Rot(s.units[1]); s.Configure() }},
+	{"data rots, and one joins", 3, func(s *Sim) { s.Rot(s.units[1]); s.AddUnit() }},
+	{"data rots, and its unit leaves", 3, func(s *Sim) { s.Rot(s.units[1]); s.RemoveUnit(s.units[1]) }},
+	{"data rots, and its unit is removed by force", 3, func(s *Sim) { s.Rot(s.units[1]); s.ForceRemove(s.units[1], false) }},
+	{"data rots, and another leaves", 3, func(s *Sim) { s.Rot(s.units[1]); s.RemoveUnit(s.units[2]) }},
+	{"a learner is stuck", 2, func(s *Sim) { s.write(); s.AddUnit(); s.units[2].stalls = 1 }},
+	{"a learner is stuck three times", 1, func(s *Sim) { s.write(); s.AddUnit(); s.units[1].stalls = 3 }},
+	{"a learner is stuck, and another joins", 2, func(s *Sim) { s.AddUnit(); s.units[2].stalls = 1; s.AddUnit() }},
 	{"full of history, and the quota is raised", 3, func(s *Sim) { s.Fill(false); s.Raise() }},
 }
 

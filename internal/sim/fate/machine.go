@@ -110,7 +110,7 @@ func (h *machine) Observe(_ context.Context, m operator.Model) (operator.World, 
 	if d := u.disk.data; operator.AgeInDoubt(m.Memory.Value, w.Data, w.Local) {
 		w.Data.Term, w.Data.Index = oneTerm, uint64(d.index)
 	}
-	w.Alarms = sight.Alarms
+	w.Alarms, w.Hashes = sight.Alarms, h.h.hashes
 	h.looked(sight)
 	return w, nil
 }
@@ -159,6 +159,7 @@ func (s *Sim) answer(u *unit, url string, lists map[*group][]operator.Member) op
 		}
 		out.ClusterID, out.MemberID = g.id, p.disk.data.member
 		out.Self.Term, out.Self.Index = oneTerm, uint64(p.disk.data.index)
+		out.Self.Applied = out.Self.Index
 		out.Self.Version, _, _ = strings.Cut(p.process.server.Release, "-")
 		if lists[g] == nil {
 			lists[g] = g.list()
@@ -195,7 +196,7 @@ func (s *Sim) readyUnit(u *unit) bool {
 func (h *machine) poll(try func() error) error {
 	for until := h.s.now + waitSeconds; ; {
 		err := try()
-		if err == nil || errors.Is(err, errNoSpace) || h.s.now >= until {
+		if err == nil || errors.Is(err, errNoSpace) || errors.Is(err, errCorrupt) || h.s.now >= until {
 			return err
 		}
 		h.yield(point{at: "waiting"})
@@ -356,6 +357,20 @@ func (h *machine) atEtcd(step operator.Step) error {
 			}
 			return nil
 		})
+	case operator.AskHashes:
+		h.h.hashes = append(h.h.hashes, s.hashes(u, h.h.view, step.Revision))
+		return nil
+	case operator.AwaitLearner:
+		return h.poll(func() error {
+			g := h.h.view
+			if g == nil {
+				return errors.New("no cluster")
+			}
+			if m := g.find(step.ID); m != nil && m.learner {
+				return errors.New("it is a learner yet")
+			}
+			return nil
+		})
 	case operator.AwaitListed:
 		return h.poll(func() error {
 			g := h.h.view
@@ -406,6 +421,7 @@ func (s *Sim) request(u *unit, h *hook, g *group, at *member, step operator.Step
 			return errors.New("the member has started meanwhile")
 		}
 		s.checkRemoval(u, g, step.ID)
+		s.checkGivenUp(u, g, step.ID)
 		before, n := s.readyVoters(g), g.size()
 		switch err := s.remove(g, at, step.ID); {
 		case errors.Is(err, errNotFound):
@@ -428,6 +444,9 @@ func (s *Sim) request(u *unit, h *hook, g *group, at *member, step operator.Step
 		g.turn, g.turnEnds, g.turnKept = u.name, s.now+turnSeconds, h.keeps
 	case operator.ReleaseTurn:
 		if g.turn == u.name {
+			if len(g.accused) > 0 {
+				return errCorrupt
+			}
 			s.commit(g)
 			g.turn, g.unleased = "", false
 		}
@@ -445,7 +464,12 @@ func (s *Sim) request(u *unit, h *hook, g *group, at *member, step operator.Step
 		return s.defrag(u, g, g.find(step.ID))
 	case operator.Disarm:
 		s.commit(g)
-		g.space.alarms = slices.DeleteFunc(g.space.alarms, func(id uint64) bool { return id == step.Alarm.MemberID })
+		of := &g.space.alarms
+		if step.Alarm.Kind == corrupt {
+			s.checkDisarm(u, g, step.Alarm.MemberID)
+			of = &g.accused
+		}
+		*of = slices.DeleteFunc(*of, func(id uint64) bool { return id == step.Alarm.MemberID })
 	default:
 		s.broken("%s wants a step that nobody knows: %T", u.name, step)
 	}

@@ -101,6 +101,8 @@ var kinds = []struct {
 	{"let go", 1, func(s *Sim, o Op) {
 		s.with(o.A, func(u *unit) { s.Operate(operator.ShowOperation, map[string]any{"without": u.name}) })
 	}},
+	{"rot", 1, func(s *Sim, o Op) { s.with(o.A, s.Rot) }},
+	{"stall", 1, func(s *Sim, o Op) { s.with(o.A, func(u *unit) { u.stalls = max(u.stalls, int(o.B%2)) }) }},
 	{"spoil", 2, func(s *Sim, o Op) { s.with(o.A, s.Spoil) }},
 	{"fill", 1, func(s *Sim, o Op) { s.Fill(o.A%2 == 0) }},
 	{"raise", 1, func(s *Sim, _ Op) {
@@ -170,7 +172,7 @@ func (s *Sim) spare(u *unit) bool {
 		if mine && left < quorum(len(voters)) && s.named[g.id] {
 			return false
 		}
-		if mine && len(voters) == 1 {
+		if mine && (len(voters) == 1 || len(g.accused) > 0) {
 			return false
 		}
 	}
@@ -193,6 +195,7 @@ func (s *Sim) Calm() string {
 	for range 12 {
 		s.relieve()
 		for _, u := range s.units {
+			s.mendStalled(u)
 			s.Poke(u)
 		}
 		s.Rest()

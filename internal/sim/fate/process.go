@@ -122,7 +122,8 @@ func (s *Sim) first(u *unit, ours bool) bool {
 			if m.name != "" {
 				s.broken("%s starts member %x of %x on an empty data directory, though it was started before", u.name, m.id, g.id)
 			}
-			u.disk.data = &data{cluster: g.id, member: m.id, size: g.space.inUse}
+			u.disk.data = &data{cluster: g.id, member: m.id, size: g.space.inUse, stalled: u.stalls > 0}
+			u.stalls = max(u.stalls-1, 0)
 			m.owner = u
 			return true
 		}

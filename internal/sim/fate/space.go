@@ -42,6 +42,8 @@ func fits(m *member, bytes int64) bool { return m.owner.disk.data.size+bytes <= 
 // quotaApplierV3): one with a low quota is enough.
 func (s *Sim) put(g *group, at *member, bytes int64) error {
 	switch {
+	case len(g.accused) > 0:
+		return errCorrupt
 	case len(g.space.alarms) > 0:
 		return errNoSpace
 	case !fits(at, bytes):
@@ -136,6 +138,9 @@ func (g *group) stats(m *member, self *operator.Member) {
 	for _, id := range g.space.alarms {
 		self.Errors = append(self.Errors, fmt.Sprintf("memberID:%d alarm:NOSPACE", id))
 	}
+	for _, id := range g.accused {
+		self.Errors = append(self.Errors, fmt.Sprintf("memberID:%d alarm:%s", id, corrupt))
+	}
 }
 
 // compact drops history, as all members do.
@@ -173,6 +178,9 @@ func (s *Sim) hidden(u *unit) bool {
 func (s *Sim) settledSpace(g *group) string {
 	if len(g.space.alarms) > 0 {
 		return "alarm NOSPACE is raised"
+	}
+	if len(g.accused) > 0 {
+		return "alarm CORRUPT is raised"
 	}
 	return ""
 }

@@ -59,6 +59,8 @@ type unit struct {
 	deaf      bool   // goal-state fails in the next hook
 	unsure    bool   // the reply to the next step at etcd is lost
 	back      int64  // when its disk was last taken back in time
+	rotted    int64  // when its data was last spoilt
+	stalls    int    // how many of its next learners make no progress
 	restarted string // the operation that its server was restarted for last
 	byHand    int64  // its member is down by our hand, and has the turn until then
 }
@@ -120,6 +122,7 @@ type hook struct {
 	view    *group   // the cluster that the last look reached
 	voters  int      // in it
 	urls    []string // clients' URLs that the list gave in this hook
+	hashes  [][]operator.Hash
 	shown   []member // the started voters at the last look
 	record  operator.Record
 }
