@@ -1,5 +1,5 @@
 # `make help` lists what there is. Everything needs Go and make; `test` uses a C compiler for the race detector if there
-# is one; `e2e` needs root and the script that raises machines.
+# is one; `e2e` needs root.
 
 SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -27,7 +27,8 @@ CC := $(shell go env CC)
 endif
 RACE := $(shell printf 'int main(void){return 0;}' | $(CC) -x c -o /dev/null - 2>/dev/null && echo -race)
 
-MACHINES ?= $(abspath ../shared/machines/machines)
+# Another script will do that takes the same commands.
+MACHINES ?= test/machines/machines
 
 .PHONY: help
 help: ## list the targets
@@ -80,13 +81,13 @@ nightly: ## all that takes longer: make test, fuzz, fate, mutants, conformance, 
 	[[ -z $$failed ]] || { echo "make nightly: these failed:$$failed" >&2; exit 1; }
 
 .PHONY: e2e
-e2e: machines charm bin/juju-sim-tool ## the packed charm on machines with systemd (root; MACHINES=path of the script that raises them)
-	@MACHINES='$(MACHINES)' CHARM="$(CURDIR)/dist/etcd_$$(go env GOARCH).charm" TOOL='$(CURDIR)/bin/juju-sim-tool' \
+e2e: machines charm bin/juju-sim-tool ## the packed charm on machines with systemd (root; MACHINES=another script that raises them)
+	@MACHINES='$(abspath $(MACHINES))' CHARM="$(CURDIR)/dist/etcd_$$(go env GOARCH).charm" TOOL='$(CURDIR)/bin/juju-sim-tool' \
 	CGO_ENABLED=0 go test -tags e2e -count 1 -v $(LIMIT) ./test/e2e
 
 .PHONY: machines
 machines:
-	@test -x '$(MACHINES)' || { echo 'make e2e: no machines script at $(MACHINES): set MACHINES to its path' >&2; exit 1; }
+	@test -x '$(MACHINES)' || { echo 'make e2e: $(MACHINES) is not to be run: MACHINES names the script that raises machines' >&2; exit 1; }
 
 .PHONY: charm
 charm: ## write dist/etcd_ARCH.charm and read it back (ARCH=amd64 or arm64)
@@ -99,7 +100,7 @@ lint: ## format, vet, linters, tidy modules; changes nothing
 	go vet -tags e2e ./...
 	@# golangci-lint runs the formatter gofumpt too and prints what it would change.
 	$(TOOL) golangci-lint run --allow-parallel-runners ./...
-	bash -n .ci/run
+	bash -n .ci/run && bash -n test/machines/machines
 
 .PHONY: format
 format: ## rewrite the sources as `make lint` wants them
