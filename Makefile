@@ -10,7 +10,11 @@ TIME    ?= 20s
 RUNS    ?= 10
 ONLY    ?=
 SEED    ?=
-VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unversioned)
+# What a source archive is of, as git has written it into VERSION: version or nothing, commit, date. Nothing in a work tree.
+ORIGIN  := $(shell sed -E '/Format/d; s/\<([0-9a-f]{12})[0-9a-f]{28}\>/\1/' VERSION 2>/dev/null)
+VERSION := $(or $(firstword $(ORIGIN)),$(shell git describe --tags --match 'v*' --abbrev=12 --always --dirty 2>/dev/null),unversioned)
+# What the entries of archives are dated: by the commit, so that each build of it is the same.
+SOURCE_DATE_EPOCH ?= $(or $(lastword $(ORIGIN)),$(shell git log -1 --format=%ct 2>/dev/null))
 ETCD    := $(shell go list -m -f '{{.Version}}' go.etcd.io/etcd/server/v3 2>/dev/null)
 
 # Static, without paths, symbols or build id: the same bytes from any directory.
@@ -92,7 +96,7 @@ machines:
 .PHONY: charm
 charm: ## write dist/etcd_ARCH.charm and read it back (ARCH=amd64 or arm64)
 	@GOARCH=$(ARCH) $(BUILD) -ldflags '$(call CHARM_LDFLAGS,$(ARCH))' -o bin/linux_$(ARCH)/etcd-charm ./cmd/etcd-charm
-	@go run ./cmd/charm-pack -program bin/linux_$(ARCH)/etcd-charm -arch $(ARCH) -version $(VERSION) -out dist/etcd_$(ARCH).charm
+	@go run ./cmd/charm-pack -program bin/linux_$(ARCH)/etcd-charm -arch $(ARCH) -version $(VERSION) -date '$(SOURCE_DATE_EPOCH)' -out dist/etcd_$(ARCH).charm
 
 .PHONY: lint
 lint: ## format, vet, linters, tidy modules; changes nothing
