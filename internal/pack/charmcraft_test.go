@@ -49,7 +49,7 @@ var documented = []struct{ path, value string }{
 
 	{`actions/[a-z][a-z0-9-]*/description`, `(?s).+`},
 	{`actions/[a-z][a-z0-9-]*/(execution-group|parallel)`, `.+`},
-	{`actions/[a-z][a-z0-9-]*/params/.+`, `(?s).*`}, // a JSON schema
+	{`actions/[a-z][a-z0-9-]*/params(/.+)?`, `(?s).*`}, // a JSON schema
 	{`actions/[a-z][a-z0-9-]*/required/\d+`, `[a-z][a-z0-9-]*`},
 	// Juju 3 and 4 have different defaults.
 	{`actions/[a-z][a-z0-9-]*/additionalProperties`, `false`},
@@ -82,19 +82,19 @@ func entries(m *yaml.Node) map[string]*yaml.Node {
 	return all
 }
 
-// leaves calls f for each value that is no collection, with the path that leads to it.
+// leaves calls f for each value that has none inside, with the path that leads to it.
 func leaves(n *yaml.Node, path string, f func(path string, n *yaml.Node)) {
-	switch n.Kind {
-	case yaml.MappingNode:
+	switch {
+	case len(n.Content) == 0:
+		f(path, n)
+	case n.Kind == yaml.MappingNode:
 		for name, value := range entries(n) {
 			leaves(value, path+"/"+name, f)
 		}
-	case yaml.SequenceNode:
+	default:
 		for i, value := range n.Content {
 			leaves(value, fmt.Sprintf("%s/%d", path, i), f)
 		}
-	default:
-		f(path, n)
 	}
 }
 
