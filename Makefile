@@ -98,13 +98,20 @@ charm: ## write dist/etcd_ARCH.charm and read it back (ARCH=amd64 or arm64)
 	@GOARCH=$(ARCH) $(BUILD) -ldflags '$(call CHARM_LDFLAGS,$(ARCH))' -o bin/linux_$(ARCH)/etcd-charm ./cmd/etcd-charm
 	@go run ./cmd/charm-pack -program bin/linux_$(ARCH)/etcd-charm -arch $(ARCH) -version $(VERSION) -date '$(SOURCE_DATE_EPOCH)' -out dist/etcd_$(ARCH).charm
 
+# What must pass before a release is made.
+CHECK = lint test
+
+.PHONY: release
+release: ## check (CHECK='lint test'), then write to dist what is published: charms, sources, SBOMs, checksums, notes
+	@VERSION='$(VERSION)' CHECK='$(CHECK)' .ci/release
+
 .PHONY: lint
 lint: ## format, vet, linters, tidy modules; changes nothing
 	go mod tidy -diff
 	go vet -tags e2e ./...
 	@# golangci-lint runs the formatter gofumpt too and prints what it would change.
 	$(TOOL) golangci-lint run --allow-parallel-runners ./...
-	bash -n .ci/run && bash -n test/machines/machines
+	for script in .ci/* test/machines/machines; do bash -n "$$script" || exit 1; done
 
 .PHONY: format
 format: ## rewrite the sources as `make lint` wants them

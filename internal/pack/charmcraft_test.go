@@ -186,6 +186,15 @@ func TestCharmcraftSnap(t *testing.T) {
 	assert.Contains(t, readPart(t).Snaps, "go/"+string(version[1])+"/stable")
 }
 
+// TestIcon: Charmhub wants a canvas of 100 by 100 and a circle of one colour that fills it, below all else.
+func TestIcon(t *testing.T) {
+	t.Parallel()
+	icon, err := os.ReadFile(filepath.Join(root, "icon.svg"))
+	require.NoError(t, err)
+	assert.Regexp(t, `^<svg [^>]*viewBox="0 0 100 100" width="100" height="100">\s*<title>[^<]*</title>\s*`+
+		`<circle cx="50" cy="50" r="50" fill="#[0-9a-f]{6}"/>`, string(icon))
+}
+
 // TestBuilds builds the charm from a repository, and from an archive of its sources as charmcraft does: the same bytes,
 // of the same version, and Juju reads the same from what charmcraft zips.
 func TestBuilds(t *testing.T) {
