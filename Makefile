@@ -74,15 +74,11 @@ test: build charm ## every test that needs no root, with the race detector if th
 
 # What finds the more the longer it looks, each for as long as NIGHT says, and what is too slow for make test.
 NIGHT = 30m
+LONG  = test fuzz fate mutants conformance robustness bench
 
 .PHONY: nightly
-nightly: ## all that takes longer: make test, fuzz, fate, mutants, conformance, robustness (NIGHT=30m each, 1m for each fuzz test)
-	@failed=; \
-	for target in test 'fuzz TIME=1m' 'fate TIME=$(NIGHT)' mutants conformance 'robustness TIME=$(NIGHT)'; do \
-	  echo "== make $$target"; \
-	  $(MAKE) --no-print-directory $$target || failed+=" [$$target]"; \
-	done; \
-	[[ -z $$failed ]] || { echo "make nightly: these failed:$$failed" >&2; exit 1; }
+nightly: ## all that takes longer (NIGHT=30m each, LONG='test fuzz fate mutants conformance robustness bench'); writes dist/nightly.md
+	@VERSION='$(VERSION)' NIGHT='$(NIGHT)' LONG='$(LONG)' .ci/nightly
 
 .PHONY: e2e
 e2e: machines charm bin/juju-sim-tool ## the packed charm on machines with systemd (root; MACHINES=another script that raises them)
