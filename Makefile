@@ -1,5 +1,5 @@
 # `make help` lists what there is. Everything needs Go and make; `test` uses a C compiler for the race detector if there
-# is one; `e2e` needs root and the script that raises machines.
+# is one; `e2e` needs root.
 
 SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -10,7 +10,11 @@ TIME    ?= 20s
 RUNS    ?= 10
 ONLY    ?=
 SEED    ?=
-VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unversioned)
+# What a source archive is of, as git has written it into VERSION: version or nothing, commit, date. Nothing in a work tree.
+ORIGIN  := $(shell sed -E '/Format/d; s/\<([0-9a-f]{12})[0-9a-f]{28}\>/\1/' VERSION 2>/dev/null)
+VERSION := $(or $(firstword $(ORIGIN)),$(shell git describe --tags --match 'v*' --abbrev=12 --always --dirty 2>/dev/null),unversioned)
+# What the entries of archives are dated: by the commit, so that each build of it is the same.
+SOURCE_DATE_EPOCH ?= $(or $(lastword $(ORIGIN)),$(shell git log -1 --format=%ct 2>/dev/null))
 ETCD    := $(shell go list -m -f '{{.Version}}' go.etcd.io/etcd/server/v3 2>/dev/null)
 
 # Static, without paths, symbols or build id: the same bytes from any directory.
@@ -27,7 +31,8 @@ CC := $(shell go env CC)
 endif
 RACE := $(shell printf 'int main(void){return 0;}' | $(CC) -x c -o /dev/null - 2>/dev/null && echo -race)
 
-MACHINES ?= $(abspath ../shared/machines/machines)
+# Another script will do that takes the same commands.
+MACHINES ?= test/machines/machines
 
 .PHONY: help
 help: ## list the targets
@@ -69,29 +74,32 @@ test: build charm ## every test that needs no root, with the race detector if th
 
 # What finds the more the longer it looks, each for as long as NIGHT says, and what is too slow for make test.
 NIGHT = 30m
+LONG  = test fuzz fate mutants conformance robustness bench
 
 .PHONY: nightly
-nightly: ## all that takes longer: make test, fuzz, fate, mutants, conformance, robustness (NIGHT=30m each, 1m for each fuzz test)
-	@failed=; \
-	for target in test 'fuzz TIME=1m' 'fate TIME=$(NIGHT)' mutants conformance 'robustness TIME=$(NIGHT)'; do \
-	  echo "== make $$target"; \
-	  $(MAKE) --no-print-directory $$target || failed+=" [$$target]"; \
-	done; \
-	[[ -z $$failed ]] || { echo "make nightly: these failed:$$failed" >&2; exit 1; }
+nightly: ## all that takes longer (NIGHT=30m each, LONG='test fuzz fate mutants conformance robustness bench'); writes dist/nightly.md
+	@VERSION='$(VERSION)' NIGHT='$(NIGHT)' LONG='$(LONG)' .ci/nightly
 
 .PHONY: e2e
-e2e: machines charm bin/juju-sim-tool ## the packed charm on machines with systemd (root; MACHINES=path of the script that raises them)
-	@MACHINES='$(MACHINES)' CHARM="$(CURDIR)/dist/etcd_$$(go env GOARCH).charm" TOOL='$(CURDIR)/bin/juju-sim-tool' \
+e2e: machines charm bin/juju-sim-tool ## the packed charm on machines with systemd (root; MACHINES=another script that raises them)
+	@MACHINES='$(abspath $(MACHINES))' CHARM="$(CURDIR)/dist/etcd_$$(go env GOARCH).charm" TOOL='$(CURDIR)/bin/juju-sim-tool' \
 	CGO_ENABLED=0 go test -tags e2e -count 1 -v $(LIMIT) ./test/e2e
 
 .PHONY: machines
 machines:
-	@test -x '$(MACHINES)' || { echo 'make e2e: no machines script at $(MACHINES): set MACHINES to its path' >&2; exit 1; }
+	@test -x '$(MACHINES)' || { echo 'make e2e: $(MACHINES) is not to be run: MACHINES names the script that raises machines' >&2; exit 1; }
 
 .PHONY: charm
 charm: ## write dist/etcd_ARCH.charm and read it back (ARCH=amd64 or arm64)
 	@GOARCH=$(ARCH) $(BUILD) -ldflags '$(call CHARM_LDFLAGS,$(ARCH))' -o bin/linux_$(ARCH)/etcd-charm ./cmd/etcd-charm
-	@go run ./cmd/charm-pack -program bin/linux_$(ARCH)/etcd-charm -arch $(ARCH) -version $(VERSION) -out dist/etcd_$(ARCH).charm
+	@go run ./cmd/charm-pack -program bin/linux_$(ARCH)/etcd-charm -arch $(ARCH) -version $(VERSION) -date '$(SOURCE_DATE_EPOCH)' -out dist/etcd_$(ARCH).charm
+
+# What must pass before a release is made.
+CHECK = lint test
+
+.PHONY: release
+release: ## check (CHECK='lint test'), then write to dist what is published: charms, sources, SBOMs, checksums, notes
+	@VERSION='$(VERSION)' CHECK='$(CHECK)' .ci/release
 
 .PHONY: lint
 lint: ## format, vet, linters, tidy modules; changes nothing
@@ -99,7 +107,7 @@ lint: ## format, vet, linters, tidy modules; changes nothing
 	go vet -tags e2e ./...
 	@# golangci-lint runs the formatter gofumpt too and prints what it would change.
 	$(TOOL) golangci-lint run --allow-parallel-runners ./...
-	bash -n .ci/run
+	for script in .ci/* test/machines/machines; do bash -n "$$script" || exit 1; done
 
 .PHONY: format
 format: ## rewrite the sources as `make lint` wants them

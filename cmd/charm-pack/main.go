@@ -14,8 +14,10 @@ import (
 	"os/exec"
 	"os/signal"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/juju-charms/etcd-charm/internal/licence"
 	"github.com/juju-charms/etcd-charm/internal/pack"
@@ -38,6 +40,14 @@ func run(ctx context.Context) error {
 	flag.StringVar(&src.Program, "program", pack.Binary, "built binary")
 	flag.StringVar(&src.Arch, "arch", runtime.GOARCH, "architecture, amd64 or arm64")
 	flag.StringVar(&src.Version, "version", "", "version of the charm")
+	flag.Func("date", "date of the archive's entries, in seconds since 1970 (SOURCE_DATE_EPOCH); none is 1980", func(s string) error {
+		if s == "" {
+			return nil
+		}
+		at, err := strconv.ParseInt(s, 10, 64)
+		src.Date = time.Unix(at, 0)
+		return err
+	})
 	out := flag.String("out", "", "archive to write; with -expand, the directory")
 	expand := flag.String("expand", "", "archive to lay out as charmcraft zips it: scripts in place of links")
 	flag.Parse()

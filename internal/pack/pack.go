@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/juju/charm/v12"
 )
@@ -36,6 +37,10 @@ type Source struct {
 	Arch    string // Juju's name of the architecture it must be built for: amd64 or arm64
 	Version string // shown by `juju status` as the charm's version; "" for none
 	Notices string // terms of the modules in the binary; "" leaves the file out
+
+	// Date is what every entry is dated. The zero value, like any date before it, is the first day of 1980, with
+	// which a zip begins.
+	Date time.Time
 }
 
 // Pack writes the charm archive to path, by way of a staging directory, and answers what it found in it. The same
@@ -50,7 +55,7 @@ func Pack(ctx context.Context, src Source, path string) (Report, error) {
 	if err := fill(stage, src); err != nil {
 		return Report{}, err
 	}
-	tmp, err := archive(ctx, stage, path)
+	tmp, err := archive(ctx, stage, path, src.Date)
 	if err != nil {
 		return Report{}, err
 	}
@@ -69,7 +74,7 @@ func Pack(ctx context.Context, src Source, path string) (Report, error) {
 }
 
 // archive packs the staging directory into a temporary file beside path and answers its name.
-func archive(ctx context.Context, stage, path string) (string, error) {
+func archive(ctx context.Context, stage, path string, date time.Time) (string, error) {
 	dir, err := charm.ReadCharmDir(stage)
 	if err != nil {
 		return "", fmt.Errorf("cannot read staged charm: %w", err)
@@ -86,7 +91,7 @@ func archive(ctx context.Context, stage, path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("cannot create archive: %w", err)
 	}
-	err = errors.Join(tidy(until{ctx.Err, out}, packed.Bytes()), out.Chmod(0o644), out.Sync(), out.Close())
+	err = errors.Join(tidy(until{ctx.Err, out}, packed.Bytes(), date), out.Chmod(0o644), out.Sync(), out.Close())
 	if err != nil {
 		_ = os.Remove(out.Name())
 		return "", fmt.Errorf("cannot write archive: %w", err)
@@ -107,22 +112,30 @@ func (w until) Write(p []byte) (int, error) {
 	return w.Writer.Write(p)
 }
 
-// dosDate is the first of January 1980, the first day that a zip can name.
-const dosDate = 1<<5 | 1
+// zipTime is a moment as a zip keeps it: two numbers of bits, in UTC here, and seconds by twos.
+func zipTime(at time.Time) (date, clock uint16) {
+	first := time.Date(1980, time.January, 1, 0, 0, 0, 0, time.UTC)
+	if at = at.UTC(); at.Before(first) {
+		at = first
+	}
+	date = uint16(at.Year()-first.Year())<<9 | uint16(at.Month())<<5 | uint16(at.Day())
+	return date, uint16(at.Hour())<<11 | uint16(at.Minute())<<5 | uint16(at.Second()/2)
+}
 
 // tidy copies an archive of Juju's library without its flaws: it leaves the date out, which reads as day 0 of month
 // 0, and has an entry for the root.
-func tidy(w io.Writer, packed []byte) error {
+func tidy(w io.Writer, packed []byte, at time.Time) error {
 	in, err := zip.NewReader(bytes.NewReader(packed), int64(len(packed)))
 	if err != nil {
 		return err
 	}
+	date, clock := zipTime(at)
 	out := zip.NewWriter(w)
 	for _, f := range in.File {
 		if f.Name == "./" {
 			continue
 		}
-		f.ModifiedDate = dosDate // Copy writes what stands here and looks at no other date
+		f.ModifiedDate, f.ModifiedTime = date, clock // Copy writes what stands here and looks at no other date
 		if err := out.Copy(f); err != nil {
 			return err
 		}

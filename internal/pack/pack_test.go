@@ -58,6 +58,7 @@ func source(t *testing.T) pack.Source {
 	}
 	require.NoError(t, os.Symlink("../bin/etcd-charm", filepath.Join(root, "actions", "health")))
 	src := pack.Source{Root: root, Program: filepath.Join(root, "built"), Arch: "amd64", Version: "v1-test", Notices: "their terms"}
+	src.Date = time.Date(2026, time.November, 27, 14, 5, 6, 0, time.UTC)
 	require.NoError(t, os.WriteFile(src.Program, program(t, elf.EM_X86_64), 0o700))
 	return src
 }
@@ -91,7 +92,7 @@ func TestPack(t *testing.T) {
 	var names []string
 	for _, f := range zr.File {
 		names = append(names, f.Name)
-		assert.Equal(t, "1980-01-01", f.Modified.Format(time.DateOnly), "%s has a date that is none", f.Name)
+		assert.Equal(t, src.Date, f.Modified, f.Name)
 		if f.Name == pack.Binary {
 			assert.Equal(t, os.FileMode(0o755), f.Mode())
 		}
@@ -100,6 +101,23 @@ func TestPack(t *testing.T) {
 	assert.Contains(t, names, "LICENSE.third-party")
 	assert.NotContains(t, names, "built", "only what belongs to a charm is in it")
 	assert.NotContains(t, names, "./", "the root is no member of its own")
+}
+
+// A zip has no date before 1980, and one of its dates is none at all: day 0 of month 0.
+func TestPackWithoutDate(t *testing.T) {
+	t.Parallel()
+	for name, date := range map[string]time.Time{"none": {}, "before zip": time.Unix(0, 0)} {
+		src, out := source(t), filepath.Join(t.TempDir(), "a.charm")
+		src.Date = date
+		_, err := pack.Pack(t.Context(), src, out)
+		require.NoError(t, err)
+		zr, err := zip.OpenReader(out)
+		require.NoError(t, err)
+		defer zr.Close()
+		for _, f := range zr.File {
+			assert.Equal(t, "1980-01-01 00:00:00", f.Modified.Format(time.DateTime), "%s: %s", name, f.Name)
+		}
+	}
 }
 
 // Charmhub hands an archive to every machine whose base and architecture its manifest names.
