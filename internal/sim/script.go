@@ -16,7 +16,7 @@ import (
 
 // builtins are testscript's own commands whose names two verbs have; in a
 // script those go by their aliases.
-var builtins = []string{"kill", "wait"}
+var builtins = []string{"kill", "wait", "exec"}
 
 // scripts holds the simulation of each running script.
 type scripts struct {
