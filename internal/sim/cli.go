@@ -30,6 +30,7 @@ type app struct {
 	dir    string
 	quiet  bool
 	hold   bool
+	story  bool
 	status time.Duration
 	in     io.Reader
 	out    io.Writer
@@ -47,7 +48,9 @@ func Program(opts Options, args []string) int {
 	// its processes left running.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	if err := Command(opts, os.Stdin, os.Stdout, os.Stderr, args).ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "ERROR", err)
+		if !errors.Is(err, context.Canceled) { // whoever pressed Ctrl-C knows
+			fmt.Fprintln(os.Stderr, "ERROR", err)
+		}
 		return 1
 	}
 	return 0
@@ -338,12 +341,15 @@ func (a *app) runCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "script <file.txt>...", Short: "Run scripts: text files with a verb on each line",
 		Long: "Runs scripts in testscript's format: verbs, and testscript's own commands (exec, stdout, cmp ...),\n" +
-			"one a line; ! before a command expects it to fail. kill and wait are kill-unit and wait-for there.",
+			"one a line; ! before a command expects it to fail. kill and wait are kill-unit and wait-for there, exec is\n" +
+			"\"juju exec\"; say tells the reader something, head n shows n lines of what a verb prints. $JUJU_SIM is a command\n" +
+			"line for this simulation; [hold] before a command is for --hold.",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runScripts(cmd.Context(), args) },
 	}
 	a.simFlags(cmd)
 	cmd.Flags().BoolVar(&a.hold, "hold", false, "at the end of the script stay up until Ctrl-C")
+	cmd.Flags().BoolVar(&a.story, "story", false, "show what scripts say, run and get, but no line for each hook, and how it ended")
 	return cmd
 }
 
@@ -354,27 +360,42 @@ func (a *app) runScripts(ctx context.Context, files []string) error {
 		live = nil
 	}
 	opts.Progress = nil
-	sc := &scripts{opts: opts, live: live, sims: map[*testscript.TestScript]*Sim{}}
+	sc := &scripts{opts: opts, live: live, story: a.story, sims: map[*testscript.TestScript]*Sim{}}
+	sc.made = func(ts *testscript.TestScript, s *Sim) { ts.Setenv("JUJU_SIM", a.line(s)) }
+	var left []*Sim
+	var unclean error
+	sc.closed = func(s *Sim, err error) { left, unclean = append(left, s), errors.Join(unclean, err) }
 	cmds := sc.cmds(ctx)
 	if a.hold {
 		cmds["hold"] = func(ts *testscript.TestScript, _ bool, _ []string) {
 			s := sc.sim(ts, opts)
 			s.setProgress(live)
-			a.greet(s)
+			if !a.story {
+				a.greet(s)
+			}
 			ts.Check(s.Serve(ctx, a.status))
 		}
 	}
 	var failed []string
 	for _, file := range files {
 		if err := a.runScript(ctx, file, cmds); err != nil {
-			fmt.Fprintf(a.err, "%v\n", err)
+			text := err.Error()
+			if _, line, found := strings.Cut(text, "\nFAIL: "); found && a.story { // all before it was shown as it went
+				text = "FAIL: " + strings.TrimSpace(line)
+			}
+			fmt.Fprintln(a.err, text)
 			failed = append(failed, filepath.Base(file))
 		}
 	}
 	if len(failed) > 0 {
 		return fmt.Errorf("failed: %s", strings.Join(failed, ", "))
 	}
-	return nil
+	if a.story && unclean == nil {
+		for _, s := range left {
+			a.farewell(s)
+		}
+	}
+	return unclean
 }
 
 func (a *app) runScript(ctx context.Context, file string, cmds map[string]func(*testscript.TestScript, bool, []string)) error {
@@ -389,7 +410,7 @@ func (a *app) runScript(ctx context.Context, file string, cmds map[string]func(*
 	t := &scriptT{}
 	func() {
 		defer t.recover()
-		testscript.RunT(t, testscript.Params{Files: []string{file}, Cmds: cmds, Setup: func(env *testscript.Env) error {
+		testscript.RunT(t, testscript.Params{Files: []string{file}, Cmds: cmds, Condition: a.condition, Setup: func(env *testscript.Env) error {
 			wd, err := os.Getwd()
 			env.Setenv("HERE", wd)
 			env.Setenv("CHARM", os.Getenv("CHARM"))
@@ -404,6 +425,14 @@ func (a *app) runScript(ctx context.Context, file string, cmds map[string]func(*
 		return nil
 	}
 	return ctx.Err()
+}
+
+// condition is what may stand in brackets before a command of a script.
+func (a *app) condition(name string) (bool, error) {
+	if name != "hold" {
+		return false, fmt.Errorf("unknown condition %q", name)
+	}
+	return a.hold, nil
 }
 
 // withHold returns a copy of a script with hold as its last command.

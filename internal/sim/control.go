@@ -175,6 +175,9 @@ func Remote(ctx context.Context, dir string, e Env, args ...string) error {
 	for {
 		var f controlFrame
 		if err := dec.Decode(&f); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
 			return fmt.Errorf("the simulation went away: %w", err)
 		}
 		if _, err := e.Out.Write(f.Out); err != nil {

@@ -106,18 +106,19 @@ func (s *Sim) wait(ctx context.Context, e Env, target string, pattern *regexp.Re
 	}
 	said := ""
 	for {
+		_, seen, match := s.seen(target, pattern)
+		if now := strings.Join(slices.Compact(seen), "; "); now != said && !match {
+			fmt.Fprintf(e.Err, "waiting until %s is %q; it is: %s\n", target, pattern, now)
+			said = now
+		}
 		// A unit in error may be what is waited for; whatever else is not.
 		settleErr := s.Settle(ctx)
-		units, seen := s.seen(target)
-		if len(units) > 0 && !slices.ContainsFunc(seen, func(text string) bool { return !pattern.MatchString(text) }) {
+		units, seen, match := s.seen(target, pattern)
+		if match {
 			return nil
 		}
 		if settleErr != nil && !errors.Is(settleErr, model.ErrInError) || ctx.Err() != nil {
 			return fmt.Errorf("%s is not %q: %q", target, pattern, seen)
-		}
-		if now := strings.Join(seen, "; "); now != said {
-			fmt.Fprintf(e.Err, "waiting for %s to be %q; it is: %s\n", target, pattern, now)
-			said = now
 		}
 		select {
 		case <-ctx.Done():
@@ -130,18 +131,22 @@ func (s *Sim) wait(ctx context.Context, e Env, target string, pattern *regexp.Re
 	}
 }
 
-// seen returns the units that a unit or application name means, and the status
-// and message of each.
-func (s *Sim) seen(target string) (units, texts []string) {
+// seen returns the units that a unit or application name means, the status and message of each, sorted, and whether each of
+// those matches; no unit is no match.
+func (s *Sim) seen(target string, pattern *regexp.Regexp) (units, texts []string, match bool) {
 	st := s.Model.Status()
 	app, _, isUnit := strings.Cut(target, "/")
+	match = true
 	for name, u := range st.Applications[app].Units {
-		if !isUnit || name == target {
-			units = append(units, name)
-			texts = append(texts, u.Workload.Current+" "+u.Workload.Message)
+		if isUnit && name != target {
+			continue
 		}
+		text := u.Workload.Current + " " + u.Workload.Message
+		match = match && pattern.MatchString(text)
+		units, texts = append(units, name), append(texts, strings.TrimSpace(text))
 	}
-	return units, texts
+	slices.Sort(texts)
+	return units, texts, match && len(units) > 0
 }
 
 func hooksVerb(s *Sim, e Env) *cobra.Command {
