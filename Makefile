@@ -20,9 +20,16 @@ ETCD    := $(shell go list -m -f '{{.Version}}' go.etcd.io/etcd/server/v3 2>/dev
 # Static, without paths, symbols or build id: the same bytes from any directory.
 LDFLAGS = -s -w -B gobuildid -X main.version=$(VERSION) -X go.etcd.io/etcd/api/v3/version.GitSHA=$(ETCD)
 # The charm's program says too which server and which proxy are in it: nothing restarts for one that is the same.
-STAMP   = $(or $(shell go run ./cmd/charm-stamp -arch $(1)),$(error cannot stamp the charm))
+STAMP   = $(or $(shell $(RUN) ./cmd/charm-stamp -arch $(1)),$(error cannot stamp the charm))
 CHARM_LDFLAGS = $(LDFLAGS) -X main.stamp=$(call STAMP,$(1))
-BUILD   = CGO_ENABLED=0 go build -trimpath -buildvcs=false
+# The same for all that is built on the way to a charm: with other flags the standard library would be compiled again.
+FLAGS   = -trimpath -buildvcs=false
+BUILD   = CGO_ENABLED=0 go build $(FLAGS)
+RUN     = CGO_ENABLED=0 go run $(FLAGS)
+# After `go build -v`: how many packages it has compiled, since the first build takes minutes; none is said of what is there.
+COUNT   = 2>&1 | { n=0; while IFS= read -r line; do \
+	  if [[ $$line =~ ^[A-Za-z0-9._/~-]+$$ ]]; then (( ++n % 100 )) || echo "  $$n packages compiled"; else echo "$$line" >&2; fi; \
+	  done; (( n < 100 )) || echo "  $$n packages compiled: done"; }
 TOOL    = go tool -modfile=tools/go.mod
 
 # The race detector needs cgo, which needs a compiler that works, not merely one that is named.
@@ -45,18 +52,23 @@ build: bin/etcd-charm bin/juju-sim bin/juju-sim-tool ## build bin/etcd-charm (th
 .PHONY: FORCE
 FORCE:
 
-bin/etcd-charm: FORCE
-	@$(BUILD) -ldflags '$(call CHARM_LDFLAGS,$(shell go env GOARCH))' -o $@ ./cmd/etcd-charm
+# Said before anything is compiled, stamps among it.
+.PHONY: first
+first:
+	@[[ -e bin/etcd-charm ]] || echo 'the first build compiles about 700 packages, etcd and the standard library among them: minutes, once'
+
+bin/etcd-charm: FORCE first
+	@$(BUILD) -v -ldflags '$(call CHARM_LDFLAGS,$(shell go env GOARCH))' -o $@ ./cmd/etcd-charm $(COUNT)
 
 bin/juju-sim: FORCE
-	@$(BUILD) -ldflags '$(LDFLAGS)' -o $@ ./cmd/juju-sim
+	@$(BUILD) -v -ldflags '$(LDFLAGS)' -o $@ ./cmd/juju-sim $(COUNT)
 
 bin/juju-sim-tool: FORCE
 	@$(BUILD) -ldflags '-s -w' -o $@ ./cmd/juju-sim/juju-sim-tool
 
 .PHONY: demo
 demo: build charm ## three members and two proxies as real processes: relate, write, read, kill the leader; KEEP=1 leaves them up
-	@CHARM='$(CURDIR)/dist/etcd_$(ARCH).charm' bin/juju-sim script $(if $(KEEP),--hold) test/demo/demo.txt
+	@CHARM='$(CURDIR)/dist/etcd_$(ARCH).charm' bin/juju-sim script --story $(if $(KEEP),--hold) test/demo/demo.txt
 
 # A script that goes on and on is ended by its own limits; this one is for a machine that takes ten times as long.
 LIMIT = -timeout 4h
@@ -90,9 +102,9 @@ machines:
 	@test -x '$(MACHINES)' || { echo 'make e2e: $(MACHINES) is not to be run: MACHINES names the script that raises machines' >&2; exit 1; }
 
 .PHONY: charm
-charm: ## write dist/etcd_ARCH.charm and read it back (ARCH=amd64 or arm64)
-	@GOARCH=$(ARCH) $(BUILD) -ldflags '$(call CHARM_LDFLAGS,$(ARCH))' -o bin/linux_$(ARCH)/etcd-charm ./cmd/etcd-charm
-	@go run ./cmd/charm-pack -program bin/linux_$(ARCH)/etcd-charm -arch $(ARCH) -version $(VERSION) -date '$(SOURCE_DATE_EPOCH)' -out dist/etcd_$(ARCH).charm
+charm: first ## write dist/etcd_ARCH.charm and read it back (ARCH=amd64 or arm64)
+	@GOARCH=$(ARCH) $(BUILD) -v -ldflags '$(call CHARM_LDFLAGS,$(ARCH))' -o bin/linux_$(ARCH)/etcd-charm ./cmd/etcd-charm $(COUNT)
+	@$(RUN) ./cmd/charm-pack -program bin/linux_$(ARCH)/etcd-charm -arch $(ARCH) -version $(VERSION) -date '$(SOURCE_DATE_EPOCH)' -out dist/etcd_$(ARCH).charm
 
 # What must pass before a release is made.
 CHECK = lint test

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 )
 
 // DirVar names the environment variable with the default of --dir.
@@ -27,6 +30,7 @@ type app struct {
 	dir    string
 	quiet  bool
 	hold   bool
+	story  bool
 	status time.Duration
 	in     io.Reader
 	out    io.Writer
@@ -44,7 +48,9 @@ func Program(opts Options, args []string) int {
 	// its processes left running.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	if err := Command(opts, os.Stdin, os.Stdout, os.Stderr, args).ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "ERROR", err)
+		if !errors.Is(err, context.Canceled) { // whoever pressed Ctrl-C knows
+			fmt.Fprintln(os.Stderr, "ERROR", err)
+		}
 		return 1
 	}
 	return 0
@@ -56,32 +62,89 @@ func Command(opts Options, in io.Reader, out, errOut io.Writer, args []string) *
 	a := &app{opts: opts, in: in, out: out, err: errOut}
 	root := &cobra.Command{
 		Use: "juju-sim", Short: "A Juju model on one machine, with real hooks",
-		Long: "juju-sim runs charms by Juju's rules on this machine: each hook a process of the charm, each unit's\n" +
-			"machine a directory and a loopback address. Start one with up, shell or run; the other verbs speak to it.",
+		Long: "juju-sim runs charms by Juju's rules on this machine: each hook is a process of the charm, each unit's\n" +
+			"machine a directory and a loopback address. It needs neither root nor Juju.\n\n" +
+			"Start a model with \"juju-sim up\"; then speak to it from another terminal, as you would with juju:\n\n" +
+			"  juju-sim deploy dist/etcd_amd64.charm etcd -n 3\n" +
+			"  juju-sim status --watch 1s\n" +
+			"  juju-sim run etcd/0 health\n\n" +
+			"The commands of Juju do what they do there, as far as \"juju-sim COMMAND --help\" says; shell reads them from\n" +
+			"standard input, script from files.",
 		SilenceUsage: true, SilenceErrors: true,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	flags := root.PersistentFlags()
-	flags.StringVarP(&a.dir, "dir", "d", os.Getenv(DirVar), "directory of the simulation; by default $"+DirVar)
-	root.AddCommand(a.runCmd(), a.upCmd(), a.shellCmd())
-	for _, v := range verbs() {
-		cmd := v(nil, Env{})
-		cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-			wd, err := os.Getwd()
-			if err != nil {
-				return err
-			}
-			if a.dir == "" {
-				return errors.New("no simulation named: use -d DIR or set $" + DirVar)
-			}
-			return Remote(cmd.Context(), a.dir, Env{Out: out, Err: errOut, Dir: wd}, verbArgs(cmd, args)...)
-		}
+	flags.StringVarP(&a.dir, "dir", "d", os.Getenv(DirVar), "directory of the simulation; by default $"+DirVar+", or else one for each user")
+	root.SetHelpCommandGroupID(ownGroup)
+	root.AddGroup(
+		&cobra.Group{ID: startGroup, Title: "Start a model:"}, &cobra.Group{ID: jujuGroup, Title: "As in Juju:"},
+		&cobra.Group{ID: ownGroup, Title: "Only here:"}, &cobra.Group{ID: faultGroup, Title: "Make something fail, only here:"})
+	for _, cmd := range []*cobra.Command{a.runCmd(), a.upCmd(), a.shellCmd()} {
+		cmd.GroupID = startGroup
 		root.AddCommand(cmd)
+	}
+	for _, g := range []struct {
+		id    string
+		verbs []verb
+	}{{jujuGroup, modelVerbs}, {jujuGroup, lookVerbs}, {ownGroup, simVerbs}, {faultGroup, faultVerbs}} {
+		for _, v := range g.verbs {
+			root.AddCommand(a.remoteCmd(v, g.id, args))
+		}
 	}
 	root.SetOut(out)
 	root.SetErr(errOut)
 	root.SetArgs(args)
 	return root
+}
+
+// Commands returns the names of all commands of the program, sorted.
+func Commands() []string {
+	var names []string
+	for _, cmd := range Command(Options{}, nil, io.Discard, io.Discard, nil).Commands() {
+		names = append(names, cmd.Name())
+	}
+	slices.Sort(names)
+	return slices.DeleteFunc(names, func(name string) bool { return name == "help" })
+}
+
+// The groups of commands in the help.
+const (
+	startGroup = "start"
+	jujuGroup  = "juju"
+	ownGroup   = "own"
+	faultGroup = "fault"
+)
+
+// remoteCmd is a verb as a command that speaks to the simulation that is up.
+func (a *app) remoteCmd(v verb, group string, args []string) *cobra.Command {
+	cmd := v(nil, Env{})
+	cmd.GroupID = group
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		wd, err := os.Getwd()
+		if err != nil {
+			return err
+		}
+		e := Env{Out: a.out, Err: a.err, Dir: wd, Terminal: isTerminal(a.out)}
+		return Remote(cmd.Context(), a.where(), e, verbArgs(cmd, args)...)
+	}
+	return cmd
+}
+
+// where is the directory of the simulation that is up, or is to be.
+func (a *app) where() string {
+	if a.dir != "" {
+		return a.dir
+	}
+	return filepath.Join(os.TempDir(), fmt.Sprintf("juju-sim-of-%d", os.Getuid()))
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
 }
 
 // verbArgs drops what stands before the verb and -d itself.
@@ -91,7 +154,7 @@ func verbArgs(cmd *cobra.Command, args []string) []string {
 	for i := 0; i < len(args); i++ {
 		switch arg := args[i]; {
 		case arg == "-d" || arg == "--dir":
-			if seen && cmd.Name() == "ssh" {
+			if seen && (cmd.Name() == "ssh" || cmd.Name() == "exec") {
 				rest = append(rest, arg)
 				continue
 			}
@@ -130,29 +193,75 @@ func (a *app) upCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "up", Short: "Start an empty model and stay until Ctrl-C", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := New(a.options())
+			s, err := a.newNamed()
 			if err != nil {
 				return err
 			}
-			a.tellWhere(s)
-			return errors.Join(s.Serve(cmd.Context(), a.status), s.Close())
+			a.greet(s)
+			err = errors.Join(s.Serve(cmd.Context(), a.status), s.Close())
+			if err == nil {
+				a.farewell(s)
+			}
+			return err
 		},
 	}
 	a.simFlags(cmd)
 	return cmd
 }
 
-func (a *app) tellWhere(s *Sim) { fmt.Fprintf(a.out, "up: juju-sim -d %s status\n", s.Dir()) }
+// newNamed starts a simulation where verbs look for it that are not told where.
+func (a *app) newNamed() (*Sim, error) {
+	opts := a.options()
+	opts.Dir = a.where()
+	s, err := New(opts)
+	if !errors.Is(err, fs.ErrExist) {
+		return s, err
+	}
+	if isUp(opts.Dir) {
+		return nil, fmt.Errorf("a simulation is up in %s already: end that one, or name another directory with -d", opts.Dir)
+	}
+	return nil, fmt.Errorf("%s exists: remove it if it is left from a simulation that was killed, or name another directory with -d", opts.Dir)
+}
+
+// greet says how to speak to a simulation: lines to copy, right from any directory.
+func (a *app) greet(s *Sim) {
+	fmt.Fprintf(a.out, "A model of Juju %s is up. Speak to it from another terminal:\n\n", s.Model.Rules.Version)
+	for _, words := range [][]string{{"status", "--relations"}, {"status", "--watch", "1s"}, {"--help"}} {
+		fmt.Fprintf(a.out, "    %s\n", a.line(s, words...))
+	}
+	fmt.Fprintln(a.out, "\nEach hook that ends is a line here. Ctrl-C ends all of it.")
+}
+
+// line is a command for this simulation, as a shell takes it.
+func (a *app) line(s *Sim, words ...string) string {
+	program, err := os.Executable()
+	if err != nil {
+		program = "juju-sim"
+	}
+	if s.Dir() != a.where() || a.dir != "" {
+		words = append([]string{"-d", s.Dir()}, words...)
+	}
+	return shellWords(append([]string{program}, words...))
+}
+
+// farewell says what is left of a simulation that was closed without an error.
+func (a *app) farewell(s *Sim) {
+	if a.opts.Keep {
+		fmt.Fprintf(a.out, "Every process has ended; %s is kept.\n", s.Dir())
+		return
+	}
+	fmt.Fprintf(a.out, "Nothing is left: every process has ended, and %s is removed.\n", s.Dir())
+}
 
 func (a *app) shellCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "shell", Short: "Start an empty model and read verbs from standard input, one a line", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := New(a.options())
+			s, err := a.newNamed()
 			if err != nil {
 				return err
 			}
-			a.tellWhere(s)
+			a.greet(s)
 			ctx, cancel := context.WithCancel(cmd.Context())
 			var wg sync.WaitGroup
 			var serveErr error
@@ -232,12 +341,15 @@ func (a *app) runCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "script <file.txt>...", Short: "Run scripts: text files with a verb on each line",
 		Long: "Runs scripts in testscript's format: verbs, and testscript's own commands (exec, stdout, cmp ...),\n" +
-			"one a line; ! before a command expects it to fail. kill and wait are kill-unit and wait-for there.",
+			"one a line; ! before a command expects it to fail. kill and wait are kill-unit and wait-for there, exec is\n" +
+			"\"juju exec\"; say tells the reader something, head n shows n lines of what a verb prints. $JUJU_SIM is a command\n" +
+			"line for this simulation; [hold] before a command is for --hold.",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runScripts(cmd.Context(), args) },
 	}
 	a.simFlags(cmd)
 	cmd.Flags().BoolVar(&a.hold, "hold", false, "at the end of the script stay up until Ctrl-C")
+	cmd.Flags().BoolVar(&a.story, "story", false, "show what scripts say, run and get, but no line for each hook, and how it ended")
 	return cmd
 }
 
@@ -248,27 +360,42 @@ func (a *app) runScripts(ctx context.Context, files []string) error {
 		live = nil
 	}
 	opts.Progress = nil
-	sc := &scripts{opts: opts, live: live, sims: map[*testscript.TestScript]*Sim{}}
+	sc := &scripts{opts: opts, live: live, story: a.story, sims: map[*testscript.TestScript]*Sim{}}
+	sc.made = func(ts *testscript.TestScript, s *Sim) { ts.Setenv("JUJU_SIM", a.line(s)) }
+	var left []*Sim
+	var unclean error
+	sc.closed = func(s *Sim, err error) { left, unclean = append(left, s), errors.Join(unclean, err) }
 	cmds := sc.cmds(ctx)
 	if a.hold {
 		cmds["hold"] = func(ts *testscript.TestScript, _ bool, _ []string) {
 			s := sc.sim(ts, opts)
 			s.setProgress(live)
-			a.tellWhere(s)
+			if !a.story {
+				a.greet(s)
+			}
 			ts.Check(s.Serve(ctx, a.status))
 		}
 	}
 	var failed []string
 	for _, file := range files {
 		if err := a.runScript(ctx, file, cmds); err != nil {
-			fmt.Fprintf(a.err, "%v\n", err)
+			text := err.Error()
+			if _, line, found := strings.Cut(text, "\nFAIL: "); found && a.story { // all before it was shown as it went
+				text = "FAIL: " + strings.TrimSpace(line)
+			}
+			fmt.Fprintln(a.err, text)
 			failed = append(failed, filepath.Base(file))
 		}
 	}
 	if len(failed) > 0 {
 		return fmt.Errorf("failed: %s", strings.Join(failed, ", "))
 	}
-	return nil
+	if a.story && unclean == nil {
+		for _, s := range left {
+			a.farewell(s)
+		}
+	}
+	return unclean
 }
 
 func (a *app) runScript(ctx context.Context, file string, cmds map[string]func(*testscript.TestScript, bool, []string)) error {
@@ -283,7 +410,7 @@ func (a *app) runScript(ctx context.Context, file string, cmds map[string]func(*
 	t := &scriptT{}
 	func() {
 		defer t.recover()
-		testscript.RunT(t, testscript.Params{Files: []string{file}, Cmds: cmds, Setup: func(env *testscript.Env) error {
+		testscript.RunT(t, testscript.Params{Files: []string{file}, Cmds: cmds, Condition: a.condition, Setup: func(env *testscript.Env) error {
 			wd, err := os.Getwd()
 			env.Setenv("HERE", wd)
 			env.Setenv("CHARM", os.Getenv("CHARM"))
@@ -298,6 +425,14 @@ func (a *app) runScript(ctx context.Context, file string, cmds map[string]func(*
 		return nil
 	}
 	return ctx.Err()
+}
+
+// condition is what may stand in brackets before a command of a script.
+func (a *app) condition(name string) (bool, error) {
+	if name != "hold" {
+		return false, fmt.Errorf("unknown condition %q", name)
+	}
+	return a.hold, nil
 }
 
 // withHold returns a copy of a script with hold as its last command.

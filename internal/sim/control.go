@@ -15,8 +15,9 @@ import (
 
 // controlRequest is a verb sent to a running simulation.
 type controlRequest struct {
-	Args []string
-	Dir  string
+	Args     []string
+	Dir      string
+	Terminal bool
 }
 
 // controlFrame is a piece of the answer; the last has Done set.
@@ -36,6 +37,20 @@ func controlAddress(dir string) (string, error) {
 		abs = resolved
 	}
 	return fmt.Sprintf("@juju-sim-%x", sha256.Sum256([]byte(abs)))[:40], nil
+}
+
+// isUp reports whether a simulation is served that goes by a directory.
+func isUp(dir string) bool {
+	address, err := controlAddress(dir)
+	if err != nil {
+		return false
+	}
+	conn, err := net.Dial("unix", address)
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
 }
 
 // Serve lets other processes run verbs on the simulation, and keeps its hooks
@@ -126,7 +141,7 @@ func (s *Sim) serveVerb(ctx context.Context, conn net.Conn) {
 	}()
 	var mu sync.Mutex
 	enc := gob.NewEncoder(conn)
-	err := s.Do(ctx, Env{Out: frameWriter{&mu, enc, false}, Err: frameWriter{&mu, enc, true}, Dir: req.Dir}, req.Args...)
+	err := s.Do(ctx, Env{Out: frameWriter{&mu, enc, false}, Err: frameWriter{&mu, enc, true}, Dir: req.Dir, Terminal: req.Terminal}, req.Args...)
 	done := controlFrame{Done: true}
 	if err != nil {
 		done.Failure = err.Error()
@@ -145,7 +160,7 @@ func Remote(ctx context.Context, dir string, e Env, args ...string) error {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", address)
 	if err != nil {
-		return fmt.Errorf("no simulation is up in %s: %w", dir, err)
+		return fmt.Errorf("no simulation is up in %s: start one with \"juju-sim up\", or name another with -d (%w)", dir, err)
 	}
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
@@ -153,13 +168,16 @@ func Remote(ctx context.Context, dir string, e Env, args ...string) error {
 	if !allowed(conn) {
 		return errors.New("the simulation is another user's")
 	}
-	if err := gob.NewEncoder(conn).Encode(controlRequest{Args: args, Dir: e.Dir}); err != nil {
+	if err := gob.NewEncoder(conn).Encode(controlRequest{Args: args, Dir: e.Dir, Terminal: e.Terminal}); err != nil {
 		return err
 	}
 	dec := gob.NewDecoder(conn)
 	for {
 		var f controlFrame
 		if err := dec.Decode(&f); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
 			return fmt.Errorf("the simulation went away: %w", err)
 		}
 		if _, err := e.Out.Write(f.Out); err != nil {

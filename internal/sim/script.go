@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -16,16 +17,19 @@ import (
 
 // builtins are testscript's own commands whose names two verbs have; in a
 // script those go by their aliases.
-var builtins = []string{"kill", "wait"}
+var builtins = []string{"kill", "wait", "exec"}
 
 // scripts holds the simulation of each running script.
 type scripts struct {
 	opts Options
-	live io.Writer
-	mu   sync.Mutex
-	sims map[*testscript.TestScript]*Sim
-	// last, if not nil, is told of each simulation made.
-	made func(*Sim)
+	live io.Writer // gets what is said, run and answered; nil is nobody
+	// story leaves the line for each hook out of that.
+	story bool
+	mu    sync.Mutex
+	sims  map[*testscript.TestScript]*Sim
+	// made and closed, if not nil, are told of each simulation.
+	made   func(*testscript.TestScript, *Sim)
+	closed func(*Sim, error)
 }
 
 // Cmds returns every verb as a command of testscript scripts: "deploy ./charm",
@@ -35,6 +39,8 @@ type scripts struct {
 //	model [--juju 2.9|3.6|4.0] [--seed N] [--parallel N]   before any other verb
 //	let VAR verb …                                          sets $VAR to what the verb prints
 //	juju verb …                                             any verb, by its first name
+//	say text …                                              tells the reader of a run what comes
+//	head n verb …                                           any verb; the reader is shown n lines of its output
 //
 // kill and wait are testscript's own: write kill-unit and wait-for. Ctx may be
 // context.Background().
@@ -47,6 +53,8 @@ func (sc *scripts) cmds(ctx context.Context) map[string]func(*testscript.TestScr
 		"model": sc.model,
 		"let":   func(ts *testscript.TestScript, neg bool, args []string) { sc.let(ctx, ts, neg, args) },
 		"juju":  func(ts *testscript.TestScript, neg bool, args []string) { sc.do(ctx, ts, neg, args) },
+		"head":  func(ts *testscript.TestScript, neg bool, args []string) { sc.head(ctx, ts, neg, args) },
+		"say":   sc.say,
 	}
 	for _, name := range Verbs() {
 		if !slices.Contains(builtins, name) {
@@ -71,15 +79,19 @@ func (sc *scripts) sim(ts *testscript.TestScript, opts Options) *Sim {
 	sc.sims[ts] = s
 	sc.mu.Unlock()
 	ts.Defer(func() {
-		if err := s.Close(); err != nil {
+		err := s.Close()
+		if err != nil {
 			fmt.Fprintf(os.Stderr, "cannot clean up: %v\n", err)
+		}
+		if sc.closed != nil {
+			sc.closed(s, err)
 		}
 		sc.mu.Lock()
 		delete(sc.sims, ts)
 		sc.mu.Unlock()
 	})
 	if sc.made != nil {
-		sc.made(s)
+		sc.made(ts, s)
 	}
 	return s
 }
@@ -100,14 +112,63 @@ func (sc *scripts) model(ts *testscript.TestScript, neg bool, args []string) {
 	sc.sim(ts, opts)
 }
 
+// say prints words as they are, and no words as an empty line.
+func (sc *scripts) say(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("usage: say text...")
+	}
+	if sc.live != nil {
+		fmt.Fprintln(sc.live, strings.Join(args, " "))
+	}
+}
+
+// head has the reader of a run see only the first lines of what a verb prints; the script sees all.
+func (sc *scripts) head(ctx context.Context, ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: head n verb [argument...]")
+	}
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	sc.run(ctx, ts, neg, args[1:], func(w io.Writer) io.Writer { return &firstLines{w, n} })
+}
+
+// firstLines passes so many lines on.
+type firstLines struct {
+	w    io.Writer
+	left int
+}
+
+func (f *firstLines) Write(p []byte) (int, error) {
+	for line := range bytes.Lines(p) {
+		if f.left <= 0 {
+			break
+		}
+		if _, err := f.w.Write(line); err != nil {
+			return 0, err
+		}
+		if bytes.HasSuffix(line, []byte("\n")) {
+			f.left--
+		}
+	}
+	return len(p), nil
+}
+
 func (sc *scripts) do(ctx context.Context, ts *testscript.TestScript, neg bool, args []string) {
+	sc.run(ctx, ts, neg, args, func(w io.Writer) io.Writer { return w })
+}
+
+func (sc *scripts) run(ctx context.Context, ts *testscript.TestScript, neg bool, args []string, shown func(io.Writer) io.Writer) {
 	out, errOut := ts.Stdout(), ts.Stderr()
+	hooks := errOut
 	if sc.live != nil {
 		fmt.Fprintf(sc.live, "> %s\n", strings.Join(args, " "))
-		out, errOut = io.MultiWriter(out, sc.live), io.MultiWriter(errOut, sc.live)
+		out, errOut = io.MultiWriter(out, shown(sc.live)), io.MultiWriter(errOut, sc.live)
+		if !sc.story {
+			hooks = errOut
+		}
 	}
 	s := sc.sim(ts, sc.opts)
-	s.setProgress(errOut)
+	s.setProgress(hooks)
 	defer s.setProgress(sc.opts.Progress)
 	err := s.Do(ctx, Env{Out: out, Err: errOut, Dir: ts.MkAbs(".")}, args...)
 	if err != nil {

@@ -248,9 +248,20 @@ func (s *Sim) Settle(ctx context.Context) error {
 
 // RunAction runs an action on a unit once no hook runs.
 func (s *Sim) RunAction(ctx context.Context, unit, name string, params map[string]any) (model.ActionResult, error) {
+	return s.runAction(ctx, unit, name, params, nil)
+}
+
+// runAction tells follow, unless that is nil, of the action once it begins.
+func (s *Sim) runAction(ctx context.Context, unit, name string, params map[string]any, follow func(*model.Context)) (model.ActionResult, error) {
 	s.turn.Lock()
 	defer s.turn.Unlock()
-	res, _, err := s.Model.RunAction(ctx, unit, name, params, s)
+	run := func(ctx context.Context, c *model.Context) (model.Outcome, error) {
+		if follow != nil {
+			follow(c)
+		}
+		return s.Run(ctx, c)
+	}
+	res, _, err := s.Model.RunAction(ctx, unit, name, params, model.RunnerFunc(run))
 	return res, err
 }
 

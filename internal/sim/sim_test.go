@@ -3,10 +3,12 @@ package sim
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -242,19 +244,51 @@ func TestCommandShell(t *testing.T) {
 	var out, errOut bytes.Buffer
 	args := []string{"shell", "-q", "-d", dir, "--env", testEnv[0]}
 	require.NoError(t, Command(Options{}, in, &out, &errOut, args).ExecuteContext(t.Context()))
-	assert.Equal(t, "up: juju-sim -d "+dir+" status\ntrace/0\n", out.String())
+	self, err := os.Executable()
+	require.NoError(t, err)
+	assert.Contains(t, out.String(), "\n    "+self+" -d "+dir+" status --relations\n", "a line to copy")
+	assert.True(t, strings.HasSuffix(out.String(), "\ntrace/0\n"), out.String())
 	assert.Contains(t, errOut.String(), `unknown command "nonsense"`)
 	assert.Contains(t, errOut.String(), "a quote is not closed")
 	assert.NoDirExists(t, dir)
 }
 
-func TestHelpOfEveryVerb(t *testing.T) {
-	t.Parallel()
-	for _, name := range append(Verbs(), "up", "shell", "script") {
+// TestHelp holds every help text to testdata/help.txt; UPDATE_GOLDEN=1 writes it.
+func TestHelp(t *testing.T) {
+	t.Setenv(DirVar, "")
+	const golden = "testdata/help.txt"
+	var all strings.Builder
+	for _, name := range append([]string{""}, Commands()...) {
 		var out bytes.Buffer
-		require.NoError(t, Command(Options{}, nil, &out, &out, []string{name, "--help"}).ExecuteContext(t.Context()))
-		assert.Contains(t, out.String(), "Usage:", name)
+		args := append(strings.Fields(name), "--help")
+		require.NoError(t, Command(Options{}, nil, &out, &out, args).ExecuteContext(t.Context()))
+		fmt.Fprintf(&all, "$ juju-sim %s\n%s\n", strings.Join(args, " "), &out)
 	}
+	if os.Getenv("UPDATE_GOLDEN") != "" {
+		require.NoError(t, os.WriteFile(golden, []byte(all.String()), 0o600))
+	}
+	want, err := os.ReadFile(golden)
+	require.NoError(t, err)
+	assert.Equal(t, string(want), all.String(), "UPDATE_GOLDEN=1 writes it")
+}
+
+// TestReferenceHasEveryCommand holds docs/reference/juju-sim.md to the commands that there are.
+func TestReferenceHasEveryCommand(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/reference/juju-sim.md")
+	require.NoError(t, err)
+	var listed []string
+	for line := range strings.Lines(string(page)) {
+		if name, ok := strings.CutPrefix(line, "| `"); ok {
+			listed = append(listed, name[:strings.IndexAny(name, "` ")])
+		}
+	}
+	slices.Sort(listed)
+	assert.Equal(t, Commands(), listed, "a row for each command, and no other")
+}
+
+func TestNothingIsUp(t *testing.T) {
+	t.Parallel()
 	err := Command(Options{}, nil, io.Discard, io.Discard, []string{"status", "-d", filepath.Join(t.TempDir(), "none")}).Execute()
 	require.ErrorContains(t, err, "no simulation is up")
 }

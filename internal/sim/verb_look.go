@@ -3,12 +3,9 @@ package sim
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
-	"os"
-	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -20,74 +17,14 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/sim/model"
 )
 
-var lookVerbs = []verb{
-	statusVerb, settleVerb, stepVerb, updateStatusVerb, waitVerb, hooksVerb, debugLogVerb, bagVerb, rootVerb, addressVerb, sshVerb,
-}
-
-func writeJSON(e Env, v any) error {
-	enc := json.NewEncoder(e.Out)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
-}
-
-func statusVerb(s *Sim, e Env) *cobra.Command {
-	var format string
-	var relations bool
-	cmd := &cobra.Command{
-		Use: "status [application...]", Short: "Show the model",
-		RunE: func(_ *cobra.Command, args []string) error {
-			st := s.Model.Status()
-			if len(args) > 0 {
-				maps.DeleteFunc(st.Applications, func(name string, _ model.ApplicationStatus) bool { return !slices.Contains(args, name) })
-			}
-			switch format {
-			case "json":
-				return writeJSON(e, st)
-			case "tabular":
-				return writeStatus(e, st, relations)
-			}
-			return fmt.Errorf("unknown format %q", format)
-		},
+// lookVerbs look at the model and its machines as Juju's do; simVerbs are juju-sim's own, and faultVerbs too.
+var (
+	lookVerbs = []verb{statusVerb, showUnitVerb, actionsVerb, secretsVerb, showSecretVerb, debugLogVerb, sshVerb, scpVerb}
+	simVerbs  = []verb{
+		waitVerb, settleVerb, stepVerb, updateStatusVerb, leaderVerb, followVerb, hooksVerb, bagVerb, rootVerb, addressVerb,
+		checkPortsVerb,
 	}
-	cmd.Flags().StringVar(&format, "format", "tabular", "tabular or json")
-	cmd.Flags().BoolVar(&relations, "relations", false, "show relations too")
-	return cmd
-}
-
-func writeStatus(e Env, st model.Status, relations bool) error {
-	w := tabwriter.NewWriter(e.Out, 0, 1, 2, ' ', 0)
-	fmt.Fprintf(w, "Model\tJuju\n%s\t%s\n\n", st.Model.Name, st.Model.Version)
-	fmt.Fprintln(w, "App\tVersion\tStatus\tScale\tCharm\tMessage")
-	names := slices.Sorted(maps.Keys(st.Applications))
-	for _, name := range names {
-		a := st.Applications[name]
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", name, a.Version, a.Status.Current, a.Scale, a.Charm, a.Status.Message)
-	}
-	fmt.Fprintln(w, "\nUnit\tWorkload\tAgent\tMachine\tAddress\tPorts\tMessage")
-	for _, name := range names {
-		units := st.Applications[name].Units
-		for _, unit := range slices.SortedFunc(maps.Keys(units), byNumber) {
-			u := units[unit]
-			mark := ""
-			if u.Leader {
-				mark = "*"
-			}
-			fmt.Fprintf(w, "%s%s\t%s\t%s\t%s\t%s\t%s\t%s\n", unit, mark, u.Workload.Current, u.Agent.Current,
-				u.Machine, u.Address, strings.Join(u.Ports, ","), u.Workload.Message)
-		}
-	}
-	if relations {
-		fmt.Fprintln(w, "\nRelation\tEndpoints\tInterface\tMessage")
-		for _, r := range st.Relations {
-			message := ""
-			if r.Suspended {
-				message = "suspended"
-			}
-			fmt.Fprintf(w, "%d\t%s\t%s\t%s\n", r.ID, strings.Join(r.Endpoints, " "), r.Interface, message)
-		}
-	}
-	return w.Flush()
-}
+)
 
 // byNumber orders etcd/2 before etcd/10.
 func byNumber(a, b string) int { return cmp.Or(len(a)-len(b), strings.Compare(a, b)) }
@@ -140,13 +77,14 @@ func updateStatusVerb(s *Sim, _ Env) *cobra.Command {
 	}
 }
 
-func waitVerb(s *Sim, _ Env) *cobra.Command {
+func waitVerb(s *Sim, e Env) *cobra.Command {
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use: "wait <unit|application> <regexp>", Aliases: []string{"wait-for"},
 		Short: "Run hooks until a unit's, or every unit's, status and message match",
 		Long: "Runs hooks until \"<status> <message>\" matches the regular expression; what is queued first,\n" +
-			"then update-status and what failed every second of real time.",
+			"then update-status and what failed every second of real time. While it waits it says for what, and what there is\n" +
+			"instead. (Juju's wait-for takes queries; this is another.)",
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			pattern, err := regexp.Compile(args[1])
@@ -155,19 +93,28 @@ func waitVerb(s *Sim, _ Env) *cobra.Command {
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), cmp.Or(timeout, s.opts.Patience))
 			defer cancel()
-			return s.wait(ctx, args[0], pattern)
+			return s.wait(ctx, e, args[0], pattern)
 		},
 	}
 	cmd.Flags().DurationVar(&timeout, "timeout", 0, "give up after this long (default 5m)")
 	return cmd
 }
 
-func (s *Sim) wait(ctx context.Context, target string, pattern *regexp.Regexp) error {
+func (s *Sim) wait(ctx context.Context, e Env, target string, pattern *regexp.Regexp) error {
+	if app, _, _ := strings.Cut(target, "/"); !slices.Contains(slices.Collect(maps.Keys(s.Model.Status().Applications)), app) {
+		return fmt.Errorf("application %q not found", app)
+	}
+	said := ""
 	for {
+		_, seen, match := s.seen(target, pattern)
+		if now := strings.Join(slices.Compact(seen), "; "); now != said && !match {
+			fmt.Fprintf(e.Err, "waiting until %s is %q; it is: %s\n", target, pattern, now)
+			said = now
+		}
 		// A unit in error may be what is waited for; whatever else is not.
 		settleErr := s.Settle(ctx)
-		units, seen := s.seen(target)
-		if len(units) > 0 && !slices.ContainsFunc(seen, func(text string) bool { return !pattern.MatchString(text) }) {
+		units, seen, match := s.seen(target, pattern)
+		if match {
 			return nil
 		}
 		if settleErr != nil && !errors.Is(settleErr, model.ErrInError) || ctx.Err() != nil {
@@ -184,18 +131,22 @@ func (s *Sim) wait(ctx context.Context, target string, pattern *regexp.Regexp) e
 	}
 }
 
-// seen returns the units that a unit or application name means, and the status
-// and message of each.
-func (s *Sim) seen(target string) (units, texts []string) {
+// seen returns the units that a unit or application name means, the status and message of each, sorted, and whether each of
+// those matches; no unit is no match.
+func (s *Sim) seen(target string, pattern *regexp.Regexp) (units, texts []string, match bool) {
 	st := s.Model.Status()
 	app, _, isUnit := strings.Cut(target, "/")
+	match = true
 	for name, u := range st.Applications[app].Units {
-		if !isUnit || name == target {
-			units = append(units, name)
-			texts = append(texts, u.Workload.Current+" "+u.Workload.Message)
+		if isUnit && name != target {
+			continue
 		}
+		text := u.Workload.Current + " " + u.Workload.Message
+		match = match && pattern.MatchString(text)
+		units, texts = append(units, name), append(texts, strings.TrimSpace(text))
 	}
-	return units, texts
+	slices.Sort(texts)
+	return units, texts, match && len(units) > 0
 }
 
 func hooksVerb(s *Sim, e Env) *cobra.Command {
@@ -256,22 +207,6 @@ func writeRecords(e Env, rs []model.Record, format string) error {
 	return w.Flush()
 }
 
-func debugLogVerb(s *Sim, e Env) *cobra.Command {
-	return &cobra.Command{
-		Use: "debug-log [unit]", Short: "Print the log of the hooks", Args: cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			unit := ""
-			if len(args) > 0 {
-				unit = args[0]
-			}
-			for _, line := range s.Model.Log(unit) {
-				fmt.Fprintln(e.Out, line)
-			}
-			return nil
-		},
-	}
-}
-
 func bagVerb(s *Sim, e Env) *cobra.Command {
 	var unsafe bool
 	var format string
@@ -282,18 +217,10 @@ func bagVerb(s *Sim, e Env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			for key, value := range values {
-				if !unsafe && strings.Contains(value, "PRIVATE KEY") {
-					values[key] = "[redacted]"
-				}
+			if !unsafe {
+				redactBag(values)
 			}
-			switch format {
-			case "json":
-				return writeJSON(e, values)
-			case "yaml":
-				return writeYAML(e, values)
-			}
-			return fmt.Errorf("unknown format %q", format)
+			return writeAs(e, format, values)
 		},
 	}
 	cmd.Flags().BoolVar(&unsafe, "unsafe", false, "print private keys")
@@ -325,29 +252,4 @@ func addressVerb(s *Sim, e Env) *cobra.Command {
 			return err
 		},
 	}
-}
-
-func sshVerb(s *Sim, e Env) *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "ssh <unit|machine> <command> [argument...]", Short: "Run a command as on the unit's machine", Args: cobra.MinimumNArgs(2),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := s.machineArg(args[0])
-			if err != nil {
-				return err
-			}
-			root := s.Root(id)
-			if err := errors.Join(os.MkdirAll(root, 0o755), s.linkCommands(id)); err != nil {
-				return err
-			}
-			env := append([]string{
-				"PATH=" + root + "/usr/local/bin:" + s.machineCommands(id) + ":" + hookPath, "HOME=" + root + "/root", "LANG=C.UTF-8", "TERM=dumb",
-			}, s.env(id)...)
-			// The command's name is looked up in the machine's own PATH.
-			c := exec.CommandContext(cmd.Context(), "/usr/bin/env", args[1:]...)
-			c.Dir, c.Env, c.Stdout, c.Stderr = root, env, e.Out, e.Err
-			return c.Run()
-		},
-	}
-	cmd.Flags().SetInterspersed(false)
-	return cmd
 }

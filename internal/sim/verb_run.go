@@ -1,53 +1,102 @@
 package sim
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"gopkg.in/yaml.v3"
 
 	"github.com/juju-charms/etcd-charm/internal/sim/model"
 )
 
 func runVerb(s *Sim, e Env) *cobra.Command {
-	var format string
-	var stringArgs bool
+	var r run
+	var t targets
 	cmd := &cobra.Command{
 		Use: "run <unit> <action> [key=value...]", Aliases: []string{"run-action"},
 		Short: "Run an action, print its results; a failed action is an error",
-		Long: "Run an action on a unit (or on <application>/leader) at once, and print its results.\n" +
-			"Values are read as YAML, so that 5 is a number; a dotted key makes a map.",
-		Args: cobra.MinimumNArgs(2),
+		Long: "Runs an action on a unit (or on <application>/leader) at once, and prints its results; while it runs, what it\n" +
+			"says of itself. Values are read as YAML, so that 5 is a number; a dotted key makes a map. A failed action is an\n" +
+			"error here, while Juju says so and exits with 0.\n" +
+			"With --juju 2.9, \"run --unit <unit> <command>\" is what exec is since.",
+		Example: "  juju-sim run etcd/0 health\n  juju-sim run etcd/leader compact revision=7\n" +
+			"  juju-sim run-action etcd/0 health --wait",
+		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			unit, err := s.unitArg(args[0])
-			if err != nil {
-				return err
+			if t.given() {
+				if !strings.HasPrefix(s.Model.Rules.Version, "2.") {
+					return errors.New("run is for actions since Juju 3: for commands there is exec")
+				}
+				return s.exec(cmd.Context(), e, t, r.format, args)
 			}
-			params, err := actionParams(args[2:], stringArgs)
-			if err != nil {
-				return err
+			if len(args) == 0 {
+				return errors.New("no unit specified")
 			}
-			res, err := s.RunAction(cmd.Context(), unit, args[1], params)
-			if err != nil {
-				return err
+			if len(args) == 1 {
+				return errors.New("no action specified")
 			}
-			if err := printResult(e, res, format); err != nil {
-				return err
-			}
-			if res.Status == "failed" {
-				return fmt.Errorf("action %q failed: %s", args[1], res.Message)
-			}
-			return nil
+			return r.do(cmd.Context(), s, e, args[0], args[1], args[2:])
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", "plain", "plain, yaml or json")
-	cmd.Flags().BoolVar(&stringArgs, "string-args", false, "take values as strings")
-	cmd.Flags().Bool("wait", true, "accepted as in Juju; the result is always waited for")
+	cmd.Flags().StringVar(&r.format, "format", "plain", "plain, yaml or json")
+	cmd.Flags().BoolVar(&r.stringArgs, "string-args", false, "take values as strings")
+	cmd.Flags().String("wait", "", "accepted as in Juju; the result is always waited for")
+	cmd.Flags().Lookup("wait").NoOptDefVal = "true"
+	old := pflag.NewFlagSet("2.9", pflag.ContinueOnError)
+	t.flags(old)
+	old.VisitAll(func(f *pflag.Flag) {
+		f.Hidden = true
+		cmd.Flags().AddFlag(f)
+	})
 	return cmd
+}
+
+// run is how an action is run.
+type run struct {
+	format     string
+	stringArgs bool
+}
+
+func (r run) do(ctx context.Context, s *Sim, e Env, target, name string, words []string) error {
+	unit, err := s.unitArg(target)
+	if err != nil {
+		return err
+	}
+	params, err := actionParams(words, r.stringArgs)
+	if err != nil {
+		return err
+	}
+	var follow func(*model.Context)
+	if r.format == "plain" {
+		follow = func(c *model.Context) { tellOf(e, c) }
+	}
+	res, err := s.runAction(ctx, unit, name, params, follow)
+	if err != nil {
+		return err
+	}
+	if err := printResult(e, res, r.format); err != nil {
+		return err
+	}
+	if res.Status == "failed" {
+		return fmt.Errorf("action %q failed: %s", name, res.Message)
+	}
+	return nil
+}
+
+// tellOf says what Juju says when a task begins, and then each line of its log as it comes.
+func tellOf(e Env, c *model.Context) {
+	task, _ := strconv.Atoi(c.ActionID())
+	fmt.Fprintf(e.Err, "Running operation %d with 1 task\n  - task %d on unit-%s\n\nWaiting for task %d...\n",
+		task-1, task, strings.ReplaceAll(c.Unit(), "/", "-"), task)
+	c.OnActionLog(func(line string) { fmt.Fprintln(e.Err, line) })
 }
 
 // unitArg resolves "etcd/leader".
@@ -107,9 +156,6 @@ func printResult(e Env, res model.ActionResult, format string) error {
 	case "plain":
 	default:
 		return fmt.Errorf("unknown format %q", format)
-	}
-	for _, line := range res.Log {
-		fmt.Fprintln(e.Err, line)
 	}
 	// As juju run prints: what was printed, then the results.
 	rest := maps.Clone(res.Results)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"maps"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -21,17 +20,22 @@ type Env struct {
 	Out, Err io.Writer
 	// Dir is what relative paths are relative to; "" is the current directory.
 	Dir string
+	// Terminal says that Out is a screen, which may be cleared.
+	Terminal bool
 }
 
 // verb makes the command of one verb.
 type verb func(s *Sim, e Env) *cobra.Command
 
 func verbs() []verb {
-	return slices.Concat(modelVerbs, lookVerbs, faultVerbs)
+	return slices.Concat(modelVerbs, lookVerbs, simVerbs, faultVerbs)
 }
 
-// Do runs one verb: Do(ctx, env, "add-unit", "-n", "2", "etcd").
+// Do runs one verb: Do(ctx, env, "add-unit", "-n", "2", "etcd"). The word juju may stand before it.
 func (s *Sim) Do(ctx context.Context, e Env, args ...string) error {
+	if len(args) > 1 && args[0] == "juju" {
+		args = args[1:]
+	}
 	root := &cobra.Command{Use: "juju-sim", SilenceUsage: true, SilenceErrors: true}
 	root.CompletionOptions.DisableDefaultCmd = true
 	for _, v := range verbs() {
@@ -68,7 +72,7 @@ func (e Env) path(p string) string {
 
 var modelVerbs = []verb{
 	deployVerb, addUnitVerb, removeUnitVerb, removeApplicationVerb, integrateVerb, removeRelationVerb,
-	suspendRelationVerb, resumeRelationVerb, configVerb, refreshVerb, followVerb, resolvedVerb, runVerb, leaderVerb,
+	suspendRelationVerb, resumeRelationVerb, configVerb, refreshVerb, resolvedVerb, runVerb, execVerb, removeSecretVerb,
 }
 
 // placement is the flags -n and --to.
@@ -131,6 +135,7 @@ func deployVerb(s *Sim, e Env) *cobra.Command {
 			if err := s.Model.Deploy(name, ch, source, values); err != nil {
 				return err
 			}
+			fmt.Fprintf(e.Err, "Deploying %q from local charm %q, revision 0\n", name, ch.Meta().Name)
 			_, err = p.add(s, name)
 			return err
 		},
@@ -169,7 +174,7 @@ func addUnitVerb(s *Sim, e Env) *cobra.Command {
 	return cmd
 }
 
-func removeUnitVerb(s *Sim, _ Env) *cobra.Command {
+func removeUnitVerb(s *Sim, e Env) *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
 		Use: "remove-unit <unit>...", Short: "Remove units", Args: cobra.MinimumNArgs(1),
@@ -178,6 +183,7 @@ func removeUnitVerb(s *Sim, _ Env) *cobra.Command {
 				if err := s.Model.RemoveUnit(name, force); err != nil {
 					return err
 				}
+				fmt.Fprintf(e.Err, "will remove unit %s\n", name)
 			}
 			return s.reap()
 		},
@@ -187,15 +193,20 @@ func removeUnitVerb(s *Sim, _ Env) *cobra.Command {
 	return cmd
 }
 
-func removeApplicationVerb(s *Sim, _ Env) *cobra.Command {
+func removeApplicationVerb(s *Sim, e Env) *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
 		Use: "remove-application <application>...", Short: "Remove applications with their units and relations",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			for _, name := range args {
+				units := s.Model.Units(name)
 				if err := s.Model.RemoveApplication(name, force); err != nil {
 					return err
+				}
+				fmt.Fprintf(e.Err, "will remove application %s\n", name)
+				for _, unit := range units {
+					fmt.Fprintf(e.Err, "- will remove unit %s\n", unit)
 				}
 			}
 			return s.reap()
@@ -252,50 +263,6 @@ func each(words []string, do func(string) error) error {
 		if err := do(w); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-func configVerb(s *Sim, e Env) *cobra.Command {
-	var reset []string
-	var twice bool
-	cmd := &cobra.Command{
-		Use: "config <application> [key | key=value...]", Short: "Show, set or reset options", Args: cobra.MinimumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			app, words := args[0], args[1:]
-			if len(reset) == 0 && (len(words) == 0 || len(words) == 1 && !strings.Contains(words[0], "=")) {
-				return showConfig(s, e, app, words)
-			}
-			values, err := pairs(words)
-			if err != nil {
-				return err
-			}
-			times := 1
-			if twice {
-				times = 2
-			}
-			return s.Model.Configure(app, values, reset, times)
-		},
-	}
-	cmd.Flags().StringSliceVar(&reset, "reset", nil, "options to set back to their defaults")
-	cmd.Flags().BoolVar(&twice, "twice", false, "fire config-changed twice, as Juju 4.0 does")
-	return cmd
-}
-
-func showConfig(s *Sim, e Env, app string, words []string) error {
-	values, err := s.Model.Config(app)
-	if err != nil {
-		return err
-	}
-	if len(words) == 1 {
-		value, ok := values[words[0]]
-		if ok {
-			fmt.Fprintln(e.Out, value)
-		}
-		return nil
-	}
-	for _, key := range slices.Sorted(maps.Keys(values)) {
-		fmt.Fprintf(e.Out, "%s: %v\n", key, values[key])
 	}
 	return nil
 }

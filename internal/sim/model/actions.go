@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"strings"
-
-	"github.com/juju/charm/v12/hooks"
 )
 
 // ActionResult is how an action ended.
@@ -26,6 +24,7 @@ type action struct {
 	params   map[string]any
 	results  map[string]any
 	log      []string
+	follow   func(line string) // hears each line of the log; nil is nobody
 	failed   bool
 	message  string
 	done     *ActionResult
@@ -54,14 +53,11 @@ func (m *Model) beginAction(unitName, name string, params map[string]any) (*Cont
 	switch {
 	case !ok:
 		return nil, fmt.Errorf("action not defined on unit %q", unitName)
-	case !u.machine.on:
-		return nil, fmt.Errorf("the agent of %q is not running", unitName)
 	case u.failed:
 		return nil, fmt.Errorf("unit %q is in error", unitName)
-	case u.machine.busy:
-		return nil, errors.New("another hook is running on the machine")
-	case !u.installed:
-		return nil, fmt.Errorf("unit %q is not installed yet", unitName)
+	}
+	if err := ready(u); err != nil {
+		return nil, err
 	}
 	params = maps.Clone(params)
 	if params == nil {
@@ -73,10 +69,20 @@ func (m *Model) beginAction(unitName, name string, params map[string]any) (*Cont
 	if params, err = spec.InsertDefaults(params); err != nil {
 		return nil, err
 	}
-	m.nextTask += 2
-	c := m.begin(u, Hook{Kind: hooks.Action, Action: name})
-	c.act = &action{name: name, id: fmt.Sprint(m.nextTask), params: params, results: map[string]any{}}
-	return c, nil
+	return m.beginTask(u, name, params), nil
+}
+
+// ready is why a unit runs no action now; nil is that it does.
+func ready(u *unit) error {
+	switch {
+	case !u.machine.on:
+		return fmt.Errorf("the agent of %q is not running", u.name)
+	case u.machine.busy:
+		return errors.New("another hook is running on the machine")
+	case !u.installed:
+		return fmt.Errorf("unit %q is not installed yet", u.name)
+	}
+	return nil
 }
 
 // ActionID returns the id of the action, "" in a hook.

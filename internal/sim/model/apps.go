@@ -31,7 +31,7 @@ func (m *Model) Deploy(name string, ch Charm, source string, config map[string]s
 		return fmt.Errorf("cannot deploy %q: %w", name, err)
 	}
 	a := &application{
-		name: name, release: release{ch, source, 1}, life: Alive,
+		name: name, release: release{ch, source, 1, 0}, uploads: []release{{ch, source, 1, 0}}, life: Alive,
 		settings: settings, leaderSettings: map[string]string{},
 	}
 	m.apps[name] = a

@@ -88,6 +88,7 @@ type Model struct {
 
 type application struct {
 	release
+	uploads  []release // every charm it was given, by revision
 	name     string
 	life     Life
 	settings charm.Settings

@@ -14,10 +14,11 @@ type release struct {
 	charm    Charm
 	source   string // where its files come from
 	charmSeq int    // 1 is what was deployed; it grows with each refresh
+	revision int    // which upload it is: Juju counts those from 0
 }
 
-// url is what Juju calls an uploaded charm, whose revisions are counted from 0.
-func (r release) url() string { return fmt.Sprintf("local:%s-%d", r.charm.Meta().Name, r.charmSeq-1) }
+// url is what Juju calls an uploaded charm.
+func (r release) url() string { return fmt.Sprintf("local:%s-%d", r.charm.Meta().Name, r.revision) }
 
 // Refresh replaces an application's charm; each unit then runs upgrade-charm and config-changed. Settings the new charm does
 // not know are dropped. The units named last are left behind: whatever is refreshed meanwhile, they go on with the charm that
@@ -33,7 +34,44 @@ func (m *Model) Refresh(app string, ch Charm, source string, except ...string) e
 	if got, want := ch.Meta().Name, a.charm.Meta().Name; got != want {
 		return fmt.Errorf("cannot refresh %q to charm %q: it runs charm %q", app, got, want)
 	}
-	next := release{ch, source, a.charmSeq + 1}
+	next := release{ch, source, a.charmSeq + 1, len(a.uploads)}
+	if err := m.refresh(a, next, except); err != nil {
+		return err
+	}
+	a.uploads = append(a.uploads, next)
+	return nil
+}
+
+// RefreshTo gives an application the charm of an earlier upload back, as Juju does with revisions of a charm store.
+func (m *Model) RefreshTo(app string, revision int, except ...string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a, err := m.app(app)
+	switch {
+	case err != nil:
+		return err
+	case revision < 0 || revision >= len(a.uploads):
+		return fmt.Errorf("charm %q has no revision %d: it has 0 to %d", a.charm.Meta().Name, revision, len(a.uploads)-1)
+	case revision == a.revision:
+		return fmt.Errorf("already running specified charm %q, revision %d", a.charm.Meta().Name, revision)
+	}
+	next := a.uploads[revision]
+	next.charmSeq = a.charmSeq + 1
+	return m.refresh(a, next, except)
+}
+
+// Revision returns the name and the revision of an application's charm.
+func (m *Model) Revision(app string) (string, int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a, err := m.app(app)
+	if err != nil {
+		return "", 0, err
+	}
+	return a.charm.Meta().Name, a.revision, nil
+}
+
+func (m *Model) refresh(a *application, next release, except []string) error {
 	if err := m.refuses(a, next); err != nil {
 		return err
 	}
@@ -41,7 +79,7 @@ func (m *Model) Refresh(app string, ch Charm, source string, except ...string) e
 	for _, name := range except {
 		u, err := m.unit(name)
 		if err == nil && u.app != a {
-			err = fmt.Errorf("unit %q is not of application %q", name, app)
+			err = fmt.Errorf("unit %q is not of application %q", name, a.name)
 		}
 		if err != nil {
 			return err
@@ -52,10 +90,11 @@ func (m *Model) Refresh(app string, ch Charm, source string, except ...string) e
 		u.behind = true
 	}
 	a.release = next
-	a.settings = ch.Config().FilterSettings(a.settings)
-	for _, endpoint := range slices.Sorted(maps.Keys(ch.Meta().Peers)) {
+	a.settings = next.charm.Config().FilterSettings(a.settings)
+	peers := next.charm.Meta().Peers
+	for _, endpoint := range slices.Sorted(maps.Keys(peers)) {
 		if !slices.ContainsFunc(a.rels, func(r *relation) bool { return r.peer && r.ends[0].Name == endpoint }) {
-			m.addRelation(true, end{a, ch.Meta().Peers[endpoint]})
+			m.addRelation(true, end{a, peers[endpoint]})
 		}
 	}
 	return nil

@@ -31,6 +31,7 @@ type MachineStatus struct {
 // ApplicationStatus is an application and its units.
 type ApplicationStatus struct {
 	Charm   string                `json:"charm"`
+	Rev     int                   `json:"charm-rev"`
 	Life    Life                  `json:"life"`
 	Version string                `json:"version"`
 	Status  StatusInfo            `json:"application-status"`
@@ -80,7 +81,7 @@ func (m *Model) Status() Status {
 	}
 	for name, a := range m.apps {
 		as := ApplicationStatus{
-			Charm: a.charm.Meta().Name, Life: a.life, Version: a.version, Status: m.appStatus(a), Units: map[string]UnitStatus{},
+			Charm: a.charm.Meta().Name, Rev: a.revision, Life: a.life, Version: a.version, Status: m.appStatus(a), Units: map[string]UnitStatus{},
 		}
 		for _, u := range unitsOf(a) {
 			as.Units[u.name] = m.unitStatus(u)

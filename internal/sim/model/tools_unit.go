@@ -158,7 +158,11 @@ func jujuLog(k *call) error {
 	if debug, _ := k.flags.GetBool("debug"); debug {
 		level = "DEBUG"
 	}
-	k.m.logf(k.u, strings.ToUpper(level), "juju-log", "%s", strings.Join(k.args, " "))
+	text := strings.Join(k.args, " ")
+	if k.Hook.Endpoint != "" { // Juju says of which relation it is
+		text = k.Hook.RelationKey() + ": " + text
+	}
+	k.m.logf(k.u, strings.ToUpper(level), "juju-log", "%s", text)
 	return nil
 }
 
@@ -284,7 +288,11 @@ func actionLog(k *call) error {
 	if len(k.args) == 0 {
 		return usagef("no message specified")
 	}
-	k.act.log = append(k.act.log, strings.Join(k.args, " "))
+	line := strings.Join(k.args, " ")
+	k.act.log = append(k.act.log, line)
+	if k.act.follow != nil {
+		k.act.follow(line)
+	}
 	return nil
 }
 

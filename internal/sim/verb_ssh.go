@@ -1,0 +1,192 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+func sshVerb(s *Sim, e Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "ssh <unit|machine> <command> [argument...]", Short: "Run a command as on the unit's machine; sudo may stand before it",
+		Long: "Runs a command in the machine's directory, with its programs first in PATH: \"ssh etcd/0 sudo etcdctl member list\".\n" +
+			"sudo changes nothing, because the simulator's machines belong to whoever runs it. Nothing is read from the\n" +
+			"terminal; for a shell of your own, take the lines that \"ssh <unit> env\" prints and the directory of \"root <unit>\".",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) < 2 {
+				return errors.New("name a unit or a machine, then a command: a shell by itself is not to be had here")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			unit, err := s.unitArg(args[0])
+			if err != nil {
+				return err
+			}
+			id, err := s.machineArg(unit)
+			if err != nil {
+				return err
+			}
+			// The command's name is looked up in the machine's own PATH.
+			c, err := s.machineCommand(cmd.Context(), id, "/usr/bin/env", args[1:]...)
+			if err != nil {
+				return err
+			}
+			c.Stdout, c.Stderr = e.Out, e.Err
+			return c.Run()
+		},
+	}
+	cmd.Flags().SetInterspersed(false)
+	return cmd
+}
+
+// machineCommand is a program that is to run on a machine, in its root.
+func (s *Sim) machineCommand(ctx context.Context, id int, program string, args ...string) (*exec.Cmd, error) {
+	root := s.Root(id)
+	if err := errors.Join(os.MkdirAll(root, 0o755), s.linkCommands(id), s.writeSudo()); err != nil {
+		return nil, err
+	}
+	c := exec.CommandContext(ctx, program, args...)
+	c.Dir = root
+	c.Env = append([]string{
+		"PATH=" + root + "/usr/local/bin:" + s.machineCommands(id) + ":" + s.loginDir() + ":" + hookPath,
+		"HOME=" + root + "/root", "LANG=C.UTF-8", "TERM=dumb",
+	}, s.env(id)...)
+	return c, nil
+}
+
+// loginDir has what only those find who log in.
+func (s *Sim) loginDir() string { return filepath.Join(s.dir, "login") }
+
+// sudo runs its command with the same rights and the same environment: the user is the machine's owner already, and a sudo of
+// this host would take the machine's PATH away.
+const sudo = `#!/bin/sh
+while [ $# -gt 0 ]; do
+  case $1 in
+    --) shift; break ;;
+    -[ughpCDU]) shift; [ $# -eq 0 ] || shift ;;
+    -*) shift ;;
+    [A-Za-z_]*=*) export "$1"; shift ;;
+    *) break ;;
+  esac
+done
+[ $# -gt 0 ] || { echo 'usage: sudo [-u user] command [argument...]' >&2; exit 1; }
+exec "$@"
+`
+
+func (s *Sim) writeSudo() error {
+	path := filepath.Join(s.loginDir(), "sudo")
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(s.loginDir(), 0o755); err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(s.dir, "sudo-")
+	if err != nil {
+		return err
+	}
+	_, err = tmp.WriteString(sudo)
+	return errors.Join(err, tmp.Chmod(0o755), tmp.Close(), os.Rename(tmp.Name(), path)) //nolint:gosec // a program
+}
+
+func scpVerb(s *Sim, e Env) *cobra.Command {
+	var recursive bool
+	cmd := &cobra.Command{
+		Use: "scp <source>... <destination>", Short: "Copy files from or to machines: etcd/0:var/lib/x .",
+		Long: "Copies files between here and machines, or between machines. <unit>:<path> and <machine>:<path> mean a machine's\n" +
+			"file; a path without a leading / is, as with ssh, relative to the machine's root.",
+		Example: "  juju-sim scp etcd/0:/var/lib/snapshot.db .\n  juju-sim scp -r 0:/etc/etcd-charm /tmp/seen",
+		Args:    cobra.MinimumNArgs(2),
+		RunE: func(_ *cobra.Command, args []string) error {
+			to, err := s.hostPath(e, args[len(args)-1])
+			if err != nil {
+				return err
+			}
+			for _, arg := range args[:len(args)-1] {
+				from, err := s.hostPath(e, arg)
+				if err != nil {
+					return err
+				}
+				if err := scp(from, to, recursive); err != nil {
+					return fmt.Errorf("cannot copy %s: %w", arg, err)
+				}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false, "copy directories with all that is in them")
+	return cmd
+}
+
+// hostPath is where an argument of scp lies on this host.
+func (s *Sim) hostPath(e Env, arg string) (string, error) {
+	who, path, remote := strings.Cut(arg, ":")
+	if !remote || strings.HasPrefix(who, "/") || strings.HasPrefix(who, ".") {
+		return e.path(arg), nil
+	}
+	unit, err := s.unitArg(who)
+	if err != nil {
+		return "", err
+	}
+	id, err := s.machineArg(unit)
+	if err != nil {
+		return "", err
+	}
+	// A path does not lead out of the machine by its dots.
+	return filepath.Join(s.Root(id), filepath.Join("/", path)), nil
+}
+
+func scp(from, to string, recursive bool) error {
+	info, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	if at, err := os.Stat(to); err == nil && at.IsDir() {
+		to = filepath.Join(to, filepath.Base(from))
+	}
+	switch {
+	case info.IsDir() && !recursive:
+		return errors.New("not a regular file: say -r for a directory")
+	case info.IsDir():
+		return copyAll(from, to)
+	}
+	return replaceFile(from, to, info.Mode().Perm())
+}
+
+// copyAll copies the files of a directory and of those in it, hidden ones too; what is neither file nor directory is left out.
+func copyAll(from, to string) error {
+	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir():
+			return os.MkdirAll(filepath.Join(to, rel), 0o755)
+		case info.Mode().IsRegular():
+			return replaceFile(path, filepath.Join(to, rel), info.Mode().Perm())
+		}
+		return nil
+	})
+}
+
+func replaceFile(from, to string, mode fs.FileMode) error {
+	if err := os.Remove(to); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return copyFile(from, to, mode)
+}

@@ -1,0 +1,46 @@
+// Package demo holds the demo to what it promises; `make demo` tells it.
+package demo
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// Whatever is compiled on the way to a charm is compiled with the same flags: else the standard library, which takes a minute
+// by itself, is compiled twice by whoever builds for the first time.
+func TestOneBuildOfTheStandardLibrary(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../Makefile")
+	require.NoError(t, err)
+	makefile := string(text)
+	for _, name := range []string{"BUILD", "RUN"} {
+		assert.Regexp(t, `(?m)^`+name+` +(\?|:)?= CGO_ENABLED=0 go (build|run) \$\(FLAGS\)$`, makefile)
+	}
+	for _, target := range []string{"bin/etcd-charm", "bin/juju-sim", "bin/juju-sim-tool", "charm", "demo"} {
+		recipe := regexp.MustCompile(`(?m)^` + target + `:.*\n((?:\t.*\n)+)`).FindString(makefile)
+		require.NotEmpty(t, recipe, target)
+		assert.NotRegexp(t, `\bgo (build|run)\b`, recipe, "%s: by $(BUILD) or $(RUN)", target)
+	}
+	stamp := regexp.MustCompile(`(?m)^STAMP .*$`).FindString(makefile)
+	assert.Contains(t, stamp, "$(RUN)")
+}
+
+// The story says what comes before each part, checks the last health, and looks for what is in the way first.
+func TestTheDemoIsAStory(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("demo.txt")
+	require.NoError(t, err)
+	script, _, _ := strings.Cut(string(text), "\n-- ")
+	assert.Less(t, strings.Index(script, "\ncheck-ports "), strings.Index(script, "\ndeploy "))
+	last := script[strings.LastIndex(script, "\nupdate-status"):]
+	assert.Contains(t, last, "stdout '^health: healthy$'", "a status of before the failure would do for wait-for")
+	parts := strings.Split(script, "\nsay\n")
+	for _, part := range parts[2:] {
+		assert.Regexp(t, `^(\[!?hold\] )?say '`, part)
+	}
+}
