@@ -21,8 +21,12 @@ import (
 )
 
 const (
-	// patience bounds the wait for a model to come to what a page shows.
+	// patience bounds the waits of verbs for hooks.
 	patience = 10 * time.Minute
+	// A model has come to rest when what it prints has been the same for so many looks, each after hooks of all units, and
+	// for so long: it then prints what a page does not show. A page that is being written takes what comes sooner.
+	restLooks, restTime = 30, time.Minute
+	draftLooks          = 4
 	// atATime is how many pages run at a time: each runs several etcd servers.
 	atATime = 2
 	// archiveName is what pages call the charm's archive, whatever the machine's architecture.
@@ -134,16 +138,15 @@ func (r *reader) follow(p page, c command) []string {
 	}
 	blank := slices.Equal(c.shown, []string{cut})
 	require.True(r.t, !blank || updating(), "%s: UPDATE_PAGES=1 writes what it prints", at)
-	steady := 0
-	for deadline := time.Now().Add(patience); looks.MatchString(c.text) && (blank || !agree(c.shown, printed)); {
+	same, since := 0, time.Now()
+	for looks.MatchString(c.text) && (blank || !agree(c.shown, printed)) {
 		before := printed
 		r.rest(1)
 		printed, _ = r.sh(c.text)
-		if steady++; !agree(before, printed) {
-			steady = 0
+		if same++; !agree(before, printed) {
+			same, since = 0, time.Now()
 		}
-		// A page that is being written does not know yet what it waits for.
-		if updating() && steady > 3 || time.Now().After(deadline) {
+		if same > restLooks && time.Since(since) > restTime || updating() && same > draftLooks {
 			break
 		}
 	}
