@@ -23,7 +23,7 @@ var masks = []struct {
 	{"IDs", regexp.MustCompile(`\b(id-)?[0-9a-f]{12,16}\b`), "ID"},
 	{"names of operations", regexp.MustCompile(`\b(restart|restore|recover|snapshot)-[0-9a-f]{6,}\b`), "OPERATION"},
 	{"addresses of machines", regexp.MustCompile(`\b127\.\d+\.\d+\.\d+\b`), "ADDRESS"},
-	{"terms and who leads", regexp.MustCompile(`(?m)etcd/\d+, term \d+`), "LEADER"},
+	{"terms and who leads", regexp.MustCompile(`(etcd/\d+|none), term \d+`), "LEADER"},
 	{"roles", regexp.MustCompile(`\b(leader|voter)( |$)`), "ROLE$2"},
 	{"terms and indexes in a table", regexp.MustCompile(`(GiB +)\d+ +\d+ +\d+\s*$`), "${1}N"},
 	{"large numbers", regexp.MustCompile(`\b\d{6,}\b`), "N"},

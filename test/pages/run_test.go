@@ -166,9 +166,10 @@ func (r *reader) rest(rounds int) {
 	_ = r.sim.Do(r.t.Context(), sim.Env{Out: io.Discard, Err: io.Discard}, "settle", "--update-status", fmt.Sprint(rounds))
 }
 
-// On a machine of its own a unit's loopback address is 127.0.0.1, and root is whoever says sudo. Units of a model on one
-// machine have an address each, and their commands run as whoever runs the model.
+// On a machine of its own a unit's loopback address is 127.0.0.1, root is whoever says sudo, and files lie below /. Units of
+// a model on one machine have an address and a directory each, in which their commands run, as whoever runs the model.
 var (
+	ourFiles = regexp.MustCompile(` /(etc|var/lib|opt)/etcd-charm`)
 	sudo     = regexp.MustCompile(`^(juju ssh \S+ )sudo `)
 	onUnit   = regexp.MustCompile(`^juju ssh (\S+/\d+) `)
 	loopback = "127.0.0.1"
@@ -176,10 +177,10 @@ var (
 
 // typed is a command as it is run for a page.
 func (r *reader) typed(line string) string {
-	if found := onUnit.FindStringSubmatch(line); found != nil && strings.Contains(line, loopback) {
+	if found := onUnit.FindStringSubmatch(line); found != nil {
 		unit, err := r.sim.Model.Unit(found[1])
 		require.NoError(r.t, err)
-		line = strings.ReplaceAll(line, loopback, unit.Address)
+		line = ourFiles.ReplaceAllString(strings.ReplaceAll(line, loopback, unit.Address), " $1/etcd-charm")
 	}
 	return sudo.ReplaceAllString(line, "$1")
 }
