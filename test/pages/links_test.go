@@ -1,7 +1,11 @@
 package pages_test
 
 import (
+	"bytes"
+	"encoding/xml"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"path/filepath"
@@ -11,6 +15,7 @@ import (
 	"unicode"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 var (
@@ -132,5 +137,27 @@ func TestEveryPageIsFound(t *testing.T) {
 	}
 	for name := range pages {
 		assert.True(t, found[name], "no page leads to %s", name)
+	}
+}
+
+// TestPicture: the picture is sound, and shows without anything from elsewhere.
+func TestPicture(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join(root, "docs", "picture.svg"))
+	require.NoError(t, err)
+	for d := xml.NewDecoder(bytes.NewReader(text)); ; {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		require.NoError(t, err)
+		start, ok := token.(xml.StartElement)
+		if !ok {
+			continue
+		}
+		assert.NotContains(t, []string{"script", "image", "foreignObject"}, start.Name.Local)
+		for _, a := range start.Attr {
+			assert.True(t, a.Name.Local == "xmlns" || !strings.Contains(a.Value, "://"), a.Value)
+		}
 	}
 }

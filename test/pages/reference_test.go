@@ -2,11 +2,15 @@ package pages_test
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -164,4 +168,99 @@ func parameters(t *testing.T, params *yaml.Node, required []string) string {
 		fmt.Fprintf(&rows, "| `%s` | %s | %s | %s |\n", name, p.Type, without, strings.Join(strings.Fields(p.Description), " "))
 	}
 	return rows.String()
+}
+
+var code = regexp.MustCompile("`([^`]+)`")
+
+// firstCells are what stands as code in the first column of a page's tables.
+func firstCells(p page) (out []string) {
+	for _, line := range p.prose() {
+		if cells := strings.Split(line, "|"); len(cells) > 2 && cells[0] == "" {
+			for _, found := range code.FindAllStringSubmatch(cells[1], -1) {
+				out = append(out, found[1])
+			}
+		}
+	}
+	return out
+}
+
+func pageOf(t *testing.T, name string) page {
+	t.Helper()
+	for _, p := range allPages(t) {
+		if p.name == name {
+			return p
+		}
+	}
+	t.Fatalf("there is no page %s", name)
+	return page{}
+}
+
+// TestLogLines: what the page says that logs have stands in the sources of what logs it.
+func TestLogLines(t *testing.T) {
+	t.Parallel()
+	list := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/api/v3",
+		"go.etcd.io/raft/v3")
+	dirs, err := list.Output()
+	require.NoError(t, err)
+	var sources strings.Builder
+	for _, dir := range append(strings.Fields(string(dirs)), filepath.Join(root, "internal")) {
+		require.NoError(t, filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+			if err != nil || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			sources.Write(text)
+			return err
+		}))
+	}
+	lines := firstCells(pageOf(t, "docs/reference/log-lines.md"))
+	require.NotEmpty(t, lines)
+	for _, line := range lines {
+		for _, part := range regexp.MustCompile(`…|"…"|\w+=|\betcd/\d+\b|[()"]`).Split(line, -1) {
+			assert.True(t, strings.Contains(sources.String(), strings.TrimSpace(part)), "nothing logs %q", line)
+		}
+	}
+}
+
+// TestMetrics: a member has each metric that the page lists.
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	r := newReader(t, packed(t))
+	for _, line := range []string{"juju deploy ./dist/" + archiveName + " etcd -n 2", "juju-sim settle"} {
+		out, err := r.sh(line)
+		require.NoError(t, err, out)
+	}
+	names := append(firstCells(pageOf(t, "docs/reference/metrics.md")), metricNames(pageOf(t, "docs/how-to/monitor.md"))...)
+	require.NotEmpty(t, names)
+	var known map[string]bool
+	unknown := func(name string) bool { return !known[name] }
+	// Some are there only once they have a value: members measure their round trips now and then.
+	for deadline := time.Now().Add(patience); ; r.rest(1) {
+		known = metricsOf(r)
+		if !slices.ContainsFunc(names, unknown) || time.Now().After(deadline) {
+			break
+		}
+	}
+	assert.Empty(t, slices.DeleteFunc(names, func(name string) bool { return known[name] }), "no metrics of a member")
+	assert.Greater(t, len(known), 100, "the page speaks of some 130")
+	assert.False(t, known["grpc_server_handling_seconds"])
+}
+
+// metricsOf are the names of the metrics that a member has.
+func metricsOf(r *reader) map[string]bool {
+	out, err := r.sh("juju ssh etcd/0 curl -s http://127.0.0.1:2381/metrics")
+	require.NoError(r.t, err, out)
+	known := map[string]bool{}
+	for _, line := range out {
+		if name, found := strings.CutPrefix(line, "# TYPE "); found {
+			name, _, _ = strings.Cut(name, " ")
+			known[name] = true
+		}
+	}
+	return known
+}
+
+// metricNames are the metrics of etcd that a page names.
+func metricNames(p page) []string {
+	return regexp.MustCompile(`\betcd_[a-z_]+\b`).FindAllString(strings.Join(p.prose(), "\n"), -1)
 }
