@@ -1,0 +1,266 @@
+package pages_test
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gopkg.in/yaml.v3"
+)
+
+// byHand stands in a section of a page below what is generated: what follows, up to the next section, is kept.
+const byHand = "<!-- written by hand below -->"
+
+// section is a part of a page about one option or action.
+type section struct {
+	name, generated string
+}
+
+// reference holds a page to sections: UPDATE_GOLDEN=1 writes what is generated, and keeps what is written by hand.
+func reference(t *testing.T, name string, sections []section, complete func(name, hand string) string) {
+	t.Helper()
+	file := filepath.Join(root, "docs", "reference", name)
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	intro, rest, _ := strings.Cut(string(text), "\n## ")
+	hands := map[string]string{}
+	for _, part := range strings.Split("\n"+rest, "\n## ") {
+		heading, body, _ := strings.Cut(strings.TrimPrefix(part, "\n"), "\n")
+		if _, hand, found := strings.Cut(body, byHand+"\n"); found {
+			hands[strings.TrimSpace(heading)] = strings.TrimRight(hand, "\n")
+		}
+	}
+	var want strings.Builder
+	want.WriteString(strings.TrimRight(intro, "\n") + "\n")
+	for _, s := range sections {
+		fmt.Fprintf(&want, "\n## %s\n\n%s\n", s.name, strings.TrimRight(s.generated, "\n"))
+		hand := hands[s.name]
+		if problem := complete(s.name, hand); problem != "" {
+			t.Errorf("docs/reference/%s, %s: %s", name, s.name, problem)
+		}
+		if hand != "" {
+			fmt.Fprintf(&want, "\n%s\n%s\n", byHand, hand)
+		}
+	}
+	if updating() || os.Getenv("UPDATE_GOLDEN") != "" {
+		require.NoError(t, os.WriteFile(file, []byte(want.String()), 0o644))
+		return
+	}
+	assert.Equal(t, want.String(), string(text), "UPDATE_GOLDEN=1 go test ./test/pages -run Page writes it")
+}
+
+// entries are the keys of a mapping, in the order of the file, with their values.
+func entries(t *testing.T, n *yaml.Node) (names []string, values []*yaml.Node) {
+	t.Helper()
+	require.Equal(t, yaml.MappingNode, n.Kind)
+	for i := 0; i < len(n.Content); i += 2 {
+		names, values = append(names, n.Content[i].Value), append(values, n.Content[i+1])
+	}
+	return names, values
+}
+
+func document(t *testing.T, name string) *yaml.Node {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, name))
+	require.NoError(t, err)
+	var doc yaml.Node
+	require.NoError(t, yaml.Unmarshal(text, &doc))
+	return doc.Content[0]
+}
+
+// TestOptionsPage: the reference page has every option, as config.yaml has it.
+func TestOptionsPage(t *testing.T) {
+	t.Parallel()
+	_, top := entries(t, document(t, "config.yaml"))
+	names, options := entries(t, top[0])
+	var sections []section
+	for i, name := range names {
+		var o struct {
+			Type        string
+			Default     *string
+			Description string
+		}
+		require.NoError(t, options[i].Decode(&o))
+		text := fmt.Sprintf("*%s*, no default.", o.Type)
+		if o.Default != nil {
+			text = fmt.Sprintf("*%s*, by default `%s`.", o.Type, *o.Default)
+			if *o.Default == "" {
+				text = fmt.Sprintf("*%s*, empty by default.", o.Type)
+			}
+		}
+		sections = append(sections, section{name, text + "\n\n" + escaped(o.Description)})
+	}
+	require.NotEmpty(t, sections)
+	reference(t, "options.md", sections, func(string, string) string { return "" })
+}
+
+var outsideCode = regexp.MustCompile("`[^`]*`|<")
+
+// escaped is a text in which no angle opens a tag of HTML.
+func escaped(text string) string {
+	return outsideCode.ReplaceAllStringFunc(text, func(found string) string {
+		if found == "<" {
+			return "&lt;"
+		}
+		return found
+	})
+}
+
+// TestActionsPage: the reference page has every action, as actions.yaml has it, and says of each what it answers and when it
+// refuses.
+func TestActionsPage(t *testing.T) {
+	t.Parallel()
+	names, actions := entries(t, document(t, "actions.yaml"))
+	var sections []section
+	for i, name := range names {
+		var a struct {
+			Description string
+			Params      yaml.Node
+			Required    []string
+		}
+		require.NoError(t, actions[i].Decode(&a))
+		text := a.Description + "\n"
+		if a.Params.Kind != 0 {
+			text += "\n| parameter | type | without it | is |\n|---|---|---|---|\n" + parameters(t, &a.Params, a.Required)
+		}
+		sections = append(sections, section{name, text})
+	}
+	require.NotEmpty(t, sections)
+	reference(t, "actions.md", sections, func(_, hand string) string {
+		for _, word := range []string{"**Answers**", "**Fails**"} {
+			if !strings.Contains(hand, word) {
+				return "write by hand, below " + byHand + ", what it " + word
+			}
+		}
+		return ""
+	})
+}
+
+// parameters are the rows of a table of an action's parameters.
+func parameters(t *testing.T, params *yaml.Node, required []string) string {
+	t.Helper()
+	var rows strings.Builder
+	names, values := entries(t, params)
+	for i, name := range names {
+		var p struct {
+			Type, Description string
+			Default           *string
+		}
+		require.NoError(t, values[i].Decode(&p))
+		without := "–"
+		if p.Default != nil {
+			without = "`" + *p.Default + "`"
+		}
+		for _, r := range required {
+			if r == name {
+				without = "is refused"
+			}
+		}
+		fmt.Fprintf(&rows, "| `%s` | %s | %s | %s |\n", name, p.Type, without, strings.Join(strings.Fields(p.Description), " "))
+	}
+	return rows.String()
+}
+
+var code = regexp.MustCompile("`([^`]+)`")
+
+// firstCells are what stands as code in the first column of a page's tables.
+func firstCells(p page) (out []string) {
+	for _, line := range p.prose() {
+		if cells := strings.Split(line, "|"); len(cells) > 2 && cells[0] == "" {
+			for _, found := range code.FindAllStringSubmatch(cells[1], -1) {
+				out = append(out, found[1])
+			}
+		}
+	}
+	return out
+}
+
+func pageOf(t *testing.T, name string) page {
+	t.Helper()
+	for _, p := range allPages(t) {
+		if p.name == name {
+			return p
+		}
+	}
+	t.Fatalf("there is no page %s", name)
+	return page{}
+}
+
+// TestLogLines: what the page says that logs have stands in the sources of what logs it.
+func TestLogLines(t *testing.T) {
+	t.Parallel()
+	list := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/api/v3",
+		"go.etcd.io/raft/v3")
+	dirs, err := list.Output()
+	require.NoError(t, err)
+	var sources strings.Builder
+	for _, dir := range append(strings.Fields(string(dirs)), filepath.Join(root, "internal")) {
+		require.NoError(t, filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+			if err != nil || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			sources.Write(text)
+			return err
+		}))
+	}
+	lines := firstCells(pageOf(t, "docs/reference/log-lines.md"))
+	require.NotEmpty(t, lines)
+	for _, line := range lines {
+		for _, part := range regexp.MustCompile(`…|"…"|\w+=|\betcd/\d+\b|[()"]`).Split(line, -1) {
+			assert.True(t, strings.Contains(sources.String(), strings.TrimSpace(part)), "nothing logs %q", line)
+		}
+	}
+}
+
+// TestMetrics: a member has each metric that the page lists.
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	r := newReader(t, packed(t))
+	for _, line := range []string{"juju deploy ./dist/" + archiveName + " etcd -n 2", "juju-sim settle"} {
+		out, err := r.sh(line)
+		require.NoError(t, err, out)
+	}
+	names := append(firstCells(pageOf(t, "docs/reference/metrics.md")), metricNames(pageOf(t, "docs/how-to/monitor.md"))...)
+	require.NotEmpty(t, names)
+	var known map[string]bool
+	unknown := func(name string) bool { return !known[name] }
+	// Some are there only once they have a value: members measure their round trips now and then.
+	for deadline := time.Now().Add(patience); ; r.rest(1) {
+		known = metricsOf(r)
+		if !slices.ContainsFunc(names, unknown) || time.Now().After(deadline) {
+			break
+		}
+	}
+	assert.Empty(t, slices.DeleteFunc(names, func(name string) bool { return known[name] }), "no metrics of a member")
+	assert.Greater(t, len(known), 100, "the page speaks of some 130")
+	assert.False(t, known["grpc_server_handling_seconds"])
+}
+
+// metricsOf are the names of the metrics that a member has.
+func metricsOf(r *reader) map[string]bool {
+	out, err := r.sh("juju ssh etcd/0 curl -s http://127.0.0.1:2381/metrics")
+	require.NoError(r.t, err, out)
+	known := map[string]bool{}
+	for _, line := range out {
+		if name, found := strings.CutPrefix(line, "# TYPE "); found {
+			name, _, _ = strings.Cut(name, " ")
+			known[name] = true
+		}
+	}
+	return known
+}
+
+// metricNames are the metrics of etcd that a page names.
+func metricNames(p page) []string {
+	return regexp.MustCompile(`\betcd_[a-z_]+\b`).FindAllString(strings.Join(p.prose(), "\n"), -1)
+}

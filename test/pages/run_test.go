@@ -1,0 +1,227 @@
+package pages_test
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/internal/sim"
+)
+
+const (
+	// patience bounds the waits of verbs for hooks.
+	patience = 10 * time.Minute
+	// A model has come to rest when what it prints has been the same for so many looks, each after hooks of all units, and
+	// for so long: it then prints what a page does not show. A page that is being written takes what comes sooner.
+	restLooks, restTime = 30, time.Minute
+	draftLooks          = 4
+	// atATime is how many pages run at a time: each runs several etcd servers.
+	atATime = 2
+	// archiveName is what pages call the charm's archive, whatever the machine's architecture.
+	archiveName = "etcd_amd64.charm"
+)
+
+// TestMain makes this program the commands of the pages, too: what is typed as juju is juju-sim.
+func TestMain(m *testing.M) {
+	if name := filepath.Base(os.Args[0]); name == "juju" || name == "juju-sim" {
+		sim.ToolMain()
+		os.Exit(sim.Program(sim.Options{}, os.Args[1:]))
+	}
+	sim.Main(m)
+}
+
+func TestPages(t *testing.T) {
+	t.Parallel()
+	archive := packed(t)
+	turns := make(chan struct{}, atATime)
+	ran := 0
+	for _, p := range allPages(t) {
+		if !p.runs() {
+			continue
+		}
+		ran++
+		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
+			turns <- struct{}{}
+			defer func() { <-turns }()
+			r := newReader(t, archive)
+			commands, err := p.commands()
+			require.NoError(t, err)
+			stale := false
+			for i := range commands {
+				if c := &commands[i]; c.skipped == "" {
+					shown, same := r.follow(p, *c)
+					c.shown, stale = shown, stale || !same
+				}
+			}
+			if stale {
+				p.write(t, commands) // whole, so that what belongs together is of one run
+			}
+		})
+	}
+	require.Positive(t, ran, "no page is run")
+}
+
+// packed is the charm's archive: $CHARM, or the one of `make charm`.
+func packed(t *testing.T) string {
+	t.Helper()
+	archive := cmp.Or(os.Getenv("CHARM"), filepath.Join(root, "dist", "etcd_"+runtime.GOARCH+".charm"))
+	archive, err := filepath.Abs(archive)
+	require.NoError(t, err)
+	_, err = os.Stat(archive)
+	require.NoError(t, err, "there is no packed charm: run `make charm` first, or set CHARM to one")
+	return archive
+}
+
+// reader is somebody who follows a page: a model, and a shell in a directory with what the repository builds.
+type reader struct {
+	t   *testing.T
+	sim *sim.Sim
+	dir string
+	env []string
+}
+
+func newReader(t *testing.T, archive string) *reader {
+	t.Helper()
+	opts := sim.Options{Env: []string{"ETCD_CHARM_ROOT=" + sim.RootVar}, Patience: patience}
+	tool, err := filepath.Abs(filepath.Join(root, "bin", "juju-sim-tool"))
+	require.NoError(t, err)
+	if _, err := os.Stat(tool); err == nil {
+		opts.Tool = tool // starts faster than this program with the race detector
+	}
+	s, err := sim.New(opts)
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ctx, time.Hour) }()
+	t.Cleanup(func() {
+		stop()
+		require.NoError(t, <-served)
+		require.NoError(t, s.Close())
+	})
+	self, err := os.Executable()
+	require.NoError(t, err)
+	dir := t.TempDir()
+	for link, target := range map[string]string{
+		"dist/" + archiveName: archive, "bin/juju-sim": self, "path/juju": self, "path/juju-sim": self,
+	} {
+		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, link)), 0o755))
+		require.NoError(t, os.Symlink(target, filepath.Join(dir, link)))
+	}
+	return &reader{t: t, sim: s, dir: dir, env: append(os.Environ(),
+		sim.DirVar+"="+s.Dir(), "PATH="+filepath.Join(dir, "path")+":"+os.Getenv("PATH"))}
+}
+
+// looks are the commands that change nothing: they are repeated until they print what the page shows.
+var looks = regexp.MustCompile(`^juju (status|debug-log|show-|run \S+ (health|list-members|alarm-list|check-removal|operation$)` +
+	`|(ssh|exec) .*etcdctl .*(get|endpoint|member list|version|alarm list)|(ssh|exec) .*(curl|ls|systemctl))|^sleep `)
+
+// follow does what a page says. It returns what the page should show of it, if it is written, and reports whether it shows
+// that already; if it is not to be written, it has to.
+func (r *reader) follow(p page, c command) (show []string, same bool) {
+	r.t.Helper()
+	at := fmt.Sprintf("%s:%d: %s", p.name, c.line+1, c.text)
+	printed, err := r.sh(c.text)
+	r.rest(0)
+	if len(c.shown) == 0 {
+		require.NoError(r.t, err, "%s\n%s", at, strings.Join(printed, "\n"))
+		return nil, true
+	}
+	blank := slices.Equal(c.shown, []string{cut})
+	require.True(r.t, !blank || updating(), "%s: UPDATE_PAGES=1 writes what it prints", at)
+	still, since := 0, time.Now()
+	for looks.MatchString(c.text) && (blank || !agree(c.shown, printed)) {
+		before := printed
+		r.rest(1)
+		printed, _ = r.sh(c.text)
+		if still++; !agree(before, printed) {
+			still, since = 0, time.Now()
+		}
+		if still > restLooks && time.Since(since) > restTime || updating() && still > draftLooks {
+			break
+		}
+	}
+	same = !blank && agree(c.shown, printed)
+	if !updating() {
+		require.True(r.t, same, "%s\nshows\n%s\nand prints\n%s", at, strings.Join(c.shown, "\n"), strings.Join(printed, "\n"))
+	}
+	if same && slices.Index(c.shown, cut) < len(c.shown)-1 && slices.Contains(c.shown, cut) {
+		return c.shown, true // cut by hand
+	}
+	return rewritten(c.shown, printed), same
+}
+
+// rest lets the hooks that are queued run, and then so many rounds of update-status. Units that are in error are what a
+// page may want to show.
+func (r *reader) rest(rounds int) {
+	_ = r.sim.Do(r.t.Context(), sim.Env{Out: io.Discard, Err: io.Discard}, "settle", "--update-status", fmt.Sprint(rounds))
+}
+
+// On a machine of its own a unit's loopback address is 127.0.0.1, root is whoever says sudo, and files lie below /. Units of
+// a model on one machine have an address and a directory each, in which their commands run, as whoever runs the model.
+var (
+	ourFiles = regexp.MustCompile(` /(etc|var/lib|opt)/etcd-charm`)
+	sudo     = regexp.MustCompile(`^(juju ssh \S+ )sudo `)
+	onUnit   = regexp.MustCompile(`^juju ssh (\S+/\d+) `)
+	loopback = "127.0.0.1"
+)
+
+// typed is a command as it is run for a page.
+func (r *reader) typed(line string) string {
+	if found := onUnit.FindStringSubmatch(line); found != nil {
+		unit, err := r.sim.Model.Unit(found[1])
+		require.NoError(r.t, err)
+		line = ourFiles.ReplaceAllString(strings.ReplaceAll(line, loopback, unit.Address), " $1/etcd-charm")
+	}
+	return sudo.ReplaceAllString(line, "$1")
+}
+
+var anyAddress = regexp.MustCompile(`\b127(\.\d+){3}\b *`)
+
+// sh runs a line in the shell and returns the lines that it prints. Machines have other addresses in each run; in pages
+// they are those of one network.
+func (r *reader) sh(line string) ([]string, error) {
+	cmd := exec.CommandContext(r.t.Context(), "sh", "-c", r.typed(line))
+	cmd.Dir, cmd.Env = r.dir, r.env
+	out, err := cmd.CombinedOutput()
+	text := anyAddress.ReplaceAllStringFunc(string(out), func(found string) string {
+		address := strings.TrimRight(found, " ")
+		if strings.HasPrefix(address, "127.0.0.") {
+			return found
+		}
+		page := "127.0.7." + address[strings.LastIndexByte(address, '.')+1:]
+		if len(found)-len(address) > 1 { // a column of a table
+			return fmt.Sprintf("%-*s", len(found), page)
+		}
+		return page + found[len(address):]
+	})
+	text = strings.ReplaceAll(text, r.sim.Dir(), "/tmp/juju-sim")
+	return strings.Split(strings.TrimRight(text, "\n"), "\n"), err
+}
+
+// write replaces what the page shows of its commands.
+func (p page) write(t *testing.T, commands []command) {
+	t.Helper()
+	before, err := p.commands()
+	require.NoError(t, err)
+	for i, c := range slices.Backward(commands) {
+		if c.skipped != "" {
+			continue
+		}
+		from := c.line + 1
+		p.lines = slices.Replace(p.lines, from, from+len(before[i].shown), c.shown...)
+	}
+	require.NoError(t, os.WriteFile(p.path(), []byte(strings.Join(p.lines, "\n")), 0o644))
+}
