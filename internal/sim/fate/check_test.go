@@ -69,6 +69,19 @@ func TestChecksSee(t *testing.T) {
 				u.consumers["proxy:1"] = pub
 			}
 		}, "and those of units that left are"},
+		{"data given up that no majority has", func(s *Sim) {
+			g := s.groups[0]
+			id := s.units[1].disk.data.member
+			g.accuse(id)
+			s.units[2].disk.data.rot = true
+			s.checkGivenUp(s.units[1], g, id)
+		}, "gives its data up though 1 others of 3 voters have what was agreed"},
+		{"CORRUPT taken back of a member that is there", func(s *Sim) {
+			s.checkDisarm(s.units[0], s.groups[0], s.units[1].disk.data.member)
+		}, "which is there"},
+		{"CORRUPT that nobody answers", func(s *Sim) {
+			s.groups[0].accuse(s.units[1].disk.data.member)
+		}, "alarm CORRUPT is raised"},
 		{"a unit that is not in the cluster", func(s *Sim) { s.units[2].process = process{} }, "no member runs"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -188,6 +188,32 @@ var mutants = []struct {
 		m.Units.Value = units
 		return operator.Decide(e, m, w)
 	}},
+	{"gives up data that no majority has", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
+		if len(w.Alarms) > 0 && w.Alarms[0].Kind == corrupt {
+			w.Hashes = nil
+			for range 2 { // as if all others agreed, whoever was asked, and whomever the alarm names
+				var said []operator.Hash
+				for _, mem := range w.Members {
+					said = append(said, operator.Hash{MemberID: mem.ID, Hash: 1})
+				}
+				w.Hashes = append(w.Hashes, said)
+			}
+			w.Alarms = append([]operator.Alarm{{MemberID: w.Data.MemberID, Kind: corrupt}}, w.Alarms...)
+			w.Alarms = w.Alarms[:1]
+		}
+		return operator.Decide(e, m, w)
+	}},
+	{"takes CORRUPT back of whom it names", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
+		p := operator.Decide(e, m, w)
+		if _, asks := p.Step.(operator.AskHashes); asks {
+			p.Step = operator.Disarm{Alarm: w.Alarms[0]}
+		}
+		return p
+	}},
+	{"never replaces a learner", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
+		m.Memory.Value.Learning = operator.Learning{}
+		return operator.Decide(e, m, w)
+	}},
 	{"forgets goal-state", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
 		m.Seen = nil // so that nobody is ever judged by it
 		return operator.Decide(e, m, w)
