@@ -192,6 +192,7 @@ func (s *Sim) Calm() string {
 	problem := ""
 	for range 12 {
 		s.relieve()
+		s.nurse()
 		for _, u := range s.units {
 			s.Poke(u)
 		}

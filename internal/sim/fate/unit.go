@@ -81,6 +81,9 @@ type disk struct {
 	astray    bool // something of ours does not lie there as it was made
 	data      *data
 	aside     []*data
+	work      []operator.Work
+	prepared  []prepared
+	kept      []operator.Snapshot
 }
 
 // initial is how a first start would go by what is written.
