@@ -143,12 +143,19 @@ func (l look) takers() []string {
 	return ordered(slices.Concat(o.Units, late))
 }
 
-// participants are the units that the operation waits for. A unit that leaves takes part no longer.
+// participants are the units that the operation waits for. A unit that leaves takes part no longer; while the cluster is to be
+// stopped, only once it has stopped.
 func (l look) participants() []string {
+	o := l.operation()
 	return slices.DeleteFunc(slices.Clone(l.takers()), func(unit string) bool {
 		life, there := l.m.Units.Value[unit]
-		gone := l.m.Units.OK && (!there || life == Dying)
-		return gone || slices.Contains(l.operation().Without, unit) || l.m.Cluster.Value.Words[unit].Leaving
+		word := l.m.Cluster.Value.Words[unit]
+		leaves, down := word.Leaving || life == Dying, word.Stopped
+		if unit == l.m.Unit {
+			leaves, down = l.leaving(), !l.w.Service.up()
+		}
+		gone := l.m.Units.OK && !there
+		return gone || slices.Contains(o.Without, unit) || leaves && (down || !stops(o))
 	})
 }
 
@@ -256,7 +263,8 @@ func (l look) sayOperation(p *Plan) {
 	}
 }
 
-// holders are the units that hold data of the cluster on record, as far as their bags say; sorted.
+// holders are the units that hold data of the cluster on record, as far as their bags say, those that leave and have not stopped
+// too; sorted.
 func (l look) holders() []string {
 	id := l.m.Cluster.Value.Record.ClusterID
 	if id == 0 {
@@ -264,12 +272,17 @@ func (l look) holders() []string {
 	}
 	var units []string
 	for unit, word := range l.m.Cluster.Value.Words {
-		if l.m.Units.Value[unit] == Alive && !word.Leaving && word.ClusterID == id {
+		if _, there := l.m.Units.Value[unit]; there && !word.Stopped && word.ClusterID == id {
 			units = append(units, unit)
 		}
 	}
-	if l.w.Data.State == OurData && l.w.Data.ClusterID == id && !l.leaving() {
+	if l.w.Data.State == OurData && l.w.Data.ClusterID == id {
 		units = append(units, l.m.Unit)
 	}
 	return ordered(units)
+}
+
+// stays reports whether a unit is there and is not about to leave.
+func (l look) stays(unit string) bool {
+	return l.m.Units.Value[unit] == Alive && !l.m.Cluster.Value.Words[unit].Leaving
 }

@@ -215,6 +215,7 @@ const (
 	snapshotMissing
 	snapshotUnfit
 	snapshotElsewhere
+	sourceLeaves
 	dataMissing
 	quorumAnswers
 	logUnread
@@ -438,6 +439,7 @@ var catalogue = [kinds]entry{
 	snapshotMissing:      {"snapshot-missing", "snapshot", Sound, "", "", "no good snapshot {snapshot} is kept here", "action list-snapshots shows which are"},
 	snapshotUnfit:        {"snapshot-unfit", "snapshot", Sound, "", "", "{snapshot} cannot be restored: {why}", ""},
 	snapshotElsewhere:    {"snapshot-elsewhere", "unit", Sound, "", "", "what {unit} has is seen there alone", "{command}"},
+	sourceLeaves:         {"source-leaves", "unit", Sound, "", "", "{unit} leaves, and cannot be the source of the new data", ""},
 	dataMissing:          {"data-missing", "unit", Sound, "", "", "{unit} shows no data of a cluster", ""},
 	quorumAnswers:        {"quorum-answers", "cluster", Sound, "", "", "cluster {cluster} has a quorum: there is nothing to recover", ""},
 	logUnread:            {"log-unread", "unit", Sound, "", "", "{unit} has not shown what its log holds", "wait for its next hook, or leave it out if it is dead: without={unit}"},

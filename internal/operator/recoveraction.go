@@ -75,7 +75,9 @@ func (l look) mayRecover(want wish) ([]Survivor, Reason) {
 			return nil, because(noSuchUnit, unit, l.m.App, few(all))
 		}
 	}
-	left := slices.DeleteFunc(l.holders(), func(unit string) bool { return slices.Contains(want.without, unit) })
+	left := slices.DeleteFunc(l.holders(), func(unit string) bool {
+		return slices.Contains(want.without, unit) || !l.stays(unit)
+	})
 	survivors := l.survivors(left)
 	for _, s := range survivors {
 		if s.Log == (LogState{}) {

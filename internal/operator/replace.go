@@ -36,6 +36,12 @@ func (l look) isTarget() bool {
 // data of it, or would begin with some, stops too.
 func (l look) halted() bool { return l.m.Cluster.OK && stops(l.operation()) && !l.isTarget() }
 
+// mayHalt reports whether a unit that leaves is held by an operation that it does not hear of in full, since a hook that fails
+// hears no more of the record: one that replaces the data had begun, and by now nobody decides.
+func (l look) mayHalt() bool {
+	return replaces(l.operation()) && l.w.Reach != Healthy && !l.isTarget() && !l.alone()
+}
+
 // halt stops our server for as long as an operation has the cluster stopped, and prepares the new data on its source.
 func (l look) halt(p *Plan) {
 	if l.stopFor(p, operationStopsUs); p.Step == nil {

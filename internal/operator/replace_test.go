@@ -249,6 +249,18 @@ func TestReplacingAdvances(t *testing.T) {
 		"restore, its source leaves": {
 			o: restoreOf(toPrepare), others: prepared, said: "d2", model: func(m *Model) { m.Units.Value["etcd/1"] = Dying }, phase: toPrepare, outcome: "its source, etcd/1, has gone",
 		},
+		"restore, one leaves and runs yet": {
+			o: restoreOf(toStop), others: stopped, world: func(w *World) { *w = silent(*w) }, phase: toStop, model: func(m *Model) {
+				m.Units.Value["etcd/2"] = Dying
+				m.Cluster.Value.Words["etcd/2"] = Word{Schema: 2, ClusterID: clusterID, Leaving: true}
+			},
+		},
+		"restore, one leaves and has stopped": {
+			o: restoreOf(toStop), others: stopped, world: func(w *World) { *w = silent(*w) }, phase: toServe, model: func(m *Model) {
+				m.Units.Value["etcd/2"] = Dying
+				m.Cluster.Value.Words["etcd/2"] = Word{Schema: 2, ClusterID: clusterID, Leaving: true, Stopped: true}
+			},
+		},
 		"restore, goal-state is not believed": {
 			o: restoreOf(toStop), others: stopped, world: func(w *World) { *w = silent(*w) },
 			model: func(m *Model) { m.Units = Unknown[map[string]Life]("failed") }, phase: toStop,

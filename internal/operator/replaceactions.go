@@ -216,6 +216,8 @@ func (l look) mayRestore(o Operation, want wish) Reason {
 		}
 	}
 	switch {
+	case !l.stays(o.Source):
+		return because(sourceLeaves, o.Source)
 	case want.dataDir && o.Target == "":
 		return because(dataMissing, o.Source)
 	case want.dataDir && o.NewCluster() == id:

@@ -103,6 +103,7 @@ func TestRestore(t *testing.T) {
 			params: map[string]any{"from": "data-dir", "source": "etcd/2"}, model: func(m *Model) { m.Cluster.Value.Words["etcd/2"] = Word{} },
 			failed: "etcd/2 shows no data of a cluster",
 		},
+		"a source that leaves":       {params: map[string]any{"snapshot": "a", "source": "etcd/1"}, model: func(m *Model) { m.Units.Value["etcd/1"] = Dying }, failed: "etcd/1 leaves, and cannot be the source"},
 		"goal-state is not believed": {params: map[string]any{"snapshot": "a"}, model: func(m *Model) { m.Units = Unknown[map[string]Life]("failed") }, failed: "units unknown: failed"},
 		"the peers are not known":    {params: map[string]any{"snapshot": "a"}, model: func(m *Model) { m.Cluster = Unknown[Cluster]("failed") }, failed: "peers unknown: failed"},
 	} {

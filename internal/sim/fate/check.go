@@ -11,6 +11,7 @@ import (
 // check holds what must be true at every moment.
 func (s *Sim) check() {
 	s.ticks++
+	s.checkRuns()
 	big := 0
 	for _, g := range s.groups {
 		if g.size() > 1 && !s.ended[g.id] {
@@ -42,6 +43,7 @@ func (s *Sim) checkRecord(h *hook, r operator.Record) {
 		s.ended[r.Ended] = true
 	}
 	s.checkLeaves(r)
+	s.checkReplaced(s.record(), r)
 	if r.ClusterID == 0 {
 		return
 	}
@@ -152,6 +154,9 @@ func (s *Sim) checkAside(u *unit, d *data) {
 // checkStart holds that the charm starts no data that is another unit's or older than what the unit remembers of it.
 func (s *Sim) checkStart(u *unit, d *data) {
 	seen := u.memory.Seen
+	if u.hook != nil && slices.Contains(u.hook.record.Replaced, d.cluster) {
+		s.broken("%s starts data of %x, which was replaced", u.name, d.cluster)
+	}
 	switch {
 	case s.ended[d.cluster]:
 	case d.owner.Unit != "" && d.owner.Unit != u.name:
@@ -167,6 +172,10 @@ func (s *Sim) checkStart(u *unit, d *data) {
 func (s *Sim) checkDown(u *unit, h *hook, step operator.Step) {
 	g, m := s.own(u)
 	if m == nil || m.learner {
+		return
+	}
+	if _, stop := step.(operator.Stop); stop && h.halts(u) {
+		s.checkHalt(u, h)
 		return
 	}
 	n, before := g.size(), s.readyVoters(g)

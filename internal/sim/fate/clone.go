@@ -33,6 +33,7 @@ func (s *Sim) Clone() *Sim {
 	}
 	out.records, out.relations = slices.Clone(s.records), slices.Clone(s.relations)
 	out.named, out.ended = maps.Clone(s.named), maps.Clone(s.ended)
+	out.replaced = maps.Clone(s.replaced)
 	return &out
 }
 
@@ -46,5 +47,6 @@ func (u *unit) clone() *unit {
 		c.disk.data = &d
 	}
 	c.disk.aside = slices.Clone(u.disk.aside)
+	c.disk.work, c.disk.prepared, c.disk.kept = slices.Clone(u.disk.work), slices.Clone(u.disk.prepared), slices.Clone(u.disk.kept)
 	return &c
 }

@@ -63,6 +63,77 @@ var scenarios = []struct {
 		}
 		s.cancel()
 	}},
+	{"restore", 3, func(s *Sim) { s.snapshots(); s.restore(s.units[1]) }},
+	{"restore from the leader's disk", 3, func(s *Sim) { s.snapshots(); s.restore(s.units[0]) }},
+	{"restore two", 2, func(s *Sim) { s.snapshots(); s.restore(s.units[1]) }},
+	{"restore the only one", 1, func(s *Sim) { s.snapshots(); s.restore(s.units[0]) }},
+	{"restore, and one comes", 2, func(s *Sim) { s.snapshots(); s.restore(s.units[1]); s.AddUnit() }},
+	{"restore while one joins", 2, func(s *Sim) {
+		s.snapshots()
+		s.AddUnit()
+		goOn(s, func() bool { return s.units[2].disk.data != nil })
+		s.restore(s.units[1])
+	}},
+	{"restore, and another leader", 3, func(s *Sim) { s.snapshots(); s.restore(s.units[1]); s.SetLeader(s.units[2]) }},
+	{"restore, and new options", 3, func(s *Sim) { s.snapshots(); s.restore(s.units[1]); s.options++; s.Configure() }},
+	{"restore, and a refresh", 3, func(s *Sim) { s.snapshots(); s.restore(s.units[1]); s.Refresh() }},
+	{"restore, and the source leaves", 3, func(s *Sim) { s.snapshots(); s.restore(s.units[1]); s.RemoveUnit(s.units[1]) }},
+	{"restore, and another leaves once it is stopped", 3, func(s *Sim) {
+		s.snapshots()
+		s.restore(s.units[1])
+		goOn(s, func() bool { return s.record().Operation.Phase == "stopping" })
+		s.RemoveUnit(s.units[2])
+	}},
+	{"restore, cancelled once all are stopped", 3, func(s *Sim) {
+		s.snapshots()
+		s.restore(s.units[1])
+		goOn(s, func() bool { return !s.units[0].process.running && !s.units[2].process.running })
+		s.cancel()
+	}},
+	{"restore of what is not there", 3, func(s *Sim) { s.restore(s.units[1]) }},
+	{"restore a cluster that is lost altogether", 1, func(s *Sim) {
+		s.snapshots()
+		u := s.units[0]
+		s.Power(u, false)
+		u.disk.data = nil
+		s.Power(u, true)
+		s.restore(u)
+	}},
+	{"restore without one that is off", 3, func(s *Sim) {
+		s.snapshots()
+		s.Power(s.units[2], false)
+		s.Rest()
+		s.restore(s.units[1], s.units[2].name)
+		s.Rest()
+		s.Power(s.units[2], true)
+	}},
+	{"recover two of five", 5, func(s *Sim) {
+		s.lag = true
+		s.write()
+		s.loseMajority(true, s.units[2], s.units[3], s.units[4])
+		s.recover()
+	}},
+	{"recover one of three", 3, func(s *Sim) { s.write(); s.loseMajority(true, s.units[0], s.units[1]); s.recover() }},
+	{"recover without two that return", 3, func(s *Sim) {
+		s.write()
+		s.loseMajority(false, s.units[0], s.units[1])
+		s.SetLeader(s.units[2])
+		s.recover(s.units[0].name, s.units[1].name)
+		s.Rest()
+		s.Power(s.units[0], true)
+		s.Power(s.units[1], true)
+	}},
+	{"recover, and another leader", 5, func(s *Sim) {
+		s.loseMajority(true, s.units[2], s.units[3], s.units[4])
+		s.recover()
+		s.SetLeader(s.units[1])
+	}},
+	{"recover, cancelled", 5, func(s *Sim) {
+		s.loseMajority(false, s.units[2], s.units[3], s.units[4])
+		s.recover(s.units[2].name, s.units[3].name, s.units[4].name)
+		goOn(s, func() bool { return !s.units[0].process.running })
+		s.cancel()
+	}},
 	{"refresh", 3, (*Sim).Refresh},
 	{"refresh to the same server", 3, func(s *Sim) { s.Refresh(); s.Rest(); s.Refresh() }},
 	{"refresh to the same server, and a roll", 2, func(s *Sim) { s.Refresh(); s.Rest(); s.Refresh(); s.Configure() }},
@@ -127,6 +198,18 @@ var scenarios = []struct {
 	{"a learner is stuck three times", 1, func(s *Sim) { s.write(); s.AddUnit(); s.units[1].stalls = 3 }},
 	{"a learner is stuck, and another joins", 2, func(s *Sim) { s.AddUnit(); s.units[2].stalls = 1; s.AddUnit() }},
 	{"full of history, and the quota is raised", 3, func(s *Sim) { s.Fill(false); s.Raise() }},
+}
+
+// goOn lets the units go by turns until that is so.
+func goOn(s *Sim, so func() bool) {
+	for n := 0; !so() && n < 1000; n++ {
+		for _, u := range s.units {
+			s.Step(u)
+		}
+		if n%10 == 9 {
+			s.Tick(1)
+		}
+	}
 }
 
 // leaves lets a unit go until it has left all that is suspended.

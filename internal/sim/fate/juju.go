@@ -60,8 +60,11 @@ type Sim struct {
 
 	named map[uint64]bool // clusters that the record ever named
 	ended map[uint64]bool
-	ticks int
-	wrong string // the first broken rule
+	// replaced are clusters whose data was replaced, and by which operation.
+	replaced map[uint64]operator.Operation
+	rescue   bool // an administrator looks after a cluster that is lost
+	ticks    int
+	wrong    string // the first broken rule
 	// Begged tells that the end is one that only an administrator can mend, and that the status line asks for it.
 	Begged bool
 
@@ -72,7 +75,7 @@ type Sim struct {
 
 // New returns an application with no unit.
 func New(o Options) *Sim {
-	return &Sim{Options: o, stage: &stage{}, now: 1_000_000, period: 230, named: map[uint64]bool{}, ended: map[uint64]bool{}, lastID: 100}
+	return &Sim{Options: o, stage: &stage{}, now: 1_000_000, period: 230, named: map[uint64]bool{}, ended: map[uint64]bool{}, replaced: map[uint64]operator.Operation{}, lastID: 100}
 }
 
 // broken notes the first rule that was broken.
@@ -202,6 +205,7 @@ func (s *Sim) Power(u *unit, up bool) {
 	u.process = process{}
 	if !up {
 		s.kill(u)
+		u.dies()
 	}
 	u.up = up
 	if !up {
@@ -330,6 +334,7 @@ func (s *Sim) Poke(u *unit) { u.poked = true }
 // Tick lets time pass.
 func (s *Sim) Tick(seconds int64) {
 	s.now += seconds
+	s.works()
 	if s.busy {
 		s.write()
 	}

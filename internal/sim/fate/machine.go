@@ -111,6 +111,7 @@ func (h *machine) Observe(_ context.Context, m operator.Model) (operator.World, 
 		w.Data.Term, w.Data.Index = oneTerm, uint64(d.index)
 	}
 	w.Alarms, w.Hashes = sight.Alarms, h.h.hashes
+	s.beside(u, &w)
 	h.looked(sight)
 	return w, nil
 }
@@ -246,6 +247,9 @@ type AddVoter struct{ operator.AddLearner }
 
 func (h *machine) do(step operator.Step) error {
 	s, u := h.s, h.u
+	if done, err := s.replace(u, h.h, step); done {
+		return err
+	}
 	switch step := step.(type) {
 	case operator.Install:
 		u.disk.installed = step.Release
@@ -301,6 +305,9 @@ func (h *machine) do(step operator.Step) error {
 		}
 		if d := u.disk.data; d != nil {
 			s.checkAside(u, d)
+			if g := s.group(s.record().ClusterID); h.h.looked == s.faults && s.ended[d.cluster] && h.h.halts(u) && (g == nil || s.led(g) == nil) {
+				s.broken("%s moves its data aside, though what replaced it has no quorum", u.name)
+			}
 			u.disk.aside, u.disk.data = append(u.disk.aside, d), nil
 		}
 	default:

@@ -77,6 +77,12 @@ func (s *Sim) checkOperation(was, is operator.Operation) {
 		return
 	}
 	for _, u := range s.living() {
+		if d := u.disk.data; is.Kind != "rolling-restart" {
+			if is.Takes(u.name) && u.life == alive && (d == nil || d.cluster != is.NewCluster()) {
+				s.broken("%s has other data, and %s is called done", u.name, is.ID)
+			}
+			continue
+		}
 		if is.Takes(u.name) && u.life == alive && u.restarted != is.ID {
 			s.broken("%s has not restarted for %s, which is called done", u.name, is.ID)
 		}

@@ -1,7 +1,6 @@
 package fate
 
 import (
-	"hash/fnv"
 	"slices"
 	"strconv"
 
@@ -110,7 +109,7 @@ func (s *Sim) first(u *unit, ours bool) bool {
 			heard = heard || (s.runs(g, m) && m.owner != u && s.reachable(u, m.owner) && m.owner.process.peerURL == m.peerURL)
 		}
 		if !heard {
-			return false // it has to learn from somebody which cluster it is
+			continue // it has to learn from somebody which cluster it is
 		}
 		for _, m := range g.members {
 			if m.peerURL != w.PeerURL {
@@ -133,9 +132,7 @@ func (s *Sim) first(u *unit, ours bool) bool {
 
 // found makes a new cluster. Its ID is a hash of token and URL, as etcd's is: the same twice is the same cluster.
 func (s *Sim) found(u *unit, w operator.Server) {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(w.Initial.Token + w.PeerURL))
-	id := uint64(h.Sum32())<<8 | 1
+	id := idOf(w.Initial.Token, w.PeerURL)
 	if old := s.group(id); old != nil {
 		if s.named[id] {
 			s.broken("%s founds cluster %x again", u.name, id)

@@ -84,6 +84,9 @@ type disk struct {
 	data      *data
 	fence     operator.Fence
 	aside     []*data
+	work      []operator.Work
+	prepared  []prepared
+	kept      []operator.Snapshot
 }
 
 // initial is how a first start would go by what is written.

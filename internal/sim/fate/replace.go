@@ -1,0 +1,332 @@
+package fate
+
+import (
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"slices"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
+)
+
+const (
+	// workSeconds is how long long work takes.
+	workSeconds = 7
+	// beyond is how far what is prepared begins beyond what it is made of.
+	beyond = 1000
+)
+
+// prepared is data that was made beside a unit's own.
+type prepared struct {
+	operator.Prepared
+	index   int
+	peerURL string
+	kind    operator.WorkKind
+}
+
+// idOf is a cluster's ID: a hash of token and URL, as etcd's is. The same twice is the same cluster.
+func idOf(token, peerURL string) uint64 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(token + peerURL))
+	return uint64(h.Sum32())<<8 | 1
+}
+
+// replace does the steps of operations that replace the data. It is false for any other.
+func (s *Sim) replace(u *unit, h *hook, step operator.Step) (bool, error) {
+	switch step := step.(type) {
+	case operator.StartWork:
+		has := func(w operator.Work) bool { return w.ID == step.Request.ID }
+		if !slices.ContainsFunc(u.disk.work, has) {
+			u.disk.work = append(u.disk.work, operator.Work{WorkRequest: step.Request, State: operator.WorkRuns, Began: s.now})
+		}
+	case operator.EndWork:
+		u.disk.work = slices.DeleteFunc(u.disk.work, func(w operator.Work) bool { return w.ID == step.ID })
+	case operator.DropPrepared:
+		s.checkDrop(u, step.ID)
+		u.disk.prepared = slices.DeleteFunc(u.disk.prepared, func(p prepared) bool { return p.ID == step.ID })
+	case operator.ServePrepared:
+		return true, s.serve(u, h, step.ID)
+	default:
+		return false, nil
+	}
+	return true, nil
+}
+
+// serve puts what was prepared into the place of a unit's data.
+func (s *Sim) serve(u *unit, h *hook, id string) error {
+	if u.process.running {
+		return errors.New("the service is running")
+	}
+	at := slices.IndexFunc(u.disk.prepared, func(p prepared) bool { return p.ID == id })
+	if at < 0 {
+		return errors.New("nothing was prepared")
+	}
+	p := u.disk.prepared[at]
+	s.checkServe(u, p)
+	if d := u.disk.data; d != nil {
+		s.checkAside(u, d)
+		u.disk.aside = append(u.disk.aside, d)
+	}
+	u.disk.prepared = slices.Delete(u.disk.prepared, at, at+1)
+	u.disk.data = &data{cluster: p.ClusterID, member: p.MemberID, index: p.index}
+	s.groups = append(s.groups, &group{
+		id: p.ClusterID, removed: map[uint64]bool{}, index: p.index, published: true,
+		members: []*member{{id: p.MemberID, name: nameOf(u), peerURL: p.peerURL, owner: u}},
+	})
+	s.tell("%s: has the data of %x", u.name, p.ClusterID)
+	return nil
+}
+
+// nameOf is the name of a unit's member.
+func nameOf(u *unit) string { return fmt.Sprintf("%s%d", app, u.number) }
+
+// works has long work end that is due, and asks for a hook then.
+func (s *Sim) works() {
+	for _, u := range s.units {
+		for i := range u.disk.work {
+			w := &u.disk.work[i]
+			if w.State != operator.WorkRuns || !u.up || s.now < w.Began+workSeconds {
+				continue
+			}
+			w.Ended, w.State = s.now, operator.WorkDone
+			if err := s.work(u, w.WorkRequest); err != nil {
+				w.State, w.Error = operator.WorkFailed, err.Error()
+			}
+			s.tell("work %s of %s is %s %s", w.ID, u.name, w.State, w.Error)
+			s.Poke(u)
+		}
+	}
+}
+
+// work is what long work comes to.
+func (s *Sim) work(u *unit, r operator.WorkRequest) error {
+	p := prepared{Prepared: operator.Prepared{ID: r.ID, ClusterID: idOf(r.Token, r.PeerURL)}, peerURL: r.PeerURL, kind: r.Kind}
+	p.MemberID = p.ClusterID | 2
+	switch r.Kind {
+	case operator.TakeSnapshot:
+		g, m := s.own(u)
+		if m == nil || !s.ready(g, m) {
+			return errors.New("the member is not ready")
+		}
+		s.keep(u)
+		return nil
+	case operator.PrepareRestore:
+		at := slices.IndexFunc(u.disk.kept, func(k operator.Snapshot) bool { return k.Name == r.Snapshot })
+		if at < 0 {
+			return errors.New("there is no such snapshot")
+		}
+		p.index = int(u.disk.kept[at].Revision)
+	case operator.PrepareRecover:
+		if u.process.running || u.disk.data == nil {
+			return errors.New("there is no stopped data")
+		}
+		p.index = u.disk.data.index
+	}
+	if p.index += beyond; r.Seen >= int64(p.index) {
+		p.index = int(r.Seen) + beyond
+	}
+	p.Revision = int64(p.index)
+	u.disk.prepared = append(u.disk.prepared, p)
+	return nil
+}
+
+// keep puts a snapshot of what a unit's member has among those that it keeps.
+func (s *Sim) keep(u *unit) {
+	if d := u.disk.data; d != nil {
+		u.disk.kept = append(u.disk.kept, operator.Snapshot{Name: fmt.Sprintf("snapshot-%d", s.now), Taken: s.now, Revision: int64(d.index), Cluster: d.cluster})
+	}
+}
+
+// dies is what becomes of a machine's long work when its power goes.
+func (u *unit) dies() {
+	for i := range u.disk.work {
+		if w := &u.disk.work[i]; w.State == operator.WorkRuns {
+			w.State, w.Error = operator.WorkFailed, "it died without a word"
+		}
+	}
+}
+
+// beside fills in what a look finds beside the data.
+func (s *Sim) beside(u *unit, w *operator.World) {
+	w.Work = u.disk.work
+	w.Kept = operator.Kept{Snapshots: u.disk.kept, Space: 1 << 40, Free: 1 << 40}
+	for _, p := range u.disk.prepared {
+		w.Prepared = append(w.Prepared, p.Prepared)
+	}
+	d := u.disk.data
+	if w.Reach == operator.Healthy || d == nil {
+		return
+	}
+	w.Log = operator.LogState{Term: oneTerm, Index: uint64(d.index), Revision: int64(d.index)}
+	if g := s.group(d.cluster); g != nil {
+		m := g.find(d.member)
+		w.Log.Learner = m != nil && m.learner
+	}
+}
+
+// snapshots has every unit keep a snapshot, and clients write on.
+func (s *Sim) snapshots() {
+	for _, u := range s.living() {
+		s.keep(u)
+	}
+	s.Tick(1)
+	s.write()
+	s.write()
+}
+
+// restore has the cluster go on from what that unit keeps.
+func (s *Sim) restore(source *unit, without ...string) string {
+	s.rescue = true
+	params := map[string]any{"snapshot": "latest", "source": source.name}
+	return s.Operate(operator.Restore, s.confirmed(params, without))
+}
+
+// recover has the cluster go on from the best member that is left.
+func (s *Sim) recover(without ...string) string {
+	s.rescue = true
+	return s.Operate(operator.Recover, s.confirmed(map[string]any{}, without))
+}
+
+// confirmed are parameters of an operator who means it.
+func (s *Sim) confirmed(params map[string]any, without []string) map[string]any {
+	if id := s.record().ClusterID; id != 0 {
+		params["confirm"] = fmt.Sprintf("id-%x", id)
+	}
+	for i, unit := range without {
+		if i == 0 {
+			params["without"] = unit
+		} else {
+			params["without"] = params["without"].(string) + "," + unit
+		}
+	}
+	return params
+}
+
+// loseMajority takes most of the units away for good, or has their machines off, and lets the others see that.
+func (s *Sim) loseMajority(gone bool, units ...*unit) {
+	s.rescue = true
+	for _, u := range units {
+		if gone {
+			s.ForceRemove(u, false)
+		} else {
+			s.Power(u, false)
+		}
+	}
+	s.Tick(60)
+	for _, u := range s.units {
+		s.Poke(u)
+	}
+	s.Rest()
+}
+
+// nurse is the administrator whom the status asks for: a cluster that lost its majority is recovered, one that went before its
+// new data was served goes back to what is left.
+func (s *Sim) nurse() {
+	r := s.record()
+	g := s.group(r.ClusterID)
+	if !s.rescue || r.Operation.Going() || r.ClusterID == 0 || r.ClusterID == r.Ended || g != nil && s.led(g) != nil {
+		return
+	}
+	var best *unit
+	for _, u := range s.living() {
+		d := u.disk.data
+		switch {
+		case u.life != alive || d == nil:
+		case d.cluster == r.ClusterID:
+			s.tell("a nurse: %s", s.recover())
+			return
+		case best == nil || d.index > best.disk.data.index:
+			best = u
+		}
+	}
+	if best != nil {
+		s.tell("a nurse: %s", s.Operate(operator.Restore, s.confirmed(map[string]any{"from": "data-dir", "source": best.name}, nil)))
+	}
+}
+
+// halts reports whether the hook knew that an operation has its unit stop, or that its data was replaced.
+func (h *hook) halts(u *unit) bool {
+	o := h.record.Operation
+	stops := o.Going() && (o.Phase == "stopping" || o.Kind == "recover" && o.Phase == "preparing")
+	return stops || u.disk.data != nil && slices.Contains(h.record.Replaced, u.disk.data.cluster)
+}
+
+// checkHalt holds that nobody stops for an operation that not all have answered who take part.
+func (s *Sim) checkHalt(u *unit, h *hook) {
+	o := s.record().Operation
+	if h.record.Operation.ID != o.ID || !o.Going() {
+		return
+	}
+	for _, p := range s.living() {
+		if o.Takes(p.name) && p.life == alive && !slices.ContainsFunc(p.words, func(w operator.Word) bool { return w.Part.ID == o.ID }) {
+			s.broken("%s stops for %s, which %s has not answered", u.name, o.ID, p.name)
+		}
+	}
+}
+
+// checkReplaced holds that data is replaced by an operation past its point of no return alone: while none of those who take part
+// serves it, and where it is a recovery by something that holds all that they have.
+func (s *Sim) checkReplaced(was, is operator.Record) {
+	for _, id := range was.Replaced {
+		if !slices.Contains(is.Replaced, id) {
+			delete(s.ended, id)
+			delete(s.replaced, id)
+		}
+	}
+	o := is.Operation
+	if o.Outcome == "cancelled" && was.Operation.ID == o.ID && was.Operation.Phase == "serving" {
+		s.broken("%s is cancelled past its point of no return", o.ID)
+	}
+	if was.ClusterID == 0 || was.ClusterID == is.ClusterID || s.ended[was.ClusterID] || is.ClusterID == 0 {
+		return
+	}
+	if o.Phase != "serving" || o.NewCluster() != is.ClusterID || !slices.Contains(is.Replaced, was.ClusterID) {
+		return // checkRecord says so
+	}
+	s.ended[was.ClusterID], s.replaced[was.ClusterID] = true, o
+	source := s.unit(o.Source)
+	for _, u := range s.living() {
+		d := u.disk.data
+		if d == nil || d.cluster != was.ClusterID || !o.Takes(u.name) {
+			continue
+		}
+		if u.process.running && u.life == alive {
+			s.broken("%x is replaced while %s serves it", was.ClusterID, u.name)
+		}
+		for _, p := range source.disk.prepared {
+			if p.ID == o.ID && p.kind == operator.PrepareRecover && p.index < d.index+beyond {
+				s.broken("what %s has beyond %d is lost: it has %d", u.name, p.index-beyond, d.index)
+			}
+		}
+	}
+}
+
+// checkRuns holds that nobody who took part in its replacement serves data that was replaced.
+func (s *Sim) checkRuns() {
+	for id, o := range s.replaced {
+		for _, u := range s.units {
+			if d := u.disk.data; u.life != dead && u.up && u.process.running && d != nil && d.cluster == id && o.Takes(u.name) {
+				s.broken("%s serves data of %x, which was replaced", u.name, id)
+			}
+		}
+	}
+}
+
+// checkServe holds that nothing is served that is not on record, and nothing twice.
+func (s *Sim) checkServe(u *unit, p prepared) {
+	switch r := s.record(); {
+	case r.ClusterID != p.ClusterID:
+		s.broken("%s serves %x, and %x is on record", u.name, p.ClusterID, r.ClusterID)
+	case s.group(p.ClusterID) != nil:
+		s.broken("%s serves %x once more", u.name, p.ClusterID)
+	}
+}
+
+// checkDrop holds that nothing is dropped that is the application's cluster and was not served.
+func (s *Sim) checkDrop(u *unit, id string) {
+	for _, p := range u.disk.prepared {
+		if p.ID == id && p.ClusterID == s.record().ClusterID && s.group(p.ClusterID) == nil {
+			s.broken("%s drops the application's data", u.name)
+		}
+	}
+}
