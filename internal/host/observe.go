@@ -48,7 +48,7 @@ func (h *Host) observe(ctx context.Context, m operator.Model) (operator.World, e
 	w.Service = operator.Service{
 		Kind: state.Kind, Enabled: state.enabled, Running: state.process.alive(), Failing: state.failing,
 		Crashes: state.crashes, Age: state.age, Starved: state.starved, Memory: state.memory,
-		Config: state.process.config(), Release: state.process.release(), Log: state.log,
+		Config: state.process.config(), Settings: state.process.settings(), Release: state.process.release(), Log: state.log,
 		PeerURL:   lookup(state.process.env, "ETCD_INITIAL_ADVERTISE_PEER_URLS"),
 		ClientURL: lookup(state.process.env, "ETCD_ADVERTISE_CLIENT_URLS"),
 		Listens:   listens(state.process.env),
