@@ -41,7 +41,7 @@ func (c Charm) action(ctx context.Context, event operator.Event) error {
 	if len(steps) == 0 {
 		return c.answer(ctx, model, world, result, began)
 	}
-	failure := c.steps(ctx, steps)
+	failure := c.steps(ctx, steps, world)
 	if failure != nil && errors.Is(failure, errNoTurn) {
 		if world, err = c.Machine.Observe(ctx, model); err != nil {
 			return errors.Join(failure, fmt.Errorf("cannot look at the machine: %w", err))
@@ -50,7 +50,7 @@ func (c Charm) action(ctx context.Context, event operator.Event) error {
 			if result = since; len(again) == 0 {
 				return c.answer(ctx, model, world, result, began)
 			}
-			failure = c.steps(ctx, again)
+			failure = c.steps(ctx, again, world)
 		}
 	}
 	if result.Finish != nil {
@@ -70,10 +70,10 @@ var errNoTurn = errors.New("nothing was done")
 
 // steps does an action's steps in order up to the first that fails, and tells of each. A turn that was taken is given
 // back whatever happens.
-func (c Charm) steps(ctx context.Context, steps []operator.Step) error {
+func (c Charm) steps(ctx context.Context, steps []operator.Step, w operator.World) error {
 	held := false
 	for _, step := range steps {
-		c.Log.InfoContext(ctx, "step", "do", step.String())
+		c.Log.InfoContext(ctx, "step", operator.StepLog(step, w)...)
 		if err := juju.LogAction(ctx, c.Tools, step.String()); err != nil {
 			c.Log.WarnContext(ctx, "progress is not shown", "error", err)
 		}

@@ -176,7 +176,7 @@ func TestActionsGiveTheTurnBack(t *testing.T) {
 	} {
 		f, m := &fakeTools{}, &upkeepMachine{fail: fail}
 		c := newCharm(f, m)
-		err := c.steps(t.Context(), steps)
+		err := c.steps(t.Context(), steps, operator.World{})
 		assert.Equal(t, want, m.steps, fail)
 		assert.Equal(t, fail == "", err == nil)
 		if fail != "" {

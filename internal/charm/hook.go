@@ -36,15 +36,27 @@ func Hook(ctx context.Context, e operator.Event, j Juju, m Machine, decide opera
 	case err != nil:
 		return err
 	}
-	plan, _, err := operator.Reconcile(ctx, decide, e, model, m)
+	plan, world, err := operator.Reconcile(ctx, decide, e, model, m)
 	if err != nil {
 		return fmt.Errorf("cannot settle: %w", err)
 	}
 	if err := overdue(plan, now().Sub(began)); err != nil {
 		return err
 	}
-	slog.DebugContext(ctx, "settled", "states", plan.States)
+	settled(ctx, e, plan, world, now().Sub(began))
 	return j.Flush(ctx, model, plan)
+}
+
+// settled is the last line of a hook: what it did, whom it tells, which status it leaves. Of a quiet one it is for those who
+// debug.
+func settled(ctx context.Context, e operator.Event, p operator.Plan, w operator.World, took time.Duration) {
+	level := slog.LevelDebug
+	if operator.Noteworthy(p, w) {
+		level = slog.LevelInfo
+	}
+	if log := slog.Default(); log.Enabled(ctx, level) {
+		log.Log(ctx, level, "settled", append(operator.HookLog(e, p, w), "took", took.Round(10*time.Millisecond))...)
+	}
 }
 
 // observe lists members and turn before it reads goal-state, so that a member newer than goal-state is never judged by

@@ -86,6 +86,9 @@ func (h *Host) write(files ...file) error {
 	return writeFiles(files...)
 }
 
+// missing is the problem of a directory that is not there.
+const missing = "is missing"
+
 // problem is what is wrong with what lies at the item's path, apart from what it says; "" is nothing.
 func (it item) problem() string {
 	look := os.Lstat
@@ -97,7 +100,7 @@ func (it item) problem() string {
 	case errors.Is(err, fs.ErrNotExist) && !it.mode.IsDir():
 		return "" // the step that writes it knows whether it should be there
 	case errors.Is(err, fs.ErrNotExist):
-		return "is missing"
+		return missing
 	case err != nil:
 		return "cannot be looked at: " + reasonOf(err)
 	case it.mode.IsDir() && !info.IsDir():
@@ -219,13 +222,17 @@ func (h *Host) mendItems(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	_, err = os.Lstat(h.opt())
+	first := errors.Is(err, fs.ErrNotExist) // nothing is mended by making what never was
 	var failed []error
 	for _, it := range items {
 		problem := it.problem()
 		if problem == "" || h.dataSays(it) {
 			continue
 		}
-		h.logger.WarnContext(ctx, "mending", "path", it.path, "problem", problem)
+		if !first || problem != missing {
+			h.logger.WarnContext(ctx, "mending", "path", it.path, "problem", problem)
+		}
 		failed = append(failed, h.mendItem(it))
 	}
 	if h.wantedProblem() != "" {

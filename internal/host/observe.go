@@ -49,7 +49,7 @@ func (h *Host) observe(ctx context.Context, m operator.Model) (operator.World, e
 		Kind: state.Kind, Enabled: state.enabled, Running: state.process.alive(), Failing: state.failing,
 		Crashes: state.crashes, Age: state.age, Starved: state.starved, Memory: state.memory,
 		Held:   state.held,
-		Config: state.process.config(), Release: state.process.release(), Log: state.log,
+		Config: state.process.config(), Settings: state.process.settings(), Release: state.process.release(), Log: state.log,
 		PeerURL:   lookup(state.process.env, "ETCD_INITIAL_ADVERTISE_PEER_URLS"),
 		ClientURL: lookup(state.process.env, "ETCD_ADVERTISE_CLIENT_URLS"),
 		Listens:   listens(state.process.env),

@@ -42,7 +42,9 @@ func Reconcile(ctx context.Context, decide Decider, e Event, m Model, h Host) (P
 			return p, w, nil
 		}
 		what := p.Step.String()
-		slog.InfoContext(ctx, "step", "do", what)
+		if log := slog.Default(); log.Enabled(ctx, slog.LevelInfo) {
+			log.InfoContext(ctx, "step", StepLog(p.Step, w)...)
+		}
 		err = h.Do(ctx, p.Step)
 		if ctx.Err() != nil {
 			return Plan{}, World{}, fmt.Errorf("cannot finish step %q: %w", what, context.Cause(ctx))

@@ -147,6 +147,7 @@ type Service struct {
 
 	PeerURL, ClientURL string   // what the live process was started to advertise; "" is unknown
 	Listens            []string // URLs that the live process was started to listen on
+	Settings           []string // lines of settings that the live process was started with, for the log; none is unknown
 }
 
 // DataState tells what is in the data directory.
