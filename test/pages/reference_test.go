@@ -264,3 +264,41 @@ func metricsOf(r *reader) map[string]bool {
 func metricNames(p page) []string {
 	return regexp.MustCompile(`\betcd_[a-z_]+\b`).FindAllString(strings.Join(p.prose(), "\n"), -1)
 }
+
+// TestFiles: every file that a unit makes on its machine stands in the page. A path that ends with a slash is a directory
+// whose files stand there one by one.
+func TestFiles(t *testing.T) {
+	t.Parallel()
+	r := newReader(t, packed(t))
+	for _, line := range []string{
+		"juju deploy ./dist/" + archiveName + " etcd", "juju deploy ./dist/" + archiveName + " etcd-proxy --config role=proxy",
+		"juju integrate etcd:proxy etcd-proxy:upstream", "juju-sim settle --update-status 1",
+	} {
+		out, err := r.sh(line)
+		require.NoError(t, err, out)
+	}
+	var listed []*regexp.Regexp
+	for _, name := range firstCells(pageOf(t, "docs/reference/ports-and-files.md")) {
+		if strings.Contains(name, "/") || strings.Contains(name, ".") {
+			listed = append(listed, regexp.MustCompile(strings.ReplaceAll(regexp.QuoteMeta(name), cut, "[^/]+")+"(/|$)"))
+		}
+	}
+	seen := 0
+	for _, unit := range []string{"etcd/0", "etcd-proxy/0"} {
+		out, err := r.sh("juju ssh " + unit + " find . -type f -o -type l -o -name data")
+		require.NoError(t, err, out)
+		for _, path := range out {
+			path = strings.ReplaceAll(strings.TrimPrefix(path, "."), strings.ReplaceAll(unit, "/", "-"), "etcd-0")
+			if notOurs.MatchString(path) {
+				continue
+			}
+			seen++
+			match := func(l *regexp.Regexp) bool { return l.MatchString(path) }
+			assert.True(t, slices.ContainsFunc(listed, match), "%s is not in the page", path)
+		}
+	}
+	assert.Greater(t, seen, 20)
+}
+
+// notOurs are files of Juju, of systemd and of etcd's, and a mark of the charm in memory.
+var notOurs = regexp.MustCompile(`^/(var/lib/juju|var/log|run/systemd|root|tmp)/|/data/|\.wants/|\.copy$`)
