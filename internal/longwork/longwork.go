@@ -6,6 +6,7 @@
 package longwork
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -211,19 +212,28 @@ func changed(dir string) int64 {
 // All is all work below a directory, by when it began.
 func All(below string) []operator.Work {
 	entries, _ := os.ReadDir(below)
-	var all []operator.Work
+	type dated struct {
+		operator.Work
+		at time.Time // of two that began in the same second
+	}
+	var all []dated
 	for _, e := range entries {
-		if w, ok := Look(filepath.Join(below, e.Name())); ok {
-			all = append(all, w)
+		dir := filepath.Join(below, e.Name())
+		if w, ok := Look(dir); ok {
+			info, err := os.Lstat(filepath.Join(dir, RequestFile))
+			if err == nil {
+				all = append(all, dated{w, info.ModTime()})
+			}
 		}
 	}
-	slices.SortStableFunc(all, func(a, b operator.Work) int {
-		if a.Began != b.Began {
-			return int(min(max(a.Began-b.Began, -1), 1))
-		}
-		return strings.Compare(a.ID, b.ID)
+	slices.SortStableFunc(all, func(a, b dated) int {
+		return cmp.Or(cmp.Compare(a.Began, b.Began), a.at.Compare(b.at), strings.Compare(a.ID, b.ID))
 	})
-	return all
+	var out []operator.Work
+	for _, w := range all {
+		out = append(out, w.Work)
+	}
+	return out
 }
 
 // Prune forgets what has ended but for the last of each kind.

@@ -49,10 +49,12 @@ func TestRun(t *testing.T) {
 	}{
 		"done": {do: func(context.Context, operator.WorkRequest, Progress) (string, error) { return "all of it", nil }, state: operator.WorkDone, result: "all of it"},
 		"failed": {
-			do:    func(context.Context, operator.WorkRequest, Progress) (string, error) { return "", errors.New("no room") },
+			do: func(context.Context, operator.WorkRequest, Progress) (string, error) {
+				return "", errors.New("no room")
+			},
 			state: operator.WorkFailed, why: "no room",
 		},
-		"a panic": {do: func(context.Context, operator.WorkRequest, Progress) (string, error) { panic("x") }, state: operator.WorkFailed, why: "internal error: the journal of its service has it"},
+		"a panic":            {do: func(context.Context, operator.WorkRequest, Progress) (string, error) { panic("x") }, state: operator.WorkFailed, why: "internal error: the journal of its service has it"},
 		"of a later release": {state: operator.WorkFailed, why: "this release does not know such work: drill"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -43,6 +43,10 @@ var Actions = map[string]Action{
 	"defrag":          Defragment,
 	"rolling-restart": RollingRestart,
 	"operation":       ShowOperation,
+	"snapshot":        TakeSnapshotNow,
+	"list-snapshots":  ListSnapshots,
+	"verify-snapshot": VerifySnapshotNow,
+	"purge":           PurgeKept,
 }
 
 // Health reports on the cluster, or on what a proxy reaches. It fails when that is unhealthy, and reports all the same.

@@ -36,7 +36,11 @@ func TestActionsAreThoseDeclared(t *testing.T) {
 		params := map[string]any{}
 		for param, schema := range spec.Params["properties"].(map[string]any) {
 			assert.NotEmpty(t, schema.(map[string]any)["description"], param)
-			params[param] = map[string]any{"unit": "etcd/1", "confirm": "id-c1", "revision": 1, "keep": 1, "from": "etcd/1", "without": "etcd/2", "cancel": "restart-1a"}[param]
+			if own, is := map[string]any{"purge.confirm": false, "purge.what": "aside"}[name+"."+param]; is {
+				params[param] = own
+				continue
+			}
+			params[param] = map[string]any{"to": "/tmp/x.db", "snapshot": "latest", "unverified": true, "unit": "etcd/1", "confirm": "id-c1", "revision": 1, "keep": 1, "from": "etcd/1", "without": "etcd/2", "cancel": "restart-1a"}[param]
 		}
 		require.NoError(t, spec.ValidateParams(params), name)
 		_, _, err := Actions[name](params, m, w)

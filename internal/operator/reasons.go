@@ -149,10 +149,16 @@ const (
 	crashed
 	dataReplaced
 	zoneShared
+	snapshotFailed
+	snapshotOld
+	snapshotNone
 	versionsDiffer
 	zoneAlone
 	pathForeign
 	turnHeld
+	workRuns
+	snapshotsOff
+	asideKept
 	operationAwaits
 	operationGoes
 	operationLater
@@ -185,6 +191,13 @@ const (
 	operationOther
 	operationEmpty
 	operationAwaitsCharm
+	snapshotAwaitsVoter
+	snapshotRuns
+	workFailed
+	snapshotElsewhere
+	snapshotUnknown
+	snapshotNewest
+	keptUnknown
 	kinds // how many there are
 )
 
@@ -341,6 +354,12 @@ var catalogue = [kinds]entry{
 	zoneShared:           {"zone-shared", "unit", Sound, Active, "", "too many voters in zone {zone}: {unit}", "add a unit, remove one of these"},
 	zoneAlone:            {"zone-alone", "zone", Sound, "", "", "all voters are in zone {zone}: if it fails, so does the cluster", "a cloud with several zones has Juju spread units over them"},
 	pathForeign:          {"path-foreign", "path", Sound, "", "", "{path} {problem}", "{remedy}"},
+	snapshotFailed:       {"snapshot-failed", "unit", Degraded, Active, "", "{unit}: snapshot failed: {error}", "run list-snapshots"},
+	snapshotOld:          {"snapshot-old", "unit", Degraded, Active, "", "{unit}: the last snapshot is {age} old", "run action snapshot"},
+	snapshotNone:         {"snapshot-none", "unit", Degraded, Active, "", "{unit} has no good snapshot", "run action snapshot"},
+	snapshotsOff:         {"snapshots-off", "option", Sound, "", "", "no snapshots are taken by themselves: {option} is 0", "juju config {option}=6h"},
+	asideKept:            {"aside-kept", "path", Sound, "", "", "{path}: data that was moved aside, {size}", "action purge says what may go"},
+	workRuns:             {"work-runs", "kind", Sound, "", "", "{kind} runs: {progress}", ""},
 	turnHeld:             {"turn-held", "unit", Sound, "", "", "{unit} holds the turn to restart", ""},
 
 	isProxy:           {"is-proxy", "unit", Sound, "", "", "{unit} is a proxy and has no member", "ask a unit of the etcd application"},
@@ -373,6 +392,13 @@ var catalogue = [kinds]entry{
 	operationNone:        {"operation-none", "application", Sound, "", "", "no operation goes on", ""},
 	operationOther:       {"operation-other", "operation", Sound, "", "", "the operation that goes on is {operation}", ""},
 	operationEmpty:       {"operation-empty", "application", Sound, "", "", "no unit would take part", ""},
+	snapshotAwaitsVoter:  {"snapshot-awaits-voter", "unit", Sound, "", "", "{unit} has no voter that is ready", "run it on another unit: list-members says on which"},
+	snapshotRuns:         {"snapshot-runs", "kind", Sound, "", "", "{kind} runs already: {progress}", "list-snapshots follows it"},
+	workFailed:           {"work-failed", "kind", Sound, "", "", "{kind} failed: {error}", ""},
+	snapshotElsewhere:    {"snapshot-elsewhere", "unit", Sound, "", "", "{path} is on {unit}", "juju run {unit} …"},
+	snapshotUnknown:      {"snapshot-unknown", "path", Sound, "", "", "no snapshot {path} is kept on {unit}", "list-snapshots says which are"},
+	snapshotNewest:       {"snapshot-newest", "path", Sound, "", "", "{path} is the newest good snapshot, which is never deleted", ""},
+	keptUnknown:          {"kept-unknown", "path", Sound, "", "", "{unit} keeps no {path}", "purge says what may go"},
 	operationAwaitsCharm: {"operation-awaits-charm", "unit", Sound, "", "", "the charm of {unit} does not know {operation}", "refresh it, or leave it out: without={unit}"},
 }
 

@@ -84,8 +84,7 @@ var inward = []rule{
 	{"internal/sim/model", []string{"internal/sim/hooktool"}},
 	{"internal/sim/hooktool", nil},
 	{"cmd/etcd-charm", []string{
-		"internal/charm", "internal/juju", "internal/host", "internal/longwork", "internal/operator", "internal/proxy", "internal/server",
-		"internal/webproxy",
+		"internal/charm", "internal/juju", "internal/host", "internal/operator", "internal/proxy", "internal/server", "internal/webproxy",
 	}},
 	{"cmd/juju-sim", []string{"internal/sim"}},
 	{"cmd/juju-sim/…", []string{"internal/sim/hooktool"}},

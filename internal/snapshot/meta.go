@@ -31,7 +31,7 @@ type Meta struct {
 	Name string `json:"name"` // without directory and suffix
 	// Number is higher than that of each one that was kept when it was taken: a clock may go back.
 	Number         int       `json:"number,omitempty"`
-	Taken          time.Time `json:"taken"` // by the machine's clock
+	Taken          time.Time `json:"taken"`             // by the machine's clock
 	Cluster        string    `json:"cluster,omitempty"` // IDs in hexadecimal, as etcdctl shows them
 	Member         string    `json:"member,omitempty"`
 	Unit           string    `json:"unit"`
@@ -182,4 +182,23 @@ func Remove(dir string, m Meta) error {
 		}
 	}
 	return nil
+}
+
+// ErrUnknown says that no such snapshot is kept.
+var ErrUnknown = errors.New("no such snapshot is kept")
+
+// Latest stands for the newest good one.
+const Latest = "latest"
+
+// Pick finds a good one by its name, or the newest, of those that were taken before that time in Unix seconds unless it is 0.
+func Pick(have []Meta, which string, before int64) (Meta, error) {
+	for _, m := range slices.Backward(have) {
+		switch {
+		case which == Latest && m.Good() && (before == 0 || m.Taken.Unix() < before), which == m.Name && m.Good():
+			return m, nil
+		case which == m.Name:
+			return Meta{}, fmt.Errorf("snapshot %s is not good: %s", m.Name, m.Error)
+		}
+	}
+	return Meta{}, fmt.Errorf("%w: %s", ErrUnknown, which)
 }

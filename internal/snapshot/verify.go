@@ -115,4 +115,3 @@ func unpack(ctx context.Context, from, to string, unverified bool) (sum string, 
 	}
 	return sum, size, dst.Sync()
 }
-
