@@ -48,8 +48,8 @@ func (h *Host) workService(id string) string {
 func sandbox() []string {
 	return []string{
 		"CPUWeight=20", "IOWeight=20", "Nice=10", "OOMScoreAdjust=500", "UMask=0077", "LimitCORE=0", "NoNewPrivileges=yes",
-		"ProtectSystem=full", "ProtectKernelTunables=yes", "ProtectKernelModules=yes", "ProtectControlGroups=yes", "ProtectClock=yes",
-		"RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX", "RestrictSUIDSGID=yes", "RestrictRealtime=yes", "LockPersonality=yes",
+		"ProtectSystem=full", "ProtectKernelTunables=yes", "ProtectKernelModules=yes", "ProtectControlGroups=yes",
+		"RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX", "RestrictRealtime=yes", "LockPersonality=yes",
 		"UnsetEnvironment=" + strings.Join(webproxy.Vars(), " "),
 	}
 }

@@ -226,6 +226,11 @@ func TestTakeSnapshotNow(t *testing.T) {
 		w.Work = nil
 		assert.Contains(t, result.Finish(w).Failed, "it has not begun")
 	}
+	m := model(3)
+	w := world(m)
+	first := lookAt(Event{}, m, w).workID("snapshot")
+	w.Work = []Work{{WorkRequest: WorkRequest{ID: first, Kind: TakeSnapshot}, State: WorkDone}}
+	assert.NotEqual(t, first, lookAt(Event{}, m, w).workID("snapshot"), "two of one second are two")
 	for _, bad := range []any{"x.db", "/a/../b", "/a/", 7, ""} {
 		_, _, err := TakeSnapshotNow(map[string]any{"to": bad}, model(3), world(model(3)))
 		require.ErrorContains(t, err, `cannot use parameter "to"`, "%v", bad)

@@ -38,7 +38,11 @@ func beginAndAwait(r WorkRequest) []Step { return []Step{StartWork{r}, AwaitWork
 
 // workID is the ID of work that begins now: two of one second are two.
 func (l look) workID(what string) string {
-	return what + "-" + digest(l.m.UUID, l.m.Unit, strconv.FormatInt(l.w.Now, 10), strconv.Itoa(len(l.w.Work)))[:6]
+	parts := []string{l.m.UUID, l.m.Unit, strconv.FormatInt(l.w.Now, 10)}
+	for _, w := range l.w.Work {
+		parts = append(parts, w.ID)
+	}
+	return what + "-" + digest(parts...)[:6]
 }
 
 // maySnapshot says why no snapshot can be taken from our member now; none is go on.
