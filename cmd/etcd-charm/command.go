@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"runtime"
 	"slices"
@@ -49,7 +50,7 @@ func ownCommand(ctx context.Context) *cobra.Command {
 	if err := run.MarkFlagRequired("config"); err != nil {
 		panic(err) // the flag stands two lines above
 	}
-	root.AddCommand(run,
+	root.AddCommand(run, workCommand(),
 		&cobra.Command{
 			Use: "version", Short: "Print the versions of the charm and of etcd", Args: cobra.NoArgs,
 			Run: func(cmd *cobra.Command, _ []string) {
@@ -74,6 +75,36 @@ func gateCommand(code *int) *cobra.Command {
 	if err := cmd.MarkFlagRequired("fence"); err != nil {
 		panic(err) // the flag stands two lines above
 	}
+	return cmd
+}
+
+// workCommand is long work, which transient services and a timer's service run.
+func workCommand() *cobra.Command {
+	var request, due, charmDir string
+	cmd := &cobra.Command{
+		Use: "work --request FILE | --due FILE", Short: "Do what a hook has asked for, or take a snapshot if one is due", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			webproxy.Unset()
+			self, err := os.Executable() // links resolved
+			if err != nil {
+				return err
+			}
+			log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+			h, err := host.ForWork(cmp.Or(request, due), host.Options{Log: log, Stamp: stamp, Binary: self})
+			if err != nil {
+				return err
+			}
+			if due != "" {
+				return h.Due(cmd.Context(), charmDir)
+			}
+			return h.Work(cmd.Context(), request, charmDir, h.Kinds())
+		},
+	}
+	cmd.Flags().StringVar(&request, "request", "", "the file that says what is to be done")
+	cmd.Flags().StringVar(&due, "due", "", "the file that says how often snapshots are taken")
+	cmd.Flags().StringVar(&charmDir, "charm", "", "the charm's directory, one of whose hooks is asked for at the end; none if empty")
+	cmd.MarkFlagsMutuallyExclusive("request", "due")
+	cmd.MarkFlagsOneRequired("request", "due")
 	return cmd
 }
 

@@ -92,7 +92,7 @@ func runCharm() int {
 		log.WarnContext(ctx, "cannot tell the machine's name", "error", err)
 	}
 	machine := unitMachine{host.New(host.Options{
-		Root: os.Getenv(rootVar), Unit: os.Getenv("JUJU_UNIT_NAME"), Log: log, Stamp: stamp,
+		Root: os.Getenv(rootVar), Unit: os.Getenv("JUJU_UNIT_NAME"), Log: log, Stamp: stamp, Progress: shown(tools, log),
 	})}
 	c := charm.Charm{
 		Tools: tools, Find: juju.Path{}, Env: os.Getenv, Hostname: hostname, Log: log,
@@ -104,4 +104,13 @@ func runCharm() int {
 		return 1
 	}
 	return 0
+}
+
+// shown tells whoever waits for an action how far it is; outside an action the log.
+func shown(tools juju.Tools, log *slog.Logger) func(context.Context, string) {
+	return func(ctx context.Context, text string) {
+		if os.Getenv("JUJU_ACTION_NAME") == "" || juju.LogAction(ctx, tools, text) != nil {
+			log.InfoContext(ctx, "progress", "of", text)
+		}
+	}
 }

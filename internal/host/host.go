@@ -30,6 +30,8 @@ type Options struct {
 	Stamp  string           // which server and proxy are in it, as package stamp writes them; "" is not known
 	Now    func() time.Time // nil is the machine's clock
 	Rand   io.Reader        // nil is crypto/rand
+	// Progress tells whoever waits for long work how far it is; nil is the log.
+	Progress func(ctx context.Context, text string)
 }
 
 // Host looks at one unit's machine and at the cluster, and does steps on both. It implements operator.Host.
@@ -45,6 +47,7 @@ type Host struct {
 	supervisor *systemd
 	command    runner
 	watch      time.Duration // watchTime, but in tests
+	say        func(ctx context.Context, text string)
 
 	mu   sync.Mutex
 	seen view // what the last Observe found: steps carry no addresses
@@ -76,6 +79,7 @@ func New(o Options) *Host {
 		now:      o.Now,
 		random:   o.Rand,
 		command:  runCommand,
+		say:      o.Progress,
 		watch:    watchTime,
 		derived:  map[string]string{},
 		ends:     map[string]logEnd{},
@@ -171,6 +175,16 @@ func (h *Host) do(ctx context.Context, step operator.Step) error {
 		return h.disarm(ctx, s.Alarm)
 	case operator.AskHashes:
 		return h.askHashes(ctx, s.Revision)
+	case operator.StartWork:
+		return h.startWork(ctx, s.Request)
+	case operator.EndWork:
+		return h.endWork(ctx, s.ID)
+	case operator.AwaitWork:
+		return h.awaitWork(ctx, s.ID)
+	case operator.WriteSchedule:
+		return h.writeSchedule(ctx, s.Schedule)
+	case operator.Purge:
+		return h.purge(ctx, s)
 	default:
 		return fmt.Errorf("cannot do step of unknown type %T", step)
 	}

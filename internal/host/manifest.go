@@ -53,6 +53,9 @@ func (h *Host) manifest() ([]item, error) {
 		{h.proxyEnv(), secret, admin},
 		{h.etcdctlEnv(), preset, admin},
 		{h.proxyConfig(), secret, server},
+		{h.snapshotConfig(), secret, admin},
+		{h.snapshotServiceFile(), public, admin},
+		{h.timerFile(), public, admin},
 		// These hold nothing secret, and the server, or its gate, reads them.
 		{h.fence(), public, admin},
 		{h.tls(peerTrustFile), public, admin},

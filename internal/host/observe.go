@@ -66,6 +66,10 @@ func (h *Host) observe(ctx context.Context, m operator.Model) (operator.World, e
 	w.Data = h.lookData()
 	w.Fence = h.lookFence()
 	w.Leftovers = h.leftovers()
+	if state.Kind == operator.MemberService {
+		w.Schedule = h.lookSchedule()
+	}
+	w.Work, w.Kept = h.lookWork(), h.lookKept(m.Config.KeepBytes)
 
 	serving := servingEnv(state, env)
 	access, own := h.access(m.Authority.Value), ownURL(serving)

@@ -56,6 +56,24 @@ func (p paths) data() string { return filepath.Join(p.state(), "data") }
 // fence is what the gate before each start of the server goes by.
 func (p paths) fence() string { return filepath.Join(p.state(), "fence.json") }
 
+// What the unit keeps beside its data, and the long work that it does. Root alone looks into them.
+func (p paths) snapshots() string           { return filepath.Join(p.state(), "snapshots") }
+func (p paths) worksDir() string            { return filepath.Join(p.state(), "work") }
+func (p paths) work(id string) string       { return filepath.Join(p.worksDir(), id) }
+func (p paths) upkeepLock() string          { return filepath.Join(p.worksDir(), "upkeep.lock") }
+func (p paths) snapshotConfig() string      { return p.config("snapshots.json") }
+func (p paths) snapshotService() string     { return "etcd-charm-" + p.unit + "-snapshot.service" }
+func (p paths) timerName() string           { return "etcd-charm-" + p.unit + "-snapshot.timer" }
+func (p paths) snapshotServiceFile() string { return p.join("etc/systemd/system", p.snapshotService()) }
+func (p paths) timerFile() string           { return p.join("etc/systemd/system", p.timerName()) }
+func (p paths) timerWanted() string {
+	return p.join("etc/systemd/system/timers.target.wants", p.timerName())
+}
+
+// metrics are the unit's, in a directory that the machine's units share: a collector reads one directory.
+func (p paths) metricsDir() string { return p.join("var/lib/etcd-charm/metrics") }
+func (p paths) metrics() string    { return filepath.Join(p.metricsDir(), p.unit+".prom") }
+
 // learnedDir is where the proxy's service keeps the members that it learned; nobody else writes there.
 func (p paths) learnedDir() string { return filepath.Join(p.state(), "proxy") }
 func (p paths) learned() string    { return filepath.Join(p.learnedDir(), "members.json") }

@@ -14,7 +14,7 @@ import (
 
 // leftovers reports whether anything that the unit installed is there. uninstall takes the releases away last.
 func (h *Host) leftovers() bool {
-	for _, path := range []string{h.etc(), h.unitFile(), h.opt()} {
+	for _, path := range []string{h.etc(), h.unitFile(), h.timerFile(), h.opt()} {
 		if _, err := os.Lstat(path); err == nil {
 			return true
 		}
@@ -22,7 +22,7 @@ func (h *Host) leftovers() bool {
 	return false
 }
 
-// uninstall takes away what the unit installed. The keys go whatever else cannot be done. The log stays, and so does the
+// uninstall takes away what the unit installed; snapshots stay, as data does. The keys go whatever else cannot be done. The log stays, and so does the
 // system user, to whom the data belongs.
 func (h *Host) uninstall(ctx context.Context, keepData bool) error {
 	stopped := h.stop(ctx)
@@ -33,10 +33,14 @@ func (h *Host) uninstall(ctx context.Context, keepData bool) error {
 	// What the proxy kept, and the gate goes by, is neither data nor secret: a failure to remove it stops nothing.
 	_ = os.RemoveAll(h.learnedDir())
 	_ = os.RemoveAll(h.fence())
+	timer := h.removeTimer(ctx)
+	h.endAllWork(ctx)
+	_, _ = os.RemoveAll(h.worksDir()), os.Remove(h.metrics())
 	if !keepData {
 		h.leaveData(ctx)
 	}
 	err := errors.Join(
+		timer,
 		h.supervisor.write(ctx, service{Kind: operator.NoService}),
 		os.RemoveAll(h.etc()),
 		os.RemoveAll(filepath.Dir(h.socket())), // systemd leaves what is kept for another start
@@ -62,7 +66,7 @@ func (h *Host) leaveData(ctx context.Context) {
 	if err := h.putAside(ctx, "the unit was removed"); err != nil {
 		h.logger.WarnContext(ctx, "data stays where it is", "why", err)
 	}
-	for _, path := range []string{h.data(), h.state(), filepath.Dir(h.state())} {
+	for _, path := range []string{h.data(), h.snapshots(), h.state(), h.metricsDir(), filepath.Dir(h.state())} {
 		_ = syscall.Rmdir(path) // only if it is empty
 	}
 }

@@ -24,8 +24,13 @@ const (
 
 // waitOf is how long a step may take.
 func waitOf(ctx context.Context, step operator.Step) time.Duration {
-	switch step.(type) {
-	case operator.Defrag, operator.Compact:
+	switch s := step.(type) {
+	case operator.AwaitWork:
+		if end, bounded := ctx.Deadline(); bounded && !s.Hook {
+			return min(upkeepWait, time.Until(end)-afterUpkeep)
+		}
+		return maxWait
+	case operator.Defrag, operator.Compact, operator.Purge:
 		if end, bounded := ctx.Deadline(); bounded {
 			return min(upkeepWait, time.Until(end)-afterUpkeep)
 		}

@@ -45,6 +45,10 @@ var Actions = map[string]Action{
 	"operation":       ShowOperation,
 	"restore":         Restore,
 	"recover":         Recover,
+	"snapshot":        TakeSnapshotNow,
+	"list-snapshots":  ListSnapshots,
+	"verify-snapshot": VerifySnapshotNow,
+	"purge":           PurgeKept,
 }
 
 // Health reports on the cluster, or on what a proxy reaches. It fails when that is unhealthy, and reports all the same.

@@ -36,9 +36,14 @@ func TestActionsAreThoseDeclared(t *testing.T) {
 		params := map[string]any{}
 		for param, schema := range spec.Params["properties"].(map[string]any) {
 			assert.NotEmpty(t, schema.(map[string]any)["description"], param)
+			if own, is := map[string]any{"purge.confirm": false, "purge.what": "aside"}[name+"."+param]; is {
+				params[param] = own
+				continue
+			}
 			params[param] = map[string]any{
 				"unit": "etcd/1", "confirm": "id-c1", "revision": 1, "keep": 1, "from": "etcd/1", "without": "etcd/2", "cancel": "restart-1a",
 				"snapshot": "latest", "source": "etcd/1", "unverified": false, "dry-run": false, "before": "2026-01-31T23:59:00Z",
+				"to": "/tmp/x.db",
 			}[param]
 		}
 		if name == "restore" {

@@ -45,6 +45,10 @@ type Config struct {
 	AutoRepair          bool
 	HTTPPort            int // 0: HTTP shares the client port
 
+	SnapshotSeconds int64 // between two snapshots; 0 is off
+	SnapshotKeep    int
+	KeepBytes       int64 // that all that is kept beside the data may take; 0 is a tenth of the file system
+
 	SocketGroup string // whose members may use a proxy's socket; "" is no socket
 }
 
@@ -71,6 +75,9 @@ func (c Config) text() []string {
 		"auto_free_space=" + strconv.FormatBool(c.AutoFreeSpace),
 		"auto_repair=" + strconv.FormatBool(c.AutoRepair),
 		"socket_group=" + c.SocketGroup,
+		"snapshot_interval=" + strconv.FormatInt(c.SnapshotSeconds, 10),
+		"snapshot_keep=" + strconv.Itoa(c.SnapshotKeep),
+		"keep_space=" + strconv.FormatInt(c.KeepBytes, 10),
 	}
 }
 
@@ -105,6 +112,7 @@ var Ranges = map[string]Range{
 	"snapshot_count":      {100, 100000},
 	"quota_backend_bytes": {16 << 20, 100 << 30},
 	"max_request_bytes":   {1024, 10 << 20},
+	"snapshot_keep":       {1, 1000},
 }
 
 // The ends of auto_compaction_retention when it is not off. etcd looks ten times in a period, up to
@@ -115,6 +123,14 @@ var (
 	PeriodRange = Range{int64(time.Minute), int64(365 * 24 * time.Hour)}
 	// RevisionRange is for mode revision.
 	RevisionRange = Range{100, 1000000000}
+)
+
+// The ends of what is told by a text.
+var (
+	// SnapshotRange is for snapshot_interval when it is not off, in nanoseconds: a minute to 30 days.
+	SnapshotRange = Range{int64(time.Minute), int64(30 * 24 * time.Hour)}
+	// KeepRange is for keep_space when it is given, in bytes.
+	KeepRange = Range{64 << 20, 100 << 40}
 )
 
 // maxGroup is the longest name of a group on Linux.
@@ -247,6 +263,9 @@ func ParseConfig(raw map[string]any) (Config, string) {
 		AutoFreeSpace:       o.boolean("auto_free_space", true),
 		AutoRepair:          o.boolean("auto_repair", true),
 	}
+	c.SnapshotSeconds = o.interval("snapshot_interval", "6h")
+	c.SnapshotKeep = int(o.number("snapshot_keep", 2))
+	c.KeepBytes = o.bytes("keep_space")
 	c.SocketGroup = o.group("socket_group")
 	c.CompactionRetention = o.retention("auto_compaction_retention", c.CompactionMode)
 	httpPort := int(o.number("http_port", 2382))
@@ -353,4 +372,43 @@ func (o *options) revisions(name, v string) string {
 		return strconv.FormatInt(n, 10)
 	}
 	return "0"
+}
+
+// interval is a duration of SnapshotRange, in seconds; 0 is off.
+func (o *options) interval(name, fallback string) int64 {
+	v := o.text(name, fallback)
+	d, err := time.ParseDuration(v)
+	shortest, longest := time.Duration(SnapshotRange.Low), time.Duration(SnapshotRange.High)
+	switch {
+	case err != nil:
+		o.fail(name, "%q is no duration (6h)", v)
+	case d != 0 && (d < shortest || d > longest):
+		o.fail(name, "%q is neither 0 nor 1m to 720h", v)
+	default:
+		return int64(d / time.Second)
+	}
+	return 0
+}
+
+// bytes is a size of KeepRange, such as 20GiB or 20G, in bytes; "" is 0.
+func (o *options) bytes(name string) int64 {
+	v := o.text(name, "")
+	if v == "" {
+		return 0
+	}
+	number, unit := v, ""
+	if at := strings.IndexFunc(v, func(r rune) bool { return r < '0' || r > '9' }); at >= 0 {
+		number, unit = v[:at], v[at:]
+	}
+	shift, known := map[string]int{"": 0, "M": 20, "MiB": 20, "G": 30, "GiB": 30, "T": 40, "TiB": 40}[unit]
+	n, err := strconv.ParseInt(number, 10, 64)
+	switch r := KeepRange; {
+	case err != nil || !known:
+		o.fail(name, "%.32q is no size (20GiB)", v)
+	case n > r.High>>shift || n<<shift < r.Low:
+		o.fail(name, "%.32q is not from 64MiB to 100TiB", v)
+	default:
+		return n << shift
+	}
+	return 0
 }

@@ -64,6 +64,19 @@ func TestParseConfig(t *testing.T) {
 		{"retention of revisions", map[string]any{"auto_compaction_mode": "revision", "auto_compaction_retention": "8h"}, "option auto_compaction_retention:"},
 		{"retention in words", map[string]any{"auto_compaction_retention": "soon"}, `option auto_compaction_retention: "soon" is neither`},
 		{"SAN that is a mistyped address", map[string]any{"extra_sans": "10.0.0.256"}, `option extra_sans: "10.0.0.256" is neither`},
+		{"snapshots off", map[string]any{"snapshot_interval": "0"}, ""},
+		{"snapshots each second", map[string]any{"snapshot_interval": "1s"}, `option snapshot_interval: "1s" is neither 0 nor 1m to 720h`},
+		{"snapshots of the past", map[string]any{"snapshot_interval": "-6h"}, `option snapshot_interval: "-6h" is neither`},
+		{"snapshots each year", map[string]any{"snapshot_interval": "8760h"}, `option snapshot_interval: "8760h" is neither`},
+		{"snapshots in words", map[string]any{"snapshot_interval": "daily"}, `option snapshot_interval: "daily" is no duration (6h)`},
+		{"snapshots without a time", map[string]any{"snapshot_interval": ""}, `option snapshot_interval: "" is no duration (6h)`},
+		{"no snapshot kept", map[string]any{"snapshot_keep": 0}, "option snapshot_keep: 0 is not between 1 and 1000"},
+		{"space", map[string]any{"keep_space": "20GiB"}, ""},
+		{"space in words", map[string]any{"keep_space": "lots"}, `option keep_space: "lots" is no size (20GiB)`},
+		{"space of a tenth", map[string]any{"keep_space": "10%"}, `option keep_space: "10%" is no size (20GiB)`},
+		{"less space than anything takes", map[string]any{"keep_space": "1M"}, `option keep_space: "1M" is not from 64MiB to 100TiB`},
+		{"less than no space", map[string]any{"keep_space": "-1G"}, `option keep_space: "-1G" is no size`},
+		{"space beyond a number", map[string]any{"keep_space": "9999999999999T"}, "is not from 64MiB to 100TiB"},
 		{"SAN", map[string]any{"extra_sans": "a b%c"}, `option extra_sans: "b%c" is neither`},
 	}
 	for _, test := range tests {
@@ -86,6 +99,13 @@ func TestParseConfig(t *testing.T) {
 	assert.Equal(t, []string{"10.0.0.1", "etcd.example", "fd00::1"}, c.ExtraSANs)
 	assert.Equal(t, 2382, c.HTTPPort)
 	assert.Equal(t, "8h0m0s", c.CompactionRetention)
+
+	for text, bytes := range map[string]int64{"": 0, "64MiB": 64 << 20, "67108864": 64 << 20, "20G": 20 << 30, "100TiB": 100 << 40} {
+		c, problem := ParseConfig(map[string]any{"keep_space": text, "snapshot_interval": "90m"})
+		require.Empty(t, problem)
+		assert.Equal(t, bytes, c.KeepBytes, text)
+		assert.Equal(t, int64(5400), c.SnapshotSeconds)
+	}
 
 	// One setting in two spellings is one setting: it restarts nobody.
 	for _, same := range []map[string]any{
@@ -146,6 +166,10 @@ func TestRangesAreTold(t *testing.T) {
 	assert.Contains(t, retention, "`1m` to `8760h`")
 	assert.Contains(t, retention, fmt.Sprintf("%d to %d", RevisionRange.Low, RevisionRange.High))
 	assert.Equal(t, [2]int64{int64(time.Minute), int64(8760 * time.Hour)}, [2]int64{PeriodRange.Low, PeriodRange.High})
+	assert.Contains(t, declared.Options["snapshot_interval"].Description, "`1m` to `720h`")
+	assert.Equal(t, [2]int64{int64(time.Minute), int64(720 * time.Hour)}, [2]int64{SnapshotRange.Low, SnapshotRange.High})
+	assert.Contains(t, strings.Join(strings.Fields(declared.Options["keep_space"].Description), " "), "`64MiB` to `100TiB`")
+	assert.Equal(t, [2]int64{64 << 20, 100 << 40}, [2]int64{KeepRange.Low, KeepRange.High})
 	for _, suite := range cipherSuites {
 		assert.Contains(t, declared.Options["tls_cipher_suites"].Description, suite)
 	}
@@ -193,6 +217,9 @@ func TestEveryOption(t *testing.T) {
 		"max_request_bytes":         {4096, "ETCD_MAX_REQUEST_BYTES=4096"},
 		"tls_cipher_suites":         {"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "ETCD_CIPHER_SUITES=TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"},
 		"socket_group":              {"etcd-users", ""},
+		"snapshot_interval":         {"1h", ""},
+		"snapshot_keep":             {5, ""},
+		"keep_space":                {"20GiB", ""},
 		"log_level":                 {"warn", "ETCD_LOG_LEVEL=warn"},
 		"auto_free_space":           {false, ""},
 		"auto_repair":               {false, ""},

@@ -27,6 +27,7 @@ var handlers = []func(look, *Plan){
 	roll, // it gives back a turn that none of those above has a use for
 	space,
 	fence,
+	schedule,
 	rememberForeign,
 	endpoints,
 	tell,
@@ -88,6 +89,7 @@ func finish(l look, p *Plan) {
 // want asks for a step, and reports whether one is to be done. One that was tried in this pass and did not succeed is not:
 // that is a reason, and the handlers go on.
 func (p *Plan) want(l look, s Step) bool {
+	s = l.first(s)
 	if tried, err := l.tried(s); tried {
 		p.say(because(stepFailed, s.String(), err.Error()))
 	} else if p.Step == nil {

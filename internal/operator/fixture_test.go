@@ -185,6 +185,7 @@ func world(m Model) World {
 	w.Members = members(len(m.Units.Value))
 	w.Service.Config = lookAt(Event{}, m, w).sum
 	w.WrittenConfig = w.Service.Config
+	w.Schedule = lookAt(Event{}, m, w).schedule()
 	return fenced(m, w)
 }
 

@@ -167,10 +167,16 @@ const (
 	crashed
 	dataReplaced
 	zoneShared
+	snapshotFailed
+	snapshotOld
+	snapshotNone
 	versionsDiffer
 	zoneAlone
 	pathForeign
 	turnHeld
+	workRuns
+	snapshotsOff
+	asideKept
 	operationAwaits
 	operationGoes
 	operationPrepares
@@ -215,11 +221,18 @@ const (
 	snapshotMissing
 	snapshotUnfit
 	snapshotElsewhere
+	sourceElsewhere
 	sourceLeaves
 	dataMissing
 	quorumAnswers
 	logUnread
 	survivorMissing
+	snapshotAwaitsVoter
+	snapshotRuns
+	workFailed
+	snapshotUnknown
+	snapshotNewest
+	keptUnknown
 	kinds // how many there are
 )
 
@@ -394,6 +407,12 @@ var catalogue = [kinds]entry{
 	zoneShared:           {"zone-shared", "unit", Sound, Active, "", "too many voters in zone {zone}: {unit}", "add a unit, remove one of these"},
 	zoneAlone:            {"zone-alone", "zone", Sound, "", "", "all voters are in zone {zone}: if it fails, so does the cluster", "a cloud with several zones has Juju spread units over them"},
 	pathForeign:          {"path-foreign", "path", Sound, "", "", "{path} {problem}", "{remedy}"},
+	snapshotFailed:       {"snapshot-failed", "unit", Degraded, Active, "", "{unit}: snapshot failed: {error}", "run list-snapshots"},
+	snapshotOld:          {"snapshot-old", "unit", Degraded, Active, "", "{unit}: the last snapshot is {age} old", "run action snapshot"},
+	snapshotNone:         {"snapshot-none", "unit", Degraded, Active, "", "{unit} has no good snapshot", "run action snapshot"},
+	snapshotsOff:         {"snapshots-off", "option", Sound, "", "", "no snapshots are taken by themselves: {option} is 0", "juju config {option}=6h"},
+	asideKept:            {"aside-kept", "path", Sound, "", "", "{path}: data that was moved aside, {size}", "action purge says what may go"},
+	workRuns:             {"work-runs", "kind", Sound, "", "", "{kind} runs: {progress}", ""},
 	turnHeld:             {"turn-held", "unit", Sound, "", "", "{unit} holds the turn to restart", ""},
 
 	isProxy:           {"is-proxy", "unit", Sound, "", "", "{unit} is a proxy and has no member", "ask a unit of the etcd application"},
@@ -429,6 +448,13 @@ var catalogue = [kinds]entry{
 	operationNone:        {"operation-none", "application", Sound, "", "", "no operation goes on", ""},
 	operationOther:       {"operation-other", "operation", Sound, "", "", "the operation that goes on is {operation}", ""},
 	operationEmpty:       {"operation-empty", "application", Sound, "", "", "no unit would take part", ""},
+	snapshotAwaitsVoter:  {"snapshot-awaits-voter", "unit", Sound, "", "", "{unit} has no voter that is ready", "run it on another unit: list-members says on which"},
+	snapshotRuns:         {"snapshot-runs", "kind", Sound, "", "", "{kind} runs already: {progress}", "list-snapshots follows it"},
+	workFailed:           {"work-failed", "kind", Sound, "", "", "{kind} failed: {error}", ""},
+	snapshotElsewhere:    {"snapshot-elsewhere", "unit", Sound, "", "", "{path} is on {unit}", "juju run {unit} …"},
+	snapshotUnknown:      {"snapshot-unknown", "path", Sound, "", "", "no snapshot {path} is kept on {unit}", "list-snapshots says which are"},
+	snapshotNewest:       {"snapshot-newest", "path", Sound, "", "", "{path} is the newest good snapshot, which is never deleted", ""},
+	keptUnknown:          {"kept-unknown", "path", Sound, "", "", "{unit} keeps no {path}", "purge says what may go"},
 	operationAwaitsCharm: {"operation-awaits-charm", "unit", Sound, "", "", "the charm of {unit} does not know {operation}", "refresh it, or leave it out: without={unit}"},
 	operationBegun:       {"operation-begun", "application", Sound, "", "", "only the leader begins it, and this unit is not known to be the leader", "{command}"},
 	operationPassed:      {"operation-passed", "operation", Sound, "", "", "{operation} is past the point from which it can be taken back", "its old data stays on the units"},
@@ -438,7 +464,7 @@ var catalogue = [kinds]entry{
 	clusterStays:         {"cluster-stays", "cluster", Sound, "", "", "cluster {cluster} is on record already", ""},
 	snapshotMissing:      {"snapshot-missing", "snapshot", Sound, "", "", "no good snapshot {snapshot} is kept here", "action list-snapshots shows which are"},
 	snapshotUnfit:        {"snapshot-unfit", "snapshot", Sound, "", "", "{snapshot} cannot be restored: {why}", ""},
-	snapshotElsewhere:    {"snapshot-elsewhere", "unit", Sound, "", "", "what {unit} has is seen there alone", "{command}"},
+	sourceElsewhere:      {"source-elsewhere", "unit", Sound, "", "", "what {unit} has is seen there alone", "{command}"},
 	sourceLeaves:         {"source-leaves", "unit", Sound, "", "", "{unit} leaves, and cannot be the source of the new data", ""},
 	dataMissing:          {"data-missing", "unit", Sound, "", "", "{unit} shows no data of a cluster", ""},
 	quorumAnswers:        {"quorum-answers", "cluster", Sound, "", "", "cluster {cluster} has a quorum: there is nothing to recover", ""},

@@ -262,7 +262,7 @@ func (l look) keptAs(want wish, now int64) Snapshot {
 func (l look) tryRestore(want wish) ([]Step, Result) {
 	const what = "nothing is shown"
 	if want.source != l.m.Unit {
-		elsewhere := because(snapshotElsewhere, want.source, l.command(want, want.source, "", true))
+		elsewhere := because(sourceElsewhere, want.source, l.command(want, want.source, "", true))
 		return nil, Result{Failed: refusal(what, elsewhere)}
 	}
 	deed := "restore it: " + l.command(want, l.m.App+"/leader", l.confirms(), false) + "\n"

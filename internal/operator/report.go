@@ -99,6 +99,9 @@ type Report struct {
 
 	Runs, Carries string // the releases that this unit's process runs and that its charm has; "" is none, or not known
 
+	kept      Kept      // what this unit keeps beside its data
+	snapshots snapshots // how its snapshots are
+
 	Listen   []string        // proxy: host:port, all that it must listen on
 	Socket   Socket          // proxy
 	Upstream []UpstreamProbe // proxy: the members it may use
@@ -134,6 +137,7 @@ func examine(l look, reasons []Reason) Report {
 	x.leaves()
 	x.strange()
 	x.crashes()
+	x.keeping()
 	x.r.Memory = x.w.Service.Memory
 	x.r.Reasons, x.r.Health = inOrder(x.r.Reasons), Sound
 	for _, r := range x.r.Reasons {

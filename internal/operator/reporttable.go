@@ -70,6 +70,9 @@ func (r Report) head() []named {
 	if r.Memory > 0 {
 		out = append(out, named{"memory", size(r.Memory) + " here"})
 	}
+	if text := r.snapshotLine(); text != "" {
+		out = append(out, named{"snapshot", text})
+	}
 	out = append(out, named{"states", or(strings.Join(r.States, ", "))})
 	for _, reason := range r.notes() {
 		out = append(out, named{"note", reason.String()})

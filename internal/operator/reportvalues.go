@@ -25,6 +25,7 @@ func (r Report) Values() map[string]any {
 		r.upstreamValues(out)
 		return out
 	}
+	r.keptValues(out)
 	out.set("reach", r.Reach.String())
 	out.set("members-without-unit", strings.Join(r.Orphans, ","))
 	out.set("units-without-member", strings.Join(r.Lonely, ","))

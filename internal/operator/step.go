@@ -2,6 +2,7 @@ package operator
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/juju-charms/etcd-charm/internal/pki"
@@ -131,6 +132,18 @@ type StartWork struct{ Request WorkRequest }
 // EndWork ends long work of that ID and forgets it; what it kept stays kept.
 type EndWork struct{ ID, Why string }
 
+// AwaitWork waits until long work of that ID has ended, as long as an action or a hook has time. That it goes on is no error.
+type AwaitWork struct {
+	ID   string
+	Hook bool // as long as any wait of a hook
+}
+
+// WriteSchedule writes how snapshots are taken by themselves, and the timer for it.
+type WriteSchedule struct{ Schedule Schedule }
+
+// Purge deletes kept snapshots, by name, and directories of data that was moved aside, by path.
+type Purge struct{ Snapshots, Aside []string }
+
 // ServePrepared moves our data to a dated name and what was prepared for that operation into its place; the service must not run.
 // It is harmless twice: where the data already is what was prepared, nothing is moved.
 type ServePrepared struct{ ID string }
@@ -143,6 +156,9 @@ type WriteFence struct{ Fence Fence }
 
 func (StartWork) step()     {}
 func (EndWork) step()       {}
+func (AwaitWork) step()     {}
+func (WriteSchedule) step() {}
+func (Purge) step()         {}
 func (ServePrepared) step() {}
 func (DropPrepared) step()  {}
 func (WriteFence) step()    {}
@@ -227,15 +243,26 @@ func (s AwaitPeer) String() string {
 	}
 	return fmt.Sprintf("wait for member %x to be ready", s.ID)
 }
-func (s AwaitLearner) String() string  { return fmt.Sprintf("wait for learner %x to vote", s.ID) }
-func (AwaitListed) String() string     { return "wait until voters listen as listed" }
-func (TakeTurn) String() string        { return "take the turn" }
-func (ReleaseTurn) String() string     { return "give the turn back" }
-func (s BreakTurn) String() string     { return "break the turn of " + clip(plain(s.Turn.Holder), 60) }
-func (s Defrag) String() string        { return fmt.Sprintf("defragment member %x (%s)", s.ID, s.Name) }
-func (s Compact) String() string       { return fmt.Sprintf("compact to revision %d", s.Revision) }
-func (s StartWork) String() string     { return "begin " + string(s.Request.Kind) + " " + s.Request.ID }
-func (s EndWork) String() string       { return "end work " + s.ID + ": " + s.Why }
+func (s AwaitLearner) String() string { return fmt.Sprintf("wait for learner %x to vote", s.ID) }
+func (AwaitListed) String() string    { return "wait until voters listen as listed" }
+func (TakeTurn) String() string       { return "take the turn" }
+func (ReleaseTurn) String() string    { return "give the turn back" }
+func (s BreakTurn) String() string    { return "break the turn of " + clip(plain(s.Turn.Holder), 60) }
+func (s Defrag) String() string       { return fmt.Sprintf("defragment member %x (%s)", s.ID, s.Name) }
+func (s Compact) String() string      { return fmt.Sprintf("compact to revision %d", s.Revision) }
+func (s StartWork) String() string    { return "begin " + string(s.Request.Kind) + " " + s.Request.ID }
+func (s EndWork) String() string      { return "end work " + s.ID + ": " + s.Why }
+func (s AwaitWork) String() string    { return "wait for " + s.ID }
+func (s WriteSchedule) String() string {
+	if s.Schedule.Interval == 0 {
+		return "have no snapshots taken"
+	}
+	return "have snapshots taken every " + seconds(s.Schedule.Interval)
+}
+
+func (s Purge) String() string {
+	return "purge " + strings.Join(slices.Concat(s.Snapshots, s.Aside), ", ")
+}
 func (s ServePrepared) String() string { return "put the prepared data of " + s.ID + " in place" }
 func (s DropPrepared) String() string  { return "drop the prepared data of " + s.ID }
 func (s WriteFence) String() string {

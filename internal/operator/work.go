@@ -69,7 +69,9 @@ type LogState = etcdcluster.LogState
 // Snapshot is a kept snapshot.
 type Snapshot struct {
 	Name     string
-	Taken    int64 // Unix seconds
+	Path     string // of its file
+	Work     string // ID of the work that took it; "" is not known
+	Taken    int64  // Unix seconds
 	Revision int64
 	Keys     int64
 	Size     int64  // bytes of the database
@@ -93,6 +95,17 @@ type Kept struct {
 	Space     int64      // bytes that all of it may take
 	Free      int64      // bytes of the file system
 	Drilled   int64      // when the last drill succeeded, in Unix seconds; 0 is never
+}
+
+// EndedWork is how the error of work begins that somebody ended: what wanted the member comes first, and that is no fault.
+const EndedWork = "it was ended"
+
+// Schedule is how a unit takes snapshots by itself, with the carried release's program, and what it keeps. The zero value is
+// that nothing is written, or for another release.
+type Schedule struct {
+	Interval int64 // seconds; 0 is never
+	Keep     int   // how many of the usual ones
+	Space    int64 // bytes that all that is kept may take; 0 is a tenth of the file system
 }
 
 // Fence is what the gate before each start of our server knows without asking anybody.

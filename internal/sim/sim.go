@@ -116,7 +116,7 @@ func New(opts Options) (*Sim, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot write a transcript: %w", err)
 	}
-	if s.tools, err = serveTools(&Jujuc{s.Model, calls, s.manager}); err != nil {
+	if s.tools, err = serveTools(&Jujuc{s.Model, calls, s.manager, s.agentExec}); err != nil {
 		return nil, fmt.Errorf("cannot serve the hook tools: %w", err)
 	}
 	ok = true
@@ -165,7 +165,7 @@ func (s *Sim) linkTools() error {
 		return err
 	}
 	return errors.Join(
-		linkAll(tool, s.toolsDir(), s.Model.Rules.Tools), linkAll(tool, s.commandsDir(), pid1.Commands()))
+		linkAll(tool, s.toolsDir(), s.Model.Rules.Tools), linkAll(tool, s.commandsDir(), machineTools()))
 }
 
 func linkAll(tool, dir string, names []string) error {

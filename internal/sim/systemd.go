@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/juju-charms/etcd-charm/internal/sim/pid1"
 )
@@ -41,6 +42,19 @@ func (s *Sim) machineCommands(machine int) string {
 	return filepath.Join(s.commandsDir(), fmt.Sprint(machine))
 }
 
+// agentExec is what juju-exec does. A hook is run as any other is, when its turn has come: juju-exec waits for the unit's other
+// hooks too. Other commands are not known here.
+func (s *Sim) agentExec(unit, command string) error {
+	if !strings.HasSuffix(command, "/hooks/update-status") {
+		return fmt.Errorf("%q is not known here", command)
+	}
+	if err := s.Model.UpdateStatus(unit); err != nil {
+		return err
+	}
+	s.wake()
+	return nil
+}
+
 // linkCommands makes a machine's commands. A charm gives them no environment of its hook, so each is a script that
 // knows where to ask.
 func (s *Sim) linkCommands(machine int) error {
@@ -55,7 +69,7 @@ func (s *Sim) linkCommands(machine int) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range pid1.Commands() {
+	for _, name := range machineTools() {
 		text := fmt.Sprintf("#!/bin/sh\nJUJU_CONTEXT_ID="+machineContext+" JUJU_AGENT_SOCKET_NETWORK=unix JUJU_AGENT_SOCKET_ADDRESS='%s' exec '%s' \"$@\"\n",
 			machine, s.tools.address, filepath.Join(s.commandsDir(), name))
 		if err := os.WriteFile(filepath.Join(tmp, name), []byte(text), 0o755); err != nil { //nolint:gosec // a program

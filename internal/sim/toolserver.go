@@ -27,7 +27,15 @@ type Jujuc struct {
 	m       *model.Model
 	calls   *transcript
 	systemd func(machine int) *pid1.Manager
+	// exec runs what a process of a machine asks Juju to run in a unit's name.
+	exec func(unit, command string) error
 }
+
+// execTools run a command in the name of a unit of the machine, which no hook needs to have begun.
+var execTools = []string{"juju-exec", "juju-run"}
+
+// machineTools are the commands that a machine has beside this host's.
+func machineTools() []string { return slices.Concat(pid1.Commands(), execTools) }
 
 // Main runs one tool, or one of systemd's commands on a machine.
 func (j *Jujuc) Main(req hooktool.Request, reply *hooktool.Reply) error {
@@ -37,6 +45,14 @@ func (j *Jujuc) Main(req hooktool.Request, reply *hooktool.Reply) error {
 			return fmt.Errorf("cannot tell the machine by %q: %w", req.ContextId, err)
 		}
 		*reply = hooktool.Reply(j.systemd(machine).Command(req.CommandName, req.Args))
+		return nil
+	}
+	if slices.Contains(execTools, req.CommandName) {
+		if len(req.Args) != 2 {
+			*reply = hooktool.Reply{Code: 2, Stderr: []byte("ERROR a unit and a command are known here, and nothing else\n")}
+		} else if err := j.exec(req.Args[0], req.Args[1]); err != nil {
+			*reply = hooktool.Reply{Code: 1, Stderr: fmt.Appendf(nil, "ERROR %v\n", err)}
+		}
 		return nil
 	}
 	c, err := j.m.Context(req.ContextId)
@@ -113,7 +129,7 @@ func (t *toolServer) Close() error {
 // ToolMain is the hook tool's side: if the program was called by the name of a
 // hook tool, from within a hook, it runs the tool and exits; else it returns.
 func ToolMain() {
-	if os.Getenv("JUJU_CONTEXT_ID") != "" && slices.Contains(slices.Concat(model.AllTools(), pid1.Commands()), filepath.Base(os.Args[0])) {
+	if os.Getenv("JUJU_CONTEXT_ID") != "" && slices.Contains(slices.Concat(model.AllTools(), machineTools()), filepath.Base(os.Args[0])) {
 		hooktool.Main()
 	}
 }

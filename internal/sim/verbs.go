@@ -45,11 +45,16 @@ func (s *Sim) Do(ctx context.Context, e Env, args ...string) error {
 	root.SetErr(e.Err)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
+	s.wake()
+	return err
+}
+
+// wake has whoever keeps hooks running look again.
+func (s *Sim) wake() {
 	select {
 	case s.changed <- struct{}{}:
 	default:
 	}
-	return err
 }
 
 // Verbs returns the names of all verbs and their aliases, sorted.

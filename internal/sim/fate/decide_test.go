@@ -167,6 +167,13 @@ func hostileWorld(d *dice, m operator.Model) operator.World {
 	if d.yes() {
 		hostileSpace(d, m, &w)
 	}
+	if d.n(6) == 5 {
+		w.Work = []operator.Work{{
+			WorkRequest: operator.WorkRequest{ID: "x", Kind: one(d, operator.TakeSnapshot, operator.VerifySnapshot, operator.Drill)},
+			State:       one(d, operator.WorkRuns, operator.WorkRuns, operator.WorkFailed), Progress: one(d, "copy: 1 of 2 MiB", "", "check"),
+		}}
+		w.Schedule = one(d, operator.Schedule{}, operator.Schedule{Interval: 60})
+	}
 	return w
 }
 
@@ -244,6 +251,9 @@ func lawless(e operator.Event, m operator.Model, w operator.World, p operator.Pl
 		}
 	}
 	j := judge{e, m, w}
+	if why := j.upkeep(p.Step); why != "" {
+		return why
+	}
 	switch step := p.Step.(type) {
 	case operator.Mend:
 		if len(w.Astray) == 0 {
@@ -365,6 +375,28 @@ type judge struct {
 	e operator.Event
 	m operator.Model
 	w operator.World
+}
+
+// upkeep is what one upkeep at a time on a member forbids.
+func (j judge) upkeep(step operator.Step) string {
+	streams := slices.ContainsFunc(j.w.Work, func(w operator.Work) bool {
+		return w.Kind == operator.TakeSnapshot && w.State == operator.WorkRuns && w.Progress != "check"
+	})
+	ended := slices.ContainsFunc(j.w.Tried, func(t operator.Attempt) bool {
+		_, is := t.Step.(operator.EndWork)
+		return is
+	})
+	switch step.(type) {
+	case operator.Restart, operator.Stop, operator.Uninstall, operator.Defrag:
+		if streams && !ended {
+			return "takes a member from a snapshot that streams"
+		}
+	case operator.EndWork:
+		if !streams {
+			return "ends what is in nobody's way"
+		}
+	}
+	return ""
 }
 
 func (j judge) leaving() bool {

@@ -80,6 +80,7 @@ func (h *machine) Observe(_ context.Context, m operator.Model) (operator.World, 
 	w := operator.World{
 		Carried: u.carried, Installed: u.disk.installed, TLS: u.disk.tls, Period: s.period, Now: s.now,
 		WrittenConfig: u.disk.config, WrittenInitial: u.disk.initial(),
+		Schedule:  u.disk.schedule,
 		Leftovers: u.disk.installed != "" || u.disk.kind != "" || u.disk.tls.Peer.Present,
 		Service:   operator.Service{Kind: u.disk.kind, Enabled: u.disk.enabled, Running: u.process.running, Failing: u.process.failing, Log: u.process.log, Held: u.process.held},
 		Fence:     u.disk.fence,
@@ -293,6 +294,8 @@ func (h *machine) do(step operator.Step) error {
 		u.disk.enabled, u.process = false, process{}
 	case operator.Uninstall:
 		s.uninstall(u, h.h, step)
+	case operator.WriteSchedule:
+		u.disk.schedule = step.Schedule
 	case operator.Claim:
 		if d := u.disk.data; d != nil {
 			d.owner = step.Owner

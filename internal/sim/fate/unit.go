@@ -80,6 +80,7 @@ type disk struct {
 	config    string // digest of what is written
 	kind      operator.ServiceKind
 	enabled   bool
+	schedule  operator.Schedule
 	astray    bool // something of ours does not lie there as it was made
 	data      *data
 	fence     operator.Fence

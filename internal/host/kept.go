@@ -1,0 +1,115 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
+	"github.com/juju-charms/etcd-charm/internal/snapshot"
+)
+
+// lookKept is what the unit keeps beside its data. space is what it may take; 0 is a tenth of the file system.
+func (h *Host) lookKept(space int64) operator.Kept {
+	k := operator.Kept{Space: space}
+	all, free, err := fileSystem(h.snapshots()) // an administrator may have put them on another disk
+	if err != nil {
+		all, free, err = fileSystem(h.state())
+	}
+	if err == nil {
+		k.Free = free
+		if k.Space == 0 {
+			k.Space = all / 10
+		}
+	}
+	metas, _ := snapshot.List(h.snapshots()) // what cannot be read is not kept
+	for _, m := range metas {
+		k.Snapshots = append(k.Snapshots, h.keptSnapshot(m))
+	}
+	k.Aside = h.lookAside()
+	return k
+}
+
+func (h *Host) keptSnapshot(m snapshot.Meta) operator.Snapshot {
+	cluster, _ := strconv.ParseUint(m.Cluster, 16, 64)
+	s := operator.Snapshot{
+		Name: m.Name, Path: m.File(h.snapshots()), Work: m.Work, Taken: m.Taken.Unix(), Revision: m.Revision, Keys: int64(m.Keys),
+		Size: m.Size, Stored: m.Stored, Cluster: cluster, Why: m.Why, Error: m.Error,
+	}
+	if s.Error == "" && !m.Good() {
+		s.Error = "it was never verified"
+	}
+	return s
+}
+
+// fileSystem is how large the file system of a directory is, and how much of it is free for root's service users.
+func fileSystem(dir string) (all, free int64, err error) {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err != nil {
+		return 0, 0, err
+	}
+	return int64(fs.Blocks) * fs.Bsize, int64(fs.Bavail) * fs.Bsize, nil //nolint:gosec // no file system is that large
+}
+
+// lookAside is the data that was moved aside, oldest first.
+func (h *Host) lookAside() []operator.AsideDir {
+	var out []operator.AsideDir
+	entries, _ := os.ReadDir(h.state())
+	for _, e := range entries {
+		dated, ok := strings.CutPrefix(e.Name(), filepath.Base(h.data())+".")
+		if !ok || !e.IsDir() {
+			continue
+		}
+		a := operator.AsideDir{Path: filepath.Join(h.state(), e.Name())}
+		stamp, _, _ := strings.Cut(dated, "Z")
+		at, err := time.Parse("2006-01-02T150405", stamp)
+		if err != nil {
+			continue // somebody else's
+		}
+		a.At = at.Unix()
+		_ = filepath.WalkDir(a.Path, func(_ string, e fs.DirEntry, err error) error {
+			if info, infoErr := e.Info(); err == nil && infoErr == nil && info.Mode().IsRegular() {
+				a.Bytes += info.Size()
+			}
+			return nil
+		})
+		out = append(out, a)
+	}
+	slices.SortStableFunc(out, func(a, b operator.AsideDir) int { return int(min(max(a.At-b.At, -1), 1)) })
+	return out
+}
+
+// purge deletes what an administrator has named. What is not kept by the unit is not touched.
+func (h *Host) purge(ctx context.Context, p operator.Purge) error {
+	metas, err := snapshot.List(h.snapshots())
+	if err != nil {
+		return err
+	}
+	newest, _ := snapshot.Newest(metas)
+	var failed []error
+	for _, m := range metas {
+		if slices.Contains(p.Snapshots, m.Name) && m.Name != newest.Name {
+			h.logger.InfoContext(ctx, "purging snapshot", "name", m.Name)
+			failed = append(failed, snapshot.Remove(h.snapshots(), m))
+		}
+	}
+	for _, a := range h.lookAside() {
+		if slices.Contains(p.Aside, a.Path) {
+			h.logger.InfoContext(ctx, "purging data that was moved aside", "path", a.Path)
+			failed = append(failed, os.RemoveAll(a.Path))
+		}
+	}
+	if err := errors.Join(failed...); err != nil {
+		return fmt.Errorf("cannot purge: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,341 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/renameio/v2"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/juju-charms/etcd-charm/internal/longwork"
+	"github.com/juju-charms/etcd-charm/internal/operator"
+	"github.com/juju-charms/etcd-charm/internal/snapshot"
+)
+
+// Kinds are the kinds of long work that take snapshots and read them again.
+func (h *Host) Kinds() map[operator.WorkKind]longwork.Do {
+	return map[operator.WorkKind]longwork.Do{
+		operator.TakeSnapshot: h.takeSnapshot, operator.VerifySnapshot: h.verifySnapshot,
+	}
+}
+
+// etcdutl is the program that checks databases: the one beside the program that runs.
+func (h *Host) etcdutl() string {
+	self, err := filepath.EvalSymlinks(h.carried)
+	if err != nil {
+		self = h.carried
+	}
+	return filepath.Join(filepath.Dir(self), "etcdutl")
+}
+
+// Due takes a snapshot by itself if one is due and the member can give one, and asks for a hook once it has.
+func (h *Host) Due(ctx context.Context, charmDir string) error {
+	s, err := h.readSchedule()
+	if err != nil {
+		return fmt.Errorf("cannot read how snapshots are taken: %w", err)
+	}
+	metas, err := snapshot.List(h.snapshots())
+	if err != nil {
+		return err
+	}
+	now := h.now()
+	last, found := snapshot.Newest(metas)
+	if s.Interval == 0 || found && slot(last.Taken, s.Interval, h.unitName) == slot(now, s.Interval, h.unitName) {
+		return nil
+	}
+	m, err := h.ownMember()
+	if err != nil {
+		return err
+	}
+	_, err = h.fit(ctx, m)
+	ignoreClose(m)
+	if err != nil {
+		fmt.Println("no snapshot now:", err) // the journal has it, and it is asked again soon
+		return nil
+	}
+	dir := h.work(scheduled)
+	if err := directory(h.worksDir(), 0o700, h.adminOwner()); err != nil {
+		return err
+	}
+	err = errors.Join(longwork.Prune(h.worksDir()), longwork.Begin(dir, operator.WorkRequest{ID: scheduled, Kind: operator.TakeSnapshot}, now))
+	if err != nil {
+		return err
+	}
+	return h.Work(ctx, filepath.Join(dir, longwork.RequestFile), charmDir, h.Kinds())
+}
+
+// ownMember is a connection to our own member.
+func (h *Host) ownMember() (member, error) {
+	env, err := envLines(h.memberEnv())
+	if err != nil {
+		return member{}, err
+	}
+	url := ownURL(env)
+	if url == "" {
+		return member{}, errors.New("there is no member on this unit")
+	}
+	return h.access(nil).dial(url)
+}
+
+// fitTime bounds how long a member is asked whether it can give a snapshot.
+const fitTime = 10 * time.Second
+
+// errUnfit says that a member cannot give a snapshot now.
+var errUnfit = errors.New("this member gives no snapshot now")
+
+// fit says how large our member's database is, and why it gives no snapshot now: it is to be a voter that answers
+// linearizably, so that it has all that was acknowledged; nobody may be down by our hand, and it may not be bringing a
+// learner up to date.
+func (h *Host) fit(ctx context.Context, m member) (size int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, fitTime)
+	defer cancel()
+	status, err := m.Status(ctx, m.Endpoints()[0])
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("%w: it does not answer: %w", errUnfit, err)
+	case status.IsLearner:
+		return 0, fmt.Errorf("%w: it is a learner", errUnfit)
+	case status.Leader == 0:
+		return 0, fmt.Errorf("%w: it knows no leader", errUnfit)
+	}
+	read, err := m.Get(ctx, turnKey)
+	if err != nil {
+		return 0, fmt.Errorf("%w: it answers no linearizable read: %w", errUnfit, err)
+	}
+	if holder := turnOf(read.Kvs).Holder; holder != "" {
+		return 0, fmt.Errorf("%w: %s has the turn to restart", errUnfit, holder)
+	}
+	if status.Leader == status.Header.GetMemberId() {
+		list, err := m.MemberList(ctx)
+		if err != nil {
+			return 0, fmt.Errorf("%w: %w", errUnfit, err)
+		}
+		for _, listed := range list.Members {
+			if listed.IsLearner {
+				return 0, fmt.Errorf("%w: it brings %s up to date", errUnfit, listed.Name)
+			}
+		}
+	}
+	return status.DbSize, nil
+}
+
+// fitWait is how long a member is waited for that gives no snapshot now.
+const fitWait = 10 * time.Minute
+
+// takeSnapshot takes one from our member, if there is room for it, and drops what is kept no longer.
+func (h *Host) takeSnapshot(ctx context.Context, r operator.WorkRequest, p longwork.Progress) (string, error) {
+	defer func() { _ = h.writeMetrics() }()
+	if err := target(r.To); err != nil {
+		return "", err
+	}
+	release, err := longwork.Hold(h.upkeepLock())
+	if err != nil {
+		return "", fmt.Errorf("no snapshot is taken while another is: %w", err)
+	}
+	defer release()
+	m, err := h.ownMember()
+	if err != nil {
+		return "", err
+	}
+	defer ignoreClose(m)
+	size, err := h.awaitFit(ctx, m, p)
+	if err != nil {
+		return "", err
+	}
+	s, err := h.readSchedule()
+	if err != nil {
+		s.Keep = math.MaxInt // nobody knows how many are to go
+	}
+	if err := h.makeRoom(ctx, s, size); err != nil {
+		return "", err
+	}
+	stream, streamed := h.yielding(ctx, m)
+	defer streamed()
+	carried, _ := carriedRelease(h.carried, h.stamp)
+	taken, err := snapshot.Take(stream, m.Client, snapshot.Request{
+		Dir: h.snapshots(), Unit: h.unitName, Charm: carried, Etcdutl: h.etcdutl(), Now: h.now(), Why: r.Why, Work: r.ID, To: r.To,
+		Progress: func(what string, done, total int64) {
+			if what != "copy" {
+				streamed() // from here on the member is not concerned
+			}
+			p(what, done, total)
+		},
+	})
+	if cause := context.Cause(stream); err != nil && cause != nil && errors.Is(cause, errWanted) {
+		err = fmt.Errorf("%s: %w", operator.EndedWork, cause)
+	}
+	metas, listed := snapshot.List(h.snapshots())
+	err = errors.Join(err, listed)
+	for _, old := range snapshot.Surplus(metas, s.Keep) {
+		err = errors.Join(err, snapshot.Remove(h.snapshots(), old))
+	}
+	if err != nil {
+		return "", err
+	}
+	result := fmt.Sprintf("%s is taken and verified: revision %d, %d keys, %d bytes, kept in %d", taken.Name, taken.Revision, taken.Keys, taken.Size, taken.Stored)
+	if r.To != "" {
+		result += "; " + r.To + " is a copy"
+	}
+	return result, nil
+}
+
+// target says why nothing can be copied to a path, before anything is asked of the member.
+func target(to string) error {
+	if to == "" {
+		return nil
+	}
+	if info, err := os.Stat(filepath.Dir(to)); err != nil {
+		return err
+	} else if !info.IsDir() {
+		return fmt.Errorf("%s is not a directory", filepath.Dir(to))
+	}
+	if _, err := os.Lstat(to); err == nil {
+		return fmt.Errorf("%s is there already", to)
+	}
+	return nil
+}
+
+// awaitFit waits until our member can give a snapshot.
+func (h *Host) awaitFit(ctx context.Context, m member, p longwork.Progress) (size int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, fitWait)
+	defer cancel()
+	err = poll(ctx, time.Second, func(ctx context.Context) (bool, error) {
+		var why error
+		if size, why = h.fit(ctx, m); why != nil {
+			p("wait, "+why.Error(), 0, 0)
+		}
+		return why == nil, why
+	})
+	return size, err
+}
+
+// makeRoom drops what has to go for a snapshot of a database of that size. What one that was killed has left goes first.
+func (h *Host) makeRoom(ctx context.Context, s operator.Schedule, size int64) error {
+	parts, _ := filepath.Glob(filepath.Join(h.snapshots(), "*.part"))
+	for _, part := range parts {
+		_ = os.Remove(part)
+	}
+	metas, err := snapshot.List(h.snapshots())
+	if err != nil {
+		return err
+	}
+	kept := h.lookKept(s.Space)
+	b := snapshot.Budget{Space: kept.Space, Free: kept.Free, Database: size}
+	for _, a := range kept.Aside {
+		b.Aside += a.Bytes
+	}
+	drop, err := b.Room(metas, snapshot.Guess(metas, size), size)
+	if err != nil {
+		return err
+	}
+	for _, old := range drop {
+		h.logger.InfoContext(ctx, "dropping a snapshot for the next", "name", old.Name)
+		if err := snapshot.Remove(h.snapshots(), old); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// errWanted says that somebody took the turn.
+var errWanted = errors.New("a member restarts")
+
+// yielding is a context that ends when somebody takes the turn: one upkeep at a time, and a snapshot gives way. streamed ends
+// the watch and leaves the context as it is.
+func (h *Host) yielding(ctx context.Context, m member) (stream context.Context, streamed func()) {
+	stream, cancel := context.WithCancelCause(ctx)
+	watch, streamed := context.WithCancel(ctx)
+	events := m.Watch(watch, turnKey, clientv3.WithFilterDelete())
+	go func() {
+		for w := range events {
+			if len(w.Events) > 0 && watch.Err() == nil {
+				cancel(fmt.Errorf("%w: %s took the turn", errWanted, w.Events[0].Kv.Value))
+			}
+		}
+	}()
+	return stream, streamed
+}
+
+// verifySnapshot reads a snapshot as whoever restores it would.
+func (h *Host) verifySnapshot(ctx context.Context, r operator.WorkRequest, p longwork.Progress) (string, error) {
+	p("unpack and check", 0, 0)
+	raw := filepath.Join(h.work(r.ID), "unpacked.part")
+	if filepath.IsAbs(r.Snapshot) {
+		if err := h.roomBeside(0); err != nil {
+			return "", err
+		}
+		s, err := snapshot.VerifyFile(ctx, r.Snapshot, raw, h.etcdutl(), r.Unverified)
+		if err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("%s is good: revision %d, %d keys, %d bytes", r.Snapshot, s.Revision, s.Keys, s.Size), nil
+	}
+	metas, err := snapshot.List(h.snapshots())
+	if err != nil {
+		return "", err
+	}
+	m, err := snapshot.Pick(metas, r.Snapshot, r.Before)
+	if err != nil {
+		return "", err
+	}
+	if err := h.roomBeside(m.Size); err != nil {
+		return "", err
+	}
+	s, err := snapshot.Verify(ctx, h.snapshots(), m, h.etcdutl())
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s is good: revision %d, %d keys, %d bytes", m.Name, s.Revision, s.Keys, s.Size), nil
+}
+
+// leastFree is what stays free on the unit's disk whatever is unpacked beside the data: etcd ends when it cannot write.
+const leastFree = 1 << 30
+
+func (h *Host) roomBeside(size int64) error {
+	_, free, err := fileSystem(h.state())
+	if err == nil && free-size < leastFree {
+		err = fmt.Errorf("%w: %d bytes are free, and %d are needed beside the data", snapshot.ErrNoRoom, free, size+leastFree)
+	}
+	return err
+}
+
+// writeMetrics writes how the unit's snapshots are in Prometheus' text format, for a node exporter's textfile collector.
+func (h *Host) writeMetrics() error {
+	metas, err := snapshot.List(h.snapshots())
+	if err != nil {
+		return err
+	}
+	var b strings.Builder
+	gauge := func(name, help string, value int64) {
+		fmt.Fprintf(&b, "# HELP etcd_charm_snapshot_%[1]s %[2]s\n# TYPE etcd_charm_snapshot_%[1]s gauge\netcd_charm_snapshot_%[1]s{unit=%[3]q} %[4]d\n",
+			name, help, h.unitName, value)
+	}
+	last, found := snapshot.Newest(metas)
+	if found {
+		gauge("last_success_timestamp_seconds", "When the last good snapshot was taken.", last.Taken.Unix())
+		gauge("last_size_bytes", "Size of the database in the last good snapshot.", last.Size)
+		gauge("last_stored_bytes", "Size of the last good snapshot on disk.", last.Stored)
+		gauge("last_revision", "Revision of the last good snapshot.", last.Revision)
+	}
+	good, failed := int64(0), int64(0)
+	for _, m := range metas {
+		if m.Good() {
+			good++
+		}
+	}
+	if len(metas) > 0 && !metas[len(metas)-1].Good() {
+		failed = 1
+	}
+	gauge("count", "How many good snapshots are kept.", good)
+	gauge("last_failed", "Whether the last snapshot that was tried failed.", failed)
+	if err := directory(h.metricsDir(), 0o755, h.adminOwner()); err != nil {
+		return err
+	}
+	return renameio.WriteFile(h.metrics(), []byte(b.String()), public, renameio.WithTempDir(h.metricsDir()), renameio.WithStaticPermissions(public))
+}

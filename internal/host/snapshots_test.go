@@ -1,0 +1,215 @@
+package host
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
+	"github.com/juju-charms/etcd-charm/internal/snapshot"
+)
+
+// works does work and waits for its end.
+func (u *unit) works(r operator.WorkRequest) operator.Work {
+	u.t.Helper()
+	u.do(operator.StartWork{Request: r})
+	w := u.eventually("the end of "+r.ID, func(w operator.World) bool {
+		return len(w.Work) > 0 && w.Work[len(w.Work)-1].ID == r.ID && w.Work[len(w.Work)-1].State != operator.WorkRuns
+	})
+	return w.Work[len(w.Work)-1]
+}
+
+func TestSnapshotsOfAMember(t *testing.T) {
+	t.Parallel()
+	u := newFleet(t).add(t)
+	u.found()
+	cl, err := u.access(nil).dial(u.word.ClientURL)
+	require.NoError(t, err)
+	defer ignoreClose(cl)
+	_, err = cl.Put(t.Context(), "fruit", "apple")
+	require.NoError(t, err)
+
+	u.do(operator.WriteSchedule{Schedule: operator.Schedule{Keep: 2}}) // by hand alone
+	work := u.works(operator.WorkRequest{ID: "one", Kind: operator.TakeSnapshot})
+	require.Equal(t, operator.WorkDone, work.State, work.Error)
+	w := u.look()
+	require.Len(t, w.Kept.Snapshots, 1)
+	s := w.Kept.Snapshots[0]
+	assert.Equal(t, "one", s.Work)
+	assert.Equal(t, w.ClusterID, s.Cluster)
+	assert.Equal(t, w.Members[0].Revision, s.Revision)
+	assert.Empty(t, s.Error)
+	info, err := os.Stat(s.Path)
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o600), info.Mode())
+	text, err := os.ReadFile(u.metrics())
+	require.NoError(t, err)
+	assert.Contains(t, string(text), `etcd_charm_snapshot_count{unit="etcd/0"} 1`)
+
+	// What began is not begun again; what ended is kept.
+	u.do(operator.StartWork{Request: operator.WorkRequest{ID: "one", Kind: operator.TakeSnapshot}})
+	assert.Len(t, u.look().Kept.Snapshots, 1)
+
+	to := filepath.Join(t.TempDir(), "mine.db")
+	for _, id := range []string{"two", "three"} {
+		work = u.works(operator.WorkRequest{ID: id, Kind: operator.TakeSnapshot, To: to})
+		to += "2"
+		require.Equal(t, operator.WorkDone, work.State, work.Error)
+	}
+	w = u.look()
+	require.Len(t, w.Kept.Snapshots, 2, "the oldest goes once the third is good")
+	assert.Equal(t, "two", w.Kept.Snapshots[0].Work)
+	assert.Len(t, w.Work, 1, "of finished work the last of its kind is kept")
+	work = u.works(operator.WorkRequest{ID: "four", Kind: operator.TakeSnapshot, Why: "before-restore"})
+	require.Equal(t, operator.WorkDone, work.State, work.Error)
+	require.Len(t, u.look().Kept.Snapshots, 3, "one that is kept apart is kept besides")
+
+	for which, why := range map[string]string{"latest": "", s.Name: "no such snapshot", strings.TrimSuffix(to, "2"): "", "/no/such/file": "no such file"} {
+		id := "verify-" + strings.ToLower(strings.Trim(strings.NewReplacer("/", "-", "_", "-").Replace(which), "-"))
+		work = u.works(operator.WorkRequest{ID: id, Kind: operator.VerifySnapshot, Snapshot: which})
+		if why == "" {
+			assert.Equal(t, operator.WorkDone, work.State, work.Error)
+			assert.Contains(t, work.Result, "is good: revision 2, 1 keys")
+			continue
+		}
+		assert.Contains(t, work.Error, why, which)
+	}
+
+	w = u.look()
+	u.do(operator.Purge{Snapshots: []string{w.Kept.Snapshots[0].Name, w.Kept.Snapshots[2].Name, "../x"}, Aside: []string{u.data()}})
+	w = u.look()
+	require.Len(t, w.Kept.Snapshots, 2, "the newest good one stays, and what is not kept is not touched")
+	assert.Equal(t, operator.OurData, w.Data.State)
+}
+
+// TestTargetsOfSnapshots are those that cannot take one: nothing is asked of the member.
+func TestTargetsOfSnapshots(t *testing.T) {
+	t.Parallel()
+	u := newFleet(t).add(t)
+	u.found()
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "file"), nil, 0o600))
+	for to, why := range map[string]string{
+		filepath.Join(dir, "no", "x.db"): "no such file", filepath.Join(dir, "file"): "is there already", filepath.Join(dir, "file", "x"): "is not a directory",
+	} {
+		work := u.works(operator.WorkRequest{ID: "to-" + filepath.Base(to) + "-" + strings.Fields(why)[0] + strings.Fields(why)[1], Kind: operator.TakeSnapshot, To: to})
+		assert.Contains(t, work.Error, why, to)
+	}
+	assert.Empty(t, u.look().Kept.Snapshots)
+	require.ErrorContains(t, u.Do(t.Context(), operator.StartWork{Request: operator.WorkRequest{ID: "../x"}}), "is no ID")
+	require.ErrorContains(t, u.Do(t.Context(), operator.EndWork{ID: "../x"}), "is no ID")
+}
+
+// TestTimer: a snapshot is taken by itself when one is due, and not again before the next is.
+func TestTimer(t *testing.T) {
+	t.Parallel()
+	u := newFleet(t).add(t)
+	u.found()
+	assert.Equal(t, operator.Schedule{}, u.look().Schedule)
+	s := operator.Schedule{Interval: 3600, Keep: 2}
+	u.do(operator.WriteSchedule{Schedule: s}, operator.WriteSchedule{Schedule: s})
+	assert.Equal(t, s, u.look().Schedule)
+	// The timer asks each five minutes; this is what its service runs.
+	_, err := u.supervisor.systemctl(t.Context(), "start", u.snapshotService())
+	require.NoError(t, err)
+	w := u.eventually("a snapshot", func(w operator.World) bool { return len(w.Kept.Snapshots) == 1 })
+	assert.Equal(t, scheduled, w.Kept.Snapshots[0].Work)
+	u.eventually("its end", func(w operator.World) bool { return w.Work[0].State == operator.WorkDone })
+	require.NoError(t, u.Due(t.Context(), ""))
+	assert.Len(t, u.look().Kept.Snapshots, 1)
+
+	// Damage is seen, and put right by the same step.
+	for _, path := range []string{u.snapshotConfig(), u.timerFile(), u.snapshotServiceFile(), u.timerWanted()} {
+		for name, damage := range map[string]func(string) error{
+			"removed": os.Remove,
+			"garbage": func(path string) error {
+				return replaced(func(path string) error { return os.WriteFile(path, []byte("x"), 0o600) })(path)
+			},
+			"a fifo":      replaced(func(path string) error { return syscall.Mkfifo(path, 0o600) }),
+			"a directory": replaced(func(path string) error { return os.Mkdir(path, 0o755) }),
+		} {
+			require.NoError(t, damage(path))
+			assert.Equal(t, operator.Schedule{}, u.look().Schedule, "%s %s", path, name)
+			u.do(operator.WriteSchedule{Schedule: s})
+			assert.Equal(t, s, u.look().Schedule, "%s %s", path, name)
+		}
+	}
+	off := operator.Schedule{Keep: 5}
+	u.do(operator.WriteSchedule{Schedule: off}, operator.WriteSchedule{Schedule: off})
+	assert.Equal(t, off, u.look().Schedule)
+	for _, path := range []string{u.timerFile(), u.snapshotServiceFile(), u.timerWanted()} {
+		_, err := os.Lstat(path)
+		require.ErrorIs(t, err, os.ErrNotExist)
+	}
+	require.NoError(t, u.Due(t.Context(), ""))
+	assert.Len(t, u.look().Kept.Snapshots, 1, "none by itself")
+
+	u.do(operator.WriteSchedule{Schedule: s}, operator.Uninstall{})
+	kept, err := snapshot.List(u.snapshots())
+	require.NoError(t, err)
+	assert.Len(t, kept, 1, "snapshots outlive the unit")
+	for _, path := range []string{u.worksDir(), u.metrics(), u.timerFile(), u.snapshotServiceFile(), u.timerWanted(), u.etc()} {
+		_, err := os.Lstat(path)
+		require.ErrorIs(t, err, os.ErrNotExist, path)
+	}
+}
+
+// TestSnapshotGivesWay: whoever takes the turn ends a stream, which is no failure to speak of; and none begins meanwhile.
+func TestSnapshotGivesWay(t *testing.T) {
+	t.Parallel()
+	u := newFleet(t).add(t)
+	u.found()
+	u.do(operator.WriteSchedule{Schedule: operator.Schedule{Interval: 3600, Keep: 2}})
+	m, err := u.ownMember()
+	require.NoError(t, err)
+	defer ignoreClose(m)
+	stream, streamed := u.yielding(t.Context(), m)
+	defer streamed()
+	later, done := u.yielding(t.Context(), m)
+	done()
+	u.eventually("the watch", func(w operator.World) bool { return w.Local.Ready })
+	u.do(operator.TakeTurn{})
+	<-stream.Done()
+	require.NoError(t, later.Err(), "a stream that is over is not ended")
+	_, err = u.fit(t.Context(), m)
+	require.ErrorIs(t, err, errUnfit)
+	require.ErrorContains(t, err, "has the turn")
+	require.NoError(t, u.Due(t.Context(), ""), "it is asked again")
+}
+
+func TestSlots(t *testing.T) {
+	t.Parallel()
+	at := func(hours float64) time.Time {
+		return time.Unix(6*3600*80000, 0).Add(time.Duration(hours * float64(time.Hour)))
+	}
+	for unit, begins := range map[string]float64{"etcd/0": 0, "etcd/1": 3, "etcd/2": 1.5, "etcd/3": 4.5, "a-b/4": 0.75} {
+		first := slot(at(begins), 6*3600, unit)
+		assert.Equal(t, first-1, slot(at(begins-0.01), 6*3600, unit), unit)
+		assert.Equal(t, first, slot(at(begins+5.99), 6*3600, unit), unit)
+		assert.Equal(t, first+1, slot(at(begins+6), 6*3600, unit), unit)
+	}
+	assert.Equal(t, int64(-1), slot(time.Unix(-1, 0), 60, "etcd/0"))
+}
+
+// TestBudgetOnASmallFileSystem fills one: a snapshot that would leave too little is not taken, and said.
+func TestBudgetOnASmallFileSystem(t *testing.T) {
+	t.Parallel()
+	u := newFleet(t).add(t)
+	u.found()
+	require.NoError(t, os.MkdirAll(u.snapshots(), 0o700))
+	if err := syscall.Mount("tmpfs", u.snapshots(), "tmpfs", 0, "size=1m"); err != nil {
+		t.Skipf("a small file system needs root to be mounted: %v", err)
+	}
+	t.Cleanup(func() { assert.NoError(t, syscall.Unmount(u.snapshots(), 0)) })
+	require.NoError(t, os.WriteFile(filepath.Join(u.snapshots(), "filler"), make([]byte, 1<<20-8192), 0o600))
+	work := u.works(operator.WorkRequest{ID: "full", Kind: operator.TakeSnapshot})
+	assert.Equal(t, operator.WorkFailed, work.State)
+	assert.Contains(t, work.Error, "no room for a snapshot")
+	assert.Empty(t, u.look().Kept.Snapshots)
+}

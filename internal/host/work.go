@@ -1,0 +1,232 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/juju-charms/etcd-charm/internal/longwork"
+	"github.com/juju-charms/etcd-charm/internal/operator"
+	"github.com/juju-charms/etcd-charm/internal/webproxy"
+)
+
+// workTime bounds long work; what takes longer is ended, and says so.
+const workTime = 6 * time.Hour
+
+// endTime is how long work may take to end once it is told to.
+const endTime = 10 * time.Second
+
+// comesUp is how long the service of work may take until the work is taken up.
+const comesUp = 20 * time.Second
+
+// scheduled is the ID of the work that the timer's service does.
+const scheduled = "scheduled"
+
+// plainID reports whether an ID may be part of a path and of a service's name.
+func plainID(id string) bool {
+	fits := func(r rune) bool { return r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' || r == '.' }
+	return id != "" && id[0] != '-' && id[0] != '.' && !strings.ContainsFunc(id, func(r rune) bool { return !fits(r) })
+}
+
+// workService is the service that does the work of that ID.
+func (h *Host) workService(id string) string {
+	if id == scheduled {
+		return h.snapshotService()
+	}
+	return "etcd-charm-" + h.unit + "-work-" + id + ".service"
+}
+
+// sandbox is what work may use of the machine: it gives way to whatever serves. It runs as root, who reads the
+// administrator's key and copies to where an administrator wants; it has no business with the rest.
+func sandbox() []string {
+	return []string{
+		"CPUWeight=20", "IOWeight=20", "Nice=10", "OOMScoreAdjust=500", "UMask=0077", "LimitCORE=0", "NoNewPrivileges=yes",
+		"ProtectSystem=full", "ProtectKernelTunables=yes", "ProtectKernelModules=yes", "ProtectControlGroups=yes",
+		"RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX", "RestrictRealtime=yes", "LockPersonality=yes",
+		"UnsetEnvironment=" + strings.Join(webproxy.Vars(), " "),
+	}
+}
+
+// startWork begins long work in a transient service, unless work of that ID has begun.
+func (h *Host) startWork(ctx context.Context, r operator.WorkRequest) error {
+	if !plainID(r.ID) || r.ID == scheduled {
+		return fmt.Errorf("cannot begin work: %q is no ID", r.ID)
+	}
+	dir := h.work(r.ID)
+	if _, begun := longwork.Look(dir); begun {
+		return nil
+	}
+	carried, err := carriedRelease(h.carried, h.stamp)
+	if err != nil {
+		return err
+	}
+	if err := directory(h.worksDir(), 0o700, h.adminOwner()); err != nil {
+		return err
+	}
+	if err := errors.Join(longwork.Prune(h.worksDir()), longwork.Begin(dir, r, h.now())); err != nil {
+		return err
+	}
+	args := []string{
+		"--unit=" + h.workService(r.ID), "--description=" + string(r.Kind) + " of Juju unit " + h.unitName, "--collect", "--quiet",
+		"--no-block", "--service-type=exec",
+		"--property=RuntimeMaxSec=" + strconv.Itoa(int((workTime + time.Minute).Seconds())),
+		"--property=TimeoutStopSec=" + strconv.Itoa(int(endTime.Seconds())),
+	}
+	for _, property := range sandbox() {
+		args = append(args, "--property="+property)
+	}
+	args = append(args, "--", h.binary(carried), "work", "--request", filepath.Join(dir, longwork.RequestFile), "--charm", h.charmDir())
+	if _, err := h.supervisor.run(ctx, "systemd-run", args...); err != nil {
+		return errors.Join(fmt.Errorf("cannot begin work: %w", err), longwork.Forget(dir))
+	}
+	ctx, cancel := context.WithTimeout(ctx, comesUp)
+	defer cancel()
+	return poll(ctx, lookInterval, func(context.Context) (bool, error) {
+		if longwork.Taken(dir) {
+			return true, nil
+		}
+		return false, errors.New("cannot begin work: its service does not come up")
+	})
+}
+
+// charmDir is the charm's directory, whose hooks may be asked for.
+func (h *Host) charmDir() string {
+	carried, err := filepath.EvalSymlinks(h.carried)
+	if err != nil {
+		return ""
+	}
+	return filepath.Dir(filepath.Dir(carried))
+}
+
+// endWork ends work of that ID and forgets it.
+func (h *Host) endWork(ctx context.Context, id string) error {
+	if !plainID(id) {
+		return fmt.Errorf("cannot end work: %q is no ID", id)
+	}
+	dir := h.work(id)
+	w, begun := longwork.Look(dir)
+	if !begun {
+		return nil
+	}
+	if w.State == operator.WorkRuns {
+		if _, err := h.supervisor.systemctl(ctx, "stop", "--no-block", h.workService(id)); err != nil {
+			return fmt.Errorf("cannot end work %s: %w", id, err)
+		}
+		err := poll(ctx, lookInterval, func(context.Context) (bool, error) {
+			if w, begun := longwork.Look(dir); begun && w.State == operator.WorkRuns {
+				return false, fmt.Errorf("cannot end work %s: it goes on", id)
+			}
+			return true, nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return longwork.Forget(dir)
+}
+
+// awaitWork waits until work of that ID has ended. That it goes on is no error: who asks sees it in the world.
+func (h *Host) awaitWork(ctx context.Context, id string) error {
+	said := ""
+	_ = poll(ctx, 200*time.Millisecond, func(ctx context.Context) (bool, error) {
+		w, begun := longwork.Look(h.work(id))
+		if begun && w.State == operator.WorkRuns && w.Progress != "" && w.Progress != said {
+			said = w.Progress
+			h.progress(ctx, said)
+		}
+		return !begun || w.State != operator.WorkRuns, nil
+	})
+	return nil
+}
+
+// endAllWork ends whatever runs for the unit. What cannot be ended is left behind.
+func (h *Host) endAllWork(ctx context.Context) {
+	for _, w := range longwork.All(h.worksDir()) {
+		if err := h.endWork(ctx, w.ID); err != nil {
+			h.logger.WarnContext(ctx, "work goes on", "id", w.ID, "error", err)
+		}
+	}
+}
+
+// ForWork is the host of the unit whose file that is: of a work's request, or of how its snapshots are taken.
+func ForWork(file string, o Options) (*Host, error) {
+	for _, below := range []string{"/var/lib/etcd-charm/", "/etc/etcd-charm/"} {
+		root, rest, ok := strings.Cut(filepath.Clean(file), below)
+		dashed, _, deeper := strings.Cut(rest, "/")
+		app, number, numbered := cutLast(dashed, "-")
+		if ok && deeper && numbered {
+			o.Root, o.Unit = root, app+"/"+number
+			return New(o), nil
+		}
+	}
+	return nil, fmt.Errorf("%s is no file of a unit", file)
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	at := strings.LastIndex(s, sep)
+	if at < 0 {
+		return s, "", false
+	}
+	return s[:at], s[at+len(sep):], true
+}
+
+// Work does the work whose request that is, and asks for a hook once it has ended.
+func (h *Host) Work(ctx context.Context, request, charmDir string, kinds map[operator.WorkKind]longwork.Do) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, workTime, errors.New("its time is over"))
+	defer cancel()
+	err := longwork.Run(ctx, filepath.Dir(request), kinds)
+	err = errors.Join(err, longwork.Prune(h.worksDir()))
+	if ctx.Err() == nil {
+		h.askForHook(ctx, charmDir)
+	}
+	return err
+}
+
+// hookTime bounds how long a hook is waited for: another may run meanwhile.
+const hookTime = 10 * time.Minute
+
+// askForHook has Juju run a hook, so that what came of the work is seen. Failing that, update-status comes by itself.
+func (h *Host) askForHook(ctx context.Context, charmDir string) {
+	if charmDir == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, hookTime)
+	defer cancel()
+	hook := filepath.Join(charmDir, "hooks", "update-status")
+	if _, err := os.Lstat(hook); err != nil {
+		return // the unit is gone
+	}
+	for _, tool := range []string{"juju-exec", "juju-run"} { // by the second name up to Juju 2.9
+		path, err := exec.LookPath(tool)
+		if err != nil {
+			continue
+		}
+		// The agent sets no hook's name where it runs a command, and the charm goes by the one that it is told.
+		out, err := exec.CommandContext(ctx, path, h.unitName, "JUJU_DISPATCH_PATH=hooks/update-status "+hook).CombinedOutput() //nolint:gosec // its own path
+		if err != nil {
+			h.logger.WarnContext(ctx, "no hook was run", "by", tool, "error", err, "said", lastLine(string(out)))
+		}
+		return
+	}
+}
+
+// progress tells whoever waits how far work is.
+func (h *Host) progress(ctx context.Context, text string) {
+	if h.say != nil {
+		h.say(ctx, text)
+		return
+	}
+	h.logger.InfoContext(ctx, "progress", "of", text)
+}
+
+// lookWork is the unit's long work.
+func (h *Host) lookWork() []operator.Work {
+	return slices.Clip(longwork.All(h.worksDir()))
+}

@@ -1,0 +1,309 @@
+// Package longwork is what outlives the hook that began it: a program of ours that a transient service runs, with its
+// request, its progress and its result in files of the unit.
+//
+// Whoever does the work holds a lock on a file as long as it lives, which the kernel frees whatever ends it. So work runs if
+// its lock is held, has ended if there is a result, and has died without a word if there is neither.
+package longwork
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"github.com/juju-charms/etcd-charm/internal/operator"
+	"github.com/juju-charms/etcd-charm/internal/regular"
+)
+
+// The files of one work, in a directory of its own.
+const (
+	RequestFile  = "request.json"
+	progressFile = "progress.json"
+	resultFile   = "result.json"
+	lockFile     = "lock"
+)
+
+// Progress hears how far work is: what is done, and how many bytes of how many; the total is 0 while it is not known.
+type Progress func(what string, done, total int64)
+
+// Do does one kind of work. What came of it is in words.
+type Do func(ctx context.Context, r operator.WorkRequest, p Progress) (result string, err error)
+
+// begun is the request as it is written.
+type begun struct {
+	operator.WorkRequest
+	Began int64 `json:"began"` // Unix seconds
+}
+
+// ended is the result as it is written.
+type ended struct {
+	State  operator.WorkState `json:"state"`
+	Ended  int64              `json:"ended"` // Unix seconds
+	Result string             `json:"result,omitempty"`
+	Error  string             `json:"error,omitempty"`
+}
+
+// progressed is how far it is.
+type progressed struct {
+	Progress string `json:"progress"`
+}
+
+// Begin writes down what is to be done. A work of that name is forgotten.
+func Begin(dir string, r operator.WorkRequest, now time.Time) error {
+	if err := Forget(dir); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("cannot begin work: %w", err)
+	}
+	return write(dir, RequestFile, begun{r, now.Unix()})
+}
+
+// Forget takes the files of a work away.
+func Forget(dir string) error {
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("cannot forget work: %w", err)
+	}
+	return nil
+}
+
+// errUnknown says that this release does not know how to do the work.
+var errUnknown = errors.New("this release does not know such work")
+
+// errEnded says that somebody ended the work, or its time.
+var errEnded = errors.New("it was ended")
+
+// Run does the work that a directory's request asks for, and writes down what came of it. The error is of the work; what
+// could not be written down is joined to it.
+func Run(ctx context.Context, dir string, kinds map[operator.WorkKind]Do) error {
+	var r begun
+	if err := read(dir, RequestFile, &r); err != nil {
+		return fmt.Errorf("cannot read what is to be done: %w", err)
+	}
+	release, err := hold(filepath.Join(dir, lockFile))
+	if err != nil {
+		return fmt.Errorf("cannot do work %s: %w", r.ID, err)
+	}
+	defer release()
+	result, err := recovered(func() (string, error) {
+		do := kinds[r.Kind]
+		if do == nil {
+			return "", fmt.Errorf("%w: %s", errUnknown, r.Kind)
+		}
+		return do(ctx, r.WorkRequest, tell(dir))
+	})
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("%w: %w", errEnded, context.Cause(ctx))
+	}
+	out := ended{State: operator.WorkDone, Ended: time.Now().Unix(), Result: result}
+	if err != nil {
+		out.State, out.Error = operator.WorkFailed, err.Error()
+	}
+	return errors.Join(err, write(dir, resultFile, out))
+}
+
+// recovered has a panic be an error: it is in the journal, and who looks is told.
+func recovered(do func() (string, error)) (result string, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			fmt.Fprintf(os.Stderr, "panic: %v\n%s", p, debug.Stack())
+			err = errors.New("internal error: the journal of its service has it")
+		}
+	}()
+	return do()
+}
+
+// each is how often progress is written down.
+const each = time.Second
+
+// tell writes progress down. That it cannot is no reason to end.
+func tell(dir string) Progress {
+	var mu sync.Mutex
+	var what string
+	var at time.Time
+	return func(now string, done, total int64) {
+		mu.Lock()
+		defer mu.Unlock()
+		if now == what && time.Since(at) < each {
+			return
+		}
+		what, at = now, time.Now()
+		_ = write(dir, progressFile, progressed{inWords(now, done, total)})
+	}
+}
+
+func inWords(what string, done, total int64) string {
+	const mib = 1 << 20
+	switch {
+	case total > 0:
+		return fmt.Sprintf("%s: %d of %d MiB", what, done/mib, (total+mib-1)/mib)
+	case done > 0:
+		return fmt.Sprintf("%s: %d MiB", what, done/mib)
+	}
+	return what
+}
+
+// Look says how far the work is whose files are in a directory, and whether there is any.
+func Look(dir string) (operator.Work, bool) {
+	var r begun
+	if read(dir, RequestFile, &r) != nil || r.ID != filepath.Base(dir) {
+		return operator.Work{}, false
+	}
+	w := operator.Work{WorkRequest: r.WorkRequest, Began: r.Began}
+	// In this order: its lock is freed once its result is there.
+	held := isHeld(filepath.Join(dir, lockFile))
+	var p progressed
+	_ = read(dir, progressFile, &p) // none is none
+	var e ended
+	switch err := read(dir, resultFile, &e); {
+	case err == nil:
+		w.State, w.Ended, w.Result, w.Error = e.State, e.Ended, e.Result, e.Error
+	case held, starts(dir):
+		w.State, w.Progress = operator.WorkRuns, p.Progress
+	default:
+		w.State, w.Error = operator.WorkFailed, "it ended without a word"
+		w.Ended = changed(dir)
+		if p.Progress != "" {
+			w.Error += ", at " + p.Progress
+		}
+	}
+	return w, true
+}
+
+// startTime is how long a service may take until the work in it holds its lock.
+const startTime = 20 * time.Second
+
+// starts reports whether work was asked for a moment ago, and nobody has taken it up.
+func starts(dir string) bool {
+	info, err := os.Lstat(filepath.Join(dir, RequestFile))
+	_, locked := os.Lstat(filepath.Join(dir, lockFile))
+	return err == nil && locked != nil && time.Since(info.ModTime()).Abs() < startTime
+}
+
+// Taken reports whether somebody has taken the work up.
+func Taken(dir string) bool {
+	_, err := os.Lstat(filepath.Join(dir, lockFile))
+	return err == nil
+}
+
+// changed is when one of the files was changed last, in Unix seconds.
+func changed(dir string) int64 {
+	var last int64
+	for _, name := range []string{RequestFile, progressFile, lockFile} {
+		if info, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+			last = max(last, info.ModTime().Unix())
+		}
+	}
+	return last
+}
+
+// All is all work below a directory, by when it began.
+func All(below string) []operator.Work {
+	entries, _ := os.ReadDir(below)
+	type dated struct {
+		operator.Work
+		at time.Time // of two that began in the same second
+	}
+	var all []dated
+	for _, e := range entries {
+		dir := filepath.Join(below, e.Name())
+		if w, ok := Look(dir); ok {
+			info, err := os.Lstat(filepath.Join(dir, RequestFile))
+			if err == nil {
+				all = append(all, dated{w, info.ModTime()})
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b dated) int {
+		return cmp.Or(cmp.Compare(a.Began, b.Began), a.at.Compare(b.at), strings.Compare(a.ID, b.ID))
+	})
+	var out []operator.Work
+	for _, w := range all {
+		out = append(out, w.Work)
+	}
+	return out
+}
+
+// Prune forgets what has ended but for the last of each kind.
+func Prune(below string) error {
+	last := map[operator.WorkKind]string{}
+	all := All(below)
+	for _, w := range all {
+		if w.State != operator.WorkRuns {
+			last[w.Kind] = w.ID
+		}
+	}
+	var failed []error
+	for _, w := range all {
+		if w.State != operator.WorkRuns && last[w.Kind] != w.ID {
+			failed = append(failed, Forget(filepath.Join(below, w.ID)))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// ErrHeld says that somebody else holds a lock.
+var ErrHeld = errors.New("somebody else is at it")
+
+// Hold takes the lock of a file until release is called or the process ends: whoever works on a member holds the same.
+func Hold(path string) (release func(), err error) { return hold(path) }
+
+func hold(path string) (release func(), err error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = f.Close() // nothing was written
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			err = ErrHeld
+		}
+		return nil, err
+	}
+	return func() { _ = f.Close() }, nil
+}
+
+// isHeld reports whether somebody holds the lock of a file.
+func isHeld(path string) bool {
+	f, err := regular.Open(path)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }() // nothing was written
+	// Shared, so that two who look at once do not take each other for it.
+	return errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK)
+}
+
+func write(dir, name string, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	if err := renameio.WriteFile(filepath.Join(dir, name), append(text, '\n'), 0o600, renameio.WithTempDir(dir)); err != nil {
+		return fmt.Errorf("cannot write %s: %w", name, err)
+	}
+	return nil
+}
+
+func read(dir, name string, v any) error {
+	text, err := regular.Read(filepath.Join(dir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err == nil {
+		err = json.Unmarshal(text, v)
+	}
+	return err
+}

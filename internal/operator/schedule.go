@@ -1,0 +1,211 @@
+package operator
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// schedule has our member's snapshots taken by themselves, by a timer of the machine and not in a hook.
+func schedule(l look, p *Plan) {
+	if l.role() != RoleMember || l.leaving() || l.w.Installed != l.w.Carried || !l.usable() || !l.w.Service.Running || !l.inCluster() {
+		return
+	}
+	if _, listed := l.self(); !listed {
+		return
+	}
+	if want := l.schedule(); l.w.Schedule != want {
+		p.want(l, WriteSchedule{want})
+	}
+}
+
+// schedule is how snapshots should be taken here.
+func (l look) schedule() Schedule {
+	c := l.m.Config
+	return Schedule{Interval: c.SnapshotSeconds, Keep: c.SnapshotKeep, Space: c.KeepBytes}
+}
+
+// seconds is a time in words: "6h", "1m30s".
+func seconds(n int64) string {
+	text := (time.Duration(n) * time.Second).String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
+// streams reports whether work reads our member's database from it: later it reads its own copy.
+func (w Work) streams() bool {
+	return w.Kind == TakeSnapshot && w.State == WorkRuns && !strings.HasPrefix(w.Progress, "check") &&
+		!strings.HasPrefix(w.Progress, "compress")
+}
+
+// first is what has to end before a step: one upkeep at a time on a member, and a snapshot gives way. bbolt's file is not
+// closed before its readers are gone, so that a defragmentation, and a server that ends, would wait for the stream.
+func (l look) first(s Step) Step {
+	switch s.(type) {
+	case Restart, Stop, Uninstall, Defrag:
+	default:
+		return s
+	}
+	for _, w := range l.w.Work {
+		end := EndWork{w.ID, "the member is wanted for: " + s.String()}
+		if tried, _ := l.tried(end); w.streams() && !tried {
+			return end
+		}
+	}
+	return s
+}
+
+// lastGood is the newest good snapshot of our cluster, and whether there is any.
+func (k Kept) lastGood(cluster uint64) (Snapshot, bool) {
+	for _, s := range slices.Backward(k.Snapshots) {
+		if s.Error == "" && (s.Cluster == cluster || s.Cluster == 0 || cluster == 0) {
+			return s, true
+		}
+	}
+	return Snapshot{}, false
+}
+
+// newest is the newest good one of any cluster, which nobody deletes.
+func (k Kept) newest() string {
+	s, _ := k.lastGood(0)
+	return s.Name
+}
+
+// snapshots is how this unit's snapshots are.
+type snapshots struct {
+	good    Snapshot // the last
+	found   bool     // there is a good one
+	age     time.Duration
+	overdue bool
+	failure string // of the last one that was tried since; "" is none
+}
+
+// snapshots judges what is kept by the interval: after two, and an hour at most for what waits, the next is overdue.
+func (l look) snapshots() snapshots {
+	var s snapshots
+	if s.good, s.found = l.w.Kept.lastGood(l.w.Data.ClusterID); s.found {
+		s.age = max(time.Duration(l.w.Now-s.good.Taken)*time.Second, 0) // a clock may have gone back
+	}
+	for _, w := range l.w.Work {
+		if w.Kind == TakeSnapshot && w.State == WorkFailed && !strings.HasPrefix(w.Error, EndedWork) && (!s.found || w.Ended > s.good.Taken) {
+			s.failure = w.Error
+		}
+	}
+	if kept := l.w.Kept.Snapshots; len(kept) > 0 && kept[len(kept)-1].Error != "" {
+		s.failure = kept[len(kept)-1].Error
+	}
+	every := time.Duration(l.m.Config.SnapshotSeconds) * time.Second
+	late := 2*every + min(every, time.Hour)
+	switch {
+	case every == 0:
+	case s.found:
+		s.overdue = s.age > late
+	default:
+		s.overdue = l.w.Service.Age > late
+	}
+	return s
+}
+
+// keeping says what is wrong with what the unit keeps beside its data, and what is worth knowing of it.
+func (x *examiner) keeping() {
+	if x.role() != RoleMember {
+		return
+	}
+	own, listed := x.self()
+	s := x.snapshots()
+	x.r.kept, x.r.snapshots = x.w.Kept, s
+	switch {
+	case s.failure != "":
+		x.say(because(snapshotFailed, x.m.Unit, s.failure))
+	case !listed || own.Learner: // it takes none
+	case s.overdue && s.found:
+		x.say(because(snapshotOld, x.m.Unit, ago(s.age)))
+	case s.overdue:
+		x.say(because(snapshotNone, x.m.Unit))
+	}
+	if x.m.Config.SnapshotSeconds == 0 {
+		x.say(because(snapshotsOff, "snapshot_interval"))
+	}
+	for _, a := range x.w.Kept.Aside {
+		x.say(because(asideKept, a.Path, size(a.Bytes)))
+	}
+	for _, w := range x.w.Work {
+		if w.State == WorkRuns {
+			x.say(because(workRuns, string(w.Kind), or(w.Progress)))
+		}
+	}
+}
+
+// ago is how long ago something was, in words.
+func ago(d time.Duration) string {
+	switch {
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	case d < 2*day:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	}
+	return fmt.Sprintf("%dd", d/day)
+}
+
+// snapshotLine is this unit's snapshots in words; "" is that there is none.
+func (r Report) snapshotLine() string {
+	if !r.snapshots.found {
+		return ""
+	}
+	return fmt.Sprintf("the last is %s old, revision %d; %d kept here", ago(r.snapshots.age), r.snapshots.good.Revision, r.kept.good())
+}
+
+// good counts the good ones.
+func (k Kept) good() int {
+	n := 0
+	for _, s := range k.Snapshots {
+		if s.Error == "" {
+			n++
+		}
+	}
+	return n
+}
+
+// used is what all that is kept takes, in bytes.
+func (k Kept) used() int64 {
+	var n int64
+	for _, s := range k.Snapshots {
+		n += s.Stored
+	}
+	for _, a := range k.Aside {
+		n += a.Bytes
+	}
+	return n
+}
+
+// keptValues adds what this unit keeps beside its data.
+func (r Report) keptValues(out values) {
+	s := values{}
+	if r.snapshots.found {
+		s["age"] = strconv.Itoa(int(r.snapshots.age / time.Second))
+		s["last"], s["revision"] = r.snapshots.good.Name, strconv.FormatInt(r.snapshots.good.Revision, 10)
+		s["count"] = strconv.Itoa(r.kept.good())
+	}
+	s.set("failed", plain(r.snapshots.failure))
+	if r.kept.Drilled > 0 {
+		s["drilled"] = time.Unix(r.kept.Drilled, 0).UTC().Format(time.RFC3339)
+	}
+	if len(r.kept.Aside) > 0 {
+		var bytes int64
+		for _, a := range r.kept.Aside {
+			bytes += a.Bytes
+		}
+		s["moved-aside"], s["moved-aside-bytes"] = strconv.Itoa(len(r.kept.Aside)), strconv.FormatInt(bytes, 10)
+	}
+	if len(s) > 0 {
+		s["space"], s["used"] = strconv.FormatInt(r.kept.Space, 10), strconv.FormatInt(r.kept.used(), 10)
+		out["snapshots"] = map[string]any(s)
+	}
+}

@@ -1,0 +1,328 @@
+package operator
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// TakeSnapshotNow takes a snapshot from this unit's member, and copies it to a path as well if it is told to.
+func TakeSnapshotNow(params map[string]any, m Model, w World) ([]Step, Result, error) {
+	if err := onlyParams(params, "to"); err != nil {
+		return nil, Result{}, err
+	}
+	to, err := optionalText(params, "to")
+	if err != nil {
+		return nil, Result{}, err
+	}
+	if to != "" && (!path.IsAbs(to) || path.Clean(to) != to) {
+		return nil, Result{}, fmt.Errorf("cannot use parameter %q: it wants the whole path of a file", "to")
+	}
+	const what = "no snapshot is taken"
+	if refused := Examine(m, w).refused(what); refused.Failed != "" {
+		return nil, refused, nil
+	}
+	l := lookAt(Event{}, m, w)
+	if why := l.maySnapshot(); !why.none() {
+		return nil, Result{Failed: refusal(what, why)}, nil
+	}
+	r := WorkRequest{ID: l.workID("snapshot"), Kind: TakeSnapshot, To: to}
+	return beginAndAwait(r), Result{Finish: func(after World) Result { return worked(m, after, r.ID) }}, nil
+}
+
+// beginAndAwait are the steps of an action that begins long work and waits for it.
+func beginAndAwait(r WorkRequest) []Step { return []Step{StartWork{r}, AwaitWork{ID: r.ID}} }
+
+// workID is the ID of work that begins now: two of one second are two.
+func (l look) workID(what string) string {
+	parts := []string{l.m.UUID, l.m.Unit, strconv.FormatInt(l.w.Now, 10)}
+	for _, w := range l.w.Work {
+		parts = append(parts, w.ID)
+	}
+	return what + "-" + digest(parts...)[:6]
+}
+
+// maySnapshot says why no snapshot can be taken from our member now; none is go on.
+func (l look) maySnapshot() Reason {
+	own, listed := l.self()
+	if !listed || own.Learner || !l.serves(own) {
+		return because(snapshotAwaitsVoter, l.m.Unit)
+	}
+	for _, w := range l.w.Work {
+		if w.Kind == TakeSnapshot && w.State == WorkRuns {
+			return because(snapshotRuns, string(w.Kind), or(w.Progress))
+		}
+	}
+	return Reason{}
+}
+
+// worked is the answer once work was begun and waited for.
+func worked(m Model, w World, id string) Result {
+	at := slices.IndexFunc(w.Work, func(work Work) bool { return work.ID == id })
+	if at < 0 {
+		return Result{Failed: because(workFailed, id, "it has not begun").String()}
+	}
+	work := w.Work[at]
+	out := Result{Values: map[string]any{"work": id, "state": string(work.State)}}
+	switch work.State {
+	case WorkRuns:
+		text := fmt.Sprintf("%s goes on: %s; follow it: juju run %s list-snapshots", work.Kind, or(work.Progress), m.Unit)
+		out.Text = fold("", text, 0)
+		out.Values["progress"] = or(plain(work.Progress))
+	case WorkFailed:
+		out.Failed = because(workFailed, string(work.Kind), work.Error).String()
+	case WorkDone:
+		out.Text = fold("", plain(work.Result), 0)
+		out.Values["result"] = or(plain(work.Result))
+	}
+	for _, s := range w.Kept.Snapshots {
+		if s.Work == id && s.Error == "" {
+			out.Values["snapshot"] = map[string]any(s.values())
+		}
+	}
+	return out
+}
+
+func (s Snapshot) values() values {
+	out := values{"taken": time.Unix(s.Taken, 0).UTC().Format(time.RFC3339), "good": yes(s.Error == "")}
+	out.set("name", s.Name)
+	out.set("error", plain(s.Error))
+	out.set("kept-for", s.Why)
+	if s.Error == "" {
+		out.set("path", s.Path)
+		out["revision"], out["keys"] = strconv.FormatInt(s.Revision, 10), strconv.FormatInt(s.Keys, 10)
+		out["size"], out["stored"] = strconv.FormatInt(s.Size, 10), strconv.FormatInt(s.Stored, 10)
+	}
+	if s.Cluster != 0 {
+		out["cluster-id"] = hexID(s.Cluster)
+	}
+	return out
+}
+
+// ListSnapshots lists what this unit keeps, those that failed too, and what takes one now.
+func ListSnapshots(params map[string]any, m Model, w World) ([]Step, Result, error) {
+	if err := onlyParams(params); err != nil {
+		return nil, Result{}, err
+	}
+	if Examine(m, w).Role == RoleProxy {
+		return nil, Result{Failed: because(isProxy, m.Unit).String()}, nil
+	}
+	rows, snapshots := [][]string{{"SNAPSHOT", "AGE", "REVISION", "KEYS", "SIZE", "KEPT", "FOR"}}, map[string]any{}
+	var failed strings.Builder
+	for _, s := range w.Kept.Snapshots {
+		snapshots[slug(s.Name)] = map[string]any(s.values())
+		if s.Error != "" {
+			failed.WriteString(wrap(s.Name, "failed: "+plain(s.Error)))
+			continue
+		}
+		rows = append(rows, []string{
+			s.Name, ago(max(time.Duration(w.Now-s.Taken)*time.Second, 0)), strconv.FormatInt(s.Revision, 10), strconv.FormatInt(s.Keys, 10),
+			size(s.Size), size(s.Stored), or(s.Why),
+		})
+	}
+	out := Result{Values: map[string]any{
+		"count": strconv.Itoa(w.Kept.good()), "space": strconv.FormatInt(w.Kept.Space, 10), "used": strconv.FormatInt(w.Kept.used(), 10),
+	}}
+	out.Text = "no snapshot is kept on this unit\n"
+	if len(rows) > 1 {
+		out.Text = strings.TrimPrefix(grid(rows), "\n")
+	}
+	if len(snapshots) > 0 {
+		out.Values["snapshots"] = snapshots
+	}
+	out.Text += failed.String()
+	for _, work := range w.Work {
+		if work.State == WorkRuns {
+			out.Text += fmt.Sprintf("%s runs: %s\n", work.Kind, or(plain(work.Progress)))
+			out.Values["runs"], out.Values["progress"] = string(work.Kind), or(plain(work.Progress))
+		}
+	}
+	out.Text += w.Kept.spaceLine()
+	return nil, out, nil
+}
+
+// spaceLine says what all that is kept takes.
+func (k Kept) spaceLine() string {
+	text := fmt.Sprintf("%s of %s are used by what is kept, %s are free", size(k.used()), size(k.Space), size(k.Free))
+	if n := len(k.Aside); n > 0 {
+		text += fmt.Sprintf("; data was moved aside %d times: action purge", n)
+	}
+	return fold("", text, 0)
+}
+
+// VerifySnapshotNow reads a snapshot as whoever restores it would.
+func VerifySnapshotNow(params map[string]any, m Model, w World) ([]Step, Result, error) {
+	if err := onlyParams(params, "snapshot", "unverified"); err != nil {
+		return nil, Result{}, err
+	}
+	which, err := optionalText(params, "snapshot")
+	if err != nil {
+		return nil, Result{}, err
+	}
+	unverified, err := yesParam(params, "unverified")
+	if err != nil {
+		return nil, Result{}, err
+	}
+	if which == "" {
+		which = latest
+	}
+	if Examine(m, w).Role == RoleProxy {
+		return nil, Result{Failed: because(isProxy, m.Unit).String()}, nil
+	}
+	l := lookAt(Event{}, m, w)
+	if why := l.findSnapshot(which); !why.none() {
+		return nil, Result{Failed: refusal("nothing is verified", why)}, nil
+	}
+	r := WorkRequest{ID: l.workID("verify"), Kind: VerifySnapshot, Snapshot: which, Unverified: unverified}
+	return beginAndAwait(r), Result{Finish: func(after World) Result { return worked(m, after, r.ID) }}, nil
+}
+
+// findSnapshot says why there is no such snapshot here; a path is found by who opens it.
+func (l look) findSnapshot(which string) Reason {
+	if path.IsAbs(which) {
+		return Reason{}
+	}
+	for _, s := range l.w.Kept.Snapshots {
+		if s.Error == "" && (s.Name == which || which == latest) {
+			return Reason{}
+		}
+	}
+	if unit := l.unitOfSnapshot(which); unit != "" && unit != l.m.Unit {
+		return because(snapshotElsewhere, unit, which)
+	}
+	return because(snapshotUnknown, which, l.m.Unit)
+}
+
+// unitOfSnapshot is the unit of ours that a snapshot's name begins with; "" is none.
+func (l look) unitOfSnapshot(name string) string {
+	for unit := range l.m.Units.Value {
+		if strings.HasPrefix(name, strings.ReplaceAll(unit, "/", "-")+"-2") {
+			return unit
+		}
+	}
+	return ""
+}
+
+// yesParam is a parameter that is true or false; missing it is false.
+func yesParam(params map[string]any, name string) (bool, error) {
+	v, there := params[name]
+	if !there {
+		return false, nil
+	}
+	on, ok := v.(bool)
+	if !ok {
+		return false, fmt.Errorf("cannot use parameter %q: it wants true or false, not a %T", name, v)
+	}
+	return on, nil
+}
+
+// PurgeKept deletes snapshots and data that was moved aside. Unless it is confirmed it says what would go.
+func PurgeKept(params map[string]any, m Model, w World) ([]Step, Result, error) {
+	if err := onlyParams(params, "what", "confirm"); err != nil {
+		return nil, Result{}, err
+	}
+	what, err := optionalText(params, "what")
+	if err != nil {
+		return nil, Result{}, err
+	}
+	confirm, err := yesParam(params, "confirm")
+	if err != nil {
+		return nil, Result{}, err
+	}
+	if Examine(m, w).Role == RoleProxy {
+		return nil, Result{Failed: because(isProxy, m.Unit).String()}, nil
+	}
+	p, why := w.Kept.purge(what, m.Unit)
+	if !why.none() {
+		return nil, Result{Failed: refusal("nothing is purged", why)}, nil
+	}
+	if what == "" {
+		out := purged(w.Kept, p, "may go")
+		out.Text += fold("", fmt.Sprintf("say which: juju run %s purge what=NAME,… (or what=aside), and with confirm=true they go", m.Unit), 0)
+		return nil, out, nil
+	}
+	if !confirm {
+		out := purged(w.Kept, p, "would go")
+		out.Text += fold("", fmt.Sprintf("with confirm=true they go: juju run %s purge what=%s confirm=true", m.Unit, what), 0)
+		return nil, out, nil
+	}
+	before := w.Kept
+	return []Step{p}, Result{Finish: func(World) Result { return purged(before, p, "gone") }}, nil
+}
+
+// allAside stands for all directories of data that was moved aside.
+const allAside = "aside"
+
+// purge finds what is to go; with "" all that may. The newest good snapshot may not.
+func (k Kept) purge(what, unit string) (Purge, Reason) {
+	var p Purge
+	for _, s := range k.Snapshots {
+		if what == "" && s.Name != k.newest() {
+			p.Snapshots = append(p.Snapshots, s.Name)
+		}
+	}
+	for _, a := range k.Aside {
+		if what == "" {
+			p.Aside = append(p.Aside, a.Path)
+		}
+	}
+	for _, name := range strings.FieldsFunc(what, func(r rune) bool { return r == ',' || r == ' ' }) {
+		found := name == allAside && len(k.Aside) > 0
+		for _, a := range k.Aside {
+			if name == allAside || name == a.Path || name == path.Base(a.Path) {
+				p.Aside, found = append(p.Aside, a.Path), true
+			}
+		}
+		for _, s := range k.Snapshots {
+			switch {
+			case s.Name == name && s.Name == k.newest():
+				return Purge{}, because(snapshotNewest, name)
+			case s.Name == name:
+				p.Snapshots, found = append(p.Snapshots, name), true
+			}
+		}
+		if !found {
+			return Purge{}, because(keptUnknown, name, unit)
+		}
+	}
+	slices.Sort(p.Snapshots)
+	slices.Sort(p.Aside)
+	p.Snapshots, p.Aside = slices.Compact(p.Snapshots), slices.Compact(p.Aside)
+	return p, Reason{}
+}
+
+// purged lists what goes.
+func purged(k Kept, p Purge, how string) Result {
+	rows, values := [][]string{{"WHAT", "SIZE", ""}}, map[string]any{}
+	var total int64
+	add := func(name, kind string, bytes int64) {
+		rows = append(rows, []string{name, size(bytes), kind})
+		values[free(values, slug(name))] = map[string]any{"name": name, "kind": kind, "bytes": strconv.FormatInt(bytes, 10)}
+		total += bytes
+	}
+	for _, s := range k.Snapshots {
+		if slices.Contains(p.Snapshots, s.Name) {
+			kind := "snapshot"
+			if s.Error != "" {
+				kind = "snapshot that failed"
+			}
+			add(s.Name, kind, s.Stored)
+		}
+	}
+	for _, a := range k.Aside {
+		if slices.Contains(p.Aside, a.Path) {
+			add(path.Base(a.Path), "data that was moved aside", a.Bytes)
+		}
+	}
+	out := Result{Values: map[string]any{"count": strconv.Itoa(len(rows) - 1), "bytes": strconv.FormatInt(total, 10), "state": how}}
+	if len(rows) == 1 {
+		out.Text = "nothing is kept that may go\n"
+		return out
+	}
+	out.Values["items"] = values
+	out.Text = strings.TrimPrefix(grid(rows), "\n") + fmt.Sprintf("%s: %s\n", how, size(total))
+	return out
+}

@@ -1,0 +1,117 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/klauspost/compress/zstd"
+	"golang.org/x/mod/semver"
+
+	"github.com/juju-charms/etcd-charm/internal/regular"
+
+	etcdversion "go.etcd.io/etcd/api/v3/version"
+)
+
+// decoderMemory bounds what a snapshot's frame may have us allocate.
+const decoderMemory = 64 << 20
+
+// Verify reads a kept snapshot again as whoever restores it would: it unpacks it beside, holds its hash against its content
+// and against what was written down, and has etcd check every page and key.
+func Verify(ctx context.Context, dir string, m Meta, etcdutl string) (Status, error) {
+	raw := filepath.Join(dir, m.Name+".verify"+partial)
+	defer func() { _ = os.Remove(raw) }()
+	sum, size, err := Unpack(ctx, m.file(dir), raw)
+	switch {
+	case err != nil:
+		return Status{}, fmt.Errorf("snapshot %s: %w", m.Name, err)
+	case sum != m.SHA256 || size != m.Size:
+		return Status{}, fmt.Errorf("snapshot %s: it is not the one that was written down", m.Name)
+	}
+	s, err := DeepCheck(ctx, etcdutl, raw)
+	if err == nil {
+		err = readable(s.Version)
+	}
+	if err != nil {
+		return Status{}, fmt.Errorf("snapshot %s: %w", m.Name, err)
+	}
+	return s, nil
+}
+
+// VerifyFile reads a snapshot of other hands as Verify does a kept one. It unpacks it to a path at which nothing is, and takes
+// that away.
+func VerifyFile(ctx context.Context, path, raw, etcdutl string, unverified bool) (Status, error) {
+	if _, _, err := unpack(ctx, path, raw, unverified); err != nil {
+		return Status{}, fmt.Errorf("%s: %w", path, err)
+	}
+	defer func() { _ = os.Remove(raw) }()
+	s, err := DeepCheck(ctx, etcdutl, raw)
+	if err == nil {
+		err = readable(s.Version)
+	}
+	if err != nil {
+		return Status{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return s, nil
+}
+
+// errNewer says that a later etcd wrote it.
+var errNewer = errors.New("a later etcd wrote it")
+
+// readable refuses what was written in the format of a later minor version than etcd here has. Before 3.6 none was written
+// down.
+func readable(storage string) error {
+	if storage != "" && semver.Compare(semver.MajorMinor("v"+storage), semver.MajorMinor("v"+etcdversion.Version)) > 0 {
+		return fmt.Errorf("%w: format %s, this is etcd %s", errNewer, storage, etcdversion.Version)
+	}
+	return nil
+}
+
+// Unpack writes the database of a snapshot to a file that is not there yet, ready for etcd's restore, and returns its hash
+// and its size. Snapshots of other hands are read too: plain, as etcdctl saves them, or packed by zstd. What is cut off,
+// changed or no snapshot is refused before etcd sees it, and leaves nothing.
+func Unpack(ctx context.Context, from, to string) (sum string, size int64, err error) {
+	return unpack(ctx, from, to, false)
+}
+
+// UnpackUnverified is Unpack for the copy of a database's file too, which has no hash that its content could be held against:
+// only that it is whole is known then. Its hash is that of the content.
+func UnpackUnverified(ctx context.Context, from, to string) (sum string, size int64, err error) {
+	return unpack(ctx, from, to, true)
+}
+
+func unpack(ctx context.Context, from, to string, unverified bool) (sum string, size int64, err error) {
+	src, err := regular.Open(from)
+	if err != nil {
+		return "", 0, err
+	}
+	defer func() { _ = src.Close() }()
+	var r io.Reader = src
+	if strings.HasSuffix(strings.TrimSuffix(from, partial), ".zst") {
+		z, err := zstd.NewReader(src, zstd.WithDecoderMaxMemory(decoderMemory), zstd.WithDecoderConcurrency(1))
+		if err != nil {
+			return "", 0, err
+		}
+		defer z.Close()
+		r = z
+	}
+	dst, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return "", 0, err
+	}
+	defer func() {
+		err = errors.Join(err, dst.Close())
+		if err != nil {
+			err = errors.Join(err, os.Remove(to))
+		}
+	}()
+	sum, size, err = copyChecked(dst, &interruptible{ctx, r}, unverified)
+	if err != nil {
+		return "", 0, err
+	}
+	return sum, size, dst.Sync()
+}
