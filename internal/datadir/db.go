@@ -3,22 +3,13 @@ package datadir
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"path/filepath"
-	"runtime/debug"
-	"time"
 
-	bolt "go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
-	"go.etcd.io/etcd/server/v3/storage/mvcc"
 	"go.etcd.io/etcd/server/v3/storage/schema"
 
 	"github.com/juju-charms/etcd-charm/internal/regular"
 	"github.com/juju-charms/etcd-charm/internal/snapshot"
 )
-
-// ErrLocked says that a server has the database.
-var ErrLocked = errors.New("a server has the database")
 
 // DB is how far a database is.
 type DB struct {
@@ -30,54 +21,64 @@ type DB struct {
 // DBFile is where a data directory has its database.
 func DBFile(data string) string { return filepath.Join(data, "member", "snap", "db") }
 
-// ReadDB reads how far a database is, of a member or in a snapshot. It waits for no server.
-func ReadDB(path string) (db DB, err error) {
-	if err := whole(path); err != nil {
-		return DB{}, err
-	}
-	// A page that points nowhere, or a disk that does not give it, would end the process.
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("it is damaged: %v", r)
-		}
-	}()
-	b, err := bolt.Open(path, 0o400, &bolt.Options{
-		ReadOnly: true, Timeout: 50 * time.Millisecond, OpenFile: regular.OpenFile,
-	})
-	if errors.Is(err, bolterrors.ErrTimeout) {
-		return DB{}, ErrLocked
-	}
-	if err != nil {
-		return DB{}, err
-	}
-	defer func() { _ = b.Close() }() // it was only read
-	err = b.View(func(tx *bolt.Tx) error {
-		keys, meta := tx.Bucket(schema.Key.Name()), tx.Bucket(schema.Meta.Name())
-		if keys == nil || meta == nil {
-			return errors.New("it is no etcd database")
-		}
-		db.Revision = 1
-		if last, _ := keys.Cursor().Last(); last != nil {
-			db.Revision = mvcc.BytesToRev(last).Main
-		}
-		if index := meta.Get(schema.MetaConsistentIndexKeyName); len(index) == 8 {
-			db.Index = binary.BigEndian.Uint64(index)
-		}
-		if v := schema.ReadStorageVersionFromSnapshot(tx); v != nil {
-			db.Version = v.String()
-		}
-		return nil
-	})
-	return db, err
-}
-
-// whole refuses a file that is no database, or is cut off.
-func whole(path string) error {
+// ReadDB reads how far a database is, of a member or in a snapshot, beside a running server too.
+func ReadDB(path string) (DB, error) {
 	f, err := regular.Open(path)
 	if err != nil {
-		return err
+		return DB{}, err
 	}
 	defer func() { _ = f.Close() }() // it was only read
-	return snapshot.Whole(f)
+	if err := snapshot.Whole(f); err != nil {
+		return DB{}, err
+	}
+	// Pages that are reached from one state of it are written over when the next but one is written. A server that writes much
+	// may be ahead each time.
+	for range 5 {
+		var before, after tree
+		if before, err = newest(f); err != nil {
+			return DB{}, err
+		}
+		db, problem := before.look()
+		if after, err = newest(f); err != nil {
+			return DB{}, err
+		}
+		if after.tx == before.tx {
+			return db, problem
+		}
+	}
+	return DB{}, errors.New("it changes while it is read")
+}
+
+// look reads what is asked for.
+func (t tree) look() (DB, error) {
+	meta, err := t.bucket(schema.Meta.Name())
+	if err != nil {
+		return DB{}, err
+	}
+	keys, err := t.bucket(schema.Key.Name())
+	if err != nil {
+		return DB{}, err
+	}
+	db := DB{Revision: 1}
+	last, err := t.last(keys)
+	if err != nil {
+		return DB{}, err
+	}
+	// A revision is two numbers with a character between, and perhaps one after (mvcc, BytesToBucketKey).
+	if len(last) != 0 {
+		if len(last) < 17 || last[8] != '_' {
+			return DB{}, errDamaged
+		}
+		db.Revision = int64(binary.BigEndian.Uint64(last)) //nolint:gosec // it was made of one
+	}
+	index, err := t.get(meta, schema.MetaConsistentIndexKeyName)
+	if err != nil {
+		return DB{}, err
+	}
+	if len(index) == 8 {
+		db.Index = binary.BigEndian.Uint64(index)
+	}
+	version, err := t.get(meta, schema.MetaStorageVersionName)
+	db.Version = string(version)
+	return db, err
 }

@@ -72,7 +72,7 @@ var inward = []rule{
 	{"internal/operator", []string{"internal/pki", "interfaces/*"}},
 	{"internal/snapshot", nil},
 	{"internal/datadir", []string{"internal/regular", "internal/snapshot"}},
-	{"internal/secondlife", []string{"internal/operator", "internal/datadir", "internal/snapshot"}},
+	{"internal/secondlife", []string{"internal/operator", "internal/datadir", "internal/snapshot", "internal/regular"}},
 	{"internal/juju", []string{"internal/operator", "internal/pki", "interfaces/*"}},
 	{"internal/host", []string{"internal/operator", "internal/pki", "internal/webproxy", "internal/regular", "interfaces/etcdcluster"}},
 	{"internal/charm", []string{"internal/juju", "internal/operator"}},
@@ -96,13 +96,14 @@ var guests = []rule{
 	{"github.com/juju/charm/v12/hooks", []string{"internal/operator", "internal/juju", "internal/charm", "internal/sim", "internal/sim/…"}},
 	{"github.com/juju/charm/v12", []string{"internal/sim", "internal/sim/model", "internal/pack", "test/load"}},
 	// What a stopped member knew is read from its log, with etcd's own reader.
-	{"go.etcd.io/etcd/server/v3/storage", []string{"internal/host", "internal/datadir"}},
+	{"go.etcd.io/etcd/server/v3/storage", []string{"internal/host", "internal/datadir", "internal/secondlife"}},
+	{"go.etcd.io/etcd/server/v3/etcdserver/api/membership", []string{"internal/secondlife"}},
 	{"go.etcd.io/etcd/server/v3", []string{"internal/server"}},
 	{"go.etcd.io/etcd/etcdctl/v3", []string{"cmd/etcd-charm"}},
 	{"go.etcd.io/etcd/etcdutl/v3", []string{"cmd/etcd-charm"}},
 	{"go.etcd.io/etcd/api/v3", []string{"internal/host", "internal/datadir", "internal/secondlife", "internal/proxy", "cmd/etcd-charm", "test/bench", "test/robustness"}},
 	{"go.etcd.io/etcd/client/v3", []string{"internal/host", "internal/snapshot", "internal/secondlife", "test/load", "test/bench", "test/robustness"}},
-	{"go.etcd.io/etcd/", []string{"internal/host", "internal/datadir"}},
+	{"go.etcd.io/etcd/", []string{"internal/host", "internal/datadir", "internal/secondlife"}},
 	{"github.com/anishathalye/porcupine", []string{"test/robustness"}},
 	{"github.com/stretchr/testify", []string{"test/wayup"}}, // else in tests alone: two of them tell that story
 }

@@ -52,7 +52,10 @@ const endTime = time.Minute
 // serve starts a server on the data and waits until it is ready.
 func (m making) serve(ctx context.Context, data, name string, size int64, more ...string) (_ *server, err error) {
 	dir := m.path("run")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.RemoveAll(dir); err != nil { // of the one before
+		return nil, err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
 	}
 	config, err := credentials(dir)
