@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/spf13/cobra"
+	"go.etcd.io/etcd/etcdutl/v3/etcdutl"
 	"go.etcd.io/etcd/server/v3/etcdmain"
 )
 
@@ -21,6 +23,13 @@ func TestMain(m *testing.M) {
 	case filepath.Base(os.Args[0]) == "etcd":
 		stop()
 		etcdmain.Main(os.Args)
+	case filepath.Base(os.Args[0]) == "etcdutl":
+		root := &cobra.Command{Use: "etcdutl"}
+		root.PersistentFlags().StringVarP(&etcdutl.OutputFormat, "write-out", "w", "simple", "")
+		root.AddCommand(etcdutl.NewSnapshotCommand())
+		if root.Execute() != nil {
+			os.Exit(1)
+		}
 	case len(os.Args) > 2 && os.Args[1] == "write-durably":
 		if err := writeDurably(ctx, os.Args[2]); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -63,6 +63,7 @@ func (h *Host) observe(ctx context.Context, m operator.Model) (operator.World, e
 	}
 	w.Proxy = h.lookProxy(state)
 	w.Data = h.lookData()
+	w.Prepared = h.lookPrepared()
 	w.Leftovers = h.leftovers()
 
 	serving := servingEnv(state, env)
@@ -77,6 +78,9 @@ func (h *Host) observe(ctx context.Context, m operator.Model) (operator.World, e
 	v := view{survey.Find(live, ready), access, own, survey.Fit}
 	w.Reach, w.ClusterID, w.Members = v.Reach, v.ClusterID, v.Members
 	w.Alarms, w.Auth, w.Turn, w.Local = v.Alarms, v.Auth, v.Turn, v.Local
+	if w.Reach != operator.Healthy && w.Data.State == operator.OurData {
+		w.Log = h.lookLog()
+	}
 	if operator.AgeInDoubt(m.Memory.Value, w.Data, w.Local) {
 		end := h.lookLogEnd()
 		w.Data.Term, w.Data.Index = end.term, end.index

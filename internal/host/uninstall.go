@@ -32,6 +32,8 @@ func (h *Host) uninstall(ctx context.Context, keepData bool) error {
 	}
 	// What the proxy kept is neither data nor secret: a failure to remove it stops nothing.
 	_ = os.RemoveAll(h.learnedDir())
+	// What waits to be served was made of data or a snapshot, which stays.
+	_, _ = os.RemoveAll(h.prepared()), os.Remove(h.drilled())
 	if !keepData {
 		h.leaveData(ctx)
 	}

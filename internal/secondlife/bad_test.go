@@ -121,9 +121,9 @@ func TestRefused(t *testing.T) {
 		lay   func(string) error
 		words string
 	}{
-		"fifo":          {func(path string) error { return syscall.Mkfifo(path, 0o600) }, "is no regular file"},
-		"directory":     {func(path string) error { return os.Mkdir(path, 0o700) }, "is no regular file"},
-		"device":        {func(path string) error { return os.Symlink("/dev/zero", path) }, "is no regular file"},
+		"fifo":          {func(path string) error { return syscall.Mkfifo(path, 0o600) }, "is not a regular file"},
+		"directory":     {func(path string) error { return os.Mkdir(path, 0o700) }, "is not a regular file"},
+		"device":        {func(path string) error { return os.Symlink("/dev/zero", path) }, "is not a regular file"},
 		"dangling link": {func(path string) error { return os.Symlink("/no/such/file", path) }, "no such file"},
 		"missing":       {func(string) error { return nil }, "no such file"},
 	} {

@@ -23,6 +23,7 @@ type source struct {
 	size   int64 // bytes of the database
 	packed bool  // by zstd
 	hashed bool
+	sum    string // that was written down when it was taken; "" is none
 }
 
 // find finds the file that a request names and looks at it.
@@ -33,7 +34,7 @@ func (u Unit) find(ctx context.Context, r operator.WorkRequest) (source, error) 
 		if err != nil {
 			return source{}, err
 		}
-		s = source{words: m.Name, path: snapshot.Path(u.Snapshots, m), size: m.Size, hashed: true}
+		s = source{words: m.Name, path: m.File(u.Snapshots), size: m.Size, hashed: true, sum: m.SHA256}
 	}
 	s.packed = snapshot.Packed(s.path)
 	if s.size != 0 {

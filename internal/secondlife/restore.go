@@ -136,14 +136,15 @@ func (m making) unpacked(ctx context.Context, s source) (source, error) {
 		return s, nil
 	}
 	m.say("unpack", 0, s.size)
-	to := m.path("snapshot.db")
-	var err error
-	if s.hashed {
-		_, s.size, err = snapshot.Unpack(ctx, s.path, to)
-	} else {
-		err = snapshot.UnpackRaw(ctx, s.path, to)
+	unpack, to := snapshot.Unpack, m.path("snapshot.db")
+	if !s.hashed {
+		unpack = snapshot.UnpackUnverified
 	}
-	s.path, s.packed = to, false
+	sum, size, err := unpack(ctx, s.path, to)
+	if err == nil && s.sum != "" && s.sum != sum {
+		err = errors.New("it is not the one that was written down")
+	}
+	s.path, s.size, s.packed = to, size, false
 	return s, err
 }
 

@@ -20,7 +20,7 @@ import (
 func TestRestore(t *testing.T) {
 	t.Parallel()
 	u := newUnit(t)
-	u.Owner = []byte(`{"version":1}`)
+	u.Owner = func(id string) ([]byte, error) { return []byte(id), nil }
 	c := member(t)
 	put(t, c, 50)
 	lease, err := c.Grant(t.Context(), 3600)
@@ -49,7 +49,9 @@ func TestRestore(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, entries, 1, "nothing half made is left")
 	made := filepath.Join(u.Prepared, "op1")
-	assert.FileExists(t, filepath.Join(made, OwnerFile))
+	owner, err := os.ReadFile(filepath.Join(made, OwnerFile))
+	require.NoError(t, err)
+	assert.Equal(t, "op1", string(owner))
 	log, err := datadir.ReadLog(made)
 	require.NoError(t, err)
 	assert.Equal(t, datadir.Voter, log.Standing)

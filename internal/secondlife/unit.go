@@ -31,20 +31,21 @@ type Unit struct {
 	Etcd      string // program
 	Etcdutl   string // program
 	ClientURL string // that its member advertises; "" is not known
-	Owner     []byte // the file among the data that says whose it is; nil is none
-	User      *syscall.Credential
-	Now       func() time.Time
-	Free      func(dir string) (int64, error) // bytes; nil asks the file system
+	// Owner is the file among what is made that says whose it is; nil is none.
+	Owner func(id string) ([]byte, error)
+	User  *syscall.Credential
+	Now   func() time.Time
+	Free  func(dir string) (int64, error) // bytes; nil asks the file system
 }
 
 // OwnerFile is the file among the data that says whose it is: etcd looks at nothing of that name there.
 const OwnerFile = "member/etcd-charm.json"
 
 // Progress hears how far it is: what is done, and how many bytes of how many. The total is 0 while it is not known.
-type Progress func(what string, done, total int64)
+type Progress = func(what string, done, total int64)
 
-// unmade is the end of a name until what is made there is whole.
-const unmade = ".new"
+// Unmade is the end of a name until what is made there is whole.
+const Unmade = ".new"
 
 // making is one piece of data that is being made.
 type making struct {
@@ -58,13 +59,13 @@ type making struct {
 
 // begin makes room for what is made. Its end takes away all but what got its name.
 func (u Unit) begin(id string, say Progress) (making, error) {
-	if id == "" || id != filepath.Base(id) || strings.HasPrefix(id, ".") || strings.HasSuffix(id, unmade) {
+	if id == "" || id != filepath.Base(id) || strings.HasPrefix(id, ".") || strings.HasSuffix(id, Unmade) {
 		return making{}, fmt.Errorf("cannot make data for %q: it is no name", id)
 	}
 	if say == nil {
 		say = func(string, int64, int64) {}
 	}
-	m := making{Unit: u, id: id, dir: filepath.Join(u.Prepared, id+unmade), say: say}
+	m := making{Unit: u, id: id, dir: filepath.Join(u.Prepared, id+Unmade), say: say}
 	for _, dir := range []string{u.Prepared, m.dir} {
 		if dir == m.dir {
 			if err := os.RemoveAll(dir); err != nil {
@@ -138,11 +139,15 @@ func (m making) claim() error {
 		return err
 	}
 	defer func() { _ = root.Close() }()
+	text, err := m.Owner(m.id)
+	if err != nil {
+		return err
+	}
 	f, err := root.OpenFile(OwnerFile, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(m.Owner)
+	_, err = f.Write(text)
 	if m.User != nil {
 		err = errors.Join(err, f.Chown(int(m.User.Uid), int(m.User.Gid)))
 	}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/juju-charms/etcd-charm/internal/regular"
 )
 
 // ErrHash says that a snapshot's hash does not match its content.
@@ -18,9 +20,6 @@ var ErrHash = errHash
 
 // ErrUnhashed says that a file has no hash at its end, as a snapshot has: it is the copy of a database's file.
 var ErrUnhashed = errUnhashed
-
-// Path is where a snapshot that is kept in a directory is.
-func Path(dir string, m Meta) string { return m.file(dir) }
 
 // Packed reports whether the file is packed by zstd, by its name.
 func Packed(path string) bool { return strings.HasSuffix(path, ".zst") }
@@ -50,13 +49,13 @@ func trailer(size int64) int64 {
 // Look looks at a file that may be a snapshot, plain or packed, and returns the size of its database. Of a packed one it reads
 // all. It refuses what is no regular file, no database or cut off, and returns ErrUnhashed beside the size if it has no hash.
 func Look(ctx context.Context, path string) (size int64, err error) {
-	f, err := open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { _ = f.Close() }() // it was only read
 	if Packed(path) {
-		return copyUnpacked(ctx, io.Discard, f)
+		return lookPacked(ctx, f)
 	}
 	info, err := f.Stat()
 	if err != nil {
@@ -74,41 +73,21 @@ func Look(ctx context.Context, path string) (size int64, err error) {
 	return info.Size() - sha256.Size, nil
 }
 
-// copyUnpacked unpacks what zstd packed, and judges it.
-func copyUnpacked(ctx context.Context, to io.Writer, from io.Reader) (size int64, err error) {
+// lookPacked reads what zstd packed to its end, and judges it.
+func lookPacked(ctx context.Context, from io.Reader) (size int64, err error) {
 	z, err := zstd.NewReader(&interruptible{ctx, from}, zstd.WithDecoderMaxMemory(decoderMemory), zstd.WithDecoderConcurrency(1))
 	if err != nil {
 		return 0, err
 	}
 	defer z.Close()
 	c := newChecker()
-	if _, err := io.Copy(io.MultiWriter(to, c), z); err != nil {
+	if _, err := io.Copy(c, z); err != nil {
 		return 0, err
 	}
 	if _, err = c.end(); errors.Is(err, errUnhashed) {
 		return c.size, err
 	}
 	return c.size - sha256.Size, err
-}
-
-// UnpackRaw is Unpack for a packed file that may have no hash.
-func UnpackRaw(ctx context.Context, from, to string) (err error) {
-	src, err := open(from)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = src.Close() }() // it was only read
-	dst, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	if _, err = copyUnpacked(ctx, dst, src); errors.Is(err, errUnhashed) {
-		err = nil
-	}
-	if err = errors.Join(err, dst.Close()); err != nil {
-		return errors.Join(err, os.Remove(to))
-	}
-	return nil
 }
 
 // Save writes the database of the one member that the client is connected to, with its hash, to a file that is not there yet,
@@ -123,7 +102,7 @@ func Save(ctx context.Context, client *clientv3.Client, to string, say func(done
 	if err != nil {
 		return err
 	}
-	_, _, err = copyChecked(dst, &counted{r: answer.Snapshot, say: say})
+	_, _, err = copyChecked(dst, &counted{r: answer.Snapshot, say: say}, false)
 	if err = errors.Join(err, dst.Close()); err != nil {
 		return errors.Join(err, os.Remove(to))
 	}

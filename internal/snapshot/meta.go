@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/renameio/v2"
+
+	"github.com/juju-charms/etcd-charm/internal/regular"
 )
 
 const (
@@ -25,8 +28,10 @@ const stamp = "20060102T150405Z"
 
 // Meta says what a snapshot is. Sizes are in bytes.
 type Meta struct {
-	Name           string    `json:"name"` // without directory and suffix
-	Taken          time.Time `json:"taken"`
+	Name string `json:"name"` // without directory and suffix
+	// Number is higher than that of each one that was kept when it was taken: a clock may go back.
+	Number         int       `json:"number,omitempty"`
+	Taken          time.Time `json:"taken"`             // by the machine's clock
 	Cluster        string    `json:"cluster,omitempty"` // IDs in hexadecimal, as etcdctl shows them
 	Member         string    `json:"member,omitempty"`
 	Unit           string    `json:"unit"`
@@ -38,6 +43,10 @@ type Meta struct {
 	StorageVersion string    `json:"storage-version,omitempty"`
 	EtcdVersion    string    `json:"etcd-version,omitempty"`
 	Charm          string    `json:"charm,omitempty"`
+	Work           string    `json:"work,omitempty"` // the ID of the work that took it
+	// Why says why it is kept apart from the usual ones: "before-restore", "before-recover", "before-upgrade"; "" is one of
+	// the usual.
+	Why string `json:"why,omitempty"`
 	// Error is why there is no snapshot; "" is that there is one, and that it was verified when it was taken.
 	Error string `json:"error,omitempty"`
 }
@@ -48,9 +57,35 @@ func (m Meta) Good() bool { return m.Error == "" && m.SHA256 != "" }
 // file is where the snapshot is.
 func (m Meta) file(dir string) string { return filepath.Join(dir, m.Name+stored) }
 
-// nameAt is the name of a unit's snapshot of that time.
-func nameAt(unit string, at time.Time) string {
-	return strings.ReplaceAll(unit, "/", "-") + "-" + at.UTC().Format(stamp)
+// File is where the snapshot of a directory is.
+func (m Meta) File(dir string) string { return m.file(dir) }
+
+// next names and numbers a snapshot of that time, so that it comes after those that are kept: two of one second, and one of a
+// clock that went back, are another.
+func (m *Meta) next(dir string, at time.Time) error {
+	have, err := List(dir)
+	if err != nil {
+		return err
+	}
+	for _, h := range have {
+		m.Number = max(m.Number, h.Number)
+	}
+	m.Number++
+	name := strings.ReplaceAll(m.Unit, "/", "-") + "-" + at.UTC().Format(stamp)
+	for i := 2; ; i++ {
+		if m.Name == "" {
+			m.Name = name
+		}
+		_, stored := os.Lstat(m.file(dir))
+		_, told := os.Lstat(filepath.Join(dir, m.Name+about))
+		if errors.Is(stored, fs.ErrNotExist) && errors.Is(told, fs.ErrNotExist) {
+			return nil
+		}
+		if i > 1000 {
+			return fmt.Errorf("cannot name a snapshot: %s is taken", name)
+		}
+		m.Name = fmt.Sprintf("%s-%d", name, i)
+	}
 }
 
 // write writes what the snapshot is.
@@ -78,12 +113,9 @@ func List(dir string) ([]Meta, error) {
 		if !ok || !e.Type().IsRegular() {
 			continue
 		}
-		text, err := os.ReadFile(filepath.Join(dir, e.Name()))
-		if err != nil {
-			return nil, fmt.Errorf("cannot list snapshots: %w", err)
-		}
+		text, err := regular.Read(filepath.Join(dir, e.Name()))
 		m := Meta{}
-		if err := json.Unmarshal(text, &m); err != nil || m.Name != name {
+		if err != nil || json.Unmarshal(text, &m) != nil || m.Name != name {
 			continue
 		}
 		if info, err := os.Lstat(m.file(dir)); m.Good() && (err != nil || !info.Mode().IsRegular() || info.Size() != m.Stored) {
@@ -92,12 +124,51 @@ func List(dir string) ([]Meta, error) {
 		all = append(all, m)
 	}
 	slices.SortFunc(all, func(a, b Meta) int {
-		if c := a.Taken.Compare(b.Taken); c != 0 {
+		if c := cmp.Or(cmp.Compare(a.Number, b.Number), a.Taken.Compare(b.Taken)); c != 0 {
 			return c
 		}
 		return strings.Compare(a.Name, b.Name)
 	})
 	return all, nil
+}
+
+// keptFailures is how many that failed are listed.
+const keptFailures = 3
+
+// Surplus are those that are kept no longer once a new one is good, oldest first: of the usual ones all but the last keep, of
+// those kept apart all but the last of each reason, and of those that failed all but the last few. The newest good one is
+// never among them.
+func Surplus(have []Meta, keep int) []Meta {
+	var drop []Meta
+	usual, failed, apart := 0, 0, map[string]int{}
+	for i, m := range slices.Backward(have) {
+		switch {
+		case !m.Good():
+			if failed++; failed > keptFailures && m.Stored == 0 {
+				drop = append(drop, have[i])
+			}
+		case m.Why != "":
+			if apart[m.Why]++; apart[m.Why] > 1 {
+				drop = append(drop, have[i])
+			}
+		default:
+			if usual++; usual > max(keep, 1) {
+				drop = append(drop, have[i])
+			}
+		}
+	}
+	slices.Reverse(drop)
+	return drop
+}
+
+// Newest is the newest good one, and whether there is any.
+func Newest(have []Meta) (Meta, bool) {
+	for _, m := range slices.Backward(have) {
+		if m.Good() {
+			return m, true
+		}
+	}
+	return Meta{}, false
 }
 
 // Remove takes a snapshot away.
@@ -111,4 +182,23 @@ func Remove(dir string, m Meta) error {
 		}
 	}
 	return nil
+}
+
+// ErrUnknown says that no such snapshot is kept.
+var ErrUnknown = errors.New("no such snapshot is kept")
+
+// Latest stands for the newest good one.
+const Latest = "latest"
+
+// Pick finds a good one by its name, or the newest, of those that were taken before that time in Unix seconds unless it is 0.
+func Pick(have []Meta, which string, before int64) (Meta, error) {
+	for _, m := range slices.Backward(have) {
+		switch {
+		case which == Latest && m.Good() && (before == 0 || m.Taken.Unix() < before), which == m.Name && m.Good():
+			return m, nil
+		case which == m.Name:
+			return Meta{}, fmt.Errorf("snapshot %s is not good: %s", m.Name, m.Error)
+		}
+	}
+	return Meta{}, fmt.Errorf("%w: %s", ErrUnknown, which)
 }

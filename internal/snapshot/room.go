@@ -3,11 +3,12 @@ package snapshot
 import (
 	"errors"
 	"fmt"
+
+	"github.com/dustin/go-humanize"
 )
 
 // Budget is what may be kept beside the data. Sizes are in bytes.
 type Budget struct {
-	Keep  int   // how many good snapshots; at least 1
 	Space int64 // what all that is kept may take
 	Aside int64 // what is kept beside the snapshots: directories of data that was moved aside
 	Free  int64 // on the file system
@@ -18,42 +19,55 @@ type Budget struct {
 // leastFree must stay free, whatever the database's size.
 const leastFree = 2 << 30
 
+// Floor is how much must stay free.
+func (b Budget) Floor() int64 { return max(leastFree, b.Database) }
+
 // ErrNoRoom says that a snapshot is not taken because it would not fit.
 var ErrNoRoom = errors.New("there is no room for a snapshot")
 
-// Room returns the snapshots to drop before one that takes size bytes is written, oldest first: those beyond the number
-// kept, counting the new one, and then as many as it needs. The newest good one is never among them. It returns ErrNoRoom,
-// with the figures, if that is not enough; then none is to be dropped.
-func (b Budget) Room(have []Meta, size int64) ([]Meta, error) {
+// Room returns the snapshots to drop before one is taken that will be kept in size bytes and needs work bytes besides while it
+// is taken: as many of the usual ones as it needs, oldest first. The newest good one is never among them, and neither is one
+// that is kept apart. It returns ErrNoRoom, with the figures, if that is not enough; then none is to be dropped.
+func (b Budget) Room(have []Meta, size, work int64) ([]Meta, error) {
 	newest := -1
 	var used int64
-	good := 0
 	for i, m := range have {
 		used += m.Stored
 		if m.Good() {
 			newest = i
-			good++
 		}
 	}
 	free := b.Free
-	fits := func() bool {
-		return used+b.Aside+size <= b.Space && free-size >= max(leastFree, b.Database)
-	}
+	fits := func() bool { return used+b.Aside+size <= b.Space && free-size-work >= b.Floor() }
 	var drop []Meta
 	for i, m := range have {
-		surplus := m.Good() && good+1 > max(b.Keep, 1)
-		if i == newest || !surplus && (fits() || m.Stored == 0) {
+		if fits() {
+			break
+		}
+		if i == newest || m.Why != "" || m.Stored == 0 {
 			continue
 		}
 		drop = append(drop, m)
 		used, free = used-m.Stored, free+m.Stored
-		if m.Good() {
-			good--
-		}
 	}
-	if !fits() {
-		return nil, fmt.Errorf("%w: it needs up to %d bytes; %d of %d are used by what is kept, %d are free, and %d must stay so",
-			ErrNoRoom, size, used+b.Aside, b.Space, free, max(leastFree, b.Database))
+	if fits() {
+		return drop, nil
 	}
-	return drop, nil
+	if used+b.Aside+size > b.Space {
+		return nil, fmt.Errorf("%w: it takes %s, and of %s in all %s are used by what is kept", ErrNoRoom, sizeText(size), sizeText(b.Space), sizeText(used+b.Aside))
+	}
+	return nil, fmt.Errorf("%w: it needs %s, %s are free, and %s must stay free", ErrNoRoom, sizeText(size+work), sizeText(free), sizeText(b.Floor()))
+}
+
+// sizeText is a size in words.
+func sizeText(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
+
+// Guess is how many bytes a snapshot of a database will be kept in, by how far the last good one was packed, with a quarter
+// more; without one, or if that says nothing, it may not be packed at all.
+func Guess(have []Meta, database int64) int64 {
+	last, ok := Newest(have)
+	if !ok || last.Size <= 0 {
+		return database
+	}
+	return min(int64(float64(database)*float64(last.Stored)/float64(last.Size)*1.25), database)
 }

@@ -297,40 +297,179 @@ func TestRoom(t *testing.T) {
 	t.Parallel()
 	const mib, gib = 1 << 20, 1 << 30
 	good := func(name string, size int64) Meta { return Meta{Name: name, SHA256: "x", Stored: size} }
+	apart := func(name string, size int64) Meta {
+		return Meta{Name: name, SHA256: "x", Stored: size, Why: "before-restore"}
+	}
 	failed := Meta{Name: "failed", Error: "no"}
 	for name, tc := range map[string]struct {
 		budget Budget
 		have   []Meta
 		size   int64
+		work   int64
 		drop   []string
-		noRoom bool
+		noRoom string
 	}{
-		"the first":                    {Budget{2, 10 * gib, 0, 50 * gib, gib}, nil, gib, nil, false},
-		"the second":                   {Budget{2, 10 * gib, 0, 50 * gib, gib}, []Meta{good("a", gib)}, gib, nil, false},
-		"the third":                    {Budget{2, 10 * gib, 0, 50 * gib, gib}, []Meta{good("a", gib), good("b", gib)}, gib, []string{"a"}, false},
-		"more than are kept by now":    {Budget{2, 10 * gib, 0, 50 * gib, gib}, []Meta{good("a", gib), good("b", gib), good("c", gib)}, gib, []string{"a", "b"}, false},
-		"one is kept, until the next":  {Budget{1, 10 * gib, 0, 50 * gib, gib}, []Meta{good("a", gib)}, gib, nil, false},
-		"the budget is used":           {Budget{9, 3 * gib, 0, 50 * gib, gib}, []Meta{good("a", gib), good("b", gib), good("c", gib)}, gib, []string{"a"}, false},
-		"data moved aside counts":      {Budget{9, 3 * gib, gib, 50 * gib, gib}, []Meta{good("a", gib), good("b", gib)}, gib, []string{"a"}, false},
-		"the newest good one stays":    {Budget{9, 2 * gib, gib, 50 * gib, gib}, []Meta{good("a", gib)}, gib, nil, true},
-		"nothing goes for nothing":     {Budget{9, 2 * gib, 0, 50 * gib, gib}, []Meta{good("a", 10*mib), good("b", gib)}, 2 * gib, nil, true},
-		"2 GiB stay free":              {Budget{9, 10 * gib, 0, 2*gib + 50*mib, gib}, []Meta{good("a", 60*mib), good("b", mib)}, 100 * mib, []string{"a"}, false},
-		"the database's size stays":    {Budget{9, 90 * gib, 0, 8 * gib, 8 * gib}, []Meta{good("a", mib)}, mib, nil, true},
-		"a failed one does not count":  {Budget{2, 10 * gib, 0, 50 * gib, gib}, []Meta{good("a", gib), failed}, gib, nil, false},
-		"a failed one may be the last": {Budget{2, 2 * gib, 0, 50 * gib, gib}, []Meta{good("a", gib), good("b", gib), failed}, gib, []string{"a"}, false},
-		"none is kept: one is":         {Budget{0, 10 * gib, 0, 50 * gib, gib}, []Meta{good("a", gib), good("b", gib)}, gib, []string{"a"}, false},
+		"the first":                    {budget: Budget{10 * gib, 0, 50 * gib, gib}, size: gib},
+		"there is room beside others":  {budget: Budget{10 * gib, 0, 50 * gib, gib}, have: []Meta{good("a", gib), good("b", gib)}, size: gib},
+		"the budget is used":           {budget: Budget{3 * gib, 0, 50 * gib, gib}, have: []Meta{good("a", gib), good("b", gib), good("c", gib)}, size: gib, drop: []string{"a"}},
+		"data moved aside counts":      {budget: Budget{3 * gib, gib, 50 * gib, gib}, have: []Meta{good("a", gib), good("b", gib)}, size: gib, drop: []string{"a"}},
+		"the newest good one stays":    {budget: Budget{2 * gib, gib, 50 * gib, gib}, have: []Meta{good("a", gib)}, size: gib, noRoom: "it takes 1.0 GiB, and of 2.0 GiB in all 2.0 GiB are used"},
+		"nothing goes for nothing":     {budget: Budget{2 * gib, 0, 50 * gib, gib}, have: []Meta{good("a", 10*mib), good("b", gib)}, size: 2 * gib, noRoom: "it takes 2.0 GiB"},
+		"2 GiB stay free":              {budget: Budget{10 * gib, 0, 2*gib + 50*mib, gib}, have: []Meta{good("a", 60*mib), good("b", mib)}, size: 100 * mib, drop: []string{"a"}},
+		"and what it needs meanwhile":  {budget: Budget{10 * gib, 0, 2*gib + 50*mib, gib}, have: []Meta{good("a", 60*mib), good("b", mib)}, size: 10 * mib, work: 90 * mib, drop: []string{"a"}},
+		"the database's size stays":    {budget: Budget{90 * gib, 0, 8 * gib, 8 * gib}, have: []Meta{good("a", mib)}, size: mib, noRoom: "8.0 GiB are free, and 8.0 GiB must stay free"},
+		"one kept apart stays":         {budget: Budget{2 * gib, 0, 50 * gib, gib}, have: []Meta{apart("a", gib), good("b", gib)}, size: gib, noRoom: "no room"},
+		"an older usual one goes":      {budget: Budget{3 * gib, 0, 50 * gib, gib}, have: []Meta{apart("a", gib), good("b", gib), good("c", gib)}, size: gib, drop: []string{"b"}},
+		"a failed one may be the last": {budget: Budget{2 * gib, 0, 50 * gib, gib}, have: []Meta{good("a", gib), good("b", gib), failed}, size: gib, drop: []string{"a"}},
 	} {
-		drop, err := tc.budget.Room(tc.have, tc.size)
-		if tc.noRoom {
+		drop, err := tc.budget.Room(tc.have, tc.size, tc.work)
+		if tc.noRoom != "" {
 			require.ErrorIs(t, err, ErrNoRoom, name)
+			require.ErrorContains(t, err, tc.noRoom, name)
 			assert.Empty(t, drop, name)
 			continue
 		}
 		require.NoError(t, err, name)
-		var names []string
-		for _, m := range drop {
-			names = append(names, m.Name)
-		}
-		assert.Equal(t, tc.drop, names, name)
+		assert.Equal(t, tc.drop, names(drop), name)
+	}
+}
+
+func names(all []Meta) (out []string) {
+	for _, m := range all {
+		out = append(out, m.Name)
+	}
+	return out
+}
+
+func TestSurplus(t *testing.T) {
+	t.Parallel()
+	good := func(name string) Meta { return Meta{Name: name, SHA256: "x", Stored: 1} }
+	apart := func(name, why string) Meta { return Meta{Name: name, SHA256: "x", Stored: 1, Why: why} }
+	failed := func(name string) Meta { return Meta{Name: name, Error: "no"} }
+	for name, tc := range map[string]struct {
+		have []Meta
+		keep int
+		drop []string
+	}{
+		"none":                        {keep: 2},
+		"as many as are kept":         {have: []Meta{good("a"), good("b")}, keep: 2},
+		"one more":                    {have: []Meta{good("a"), good("b"), good("c")}, keep: 2, drop: []string{"a"}},
+		"fewer are kept by now":       {have: []Meta{good("a"), good("b"), good("c")}, keep: 1, drop: []string{"a", "b"}},
+		"the newest stays always":     {have: []Meta{good("a")}, keep: 0},
+		"those apart do not count":    {have: []Meta{good("a"), apart("b", "before-restore"), good("c")}, keep: 2},
+		"the last of each reason":     {have: []Meta{apart("a", "x"), apart("b", "y"), apart("c", "x")}, keep: 2, drop: []string{"a"}},
+		"failures do not count":       {have: []Meta{good("a"), good("b"), failed("c")}, keep: 2},
+		"the last failures are shown": {have: []Meta{good("a"), failed("b"), failed("c"), failed("d"), failed("e")}, keep: 2, drop: []string{"b"}},
+	} {
+		assert.Equal(t, tc.drop, names(Surplus(tc.have, tc.keep)), name)
+	}
+}
+
+// TestClockThatWentBack: what is taken later counts as later, whatever the clock says, and nothing is written over.
+func TestClockThatWentBack(t *testing.T) {
+	t.Parallel()
+	c := server(t)
+	r := request(t, t.TempDir())
+	first, err := Take(t.Context(), c, r)
+	require.NoError(t, err)
+	same, err := Take(t.Context(), c, r)
+	require.NoError(t, err)
+	assert.Equal(t, first.Name+"-2", same.Name)
+	r.Now = r.Now.Add(-24 * time.Hour)
+	back, err := Take(t.Context(), c, r)
+	require.NoError(t, err)
+	all, err := List(r.Dir)
+	require.NoError(t, err)
+	assert.Equal(t, []string{first.Name, same.Name, back.Name}, names(all))
+	newest, ok := Newest(all)
+	require.True(t, ok)
+	assert.Equal(t, back, newest)
+	assert.Equal(t, []string{first.Name}, names(Surplus(all, 2)))
+}
+
+// TestExport: a copy is what etcdctl saves. A target at which something is, or that is missing, full or read-only, is said, and
+// the snapshot is kept all the same.
+func TestExport(t *testing.T) {
+	t.Parallel()
+	c := server(t)
+	r := request(t, t.TempDir())
+	out := t.TempDir()
+	r.To = filepath.Join(out, "mine.db")
+	m, err := Take(t.Context(), c, r)
+	require.NoError(t, err)
+	status, err := VerifyFile(t.Context(), r.To, filepath.Join(out, "raw"), r.Etcdutl, false)
+	require.NoError(t, err)
+	assert.Equal(t, m.Revision, status.Revision)
+	_, err = Take(t.Context(), c, r)
+	require.ErrorContains(t, err, "is kept, and cannot be copied")
+	require.ErrorContains(t, err, "is there already")
+	r.To = filepath.Join(out, "no", "such.db")
+	_, err = Take(t.Context(), c, r)
+	require.ErrorIs(t, err, os.ErrNotExist)
+	all, err := List(r.Dir)
+	require.NoError(t, err)
+	require.Len(t, all, 3)
+	for _, m := range all {
+		assert.True(t, m.Good(), m.Name)
+	}
+}
+
+// TestFullFileSystem: what does not fit leaves a word that says so, and nothing else.
+func TestFullFileSystem(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
+		t.Skipf("a small file system needs root to be mounted: %v", err)
+	}
+	t.Cleanup(func() { assert.NoError(t, syscall.Unmount(dir, 0)) })
+	c := server(t)
+	_, err := c.Put(t.Context(), "key", strings.Repeat("v", 1<<20))
+	require.NoError(t, err)
+	r := request(t, filepath.Join(dir, "snapshots"))
+	_, err = Take(t.Context(), c, r)
+	require.ErrorIs(t, err, syscall.ENOSPC)
+	all, err := List(r.Dir)
+	require.NoError(t, err)
+	require.Len(t, all, 1)
+	assert.Contains(t, all[0].Error, "no space left on device")
+	entries, err := os.ReadDir(r.Dir)
+	require.NoError(t, err)
+	assert.Len(t, entries, 1, "the word alone")
+
+	r.Dir, r.To = t.TempDir(), filepath.Join(dir, "mine.db")
+	_, err = Take(t.Context(), c, r)
+	require.ErrorIs(t, err, syscall.ENOSPC)
+	all, err = List(r.Dir)
+	require.NoError(t, err)
+	require.Len(t, all, 1)
+	assert.True(t, all[0].Good(), "it is kept all the same")
+	_, err = os.Lstat(r.To)
+	require.ErrorIs(t, err, os.ErrNotExist)
+
+	require.NoError(t, syscall.Mount("", dir, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""))
+	_, err = Take(t.Context(), c, r)
+	require.ErrorIs(t, err, syscall.EROFS)
+}
+
+// TestForeignFiles are those of other hands: copies of a database's file only if somebody said that this is all there is, and
+// none of a later etcd.
+func TestForeignFiles(t *testing.T) {
+	t.Parallel()
+	good := sample(t)
+	dir := t.TempDir()
+	r := request(t, dir)
+	path := filepath.Join(dir, "raw.db")
+	require.NoError(t, os.WriteFile(path, good[:len(good)-32], 0o600))
+	raw := filepath.Join(dir, "unpacked")
+	_, err := VerifyFile(t.Context(), path, raw, r.Etcdutl, false)
+	require.ErrorIs(t, err, errUnhashed)
+	status, err := VerifyFile(t.Context(), path, raw, r.Etcdutl, true)
+	require.NoError(t, err)
+	assert.Equal(t, 1, status.Keys)
+	require.NoError(t, os.WriteFile(path, good[:len(good)/2/512*512], 0o600))
+	_, err = VerifyFile(t.Context(), path, raw, r.Etcdutl, true)
+	require.ErrorIs(t, err, errTruncated)
+	for version, fine := range map[string]bool{"": true, "3.4.0": true, "3.6.0": true, "3.7.0": true, "3.7.99": true, "3.8.0": false, "4.0.0": false} {
+		assert.Equal(t, fine, readable(version) == nil, version)
 	}
 }

@@ -10,10 +10,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/juju-charms/etcd-charm/internal/regular"
 )
 
 // Request is what to take and where to.
@@ -23,6 +26,10 @@ type Request struct {
 	Charm   string // its version, for the record
 	Etcdutl string // the program that checks the database
 	Now     time.Time
+	Why     string // of one that is kept apart (Meta.Why)
+	Work    string // ID of the work that takes it, for the record
+	// To is a path that the snapshot is copied to as well, plain, as etcdctl saves one; "" is none. Nothing may be there.
+	To string
 	// Progress hears how far it is: what is done, and how many bytes of how many. It may be nil. The total is 0 while it
 	// is not known.
 	Progress func(what string, done, total int64)
@@ -31,8 +38,11 @@ type Request struct {
 // Take takes a snapshot from the one member that the client is connected to, verifies it, and keeps it. What fails leaves
 // no snapshot, but a Meta that says why, which is returned with the error.
 func Take(ctx context.Context, client *clientv3.Client, r Request) (Meta, error) {
-	m := Meta{Name: nameAt(r.Unit, r.Now), Taken: r.Now.UTC(), Unit: r.Unit, Charm: r.Charm}
+	m := Meta{Taken: r.Now.UTC(), Unit: r.Unit, Charm: r.Charm, Why: r.Why, Work: r.Work}
 	if err := os.MkdirAll(r.Dir, 0o700); err != nil {
+		return m, fmt.Errorf("cannot take a snapshot: %w", err)
+	}
+	if err := m.next(r.Dir, r.Now); err != nil {
 		return m, fmt.Errorf("cannot take a snapshot: %w", err)
 	}
 	raw := filepath.Join(r.Dir, m.Name+".db"+partial)
@@ -44,13 +54,48 @@ func Take(ctx context.Context, client *clientv3.Client, r Request) (Meta, error)
 		if err := m.check(ctx, raw, r); err != nil {
 			return err
 		}
-		return m.store(ctx, raw, r)
+		if err := m.store(ctx, raw, r); err != nil {
+			return err
+		}
+		return m.write(r.Dir)
 	}()
+	if err == nil && r.To != "" {
+		r.progress("copy to "+r.To, 0, m.Size)
+		if err = export(ctx, raw, r.To); err != nil {
+			return m, fmt.Errorf("snapshot %s is kept, and cannot be copied: %w", m.Name, err)
+		}
+	}
+	if err != nil && r.Why == "" && ctx.Err() != nil {
+		return m, fmt.Errorf("cannot take a snapshot: %w", err) // somebody wanted the member: that is no failure to speak of
+	}
 	if err != nil {
-		m.Error = err.Error()
+		_, _ = os.Remove(m.file(r.Dir)), os.Remove(raw) // before the word, for which there may be no room beside them
+		m.Error, m.SHA256, m.Stored = err.Error(), "", 0
 		return m, errors.Join(fmt.Errorf("cannot take a snapshot: %w", err), m.write(r.Dir))
 	}
-	return m, m.write(r.Dir)
+	return m, nil
+}
+
+// export copies a snapshot as it is to a path at which nothing is yet.
+func export(ctx context.Context, raw, to string) error {
+	from, err := regular.Open(raw)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = from.Close() }() // it was only read
+	if _, err := os.Lstat(to); err == nil {
+		return fmt.Errorf("%s is there already", to)
+	}
+	out, err := os.OpenFile(to+partial, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, &interruptible{ctx, from})
+	err = errors.Join(err, out.Sync(), out.Close())
+	if err == nil {
+		err = os.Link(to+partial, to) // a rename would take the place of what has come there meanwhile
+	}
+	return errors.Join(err, os.Remove(to+partial), syncDir(filepath.Dir(to)))
 }
 
 func (r Request) progress(what string, done, total int64) {
@@ -83,7 +128,7 @@ func (m *Meta) stream(ctx context.Context, client *clientv3.Client, raw string, 
 		return err
 	}
 	defer func() { _ = f.Close() }()
-	m.SHA256, m.Size, err = copyChecked(f, &counted{r: answer.Snapshot, say: func(n int64) { r.progress("copy", n, total) }})
+	m.SHA256, m.Size, err = copyChecked(f, &counted{r: answer.Snapshot, say: func(n int64) { r.progress("copy", n, total) }}, false)
 	if err != nil {
 		return err
 	}
@@ -133,7 +178,7 @@ func (m *Meta) check(ctx context.Context, raw string, r Request) error {
 
 // store compresses what was checked. zstd's fastest level costs a third of a second of processor time for 100 MiB.
 func (m *Meta) store(ctx context.Context, raw string, r Request) error {
-	from, err := os.Open(raw)
+	from, err := regular.Open(raw)
 	if err != nil {
 		return err
 	}

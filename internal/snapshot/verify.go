@@ -10,6 +10,11 @@ import (
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
+	"golang.org/x/mod/semver"
+
+	"github.com/juju-charms/etcd-charm/internal/regular"
+
+	etcdversion "go.etcd.io/etcd/api/v3/version"
 )
 
 // decoderMemory bounds what a snapshot's frame may have us allocate.
@@ -28,17 +33,59 @@ func Verify(ctx context.Context, dir string, m Meta, etcdutl string) (Status, er
 		return Status{}, fmt.Errorf("snapshot %s: it is not the one that was written down", m.Name)
 	}
 	s, err := DeepCheck(ctx, etcdutl, raw)
+	if err == nil {
+		err = readable(s.Version)
+	}
 	if err != nil {
 		return Status{}, fmt.Errorf("snapshot %s: %w", m.Name, err)
 	}
 	return s, nil
 }
 
+// VerifyFile reads a snapshot of other hands as Verify does a kept one. It unpacks it to a path at which nothing is, and takes
+// that away.
+func VerifyFile(ctx context.Context, path, raw, etcdutl string, unverified bool) (Status, error) {
+	if _, _, err := unpack(ctx, path, raw, unverified); err != nil {
+		return Status{}, fmt.Errorf("%s: %w", path, err)
+	}
+	defer func() { _ = os.Remove(raw) }()
+	s, err := DeepCheck(ctx, etcdutl, raw)
+	if err == nil {
+		err = readable(s.Version)
+	}
+	if err != nil {
+		return Status{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return s, nil
+}
+
+// errNewer says that a later etcd wrote it.
+var errNewer = errors.New("a later etcd wrote it")
+
+// readable refuses what was written in the format of a later minor version than etcd here has. Before 3.6 none was written
+// down.
+func readable(storage string) error {
+	if storage != "" && semver.Compare(semver.MajorMinor("v"+storage), semver.MajorMinor("v"+etcdversion.Version)) > 0 {
+		return fmt.Errorf("%w: format %s, this is etcd %s", errNewer, storage, etcdversion.Version)
+	}
+	return nil
+}
+
 // Unpack writes the database of a snapshot to a file that is not there yet, ready for etcd's restore, and returns its hash
 // and its size. Snapshots of other hands are read too: plain, as etcdctl saves them, or packed by zstd. What is cut off,
 // changed or no snapshot is refused before etcd sees it, and leaves nothing.
 func Unpack(ctx context.Context, from, to string) (sum string, size int64, err error) {
-	src, err := open(from)
+	return unpack(ctx, from, to, false)
+}
+
+// UnpackUnverified is Unpack for the copy of a database's file too, which has no hash that its content could be held against:
+// only that it is whole is known then. Its hash is that of the content.
+func UnpackUnverified(ctx context.Context, from, to string) (sum string, size int64, err error) {
+	return unpack(ctx, from, to, true)
+}
+
+func unpack(ctx context.Context, from, to string, unverified bool) (sum string, size int64, err error) {
+	src, err := regular.Open(from)
 	if err != nil {
 		return "", 0, err
 	}
@@ -62,20 +109,9 @@ func Unpack(ctx context.Context, from, to string) (sum string, size int64, err e
 			err = errors.Join(err, os.Remove(to))
 		}
 	}()
-	if sum, size, err = copyChecked(dst, &interruptible{ctx, r}); err != nil {
+	sum, size, err = copyChecked(dst, &interruptible{ctx, r}, unverified)
+	if err != nil {
 		return "", 0, err
 	}
 	return sum, size, dst.Sync()
-}
-
-// open opens a regular file only: a pipe would never end, or never begin.
-func open(path string) (*os.File, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file", path)
-	}
-	return os.Open(path)
 }
