@@ -28,6 +28,8 @@ type ownerText struct {
 	Version int    `json:"version"`
 	Model   string `json:"model"`
 	Unit    string `json:"unit"`
+	// Prepared is the operation that the data was prepared for; "" is none.
+	Prepared string `json:"prepared,omitempty"`
 }
 
 const ownerVersion = 1
@@ -52,7 +54,7 @@ func (h *Host) lookOwner() operator.Owner {
 // claim writes whose the data is. The server's user may make of what is in the data directory what he likes, so no link among it
 // is followed out of there.
 func (h *Host) claim(owner operator.Owner) error {
-	data, err := json.Marshal(ownerText{ownerVersion, owner.Model, owner.Unit})
+	data, err := json.Marshal(ownerText{ownerVersion, owner.Model, owner.Unit, h.preparedFor()})
 	if err != nil {
 		return err
 	}

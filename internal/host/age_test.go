@@ -262,9 +262,12 @@ func (u *unit) runEtcd(binary, dir string, env []string) string {
 // The text of the file is an interface: whatever release comes later reads it.
 func TestOwnerText(t *testing.T) {
 	t.Parallel()
-	text, err := json.Marshal(ownerText{ownerVersion, "m", "etcd/0"})
+	text, err := json.Marshal(ownerText{ownerVersion, "m", "etcd/0", ""})
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"version":1,"model":"m","unit":"etcd/0"}`, string(text))
+	text, err = json.Marshal(ownerText{ownerVersion, "m", "etcd/0", "restore-1"})
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"version":1,"model":"m","unit":"etcd/0","prepared":"restore-1"}`, string(text))
 }
 
 // TestTakenBack puts an older copy of a follower's data in its place. The raft leader knows what the log had, and the server ends

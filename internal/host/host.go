@@ -61,6 +61,8 @@ type Host struct {
 	hashes [][]operator.Hash
 	// ends remembers where a log ended, by the file and when it was changed.
 	ends map[string]logEnd
+	// logs remembers what lookLog read, by the files and when they were changed.
+	logs map[string]operator.LogState
 }
 
 var _ operator.Host = (*Host)(nil)
@@ -83,6 +85,7 @@ func New(o Options) *Host {
 		watch:    watchTime,
 		derived:  map[string]string{},
 		ends:     map[string]logEnd{},
+		logs:     map[string]operator.LogState{},
 	}
 	if o.Root == "" && os.Geteuid() == 0 {
 		h.user = systemUser
@@ -145,6 +148,10 @@ func (h *Host) do(ctx context.Context, step operator.Step) error {
 		return h.claim(s.Owner)
 	case operator.WriteFence:
 		return h.writeFence(s.Fence)
+	case operator.ServePrepared:
+		return h.servePrepared(ctx, s.ID)
+	case operator.DropPrepared:
+		return h.dropPrepared(s.ID)
 	case operator.AddLearner:
 		return h.addLearner(ctx, s.PeerURL)
 	case operator.Promote:

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,6 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/juju-charms/etcd-charm/internal/operator"
+	"github.com/juju-charms/etcd-charm/internal/regular"
+	"github.com/juju-charms/etcd-charm/internal/secondlife"
 	"github.com/juju-charms/etcd-charm/internal/snapshot"
 )
 
@@ -35,8 +38,18 @@ func (h *Host) lookKept(space int64) operator.Kept {
 	for _, m := range metas {
 		k.Snapshots = append(k.Snapshots, h.keptSnapshot(m))
 	}
-	k.Aside = h.lookAside()
+	k.Aside, k.Drilled = h.lookAside(), h.lookDrilled()
 	return k
+}
+
+// lookDrilled is when the last drill succeeded, in Unix seconds; 0 is never, or not known.
+func (h *Host) lookDrilled() int64 {
+	var d secondlife.Drilled
+	data, err := regular.Read(h.drilled())
+	if err != nil || json.Unmarshal(data, &d) != nil {
+		return 0
+	}
+	return d.At
 }
 
 func (h *Host) keptSnapshot(m snapshot.Meta) operator.Snapshot {

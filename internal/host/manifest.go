@@ -37,6 +37,13 @@ func (h *Host) manifest() ([]item, error) {
 		preset = public // who may use the proxy may know where it is
 		learned = []item{{h.learnedDir(), dir | 0o700, server}}
 	}
+	var prepared []item
+	if _, err := os.Lstat(h.prepared()); err == nil {
+		prepared = []item{{h.prepared(), dir | 0o750, sharedOwner(server)}}
+	}
+	if _, err := os.Lstat(h.drilled()); err == nil {
+		prepared = append(prepared, item{h.drilled(), secret, admin})
+	}
 	items := []item{
 		{filepath.Dir(h.opt()), dir | 0o755, admin},
 		{h.opt(), dir | 0o755, admin},
@@ -70,7 +77,7 @@ func (h *Host) manifest() ([]item, error) {
 	for name, whose := range map[string]owner{peerName: server, serverName: server, adminName: admin} {
 		items = append(items, item{h.tls(certFile(name)), public, whose}, item{h.tls(keyFile(name)), secret, whose})
 	}
-	return append(items, learned...), nil
+	return slices.Concat(items, learned, prepared), nil
 }
 
 // write writes files of the manifest, with the modes and owners that stand there.

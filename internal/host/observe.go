@@ -64,7 +64,7 @@ func (h *Host) observe(ctx context.Context, m operator.Model) (operator.World, e
 	}
 	w.Proxy = h.lookProxy(state)
 	w.Data = h.lookData()
-	w.Fence = h.lookFence()
+	w.Fence, w.Prepared = h.lookFence(), h.lookPrepared()
 	w.Leftovers = h.leftovers()
 	if state.Kind == operator.MemberService {
 		w.Schedule = h.lookSchedule()
@@ -85,6 +85,9 @@ func (h *Host) observe(ctx context.Context, m operator.Model) (operator.World, e
 	w.Alarms, w.Auth, w.Turn, w.Local = v.Alarms, v.Auth, v.Turn, v.Local
 	if operator.ProgressInDoubt(w.Data, w.Members) {
 		w.Data.Bytes = h.snapBytes()
+	}
+	if w.Reach != operator.Healthy && w.Data.State == operator.OurData {
+		w.Log = h.lookLog()
 	}
 	if operator.AgeInDoubt(m.Memory.Value, w.Data, w.Local) {
 		end := h.lookLogEnd()

@@ -74,6 +74,12 @@ func (p paths) timerWanted() string {
 func (p paths) metricsDir() string { return p.join("var/lib/etcd-charm/metrics") }
 func (p paths) metrics() string    { return filepath.Join(p.metricsDir(), p.unit+".prom") }
 
+// prepared is where data is made beside ours, until it is served.
+func (p paths) prepared() string { return filepath.Join(p.state(), "prepared") }
+
+// drilled says when the last drill succeeded.
+func (p paths) drilled() string { return filepath.Join(p.state(), "drill.json") }
+
 // learnedDir is where the proxy's service keeps the members that it learned; nobody else writes there.
 func (p paths) learnedDir() string { return filepath.Join(p.state(), "proxy") }
 func (p paths) learned() string    { return filepath.Join(p.learnedDir(), "members.json") }

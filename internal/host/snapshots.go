@@ -18,10 +18,11 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/snapshot"
 )
 
-// Kinds are the kinds of long work that take snapshots and read them again.
+// Kinds are the kinds of long work.
 func (h *Host) Kinds() map[operator.WorkKind]longwork.Do {
 	return map[operator.WorkKind]longwork.Do{
-		operator.TakeSnapshot: h.takeSnapshot, operator.VerifySnapshot: h.verifySnapshot,
+		operator.TakeSnapshot: h.takeSnapshot, operator.VerifySnapshot: h.verifySnapshot, operator.Drill: h.drill,
+		operator.PrepareRestore: h.prepareRestore, operator.PrepareRecover: h.prepareRecover,
 	}
 }
 

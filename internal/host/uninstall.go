@@ -36,6 +36,8 @@ func (h *Host) uninstall(ctx context.Context, keepData bool) error {
 	timer := h.removeTimer(ctx)
 	h.endAllWork(ctx)
 	_, _ = os.RemoveAll(h.worksDir()), os.Remove(h.metrics())
+	// What waits to be served was made of data or a snapshot, which stays.
+	_, _ = os.RemoveAll(h.prepared()), os.Remove(h.drilled())
 	if !keepData {
 		h.leaveData(ctx)
 	}

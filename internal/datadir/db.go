@@ -1,0 +1,84 @@
+package datadir
+
+import (
+	"encoding/binary"
+	"errors"
+	"path/filepath"
+
+	"go.etcd.io/etcd/server/v3/storage/schema"
+
+	"github.com/juju-charms/etcd-charm/internal/regular"
+	"github.com/juju-charms/etcd-charm/internal/snapshot"
+)
+
+// DB is how far a database is.
+type DB struct {
+	Revision int64  // the highest of its key space; 1 if it has no key
+	Index    uint64 // of the last entry of the log that is in it
+	Version  string // of its storage, as "3.7.0"; "" is before 3.6
+}
+
+// DBFile is where a data directory has its database.
+func DBFile(data string) string { return filepath.Join(data, "member", "snap", "db") }
+
+// ReadDB reads how far a database is, of a member or in a snapshot, beside a running server too.
+func ReadDB(path string) (DB, error) {
+	f, err := regular.Open(path)
+	if err != nil {
+		return DB{}, err
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	if err := snapshot.Whole(f); err != nil {
+		return DB{}, err
+	}
+	// Pages that are reached from one state of it are written over when the next but one is written. A server that writes much
+	// may be ahead each time.
+	for range 5 {
+		var before, after tree
+		if before, err = newest(f); err != nil {
+			return DB{}, err
+		}
+		db, problem := before.look()
+		if after, err = newest(f); err != nil {
+			return DB{}, err
+		}
+		if after.tx == before.tx {
+			return db, problem
+		}
+	}
+	return DB{}, errors.New("it changes while it is read")
+}
+
+// look reads what is asked for.
+func (t tree) look() (DB, error) {
+	meta, err := t.bucket(schema.Meta.Name())
+	if err != nil {
+		return DB{}, err
+	}
+	keys, err := t.bucket(schema.Key.Name())
+	if err != nil {
+		return DB{}, err
+	}
+	db := DB{Revision: 1}
+	last, err := t.last(keys)
+	if err != nil {
+		return DB{}, err
+	}
+	// A revision is two numbers with a character between, and perhaps one after (mvcc, BytesToBucketKey).
+	if len(last) != 0 {
+		if len(last) < 17 || last[8] != '_' {
+			return DB{}, errDamaged
+		}
+		db.Revision = int64(binary.BigEndian.Uint64(last)) //nolint:gosec // it was made of one
+	}
+	index, err := t.get(meta, schema.MetaConsistentIndexKeyName)
+	if err != nil {
+		return DB{}, err
+	}
+	if len(index) == 8 {
+		db.Index = binary.BigEndian.Uint64(index)
+	}
+	version, err := t.get(meta, schema.MetaStorageVersionName)
+	db.Version = string(version)
+	return db, err
+}

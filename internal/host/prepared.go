@@ -1,0 +1,222 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/juju-charms/etcd-charm/internal/datadir"
+	"github.com/juju-charms/etcd-charm/internal/longwork"
+	"github.com/juju-charms/etcd-charm/internal/operator"
+	"github.com/juju-charms/etcd-charm/internal/regular"
+	"github.com/juju-charms/etcd-charm/internal/secondlife"
+)
+
+// secondLife is what making data anew on this unit needs.
+func (h *Host) secondLife() (secondlife.Unit, error) {
+	server, err := h.serverOwner()
+	if err != nil {
+		return secondlife.Unit{}, err
+	}
+	self, err := filepath.EvalSymlinks(h.carried)
+	if err != nil {
+		self = h.carried
+	}
+	env, _ := envLines(h.memberEnv()) // without them its clients' URL is not known before it serves
+	u := secondlife.Unit{
+		Data: h.data(), Prepared: h.prepared(), Snapshots: h.snapshots(), Drilled: h.drilled(),
+		Etcd: filepath.Join(filepath.Dir(self), "etcd"), Etcdutl: filepath.Join(filepath.Dir(self), "etcdutl"),
+		ClientURL: lookup(env, "ETCD_ADVERTISE_CLIENT_URLS"), Owner: h.preparedOwner, Now: h.now,
+	}
+	if server.set {
+		u.User = &syscall.Credential{Uid: uint32(server.uid), Gid: uint32(server.gid)} //nolint:gosec // IDs are not negative
+	}
+	return u, nil
+}
+
+// prepareRestore makes data of a snapshot, beside ours.
+func (h *Host) prepareRestore(ctx context.Context, r operator.WorkRequest, say longwork.Progress) (string, error) {
+	u, err := h.secondLife()
+	if err != nil {
+		return "", err
+	}
+	return u.PrepareRestore(ctx, r, secondlife.Progress(say))
+}
+
+// prepareRecover makes data of what our stopped member has, beside it.
+func (h *Host) prepareRecover(ctx context.Context, r operator.WorkRequest, say longwork.Progress) (string, error) {
+	u, err := h.secondLife()
+	if err != nil {
+		return "", err
+	}
+	return u.PrepareRecover(ctx, r, secondlife.Progress(say))
+}
+
+// drill restores a snapshot beside, reads it back and throws it away.
+func (h *Host) drill(ctx context.Context, r operator.WorkRequest, say longwork.Progress) (string, error) {
+	u, err := h.secondLife()
+	if err != nil {
+		return "", err
+	}
+	return u.Drill(ctx, r, secondlife.Progress(say))
+}
+
+// preparedOwner is the file among prepared data that says whose it is: this unit's, as far as its own data says so, which is what
+// it will stand in for. And by which operation it was prepared, so that it is known for that when it has been moved.
+func (h *Host) preparedOwner(id string) ([]byte, error) {
+	text := ownerText{Version: ownerVersion, Prepared: id}
+	if owner := h.lookOwner(); owner.Unit == h.unitName {
+		text.Model, text.Unit = owner.Model, owner.Unit
+	}
+	return json.Marshal(text)
+}
+
+// preparedFor is the operation that our data was prepared for; "" is none.
+func (h *Host) preparedFor() string {
+	data, err := regular.Read(h.ownerFile())
+	if err != nil {
+		return ""
+	}
+	var text ownerText
+	if json.Unmarshal(data, &text) != nil {
+		return ""
+	}
+	return text.Prepared
+}
+
+// lookPrepared looks at what waits to be served.
+func (h *Host) lookPrepared() (out []operator.Prepared) {
+	entries, err := os.ReadDir(h.prepared())
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries {
+		if !e.IsDir() || strings.HasSuffix(e.Name(), secondlife.Unmade) {
+			continue
+		}
+		dir := filepath.Join(h.prepared(), e.Name())
+		info, err := e.Info()
+		if err != nil || h.ownerProblem(info) != "" {
+			continue
+		}
+		meta, err := walIdentity(datadir.WALDir(dir))
+		if err != nil {
+			continue
+		}
+		db, err := datadir.ReadDB(datadir.DBFile(dir))
+		if err != nil {
+			continue // it would not be served either
+		}
+		out = append(out, operator.Prepared{
+			ID: e.Name(), ClusterID: meta.GetClusterID(), MemberID: meta.GetNodeID(), Revision: db.Revision,
+		})
+	}
+	return out
+}
+
+// preparedDir is where what was prepared for an operation is.
+func (h *Host) preparedDir(id string) (string, error) {
+	if id == "" || id != filepath.Base(id) || strings.HasPrefix(id, ".") {
+		return "", fmt.Errorf("%q is no operation", id)
+	}
+	return filepath.Join(h.prepared(), id), nil
+}
+
+// servePrepared moves our data to a dated name and what was prepared into its place. Two renames: if it dies between them there
+// is no data, and the next does the second.
+func (h *Host) servePrepared(ctx context.Context, id string) error {
+	dir, err := h.preparedDir(id)
+	if err != nil {
+		return fmt.Errorf("cannot serve what was prepared: %w", err)
+	}
+	state, err := h.supervisor.state(ctx)
+	if err != nil {
+		return fmt.Errorf("cannot serve what was prepared: %w", err)
+	}
+	if h.preparedFor() == id {
+		return nil
+	}
+	if state.process.alive() {
+		return errors.New("cannot serve what was prepared: the service is running")
+	}
+	// Nothing goes before it is known what comes.
+	if _, err := walIdentity(datadir.WALDir(dir)); err != nil {
+		return fmt.Errorf("cannot serve what was prepared for %s: %w", id, err)
+	}
+	if err := h.putAside(ctx, "replaced by "+id); err != nil {
+		return err
+	}
+	// A hook may have made an empty one.
+	if err := removed(syscall.Rmdir(h.data())); err != nil {
+		return fmt.Errorf("cannot serve what was prepared: %w", err)
+	}
+	if err := os.Rename(dir, h.data()); err != nil {
+		return fmt.Errorf("cannot serve what was prepared: %w", err)
+	}
+	if err := syncDir(h.state()); err != nil {
+		return err
+	}
+	return h.dropPrepared(id)
+}
+
+// dropPrepared takes away what was prepared for an operation, and what was begun of it.
+func (h *Host) dropPrepared(id string) error {
+	dir, err := h.preparedDir(id)
+	if err == nil {
+		err = errors.Join(os.RemoveAll(dir), os.RemoveAll(dir+secondlife.Unmade))
+	}
+	if err != nil {
+		return fmt.Errorf("cannot drop what was prepared: %w", err)
+	}
+	if err := syscall.Rmdir(h.prepared()); err != nil && !errors.Is(err, syscall.ENOTEMPTY) && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cannot drop what was prepared: %w", err)
+	}
+	return nil
+}
+
+// lookLog reads where our log ends, once for each change of it: all of it is read, and our database.
+func (h *Host) lookLog() operator.LogState {
+	key := h.logKey()
+	if known, ok := h.logs[key]; ok && key != "" {
+		return known
+	}
+	var state datadir.State
+	for range 2 { // a server may be at it
+		var err error
+		if state, err = datadir.Read(h.data()); err != nil {
+			return operator.LogState{}
+		}
+		if state.Log.Damage == "" {
+			break
+		}
+	}
+	out := operator.LogState{
+		Term: state.Log.Term, Index: state.Log.Index, Torn: state.Log.Damage != "",
+		Learner: state.Log.Standing == datadir.Learner, Revision: state.DB.Revision,
+	}
+	h.logs[key] = out
+	return out
+}
+
+// logKey changes when the files do; "" is that they cannot be looked at.
+func (h *Host) logKey() string {
+	segments, err := datadir.Segments(h.data())
+	if err != nil {
+		return ""
+	}
+	var key strings.Builder
+	for _, path := range append(segments, datadir.DBFile(h.data())) {
+		info, err := os.Lstat(path)
+		if err != nil {
+			return ""
+		}
+		fmt.Fprintln(&key, path, info.Size(), info.ModTime().UnixNano())
+	}
+	return key.String()
+}

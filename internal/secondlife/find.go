@@ -1,0 +1,94 @@
+package secondlife
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	etcdversion "go.etcd.io/etcd/api/v3/version"
+	"golang.org/x/mod/semver"
+
+	"github.com/juju-charms/etcd-charm/internal/datadir"
+	"github.com/juju-charms/etcd-charm/internal/operator"
+	"github.com/juju-charms/etcd-charm/internal/snapshot"
+)
+
+// source is a file of which data is made.
+type source struct {
+	words  string // which it is
+	path   string
+	size   int64 // bytes of the database
+	packed bool  // by zstd
+	hashed bool
+	sum    string // that was written down when it was taken; "" is none
+}
+
+// find finds the file that a request names and looks at it.
+func (u Unit) find(ctx context.Context, r operator.WorkRequest) (source, error) {
+	s := source{words: r.Snapshot, path: r.Snapshot, hashed: true}
+	if !filepath.IsAbs(r.Snapshot) {
+		m, err := u.kept(r)
+		if err != nil {
+			return source{}, err
+		}
+		s = source{words: m.Name, path: m.File(u.Snapshots), size: m.Size, hashed: true, sum: m.SHA256}
+	}
+	s.packed = snapshot.Packed(s.path)
+	if s.size != 0 {
+		return s, nil // what we keep was looked at when it was taken, and is again when it is unpacked
+	}
+	size, err := snapshot.Look(ctx, s.path)
+	switch {
+	case errors.Is(err, snapshot.ErrUnhashed) && r.Unverified:
+		s.hashed = false
+	case errors.Is(err, snapshot.ErrUnhashed):
+		return source{}, fmt.Errorf("%s: %w: only unverified=true restores that", s.words, err)
+	case err != nil:
+		return source{}, fmt.Errorf("%s: %w", s.words, err)
+	}
+	s.size = size
+	return s, nil
+}
+
+// kept is the snapshot that a request means of those that the unit keeps.
+func (u Unit) kept(r operator.WorkRequest) (snapshot.Meta, error) {
+	all, err := snapshot.List(u.Snapshots)
+	if err != nil {
+		return snapshot.Meta{}, err
+	}
+	var newest snapshot.Meta
+	for _, m := range all { // the oldest first
+		before := r.Before == 0 || m.Taken.Before(time.Unix(r.Before, 0))
+		switch latest := r.Snapshot == "latest"; {
+		case latest && m.Good() && before:
+			newest = m
+		case !latest && m.Name == strings.TrimSuffix(r.Snapshot, ".db.zst"):
+			if !m.Good() {
+				return snapshot.Meta{}, fmt.Errorf("snapshot %s is none: %s", m.Name, m.Error)
+			}
+			return m, nil
+		}
+	}
+	switch {
+	case newest.Good():
+		return newest, nil
+	case r.Snapshot != "latest":
+		return snapshot.Meta{}, fmt.Errorf("no snapshot %q is kept here, and it is no path", r.Snapshot)
+	case r.Before != 0:
+		return snapshot.Meta{}, fmt.Errorf("no good snapshot from before %s is kept here",
+			time.Unix(r.Before, 0).UTC().Format(time.RFC3339))
+	}
+	return snapshot.Meta{}, errors.New("no good snapshot is kept here")
+}
+
+// tooNew refuses a database of a newer minor than this etcd's: it would not know what is in it.
+func tooNew(db datadir.DB) error {
+	have, ours := semver.MajorMinor("v"+db.Version), semver.MajorMinor("v"+etcdversion.Version)
+	if semver.IsValid(have) && semver.Compare(have, ours) > 0 {
+		return fmt.Errorf("it is of etcd %s, and this charm has %s: a charm with that etcd restores it", have[1:], ours[1:])
+	}
+	return nil
+}
