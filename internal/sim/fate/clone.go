@@ -45,6 +45,6 @@ func (u *unit) clone() *unit {
 		d := *u.disk.data
 		c.disk.data = &d
 	}
-	c.disk.aside = slices.Clone(u.disk.aside)
+	c.disk.aside, c.disk.snapshots = slices.Clone(u.disk.aside), slices.Clone(u.disk.snapshots)
 	return &c
 }

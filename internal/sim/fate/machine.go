@@ -80,9 +80,12 @@ func (h *machine) Observe(_ context.Context, m operator.Model) (operator.World, 
 	w := operator.World{
 		Carried: u.carried, Installed: u.disk.installed, TLS: u.disk.tls, Period: s.period, Now: s.now,
 		WrittenConfig: u.disk.config, WrittenInitial: u.disk.initial(),
-		Schedule:  u.disk.schedule,
+		Schedule:  u.disk.schedule, Kept: operator.Kept{Snapshots: u.disk.snapshots},
 		Leftovers: u.disk.installed != "" || u.disk.kind != "" || u.disk.tls.Peer.Present,
 		Service:   operator.Service{Kind: u.disk.kind, Enabled: u.disk.enabled, Running: u.process.running, Failing: u.process.failing, Log: u.process.log},
+	}
+	for i := range w.Kept.Snapshots {
+		w.Kept.Snapshots[i].Taken = s.now // its timer keeps them new
 	}
 	if u.disk.astray {
 		w.Astray = []operator.Astray{{Path: "/etc/etcd-charm", Problem: "is missing"}}
@@ -288,6 +291,9 @@ func (h *machine) do(step operator.Step) error {
 		u.disk.enabled, u.process = false, process{}
 	case operator.Uninstall:
 		s.uninstall(u, h.h, step)
+	case operator.StartWork: // it is short here
+		u.disk.snapshots = append(u.disk.snapshots, operator.Snapshot{Work: step.Request.ID, Why: step.Request.Why})
+	case operator.AwaitWork:
 	case operator.WriteSchedule:
 		u.disk.schedule = step.Schedule
 	case operator.Claim:

@@ -79,6 +79,7 @@ type disk struct {
 	kind      operator.ServiceKind
 	enabled   bool
 	schedule  operator.Schedule
+	snapshots []operator.Snapshot // that were asked for
 	astray    bool // something of ours does not lie there as it was made
 	data      *data
 	aside     []*data
