@@ -185,7 +185,9 @@ func TestSnapshotGivesWay(t *testing.T) {
 
 func TestSlots(t *testing.T) {
 	t.Parallel()
-	at := func(hours float64) time.Time { return time.Unix(6*3600*80000, 0).Add(time.Duration(hours * float64(time.Hour))) }
+	at := func(hours float64) time.Time {
+		return time.Unix(6*3600*80000, 0).Add(time.Duration(hours * float64(time.Hour)))
+	}
 	for unit, begins := range map[string]float64{"etcd/0": 0, "etcd/1": 3, "etcd/2": 1.5, "etcd/3": 4.5, "a-b/4": 0.75} {
 		first := slot(at(begins), 6*3600, unit)
 		assert.Equal(t, first-1, slot(at(begins-0.01), 6*3600, unit), unit)

@@ -80,7 +80,7 @@ func (h *machine) Observe(_ context.Context, m operator.Model) (operator.World, 
 	w := operator.World{
 		Carried: u.carried, Installed: u.disk.installed, TLS: u.disk.tls, Period: s.period, Now: s.now,
 		WrittenConfig: u.disk.config, WrittenInitial: u.disk.initial(),
-		Schedule:  u.disk.schedule, Kept: operator.Kept{Snapshots: u.disk.snapshots},
+		Schedule: u.disk.schedule, Kept: operator.Kept{Snapshots: u.disk.snapshots},
 		Leftovers: u.disk.installed != "" || u.disk.kind != "" || u.disk.tls.Peer.Present,
 		Service:   operator.Service{Kind: u.disk.kind, Enabled: u.disk.enabled, Running: u.process.running, Failing: u.process.failing, Log: u.process.log},
 	}

@@ -80,7 +80,7 @@ type disk struct {
 	enabled   bool
 	schedule  operator.Schedule
 	snapshots []operator.Snapshot // that were asked for
-	astray    bool // something of ours does not lie there as it was made
+	astray    bool                // something of ours does not lie there as it was made
 	data      *data
 	aside     []*data
 }
