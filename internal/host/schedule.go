@@ -36,7 +36,6 @@ WantedBy=timers.target
 Description=snapshot of Juju unit %[1]s, if one is due
 
 [Service]
-Type=exec
 ExecStart=%[2]s work --due %[3]s --charm %[4]s
 RuntimeMaxSec=%[5]d
 TimeoutStopSec=%[6]d

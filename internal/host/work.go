@@ -75,7 +75,7 @@ func (h *Host) startWork(ctx context.Context, r operator.WorkRequest) error {
 	}
 	args := []string{
 		"--unit=" + h.workService(r.ID), "--description=" + string(r.Kind) + " of Juju unit " + h.unitName, "--collect", "--quiet",
-		"--no-block", "--service-type=exec",
+		"--no-block",
 		"--property=RuntimeMaxSec=" + strconv.Itoa(int((workTime + time.Minute).Seconds())),
 		"--property=TimeoutStopSec=" + strconv.Itoa(int(endTime.Seconds())),
 	}

@@ -137,6 +137,7 @@ const (
 	restartAwaitsOthers
 	restartAwaitsQuota
 	restartAwaitsAll
+	restartAwaitsSnapshot
 	removalAwaitsQuorum
 
 	// Members and units.
@@ -176,6 +177,7 @@ const (
 	turnHeld
 	workRuns
 	snapshotsOff
+	snapshotMissed
 	asideKept
 	operationAwaits
 	operationGoes
@@ -357,25 +359,26 @@ var catalogue = [kinds]entry{
 	clientAddressUnknown: {"client-address-unknown", work, Degraded, Waiting, "", "address for clients unknown: {why}", ""},
 	turnUnknown:          {"turn-unknown", work, Degraded, Active, "", "turn to restart unknown: {why}", ""}, // it has a lease
 
-	etcdHeldReplaced:     {"etcd-held-replaced", "unit", Degraded, Waiting, "", "etcd is held: cluster {cluster} was replaced", "the unit joins the new one"},
-	etcdHeldElsewhere:    {"etcd-held-elsewhere", "unit", Degraded, Waiting, "", "etcd is held: a peer is of another cluster", "see the other units"},
-	etcdHeldUnlisted:     {"etcd-held-unlisted", "unit", Degraded, Waiting, "", "etcd is held: a peer lists it no more", "bring the others back"},
-	etcdHeldRefused:      {"etcd-held-refused", "unit", Degraded, Waiting, "", "etcd is held: a peer refuses its certificate", "bring the others back"},
-	etcdHeldUntrusted:    {"etcd-held-untrusted", "unit", Degraded, Waiting, "", "etcd is held: a peer is not trusted", "look at clocks and certificates"},
-	etcdHeld:             {"etcd-held", "unit", Degraded, Waiting, "", "etcd is held by its gate", "journalctl --unit={service}"},
-	etcdStopped:          {"etcd-stopped", "unit", Degraded, Waiting, "", "etcd does not run here", ""},
-	etcdAstray:           {"etcd-astray", "unit", Degraded, Waiting, "", "etcd here is of another cluster, {cluster}", ""},
-	stepFailed:           {"step-failed", "step", Degraded, Waiting, "", "cannot {step}: {error}", ""},
-	clusterUnknown:       {"cluster-unknown", "unit", Unhealthy, Waiting, "", "no member of a cluster answers, and which cluster it would be is not known", ""},
-	clusterAbsent:        {"cluster-absent", "application", Unhealthy, Waiting, "", "no cluster has been founded yet", ""},
-	restartAwaitsLearner: {"restart-awaits-learner", "member", Sound, Waiting, "", "restart pending: {member} is joining", ""},
-	restartAwaitsVoter:   {"restart-awaits-voter", "member", Sound, Waiting, "", "restart pending: {member} is not ready", ""},
-	restartAwaitsListing: {"restart-awaits-listing", "unit", Sound, Waiting, "", "restart pending: {unit} is not listed where it listens yet", ""},
-	restartAwaitsSelf:    {"restart-awaits-self", "unit", Sound, Waiting, "", "restart pending: this member is not ready", ""},
-	restartAwaitsOthers:  {"restart-awaits-others", "unit", Sound, Waiting, "", "restart pending: as raft leader this member goes last, after {unit}", ""},
-	restartAwaitsQuota:   {"restart-awaits-quota", "member", Sound, Waiting, "", "restart pending: {member} takes the higher quota first", ""},
-	restartAwaitsAll:     {"restart-awaits-all", "member", Sound, Waiting, "", "restart pending: {member} {state}", ""},
-	removalAwaitsQuorum:  {"removal-awaits-quorum", "member", Degraded, Waiting, "", "{member} has no unit, its removal costs the quorum", "mend the others"},
+	etcdHeldReplaced:      {"etcd-held-replaced", "unit", Degraded, Waiting, "", "etcd is held: cluster {cluster} was replaced", "the unit joins the new one"},
+	etcdHeldElsewhere:     {"etcd-held-elsewhere", "unit", Degraded, Waiting, "", "etcd is held: a peer is of another cluster", "see the other units"},
+	etcdHeldUnlisted:      {"etcd-held-unlisted", "unit", Degraded, Waiting, "", "etcd is held: a peer lists it no more", "bring the others back"},
+	etcdHeldRefused:       {"etcd-held-refused", "unit", Degraded, Waiting, "", "etcd is held: a peer refuses its certificate", "bring the others back"},
+	etcdHeldUntrusted:     {"etcd-held-untrusted", "unit", Degraded, Waiting, "", "etcd is held: a peer is not trusted", "look at clocks and certificates"},
+	etcdHeld:              {"etcd-held", "unit", Degraded, Waiting, "", "etcd is held by its gate", "journalctl --unit={service}"},
+	etcdStopped:           {"etcd-stopped", "unit", Degraded, Waiting, "", "etcd does not run here", ""},
+	etcdAstray:            {"etcd-astray", "unit", Degraded, Waiting, "", "etcd here is of another cluster, {cluster}", ""},
+	stepFailed:            {"step-failed", "step", Degraded, Waiting, "", "cannot {step}: {error}", ""},
+	clusterUnknown:        {"cluster-unknown", "unit", Unhealthy, Waiting, "", "no member of a cluster answers, and which cluster it would be is not known", ""},
+	clusterAbsent:         {"cluster-absent", "application", Unhealthy, Waiting, "", "no cluster has been founded yet", ""},
+	restartAwaitsLearner:  {"restart-awaits-learner", "member", Sound, Waiting, "", "restart pending: {member} is joining", ""},
+	restartAwaitsVoter:    {"restart-awaits-voter", "member", Sound, Waiting, "", "restart pending: {member} is not ready", ""},
+	restartAwaitsListing:  {"restart-awaits-listing", "unit", Sound, Waiting, "", "restart pending: {unit} is not listed where it listens yet", ""},
+	restartAwaitsSelf:     {"restart-awaits-self", "unit", Sound, Waiting, "", "restart pending: this member is not ready", ""},
+	restartAwaitsOthers:   {"restart-awaits-others", "unit", Sound, Waiting, "", "restart pending: as raft leader this member goes last, after {unit}", ""},
+	restartAwaitsQuota:    {"restart-awaits-quota", "member", Sound, Waiting, "", "restart pending: {member} takes the higher quota first", ""},
+	restartAwaitsAll:      {"restart-awaits-all", "member", Sound, Waiting, "", "restart pending: {member} {state}", ""},
+	removalAwaitsQuorum:   {"removal-awaits-quorum", "member", Degraded, Waiting, "", "{member} has no unit, its removal costs the quorum", "mend the others"},
+	restartAwaitsSnapshot: {"restart-awaits-snapshot", "kind", Sound, Waiting, "", "restart pending: {kind} first: {progress}", ""},
 
 	memberSilent:         {"member-silent", "member", Degraded, Active, Waiting, "no answer here from {member}", ""},
 	memberNotReady:       {"member-not-ready", "member", Degraded, Active, Waiting, "answers and is not ready: {member}", ""},
@@ -410,6 +413,7 @@ var catalogue = [kinds]entry{
 	snapshotFailed:       {"snapshot-failed", "unit", Degraded, Active, "", "{unit}: snapshot failed: {error}", "run list-snapshots"},
 	snapshotOld:          {"snapshot-old", "unit", Degraded, Active, "", "{unit}: the last snapshot is {age} old", "run action snapshot"},
 	snapshotNone:         {"snapshot-none", "unit", Degraded, Active, "", "{unit} has no good snapshot", "run action snapshot"},
+	snapshotMissed:       {"snapshot-missed", "unit", Sound, "", "", "{unit} has no snapshot {why}: {error}", ""},
 	snapshotsOff:         {"snapshots-off", "option", Sound, "", "", "no snapshots are taken by themselves: {option} is 0", "juju config {option}=6h"},
 	asideKept:            {"aside-kept", "path", Sound, "", "", "{path}: data that was moved aside, {size}", "action purge says what may go"},
 	workRuns:             {"work-runs", "kind", Sound, "", "", "{kind} runs: {progress}", ""},

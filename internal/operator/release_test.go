@@ -41,6 +41,7 @@ func refreshed(from, to string) (Model, World) {
 	w.Service.Config = lookAt(lookAgain, m, w).sum
 	w.WrittenConfig, w.WrittenRelease = w.Service.Config, from
 	w.Carried, w.Installed = to, to
+	w.Kept.Snapshots = []Snapshot{{Work: upgradeID(to), Why: beforeUpgrade}} // see TestASnapshotBeforeAnUpgrade
 	return m, w
 }
 

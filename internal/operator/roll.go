@@ -85,7 +85,9 @@ func roll(l look, p *Plan) {
 		p.want(l, AwaitListed{own.ID}) // tried: this says why it failed
 		l.lend(p)
 	case turnless:
-		l.takeTurn(p)
+		if !l.saved(p) {
+			l.takeTurn(p)
+		}
 	case finding:
 		// Others find us at our new address only once we are listed there, so till then we must find them where they are.
 		p.want(l, AwaitListed{own.ID})

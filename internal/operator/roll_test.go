@@ -30,6 +30,7 @@ func TestRefreshPreflight(t *testing.T) {
 			w := world(m)
 			w.Service.Release, w.Carried, w.Installed = tc.from, tc.to, tc.to
 			w.Service.Config, w.WrittenConfig = "as it was", "as it was"
+			w.Kept.Snapshots = []Snapshot{{Work: upgradeID(tc.to), Why: beforeUpgrade}}
 			p := Decide(Event{Kind: hooks.UpgradeCharm}, m, w)
 			if tc.why == "" {
 				assert.Equal(t, TakeTurn{}, p.Step)

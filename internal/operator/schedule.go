@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -62,6 +63,45 @@ func (l look) first(s Step) Step {
 	return s
 }
 
+// beforeUpgrade is why a snapshot is kept apart that was taken before another server came.
+const beforeUpgrade = "before-upgrade"
+
+// saved has a snapshot taken before the first member restarts with another server, and reports whether the restart waits for
+// it: as long as the hook does that began it, and no longer. None is taken while somebody has the turn.
+func (l look) saved(p *Plan) bool {
+	server := func(release string) string { return cmp.Or(ServerID(release), release) }
+	if l.refusing() != "" || !l.w.Turn.Known || l.w.Turn.Holder != "" || server(l.w.Service.Release) == server(l.should.Release) || l.rollBegan() {
+		return false
+	}
+	id := upgradeID(l.w.Carried)
+	if slices.ContainsFunc(l.w.Kept.Snapshots, func(s Snapshot) bool { return s.Work == id }) {
+		return false
+	}
+	at := slices.IndexFunc(l.w.Work, func(w Work) bool { return w.ID == id })
+	switch {
+	case at < 0:
+		return p.want(l, StartWork{WorkRequest{ID: id, Kind: TakeSnapshot, Why: beforeUpgrade}})
+	case l.w.Work[at].State != WorkRuns || !did[StartWork](l):
+		return false
+	case !did[AwaitWork](l):
+		return p.want(l, AwaitWork{ID: id, Hook: true})
+	}
+	p.say(because(restartAwaitsSnapshot, string(TakeSnapshot), or(l.w.Work[at].Progress)))
+	return true
+}
+
+// upgradeID is the ID of the work that takes a snapshot before a release's server comes.
+func upgradeID(release string) string { return "upgrade-" + digest(release)[:6] }
+
+// rollBegan reports whether another voter runs already what ours is to run: whoever was the first has seen to a snapshot.
+func (l look) rollBegan() bool {
+	own, _ := l.self()
+	return slices.ContainsFunc(l.voters(), func(mem Member) bool {
+		name, ok := l.unitOf(mem)
+		return ok && mem.ID != own.ID && l.m.Cluster.Value.Words[name].Running == l.should.Generation()
+	})
+}
+
 // lastGood is the newest good snapshot of our cluster, and whether there is any.
 func (k Kept) lastGood(cluster uint64) (Snapshot, bool) {
 	for _, s := range slices.Backward(k.Snapshots) {
@@ -94,11 +134,11 @@ func (l look) snapshots() snapshots {
 		s.age = max(time.Duration(l.w.Now-s.good.Taken)*time.Second, 0) // a clock may have gone back
 	}
 	for _, w := range l.w.Work {
-		if w.Kind == TakeSnapshot && w.State == WorkFailed && !strings.HasPrefix(w.Error, EndedWork) && (!s.found || w.Ended > s.good.Taken) {
+		if w.Kind == TakeSnapshot && w.Why == "" && w.State == WorkFailed && !strings.HasPrefix(w.Error, EndedWork) && (!s.found || w.Ended > s.good.Taken) {
 			s.failure = w.Error
 		}
 	}
-	if kept := l.w.Kept.Snapshots; len(kept) > 0 && kept[len(kept)-1].Error != "" {
+	if kept := l.w.Kept.Snapshots; len(kept) > 0 && kept[len(kept)-1].Why == "" && kept[len(kept)-1].Error != "" {
 		s.failure = kept[len(kept)-1].Error
 	}
 	every := time.Duration(l.m.Config.SnapshotSeconds) * time.Second
@@ -137,8 +177,11 @@ func (x *examiner) keeping() {
 		x.say(because(asideKept, a.Path, size(a.Bytes)))
 	}
 	for _, w := range x.w.Work {
-		if w.State == WorkRuns {
+		switch {
+		case w.State == WorkRuns:
 			x.say(because(workRuns, string(w.Kind), or(w.Progress)))
+		case w.State == WorkFailed && w.Why != "":
+			x.say(because(snapshotMissed, x.m.Unit, w.Why, w.Error))
 		}
 	}
 }

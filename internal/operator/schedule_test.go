@@ -325,3 +325,60 @@ func TestPurgeKept(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "nothing is kept that may go\n", result.Text[:28])
 }
+
+// TestASnapshotBeforeAnUpgrade: the first member that is to run another server has one taken, and waits for it in one hook.
+func TestASnapshotBeforeAnUpgrade(t *testing.T) {
+	t.Parallel()
+	id := upgradeID(otherServer)
+	r := WorkRequest{ID: id, Kind: TakeSnapshot, Why: beforeUpgrade}
+	runs := Work{WorkRequest: r, State: WorkRuns, Progress: "copy: 1 of 9 MiB"}
+	wait := AwaitWork{ID: id, Hook: true}
+	for name, tc := range map[string]struct {
+		change func(*Model, *World)
+		want   Step
+		says   string
+	}{
+		"the first":       {want: StartWork{r}},
+		"the same server": {change: func(_ *Model, w *World) { w.Carried, w.Installed = againA, againA }},
+		"another began": {change: func(m *Model, w *World) {
+			word := m.Cluster.Value.Words["etcd/1"]
+			word.Running = lookAt(lookAgain, *m, *w).should.Generation()
+			m.Cluster.Value.Words["etcd/1"] = word
+		}, want: TakeTurn{}},
+		"another restarts":  {change: func(_ *Model, w *World) { w.Turn.Holder = "etcd/1" }, want: TakeTurn{}},
+		"it will not begin": {change: func(_ *Model, w *World) { w.Tried = []Attempt{{StartWork{r}, assert.AnError}} }, want: TakeTurn{}},
+		"it has begun":      {change: func(_ *Model, w *World) { w.Work, w.Done = []Work{runs}, []Step{StartWork{r}} }, want: wait},
+		"it takes long":     {change: func(_ *Model, w *World) { w.Work, w.Done = []Work{runs}, []Step{StartWork{r}, wait} }, says: "restart pending: snapshot first: copy: 1 of 9 MiB"},
+		"in a later hook":   {change: func(_ *Model, w *World) { w.Work = []Work{runs} }, want: TakeTurn{}},
+		"it is there": {change: func(_ *Model, w *World) {
+			w.Work, w.Done = []Work{{WorkRequest: r, State: WorkDone}}, []Step{StartWork{r}, wait}
+		}, want: TakeTurn{}},
+		"of a former hook": {change: func(_ *Model, w *World) { w.Kept.Snapshots = []Snapshot{{Work: id, Error: "it was ended"}} }, want: TakeTurn{}},
+		"there is no room": {change: func(_ *Model, w *World) {
+			w.Work = []Work{{WorkRequest: r, State: WorkFailed, Error: "there is no room"}}
+		}, want: TakeTurn{}},
+		"NOSPACE": {change: func(_ *Model, w *World) { w.Alarms = []Alarm{{MemberID: 1, Kind: noSpace}} }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m, w := refreshed(buildA, otherServer)
+			w.Kept = Kept{}
+			if tc.change != nil {
+				tc.change(&m, &w)
+			}
+			p := Decide(lookAgain, m, w)
+			if tc.want != nil {
+				assert.Equal(t, tc.want, p.Step)
+				return
+			}
+			_, begins := p.Step.(StartWork)
+			assert.False(t, begins)
+			assert.Contains(t, p.Status.Message, tc.says)
+		})
+	}
+	m, w := refreshed(buildA, otherServer)
+	w.Work = []Work{{WorkRequest: r, State: WorkFailed, Error: "there is no room"}}
+	report := Examine(m, w)
+	assert.Contains(t, report.Table(), "has no snapshot before-upgrade: there is no room")
+	assert.NotContains(t, StatusOf(report).Message, "no room", "a refresh goes on without it")
+}

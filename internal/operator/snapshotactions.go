@@ -314,7 +314,7 @@ func purged(k Kept, p Purge, how string) Result {
 	}
 	for _, a := range k.Aside {
 		if slices.Contains(p.Aside, a.Path) {
-			add(path.Base(a.Path), "data that was moved aside", a.Bytes)
+			add(path.Base(a.Path), "moved aside", a.Bytes)
 		}
 	}
 	out := Result{Values: map[string]any{"count": strconv.Itoa(len(rows) - 1), "bytes": strconv.FormatInt(total, 10), "state": how}}

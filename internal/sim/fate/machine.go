@@ -85,6 +85,9 @@ func (h *machine) Observe(_ context.Context, m operator.Model) (operator.World, 
 		Service:   operator.Service{Kind: u.disk.kind, Enabled: u.disk.enabled, Running: u.process.running, Failing: u.process.failing, Log: u.process.log, Held: u.process.held},
 		Fence:     u.disk.fence,
 	}
+	for i := range w.Kept.Snapshots {
+		w.Kept.Snapshots[i].Taken = s.now // its timer keeps them new
+	}
 	if u.disk.astray {
 		w.Astray = []operator.Astray{{Path: "/etc/etcd-charm", Problem: "is missing"}}
 	}

@@ -39,6 +39,12 @@ func (s *Sim) replace(u *unit, h *hook, step operator.Step) (bool, error) {
 		if !slices.ContainsFunc(u.disk.work, has) {
 			u.disk.work = append(u.disk.work, operator.Work{WorkRequest: step.Request, State: operator.WorkRuns, Began: s.now})
 		}
+	case operator.AwaitWork: // the rest of the hook is long enough for it
+		for i := range u.disk.work {
+			if w := &u.disk.work[i]; w.ID == step.ID && w.State == operator.WorkRuns {
+				s.workEnds(u, w)
+			}
+		}
 	case operator.EndWork:
 		u.disk.work = slices.DeleteFunc(u.disk.work, func(w operator.Work) bool { return w.ID == step.ID })
 	case operator.DropPrepared:
@@ -88,14 +94,18 @@ func (s *Sim) works() {
 			if w.State != operator.WorkRuns || !u.up || s.now < w.Began+workSeconds {
 				continue
 			}
-			w.Ended, w.State = s.now, operator.WorkDone
-			if err := s.work(u, w.WorkRequest); err != nil {
-				w.State, w.Error = operator.WorkFailed, err.Error()
-			}
-			s.tell("work %s of %s is %s %s", w.ID, u.name, w.State, w.Error)
+			s.workEnds(u, w)
 			s.Poke(u)
 		}
 	}
+}
+
+func (s *Sim) workEnds(u *unit, w *operator.Work) {
+	w.Ended, w.State = s.now, operator.WorkDone
+	if err := s.work(u, w.WorkRequest); err != nil {
+		w.State, w.Error = operator.WorkFailed, err.Error()
+	}
+	s.tell("work %s of %s is %s %s", w.ID, u.name, w.State, w.Error)
 }
 
 // work is what long work comes to.
@@ -108,7 +118,7 @@ func (s *Sim) work(u *unit, r operator.WorkRequest) error {
 		if m == nil || !s.ready(g, m) {
 			return errors.New("the member is not ready")
 		}
-		s.keep(u)
+		s.keep(u, r)
 		return nil
 	case operator.PrepareRestore:
 		at := slices.IndexFunc(u.disk.kept, func(k operator.Snapshot) bool { return k.Name == r.Snapshot })
@@ -131,9 +141,9 @@ func (s *Sim) work(u *unit, r operator.WorkRequest) error {
 }
 
 // keep puts a snapshot of what a unit's member has among those that it keeps.
-func (s *Sim) keep(u *unit) {
+func (s *Sim) keep(u *unit, r operator.WorkRequest) {
 	if d := u.disk.data; d != nil {
-		u.disk.kept = append(u.disk.kept, operator.Snapshot{Name: fmt.Sprintf("snapshot-%d", s.now), Taken: s.now, Revision: int64(d.index), Cluster: d.cluster})
+		u.disk.kept = append(u.disk.kept, operator.Snapshot{Work: r.ID, Why: r.Why, Name: fmt.Sprintf("snapshot-%d", s.now), Taken: s.now, Revision: int64(d.index), Cluster: d.cluster})
 	}
 }
 
@@ -167,7 +177,7 @@ func (s *Sim) beside(u *unit, w *operator.World) {
 // snapshots has every unit keep a snapshot, and clients write on.
 func (s *Sim) snapshots() {
 	for _, u := range s.living() {
-		s.keep(u)
+		s.keep(u, operator.WorkRequest{})
 	}
 	s.Tick(1)
 	s.write()
