@@ -52,6 +52,8 @@ func (h *fakeMachine) Do(_ context.Context, step operator.Step) error {
 		}
 	case operator.Claim:
 		w.Data.Owner = s.Owner
+	case operator.WriteFence:
+		w.Fence = s.Fence
 	case operator.TakeTurn:
 		w.Turn.Holder = "etcd/0"
 	case operator.ReleaseTurn:

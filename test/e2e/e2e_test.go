@@ -172,6 +172,7 @@ func TestCluster(t *testing.T) {
 		{"machine cut", machineCut},
 		{"machine killed", machineKilled},
 		{"new address", newAddress},
+		{"taken out", takenOut},
 		{"two units", twoUnits},
 		{"ghost", ghost},
 		{"no secrets in sight", noSecrets},

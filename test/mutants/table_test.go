@@ -102,6 +102,24 @@ var mutants = []mutant{
 		"		if a.Kind == \"\" {\n			p.say(because(joinAwaitsAlarm",
 	},
 	{
+		"starts a member if the first answer lets it",
+		"internal/operator/gate.go", "TestTheWorstAnswerHolds",
+		"hold > worst {",
+		"hold > worst && url == \"\" {",
+	},
+	{
+		"starts the data of a replaced cluster",
+		"internal/operator/gate.go", "TestTheWorstAnswerHolds",
+		"return HeldReplaced, \"\"",
+		"return NotHeld, \"\"",
+	},
+	{
+		"keeps a member down because nobody listens",
+		"internal/operator/gate.go", "TestTheWorstAnswerHolds",
+		"case a.Reply == PeerRefuses:",
+		"case a.Reply == PeerRefuses, a.Reply == PeerSilent:",
+	},
+	{
 		"takes silence for absence",
 		"internal/operator/survey.go", "TestSurvey",
 		"out.Reach = Unreachable",
