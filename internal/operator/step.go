@@ -227,11 +227,12 @@ func (s AwaitPeer) String() string {
 	}
 	return fmt.Sprintf("wait for member %x to be ready", s.ID)
 }
-func (s AwaitLearner) String() string  { return fmt.Sprintf("wait for learner %x to vote", s.ID) }
-func (AwaitListed) String() string     { return "wait until voters listen as listed" }
-func (TakeTurn) String() string        { return "take the turn" }
-func (ReleaseTurn) String() string     { return "give the turn back" }
-func (s BreakTurn) String() string     { return "break the turn of " + clip(plain(s.Turn.Holder), 60) }
+func (s AwaitLearner) String() string { return fmt.Sprintf("wait for learner %x to vote", s.ID) }
+func (AwaitListed) String() string    { return "wait until voters listen as listed" }
+func (TakeTurn) String() string       { return "take the turn" }
+func (ReleaseTurn) String() string    { return "give the turn back" }
+func (s BreakTurn) String() string    { return "break the turn of " + clip(plain(s.Turn.Holder), 60) }
+
 func (s Defrag) String() string        { return fmt.Sprintf("defragment member %x (%s)", s.ID, s.Name) }
 func (s Compact) String() string       { return fmt.Sprintf("compact to revision %d", s.Revision) }
 func (s StartWork) String() string     { return "begin " + string(s.Request.Kind) + " " + s.Request.ID }

@@ -431,7 +431,7 @@ func (j judge) removal(step operator.RemoveMember) string {
 		case !mem.Learner && rest < quorum(n-1):
 			return "removes itself and the quorum"
 		case !j.leaving() && j.w.Data.State != operator.NoData && !j.older() && !strings.HasPrefix(j.w.Service.Log, "tocommit") &&
-			!j.accused(step.ID) && !(mem.Learner && j.m.Memory.Value.Learning.MemberID == step.ID):
+			!j.accused(step.ID) && (!mem.Learner || j.m.Memory.Value.Learning.MemberID != step.ID):
 			return "removes itself for nothing"
 		case !j.leaving() && rest < quorum(n):
 			return "gives up what may be on no other"
