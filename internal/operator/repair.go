@@ -43,8 +43,8 @@ func (l look) repairs() bool {
 	return l.usable() && l.m.Config.AutoRepair && l.inCluster() && len(l.voters()) > 2
 }
 
-// accused reports whether our member, a voter, is the next that alarm CORRUPT asks for: one after another, by member ID. An alarm
-// of no member says that nobody knows whose data is bad.
+// accused reports whether our member is the next that alarm CORRUPT asks for: one after another, by member ID. An alarm of no
+// member says that nobody knows whose data is bad.
 func (l look) accused(own uint64) bool {
 	var first *Alarm
 	for i, a := range l.w.Alarms {
@@ -52,8 +52,7 @@ func (l look) accused(own uint64) bool {
 			first = &l.w.Alarms[i]
 		}
 	}
-	return first != nil && first.MemberID == own &&
-		slices.ContainsFunc(l.voters(), func(mem Member) bool { return mem.ID == own })
+	return first != nil && first.MemberID == own
 }
 
 // commonRevision is the latest that all voters have which answer, but ours.

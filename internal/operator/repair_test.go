@@ -65,7 +65,10 @@ func TestRule04CorruptDataIsGivenUp(t *testing.T) {
 		"it and one other agree":    {3, []uint32{7, 7, 0}, nil, nil, "no majority agrees"},
 		"another answer, next time": {3, []uint32{9, 7, 7}, func(_ *Model, w *World) { w.Hashes[1] = hashes(9, 7, 8) }, nil, "no majority agrees"},
 		"another hash, next time":   {3, []uint32{9, 7, 7}, func(_ *Model, w *World) { w.Hashes[1] = hashes(9, 8, 8) }, nil, "no majority agrees"},
-		"others, next time":         {5, []uint32{9, 7, 7, 7, 0}, func(_ *Model, w *World) { w.Hashes[1] = hashes(9, 7, 7, 0, 7) }, nil, "no majority agrees"},
+		"a learner is named": {4, []uint32{9, 7, 7, 7}, func(_ *Model, w *World) {
+			w.Members[0].Learner, w.Members[0].Ready = true, false
+		}, gives, ""},
+		"others, next time": {5, []uint32{9, 7, 7, 7, 0}, func(_ *Model, w *World) { w.Hashes[1] = hashes(9, 7, 7, 0, 7) }, nil, "no majority agrees"},
 		"other compactions": {3, []uint32{9, 7, 7}, func(_ *Model, w *World) {
 			w.Hashes[0][1].Compacted, w.Hashes[1][1].Compacted = 60, 60
 		}, nil, "no majority agrees"},

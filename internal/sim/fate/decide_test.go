@@ -181,6 +181,13 @@ func hostileWorld(d *dice, m operator.Model) operator.World {
 func hostileSpace(d *dice, m operator.Model, w *operator.World) {
 	full := operator.Alarm{MemberID: 2, Kind: "NOSPACE"}
 	w.Alarms = one(d, nil, []operator.Alarm{full}, []operator.Alarm{full}, []operator.Alarm{full, {MemberID: 9, Kind: "NOSPACE"}}, []operator.Alarm{full, {MemberID: 1, Kind: "CORRUPT"}})
+	for range one(d, 0, 1, 2, 2) {
+		var said []operator.Hash
+		for _, mem := range w.Members {
+			said = append(said, operator.Hash{MemberID: mem.ID, Hash: one[uint32](d, 1, 1, 1, 1, 2, 3)})
+		}
+		w.Hashes = append(w.Hashes, said)
+	}
 	low := m.Config.QuotaBytes / 2
 	for i := range w.Members {
 		mem := &w.Members[i]
@@ -297,6 +304,10 @@ func lawless(e operator.Event, m operator.Model, w operator.World, p operator.Pl
 			return "joins what is not on record"
 		case j.leaving():
 			return "joins while it leaves"
+		case slices.ContainsFunc(w.Members, func(mem operator.Member) bool { return mem.Learner }):
+			return "adds a learner beside another"
+		case slices.ContainsFunc(w.Alarms, func(a operator.Alarm) bool { return a.Kind == corrupt }):
+			return "joins members of which one has bad data"
 		}
 	case operator.Promote:
 		if own, ok := j.own(); !ok || own.ID != step.ID || !own.Learner {
@@ -451,11 +462,12 @@ func (j judge) removal(step operator.RemoveMember) string {
 			return "removes the only voter"
 		case !mem.Learner && rest < quorum(n-1):
 			return "removes itself and the quorum"
-		case !j.leaving() && j.w.Data.State != operator.NoData && !j.older() && !strings.HasPrefix(j.w.Service.Log, "tocommit"):
+		case !j.leaving() && j.w.Data.State != operator.NoData && !j.older() && !strings.HasPrefix(j.w.Service.Log, "tocommit") &&
+			!j.accused(step.ID) && (!mem.Learner || j.m.Memory.Value.Learning.MemberID != step.ID):
 			return "removes itself for nothing"
 		case !j.leaving() && rest < quorum(n):
 			return "gives up what may be on no other"
-		case !j.leaving() && j.w.Data.State != operator.NoData && (!j.m.Memory.OK || j.m.Memory.Value.Healed == 1):
+		case !j.leaving() && j.w.Data.State != operator.NoData && (!j.m.Memory.OK || j.m.Memory.Value.Healed == 1 && j.w.Now < daySeconds):
 			return "gives its data up twice"
 		}
 		return ""
@@ -474,6 +486,27 @@ func (j judge) removal(step operator.RemoveMember) string {
 		return "removes the quorum"
 	}
 	return ""
+}
+
+// accused reports whether CORRUPT names the member and a majority of all voters without it has twice said one and the same.
+func (j judge) accused(id uint64) bool {
+	named := slices.ContainsFunc(j.w.Alarms, func(a operator.Alarm) bool { return a.Kind == corrupt && a.MemberID == id })
+	n, _ := j.count(id)
+	if !named || n < 3 || len(j.w.Hashes) != 2 {
+		return false
+	}
+	most := 0
+	for hash := range uint32(4) {
+		same := 0
+		for _, mem := range j.w.Members {
+			says := func(h operator.Hash) bool { return h.MemberID == mem.ID && h.Hash == hash }
+			if mem.ID != id && !mem.Learner && slices.ContainsFunc(j.w.Hashes[0], says) && slices.ContainsFunc(j.w.Hashes[1], says) {
+				same++
+			}
+		}
+		most = max(most, same)
+	}
+	return most >= quorum(n)
 }
 
 // older reports whether the data ends before what is remembered of it.
@@ -590,6 +623,13 @@ func (j judge) space(step operator.Step) string {
 	leads := j.m.Leader.OK && j.m.Leader.Value
 	switch step := step.(type) {
 	case operator.Disarm:
+		if step.Alarm.Kind == corrupt {
+			listed := func(mem operator.Member) bool { return mem.ID == step.Alarm.MemberID }
+			if j.w.Reach != operator.Healthy || slices.ContainsFunc(j.w.Members, listed) || !slices.Contains(j.w.Alarms, step.Alarm) {
+				return "takes CORRUPT back of a member that is there"
+			}
+			return ""
+		}
 		for _, mem := range j.w.Members {
 			if !mem.Learner && mem.Answers && mem.Quota > 0 && mem.DBSize*10 >= mem.Quota*9 {
 				return "takes the alarm back without room"
