@@ -93,9 +93,9 @@ nightly: ## all that takes longer (NIGHT=30m each, LONG='test fuzz fate mutants 
 	@VERSION='$(VERSION)' NIGHT='$(NIGHT)' LONG='$(LONG)' .ci/nightly
 
 .PHONY: e2e
-e2e: machines charm bin/juju-sim-tool ## the packed charm on machines with systemd (root; MACHINES=another script that raises them)
+e2e: machines charm bin/juju-sim-tool ## the packed charm on machines with systemd (root; ONLY=regexp of the tests, MACHINES=another script that raises them)
 	@MACHINES='$(abspath $(MACHINES))' CHARM="$(CURDIR)/dist/etcd_$$(go env GOARCH).charm" TOOL='$(CURDIR)/bin/juju-sim-tool' \
-	CGO_ENABLED=0 go test -tags e2e -count 1 -v $(LIMIT) ./test/e2e
+	CGO_ENABLED=0 go test -tags e2e -count 1 -v $(LIMIT) $(if $(ONLY),-run '$(ONLY)') ./test/e2e
 
 .PHONY: machines
 machines:
