@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
@@ -50,6 +51,10 @@ func Program(opts Options, args []string) int {
 	if err := Command(opts, os.Stdin, os.Stdout, os.Stderr, args).ExecuteContext(ctx); err != nil {
 		if !errors.Is(err, context.Canceled) { // whoever pressed Ctrl-C knows
 			fmt.Fprintln(os.Stderr, "ERROR", err)
+		}
+		var exit *exec.ExitError
+		if errors.As(err, &exit) && exit.ExitCode() > 0 {
+			return exit.ExitCode() // of ssh's command
 		}
 		return 1
 	}
@@ -119,7 +124,10 @@ const (
 func (a *app) remoteCmd(v verb, group string, args []string) *cobra.Command {
 	cmd := v(nil, Env{})
 	cmd.GroupID = group
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+	cmd.RunE = func(cmd *cobra.Command, words []string) error {
+		if cmd.Name() == "ssh" && !cmd.Flags().Changed("describe") {
+			return a.ssh(cmd.Context(), words)
+		}
 		wd, err := os.Getwd()
 		if err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -83,6 +84,34 @@ func TestWatching(t *testing.T) {
 		require.NoError(t, err)
 		assert.ErrorIs(t, <-ended, context.Canceled, name)
 	}
+	stop()
+	require.NoError(t, <-done)
+}
+
+// From the command line ssh has standard input, a shell and the command's exit code.
+func TestSSH(t *testing.T) {
+	t.Parallel()
+	s := newSim(t)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- s.Serve(ctx, time.Hour) }()
+	require.Eventually(t, func() bool { return isUp(s.Dir()) }, time.Minute, time.Millisecond)
+	ssh := func(in string, args ...string) (string, error) {
+		var out bytes.Buffer
+		args = append([]string{"-d", s.Dir(), "ssh"}, args...)
+		err := Command(Options{}, strings.NewReader(in), &out, &out, args).ExecuteContext(t.Context())
+		return out.String(), err
+	}
+	out, err := ssh("what is sent", "trace/leader", "sudo", "cat")
+	require.NoError(t, err)
+	assert.Equal(t, "what is sent", out)
+	out, err = ssh("pwd; exit 3", "trace/0")
+	var exit *exec.ExitError
+	require.ErrorAs(t, err, &exit)
+	assert.Equal(t, 3, exit.ExitCode())
+	assert.Equal(t, s.Root(0)+"\n", out)
+	_, err = ssh("", "trace/9", "true")
+	require.ErrorContains(t, err, `unit "trace/9" not found`)
 	stop()
 	require.NoError(t, <-done)
 }

@@ -1,7 +1,10 @@
 package sim
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,17 +17,14 @@ import (
 )
 
 func sshVerb(s *Sim, e Env) *cobra.Command {
+	var describe bool
 	cmd := &cobra.Command{
-		Use: "ssh <unit|machine> <command> [argument...]", Short: "Run a command as on the unit's machine; sudo may stand before it",
-		Long: "Runs a command in the machine's directory, with its programs first in PATH: \"ssh etcd/0 sudo etcdctl member list\".\n" +
-			"sudo changes nothing, because the simulator's machines belong to whoever runs it. Nothing is read from the\n" +
-			"terminal; for a shell of your own, take the lines that \"ssh <unit> env\" prints and the directory of \"root <unit>\".",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) < 2 {
-				return errors.New("name a unit or a machine, then a command: a shell by itself is not to be had here")
-			}
-			return nil
-		},
+		Use: "ssh <unit|machine> [command] [argument...]", Short: "Run a command, or a shell, as on the unit's machine; sudo may stand before it",
+		Long: "Runs a command in the machine's directory, with its programs first in PATH; without a command a shell. Standard\n" +
+			"input is the command's. sudo changes nothing, because the simulator's machines belong to whoever runs it.\n" +
+			"In scripts and in shell a command is needed, and standard input is empty.",
+		Example: "  juju-sim ssh etcd/0 sudo etcdctl member list\n  juju-sim ssh etcd/leader",
+		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			unit, err := s.unitArg(args[0])
 			if err != nil {
@@ -39,12 +39,48 @@ func sshVerb(s *Sim, e Env) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if describe {
+				return writeJSON(e, machine{unit, c.Dir, c.Env})
+			}
+			if len(args) < 2 {
+				return errors.New("name a command: a shell is for the command line alone")
+			}
 			c.Stdout, c.Stderr = e.Out, e.Err
 			return c.Run()
 		},
 	}
 	cmd.Flags().SetInterspersed(false)
+	cmd.Flags().BoolVar(&describe, "describe", false, "print what a program there runs in, as JSON")
+	_ = cmd.Flags().MarkHidden("describe")
 	return cmd
+}
+
+// machine is what a program on a machine runs in.
+type machine struct {
+	Name string   `json:"name"`
+	Dir  string   `json:"dir"`
+	Env  []string `json:"env"`
+}
+
+// ssh runs a command on a machine of the simulation that is up, as a child of this program: it has the terminal, and whatever
+// else comes by standard input.
+func (a *app) ssh(ctx context.Context, args []string) error {
+	var out bytes.Buffer
+	if err := Remote(ctx, a.where(), Env{Out: &out, Err: a.err}, "ssh", "--describe", args[0]); err != nil {
+		return err
+	}
+	var m machine
+	if err := json.Unmarshal(out.Bytes(), &m); err != nil {
+		return fmt.Errorf("cannot understand the simulation: %w", err)
+	}
+	command := args[1:]
+	if len(command) == 0 {
+		command = []string{"sh"}
+	}
+	c := exec.CommandContext(ctx, "/usr/bin/env", command...)
+	c.Dir, c.Env = m.Dir, append(m.Env, "PS1="+m.Name+":$PWD$ ", "TERM="+cmp.Or(os.Getenv("TERM"), "dumb"))
+	c.Stdin, c.Stdout, c.Stderr = a.in, a.out, a.err
+	return c.Run()
 }
 
 // machineCommand is a program that is to run on a machine, in its root.
