@@ -23,6 +23,8 @@ import (
 const (
 	// patience bounds the waits of verbs for hooks.
 	patience = 10 * time.Minute
+	// commandTime bounds a command: one that follows a log never ends.
+	commandTime = 5 * time.Minute
 	// A model has come to rest when what it prints has been the same for so many looks, each after hooks of all units, and
 	// for so long: it then prints what a page does not show. A page that is being written takes what comes sooner.
 	restLooks, restTime = 30, time.Minute
@@ -193,7 +195,10 @@ var anyAddress = regexp.MustCompile(`\b127(\.\d+){3}\b *`)
 // sh runs a line in the shell and returns the lines that it prints. Machines have other addresses in each run; in pages
 // they are those of one network.
 func (r *reader) sh(line string) ([]string, error) {
-	cmd := exec.CommandContext(r.t.Context(), "sh", "-c", r.typed(line))
+	ctx, cancel := context.WithTimeout(r.t.Context(), commandTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sh", "-c", r.typed(line))
+	cmd.WaitDelay = time.Second // what it has started may hold its output open
 	cmd.Dir, cmd.Env = r.dir, r.env
 	out, err := cmd.CombinedOutput()
 	text := anyAddress.ReplaceAllStringFunc(string(out), func(found string) string {
