@@ -71,9 +71,9 @@ test: build charm ## every test that needs no root, with the race detector if th
 NIGHT = 30m
 
 .PHONY: nightly
-nightly: ## all that takes longer: make test, fuzz, fate, mutants, conformance, robustness (NIGHT=30m each, 1m for each fuzz test)
+nightly: ## all that takes longer: make test, fuzz, fate, mutants, conformance, robustness, the bench of the data's second life (NIGHT=30m each, 1m for each fuzz test)
 	@failed=; \
-	for target in test 'fuzz TIME=1m' 'fate TIME=$(NIGHT)' mutants conformance 'robustness TIME=$(NIGHT)'; do \
+	for target in test 'fuzz TIME=1m' 'fate TIME=$(NIGHT)' mutants conformance 'robustness TIME=$(NIGHT)' 'bench ONLY=second-life'; do \
 	  echo "== make $$target"; \
 	  $(MAKE) --no-print-directory $$target || failed+=" [$$target]"; \
 	done; \
@@ -106,7 +106,7 @@ format: ## rewrite the sources as `make lint` wants them
 	$(TOOL) golangci-lint fmt ./...
 
 .PHONY: bench
-bench: build charm ## what it costs and what users feel, beside bare etcd and other proxies; writes dist/bench.json (RUNS=10, ONLY=prefixes of names)
+bench: build charm ## what it costs and what users feel, beside bare etcd and other proxies; writes dist/bench.json (RUNS=10, ONLY=prefixes of names or second-life, which takes long and is left out else)
 	@go run ./test/bench -charm "dist/etcd_$$(go env GOARCH).charm" -n $(RUNS) -only '$(ONLY)' -o dist/bench.json
 
 .PHONY: robustness
