@@ -126,7 +126,7 @@ format: ## rewrite the sources as `make lint` wants them
 	$(TOOL) golangci-lint fmt ./...
 
 .PHONY: bench
-bench: build charm ## what it costs and what users feel, beside bare etcd and other proxies; writes dist/bench.json (RUNS=10, ONLY=prefixes of names)
+bench: build charm ## what it costs and what users feel, beside bare etcd and other proxies; writes dist/bench.json (RUNS=10, ONLY=prefixes of names or second-life, which takes long and is left out else)
 	@go run ./test/bench -charm "dist/etcd_$$(go env GOARCH).charm" -n $(RUNS) -only '$(ONLY)' -o dist/bench.json
 
 .PHONY: robustness

@@ -41,10 +41,10 @@ func (u *unit) request(id, snapshot string) operator.WorkRequest {
 func TestServePrepared(t *testing.T) {
 	t.Parallel()
 	u := newFleet(t).add(t)
-	old := u.found()
+	u.found()
 	owner := operator.Owner{Model: u.model().UUID, Unit: u.unitName}
 	u.do(operator.Claim{Owner: owner})
-	old = u.look()
+	old := u.look()
 	u.put(20, "before")
 	file := u.saved()
 	u.put(1, "after")

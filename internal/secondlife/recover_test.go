@@ -260,6 +260,11 @@ func TestRecoverDamaged(t *testing.T) {
 	t.Parallel()
 	u := newUnit(t)
 	b := newBare(t, u, 1)
+	put(t, b.client(), 100)
+	require.Eventually(t, func() bool { // it lags behind the log
+		db, err := datadir.ReadDB(datadir.DBFile(b.dirs[0]))
+		return err == nil && db.Index > 100
+	}, time.Minute, 20*time.Millisecond)
 	acked := b.load(4, 300)
 	whole, err := datadir.Read(b.dirs[0])
 	require.NoError(t, err)

@@ -23,6 +23,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 )
 
 // server is an etcd that serves data of ours where nobody else can reach it: on sockets in a directory that only its user may
@@ -45,6 +46,9 @@ const (
 
 // startTime bounds how long a server may take until it is ready; it reads its whole database before.
 const startTime = 10 * time.Minute
+
+// retry is how long it takes until it is asked again whether it is ready.
+const retry = 20 * time.Millisecond
 
 // endTime bounds how long it may take to end.
 const endTime = time.Minute
@@ -77,6 +81,8 @@ func (m making) serve(ctx context.Context, data, name string, size int64, more .
 		"--listen-peer-urls=unix://" + peerSocket,
 		"--trusted-ca-file=" + trustFile, "--cert-file=" + certFile, "--key-file=" + keyOne, "--client-cert-auth",
 		"--enable-grpc-gateway=false", "--log-level=warn", "--log-outputs=stderr",
+		// Alone it need not wait for others' voices.
+		"--heartbeat-interval=10", "--election-timeout=100",
 		// It is no quota's business here: the server to come has one of its own.
 		"--quota-backend-bytes=" + strconv.FormatInt(2*size+1<<30, 10),
 	}, more...)
@@ -110,9 +116,13 @@ func (m making) serve(ctx context.Context, data, name string, size int64, more .
 // dial finds the socket by way of its open directory: a path to a socket may have 107 bytes, and ours may have more.
 func (s *server) dial(config *tls.Config) (*clientv3.Client, error) {
 	socket := fmt.Sprintf("/proc/self/fd/%d/%s", s.dir.Fd(), clientSocket)
+	// It does not listen yet, and is tried again in a second if nothing else is said.
+	again := grpc.WithConnectParams(grpc.ConnectParams{
+		Backoff: backoff.Config{BaseDelay: retry, Multiplier: 1, MaxDelay: retry}, MinConnectTimeout: endTime,
+	})
 	return clientv3.New(clientv3.Config{
 		Endpoints: []string{"https://localhost:1"}, TLS: config, Logger: zap.NewNop(),
-		DialOptions: []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+		DialOptions: []grpc.DialOption{again, grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 		})},
 	})
@@ -133,7 +143,7 @@ func (s *server) ready(ctx context.Context) error {
 			return fmt.Errorf("etcd does not start on it: %s (%w)", s.out.last(), s.err)
 		case <-ctx.Done():
 			return fmt.Errorf("etcd is not ready on it: %w", errors.Join(ctx.Err(), err))
-		case <-time.After(20 * time.Millisecond):
+		case <-time.After(retry):
 		}
 	}
 }

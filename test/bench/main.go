@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -23,6 +24,13 @@ import (
 
 func main() {
 	sim.ToolMain()
+	if len(os.Args) == 5 && os.Args[1] == takeCommand {
+		if err := takeSnapshot(context.Background(), os.Args[2], os.Args[3], os.Args[4]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx); err != nil {
@@ -41,6 +49,8 @@ type bench struct {
 	dir   string // of its own, removed at the end
 	runs  int
 	turn  int // changes each time, so that settings do
+
+	mib, pairs, kills int // of the second life
 }
 
 // part measures some of the figures. What it starts it ends.
@@ -48,16 +58,18 @@ type part struct {
 	name    string
 	figures []string // prefixes of their names
 	measure func(context.Context) error
+	apart   bool // it takes long: measured only if it is named
 }
 
 func (b *bench) parts() []part {
 	return []part{
-		{"size", []string{"charm."}, b.size},
-		{"forming", []string{"form.", "join.", "bare.form.", "bare.join."}, b.forming},
-		{"changes", []string{"hook.", "roll", "refresh.", "scale.", "kill-leader.", "bare.roll", "bare.refresh.", "bare.scale.", "bare.kill-leader."}, b.changes},
-		{"proxies", []string{"direct.", "proxy.", "gateway.", "grpc-proxy."}, b.proxies},
-		{"consumers", []string{"consumers."}, b.consumers},
-		{"members", []string{"members."}, b.members},
+		{"size", []string{"charm."}, b.size, false},
+		{"forming", []string{"form.", "join.", "bare.form.", "bare.join."}, b.forming, false},
+		{"changes", []string{"hook.", "roll", "refresh.", "scale.", "kill-leader.", "bare.roll", "bare.refresh.", "bare.scale.", "bare.kill-leader."}, b.changes, false},
+		{"proxies", []string{"direct.", "proxy.", "gateway.", "grpc-proxy."}, b.proxies, false},
+		{"consumers", []string{"consumers."}, b.consumers, false},
+		{"members", []string{"members."}, b.members, false},
+		{"second-life", []string{"snapshot.", "restore.", "recover.", "bare.snapshot.", "bare.restore.", "bare.recover."}, b.secondLife, true},
 	}
 }
 
@@ -66,10 +78,13 @@ func run(ctx context.Context) error {
 	flag.StringVar(&b.charm, "charm", "", "packed charm")
 	flag.StringVar(&b.tool, "tool", "bin/juju-sim-tool", "program of the hook tools")
 	flag.IntVar(&b.runs, "n", 1, "runs of each")
-	only := flag.String("only", "", "prefixes of the names of figures, separated by commas; all by default")
+	flag.IntVar(&b.mib, "mib", 1400, "size of the database of the second life")
+	flag.IntVar(&b.pairs, "pairs", 5, "pairs of its snapshots and restores")
+	flag.IntVar(&b.kills, "kills", 50, "clusters that are killed for it")
+	only := flag.String("only", "", "names of parts and prefixes of the names of figures, separated by commas; all by default")
 	out := flag.String("o", "", "file for the figures as JSON")
 	flag.Parse()
-	b.only = strings.Split(*only, ",")
+	b.only = b.figuresOf(strings.Split(*only, ","))
 	var err error
 	if b.dir, err = os.MkdirTemp("", "bench-"); err != nil {
 		return fmt.Errorf("cannot make a directory: %w", err)
@@ -82,16 +97,29 @@ func run(ctx context.Context) error {
 	failure := b.all(ctx)
 	b.print(os.Stdout)
 	if *out != "" {
-		failure = errors.Join(failure, b.write(*out))
+		failure = errors.Join(failure, b.write(*out, *only != ""))
 	}
 	return failure
+}
+
+// figuresOf puts the figures of a part in the place of its name.
+func (b *bench) figuresOf(only []string) (out []string) {
+	for _, o := range only {
+		i := slices.IndexFunc(b.parts(), func(p part) bool { return p.name == o })
+		if i < 0 {
+			out = append(out, o)
+			continue
+		}
+		out = append(out, b.parts()[i].figures...)
+	}
+	return out
 }
 
 // all measures every part that is asked for, whatever becomes of the others.
 func (b *bench) all(ctx context.Context) error {
 	var failures []error
 	for _, p := range b.parts() {
-		if !b.wants(p.figures...) || ctx.Err() != nil {
+		if !b.wants(p.figures...) || p.apart && slices.Contains(b.only, "") || ctx.Err() != nil {
 			continue
 		}
 		began := time.Now()

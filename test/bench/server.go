@@ -86,6 +86,7 @@ func (s *server) start() error {
 	}
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := s.cmd.Start(); err != nil {
+		s.cmd = nil
 		return fmt.Errorf("cannot start etcd: %w", err)
 	}
 	s.done = make(chan struct{})

@@ -1,0 +1,66 @@
+package secondlife
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestRestoreForTheServersUser: what is made belongs to the user that the server runs as, who serves it meanwhile, and root's
+// directory about it does not. Without root that user is ours.
+func TestRestoreForTheServersUser(t *testing.T) {
+	t.Parallel()
+	b := newBad(t)
+	require.NoError(t, os.WriteFile(b.file, b.good, 0o600))
+	uid, gid := uint32(os.Geteuid()), uint32(os.Getegid())
+	if uid == 0 {
+		uid, gid = 65534, 65534
+	}
+	b.User = &syscall.Credential{Uid: uid, Gid: gid, NoSetGroups: os.Geteuid() != 0}
+	// A directory of tests is its user's alone.
+	public, err := os.MkdirTemp("", "second-life")
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(public)) })
+	require.NoError(t, os.Chmod(public, 0o755))
+	b.Prepared = filepath.Join(public, "prepared")
+	self, err := os.Executable()
+	require.NoError(t, err)
+	b.Etcd = filepath.Join(public, "etcd")
+	if os.Link(self, b.Etcd) != nil { // it lies on another disk
+		text, err := os.ReadFile(self)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(b.Etcd, text, 0o755))
+	}
+	b.Owner = func(id string) ([]byte, error) { return []byte(id), nil }
+
+	_, err = b.PrepareRestore(t.Context(), request("op", b.file), nil)
+	require.NoError(t, err)
+	owner := func(path string) uint32 {
+		info, err := os.Stat(path)
+		require.NoError(t, err)
+		return info.Sys().(*syscall.Stat_t).Uid
+	}
+	assert.EqualValues(t, os.Geteuid(), owner(b.Prepared))
+	require.NoError(t, filepath.WalkDir(filepath.Join(b.Prepared, "op"), func(path string, _ os.DirEntry, err error) error {
+		require.NoError(t, err)
+		assert.Equal(t, uid, owner(path), path)
+		return nil
+	}))
+	info, err := os.Stat(filepath.Join(b.Prepared, "op"))
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o700), info.Mode().Perm())
+
+	// A member that was the same user's is recovered too.
+	b.Data = filepath.Join(b.Prepared, "op")
+	_, err = b.PrepareRecover(t.Context(), request("again", ""), nil)
+	require.NoError(t, err)
+	assert.Equal(t, uid, owner(filepath.Join(b.Prepared, "again")))
+	words, err := b.PrepareRecover(context.WithoutCancel(t.Context()), request("again", ""), nil)
+	require.NoError(t, err)
+	assert.Contains(t, words, "prepared already")
+}
