@@ -86,10 +86,10 @@ test: build charm ## every test that needs no root, with the race detector if th
 
 # What finds the more the longer it looks, each for as long as NIGHT says, and what is too slow for make test.
 NIGHT = 30m
-LONG  = test fuzz fate mutants conformance robustness bench
+LONG  = test fuzz fate mutants conformance robustness bench second-life
 
 .PHONY: nightly
-nightly: ## all that takes longer (NIGHT=30m each, LONG='test fuzz fate mutants conformance robustness bench'); writes dist/nightly.md
+nightly: ## all that takes longer (NIGHT=30m each, LONG='test fuzz …' for some of it); writes dist/nightly.md
 	@VERSION='$(VERSION)' NIGHT='$(NIGHT)' LONG='$(LONG)' .ci/nightly
 
 .PHONY: e2e
@@ -128,6 +128,10 @@ format: ## rewrite the sources as `make lint` wants them
 .PHONY: bench
 bench: build charm ## what it costs and what users feel, beside bare etcd and other proxies; writes dist/bench.json (RUNS=10, ONLY=prefixes of names or second-life, which takes long and is left out else)
 	@go run ./test/bench -charm "dist/etcd_$$(go env GOARCH).charm" -n $(RUNS) -only '$(ONLY)' -o dist/bench.json
+
+.PHONY: second-life
+second-life: ## snapshots, restores and recoveries of a large database, beside etcd's own tools; adds to dist/bench.json
+	@$(MAKE) --no-print-directory bench ONLY=second-life
 
 .PHONY: robustness
 robustness: build ## maintenance and faults at once, while clients read, write and watch: nothing lost, stale or out of order (TIME=5m, SEED=)

@@ -48,6 +48,7 @@ var Actions = map[string]Action{
 	"snapshot":        TakeSnapshotNow,
 	"list-snapshots":  ListSnapshots,
 	"verify-snapshot": VerifySnapshotNow,
+	"drill":           DrillNow,
 	"purge":           PurgeKept,
 }
 

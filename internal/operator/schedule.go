@@ -202,7 +202,11 @@ func (r Report) snapshotLine() string {
 	if !r.snapshots.found {
 		return ""
 	}
-	return fmt.Sprintf("the last is %s old, revision %d; %d kept here", ago(r.snapshots.age), r.snapshots.good.Revision, r.kept.good())
+	text := fmt.Sprintf("the last is %s old, revision %d; %d kept here", ago(r.snapshots.age), r.snapshots.good.Revision, r.kept.good())
+	if r.kept.Drilled != 0 {
+		text += "; drilled on " + time.Unix(r.kept.Drilled, 0).UTC().Format(time.DateOnly)
+	}
+	return text
 }
 
 // good counts the good ones.

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -166,9 +167,7 @@ func VerifySnapshotNow(params map[string]any, m Model, w World) ([]Step, Result,
 	if err != nil {
 		return nil, Result{}, err
 	}
-	if which == "" {
-		which = latest
-	}
+	which = cmp.Or(which, latest)
 	if Examine(m, w).Role == RoleProxy {
 		return nil, Result{Failed: because(isProxy, m.Unit).String()}, nil
 	}
@@ -177,6 +176,27 @@ func VerifySnapshotNow(params map[string]any, m Model, w World) ([]Step, Result,
 		return nil, Result{Failed: refusal("nothing is verified", why)}, nil
 	}
 	r := WorkRequest{ID: l.workID("verify"), Kind: VerifySnapshot, Snapshot: which, Unverified: unverified}
+	return beginAndAwait(r), Result{Finish: func(after World) Result { return worked(m, after, r.ID) }}, nil
+}
+
+// DrillNow restores a snapshot beside, where nobody reaches it, reads all of it back, and throws it away.
+func DrillNow(params map[string]any, m Model, w World) ([]Step, Result, error) {
+	if err := onlyParams(params, "snapshot"); err != nil {
+		return nil, Result{}, err
+	}
+	which, err := optionalText(params, "snapshot")
+	if err != nil {
+		return nil, Result{}, err
+	}
+	which = cmp.Or(which, latest)
+	if Examine(m, w).Role == RoleProxy {
+		return nil, Result{Failed: because(isProxy, m.Unit).String()}, nil
+	}
+	l := lookAt(Event{}, m, w)
+	if why := l.findSnapshot(which); !why.none() {
+		return nil, Result{Failed: refusal("nothing is drilled", why)}, nil
+	}
+	r := WorkRequest{ID: l.workID("drill"), Kind: Drill, Snapshot: which}
 	return beginAndAwait(r), Result{Finish: func(after World) Result { return worked(m, after, r.ID) }}, nil
 }
 
