@@ -93,7 +93,9 @@ func (f Fence) Hold(d Data, answers []PeerAnswer) (worst Hold, url string) {
 	return worst, url
 }
 
-func (f Fence) replaces(d Data) bool { return d.State == OurData && slices.Contains(f.Replaced, d.ClusterID) }
+func (f Fence) replaces(d Data) bool {
+	return d.State == OurData && slices.Contains(f.Replaced, d.ClusterID)
+}
 
 // hold is what one answer comes to.
 func (a PeerAnswer) hold(d Data) Hold {

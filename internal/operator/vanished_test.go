@@ -80,7 +80,7 @@ func TestVanishedRelationIsRevoked(t *testing.T) {
 			assert.Equal(t, RevokedDigest(nil), w.TLS.Revoked, "not in two hooks")
 		}
 		w.Members = members(2)
-	w = fenced(m, w)
+		w = fenced(m, w)
 		p := answer(BagNotFound)
 		require.Len(t, toConsumers(p), 1, "a write would fail the hook")
 		assert.Equal(t, "proxy:2", toConsumers(p)[0].Relation)
