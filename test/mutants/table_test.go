@@ -87,13 +87,13 @@ var mutants = []mutant{
 		"believes the members once",
 		"internal/operator/repair.go", "TestRule04CorruptDataIsGivenUp",
 		"(i == 0 || slices.Contains(said[what], h.MemberID))",
-		"true",
+		"i >= 0",
 	},
 	{
 		"takes CORRUPT back of a member that is there",
 		"internal/operator/repair.go", "TestTheAlarmOfAMemberThatIsGoneIsTakenBack",
 		"a.MemberID != 0 && !listed &&",
-		"a.MemberID != 0 &&",
+		"a.MemberID != 0 && (listed || !listed) &&",
 	},
 	{
 		"joins from members that CORRUPT names",
