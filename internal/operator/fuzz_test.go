@@ -15,6 +15,8 @@ func FuzzActions(f *testing.F) {
 	for _, params := range []string{
 		`{}`, `{"unit": "etcd/1"}`, `{"unit": "etcd/999999999999999999999"}`, `{"unit": 7}`, `{"confirm": "c1"}`, `{"confirm": "-1"}`,
 		`{"revision": 1, "keep": 1}`, `{"revision": -1}`, `{"keep": 1e300}`, `{"revision": "1"}`, `{"x": {"y": [null]}}`,
+		`{"to": "/tmp/x.db"}`, `{"to": "../x"}`, `{"snapshot": "latest", "unverified": true}`, `{"snapshot": "/dev/zero", "unverified": 1}`,
+		`{"what": "aside", "confirm": true}`, `{"what": ",,", "confirm": true}`,
 	} {
 		f.Add(params, uint8(3), uint8(0))
 		f.Add(params, uint8(1), uint8(1))
