@@ -45,6 +45,8 @@ var elsewhere = map[string]string{
 	"auto_free_space":        "is in no setting of the server: test/living/testdata/space.txt",
 	"auto_repair":            "is in no setting of the server: test/living/testdata/corrupt-healed.txt",
 	"extra_sans":             "is in no setting of the server: TestLongCertificate",
+	"snapshot_interval":      "is in no setting of the server: TestTimer",
+	"keep_space":             "is in no setting of the server: test/system/testdata/snapshots.txt",
 	"socket_group":           "is of a proxy, which runs no server: TestWriteProxy, TestGroupOfTheSocket",
 	"bind_to_all_interfaces": "would take ports of the whole machine from other tests: test/e2e",
 }

@@ -17,6 +17,8 @@ func FuzzActions(f *testing.F) {
 		`{"revision": 1, "keep": 1}`, `{"revision": -1}`, `{"keep": 1e300}`, `{"revision": "1"}`, `{"x": {"y": [null]}}`,
 		`{"snapshot": "latest"}`, `{"snapshot": "/a b", "source": "etcd/1", "unverified": true, "dry-run": true}`, `{"before": "2026-01-31T23:59:00Z"}`,
 		`{"from": "data-dir", "without": "etcd/1,etcd/0"}`, `{"confirm": "id-c1", "without": "etcd/1", "dry-run": "true"}`, `{"snapshot": "\u0000", "before": "x"}`,
+		`{"to": "/tmp/x.db"}`, `{"to": "../x"}`, `{"snapshot": "latest", "unverified": true}`, `{"snapshot": "/dev/zero", "unverified": 1}`,
+		`{"what": "aside", "confirm": true}`, `{"what": ",,", "confirm": true}`,
 	} {
 		f.Add(params, uint8(3), uint8(0))
 		f.Add(params, uint8(1), uint8(1))

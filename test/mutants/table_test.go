@@ -168,6 +168,36 @@ var mutants = []mutant{
 		"case w.Data.State == AlienData:",
 	},
 	{
+		"takes a member from a snapshot that streams",
+		"internal/operator/schedule.go", "TestASnapshotGivesWay",
+		"w.streams() && !tried",
+		"w.streams() && tried",
+	},
+	{
+		"purges the newest good snapshot",
+		"internal/operator/snapshotactions.go", "TestPurgeKept",
+		"case s.Name == name && s.Name == k.newest():",
+		"case s.Name == name && s.Name == \"\":",
+	},
+	{
+		"drops the newest good snapshot for the next",
+		"internal/snapshot/room.go", "TestRoom",
+		"if i == newest || m.Why",
+		"if m.Why",
+	},
+	{
+		"counts a snapshot whose hash is of something else",
+		"internal/snapshot/guard.go", "TestBadSnapshots",
+		"case !bytes.Equal(c.tail, c.sum.Sum(nil)):",
+		"case len(c.tail) == 0:",
+	},
+	{
+		"takes work that died for work that runs",
+		"internal/longwork/longwork.go", "TestDiesWithoutAWord",
+		"case held, starts(dir):",
+		"case true, held, starts(dir):",
+	},
+	{
 		"restarts the raft leader before the others",
 		"internal/operator/roll.go", "TestRule05OneAtATime",
 		"if own.Leader != own.ID {",
