@@ -52,6 +52,7 @@ func command(ctx context.Context, name string, args ...string) *exec.Cmd {
 // run runs a tool of etcd's to its end.
 func run(ctx context.Context, name string, args ...string) error {
 	cmd := command(ctx, name, args...)
+	cmd.Env = append(cmd.Env, "GOGC=400") // it reads much and keeps little
 	var out tail
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err := cmd.Run()

@@ -23,7 +23,7 @@ func TestRestoreForTheServersUser(t *testing.T) {
 	}
 	b.User = &syscall.Credential{Uid: uid, Gid: gid, NoSetGroups: os.Geteuid() != 0}
 	// A directory of tests is its user's alone.
-	public, err := os.MkdirTemp("", "second-life")
+	public, err := os.MkdirTemp("", "second-life") //nolint:usetesting // see above
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(public)) })
 	require.NoError(t, os.Chmod(public, 0o755))

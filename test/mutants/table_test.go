@@ -494,6 +494,44 @@ var mutants = []mutant{
 		`clientv3.Compare(clientv3.CreateRevision(turnKey), ">", -1)`,
 	},
 
+	// The second life of data.
+	{
+		"recovers what the member knows to be agreed, and not its whole log",
+		"internal/secondlife/recover.go", "TestRaise",
+		"state.Commit = proto.Uint64(index)",
+		"_ = index",
+	},
+	{
+		"does not begin beyond what others have seen",
+		"internal/secondlife/restore.go", "TestJump",
+		"return max(0, seen-revision) + Jump, nil",
+		"return Jump, nil",
+	},
+	{
+		"leaves authentication on for consumers that have no users",
+		"internal/secondlife/restore.go", "TestRestoreWithAuthentication",
+		"if auth.Enabled {",
+		"if auth.Enabled && false {",
+	},
+	{
+		"restores what a later etcd wrote",
+		"internal/secondlife/find.go", "TestOtherVersions",
+		"semver.Compare(have, ours) > 0",
+		"semver.Compare(have, ours) > 9",
+	},
+	{
+		"leaves half made data behind",
+		"internal/secondlife/unit.go", "TestRefused",
+		"func (m making) end() error { return os.RemoveAll(m.dir) }",
+		"func (m making) end() error { return nil }",
+	},
+	{
+		"takes a log for whole that its database is ahead of",
+		"internal/datadir/state.go", "TestState",
+		`if log.Damage == "" && db.Index > log.Index {`,
+		`if log.Damage == "" && db.Index > log.Index && false {`,
+	},
+
 	// The proxy, and the bags that others read.
 	{
 		"serves a web page",
