@@ -54,6 +54,8 @@ func (h *fakeMachine) Do(_ context.Context, step operator.Step) error {
 		w.Data.Owner = s.Owner
 	case operator.WriteFence:
 		w.Fence = s.Fence
+	case operator.WriteSchedule:
+		w.Schedule = s.Schedule
 	case operator.TakeTurn:
 		w.Turn.Holder = "etcd/0"
 	case operator.ReleaseTurn:

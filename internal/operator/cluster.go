@@ -59,7 +59,7 @@ func withoutData(l look, p *Plan) {
 		return
 	case l.m.Authority.Value == nil:
 		awaitAuthority(l, p)
-	case replaces(l.operation()):
+	case l.awaitsData():
 		p.say(because(joinAwaitsOperation, l.operation().ID))
 	case l.named() == 0:
 		found(l, p)

@@ -21,7 +21,7 @@ func leave(l look, p *Plan) {
 	if !l.leaving() {
 		return
 	}
-	if l.halted() && !l.alone() || l.mayHalt() {
+	if l.leavesHalted() {
 		l.stopFor(p, operationStopsUs) // nobody can take it out while all are down: it counts as left out
 	} else if l.serveNew(p) {
 		p.hold(l, because(leaveUnserved, l.m.Unit)) // nobody else has the new data

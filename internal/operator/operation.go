@@ -169,7 +169,7 @@ func (l look) came(unit string) bool {
 		if unit == o.Source {
 			return state == prepared
 		}
-		return !stops(o) || state == stopped
+		return state == stopped || !stops(o) && state != "" // who joined since has to answer too
 	case toStop:
 		return state == stopped
 	}

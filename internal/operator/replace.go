@@ -32,14 +32,33 @@ func (l look) isTarget() bool {
 	return replaces(o) && l.w.Data.State == OurData && l.w.Data.ClusterID == o.NewCluster()
 }
 
-// halted reports whether our server must not run: an operation has the cluster stopped. Whoever is no participant and holds
-// data of it, or would begin with some, stops too.
-func (l look) halted() bool { return l.m.Cluster.OK && stops(l.operation()) && !l.isTarget() }
+// awaitsData reports whether nothing is founded or joined because the cluster is about to have other data. Not so where the source
+// or who holds the present data is on its way out: the leave may wait for who joins, and a leader whose hook is held moves nothing.
+func (l look) awaitsData() bool {
+	o := l.operation()
+	leaves := func(unit string) bool { return !l.stays(unit) }
+	return replaces(o) && (!l.m.Units.OK || l.stays(o.Source) && !slices.ContainsFunc(l.holders(), leaves))
+}
 
-// mayHalt reports whether a unit that leaves is held by an operation that it does not hear of in full, since a hook that fails
-// hears no more of the record: one that replaces the data had begun, and by now nobody decides.
-func (l look) mayHalt() bool {
-	return replaces(l.operation()) && l.w.Reach != Healthy && !l.isTarget() && !l.alone()
+// halted reports whether our server must not run: an operation has the cluster stopped. Whoever is no participant and holds data
+// stops too.
+func (l look) halted() bool {
+	o := l.operation()
+	concerned := o.Takes(l.m.Unit) || l.w.Data.State != NoData
+	return l.m.Cluster.OK && stops(o) && concerned && !l.isTarget()
+}
+
+// leavesHalted reports whether a unit that leaves just stops, since others carry on an operation that replaces the data: it has the
+// cluster stopped, or nobody decides any more and a hook that fails hears no more of the record. What was stopped so stays so:
+// others may have gone on since.
+func (l look) leavesHalted() bool {
+	o := l.operation()
+	other := func(unit string) bool {
+		_, there := l.m.Units.Value[unit]
+		return there && unit != l.m.Unit && !slices.Contains(o.Without, unit)
+	}
+	goes := replaces(o) && (stops(o) || l.w.Reach != Healthy) && !l.isTarget() && !l.alone()
+	return goes && slices.ContainsFunc(l.takers(), other)
 }
 
 // halt stops our server for as long as an operation has the cluster stopped, and prepares the new data on its source.

@@ -227,10 +227,17 @@ func TestReplacingAdvances(t *testing.T) {
 		phase   string
 		outcome string
 	}{
-		"restore, one has not answered":  {o: restoreOf(toAnswer), others: "", phase: toAnswer},
-		"restore, all have answered":     {o: restoreOf(toAnswer), others: answered, phase: toPrepare},
-		"restore, it is being prepared":  {o: restoreOf(toPrepare), others: answered, phase: toPrepare},
-		"restore, it is prepared":        {o: restoreOf(toPrepare), others: prepared, said: "d2 (none)", phase: toStop},
+		"restore, one has not answered": {o: restoreOf(toAnswer), others: "", phase: toAnswer},
+		"restore, all have answered":    {o: restoreOf(toAnswer), others: answered, phase: toPrepare},
+		"restore, it is being prepared": {o: restoreOf(toPrepare), others: answered, phase: toPrepare},
+		"restore, it is prepared":       {o: restoreOf(toPrepare), others: prepared, said: "d2 (none)", phase: toStop},
+		"restore, it is prepared, and one that joined since has not answered": {
+			o: restoreOf(toPrepare), others: prepared, said: "d2", phase: toPrepare, model: func(m *Model) {
+				word := m.Cluster.Value.Words["etcd/2"]
+				word.Part = etcdcluster.Part{}
+				m.Cluster.Value.Words["etcd/2"] = word
+			},
+		},
 		"restore, it cannot be prepared": {o: restoreOf(toPrepare), others: unable, said: "too short", phase: toPrepare, outcome: "nothing is changed: too short"},
 		"restore, prepared of nothing":   {o: restoreOf(toPrepare), others: prepared, said: "x", phase: toPrepare, outcome: "nothing is changed: what was prepared is of no new cluster"},
 		"restore, prepared of the same":  {o: restoreOf(toPrepare), others: prepared, said: "c1", phase: toPrepare, outcome: "nothing is changed: what was prepared is of no new cluster"},
@@ -376,6 +383,9 @@ func TestNothingMovesWhileTheClusterIsStopped(t *testing.T) {
 	p := Decide(lookAgain, m, wiped(w))
 	assert.Nil(t, p.Step)
 	assert.Contains(t, p.Status.Message, "waiting to join: restore-1a goes on")
+
+	m.Units.Value["etcd/1"] = Dying
+	assert.NotContains(t, Decide(lookAgain, m, wiped(w)).Status.Message, "waiting to join: restore-1a goes on", "it cannot come to its end")
 
 	m, w = fresh(1)
 	cluster = m.Cluster.Value

@@ -43,7 +43,7 @@ func (s *Sim) checkRecord(h *hook, r operator.Record) {
 		s.ended[r.Ended] = true
 	}
 	s.checkLeaves(r)
-	s.checkReplaced(s.record(), r)
+	s.checkReplaced(h, s.record(), r)
 	if r.ClusterID == 0 {
 		return
 	}
@@ -175,7 +175,6 @@ func (s *Sim) checkDown(u *unit, h *hook, step operator.Step) {
 		return
 	}
 	if _, stop := step.(operator.Stop); stop && h.halts(u) {
-		s.checkHalt(u, h)
 		return
 	}
 	n, before := g.size(), s.readyVoters(g)
@@ -331,7 +330,8 @@ func listed(g *group, say func(*member) string) string {
 // fails does not hear of the cluster that was first; or it never started, so that Juju calls remove without stop, and that
 // hook died after it had taken away what its member would serve with; or a hook that fails does not hear who waits to join,
 // and cannot tell whose the place is that somebody's learner holds; or does not find a member with a new address, which waits
-// with the higher quota until it has left. Others that leave may wait for it.
+// with the higher quota until it has left; or its cluster lost its majority before an operation began. Others that leave may wait
+// for it.
 func (s *Sim) forsaken(u *unit) bool {
 	d := u.disk.data
 	if d == nil {
@@ -340,7 +340,9 @@ func (s *Sim) forsaken(u *unit) bool {
 	w := u.word(len(u.words))
 	deaf := s.Stale && u.heardApp < len(s.records) && d.cluster != s.record().ClusterID
 	stripped := !u.started && u.disk.installed == ""
-	return deaf || stripped || s.hidden(u) || s.mistaken(u) || s.ended[d.cluster] || d.gone || w.ClusterID != d.cluster || (u.process.running && w.ClientURL != u.process.clientURL)
+	g := s.group(d.cluster)
+	lost := s.rescue && g != nil && s.led(g) == nil
+	return lost || deaf || stripped || s.hidden(u) || s.mistaken(u) || s.ended[d.cluster] || d.gone || w.ClusterID != d.cluster || (u.process.running && w.ClientURL != u.process.clientURL)
 }
 
 // mistaken reports whether a unit whose hook fails takes another for one that has said nothing yet.

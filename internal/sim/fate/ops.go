@@ -103,6 +103,13 @@ var kinds = []struct {
 	}},
 	{"rot", 1, func(s *Sim, o Op) { s.with(o.A, s.Rot) }},
 	{"stall", 1, func(s *Sim, o Op) { s.with(o.A, func(u *unit) { u.stalls = max(u.stalls, int(o.B%2)) }) }},
+	{"restore", 1, func(s *Sim, o Op) {
+		s.with(o.A, func(u *unit) {
+			s.keep(u, operator.WorkRequest{})
+			s.Tick(1)
+			s.restore(u)
+		})
+	}},
 	{"spoil", 2, func(s *Sim, o Op) { s.with(o.A, s.Spoil) }},
 	{"fill", 1, func(s *Sim, o Op) { s.Fill(o.A%2 == 0) }},
 	{"raise", 1, func(s *Sim, _ Op) {
@@ -154,6 +161,9 @@ func (s *Sim) with(n uint8, do func(*unit)) {
 // spare tells whether the cluster can lose a unit's member for good: what more is lost than a minority, no charm brings
 // back. A cluster that nobody was told of yet may lose everything.
 func (s *Sim) spare(u *unit) bool {
+	if id := s.record().ClusterID; id != 0 && s.group(id) == nil {
+		return false // what was prepared and is not served yet is on one disk alone
+	}
 	for _, g := range s.groups {
 		if s.ended[g.id] {
 			continue

@@ -186,9 +186,10 @@ func (s *Sim) snapshots() {
 
 // restore has the cluster go on from what that unit keeps.
 func (s *Sim) restore(source *unit, without ...string) string {
-	s.rescue = true
 	params := map[string]any{"snapshot": "latest", "source": source.name}
-	return s.Operate(operator.Restore, s.confirmed(params, without))
+	refused := s.Operate(operator.Restore, s.confirmed(params, without))
+	s.rescue = s.rescue || refused == ""
+	return refused
 }
 
 // recover has the cluster go on from the best member that is left.
@@ -254,29 +255,32 @@ func (s *Sim) nurse() {
 	}
 }
 
-// halts reports whether the hook knew that an operation has its unit stop, or that its data was replaced.
-func (h *hook) halts(u *unit) bool {
-	o := h.record.Operation
-	stops := o.Going() && (o.Phase == "stopping" || o.Kind == "recover" && o.Phase == "preparing")
-	return stops || u.disk.data != nil && slices.Contains(h.record.Replaced, u.disk.data.cluster)
+// stops reports whether the operation has the cluster stopped.
+func stops(o operator.Operation) bool {
+	return o.Going() && (o.Phase == "stopping" || o.Kind == "recover" && o.Phase == "preparing")
 }
 
-// checkHalt holds that nobody stops for an operation that not all have answered who take part.
-func (s *Sim) checkHalt(u *unit, h *hook) {
-	o := s.record().Operation
-	if h.record.Operation.ID != o.ID || !o.Going() {
+// halts reports whether the hook knew that an operation has its unit stop, or that its data was replaced.
+func (h *hook) halts(u *unit) bool {
+	return stops(h.record.Operation) || u.disk.data != nil && slices.Contains(h.record.Replaced, u.disk.data.cluster)
+}
+
+// checkHalt holds that an operation stops nobody before all have answered who are known to take part.
+func (s *Sim) checkHalt(h *hook, was, is operator.Operation) {
+	if !stops(is) || stops(was) {
 		return
 	}
 	for _, p := range s.living() {
-		if o.Takes(p.name) && p.life == alive && !slices.ContainsFunc(p.words, func(w operator.Word) bool { return w.Part.ID == o.ID }) {
-			s.broken("%s stops for %s, which %s has not answered", u.name, o.ID, p.name)
+		if p.hook != h && was.Takes(p.name) && p.life == alive && !slices.ContainsFunc(p.words, func(w operator.Word) bool { return w.Part.ID == is.ID }) {
+			s.broken("%s has the cluster stopped, and %s has not answered", is.ID, p.name)
 		}
 	}
 }
 
 // checkReplaced holds that data is replaced by an operation past its point of no return alone: while none of those who take part
 // serves it, and where it is a recovery by something that holds all that they have.
-func (s *Sim) checkReplaced(was, is operator.Record) {
+func (s *Sim) checkReplaced(h *hook, was, is operator.Record) {
+	s.checkHalt(h, was.Operation, is.Operation)
 	for _, id := range was.Replaced {
 		if !slices.Contains(is.Replaced, id) {
 			delete(s.ended, id)
