@@ -222,14 +222,14 @@ func TestBadSnapshots(t *testing.T) {
 	require.Error(t, unpack(t, "plain.db.zst", good))
 	require.Error(t, unpack(t, "packed.db", packed(good)))
 
-	for name, make := range map[string]func(string) error{
+	for name, lay := range map[string]func(string) error{
 		"fifo":      func(path string) error { return syscall.Mkfifo(path, 0o600) },
 		"directory": func(path string) error { return os.Mkdir(path, 0o700) },
 		"device":    func(path string) error { return os.Symlink("/dev/zero", path) },
 		"dangling":  func(path string) error { return os.Symlink("/no/such/file", path) },
 	} {
 		path := filepath.Join(dir, name+".db")
-		require.NoError(t, make(path))
+		require.NoError(t, lay(path))
 		_, _, err := Unpack(t.Context(), path, filepath.Join(dir, "to"))
 		require.Error(t, err, name)
 	}
