@@ -9,16 +9,19 @@ import (
 	"time"
 )
 
-// watchAnon watches how much anonymous memory a process and its children have together, until what it returns is called, which
-// is the most that it saw.
-func watchAnon(pid int) func() int64 {
-	stop, most := make(chan struct{}), make(chan int64)
+// anon is how much anonymous memory a process had at most, in bytes, and how much with its children together.
+type anon struct{ own, all int64 }
+
+// watchAnon watches a process until what it returns is called, which is what it saw.
+func watchAnon(pid int) func() anon {
+	stop, most := make(chan struct{}), make(chan anon)
 	go func() {
 		tick := time.NewTicker(5 * time.Millisecond)
 		defer tick.Stop()
-		highest := int64(0)
+		var highest anon
 		for {
-			highest = max(highest, anonOf(pid))
+			now := anonOf(pid)
+			highest = anon{max(highest.own, now.own), max(highest.all, now.all)}
 			select {
 			case <-stop:
 				most <- highest
@@ -27,22 +30,22 @@ func watchAnon(pid int) func() int64 {
 			}
 		}
 	}()
-	return func() int64 {
+	return func() anon {
 		close(stop)
 		return <-most
 	}
 }
 
 // anonOf is 0 for a process that is gone.
-func anonOf(pid int) (bytes int64) {
+func anonOf(pid int) (a anon) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		return 0
+		return anon{}
 	}
 	for line := range strings.Lines(string(status)) {
 		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "RssAnon:" {
 			kib, _ := strconv.ParseInt(fields[1], 10, 64) // the kernel writes a number
-			bytes = kib << 10
+			a.own, a.all = kib<<10, kib<<10
 		}
 	}
 	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid)) // the pattern is well formed
@@ -50,9 +53,9 @@ func anonOf(pid int) (bytes int64) {
 		text, _ := os.ReadFile(list) // a thread may be gone
 		for child := range strings.FieldsSeq(string(text)) {
 			if id, err := strconv.Atoi(child); err == nil {
-				bytes += anonOf(id)
+				a.all += anonOf(id).all
 			}
 		}
 	}
-	return bytes
+	return a
 }

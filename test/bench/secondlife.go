@@ -209,7 +209,8 @@ func (b *bench) snapshots(ctx context.Context, t programs, s *server, first bool
 		}
 	}
 	b.add("snapshot.throughput-ratio", "ratio", theirs.Copied/ours.Copied)
-	b.add("snapshot.anon-mib", "MiB", float64(ours.anon)/(1<<20))
+	b.add("snapshot.anon-mib", "MiB", float64(ours.anon.all)/(1<<20))
+	b.add("snapshot.own-anon-mib", "MiB", float64(ours.anon.own)/(1<<20))
 	b.add("snapshot.gap-ratio", "ratio", float64(ourGap)/float64(theirGap))
 	b.add("snapshot.seconds", "s", ours.Whole)
 	b.add("bare.snapshot.seconds", "s", theirs.Whole)
@@ -220,7 +221,7 @@ func (b *bench) snapshots(ctx context.Context, t programs, s *server, first bool
 type taken struct {
 	Copied float64 `json:"copied"` // until the database was on disk
 	Whole  float64 `json:"whole"`  // until it was verified and packed
-	anon   int64   // bytes of anonymous memory at most
+	anon   anon
 }
 
 // save has etcdctl take a snapshot.
@@ -250,13 +251,13 @@ func (t programs) take(ctx context.Context, s *server) (taken, error) {
 	if err := cmd.Start(); err != nil {
 		return taken{}, err
 	}
-	anon := watchAnon(cmd.Process.Pid)
+	watched := watchAnon(cmd.Process.Pid)
 	err = cmd.Wait()
 	var took taken
 	if err = errors.Join(err, json.Unmarshal([]byte(out.String()), &took)); err != nil {
 		return taken{}, fmt.Errorf("cannot take a snapshot: %w", err)
 	}
-	took.anon = anon()
+	took.anon = watched()
 	return took, nil
 }
 
