@@ -21,7 +21,6 @@ type prepared struct {
 	operator.Prepared
 	index   int
 	peerURL string
-	kind    operator.WorkKind
 }
 
 // idOf is a cluster's ID: a hash of token and URL, as etcd's is. The same twice is the same cluster.
@@ -100,7 +99,7 @@ func (s *Sim) works() {
 
 // work is what long work comes to.
 func (s *Sim) work(u *unit, r operator.WorkRequest) error {
-	p := prepared{Prepared: operator.Prepared{ID: r.ID, ClusterID: idOf(r.Token, r.PeerURL)}, peerURL: r.PeerURL, kind: r.Kind}
+	p := prepared{Prepared: operator.Prepared{ID: r.ID, ClusterID: idOf(r.Token, r.PeerURL)}, peerURL: r.PeerURL}
 	p.MemberID = p.ClusterID | 2
 	switch r.Kind {
 	case operator.TakeSnapshot:
@@ -298,7 +297,7 @@ func (s *Sim) checkReplaced(h *hook, was, is operator.Record) {
 			s.broken("%x is replaced while %s serves it", was.ClusterID, u.name)
 		}
 		for _, p := range source.disk.prepared {
-			if p.ID == o.ID && p.kind == operator.PrepareRecover && p.index < d.index+beyond {
+			if p.ID == o.ID && o.Kind == "recover" && p.index < d.index+beyond {
 				s.broken("what %s has beyond %d is lost: it has %d", u.name, p.index-beyond, d.index)
 			}
 		}
