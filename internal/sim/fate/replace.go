@@ -31,7 +31,7 @@ func idOf(token, peerURL string) uint64 {
 }
 
 // replace does the steps of operations that replace the data. It is false for any other.
-func (s *Sim) replace(u *unit, h *hook, step operator.Step) (bool, error) {
+func (s *Sim) replace(u *unit, step operator.Step) (bool, error) {
 	switch step := step.(type) {
 	case operator.StartWork:
 		has := func(w operator.Work) bool { return w.ID == step.Request.ID }
@@ -44,7 +44,7 @@ func (s *Sim) replace(u *unit, h *hook, step operator.Step) (bool, error) {
 		s.checkDrop(u, step.ID)
 		u.disk.prepared = slices.DeleteFunc(u.disk.prepared, func(p prepared) bool { return p.ID == step.ID })
 	case operator.ServePrepared:
-		return true, s.serve(u, h, step.ID)
+		return true, s.serve(u, step.ID)
 	default:
 		return false, nil
 	}
@@ -52,7 +52,7 @@ func (s *Sim) replace(u *unit, h *hook, step operator.Step) (bool, error) {
 }
 
 // serve puts what was prepared into the place of a unit's data.
-func (s *Sim) serve(u *unit, h *hook, id string) error {
+func (s *Sim) serve(u *unit, id string) error {
 	if u.process.running {
 		return errors.New("the service is running")
 	}
@@ -174,11 +174,10 @@ func (s *Sim) snapshots() {
 }
 
 // restore has the cluster go on from what that unit keeps.
-func (s *Sim) restore(source *unit, without ...string) string {
+func (s *Sim) restore(source *unit, without ...string) {
 	params := map[string]any{"snapshot": "latest", "source": source.name}
 	refused := s.Operate(operator.Restore, s.confirmed(params, without))
 	s.rescue = s.rescue || refused == ""
-	return refused
 }
 
 // recover has the cluster go on from the best member that is left.
