@@ -317,6 +317,11 @@ func (l look) tellAddress(p *Plan) {
 // revive starts a member that is down, with the settings it should have; that stops nothing. If it goes on failing, the
 // examination says why.
 func revive(l look, p *Plan) {
+	// What was stopped by hand was so for a reason, which may be on record: an operation has the cluster stopped, or replaced it.
+	if s := l.w.Service; !s.up() && !l.m.Cluster.OK {
+		p.need(l, "etcd is not started", peersUnknown)
+		return
+	}
 	s := *l.should
 	settled := !l.usable() || !l.addressed() || l.w.WrittenConfig == l.sum
 	if why := l.upgradeProblem(); !why.none() {

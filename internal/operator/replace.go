@@ -306,6 +306,9 @@ func leftovers(l look, p *Plan) {
 			return
 		}
 	}
+	if l.leaving() {
+		return // it may be the application's by now, and a unit that leaves may not have heard so
+	}
 	for _, made := range l.w.Prepared {
 		isOurs := l.w.Data.State == OurData && l.w.Data.ClusterID == made.ClusterID
 		waits := made.ClusterID == record.ClusterID && !isOurs // to be served, whatever has become of the operation

@@ -396,6 +396,19 @@ func TestNothingMovesWhileTheClusterIsStopped(t *testing.T) {
 	assert.IsType(t, StartWork{}, Decide(lookAgain, m, w).Step, "it founds nothing, and prepares")
 }
 
+// TestStoppedStaysSoWhileNothingIsKnown: whoever does not know the record does not know why it was stopped.
+func TestStoppedStaysSoWhileNothingIsKnown(t *testing.T) {
+	t.Parallel()
+	m, w := during(recoverOf(toPrepare), 0)
+	w = silent(w)
+	m.Cluster, m.Units = Unknown[Cluster]("goal-state failed"), Unknown[map[string]Life]("goal-state failed")
+	p := Decide(lookAgain, m, w)
+	assert.Nil(t, p.Step)
+	assert.Contains(t, texts(p.Reasons), "etcd is not started")
+	w.Service.Enabled = true // it ended by itself
+	assert.Equal(t, Start{}, Decide(lookAgain, m, w).Step)
+}
+
 // TestReplacedDataIsNobodys: data of a replaced cluster is no ground for founding, for recording, for asking or for yielding to.
 func TestReplacedDataIsNobodys(t *testing.T) {
 	t.Parallel()

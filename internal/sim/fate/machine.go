@@ -251,7 +251,7 @@ type AddVoter struct{ operator.AddLearner }
 
 func (h *machine) do(step operator.Step) error {
 	s, u := h.s, h.u
-	if done, err := s.replace(u, h.h, step); done {
+	if done, err := s.replace(u, step); done {
 		return err
 	}
 	switch step := step.(type) {

@@ -177,6 +177,42 @@ var mutants = []struct {
 		m.Cluster.Value = c
 		return operator.Decide(e, m, w)
 	}},
+	{"stops for a restore before all have answered", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
+		return withOperation(e, m, w, func(o *operator.Operation) {
+			if o.Kind == "restore" && o.Phase == "gathering" {
+				o.Phase = "stopping"
+			}
+		})
+	}},
+	{"serves new data before all have stopped", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
+		c := m.Cluster.Value
+		c.Words = maps.Clone(c.Words)
+		for unit, word := range c.Words {
+			if word.Part.State == "ready" && c.Record.Operation.Phase == "stopping" {
+				word.Part.State = "stopped"
+				c.Words[unit] = word
+			}
+		}
+		m.Cluster.Value = c
+		return operator.Decide(e, m, w)
+	}},
+	{"recovers from an old snapshot", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
+		p := operator.Decide(e, m, w)
+		if begin, ok := p.Step.(operator.StartWork); ok && begin.Request.Kind == operator.PrepareRecover && len(w.Kept.Snapshots) > 0 {
+			begin.Request.Kind, begin.Request.Snapshot = operator.PrepareRestore, w.Kept.Snapshots[0].Name
+			p.Step = begin
+		}
+		return p
+	}},
+	{"goes on with data that was replaced", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
+		c := m.Cluster.Value
+		if slices.Contains(c.Record.Replaced, w.Data.ClusterID) && w.Data.State == operator.OurData {
+			c.Record.Replaced, c.Record.ClusterID = nil, w.Data.ClusterID
+			c.Record.Operation = operator.Operation{}
+		}
+		m.Cluster.Value = c
+		return operator.Decide(e, m, w)
+	}},
 	{"waits in an operation for units that are gone", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
 		c := m.Cluster.Value
 		units := maps.Clone(m.Units.Value)

@@ -21,7 +21,6 @@ type prepared struct {
 	operator.Prepared
 	index   int
 	peerURL string
-	kind    operator.WorkKind
 }
 
 // idOf is a cluster's ID: a hash of token and URL, as etcd's is. The same twice is the same cluster.
@@ -32,7 +31,7 @@ func idOf(token, peerURL string) uint64 {
 }
 
 // replace does the steps of operations that replace the data. It is false for any other.
-func (s *Sim) replace(u *unit, h *hook, step operator.Step) (bool, error) {
+func (s *Sim) replace(u *unit, step operator.Step) (bool, error) {
 	switch step := step.(type) {
 	case operator.StartWork:
 		has := func(w operator.Work) bool { return w.ID == step.Request.ID }
@@ -51,7 +50,7 @@ func (s *Sim) replace(u *unit, h *hook, step operator.Step) (bool, error) {
 		s.checkDrop(u, step.ID)
 		u.disk.prepared = slices.DeleteFunc(u.disk.prepared, func(p prepared) bool { return p.ID == step.ID })
 	case operator.ServePrepared:
-		return true, s.serve(u, h, step.ID)
+		return true, s.serve(u, step.ID)
 	default:
 		return false, nil
 	}
@@ -59,7 +58,7 @@ func (s *Sim) replace(u *unit, h *hook, step operator.Step) (bool, error) {
 }
 
 // serve puts what was prepared into the place of a unit's data.
-func (s *Sim) serve(u *unit, h *hook, id string) error {
+func (s *Sim) serve(u *unit, id string) error {
 	if u.process.running {
 		return errors.New("the service is running")
 	}
@@ -110,7 +109,7 @@ func (s *Sim) workEnds(u *unit, w *operator.Work) {
 
 // work is what long work comes to.
 func (s *Sim) work(u *unit, r operator.WorkRequest) error {
-	p := prepared{Prepared: operator.Prepared{ID: r.ID, ClusterID: idOf(r.Token, r.PeerURL)}, peerURL: r.PeerURL, kind: r.Kind}
+	p := prepared{Prepared: operator.Prepared{ID: r.ID, ClusterID: idOf(r.Token, r.PeerURL)}, peerURL: r.PeerURL}
 	p.MemberID = p.ClusterID | 2
 	switch r.Kind {
 	case operator.TakeSnapshot:
@@ -185,11 +184,10 @@ func (s *Sim) snapshots() {
 }
 
 // restore has the cluster go on from what that unit keeps.
-func (s *Sim) restore(source *unit, without ...string) string {
+func (s *Sim) restore(source *unit, without ...string) {
 	params := map[string]any{"snapshot": "latest", "source": source.name}
 	refused := s.Operate(operator.Restore, s.confirmed(params, without))
 	s.rescue = s.rescue || refused == ""
-	return refused
 }
 
 // recover has the cluster go on from the best member that is left.
@@ -308,7 +306,7 @@ func (s *Sim) checkReplaced(h *hook, was, is operator.Record) {
 			s.broken("%x is replaced while %s serves it", was.ClusterID, u.name)
 		}
 		for _, p := range source.disk.prepared {
-			if p.ID == o.ID && p.kind == operator.PrepareRecover && p.index < d.index+beyond {
+			if p.ID == o.ID && o.Kind == "recover" && p.index < d.index+beyond {
 				s.broken("what %s has beyond %d is lost: it has %d", u.name, p.index-beyond, d.index)
 			}
 		}
