@@ -248,11 +248,12 @@ func (AwaitListed) String() string    { return "wait until voters listen as list
 func (TakeTurn) String() string       { return "take the turn" }
 func (ReleaseTurn) String() string    { return "give the turn back" }
 func (s BreakTurn) String() string    { return "break the turn of " + clip(plain(s.Turn.Holder), 60) }
-func (s Defrag) String() string       { return fmt.Sprintf("defragment member %x (%s)", s.ID, s.Name) }
-func (s Compact) String() string      { return fmt.Sprintf("compact to revision %d", s.Revision) }
-func (s StartWork) String() string    { return "begin " + string(s.Request.Kind) + " " + s.Request.ID }
-func (s EndWork) String() string      { return "end work " + s.ID + ": " + s.Why }
-func (s AwaitWork) String() string    { return "wait for " + s.ID }
+
+func (s Defrag) String() string    { return fmt.Sprintf("defragment member %x (%s)", s.ID, s.Name) }
+func (s Compact) String() string   { return fmt.Sprintf("compact to revision %d", s.Revision) }
+func (s StartWork) String() string { return "begin " + string(s.Request.Kind) + " " + s.Request.ID }
+func (s EndWork) String() string   { return "end work " + s.ID + ": " + s.Why }
+func (s AwaitWork) String() string { return "wait for " + s.ID }
 func (s WriteSchedule) String() string {
 	if s.Schedule.Interval == 0 {
 		return "have no snapshots taken"
