@@ -52,9 +52,14 @@ func (r Reason) Health() Verdict { return catalogue[r.Kind].health }
 // Text says in one line what is wrong.
 func (r Reason) Text() string { return r.fill(catalogue[r.Kind].text, few(r.Subjects)) }
 
-// Remedy says what to do about it; "" is nothing. Subjects may be part of a command: all are named, without commas.
+// Remedy says what to do about it; "" is nothing. Subjects may be part of a command: all are named, with commas only where they
+// are the value of one parameter.
 func (r Reason) Remedy() string {
-	return r.fill(catalogue[r.Kind].remedy, strings.Join(r.Subjects, " "))
+	e, between := catalogue[r.Kind], " "
+	if strings.Contains(e.remedy, "={"+e.of+"}") {
+		between = ","
+	}
+	return r.fill(e.remedy, strings.Join(r.Subjects, between))
 }
 
 // String is text and remedy, and the work that waits.

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -156,8 +157,8 @@ func Restore(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	case !m.Cluster.OK:
 		return nil, Result{Failed: refusal(what, l.unknown(peersUnknown, "no operation begins"))}, nil
 	}
-	if want.source == "" {
-		want.source = m.Unit
+	if want.source == "" { // a kept snapshot's name says on which unit it is
+		want.source = cmp.Or(l.unitOfSnapshot(want.snapshot), m.Unit)
 	}
 	if want.dryRun {
 		steps, result := l.tryRestore(want)
@@ -307,36 +308,47 @@ func (l look) loses(revision int64) string {
 	return fmt.Sprintf("%d revisions are lost: from %d to %d, and what is written until it begins", seen-revision, revision+1, seen)
 }
 
-// readForeign shows what a file holds, once it has been read.
+// An action waits for work that takes less than slowRead. What took longer is shown to whoever asks again, for as long as freshRead.
+const (
+	slowRead  = 60  // seconds
+	freshRead = 600 // seconds
+)
+
+// readForeign has a file read, and shows what it holds.
 func (l look) readForeign(want wish, deed string) ([]Step, Result) {
 	request := WorkRequest{
-		ID: "verify-" + digest(want.snapshot, strconv.FormatInt(l.w.Now, 10))[:8], Kind: VerifySnapshot, Snapshot: want.snapshot,
-		Unverified: want.unverified,
+		ID: l.workID("verify"), Kind: VerifySnapshot, Snapshot: want.snapshot, Unverified: want.unverified,
 	}
-	again := "ask again: " + l.command(want, l.m.Unit, "", true) + "\n"
+	steps := beginAndAwait(request)
+	for _, work := range slices.Backward(l.w.Work) {
+		if work.Kind != request.Kind || work.Snapshot != request.Snapshot || work.Unverified != request.Unverified {
+			continue
+		}
+		if work.State == WorkRuns {
+			steps, request.ID = []Step{AwaitWork{ID: work.ID}}, work.ID
+		} else if work.Ended-work.Began >= slowRead && l.w.Now-work.Ended < freshRead {
+			steps, request.ID = nil, work.ID
+		}
+		break
+	}
 	show := func(w World) Result {
-		for _, work := range slices.Backward(w.Work) {
-			if work.Kind != VerifySnapshot || work.Snapshot != want.snapshot || work.Unverified != want.unverified {
-				continue
-			}
-			switch work.State {
-			case WorkDone:
-				text := fold("", plain(work.Result), 0) + fold("", l.loses(0)+"; "+leasesBack, 0) + deed
-				return Result{Text: text, Values: map[string]any{"snapshot": want.snapshot, "command": deed[len("restore it: ") : len(deed)-1]}}
-			case WorkFailed:
-				return Result{Failed: because(snapshotUnfit, want.snapshot, work.Error).String()}
-			}
+		out := worked(*l.m, w, request.ID)
+		switch {
+		case out.Failed != "":
+			why := strings.TrimPrefix(lookAt(Event{}, *l.m, w).work(request.ID).Error, want.snapshot)
+			out.Failed = because(snapshotUnfit, want.snapshot, strings.TrimLeft(why, ": ")).String()
+		case out.Values["state"] == string(WorkRuns):
+			out.Text += "ask again: " + l.command(want, l.m.Unit, "", true) + "\n"
+		default:
+			out.Text += fold("", l.loses(0)+"; "+leasesBack, 0) + deed
+			out.Values["command"] = deed[len("restore it: ") : len(deed)-1]
 		}
-		return Result{Text: "the file is being read\n" + again, Values: map[string]any{"snapshot": want.snapshot, "state": "reading"}}
+		return out
 	}
-	for _, work := range l.w.Work {
-		if work.Kind == VerifySnapshot && work.Snapshot == want.snapshot && work.Unverified == want.unverified && work.State != WorkFailed {
-			return nil, show(*l.w)
-		}
+	if steps == nil {
+		return nil, show(*l.w)
 	}
-	out := show(World{})
-	out.Finish = show
-	return []Step{StartWork{request}}, out
+	return steps, Result{Finish: show}
 }
 
 // boolParam is a parameter that may be missing; else it is true or false.

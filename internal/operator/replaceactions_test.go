@@ -177,30 +177,55 @@ restore it: juju run etcd/leader restore snapshot=latest source=etcd/0 confirm=i
 	require.NoError(t, err)
 	assert.Contains(t, result.Text, "the data here is of cluster c1")
 
-	// A file that is none of ours is read by long work, and asked for again.
+	// A kept one's name says on which unit it is.
+	_, result, err = Restore(map[string]any{"snapshot": "etcd-1-20270101T000000Z", "dry-run": true}, m, w)
+	require.NoError(t, err)
+	assert.Contains(t, result.Failed, "juju run etcd/1 restore snapshot=etcd-1-20270101T000000Z source=etcd/1 dry-run=true")
+
+	// A file that is none of ours is read by long work, which is waited for.
 	file := map[string]any{"snapshot": "/my files/x.db", "dry-run": true}
 	steps, result, err := Restore(file, m, w)
 	require.NoError(t, err)
-	require.Len(t, steps, 1)
+	require.Len(t, steps, 2)
 	request := steps[0].(StartWork).Request
 	assert.Equal(t, VerifySnapshot, request.Kind)
 	assert.Equal(t, "/my files/x.db", request.Snapshot)
-	w.Work = []Work{{WorkRequest: request, State: WorkRuns}}
-	assert.Contains(t, result.Finish(w).Text, "the file is being read\nask again: juju run etcd/0 restore snapshot='/my files/x.db' source=etcd/0 dry-run=true\n")
-	steps, _, err = Restore(file, m, w)
-	require.NoError(t, err)
-	assert.Empty(t, steps, "it is being read")
-	w.Work[0].State, w.Work[0].Result = WorkDone, "revision 7, 3 keys"
-	steps, result, err = Restore(file, m, w)
-	require.NoError(t, err)
-	assert.Empty(t, steps)
-	assert.Contains(t, result.Text, "revision 7, 3 keys\n")
-	assert.Contains(t, result.Text, "restore it: juju run etcd/leader restore snapshot='/my files/x.db' source=etcd/0 confirm=id-c1\n")
-	w.Work[0].State, w.Work[0].Error = WorkFailed, "too short"
-	steps, result, err = Restore(file, m, w)
-	require.NoError(t, err)
-	assert.Len(t, steps, 1, "somebody may have put another file there since")
-	assert.Equal(t, "/my files/x.db cannot be restored: too short", result.Finish(w).Failed)
+	assert.Equal(t, AwaitWork{ID: request.ID}, steps[1])
+	w.Work = []Work{{WorkRequest: request, State: WorkRuns, Progress: "unpack", Began: w.Now}}
+	assert.Contains(t, result.Finish(w).Text, "ask again: juju run etcd/0 restore snapshot='/my files/x.db' source=etcd/0 dry-run=true\n")
+	w.Work[0].State, w.Work[0].Progress, w.Work[0].Result = WorkDone, "", "revision 7, 3 keys"
+	const deed = "juju run etcd/leader restore snapshot='/my files/x.db' source=etcd/0 confirm=id-c1"
+	assert.Contains(t, result.Finish(w).Text, "revision 7, 3 keys\n")
+	assert.Contains(t, result.Finish(w).Text, "restore it: "+deed+"\n")
+	assert.Equal(t, deed, result.Finish(w).Values["command"])
+	failed := w
+	failed.Work = []Work{{WorkRequest: request, State: WorkFailed, Error: "too short"}}
+	assert.Equal(t, "/my files/x.db cannot be restored: too short", result.Finish(failed).Failed)
+
+	// Whoever asks again while it is read waits for that, and sees what took longer than an action waits; else the file is read
+	// again, since somebody may have put another there.
+	for name, tc := range map[string]struct {
+		state      WorkState
+		took, past int64
+		steps      int
+	}{
+		"it is being read":   {WorkRuns, 0, 0, 1},
+		"it took long":       {WorkDone, 200, 30, 0},
+		"it failed late":     {WorkFailed, 200, 30, 0},
+		"it was quick":       {WorkDone, 2, 30, 2},
+		"it failed at once":  {WorkFailed, 2, 30, 2},
+		"that was long ago":  {WorkDone, 200, 3600, 2},
+		"it failed long ago": {WorkFailed, 200, 3600, 2},
+	} {
+		w := w
+		w.Work = []Work{{WorkRequest: request, State: tc.state, Began: w.Now - tc.past - tc.took}}
+		if tc.state != WorkRuns {
+			w.Work[0].Ended = w.Now - tc.past
+		}
+		steps, _, err := Restore(file, m, w)
+		require.NoError(t, err)
+		assert.Len(t, steps, tc.steps, name)
+	}
 }
 
 // lostMajority is unit etcd/0 of three, whose cluster has no quorum: etcd/2 is dead, and the others show their logs.

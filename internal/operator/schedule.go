@@ -3,6 +3,7 @@ package operator
 import (
 	"cmp"
 	"fmt"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -174,7 +175,7 @@ func (x *examiner) keeping() {
 		x.say(because(snapshotsOff, "snapshot_interval"))
 	}
 	for _, a := range x.w.Kept.Aside {
-		x.say(because(asideKept, a.Path, size(a.Bytes)))
+		x.say(because(asideKept, path.Base(a.Path), size(a.Bytes)))
 	}
 	for _, w := range x.w.Work {
 		switch {

@@ -168,7 +168,7 @@ func TestHealthTellsOfSnapshots(t *testing.T) {
 	r := Examine(m, w)
 	assert.Equal(t, Sound, r.Health)
 	assert.Contains(t, r.Table(), "snapshot the last is 60m old, revision 7; 2 kept here\n")
-	assert.Contains(t, r.Table(), "action purge says what may go")
+	assert.Contains(t, r.Table(), "note     data.2027-01-01T000000Z-x: data that was moved aside, 64 MiB; action\n")
 	assert.Contains(t, r.Table(), "verify runs: unpack and check")
 	assert.Equal(t, map[string]any{
 		"age": "3600", "count": "2", "last": w.Kept.Snapshots[1].Name, "revision": "7", "moved-aside": "1", "moved-aside-bytes": "67108864",
