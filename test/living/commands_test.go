@@ -28,7 +28,7 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 
 // commands are the commands that scripts have beside juju-sim's verbs:
 //
-//	writes start [PROXY]        users write to the members of etcd, or through the proxy on a unit
+//	writes start [UNIT]         users write to the members of etcd, to the one on a unit, or through the proxy there
 //	writes stop                 prints what they felt; a write that failed or is lost is a failure
 //	restarts start              watches the members
 //	restarts stop               tells which were away meanwhile, by their own logs: a unit a line in the order in which they
@@ -119,15 +119,18 @@ func (b *bench) writes(ts *testscript.TestScript, neg bool, args []string) {
 	s := b.scene(ts)
 	switch {
 	case neg || len(args) == 0:
-		ts.Fatalf("usage: writes start [PROXY] | stop")
+		ts.Fatalf("usage: writes start [UNIT] | stop")
 	case args[0] == "start" && s.load == nil:
 		var t load.Target
 		var err error
-		if len(args) > 1 {
+		if len(args) > 1 && !strings.HasPrefix(args[1], "etcd/") {
 			t.Endpoints = []string{"http://" + net.JoinHostPort(b.ask(ts, "address", args[1]), "2379")}
 		} else {
 			t, err = load.Members(b.asker(ts))
 			ts.Check(err)
+		}
+		if len(args) > 1 && t.TLS != nil { // that member alone: what it acknowledges stands in its log
+			t.Endpoints, t.Fixed = []string{"https://" + net.JoinHostPort(b.ask(ts, "address", args[1]), "2379")}, true
 		}
 		t.Rate = 10 // the machine is shared with the other scripts
 		t.Patience = patience
