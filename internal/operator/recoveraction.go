@@ -42,7 +42,7 @@ func Recover(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	}
 	out := l.begin(o, "and "+o.Source+" makes the new data of what it has")
 	out.Text += fold("", l.mayLose(ranked), 0)
-	return nil, out, nil
+	return []Step{l.lookAgain(o)}, out, nil
 }
 
 func recoverParams(params map[string]any) (wish, error) {

@@ -124,13 +124,15 @@ func TestRestore(t *testing.T) {
 			}
 			steps, result, err := Restore(tc.params, m, w)
 			require.NoError(t, err)
-			assert.Empty(t, steps)
 			if tc.failed != "" {
+				assert.Empty(t, steps)
 				assert.Contains(t, result.Failed, tc.failed)
 				assert.Empty(t, result.Bags)
 				return
 			}
 			require.Empty(t, result.Failed)
+			require.Len(t, steps, 1)
+			assert.Equal(t, LookAgain, steps[0].(StartWork).Request.Kind, "a leader who is left alone hears of it")
 			record, err := etcdcluster.DecodeApp("cluster:0", "etcd", result.Bags[0].Bag)
 			require.NoError(t, err)
 			is := record.Operation
@@ -260,12 +262,14 @@ func TestRecover(t *testing.T) {
 			}
 			steps, result, err := Recover(tc.params, m, w)
 			require.NoError(t, err)
-			assert.Empty(t, steps)
 			if tc.failed != "" {
+				assert.Empty(t, steps)
 				assert.Contains(t, result.Failed, tc.failed)
 				return
 			}
 			require.Empty(t, result.Failed)
+			require.Len(t, steps, 1)
+			assert.Equal(t, LookAgain, steps[0].(StartWork).Request.Kind, "a leader who is left alone hears of it")
 			record, err := etcdcluster.DecodeApp("cluster:0", "etcd", result.Bags[0].Bag)
 			require.NoError(t, err)
 			is := record.Operation
