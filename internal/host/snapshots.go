@@ -22,8 +22,13 @@ import (
 func (h *Host) Kinds() map[operator.WorkKind]longwork.Do {
 	return map[operator.WorkKind]longwork.Do{
 		operator.TakeSnapshot: h.takeSnapshot, operator.VerifySnapshot: h.verifySnapshot, operator.Drill: h.drill,
-		operator.PrepareRestore: h.prepareRestore, operator.PrepareRecover: h.prepareRecover,
+		operator.PrepareRestore: h.prepareRestore, operator.PrepareRecover: h.prepareRecover, operator.LookAgain: lookAgain,
 	}
+}
+
+// lookAgain is work that is over at once: what is wanted is the hook after it.
+func lookAgain(context.Context, operator.WorkRequest, longwork.Progress) (string, error) {
+	return "a hook is asked for", nil
 }
 
 // etcdutl is the program that checks databases: the one beside the program that runs.

@@ -98,7 +98,7 @@ func TestHealth(t *testing.T) {
 
 	_, result, err = Health(nil, m, withoutQuorum(w))
 	require.NoError(t, err)
-	assert.Equal(t, "unhealthy: no quorum: 0 of 3 voters ready, 1 answering, 2 needed; bring the others back; no member knows a leader", result.Failed)
+	assert.Equal(t, "unhealthy: no quorum: 0 of 3 voters ready, 2 needed; bring them back; if gone: run recover; no member knows a leader", result.Failed)
 	assert.Equal(t, "unhealthy", result.Values["health"], "the report comes all the same")
 	assert.Contains(t, result.Text, "etcd/0")
 }

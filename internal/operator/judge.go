@@ -58,7 +58,7 @@ func (x *examiner) reached() {
 	case x.r.Voters == 0:
 		x.say(because(membersNone, hexID(x.r.ClusterID)))
 	case x.r.Margin < 0 || x.w.Reach == NoQuorum:
-		x.sayUnless(because(noQuorum, hexID(x.r.ClusterID), strconv.Itoa(x.r.Ready), strconv.Itoa(x.r.Voters), strconv.Itoa(x.r.Reachable), strconv.Itoa(x.r.Quorum)), operationHalts)
+		x.sayUnless(because(noQuorum, hexID(x.r.ClusterID), strconv.Itoa(x.r.Ready), strconv.Itoa(x.r.Voters), strconv.Itoa(x.r.Quorum)), operationHalts)
 	}
 	if named := x.named(); named != 0 && x.w.ClusterID != 0 && named != x.w.ClusterID {
 		x.say(because(clusterDiffers, hexID(x.w.ClusterID), hexID(named)))

@@ -32,10 +32,10 @@ func TestReasons(t *testing.T) {
 		}, shown{health: Unhealthy, level: Waiting, text: "the cluster answers with an empty member list"}},
 		{"no quorum", func(_ *Model, w *World) {
 			*w = withoutQuorum(*w)
-		}, shown{health: Unhealthy, level: Waiting, text: "no quorum: 0 of 3 voters ready, 1 answering, 2 needed"}},
+		}, shown{health: Unhealthy, level: Waiting, text: "no quorum: 0 of 3 voters ready, 2 needed"}},
 		{"quorum lost as we look", func(_ *Model, w *World) {
 			*w = down(down(*w, 1), 2)
-		}, shown{health: Unhealthy, level: Waiting, text: "no quorum: 1 of 3 voters ready, 1 answering, 2 needed"}},
+		}, shown{health: Unhealthy, level: Waiting, text: "no quorum: 1 of 3 voters ready, 2 needed"}},
 		{"a later charm's bag", func(m *Model, _ *World) {
 			m.Cluster = Unknown[Cluster]("relation cluster:0: bag of etcd/1: schema 3 is newer than this charm's")
 			m.Cluster.Stuck = TooNew
@@ -48,7 +48,7 @@ func TestReasons(t *testing.T) {
 			"schema 1 is of a charm that was never released; deploy the application again"}},
 		{"our member waits alone", func(_ *Model, w *World) {
 			w.Reach, w.Members = NoQuorum, nil
-		}, shown{health: Unhealthy, level: Waiting, text: "no quorum: etcd here waits for other members"}},
+		}, shown{health: Unhealthy, level: Waiting, text: "no quorum: etcd here awaits other members"}},
 		{"another cluster answers", func(_ *Model, w *World) {
 			w.ClusterID = 0xbad
 		}, shown{health: Unhealthy, level: Blocked, text: "cluster bad answers, c1 is on record"}},

@@ -234,6 +234,21 @@ func (l look) next(o Operation) Operation {
 	return o
 }
 
+// lookAgain has a hook run here once this one's record is committed, where it moves an operation that stops the cluster. Juju tells
+// nobody of what it wrote itself, and a leader who is left alone would hear nothing until update-status, in each phase. The zero
+// value is that nothing is asked for.
+func (l look) lookAgain(o Operation) StartWork {
+	was, phase := l.operation(), o.Phase
+	if !o.Going() {
+		phase = "over"
+	}
+	moves := o.ID != was.ID || o.Phase != was.Phase || o.Outcome != was.Outcome
+	if !moves || o.Outcome == outcomeDone || deeds[o.Kind].final == "" || l.leaving() {
+		return StartWork{}
+	}
+	return StartWork{WorkRequest{ID: o.ID + "-" + phase, Kind: LookAgain}}
+}
+
 // sayOperation says what the operation waits for.
 func (l look) sayOperation(p *Plan) {
 	o := l.operation()

@@ -145,12 +145,16 @@ func ShowOperation(params map[string]any, m Model, w World) ([]Step, Result, err
 	if cancel != "" {
 		o.Outcome, o.Moved = outcomeCancelled, w.Now
 	}
+	var steps []Step
+	if again := l.lookAgain(o); again.Request.ID != "" {
+		steps = []Step{again}
+	}
 	record := m.Cluster.Value.Record
 	record.Operation = o
 	m.Cluster.Value.Record = record
 	out := lookAt(Event{}, m, w).showOperation()
 	out.Bags = []BagWrite{l.writeRecord(record)}
-	return nil, out, nil
+	return steps, out, nil
 }
 
 // mayChange says why the operation on record cannot be cancelled, or go on without those units.

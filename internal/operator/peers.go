@@ -67,6 +67,9 @@ func peers(l look, p *Plan) {
 		return
 	}
 	if p.need(l, recordStays, leaderUnknown) && !same {
+		if again := l.lookAgain(record.Operation); again.Request.ID != "" && !slices.Contains(l.w.Done, Step(again)) && p.want(l, again) {
+			return
+		}
 		p.record = &record
 	}
 }

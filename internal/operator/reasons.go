@@ -338,8 +338,8 @@ var catalogue = [kinds]entry{
 	etcdFailing:      {"etcd-failing", "unit", Degraded, Waiting, "", "etcd keeps failing: {log}", ""},
 	proxyFailing:     {"proxy-failing", "unit", Unhealthy, Waiting, "", "the proxy keeps failing: {log}", ""},
 	proxyStopped:     {"proxy-stopped", "unit", Unhealthy, Waiting, "", "the proxy does not run", ""},
-	noQuorum:         {"no-quorum", "cluster", Unhealthy, Waiting, "", "no quorum: {ready} of {voters} voters ready, {answering} answering, {needed} needed", "bring the others back"},
-	noQuorumAlone:    {"no-quorum-alone", "unit", Unhealthy, Waiting, "", "no quorum: etcd here waits for other members", "bring the others back"},
+	noQuorum:         {"no-quorum", "cluster", Unhealthy, Waiting, "", "no quorum: {ready} of {voters} voters ready, {needed} needed", "bring them back; if gone: run recover"},
+	noQuorumAlone:    {"no-quorum-alone", "unit", Unhealthy, Waiting, "", "no quorum: etcd here awaits other members", "bring them back; if gone: run recover"},
 	clusterSilent:    {"cluster-silent", "cluster", Unhealthy, Waiting, "", "no member of cluster {cluster} answers here", "bring the machines back"},
 	membersNone:      {"members-none", "cluster", Unhealthy, Waiting, "", "the cluster answers with an empty member list", ""},
 	noLeader:         {"no-leader", "cluster", Unhealthy, Waiting, "", "no member knows a leader", ""},
@@ -472,7 +472,7 @@ var catalogue = [kinds]entry{
 	sourceLeaves:         {"source-leaves", "unit", Sound, "", "", "{unit} leaves, and cannot be the source of the new data", ""},
 	dataMissing:          {"data-missing", "unit", Sound, "", "", "{unit} shows no data of a cluster", ""},
 	quorumAnswers:        {"quorum-answers", "cluster", Sound, "", "", "cluster {cluster} has a quorum: there is nothing to recover", ""},
-	logUnread:            {"log-unread", "unit", Sound, "", "", "{unit} has not shown what its log holds", "wait for its next hook, or leave it out if it is dead: without={unit}"},
+	logUnread:            {"log-unread", "unit", Sound, "", "", "it is not known what the log of {unit} holds", "wait for its next hook; if it is dead for good: {command}"},
 	survivorMissing:      {"survivor-missing", "application", Sound, "", "", "no unit shows data to recover from", "restore a snapshot"},
 }
 

@@ -20,11 +20,15 @@ func Recover(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	if l.role() == RoleProxy {
 		return nil, Result{Failed: because(isProxy, m.Unit).String()}, nil
 	}
-	ranked, why := l.mayRecover(want)
+	ranked, silent, why := l.mayRecover(want)
 	if want.dryRun && why.none() {
-		return nil, l.tryRecover(want, ranked), nil
+		return nil, l.tryRecover(want, ranked, silent), nil
 	}
 	var o Operation
+	if why.none() && len(silent) > 0 {
+		want.without = ordered(append(silent, want.without...))
+		why = because(logUnread, few(silent), l.command(want, l.m.App+"/leader", hexID(l.givenUp()), false))
+	}
 	if why.none() {
 		o = l.newOperation(recovering, want.name, ordered(append(l.holders(), want.without...)), want.without)
 		o.Source, o.Token, o.Seen = ranked[0].Unit, digest(o.ID, m.UUID, strconv.FormatInt(w.Now, 10))[:16], l.highestRevision()
@@ -38,7 +42,7 @@ func Recover(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	}
 	out := l.begin(o, "and "+o.Source+" makes the new data of what it has")
 	out.Text += fold("", l.mayLose(ranked), 0)
-	return nil, out, nil
+	return []Step{l.lookAgain(o)}, out, nil
 }
 
 func recoverParams(params map[string]any) (wish, error) {
@@ -56,24 +60,28 @@ func recoverParams(params map[string]any) (wish, error) {
 	return want, err
 }
 
-// mayRecover says why there is nothing to recover, or nothing to recover from; else it is who is left, the best first.
-func (l look) mayRecover(want wish) ([]Survivor, Reason) {
+// mayRecover says why there is nothing to recover, or nothing to recover from; else it is who is left, the best first, and of
+// whom it is not known what the log holds: who is dead, as a rule.
+func (l look) mayRecover(want wish) (ranked []Survivor, silent []string, why Reason) {
 	id := l.givenUp()
 	switch {
 	case !l.m.Cluster.OK:
-		return nil, l.unknown(peersUnknown, "no operation begins")
+		return nil, nil, l.unknown(peersUnknown, "no operation begins")
 	case !l.m.Units.OK:
-		return nil, l.unknown(unitsUnknown, "no operation begins")
+		return nil, nil, l.unknown(unitsUnknown, "no operation begins")
 	case id == 0:
-		return nil, because(notLostUnrecorded, l.m.App)
+		return nil, nil, because(notLostUnrecorded, l.m.App)
 	case l.w.Reach == Healthy && l.w.ClusterID == id:
-		return nil, because(quorumAnswers, hexID(id))
+		return nil, nil, because(quorumAnswers, hexID(id))
 	}
 	all := ordered(slices.Collect(maps.Keys(l.m.Units.Value)))
 	for _, unit := range want.without {
 		if !slices.Contains(all, unit) {
-			return nil, because(noSuchUnit, unit, l.m.App, few(all))
+			return nil, nil, because(noSuchUnit, unit, l.m.App, few(all))
 		}
+	}
+	if why := l.mayGo(Operation{Kind: recovering}, want.without); !why.none() {
+		return nil, nil, why
 	}
 	left := slices.DeleteFunc(l.holders(), func(unit string) bool {
 		return slices.Contains(want.without, unit) || !l.stays(unit)
@@ -81,14 +89,13 @@ func (l look) mayRecover(want wish) ([]Survivor, Reason) {
 	survivors := l.survivors(left)
 	for _, s := range survivors {
 		if s.Log == (LogState{}) {
-			return nil, because(logUnread, s.Unit)
+			silent = append(silent, s.Unit)
 		}
 	}
-	ranked := Rank(survivors, id, l.leaderFirst())
-	if len(ranked) == 0 {
-		return nil, because(survivorMissing, l.m.App)
+	if ranked = Rank(survivors, id, l.leaderFirst()); len(ranked) == 0 {
+		return nil, nil, because(survivorMissing, l.m.App)
 	}
-	return ranked, Reason{}
+	return ranked, silent, Reason{}
 }
 
 // leaderFirst has equals go by who leads: this unit, where it does.
@@ -104,9 +111,6 @@ func (l look) mayConfirm(o Operation, want wish) Reason {
 	id := l.givenUp()
 	elsewhere := because(operationBegun, l.m.App, l.command(want, l.m.App+"/leader", hexID(id), false))
 	if why := l.mayOperate(elsewhere); !why.none() {
-		return why
-	}
-	if why := l.mayGo(o, o.Without); !why.none() {
 		return why
 	}
 	takes := slices.DeleteFunc(slices.Clone(o.Units), func(unit string) bool { return !o.Takes(unit) })
@@ -130,8 +134,9 @@ func (l look) mayLose(ranked []Survivor) string {
 	return text
 }
 
-// tryRecover shows who would be recovered from, and what may be lost.
-func (l look) tryRecover(want wish, ranked []Survivor) Result {
+// tryRecover shows who would be recovered from, and what may be lost. Whoever has shown nothing is taken for dead in the command, and
+// said to be.
+func (l look) tryRecover(want wish, ranked []Survivor, silent []string) Result {
 	rows, units := [][]string{{"UNIT", "TERM", "INDEX", "BEHIND", "LOG", "REVISION"}}, map[string]any{}
 	for _, s := range ranked {
 		state, behind := "intact", "another term"
@@ -151,8 +156,17 @@ func (l look) tryRecover(want wish, ranked []Survivor) Result {
 		rows = append(rows, []string{clip(s.Unit, 24), number(s.Log.Term), number(s.Log.Index), behind, state, strconv.FormatInt(s.Log.Revision, 10)})
 		units[memberName(s.Unit)] = s.Log.String()
 	}
+	text := ""
+	for _, unit := range silent {
+		rows = append(rows, []string{clip(unit, 24), "-", "-", "-", "not known", "-"})
+		units[memberName(unit)] = "not known"
+	}
+	if len(silent) > 0 {
+		text = fold("", "leave out "+few(silent)+" only if dead for good: who runs has to show its log first, with its next hook", 0)
+		want.without = ordered(append(silent, want.without...))
+	}
 	command := l.command(want, l.m.App+"/leader", hexID(l.givenUp()), false)
-	text := strings.TrimPrefix(grid(rows), "\n") + "\n" + fold("", l.mayLose(ranked)+"; "+leasesBack, 0)
+	text = strings.TrimPrefix(grid(rows), "\n") + "\n" + fold("", l.mayLose(ranked)+"; "+leasesBack, 0) + text
 	text += "recover from it: " + command + "\n"
 	return Result{Text: text, Values: map[string]any{"best": ranked[0].Unit, "units": units, "command": command}}
 }

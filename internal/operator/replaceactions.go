@@ -176,7 +176,7 @@ func Restore(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	if why := l.mayRestore(o, want); !why.none() {
 		return nil, Result{Failed: refusal(what, why)}, nil
 	}
-	return nil, l.begin(o, "once "+want.source+" has prepared the new data"), nil
+	return []Step{l.lookAgain(o)}, l.begin(o, "once "+want.source+" has prepared the new data"), nil
 }
 
 // dataOf is the cluster of a unit's data, as far as it is known; 0 is none.

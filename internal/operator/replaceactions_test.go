@@ -124,13 +124,15 @@ func TestRestore(t *testing.T) {
 			}
 			steps, result, err := Restore(tc.params, m, w)
 			require.NoError(t, err)
-			assert.Empty(t, steps)
 			if tc.failed != "" {
+				assert.Empty(t, steps)
 				assert.Contains(t, result.Failed, tc.failed)
 				assert.Empty(t, result.Bags)
 				return
 			}
 			require.Empty(t, result.Failed)
+			require.Len(t, steps, 1)
+			assert.Equal(t, LookAgain, steps[0].(StartWork).Request.Kind, "a leader who is left alone hears of it")
 			record, err := etcdcluster.DecodeApp("cluster:0", "etcd", result.Bags[0].Bag)
 			require.NoError(t, err)
 			is := record.Operation
@@ -250,16 +252,16 @@ func TestRecover(t *testing.T) {
 		failed string
 	}{
 		"the best of two":    {params: map[string]any{"without": "etcd/2"}},
-		"nobody is left out": {params: map[string]any{}, failed: "nothing is recovered: etcd/2 has not shown what its log holds; wait for its next hook, or leave it out if it is dead: without=etcd/2"},
+		"nobody is left out": {params: map[string]any{}, failed: "nothing is recovered: it is not known what the log of etcd/2 holds; wait for its next hook; if it is dead for good: juju run etcd/leader recover without=etcd/2 confirm=id-c1"},
 		"there is a quorum":  {params: map[string]any{"without": "etcd/2"}, world: func(w *World) { w.Reach = Healthy }, failed: "cluster c1 has a quorum: there is nothing to recover"},
 		"not confirmed":      {params: map[string]any{"without": "etcd/2", "confirm": "id-1"}, failed: "confirm is not the ID of the cluster whose data is given up; confirm=id-c1"},
 		"a charm of before": {params: map[string]any{"without": "etcd/2"}, model: func(m *Model) {
 			word := m.Cluster.Value.Words["etcd/1"]
 			word.Can = []string{"db"}
 			m.Cluster.Value.Words["etcd/1"] = word
-		}, failed: "etcd/1 has not shown what its log holds"},
+		}, failed: "it is not known what the log of etcd/1 holds"},
 		"one that answers":     {params: map[string]any{"without": "etcd/0,etcd/2"}, failed: "etcd on etcd/0 still answers"},
-		"nobody is left":       {params: map[string]any{"without": "etcd/2,etcd/1,etcd/0"}, failed: "no unit shows data to recover from; restore a snapshot"},
+		"nobody is left":       {params: map[string]any{"without": "etcd/2,etcd/1,etcd/0"}, world: func(w *World) { w.Members, w.Local = nil, Local{} }, failed: "no unit shows data to recover from; restore a snapshot"},
 		"not on the leader":    {params: map[string]any{"without": "etcd/2"}, model: func(m *Model) { m.Leader = Know(false) }, failed: "juju run etcd/leader recover without=etcd/2 confirm=id-c1"},
 		"nothing is on record": {params: map[string]any{"without": "etcd/2"}, model: func(m *Model) { m.Cluster.Value.Record.ClusterID = 0 }, failed: "no cluster is recorded"},
 		"the leader wins a tie": {
@@ -285,12 +287,14 @@ func TestRecover(t *testing.T) {
 			}
 			steps, result, err := Recover(tc.params, m, w)
 			require.NoError(t, err)
-			assert.Empty(t, steps)
 			if tc.failed != "" {
+				assert.Empty(t, steps)
 				assert.Contains(t, result.Failed, tc.failed)
 				return
 			}
 			require.Empty(t, result.Failed)
+			require.Len(t, steps, 1)
+			assert.Equal(t, LookAgain, steps[0].(StartWork).Request.Kind, "a leader who is left alone hears of it")
 			record, err := etcdcluster.DecodeApp("cluster:0", "etcd", result.Bags[0].Bag)
 			require.NoError(t, err)
 			is := record.Operation
@@ -327,6 +331,22 @@ their full time, those too that had run out since; watches begin again
 recover from it: juju run etcd/leader recover without=etcd/2 confirm=id-c1
 `, result.Text)
 	assert.Equal(t, "etcd/1", result.Values["best"])
+}
+
+// TestRecoverDryRunNamesTheDead: at night nobody knows which units to leave out. Those of which nothing is known are in the command,
+// and one that answers is refused there as it would be in the deed.
+func TestRecoverDryRunNamesTheDead(t *testing.T) {
+	t.Parallel()
+	m, w := lostMajority()
+	_, result, err := Recover(map[string]any{"dry-run": true}, m, w)
+	require.NoError(t, err)
+	require.Empty(t, result.Failed)
+	assert.Contains(t, result.Text, "etcd/2  -     -      -       not known  -\n")
+	assert.Contains(t, result.Text, "leave out etcd/2 only if dead for good")
+	assert.Contains(t, result.Text, "recover from it: juju run etcd/leader recover without=etcd/2 confirm=id-c1\n")
+	_, result, err = Recover(map[string]any{"dry-run": true, "without": "etcd/0,etcd/2"}, m, w)
+	require.NoError(t, err)
+	assert.Contains(t, result.Failed, "etcd on etcd/0 still answers")
 }
 
 // TestOperationPastTheEnd: from the point of no return on nobody cancels, and nobody who still answers is let go.

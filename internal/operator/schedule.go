@@ -179,6 +179,7 @@ func (x *examiner) keeping() {
 	}
 	for _, w := range x.w.Work {
 		switch {
+		case w.Kind == LookAgain:
 		case w.State == WorkRuns:
 			x.say(because(workRuns, string(w.Kind), or(w.Progress)))
 		case w.State == WorkFailed && w.Why != "":

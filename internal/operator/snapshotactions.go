@@ -136,7 +136,7 @@ func ListSnapshots(params map[string]any, m Model, w World) ([]Step, Result, err
 	}
 	out.Text += failed.String()
 	for _, work := range w.Work {
-		if work.State == WorkRuns {
+		if work.State == WorkRuns && work.Kind != LookAgain {
 			out.Text += fmt.Sprintf("%s runs: %s\n", work.Kind, or(plain(work.Progress)))
 			out.Values["runs"], out.Values["progress"] = string(work.Kind), or(plain(work.Progress))
 		}

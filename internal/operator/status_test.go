@@ -41,7 +41,7 @@ func TestStatusOfMembers(t *testing.T) {
 		}, Active, "learner, no voter yet: etcd/1; 4/4 voters, survives 1 failure, as 3 would"},
 		{"no quorum", 3, func(_ *Model, w *World) {
 			*w = withoutQuorum(*w)
-		}, Waiting, "no quorum: 0 of 3 voters ready, 1 answering, 2 needed; bring the others back; 2 more in health"},
+		}, Waiting, "no quorum: 0 of 3 voters ready, 2 needed; bring them back; if gone: run recover; 2 more in health"},
 		{"no space", 3, func(_ *Model, w *World) {
 			w.Alarms = []Alarm{{2, "NOSPACE"}}
 			w.Members[1].DBSize, w.Members[1].DBInUse = 2<<30, 1<<30
@@ -61,7 +61,7 @@ func TestStatusOfMembers(t *testing.T) {
 			m.Units.Value["etcd/9"] = Alive
 			w.Members[0].CertRemaining, w.TLS.Peer.Remaining, w.Members[5].Version = time.Hour, time.Hour, "3.6.14"
 			w.Members[6].Version = "3.5.30"
-		}, Waiting, "no quorum: 3 of 8 voters ready, 4 answering, 5 needed; bring the others back; 6 more in health"},
+		}, Waiting, "no quorum: 3 of 8 voters ready, 5 needed; bring them back; if gone: run recover; 6 more in health"},
 		{"unknown quota", 1, func(_ *Model, w *World) {
 			w.Members[0].Quota = 0
 		}, Active, "1/1 voters, 3.7.3; survives no failure"},
@@ -156,7 +156,7 @@ func TestLine(t *testing.T) {
 		"a detail that is not given":  {[]Reason{because(memberErrors, "etcd/1")}, Active, "etcd/1 reports: {errors}; " + core},
 		"a leave says what holds it":  {[]Reason{because(leaving, "etcd/0"), because(peersUnknown, "a", "no answer")}, Waiting, "peers unknown: no answer; " + core + "; leaving"},
 		"a later kind of a worse level": {
-			[]Reason{because(noQuorum, "c1", "1", "3", "1", "2"), because(portTaken, "port", "a", "etcd")},
+			[]Reason{because(noQuorum, "c1", "1", "3", "2"), because(portTaken, "port", "a", "etcd")},
 			Blocked,
 			"option port: a is taken; juju config etcd port=…; 1 more in health",
 		},

@@ -12,6 +12,7 @@ const (
 	Drill          WorkKind = "drill"    // restore a snapshot beside, on loopback, read it back, throw it away
 	PrepareRestore WorkKind = "restore"  // make data of a snapshot, beside our own, ready to be served
 	PrepareRecover WorkKind = "recover"  // make data of what our stopped member has, beside it, ready to be served
+	LookAgain      WorkKind = "look"     // nothing but the hook that is asked for when work has ended
 )
 
 // WorkRequest is what a long work is to do. It is written to a file of the unit before the work begins, and holds no key.

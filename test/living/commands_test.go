@@ -28,7 +28,7 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 
 // commands are the commands that scripts have beside juju-sim's verbs:
 //
-//	writes start [PROXY]        users write to the members of etcd, or through the proxy on a unit
+//	writes start [UNIT]         users write to the members of etcd, to the one on a unit, or through the proxy there
 //	writes stop [given-up]      prints what they felt; a write that failed or is lost is a failure. With given-up one that is
 //	                            lost is none: the data went back
 //	watch start KEY             a program watches a key
@@ -127,15 +127,18 @@ func (b *bench) writes(ts *testscript.TestScript, neg bool, args []string) {
 	s := b.scene(ts)
 	switch {
 	case neg || len(args) == 0:
-		ts.Fatalf("usage: writes start [PROXY] | stop [given-up]")
+		ts.Fatalf("usage: writes start [UNIT] | stop [given-up]")
 	case args[0] == "start" && s.load == nil:
 		var t load.Target
 		var err error
-		if len(args) > 1 {
+		if len(args) > 1 && !strings.HasPrefix(args[1], "etcd/") {
 			t.Endpoints = []string{"http://" + net.JoinHostPort(b.ask(ts, "address", args[1]), "2379")}
 		} else {
 			t, err = load.Members(b.asker(ts))
 			ts.Check(err)
+		}
+		if len(args) > 1 && t.TLS != nil { // that member alone: what it acknowledges stands in its log
+			t.Endpoints, t.Fixed = []string{"https://" + net.JoinHostPort(b.ask(ts, "address", args[1]), "2379")}, true
 		}
 		t.Rate = 10 // the machine is shared with the other scripts
 		t.Patience = patience

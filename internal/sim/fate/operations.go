@@ -27,12 +27,17 @@ func (s *Sim) Operate(act operator.Action, params map[string]any) string {
 	if err != nil {
 		return err.Error()
 	}
-	_, result, err := act(params, model, world)
+	steps, result, err := act(params, model, world)
 	switch {
 	case err != nil:
 		return err.Error()
 	case result.Failed != "":
 		return result.Failed
+	}
+	for _, step := range steps {
+		if _, err := s.replace(u, h, step); err != nil {
+			return err.Error()
+		}
 	}
 	if err := s.flush(u, operator.Plan{Bags: result.Bags}, m.yield); err != nil {
 		return err.Error()

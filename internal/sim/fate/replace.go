@@ -112,6 +112,8 @@ func (s *Sim) work(u *unit, r operator.WorkRequest) error {
 	p := prepared{Prepared: operator.Prepared{ID: r.ID, ClusterID: idOf(r.Token, r.PeerURL)}, peerURL: r.PeerURL}
 	p.MemberID = p.ClusterID | 2
 	switch r.Kind {
+	case operator.LookAgain:
+		return nil
 	case operator.TakeSnapshot:
 		g, m := s.own(u)
 		if m == nil || !s.ready(g, m) {
