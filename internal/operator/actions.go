@@ -50,6 +50,7 @@ var Actions = map[string]Action{
 	"verify-snapshot": VerifySnapshotNow,
 	"drill":           DrillNow,
 	"purge":           PurgeKept,
+	"disk-check":      CheckDiskNow,
 }
 
 // Health reports on the cluster, or on what a proxy reaches, to people or as one text for programs. It fails when that is

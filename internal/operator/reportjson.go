@@ -27,6 +27,7 @@ type reportJSON struct {
 	Members []memberJSON  `json:"members"`
 	Proxy   *proxyJSON    `json:"proxy,omitempty"`
 	Keeps   *keepsJSON    `json:"keeps,omitempty"` // of a member
+	Disk    *diskJSON     `json:"disk,omitempty"`  // of a member
 	Charm   *releasesJSON `json:"charm,omitempty"`
 
 	Memory      int64  `json:"memory,omitempty"`
@@ -102,7 +103,7 @@ type keepsJSON struct {
 	Last       string `json:"last,omitempty"`
 	LastAge    *int64 `json:"last-age-seconds,omitempty"`
 	Revision   int64  `json:"last-revision,omitempty"`
-	Failed     string `json:"failed,omitempty"`
+	Failure    string `json:"failed,omitempty"`
 	Drilled    string `json:"drilled,omitempty"`
 	Aside      int    `json:"moved-aside"`
 	AsideBytes int64  `json:"moved-aside-bytes"`
@@ -155,7 +156,7 @@ func (r Report) forPrograms() reportJSON {
 	for _, m := range r.Members {
 		out.Members = append(out.Members, m.forPrograms())
 	}
-	out.Keeps = r.keepsForPrograms()
+	out.Keeps, out.Disk = r.keepsForPrograms(), r.disk.forPrograms()
 	return out
 }
 
@@ -186,7 +187,7 @@ func (p UpstreamProbe) forPrograms() memberJSON {
 
 func (r Report) keepsForPrograms() *keepsJSON {
 	out := &keepsJSON{
-		Snapshots: r.kept.good(), Failed: plain(r.snapshots.failure), Aside: len(r.kept.Aside), Used: r.kept.used(), Space: r.kept.Space,
+		Snapshots: r.kept.good(), Failure: plain(r.snapshots.failure), Aside: len(r.kept.Aside), Used: r.kept.used(), Space: r.kept.Space,
 	}
 	for _, a := range r.kept.Aside {
 		out.AsideBytes += a.Bytes
