@@ -61,6 +61,7 @@ func (h *Host) manifest() ([]item, error) {
 		{h.etcdctlEnv(), preset, admin},
 		{h.proxyConfig(), secret, server},
 		{h.snapshotConfig(), secret, admin},
+		{h.disk(), secret, admin},
 		{h.snapshotServiceFile(), public, admin},
 		{h.timerFile(), public, admin},
 		// These hold nothing secret, and the server, or its gate, reads them.

@@ -65,6 +65,7 @@ func (h *Host) observe(ctx context.Context, m operator.Model) (operator.World, e
 	w.Proxy = h.lookProxy(state)
 	w.Data = h.lookData()
 	w.Fence, w.Prepared = h.lookFence(), h.lookPrepared()
+	w.Disk = h.lookDisk()
 	w.Leftovers = h.leftovers()
 	if state.Kind == operator.MemberService {
 		w.Schedule = h.lookSchedule()

@@ -80,6 +80,9 @@ func (p paths) prepared() string { return filepath.Join(p.state(), "prepared") }
 // drilled says when the last drill succeeded.
 func (p paths) drilled() string { return filepath.Join(p.state(), "drill.json") }
 
+// disk is what came of the last measuring of the disk.
+func (p paths) disk() string { return filepath.Join(p.state(), "disk.json") }
+
 // learnedDir is where the proxy's service keeps the members that it learned; nobody else writes there.
 func (p paths) learnedDir() string { return filepath.Join(p.state(), "proxy") }
 func (p paths) learned() string    { return filepath.Join(p.learnedDir(), "members.json") }

@@ -38,6 +38,7 @@ func (h *Host) uninstall(ctx context.Context, keepData bool) error {
 	_, _ = os.RemoveAll(h.worksDir()), os.Remove(h.metrics())
 	// What waits to be served was made of data or a snapshot, which stays.
 	_, _ = os.RemoveAll(h.prepared()), os.Remove(h.drilled())
+	_ = os.RemoveAll(h.disk())
 	if !keepData {
 		h.leaveData(ctx)
 	}

@@ -54,6 +54,8 @@ func (h *fakeMachine) Do(_ context.Context, step operator.Step) error {
 		w.Data.Owner = s.Owner
 	case operator.WriteFence:
 		w.Fence = s.Fence
+	case operator.CheckDisk:
+		w.Disk.At = 1
 	case operator.WriteSchedule:
 		w.Schedule = s.Schedule
 	case operator.TakeTurn:

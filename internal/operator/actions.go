@@ -50,15 +50,28 @@ var Actions = map[string]Action{
 	"verify-snapshot": VerifySnapshotNow,
 	"drill":           DrillNow,
 	"purge":           PurgeKept,
+	"disk-check":      CheckDiskNow,
 }
 
-// Health reports on the cluster, or on what a proxy reaches. It fails when that is unhealthy, and reports all the same.
+// Health reports on the cluster, or on what a proxy reaches, to people or as one text for programs. It fails when that is
+// unhealthy, and reports all the same.
 func Health(params map[string]any, m Model, w World) ([]Step, Result, error) {
-	if err := onlyParams(params); err != nil {
+	if err := onlyParams(params, "format"); err != nil {
+		return nil, Result{}, err
+	}
+	format, err := optionalText(params, "format")
+	if err != nil {
 		return nil, Result{}, err
 	}
 	r := Examine(m, w)
 	out := Result{Values: r.Values(), Text: r.Table()}
+	switch format {
+	case "", "text":
+	case "json":
+		out.Text, out.Values[JSONKey] = "", r.JSON()
+	default:
+		return nil, Result{}, fmt.Errorf("cannot use parameter %q: it is text or json", "format")
+	}
 	if r.Health == Unhealthy {
 		out.Failed = refusal(string(Unhealthy), r.only(Unhealthy)...)
 	}

@@ -43,7 +43,7 @@ func TestActionsAreThoseDeclared(t *testing.T) {
 			params[param] = map[string]any{
 				"unit": "etcd/1", "confirm": "id-c1", "revision": 1, "keep": 1, "from": "etcd/1", "without": "etcd/2", "cancel": "restart-1a",
 				"snapshot": "latest", "source": "etcd/1", "unverified": false, "dry-run": false, "before": "2026-01-31T23:59:00Z",
-				"to": "/tmp/x.db",
+				"to": "/tmp/x.db", "format": "json",
 			}[param]
 		}
 		if name == "restore" {

@@ -38,6 +38,8 @@ var samples = map[string][2]string{
 	"id":          {"restart-1a2b3c", "restart-1a2b3c"},
 	"operation":   {"rolling-restart", "rolling-restart"},
 	"age":         {"13h", "400d"},
+	"filesystem":  {"nfs", "overlay"},
+	"took":        {"12ms", "1.25s"},
 	"kind":        {"snapshot", "snapshot"},
 	"progress":    {"copy: 120 of 340 MiB", "copy: 10120 of 10340 MiB"},
 	"zone":        {"eu-west-1a", "a-zone-with-a-long-name"},

@@ -17,6 +17,7 @@ import (
 var handlers = []func(look, *Plan){
 	unit,
 	mend,
+	disk,
 	certificates,
 	freeTurn,
 	leave,

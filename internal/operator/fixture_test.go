@@ -162,7 +162,7 @@ func fresh(n int) (Model, World) {
 	}
 	m.Cluster = Know(cluster)
 	m.Seen = nil
-	w := World{Carried: release, Installed: release, Reach: Absent, TLS: world(m).TLS, Period: 230}
+	w := World{Carried: release, Installed: release, Reach: Absent, TLS: world(m).TLS, Period: 230, Disk: Disk{At: 1, P50: time.Millisecond}}
 	return m, w
 }
 
@@ -180,6 +180,7 @@ func world(m Model) World {
 		ClusterID: clusterID,
 		Local:     Local{Live: true, Ready: true, ClusterID: clusterID, MemberID: 1, Voters: len(m.Units.Value)},
 		Turn:      Turn{Known: true},
+		Disk:      Disk{At: 1, P50: time.Millisecond},
 		Period:    230,
 	}
 	w.Members = members(len(m.Units.Value))

@@ -18,7 +18,7 @@ func FuzzActions(f *testing.F) {
 		`{"snapshot": "latest"}`, `{"snapshot": "/a b", "source": "etcd/1", "unverified": true, "dry-run": true}`, `{"before": "2026-01-31T23:59:00Z"}`,
 		`{"from": "data-dir", "without": "etcd/1,etcd/0"}`, `{"confirm": "id-c1", "without": "etcd/1", "dry-run": "true"}`, `{"snapshot": "\u0000", "before": "x"}`,
 		`{"to": "/tmp/x.db"}`, `{"to": "../x"}`, `{"snapshot": "latest", "unverified": true}`, `{"snapshot": "/dev/zero", "unverified": 1}`,
-		`{"what": "aside", "confirm": true}`, `{"what": ",,", "confirm": true}`,
+		`{"what": "aside", "confirm": true}`, `{"what": ",,", "confirm": true}`, `{"format": "json"}`,
 	} {
 		f.Add(params, uint8(3), uint8(0))
 		f.Add(params, uint8(1), uint8(1))

@@ -49,6 +49,7 @@ const (
 	dataUnfitAlone
 	dataUnfitAgain
 	dataUnfit
+	diskRefused
 	learnerStuck
 	dataDiffers
 	dataUnreadable
@@ -179,6 +180,16 @@ const (
 	snapshotsOff
 	snapshotMissed
 	asideKept
+	diskRemote
+	diskMemory
+	diskLayered
+	diskCopying
+	diskFlushless
+	diskFailing
+	diskSlow
+	diskRotates
+	diskRoom
+	diskInodes
 	operationAwaits
 	operationGoes
 	operationPrepares
@@ -291,6 +302,7 @@ var catalogue = [kinds]entry{
 	dataUnfitAlone:  {"data-unfit-alone", "unit", Unhealthy, Blocked, "", "data here is {flaw}, none has better", "put a newer copy back, or see how-to/replace-a-dead-machine"},
 	dataUnfitAgain:  {"data-unfit-again", "unit", Degraded, Blocked, "", "data here is {flaw}, twice in a day", "look after its disk; juju remove-unit {unit}, then add one"},
 	dataUnfit:       {"data-unfit", "unit", Degraded, Blocked, "", "data here is {flaw}", "bring the other members back; or juju remove-unit {unit}, then add one"},
+	diskRefused:     {"disk-refused", "unit", Degraded, Blocked, "", "data would lie on {filesystem}, over a network", "put a local disk there"},
 	learnerStuck:    {"learner-stuck", "unit", Degraded, Blocked, "", "cannot catch up, thrice replaced", "see network; journalctl -u {service}"},
 	dataUnreadable:  {"data-unreadable", "unit", Degraded, Blocked, "", "cannot read data: {log}", "see dmesg; juju remove-unit {unit}, then add one"},
 	dataForbidden:   {"data-forbidden", "unit", Degraded, Blocked, "", "may not use data: {log}", "give them back to its user, it starts by itself"},
@@ -416,6 +428,16 @@ var catalogue = [kinds]entry{
 	snapshotMissed:       {"snapshot-missed", "unit", Sound, "", "", "{unit} has no snapshot {why}: {error}", ""},
 	snapshotsOff:         {"snapshots-off", "option", Sound, "", "", "no snapshots are taken by themselves: {option} is 0", "juju config {option}=6h"},
 	asideKept:            {"aside-kept", "path", Sound, "", "", "{path}: data that was moved aside, {size}", "action purge says what may go"},
+	diskRemote:           {"disk-remote", "unit", Sound, "", "", "data lies on {filesystem}, over a network", "move it to a local disk"},
+	diskMemory:           {"disk-memory", "unit", Sound, "", "", "data lies in memory ({filesystem}): gone at a reboot", ""},
+	diskLayered:          {"disk-layered", "unit", Sound, "", "", "data lies on {filesystem}, no disk of its own", "mount one"},
+	diskCopying:          {"disk-copying", "unit", Sound, "", "", "data lies on {filesystem}, which copies what it writes", ""},
+	diskFlushless:        {"disk-flushless", "unit", Sound, "", "", "a power cut may lose writes: the disk keeps none", ""},
+	diskFailing:          {"disk-failing", "unit", Sound, "", "", "disk too slow: a write takes {took}", "the leader may be lost"},
+	diskSlow:             {"disk-slow", "unit", Sound, "", "", "slow disk: a write takes {took}, 10ms is good", ""},
+	diskRotates:          {"disk-rotates", "unit", Sound, "", "", "the disk rotates", "an SSD keeps writes sooner"},
+	diskRoom:             {"disk-room", "unit", Sound, "", "", "little room on the disk: {size}, {room} may be needed", ""},
+	diskInodes:           {"disk-inodes", "unit", Sound, "", "", "only {count} more files fit on the disk", ""},
 	workRuns:             {"work-runs", "kind", Sound, "", "", "{kind} runs: {progress}", ""},
 	turnHeld:             {"turn-held", "unit", Sound, "", "", "{unit} holds the turn to restart", ""},
 

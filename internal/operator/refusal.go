@@ -26,6 +26,9 @@ func (l look) refuse() Reason {
 	if l.w.Machine.NoGroup {
 		return because(groupUnknown, l.m.Config.SocketGroup)
 	}
+	if why := l.refusedDisk(); !why.none() {
+		return why
+	}
 	return l.refusedQuota()
 }
 

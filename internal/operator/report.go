@@ -101,6 +101,7 @@ type Report struct {
 
 	kept      Kept      // what this unit keeps beside its data
 	snapshots snapshots // how its snapshots are
+	disk      Disk      // what its data lies on
 
 	Listen   []string        // proxy: host:port, all that it must listen on
 	Socket   Socket          // proxy
@@ -138,6 +139,7 @@ func examine(l look, reasons []Reason) Report {
 	x.strange()
 	x.crashes()
 	x.keeping()
+	x.disk()
 	x.r.Memory = x.w.Service.Memory
 	x.r.Reasons, x.r.Health = inOrder(x.r.Reasons), Sound
 	for _, r := range x.r.Reasons {

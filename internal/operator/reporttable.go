@@ -73,6 +73,9 @@ func (r Report) head() []named {
 	if text := r.snapshotLine(); text != "" {
 		out = append(out, named{"snapshot", text})
 	}
+	if text := r.disk.line(); text != "" {
+		out = append(out, named{"disk", text})
+	}
 	out = append(out, named{"states", or(strings.Join(r.States, ", "))})
 	for _, reason := range r.notes() {
 		out = append(out, named{"note", reason.String()})

@@ -26,6 +26,9 @@ func (r Report) Values() map[string]any {
 		return out
 	}
 	r.keptValues(out)
+	if d := r.disk.values(); len(d) > 0 {
+		out["disk"] = map[string]any(d)
+	}
 	out.set("reach", r.Reach.String())
 	out.set("members-without-unit", strings.Join(r.Orphans, ","))
 	out.set("units-without-member", strings.Join(r.Lonely, ","))

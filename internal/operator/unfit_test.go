@@ -77,7 +77,9 @@ func TestRule04NoDataOfAnotherTime(t *testing.T) {
 		require.IsType(t, MoveAside{}, rejoins, "%s: its data goes aside like that of any that was removed", name)
 		removed.Data = Data{}
 		assert.Equal(t, AddLearner{"https://" + address(0) + ":2380"}, firstStep(m, removed), name)
-		p := Decide(lookAgain, m, World{progress: removed.progress, Now: w.Now, Reach: Unreachable, Carried: release, Installed: release, TLS: w.TLS})
+		p := Decide(lookAgain, m, World{
+			progress: removed.progress, Now: w.Now, Reach: Unreachable, Carried: release, Installed: release, TLS: w.TLS, Disk: w.Disk,
+		})
 		assert.Equal(t, w.Now, after(m, p).Healed, "%s: it is remembered", name)
 
 		for why, tt := range map[string]struct {

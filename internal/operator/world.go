@@ -80,6 +80,8 @@ type World struct {
 	Log LogState
 	// Kept is what the unit keeps beside its data.
 	Kept Kept
+	// Disk is what the data lies on.
+	Disk Disk
 	// Schedule is how snapshots are taken, as it is written; the zero value is that it is not, or altered.
 	Schedule Schedule
 	// Fence is what the gate before each start goes by, as it is written.

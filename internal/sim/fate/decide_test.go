@@ -266,6 +266,10 @@ func lawless(e operator.Event, m operator.Model, w operator.World, p operator.Pl
 		if len(w.Astray) == 0 {
 			return "mends what is whole"
 		}
+	case operator.CheckDisk:
+		if w.Service.Running || w.Data.State == operator.OurData || w.Disk.At != 0 || j.leaving() {
+			return "measures a disk that is in use, or was measured"
+		}
 	case operator.RemoveMember:
 		return j.removal(step)
 	case operator.WriteMember:

@@ -84,6 +84,7 @@ func (h *machine) Observe(_ context.Context, m operator.Model) (operator.World, 
 		Leftovers: u.disk.installed != "" || u.disk.kind != "" || u.disk.tls.Peer.Present,
 		Service:   operator.Service{Kind: u.disk.kind, Enabled: u.disk.enabled, Running: u.process.running, Failing: u.process.failing, Log: u.process.log, Held: u.process.held},
 		Fence:     u.disk.fence,
+		Disk:      u.disk.measured,
 	}
 	for i := range w.Kept.Snapshots {
 		w.Kept.Snapshots[i].Taken = s.now // its timer keeps them new
@@ -299,6 +300,11 @@ func (h *machine) do(step operator.Step) error {
 		s.uninstall(u, h.h, step)
 	case operator.WriteSchedule:
 		u.disk.schedule = step.Schedule
+	case operator.CheckDisk:
+		if u.process.running {
+			s.broken("%s measures the disk of a member that serves", u.name)
+		}
+		u.disk.measured = operator.Disk{At: max(s.now, 1)}
 	case operator.Claim:
 		if d := u.disk.data; d != nil {
 			d.owner = step.Owner

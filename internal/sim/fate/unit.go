@@ -88,6 +88,7 @@ type disk struct {
 	work      []operator.Work
 	prepared  []prepared
 	kept      []operator.Snapshot
+	measured  operator.Disk
 }
 
 // initial is how a first start would go by what is written.

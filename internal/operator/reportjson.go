@@ -1,0 +1,232 @@
+package operator
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// JSONKey is the result that has a whole report as one text for programs.
+const JSONKey = "report"
+
+// reportSchema is the version of what the report says for programs. Fields are added without a new one; a field that goes, or
+// comes to mean something else, needs one.
+const reportSchema = 1
+
+// reportJSON is the report for programs: docs/how-to/read-health.md documents it, field by field. What is not known is left out;
+// lists and counts of what is known are there, empty or 0. Sizes are in bytes, times in seconds.
+type reportJSON struct {
+	Schema  int          `json:"schema"`
+	Unit    string       `json:"unit"`
+	Role    Role         `json:"role"`
+	Health  Verdict      `json:"health"`
+	Summary string       `json:"summary"`
+	Reasons []reasonJSON `json:"reasons"`
+	States  []string     `json:"states"`
+
+	Cluster *clusterJSON  `json:"cluster,omitempty"` // of a member
+	Members []memberJSON  `json:"members"`
+	Proxy   *proxyJSON    `json:"proxy,omitempty"`
+	Keeps   *keepsJSON    `json:"keeps,omitempty"` // of a member
+	Disk    *diskJSON     `json:"disk,omitempty"`  // of a member
+	Charm   *releasesJSON `json:"charm,omitempty"`
+
+	Memory      int64  `json:"memory,omitempty"`
+	Certificate *int64 `json:"certificate-seconds,omitempty"`
+}
+
+type reasonJSON struct {
+	Kind     string   `json:"kind"`
+	Health   Verdict  `json:"health"`
+	Subjects []string `json:"subjects"`
+	Text     string   `json:"text"`
+	Remedy   string   `json:"remedy,omitempty"`
+}
+
+type clusterJSON struct {
+	ID                 string   `json:"id,omitempty"`
+	Reach              string   `json:"reach"`
+	Voters             int      `json:"voters"`
+	Ready              int      `json:"voters-ready"`
+	Reachable          int      `json:"voters-reachable"`
+	Learners           int      `json:"learners"`
+	Quorum             int      `json:"quorum"`
+	Margin             int      `json:"margin"`
+	Leader             string   `json:"leader,omitempty"`
+	TermMin            uint64   `json:"term-min,omitempty"`
+	TermMax            uint64   `json:"term-max,omitempty"`
+	Versions           []string `json:"versions"`
+	MembersWithoutUnit []string `json:"members-without-unit"`
+	UnitsWithoutMember []string `json:"units-without-member"`
+}
+
+type memberJSON struct {
+	ID         string   `json:"id,omitempty"`
+	Unit       string   `json:"unit,omitempty"`
+	Name       string   `json:"name,omitempty"`
+	Role       string   `json:"role,omitempty"`
+	PeerURLs   []string `json:"peer-urls"`
+	ClientURLs []string `json:"client-urls"`
+	Alarms     []string `json:"alarms"`
+	Errors     []string `json:"errors"`
+	Server     string   `json:"server,omitempty"`
+	Answers    bool     `json:"answers"`
+	Ready      bool     `json:"ready"`
+	Version    string   `json:"version,omitempty"`
+	Storage    string   `json:"storage-version,omitempty"`
+
+	// These are there if the member answers, and none of a proxy's.
+	*memberFigures
+	RoundTrip   float64 `json:"round-trip-seconds,omitempty"`
+	Certificate *int64  `json:"certificate-seconds,omitempty"`
+}
+
+type memberFigures struct {
+	DBSize   int64  `json:"db-size"`
+	DBInUse  int64  `json:"db-in-use"`
+	Quota    int64  `json:"quota"`
+	Term     uint64 `json:"term"`
+	Index    uint64 `json:"index"`
+	Applied  uint64 `json:"applied"`
+	Lag      uint64 `json:"lag"`
+	Revision int64  `json:"revision"`
+}
+
+type proxyJSON struct {
+	Listens   []string `json:"listens"`
+	Socket    string   `json:"socket,omitempty"`
+	Group     string   `json:"socket-group,omitempty"`
+	Reachable int      `json:"members-reachable"`
+}
+
+type keepsJSON struct {
+	Snapshots  int    `json:"snapshots"`
+	Last       string `json:"last,omitempty"`
+	LastAge    *int64 `json:"last-age-seconds,omitempty"`
+	Revision   int64  `json:"last-revision,omitempty"`
+	Failure    string `json:"failed,omitempty"`
+	Drilled    string `json:"drilled,omitempty"`
+	Aside      int    `json:"moved-aside"`
+	AsideBytes int64  `json:"moved-aside-bytes"`
+	Used       int64  `json:"used"`
+	Space      int64  `json:"space"`
+}
+
+type releasesJSON struct {
+	Runs    string `json:"runs,omitempty"`
+	Carries string `json:"carries,omitempty"`
+}
+
+// JSON is the whole report as one text for programs.
+func (r Report) JSON() string {
+	text, err := json.Marshal(r.forPrograms())
+	if err != nil {
+		return "" // it holds texts, numbers and lists of them
+	}
+	return string(text)
+}
+
+func (r Report) forPrograms() reportJSON {
+	out := reportJSON{
+		Schema: reportSchema, Unit: r.Unit, Role: r.Role, Health: r.Health, Summary: plain(Summary(r)),
+		Reasons: []reasonJSON{}, States: listOf(r.States), Members: []memberJSON{}, Memory: r.Memory, Certificate: left(r.Certificate),
+	}
+	for _, reason := range r.Reasons {
+		out.Reasons = append(out.Reasons, reasonJSON{
+			reason.Kind.String(), reason.Health(), listOf(reason.Subjects), reason.Text(), reason.Remedy(),
+		})
+	}
+	if r.Runs != "" || r.Carries != "" {
+		out.Charm = &releasesJSON{r.Runs, r.Carries}
+	}
+	if r.Role == RoleProxy {
+		out.Proxy = &proxyJSON{listOf(r.Listen), r.Socket.Path, r.Socket.Group, r.Reachable}
+		for _, p := range r.Upstream {
+			out.Members = append(out.Members, p.forPrograms())
+		}
+		return out
+	}
+	out.Cluster = &clusterJSON{
+		Reach: r.Reach.String(), Voters: r.Voters, Ready: r.Ready, Reachable: r.Reachable, Learners: r.Learners, Quorum: r.Quorum,
+		Margin: r.Margin, Leader: r.Leader, TermMin: r.TermMin, TermMax: r.TermMax, Versions: listOf(r.Versions),
+		MembersWithoutUnit: listOf(r.Orphans), UnitsWithoutMember: listOf(r.Lonely),
+	}
+	if r.ClusterID != 0 {
+		out.Cluster.ID = hexID(r.ClusterID)
+	}
+	for _, m := range r.Members {
+		out.Members = append(out.Members, m.forPrograms())
+	}
+	out.Keeps, out.Disk = r.keepsForPrograms(), r.disk.forPrograms()
+	return out
+}
+
+func (m MemberReport) forPrograms() memberJSON {
+	out := memberJSON{
+		ID: hexID(m.ID), Unit: m.Unit, Name: plain(m.Name), Role: m.Role, PeerURLs: plains(m.PeerURLs), ClientURLs: plains(m.ClientURLs),
+		Alarms: listOf(m.Alarms), Errors: plains(m.Errors), Server: m.Server, Answers: m.Answers,
+	}
+	if !m.Answers {
+		return out
+	}
+	out.Ready, out.Version, out.Storage = m.Ready, plain(m.Version), plain(m.StorageVersion)
+	out.memberFigures = &memberFigures{m.DBSize, m.DBInUse, m.Quota, m.Term, m.Index, m.Applied, m.Lag, m.Revision}
+	out.RoundTrip, out.Certificate = m.RTT.Seconds(), left(m.CertRemaining)
+	return out
+}
+
+func (p UpstreamProbe) forPrograms() memberJSON {
+	out := memberJSON{
+		Name: plain(p.Name), PeerURLs: plains(some(p.PeerURL)), ClientURLs: plains(some(p.ClientURL)), Alarms: listOf(p.Alarms),
+		Errors: plains(some(p.Error)), Answers: p.Answers, Ready: p.Reads,
+	}
+	if p.Answers {
+		out.Version, out.RoundTrip, out.Certificate = plain(p.Version), p.RTT.Seconds(), left(p.CertRemaining)
+	}
+	return out
+}
+
+func (r Report) keepsForPrograms() *keepsJSON {
+	out := &keepsJSON{
+		Snapshots: r.kept.good(), Failure: plain(r.snapshots.failure), Aside: len(r.kept.Aside), Used: r.kept.used(), Space: r.kept.Space,
+	}
+	for _, a := range r.kept.Aside {
+		out.AsideBytes += a.Bytes
+	}
+	if r.snapshots.found {
+		age := int64(r.snapshots.age / time.Second)
+		out.Last, out.LastAge, out.Revision = r.snapshots.good.Name, &age, r.snapshots.good.Revision
+	}
+	if r.kept.Drilled > 0 {
+		out.Drilled = time.Unix(r.kept.Drilled, 0).UTC().Format(time.RFC3339)
+	}
+	return out
+}
+
+// left is a remaining life in seconds; nil is not known.
+func left(d time.Duration) *int64 {
+	if d == 0 {
+		return nil
+	}
+	seconds := int64(d / time.Second)
+	return &seconds
+}
+
+// list is a list that is never null.
+func listOf(of []string) []string { return append([]string{}, of...) }
+
+// plains are texts of others, fit for one line each.
+func plains(of []string) []string {
+	out := []string{}
+	for _, text := range of {
+		out = append(out, plain(text))
+	}
+	return out
+}
+
+// some is a list of a text, or of none where it is empty.
+func some(text string) []string {
+	if text == "" {
+		return nil
+	}
+	return []string{text}
+}
