@@ -261,6 +261,9 @@ func PurgeKept(params map[string]any, m Model, w World) ([]Step, Result, error) 
 	}
 	if what == "" {
 		out := purged(w.Kept, p, "may go")
+		if out.Values["items"] == nil {
+			return nil, out, nil
+		}
 		out.Text += fold("", fmt.Sprintf("say which: juju run %s purge what=NAME,… (or what=aside), and with confirm=true they go", m.Unit), 0)
 		return nil, out, nil
 	}

@@ -100,7 +100,11 @@ func (m making) restored(ctx context.Context, s source, as identity, seen int64,
 	out := restoration{was: db.Revision, is: db.Revision + bump}
 	failed := func() error {
 		m.say("restore", 0, s.size)
-		if err := m.etcdutl(ctx, s, as, bump); err != nil {
+		counted := db.Revision
+		if counted == 1 {
+			counted = 0 // etcd begins to count with 1, and etcdutl, which finds no key that was ever written, with 0
+		}
+		if err := m.etcdutl(ctx, s, as, out.is-counted); err != nil {
 			return err
 		}
 		m.say("serve", 0, s.size)

@@ -230,7 +230,7 @@ func TestLogLines(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	r := newReader(t, packed(t))
-	for _, line := range []string{"juju deploy ./dist/" + archiveName + " etcd -n 2", "juju-sim settle"} {
+	for _, line := range []string{"juju deploy ./dist/" + archiveName + " etcd -n 2", "juju-sim settle", "juju run etcd/0 snapshot"} {
 		out, err := r.sh(line)
 		require.NoError(t, err, out)
 	}
@@ -250,11 +250,14 @@ func TestMetrics(t *testing.T) {
 	assert.False(t, known["grpc_server_handling_seconds"])
 }
 
-// metricsOf are the names of the metrics that a member has.
+// metricsOf are the names of the metrics that a member has, and its unit's of snapshots.
 func metricsOf(r *reader) map[string]bool {
 	out, err := r.sh("juju ssh etcd/0 curl -s http://127.0.0.1:2381/metrics")
 	require.NoError(r.t, err, out)
+	ofSnapshots, err := r.sh("juju ssh etcd/0 cat var/lib/etcd-charm/metrics/etcd-0.prom")
+	require.NoError(r.t, err, ofSnapshots)
 	known := map[string]bool{}
+	out = append(out, ofSnapshots...)
 	for _, line := range out {
 		if name, found := strings.CutPrefix(line, "# TYPE "); found {
 			name, _, _ = strings.Cut(name, " ")
@@ -277,6 +280,7 @@ func TestFiles(t *testing.T) {
 	for _, line := range []string{
 		"juju deploy ./dist/" + archiveName + " etcd", "juju deploy ./dist/" + archiveName + " etcd-proxy --config role=proxy",
 		"juju integrate etcd:proxy etcd-proxy:upstream", "juju-sim settle --update-status 1",
+		"juju run etcd/0 snapshot", "juju run etcd/0 drill",
 	} {
 		out, err := r.sh(line)
 		require.NoError(t, err, out)

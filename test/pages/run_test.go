@@ -1,6 +1,7 @@
 package pages_test
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -134,7 +135,9 @@ var looks = regexp.MustCompile(`^juju (status|debug-log|show-|run \S+ (health|li
 // that already; if it is not to be written, it has to.
 func (r *reader) follow(p page, c command) (show []string, same bool) {
 	r.t.Helper()
-	at := fmt.Sprintf("%s:%d: %s", p.name, c.line+1, c.text)
+	at, began := fmt.Sprintf("%s:%d: %s", p.name, c.line+1, c.text), time.Now()
+	r.t.Log(at) // says with -v where it is
+	defer func() { r.t.Logf("took %s", time.Since(began).Round(time.Millisecond)) }()
 	printed, err := r.sh(c.text)
 	r.rest(0)
 	if len(c.shown) == 0 {
@@ -151,7 +154,7 @@ func (r *reader) follow(p page, c command) (show []string, same bool) {
 		if still++; !agree(before, printed) {
 			still, since = 0, time.Now()
 		}
-		if still > restLooks && time.Since(since) > restTime || updating() && still > draftLooks {
+		if still > restLooks && time.Since(since) > restTime || updating() && still > draftLooks || time.Since(began) > patience {
 			break
 		}
 	}
@@ -190,6 +193,9 @@ func (r *reader) typed(line string) string {
 	return sudo.ReplaceAllString(line, "$1")
 }
 
+// runs is a command that runs an action. What juju says of its own of that, and the action's log, is on the error output.
+var runs = regexp.MustCompile(`^juju run `)
+
 var anyAddress = regexp.MustCompile(`\b127(\.\d+){3}\b *`)
 
 // sh runs a line in the shell and returns the lines that it prints. Machines have other addresses in each run; in pages
@@ -200,8 +206,18 @@ func (r *reader) sh(line string) ([]string, error) {
 	cmd := exec.CommandContext(ctx, "sh", "-c", r.typed(line))
 	cmd.WaitDelay = time.Second // what it has started may hold its output open
 	cmd.Dir, cmd.Env = r.dir, r.env
-	out, err := cmd.CombinedOutput()
-	text := anyAddress.ReplaceAllStringFunc(string(out), func(found string) string {
+	var out, said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if runs.MatchString(line) {
+		cmd.Stderr = &said
+	}
+	err := cmd.Run()
+	for text := range strings.Lines(said.String()) {
+		if strings.HasPrefix(text, "ERROR ") {
+			out.WriteString(text)
+		}
+	}
+	text := anyAddress.ReplaceAllStringFunc(out.String(), func(found string) string {
 		address := strings.TrimRight(found, " ")
 		if strings.HasPrefix(address, "127.0.0.") {
 			return found

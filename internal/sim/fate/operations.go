@@ -35,7 +35,7 @@ func (s *Sim) Operate(act operator.Action, params map[string]any) string {
 		return result.Failed
 	}
 	for _, step := range steps {
-		if _, err := s.replace(u, h, step); err != nil {
+		if _, err := s.replace(u, step); err != nil {
 			return err.Error()
 		}
 	}
