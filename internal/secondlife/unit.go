@@ -84,6 +84,9 @@ func (m making) directory(path string) error {
 	if err := os.MkdirAll(path, 0o750); err != nil {
 		return err
 	}
+	if err := os.Chmod(path, 0o750); err != nil { // the service's umask leaves its user nothing
+		return err
+	}
 	if m.User == nil {
 		return nil
 	}
