@@ -36,6 +36,8 @@ WantedBy=timers.target
 Description=snapshot of Juju unit %[1]s, if one is due
 
 [Service]
+# A charm that was rolled back to one without snapshots takes no timer away, though this program in time.
+ExecCondition=/usr/bin/test -x %[2]s
 ExecStart=%[2]s work --due %[3]s --charm %[4]s
 RuntimeMaxSec=%[5]d
 TimeoutStopSec=%[6]d

@@ -98,6 +98,9 @@ func (m making) restored(ctx context.Context, s source, as identity, seen int64,
 		check <- checked{status, err}
 	}()
 	out := restoration{was: db.Revision, is: db.Revision + bump}
+	if db.Revision == 1 {
+		bump++ // nobody has written to it: etcd is at revision 1 then, and etcdutl counts from the last that it finds
+	}
 	failed := func() error {
 		m.say("restore", 0, s.size)
 		counted := db.Revision

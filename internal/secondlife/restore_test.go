@@ -93,6 +93,19 @@ func TestRestore(t *testing.T) {
 	assert.NotEqual(t, log.ClusterID, other.ClusterID)
 }
 
+// TestRestoreEmpty: a cluster to which nobody has written can be restored.
+func TestRestoreEmpty(t *testing.T) {
+	t.Parallel()
+	u := newUnit(t)
+	kept := keep(t, u, member(t), time.Now())
+	words, err := u.PrepareRestore(t.Context(), request("op1", "latest"), nil)
+	require.NoError(t, err)
+	assert.Contains(t, words, "restored "+kept.Name+": 0 keys, revision 1, which is 1000000001 from now on")
+	words, err = u.Drill(t.Context(), request("op2", "latest"), nil)
+	require.NoError(t, err)
+	assert.Contains(t, words, "0 keys, revision 1")
+}
+
 // TestRestoreChooses: the newest that is good, the newest before a time, or one by its name.
 func TestRestoreChooses(t *testing.T) {
 	t.Parallel()

@@ -49,6 +49,7 @@ type agent struct {
 	mu    sync.Mutex
 	ready map[int]bool    // machines that have the socket and the tools
 	has   map[string]bool // unit and charm revision that are unpacked
+	asked map[string]int  // hooks that a unit's machine has asked for
 }
 
 // newAgent begins to answer hook tools.
@@ -59,7 +60,7 @@ func newAgent(t *testing.T, m machines) *agent {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	a := &agent{
 		machines: m, dir: dir, listen: filepath.Join(dir, "agent.socket"), tool: env(t, "TOOL"),
-		ready: map[int]bool{}, has: map[string]bool{},
+		ready: map[int]bool{}, has: map[string]bool{}, asked: map[string]int{},
 	}
 	l, err := net.Listen("unix", a.listen)
 	require.NoError(t, err)
@@ -81,8 +82,11 @@ func newAgent(t *testing.T, m machines) *agent {
 // jujuc answers hook tools as the simulator does, but reads the files that they name on their machine.
 type jujuc struct{ agent *agent }
 
-// Main runs one hook tool.
+// Main runs one hook tool, or takes what juju-exec asks for.
 func (j *jujuc) Main(req hooktool.Request, resp *hooktool.Reply) error {
+	if req.CommandName == j.agent.execTool() {
+		return j.agent.exec(req.Args)
+	}
 	c, err := j.agent.model.Context(req.ContextId)
 	if err != nil {
 		return err
@@ -96,6 +100,32 @@ func (j *jujuc) Main(req hooktool.Request, resp *hooktool.Reply) error {
 	})
 	*resp = hooktool.Reply(reply)
 	return err
+}
+
+// execTool is what programs of a machine ask for a hook.
+func (a *agent) execTool() string {
+	if strings.HasPrefix(a.model.Rules.Version, "2.") {
+		return "juju-run"
+	}
+	return "juju-exec"
+}
+
+// exec queues the hook that a machine asks for; it is run when hooks are.
+func (a *agent) exec(args []string) error {
+	if len(args) != 2 || !strings.HasSuffix(args[1], charmDir(args[0])+"/hooks/update-status") {
+		return fmt.Errorf("only a unit's update-status is known here, not %q", args)
+	}
+	a.mu.Lock()
+	a.asked[args[0]]++
+	a.mu.Unlock()
+	return a.model.UpdateStatus(args[0])
+}
+
+// hooksAsked is how many hooks a unit's machine has asked for.
+func (a *agent) hooksAsked(unit string) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.asked[unit]
 }
 
 // Run runs one hook on its unit's machine, as root in the charm directory, with a hook's environment and nothing else.
@@ -225,8 +255,9 @@ func (a *agent) putTools(ctx context.Context, n int) error {
 	if err != nil {
 		return err
 	}
-	line := fmt.Sprintf("mkdir -p %[1]s && cat >%[1]s/jujuc && chmod 755 %[1]s/jujuc && cd %[1]s && for t in %[2]s; do ln -sf jujuc $t; done",
-		toolsDir, strings.Join(a.model.Rules.Tools, " "))
+	line := fmt.Sprintf("mkdir -p %[1]s && cat >%[1]s/jujuc && chmod 755 %[1]s/jujuc && cd %[1]s && for t in %[2]s %[3]s; do ln -sf jujuc $t; done; "+
+		"printf '#!/bin/sh\nJUJU_AGENT_SOCKET_NETWORK=unix JUJU_AGENT_SOCKET_ADDRESS=%[4]s exec %[1]s/%[3]s \"$@\"\n' >/usr/bin/%[3]s; chmod 755 /usr/bin/%[3]s",
+		toolsDir, strings.Join(a.model.Rules.Tools, " "), a.execTool(), socket)
 	_, err = a.machines.run(ctx, n, program, "sh", "-c", line)
 	return err
 }

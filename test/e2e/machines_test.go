@@ -56,15 +56,17 @@ func (m machines) address(n int) string {
 	return fmt.Sprintf("%s.%d", addr[:strings.LastIndex(addr, ".")], 100+n-moved)
 }
 
-// bootAt boots a machine that is off, at another address than before.
-func (m machines) bootAt(t *testing.T, n int, address string) {
+// bootAt boots the machine of a member, which is off, at another address than before.
+func (m machines) bootAt(t *testing.T, n int, unit, address string) {
 	t.Helper()
 	for _, args := range [][]string{{"config", "device", "set", name(n), "eth0", "ipv4.address=" + address}, {"start", name(n)}} {
 		_, err := output(exec.CommandContext(t.Context(), "lxc", args...))
 		require.NoError(t, err)
 	}
-	// Not until all is up: a member that is not let in yet is waited for.
-	m.eventually(t, n, patience, "ip -4 addr show eth0 | grep -q 'inet "+address+"/' && pgrep -x etcd")
+	// Its certificate is for the old address, so the others refuse it: either its gate has heard that, and keeps it down until
+	// a hook has looked, or it has not within its time, and the member waits to be let in.
+	m.eventually(t, n, patience, "ip -4 addr show eth0 | grep -q 'inet "+address+"/' && "+
+		"{ pgrep -x etcd || systemctl show "+service(unit)+" | grep -qx Result=exec-condition; }")
 }
 
 // sh runs a line of shell on a machine and answers what it printed, trimmed; failure ends the test.

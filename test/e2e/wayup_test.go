@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"path/filepath"
 	"testing"
 
@@ -30,6 +31,9 @@ func TestWayUp(t *testing.T) {
 		Model: w.Model, Runner: w.agent,
 		Field: release(unpacked(t, archive, filepath.Join(w.agent.dir, "field"))), Present: release(w.charms[0]),
 		Consumer: plain("consumer"), Client: plain("client"),
+		Shell: func(ctx context.Context, unit, line string) (string, error) {
+			return w.run(ctx, w.machine(t, unit), nil, "sh", "-c", line)
+		},
 		Beside: func(unit string) load.Target { return w.beside(t, w.machine(t, unit)) },
 	})
 }

@@ -14,6 +14,9 @@ const (
 	get  = "get"
 	cas  = "cas"  // a transaction: if the value is the expected one, put; otherwise get
 	peek = "peek" // a serializable get: old it may be, false it may not
+
+	// reset is no client's: the key has the value that other data has for it, "" if none.
+	reset = "reset"
 )
 
 // How an operation ended. What came of a write that ended with an error nobody knows: it may have its effect any time
@@ -56,12 +59,13 @@ type event struct {
 
 // watch is everything that a watcher was told of revisions from From to Until.
 type watch struct {
-	Name   string  `json:"name"`
-	From   int64   `json:"from"`
-	Until  int64   `json:"until"`
-	Opened int     `json:"opened"`
-	Broken string  `json:"broken,omitempty"` // why it could not be resumed
-	Events []event `json:"events"`
+	Name   string `json:"name"`
+	From   int64  `json:"from"`
+	Until  int64  `json:"until"`
+	Opened int    `json:"opened"`
+	// Compacted is what it was told when it could not be resumed, as where the data was replaced; 0 is that it could.
+	Compacted int64   `json:"compacted,omitempty"`
+	Events    []event `json:"events"`
 }
 
 // history is what all clients did and saw. Its methods may be called from several goroutines.

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -42,7 +43,7 @@ func of(in any) op {
 // next tells whether an operation can have happened to a register, and what the register holds then.
 func next(was string, o op) (possible bool, is string) {
 	switch {
-	case o.Kind == put:
+	case o.Kind == put, o.Kind == reset:
 		return true, o.Value
 	case o.Kind == get:
 		return o.Found == was, was
@@ -60,6 +61,8 @@ func describe(o op) string {
 	switch {
 	case o.Kind == get:
 		return fmt.Sprintf("get %q", o.Found)
+	case o.Kind == reset:
+		return fmt.Sprintf("other data, with %q", o.Value)
 	case o.Kind == put:
 		return fmt.Sprintf("put %q %s", o.Value, o.Outcome)
 	case o.Swapped || o.Outcome == unknown:
@@ -119,9 +122,8 @@ func (t *truth) learn(who string, e event) {
 	}
 }
 
-// complete holds watches against each other and against the clients: each tells every write once, in the order of
-// revisions, and nothing else; and what a client read was written at the revision that it read.
-func complete(ops []op, watches []watch) []string {
+// learned is what clients and watchers say together. What a client read was written at the revision that it read.
+func learned(ops []op, watches []watch) *truth {
 	t := &truth{at: map[int64]event{}, written: map[string]op{}}
 	for _, o := range ops {
 		if o.writes() {
@@ -137,7 +139,19 @@ func complete(ops []op, watches []watch) []string {
 		}
 	}
 	for _, w := range watches {
-		t.watched(w)
+		for _, e := range w.Events {
+			t.learn("watcher "+w.Name, e)
+		}
+	}
+	return t
+}
+
+// complete holds watches against each other and against the clients: each tells every write once, in the order of
+// revisions, and nothing else. A watch that ends since the data was replaced is complete as far as it came.
+func complete(ops []op, watches []watch, replaced []replacement) []string {
+	t := learned(ops, watches)
+	for _, w := range watches {
+		t.watched(w, replaced)
 	}
 	revs := slices.Sorted(maps.Keys(t.at))
 	for _, w := range watches {
@@ -155,10 +169,16 @@ func complete(ops []op, watches []watch) []string {
 	return t.faults
 }
 
-// watched looks at one watch alone, and learns from it.
-func (t *truth) watched(w watch) {
-	if w.Broken != "" {
-		t.fault("watcher %s: %s", w.Name, w.Broken)
+// watched looks at one watch alone.
+func (t *truth) watched(w watch, replaced []replacement) {
+	end := int64(math.MaxInt64) // of the data that it watches
+	for _, r := range slices.Backward(replaced) {
+		if w.From < r.floor() {
+			end = r.floor()
+		}
+	}
+	if w.Compacted != 0 && w.Compacted < end {
+		t.fault("watcher %s: revisions before %d are compacted, and %d was needed", w.Name, w.Compacted, w.Until+1)
 	}
 	last := w.From - 1
 	for _, e := range w.Events {
@@ -167,9 +187,10 @@ func (t *truth) watched(w watch) {
 			t.fault("watcher %s: revision %d is told twice", w.Name, e.Rev)
 		case e.Rev < last:
 			t.fault("watcher %s: revision %d is told after %d", w.Name, e.Rev, last)
+		case e.Rev >= end:
+			t.fault("watcher %s: goes on at revision %d of other data, and was not told", w.Name, e.Rev)
 		}
 		last = max(last, e.Rev)
-		t.learn("watcher "+w.Name, e)
 	}
 }
 

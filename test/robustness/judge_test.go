@@ -113,7 +113,7 @@ func TestComplete(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			other := watch{Name: "v", From: 5, Until: 15, Events: []event{a, b, c, d}}
-			got := complete(append(test.ops, ops...), []watch{other, {Name: "w", From: 11, Until: 15, Events: test.told}})
+			got := complete(append(test.ops, ops...), []watch{other, {Name: "w", From: 11, Until: 15, Events: test.told}}, nil)
 			if test.want == nil {
 				assert.Empty(t, got)
 			}
@@ -122,7 +122,8 @@ func TestComplete(t *testing.T) {
 			}
 		})
 	}
-	assert.Equal(t, []string{"watcher w: compacted"}, complete(nil, []watch{{Name: "w", Broken: "compacted"}}))
+	assert.Equal(t, []string{"watcher w: revisions before 9 are compacted, and 8 was needed"},
+		complete(nil, []watch{{Name: "w", Compacted: 9, Until: 7}}, nil))
 }
 
 func contains(all []string, part string) bool {

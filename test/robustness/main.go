@@ -46,6 +46,7 @@ type settings struct {
 	Seed   uint64        `json:"seed"`
 	Juju   string        `json:"juju"`
 	Faults []string      `json:"faults"`
+	Deeds  []string      `json:"maintenance"`
 	Link   string        `json:"-"`
 	charms [2]string
 }
@@ -59,8 +60,9 @@ func flags() settings {
 	flag.Uint64Var(&s.Seed, "seed", 0, "of the schedule; zero is a new one")
 	flag.StringVar(&s.Juju, "juju", "", "series of Juju; empty is chosen by the seed")
 	faults := flag.String("faults", strings.Join(faultNames, ","), "which there are")
+	deeds := flag.String("maintenance", strings.Join(maintenanceNames, ","), "which there is")
 	flag.Parse()
-	s.Faults = strings.Split(*faults, ",")
+	s.Faults, s.Deeds = strings.Split(*faults, ","), strings.Split(*deeds, ",")
 	if s.Seed == 0 {
 		s.Seed = rand.Uint64()>>32 + 1 //nolint:gosec // short enough to type
 	}
@@ -81,10 +83,11 @@ func (s settings) ahead() time.Duration {
 
 // again is the command that runs the same schedule.
 func (s settings) again() string {
-	if slices.Equal(s.Faults, faultNames) {
+	if slices.Equal(s.Faults, faultNames) && slices.Equal(s.Deeds, maintenanceNames) {
 		return fmt.Sprintf("make robustness TIME=%v SEED=%d", s.Time, s.Seed)
 	}
-	return fmt.Sprintf("go run ./test/robustness -time %v -seed %d -faults %s", s.Time, s.Seed, strings.Join(s.Faults, ","))
+	return fmt.Sprintf("go run ./test/robustness -time %v -seed %d -faults %s -maintenance %s", s.Time, s.Seed,
+		strings.Join(s.Faults, ","), strings.Join(s.Deeds, ","))
 }
 
 func run(ctx context.Context) error {
@@ -92,6 +95,11 @@ func run(ctx context.Context) error {
 	for _, fault := range s.Faults {
 		if !slices.Contains(faultNames, fault) {
 			return fmt.Errorf("there is no fault %q: %q", fault, faultNames)
+		}
+	}
+	for _, deed := range s.Deeds {
+		if !slices.Contains(maintenanceNames, deed) {
+			return fmt.Errorf("there is no maintenance %q: %q", deed, maintenanceNames)
 		}
 	}
 	fmt.Printf("seed %d, Juju %s, for %v: %s\n", s.Seed, s.Juju, s.Time, s.again())
@@ -168,14 +176,14 @@ func trial(ctx context.Context, s settings, c *cluster) error {
 	for n := range users {
 		work.Go(func() { newUser(h, &c.field, s.Seed, n).work(working) })
 	}
-	n := &nemesis{cluster: c, charms: s.charms, quota: firstQuota, did: map[string]int{}, say: func(format string, args ...any) {
+	n := &nemesis{cluster: c, history: h, charms: s.charms, quota: firstQuota, did: map[string]int{}, say: func(format string, args ...any) {
 		fmt.Printf("%7.1fs %s\n", h.now().Seconds(), fmt.Sprintf(format, args...))
 	}}
 	if ahead := s.ahead(); ahead != 0 {
 		n.say("founded while the clock of the founder was %v ahead", ahead)
 		n.did[founding]++
 	}
-	failure := n.rage(ctx, newSchedule(s.Seed, s.Faults), s.Time)
+	failure := n.rage(ctx, newSchedule(s.Seed, s.Deeds, s.Faults), s.Time)
 	stopWorking()
 	work.Wait()
 
@@ -190,7 +198,7 @@ func trial(ctx context.Context, s settings, c *cluster) error {
 		reach, cancel := context.WithTimeout(ctx, time.Minute)
 		defer cancel()
 		for _, w := range watchers {
-			r.watches = append(r.watches, w.reaches(reach, last))
+			r.watches = append(r.watches, w.reaches(reach, last)...)
 		}
 		r.faults = append(r.faults, c.end(ctx, last)...)
 	}

@@ -13,7 +13,7 @@ import (
 
 // maintenanceNames and faultNames are what a schedule deals.
 var (
-	maintenanceNames = []string{"scale-5", "scale-4", "roll", "refresh", "renew", "replace"}
+	maintenanceNames = []string{"scale-5", "scale-4", "roll", "refresh", "renew", "replace", restoring, recovering}
 	faultNames       = []string{"kill", "kill-all", "pause", "power", "isolate", "cut", "slow", "disk", "clock", "quota", founding}
 )
 
@@ -23,13 +23,17 @@ const founding = "founding"
 // nemesis carries out steps. One goroutine uses it.
 type nemesis struct {
 	cluster *cluster
+	history *history
 	charms  [2]string // the one that runs, and one that does the same
 	turn    int       // makes settings differ
 	quota   int64     // of the databases, by the option
 	did     map[string]int
 	missed  int // faults that found nothing to befall
 	heard   int // clocks that a server told to be off
+	failed  int // restores that came to nothing, since a fault befell them
 	say     func(format string, args ...any)
+
+	replaced []replacement
 }
 
 // step carries out one: the fault begins while maintenance goes on, ends in any case, and then all comes to rest.
@@ -76,6 +80,10 @@ func (n *nemesis) maintain(ctx context.Context, s step) error {
 	case "replace":
 		dead := n.some(rng, 1)[0]
 		return n.change(ctx, words("power-off", dead), words("remove-unit", "--force", dead), words("add-unit", app))
+	case restoring:
+		return n.restore(ctx, rng)
+	case recovering:
+		return n.recover(ctx, rng)
 	}
 	return nil
 }

@@ -45,7 +45,9 @@ func (r *report) fault(err error) {
 // judge holds what clients and watchers saw against what may be seen.
 func (r *report) judge() {
 	began := time.Now()
-	r.result, r.info = linearizable(r.history.ops, r.watches, thought)
+	resets, faults := otherData(r.history.ops, r.watches, r.nemesis.replaced)
+	r.faults = append(r.faults, faults...)
+	r.result, r.info = linearizable(slices.Concat(r.history.ops, resets), r.watches, thought)
 	r.judged = time.Since(began)
 	switch r.result {
 	case porcupine.Illegal:
@@ -54,7 +56,7 @@ func (r *report) judge() {
 		r.faults = append(r.faults, fmt.Sprintf("undecided: no order of what clients read and wrote was found or refuted in %v", thought))
 	case porcupine.Ok:
 	}
-	r.faults = append(r.faults, complete(r.history.ops, r.watches)...)
+	r.faults = append(r.faults, complete(r.history.ops, r.watches, r.nemesis.replaced)...)
 	for _, o := range r.history.ops {
 		if o.acknowledged() {
 			return
@@ -130,7 +132,7 @@ func (r *report) keep(out io.Writer) error {
 		fmt.Fprintln(out, "VIOLATION:", fault)
 	}
 	base := filepath.Join(r.settings.Out, fmt.Sprintf("robustness-%d", r.settings.Seed))
-	err := write(base+".json", map[string]any{"settings": r.settings, "faults": r.faults}, r.history.ops, r.watches)
+	err := write(base+".json", map[string]any{"settings": r.settings, "faults": r.faults, "replaced": r.nemesis.replaced}, r.history.ops, r.watches)
 	if err == nil {
 		fmt.Fprintf(out, "history: %s.json\n", base)
 	}

@@ -59,9 +59,9 @@ type schedule struct {
 	maintenance, faults deck
 }
 
-func newSchedule(seed uint64, faults []string) *schedule {
+func newSchedule(seed uint64, deeds, faults []string) *schedule {
 	faults = slices.DeleteFunc(slices.Clone(faults), func(name string) bool { return name == founding })
-	return &schedule{rng: rand.New(rand.NewPCG(seed, 1)), maintenance: deck{cards: maintenanceNames}, faults: deck{cards: faults}}
+	return &schedule{rng: rand.New(rand.NewPCG(seed, 1)), maintenance: deck{cards: deeds}, faults: deck{cards: faults}}
 }
 
 func (s *schedule) next() step {
@@ -73,6 +73,9 @@ func (s *schedule) next() step {
 	}
 	if kind != 1 && len(s.faults.cards) > 0 {
 		st.fault = s.faults.deal(s.rng)
+	}
+	if st.maintenance == recovering {
+		st.fault = "" // a machine that is off for good must not boot, and more faults than that nobody recovers from
 	}
 	return st
 }

@@ -10,7 +10,7 @@ import (
 func TestSchedule(t *testing.T) {
 	t.Parallel()
 	deal := func(seed uint64) (all []step, maintenance, faults []string) {
-		s := newSchedule(seed, faultNames)
+		s := newSchedule(seed, maintenanceNames, faultNames)
 		for range 60 {
 			st := s.next()
 			all = append(all, st)

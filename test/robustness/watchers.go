@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,9 +17,10 @@ type watcher struct {
 	way   int
 	life  time.Duration // about how long it keeps a watch open; zero is as long as it lasts
 
-	mu  sync.Mutex
-	log watch
-	at  int64 // the revision that comes next
+	mu    sync.Mutex
+	ended []watch // that ended since the data was replaced
+	log   watch
+	at    int64 // the revision that comes next; 0 is that it has to find out
 }
 
 func newWatchers(f *field, seed uint64, from int64) []*watcher {
@@ -36,11 +37,11 @@ func newWatchers(f *field, seed uint64, from int64) []*watcher {
 	return all
 }
 
-// work goes on until ctx ends, or the revision it needs is compacted.
+// work goes on until ctx ends. Where the revision that it needs is compacted it begins again, as informers do.
 func (w *watcher) work(ctx context.Context) {
 	pause := time.NewTicker(100 * time.Millisecond)
 	defer pause.Stop()
-	for ctx.Err() == nil && w.sofar().Broken == "" {
+	for ctx.Err() == nil {
 		if c, err := w.field.dial(w.way, w.rng); err == nil {
 			w.follow(ctx, c)
 			c.Close()
@@ -56,18 +57,19 @@ func (w *watcher) follow(ctx context.Context, c *clientv3.Client) {
 		ctx, cancel = context.WithTimeout(ctx, w.life/2+time.Duration(w.rng.Int64N(int64(w.life))))
 		defer cancel()
 	}
-	w.mu.Lock()
-	from := w.at
-	w.log.Opened++
-	w.mu.Unlock()
+	from, err := w.from(ctx, c)
+	if err != nil {
+		return
+	}
 	for resp := range c.Watch(clientv3.WithRequireLeader(ctx), prefix, clientv3.WithPrefix(), clientv3.WithRev(from)) {
 		w.mu.Lock()
-		if resp.CompactRevision > 0 {
-			w.log.Broken = fmt.Sprintf("revisions before %d are compacted, and %d was needed", resp.CompactRevision, w.at)
-		}
 		for _, e := range resp.Events {
 			w.log.Events = append(w.log.Events, event{e.Kv.ModRevision, string(e.Kv.Key), string(e.Kv.Value), e.Type == clientv3.EventTypeDelete})
 			w.at = e.Kv.ModRevision + 1
+		}
+		if resp.CompactRevision > 0 {
+			w.log.Compacted, w.log.Until = resp.CompactRevision, w.at-1
+			w.ended, w.log, w.at = append(w.ended, w.log), watch{Name: w.log.Name}, 0
 		}
 		w.mu.Unlock()
 		if resp.Err() != nil {
@@ -76,25 +78,41 @@ func (w *watcher) follow(ctx context.Context, c *clientv3.Client) {
 	}
 }
 
-// sofar is what it has been told.
-func (w *watcher) sofar() watch {
+// from is the revision from which to watch. Whoever has to begin again lists first, and goes on from there.
+func (w *watcher) from(ctx context.Context, c *clientv3.Client) (int64, error) {
+	w.mu.Lock()
+	from := w.at
+	w.mu.Unlock()
+	if from == 0 {
+		ctx, cancel := context.WithTimeout(ctx, attempt)
+		defer cancel()
+		list, err := c.Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
+		if err != nil {
+			return 0, err
+		}
+		from = list.Header.GetRevision() + 1
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.log
+	if w.at == 0 {
+		w.at, w.log.From = from, from
+	}
+	w.log.Opened++
+	return from, nil
 }
 
 // reaches waits until it has been told of a revision; the log is then complete up to it, or faulty.
-func (w *watcher) reaches(ctx context.Context, rev int64) watch {
+func (w *watcher) reaches(ctx context.Context, rev int64) []watch {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		w.mu.Lock()
+		all := append(slices.Clone(w.ended), w.log)
 		there := w.at > rev
 		w.mu.Unlock()
 		if there || ctx.Err() != nil {
-			log := w.sofar()
-			log.Until = rev
-			return log
+			all[len(all)-1].Until = rev
+			return all
 		}
 		select {
 		case <-ctx.Done():

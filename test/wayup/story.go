@@ -57,6 +57,8 @@ type World struct {
 	Client         Release // requires the interface etcd, as its endpoint etcd
 	// Beside is where programs on the machine of a proxy's unit find etcd.
 	Beside func(unit string) load.Target
+	// Shell runs a line of shell as root on the machine of a unit, and returns what it prints.
+	Shell func(ctx context.Context, unit, line string) (string, error)
 }
 
 // story is the one that is told; t is that of the part that is on.
@@ -90,10 +92,13 @@ func Play(t *testing.T, w World) {
 		{"the proxies go up", func() { s.refresh(w.Present, proxies...) }},
 		{"the one left behind has ten hooks", s.goOn},
 		{"it follows", s.follow},
+		{"snapshots are taken", s.snapshots},
 		{"the members go back", func() { s.refresh(w.Field, etcd) }},
+		{"what the field's charm does not know", s.leftBehind},
 		{"the proxies go back", func() { s.refresh(w.Field, proxies...) }},
 		{"all but Juju's leader go up again", func() { s.allBut(s.leader()) }},
 		{"it follows too", s.follow},
+		{"snapshots are taken again", s.snapshots},
 		{"the proxies go up again", func() { s.refresh(w.Present, proxies...) }},
 		{"what users felt", s.judge},
 	} {
@@ -215,6 +220,60 @@ func (s *story) follow() {
 	require.NoError(s.t, s.Follow(s.behind))
 	s.behind = ""
 	s.rest()
+}
+
+// snapshotService is what the timer of a unit starts.
+func snapshotService(unit string) string {
+	return "etcd-charm-" + strings.ReplaceAll(unit, "/", "-") + "-snapshot"
+}
+
+// snapshots checks that each member's unit takes them by itself: there is one, as soon as its timer is on.
+func (s *story) snapshots() {
+	for _, unit := range s.Units(etcd) {
+		s.shell(unit, "systemctl show -p UnitFileState "+snapshotService(unit)+".timer | grep -x UnitFileState=enabled && systemctl is-active "+snapshotService(unit)+".timer")
+		s.shell(unit, "systemctl start "+snapshotService(unit)+".service")
+		s.eventually(unit+" has a snapshot", func() string {
+			res, _, err := s.RunAction(s.t.Context(), unit, "list-snapshots", nil, s.Runner)
+			if err != nil {
+				return err.Error()
+			}
+			if count := fmt.Sprint(res.Results["count"]); count == "0" || res.Status != "completed" {
+				return fmt.Sprintf("%s, %v", res.Message, res.Results)
+			}
+			return ""
+		})
+	}
+}
+
+// leftBehind checks what is on the machines that the field's charm does not know of, and so leaves there: the timer goes on
+// as long as its program is there, and does nothing once that is gone, as it is some releases later.
+func (s *story) leftBehind() {
+	for _, unit := range s.Units(etcd) {
+		name := snapshotService(unit)
+		for _, then := range []string{
+			"ls $program >/dev/null",
+			"rm -r $(dirname $program)",
+		} {
+			s.shell(unit, "program=$(systemctl show -p ExecCondition "+name+".service | sed 's/.*test -x \\([^ ]*\\) .*/\\1/'); "+then)
+			s.shell(unit, "systemctl start "+name+".service")
+			s.eventually(name+" has ended", func() string {
+				state := s.shell(unit, "systemctl show --value -p ActiveState "+name+".service")
+				require.NotEqual(s.t, "failed", state, name)
+				if state == "inactive" {
+					return ""
+				}
+				return state
+			})
+		}
+	}
+	s.rest()
+}
+
+// shell runs a line as root on the machine of a unit.
+func (s *story) shell(unit, line string) string {
+	out, err := s.Shell(s.t.Context(), unit, line)
+	require.NoError(s.t, err, "%s: %s: %s", unit, line, out)
+	return strings.TrimSpace(out)
 }
 
 // judge ends the users' work.

@@ -1,6 +1,8 @@
 package wayup
 
 import (
+	"bytes"
+	"context"
 	"net"
 	"os"
 	"path/filepath"
@@ -33,6 +35,11 @@ func TestWayUp(t *testing.T) {
 		Model: s.Model, Runner: s, Field: unpacked(t, archive), Present: unpacked(t, present),
 		Consumer: release(t, filepath.Join("..", "system", "testdata", "charms", "consumer")),
 		Client:   release(t, filepath.Join("..", "system", "testdata", "charms", "client")),
+		Shell: func(ctx context.Context, unit, line string) (string, error) {
+			var out bytes.Buffer
+			err := s.Do(ctx, sim.Env{Out: &out, Err: &out}, "ssh", unit, "sh", "-c", line)
+			return out.String(), err
+		},
 		Beside: func(unit string) load.Target {
 			info, err := s.Model.Unit(unit)
 			require.NoError(t, err)

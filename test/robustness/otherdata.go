@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// otherData says what each key held where the data was replaced, and what is wrong with it.
+//
+// A restore goes back to its snapshot's revision, which has all that was acknowledged before the snapshot was asked for. A recovery
+// goes on from where the log ended that it was made of: at least at the last acknowledged write that one of those left had in its
+// log, and at least at whatever anybody read afterwards. What came later, up to the replacement, is gone, and nobody sees it again.
+func otherData(ops []op, watches []watch, replaced []replacement) (resets []op, faults []string) {
+	t := learned(ops, watches)
+	revs := slices.Sorted(maps.Keys(t.at))
+	at := map[string]int64{} // by value
+	for _, rev := range revs {
+		at[t.at[rev].Value] = rev
+	}
+	keys, clients := map[string]bool{}, 0
+	for _, o := range ops {
+		keys[o.Key], clients = true, max(clients, o.Client+1)
+	}
+	var gone []span
+	from := int64(0)
+	for _, r := range replaced {
+		if r.First < r.floor() {
+			faults = append(faults, fmt.Sprintf("%s: revisions did not jump: from %d to %d", r.Kind, r.Last, r.First))
+		}
+		last := r.Snapshot
+		if r.Kind == recovering {
+			last = r.reaches(ops, at, from)
+		}
+		for _, o := range ops {
+			if r.Kind == restoring && o.acknowledged() && o.Return < r.Asked && o.Rev > last && o.Rev < r.floor() {
+				faults = append(faults, fmt.Sprintf("restore: the snapshot of revision %d lacks %q, which was written at %d before", last, o.Value, o.Rev))
+			}
+		}
+		gone = append(gone, span{last, r.floor()})
+		faults = append(faults, r.undead(ops, gone)...)
+		value := map[string]string{}
+		for _, rev := range revs {
+			if rev <= last && !slices.ContainsFunc(gone, func(s span) bool { return s.has(rev) }) {
+				value[t.at[rev].Key] = t.at[rev].Value
+			}
+		}
+		for _, key := range slices.Sorted(maps.Keys(keys)) {
+			resets = append(resets, op{
+				Client: clients, Kind: reset, Key: key, Value: value[key], Call: r.Began, Return: r.Ended, Outcome: done,
+			})
+		}
+		from, clients = r.floor(), clients+1
+	}
+	return resets, faults
+}
+
+// span are the revisions after one and before another.
+type span struct{ after, before int64 }
+
+func (s span) has(rev int64) bool { return rev > s.after && rev < s.before }
+
+// reaches is the last revision that a recovery is known to go on from, of those since from.
+func (r replacement) reaches(ops []op, at map[string]int64, from int64) (last int64) {
+	know := func(rev int64) {
+		if rev >= from && rev < r.floor() {
+			last = max(last, rev)
+		}
+	}
+	for _, o := range ops {
+		switch {
+		case o.acknowledged() && o.Rev < r.floor():
+			if _, held := slices.BinarySearch(r.Held, o.Value); held {
+				know(o.Rev)
+			}
+		case o.Outcome == done && o.Kind != peek && o.Call > r.Began:
+			know(o.Rev)
+		}
+		if o.Outcome == done && o.Swapped && o.Call > r.Began {
+			know(at[o.Expect])
+		}
+	}
+	return last
+}
+
+// undead are reads, since the data was replaced, of what is gone.
+func (r replacement) undead(ops []op, gone []span) (faults []string) {
+	for _, o := range ops {
+		if o.Outcome != done || o.Call < r.Ended || o.Found == "" && !o.acknowledged() {
+			continue
+		}
+		if slices.ContainsFunc(gone, func(s span) bool { return s.has(o.Rev) }) {
+			faults = append(faults, fmt.Sprintf("%s: client %d sees revision %d again, which is gone: %s=%q", r.Kind, o.Client, o.Rev, o.Key, o.Found+o.Value))
+		}
+	}
+	return faults
+}
