@@ -92,7 +92,7 @@ func Run(ctx context.Context, dir string, kinds map[operator.WorkKind]Do) error 
 	if err := read(dir, RequestFile, &r); err != nil {
 		return fmt.Errorf("cannot read what is to be done: %w", err)
 	}
-	release, err := hold(filepath.Join(dir, lockFile))
+	release, err := takeUp(dir)
 	if err != nil {
 		return fmt.Errorf("cannot do work %s: %w", r.ID, err)
 	}
@@ -162,7 +162,8 @@ func Look(dir string) (operator.Work, bool) {
 		return operator.Work{}, false
 	}
 	w := operator.Work{WorkRequest: r.WorkRequest, Began: r.Began}
-	// In this order: its lock is freed once its result is there.
+	// In this order: it is taken up, and its lock is freed once its result is there.
+	starting := starts(dir)
 	held := isHeld(filepath.Join(dir, lockFile))
 	var p progressed
 	_ = read(dir, progressFile, &p) // none is none
@@ -170,7 +171,7 @@ func Look(dir string) (operator.Work, bool) {
 	switch err := read(dir, resultFile, &e); {
 	case err == nil:
 		w.State, w.Ended, w.Result, w.Error = e.State, e.Ended, e.Result, e.Error
-	case held, starts(dir):
+	case held, starting:
 		w.State, w.Progress = operator.WorkRuns, p.Progress
 	default:
 		w.State, w.Error = operator.WorkFailed, "it ended without a word"
@@ -259,6 +260,28 @@ var ErrHeld = errors.New("somebody else is at it")
 
 // Hold takes the lock of a file until release is called or the process ends: whoever works on a member holds the same.
 func Hold(path string) (release func(), err error) { return hold(path) }
+
+// takeUp takes the lock of a work. Its file is locked before it has its name: who looks never finds one that nobody holds yet, which
+// would be work that has died, nor keeps the lock from whoever takes it.
+func takeUp(dir string) (release func(), err error) {
+	path := filepath.Join(dir, lockFile)
+	unnamed := path + ".new"
+	if release, err = hold(unnamed); err != nil {
+		return nil, err
+	}
+	err = os.Link(unnamed, path)
+	if removed := os.Remove(unnamed); err == nil {
+		err = removed
+	}
+	if err == nil {
+		return release, nil
+	}
+	release()
+	if errors.Is(err, fs.ErrExist) { // it was taken up before
+		return hold(path)
+	}
+	return nil, err
+}
 
 func hold(path string) (release func(), err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0o600)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -99,6 +100,38 @@ func TestEndedByOthers(t *testing.T) {
 }
 
 // TestDiesWithoutAWord: the kernel frees the lock of a process that was killed.
+// TestLookedAtAsItBegins: who looks while work is taken up neither takes it for dead nor keeps it from being done.
+func TestLookedAtAsItBegins(t *testing.T) {
+	t.Parallel()
+	do := map[operator.WorkKind]Do{
+		operator.Drill: func(context.Context, operator.WorkRequest, Progress) (string, error) { return "all of it", nil },
+	}
+	for range 100 {
+		dir := begin(t, operator.WorkRequest{ID: "one", Kind: operator.Drill})
+		over := make(chan struct{})
+		var lookers sync.WaitGroup
+		for range 4 {
+			lookers.Go(func() {
+				for {
+					w, _ := Look(dir)
+					assert.NotEqual(t, operator.WorkFailed, w.State, w.Error)
+					select {
+					case <-over:
+						return
+					default:
+					}
+				}
+			})
+		}
+		assert.NoError(t, Run(t.Context(), dir, do))
+		close(over)
+		lookers.Wait()
+		if t.Failed() {
+			return
+		}
+	}
+}
+
 func TestDiesWithoutAWord(t *testing.T) {
 	t.Parallel()
 	dir := begin(t, operator.WorkRequest{ID: "one", Kind: operator.Drill})

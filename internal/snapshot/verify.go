@@ -46,6 +46,9 @@ func Verify(ctx context.Context, dir string, m Meta, etcdutl string) (Status, er
 // that away.
 func VerifyFile(ctx context.Context, path, raw, etcdutl string, unverified bool) (Status, error) {
 	if _, _, err := unpack(ctx, path, raw, unverified); err != nil {
+		if errors.Is(err, errUnhashed) {
+			err = fmt.Errorf("%w: only unverified=true takes that", err)
+		}
 		if strings.Contains(err.Error(), path) { // it is of the file system, and says where
 			return Status{}, err
 		}
