@@ -28,8 +28,13 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 
 // commands are the commands that scripts have beside juju-sim's verbs:
 //
-//	writes start [UNIT]         users write to the members of etcd, to the one on a unit, or through the proxy there
-//	writes stop                 prints what they felt; a write that failed or is lost is a failure
+//	writes start [PROXY]        users write to the members of etcd, or through the proxy on a unit
+//	writes stop [given-up]      prints what they felt; a write that failed or is lost is a failure. With given-up one that is
+//	                            lost is none: the data went back
+//	watch start KEY             a program watches a key
+//	watch end                   waits until the members end its watch, and prints what it was told
+//	await REGEXP VERB...        runs hooks until what the verb prints matches, and prints that: for long work, which asks for
+//	                            hooks as it ends
 //	restarts start              watches the members
 //	restarts stop               tells which were away meanwhile, by their own logs: a unit a line in the order in which they
 //	                            were told to end, and last "at once: " and the most at one time
@@ -43,11 +48,14 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 //	leaf UNIT LEAF              the names in a leaf certificate, and the days that it has left
 //	spoil UNIT TEXT             changes the text in the database of a running member
 //	older VAR                   makes a charm of the same sources with the minor version of etcd before, and sets $VAR to it
+//	writes start etcd/N         users write to that member alone: what it acknowledges stands in its log
 //	age UNIT LEAF due|early     replaces a leaf certificate by one that is nearly over, or not yet valid (Juju 2.9 only)
 func commands(ctx context.Context, verbs map[string]command) map[string]command {
 	b := &bench{ctx: ctx, verbs: verbs, at: map[*testscript.TestScript]*scene{}}
 	return map[string]command{
 		"writes":      b.writes,
+		"watch":       b.watch,
+		"await":       b.await,
 		"restarts":    b.restarts,
 		"pids":        b.pids,
 		"raft-leader": b.raftLeader,
@@ -72,6 +80,7 @@ type bench struct {
 type scene struct {
 	load    *load.Load
 	watched map[string]watched
+	watcher *watcher
 	held    []io.Closer
 }
 
@@ -119,7 +128,7 @@ func (b *bench) writes(ts *testscript.TestScript, neg bool, args []string) {
 	s := b.scene(ts)
 	switch {
 	case neg || len(args) == 0:
-		ts.Fatalf("usage: writes start [UNIT] | stop")
+		ts.Fatalf("usage: writes start [PROXY] | stop [given-up]")
 	case args[0] == "start" && s.load == nil:
 		var t load.Target
 		var err error
@@ -129,7 +138,7 @@ func (b *bench) writes(ts *testscript.TestScript, neg bool, args []string) {
 			t, err = load.Members(b.asker(ts))
 			ts.Check(err)
 		}
-		if len(args) > 1 && t.TLS != nil { // that member alone: what it acknowledges stands in its log
+		if len(args) > 1 && t.TLS != nil {
 			t.Endpoints, t.Fixed = []string{"https://" + net.JoinHostPort(b.ask(ts, "address", args[1]), "2379")}, true
 		}
 		t.Rate = 10 // the machine is shared with the other scripts
@@ -141,11 +150,31 @@ func (b *bench) writes(ts *testscript.TestScript, neg bool, args []string) {
 		s.load = nil
 		fmt.Fprintln(ts.Stdout(), report)
 		ts.Check(err)
-		if report.Failed > 0 || report.Lost > 0 {
+		if report.Failed > 0 || report.Lost > 0 && !slices.Contains(args, "given-up") {
 			ts.Fatalf("%v; the last error: %v", report, report.Last)
 		}
 	default:
 		ts.Fatalf("writes %s: it is so already", args[0])
+	}
+}
+
+func (b *bench) await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: await REGEXP VERB...")
+	}
+	want := regexp.MustCompile("(?m)" + args[0])
+	tick := time.NewTicker(300 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); ; <-tick.C {
+		b.verbs["settle"](ts, false, nil)
+		said := b.ask(ts, args[1:]...)
+		if want.MatchString(said) {
+			fmt.Fprintln(ts.Stdout(), said)
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s is not to be seen; %s", args[0], said)
+		}
 	}
 }
 
