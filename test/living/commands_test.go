@@ -48,6 +48,7 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 //	leaf UNIT LEAF              the names in a leaf certificate, and the days that it has left
 //	spoil UNIT TEXT             changes the text in the database of a running member
 //	older VAR                   makes a charm of the same sources with the minor version of etcd before, and sets $VAR to it
+//	writes start etcd/N         users write to that member alone: what it acknowledges stands in its log
 //	age UNIT LEAF due|early     replaces a leaf certificate by one that is nearly over, or not yet valid (Juju 2.9 only)
 func commands(ctx context.Context, verbs map[string]command) map[string]command {
 	b := &bench{ctx: ctx, verbs: verbs, at: map[*testscript.TestScript]*scene{}}
@@ -137,7 +138,7 @@ func (b *bench) writes(ts *testscript.TestScript, neg bool, args []string) {
 			t, err = load.Members(b.asker(ts))
 			ts.Check(err)
 		}
-		if len(args) > 1 && t.TLS != nil { // that member alone: what it acknowledges stands in its log
+		if len(args) > 1 && t.TLS != nil {
 			t.Endpoints, t.Fixed = []string{"https://" + net.JoinHostPort(b.ask(ts, "address", args[1]), "2379")}, true
 		}
 		t.Rate = 10 // the machine is shared with the other scripts
