@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/juju-charms/etcd-charm/internal/charm"
+	"github.com/juju-charms/etcd-charm/internal/diagnosis"
 	"github.com/juju-charms/etcd-charm/internal/host"
 	"github.com/juju-charms/etcd-charm/internal/juju"
 	"github.com/juju-charms/etcd-charm/internal/server"
@@ -85,7 +86,8 @@ func runCharm() int {
 	defer cancel()
 
 	tools := juju.Exec{}
-	log := slog.New(juju.NewLogHandler(tools, os.Stderr))
+	recorder := diagnosis.NewRecorder(juju.NewLogHandler(tools, os.Stderr), time.Now())
+	log := slog.New(recorder)
 	slog.SetDefault(log)
 	hostname, err := os.Hostname()
 	if err != nil {
@@ -98,7 +100,11 @@ func runCharm() int {
 		Tools: tools, Find: juju.Path{}, Env: os.Getenv, Hostname: hostname, Log: log,
 		Machine: machine, Now: time.Now, NewAuthority: machine.NewAuthority,
 	}
-	if err := c.Run(ctx, os.Args[0]); err != nil {
+	err = c.Run(ctx, os.Args[0])
+	if hook, did := recorder.Hook(filepath.Base(os.Args[0]), time.Now(), err); did {
+		machine.Remember(context.WithoutCancel(ctx), hook)
+	}
+	if err != nil {
 		// Juju logs what a hook prints, and attaches what an action prints to its result.
 		fmt.Fprintln(os.Stderr, "etcd-charm:", err)
 		return 1

@@ -190,6 +190,8 @@ func (h *Host) do(ctx context.Context, step operator.Step) error {
 		return h.awaitWork(ctx, s.ID)
 	case operator.WriteSchedule:
 		return h.writeSchedule(ctx, s.Schedule)
+	case operator.Diagnose:
+		return h.diagnose(ctx, s)
 	case operator.CheckDisk:
 		return h.checkDisk(ctx)
 	case operator.Purge:

@@ -39,6 +39,7 @@ func (h *Host) lookKept(space int64) operator.Kept {
 		k.Snapshots = append(k.Snapshots, h.keptSnapshot(m))
 	}
 	k.Aside, k.Drilled = h.lookAside(), h.lookDrilled()
+	k.Diagnosis = h.lookDiagnosis()
 	return k
 }
 

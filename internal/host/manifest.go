@@ -62,6 +62,7 @@ func (h *Host) manifest() ([]item, error) {
 		{h.proxyConfig(), secret, server},
 		{h.snapshotConfig(), secret, admin},
 		{h.disk(), secret, admin},
+		{h.hookLog(), secret, admin},
 		{h.snapshotServiceFile(), public, admin},
 		{h.timerFile(), public, admin},
 		// These hold nothing secret, and the server, or its gate, reads them.

@@ -83,6 +83,10 @@ func (p paths) drilled() string { return filepath.Join(p.state(), "drill.json") 
 // disk is what came of the last measuring of the disk.
 func (p paths) disk() string { return filepath.Join(p.state(), "disk.json") }
 
+// hookLog has what the last hooks did, and diagnoses the archives for whoever looks from elsewhere.
+func (p paths) hookLog() string   { return filepath.Join(p.state(), "hooks.log") }
+func (p paths) diagnoses() string { return filepath.Join(p.state(), "diagnoses") }
+
 // learnedDir is where the proxy's service keeps the members that it learned; nobody else writes there.
 func (p paths) learnedDir() string { return filepath.Join(p.state(), "proxy") }
 func (p paths) learned() string    { return filepath.Join(p.learnedDir(), "members.json") }

@@ -38,7 +38,7 @@ func (h *Host) uninstall(ctx context.Context, keepData bool) error {
 	_, _ = os.RemoveAll(h.worksDir()), os.Remove(h.metrics())
 	// What waits to be served was made of data or a snapshot, which stays.
 	_, _ = os.RemoveAll(h.prepared()), os.Remove(h.drilled())
-	_ = os.RemoveAll(h.disk())
+	_, _, _ = os.RemoveAll(h.disk()), os.RemoveAll(h.hookLog()), os.RemoveAll(h.diagnoses())
 	if !keepData {
 		h.leaveData(ctx)
 	}

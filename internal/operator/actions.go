@@ -51,6 +51,7 @@ var Actions = map[string]Action{
 	"drill":           DrillNow,
 	"purge":           PurgeKept,
 	"disk-check":      CheckDiskNow,
+	"diagnose":        WriteDiagnosis,
 }
 
 // Health reports on the cluster, or on what a proxy reaches, to people or as one text for programs. It fails when that is

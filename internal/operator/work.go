@@ -95,6 +95,7 @@ type Kept struct {
 	Aside     []AsideDir // oldest first
 	Space     int64      // bytes that all of it may take
 	Free      int64      // bytes of the file system
+	Diagnosis Archive    // the newest
 	Drilled   int64      // when the last drill succeeded, in Unix seconds; 0 is never
 }
 

@@ -65,6 +65,7 @@ var inward = []rule{
 	{"internal/licence", nil},
 	{"internal/webproxy", nil},
 	{"internal/regular", nil},
+	{"internal/diagnosis", nil},
 	{"internal/server", []string{"internal/webproxy"}},
 	{"internal/proxy", []string{"internal/webproxy", "internal/regular", "interfaces/address"}},
 	{"internal/stamp", nil},
@@ -77,7 +78,7 @@ var inward = []rule{
 	{"internal/longwork", []string{"internal/operator", "internal/regular"}},
 	{"internal/host", []string{
 		"internal/operator", "internal/pki", "internal/webproxy", "internal/regular", "internal/longwork", "internal/snapshot",
-		"internal/datadir", "internal/secondlife", "interfaces/etcdcluster",
+		"internal/datadir", "internal/secondlife", "internal/diagnosis", "interfaces/etcdcluster",
 	}},
 	{"internal/charm", []string{"internal/juju", "internal/operator"}},
 	{"internal/sim/pid1", nil},
@@ -87,6 +88,7 @@ var inward = []rule{
 	{"internal/sim/hooktool", nil},
 	{"cmd/etcd-charm", []string{
 		"internal/charm", "internal/juju", "internal/host", "internal/operator", "internal/proxy", "internal/server", "internal/webproxy",
+		"internal/diagnosis",
 	}},
 	{"cmd/juju-sim", []string{"internal/sim"}},
 	{"cmd/juju-sim/…", []string{"internal/sim/hooktool"}},

@@ -27,9 +27,13 @@ var masks = []struct {
 	{"roles", regexp.MustCompile(`\b(leader|voter)( |$)`), "ROLE$2"},
 	{"terms and indexes in a table", regexp.MustCompile(`(GiB +)\d+ +\d+ +\d+\s*$`), "${1}N"},
 	{"large numbers", regexp.MustCompile(`\b\d{6,}\b`), "N"},
+	{"what the disk is like", regexp.MustCompile(`^(\s+disk {2,}).*$`), "${1}DISK"},
 	{"widths", regexp.MustCompile(` {2,}`), "  "},
 	{"rules of tables", regexp.MustCompile(`[─-]{4,}`), "----"},
 }
+
+// ofTheDisk are notes about the disk that the test runs on, which may be any.
+var ofTheDisk = regexp.MustCompile(`^  note     (data lies (on|in) |a power cut may |disk too slow|slow disk|the disk rotates|little room on|only \d+ more files)`)
 
 // masked is a line without what may differ.
 func masked(line string) string {

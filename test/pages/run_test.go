@@ -229,7 +229,8 @@ func (r *reader) sh(line string) ([]string, error) {
 		return page + found[len(address):]
 	})
 	text = strings.ReplaceAll(text, r.sim.Dir(), "/tmp/juju-sim")
-	return strings.Split(strings.TrimRight(text, "\n"), "\n"), err
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	return slices.DeleteFunc(lines, ofTheDisk.MatchString), err
 }
 
 // write replaces what the page shows of its commands.
