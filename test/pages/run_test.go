@@ -62,7 +62,9 @@ func TestPages(t *testing.T) {
 			r := newReader(t, archive)
 			commands, err := p.commands()
 			require.NoError(t, err)
+			takes := func(c command) bool { return strings.Contains(c.text, " snapshot") }
 			stale := false
+			r.snapshots = slices.ContainsFunc(commands, takes)
 			for i := range commands {
 				if c := &commands[i]; c.skipped == "" {
 					shown, same := r.follow(p, *c)
@@ -94,6 +96,8 @@ type reader struct {
 	sim *sim.Sim
 	dir string
 	env []string
+	// snapshots: the page takes some, and health says so. Else those that units take now and then by themselves are left out.
+	snapshots bool
 }
 
 func newReader(t *testing.T, archive string) *reader {
@@ -181,6 +185,9 @@ var (
 	sudo     = regexp.MustCompile(`^(juju ssh \S+ )sudo `)
 	onUnit   = regexp.MustCompile(`^juju ssh (\S+/\d+) `)
 	loopback = "127.0.0.1"
+	onRun    = regexp.MustCompile(`^juju run (\S+/\d+) `)
+	anyFile  = regexp.MustCompile(` (to|snapshot)=/`)
+	anyRoot  = regexp.MustCompile(`/tmp/juju-sim/m\d+/`)
 )
 
 // typed is a command as it is run for a page.
@@ -190,11 +197,19 @@ func (r *reader) typed(line string) string {
 		require.NoError(r.t, err)
 		line = ourFiles.ReplaceAllString(strings.ReplaceAll(line, loopback, unit.Address), " $1/etcd-charm")
 	}
+	if found := onRun.FindStringSubmatch(line); found != nil {
+		unit, err := r.sim.Model.Unit(found[1])
+		require.NoError(r.t, err)
+		line = anyFile.ReplaceAllString(line, " $1="+r.sim.Root(unit.Machine)+"/")
+	}
 	return sudo.ReplaceAllString(line, "$1")
 }
 
 // runs is a command that runs an action. What juju says of its own of that, and the action's log, is on the error output.
 var runs = regexp.MustCompile(`^juju run `)
+
+// lastTaken is the line of health about the last snapshot.
+var lastTaken = regexp.MustCompile(`(?m)^  snapshot .*\n`)
 
 var anyAddress = regexp.MustCompile(`\b127(\.\d+){3}\b *`)
 
@@ -228,7 +243,10 @@ func (r *reader) sh(line string) ([]string, error) {
 		}
 		return page + found[len(address):]
 	})
-	text = strings.ReplaceAll(text, r.sim.Dir(), "/tmp/juju-sim")
+	if !r.snapshots {
+		text = lastTaken.ReplaceAllString(text, "")
+	}
+	text = anyRoot.ReplaceAllString(strings.ReplaceAll(text, r.sim.Dir(), "/tmp/juju-sim"), "/")
 	return strings.Split(strings.TrimRight(text, "\n"), "\n"), err
 }
 
