@@ -187,6 +187,7 @@ var (
 	loopback = "127.0.0.1"
 	onRun    = regexp.MustCompile(`^juju run (\S+/\d+) `)
 	anyFile  = regexp.MustCompile(` (to|snapshot)=/`)
+	copied   = regexp.MustCompile(`(\S+/\d+):/`)
 	anyRoot  = regexp.MustCompile(`/tmp/juju-sim/m\d+/`)
 )
 
@@ -201,6 +202,9 @@ func (r *reader) typed(line string) string {
 		unit, err := r.sim.Model.Unit(found[1])
 		require.NoError(r.t, err)
 		line = anyFile.ReplaceAllString(line, " $1="+r.sim.Root(unit.Machine)+"/")
+	}
+	if strings.HasPrefix(line, "juju scp ") {
+		line = copied.ReplaceAllString(line, "$1:")
 	}
 	return sudo.ReplaceAllString(line, "$1")
 }
