@@ -98,13 +98,12 @@ func (m making) restored(ctx context.Context, s source, as identity, seen int64,
 		check <- checked{status, err}
 	}()
 	out := restoration{was: db.Revision, is: db.Revision + bump}
+	if db.Revision == 1 {
+		bump++ // nobody has written to it: etcd is at revision 1 then, and etcdutl counts from the last that it finds
+	}
 	failed := func() error {
 		m.say("restore", 0, s.size)
-		counted := db.Revision
-		if counted == 1 {
-			counted = 0 // etcd begins to count with 1, and etcdutl, which finds no key that was ever written, with 0
-		}
-		if err := m.etcdutl(ctx, s, as, out.is-counted); err != nil {
+		if err := m.etcdutl(ctx, s, as, bump); err != nil {
 			return err
 		}
 		m.say("serve", 0, s.size)

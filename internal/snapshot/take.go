@@ -149,6 +149,9 @@ func DeepCheck(ctx context.Context, etcdutl, file string) (Status, error) {
 	var out, trouble strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &trouble
 	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil { // it was killed for that, and says so alone
+			return Status{}, ctx.Err()
+		}
 		return Status{}, fmt.Errorf("etcd does not read it: %w: %s", err, lastLine(trouble.String()))
 	}
 	var s Status
