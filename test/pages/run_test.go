@@ -127,8 +127,14 @@ func newReader(t *testing.T, archive string) *reader {
 		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, link)), 0o755))
 		require.NoError(t, os.Symlink(target, filepath.Join(dir, link)))
 	}
-	return &reader{t: t, sim: s, dir: dir, env: append(os.Environ(),
+	r := &reader{t: t, sim: s, dir: dir, env: append(os.Environ(),
 		sim.DirVar+"="+s.Dir(), "PATH="+filepath.Join(dir, "path")+":"+os.Getenv("PATH"))}
+	listens := func() bool {
+		_, err := r.sh("juju status")
+		return err == nil
+	}
+	require.Eventually(t, listens, patience, 10*time.Millisecond)
+	return r
 }
 
 // looks are the commands that change nothing: they are repeated until they print what the page shows.
