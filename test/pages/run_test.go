@@ -138,7 +138,7 @@ func newReader(t *testing.T, archive string) *reader {
 }
 
 // looks are the commands that change nothing: they are repeated until they print what the page shows.
-var looks = regexp.MustCompile(`^juju (status|debug-log|show-|run \S+ (health|list-members|alarm-list|check-removal|operation$)` +
+var looks = regexp.MustCompile(`^juju (status|debug-log|show-|run \S+ (health|list-members|alarm-list|list-snapshots|check-removal|operation$|(restore|recover) .*dry-run)` +
 	`|(ssh|exec) .*etcdctl .*(get|endpoint|member list|version|alarm list)|(ssh|exec) .*(curl|ls|systemctl))|^sleep `)
 
 // follow does what a page says. It returns what the page should show of it, if it is written, and reports whether it shows
