@@ -218,9 +218,6 @@ func (r *reader) typed(line string) string {
 // runs is a command that runs an action. What juju says of its own of that, and the action's log, is on the error output.
 var runs = regexp.MustCompile(`^juju run `)
 
-// ofDisk is what health says of the machine's disk, which differs from machine to machine.
-var ofDisk = regexp.MustCompile(`(?m)^  (disk|note +(the disk|slow disk|disk too slow|data lies|a power cut|little room|only \d+ more)) .*\n(           .*\n)*`)
-
 // lastTaken is the line of health about the last snapshot.
 var lastTaken = regexp.MustCompile(`(?m)^  snapshot .*\n`)
 
@@ -256,7 +253,6 @@ func (r *reader) sh(line string) ([]string, error) {
 		}
 		return page + found[len(address):]
 	})
-	text = ofDisk.ReplaceAllString(text, "")
 	if !r.snapshots {
 		text = lastTaken.ReplaceAllString(text, "")
 	}
