@@ -103,11 +103,7 @@ func (m making) restored(ctx context.Context, s source, as identity, seen int64,
 	}
 	failed := func() error {
 		m.say("restore", 0, s.size)
-		counted := db.Revision
-		if counted == 1 {
-			counted = 0 // etcd begins to count with 1, and etcdutl, which finds no key that was ever written, with 0
-		}
-		if err := m.etcdutl(ctx, s, as, out.is-counted); err != nil {
+		if err := m.etcdutl(ctx, s, as, bump); err != nil {
 			return err
 		}
 		m.say("serve", 0, s.size)

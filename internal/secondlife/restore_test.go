@@ -201,21 +201,17 @@ func TestRestoreTwice(t *testing.T) {
 	assert.Less(t, db.Revision, int64(2*Jump+100))
 }
 
-// TestRestoreOfNothing: a cluster to which nobody has written is restored, too, and so is one in which nothing is left.
+// TestRestoreOfNothing: a cluster in which nothing is left can be restored, too.
 func TestRestoreOfNothing(t *testing.T) {
 	t.Parallel()
 	u := newUnit(t)
 	c := member(t)
-	words, err := u.Drill(t.Context(), request("d1", plain(t, c)), nil)
-	require.NoError(t, err)
-	assert.Contains(t, words, "can be restored: 0 keys, revision 1")
-
 	put(t, c, 3)
-	_, err = c.Delete(t.Context(), "key", clientv3.WithPrefix())
+	_, err := c.Delete(t.Context(), "key", clientv3.WithPrefix())
 	require.NoError(t, err)
 	_, err = c.Compact(t.Context(), 5, clientv3.WithCompactPhysical())
 	require.NoError(t, err)
-	words, err = u.Drill(t.Context(), request("d2", plain(t, c)), nil)
+	words, err := u.Drill(t.Context(), request("d2", plain(t, c)), nil)
 	require.NoError(t, err)
 	assert.Contains(t, words, "can be restored: 0 keys, revision 5")
 }

@@ -16,12 +16,15 @@ var masks = []struct {
 	as   string
 }{
 	{"times", regexp.MustCompile(`\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?Z?`), "TIME"},
+	{"times in names", regexp.MustCompile(`\b\d{8}T\d{6}Z(-\d+)?\b`), "TIME"},
 	{"times of day", regexp.MustCompile(`\b\d\d:\d\d:\d\d\b`), "TIME"},
-	{"durations", regexp.MustCompile(`\b\d+(\.\d+)?(ms|µs|ns|s)\b`), "SPAN"},
+	{"durations", regexp.MustCompile(`\b\d+(\.\d+)?(ms|µs|ns|s|m|h)\b`), "SPAN"},
 	{"days", regexp.MustCompile(`\b\d+d\b`), "DAYS"},
-	{"sizes", regexp.MustCompile(`\b\d+(\.\d+)? (KiB|MiB|kB|MB)\b`), "SIZE"},
+	{"space of the machine", regexp.MustCompile(`\b\d+(\.\d+)? [KMGT]?i?B (of|are)\b`), "SIZE $2"},
+	{"sizes", regexp.MustCompile(`\b\d+(\.\d+)? (B|KiB|MiB|kB|MB|bytes)\b`), "SIZE"},
+	{"sizes when packed", regexp.MustCompile(`\bkept in \d+\b`), "kept in SIZE"},
 	{"IDs", regexp.MustCompile(`\b(id-)?[0-9a-f]{12,16}\b`), "ID"},
-	{"names of operations", regexp.MustCompile(`\b(restart|restore|recover|snapshot)-[0-9a-f]{6,}\b`), "OPERATION"},
+	{"names of operations", regexp.MustCompile(`\b(restart|restore|recover|snapshot|verify|drill)-[0-9a-f]{6,}\b`), "OPERATION"},
 	{"addresses of machines", regexp.MustCompile(`\b127\.\d+\.\d+\.\d+\b`), "ADDRESS"},
 	{"terms and who leads", regexp.MustCompile(`(etcd/\d+|none), term \d+`), "LEADER"},
 	{"roles", regexp.MustCompile(`\b(leader|voter)( |$)`), "ROLE$2"},
@@ -33,7 +36,7 @@ var masks = []struct {
 }
 
 // ofTheDisk are notes about the disk that the test runs on, which may be any.
-var ofTheDisk = regexp.MustCompile(`^  note     (data lies (on|in) |a power cut may |disk too slow|slow disk|the disk rotates|little room on|only \d+ more files)`)
+var ofTheDisk = regexp.MustCompile(`(?m)^  note     (data lies |a power cut |disk too slow|slow disk|the disk rotates|little room|only \d+ more files).*\n( {11}.*\n)*`)
 
 // masked is a line without what may differ.
 func masked(line string) string {

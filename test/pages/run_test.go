@@ -62,7 +62,9 @@ func TestPages(t *testing.T) {
 			r := newReader(t, archive)
 			commands, err := p.commands()
 			require.NoError(t, err)
+			takes := func(c command) bool { return strings.Contains(c.text, " snapshot") }
 			stale := false
+			r.snapshots = slices.ContainsFunc(commands, takes)
 			for i := range commands {
 				if c := &commands[i]; c.skipped == "" {
 					shown, same := r.follow(p, *c)
@@ -94,6 +96,8 @@ type reader struct {
 	sim *sim.Sim
 	dir string
 	env []string
+	// snapshots: the page takes some, and health says so. Else those that units take now and then by themselves are left out.
+	snapshots bool
 }
 
 func newReader(t *testing.T, archive string) *reader {
@@ -123,12 +127,18 @@ func newReader(t *testing.T, archive string) *reader {
 		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, link)), 0o755))
 		require.NoError(t, os.Symlink(target, filepath.Join(dir, link)))
 	}
-	return &reader{t: t, sim: s, dir: dir, env: append(os.Environ(),
+	r := &reader{t: t, sim: s, dir: dir, env: append(os.Environ(),
 		sim.DirVar+"="+s.Dir(), "PATH="+filepath.Join(dir, "path")+":"+os.Getenv("PATH"))}
+	listens := func() bool {
+		_, err := r.sh("juju status")
+		return err == nil
+	}
+	require.Eventually(t, listens, patience, 10*time.Millisecond)
+	return r
 }
 
 // looks are the commands that change nothing: they are repeated until they print what the page shows.
-var looks = regexp.MustCompile(`^juju (status|debug-log|show-|run \S+ (health|list-members|alarm-list|check-removal|operation$)` +
+var looks = regexp.MustCompile(`^juju (status|debug-log|show-|run \S+ (health|list-members|alarm-list|list-snapshots|check-removal|operation$|(restore|recover) .*dry-run)` +
 	`|(ssh|exec) .*etcdctl .*(get|endpoint|member list|version|alarm list)|(ssh|exec) .*(curl|ls|systemctl))|^sleep `)
 
 // follow does what a page says. It returns what the page should show of it, if it is written, and reports whether it shows
@@ -181,6 +191,10 @@ var (
 	sudo     = regexp.MustCompile(`^(juju ssh \S+ )sudo `)
 	onUnit   = regexp.MustCompile(`^juju ssh (\S+/\d+) `)
 	loopback = "127.0.0.1"
+	onRun    = regexp.MustCompile(`^juju run (\S+/\d+) `)
+	anyFile  = regexp.MustCompile(` (to|snapshot)=/`)
+	copied   = regexp.MustCompile(`(\S+/\d+):/`)
+	anyRoot  = regexp.MustCompile(`/tmp/juju-sim/m\d+/`)
 )
 
 // typed is a command as it is run for a page.
@@ -190,11 +204,22 @@ func (r *reader) typed(line string) string {
 		require.NoError(r.t, err)
 		line = ourFiles.ReplaceAllString(strings.ReplaceAll(line, loopback, unit.Address), " $1/etcd-charm")
 	}
+	if found := onRun.FindStringSubmatch(line); found != nil {
+		unit, err := r.sim.Model.Unit(found[1])
+		require.NoError(r.t, err)
+		line = anyFile.ReplaceAllString(line, " $1="+r.sim.Root(unit.Machine)+"/")
+	}
+	if strings.HasPrefix(line, "juju scp ") {
+		line = copied.ReplaceAllString(line, "$1:")
+	}
 	return sudo.ReplaceAllString(line, "$1")
 }
 
 // runs is a command that runs an action. What juju says of its own of that, and the action's log, is on the error output.
 var runs = regexp.MustCompile(`^juju run `)
+
+// lastTaken is the line of health about the last snapshot.
+var lastTaken = regexp.MustCompile(`(?m)^  snapshot .*\n`)
 
 var anyAddress = regexp.MustCompile(`\b127(\.\d+){3}\b *`)
 
@@ -228,9 +253,12 @@ func (r *reader) sh(line string) ([]string, error) {
 		}
 		return page + found[len(address):]
 	})
-	text = strings.ReplaceAll(text, r.sim.Dir(), "/tmp/juju-sim")
-	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
-	return slices.DeleteFunc(lines, ofTheDisk.MatchString), err
+	text = ofTheDisk.ReplaceAllString(text, "")
+	if !r.snapshots {
+		text = lastTaken.ReplaceAllString(text, "")
+	}
+	text = anyRoot.ReplaceAllString(strings.ReplaceAll(text, r.sim.Dir(), "/tmp/juju-sim"), "/")
+	return strings.Split(strings.TrimRight(text, "\n"), "\n"), err
 }
 
 // write replaces what the page shows of its commands.
