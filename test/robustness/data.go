@@ -177,7 +177,7 @@ func (n *nemesis) recover(ctx context.Context, rng *rand.Rand) error {
 		return err
 	}
 	if rng.IntN(2) == 0 { // they are gone for good
-		return n.change(ctx, append(words("remove-unit", "--force"), lost...), words("add-unit", app, "-n", fmt.Sprint(len(lost))))
+		return n.replaceUnits(ctx, lost...)
 	}
 	var boots [][]string // all of them at once, a majority of what was
 	for _, unit := range lost {
