@@ -15,7 +15,7 @@ import (
 
 // maintenanceNames and faultNames are what a schedule deals.
 var (
-	maintenanceNames = []string{"scale-5", "scale-4", "roll", "refresh", "renew", "replace", restoring, recovering}
+	maintenanceNames = []string{"scale-5", "scale-4", "roll", "refresh", "renew", "replace", snapshotting, restoring, recovering}
 	faultNames       = []string{"kill", "kill-all", "pause", "power", "isolate", "cut", "slow", "disk", "clock", "quota", founding}
 )
 
@@ -35,6 +35,7 @@ type nemesis struct {
 	failed  int // restores that came to nothing, since a fault befell them
 	say     func(format string, args ...any)
 
+	taken    []taken
 	replaced []replacement
 }
 
@@ -85,6 +86,9 @@ func (n *nemesis) maintain(ctx context.Context, s step) error {
 			return err
 		}
 		return n.replaceUnits(ctx, dead)
+	case snapshotting:
+		_, err := n.snapshot(ctx, rng)
+		return err
 	case restoring:
 		return n.restore(ctx, rng)
 	case recovering:
