@@ -508,6 +508,12 @@ var mutants = []mutant{
 		"return Jump, nil",
 	},
 	{
+		"counts the revisions of an empty database as etcdutl does",
+		"internal/secondlife/restore.go", "TestRestoreEmpty",
+		"if db.Revision == 1 {",
+		"if db.Revision == 0 {",
+	},
+	{
 		"leaves authentication on for consumers that have no users",
 		"internal/secondlife/restore.go", "TestRestoreWithAuthentication",
 		"if auth.Enabled {",

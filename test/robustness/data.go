@@ -20,9 +20,18 @@ import (
 
 // Maintenance that other data comes of: what is judged goes on from it.
 const (
-	restoring  = "restore"
-	recovering = "recover"
+	snapshotting = "snapshot" // comes to something once it is restored
+	restoring    = "restore"
+	recovering   = "recover"
 )
+
+// taken is a snapshot that a unit keeps.
+type taken struct {
+	Unit     string        `json:"unit"`
+	Name     string        `json:"name"`
+	Asked    time.Duration `json:"asked"`
+	Revision int64         `json:"revision"`
+}
 
 // jump is by how much revisions are raised at least where data is replaced.
 const jump = 1_000_000_000
@@ -35,9 +44,8 @@ type replacement struct {
 	Last  int64         `json:"last"`  // a revision of the old data, the last that was known when it began
 	First int64         `json:"first"` // a revision of the new data
 
-	// Of a restore: the revision of the snapshot, and when that was asked for.
-	Snapshot int64         `json:"snapshot,omitempty"`
-	Asked    time.Duration `json:"asked,omitempty"`
+	// Of a restore: the revision of the snapshot.
+	Snapshot int64 `json:"snapshot,omitempty"`
 	// Of a recovery: what was found in the logs of those who are left, values without order.
 	Held []string `json:"held,omitempty"`
 }
@@ -86,18 +94,37 @@ func (c *cluster) leader() (string, error) { return c.sim.Model.Leader(app) }
 
 func always(unit string) func() (string, error) { return func() (string, error) { return unit, nil } }
 
-// snapshot has a unit take one, and returns its name and revision.
-func (c *cluster) snapshot(ctx context.Context, unit string) (name string, rev int64, err error) {
+// snapshot has a unit take one.
+func (n *nemesis) snapshot(ctx context.Context, rng *rand.Rand) (taken, error) {
+	t := taken{Unit: n.some(rng, 1)[0], Asked: n.history.now()}
 	for {
-		made, err := c.act(ctx, always(unit), "snapshot", nil)
+		made, err := n.cluster.act(ctx, always(t.Unit), snapshotting, nil)
 		if err != nil {
-			return "", 0, err
+			return taken{}, err
 		}
 		if what, there := made["snapshot"].(map[string]any); there { // else it goes on, and none begins beside it
-			rev, err = strconv.ParseInt(fmt.Sprint(what["revision"]), 10, 64)
-			return fmt.Sprint(what["name"]), rev, err
+			t.Name = fmt.Sprint(what["name"])
+			t.Revision, err = strconv.ParseInt(fmt.Sprint(what["revision"]), 10, 64)
+			n.taken = append(n.taken, t)
+			return t, err
 		}
 	}
+}
+
+// kept is one of before, of the data that is served, or one of now.
+func (n *nemesis) kept(ctx context.Context, rng *rand.Rand) (taken, error) {
+	var newest []taken // of each unit, which keeps it
+	for _, t := range slices.Backward(n.taken) {
+		same := func(other taken) bool { return other.Unit == t.Unit }
+		old := len(n.replaced) > 0 && t.Revision < n.replaced[len(n.replaced)-1].floor()
+		if !old && slices.Contains(n.cluster.sim.Model.Units(app), t.Unit) && !slices.ContainsFunc(newest, same) {
+			newest = append(newest, t)
+		}
+	}
+	if len(newest) > 0 && rng.IntN(2) == 0 {
+		return newest[rng.IntN(len(newest))], nil
+	}
+	return n.snapshot(ctx, rng)
 }
 
 // revision is the cluster's, read linearizably.
@@ -122,18 +149,17 @@ func (c *cluster) revision(ctx context.Context) (cluster uint64, rev int64, err 
 	}
 }
 
-// restore puts back a snapshot of a moment ago, as dry-run says that it is done.
+// restore puts back a snapshot, as dry-run says that it is done.
 func (n *nemesis) restore(ctx context.Context, rng *rand.Rand) error {
 	c := n.cluster
-	source := n.some(rng, 1)[0]
-	r := replacement{Kind: restoring, Asked: n.history.now()}
-	name, rev, err := c.snapshot(ctx, source)
+	t, err := n.kept(ctx, rng)
 	if err != nil {
 		return err
 	}
-	r.Snapshot = rev
+	r := replacement{Kind: restoring, Snapshot: t.Revision}
+	n.say("  %s of revision %d, on %s", t.Name, t.Revision, t.Unit)
 	wait(ctx, time.Duration(rng.Int64N(int64(3*time.Second)))) // clients write on
-	shown, err := c.act(ctx, always(source), "restore", map[string]any{"snapshot": name, "dry-run": true})
+	shown, err := c.act(ctx, always(t.Unit), restoring, map[string]any{"snapshot": t.Name, "dry-run": true})
 	if err != nil {
 		return err
 	}
@@ -169,7 +195,7 @@ func (n *nemesis) recover(ctx context.Context, rng *rand.Rand) error {
 		return err
 	}
 	n.say("  lost: %q, left: %q", lost, left)
-	shown, err := c.act(ctx, c.leader, "recover", map[string]any{"without": strings.Join(lost, ","), "dry-run": true})
+	shown, err := c.act(ctx, c.leader, recovering, map[string]any{"without": strings.Join(lost, ","), "dry-run": true})
 	if err != nil {
 		return err
 	}
@@ -177,7 +203,7 @@ func (n *nemesis) recover(ctx context.Context, rng *rand.Rand) error {
 		return err
 	}
 	if rng.IntN(2) == 0 { // they are gone for good
-		return n.change(ctx, append(words("remove-unit", "--force"), lost...), words("add-unit", app, "-n", fmt.Sprint(len(lost))))
+		return n.replaceUnits(ctx, lost...)
 	}
 	var boots [][]string // all of them at once, a majority of what was
 	for _, unit := range lost {

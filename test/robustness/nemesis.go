@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -13,7 +15,7 @@ import (
 
 // maintenanceNames and faultNames are what a schedule deals.
 var (
-	maintenanceNames = []string{"scale-5", "scale-4", "roll", "refresh", "renew", "replace", restoring, recovering}
+	maintenanceNames = []string{"scale-5", "scale-4", "roll", "refresh", "renew", "replace", snapshotting, restoring, recovering}
 	faultNames       = []string{"kill", "kill-all", "pause", "power", "isolate", "cut", "slow", "disk", "clock", "quota", founding}
 )
 
@@ -33,6 +35,7 @@ type nemesis struct {
 	failed  int // restores that came to nothing, since a fault befell them
 	say     func(format string, args ...any)
 
+	taken    []taken
 	replaced []replacement
 }
 
@@ -79,7 +82,13 @@ func (n *nemesis) maintain(ctx context.Context, s step) error {
 		return n.renew(ctx)
 	case "replace":
 		dead := n.some(rng, 1)[0]
-		return n.change(ctx, words("power-off", dead), words("remove-unit", "--force", dead), words("add-unit", app))
+		if err := n.cluster.do(ctx, "power-off", dead); err != nil {
+			return err
+		}
+		return n.replaceUnits(ctx, dead)
+	case snapshotting:
+		_, err := n.snapshot(ctx, rng)
+		return err
 	case restoring:
 		return n.restore(ctx, rng)
 	case recovering:
@@ -98,6 +107,21 @@ func (n *nemesis) change(ctx context.Context, lines ...[]string) error {
 		}
 	}
 	return n.cluster.settled(ctx)
+}
+
+// replaceUnits has others take the place of units whose machines are off for good. What is on those is gone too: clients that
+// are open would go on to show certificates of theirs, which are revoked.
+func (n *nemesis) replaceUnits(ctx context.Context, dead ...string) error {
+	for _, unit := range dead {
+		dir, err := load.Config(n.cluster.ask(ctx), unit)
+		if err == nil {
+			err = os.RemoveAll(filepath.Join(dir, "tls"))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return n.change(ctx, append(words("remove-unit", "--force"), dead...), words("add-unit", app, "-n", fmt.Sprint(len(dead))))
 }
 
 // some are units chosen by chance.

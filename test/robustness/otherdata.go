@@ -3,12 +3,13 @@ package main
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 )
 
 // otherData says what each key held where the data was replaced, and what is wrong with it.
 //
-// A restore goes back to its snapshot's revision, which has all that was acknowledged before the snapshot was asked for. A recovery
+// A restore goes back to its snapshot's revision. A recovery
 // goes on from where the log ended that it was made of: at least at the last acknowledged write that one of those left had in its
 // log, and at least at whatever anybody read afterwards. What came later, up to the replacement, is gone, and nobody sees it again.
 func otherData(ops []op, watches []watch, replaced []replacement) (resets []op, faults []string) {
@@ -31,11 +32,6 @@ func otherData(ops []op, watches []watch, replaced []replacement) (resets []op, 
 		last := r.Snapshot
 		if r.Kind == recovering {
 			last = r.reaches(ops, at, from)
-		}
-		for _, o := range ops {
-			if r.Kind == restoring && o.acknowledged() && o.Return < r.Asked && o.Rev > last && o.Rev < r.floor() {
-				faults = append(faults, fmt.Sprintf("restore: the snapshot of revision %d lacks %q, which was written at %d before", last, o.Value, o.Rev))
-			}
 		}
 		gone = append(gone, span{last, r.floor()})
 		faults = append(faults, r.undead(ops, gone)...)
@@ -91,6 +87,24 @@ func (r replacement) undead(ops []op, gone []span) (faults []string) {
 		}
 		if slices.ContainsFunc(gone, func(s span) bool { return s.has(o.Rev) }) {
 			faults = append(faults, fmt.Sprintf("%s: client %d sees revision %d again, which is gone: %s=%q", r.Kind, o.Client, o.Rev, o.Key, o.Found+o.Value))
+		}
+	}
+	return faults
+}
+
+// lacking are acknowledged writes that a snapshot lacks, though it was asked for only then.
+func lacking(ops []op, all []taken, replaced []replacement) (faults []string) {
+	for _, t := range all {
+		end := int64(math.MaxInt64) // of the data that it is of
+		for _, r := range slices.Backward(replaced) {
+			if t.Revision < r.floor() {
+				end = r.floor()
+			}
+		}
+		for _, o := range ops {
+			if o.acknowledged() && o.Return < t.Asked && o.Rev > t.Revision && o.Rev < end {
+				faults = append(faults, fmt.Sprintf("snapshot %s of revision %d lacks %q, which was written at %d before", t.Name, t.Revision, o.Value, o.Rev))
+			}
 		}
 	}
 	return faults

@@ -25,7 +25,7 @@ func swapped(at time.Duration, expect, value string, rev int64) op {
 func TestOtherData(t *testing.T) {
 	t.Parallel()
 	const next = 20 + jump
-	restored := replacement{Kind: restoring, Began: 100, Ended: 200, Last: 20, First: next, Snapshot: 11, Asked: 30}
+	restored := replacement{Kind: restoring, Began: 100, Ended: 200, Last: 20, First: next, Snapshot: 11}
 	recovered := func(held ...string) replacement {
 		return replacement{Kind: recovering, Began: 100, Ended: 200, Last: 20, First: next, Held: held}
 	}
@@ -43,7 +43,6 @@ func TestOtherData(t *testing.T) {
 		{"a restore that takes nothing back", restored, []op{a, b, c, got(210, "c", 13)}, []string{"client 0 sees revision 13 again"}, true},
 		{"a swap of what is gone", restored, []op{a, b, c, swapped(210, "c", "d", next+1)}, nil, true},
 		{"a restore that takes back more", restored, []op{wrote(5, "z", 10), a, b, got(210, "z", 10)}, nil, true},
-		{"a snapshot that lacks a write", restored, []op{a, wrote(20, "y", 12), got(210, "a", 11)}, []string{`the snapshot of revision 11 lacks "y"`}, false},
 		{"old data that serves on", restored, []op{a, b, got(210, "a", 11), wrote(220, "e", 14)}, []string{"client 0 sees revision 14 again"}, false},
 		{"a write that nobody knows the end of, and that is gone", restored, []op{a, late, got(210, "a", 11)}, nil, false},
 		{"one that comes back", restored, []op{a, late, got(210, "u", 14)}, []string{"client 0 sees revision 14 again"}, false},
@@ -70,11 +69,23 @@ func TestOtherData(t *testing.T) {
 	}
 }
 
+// TestLacking: a snapshot has all that was acknowledged before it was asked for, of the data that it is of.
+func TestLacking(t *testing.T) {
+	t.Parallel()
+	replaced := []replacement{{Last: 20}}
+	ops := []op{wrote(10, "a", 11), wrote(20, "b", 12), wrote(40, "c", 13), wrote(45, "d", 21+jump)}
+	assert.Empty(t, lacking(ops, []taken{{Name: "s", Asked: 30, Revision: 12}}, replaced))
+	assert.Equal(t, []string{`snapshot s of revision 11 lacks "b", which was written at 12 before`},
+		lacking(ops, []taken{{Name: "s", Asked: 30, Revision: 11}}, replaced))
+	assert.Empty(t, lacking(ops, []taken{{Name: "s", Asked: 50, Revision: 13}}, replaced))
+	assert.Len(t, lacking(ops, []taken{{Name: "s", Asked: 50, Revision: 20 + jump}}, replaced), 1)
+}
+
 // TestTwoReplacements: what the first took back is not there in the second.
 func TestTwoReplacements(t *testing.T) {
 	t.Parallel()
-	first := replacement{Kind: restoring, Began: 100, Ended: 200, Last: 20, First: 20 + jump, Snapshot: 11, Asked: 30}
-	second := replacement{Kind: restoring, Began: 300, Ended: 400, Last: 30 + jump, First: 30 + 2*jump, Snapshot: 20 + jump, Asked: 250}
+	first := replacement{Kind: restoring, Began: 100, Ended: 200, Last: 20, First: 20 + jump, Snapshot: 11}
+	second := replacement{Kind: restoring, Began: 300, Ended: 400, Last: 30 + jump, First: 30 + 2*jump, Snapshot: 20 + jump}
 	ops := []op{wrote(10, "a", 11), wrote(40, "b", 12), got(410, "a", 11)}
 	resets, faults := otherData(ops, nil, []replacement{first, second})
 	assert.Empty(t, faults)

@@ -46,7 +46,7 @@ func (r *report) fault(err error) {
 func (r *report) judge() {
 	began := time.Now()
 	resets, faults := otherData(r.history.ops, r.watches, r.nemesis.replaced)
-	r.faults = append(r.faults, faults...)
+	r.faults = append(append(r.faults, faults...), lacking(r.history.ops, r.nemesis.taken, r.nemesis.replaced)...)
 	r.result, r.info = linearizable(slices.Concat(r.history.ops, resets), r.watches, thought)
 	r.judged = time.Since(began)
 	switch r.result {
@@ -103,6 +103,7 @@ func (r *report) print(out io.Writer) error {
 	longest, from := gap(r.history.ops)
 	fmt.Fprintf(out, "\nmaintenance: %s\nfaults: %s; %d found nothing to befall; servers told of %d clocks that they were off; bytes waited %d times at a wire that was cut\n",
 		listed(n.did, maintenanceNames), listed(n.did, faultNames), n.missed, n.heard, n.cluster.links.cuts)
+	fmt.Fprintf(out, "snapshots: %d; data replaced: %d times; replacements that came to nothing: %d\n", len(n.taken), len(n.replaced), n.failed)
 	fmt.Fprintf(out, "hooks tried again after they failed: %d\nlongest gap between writes: %v, from %.1fs on\n%d operations in %v, judged in %v\n",
 		n.cluster.errored, longest.Round(time.Millisecond), from.Seconds(), len(r.history.ops), r.took.Round(time.Second), r.judged.Round(time.Millisecond))
 	if len(r.faults) == 0 {
@@ -132,7 +133,7 @@ func (r *report) keep(out io.Writer) error {
 		fmt.Fprintln(out, "VIOLATION:", fault)
 	}
 	base := filepath.Join(r.settings.Out, fmt.Sprintf("robustness-%d", r.settings.Seed))
-	err := write(base+".json", map[string]any{"settings": r.settings, "faults": r.faults, "replaced": r.nemesis.replaced}, r.history.ops, r.watches)
+	err := write(base+".json", map[string]any{"settings": r.settings, "faults": r.faults, "replaced": r.nemesis.replaced, "taken": r.nemesis.taken}, r.history.ops, r.watches)
 	if err == nil {
 		fmt.Fprintf(out, "history: %s.json\n", base)
 	}

@@ -74,6 +74,9 @@ func (s *schedule) next() step {
 	if kind != 1 && len(s.faults.cards) > 0 {
 		st.fault = s.faults.deal(s.rng)
 	}
+	if st.maintenance == restoring {
+		st.after *= 10 // it takes that much longer than others, and each of its phases is to be met
+	}
 	if st.maintenance == recovering {
 		st.fault = "" // a machine that is off for good must not boot, and more faults than that nobody recovers from
 	}
