@@ -82,5 +82,5 @@ func TestFileSystemNames(t *testing.T) {
 	}
 	var fs unix.Statfs_t
 	require.NoError(t, unix.Statfs("/proc", &fs))
-	assert.Equal(t, "0x9fa0", fileSystemName(int64(fs.Type)))
+	assert.Equal(t, "0x9fa0", fileSystemName(fs.Type))
 }

@@ -150,7 +150,7 @@ func viewOf(m Model, w World) string {
 		v.Record.Replaced = append(v.Record.Replaced, idText(id))
 	}
 	if record.Operation.ID != "" {
-		v.Record.Operation = record.Operation.ID + " " + string(record.Operation.Phase)
+		v.Record.Operation = record.Operation.ID + " " + record.Operation.Phase
 	}
 	for unit, word := range m.Cluster.Value.Words {
 		v.Words[unit] = wordView{

@@ -47,9 +47,9 @@ func TestReportForPrograms(t *testing.T) {
 			for key, value := range text.Values {
 				assert.Equal(t, value, out.Values[key], "the nested results stay as they are")
 			}
-			var any map[string]any
-			require.NoError(t, json.Unmarshal([]byte(out.Values[JSONKey].(string)), &any))
-			got, err := json.MarshalIndent(any, "", "  ")
+			var report map[string]any
+			require.NoError(t, json.Unmarshal([]byte(out.Values[JSONKey].(string)), &report))
+			got, err := json.MarshalIndent(report, "", "  ")
 			require.NoError(t, err)
 			file := filepath.Join("testdata", "report", name+".json")
 			if os.Getenv("UPDATE_GOLDEN") != "" {
