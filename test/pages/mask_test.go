@@ -29,6 +29,7 @@ var masks = []struct {
 	{"large numbers", regexp.MustCompile(`\b\d{6,}\b`), "N"},
 	{"widths", regexp.MustCompile(` {2,}`), "  "},
 	{"rules of tables", regexp.MustCompile(`[─-]{4,}`), "----"},
+	{"times in names of data", regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d{6}Z`), "TIME"},
 }
 
 // masked is a line without what may differ.
