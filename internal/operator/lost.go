@@ -42,8 +42,11 @@ func (l look) lost() Reason {
 }
 
 // unclaimed reports whether the recorded cluster may be lost although there are other units: none of those that live tells
-// of its data, and nobody answers.
+// of its data, and nobody answers. While an operation is about to have it served, its source has it.
 func (l look) unclaimed() bool {
+	if o := l.operation(); o.Going() && o.NewCluster() == l.named() && l.m.Units.Value[o.Source] != "" {
+		return false
+	}
 	for _, unit := range l.others() {
 		if l.m.Cluster.Value.Words[unit].ClusterID == l.named() {
 			return false

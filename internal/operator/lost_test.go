@@ -29,6 +29,12 @@ func TestStatusNamesFoundClusterWhereItFounds(t *testing.T) {
 			m.Leader = Know(false)
 		}, "no known unit holds cluster c1; if it is lost: keep one unit only; 1 more in health", false},
 		"another that leaves": {func(m *Model, _ *World) { m.Units.Value["etcd/1"] = Dying }, "", false},
+		"another that is about to serve it": {func(m *Model, _ *World) {
+			two(m)
+			o := restoreOf(toServe)
+			o.Target = hexID(clusterID)
+			m.Cluster.Value.Record.Operation = o
+		}, "no member of cluster c1 answers here; bring the machines back; 1 more in health", false},
 		"another that holds its data": {func(m *Model, _ *World) {
 			two(m)
 			m.Cluster.Value.Words = map[string]Word{"etcd/1": {ClusterID: clusterID}}

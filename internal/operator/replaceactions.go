@@ -304,6 +304,8 @@ func (l look) loses(revision int64) string {
 		return "what is written to cluster " + l.confirms() + " alone is lost"
 	case seen <= revision:
 		return "nothing is known to be lost"
+	case seen == revision+1:
+		return fmt.Sprintf("revision %d is lost, and what is written until it begins", seen)
 	}
 	return fmt.Sprintf("%d revisions are lost: from %d to %d, and what is written until it begins", seen-revision, revision+1, seen)
 }

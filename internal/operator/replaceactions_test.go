@@ -171,6 +171,11 @@ restore it: juju run etcd/leader restore snapshot=latest source=etcd/0 confirm=i
 `, result.Text)
 	assert.Equal(t, "juju run etcd/leader restore snapshot=latest source=etcd/0 confirm=id-c1", result.Values["command"])
 
+	w.Kept.Snapshots[1].Revision = 59
+	_, result, err = Restore(map[string]any{"snapshot": "latest", "dry-run": true}, m, w)
+	require.NoError(t, err)
+	assert.Contains(t, result.Text, "revision 60 is lost, and what is written until it begins;")
+
 	_, result, err = Restore(map[string]any{"snapshot": "a", "source": "etcd/1", "dry-run": true}, m, w)
 	require.NoError(t, err)
 	assert.Equal(t, "nothing is shown: what etcd/1 has is seen there alone; juju run etcd/1 restore snapshot=a source=etcd/1 dry-run=true", result.Failed)

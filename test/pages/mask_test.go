@@ -33,6 +33,7 @@ var masks = []struct {
 	{"what the disk is like", regexp.MustCompile(`^(\s+disk {2,}).*$`), "${1}DISK"},
 	{"widths", regexp.MustCompile(` {2,}`), "  "},
 	{"rules of tables", regexp.MustCompile(`[─-]{4,}`), "----"},
+	{"times in names of data", regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d{6}Z`), "TIME"},
 }
 
 // ofTheDisk are notes about the disk that the test runs on, which may be any.

@@ -67,8 +67,10 @@ func TestPages(t *testing.T) {
 			r.snapshots = slices.ContainsFunc(commands, takes)
 			for i := range commands {
 				if c := &commands[i]; c.skipped == "" {
+					c.text = r.names.copied(c.text)
 					shown, same := r.follow(p, *c)
 					c.shown, stale = shown, stale || !same
+					r.names.note(shown)
 				}
 			}
 			if stale {
@@ -92,6 +94,8 @@ func packed(t *testing.T) string {
 
 // reader is somebody who follows a page: a model, and a shell in a directory with what the repository builds.
 type reader struct {
+	names names
+
 	t   *testing.T
 	sim *sim.Sim
 	dir string
@@ -271,6 +275,7 @@ func (p page) write(t *testing.T, commands []command) {
 			continue
 		}
 		from := c.line + 1
+		p.lines[c.line] = strings.Replace(p.lines[c.line], before[i].text, c.text, 1)
 		p.lines = slices.Replace(p.lines, from, from+len(before[i].shown), c.shown...)
 	}
 	require.NoError(t, os.WriteFile(p.path(), []byte(strings.Join(p.lines, "\n")), 0o644))
