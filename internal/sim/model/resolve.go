@@ -216,6 +216,8 @@ func (m *Model) begun(u *unit, h Hook) {
 		u.leaderRun = true // who loses the leadership while the hook runs hears of the next
 	case hooks.UpgradeCharm:
 		u.release = u.app.release
+	case hooks.UpdateStatus:
+		u.updatePending = false // juju-exec, asked while it runs, waits and has another one run
 	case hooks.RelationCreated:
 		// All new relations are entered together, before the first hook.
 		for _, rel := range u.app.rels {
@@ -257,8 +259,6 @@ func (m *Model) finished(u *unit, h Hook) {
 		u.started, u.rebooted = true, false
 	case hooks.UpgradeCharm:
 		u.configPending = max(u.configPending, 1)
-	case hooks.UpdateStatus:
-		u.updatePending = false
 	case hooks.SecretChanged:
 		m.secretTold(u, h)
 	case hooks.RelationCreated:
