@@ -43,7 +43,8 @@ func (h *Host) secondLife() (secondlife.Unit, error) {
 // replaceable is secondLife, if what is made can take the place of our data: that is known before anything stops.
 func (h *Host) replaceable() (secondlife.Unit, error) {
 	if _, err := os.Lstat(h.data()); err == nil && !sameDisk(h.data(), h.state()) {
-		return secondlife.Unit{}, fmt.Errorf("%s is on another disk than %s, and cannot be replaced: mount that one instead", h.data(), h.state())
+		return secondlife.Unit{}, fmt.Errorf("%s is on another disk than %s, and cannot be replaced: mount that one instead",
+			h.data(), h.state())
 	}
 	return h.secondLife()
 }
