@@ -91,7 +91,10 @@ func (h *Host) lookAside() []operator.AsideDir {
 		}
 		a.At = at.Unix()
 		_ = filepath.WalkDir(a.Path, func(_ string, e fs.DirEntry, err error) error {
-			if info, infoErr := e.Info(); err == nil && infoErr == nil && info.Mode().IsRegular() {
+			if err != nil {
+				return nil //nolint:nilerr // it has gone, and there is no entry then
+			}
+			if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
 				a.Bytes += info.Size()
 			}
 			return nil

@@ -40,9 +40,18 @@ func (h *Host) secondLife() (secondlife.Unit, error) {
 	return u, nil
 }
 
+// replaceable is secondLife, if what is made can take the place of our data: that is known before anything stops.
+func (h *Host) replaceable() (secondlife.Unit, error) {
+	if _, err := os.Lstat(h.data()); err == nil && !sameDisk(h.data(), h.state()) {
+		return secondlife.Unit{}, fmt.Errorf("%s is on another disk than %s, and cannot be replaced: mount that one instead",
+			h.data(), h.state())
+	}
+	return h.secondLife()
+}
+
 // prepareRestore makes data of a snapshot, beside ours.
 func (h *Host) prepareRestore(ctx context.Context, r operator.WorkRequest, say longwork.Progress) (string, error) {
-	u, err := h.secondLife()
+	u, err := h.replaceable()
 	if err != nil {
 		return "", err
 	}
@@ -51,7 +60,7 @@ func (h *Host) prepareRestore(ctx context.Context, r operator.WorkRequest, say l
 
 // prepareRecover makes data of what our stopped member has, beside it.
 func (h *Host) prepareRecover(ctx context.Context, r operator.WorkRequest, say longwork.Progress) (string, error) {
-	u, err := h.secondLife()
+	u, err := h.replaceable()
 	if err != nil {
 		return "", err
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/juju-charms/etcd-charm/internal/longwork"
 	"github.com/juju-charms/etcd-charm/internal/operator"
 	"github.com/juju-charms/etcd-charm/internal/secondlife"
 	"github.com/juju-charms/etcd-charm/internal/snapshot"
@@ -210,4 +211,16 @@ func TestUninstallDropsPrepared(t *testing.T) {
 	u.do(operator.Uninstall{})
 	assert.NoDirExists(t, u.prepared())
 	assert.NoFileExists(t, u.drilled())
+}
+
+// TestDataThatCannotBeReplaced: a mount cannot be moved aside, and that is said before anything stops.
+func TestDataThatCannotBeReplaced(t *testing.T) {
+	t.Parallel()
+	u := newFleet(t).add(t)
+	small(t, u.data(), 1<<20)
+	for _, prepare := range []longwork.Do{u.prepareRestore, u.prepareRecover} {
+		_, err := prepare(t.Context(), u.request("restore-1", "/no/such/file"), nil)
+		assert.ErrorContains(t, err, "is on another disk")
+	}
+	assert.NoDirExists(t, u.prepared())
 }

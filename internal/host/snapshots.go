@@ -1,17 +1,20 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/google/renameio/v2"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"golang.org/x/sys/unix"
 
 	"github.com/juju-charms/etcd-charm/internal/longwork"
 	"github.com/juju-charms/etcd-charm/internal/operator"
@@ -158,7 +161,11 @@ func (h *Host) takeSnapshot(ctx context.Context, r operator.WorkRequest, p longw
 	if err != nil {
 		s.Keep = math.MaxInt // nobody knows how many are to go
 	}
-	if err := h.makeRoom(ctx, s, size); err != nil {
+	more, err := h.roomForCopy(r.To, size)
+	if err != nil {
+		return "", err
+	}
+	if err := h.makeRoom(ctx, s, size, size+more); err != nil {
 		return "", err
 	}
 	stream, streamed := h.yielding(ctx, m)
@@ -178,8 +185,11 @@ func (h *Host) takeSnapshot(ctx context.Context, r operator.WorkRequest, p longw
 	}
 	metas, listed := snapshot.List(h.snapshots())
 	err = errors.Join(err, listed)
+	wanted := h.readByWork()
 	for _, old := range snapshot.Surplus(metas, s.Keep) {
-		err = errors.Join(err, snapshot.Remove(h.snapshots(), old))
+		if !slices.Contains(wanted, old.Name) {
+			err = errors.Join(err, snapshot.Remove(h.snapshots(), old))
+		}
 	}
 	if err != nil {
 		return "", err
@@ -221,8 +231,36 @@ func (h *Host) awaitFit(ctx context.Context, m member, p longwork.Progress) (siz
 	return size, err
 }
 
-// makeRoom drops what has to go for a snapshot of a database of that size. What one that was killed has left goes first.
-func (h *Host) makeRoom(ctx context.Context, s operator.Schedule, size int64) error {
+// readByWork are the snapshots that work reads, or is about to: none of them goes meanwhile.
+func (h *Host) readByWork() (names []string) {
+	for _, w := range h.lookWork() {
+		if w.State == operator.WorkRuns && w.Snapshot != "" {
+			names = append(names, w.Snapshot)
+		}
+	}
+	return names
+}
+
+// roomForCopy is what a copy at that path takes of what is free for snapshots. Beside the data it has to leave room for that.
+func (h *Host) roomForCopy(to string, size int64) (int64, error) {
+	switch dir := filepath.Dir(to); {
+	case to == "":
+	case sameDisk(dir, h.snapshots()):
+		return size, nil
+	case sameDisk(dir, h.state()):
+		return 0, roomBeside(dir, size)
+	}
+	return 0, nil
+}
+
+func sameDisk(a, b string) bool {
+	var of, with unix.Stat_t
+	return unix.Stat(a, &of) == nil && unix.Stat(b, &with) == nil && of.Dev == with.Dev
+}
+
+// makeRoom drops what has to go for a snapshot of a database of that size, for which that many bytes are needed besides while it is
+// taken. What one that was killed has left goes first.
+func (h *Host) makeRoom(ctx context.Context, s operator.Schedule, size, work int64) error {
 	parts, _ := filepath.Glob(filepath.Join(h.snapshots(), "*.part"))
 	for _, part := range parts {
 		_ = os.Remove(part)
@@ -236,7 +274,13 @@ func (h *Host) makeRoom(ctx context.Context, s operator.Schedule, size int64) er
 	for _, a := range kept.Aside {
 		b.Aside += a.Bytes
 	}
-	drop, err := b.Room(metas, snapshot.Guess(metas, size), size)
+	guess, wanted := snapshot.Guess(metas, size), h.readByWork()
+	for i, m := range metas {
+		if slices.Contains(wanted, m.Name) {
+			metas[i].Why = cmp.Or(m.Why, "wanted")
+		}
+	}
+	drop, err := b.Room(metas, guess, work)
 	if err != nil {
 		return err
 	}
@@ -273,7 +317,13 @@ func (h *Host) verifySnapshot(ctx context.Context, r operator.WorkRequest, p lon
 	p("unpack and check", 0, 0)
 	raw := filepath.Join(h.work(r.ID), "unpacked.part")
 	if filepath.IsAbs(r.Snapshot) {
-		if err := h.roomBeside(0); err != nil {
+		size, err := snapshot.Look(ctx, r.Snapshot)
+		if err == nil || errors.Is(err, snapshot.ErrUnhashed) {
+			err = roomBeside(h.work(r.ID), size)
+		} else if !strings.Contains(err.Error(), r.Snapshot) {
+			err = fmt.Errorf("%s: %w", r.Snapshot, err)
+		}
+		if err != nil {
 			return "", err
 		}
 		s, err := snapshot.VerifyFile(ctx, r.Snapshot, raw, h.etcdutl(), r.Unverified)
@@ -290,7 +340,7 @@ func (h *Host) verifySnapshot(ctx context.Context, r operator.WorkRequest, p lon
 	if err != nil {
 		return "", err
 	}
-	if err := h.roomBeside(m.Size); err != nil {
+	if err := roomBeside(h.snapshots(), m.Size); err != nil {
 		return "", err
 	}
 	s, err := snapshot.Verify(ctx, h.snapshots(), m, h.etcdutl())
@@ -303,8 +353,8 @@ func (h *Host) verifySnapshot(ctx context.Context, r operator.WorkRequest, p lon
 // leastFree is what stays free on the unit's disk whatever is unpacked beside the data: etcd ends when it cannot write.
 const leastFree = 1 << 30
 
-func (h *Host) roomBeside(size int64) error {
-	_, free, err := fileSystem(h.state())
+func roomBeside(dir string, size int64) error {
+	_, free, err := fileSystem(dir)
 	if err == nil && free-size < leastFree {
 		err = fmt.Errorf("%w: %d bytes are free, and %d are needed beside the data", snapshot.ErrNoRoom, free, size+leastFree)
 	}

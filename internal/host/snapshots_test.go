@@ -1,6 +1,8 @@
 package host
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -8,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -212,4 +215,74 @@ func TestBudgetOnASmallFileSystem(t *testing.T) {
 	assert.Equal(t, operator.WorkFailed, work.State)
 	assert.Contains(t, work.Error, "no room for a snapshot")
 	assert.Empty(t, u.look().Kept.Snapshots)
+}
+
+// TestSnapshotThatIsToBeRestoredStays: whoever undoes a restore restores what was kept before it, and another is kept before that.
+func TestSnapshotThatIsToBeRestoredStays(t *testing.T) {
+	t.Parallel()
+	u := newFleet(t).add(t)
+	u.found()
+	u.do(operator.WriteSchedule{Schedule: operator.Schedule{Keep: 1}})
+	u.works(operator.WorkRequest{ID: "a", Kind: operator.TakeSnapshot, Why: "before-restore"})
+	wanted := u.look().Kept.Snapshots[0].Name
+	names := func() (out []string) {
+		for _, s := range u.look().Kept.Snapshots {
+			out = append(out, s.Name)
+		}
+		return out
+	}
+	work := u.works(operator.WorkRequest{ID: "b", Kind: operator.TakeSnapshot, Why: "before-restore", Snapshot: wanted})
+	require.Equal(t, operator.WorkDone, work.State, work.Error)
+	assert.Len(t, names(), 2)
+	assert.Contains(t, names(), wanted)
+	work = u.works(operator.WorkRequest{ID: "c", Kind: operator.TakeSnapshot, Why: "before-restore"})
+	require.Equal(t, operator.WorkDone, work.State, work.Error)
+	assert.NotContains(t, names(), wanted, "nobody wants it any more")
+}
+
+// small mounts a file system of that many bytes.
+func small(t *testing.T, dir string, bytes int64) {
+	t.Helper()
+	require.NoError(t, os.MkdirAll(dir, 0o700))
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", bytes)); err != nil {
+		t.Skipf("a small file system needs root to be mounted: %v", err)
+	}
+	t.Cleanup(func() { assert.NoError(t, syscall.Unmount(dir, syscall.MNT_DETACH)) })
+}
+
+// TestCopiesLeaveRoom: a copy beside the data counts as what is kept does, since etcd ends when it cannot write.
+func TestCopiesLeaveRoom(t *testing.T) {
+	t.Parallel()
+	u := newFleet(t).add(t)
+	u.found()
+	size := u.look().Members[0].DBSize
+	small(t, u.snapshots(), 2<<30+size*5/2)
+	work := u.works(operator.WorkRequest{ID: "beside", Kind: operator.TakeSnapshot, To: filepath.Join(u.snapshots(), "copy.db")})
+	assert.Equal(t, operator.WorkFailed, work.State)
+	assert.Contains(t, work.Error, "no room for a snapshot")
+	work = u.works(operator.WorkRequest{ID: "elsewhere", Kind: operator.TakeSnapshot, To: filepath.Join(t.TempDir(), "copy.db")})
+	assert.Equal(t, operator.WorkDone, work.State, work.Error)
+}
+
+// TestForeignFilesLeaveRoom: nothing is unpacked beside the data that would leave too little, packed or plain.
+func TestForeignFilesLeaveRoom(t *testing.T) {
+	t.Parallel()
+	u := newFleet(t).add(t)
+	u.found()
+	plain := u.saved()
+	raw, err := os.ReadFile(plain)
+	require.NoError(t, err)
+	raw = append(raw[:len(raw)-sha256.Size], make([]byte, 32<<20)...)
+	sum := sha256.Sum256(raw)
+	raw = append(raw, sum[:]...)
+	require.NoError(t, os.WriteFile(plain, raw, 0o600))
+	z, err := zstd.NewWriter(nil)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(plain+".zst", z.EncodeAll(raw, nil), 0o600))
+	small(t, u.worksDir(), leastFree+16<<20)
+	for id, path := range map[string]string{"plain": plain, "packed": plain + ".zst"} {
+		work := u.works(operator.WorkRequest{ID: id, Kind: operator.VerifySnapshot, Snapshot: path})
+		assert.Equal(t, operator.WorkFailed, work.State, id)
+		assert.Contains(t, work.Error, "no room for a snapshot", id)
+	}
 }

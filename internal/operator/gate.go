@@ -154,10 +154,25 @@ func (l look) fence() Fence {
 	if l.m.Cluster.OK {
 		f.Replaced = l.m.Cluster.Value.Record.Replaced
 	}
-	if l.w.Data.State == OurData && l.ownAnswers() {
+	switch {
+	case l.w.Data.State == OurData && l.ownAnswers():
 		f.ClusterID, f.MemberID, f.Peers = l.w.Data.ClusterID, l.w.Data.MemberID, l.peerURLs()
+	case l.w.Service.Held != NotHeld && l.m.Cluster.OK && l.m.Units.OK:
+		f.Peers = l.stillThere(f.Peers)
 	}
 	return f
+}
+
+// stillThere are those of the peer URLs that a unit names which is there. Where a machine is gone anybody may listen at its address
+// by now, and while no quorum answers it stays on the list.
+func (l look) stillThere(urls []string) (out []string) {
+	for unit := range l.m.Units.Value {
+		if url := l.m.Cluster.Value.Words[unit].PeerURL; unit != l.m.Unit && slices.Contains(urls, url) {
+			out = append(out, url)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // peerURLs is where the other members listen for us, as the list has it; sorted.

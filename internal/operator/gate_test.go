@@ -162,6 +162,28 @@ func TestFenceIsKeptTrue(t *testing.T) {
 	assert.NotContains(t, strings.Join(stepsOf(m, w), " "), "note replaced", "who leaves keeps no fence")
 }
 
+// TestFenceForgetsWhoIsGone: while no quorum answers nobody is taken off the list, and whatever listens at the address of a machine
+// that is gone would hold all members after a cut in power.
+func TestFenceForgetsWhoIsGone(t *testing.T) {
+	t.Parallel()
+	m := model(3)
+	delete(m.Units.Value, "etcd/2")
+	delete(m.Cluster.Value.Words, "etcd/2")
+	w := silent(world(m))
+	both, one := []string{"https://10.0.0.11:2380", "https://10.0.0.12:2380"}, []string{"https://10.0.0.11:2380"}
+	w.Fence.Peers = both
+	assert.Equal(t, both, lookAt(lookAgain, m, w).fence().Peers, "nothing holds it")
+	w.Service.Held = HeldUntrusted
+	assert.Equal(t, one, lookAt(lookAgain, m, w).fence().Peers)
+	unknown := m
+	unknown.Units = Unknown[map[string]Life]("failed")
+	assert.Equal(t, both, lookAt(lookAgain, unknown, w).fence().Peers, "nobody knows who is gone")
+	assert.Equal(t, both, lookAt(lookAgain, model(3), w).fence().Peers, "it is there")
+	delete(m.Units.Value, "etcd/1")
+	delete(m.Cluster.Value.Words, "etcd/1")
+	assert.Nil(t, lookAt(lookAgain, m, w).fence().Peers, "as it is read back")
+}
+
 func stepsOf(m Model, w World) []string {
 	if step := firstStep(m, w); step != nil {
 		return []string{step.String()}

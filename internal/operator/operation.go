@@ -218,6 +218,10 @@ func (l look) next(o Operation) Operation {
 			return o
 		}
 	}
+	if o.Kind == recovering && l.w.Reach == Healthy && l.w.ClusterID == l.m.Cluster.Value.Record.ClusterID {
+		o.Outcome = outcomeFailed + "a quorum answers" // who was left out is back, and takes writes that nobody here has
+		return o
+	}
 	if o.Kind == recovering && o.Phase == toStop {
 		if order := l.ranking(); !slices.Equal(order, o.Order) {
 			o.Outcome = outcomeFailed + "the order changed: " + or(strings.Join(order, ", "))

@@ -1,7 +1,6 @@
 package operator
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -134,28 +133,32 @@ func (l look) unprepared() string {
 	return ""
 }
 
-// snapshotOf is the snapshot that the operation names: "latest" is the newest good one from before it began, or from before
-// the time that it says. "" is that there is none.
+// snapshotOf is the snapshot that the operation names: "latest" is the newest good one, or the newest from before the time that
+// it says. "" is that there is none.
 func (l look) snapshotOf(o Operation) string {
 	if o.Snapshot != latest {
 		return o.Snapshot
 	}
-	return newest(l.w.Kept.Snapshots, cmp.Or(o.Before, o.Began)).Name
+	return newest(l.w.Kept.Snapshots, o.Before).Name
 }
 
 // latest as an operation's snapshot is the newest kept one.
 const latest = "latest"
 
-// newest is the newest good snapshot that was taken before that time; the zero value is none.
+// newest is the newest good snapshot that was taken before that time, 0 being any; the zero value is none. The newest is the last
+// of the list, whatever a clock said. What was kept of a state that a restore replaces is none of them: a restore that is tried
+// again would bring that state back.
 func newest(snapshots []Snapshot, before int64) Snapshot {
-	var found Snapshot
-	for _, s := range snapshots {
-		if s.Error == "" && s.Taken < before && s.Taken >= found.Taken {
-			found = s
+	for _, s := range slices.Backward(snapshots) {
+		if s.Error == "" && s.Why != beforeRestore && (before == 0 || s.Taken < before) {
+			return s
 		}
 	}
-	return found
+	return Snapshot{}
 }
+
+// beforeRestore is why a snapshot is kept apart that was taken of what a restore was about to replace.
+const beforeRestore = "before-restore"
 
 // beforeID is the ID of the work that takes a snapshot of what an operation is about to replace.
 func beforeID(o Operation) string { return o.ID + "-before" }
@@ -172,7 +175,7 @@ func (l look) prepare(p *Plan) {
 	if before := l.work(beforeID(o)); before.State == WorkRuns {
 		return
 	} else if before.State == "" && l.keepable() == "" && o.Kind == restoring {
-		why := WorkRequest{ID: beforeID(o), Kind: TakeSnapshot, Why: "before-restore"}
+		why := WorkRequest{ID: beforeID(o), Kind: TakeSnapshot, Why: beforeRestore, Snapshot: l.snapshotOf(o)}
 		if p.want(l, StartWork{why}) {
 			return
 		}
@@ -211,7 +214,8 @@ func (l look) keepable() string {
 // notKept says that no snapshot was taken of what is replaced, and why; "" is that one was.
 func (l look) notKept() string {
 	o := l.operation()
-	if o.Kind != restoring {
+	taken := func(s Snapshot) bool { return s.Work == beforeID(o) && s.Error == "" } // its work may be forgotten
+	if o.Kind != restoring || slices.ContainsFunc(l.w.Kept.Snapshots, taken) {
 		return ""
 	}
 	switch before := l.work(beforeID(o)); before.State {

@@ -110,7 +110,7 @@ func TestReplacingStepByStep(t *testing.T) {
 	}
 	madeOfRecovery := func(w *World) { w.Prepared = []Prepared{{ID: "recover-1a", ClusterID: newID, MemberID: 7}} }
 	kept := func(w *World) {
-		w.Kept = Kept{Space: 1 << 40, Free: 1 << 40, Snapshots: []Snapshot{{Name: "a", Taken: 4}, {Name: "b", Taken: 7}}}
+		w.Kept = Kept{Space: 1 << 40, Free: 1 << 40, Snapshots: []Snapshot{{Name: "a", Taken: 4}, {Name: "b", Taken: 7, Why: beforeRestore}}}
 	}
 	work := func(id string, kind WorkKind, state WorkState) func(*World) {
 		return func(w *World) {
@@ -138,7 +138,7 @@ func TestReplacingStepByStep(t *testing.T) {
 	}{
 		"restore, gathering":                 {o: restoreOf(toAnswer), part: answered},
 		"restore, preparing, no source":      {o: restoreOf(toPrepare), part: answered},
-		"restore, preparing, a first copy":   {o: restoreOf(toPrepare), unit: 1, world: kept, step: StartWork{WorkRequest{ID: restoreID + "-before", Kind: TakeSnapshot, Why: "before-restore"}}},
+		"restore, preparing, a first copy":   {o: restoreOf(toPrepare), unit: 1, world: kept, step: StartWork{WorkRequest{ID: restoreID + "-before", Kind: TakeSnapshot, Why: beforeRestore, Snapshot: "a"}}},
 		"restore, preparing, the copy runs":  {o: restoreOf(toPrepare), unit: 1, world: all(kept, work(restoreID+"-before", TakeSnapshot, WorkRuns)), part: answered},
 		"restore, preparing, the copy is in": {o: restoreOf(toPrepare), unit: 1, world: all(kept, before), step: StartWork{WorkRequest{ID: restoreID, Kind: PrepareRestore, Snapshot: "a", Name: "etcd1", PeerURL: "https://" + address(1) + ":2380", Token: "0f1e", Seen: 90}}},
 		"restore, preparing, no room": {
@@ -154,13 +154,18 @@ func TestReplacingStepByStep(t *testing.T) {
 		"restore, preparing, it failed":    {o: restoreOf(toPrepare), unit: 1, world: all(kept, before, work(restoreID, PrepareRestore, WorkFailed)), part: unable, said: "the disk is full"},
 		"restore, preparing, it is made":   {o: restoreOf(toPrepare), unit: 1, world: all(kept, before, work(restoreID, PrepareRestore, WorkDone), made), part: prepared, said: "d2"},
 		"restore, preparing, without copy": {o: restoreOf(toPrepare), unit: 1, world: all(kept, work(restoreID, PrepareRestore, WorkDone), made), part: prepared, said: "d2 (none was taken of what it replaces)"},
-		"restore, preparing, it is gone":   {o: restoreOf(toPrepare), unit: 1, world: all(kept, before, work(restoreID, PrepareRestore, WorkDone)), part: unable, said: "what was prepared is gone"},
-		"restore, stopping":                {o: restoreOf(toStop), step: Stop{operationStopsUs}},
-		"restore, stopping, enabled yet":   {o: restoreOf(toStop), world: all(quiet, func(w *World) { w.Service.Enabled = true }), step: Stop{operationStopsUs}},
-		"restore, stopped":                 {o: restoreOf(toStop), world: quiet, part: stopped},
-		"restore, stopped, the source":     {o: restoreOf(toStop), unit: 1, world: all(quiet, before, made), part: stopped, said: "d2"},
-		"restore, stopped, it is gone":     {o: restoreOf(toStop), unit: 1, world: quiet, part: unable, said: "what was prepared is gone"},
-		"restore, stopped, no data":        {o: restoreOf(toStop), world: all(quiet, func(w *World) { w.Data = Data{} }), part: stopped},
+		"restore, preparing, its copy's work is forgotten": {
+			o: restoreOf(toPrepare), unit: 1, part: prepared, said: "d2", world: all(kept, made, func(w *World) {
+				w.Kept.Snapshots = append(w.Kept.Snapshots, Snapshot{Name: "c", Taken: 8, Why: beforeRestore, Work: restoreID + "-before"})
+			}),
+		},
+		"restore, preparing, it is gone": {o: restoreOf(toPrepare), unit: 1, world: all(kept, before, work(restoreID, PrepareRestore, WorkDone)), part: unable, said: "what was prepared is gone"},
+		"restore, stopping":              {o: restoreOf(toStop), step: Stop{operationStopsUs}},
+		"restore, stopping, enabled yet": {o: restoreOf(toStop), world: all(quiet, func(w *World) { w.Service.Enabled = true }), step: Stop{operationStopsUs}},
+		"restore, stopped":               {o: restoreOf(toStop), world: quiet, part: stopped},
+		"restore, stopped, the source":   {o: restoreOf(toStop), unit: 1, world: all(quiet, before, made), part: stopped, said: "d2"},
+		"restore, stopped, it is gone":   {o: restoreOf(toStop), unit: 1, world: quiet, part: unable, said: "what was prepared is gone"},
+		"restore, stopped, no data":      {o: restoreOf(toStop), world: all(quiet, func(w *World) { w.Data = Data{} }), part: stopped},
 		"restore, stopped, left out": {
 			o: func() Operation { o := restoreOf(toStop); o.Without = []string{"etcd/0"}; return o }(), step: Stop{operationStopsUs},
 		},
@@ -308,8 +313,11 @@ func TestReplacingAdvances(t *testing.T) {
 		"restore, from nothing": {
 			o: restoreOf(toAnswer), others: answered, model: func(m *Model) { m.Cluster.Value.Record.ClusterID = 0 }, phase: toPrepare,
 		},
-		"recover, all have answered": {o: recoverOf(toAnswer), others: answered, phase: toStop},
-		"recover, all have stopped":  {o: recoverOf(toStop), others: stopped, world: func(w *World) { *w = silent(*w) }, phase: toPrepare},
+		"recover, all have answered": {o: recoverOf(toAnswer), others: answered, phase: toStop, world: func(w *World) { *w = noQuorumWorld(*w) }},
+		"recover, all have answered, and a quorum answers again": {
+			o: recoverOf(toAnswer), others: answered, phase: toAnswer, outcome: "nothing is changed: a quorum answers",
+		},
+		"recover, all have stopped": {o: recoverOf(toStop), others: stopped, world: func(w *World) { *w = silent(*w) }, phase: toPrepare},
 		"recover, another is ahead": {
 			o: recoverOf(toStop), others: stopped, world: func(w *World) { *w = silent(*w); w.Log.Index = 101 },
 			phase: toStop, outcome: "nothing is changed: the order changed: etcd/0, etcd/1, etcd/2",
@@ -319,6 +327,18 @@ func TestReplacingAdvances(t *testing.T) {
 			word.Part.State = prepared
 			m.Cluster.Value.Words["etcd/1"] = word
 		}},
+		"recover, all have stopped, and a quorum answers again": {
+			o: recoverOf(toStop), others: stopped, world: func(w *World) { *w = silent(*w); w.Reach, w.ClusterID = Healthy, clusterID },
+			phase: toStop, outcome: "nothing is changed: a quorum answers",
+		},
+		"recover, it is prepared, and a quorum answers again": {
+			o: recoverOf(toPrepare), others: stopped, said: "d2", phase: toPrepare, outcome: "nothing is changed: a quorum answers",
+			world: func(w *World) { *w = silent(*w); w.Reach, w.ClusterID = Healthy, clusterID }, model: func(m *Model) {
+				word := m.Cluster.Value.Words["etcd/1"]
+				word.Part.State = prepared
+				m.Cluster.Value.Words["etcd/1"] = word
+			},
+		},
 		"recover, it is prepared and one runs": {o: recoverOf(toPrepare), others: prepared, said: "d2", phase: toPrepare},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -485,4 +505,39 @@ func TestSourceLeavesPastTheEnd(t *testing.T) {
 	assert.Equal(t, ServePrepared{restoreID}, Decide(e, m, w).Step)
 	w.Prepared, w.Data.ClusterID, w.Data.MemberID = nil, newID, 7
 	assert.Equal(t, Start{}, Decide(e, m, w).Step)
+}
+
+// TestLatestSnapshot: the clocks of the leader and of the source need not agree, and a clock may go back. What was kept of a state
+// that a restore was to replace is restored by its name alone: else a restore that is tried again would bring that state back.
+func TestLatestSnapshot(t *testing.T) {
+	t.Parallel()
+	snapshot := func(name string, taken int64) Snapshot { return Snapshot{Name: name, Taken: taken} }
+	bad, before := snapshot("bad", 3), snapshot("before", 3)
+	bad.Error, before.Why = "it was cut off", beforeRestore
+	for name, tc := range map[string]struct {
+		have   []Snapshot
+		before int64
+		want   string
+	}{
+		"none":                    {},
+		"the last":                {have: []Snapshot{snapshot("a", 1), snapshot("b", 2)}, want: "b"},
+		"a clock went back":       {have: []Snapshot{snapshot("a", 4), snapshot("b", 2)}, want: "b"},
+		"the leader's is behind":  {have: []Snapshot{snapshot("a", 1), snapshot("b", 100)}, want: "b"},
+		"before a time":           {have: []Snapshot{snapshot("a", 1), snapshot("b", 3)}, before: 3, want: "a"},
+		"one that failed":         {have: []Snapshot{snapshot("a", 1), bad}, want: "a"},
+		"of another restore":      {have: []Snapshot{snapshot("a", 1), before}, want: "a"},
+		"there is no other":       {have: []Snapshot{before}},
+		"of another, before then": {have: []Snapshot{snapshot("a", 1), before}, before: 9, want: "a"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := restoreOf(toPrepare)
+			o.Before = tc.before
+			m, w := during(o, 1)
+			w.Kept.Snapshots = tc.have
+			l := lookAt(Event{}, m, w)
+			assert.Equal(t, tc.want, l.snapshotOf(o))
+			assert.Equal(t, tc.want, l.keptAs(wish{snapshot: latest, before: tc.before}).Name)
+		})
+	}
 }

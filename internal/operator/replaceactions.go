@@ -226,7 +226,7 @@ func (l look) mayRestore(o Operation, want wish) Reason {
 	case slices.Contains(o.Without, o.Source):
 		return because(operationSource, o.Source, o.ID)
 	}
-	if o.Source == l.m.Unit && !want.dataDir && !strings.HasPrefix(want.snapshot, "/") && l.keptAs(want, l.w.Now).Name == "" {
+	if o.Source == l.m.Unit && !want.dataDir && !strings.HasPrefix(want.snapshot, "/") && l.keptAs(want).Name == "" {
 		return because(snapshotMissing, want.snapshot)
 	}
 	if why := l.mayGo(o, o.Without); !why.none() {
@@ -242,14 +242,10 @@ func (l look) mayRestore(o Operation, want wish) Reason {
 	return Reason{}
 }
 
-// keptAs is the kept snapshot that is asked for, as if the restore began at that time; the zero value is none.
-func (l look) keptAs(want wish, now int64) Snapshot {
+// keptAs is the kept snapshot that is asked for; the zero value is none.
+func (l look) keptAs(want wish) Snapshot {
 	if want.snapshot == latest {
-		before := want.before
-		if before == 0 {
-			before = now + 1
-		}
-		return newest(l.w.Kept.Snapshots, before)
+		return newest(l.w.Kept.Snapshots, want.before)
 	}
 	for _, s := range l.w.Kept.Snapshots {
 		if s.Name == want.snapshot && s.Error == "" {
@@ -277,7 +273,7 @@ func (l look) tryRestore(want wish) ([]Step, Result) {
 	case strings.HasPrefix(want.snapshot, "/"):
 		return l.readForeign(want, deed)
 	}
-	s := l.keptAs(want, l.w.Now)
+	s := l.keptAs(want)
 	if s.Name == "" {
 		return nil, Result{Failed: refusal(what, because(snapshotMissing, want.snapshot))}
 	}

@@ -20,6 +20,7 @@ type WorkRequest struct {
 	ID   string   `json:"id"` // unique on the unit; of an operation's work its ID
 	Kind WorkKind `json:"kind"`
 	// Snapshot is which: "latest", the name of a kept one, or the path of a file. PrepareRecover wants none.
+	// Of TakeSnapshot it is one that has to stay while the new one is taken: it is about to be restored.
 	Snapshot string `json:"snapshot,omitempty"`
 	Before   int64  `json:"before,omitempty"` // with "latest": the newest that was taken before, in Unix seconds; 0 is any
 	// To is a path that TakeSnapshot copies the snapshot to as well, plain, as etcdctl saves one; "" is none.
