@@ -117,6 +117,24 @@ func TestLostLeadershipFailsTheWholeCommit(t *testing.T) {
 	assert.Empty(t, w.units["thing/0"].state)
 }
 
+// TestUpdateStatusAskedMeanwhile: juju-exec that is asked for a hook while one runs waits for it, and runs its own.
+func TestUpdateStatusAskedMeanwhile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "4.0")
+	w.deploy("thing", 1)
+	w.settle()
+	runs := 0
+	w.on["thing/0 update-status"] = func(*hookRun) error {
+		if runs++; runs == 1 {
+			return w.UpdateStatus("thing/0")
+		}
+		return nil
+	}
+	require.NoError(t, w.UpdateStatus("thing/0"))
+	w.settle()
+	assert.Equal(t, 2, runs)
+}
+
 func TestLostLeadershipSparesWhoWroteNothingAsLeader(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "4.0")
