@@ -101,9 +101,9 @@ func (l look) disarm(p *Plan) bool {
 }
 
 // disarmGone has the leader take alarm CORRUPT back of a member that is gone: its data went with it. The unit that its member was
-// may have died before it did so, or have left.
+// may have died before it did so, or have left. A leader that leaves does so too: the alarm would keep it here.
 func disarmGone(l look, p *Plan) {
-	if !l.leader() || l.leaving() || l.role() != RoleMember || !l.usable() || !l.m.Config.AutoRepair || !l.inCluster() {
+	if !l.leader() || l.role() != RoleMember || !l.usable() || !l.m.Config.AutoRepair || !l.inCluster() {
 		return
 	}
 	for _, a := range l.w.Alarms {
