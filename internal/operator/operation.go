@@ -194,7 +194,9 @@ func (l look) advanced() Operation {
 		o.Outcome = outcomeEnded
 	case len(l.participants()) == 0:
 		o.Outcome = outcomeDeserted
-	case o.Source != "" && !slices.Contains(l.participants(), o.Source) && (replaces || record.ClusterID == o.NewCluster() && l.unborn()):
+	case replaces && o.Source != "" && !l.stays(o.Source): // what it said of its part may be true no more: it serves on to leave
+		o.Outcome = fmt.Sprintf(outcomeSourceGone, o.Source)
+	case o.Source != "" && !slices.Contains(l.participants(), o.Source) && record.ClusterID == o.NewCluster() && l.unborn():
 		o.Outcome = fmt.Sprintf(outcomeSourceGone, o.Source)
 	case replaces && source.State == unable:
 		o.Outcome = outcomeFailed + source.Said
