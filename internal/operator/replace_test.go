@@ -278,6 +278,11 @@ func TestReplacingAdvances(t *testing.T) {
 			o: restoreOf(toStop), others: stopped, world: func(w *World) { *w = silent(*w) },
 			model: func(m *Model) { m.Units = Unknown[map[string]Life]("failed") }, phase: toStop,
 		},
+		"restore, its source leaves, and serves on meanwhile": {
+			o: restoreOf(toStop), others: stopped, said: "d2", model: func(m *Model) { m.Units.Value["etcd/1"] = Dying },
+			world: func(w *World) { *w = silent(*w) },
+			phase: toStop, outcome: "its source, etcd/1, has gone",
+		},
 		"restore, served before its source went": {
 			o: restoreOf(toServe), others: finished, phase: toServe, outcome: "its source, etcd/1, has gone",
 			model: func(m *Model) { delete(m.Units.Value, "etcd/1"); delete(m.Cluster.Value.Words, "etcd/1") },

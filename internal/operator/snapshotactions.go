@@ -163,7 +163,7 @@ func VerifySnapshotNow(params map[string]any, m Model, w World) ([]Step, Result,
 	if err != nil {
 		return nil, Result{}, err
 	}
-	unverified, err := yesParam(params, "unverified")
+	unverified, err := boolParam(params, "unverified")
 	if err != nil {
 		return nil, Result{}, err
 	}
@@ -226,19 +226,6 @@ func (l look) unitOfSnapshot(name string) string {
 	return ""
 }
 
-// yesParam is a parameter that is true or false; missing it is false.
-func yesParam(params map[string]any, name string) (bool, error) {
-	v, there := params[name]
-	if !there {
-		return false, nil
-	}
-	on, ok := v.(bool)
-	if !ok {
-		return false, fmt.Errorf("cannot use parameter %q: it wants true or false, not a %T", name, v)
-	}
-	return on, nil
-}
-
 // PurgeKept deletes snapshots and data that was moved aside. Unless it is confirmed it says what would go.
 func PurgeKept(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	if err := onlyParams(params, "what", "confirm"); err != nil {
@@ -248,7 +235,7 @@ func PurgeKept(params map[string]any, m Model, w World) ([]Step, Result, error) 
 	if err != nil {
 		return nil, Result{}, err
 	}
-	confirm, err := yesParam(params, "confirm")
+	confirm, err := boolParam(params, "confirm")
 	if err != nil {
 		return nil, Result{}, err
 	}
