@@ -56,6 +56,8 @@ func (h *Host) awaitReady(ctx context.Context, learner bool) error {
 		case state.failing:
 			bad++
 			why = errors.New("it fails: " + state.log)
+		case state.gated:
+			why = errors.New("its gate asks the peers")
 		case !state.process.alive():
 			bad++
 			why = errors.New("it is not running")

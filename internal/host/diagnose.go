@@ -229,7 +229,7 @@ func (h *Host) metricsText(ctx context.Context) []byte {
 func (h *Host) machineText() []byte {
 	var out bytes.Buffer
 	for _, name := range []string{"/proc/version", "/etc/os-release", "/proc/uptime", "/proc/loadavg", "/proc/meminfo", "/proc/pressure/io", "/proc/pressure/memory"} {
-		text, err := os.ReadFile(name)
+		text, err := regular.Read(name)
 		if err != nil {
 			continue
 		}

@@ -37,7 +37,7 @@ func TestLife(t *testing.T) {
 	assert.Positive(t, w.Local.Index)
 	assert.Equal(t, operator.Local{
 		Live: true, Ready: true, ClusterID: w.ClusterID, MemberID: w.Data.MemberID, Voters: 1,
-		Term: w.Local.Term, Index: w.Local.Index, Revision: w.Local.Revision,
+		Term: w.Local.Term, Index: w.Local.Index, Applied: w.Local.Applied, Revision: w.Local.Revision,
 	}, w.Local)
 	assert.Equal(t, a.server(operator.Initial{}).Digest(), w.Service.Config, "read from the live process")
 	assert.Equal(t, w.WrittenConfig, w.Service.Config)

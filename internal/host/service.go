@@ -62,6 +62,7 @@ type serviceState struct {
 	intact  bool // what is written is what write writes for it, to the last byte
 	enabled bool
 	failing bool
+	gated   bool          // its gate asks the peers whether it may start
 	held    operator.Hold // by its gate
 	crashes int           // since somebody started it
 	starved bool          // a crash was for want of memory

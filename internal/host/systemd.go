@@ -188,6 +188,7 @@ func (s *systemd) state(ctx context.Context) (serviceState, error) {
 		intact:  intact,
 		enabled: strings.HasPrefix(p["UnitFileState"], "enabled"),
 		failing: failing(p, monotonic(), written.Kind),
+		gated:   p["ActiveState"] == "activating" && p["SubState"] == "condition",
 		held:    held(p),
 		process: liveProcess(ctx, pid),
 	}
