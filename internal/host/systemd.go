@@ -188,7 +188,7 @@ func (s *systemd) state(ctx context.Context) (serviceState, error) {
 		intact:  intact,
 		enabled: strings.HasPrefix(p["UnitFileState"], "enabled"),
 		failing: failing(p, monotonic(), written.Kind),
-		gated:   p["ActiveState"] == "activating" && p["SubState"] == "condition",
+		gated:   p["ActiveState"] == "activating" && pid == 0 && !strings.HasPrefix(p["SubState"], "auto-restart"),
 		held:    held(p),
 		process: liveProcess(ctx, pid),
 	}
