@@ -183,19 +183,19 @@ var mutants = []mutant{
 		"drops the newest good snapshot for the next",
 		"internal/snapshot/room.go", "TestRoom",
 		"if i == newest || m.Why",
-		"if m.Why",
+		"if i == newest && i < 0 || m.Why",
 	},
 	{
 		"counts a snapshot whose hash is of something else",
 		"internal/snapshot/guard.go", "TestBadSnapshots",
 		"case !bytes.Equal(c.tail, c.sum.Sum(nil)):",
-		"case len(c.tail) == 0:",
+		"case !bytes.Equal(c.tail, c.tail):",
 	},
 	{
 		"takes work that died for work that runs",
 		"internal/longwork/longwork.go", "TestDiesWithoutAWord",
-		"case held, starts(dir):",
-		"case true, held, starts(dir):",
+		"case held, starting:",
+		"case true, held, starting:",
 	},
 	{
 		"restarts the raft leader before the others",
