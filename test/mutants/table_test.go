@@ -134,13 +134,13 @@ var mutants = []mutant{
 	{
 		"founds beside a cluster that only a unit names",
 		"internal/operator/decide.go", "TestNamed",
-		"word.ClusterID != r.Ended && !word.Stopped {",
+		"word.ClusterID != r.Ended && !word.Stopped && !l.isReplaced(word.ClusterID) {",
 		"false {",
 	},
 	{
 		"founds again when the data of a cluster that was never on record is lost",
 		"internal/operator/decide.go", "TestRule01FoundedOnce",
-		"lost != r.Ended && l.w.Data.State == NoData && l.leader() {",
+		"lost != r.Ended && !l.isReplaced(lost) && l.w.Data.State == NoData && l.leader() {",
 		"lost == 1 && l.leader() {",
 	},
 	{
