@@ -4,7 +4,9 @@ import (
 	"context"
 	_ "embed" // of testdata/wall.go
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,20 +42,41 @@ func patch(source, version string) (string, error) {
 }
 
 // goTool is the go command in the module's directory root.
-func goTool(ctx context.Context, root string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "go", args...)
+func goTool(ctx context.Context, root, program string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	return cmd
 }
 
-// overlay writes into dir what stands in for the standard library, and returns the file that the compiler is given.
-func overlay(ctx context.Context, root, dir string) (string, error) {
-	out, err := goTool(ctx, root, "env", "GOROOT", "GOVERSION").Output()
+// build builds a program whose clock can be set into out, with the settings of `make charm`; dir is for what that needs.
+//
+// Go replaces no file of its cache of modules, and a toolchain that it fetched lies there: Go's own directory goes by a link.
+func build(ctx context.Context, root, dir, ldflags, program, out string) error {
+	text, err := goTool(ctx, root, "go", "env", "GOROOT", "GOVERSION").Output()
 	if err != nil {
-		return "", fmt.Errorf("cannot find Go: %w", err)
+		return fmt.Errorf("cannot find Go: %w", err)
 	}
-	goroot, version, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+	goroot, version, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
+	link := filepath.Join(dir, "go")
+	if err := os.Symlink(goroot, link); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("cannot link to Go: %w", err)
+	}
+	file, err := overlay(link, version, dir)
+	if err != nil {
+		return err
+	}
+	cmd := goTool(ctx, root, filepath.Join(goroot, "bin", "go"), "build", "-trimpath", "-buildvcs=false", "-overlay", file,
+		"-ldflags", ldflags, "-o", out, program)
+	cmd.Env = append(cmd.Env, "GOROOT="+link, "GOTOOLCHAIN=local")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("cannot build %s: %w\n%s", program, err, text)
+	}
+	return nil
+}
+
+// overlay writes into dir what stands in for the standard library of Go's directory, and returns the file that the compiler is given.
+func overlay(goroot, version, dir string) (string, error) {
 	library := filepath.Join(goroot, "src", "time")
 	source, err := os.ReadFile(filepath.Join(library, "time.go"))
 	if err != nil {
@@ -78,22 +101,9 @@ func overlay(ctx context.Context, root, dir string) (string, error) {
 	return file, os.WriteFile(file, text, 0o600)
 }
 
-// build builds a program whose clock can be set into out, with the settings of `make charm`; dir is for what that needs.
-func build(ctx context.Context, root, dir, ldflags, program, out string) error {
-	file, err := overlay(ctx, root, dir)
-	if err != nil {
-		return err
-	}
-	cmd := goTool(ctx, root, "build", "-trimpath", "-buildvcs=false", "-overlay", file, "-ldflags", ldflags, "-o", out, program)
-	if text, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("cannot build %s: %w\n%s", program, err, text)
-	}
-	return nil
-}
-
 // buildCharm packs a charm whose clock can be set, and returns its path.
 func buildCharm(ctx context.Context, dir, ldflags string) (string, error) {
-	fmt.Println("building the charm with clocks that can be set: the first time Go compiles all of it anew, a minute or more")
+	fmt.Println("building the charm with clocks that can be set: the first time Go compiles all of it, a minute or more")
 	began := time.Now()
 	program, archive := filepath.Join(dir, "etcd-charm"), filepath.Join(dir, "etcd.charm")
 	if err := build(ctx, ".", dir, ldflags, "./cmd/etcd-charm", program); err != nil {
