@@ -220,7 +220,7 @@ func (l look) next(o Operation) Operation {
 			return o
 		}
 	}
-	if o.Kind == recovering && l.w.Reach == Healthy && l.w.ClusterID == l.m.Cluster.Value.Record.ClusterID {
+	if o.Kind == recovering && !passed(o) && l.w.Reach == Healthy && l.w.ClusterID == l.m.Cluster.Value.Record.ClusterID {
 		o.Outcome = outcomeFailed + "a quorum answers" // who was left out is back, and takes writes that nobody here has
 		return o
 	}

@@ -110,7 +110,8 @@ func (l look) leaderFirst() []string {
 func (l look) mayConfirm(o Operation, want wish) Reason {
 	id := l.givenUp()
 	elsewhere := because(operationBegun, l.m.App, l.command(want, l.m.App+"/leader", hexID(id), false))
-	if why := l.mayOperate(elsewhere); !why.none() {
+	// What has passed its point of no return waits for a quorum to end, and this is the way to one.
+	if why := l.mayOperate(elsewhere); !why.none() && why.Kind != operationPassed {
 		return why
 	}
 	takes := slices.DeleteFunc(slices.Clone(o.Units), func(unit string) bool { return !o.Takes(unit) })

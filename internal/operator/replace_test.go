@@ -344,6 +344,11 @@ func TestReplacingAdvances(t *testing.T) {
 				m.Cluster.Value.Words["etcd/1"] = word
 			},
 		},
+		"recover, all serve what was recovered, with a quorum": {
+			o: recoverOf(toServe), others: finished, phase: toServe, outcome: outcomeDone,
+			world: func(w *World) { w.ClusterID, w.Data.ClusterID = newID, newID },
+			model: func(m *Model) { m.Cluster.Value.Record.ClusterID = newID },
+		},
 		"recover, it is prepared and one runs": {o: recoverOf(toPrepare), others: prepared, said: "d2", phase: toPrepare},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -273,6 +273,12 @@ func TestRecover(t *testing.T) {
 			params: map[string]any{"without": "etcd/2"}, world: func(w *World) { w.Log.Index = 1008 },
 			want: func(o *Operation) { o.Source, o.Order = "etcd/0", []string{"etcd/0", "etcd/1"} },
 		},
+		"an operation goes on": {params: map[string]any{"without": "etcd/2"}, model: func(m *Model) {
+			m.Cluster.Value.Record.Operation = restoreOf(toStop)
+		}, failed: "restore-1a goes on"},
+		"what was restored has lost its majority before all served it": {
+			params: map[string]any{"without": "etcd/2"}, model: func(m *Model) { m.Cluster.Value.Record.Operation = restoreOf(toServe) },
+		},
 		"who has lost its data is nobody": {
 			params: map[string]any{}, model: func(m *Model) { m.Cluster.Value.Words["etcd/2"] = Word{Can: can()} },
 			want: func(o *Operation) { o.Units, o.Without = []string{"etcd/0", "etcd/1"}, nil },

@@ -113,7 +113,7 @@ var scenarios = []struct {
 		s.loseMajority(true, s.units[2], s.units[3], s.units[4])
 		s.recover()
 	}},
-	{"recover one of three", 3, func(s *Sim) { s.snapshots(); s.loseMajority(true, s.units[0], s.units[1]); s.recover() }},
+	{"recover one of three", 3, func(s *Sim) { s.snapshots(); s.loseMajority(true, s.units[1], s.units[2]); s.recover() }},
 	{"recover without two that return", 3, func(s *Sim) {
 		s.write()
 		s.loseMajority(false, s.units[0], s.units[1])

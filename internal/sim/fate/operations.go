@@ -76,14 +76,15 @@ func (s *Sim) checkRestart(u *unit, h *hook) {
 	}
 }
 
-// checkOperation holds that a rolling restart is called done only once every unit that takes part has restarted for it.
+// checkOperation holds that a rolling restart is called done only once every unit that takes part has restarted for it, and what
+// replaces the data once every such unit has run with the new, which its disk may have lost since.
 func (s *Sim) checkOperation(was, is operator.Operation) {
 	if !was.Going() || is.Outcome != "done" {
 		return
 	}
 	for _, u := range s.living() {
-		if d := u.disk.data; is.Kind != "rolling-restart" {
-			if is.Takes(u.name) && u.life == alive && (d == nil || d.cluster != is.NewCluster()) {
+		if is.Kind != "rolling-restart" {
+			if is.Takes(u.name) && u.life == alive && u.had != is.NewCluster() {
 				s.broken("%s has other data, and %s is called done", u.name, is.ID)
 			}
 			continue

@@ -90,6 +90,8 @@ func (s *Sim) launch(u *unit, ours bool) {
 	}
 	if u.disk.data == nil && !s.first(u, ours) {
 		u.process = process{failing: true}
+	} else if d := u.disk.data; d != nil {
+		u.had = d.cluster
 	}
 }
 

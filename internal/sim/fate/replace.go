@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"slices"
+	"strings"
 
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
@@ -12,6 +13,8 @@ import (
 const (
 	// workSeconds is how long long work takes.
 	workSeconds = 7
+	// patience is for how long an administrator trusts that an operation ends which nobody can cancel any more.
+	patience = 600
 	// beyond is how far what is prepared begins beyond what it is made of.
 	beyond = 1000
 )
@@ -20,6 +23,7 @@ const (
 type prepared struct {
 	operator.Prepared
 	index   int
+	holds   int // the index of what it is made of
 	peerURL string
 }
 
@@ -133,6 +137,7 @@ func (s *Sim) work(u *unit, r operator.WorkRequest) error {
 		}
 		p.index = u.disk.data.index
 	}
+	p.holds = p.index
 	if p.index += beyond; r.Seen >= int64(p.index) {
 		p.index = int(r.Seen) + beyond
 	}
@@ -235,7 +240,9 @@ func (s *Sim) loseMajority(gone bool, units ...*unit) {
 func (s *Sim) nurse() {
 	r := s.record()
 	g := s.group(r.ClusterID)
-	if !s.rescue || r.Operation.Going() || r.ClusterID == 0 || r.ClusterID == r.Ended || g != nil && s.led(g) != nil {
+	o := r.Operation
+	waits := o.Going() && (o.Phase != "serving" || s.now < o.Moved+patience)
+	if !s.rescue || waits || r.ClusterID == 0 || r.ClusterID == r.Ended || g != nil && s.led(g) != nil {
 		return
 	}
 	var best *unit
@@ -288,8 +295,9 @@ func (s *Sim) checkReplaced(h *hook, was, is operator.Record) {
 		}
 	}
 	o := is.Operation
-	if o.Outcome == "cancelled" && was.Operation.ID == o.ID && was.Operation.Phase == "serving" {
-		s.broken("%s is cancelled past its point of no return", o.ID)
+	unchanged := o.Outcome == "cancelled" || strings.HasPrefix(o.Outcome, "nothing is changed")
+	if unchanged && was.Operation.ID == o.ID && was.Operation.Phase == "serving" {
+		s.broken("%s is past its point of no return, and ends as %q", o.ID, o.Outcome)
 	}
 	if was.ClusterID == 0 || was.ClusterID == is.ClusterID || s.ended[was.ClusterID] || is.ClusterID == 0 {
 		return
@@ -308,8 +316,8 @@ func (s *Sim) checkReplaced(h *hook, was, is operator.Record) {
 			s.broken("%x is replaced while %s serves it", was.ClusterID, u.name)
 		}
 		for _, p := range source.disk.prepared {
-			if p.ID == o.ID && o.Kind == "recover" && p.index < d.index+beyond {
-				s.broken("what %s has beyond %d is lost: it has %d", u.name, p.index-beyond, d.index)
+			if p.ID == o.ID && o.Kind == "recover" && p.holds < d.index {
+				s.broken("what %s has beyond %d is lost: it has %d", u.name, p.holds, d.index)
 			}
 		}
 	}

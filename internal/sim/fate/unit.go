@@ -62,6 +62,7 @@ type unit struct {
 	rotted    int64  // when its data was last spoilt
 	stalls    int    // how many of its next learners make no progress
 	restarted string // the operation that its server was restarted for last
+	had       uint64 // the cluster whose data its server ran with last
 	byHand    int64  // its member is down by our hand, and has the turn until then
 }
 
@@ -312,6 +313,8 @@ func (s *Sim) heardNow(u *unit, e operator.Event) {
 		u.carried, u.heardC = releaseOf(s.charm), s.charm
 	case e.Kind == hooks.LeaderElected:
 		u.heardLead = true
+	case e.Kind == hooks.UpdateStatus:
+		u.poked = false // who asks while it runs has another one run
 	}
 }
 
@@ -333,8 +336,6 @@ func (s *Sim) done(u *unit, e operator.Event) {
 		u.stopped = true
 	case e.Kind == hooks.UpgradeCharm:
 		u.heardCfg = noOptions
-	case e.Kind == hooks.UpdateStatus:
-		u.poked = false
 	case e.Kind == hooks.Remove:
 		if d := u.disk; u.process.running || d.enabled || d.installed != "" || d.tls.Peer.Present {
 			s.broken("%s is removed and leaves what it installed", u.name)
