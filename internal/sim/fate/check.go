@@ -201,6 +201,7 @@ func (s *Sim) checkDown(u *unit, h *hook, step operator.Step) {
 	}
 	switch {
 	case before < quorum(n), after >= quorum(n):
+	case stops(s.record().Operation): // all are to stop by now, whether the hook knows so or not
 	case restart && n <= 2 && before == n:
 	case !restart && (s.allLeave(g) || (n == 1 && !s.named[g.id] && !g.published)): // nobody was ever told of it
 	default:

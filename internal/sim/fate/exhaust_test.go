@@ -2,6 +2,7 @@ package fate
 
 import (
 	"flag"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -355,17 +356,14 @@ var lives = map[string]Options{
 	"Juju 3.6, old bags": {Departed: true, Stale: true},
 }
 
-// exhaust lets each strike happen at every yield of every scenario whose name begins so, in both Jujus; raced, at one yield
-// in so many.
-func exhaust(t *testing.T, of string, strikes []strike, whenRaced int) {
+// exhaust lets each strike happen at one of so many yields of every scenario whose name begins so, in each Juju; at another one
+// in the next Juju.
+func exhaust(t *testing.T, of string, strikes []strike, every int) {
 	t.Helper()
-	every := 1
-	if raced {
-		every = whenRaced
-	}
 	var points, runs atomic.Int64
 	t.Run("of", func(t *testing.T) {
-		for name, o := range lives {
+		for k, name := range slices.Sorted(maps.Keys(lives)) {
+			o := lives[name]
 			for i, scenario := range scenarios {
 				if !strings.HasPrefix(scenario.name, of) {
 					continue
@@ -378,7 +376,7 @@ func exhaust(t *testing.T, of string, strikes []strike, whenRaced int) {
 					require.Empty(t, problem)
 					points.Add(int64(n))
 					for j, strike := range strikes {
-						for at := 1 + (i+j)%every; at <= n; at += every {
+						for at := 1 + (i+j+k)%every; at <= n; at += every {
 							runs.Add(1)
 							_, problem := live(begun, scenario.do, at, strike.do)
 							require.Empty(t, problem, "at yield %d %s: go test -run TestLife -scenario %q -strike %q -at %d", at, strike.name, scenario.name, strike.name, at)
@@ -388,27 +386,41 @@ func exhaust(t *testing.T, of string, strikes []strike, whenRaced int) {
 			}
 		}
 	})
-	t.Logf("%d scenarios in %d Jujus, %d points, %d strikes: %d lives", len(scenarios), len(lives), points.Load(), len(strikes), runs.Load())
+	t.Logf("%d scenarios in %d Jujus, %d points, %d strikes, at one point of %d: %d lives",
+		len(scenarios), len(lives), points.Load(), len(strikes), every, runs.Load())
+}
+
+// thinned is 1, or that number with the race detector.
+func thinned(whenRaced int) int {
+	if raced {
+		return whenRaced
+	}
+	return 1
 }
 
 // TestEveryCrashPoint lets the charm die at every yield of every scenario: before and after each step, before the
 // commit, inside it, and after it. Everything must end where it would have ended.
 func TestEveryCrashPoint(t *testing.T) {
 	t.Parallel()
-	exhaust(t, "", crashes, 23)
+	exhaust(t, "", crashes, thinned(23))
 }
 
-// TestEveryFaultAtEveryPoint lets each fault happen once at every yield of every scenario.
+// TestEveryFaultAtEveryPoint lets each fault happen once at every yield of every scenario: in one of the Jujus, or with time
+// (FATE) in each.
 func TestEveryFaultAtEveryPoint(t *testing.T) {
 	t.Parallel()
-	exhaust(t, "", faults, 311)
+	every := 1
+	if *long == 0 {
+		every = len(lives)
+	}
+	exhaust(t, "", faults, every*thinned(311))
 }
 
 // TestEveryHandAtEveryPoint does the same with what an administrator may do to a full database. No two members are down at
 // once between the order with the turn and the one without.
 func TestEveryHandAtEveryPoint(t *testing.T) {
 	t.Parallel()
-	exhaust(t, "full", hands, 37)
+	exhaust(t, "full", hands, thinned(37))
 }
 
 func TestScenarios(t *testing.T) {
