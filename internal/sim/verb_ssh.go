@@ -138,7 +138,8 @@ func scpVerb(s *Sim, e Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "scp <source>... <destination>", Short: "Copy files from or to machines: etcd/0:var/lib/x .",
 		Long: "Copies files between here and machines, or between machines. <unit>:<path> and <machine>:<path> mean a machine's\n" +
-			"file; a path without a leading / is, as with ssh, relative to the machine's root.",
+			"file. The path is relative to the machine's root, with or without a leading /, unless it begins with that root, as the\n" +
+			"paths do that actions print.",
 		Example: "  juju-sim scp etcd/0:/var/lib/snapshot.db .\n  juju-sim scp -r 0:/etc/etcd-charm /tmp/seen",
 		Args:    cobra.MinimumNArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -176,8 +177,12 @@ func (s *Sim) hostPath(e Env, arg string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// A path does not lead out of the machine by its dots.
-	return filepath.Join(s.Root(id), filepath.Join("/", path)), nil
+	root := s.Root(id)
+	path = filepath.Join("/", path) // does not lead out of the machine by its dots
+	if path == root || strings.HasPrefix(path, root+"/") {
+		return path, nil // as actions print it: their processes see this host's paths
+	}
+	return filepath.Join(root, path), nil
 }
 
 func scp(from, to string, recursive bool) error {
