@@ -10,7 +10,7 @@ import (
 )
 
 // tree is one state of a bbolt file (bbolt internal/common: Page, Meta, InBucket). It is read page by page: bbolt would map the
-// file, and a page that is not there ends the process, or one that leads to itself keeps it for ever.
+// file, and a page that is not there ends the process, or one that leads to itself keeps it busy without end.
 type tree struct {
 	f    io.ReaderAt
 	page int64  // bytes of one

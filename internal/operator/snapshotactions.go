@@ -200,7 +200,7 @@ func DrillNow(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	return beginAndAwait(r), Result{Finish: func(after World) Result { return worked(m, after, r.ID) }}, nil
 }
 
-// findSnapshot says why there is no such snapshot here; a path is found by who opens it.
+// findSnapshot says why there is no such snapshot here; whether there is anything at a path the work finds.
 func (l look) findSnapshot(which string) Reason {
 	if path.IsAbs(which) {
 		return Reason{}

@@ -28,7 +28,7 @@ type WriteTLS struct {
 	ServerSANs []string // sorted
 	Trust      bool     // write the trust bundles
 	Revoked    *Revoked // write the revocation lists of both ports
-	Peer       bool     // issue anew
+	Peer       bool     // issue again
 	Server     bool
 	Admin      bool
 }
@@ -48,7 +48,7 @@ type WriteProxy struct{ Upstream Upstream }
 // Start starts the unit's service and enables it at boot; it does not wait for readiness.
 type Start struct{}
 
-// Restart ends the running process by SIGTERM and starts it anew with the settings on disk.
+// Restart ends the running process by SIGTERM and starts it again with the settings on disk.
 type Restart struct{}
 
 // Stop ends the service and disables it at boot.

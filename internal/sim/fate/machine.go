@@ -62,7 +62,7 @@ func (s *Sim) own(u *unit) (*group, *member) {
 	return g, m
 }
 
-// overdue tells whether the hook's time is up. A step that is under way may then go on for waitSeconds.
+// overdue reports whether the hook's time is up. A step that is under way may then go on for waitSeconds.
 func (h *machine) overdue() error {
 	if h.s.now-h.began > hookSeconds {
 		return errors.New("the hook has run out of time")
@@ -237,7 +237,7 @@ func (h *machine) Do(_ context.Context, step operator.Step) error {
 	return err
 }
 
-// remote tells whether a step is done at etcd, so that its reply can be lost.
+// remote reports whether a step is done at etcd, so that its reply can be lost.
 func remote(step operator.Step) bool {
 	switch step.(type) {
 	case operator.AddLearner, AddVoter, operator.Promote, operator.RemoveMember, operator.UpdateMember, operator.TakeTurn, operator.ReleaseTurn,
