@@ -255,6 +255,9 @@ func (s StartWork) String() string { return "begin " + string(s.Request.Kind) + 
 func (s EndWork) String() string   { return "end work " + s.ID + ": " + s.Why }
 func (s AwaitWork) String() string { return "wait for " + s.ID }
 func (s WriteSchedule) String() string {
+	if s.Schedule.Wanted != "" {
+		return "keep snapshot " + s.Schedule.Wanted + ": it is to be restored"
+	}
 	if s.Schedule.Interval == 0 {
 		return "have no snapshots taken"
 	}

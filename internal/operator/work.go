@@ -109,6 +109,8 @@ type Schedule struct {
 	Interval int64 // seconds; 0 is never
 	Keep     int   // how many of the usual ones
 	Space    int64 // bytes that all that is kept may take; 0 is a tenth of the file system
+	// Wanted is a snapshot that stays whatever the rest says: an operation on record is about to read it. "" is none.
+	Wanted string `json:",omitempty"`
 }
 
 // Fence is what the gate before each start of our server knows without asking anybody.
