@@ -128,7 +128,7 @@ func noRelation(err error) bool {
 // lenient reads JSON as encoding/json does, except that the case of names counts. That package reads an answer twice, which
 // goal-state with a thousand consumers makes felt.
 //
-//nolint:gochecknoglobals // options
+//nolint:gochecknoglobals // a constant that Go cannot write as one
 var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 
 // query runs tool with --format json and decodes its answer into out. No answer at all is an error: Juju prints "null" for
