@@ -9,7 +9,7 @@ type WorkKind string
 const (
 	TakeSnapshot   WorkKind = "snapshot" // take a snapshot from our member, and verify it
 	VerifySnapshot WorkKind = "verify"   // read a kept snapshot again, as whoever restores it would
-	Drill          WorkKind = "drill"    // restore a snapshot beside, on loopback, read it back, throw it away
+	Drill          WorkKind = "drill"    // restore a snapshot beside, where nobody reaches it, read it back, throw it away
 	PrepareRestore WorkKind = "restore"  // make data of a snapshot, beside our own, ready to be served
 	PrepareRecover WorkKind = "recover"  // make data of what our stopped member has, beside it, ready to be served
 	LookAgain      WorkKind = "look"     // nothing but the hook that is asked for when work has ended
