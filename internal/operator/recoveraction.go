@@ -114,8 +114,7 @@ func (l look) mayConfirm(o Operation, want wish) Reason {
 	if why := l.mayOperate(elsewhere); !why.none() && why.Kind != operationPassed {
 		return why
 	}
-	takes := slices.DeleteFunc(slices.Clone(o.Units), func(unit string) bool { return !o.Takes(unit) })
-	if why := l.mayTake(o, takes); !why.none() {
+	if why := l.mayTake(o, taking(o)); !why.none() {
 		return why
 	}
 	if !isID(want.confirm, id) {

@@ -260,7 +260,7 @@ func (r Report) keptValues(out values) {
 	}
 	s.set("failed", plain(r.snapshots.failure))
 	if r.kept.Drilled > 0 {
-		s["drilled"] = time.Unix(r.kept.Drilled, 0).UTC().Format(time.RFC3339)
+		s["drilled"] = moment(r.kept.Drilled)
 	}
 	if len(r.kept.Aside) > 0 {
 		var bytes int64

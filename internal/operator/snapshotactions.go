@@ -88,7 +88,7 @@ func worked(m Model, w World, id string) Result {
 }
 
 func (s Snapshot) values() values {
-	out := values{"taken": time.Unix(s.Taken, 0).UTC().Format(time.RFC3339), "good": yes(s.Error == "")}
+	out := values{"taken": moment(s.Taken), "good": yes(s.Error == "")}
 	out.set("name", s.Name)
 	out.set("error", plain(s.Error))
 	out.set("kept-for", s.Why)
