@@ -329,7 +329,7 @@ func (h *Host) yielding(ctx context.Context, m member) (stream context.Context, 
 	return stream, streamed
 }
 
-// verifySnapshot reads a snapshot as whoever restores it would.
+// verifySnapshot reads a snapshot as a restore would.
 func (h *Host) verifySnapshot(ctx context.Context, r operator.WorkRequest, p longwork.Progress) (string, error) {
 	p("unpack and check", 0, 0)
 	raw := filepath.Join(h.work(r.ID), "unpacked.part")

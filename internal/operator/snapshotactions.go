@@ -154,7 +154,7 @@ func (k Kept) spaceLine() string {
 	return fold("", text, 0)
 }
 
-// VerifySnapshotNow reads a snapshot as whoever restores it would.
+// VerifySnapshotNow reads a snapshot as a restore would.
 func VerifySnapshotNow(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	if err := onlyParams(params, "snapshot", "unverified"); err != nil {
 		return nil, Result{}, err

@@ -8,7 +8,7 @@ type WorkKind string
 // The kinds of long work.
 const (
 	TakeSnapshot   WorkKind = "snapshot" // take a snapshot from our member, and verify it
-	VerifySnapshot WorkKind = "verify"   // read a kept snapshot again, as whoever restores it would
+	VerifySnapshot WorkKind = "verify"   // read a kept snapshot again, as a restore would
 	Drill          WorkKind = "drill"    // restore a snapshot beside, where nobody reaches it, read it back, throw it away
 	PrepareRestore WorkKind = "restore"  // make data of a snapshot, beside our own, ready to be served
 	PrepareRecover WorkKind = "recover"  // make data of what our stopped member has, beside it, ready to be served
