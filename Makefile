@@ -143,7 +143,7 @@ fate: ## random schedules of all that can happen to a cluster, in memory, after 
 	  | grep -vE '^=== |^ +--- PASS'
 
 .PHONY: mutants
-mutants: ## break the decisions in a dozen ways, and the sources in seven dozen, and print what catches them
+mutants: ## break the decisions in two dozen ways, and the sources in seven dozen, and print what catches them
 	@failed=0; for room in internal/sim/fate 'test/mutants -every 1'; do \
 	  go test -count 1 -v $(LIMIT) -run Mutant ./$$room | grep --line-buffered -E 'mutants|FAIL|^ok|_test.go' || failed=1; \
 	done; exit $$failed

@@ -21,7 +21,7 @@ func (m unitMachine) Observe(ctx context.Context, model operator.Model) (operato
 	}
 	config, err := proxy.ReadConfig(m.ProxyConfig())
 	if err != nil {
-		return world, nil //nolint:nilerr // a file that the proxy cannot use is written anew: Proxy.Written will not fit
+		return world, nil //nolint:nilerr // a file that the proxy cannot use is written again: Proxy.Written will not fit
 	}
 	var through []proxy.Address
 	if world.Service.Running && !world.Service.Failing {

@@ -29,7 +29,7 @@ func (b Bag) Clone() Bag {
 	return out
 }
 
-// Equal tells whether both bags hold the same settings; an empty value counts as
+// Equal reports whether both bags hold the same settings; an empty value counts as
 // absent.
 func (b Bag) Equal(other Bag) bool {
 	return Diff(b, other).IsZero()

@@ -127,7 +127,7 @@ func (r *reading) refuse(key string, err error) {
 	r.faults = append(r.faults, f)
 }
 
-// whole tells whether a requirer needs nothing besides this bag.
+// whole reports whether a requirer needs nothing besides this bag.
 func (r *reading) whole() bool {
 	return len(r.faults) == 0 && len(r.data.Members) > 0 && (r.data.Credentials.Complete() || !r.data.needsTLS())
 }
@@ -172,7 +172,7 @@ func gather(rel databag.Relation, now int64) Credentials {
 	return found.Canonical()
 }
 
-// has tells whether the data holds the part that the setting belongs to.
+// has reports whether the data holds the part that the setting belongs to.
 func (d Data) has(key string) bool {
 	switch key {
 	case KeyCluster:
@@ -186,7 +186,7 @@ func (d Data) has(key string) bool {
 	}
 }
 
-// needsTLS tells whether a URL of the cluster is https.
+// needsTLS reports whether a URL of the cluster is https.
 func (d Data) needsTLS() bool {
 	for _, member := range d.Members {
 		if strings.HasPrefix(member.PeerURL, "https:") {

@@ -10,7 +10,7 @@ import (
 )
 
 // tree is one state of a bbolt file (bbolt internal/common: Page, Meta, InBucket). It is read page by page: bbolt would map the
-// file, and a page that is not there ends the process, or one that leads to itself keeps it for ever.
+// file, and a page that is not there ends the process, or one that leads to itself keeps it busy without end.
 type tree struct {
 	f    io.ReaderAt
 	page int64  // bytes of one
@@ -70,7 +70,7 @@ func (t tree) read(id uint64) (node, error) {
 		return nil, errDamaged
 	}
 	n := make(node, size)
-	_, err := t.f.ReadAt(n, int64(id)*t.page) //nolint:gosec // see above
+	_, err := t.f.ReadAt(n, int64(id)*t.page) //nolint:gosec // it is below high
 	return n, err
 }
 
@@ -93,11 +93,12 @@ func (n node) element(i int) (key, value []byte, child uint64, bucket bool, err 
 		return n[from : from+size]
 	}
 	if !n.leaf() {
-		return cut(uint64(at)+u32(0), u32(4)), nil, binary.LittleEndian.Uint64(n[at+8:]), false, err //nolint:gosec // at is small
+		key = cut(uint64(at)+u32(0), u32(4)) //nolint:gosec // at is small
+		return key, nil, binary.LittleEndian.Uint64(n[at+8:]), false, err
 	}
 	from := uint64(at) + u32(4) //nolint:gosec // at is small
-	key = cut(from, u32(8))
-	return key, cut(from+u32(8), u32(12)), 0, u32(0)&bucketFlag != 0, err
+	key, value = cut(from, u32(8)), cut(from+u32(8), u32(12))
+	return key, value, 0, u32(0)&bucketFlag != 0, err
 }
 
 // search goes from a node down to a leaf, by the choice of an element in each.

@@ -140,7 +140,7 @@ func (h *Host) awaitListed(ctx context.Context, own uint64) error {
 	return nil
 }
 
-// accepts tells whether somebody takes connections at a URL.
+// accepts reports whether somebody takes connections at a URL.
 func accepts(ctx context.Context, text string) bool {
 	u, err := url.Parse(text)
 	if err != nil {

@@ -69,6 +69,9 @@ func Gate(ctx context.Context, fence string, env func(string) string, out io.Wri
 	}
 	fmt.Fprintf(out, "%s: member %x of cluster %x stays down until a hook of its unit has looked: %s%s\n",
 		GateName, data.MemberID, data.ClusterID, hold, by)
+	if hold == operator.HeldUnlisted {
+		fmt.Fprintf(out, "%s: if the unit was removed by force no hook comes any more, and this service may go\n", GateName)
+	}
 	return hold.Code()
 }
 

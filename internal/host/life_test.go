@@ -197,7 +197,7 @@ func TestWipedMember(t *testing.T) {
 	a, b := f.add(t), f.add(t)
 	a.found()
 	id := b.join().Data.MemberID
-	a.do(operator.RemoveMember{ID: 0xdead}) // nobody by that name is no error
+	a.do(operator.RemoveMember{ID: 0xdead}) // nobody of that name is no error
 	require.NoError(t, b.Do(t.Context(), operator.Stop{Why: "test"}))
 	require.NoError(t, os.RemoveAll(b.data()))
 	w := b.look()
@@ -292,7 +292,7 @@ func TestServiceRestarts(t *testing.T) {
 	a.eventually("a server that serves", func(w operator.World) bool { return w.Local.Ready })
 	a.do(operator.Start{}, operator.Start{}, operator.AwaitReady{})
 	assert.True(t, a.look().Service.Running)
-	assert.Zero(t, a.look().Service.Crashes, "counted anew with each start that is asked for")
+	assert.Zero(t, a.look().Service.Crashes, "counted from zero with each start that is asked for")
 }
 
 // TestFailingService: a port that somebody else has is said in the words of the server's log.

@@ -214,7 +214,7 @@ func (h *Host) caughtUp(ctx context.Context, voter crewMember, id uint64) error 
 
 // stir puts an entry into the cluster's log, if there is a quorum. Who was sent a snapshot counts as far behind until the
 // entry after it: it serves no linearizable read, and more than 5000 entries on it takes no request, not even its own that
-// makes it known (etcd 3.7.3, applySnapshot sets no applied index). Where nobody writes that is for ever. To read the
+// makes it known (etcd 3.7.3, applySnapshot sets no applied index). Where nobody writes it stays so. To read the
 // alarms goes through the log and changes nothing.
 func (h *Host) stir(ctx context.Context) {
 	c, err := h.others(0)
@@ -265,7 +265,7 @@ func find(members []*etcdserverpb.Member, id uint64) *etcdserverpb.Member {
 	return members[i]
 }
 
-// free tells whether no other member has a URL. etcd would refuse too, but only as it applies the entry, which stays in
+// free reports whether no other member has a URL. etcd would refuse too, but only as it applies the entry, which stays in
 // the log: a server that replays it after a restart carries it out by half, lists the URL and sends there (etcdserver,
 // applyConfChange).
 func free(members []*etcdserverpb.Member, id uint64, peerURL string) error {

@@ -18,7 +18,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/secondlife"
 )
 
-// secondLife is what making data anew on this unit needs.
+// secondLife is what making new data on this unit needs.
 func (h *Host) secondLife() (secondlife.Unit, error) {
 	server, err := h.serverOwner()
 	if err != nil {

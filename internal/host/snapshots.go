@@ -58,6 +58,9 @@ func (h *Host) Due(ctx context.Context, charmDir string) error {
 	if s.Interval == 0 || found && slot(last.Taken, s.Interval, h.unitName) == slot(now, s.Interval, h.unitName) {
 		return nil
 	}
+	if !h.tries(now, s.Interval) {
+		return nil
+	}
 	m, err := h.ownMember()
 	if err != nil {
 		return err
@@ -77,6 +80,18 @@ func (h *Host) Due(ctx context.Context, charmDir string) error {
 		return err
 	}
 	return h.Work(ctx, filepath.Join(dir, longwork.RequestFile), charmDir, h.Kinds())
+}
+
+// retries is into how many parts of the interval a fault has the next try wait: a stream of the whole database is not begun
+// for each question of the timer.
+const retries = 4
+
+// tries reports whether the timer's work may begin at that time: it has not failed a short while ago. One that gave way to
+// somebody who wanted the member has not failed.
+func (h *Host) tries(at time.Time, interval int64) bool {
+	last, _ := longwork.Look(h.work(scheduled))
+	since := at.Unix() - last.Ended // negative where a clock went back
+	return last.State != operator.WorkFailed || strings.HasPrefix(last.Error, operator.EndedWork) || since < 0 || since >= interval/retries
 }
 
 // ownMember is a connection to our own member.
@@ -185,7 +200,7 @@ func (h *Host) takeSnapshot(ctx context.Context, r operator.WorkRequest, p longw
 	}
 	metas, listed := snapshot.List(h.snapshots())
 	err = errors.Join(err, listed)
-	wanted := h.readByWork()
+	wanted := h.reserved(s)
 	for _, old := range snapshot.Surplus(metas, s.Keep) {
 		if !slices.Contains(wanted, old.Name) {
 			err = errors.Join(err, snapshot.Remove(h.snapshots(), old))
@@ -231,8 +246,10 @@ func (h *Host) awaitFit(ctx context.Context, m member, p longwork.Progress) (siz
 	return size, err
 }
 
-// readByWork are the snapshots that work reads, or is about to: none of them goes meanwhile.
-func (h *Host) readByWork() (names []string) {
+// reserved are the snapshots that work reads, or is about to, and the one that an operation on record names: none of them goes
+// meanwhile.
+func (h *Host) reserved(s operator.Schedule) []string {
+	names := []string{s.Wanted}
 	for _, w := range h.lookWork() {
 		if w.State == operator.WorkRuns && w.Snapshot != "" {
 			names = append(names, w.Snapshot)
@@ -274,7 +291,7 @@ func (h *Host) makeRoom(ctx context.Context, s operator.Schedule, size, work int
 	for _, a := range kept.Aside {
 		b.Aside += a.Bytes
 	}
-	guess, wanted := snapshot.Guess(metas, size), h.readByWork()
+	guess, wanted := snapshot.Guess(metas, size), h.reserved(s)
 	for i, m := range metas {
 		if slices.Contains(wanted, m.Name) {
 			metas[i].Why = cmp.Or(m.Why, "wanted")
@@ -312,7 +329,7 @@ func (h *Host) yielding(ctx context.Context, m member) (stream context.Context, 
 	return stream, streamed
 }
 
-// verifySnapshot reads a snapshot as whoever restores it would.
+// verifySnapshot reads a snapshot as a restore would.
 func (h *Host) verifySnapshot(ctx context.Context, r operator.WorkRequest, p longwork.Progress) (string, error) {
 	p("unpack and check", 0, 0)
 	raw := filepath.Join(h.work(r.ID), "unpacked.part")

@@ -1,7 +1,9 @@
 package host
 
 import (
+	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/juju-charms/etcd-charm/internal/longwork"
 	"github.com/juju-charms/etcd-charm/internal/operator"
 	"github.com/juju-charms/etcd-charm/internal/snapshot"
 )
@@ -238,6 +241,92 @@ func TestSnapshotThatIsToBeRestoredStays(t *testing.T) {
 	work = u.works(operator.WorkRequest{ID: "c", Kind: operator.TakeSnapshot, Why: "before-restore"})
 	require.Equal(t, operator.WorkDone, work.State, work.Error)
 	assert.NotContains(t, names(), wanted, "nobody wants it any more")
+}
+
+// TestSnapshotThatARestoreNamesStays: neither their number nor what they take has it go before its work begins.
+func TestSnapshotThatARestoreNamesStays(t *testing.T) {
+	t.Parallel()
+	u := newFleet(t).add(t)
+	u.found()
+	names := func() (out []string) {
+		for _, s := range u.look().Kept.Snapshots {
+			out = append(out, s.Name)
+		}
+		return out
+	}
+	takes := func(id string) {
+		work := u.works(operator.WorkRequest{ID: id, Kind: operator.TakeSnapshot})
+		require.Equal(t, operator.WorkDone, work.State, work.Error)
+	}
+	u.do(operator.WriteSchedule{Schedule: operator.Schedule{Keep: 3}})
+	for _, id := range []string{"a", "b", "c"} {
+		takes(id)
+	}
+	had := u.look().Kept.Snapshots
+	require.Len(t, had, 3)
+	wanted, next := had[0].Name, had[1].Name
+
+	s := operator.Schedule{Keep: 2, Wanted: wanted}
+	s.Space = had[0].Stored + had[1].Stored + had[2].Stored + had[2].Stored/2 // one has to go for the next
+	u.do(operator.WriteSchedule{Schedule: s})
+	assert.Equal(t, s, u.look().Schedule)
+	require.NoError(t, u.makeRoom(t.Context(), s, had[2].Size, 0))
+	assert.Contains(t, names(), wanted)
+	assert.NotContains(t, names(), next, "the next one goes")
+
+	u.do(operator.WriteSchedule{Schedule: operator.Schedule{Keep: 1, Wanted: wanted}})
+	takes("d")
+	assert.Contains(t, names(), wanted)
+	assert.Len(t, names(), 2)
+	u.do(operator.WriteSchedule{Schedule: operator.Schedule{Keep: 1}})
+	takes("e")
+	assert.NotContains(t, names(), wanted, "nobody wants it any more")
+}
+
+// TestTimerBacksOff: what failed for a fault is not tried each time that the timer asks; what gave way is.
+func TestTimerBacksOff(t *testing.T) {
+	t.Parallel()
+	u := newFleet(t).add(t)
+	u.found()
+	const interval = 3600
+	u.do(operator.WriteSchedule{Schedule: operator.Schedule{Interval: interval, Keep: 2}})
+	require.NoError(t, directory(u.worksDir(), 0o700, u.adminOwner()))
+	dir := u.work(scheduled)
+	fails := func(why string) {
+		require.NoError(t, longwork.Begin(dir, operator.WorkRequest{ID: scheduled, Kind: operator.TakeSnapshot}, u.now()))
+		require.ErrorContains(t, longwork.Run(t.Context(), dir, map[operator.WorkKind]longwork.Do{
+			operator.TakeSnapshot: func(context.Context, operator.WorkRequest, longwork.Progress) (string, error) {
+				return "", errors.New(why)
+			},
+		}), why)
+	}
+	for name, tc := range map[string]struct {
+		why   string
+		ago   int64
+		tried bool
+	}{
+		"a fault, just now":         {"no room", 1, false},
+		"a fault, a while ago":      {"no room", interval/retries - 60, false},
+		"a fault, long enough ago":  {"no room", interval / retries, true},
+		"a fault in the future":     {"no room", -interval, true},
+		"it gave way, just now":     {operator.EndedWork + ": a member restarts", 1, true},
+		"none failed, and none has": {"", 0, true},
+	} {
+		require.NoError(t, longwork.Forget(dir))
+		if tc.why != "" {
+			fails(tc.why)
+		}
+		failed, _ := longwork.Look(dir)
+		at := time.Unix(failed.Ended+tc.ago, 0)
+		assert.Equal(t, tc.tried, u.tries(at, interval), name)
+	}
+	fails("no room")
+	require.NoError(t, u.Due(t.Context(), ""))
+	assert.Empty(t, u.look().Kept.Snapshots)
+	require.NoError(t, longwork.Forget(dir))
+	_, err := u.supervisor.systemctl(t.Context(), "start", u.snapshotService())
+	require.NoError(t, err)
+	u.eventually("a snapshot", func(w operator.World) bool { return len(w.Kept.Snapshots) == 1 })
 }
 
 // small mounts a file system of that many bytes.

@@ -192,7 +192,7 @@ func (s *systemd) state(ctx context.Context) (serviceState, error) {
 		held:    held(p),
 		process: liveProcess(ctx, pid),
 	}
-	state.crashes, _ = strconv.Atoi(p["NRestarts"]) // systemd counts anew with each start that it is asked for
+	state.crashes, _ = strconv.Atoi(p["NRestarts"]) // systemd counts from zero with each start that it is asked for
 	state.age = age(p, monotonic())
 	if state.memory, err = strconv.ParseInt(p["MemoryCurrent"], 10, 64); err != nil { // "[not set]", or the largest number
 		state.memory = 0
@@ -228,7 +228,7 @@ func (s *systemd) starved(ctx context.Context, crashes int) bool {
 	return s.hungry
 }
 
-// failing tells whether systemd starts the service again and again. Type=notify keeps a member without quorum
+// failing reports whether systemd starts the service again and again. Type=notify keeps a member without quorum
 // "activating" for as long as it takes: that alone is no failure. A proxy waits for nobody: it listens, or it cannot.
 func failing(p map[string]string, now time.Duration, kind operator.ServiceKind) bool {
 	if p["ActiveState"] == "failed" || strings.HasPrefix(p["SubState"], "auto-restart") {
@@ -312,7 +312,7 @@ func (s *systemd) control(ctx context.Context, v verb) error {
 		return errors.New("no service is written")
 	}
 	_, enabled := s.systemctl(ctx, "enable", unit)
-	// Back-off and counters begin anew: somebody has just looked. No failed state to reset is no error of ours.
+	// Back-off and counters begin again: somebody has just looked. No failed state to reset is no error of ours.
 	_, _ = s.systemctl(ctx, "reset-failed", unit)
 	_, err = s.systemctl(ctx, string(v), "--no-block", unit)
 	return errors.Join(enabled, err)

@@ -143,7 +143,7 @@ func (h *Host) writeTLS(s operator.WriteTLS) error {
 	return errors.Join(failed...)
 }
 
-// writeLeaf checks a pair and swaps it in. etcd reads both files anew for each handshake (client/pkg transport,
+// writeLeaf checks a pair and swaps it in. etcd reads both files again for each handshake (client/pkg transport,
 // listener.go), so a pair that does not match would cut the member off.
 func (h *Host) writeLeaf(name string, leaf pki.Leaf, trust []byte) error {
 	key := leaf.Key.PEM()

@@ -43,7 +43,7 @@ func (h *Host) workService(id string) string {
 	return "etcd-charm-" + h.unit + "-work-" + id + ".service"
 }
 
-// sandbox is what work may use of the machine: it gives way to whatever serves. It runs as root, who reads the
+// sandbox is what work may use of the machine: it gives way to whatever serves. It runs as root, which reads the
 // administrator's key and copies to where an administrator wants; it has no business with the rest.
 func sandbox() []string {
 	return []string{

@@ -49,7 +49,7 @@ func healthy(n int) *fakeJuju {
 	return f
 }
 
-// foundable tells whether the model lets Decide found a cluster.
+// foundable reports whether the model lets Decide found a cluster.
 func foundable(m operator.Model) bool {
 	return m.Leader.OK && m.Leader.Value && m.Units.OK && m.Cluster.OK && m.Cluster.Value.Record.ClusterID == 0 &&
 		m.Authority.OK && m.Authority.Value != nil && m.PeerAddress.OK && m.ClientAddress.OK && m.ConfigProblem == ""

@@ -13,7 +13,7 @@ import (
 )
 
 // What Preflight refuses. ErrNoElection makes the hook fail, so that Juju holds the unit; ErrOldJuju is a quiet success
-// with a status that says so, for a hook that fails would be retried for ever.
+// with a status that says so, for a hook that fails would be retried without end.
 var (
 	ErrNoElection = errors.New("this Juju elects no leaders")
 	ErrOldJuju    = errors.New("this Juju is too old")
@@ -22,7 +22,7 @@ var (
 // oldest is the oldest Juju that the charm runs on.
 const oldest = "v2.9"
 
-// Preflight tells whether this Juju can run the charm at all; version is JUJU_VERSION. When it cannot, Preflight has
+// Preflight reports whether this Juju can run the charm at all; version is JUJU_VERSION. When it cannot, Preflight has
 // logged why and set the status as far as the tools at hand allow. A version that cannot be read is let through.
 func Preflight(ctx context.Context, tools Tools, find Finder, log *slog.Logger, version string) error {
 	if !find.Has("is-leader") {

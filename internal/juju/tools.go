@@ -22,7 +22,7 @@ type Tools interface {
 	Run(ctx context.Context, stdin []byte, tool string, args ...string) ([]byte, error)
 }
 
-// Finder tells whether this Juju has a hook tool at all.
+// Finder reports whether this Juju has a hook tool at all.
 type Finder interface {
 	Has(tool string) bool
 }
@@ -55,7 +55,7 @@ func (e *ToolError) Error() string {
 // Path finds tools on the process's PATH, where Juju puts its own first.
 type Path struct{}
 
-// Has tells whether tool is on the PATH and executable.
+// Has reports whether tool is on the PATH and executable.
 func (Path) Has(tool string) bool {
 	_, err := exec.LookPath(tool)
 	return err == nil
@@ -103,7 +103,7 @@ func complaint(stderr string) string {
 	return stderr
 }
 
-// notThere tells whether a tool said that a unit's bag does not exist. Juju 2.9 and 3.6 say "settings not found" of a
+// notThere reports whether a tool said that a unit's bag does not exist. Juju 2.9 and 3.6 say "settings not found" of a
 // named unit, 4.0 says "relation unit not found". Any other words, and any other error, are no such answer.
 func notThere(err error) bool {
 	var refusal *ToolError
@@ -128,7 +128,7 @@ func noRelation(err error) bool {
 // lenient reads JSON as encoding/json does, except that the case of names counts. That package reads an answer twice, which
 // goal-state with a thousand consumers makes felt.
 //
-//nolint:gochecknoglobals // options
+//nolint:gochecknoglobals // a constant that Go cannot write as one
 var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 
 // query runs tool with --format json and decodes its answer into out. No answer at all is an error: Juju prints "null" for

@@ -259,31 +259,7 @@ func Prune(below string) error {
 var ErrHeld = errors.New("somebody else is at it")
 
 // Hold takes the lock of a file until release is called or the process ends: whoever works on a member holds the same.
-func Hold(path string) (release func(), err error) { return hold(path) }
-
-// takeUp takes the lock of a work. Its file is locked before it has its name: who looks never finds one that nobody holds yet, which
-// would be work that has died, nor keeps the lock from whoever takes it.
-func takeUp(dir string) (release func(), err error) {
-	path := filepath.Join(dir, lockFile)
-	unnamed := path + ".new"
-	if release, err = hold(unnamed); err != nil {
-		return nil, err
-	}
-	err = os.Link(unnamed, path)
-	if removed := os.Remove(unnamed); err == nil {
-		err = removed
-	}
-	if err == nil {
-		return release, nil
-	}
-	release()
-	if errors.Is(err, fs.ErrExist) { // it was taken up before
-		return hold(path)
-	}
-	return nil, err
-}
-
-func hold(path string) (release func(), err error) {
+func Hold(path string) (release func(), err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
@@ -296,6 +272,28 @@ func hold(path string) (release func(), err error) {
 		return nil, err
 	}
 	return func() { _ = f.Close() }, nil
+}
+
+// takeUp takes the lock of a work. Its file is locked before it has its name: who looks never finds one that nobody holds yet, which
+// would be work that has died, nor keeps the lock from whoever takes it.
+func takeUp(dir string) (release func(), err error) {
+	path := filepath.Join(dir, lockFile)
+	unnamed := path + ".new"
+	if release, err = Hold(unnamed); err != nil {
+		return nil, err
+	}
+	err = os.Link(unnamed, path)
+	if removed := os.Remove(unnamed); err == nil {
+		err = removed
+	}
+	if err == nil {
+		return release, nil
+	}
+	release()
+	if errors.Is(err, fs.ErrExist) { // it was taken up before
+		return Hold(path)
+	}
+	return nil, err
 }
 
 // isHeld reports whether somebody holds the lock of a file.

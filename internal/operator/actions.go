@@ -178,7 +178,7 @@ func CheckRemoval(params map[string]any, m Model, w World) ([]Step, Result, erro
 	return nil, out, nil
 }
 
-// FoundCluster gives up a cluster of which nothing is left, so that the next hook founds anew. It asks for that
+// FoundCluster gives up a cluster of which nothing is left, so that the next hook founds a new one. It asks for that
 // cluster's ID, and refuses while anything of it might be left. It takes no step: it changes the record only.
 func FoundCluster(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	if err := onlyParams(params, "confirm"); err != nil {

@@ -69,7 +69,7 @@ func portOf(text string) (int, bool) {
 	return port, err == nil
 }
 
-// addressed tells whether both bindings are known.
+// addressed reports whether both bindings are known.
 func (l look) addressed() bool { return l.m.PeerAddress.OK && l.m.ClientAddress.OK }
 
 // loopback is the address to serve on for this machine only. A unit whose own address is a loopback address keeps to

@@ -56,7 +56,7 @@ func (l look) lists(refused Refused) *Revoked {
 	return &r
 }
 
-// stale tells whether a leaf must be issued anew. A nil sans is not compared.
+// stale reports whether a leaf must be issued again. A nil sans is not compared.
 func stale(leaf Leaf, sans []string) bool {
 	return !leaf.Present || leaf.Problem != "" || leaf.Due ||
 		(sans != nil && !slices.Equal(leaf.SANs, sans) && !slices.Equal(canonical(leaf.SANs), sans))

@@ -128,18 +128,18 @@ func (l look) startedInVain() bool {
 	return (l.w.Service.Failing || l.w.Service.Held != NotHeld) && slices.Contains(l.w.Done, Step(Start{}))
 }
 
-// justStarted tells whether this hook, or the machine's boot just before it, started our server.
+// justStarted reports whether this hook, or the machine's boot just before it, started our server.
 func (l look) justStarted() bool {
 	return l.Kind == hooks.Start || did[Start](l) || did[Restart](l)
 }
 
 // join becomes a member as a learner. A member that etcd lists as started never starts on an empty data directory: it
-// has forgotten its votes, so it is removed and joins anew.
+// has forgotten its votes, so it is removed and joins again.
 func join(l look, p *Plan) {
 	own, listed := l.self()
 	if listed && own.Started() {
 		if l.mayRemove(own.ID).none() {
-			p.want(l, RemoveMember{ID: own.ID, Name: l.m.Unit, Why: "its data is gone; it joins anew"})
+			p.want(l, RemoveMember{ID: own.ID, Name: l.m.Unit, Why: "its data is gone; it joins as a new member"})
 			return
 		}
 		p.say(because(rejoinAwaitsQuorum, l.m.Unit))
@@ -201,7 +201,7 @@ func (l look) awaitLearner(p *Plan, mem Member) {
 	}
 }
 
-// sameHost tells whether two URLs are of one address, at whatever port.
+// sameHost reports whether two URLs are of one address, at whatever port.
 func sameHost(a, b string) bool {
 	one, errOne := url.Parse(a)
 	other, errOther := url.Parse(b)
@@ -300,7 +300,7 @@ func withData(l look, p *Plan) {
 	}
 }
 
-// moved tells whether etcd lists us where we do not listen.
+// moved reports whether etcd lists us where we do not listen.
 func (l look) moved() bool {
 	own, listed := l.self()
 	peer, _ := l.servedURLs()
@@ -372,7 +372,7 @@ func yield(l look, p *Plan, named uint64) {
 	}
 }
 
-// rejoin moves our data aside, which lets the next look join anew.
+// rejoin moves our data aside, which lets the next look join again.
 func rejoin(l look, p *Plan, why string) {
 	if l.w.Service.up() {
 		p.want(l, Stop{why})

@@ -99,7 +99,7 @@ func (p *Plan) want(l look, s Step) bool {
 	return p.Step != nil
 }
 
-// tried tells whether a step did not succeed in this pass, and why.
+// tried reports whether a step did not succeed in this pass, and why.
 func (l look) tried(s Step) (bool, error) {
 	for _, t := range l.w.Tried {
 		if reflect.TypeOf(t.Step) == reflect.TypeOf(s) && t.Step.String() == s.String() {
@@ -183,13 +183,13 @@ func (l look) label(mem Member) string {
 	return strings.Join(mem.PeerURLs, ",")
 }
 
-// leaving tells whether our unit is on its way out.
+// leaving reports whether our unit is on its way out.
 func (l look) leaving() bool {
 	return l.Kind == hooks.Stop || l.Kind == hooks.Remove || (l.Departing != "" && l.Departing == l.m.Unit) ||
 		(l.m.Units.OK && l.m.Units.Value[l.m.Unit] == Dying)
 }
 
-// leader tells whether we are known to be the leader.
+// leader reports whether we are known to be the leader.
 func (l look) leader() bool { return l.m.Leader.OK && l.m.Leader.Value }
 
 // usable reports whether the options may be applied: they are valid, fit what the unit already is, and nothing that they will
@@ -228,7 +228,7 @@ func (l look) named() uint64 {
 	return 0
 }
 
-// inCluster tells whether the world's member list is that of our cluster, linearizably read.
+// inCluster reports whether the world's member list is that of our cluster, linearizably read.
 func (l look) inCluster() bool {
 	id := l.named()
 	if id == 0 && l.w.Data.State == OurData {
@@ -277,7 +277,7 @@ func (l look) ready(except uint64) int {
 	return n
 }
 
-// serves tells whether a member is ready. Of ourselves we know it even if nobody finds us where we are listed.
+// serves reports whether a member is ready. Of ourselves we know it even if nobody finds us where we are listed.
 func (l look) serves(mem Member) bool {
 	local := l.w.Local
 	return (mem.Answers && mem.Ready) || (local.Ready && local.MemberID == mem.ID && local.ClusterID == l.w.ClusterID)

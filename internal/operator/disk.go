@@ -159,7 +159,7 @@ func (d Disk) forPrograms() *diskJSON {
 		Rotational: d.Rotational, Cache: d.Cache,
 	}
 	if d.At != 0 {
-		out.Measured = time.Unix(d.At, 0).UTC().Format(time.RFC3339)
+		out.Measured = moment(d.At)
 	}
 	return out
 }
@@ -175,7 +175,7 @@ func (d Disk) values() values {
 		out["inodes-free"] = strconv.FormatInt(d.Inodes, 10)
 	}
 	if d.At != 0 {
-		out["measured"], out["writes"] = time.Unix(d.At, 0).UTC().Format(time.RFC3339), strconv.Itoa(d.Writes)
+		out["measured"], out["writes"] = moment(d.At), strconv.Itoa(d.Writes)
 		out["p50"], out["p99"], out["max"] = d.P50.String(), d.P99.String(), d.Max.String()
 		out["rotational"], out["snapshots-beside"] = yes(d.Rotational), yes(d.Together)
 		out.set("write-cache", d.Cache)

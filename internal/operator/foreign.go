@@ -12,12 +12,12 @@ func (l look) foreign() bool {
 		return false
 	}
 	written := l.role() == RoleProxy || l.w.WrittenConfig == l.sum
-	return l.m.Memory.Value.Foreign == l.startSum() || written && l.restartedAnew()
+	return l.m.Memory.Value.Foreign == l.startSum() || written && l.restartedHere()
 }
 
-// restartedAnew reports whether this pass restarted our process and has written no settings since, nor tried to: somebody may
+// restartedHere reports whether this pass restarted our process and has written no settings since, nor tried to: somebody may
 // change them as fast as they are written.
-func (l look) restartedAnew() bool {
+func (l look) restartedHere() bool {
 	for _, t := range l.w.Tried {
 		switch t.Step.(type) {
 		case WriteMember, RevertMember, WriteProxy:

@@ -13,7 +13,7 @@ import (
 )
 
 // Settings on disk that the charm did not write are written again from what runs, with no restart and no turn.
-func TestSpoiltSettingsAreWrittenAnew(t *testing.T) {
+func TestSpoiltSettingsAreWrittenAgain(t *testing.T) {
 	t.Parallel()
 	m := model(3)
 	w := world(m)

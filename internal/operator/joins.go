@@ -51,7 +51,7 @@ type Learning struct {
 // mostReplaced is how often in a row a learner is replaced that makes no progress.
 const mostReplaced = 3
 
-const noProgress = "the learner makes no progress" + joinsAnew
+const noProgress = "the learner makes no progress" + joinsAgain
 
 // ProgressInDoubt reports whether what our member's directory takes says whether it makes progress: it is a learner, or has not
 // started yet.

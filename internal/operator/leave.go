@@ -99,7 +99,7 @@ func (p *Plan) hold(l look, reasons ...Reason) {
 	}
 }
 
-// stopped tells whether this pass stopped our server.
+// stopped reports whether this pass stopped our server.
 func (l look) stopped() bool { return did[Stop](l) }
 
 // leaveVoters leaves a cluster of two or more voters, in turn.
@@ -150,7 +150,7 @@ func leaveCorrupt(l look, p *Plan, own Member) {
 	p.want(l, RemoveMember{ID: own.ID, Name: l.m.Unit, Why: unitLeaves})
 }
 
-// leaveStopped ends what is left of a member that is no longer listed. Its data goes aside last: by that the unit knows
+// leaveStopped ends what is left of a member that is no longer listed. Its data goes aside last: from that the unit knows
 // that it has left, should nobody answer in a later hook.
 func leaveStopped(l look, p *Plan) {
 	if l.w.Turn.Holder == l.m.Unit {

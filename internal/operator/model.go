@@ -77,7 +77,7 @@ type Model struct {
 
 	// Authority is our certificate authorities as committed before this hook; nil is known to be missing.
 	Authority Known[*pki.Authority]
-	// Secrets tells whether this Juju keeps secrets (else the authorities live in the peer application bag).
+	// Secrets reports whether this Juju keeps secrets (else the authorities live in the peer application bag).
 	Secrets bool
 
 	// Relations are those of each endpoint but the peers', by the endpoint's name and sorted by ID, as much of each as its row

@@ -133,6 +133,11 @@ func (l look) partOf(unit string) etcdcluster.Part {
 	return part
 }
 
+// taking are the units of an operation that are not left out of it.
+func taking(o Operation) []string {
+	return slices.DeleteFunc(slices.Clone(o.Units), func(unit string) bool { return !o.Takes(unit) })
+}
+
 // takers are the units of the operation. Where it stops the cluster, whoever has come to hold its data since is one more.
 func (l look) takers() []string {
 	o := l.operation()

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
 )
@@ -32,7 +31,7 @@ func RollingRestart(params map[string]any, m Model, w World) ([]Step, Result, er
 	o.Units = notBefore(from, o.Units)
 	record := m.Cluster.Value.Record
 	record.Operation = o
-	takes := slices.DeleteFunc(slices.Clone(o.Units), func(unit string) bool { return !o.Takes(unit) })
+	takes := taking(o)
 	said := fmt.Sprintf("%s is on record: %s restart one after another, the raft leader last", o.ID, strings.Join(takes, ", "))
 	text := fold("", said, 0) + fmt.Sprintf("follow it: juju run %s/leader operation\n", m.App)
 	values := map[string]any{"operation": o.ID, "units": strings.Join(takes, ",")}
@@ -204,12 +203,11 @@ func (l look) showOperation() Result {
 		text := "there has been no operation\n"
 		return Result{Text: text, Values: map[string]any{}}
 	}
-	at := func(seconds int64) string { return time.Unix(seconds, 0).UTC().Format(time.RFC3339) }
-	values := map[string]any{"operation": o.ID, "kind": o.Kind, "phase": o.Phase, "began": at(o.Began), "since": at(o.Moved)}
-	text := fmt.Sprintf("%s %s: %s since %s\n", o.Kind, o.ID, o.Phase, at(o.Moved))
+	values := map[string]any{"operation": o.ID, "kind": o.Kind, "phase": o.Phase, "began": moment(o.Began), "since": moment(o.Moved)}
+	text := fmt.Sprintf("%s %s: %s since %s\n", o.Kind, o.ID, o.Phase, moment(o.Moved))
 	if !o.Going() {
 		values["outcome"] = plain(o.Outcome)
-		text = fmt.Sprintf("%s %s: %s at %s\n", o.Kind, o.ID, plain(o.Outcome), at(o.Moved))
+		text = fmt.Sprintf("%s %s: %s at %s\n", o.Kind, o.ID, plain(o.Outcome), moment(o.Moved))
 	}
 	for key, value := range map[string]string{"source": o.Source, "snapshot": plain(o.Snapshot), "cluster-id": o.Target} {
 		if value != "" {

@@ -44,7 +44,7 @@ func reap(l look, p *Plan) {
 
 const unreaped = "members without a unit stay"
 
-// reaps tells whether it is ours to reap: as leader, as one that leaves, which the dead may hold, or as the first ready
+// reaps reports whether it is ours to reap: as leader, as one that leaves, which the dead may hold, or as the first ready
 // voter whose unit lives. A leader that has no member yet has seen none listed before goal-state, and its own join may be
 // what waits for the dead to go.
 func (l look) reaps() bool {
@@ -59,7 +59,7 @@ func (l look) reaps() bool {
 	return false
 }
 
-// orphan tells whether no unit owns the member. One that never started has no name: it is an orphan only if every
+// orphan reports whether no unit owns the member. One that never started has no name: it is an orphan only if every
 // unit in goal-state is accounted for by another member or another peer URL.
 func (l look) orphan(mem Member) bool {
 	if unit, ok := l.unitOf(mem); ok {

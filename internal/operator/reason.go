@@ -5,6 +5,21 @@ import (
 	"strings"
 )
 
+// entry is what there is to say of a kind. In its texts {words} stand for the subject, whose word is of, and for the
+// details, in the order in which they first appear.
+type entry struct {
+	name   string  // never changes: it is an anchor of docs/reference/reasons.md
+	of     string  // what the subject is
+	health Verdict // of the cluster, on account of it
+	level  Level   // the workload status that it calls for; "" keeps it out of the status line
+	own    Level   // the same where the subject is this unit; "" is no other
+	text   string  // what is wrong
+	remedy string  // what to do; "" is nothing, or that the text says it
+}
+
+// String is the kind's name.
+func (k Kind) String() string { return catalogue[k].name }
+
 // Reason is why something is not as it should be, or does not happen. The zero value is none.
 type Reason struct {
 	Kind     Kind

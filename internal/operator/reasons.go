@@ -249,18 +249,6 @@ const (
 	kinds // how many there are
 )
 
-// entry is what there is to say of a kind. In its texts {words} stand for the subject, whose word is of, and for the
-// details, in the order in which they first appear.
-type entry struct {
-	name   string  // never changes: it is an anchor of docs/reference/reasons.md
-	of     string  // what the subject is
-	health Verdict // of the cluster, on account of it
-	level  Level   // the workload status that it calls for; "" keeps it out of the status line
-	own    Level   // the same where the subject is this unit; "" is no other
-	text   string  // what is wrong
-	remedy string  // what to do; "" is nothing, or that the text says it
-}
-
 // work is the subject of what work waits for: the health report says what does.
 const work = "work"
 
@@ -497,6 +485,3 @@ var catalogue = [kinds]entry{
 	logUnread:            {"log-unread", "unit", Sound, "", "", "it is not known what the log of {unit} holds", "wait for its next hook; if it is dead for good: {command}"},
 	survivorMissing:      {"survivor-missing", "application", Sound, "", "", "no unit shows data to recover from", "restore a snapshot"},
 }
-
-// String is the kind's name.
-func (k Kind) String() string { return catalogue[k].name }

@@ -114,8 +114,7 @@ func (l look) mayConfirm(o Operation, want wish) Reason {
 	if why := l.mayOperate(elsewhere); !why.none() && why.Kind != operationPassed {
 		return why
 	}
-	takes := slices.DeleteFunc(slices.Clone(o.Units), func(unit string) bool { return !o.Takes(unit) })
-	if why := l.mayTake(o, takes); !why.none() {
+	if why := l.mayTake(o, taking(o)); !why.none() {
 		return why
 	}
 	if !isID(want.confirm, id) {
@@ -135,7 +134,7 @@ func (l look) mayLose(ranked []Survivor) string {
 	return text
 }
 
-// tryRecover shows who would be recovered from, and what may be lost. Whoever has shown nothing is taken for dead in the command, and
+// tryRecover shows whose data would be recovered, and what may be lost. Whoever has shown nothing is taken for dead in the command, and
 // said to be.
 func (l look) tryRecover(want wish, ranked []Survivor, silent []string) Result {
 	rows, units := [][]string{{"UNIT", "TERM", "INDEX", "BEHIND", "LOG", "REVISION"}}, map[string]any{}
@@ -163,7 +162,7 @@ func (l look) tryRecover(want wish, ranked []Survivor, silent []string) Result {
 		units[memberName(unit)] = "not known"
 	}
 	if len(silent) > 0 {
-		text = fold("", "leave out "+few(silent)+" only if dead for good: who runs has to show its log first, with its next hook", 0)
+		text = fold("", "leave out "+few(silent)+" only if dead for good: one that runs has to show its log first, with its next hook", 0)
 		want.without = ordered(append(silent, want.without...))
 	}
 	command := l.command(want, l.m.App+"/leader", hexID(l.givenUp()), false)

@@ -31,7 +31,7 @@ func (l look) repair(p *Plan, own Member) {
 	case !l.majorityAgrees(own.ID):
 		p.say(because(corruptDisputed, l.m.Unit))
 	default:
-		p.want(l, RemoveMember{ID: own.ID, Name: l.m.Unit, Why: "data is " + differs + joinsAnew})
+		p.want(l, RemoveMember{ID: own.ID, Name: l.m.Unit, Why: "data is " + differs + joinsAgain})
 	}
 }
 

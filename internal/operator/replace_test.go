@@ -212,6 +212,7 @@ func TestReplacingStepByStep(t *testing.T) {
 				tc.model(&m)
 			}
 			w = fenced(m, w)
+			w.Schedule = lookAt(lookAgain, m, w).schedule() // a snapshot is kept for it since it is on record
 			if tc.step != nil {
 				assert.Equal(t, tc.step, Decide(lookAgain, m, w).Step)
 				return

@@ -92,7 +92,7 @@ func (l look) command(want wish, unit, confirm string, dryRun bool) string {
 	if want.before == 0 {
 		add("snapshot", shellQuoted(want.snapshot))
 	} else {
-		add("before", time.Unix(want.before, 0).UTC().Format(time.RFC3339))
+		add("before", moment(want.before))
 	}
 	if want.dataDir {
 		add("from", dataDir)
@@ -128,12 +128,7 @@ func (l look) givenUp() uint64 {
 }
 
 // confirms is the ID to confirm what is given up; "" is that nothing is.
-func (l look) confirms() string {
-	if id := l.givenUp(); id != 0 {
-		return hexID(id)
-	}
-	return ""
-}
+func (l look) confirms() string { return idText(l.givenUp()) }
 
 // isID reports whether the text is that ID: Juju's client reads key=value as YAML, where 1234 and 1e5 are numbers, which it
 // refuses, so that a prefix makes it a text.
@@ -194,7 +189,7 @@ func (l look) dataOf(unit string) uint64 {
 func (l look) begin(o Operation, when string) Result {
 	record := l.m.Cluster.Value.Record
 	record.Operation = o
-	takes := slices.DeleteFunc(slices.Clone(o.Units), func(unit string) bool { return !o.Takes(unit) })
+	takes := taking(o)
 	text := fold("", fmt.Sprintf("%s is on record: %s stop their etcd %s, then %s serves it and the others join", o.ID, strings.Join(takes, ", "), when, o.Source), 0)
 	text += fold("", leasesBack, 0)
 	text += fmt.Sprintf("until it serves, cancel it: juju run %s/leader operation cancel=%s\n", l.m.App, o.ID)
@@ -232,8 +227,7 @@ func (l look) mayRestore(o Operation, want wish) Reason {
 	if why := l.mayGo(o, o.Without); !why.none() {
 		return why
 	}
-	takes := slices.DeleteFunc(slices.Clone(o.Units), func(unit string) bool { return !o.Takes(unit) })
-	if why := l.mayTake(o, takes); !why.none() {
+	if why := l.mayTake(o, taking(o)); !why.none() {
 		return why
 	}
 	if id != 0 && !isID(want.confirm, id) {
@@ -262,22 +256,23 @@ func (l look) tryRestore(want wish) ([]Step, Result) {
 		elsewhere := because(sourceElsewhere, want.source, l.command(want, want.source, "", true))
 		return nil, Result{Failed: refusal(what, elsewhere)}
 	}
-	deed := "restore it: " + l.command(want, l.m.App+"/leader", l.confirms(), false) + "\n"
+	command := l.command(want, l.m.App+"/leader", l.confirms(), false)
+	deed := restoreIt(command)
 	switch {
 	case want.dataDir && l.dataOf(l.m.Unit) == 0:
 		return nil, Result{Failed: refusal(what, because(dataMissing, l.m.Unit))}
 	case want.dataDir:
 		id := hexID(l.dataOf(l.m.Unit))
 		text := fold("", "the data here is of cluster "+id+", which would be the application's; "+l.loses(0), 0) + deed
-		return nil, Result{Text: text, Values: map[string]any{"cluster-id": id, "command": deed[len("restore it: ") : len(deed)-1]}}
+		return nil, Result{Text: text, Values: map[string]any{"cluster-id": id, "command": command}}
 	case strings.HasPrefix(want.snapshot, "/"):
-		return l.readForeign(want, deed)
+		return l.readForeign(want, command)
 	}
 	s := l.keptAs(want)
 	if s.Name == "" {
 		return nil, Result{Failed: refusal(what, because(snapshotMissing, want.snapshot))}
 	}
-	taken := time.Unix(s.Taken, 0).UTC().Format(time.RFC3339)
+	taken := moment(s.Taken)
 	text := grid([][]string{
 		{"SNAPSHOT", "TAKEN", "REVISION", "KEYS", "BYTES"},
 		{s.Name, taken, strconv.FormatInt(s.Revision, 10), strconv.FormatInt(s.Keys, 10), strconv.FormatInt(s.Size, 10)},
@@ -285,10 +280,13 @@ func (l look) tryRestore(want wish) ([]Step, Result) {
 	text = strings.TrimPrefix(text, "\n") + "\n" + fold("", l.loses(s.Revision)+"; "+leasesBack, 0) + deed
 	values := map[string]any{
 		"snapshot": s.Name, "taken": taken, "revision": strconv.FormatInt(s.Revision, 10), "keys": strconv.FormatInt(s.Keys, 10),
-		"bytes": strconv.FormatInt(s.Size, 10), "command": deed[len("restore it: ") : len(deed)-1],
+		"bytes": strconv.FormatInt(s.Size, 10), "command": command,
 	}
 	return nil, Result{Text: text, Values: values}
 }
+
+// restoreIt is the last line of a dry run. It is not folded: whoever copies it needs it whole.
+func restoreIt(command string) string { return "restore it: " + command + "\n" }
 
 // loses says what is lost of what the members have by now, if the data goes back to a revision; 0 is not known.
 func (l look) loses(revision int64) string {
@@ -313,7 +311,7 @@ const (
 )
 
 // readForeign has a file read, and shows what it holds.
-func (l look) readForeign(want wish, deed string) ([]Step, Result) {
+func (l look) readForeign(want wish, command string) ([]Step, Result) {
 	request := WorkRequest{
 		ID: l.workID("verify"), Kind: VerifySnapshot, Snapshot: want.snapshot, Unverified: want.unverified,
 	}
@@ -338,8 +336,8 @@ func (l look) readForeign(want wish, deed string) ([]Step, Result) {
 		case out.Values["state"] == string(WorkRuns):
 			out.Text += "ask again: " + l.command(want, l.m.Unit, "", true) + "\n"
 		default:
-			out.Text += fold("", l.loses(0)+"; "+leasesBack, 0) + deed
-			out.Values["command"] = deed[len("restore it: ") : len(deed)-1]
+			out.Text += fold("", l.loses(0)+"; "+leasesBack, 0) + restoreIt(command)
+			out.Values["command"] = command
 		}
 		return out
 	}

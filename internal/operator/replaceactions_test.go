@@ -9,6 +9,17 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 )
 
+// begun is the record that an action leaves which begins an operation, and has asked for a hook.
+func begun(t *testing.T, steps []Step, result Result) Record {
+	t.Helper()
+	require.Empty(t, result.Failed)
+	require.Len(t, steps, 1)
+	assert.Equal(t, LookAgain, steps[0].(StartWork).Request.Kind, "a leader who is left alone hears of it")
+	record, err := etcdcluster.DecodeApp("cluster:0", "etcd", result.Bags[0].Bag)
+	require.NoError(t, err)
+	return record
+}
+
 // TestRestoreParams: each way to say what is to be restored excludes the others.
 func TestRestoreParams(t *testing.T) {
 	t.Parallel()
@@ -130,11 +141,7 @@ func TestRestore(t *testing.T) {
 				assert.Empty(t, result.Bags)
 				return
 			}
-			require.Empty(t, result.Failed)
-			require.Len(t, steps, 1)
-			assert.Equal(t, LookAgain, steps[0].(StartWork).Request.Kind, "a leader who is left alone hears of it")
-			record, err := etcdcluster.DecodeApp("cluster:0", "etcd", result.Bags[0].Bag)
-			require.NoError(t, err)
+			record := begun(t, steps, result)
 			is := record.Operation
 			want := Operation{
 				ID: is.ID, Kind: restoring, Phase: toAnswer, Units: []string{"etcd/0", "etcd/1", "etcd/2"}, Source: "etcd/0", Snapshot: "latest", Token: is.Token,
@@ -303,12 +310,7 @@ func TestRecover(t *testing.T) {
 				assert.Contains(t, result.Failed, tc.failed)
 				return
 			}
-			require.Empty(t, result.Failed)
-			require.Len(t, steps, 1)
-			assert.Equal(t, LookAgain, steps[0].(StartWork).Request.Kind, "a leader who is left alone hears of it")
-			record, err := etcdcluster.DecodeApp("cluster:0", "etcd", result.Bags[0].Bag)
-			require.NoError(t, err)
-			is := record.Operation
+			is := begun(t, steps, result).Operation
 			want := Operation{
 				ID: is.ID, Kind: recovering, Phase: toAnswer, Units: []string{"etcd/0", "etcd/1", "etcd/2"}, Without: []string{"etcd/2"}, Source: "etcd/1",
 				Token: is.Token, Seen: 900, Order: []string{"etcd/1", "etcd/0"}, Began: 1000, Moved: 1000,

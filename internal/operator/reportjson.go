@@ -197,7 +197,7 @@ func (r Report) keepsForPrograms() *keepsJSON {
 		out.Last, out.LastAge, out.Revision = r.snapshots.good.Name, &age, r.snapshots.good.Revision
 	}
 	if r.kept.Drilled > 0 {
-		out.Drilled = time.Unix(r.kept.Drilled, 0).UTC().Format(time.RFC3339)
+		out.Drilled = moment(r.kept.Drilled)
 	}
 	return out
 }

@@ -238,6 +238,9 @@ func wrap(name, text string) string {
 	return fold(fmt.Sprintf("%-*s", indent, tail(name)), text, indent)
 }
 
+// moment is a time, given in Unix seconds.
+func moment(seconds int64) string { return time.Unix(seconds, 0).UTC().Format(time.RFC3339) }
+
 // fold is a text in lines that keep within tableWidth, after what the first begins with, the further ones indented.
 func fold(start, text string, indent int) string {
 	var b strings.Builder

@@ -109,19 +109,19 @@ func (l look) takeTurn(p *Plan) {
 	}
 }
 
-// hasTurn tells whether the turn is ours for longer than this hook: it was taken, or prolonged, in this pass. One that an
+// hasTurn reports whether the turn is ours for longer than this hook: it was taken, or prolonged, in this pass. One that an
 // earlier hook took and left behind may run out in the middle of this one.
 func (l look) hasTurn() bool {
 	return l.w.Turn.Holder == l.m.Unit && did[TakeTurn](l)
 }
 
-// did tells whether such a step was done in this pass.
+// did reports whether such a step was done in this pass.
 func did[S Step](l look) bool {
 	return slices.ContainsFunc(l.w.Done, func(s Step) bool { _, ok := s.(S); return ok })
 }
 
 // lend gives the turn back while we have no use for it: what holds our restart may be a member that waits for the turn.
-// Settings that were written with it are taken back before: the machine may start anew at any time, and nobody then expects
+// Settings that were written with it are taken back before: the machine may start again at any time, and nobody then expects
 // the server with another port.
 func (l look) lend(p *Plan) {
 	if l.revertible() && l.w.Service.Config != l.w.WrittenConfig {
@@ -140,7 +140,7 @@ func (l look) revertible() bool {
 	return l.w.Service.Running && l.w.Service.Config != "" && l.w.Service.Config != Altered
 }
 
-// restartDue tells whether the running server differs from what it should be.
+// restartDue reports whether the running server differs from what it should be.
 func (l look) restartDue() bool {
 	return l.usable() && l.addressed() && l.w.Installed == l.w.Carried && l.w.Service.Config != l.sum && !l.foreign()
 }
@@ -156,7 +156,7 @@ func (l look) holdRestart(own Member) Reason {
 		return because(restartAwaitsVoter, l.label(bad[0]))
 	}
 	for _, mem := range l.voters() {
-		// Two that listen where they are not listed do not find each other, and without a quorum neither can be listed anew.
+		// Two that listen where they are not listed do not find each other, and without a quorum neither can be listed again.
 		name, ok := l.unitOf(mem)
 		if url := l.m.Cluster.Value.Words[name].PeerURL; ok && mem.ID != own.ID && url != "" && !slices.Contains(mem.PeerURLs, url) {
 			return because(restartAwaitsListing, name)

@@ -317,7 +317,7 @@ func TestRule04NoAmnesia(t *testing.T) {
 	t.Parallel()
 	m := model(3)
 	w := wiped(world(m))
-	require.Equal(t, RemoveMember{ID: 1, Name: "etcd/0", Why: "its data is gone; it joins anew"}, firstStep(m, w))
+	require.Equal(t, RemoveMember{ID: 1, Name: "etcd/0", Why: "its data is gone; it joins as a new member"}, firstStep(m, w))
 	// Without a quorum among the others it waits; it never starts.
 	w = down(w, 1)
 	p := Decide(lookAgain, m, w)
@@ -365,7 +365,7 @@ func TestRule05OneAtATime(t *testing.T) {
 	moves.Done = append(moves.Done, AwaitListed{ID: 1})
 	require.IsType(t, Restart{}, firstStep(m, moves))
 	moves.Done, moves.Tried = mine.Done, []Attempt{{AwaitListed{ID: 1}, errors.New("not where they are listed: etcd1")}}
-	require.IsType(t, RevertMember{}, firstStep(m, moves), "the machine may start anew at any time")
+	require.IsType(t, RevertMember{}, firstStep(m, moves), "the machine may start again at any time")
 	moves.WrittenConfig = moves.Service.Config
 	require.IsType(t, ReleaseTurn{}, firstStep(m, moves))
 	moves.Turn.Holder = ""

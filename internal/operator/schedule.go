@@ -26,7 +26,23 @@ func schedule(l look, p *Plan) {
 // schedule is how snapshots should be taken here.
 func (l look) schedule() Schedule {
 	c := l.m.Config
-	return Schedule{Interval: c.SnapshotSeconds, Keep: c.SnapshotKeep, Space: c.KeepBytes}
+	return Schedule{Interval: c.SnapshotSeconds, Keep: c.SnapshotKeep, Space: c.KeepBytes, Wanted: l.wanted()}
+}
+
+// wanted is the snapshot kept here that the operation on record is to restore; "" is none. Its work says so too, but may begin
+// long after: all units have to answer before.
+func (l look) wanted() string {
+	o := l.operation()
+	if !replaces(o) || o.Kind != restoring || o.Source != l.m.Unit {
+		return ""
+	}
+	name := l.snapshotOf(o)
+	for _, s := range l.w.Kept.Snapshots {
+		if s.Name == name && s.Error == "" {
+			return name
+		}
+	}
+	return ""
 }
 
 // seconds is a time in words: "6h", "1m30s".
@@ -244,7 +260,7 @@ func (r Report) keptValues(out values) {
 	}
 	s.set("failed", plain(r.snapshots.failure))
 	if r.kept.Drilled > 0 {
-		s["drilled"] = time.Unix(r.kept.Drilled, 0).UTC().Format(time.RFC3339)
+		s["drilled"] = moment(r.kept.Drilled)
 	}
 	if len(r.kept.Aside) > 0 {
 		var bytes int64

@@ -9,6 +9,51 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// TestWhatARestoreNamesIsKept: as long as the operation is on record and has not replaced the data, the timer does not take the
+// snapshot away for another.
+func TestWhatARestoreNamesIsKept(t *testing.T) {
+	t.Parallel()
+	had := []Snapshot{{Name: "old", Taken: 3}, {Name: "bad", Taken: 4, Error: "no"}, {Name: "new", Taken: 6}, {Name: "apart", Taken: 7, Why: beforeRestore}}
+	for name, tc := range map[string]struct {
+		phase  string
+		change func(*Operation, *World)
+		want   string
+	}{
+		"by its name":         {toAnswer, func(o *Operation, _ *World) { o.Snapshot = "old" }, "old"},
+		"the newest":          {toAnswer, nil, "new"},
+		"from before a time":  {toAnswer, func(o *Operation, _ *World) { o.Before = 5 }, "old"},
+		"one that is no good": {toAnswer, func(o *Operation, _ *World) { o.Snapshot = "bad" }, ""},
+		"a file":              {toAnswer, func(o *Operation, _ *World) { o.Snapshot = "/tmp/a.db" }, ""},
+		"a data directory":    {toAnswer, func(o *Operation, _ *World) { o.Snapshot = dataDir }, ""},
+		"from another unit":   {toAnswer, func(o *Operation, _ *World) { o.Source = "etcd/2" }, ""},
+		"while what is there is kept first": {toPrepare, func(_ *Operation, w *World) {
+			w.Work = []Work{{WorkRequest: WorkRequest{ID: restoreID + "-before", Kind: TakeSnapshot}, State: WorkRuns}}
+		}, "new"},
+		"while work reads it": {toPrepare, func(_ *Operation, w *World) {
+			w.Work = []Work{{WorkRequest: WorkRequest{ID: restoreID, Kind: PrepareRestore, Snapshot: "new"}, State: WorkRuns}}
+		}, "new"},
+		"once it is over": {toAnswer, func(o *Operation, _ *World) { o.Outcome = outcomeCancelled }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o, w := restoreOf(tc.phase), World{}
+			if tc.change != nil {
+				tc.change(&o, &w)
+			}
+			m, machine := during(o, 1)
+			machine.Work, machine.Kept.Snapshots = w.Work, had
+			machine = fenced(m, machine)
+			want := Schedule{Interval: 21600, Keep: 2, Wanted: tc.want}
+			if machine.Schedule == want {
+				machine.Schedule.Wanted = "of an operation that is over"
+			}
+			assert.Equal(t, WriteSchedule{want}, Decide(lookAgain, m, machine).Step)
+			machine.Schedule = want
+			assert.Nil(t, Decide(lookAgain, m, machine).Step)
+		})
+	}
+}
+
 // kept is a world in which good snapshots of those ages lie.
 func kept(w World, now int64, ages ...time.Duration) World {
 	w.Now = now
@@ -30,10 +75,10 @@ func TestSchedule(t *testing.T) {
 		want  Step
 	}{
 		"as it should be":       {},
-		"nothing is written":    {world: func(w *World) { w.Schedule = Schedule{} }, want: WriteSchedule{Schedule{21600, 2, 0}}},
-		"another interval":      {model: func(m *Model) { m.Config.SnapshotSeconds = 60 }, want: WriteSchedule{Schedule{60, 2, 0}}},
-		"off":                   {model: func(m *Model) { m.Config.SnapshotSeconds = 0 }, want: WriteSchedule{Schedule{0, 2, 0}}},
-		"more space":            {model: func(m *Model) { m.Config.KeepBytes = 1 << 30 }, want: WriteSchedule{Schedule{21600, 2, 1 << 30}}},
+		"nothing is written":    {world: func(w *World) { w.Schedule = Schedule{} }, want: WriteSchedule{Schedule{21600, 2, 0, ""}}},
+		"another interval":      {model: func(m *Model) { m.Config.SnapshotSeconds = 60 }, want: WriteSchedule{Schedule{60, 2, 0, ""}}},
+		"off":                   {model: func(m *Model) { m.Config.SnapshotSeconds = 0 }, want: WriteSchedule{Schedule{0, 2, 0, ""}}},
+		"more space":            {model: func(m *Model) { m.Config.KeepBytes = 1 << 30 }, want: WriteSchedule{Schedule{21600, 2, 1 << 30, ""}}},
 		"options that are none": {model: func(m *Model) { m.Config.SnapshotKeep, m.ConfigProblem = 3, "option port: no" }},
 		"no quorum":             {world: func(w *World) { w.Schedule, w.Reach = Schedule{}, NoQuorum }},
 		"no member of ours":     {world: func(w *World) { w.Schedule, w.Data.MemberID = Schedule{}, 9 }},

@@ -88,7 +88,7 @@ func worked(m Model, w World, id string) Result {
 }
 
 func (s Snapshot) values() values {
-	out := values{"taken": time.Unix(s.Taken, 0).UTC().Format(time.RFC3339), "good": yes(s.Error == "")}
+	out := values{"taken": moment(s.Taken), "good": yes(s.Error == "")}
 	out.set("name", s.Name)
 	out.set("error", plain(s.Error))
 	out.set("kept-for", s.Why)
@@ -154,7 +154,7 @@ func (k Kept) spaceLine() string {
 	return fold("", text, 0)
 }
 
-// VerifySnapshotNow reads a snapshot as whoever restores it would.
+// VerifySnapshotNow reads a snapshot as a restore would.
 func VerifySnapshotNow(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	if err := onlyParams(params, "snapshot", "unverified"); err != nil {
 		return nil, Result{}, err
@@ -167,16 +167,8 @@ func VerifySnapshotNow(params map[string]any, m Model, w World) ([]Step, Result,
 	if err != nil {
 		return nil, Result{}, err
 	}
-	which = cmp.Or(which, latest)
-	if Examine(m, w).Role == RoleProxy {
-		return nil, Result{Failed: because(isProxy, m.Unit).String()}, nil
-	}
-	l := lookAt(Event{}, m, w)
-	if why := l.findSnapshot(which); !why.none() {
-		return nil, Result{Failed: refusal("nothing is verified", why)}, nil
-	}
-	r := WorkRequest{ID: l.workID("verify"), Kind: VerifySnapshot, Snapshot: which, Unverified: unverified}
-	return beginAndAwait(r), Result{Finish: func(after World) Result { return worked(m, after, r.ID) }}, nil
+	steps, result := readSnapshot(m, w, WorkRequest{Kind: VerifySnapshot, Snapshot: which, Unverified: unverified}, "nothing is verified")
+	return steps, result, nil
 }
 
 // DrillNow restores a snapshot beside, where nobody reaches it, reads all of it back, and throws it away.
@@ -188,19 +180,24 @@ func DrillNow(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	if err != nil {
 		return nil, Result{}, err
 	}
-	which = cmp.Or(which, latest)
-	if Examine(m, w).Role == RoleProxy {
-		return nil, Result{Failed: because(isProxy, m.Unit).String()}, nil
-	}
-	l := lookAt(Event{}, m, w)
-	if why := l.findSnapshot(which); !why.none() {
-		return nil, Result{Failed: refusal("nothing is drilled", why)}, nil
-	}
-	r := WorkRequest{ID: l.workID("drill"), Kind: Drill, Snapshot: which}
-	return beginAndAwait(r), Result{Finish: func(after World) Result { return worked(m, after, r.ID) }}, nil
+	steps, result := readSnapshot(m, w, WorkRequest{Kind: Drill, Snapshot: which}, "nothing is drilled")
+	return steps, result, nil
 }
 
-// findSnapshot says why there is no such snapshot here; a path is found by who opens it.
+// readSnapshot has long work read a snapshot, "" being the latest; refused is what does not happen where there is none.
+func readSnapshot(m Model, w World, r WorkRequest, refused string) ([]Step, Result) {
+	if Examine(m, w).Role == RoleProxy {
+		return nil, Result{Failed: because(isProxy, m.Unit).String()}
+	}
+	l := lookAt(Event{}, m, w)
+	r.ID, r.Snapshot = l.workID(string(r.Kind)), cmp.Or(r.Snapshot, latest)
+	if why := l.findSnapshot(r.Snapshot); !why.none() {
+		return nil, Result{Failed: refusal(refused, why)}
+	}
+	return beginAndAwait(r), Result{Finish: func(after World) Result { return worked(m, after, r.ID) }}
+}
+
+// findSnapshot says why there is no such snapshot here; whether there is anything at a path the work finds.
 func (l look) findSnapshot(which string) Reason {
 	if path.IsAbs(which) {
 		return Reason{}

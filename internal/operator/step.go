@@ -28,7 +28,7 @@ type WriteTLS struct {
 	ServerSANs []string // sorted
 	Trust      bool     // write the trust bundles
 	Revoked    *Revoked // write the revocation lists of both ports
-	Peer       bool     // issue anew
+	Peer       bool     // issue again
 	Server     bool
 	Admin      bool
 }
@@ -48,7 +48,7 @@ type WriteProxy struct{ Upstream Upstream }
 // Start starts the unit's service and enables it at boot; it does not wait for readiness.
 type Start struct{}
 
-// Restart ends the running process by SIGTERM and starts it anew with the settings on disk.
+// Restart ends the running process by SIGTERM and starts it again with the settings on disk.
 type Restart struct{}
 
 // Stop ends the service and disables it at boot.
@@ -255,6 +255,9 @@ func (s StartWork) String() string { return "begin " + string(s.Request.Kind) + 
 func (s EndWork) String() string   { return "end work " + s.ID + ": " + s.Why }
 func (s AwaitWork) String() string { return "wait for " + s.ID }
 func (s WriteSchedule) String() string {
+	if s.Schedule.Wanted != "" {
+		return "keep snapshot " + s.Schedule.Wanted + ": it is to be restored"
+	}
 	if s.Schedule.Interval == 0 {
 		return "have no snapshots taken"
 	}

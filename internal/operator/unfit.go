@@ -107,7 +107,7 @@ func (l look) unfit() string {
 // healedEvery is how long a unit must not give up its data a second time by itself: what spoils data again so soon is no accident.
 const healedEvery = 24 * 3600 // seconds
 
-const joinsAnew = "; it joins again"
+const joinsAgain = "; it joins again"
 
 // replace has a member with unfit data leave and join again: it may have forgotten votes and entries that it promised to keep, so
 // it is never just started. Once it is not listed any more its data goes aside like that of any member that was removed. This
@@ -123,7 +123,7 @@ func (l look) replace(p *Plan, what string) {
 	case healed != 0 && l.w.Now-healed < healedEvery:
 		p.say(because(dataUnfitAgain, l.m.Unit, what))
 	default:
-		p.want(l, RemoveMember{ID: own.ID, Name: l.m.Unit, Why: "data is " + what + joinsAnew})
+		p.want(l, RemoveMember{ID: own.ID, Name: l.m.Unit, Why: "data is " + what + joinsAgain})
 	}
 }
 
@@ -140,7 +140,7 @@ func (l look) behindAll() bool {
 
 // rememberHealed keeps Memory.Healed true. A hook that dies in between remembers nothing: it costs one more such day.
 func (l look) rememberHealed(p *Plan) {
-	gaveUp := func(s Step) bool { r, ok := s.(RemoveMember); return ok && strings.HasSuffix(r.Why, joinsAnew) }
+	gaveUp := func(s Step) bool { r, ok := s.(RemoveMember); return ok && strings.HasSuffix(r.Why, joinsAgain) }
 	switch healed := l.m.Memory.Value.Healed; {
 	case slices.ContainsFunc(l.w.Done, gaveUp):
 		p.memory(l).Healed = l.w.Now

@@ -8,8 +8,8 @@ type WorkKind string
 // The kinds of long work.
 const (
 	TakeSnapshot   WorkKind = "snapshot" // take a snapshot from our member, and verify it
-	VerifySnapshot WorkKind = "verify"   // read a kept snapshot again, as whoever restores it would
-	Drill          WorkKind = "drill"    // restore a snapshot beside, on loopback, read it back, throw it away
+	VerifySnapshot WorkKind = "verify"   // read a kept snapshot again, as a restore would
+	Drill          WorkKind = "drill"    // restore a snapshot beside, where nobody reaches it, read it back, throw it away
 	PrepareRestore WorkKind = "restore"  // make data of a snapshot, beside our own, ready to be served
 	PrepareRecover WorkKind = "recover"  // make data of what our stopped member has, beside it, ready to be served
 	LookAgain      WorkKind = "look"     // nothing but the hook that is asked for when work has ended
@@ -109,6 +109,8 @@ type Schedule struct {
 	Interval int64 // seconds; 0 is never
 	Keep     int   // how many of the usual ones
 	Space    int64 // bytes that all that is kept may take; 0 is a tenth of the file system
+	// Wanted is a snapshot that stays whatever the rest says: an operation on record is about to read it. "" is none.
+	Wanted string `json:",omitempty"`
 }
 
 // Fence is what the gate before each start of our server knows without asking anybody.

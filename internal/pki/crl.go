@@ -23,7 +23,7 @@ const (
 // once. The same arguments give the same bytes. With no serials it is a valid,
 // empty list.
 //
-// etcd reads the file anew for each connection (client/pkg/v3, transport,
+// etcd reads the file again for each connection (client/pkg/v3, transport,
 // checkCRL): x509.ParseRevocationList, so DER and not PEM, then it refuses a
 // client if a certificate that it shows has a serial on the list. Issuer,
 // signature and dates are not looked at; a file that is missing or broken refuses
@@ -78,7 +78,7 @@ func RevokedSerials(der []byte) ([]*big.Int, error) {
 func Derived(serial *big.Int) bool { return serial.BitLen() <= derivedBits }
 
 // SerialsDigest returns 12 hex digits that two lists of serials share if they
-// name the same ones, whatever their order: it tells whether a CRL says what it
+// name the same ones, whatever their order: it reports whether a CRL says what it
 // should without regard to its dates.
 func SerialsDigest(serials []*big.Int) string {
 	h := sha256.New()

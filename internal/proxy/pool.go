@@ -47,7 +47,7 @@ func newPool(log *slog.Logger) *pool { return &pool{log: log, clock: time.Now} }
 // one are closed at once, and not left to end by themselves: gRPC connections
 // never do, and a member that was removed but does not know it (its machine
 // was cut off meanwhile, or the proxy was pointed at another cluster) would go
-// on to serve old data to serializable reads for ever. A member that is
+// on to serve old data to serializable reads without end. A member that is
 // removed in order has stopped, and closed its connections, before it leaves
 // the list, so nobody is disturbed then.
 func (p *pool) set(targets []target) {

@@ -101,7 +101,7 @@ type carrier struct {
 }
 
 // carry copies from src to frames until src ends; nil means that it ended well. The
-// buffer is pooled: io.Copy would allocate one anew for each connection.
+// buffer is pooled: io.Copy would allocate another for each connection.
 func (c *carrier) carry() error {
 	buf := buffers.Get().(*[bufferBytes]byte)
 	defer buffers.Put(buf)

@@ -69,7 +69,7 @@ func TestSniff(t *testing.T) {
 	assert.Equal(t, http2, p)
 	assert.Equal(t, "PRI * HTTP/2.0\r\n", string(buf[:n]))
 	require.Len(t, c.deadlines, 2)
-	assert.WithinDuration(t, time.Now().Add(sniffTimeout), c.deadlines[0], 5*time.Second, "a silent client is not waited for for ever")
+	assert.WithinDuration(t, time.Now().Add(sniffTimeout), c.deadlines[0], 5*time.Second, "a silent client is not waited for without end")
 	assert.True(t, c.deadlines[1].IsZero(), "a client that has spoken may be silent")
 
 	_, _, err = sniff(&piecemeal{pieces: []string{"PRI"}, end: os.ErrDeadlineExceeded}, buf)

@@ -1,4 +1,4 @@
-// Package secondlife makes data anew beside a unit's own: of a snapshot, or of what a stopped member has.
+// Package secondlife makes new data beside a unit's own, of a snapshot or of what a stopped member has.
 //
 // The rule it keeps: our data and what is kept are only read. What is made lies under a name of its own until it is whole,
 // was served once where nobody else can reach it, and was read back; then it gets its name, by a rename. What fails leaves

@@ -11,10 +11,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestRestoreForTheServersUser: what is made belongs to the user that the server runs as, who serves it meanwhile, and root's
+// TestRestoreForTheServersUser: what is made belongs to the user that the server runs as, which serves it meanwhile, and root's
 // directory about it does not. Without root that user is ours. The service of long work leaves nothing to others by its umask,
 // which a process has for all: no other test runs meanwhile.
-func TestRestoreForTheServersUser(t *testing.T) { //nolint:paralleltest // see above
+func TestRestoreForTheServersUser(t *testing.T) { //nolint:paralleltest // a process has one umask
 	b := newBad(t)
 	require.NoError(t, os.WriteFile(b.file, b.good, 0o600))
 	uid, gid := uint32(os.Geteuid()), uint32(os.Getegid())
@@ -23,7 +23,7 @@ func TestRestoreForTheServersUser(t *testing.T) { //nolint:paralleltest // see a
 	}
 	b.User = &syscall.Credential{Uid: uid, Gid: gid, NoSetGroups: os.Geteuid() != 0}
 	// A directory of tests is its user's alone.
-	public, err := os.MkdirTemp("", "second-life") //nolint:usetesting // see above
+	public, err := os.MkdirTemp("", "second-life") //nolint:usetesting // the test's own is closed to other users
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(public)) })
 	require.NoError(t, os.Chmod(public, 0o755))

@@ -103,7 +103,7 @@ func copyFile(from, to string, mode fs.FileMode) error {
 	return errors.Join(err, dst.Close())
 }
 
-// place puts a unit's charm where its hooks run, anew after each refresh, and
+// place puts a unit's charm where its hooks run, again after each refresh, and
 // returns the directory.
 func (s *Sim) place(c *model.Context) (string, error) {
 	agent := filepath.Join(s.Root(c.Machine()), "var/lib/juju/agents", "unit-"+strings.ReplaceAll(c.Unit(), "/", "-"))

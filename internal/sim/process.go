@@ -51,7 +51,7 @@ func (s *Sim) Run(ctx context.Context, c *model.Context) (model.Outcome, error) 
 }
 
 // start runs the process. Its output goes to files, for a service that the hook
-// leaves behind may hold a pipe open for ever.
+// leaves behind may hold a pipe open without end.
 func (s *Sim) start(ctx context.Context, c *model.Context, cmd *exec.Cmd) (model.Outcome, error) {
 	tmp, err := os.MkdirTemp(s.dir, "out-")
 	if err != nil {

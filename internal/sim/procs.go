@@ -71,7 +71,7 @@ func isZombie(stat []byte) bool {
 }
 
 // signal sends a signal to a process if it still belongs to the machine. The
-// handle is taken first: a pid used anew in between is not hit.
+// handle is taken first: a pid used again in between is not hit.
 func (s *Sim) signal(machine, pid int, sig syscall.Signal) error {
 	p, err := os.FindProcess(pid)
 	if err != nil {

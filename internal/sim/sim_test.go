@@ -54,7 +54,7 @@ func start(t *testing.T, dir string, env []string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// running tells whether a child lives; one that was killed is a zombie until it
+// running reports whether a child lives; one that was killed is a zombie until it
 // is waited for, and a signal 0 would still reach it.
 func running(t *testing.T, cmd *exec.Cmd) bool {
 	t.Helper()

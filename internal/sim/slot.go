@@ -43,7 +43,7 @@ func (s *slot) address(machine int) string {
 // Close gives the addresses free.
 func (s *slot) Close() error { return s.lock.Close() }
 
-// allowed tells whether the other end of a unix socket is this user or root: an
+// allowed reports whether the other end of a unix socket is this user or root: an
 // abstract socket has no file mode to keep others out.
 func allowed(conn net.Conn) bool {
 	sc, ok := conn.(syscall.Conn)

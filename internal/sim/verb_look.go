@@ -123,7 +123,7 @@ func (s *Sim) wait(ctx context.Context, e Env, target string, pattern *regexp.Re
 		select {
 		case <-ctx.Done():
 		case <-time.After(time.Second):
-			s.retry() // as Juju does, for ever
+			s.retry() // as Juju does, without end
 			if err := s.updateStatus(units); err != nil {
 				return err
 			}

@@ -44,8 +44,7 @@ type Meta struct {
 	EtcdVersion    string    `json:"etcd-version,omitempty"`
 	Charm          string    `json:"charm,omitempty"`
 	Work           string    `json:"work,omitempty"` // the ID of the work that took it
-	// Why says why it is kept apart from the usual ones: "before-restore", "before-recover", "before-upgrade"; "" is one of
-	// the usual.
+	// Why says why it is kept apart from the usual ones: "before-restore", "before-upgrade"; "" is one of the usual.
 	Why string `json:"why,omitempty"`
 	// Error is why there is no snapshot; "" is that there is one, and that it was verified when it was taken.
 	Error string `json:"error,omitempty"`

@@ -20,7 +20,7 @@ import (
 // decoderMemory bounds what a snapshot's frame may have us allocate.
 const decoderMemory = 64 << 20
 
-// Verify reads a kept snapshot again as whoever restores it would: it unpacks it beside, holds its hash against its content
+// Verify reads a kept snapshot again as a restore would: it unpacks it beside, holds its hash against its content
 // and against what was written down, and has etcd check every page and key.
 func Verify(ctx context.Context, dir string, m Meta, etcdutl string) (Status, error) {
 	raw := filepath.Join(dir, m.Name+".verify"+partial)

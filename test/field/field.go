@@ -1,6 +1,6 @@
 // Package field makes packed charms of what was: of commits in this clone's history.
 //
-// The rule it keeps: a commit's charm is made by that commit's own sources and Makefile, or an error is returned.
+// The rule it keeps: a commit's charm is made of the commit's own sources and Makefile, or an error is returned.
 package field
 
 import (

@@ -96,7 +96,7 @@ func (c *cluster) found(ctx context.Context, charm string, ahead time.Duration) 
 }
 
 // founded is what is to be waited for while the founder's clock is ahead: that all vote. To one that is ahead for longer than
-// leaf certificates live, those of all others have expired. It refuses them and votes alone. What is published by that clock
+// leaf certificates live, those of all others have expired. It refuses them and votes alone. What such a clock has published
 // may not be good yet by the true one, so that nobody waits for the proxies.
 func (c *cluster) founded(founder string, ahead time.Duration) []string {
 	if ahead < leafLife {
@@ -132,7 +132,7 @@ func (c *cluster) rightClock(ctx context.Context, unit string, was time.Duration
 }
 
 // settled lets hooks run until every unit is a voter, every voter ready, the proxies know them and every certificate is
-// good by the true clock; users are told then where the cluster is. A hook that failed is tried again, as Juju does for ever.
+// good by the true clock; users are told then where the cluster is. A hook that failed is tried again, as Juju does without end.
 func (c *cluster) settled(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

@@ -209,7 +209,7 @@ func (s *Sim) checkDown(u *unit, h *hook, step operator.Step) {
 	}
 }
 
-// allLeave tells whether every unit with a voter is on its way out.
+// allLeave reports whether every unit with a voter is on its way out.
 func (s *Sim) allLeave(g *group) bool {
 	return !slices.ContainsFunc(g.voters(), func(m *member) bool { return m.owner.life == alive })
 }
@@ -237,7 +237,7 @@ func (s *Sim) checkRemoval(u *unit, g *group, id uint64) {
 	}
 }
 
-// abandoned tells whether a member never started and its unit did not stand by it at some time, for its address has
+// abandoned reports whether a member never started and its unit did not stand by it at some time, for its address has
 // changed since, or it has told another. The unit adds itself again.
 func (s *Sim) abandoned(m *member) bool {
 	o := m.owner
@@ -325,7 +325,7 @@ func listed(g *group, say func(*member) string) string {
 	return strings.Join(out, ",")
 }
 
-// forsaken tells whether only --force takes a leaving unit away: its cluster has ended and it did not hear of it; or it could
+// forsaken reports whether only --force takes a leaving unit away: its cluster has ended and it did not hear of it; or it could
 // not tell the others what they need to take over, because a hook that fails publishes nothing; or it has left, died before
 // it noted that, and has nobody to ask, for the others listen elsewhere by now; or it founded too late, and a hook that
 // fails does not hear of the cluster that was first; or it never started, so that Juju calls remove without stop, and that
@@ -354,7 +354,7 @@ func (s *Sim) mistaken(u *unit) bool {
 	})
 }
 
-// bereft tells whether no unit that lives holds a vote of the cluster: its units left all at once, or the last was not
+// bereft reports whether no unit that lives holds a vote of the cluster: its units left all at once, or the last was not
 // the leader and could not record the end.
 func (s *Sim) bereft(g *group) bool {
 	return !slices.ContainsFunc(g.voters(), func(m *member) bool {

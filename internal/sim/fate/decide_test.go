@@ -659,7 +659,7 @@ func (j judge) space(step operator.Step) string {
 	return ""
 }
 
-// othersLive tells whether a voter of another unit in goal-state is listed.
+// othersLive reports whether a voter of another unit in goal-state is listed.
 func (j judge) othersLive(own uint64) bool {
 	return slices.ContainsFunc(j.w.Members, func(mem operator.Member) bool {
 		return mem.ID != own && !mem.Learner && j.m.Units.Value[strings.Replace(mem.Name, "etcd", "etcd/", 1)] != ""

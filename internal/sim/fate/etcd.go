@@ -90,19 +90,19 @@ func (g *group) voters() []*member {
 	return out
 }
 
-// runs tells whether a server runs as m.
+// runs reports whether a server runs as m.
 func (s *Sim) runs(g *group, m *member) bool {
 	u := m.owner
 	return u.up && u.process.running && u.disk.data != nil && u.disk.data.cluster == g.id && u.disk.data.member == m.id
 }
 
-// linked tells whether two running members hear each other. A peer that is listed under a URL it does not listen on
+// linked reports whether two running members hear each other. A peer that is listed under a URL it does not listen on
 // still dials out, so a link needs one true URL of the two.
 func (s *Sim) linked(a, b *member) bool {
 	return a == b || (s.reachable(a.owner, b.owner) && (a.owner.process.peerURL == a.peerURL || b.owner.process.peerURL == b.peerURL))
 }
 
-// dialled tells whether others have a stream of their own to m. Only that one counts in strict reconfiguration: a
+// dialled reports whether others have a stream of their own to m. Only that one counts in strict reconfiguration: a
 // member under a false URL does take part, over the streams that it dials, but is not active (rafthttp, peerStatus).
 func (s *Sim) dialled(at, m *member) bool {
 	return at == m || (s.reachable(at.owner, m.owner) && m.owner.process.peerURL == m.peerURL)
@@ -119,7 +119,7 @@ func (s *Sim) heard(g *group, m *member) iter.Seq[*member] {
 	}
 }
 
-// leads tells whether a quorum hears m.
+// leads reports whether a quorum hears m.
 func (s *Sim) leads(g *group, m *member) bool {
 	n := 0
 	for range s.heard(g, m) {
@@ -137,7 +137,7 @@ func (s *Sim) led(g *group) *member {
 	return m
 }
 
-// ready tells whether a member answers a linearizable read.
+// ready reports whether a member answers a linearizable read.
 func (s *Sim) ready(g *group, m *member) bool {
 	l := s.led(g)
 	return l != nil && !m.learner && s.runs(g, m) && m.owner.process.booted(s.now) && s.linked(l, m)
@@ -274,7 +274,7 @@ func (s *Sim) asked(g *group, u *unit, others bool) *member {
 	return nil
 }
 
-// sameList tells whether --initial-cluster is the member list exactly: etcd compares count and URLs.
+// sameList reports whether --initial-cluster is the member list exactly: etcd compares count and URLs.
 func sameList(g *group, initial string) bool {
 	var want, got []string
 	for _, m := range g.members {

@@ -310,7 +310,7 @@ func (c *commander) stopUnit(u *unit) string {
 	return ""
 }
 
-// readdress starts a member anew under an address that nobody was told of.
+// readdress starts a member again under an address that nobody was told of.
 func (c *commander) readdress(u *unit) string {
 	c.tell("new address for %s", u.name)
 	c.stop(u, syscall.SIGTERM)

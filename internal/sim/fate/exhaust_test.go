@@ -29,7 +29,7 @@ var scenarios = []struct {
 	{"remove one of two", 2, func(s *Sim) { s.RemoveUnit(s.units[1]) }},
 	{"remove the leader of two", 2, func(s *Sim) { s.RemoveUnit(s.units[0]) }},
 	{"remove the only one", 1, func(s *Sim) { s.RemoveUnit(s.units[0]) }},
-	{"remove all at once, then begin anew", 2, func(s *Sim) {
+	{"remove all at once, then begin again", 2, func(s *Sim) {
 		s.RemoveUnit(s.units[0])
 		s.RemoveUnit(s.units[1])
 		s.Rest()

@@ -112,7 +112,7 @@ func (s *Sim) unit(name string) *unit {
 	return nil
 }
 
-// reachable tells whether two machines reach each other.
+// reachable reports whether two machines reach each other.
 func (s *Sim) reachable(a, b *unit) bool { return a == b || (a.up && b.up && a.island == b.island) }
 
 // record is the application's bag as committed.

@@ -166,16 +166,7 @@ var mutants = []struct {
 		return operator.Decide(e, m, w)
 	}},
 	{"takes an operation for done when it has answered", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
-		c := m.Cluster.Value
-		c.Words = maps.Clone(c.Words)
-		for unit, word := range c.Words {
-			if word.Part.State == "ready" && c.Record.Operation.Phase == "restarting" {
-				word.Part.State = "done"
-				c.Words[unit] = word
-			}
-		}
-		m.Cluster.Value = c
-		return operator.Decide(e, m, w)
+		return withReady(e, m, w, "restarting", "done")
 	}},
 	{"stops for a restore before all have answered", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
 		return withOperation(e, m, w, func(o *operator.Operation) {
@@ -185,16 +176,7 @@ var mutants = []struct {
 		})
 	}},
 	{"serves new data before all have stopped", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
-		c := m.Cluster.Value
-		c.Words = maps.Clone(c.Words)
-		for unit, word := range c.Words {
-			if word.Part.State == "ready" && c.Record.Operation.Phase == "stopping" {
-				word.Part.State = "stopped"
-				c.Words[unit] = word
-			}
-		}
-		m.Cluster.Value = c
-		return operator.Decide(e, m, w)
+		return withReady(e, m, w, "stopping", "stopped")
 	}},
 	{"recovers from an old snapshot", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
 		p := operator.Decide(e, m, w)
@@ -260,6 +242,20 @@ var mutants = []struct {
 func withOperation(e operator.Event, m operator.Model, w operator.World, change func(*operator.Operation)) operator.Plan {
 	c := m.Cluster.Value
 	change(&c.Record.Operation)
+	m.Cluster.Value = c
+	return operator.Decide(e, m, w)
+}
+
+// withReady decides as if a unit that has no more than answered had come further in that phase.
+func withReady(e operator.Event, m operator.Model, w operator.World, phase, state string) operator.Plan {
+	c := m.Cluster.Value
+	c.Words = maps.Clone(c.Words)
+	for unit, word := range c.Words {
+		if word.Part.State == "ready" && c.Record.Operation.Phase == phase {
+			word.Part.State = state
+			c.Words[unit] = word
+		}
+	}
 	m.Cluster.Value = c
 	return operator.Decide(e, m, w)
 }

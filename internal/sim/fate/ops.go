@@ -158,7 +158,7 @@ func (s *Sim) with(n uint8, do func(*unit)) {
 	}
 }
 
-// spare tells whether the cluster can lose a unit's member for good: what more is lost than a minority, no charm brings
+// spare reports whether the cluster can lose a unit's member for good: what more is lost than a minority, no charm brings
 // back. A cluster that nobody was told of yet may lose everything.
 func (s *Sim) spare(u *unit) bool {
 	if id := s.record().ClusterID; id != 0 && s.group(id) == nil {

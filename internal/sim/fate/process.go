@@ -57,7 +57,7 @@ func (s *Sim) Squat(name string, unleased bool) {
 	}
 }
 
-// launch starts a unit's server with what is written on its disk; ours tells whether the charm asks for it, or the
+// launch starts a unit's server with what is written on its disk; ours says whether the charm asks for it, or the
 // machine does by itself.
 func (s *Sim) launch(u *unit, ours bool) {
 	u.process = process{}

@@ -38,7 +38,7 @@ func TestFoundSchedules(t *testing.T) {
 		o   Options
 		ops string
 	}{
-		"the first of two to roll its peer port is not listed anew, for the other is off; back, that one must not follow": {
+		"the first of two to roll its peer port is not listed again, for the other is off; back, that one must not follow": {
 			Options{}, "power(0,0) options(0,0) add(0,0) power(0,0) go(106,38) finish(0,0) finish(0,0) finish(215,0) go(135,7) go(125,85) go(3,30) options(0,0) go(239,215) power(0,0) remove(249,0) finish(83,0) time(119,0) finish(91,0) time(69,0) finish(65,0) time(111,0) finish(119,0) time(214,0)",
 		},
 		"a founder is removed before its cluster is on record, and leads in its last hook, which publishes nothing while it fails": {
@@ -65,7 +65,7 @@ func TestFoundSchedules(t *testing.T) {
 		"a founder that came too late is removed, and the cluster on record serves at a port that it cannot hear of": {
 			Options{Stale: true}, "finish(0,0) go(0,0) go(0,157) go(0,0) go(0,0) add(0,0) lead(161,0) go(1,167) finish(19,0) go(2,87) go(88,210) power(239,0) go(0,0) time(73,0) go(4,30) go(8,166) options(0,0) finish(0,0) go(4,165) go(2,41) go(206,6) finish(0,0) remove(0,0)",
 		},
-		"the first of two to roll its peer port runs out of time before it is listed anew, and its turn lapses": {
+		"the first of two to roll its peer port runs out of time before it is listed again, and its turn lapses": {
 			Options{}, "go(0,229) options(0,0) go(1,66) go(0,3) add(0,0) finish(0,0) add(0,0) finish(115,0) go(37,55) options(0,0) finish(121,0) go(193,215) finish(179,0) go(215,54) go(209,245) go(186,202) go(2,45) time(54,0) add(0,0) go(92,154) go(3,95) crash(0,0)",
 		},
 		"settings are spoilt between their writing and the restart that is to take them up": {
@@ -98,7 +98,7 @@ func TestFoundSchedules(t *testing.T) {
 		"the last unit has ended its cluster, and cannot hear of it in its last hook": {
 			Options{Departed: true, Stale: true}, "finish(0,0) finish(0,0) go(3,157) remove(0,0) finish(0,0) go(4,106) add(0,0) deaf(0,0) add(0,0) add(0,0) go(131,0) go(227,76) go(127,98) finish(0,0) go(92,134) add(0,0)",
 		},
-		"settings with another port are written, then the restart has to wait, and the machine starts anew": {
+		"settings with another port are written, then the restart has to wait, and the machine starts again": {
 			Options{Departed: true, Stale: true}, "finish(0,0) finish(0,0) finish(0,0) finish(0,0) finish(0,0) finish(0,0) options(0,0) finish(0,0) add(0,0) finish(51,0) options(0,0) go(2,166) finish(235,0) go(206,155) remove(159,0) add(0,0) finish(233,0) finish(239,0) options(0,0) go(239,82) finish(208,0) finish(100,0) go(97,213) power(0,0) go(195,0)",
 		},
 		"two founders are removed before either is on record, and the one that leads does not find the other": {

@@ -75,7 +75,7 @@ func (b *birth) see() {
 func (b birth) young() bool { return time.Since(b.began) < surelyYoung }
 func (b birth) old() bool   { return !b.seen.IsZero() && time.Since(b.seen) > surelyOld }
 
-// doubtful tells whether what was young may not be it any more.
+// doubtful reports whether what was young may not be it any more.
 func (b birth) doubtful() bool { return !b.old() && time.Since(b.began) > youngSeconds*time.Second }
 
 // since is the same for the model.

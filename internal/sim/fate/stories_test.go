@@ -27,7 +27,7 @@ var stories = []struct {
 	{scenario: "join two at once"},
 	{scenario: "remove the leader of three"},
 	{scenario: "remove one of two"},
-	{scenario: "remove all at once, then begin anew"},
+	{scenario: "remove all at once, then begin again"},
 	{scenario: "remove by force"},
 	{scenario: "replace"},
 	{scenario: "roll tunables"},

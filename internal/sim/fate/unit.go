@@ -152,7 +152,7 @@ func (u *unit) word(version int) operator.Word {
 	return u.words[version-1]
 }
 
-// agent tells whether the unit's agent can run hooks.
+// agent reports whether the unit's agent can run hooks.
 func (u *unit) agent() bool { return u.up && u.life != dead }
 
 // runHook begins a hook.

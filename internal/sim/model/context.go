@@ -273,7 +273,7 @@ func (m *Model) SetCrash(crash Crash) {
 	m.crash = &crash
 }
 
-// isBroken tells whether the hook is the relation's own -broken hook.
+// isBroken reports whether the hook is the relation's own -broken hook.
 func (c *Context) isBroken(rel *relation) bool {
 	return c.Hook.Kind == hooks.RelationBroken && c.Hook.Relation == rel.id
 }

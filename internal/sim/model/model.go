@@ -144,7 +144,7 @@ type unitRelation struct {
 	appVersion      int
 	changedPending  string
 	// cache holds remote settings as this unit saw them last; they stay until a
-	// joined or changed hook makes Juju read them anew.
+	// joined or changed hook makes Juju read them again.
 	cache map[string]map[string]string
 }
 

@@ -200,7 +200,7 @@ func (m *Model) nextRelation(u *unit, rel *relation) (Hook, bool) {
 	return Hook{}, false
 }
 
-// tellsDeparted tells whether units hear of this member's going: always of a
+// tellsDeparted reports whether units hear of this member's going: always of a
 // living one that left the relation, of a removed one by the version's rule.
 func (m *Model) tellsDeparted(name string) bool {
 	v := m.units[name]

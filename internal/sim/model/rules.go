@@ -11,16 +11,16 @@ import (
 type Rules struct {
 	// Version is the full version number, as JUJU_VERSION has it.
 	Version string
-	// Departed tells whether the survivors of a removed unit get their
+	// Departed reports whether the survivors of a removed unit get their
 	// relation-departed hook. Where they do not, relation-list and
 	// relation-get go on answering for the unit that is gone until the
 	// survivor's agent restarts (seen on Juju 4.0.15).
 	Departed bool
-	// BrokenListed tells whether relation-ids goes on naming a relation that
+	// BrokenListed reports whether relation-ids goes on naming a relation that
 	// ends once its last member is gone: Juju leaves it out since 3.4
 	// (worker/uniter/runner/context, HookContext.RelationIds).
 	BrokenListed bool
-	// Secrets tells whether Juju has secrets.
+	// Secrets reports whether Juju has secrets.
 	Secrets bool
 	// Tools are the names of the hook tools, sorted.
 	Tools []string

@@ -45,7 +45,7 @@ func (s *secret) clone() *secret {
 
 func (s *secret) latest() int { return len(s.revisions) }
 
-// owns tells whether the unit belongs to the owner.
+// owns reports whether the unit belongs to the owner.
 func (s *secret) owns(u *unit) bool { return s.owner == u.name || s.owner == u.app.name }
 
 func (m *Model) newSecretID() string {
@@ -95,7 +95,7 @@ func (c *Context) secretByID(id string) (*secret, error) {
 	return nil, fmt.Errorf("secret %q not found", id)
 }
 
-// mayRead tells whether the unit may read the secret: its owner's units, and
+// mayRead reports whether the unit may read the secret: its owner's units, and
 // those on the other side of a relation it was granted to.
 func (c *Context) mayRead(s *secret) bool {
 	if s.owns(c.u) {

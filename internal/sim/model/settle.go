@@ -9,7 +9,7 @@ import (
 )
 
 // MaxRetries is how often Settle retries a failed hook before it gives up on
-// the unit. Juju retries for ever; the back-off between is not waited for.
+// the unit. Juju retries without end; the back-off between is not waited for.
 const MaxRetries = 3
 
 // ErrInError is in the error of Settle when units are left in error.

@@ -120,7 +120,7 @@ func (k *call) parse(t tool) error {
 	return nil
 }
 
-// needsStdin tells whether any flag named a file "-".
+// needsStdin reports whether any flag named a file "-".
 func (k *call) needsStdin() bool {
 	f := k.flags.Lookup("file")
 	return f != nil && f.Value.String() == "-"

@@ -94,7 +94,7 @@ func relationGet(k *call) error {
 	return k.write(nil)
 }
 
-// isAppChange tells whether the hook is for a change of the remote
+// isAppChange reports whether the hook is for a change of the remote
 // application's bag: relation-get then reads that bag.
 func (c *Context) isAppChange() bool {
 	return c.Hook.Endpoint != "" && c.Hook.RemoteUnit == "" && c.Hook.RemoteApp != ""
@@ -197,7 +197,7 @@ func relationIDs(k *call) error {
 	return k.write(ids)
 }
 
-// breaks tells whether a relation that ends has no member left for the unit. In the hook of the last one's departure it
+// breaks reports whether a relation that ends has no member left for the unit. In the hook of the last one's departure it
 // still has.
 func (c *Context) breaks(rel *relation, ur *unitRelation) bool {
 	last := c.Hook.Kind == hooks.RelationDeparted && c.Hook.Relation == rel.id

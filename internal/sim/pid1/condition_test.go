@@ -9,7 +9,7 @@ import (
 )
 
 // A condition that is not met leaves the service down: not failed, not started again, and its start is none that failed. Each start
-// asks anew, the service manager's own too. (Measured with systemd 252; with ExecStartPre= and RestartPreventExitStatus= it would be
+// asks again, the service manager's own too. (Measured with systemd 252; with ExecStartPre= and RestartPreventExitStatus= it would be
 // started again and again, for that is about the main process.)
 func TestConditionIsNotMet(t *testing.T) {
 	t.Parallel()
