@@ -225,7 +225,10 @@ func (l look) next(o Operation) Operation {
 		return o
 	}
 	if o.Kind == recovering && o.Phase == toStop {
-		if order := l.ranking(); !slices.Equal(order, o.Order) {
+		// Who was left out since it was confirmed, or has gone, moves nobody up or down.
+		gone := func(unit string) bool { return !slices.Contains(l.participants(), unit) }
+		confirmed := slices.DeleteFunc(slices.Clone(o.Order), gone)
+		if order := l.ranking(); !slices.Equal(order, confirmed) {
 			o.Outcome = outcomeFailed + "the order changed: " + or(strings.Join(order, ", "))
 			return o
 		}
