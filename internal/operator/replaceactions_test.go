@@ -436,9 +436,13 @@ func TestOperationPastTheEnd(t *testing.T) {
 				require.NoError(t, err)
 				assert.Contains(t, result.Failed, want)
 			}
-			_, result, err = ShowOperation(map[string]any{"without": "etcd/2"}, m, down(w, 2))
+			steps, result, err := ShowOperation(map[string]any{"without": "etcd/2"}, m, down(w, 2))
 			require.NoError(t, err)
 			assert.Empty(t, result.Failed)
+			require.Len(t, steps, 1, "a leader who is left alone hears of it")
+			again := steps[0].(StartWork).Request
+			assert.Equal(t, LookAgain, again.Kind)
+			assert.NotEqual(t, o.ID+"-"+o.Phase, again.ID, "work of that name has been, when the phase began")
 			_, result, err = ShowOperation(nil, m, w)
 			require.NoError(t, err)
 			assert.Contains(t, result.Text, "on etcd/1\n")
