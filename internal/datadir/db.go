@@ -22,31 +22,35 @@ type DB struct {
 func DBFile(data string) string { return filepath.Join(data, "member", "snap", "db") }
 
 // ReadDB reads how far a database is, of a member or in a snapshot, beside a running server too.
-func ReadDB(path string) (DB, error) {
+func ReadDB(path string) (DB, error) { return read(path, tree.look) }
+
+// read reads something of a database.
+func read[T any](path string, look func(tree) (T, error)) (T, error) {
+	var none T
 	f, err := regular.Open(path)
 	if err != nil {
-		return DB{}, err
+		return none, err
 	}
 	defer func() { _ = f.Close() }() // it was only read
 	if err := snapshot.Whole(f); err != nil {
-		return DB{}, err
+		return none, err
 	}
 	// Pages that are reached from one state of it are written over when the next but one is written. A server that writes much
 	// may be ahead each time.
 	for range 5 {
 		var before, after tree
 		if before, err = newest(f); err != nil {
-			return DB{}, err
+			return none, err
 		}
-		db, problem := before.look()
+		found, problem := look(before)
 		if after, err = newest(f); err != nil {
-			return DB{}, err
+			return none, err
 		}
 		if after.tx == before.tx {
-			return db, problem
+			return found, problem
 		}
 	}
-	return DB{}, errors.New("it changes while it is read")
+	return none, errors.New("it changes while it is read")
 }
 
 // look reads what is asked for.

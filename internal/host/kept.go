@@ -57,12 +57,19 @@ func (h *Host) keptSnapshot(m snapshot.Meta) operator.Snapshot {
 	cluster, _ := strconv.ParseUint(m.Cluster, 16, 64)
 	s := operator.Snapshot{
 		Name: m.Name, Path: m.File(h.snapshots()), Work: m.Work, Taken: m.Taken.Unix(), Revision: m.Revision, Keys: int64(m.Keys),
-		Size: m.Size, Stored: m.Stored, Cluster: cluster, Why: m.Why, Error: m.Error,
+		Users: usersOf(m.Users), Size: m.Size, Stored: m.Stored, Cluster: cluster, Why: m.Why, Error: m.Error,
 	}
 	if s.Error == "" && !m.Good() {
 		s.Error = "it was never verified"
 	}
 	return s
+}
+
+func usersOf(u *snapshot.Users) operator.Users {
+	if u == nil {
+		return operator.Users{}
+	}
+	return operator.Users{Known: true, Count: u.Count, Names: u.Names, Auth: u.Auth}
 }
 
 // fileSystem is how large the file system of a directory is, and how much of it is free for root's service users.

@@ -16,6 +16,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"golang.org/x/sys/unix"
 
+	"github.com/juju-charms/etcd-charm/internal/datadir"
 	"github.com/juju-charms/etcd-charm/internal/longwork"
 	"github.com/juju-charms/etcd-charm/internal/operator"
 	"github.com/juju-charms/etcd-charm/internal/snapshot"
@@ -187,7 +188,8 @@ func (h *Host) takeSnapshot(ctx context.Context, r operator.WorkRequest, p longw
 	defer streamed()
 	carried, _ := carriedRelease(h.carried, h.stamp)
 	taken, err := snapshot.Take(stream, m.Client, snapshot.Request{
-		Dir: h.snapshots(), Unit: h.unitName, Charm: carried, Etcdutl: h.etcdutl(), Now: h.now(), Why: r.Why, Work: r.ID, To: r.To,
+		Dir: h.snapshots(), Unit: h.unitName, Charm: carried, Etcdutl: h.etcdutl(), Users: datadir.ReadUsers,
+		Now: h.now(), Why: r.Why, Work: r.ID, To: r.To,
 		Progress: func(what string, done, total int64) {
 			if what != "copy" {
 				streamed() // from here on the member is not concerned
@@ -343,11 +345,11 @@ func (h *Host) verifySnapshot(ctx context.Context, r operator.WorkRequest, p lon
 		if err != nil {
 			return "", err
 		}
-		s, err := snapshot.VerifyFile(ctx, r.Snapshot, raw, h.etcdutl(), r.Unverified)
+		s, err := snapshot.VerifyFile(ctx, r.Snapshot, raw, h.etcdutl(), r.Unverified, datadir.ReadUsers)
 		if err != nil {
 			return "", err
 		}
-		return fmt.Sprintf("%s is good: revision %d, %d keys, %d bytes", r.Snapshot, s.Revision, s.Keys, s.Size), nil
+		return verified(r.Snapshot, s), nil
 	}
 	metas, err := snapshot.List(h.snapshots())
 	if err != nil {
@@ -360,11 +362,16 @@ func (h *Host) verifySnapshot(ctx context.Context, r operator.WorkRequest, p lon
 	if err := roomBeside(h.snapshots(), m.Size); err != nil {
 		return "", err
 	}
-	s, err := snapshot.Verify(ctx, h.snapshots(), m, h.etcdutl())
+	s, err := snapshot.Verify(ctx, h.snapshots(), m, h.etcdutl(), datadir.ReadUsers)
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%s is good: revision %d, %d keys, %d bytes", m.Name, s.Revision, s.Keys, s.Size), nil
+	return verified(m.Name, s), nil
+}
+
+// verified says what a good snapshot holds.
+func verified(name string, s snapshot.Status) string {
+	return fmt.Sprintf("%s is good: revision %d, %d keys, %d bytes; %s", name, s.Revision, s.Keys, s.Size, usersOf(s.Users))
 }
 
 // leastFree is what stays free on the unit's disk whatever is unpacked beside the data: etcd ends when it cannot write.

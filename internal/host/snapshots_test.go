@@ -76,12 +76,17 @@ func TestSnapshotsOfAMember(t *testing.T) {
 	require.Equal(t, operator.WorkDone, work.State, work.Error)
 	require.Len(t, u.look().Kept.Snapshots, 3, "one that is kept apart is kept besides")
 
+	for _, s := range u.look().Kept.Snapshots {
+		assert.Equal(t, operator.Users{Known: true}, s.Users, "nobody may log in")
+	}
+
 	for which, why := range map[string]string{"latest": "", "etcd-0-20000101T000000Z": "no such snapshot", strings.TrimSuffix(to, "2"): "", "/no/such/file": "no such file"} {
 		id := "verify-" + strings.ToLower(strings.Trim(strings.NewReplacer("/", "-", "_", "-").Replace(which), "-"))
 		work = u.works(operator.WorkRequest{ID: id, Kind: operator.VerifySnapshot, Snapshot: which})
 		if why == "" {
 			assert.Equal(t, operator.WorkDone, work.State, work.Error)
 			assert.Contains(t, work.Result, "is good: revision 2, 1 keys")
+			assert.Contains(t, work.Result, "; no users; authentication is off")
 			continue
 		}
 		assert.Contains(t, work.Error, why, which)

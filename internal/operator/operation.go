@@ -230,7 +230,10 @@ func (l look) next(o Operation) Operation {
 		return o
 	}
 	if o.Kind == recovering && o.Phase == toStop {
-		if order := l.ranking(); !slices.Equal(order, o.Order) {
+		// Who was left out since it was confirmed, or has gone, moves nobody up or down.
+		gone := func(unit string) bool { return !slices.Contains(l.participants(), unit) }
+		confirmed := slices.DeleteFunc(slices.Clone(o.Order), gone)
+		if order := l.ranking(); !slices.Equal(order, confirmed) {
 			o.Outcome = outcomeFailed + "the order changed: " + or(strings.Join(order, ", "))
 			return o
 		}
@@ -245,15 +248,18 @@ func (l look) next(o Operation) Operation {
 	return o
 }
 
-// lookAgain has a hook run here once this one's record is committed, where it moves an operation that stops the cluster. Juju tells
-// nobody of what it wrote itself, and a leader who is left alone would hear nothing until update-status, in each phase. The zero
-// value is that nothing is asked for.
+// lookAgain has a hook run here once this one's record is committed, where it moves an operation that stops the cluster, or has
+// it go on without a unit. Juju tells nobody of what it wrote itself, and a leader who is left alone would hear nothing until
+// update-status, in each phase. The zero value is that nothing is asked for.
 func (l look) lookAgain(o Operation) StartWork {
 	was, phase := l.operation(), o.Phase
 	if !o.Going() {
 		phase = "over"
 	}
 	moves := o.ID != was.ID || o.Phase != was.Phase || o.Outcome != was.Outcome
+	if !moves && len(o.Without) > len(was.Without) { // they may have been all that was waited for
+		moves, phase = true, fmt.Sprintf("%s-%d", phase, len(o.Without))
+	}
 	if !moves || o.Outcome == outcomeDone || deeds[o.Kind].final == "" || l.leaving() {
 		return StartWork{}
 	}

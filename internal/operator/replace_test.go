@@ -38,6 +38,12 @@ func recoverOf(phase string) Operation {
 	return o
 }
 
+// leftOut is the operation with a unit that is left out of it.
+func leftOut(o Operation, unit string) Operation {
+	o.Without = []string{unit}
+	return o
+}
+
 // during is unit etcd/n of three with the operation on record, and its machine, where nothing is left to do. Past the point of no
 // return the record has the new cluster.
 func during(o Operation, n int) (Model, World) {
@@ -327,6 +333,18 @@ func TestReplacingAdvances(t *testing.T) {
 		"recover, another is ahead": {
 			o: recoverOf(toStop), others: stopped, world: func(w *World) { *w = silent(*w); w.Log.Index = 101 },
 			phase: toStop, outcome: "nothing is changed: the order changed: etcd/0, etcd/1, etcd/2",
+		},
+		"recover, another is ahead of one that was left out": {
+			o: leftOut(recoverOf(toStop), "etcd/2"), others: stopped, world: func(w *World) { *w = silent(*w); w.Log.Index = 101 },
+			phase: toStop, outcome: "nothing is changed: the order changed: etcd/0, etcd/1",
+		},
+		"recover, one left out before it answered": {
+			o: leftOut(recoverOf(toStop), "etcd/2"), others: stopped, world: func(w *World) { *w = silent(*w) }, phase: toPrepare,
+			model: func(m *Model) { m.Cluster.Value.Words["etcd/2"] = Word{} },
+		},
+		"recover, one left meanwhile": {
+			o: recoverOf(toStop), others: stopped, world: func(w *World) { *w = silent(*w) }, phase: toPrepare,
+			model: func(m *Model) { delete(m.Units.Value, "etcd/2"); delete(m.Cluster.Value.Words, "etcd/2") },
 		},
 		"recover, it is prepared": {o: recoverOf(toPrepare), others: stopped, said: "d2", world: func(w *World) { *w = silent(*w) }, phase: toServe, model: func(m *Model) {
 			word := m.Cluster.Value.Words["etcd/1"]

@@ -277,16 +277,62 @@ func (l look) tryRestore(want wish) ([]Step, Result) {
 		{"SNAPSHOT", "TAKEN", "REVISION", "KEYS", "BYTES"},
 		{s.Name, taken, strconv.FormatInt(s.Revision, 10), strconv.FormatInt(s.Keys, 10), strconv.FormatInt(s.Size, 10)},
 	})
-	text = strings.TrimPrefix(text, "\n") + "\n" + fold("", l.loses(s.Revision)+"; "+leasesBack, 0) + deed
+	text = strings.TrimPrefix(text, "\n") + "\n" + fold("", s.holds(), 0) + fold("", l.loses(s.Revision)+"; "+leasesBack, 0) + deed
 	values := map[string]any{
 		"snapshot": s.Name, "taken": taken, "revision": strconv.FormatInt(s.Revision, 10), "keys": strconv.FormatInt(s.Keys, 10),
 		"bytes": strconv.FormatInt(s.Size, 10), "command": command,
 	}
+	s.Users.tell(values)
 	return nil, Result{Text: text, Values: values}
 }
 
 // restoreIt is the last line of a dry run. It is not folded: whoever copies it needs it whole.
 func restoreIt(command string) string { return "restore it: " + command + "\n" }
+
+// holds says whom the snapshot lets in, and what becomes of that.
+func (s Snapshot) holds() string {
+	text := "it holds " + s.Users.String()
+	switch {
+	case !s.Users.Known:
+		return s.Users.String() + ": action verify-snapshot reads them"
+	case s.Users.Auth:
+		text += " in it, and off once it is restored"
+	}
+	return text
+}
+
+// String says who they are, in words.
+func (u Users) String() string {
+	text := fmt.Sprintf("%d users", u.Count)
+	if u.Count == 1 {
+		text = "1 user"
+	}
+	switch more := u.Count - len(u.Names); {
+	case !u.Known:
+		return "users not known"
+	case u.Count == 0:
+		text = "no users"
+	case more > 0:
+		text += fmt.Sprintf(": %s and %d more", strings.Join(u.Names, ", "), more)
+	default:
+		text += ": " + strings.Join(u.Names, ", ")
+	}
+	if u.Auth {
+		return plain(text) + "; authentication is on"
+	}
+	return plain(text) + "; authentication is off"
+}
+
+func (u Users) tell(values map[string]any) {
+	if !u.Known {
+		values["users"] = "not known"
+		return
+	}
+	values["users"], values["authentication"] = strconv.Itoa(u.Count), yes(u.Auth)
+	if len(u.Names) > 0 {
+		values["user-names"] = plain(strings.Join(u.Names, ","))
+	}
+}
 
 // loses says what is lost of what the members have by now, if the data goes back to a revision; 0 is not known.
 func (l look) loses(revision int64) string {

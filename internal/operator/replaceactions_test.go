@@ -1,6 +1,8 @@
 package operator
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -171,12 +173,15 @@ func TestRestoreDryRun(t *testing.T) {
 	assert.Equal(t, `SNAPSHOT  TAKEN                 REVISION  KEYS  BYTES
 b         1970-01-01T00:03:20Z  50        4     4096
 
+users not known: action verify-snapshot reads them
 10 revisions are lost: from 51 to 60, and what is written until it begins;
 leases come back with their full time, those too that had run out since;
 watches begin again
 restore it: juju run etcd/leader restore snapshot=latest source=etcd/0 confirm=id-c1
 `, result.Text)
 	assert.Equal(t, "juju run etcd/leader restore snapshot=latest source=etcd/0 confirm=id-c1", result.Values["command"])
+
+	assert.Equal(t, "not known", result.Values["users"])
 
 	w.Kept.Snapshots[1].Revision = 59
 	_, result, err = Restore(map[string]any{"snapshot": "latest", "dry-run": true}, m, w)
@@ -243,6 +248,55 @@ restore it: juju run etcd/leader restore snapshot=latest source=etcd/0 confirm=i
 }
 
 // lostMajority is unit etcd/0 of three, whose cluster has no quorum: etcd/2 is dead, and the others show their logs.
+// TestRestoreDryRunShowsUsers: whoever restores hears whom the snapshot lets in.
+func TestRestoreDryRunShowsUsers(t *testing.T) {
+	t.Parallel()
+	var many []string
+	for i := range 20 {
+		many = append(many, fmt.Sprintf("user%02d", i))
+	}
+	for name, tc := range map[string]struct {
+		users  Users
+		text   string
+		values map[string]any
+	}{
+		"none": {Users{Known: true}, "it holds no users; authentication is off\n", map[string]any{"users": "0", "authentication": "no"}},
+		"one": {
+			Users{Known: true, Count: 1, Names: []string{"root"}},
+			"it holds 1 user: root; authentication is off\n",
+			map[string]any{"users": "1", "user-names": "root", "authentication": "no"},
+		},
+		"with authentication": {
+			Users{Known: true, Count: 2, Names: []string{"alice", "root"}, Auth: true},
+			"it holds 2 users: alice, root; authentication is on in it, and off once it is\nrestored\n",
+			map[string]any{"users": "2", "user-names": "alice,root", "authentication": "yes"},
+		},
+		"a name that would break the line": {
+			Users{Known: true, Count: 1, Names: []string{"a\nb\x1b\xff"}},
+			"it holds 1 user: a b ?; authentication is off\n",
+			map[string]any{"users": "1", "user-names": "a b ?", "authentication": "no"},
+		},
+		"more than are named": {
+			Users{Known: true, Count: 1000, Names: many},
+			"user18, user19 and 980 more; authentication is off\n",
+			map[string]any{"users": "1000", "user-names": strings.Join(many, ","), "authentication": "no"},
+		},
+	} {
+		m := model(3)
+		w := inStore(world(m))
+		w.Kept.Snapshots[1].Users = tc.users
+		_, result, err := Restore(map[string]any{"snapshot": "latest", "dry-run": true}, m, w)
+		require.NoError(t, err)
+		assert.Contains(t, result.Text, tc.text, name)
+		for key, want := range tc.values {
+			assert.Equal(t, want, result.Values[key], name+": "+key)
+		}
+		if len(tc.users.Names) == 0 {
+			assert.NotContains(t, result.Values, "user-names", name)
+		}
+	}
+}
+
 func lostMajority() (Model, World) {
 	m := model(3)
 	w := noQuorumWorld(world(m))
@@ -384,9 +438,13 @@ func TestOperationPastTheEnd(t *testing.T) {
 				require.NoError(t, err)
 				assert.Contains(t, result.Failed, want)
 			}
-			_, result, err = ShowOperation(map[string]any{"without": "etcd/2"}, m, down(w, 2))
+			steps, result, err := ShowOperation(map[string]any{"without": "etcd/2"}, m, down(w, 2))
 			require.NoError(t, err)
 			assert.Empty(t, result.Failed)
+			require.Len(t, steps, 1, "a leader who is left alone hears of it")
+			again := steps[0].(StartWork).Request
+			assert.Equal(t, LookAgain, again.Kind)
+			assert.NotEqual(t, o.ID+"-"+o.Phase, again.ID, "work of that name has been, when the phase began")
 			_, result, err = ShowOperation(nil, m, w)
 			require.NoError(t, err)
 			assert.Contains(t, result.Text, "on etcd/1\n")

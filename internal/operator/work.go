@@ -76,11 +76,20 @@ type Snapshot struct {
 	Taken    int64  // Unix seconds
 	Revision int64
 	Keys     int64
+	Users    Users
 	Size     int64  // bytes of the database
 	Stored   int64  // bytes on disk
 	Cluster  uint64 // 0 is unknown
 	Why      string // why it is kept apart; "" is one of the usual
 	Error    string // why there is none; "" is a good one
+}
+
+// Users are who may log in to a database once authentication is on in it. The zero value is not known.
+type Users struct {
+	Known bool
+	Count int
+	Names []string // the first of them
+	Auth  bool     // whether authentication is on
 }
 
 // AsideDir is data of ours that was moved aside.

@@ -13,6 +13,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/juju-charms/etcd-charm/internal/datadir"
+	"github.com/juju-charms/etcd-charm/internal/snapshot"
 )
 
 // TestRestore: what is made has every key, is a cluster of its own, begins beyond what anybody has seen, and says nothing of the
@@ -168,6 +169,9 @@ func TestRestoreWithAuthentication(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { assert.NoError(t, root.Close()) }()
 	file := plain(t, root)
+	who, err := datadir.ReadUsers(file)
+	require.NoError(t, err)
+	assert.Equal(t, snapshot.Users{Count: 2, Names: []string{"app", "root"}, Auth: true}, who)
 
 	words, err := u.PrepareRestore(ctx, request("op", file), nil)
 	require.NoError(t, err)

@@ -37,6 +37,7 @@ type Meta struct {
 	Unit           string    `json:"unit"`
 	Revision       int64     `json:"revision,omitempty"` // the highest in it
 	Keys           int       `json:"keys,omitempty"`
+	Users          *Users    `json:"users,omitempty"`  // nil is not known, as of one that an earlier charm took
 	SHA256         string    `json:"sha256,omitempty"` // of the database, as the server sent it
 	Size           int64     `json:"size,omitempty"`   // of the database
 	Stored         int64     `json:"stored,omitempty"` // on disk

@@ -78,6 +78,11 @@ func TestTakeAndVerify(t *testing.T) {
 	}
 	dir := filepath.Join(t.TempDir(), "made")
 	r := request(t, dir)
+	r.Users = func(file string) (u Users, err error) {
+		_, err = DeepCheck(t.Context(), r.Etcdutl, file)
+		u.Add([]byte("root"))
+		return u, err
+	}
 	var said []string
 	r.Progress = func(what string, _, _ int64) {
 		if len(said) == 0 || said[len(said)-1] != what {
@@ -105,9 +110,14 @@ func TestTakeAndVerify(t *testing.T) {
 	all, err := List(dir)
 	require.NoError(t, err)
 	require.Equal(t, []Meta{m}, all)
-	status, err := Verify(t.Context(), dir, m, r.Etcdutl)
+	status, err := Verify(t.Context(), dir, m, r.Etcdutl, r.Users)
 	require.NoError(t, err)
 	assert.Equal(t, m.Revision, status.Revision)
+	assert.Equal(t, &Users{Count: 1, Names: []string{"root"}}, m.Users)
+	assert.Equal(t, m.Users, status.Users)
+	status, err = Verify(t.Context(), dir, m, r.Etcdutl, func(string) (Users, error) { return Users{}, errFormat })
+	require.NoError(t, err, "it is good, whoever its users are")
+	assert.Nil(t, status.Users)
 
 	// What etcd restores is what was there.
 	raw := filepath.Join(t.TempDir(), "snapshot.db")
@@ -276,7 +286,7 @@ func TestSnapshotThatWasChanged(t *testing.T) {
 	data, err := os.ReadFile(later.file(dir))
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(m.file(dir), data, 0o600))
-	_, err = Verify(t.Context(), dir, m, r.Etcdutl)
+	_, err = Verify(t.Context(), dir, m, r.Etcdutl, r.Users)
 	require.ErrorContains(t, err, "it is not the one that was written down")
 	require.NoError(t, os.Remove(later.file(dir)))
 	all, err := List(dir)
@@ -397,7 +407,7 @@ func TestExport(t *testing.T) {
 	r.To = filepath.Join(out, "mine.db")
 	m, err := Take(t.Context(), c, r)
 	require.NoError(t, err)
-	status, err := VerifyFile(t.Context(), r.To, filepath.Join(out, "raw"), r.Etcdutl, false)
+	status, err := VerifyFile(t.Context(), r.To, filepath.Join(out, "raw"), r.Etcdutl, false, r.Users)
 	require.NoError(t, err)
 	assert.Equal(t, m.Revision, status.Revision)
 	_, err = Take(t.Context(), c, r)
@@ -461,15 +471,64 @@ func TestForeignFiles(t *testing.T) {
 	path := filepath.Join(dir, "raw.db")
 	require.NoError(t, os.WriteFile(path, good[:len(good)-32], 0o600))
 	raw := filepath.Join(dir, "unpacked")
-	_, err := VerifyFile(t.Context(), path, raw, r.Etcdutl, false)
+	_, err := VerifyFile(t.Context(), path, raw, r.Etcdutl, false, r.Users)
 	require.ErrorIs(t, err, errUnhashed)
-	status, err := VerifyFile(t.Context(), path, raw, r.Etcdutl, true)
+	status, err := VerifyFile(t.Context(), path, raw, r.Etcdutl, true, r.Users)
 	require.NoError(t, err)
 	assert.Equal(t, 1, status.Keys)
 	require.NoError(t, os.WriteFile(path, good[:len(good)/2/512*512], 0o600))
-	_, err = VerifyFile(t.Context(), path, raw, r.Etcdutl, true)
+	_, err = VerifyFile(t.Context(), path, raw, r.Etcdutl, true, r.Users)
 	require.ErrorIs(t, err, errTruncated)
 	for version, fine := range map[string]bool{"": true, "3.4.0": true, "3.6.0": true, "3.7.0": true, "3.7.99": true, "3.8.0": false, "4.0.0": false} {
 		assert.Equal(t, fine, readable(version) == nil, version)
+	}
+}
+
+// TestUsers: what is written of users is bounded, and text.
+func TestUsers(t *testing.T) {
+	t.Parallel()
+	var u Users
+	for _, name := range []string{"a\nb", "\xff", strings.Repeat("é", 41), strings.Repeat("é", 40)} {
+		u.Add([]byte(name))
+	}
+	assert.Equal(t, []string{"a?b", "?", strings.Repeat("é", 39) + "…", strings.Repeat("é", 40)}, u.Names)
+	for range 1000 {
+		u.Add([]byte("more"))
+	}
+	assert.Equal(t, 1004, u.Count)
+	assert.Len(t, u.Names, mostNames)
+}
+
+// TestListOlder: what a snapshot has beside it may be of an earlier charm, which knew of no users, or of a later one.
+func TestListOlder(t *testing.T) {
+	t.Parallel()
+	const older = `"name": "etcd-0-20261127T020304Z", "taken": "2026-11-27T02:03:04Z", "unit": "etcd/0", "revision": 4, "keys": 3, "sha256": "00", "stored": 1`
+	for name, tc := range map[string]struct {
+		text  string
+		users *Users
+		none  bool
+	}{
+		"an earlier charm's": {text: "{" + older + "}"},
+		"ours": {
+			text:  "{" + older + `, "users": {"count": 2, "names": ["alice", "root"], "authentication": true}}`,
+			users: &Users{2, []string{"alice", "root"}, true},
+		},
+		"without users":      {text: "{" + older + `, "users": {"count": 0, "authentication": false}}`, users: &Users{}},
+		"a later charm's":    {text: "{" + older + `, "users": {"count": 1, "names": ["root"], "roles": 3}}`, users: &Users{Count: 1, Names: []string{"root"}}},
+		"null":               {text: "{" + older + `, "users": null}`},
+		"users of some kind": {text: "{" + older + `, "users": "many"}`, none: true},
+	} {
+		dir := t.TempDir()
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "etcd-0-20261127T020304Z.json"), []byte(tc.text), 0o600))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "etcd-0-20261127T020304Z.db.zst"), []byte("x"), 0o600))
+		all, err := List(dir)
+		require.NoError(t, err, name)
+		if tc.none {
+			assert.Empty(t, all, name)
+			continue
+		}
+		require.Len(t, all, 1, name)
+		assert.True(t, all[0].Good(), name)
+		assert.Equal(t, tc.users, all[0].Users, name)
 	}
 }

@@ -24,8 +24,9 @@ import (
 type Request struct {
 	Dir     string // made if it is not there
 	Unit    string
-	Charm   string // its version, for the record
-	Etcdutl string // the program that checks the database
+	Charm   string    // its version, for the record
+	Etcdutl string    // the program that checks the database
+	Users   ReadUsers // nil is that they are not read
 	Now     time.Time
 	Why     string // of one that is kept apart (Meta.Why)
 	Work    string // ID of the work that takes it, for the record
@@ -142,6 +143,7 @@ type Status struct {
 	Keys     int    `json:"totalKey"`
 	Size     int64  `json:"totalSize"`
 	Version  string `json:"version"`
+	Users    *Users `json:"-"` // what we read beside that; nil is not known
 }
 
 // DeepCheck has etcd check every page and key of a snapshot that passed the guard. The program is etcdutl.
@@ -177,7 +179,7 @@ func (m *Meta) check(ctx context.Context, raw string, r Request) error {
 	if err != nil {
 		return err
 	}
-	m.Revision, m.Keys = s.Revision, s.Keys
+	m.Revision, m.Keys, m.Users = s.Revision, s.Keys, r.Users.of(raw)
 	if s.Version != "" {
 		m.StorageVersion = s.Version
 	}

@@ -22,7 +22,7 @@ const decoderMemory = 64 << 20
 
 // Verify reads a kept snapshot again as a restore would: it unpacks it beside, holds its hash against its content
 // and against what was written down, and has etcd check every page and key.
-func Verify(ctx context.Context, dir string, m Meta, etcdutl string) (Status, error) {
+func Verify(ctx context.Context, dir string, m Meta, etcdutl string, users ReadUsers) (Status, error) {
 	raw := filepath.Join(dir, m.Name+".verify"+partial)
 	defer func() { _ = os.Remove(raw) }()
 	sum, size, err := Unpack(ctx, m.file(dir), raw)
@@ -39,12 +39,13 @@ func Verify(ctx context.Context, dir string, m Meta, etcdutl string) (Status, er
 	if err != nil {
 		return Status{}, fmt.Errorf("snapshot %s: %w", m.Name, err)
 	}
+	s.Users = users.of(raw)
 	return s, nil
 }
 
 // VerifyFile reads a snapshot of other hands as Verify does a kept one. It unpacks it to a path at which nothing is, and takes
 // that away.
-func VerifyFile(ctx context.Context, path, raw, etcdutl string, unverified bool) (Status, error) {
+func VerifyFile(ctx context.Context, path, raw, etcdutl string, unverified bool, users ReadUsers) (Status, error) {
 	if _, _, err := unpack(ctx, path, raw, unverified); err != nil {
 		if errors.Is(err, errUnhashed) {
 			err = fmt.Errorf("%w: only unverified=true takes that", err)
@@ -62,6 +63,7 @@ func VerifyFile(ctx context.Context, path, raw, etcdutl string, unverified bool)
 	if err != nil {
 		return Status{}, fmt.Errorf("%s: %w", path, err)
 	}
+	s.Users = users.of(raw)
 	return s, nil
 }
 

@@ -47,6 +47,7 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 //	environ UNIT                the environment that its server was started with, a line each
 //	leaf UNIT LEAF              the names in a leaf certificate, and the days that it has left
 //	spoil UNIT TEXT             changes the text in the database of a running member
+//	tear UNIT                   cuts the log of a member that is stopped
 //	older VAR                   makes a charm of the same sources with the minor version of etcd before, and sets $VAR to it
 //	writes start etcd/N         users write to that member alone: what it acknowledges stands in its log
 //	age UNIT LEAF due|early     replaces a leaf certificate by one that is nearly over, or not yet valid (Juju 2.9 only)
@@ -66,6 +67,7 @@ func commands(ctx context.Context, verbs map[string]command) map[string]command 
 		"leaf":        b.leaf,
 		"environ":     b.environ,
 		"spoil":       b.spoil,
+		"tear":        b.tear,
 	}
 }
 

@@ -47,3 +47,20 @@ func offsets(ts *testscript.TestScript, path string, text []byte) []int64 {
 		from += at + len(text)
 	}
 }
+
+// tear cuts the second half off what was written to the log of a unit whose member is stopped, as a disk that lied does: entries
+// are gone that its database has. What is cut off beyond those looks as after any power cut.
+func (b *bench) tear(ts *testscript.TestScript, _ bool, args []string) {
+	unit := args[0]
+	wal := filepath.Join(b.ask(ts, "root", unit), "var/lib/etcd-charm", strings.ReplaceAll(unit, "/", "-"), "data/member/wal/*.wal")
+	files, err := filepath.Glob(wal)
+	ts.Check(err)
+	if len(files) == 0 {
+		ts.Fatalf("%s has no log", unit)
+	}
+	last := files[len(files)-1] // names sort by number
+	text, err := os.ReadFile(last)
+	ts.Check(err)
+	written := len(bytes.TrimRight(text, "\x00")) // etcd makes room beforehand
+	ts.Check(os.Truncate(last, int64(written/2)))
+}

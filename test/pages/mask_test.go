@@ -29,7 +29,7 @@ var masks = []struct {
 	{"terms and who leads", regexp.MustCompile(`(etcd/\d+|none), term \d+`), "LEADER"},
 	{"roles", regexp.MustCompile(`\b(leader|voter)( |$)`), "ROLE$2"},
 	{"terms and indexes in a table", regexp.MustCompile(`(GiB +)\d+ +\d+ +\d+\s*$`), "${1}N"},
-	{"large numbers", regexp.MustCompile(`\b\d{6,}\b`), "N"},
+	{"large numbers, sizes in bytes too", regexp.MustCompile(`\b\d{5,}\b`), "N"},
 	{"what the disk is like", regexp.MustCompile(`^(\s+disk {2,}).*$`), "${1}DISK"},
 	{"widths", regexp.MustCompile(` {2,}`), "  "},
 	{"rules of tables", regexp.MustCompile(`[─-]{4,}`), "----"},
