@@ -222,7 +222,7 @@ func (l look) mayRestore(o Operation, want wish) Reason {
 		return because(operationSource, o.Source, o.ID)
 	}
 	if o.Source == l.m.Unit && !want.dataDir && !strings.HasPrefix(want.snapshot, "/") && l.keptAs(want).Name == "" {
-		return because(snapshotMissing, want.snapshot)
+		return because(snapshotMissing, want.named())
 	}
 	if why := l.mayGo(o, o.Without); !why.none() {
 		return why
@@ -270,7 +270,7 @@ func (l look) tryRestore(want wish) ([]Step, Result) {
 	}
 	s := l.keptAs(want)
 	if s.Name == "" {
-		return nil, Result{Failed: refusal(what, because(snapshotMissing, want.snapshot))}
+		return nil, Result{Failed: refusal(what, because(snapshotMissing, want.named()))}
 	}
 	taken := moment(s.Taken)
 	text := grid([][]string{
@@ -332,6 +332,17 @@ func (u Users) tell(values map[string]any) {
 	if len(u.Names) > 0 {
 		values["user-names"] = plain(strings.Join(u.Names, ","))
 	}
+}
+
+// named is the snapshot that is wished for, in words.
+func (w wish) named() string {
+	switch {
+	case w.before != 0:
+		return "from before " + moment(w.before)
+	case w.snapshot == latest:
+		return "to restore"
+	}
+	return w.snapshot
 }
 
 // loses says what is lost of what the members have by now, if the data goes back to a revision; 0 is not known.

@@ -79,7 +79,7 @@ func TestRestore(t *testing.T) {
 		"of another unit": {params: map[string]any{"snapshot": "z", "source": "etcd/1"}, want: func(o *Operation) { o.Snapshot, o.Source = "z", "etcd/1" }},
 		"no such":         {params: map[string]any{"snapshot": "z"}, failed: "nothing is restored: no good snapshot z is kept here; action list-snapshots shows which are"},
 		"one that failed": {params: map[string]any{"snapshot": "c"}, failed: "no good snapshot c is kept here"},
-		"too early":       {params: map[string]any{"before": "1970-01-01T00:00:50Z"}, failed: "no good snapshot latest is kept here"},
+		"too early":       {params: map[string]any{"before": "1970-01-01T00:00:50Z"}, failed: "no good snapshot from before 1970-01-01T00:00:50Z is kept here"},
 		"not confirmed":   {params: map[string]any{"snapshot": "a", "confirm": "id-c2"}, failed: "nothing is restored: confirm is not the ID of the cluster whose data is given up; confirm=id-c1"},
 		"nothing to give up": {
 			params: map[string]any{"snapshot": "a", "confirm": ""}, model: func(m *Model) { m.Cluster.Value.Record.ClusterID = 0 },

@@ -3,6 +3,7 @@ package secondlife
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"os"
@@ -57,9 +58,10 @@ func newUnit(t *testing.T) Unit {
 	return u
 }
 
+// freeURL is one to listen at, of an address of its own: at 127.0.0.1 an outgoing connection could take the port meanwhile.
 func freeURL(tb testing.TB) url.URL {
 	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254)))
 	require.NoError(tb, err)
 	defer func() { require.NoError(tb, l.Close()) }()
 	return url.URL{Scheme: "http", Host: l.Addr().String()}

@@ -1,6 +1,7 @@
 package secondlife
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -282,7 +283,7 @@ func TestRecoverDamaged(t *testing.T) {
 		word string
 	}{
 		"near the end": {end - 20, "its log to the end"},
-		"early":        {end / 20, "its database alone"},
+		"early":        {end/20 + bytes.Index(log[end/20:], []byte("value")), "its database alone"}, // what fills up a record is not checked
 	} {
 		data := filepath.Join(t.TempDir(), "data")
 		require.NoError(t, os.CopyFS(data, os.DirFS(b.dirs[0])))

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"os"
@@ -39,8 +40,8 @@ func TestMain(m *testing.M) {
 // server is a real member of one, and a client of it.
 func server(tb testing.TB) *clientv3.Client {
 	tb.Helper()
-	free := func() url.URL {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	free := func() url.URL { // of an address of its own: at 127.0.0.1 an outgoing connection could take the port meanwhile
+		l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254)))
 		require.NoError(tb, err)
 		defer func() { require.NoError(tb, l.Close()) }()
 		return url.URL{Scheme: "http", Host: l.Addr().String()}
