@@ -97,7 +97,7 @@ var inward = []rule{
 	{"cmd/charm-pack", []string{"internal/pack", "internal/licence"}},
 	{"test/bench", []string{
 		"internal/sim", "internal/sim/model", "internal/operator", "internal/datadir", "internal/snapshot", "internal/secondlife",
-		"test/field", "test/load",
+		"internal/proxy", "test/field", "test/load",
 	}},
 	{"test/…", []string{"internal/pack", "internal/sim", "internal/sim/model", "test/load"}},
 }
