@@ -172,3 +172,21 @@ func TestSocketAllocatesNothing(t *testing.T) {
 		}
 	}))
 }
+
+// BenchmarkSocket sends a request's worth of bytes there and back, on both implementations.
+func BenchmarkSocket(b *testing.B) {
+	for _, v := range sockets {
+		b.Run(string(v), func(b *testing.B) {
+			near, far := socketPair(b, v)
+			buf := make([]byte, 300)
+			for b.Loop() {
+				for _, way := range [][2]socket{{near, far}, {far, near}} {
+					_, err := way[0].Write(buf)
+					require.NoError(b, err)
+					_, err = io.ReadFull(way[1], buf)
+					require.NoError(b, err)
+				}
+			}
+		})
+	}
+}

@@ -5,6 +5,7 @@ package proxy
 // else.
 type Variant string
 
+// All variants.
 const (
 	Shipped  Variant = "shipped"  // frames sorted, on raw sockets
 	Unsorted Variant = "unsorted" // bytes as they come, on raw sockets
