@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,10 +24,12 @@ import (
 )
 
 // etcdEnv makes the test binary an etcd server, proxyEnv a proxy with the
-// configuration file it names.
+// configuration file it names, of the variant that variantEnv names.
 const (
 	etcdEnv  = "PROXY_TEST_ETCD"
 	proxyEnv = "PROXY_TEST_PROXY"
+
+	variantEnv = "PROXY_TEST_VARIANT"
 )
 
 func TestMain(m *testing.M) {
@@ -35,7 +38,8 @@ func TestMain(m *testing.M) {
 		return
 	}
 	if path := os.Getenv(proxyEnv); path != "" {
-		if err := Run(context.Background(), path, slog.New(slog.DiscardHandler)); err != nil {
+		variant := cmp.Or(Variant(os.Getenv(variantEnv)), Shipped)
+		if err := runAs(context.Background(), variant, path, slog.New(slog.DiscardHandler)); err != nil {
 			panic(err)
 		}
 		return

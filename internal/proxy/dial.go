@@ -45,7 +45,7 @@ var errNoCredentials = errors.New("the member wants TLS and no usable credential
 // seconds for a member that does not read.
 type upstream struct {
 	net.Conn
-	raw     *socket
+	raw     socket
 	records *recordReader // nil without TLS
 
 	// finishing is set when the client has said all it had to say: the member may still answer, for
@@ -81,11 +81,11 @@ func (u *upstream) readMore(p []byte) int {
 // dial opens a connection to t within dialTimeout, offering alpn where t wants
 // TLS.
 func dial(ctx context.Context, t target, creds *credentials, alpn string) (*upstream, error) {
-	return dialHeard(ctx, t, creds, alpn, func() {})
+	return dialAs(ctx, Shipped, t, creds, alpn, func() {})
 }
 
-// dialHeard is dial that calls heard when t has taken the connection.
-func dialHeard(ctx context.Context, t target, creds *credentials, alpn string, heard func()) (*upstream, error) {
+// dialAs is dial for a variant. It calls heard when t has taken the connection.
+func dialAs(ctx context.Context, v Variant, t target, creds *credentials, alpn string, heard func()) (*upstream, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	d := net.Dialer{
@@ -107,7 +107,7 @@ func dialHeard(ctx context.Context, t target, creds *credentials, alpn string, h
 		return nil, fmt.Errorf("cannot connect: unexpected connection type %T", conn)
 	}
 	heard()
-	raw, err := newSocket(tcp)
+	raw, err := v.socket(tcp)
 	if err != nil {
 		_ = tcp.Close()
 		return nil, err

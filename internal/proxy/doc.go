@@ -1,13 +1,14 @@
 // Package proxy carries connections made to a local plaintext address over
-// mutual TLS to a live member of an etcd cluster.
+// mutual TLS to a live member of an etcd cluster: HTTP/1 request by request, HTTP/2 byte for
+// byte, in fewer packets, and in order but for the PINGs of grpc-go's bandwidth estimator.
 //
 // The rule it keeps: requests are answered by etcd itself, so every RPC works,
 // nothing is cached, and no read is staler than etcd would give it. A connection's
 // first bytes say whether the client speaks HTTP/2 (gRPC) or HTTP/1.
 //
-// HTTP/2 passes through unchanged. Only the headers of frames are looked at, to
-// carry in one packet what belongs together; all but the PINGs of grpc-go's bandwidth
-// estimator keep their order.
+// Of HTTP/2 only the headers of frames are looked at: the parts of an answer are put
+// together, and those PINGs may be overtaken (package wire, which is pure; here are its clock,
+// its timers and the sockets).
 //
 // HTTP/1 is what browsers speak in plaintext, and a page in one must neither read
 // nor write the cluster: each request is looked at, and one that a page may have

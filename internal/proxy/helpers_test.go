@@ -108,12 +108,17 @@ type running struct {
 // startProxy runs a proxy on a loopback address of its own until the test ends.
 func startProxy(tb testing.TB, cfg Config) *running {
 	tb.Helper()
+	return startProxyAs(tb, Shipped, cfg)
+}
+
+func startProxyAs(tb testing.TB, variant Variant, cfg Config) *running {
+	tb.Helper()
 	r := &running{addr: net.JoinHostPort(freshIP(tb), "2379"), path: filepath.Join(tb.TempDir(), "proxy.yaml"), log: &logBuffer{}}
 	r.write(tb, cfg)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- Run(ctx, r.path, slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+		done <- runAs(ctx, variant, r.path, slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	}()
 	r.stop = sync.OnceFunc(func() {
 		cancel()

@@ -148,7 +148,7 @@ func probe(ctx context.Context, t target, creds *credentials, into *MemberProbe)
 	defer cancel()
 	// Dialled here and handed over: gRPC would hide the cause of a failed
 	// handshake behind its own retries.
-	first, err := dialHeard(ctx, t, creds, alpnH2, heard)
+	first, err := dialAs(ctx, Shipped, t, creds, alpnH2, heard)
 	if err != nil {
 		return err
 	}

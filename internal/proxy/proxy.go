@@ -24,9 +24,10 @@ const (
 )
 
 type proxy struct {
-	log   *slog.Logger
-	files *follower
-	pool  *pool
+	log     *slog.Logger
+	files   *follower
+	pool    *pool
+	variant Variant
 
 	healthKick   chan struct{}
 	discoverKick chan struct{}
@@ -57,12 +58,16 @@ type proxy struct {
 // cannot be listened on. Where NOTIFY_SOCKET is set it tells systemd when it
 // listens.
 func Run(ctx context.Context, path string, log *slog.Logger) error {
+	return runAs(ctx, Shipped, path, log)
+}
+
+func runAs(ctx context.Context, variant Variant, path string, log *slog.Logger) error {
 	files, err := newFollower(path, log)
 	if err != nil {
 		return err
 	}
 	p := &proxy{
-		log: log, files: files, pool: newPool(log),
+		log: log, files: files, pool: newPool(log), variant: variant,
 		healthKick: make(chan struct{}, 1), discoverKick: make(chan struct{}, 1), learnKick: make(chan struct{}, 1),
 	}
 	cfg, creds := files.current()
@@ -223,7 +228,7 @@ func (p *proxy) accept(ctx context.Context, l net.Listener) {
 			_ = c.Close()
 			continue
 		}
-		client, err := newSocket(conn)
+		client, err := p.variant.socket(conn)
 		if err != nil {
 			_ = c.Close()
 			continue
@@ -233,7 +238,7 @@ func (p *proxy) accept(ctx context.Context, l net.Listener) {
 }
 
 // serve carries one client's connection from its first byte to its end.
-func (p *proxy) serve(ctx context.Context, client *socket) {
+func (p *proxy) serve(ctx context.Context, client socket) {
 	defer func() { _ = client.Close() }()
 	// Nothing else closes it at a stop in HTTP/1, and in HTTP/2 before it is linked to a member.
 	release := context.AfterFunc(ctx, func() { _ = client.Close() })
@@ -266,13 +271,13 @@ func (p *proxy) refusedBy(b *backend, err error) {
 }
 
 // turnAway says that there is no member for a client. Clients come back, all of them, at once.
-func (p *proxy) turnAway(client *socket, err error) {
+func (p *proxy) turnAway(client socket, err error) {
 	p.warnRarely(&p.away, "client turned away", "client", client.RemoteAddr().String(), "error", err)
 }
 
 // unheard says why a client's first bytes led to nothing. One that leaves without a word only looked
 // whether somebody listens.
-func (p *proxy) unheard(client *socket, proto protocol, err error) {
+func (p *proxy) unheard(client socket, proto protocol, err error) {
 	who := client.RemoteAddr().String()
 	switch {
 	case proto == alien:

@@ -147,7 +147,7 @@ func TestUpstreamSockets(t *testing.T) {
 	up, err := dial(t.Context(), target{addr: l.Addr().String()}, nil, alpnH2)
 	require.NoError(t, err)
 	defer up.Close()
-	sc, err := up.raw.SyscallConn()
+	sc, err := up.raw.(streamConn).SyscallConn()
 	require.NoError(t, err)
 	want := map[int]int{
 		unix.TCP_USER_TIMEOUT: 20000, unix.TCP_KEEPIDLE: 2, unix.TCP_KEEPINTVL: 1, unix.TCP_NODELAY: 1,

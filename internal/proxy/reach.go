@@ -10,13 +10,13 @@ var errNoMember = errors.New("no member of the cluster can be reached")
 
 // reach opens a connection to a member, which the pool counts until it is detached. client is what
 // ends with it, if anything does.
-func (p *proxy) reach(ctx context.Context, client *socket, alpn string) (*backend, *link, error) {
+func (p *proxy) reach(ctx context.Context, client socket, alpn string) (*backend, *link, error) {
 	p.follow()
 	b, up, err := p.connect(ctx, alpn)
 	if err != nil {
 		return nil, nil, err
 	}
-	l := &link{client: client, up: up}
+	l := &link{client: client, up: up, variant: p.variant}
 	if !p.pool.attach(b, l) {
 		l.close()
 		return nil, nil, fmt.Errorf("%w: %s is none any more", errNoMember, b.label())
@@ -45,7 +45,7 @@ func (p *proxy) connect(ctx context.Context, alpn string) (*backend, *upstream, 
 		tried = append(tried, b)
 		return func(ctx context.Context) (opened, error) {
 			_, creds := p.files.current()
-			up, err := dial(ctx, b.target, creds, alpn)
+			up, err := dialAs(ctx, p.variant, b.target, creds, alpn, func() {})
 			switch {
 			case err != nil && errors.Is(ctx.Err(), context.Canceled):
 				p.pool.overtaken(b)

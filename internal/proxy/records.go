@@ -17,7 +17,7 @@ const tlsHeaderBytes = 5
 //
 // It is read by one goroutine at a time.
 type recordReader struct {
-	*socket
+	socket
 	buf      [bufferBytes]byte
 	from, to int // buf[from:to] has arrived and is not handed out
 	left     int // bytes that remain of the record being handed out

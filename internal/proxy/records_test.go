@@ -28,9 +28,9 @@ func tcpPair(tb testing.TB) (near, far *net.TCPConn) {
 	return n.(*net.TCPConn), f.(*net.TCPConn)
 }
 
-func asSocket(tb testing.TB, c *net.TCPConn) *socket {
+func asSocket(tb testing.TB, c *net.TCPConn) *rawSocket {
 	tb.Helper()
-	s, err := newSocket(c)
+	s, err := newRawSocket(c)
 	require.NoError(tb, err)
 	return s
 }

@@ -20,23 +20,23 @@ import (
 func TestClosedClientsAreSpokenOf(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		refuse func(p *proxy, client *socket)
+		refuse func(p *proxy, client socket)
 		want   string
 	}{
 		"silent": {
-			func(p *proxy, c *socket) { p.unheard(c, undecided, os.ErrDeadlineExceeded) },
+			func(p *proxy, c socket) { p.unheard(c, undecided, os.ErrDeadlineExceeded) },
 			"it has said nothing for 5m0s",
 		},
 		"TLS": {
-			func(p *proxy, c *socket) { p.unheard(c, alien, errAlien) },
+			func(p *proxy, c socket) { p.unheard(c, alien, errAlien) },
 			"is its URL https rather than http?",
 		},
 		"no member": {
-			func(p *proxy, c *socket) { p.turnAway(c, errNoMember) },
+			func(p *proxy, c socket) { p.turnAway(c, errNoMember) },
 			"no member of the cluster can be reached",
 		},
 		"a look whether somebody listens": {
-			func(p *proxy, c *socket) { p.unheard(c, undecided, errors.New("cannot read: EOF")) }, "",
+			func(p *proxy, c socket) { p.unheard(c, undecided, errors.New("cannot read: EOF")) }, "",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

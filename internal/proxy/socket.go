@@ -12,14 +12,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// streamConn is a TCP connection, or one of a unix socket.
-type streamConn interface {
+// socket is the connection to a client or to a member: a streamConn itself, or a rawSocket on one.
+type socket interface {
 	net.Conn
-	syscall.Conn
 	CloseWrite() error
 }
 
-// socket is a connection whose reads and writes are system calls that the
+// streamConn is a TCP connection, or one of a unix socket.
+type streamConn interface {
+	socket
+	syscall.Conn
+}
+
+// rawSocket is a connection whose reads and writes are system calls that the
 // scheduler is not told of.
 //
 // Go announces a system call, for it may block: the announcement wakes the
@@ -28,25 +33,25 @@ type streamConn interface {
 // hundred bytes that costs more than the request. MSG_DONTWAIT makes sure that
 // these calls never block; waiting is the netpoller's, and deadlines and Close
 // work, as on any net.Conn.
-type socket struct {
+type rawSocket struct {
 	streamConn
 	raw           syscall.RawConn
 	in, out       transfer
 	receive, send func(fd uintptr) bool // methods of in and out, bound once
 }
 
-func newSocket(c streamConn) (*socket, error) {
+func newRawSocket(c streamConn) (*rawSocket, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return nil, fmt.Errorf("cannot reach the socket: %w", err)
 	}
-	s := &socket{streamConn: c, raw: raw}
+	s := &rawSocket{streamConn: c, raw: raw}
 	s.receive, s.send = s.in.receive, s.out.send
 	return s, nil
 }
 
 // Read reads what has arrived, and waits if there is nothing.
-func (s *socket) Read(p []byte) (int, error) {
+func (s *rawSocket) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
@@ -58,7 +63,7 @@ func (s *socket) Read(p []byte) (int, error) {
 }
 
 // Write writes all of p unless there is an error.
-func (s *socket) Write(p []byte) (int, error) {
+func (s *rawSocket) Write(p []byte) (int, error) {
 	return s.out.run("send", s.raw.Write, s.send, p)
 }
 

@@ -14,16 +14,41 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// sockets are the variants that differ in their sockets.
+var sockets = []Variant{Shipped, Plain}
+
+// eachSocket runs a test on both implementations.
+func eachSocket(t *testing.T, test func(t *testing.T, v Variant)) {
+	t.Helper()
+	for _, v := range sockets {
+		t.Run(string(v), func(t *testing.T) {
+			t.Parallel()
+			test(t, v)
+		})
+	}
+}
+
 // socketPair is both ends of a connection that soon has no more room.
-func socketPair(tb testing.TB) (near, far *socket) {
+func socketPair(tb testing.TB, v Variant) (near, far socket) {
 	tb.Helper()
 	n, f := tcpPair(tb)
-	near, far = asSocket(tb, n), asSocket(tb, f)
-	for _, s := range []*socket{near, far} {
-		require.NoError(tb, s.streamConn.(*net.TCPConn).SetWriteBuffer(32<<10))
+	var ends [2]socket
+	for i, c := range []*net.TCPConn{n, f} {
+		s, err := v.socket(c)
+		require.NoError(tb, err)
+		require.NoError(tb, c.SetWriteBuffer(32<<10))
 		require.NoError(tb, s.SetDeadline(time.Now().Add(time.Minute)))
+		ends[i] = s
 	}
-	return near, far
+	return ends[0], ends[1]
+}
+
+func tcpOf(t *testing.T, s socket) *net.TCPConn {
+	t.Helper()
+	if raw, ok := s.(*rawSocket); ok {
+		return raw.streamConn.(*net.TCPConn)
+	}
+	return s.(*net.TCPConn)
 }
 
 // TestSocketCarriesAll: far more than the kernel holds goes both ways at once,
@@ -31,13 +56,18 @@ func socketPair(tb testing.TB) (near, far *socket) {
 // arrives is what was sent, and its end is an end.
 func TestSocketCarriesAll(t *testing.T) {
 	t.Parallel()
-	near, far := socketPair(t)
+	eachSocket(t, carriesAll)
+}
+
+func carriesAll(t *testing.T, v Variant) {
+	t.Helper()
+	near, far := socketPair(t, v)
 	sent := make([]byte, 1<<20)
 	for i := range sent {
 		sent[i] = byte(i * 31 >> 7)
 	}
 	var wg sync.WaitGroup
-	for _, s := range []*socket{near, far} {
+	for _, s := range []socket{near, far} {
 		wg.Go(func() {
 			for rest := sent; len(rest) > 0; {
 				piece := rest[:min(len(rest), 1+rand.IntN(1<<18))]
@@ -62,7 +92,12 @@ func TestSocketCarriesAll(t *testing.T) {
 // TestSocketWrites: many at once, as net.Conn allows, stay whole.
 func TestSocketWrites(t *testing.T) {
 	t.Parallel()
-	near, far := socketPair(t)
+	eachSocket(t, writesWhole)
+}
+
+func writesWhole(t *testing.T, v Variant) {
+	t.Helper()
+	near, far := socketPair(t, v)
 	const size = 100_000
 	var wg sync.WaitGroup
 	for c := range byte(8) {
@@ -85,12 +120,17 @@ func TestSocketWrites(t *testing.T) {
 // room end with the deadline and with Close; a reset is an error.
 func TestSocketWaitEnds(t *testing.T) {
 	t.Parallel()
-	waits := map[string]func(*socket) error{
-		"read": func(s *socket) error {
+	eachSocket(t, waitEnds)
+}
+
+func waitEnds(t *testing.T, v Variant) {
+	t.Helper()
+	waits := map[string]func(socket) error{
+		"read": func(s socket) error {
 			_, err := s.Read(make([]byte, 1))
 			return err
 		},
-		"write": func(s *socket) error {
+		"write": func(s socket) error {
 			n, err := s.Write(make([]byte, 16<<20))
 			assert.Less(t, n, 16<<20)
 			return err
@@ -99,7 +139,7 @@ func TestSocketWaitEnds(t *testing.T) {
 	for name, wait := range waits {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			near, _ := socketPair(t)
+			near, _ := socketPair(t, v)
 			require.NoError(t, near.SetDeadline(time.Now().Add(50*time.Millisecond)))
 			require.ErrorIs(t, wait(near), os.ErrDeadlineExceeded)
 
@@ -107,8 +147,8 @@ func TestSocketWaitEnds(t *testing.T) {
 			time.AfterFunc(50*time.Millisecond, func() { near.Close() })
 			require.ErrorIs(t, wait(near), net.ErrClosed)
 
-			near, far := socketPair(t)
-			require.NoError(t, far.streamConn.(*net.TCPConn).SetLinger(0))
+			near, far := socketPair(t, v)
+			require.NoError(t, tcpOf(t, far).SetLinger(0))
 			require.NoError(t, far.Close())
 			err := wait(near)
 			require.Error(t, err)
@@ -119,7 +159,7 @@ func TestSocketWaitEnds(t *testing.T) {
 
 // TestSocketAllocatesNothing: a request costs no garbage.
 func TestSocketAllocatesNothing(t *testing.T) {
-	near, far := socketPair(t)
+	near, far := socketPair(t, Shipped)
 	buf := make([]byte, 100)
 	assert.Zero(t, testing.AllocsPerRun(100, func() {
 		_, err := near.Write(buf)
@@ -131,4 +171,22 @@ func TestSocketAllocatesNothing(t *testing.T) {
 			t.Error(err)
 		}
 	}))
+}
+
+// BenchmarkSocket sends a request's worth of bytes there and back, on both implementations.
+func BenchmarkSocket(b *testing.B) {
+	for _, v := range sockets {
+		b.Run(string(v), func(b *testing.B) {
+			near, far := socketPair(b, v)
+			buf := make([]byte, 300)
+			for b.Loop() {
+				for _, way := range [][2]socket{{near, far}, {far, near}} {
+					_, err := way[0].Write(buf)
+					require.NoError(b, err)
+					_, err = io.ReadFull(way[1], buf)
+					require.NoError(b, err)
+				}
+			}
+		})
+	}
 }

@@ -6,6 +6,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"github.com/juju-charms/etcd-charm/internal/proxy/wire"
 )
 
 // bufferBytes holds two TLS records: more is rarely ready at once, and every
@@ -24,9 +26,10 @@ var buffers = sync.Pool{New: func() any { return new([bufferBytes]byte) }}
 // link is a member's connection and the client's connection it is joined to. In HTTP/1 it is joined
 // to none: client is nil, and what is below close and finishWriting is for HTTP/2 alone.
 type link struct {
-	client *socket
-	up     *upstream
-	asked  streams
+	client  socket
+	up      *upstream
+	variant Variant
+	asked   wire.Streams
 }
 
 // close ends both sides at once and wakes whoever waits on them.
@@ -80,42 +83,53 @@ func (l *link) finishWriting() error {
 
 // requests carries the client's bytes to the member, head first.
 func (l *link) requests(head []byte) error {
-	c := carrier{src: io.MultiReader(bytes.NewReader(head), l.client), frames: newRequests(l.up, &l.asked)}
+	c := carrier{
+		src: io.MultiReader(bytes.NewReader(head), l.client),
+		dst: l.sink(l.up, wire.Requests),
+	}
 	return c.carry()
 }
 
 // answers carries the member's bytes to the client.
 func (l *link) answers() error {
-	c := carrier{src: l.up, frames: newAnswers(l.client, &l.asked)}
+	c := carrier{src: l.up, dst: l.sink(l.client, wire.Answers)}
 	if l.up.records != nil {
 		c.more = l.up.readMore
 	}
 	return c.carry()
 }
 
-// carrier carries bytes one way.
-type carrier struct {
-	src    io.Reader
-	more   func([]byte) int // adds what src can give without waiting; nil where it cannot
-	frames *frames
+// sink makes what the bytes of one direction go through to dst.
+func (l *link) sink(dst io.Writer, direction func(*wire.Streams) *wire.Sorter) sink {
+	if l.variant == Unsorted || l.variant == Plain {
+		return unsorted{dst}
+	}
+	return newSorted(dst, direction(&l.asked))
 }
 
-// carry copies from src to frames until src ends; nil means that it ended well. The
+// carrier carries bytes one way.
+type carrier struct {
+	src  io.Reader
+	more func([]byte) int // adds what src can give without waiting; nil where it cannot
+	dst  sink
+}
+
+// carry copies from src to dst until src ends; nil means that it ended well. The
 // buffer is pooled: io.Copy would allocate another for each connection.
 func (c *carrier) carry() error {
 	buf := buffers.Get().(*[bufferBytes]byte)
 	defer buffers.Put(buf)
 	left := 0
-	defer func() { c.frames.end(buf[:left]) }()
+	defer func() { c.dst.end(buf[:left]) }()
 	for {
-		room := buf[left : len(buf)-maxWaiting]
+		room := buf[left : len(buf)-wire.Spare]
 		n, err := c.src.Read(room)
 		if n > 0 && err == nil && c.more != nil {
 			n += c.more(room[n:])
 		}
 		if n > 0 {
-			var werr error
-			if left, werr = c.frames.pass(buf[:], left+n); werr != nil {
+			rest, werr := c.dst.pass(buf[:left+n])
+			if left = copy(buf[:], rest); werr != nil {
 				return werr
 			}
 		}

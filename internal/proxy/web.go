@@ -39,12 +39,12 @@ const (
 // member's at a time, as in HTTP/2; another is dialled when it has ended between two requests.
 type web struct {
 	*proxy
-	client  *socket
+	client  socket
 	forward *httputil.ReverseProxy
 }
 
 // serveHTTP1 carries an HTTP/1 client's connection to its end; head is what was read from it.
-func (p *proxy) serveHTTP1(ctx context.Context, client *socket, head []byte) {
+func (p *proxy) serveHTTP1(ctx context.Context, client socket, head []byte) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	quiet := slog.NewLogLogger(p.log.Handler(), slog.LevelDebug)

@@ -75,7 +75,7 @@ var rates = []rate{{"half", 8, true}, {"1", 1, false}, {"8", 8, false}, {"64", 6
 
 // proxies measures the ways to a member beside each other, and how soon a client behind the proxy is served again.
 func (b *bench) proxies(ctx context.Context) error {
-	w, err := b.newWays(ctx)
+	w, err := b.newWays(ctx, 3)
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func (b *bench) proxies(ctx context.Context) error {
 	}
 	defer w.end()
 	for _, r := range rates {
-		if err := b.beside(ctx, w, r); err != nil {
+		if err := b.beside(ctx, w, r, ops); err != nil {
 			failures = append(failures, fmt.Errorf("%s clients: %w", r.name, err))
 		}
 	}
@@ -110,8 +110,8 @@ func (b *bench) proxies(ctx context.Context) error {
 // leads is how many members a connection may lead to.
 const leads = 3
 
-// beside measures every request at one load.
-func (b *bench) beside(ctx context.Context, w *ways, r rate) error {
+// beside measures requests at one load.
+func (b *bench) beside(ctx context.Context, w *ways, r rate, ops []op) error {
 	users := map[*way][]*user{}
 	defer func() {
 		for _, all := range users {
@@ -193,7 +193,7 @@ func (b *bench) rounds(ctx context.Context, all []*way, users map[*way][]*user, 
 			s.cpu = (one.spent() - before) / time.Duration(s.requests)
 			got[one.name] = s
 		}
-		b.compare(got, o.name+"."+r.name, o.name)
+		b.compare(all, got, o.name+"."+r.name, o.name)
 	}
 	return nil
 }
@@ -234,17 +234,15 @@ func saturated(ctx context.Context, users []*user, o op) (float64, error) {
 	return median(rates), nil
 }
 
-// compare adds one round's figures.
-func (b *bench) compare(got map[string]sample, what, op string) {
-	direct := got["direct"]
-	b.add("direct."+what+".throughput", "requests/s", direct.rate)
-	b.add("direct."+what+".p50-ms", "ms", milliseconds(direct.p50))
-	b.add("direct."+what+".p99-ms", "ms", milliseconds(direct.p99))
-	for _, name := range []string{"proxy", "gateway", "grpc-proxy"} {
-		s, ok := got[name]
-		if !ok {
-			continue
-		}
+// compare adds one round's figures. The first of all ways is what the others are held against.
+func (b *bench) compare(all []*way, got map[string]sample, what, op string) {
+	straight := all[0].name
+	direct := got[straight]
+	b.add(straight+"."+what+".throughput", "requests/s", direct.rate)
+	b.add(straight+"."+what+".p50-ms", "ms", milliseconds(direct.p50))
+	b.add(straight+"."+what+".p99-ms", "ms", milliseconds(direct.p99))
+	for _, one := range all[1:] {
+		name, s := one.name, got[one.name]
 		b.add(name+"."+what+".throughput-ratio", "ratio", s.rate/direct.rate)
 		b.add(name+"."+what+".p50-ratio", "ratio", float64(s.p50)/float64(direct.p50))
 		b.add(name+"."+what+".p99-ratio", "ratio", float64(s.p99)/float64(direct.p99))

@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/juju-charms/etcd-charm/internal/proxy"
 	"github.com/juju-charms/etcd-charm/internal/sim"
 	"github.com/juju-charms/etcd-charm/test/load"
 )
@@ -26,6 +27,13 @@ func main() {
 	sim.ToolMain()
 	if len(os.Args) == 5 && os.Args[1] == takeCommand {
 		if err := takeSnapshot(context.Background(), os.Args[2], os.Args[3], os.Args[4]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	if len(os.Args) == 4 && os.Args[1] == proxyCommand {
+		if err := proxy.MainAs(context.Background(), proxy.Variant(os.Args[2]), os.Args[3]); err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)
 			os.Exit(1)
 		}
@@ -67,6 +75,7 @@ func (b *bench) parts() []part {
 		{"forming", []string{"form.", "join.", "bare.form.", "bare.join."}, b.forming, false},
 		{"changes", []string{"hook.", "roll", "refresh.", "scale.", "kill-leader.", "bare.roll", "bare.refresh.", "bare.scale.", "bare.kill-leader."}, b.changes, false},
 		{"proxies", []string{"direct.", "proxy.", "gateway.", "grpc-proxy."}, b.proxies, false},
+		{"proxy-parts", []string{"one.direct.", "one.shipped.", "one.unsorted.", "one.plain."}, b.proxyParts, false},
 		{"consumers", []string{"consumers."}, b.consumers, false},
 		{"members", []string{"members."}, b.members, false},
 		{"second-life", []string{"snapshot.", "restore.", "recover.", "bare.snapshot.", "bare.restore.", "bare.recover."}, b.secondLife, true},

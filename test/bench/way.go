@@ -27,22 +27,22 @@ type way struct {
 
 // ways are all of them to one cluster.
 type ways struct {
-	*juju // three members, and a unit with role=proxy beside them
+	*juju // members, and a unit with role=proxy beside them
 	all   []*way
 }
 
 const proxyUnit = "etcd-proxy/0"
 
-func (b *bench) newWays(ctx context.Context) (*ways, error) {
+func (b *bench) newWays(ctx context.Context, members int) (*ways, error) {
 	// The transcript is where the client authority is found: see nameless.
-	j, err := b.deployed(ctx, 3, func(o *sim.Options) { o.Transcript = true })
+	j, err := b.deployed(ctx, members, func(o *sim.Options) { o.Transcript = true })
 	if err != nil {
 		return nil, err
 	}
 	w := &ways{juju: j}
-	err = errors.Join(j.do(ctx, "deploy", b.charm, "etcd-proxy", "--config", "role=proxy"), j.healthy(ctx, 3),
-		j.do(ctx, "integrate", "etcd:proxy", "etcd-proxy:upstream"), j.healthy(ctx, 3),
-		j.do(ctx, "wait", "--timeout", "2m", "etcd-proxy", "^active .*3/3 members"))
+	err = errors.Join(j.do(ctx, "deploy", b.charm, "etcd-proxy", "--config", "role=proxy"), j.healthy(ctx, members),
+		j.do(ctx, "integrate", "etcd:proxy", "etcd-proxy:upstream"), j.healthy(ctx, members),
+		j.do(ctx, "wait", "--timeout", "2m", "etcd-proxy", fmt.Sprintf("^active .*%[1]d/%[1]d members", members)))
 	if err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
@@ -72,47 +72,71 @@ type credentials struct {
 	Key  string `json:"key"`
 }
 
-// open starts the processes that are wanted, each before all members.
-func (w *ways) open(ctx context.Context, dir string, wanted func(way string) bool) error {
+// front is what processes before the members need.
+type front struct {
+	urls, hosts []string
+	members     []map[string]string
+	credentials
+	trusted *tls.Config
+}
+
+func (w *ways) front(ctx context.Context) (*front, error) {
 	ask := w.ask(ctx)
 	units, err := load.Units(ask)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var urls, hosts []string
-	var members []map[string]string
+	var f front
 	for unit := range units {
 		s, err := settingsOf(ask, unit)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		url := s["ETCD_ADVERTISE_CLIENT_URLS"]
-		urls, hosts = append(urls, url), append(hosts, strings.TrimPrefix(url, "https://"))
-		members = append(members, map[string]string{"name": s["ETCD_NAME"], "client_url": url})
+		f.urls, f.hosts = append(f.urls, url), append(f.hosts, strings.TrimPrefix(url, "https://"))
+		f.members = append(f.members, map[string]string{"name": s["ETCD_NAME"], "client_url": url})
 	}
 	config, err := load.Config(ask, proxyUnit)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	files := filepath.Join(config, "tls", "upstream")
 	c := credentials{files + "-ca.crt", files + ".crt", files + ".key"}
-	trusted, err := load.Trust(func(name string) ([]byte, error) {
+	f.credentials = c
+	f.trusted, err = load.Trust(func(name string) ([]byte, error) {
 		return os.ReadFile(map[string]string{"client-ca.crt": c.CA, "admin.crt": c.Cert, "admin.key": c.Key}[name])
 	})
+	return &f, err
+}
+
+// direct is the way without a process.
+func (f *front) direct(name string) *way {
+	return &way{name: name, Target: load.Target{Endpoints: f.urls, TLS: f.trusted, Fixed: true}}
+}
+
+// config writes the configuration of a proxy of ours that listens somewhere.
+func (f *front) config(file, listen string) error { // JSON is YAML
+	return writeJSON(file, map[string]any{
+		"listen": []string{listen}, "credentials": f.credentials,
+		"members": f.members,
+	})
+}
+
+// open starts the processes that are wanted, each before all members.
+func (w *ways) open(ctx context.Context, dir string, wanted func(way string) bool) error {
+	f, err := w.front(ctx)
 	if err != nil {
 		return err
 	}
-	w.all = []*way{{name: "direct", Target: load.Target{Endpoints: urls, TLS: trusted, Fixed: true}}}
+	urls, hosts, c, trusted := f.urls, f.hosts, f.credentials, f.trusted
+	w.all = []*way{f.direct("direct")}
 
 	listen, err := freePort()
 	if err != nil {
 		return err
 	}
-	file := filepath.Join(dir, "proxy.yaml") // JSON is YAML
-	if err := writeJSON(file, map[string]any{
-		"listen": []string{listen}, "credentials": c,
-		"members": members,
-	}); err != nil {
+	file := filepath.Join(dir, "proxy.yaml")
+	if err := f.config(file, listen); err != nil {
 		return err
 	}
 	if wanted("proxy") {
@@ -136,12 +160,17 @@ func (w *ways) open(ctx context.Context, dir string, wanted func(way string) boo
 	return err
 }
 
-// process starts a program of the proxy's unit that listens, and waits until it does.
+// process starts a program of the proxy's unit.
 func (w *ways) process(ctx context.Context, name, listen string, trusted *tls.Config, program string, args ...string) error {
 	path, err := w.program(ctx, proxyUnit, program)
 	if err != nil {
 		return err
 	}
+	return w.start(ctx, name, listen, trusted, path, args...)
+}
+
+// start starts a program that listens, and waits until it does.
+func (w *ways) start(ctx context.Context, name, listen string, trusted *tls.Config, path string, args ...string) error {
 	one := &way{name: name, Target: load.Target{Endpoints: []string{"http://" + listen}, TLS: trusted, Fixed: true}}
 	if trusted != nil {
 		one.Endpoints[0] = "https://" + listen
