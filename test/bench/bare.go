@@ -171,7 +171,7 @@ func (h *bare) refresh(ctx context.Context) error {
 	return h.roll(ctx)
 }
 
-// kill kills the leader, and starts it anew.
+// kill kills the leader, and starts it again.
 func (h *bare) kill(ctx context.Context) error {
 	leader, _, err := h.leader(ctx)
 	if err != nil {

@@ -35,7 +35,7 @@ type figure struct {
 	Max   float64 `json:"max"`
 }
 
-// wants tells whether a figure whose name begins with one of prefixes is asked for.
+// wants reports whether a figure whose name begins with one of prefixes is asked for.
 func (b *book) wants(prefixes ...string) bool {
 	return slices.ContainsFunc(prefixes, func(p string) bool {
 		return slices.ContainsFunc(b.only, func(o string) bool { return strings.HasPrefix(p, o) || strings.HasPrefix(o, p) })

@@ -10,7 +10,7 @@ import (
 	"github.com/juju-charms/etcd-charm/test/load"
 )
 
-// sides are a cluster under the charm and one by hand, each with three members. One that failed is made anew.
+// sides are a cluster under the charm and one by hand, each with three members. One that failed is made again.
 type sides struct {
 	b    *bench
 	juju *juju

@@ -39,7 +39,7 @@ func settingsOf(ask load.Ask, unit string) (settings, error) {
 	return s, nil
 }
 
-// ready tells whether the server with these settings is a voter that serves.
+// ready reports whether the server with these settings is a voter that serves.
 func (s settings) ready(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -114,7 +114,7 @@ func (s *server) end(sig os.Signal) error {
 	return nil
 }
 
-// again ends the process by a signal and starts it anew.
+// again ends the process by a signal and starts it again.
 func (s *server) again(ctx context.Context, sig os.Signal) error {
 	return errors.Join(s.end(sig), s.start(), s.ready(ctx))
 }

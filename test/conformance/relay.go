@@ -183,7 +183,7 @@ func (r *relay) context(id string) (*hookContext, error) {
 	return c, nil
 }
 
-// sameText tells whether two outputs are the same, or the same JSON: the order of keys is no matter there.
+// sameText reports whether two outputs are the same, or the same JSON: the order of keys is no matter there.
 func sameText(a, b []byte) bool {
 	if bytes.Equal(a, b) {
 		return true

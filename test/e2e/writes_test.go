@@ -193,7 +193,7 @@ func (f *felt) write(ctx context.Context, c *clientv3.Client) {
 	}
 }
 
-// begunSince tells whether a write succeeded that had begun since then.
+// begunSince reports whether a write succeeded that had begun since then.
 func (f *felt) begunSince(then time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

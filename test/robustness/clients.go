@@ -123,7 +123,7 @@ func (u *user) work(ctx context.Context) {
 	}
 }
 
-// one does an operation by chance, and tells whether it succeeded.
+// one does an operation by chance, and reports whether it succeeded.
 func (u *user) one(c *clientv3.Client) bool {
 	o := op{Client: u.id, Key: fmt.Sprintf("%s%d", prefix, u.rng.IntN(keys))}
 	switch n := u.rng.IntN(20); {

@@ -132,7 +132,7 @@ func (c *cluster) rightClock(ctx context.Context, unit string, was time.Duration
 }
 
 // settled lets hooks run until every unit is a voter, every voter ready, the proxies know them and every certificate is
-// good by the true clock; users are told then where the cluster is. A hook that failed is tried again, as Juju does for ever.
+// good by the true clock; users are told then where the cluster is. A hook that failed is tried again, as Juju does without end.
 func (c *cluster) settled(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

@@ -46,7 +46,7 @@ type op struct {
 
 func (o op) writes() bool { return o.Kind == put || o.Kind == cas }
 
-// acknowledged tells whether the client knows that it wrote.
+// acknowledged reports whether the client knows that it wrote.
 func (o op) acknowledged() bool { return o.Outcome == done && (o.Kind == put || o.Swapped) }
 
 // event is what a watcher was told.

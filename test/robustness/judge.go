@@ -40,7 +40,7 @@ func of(in any) op {
 	return o
 }
 
-// next tells whether an operation can have happened to a register, and what the register holds then.
+// next reports whether an operation can have happened to a register, and what the register holds then.
 func next(was string, o op) (possible bool, is string) {
 	switch {
 	case o.Kind == put, o.Kind == reset:

@@ -75,7 +75,7 @@ func (l *links) reach(address string) string {
 	return out
 }
 
-// wire names what lies between two machines, whoever calls.
+// wire names what lies between two machines, in either direction.
 func wire(a, b string) string { return min(a, b) + " " + max(a, b) }
 
 // set puts a rule on the wires between one machine and others.
@@ -96,7 +96,7 @@ func (l *links) look(wire string) (rule, <-chan struct{}, bool) {
 	return l.rules[wire], l.changed, l.closed
 }
 
-// pass waits until the wire is whole, and tells whether to go on.
+// pass waits until the wire is whole, and reports whether to go on.
 func (l *links) pass(wire string) bool {
 	for first := true; ; first = false {
 		r, changed, closed := l.look(wire)
@@ -203,7 +203,7 @@ func (l *links) pump(wire string, to, from net.Conn) {
 	l.drop(from)
 }
 
-// Close ends all connections, and tells whether an address could not be listened at.
+// Close ends all connections, and reports whether an address could not be listened at.
 func (l *links) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -249,7 +249,7 @@ func kernelForm(a net.Addr) string {
 	return fmt.Sprintf("%s:%04X", strings.ToUpper(hex.EncodeToString(ip[:])), tcp.Port)
 }
 
-// has tells whether a process has a file open.
+// has reports whether a process has a file open.
 func has(pid, file string) bool {
 	fds, _ := filepath.Glob("/proc/" + pid + "/fd/*")
 	for _, fd := range fds {

@@ -139,7 +139,7 @@ func (n *nemesis) scale(ctx context.Context, rng *rand.Rand, more int) error {
 	return n.change(ctx, append(words("remove-unit"), n.some(rng, more)...))
 }
 
-// renew has all leaf certificates issued anew: where the authorities can be had, those in place become old; elsewhere they
+// renew has all leaf certificates issued again: where the authorities can be had, those in place become old; elsewhere they
 // are to bear another name.
 func (n *nemesis) renew(ctx context.Context) error {
 	c := n.cluster
@@ -182,7 +182,7 @@ func (n *nemesis) fault(ctx context.Context, s step) error {
 	return err
 }
 
-// wait waits, and tells whether ctx goes on.
+// wait waits, and reports whether ctx goes on.
 func wait(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
