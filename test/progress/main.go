@@ -1,5 +1,5 @@
 // Command progress reads `go test -json` and prints each package as it ends, each test that took a while as it passes, and
-// what failed with all that it said. The rule it keeps: whoever waits for the tests sees within a minute that they go on.
+// what failed with all that it said. The rule it keeps: somebody who waits for the tests sees within a minute that they go on.
 package main
 
 import (

@@ -75,7 +75,7 @@ func (l *links) reach(address string) string {
 	return out
 }
 
-// wire names what lies between two machines, whoever calls.
+// wire names what lies between two machines, in either direction.
 func wire(a, b string) string { return min(a, b) + " " + max(a, b) }
 
 // set puts a rule on the wires between one machine and others.
