@@ -21,7 +21,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/webproxy"
 )
 
-// execute runs a command and returns the exit code; cobra has printed the error.
+// execute runs a command and returns the exit code; cobra has already printed the error.
 func execute(cmd *cobra.Command) int {
 	if err := cmd.Execute(); err != nil {
 		return 1
@@ -29,7 +29,8 @@ func execute(cmd *cobra.Command) int {
 	return 0
 }
 
-// ownCommand is the program under its own name: what the service manager runs, and what a person may ask it.
+// ownCommand is the program under its own name: the commands that the service manager runs, and
+// those for people.
 func ownCommand(ctx context.Context) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "etcd-charm",
@@ -48,7 +49,7 @@ func ownCommand(ctx context.Context) *cobra.Command {
 	}
 	run.Flags().StringVar(&config, "config", "", "the file that says where to listen and whom to reach; it is followed")
 	if err := run.MarkFlagRequired("config"); err != nil {
-		panic(err) // the flag stands two lines above
+		panic(err) // the flag is defined two lines above
 	}
 	root.AddCommand(run, workCommand(),
 		&cobra.Command{
@@ -73,12 +74,12 @@ func gateCommand(code *int) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&fence, "fence", "", "the file that says which clusters were replaced, and whom to ask")
 	if err := cmd.MarkFlagRequired("fence"); err != nil {
-		panic(err) // the flag stands two lines above
+		panic(err) // the flag is defined two lines above
 	}
 	return cmd
 }
 
-// workCommand is long work, which transient services and a timer's service run.
+// workCommand does long work, for transient services and for the timer's service.
 func workCommand() *cobra.Command {
 	var request, due, charmDir string
 	cmd := &cobra.Command{
@@ -108,7 +109,8 @@ func workCommand() *cobra.Command {
 	return cmd
 }
 
-// etcdutlCommand is etcdutl's root command, which its module keeps in its own package main (etcdutl/v3 ctl.go).
+// etcdutlCommand rebuilds etcdutl's root command, which its module keeps in its own package main
+// (etcdutl/v3 ctl.go).
 func etcdutlCommand() *cobra.Command {
 	root := &cobra.Command{Use: "etcdutl", Short: "An administrative command line tool for etcd3."}
 	flags := root.PersistentFlags()
@@ -121,7 +123,8 @@ func etcdutlCommand() *cobra.Command {
 	return root
 }
 
-// etcdctl is etcdctl, which on a unit needs no flags: endpoints and certificates are preset unless somebody says otherwise.
+// etcdctl is etcdctl. On a unit it needs no flags: the endpoints and certificates are preset,
+// unless a flag or the environment sets them.
 func etcdctl() int {
 	webproxy.Unset()
 	executable, err := os.Executable() // links resolved
@@ -137,7 +140,7 @@ func etcdctl() int {
 			}
 		}
 	}
-	// Without them it would ask a port that speaks TLS in plaintext, for as long as its time-out lasts.
+	// Without the presets etcdctl would speak plaintext to a TLS port until its timeout.
 	if said := len(unsaid([]string{"ETCDCTL_ENDPOINTS="}, os.Args[1:], os.LookupEnv)) == 0; err != nil && asks(os.Args[1:]) && !said {
 		fmt.Fprintf(os.Stderr, "etcdctl: %v: run sudo etcdctl, which may read this unit's endpoints and certificates, or say --endpoints\n", err)
 		return 1
@@ -146,7 +149,7 @@ func etcdctl() int {
 	return 0
 }
 
-// asks reports whether a command asks a server, and not etcdctl alone.
+// asks reports whether a command asks a server, and does not only print something of etcdctl's own.
 func asks(args []string) bool {
 	if slices.Contains(args, "--help") || slices.Contains(args, "-h") {
 		return false
@@ -155,8 +158,8 @@ func asks(args []string) bool {
 	return at >= 0 && !slices.Contains([]string{"version", "help", "completion"}, args[at])
 }
 
-// unsaid returns those of the lines "ETCDCTL_NAME=value" that neither the environment nor a flag says: etcdctl ends when
-// it is told by both (client/pkg/v3 flags, verifyEnv).
+// unsaid returns the lines "ETCDCTL_NAME=value" that neither the environment nor a flag sets:
+// etcdctl ends with an error if both set one (client/pkg/v3 flags, verifyEnv).
 func unsaid(lines, args []string, env func(string) (string, bool)) []string {
 	said := map[string]bool{}
 	for _, arg := range args {

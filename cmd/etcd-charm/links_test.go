@@ -38,7 +38,8 @@ func links(t *testing.T, dir string) []string {
 	return names
 }
 
-// A hook without a link counts as a quiet success, so every hook that our endpoints and the unit's life need has one.
+// A hook without a link counts as a quiet success. So every hook that our endpoints and the unit's
+// life need must have one.
 func TestHooksMatchMetadata(t *testing.T) {
 	t.Parallel()
 	type endpoints map[string]struct{ Interface string }
@@ -52,7 +53,7 @@ func TestHooksMatchMetadata(t *testing.T) {
 		for endpoint := range side {
 			for _, kind := range hooks.RelationHooks() {
 				if i == 0 && kind == hooks.RelationBroken {
-					continue // a peer relation does not break while there are units
+					continue // a peer relation never breaks while units exist
 				}
 				want = append(want, endpoint+"-"+string(kind))
 			}

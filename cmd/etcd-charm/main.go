@@ -1,6 +1,7 @@
-// Command etcd-charm is the charm and all that it runs: under the name of a hook or action it is the charm, as etcd,
-// etcdctl and etcdutl it is these, and under its own name the proxy. It only wires: what is decided is
-// decided in the packages that it calls.
+// Command etcd-charm is the charm and everything that it runs. Called by the name of a hook or
+// action it is the charm; called as etcd, etcdctl or etcdutl it is that program; under its own name
+// it is the proxy, and does long work. It only wires: all decisions are made in the packages that
+// it calls.
 package main
 
 import (
@@ -31,7 +32,8 @@ var (
 	stamp   string
 )
 
-// rootVar names the directory that stands for the machine's root; it is empty in production.
+// rootVar names the directory that stands for the machine's root directory; it is empty in
+// production.
 const rootVar = "ETCD_CHARM_ROOT"
 
 // deadline bounds one hook or action.
@@ -39,7 +41,8 @@ const deadline = 120 * time.Second
 
 func main() { os.Exit(run()) }
 
-// run is the program by the name it was called under; it returns the exit code. The link counts, not what it leads to.
+// run does what the name asks for under which the program was called, and returns the exit code.
+// The link's name counts, not its target's.
 func run() int {
 	switch filepath.Base(filepath.Dir(os.Args[0])) {
 	case "hooks", "actions":
@@ -61,7 +64,8 @@ func run() int {
 	return execute(ownCommand(ctx))
 }
 
-// gate is what systemd asks before each start of a member. By an error of its own, which would hold the member, it lets it start.
+// gate is what systemd runs before each start of a member. If the gate itself fails it returns 0,
+// because an error would keep the member down.
 func gate(args []string) (code int) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -74,10 +78,10 @@ func gate(args []string) (code int) {
 	return code
 }
 
-// runCharm is one hook or action on this machine.
+// runCharm runs one hook or action on this machine.
 func runCharm() int {
 	webproxy.Unset()
-	// It lives a moment: what it does not use any more is left to its end, unless that is very much.
+	// A hook is short-lived, so no garbage is collected unless the process needs more than 256 MiB.
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(256 << 20)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
@@ -112,7 +116,7 @@ func runCharm() int {
 	return 0
 }
 
-// shown tells whoever waits for an action how far it is; outside an action the log.
+// shown sends progress to the user who waits for the action; outside an action, to the log.
 func shown(tools juju.Tools, log *slog.Logger) func(context.Context, string) {
 	return func(ctx context.Context, text string) {
 		if os.Getenv("JUJU_ACTION_NAME") == "" || juju.LogAction(ctx, tools, text) != nil {

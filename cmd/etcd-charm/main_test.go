@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// answers are what the hook tools print. A tool that is not here does not exist.
+// answers are the outputs of the hook tools. A tool that is not listed does not exist.
 var answers = map[string]string{
 	"config-get": `{"role": "member"}`, "is-leader": "true", "state-get": "{}", "goal-state": `{"units": {"etcd/0": {"status": "active"}}}`,
 	"relation-ids": "[]", "secret-get": "", "action-get": "{}",
@@ -22,7 +22,7 @@ var answers = map[string]string{
 	"juju-log":    "", "status-set": "", "action-set": "", "action-fail": "", "action-log": "", "application-version-set": "",
 }
 
-// TestMain makes the test binary be the product, unless it is called as the tests.
+// TestMain makes the test binary the product, unless it is called to run the tests.
 func TestMain(m *testing.M) {
 	if strings.HasSuffix(filepath.Base(os.Args[0]), ".test") {
 		os.Exit(m.Run())
@@ -165,7 +165,7 @@ func TestWithoutLeaderElection(t *testing.T) {
 	assert.Equal(t, []string{"action-fail -- Requires Leader Election - juju >= 1.23.2"}, u.calls(t, "action-fail"))
 }
 
-// Somebody has unpacked the charm and calls it: no Juju is too old for that.
+// A person has unpacked the charm and calls it: the message must not be that Juju is too old.
 func TestWithoutJuju(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{"charm/hooks/install", "charm/actions/health"} {
@@ -241,7 +241,7 @@ func TestOwnCommandRefuses(t *testing.T) {
 func TestUnsaid(t *testing.T) {
 	t.Parallel()
 	lines := []string{"ETCDCTL_ENDPOINTS=a,b", "ETCDCTL_CACERT=/ca", "ETCDCTL_KEY=/k=1", "ETCDCTL_DIAL_TIMEOUT=1s", "nonsense"}
-	env := func(key string) (string, bool) { return "", key == "ETCDCTL_KEY" } // set, if to nothing
+	env := func(key string) (string, bool) { return "", key == "ETCDCTL_KEY" } // set, though to nothing
 	for name, test := range map[string]struct {
 		args []string
 		want []string
@@ -255,7 +255,7 @@ func TestUnsaid(t *testing.T) {
 	}
 }
 
-// On a unit etcdctl needs no flags, and what somebody says counts more than what is preset.
+// On a unit etcdctl needs no flags, and flags and environment take precedence over the presets.
 func TestEtcdctlPresets(t *testing.T) {
 	t.Parallel()
 	self, err := os.Executable()
@@ -277,7 +277,8 @@ func TestEtcdctlPresets(t *testing.T) {
 	_, stdout, stderr = u.call(t, "opt/etcd-charm/etcd-0/3.7.3-0123456789ab/etcdctl", status...)
 	assert.Contains(t, stdout+stderr, "127.0.0.1:3")
 
-	// Who may not read them is told so, and does not wait for a server that would not answer.
+	// A user who may not read the presets is told so, and does not wait for a server that would not
+	// answer.
 	delete(u.env, "ETCDCTL_ENDPOINTS")
 	require.NoError(t, os.Remove(filepath.Join(etc, "etcdctl.env")))
 	require.NoError(t, os.Mkdir(filepath.Join(etc, "etcdctl.env"), 0o755)) // root may read every file

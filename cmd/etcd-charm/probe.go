@@ -9,11 +9,12 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/proxy"
 )
 
-// unitMachine is the unit's machine, with the look through the proxy's eyes that the host itself has not: the host
-// knows files and processes, the proxy knows whom it may use and how.
+// unitMachine is the unit's machine, and also looks through the proxy. The host knows only files
+// and processes; the proxy knows which members it may use, and how.
 type unitMachine struct{ *host.Host }
 
-// Observe looks at machine and cluster, and on a proxy at each member that it may use.
+// Observe looks at the machine and the cluster. On a proxy it also looks at each member that the
+// proxy may use.
 func (m unitMachine) Observe(ctx context.Context, model operator.Model) (operator.World, error) {
 	world, err := m.Host.Observe(ctx, model)
 	if err != nil || world.Service.Kind != operator.ProxyService || world.Proxy.Written == "" {
@@ -40,7 +41,7 @@ func (m unitMachine) Observe(ctx context.Context, model operator.Model) (operato
 		world.Through = append(world.Through, at)
 	}
 	if slices.ContainsFunc(errs, func(err error) bool { return err != nil }) {
-		// Perhaps it has only just been started, and has ended since: then its log says why.
+		// The service may have ended just after its start; then its log says why.
 		if again, err := m.Host.Observe(ctx, model); err == nil {
 			world.Service = again.Service
 		}
@@ -48,8 +49,8 @@ func (m unitMachine) Observe(ctx context.Context, model operator.Model) (operato
 	return world, nil
 }
 
-// upstreamProbes puts the proxy's findings into the operator's words. A member that answers and has no quorum serves no
-// writes, and that is said beside.
+// upstreamProbes turns the proxy's findings into operator's types. A member that answers without a
+// quorum serves no writes; that is reported with its probe.
 func upstreamProbes(config proxy.Config, probes []proxy.MemberProbe) []operator.UpstreamProbe {
 	peers := map[string]string{}
 	for _, m := range config.Members {

@@ -20,10 +20,11 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/webproxy"
 )
 
-// elsewhere is nobody's address (RFC 5737). Go asks no web proxy for a loopback address, so a member must have another.
+// elsewhere is an unused address (RFC 5737). Go uses no web proxy for a loopback address, so the
+// member must have another.
 const elsewhere = "198.51.100.7"
 
-// webProxy refuses what it is asked, and says of whom that was.
+// webProxy refuses every request, and records its target.
 type webProxy struct {
 	mu    sync.Mutex
 	asked []string
@@ -63,7 +64,8 @@ func freePort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// memberEnv are settings of a member that asks another for the list of members first, and ends when it has no answer.
+// memberEnv returns settings of a member that first asks another for the list of members, and ends
+// without an answer.
 func memberEnv(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	peer, client := fmt.Sprintf("http://127.0.0.1:%d", freePort(t)), fmt.Sprintf("http://127.0.0.1:%d", freePort(t))
@@ -96,7 +98,7 @@ func TestEtcdctlAsksNoWebProxy(t *testing.T) {
 	}
 }
 
-// The proxy finds members by their peer URLs, and carries what clients say to client URLs.
+// The proxy finds members by their peer URLs, and forwards clients to the client URLs.
 func TestTheProxyAsksNoWebProxy(t *testing.T) {
 	t.Parallel()
 	u := unit{dir: t.TempDir(), env: map[string]string{}}
@@ -117,7 +119,7 @@ func TestTheProxyAsksNoWebProxy(t *testing.T) {
 	}
 	require.NoError(t, cmd.Start())
 	client := &http.Client{Transport: &http.Transport{}}
-	assert.Eventually(t, func() bool { // it answers, or hangs up, when it has tried all members
+	assert.Eventually(t, func() bool { // it answers, or closes the connection, after it has tried all members
 		conn, err := net.Dial("tcp", listen)
 		if err != nil {
 			return false

@@ -11,8 +11,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// action answers one action. A refusal, an unknown action and a parameter that cannot be used fail it by message; the
-// answer is set all the same. An error is for what went wrong on the way.
+// action answers one action. A refusal, an unknown action or an unusable parameter fails the action
+// with a message; the results are set all the same. An error means that something else went wrong.
 func (c Charm) action(ctx context.Context, event operator.Event) error {
 	act, known := operator.Actions[event.Action]
 	if !known {
@@ -65,11 +65,11 @@ func (c Charm) action(ctx context.Context, event operator.Event) error {
 	return c.answer(ctx, model, world, result, began)
 }
 
-// errNoTurn says that an action could not take the turn, so that nothing was done.
+// errNoTurn means that an action could not take the turn, so nothing was done.
 var errNoTurn = errors.New("nothing was done")
 
-// steps does an action's steps in order up to the first that fails, and tells of each. A turn that was taken is given
-// back whatever happens.
+// steps does an action's steps in order, up to the first that fails, and reports each. It gives
+// back a turn that was taken, whatever happens.
 func (c Charm) steps(ctx context.Context, steps []operator.Step, w operator.World) error {
 	held := false
 	for _, step := range steps {
@@ -98,8 +98,9 @@ func (c Charm) steps(ctx context.Context, steps []operator.Step, w operator.Worl
 	return nil
 }
 
-// answer sets an action's results, its text among them, and the unit's status where the answer has a newer one than the last
-// hook. What it is to record comes too late if it began too long ago.
+// answer sets an action's results, including its text, and the unit's status, which the action may
+// know better than the last hook. It fails the action if the action began too long ago to record
+// the birth or end of a cluster.
 func (c Charm) answer(ctx context.Context, model operator.Model, world operator.World, result operator.Result, began time.Time) error {
 	plan := operator.Plan{Bags: result.Bags, Claims: result.Claims, Status: result.Status}
 	if plan.Status.Level == "" {

@@ -1,5 +1,6 @@
-// Package charm is one hook or one action, from event to flush. It keeps the order of the pass: look, decide, do, and
-// publish last, so that a charm that dies anywhere has published nothing. Production and the simulation call the same Hook.
+// Package charm runs one hook or one action, from event to flush. It keeps the order of the pass:
+// look, decide, do, and publish last. So a charm that dies anywhere before has published nothing.
+// Production and the simulation call the same Hook.
 package charm
 
 import (
@@ -17,7 +18,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// Charm is one hook or action: whom it asks, what it works on, where it writes.
+// Charm is one hook or action: the tools it asks, the machine it works on, and the log it writes
+// to.
 type Charm struct {
 	Tools    juju.Tools
 	Find     juju.Finder
@@ -26,12 +28,13 @@ type Charm struct {
 	Log      *slog.Logger
 	Machine  Machine
 	Now      func() time.Time
-	// NewAuthority makes certificate authorities. What it needs of clock and randomness is its own.
+	// NewAuthority makes certificate authorities. It has its own clock and randomness.
 	NewAuthority juju.NewAuthority
 }
 
-// Run does the hook or action that argv0 names. An error makes the process exit non-zero, which makes Juju drop what was
-// published and call a hook again. An action that fails or is refused is no error: Juju shows its own message then.
+// Run runs the hook or action that argv0 names. An error makes the process exit non-zero: Juju then
+// drops what was published, and runs a hook again. An action that fails or is refused is no error,
+// because Juju then shows the action's own message.
 func (c Charm) Run(ctx context.Context, argv0 string) (err error) {
 	event, err := juju.ParseEvent(c.Env, argv0)
 	switch {
@@ -41,7 +44,8 @@ func (c Charm) Run(ctx context.Context, argv0 string) (err error) {
 	case err != nil:
 		return err
 	}
-	// What Flush has not yet sent is not published, and what it has sent Juju drops for the exit code.
+	// What Flush has not yet sent is never published, and Juju drops what Flush has sent because of
+	// the exit code.
 	defer func() {
 		if cause := recover(); cause != nil {
 			c.Log.ErrorContext(context.WithoutCancel(ctx), "panic", "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
@@ -60,7 +64,7 @@ func (c Charm) Run(ctx context.Context, argv0 string) (err error) {
 	case errors.Is(err, juju.ErrOldJuju) && event.Kind == hooks.Action:
 		return juju.FailAction(ctx, c.Tools, err.Error())
 	case errors.Is(err, juju.ErrOldJuju):
-		return nil // blocked, by its status
+		return nil // the status says blocked
 	case err != nil:
 		return err
 	}
@@ -73,7 +77,8 @@ func (c Charm) Run(ctx context.Context, argv0 string) (err error) {
 	return Hook(ctx, event, c, c.Machine, operator.Decide, c.Now)
 }
 
-// failed ends an action with a message, since Juju would show its exit code for one; a hook it leaves to fail.
+// failed ends an action with a message, because Juju would otherwise show only its exit code. For a
+// hook it returns the error.
 func (c Charm) failed(ctx context.Context, event operator.Event, err error) error {
 	if event.Kind != hooks.Action {
 		return err
@@ -81,7 +86,7 @@ func (c Charm) failed(ctx context.Context, event operator.Event, err error) erro
 	return errors.Join(err, juju.FailAction(ctx, c.Tools, err.Error()))
 }
 
-// Observe reads the model: Juju as Hook sees it.
+// Observe reads the model; it implements Juju for Hook.
 func (c Charm) Observe(ctx context.Context, e operator.Event, seen []uint64) (operator.Model, error) {
 	unit := c.Env("JUJU_UNIT_NAME")
 	if !strings.Contains(unit, "/") {

@@ -17,7 +17,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// answers are what the hook tools print. A tool that is not here does not exist.
+// answers are the outputs of the hook tools. A tool that is not listed does not exist.
 var answers = map[string]string{
 	"config-get": `{"role": "member"}`, "is-leader": "true", "state-get": "{}", "goal-state": `{"units": {"etcd/0": {"status": "active"}}}`,
 	"relation-ids": "[]", "secret-get": "", "action-get": "{}",
@@ -151,7 +151,8 @@ func TestHookWithoutUnitFails(t *testing.T) {
 	require.ErrorContains(t, c.Run(t.Context(), "hooks/start"), "JUJU_UNIT_NAME")
 }
 
-// upkeepMachine is a voter of one that is ready; it notes the steps and fails the one that fail names.
+// upkeepMachine is the voter of a cluster of one that is ready; it records the steps and fails the
+// one that fail names.
 type upkeepMachine struct {
 	fakeMachine
 	fail  string
@@ -186,7 +187,8 @@ func TestActionsGiveTheTurnBack(t *testing.T) {
 	}
 }
 
-// fullMachine has a member whose database is full: the turn is the first write to it, and raises the alarm.
+// fullMachine has a member whose database is full: taking the turn is the first write to it, and
+// raises the alarm.
 type fullMachine struct {
 	upkeepMachine
 	alarms []operator.Alarm
@@ -206,8 +208,8 @@ func (m *fullMachine) Do(ctx context.Context, s operator.Step) error {
 	return m.upkeepMachine.Do(ctx, s)
 }
 
-// TestActionsSetTheStatus: an action has looked at everything, so the unit does not go on saying what is not so any more. One
-// that was asked for nonsense has not looked.
+// TestActionsSetTheStatus: an action has looked at everything, so it replaces a status that is no
+// longer true. An action with unusable parameters has not looked.
 func TestActionsSetTheStatus(t *testing.T) {
 	t.Parallel()
 	full := []operator.Alarm{{MemberID: 1, Kind: "NOSPACE"}}

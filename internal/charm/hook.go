@@ -14,18 +14,19 @@ import (
 // Machine is what a pass needs of the unit's machine.
 type Machine interface {
 	operator.Host
-	// Seen returns the IDs of the members that etcd lists now, and the turn; none when etcd does not answer.
+	// Seen returns the IDs of the members that etcd lists now, and the turn; it returns none when
+	// etcd does not answer.
 	Seen(context.Context) ([]uint64, operator.Turn)
 }
 
-// Juju is what a pass needs of Juju: the whole model once, and one place to publish to.
+// Juju is what a pass needs of Juju: the whole model, read once, and one place to publish.
 type Juju interface {
 	Observe(ctx context.Context, e operator.Event, seen []uint64) (operator.Model, error)
 	Flush(context.Context, operator.Model, operator.Plan) error
 }
 
-// Hook is the one pass, from event to flush. When it returns an error, the hook must fail: Juju then drops what was
-// published and calls the hook again.
+// Hook is the one pass, from event to flush. If it returns an error, the hook must fail: Juju then
+// drops what was published and runs the hook again.
 func Hook(ctx context.Context, e operator.Event, j Juju, m Machine, decide operator.Decider, now func() time.Time) error {
 	began := now()
 	model, err := observe(ctx, e, j, m)
@@ -47,8 +48,8 @@ func Hook(ctx context.Context, e operator.Event, j Juju, m Machine, decide opera
 	return j.Flush(ctx, model, plan)
 }
 
-// settled is the last line of a hook: what it did, whom it tells, which status it leaves. Of a quiet one it is for those who
-// debug.
+// settled logs the last line of a hook: what it did, to whom it publishes, and which status it
+// leaves. For a quiet hook the line is at level DEBUG.
 func settled(ctx context.Context, e operator.Event, p operator.Plan, w operator.World, took time.Duration) {
 	level := slog.LevelDebug
 	if operator.Noteworthy(p, w) {
@@ -59,8 +60,8 @@ func settled(ctx context.Context, e operator.Event, p operator.Plan, w operator.
 	}
 }
 
-// observe lists members and turn before it reads goal-state, so that a member newer than goal-state is never judged by
-// it.
+// observe reads the members and the turn before it reads goal-state, so that no member is judged by
+// a goal-state that is older than the member.
 func observe(ctx context.Context, e operator.Event, j Juju, m Machine) (operator.Model, error) {
 	seen, turn := m.Seen(ctx)
 	model, err := j.Observe(ctx, e, seen)
@@ -68,12 +69,13 @@ func observe(ctx context.Context, e operator.Event, j Juju, m Machine) (operator
 	return model, err
 }
 
-// leadership is how long an answer of is-leader may be relied on. Juju guarantees 30 s; a leader that lost the leadership
-// and got it back within one hook could overwrite what another recorded meanwhile, and Juju would not notice.
+// leadership is how long an answer of is-leader may be relied on; Juju guarantees 30 s. A leader
+// that lost the leadership and regained it within one hook could otherwise overwrite what another
+// leader recorded in between, and Juju would not notice.
 const leadership = 25 * time.Second
 
-// overdue refuses to record the birth or the end of a cluster, or to make its authorities, on an answer of is-leader that is
-// too old.
+// overdue returns an error if the plan records the birth or the end of a cluster, or makes the
+// authorities, and the answer of is-leader is too old for that.
 func overdue(p operator.Plan, age time.Duration) error {
 	if !p.Claims || age <= leadership {
 		return nil

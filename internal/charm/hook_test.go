@@ -12,7 +12,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// fakeModel is a Juju with a model, that notes what is published.
+// fakeModel is a Juju with a model that records what is published.
 type fakeModel struct {
 	model   operator.Model
 	flushed []operator.Plan
@@ -27,7 +27,8 @@ func (f *fakeModel) Flush(_ context.Context, _ operator.Model, p operator.Plan) 
 	return nil
 }
 
-// A clock that is read at the start of the hook and before the flush says how old the answer of is-leader is.
+// The clock, read at the start of the hook and before the flush, shows how old the answer of
+// is-leader is.
 func TestHookRecordsNoClusterTooLate(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -57,7 +58,7 @@ func TestHookRecordsNoClusterTooLate(t *testing.T) {
 	}
 }
 
-// order notes who is asked what, in turn.
+// order records the calls in their order.
 type order struct {
 	calls []string
 	seen  []uint64
@@ -69,7 +70,7 @@ func (o *order) Seen(context.Context) ([]uint64, operator.Turn) {
 	return []uint64{7}, operator.Turn{Known: true, Holder: "etcd/1"}
 }
 
-// A Juju and a machine of the same order; both have a method Observe.
+// A Juju and a machine that share one order; both have a method Observe.
 type (
 	jujuInOrder    struct{ *order }
 	machineInOrder struct{ *order }
@@ -96,8 +97,9 @@ func (m machineInOrder) Do(context.Context, operator.Step) error {
 	return nil
 }
 
-// Members and turn are seen before Juju is asked, so that none is judged by a goal-state older than itself, and what is
-// published comes after the last step. What Juju does not take makes the hook fail: only then is it called again.
+// The members and the turn are read before Juju is asked, so that no member is judged by a
+// goal-state older than itself. Publishing comes after the last step. If Juju refuses what is
+// published the hook fails, because only then is it called again.
 func TestHookKeepsTheOrder(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]error{"well": nil, "Juju takes nothing": errors.New("relation-set: no such relation")} {

@@ -19,11 +19,11 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/regular"
 )
 
-// ownerFile says whose the data is. It lies beside what etcd keeps under member/, where etcd does not look: of a file beside member/
-// it complains at each start.
+// ownerFile records which unit the data belongs to. It lies in member/, where etcd ignores it: etcd
+// complains at each start of a file beside member/.
 func (p paths) ownerFile() string { return filepath.Join(p.data(), "member", "etcd-charm.json") }
 
-// ownerText is what the file holds. Fields are added only.
+// ownerText is what the file holds. Fields are only ever added.
 type ownerText struct {
 	Version int    `json:"version"`
 	Model   string `json:"model"`
@@ -34,7 +34,8 @@ type ownerText struct {
 
 const ownerVersion = 1
 
-// lookOwner reads whose the data is; the zero Owner where nothing says so, for whoever can write there can take the file away too.
+// lookOwner reads whom the data belongs to. It returns the zero Owner where no file says so:
+// whoever can write to the directory can also remove the file, so nothing hangs on it.
 func (h *Host) lookOwner() operator.Owner {
 	info, err := os.Lstat(h.ownerFile())
 	if err != nil || !info.Mode().IsRegular() || info.Size() > 1<<16 {
@@ -51,8 +52,8 @@ func (h *Host) lookOwner() operator.Owner {
 	return operator.Owner{Model: text.Model, Unit: text.Unit}
 }
 
-// claim writes whose the data is. The server's user may make of what is in the data directory what he likes, so no link among it
-// is followed out of there.
+// claim records whom the data belongs to. The server's user may put links into the data directory,
+// so claim follows no link that leads out of it.
 func (h *Host) claim(owner operator.Owner) error {
 	data, err := json.Marshal(ownerText{ownerVersion, owner.Model, owner.Unit, h.preparedFor()})
 	if err != nil {
@@ -73,7 +74,7 @@ func (h *Host) claim(owner operator.Owner) error {
 	return nil
 }
 
-// writeIn writes a file below root whole, by rename, into a directory that is there.
+// writeIn writes a whole file below root, by rename, into a directory that exists.
 func writeIn(root *os.Root, f file) error {
 	temp := f.path + ".new"
 	if err := removed(root.Remove(temp)); err != nil {
@@ -101,11 +102,13 @@ func writeIn(root *os.Root, f file) error {
 	return dir.Sync()
 }
 
-// logEnd is the last entry of a write-ahead log; the zero value is none, or that it cannot be read.
+// logEnd is the last entry of a write-ahead log. The zero value means that there is no log, or that
+// it cannot be read.
 type logEnd struct{ term, index uint64 }
 
-// lookLogEnd reads where our write-ahead log ends. It reads the newest segment whole, up to 64 MB, so it is asked only when nothing
-// else tells, and a log that did not change is read once. It takes no lock, and works while the server runs.
+// lookLogEnd reads where our write-ahead log ends. It reads the whole newest segment, up to 64 MB,
+// so it is called only when nothing else answers the question, and a log that has not changed is
+// read once. It takes no lock, and works while the server runs.
 func (h *Host) lookLogEnd() logEnd {
 	dir := filepath.Join(h.data(), "member", "wal")
 	entries, err := os.ReadDir(dir)
@@ -130,14 +133,15 @@ func (h *Host) lookLogEnd() logEnd {
 		if end != (logEnd{}) {
 			return end
 		}
-		// A segment that was begun a moment ago may have no entry yet.
+		// A segment that has only just been begun may have no entry yet.
 	}
 	return logEnd{}
 }
 
-// segmentEnd is the last entry of a segment, or the entry up to which a snapshot stands in its place. The last that was written
-// counts: a new leader may have entries written over that were not agreed. What comes after a record that cannot be read was never
-// synced, or is lost; etcd reads no further either.
+// segmentEnd returns the last entry of a segment, or the entry up to which a snapshot replaces the
+// log. The entry that was written last counts, even where an earlier one has a higher index: a new
+// leader may overwrite entries that were never committed. Whatever follows a record that cannot be
+// read was never synced, or is lost; etcd stops reading there too.
 func segmentEnd(path string) logEnd {
 	f, err := regular.Open(path)
 	if err != nil {

@@ -56,7 +56,7 @@ func TestOwnerFile(t *testing.T) {
 	assert.Equal(t, operator.Owner{}, h.lookData().Owner, "a pipe is not read")
 }
 
-// Whoever serves the data may write there, so a link among it leads root nowhere else.
+// The server's user may put a link into the data directory; root must not follow it anywhere.
 func TestOwnerFileLeadsNowhere(t *testing.T) {
 	t.Parallel()
 	h := New(Options{Root: t.TempDir(), Unit: "etcd/0"})
@@ -125,13 +125,14 @@ func TestLogEnd(t *testing.T) {
 	assert.Equal(t, logEnd{}, h.lookLogEnd(), "no log")
 }
 
-// damage is what happened to a data directory; says is what is made of etcd's last words, "" that it starts all the same.
+// dataDamage is damage to a data directory. says is what the charm reads in etcd's last log lines;
+// "" means that etcd starts all the same.
 type dataDamage struct {
 	do   func(t *testing.T, dir string)
 	says string
 }
 
-// on does something to the first file of that pattern.
+// on does something to the first file that matches the pattern.
 func on(pattern string, do func(*os.File) error) func(*testing.T, string) {
 	return func(t *testing.T, dir string) {
 		t.Helper()
@@ -180,8 +181,8 @@ var dataDamages = map[string]dataDamage{
 	}, "unnamed"},
 }
 
-// TestDamagedData starts a real etcd on data with each damage: what it says is known for what it is, and how far its log goes can be
-// read whatever else is spoilt.
+// TestDamagedData starts a real etcd on data with each damage. The charm must recognize what etcd
+// says, and must be able to read how far the log goes, whatever else is damaged.
 func TestDamagedData(t *testing.T) {
 	t.Parallel()
 	u := newFleet(t).add(t)
@@ -214,7 +215,7 @@ func TestDamagedData(t *testing.T) {
 	}
 }
 
-// put writes a key so many times.
+// put writes a key that many times.
 func (u *unit) put(times int, value string) {
 	u.t.Helper()
 	m, err := u.access(u.fleet.authority).dial(u.url(u.fleet.config.Port))
@@ -226,7 +227,7 @@ func (u *unit) put(times int, value string) {
 	}
 }
 
-// runEtcd runs the server on a directory until it ends by itself or serves, and returns what it printed.
+// runEtcd runs the server on a directory until it ends by itself or serves, and returns its output.
 func (u *unit) runEtcd(binary, dir string, env []string) string {
 	u.t.Helper()
 	ctx, cancel := context.WithTimeout(u.t.Context(), time.Minute)
@@ -259,7 +260,7 @@ func (u *unit) runEtcd(binary, dir string, env []string) string {
 	}
 }
 
-// The text of the file is an interface: whatever release comes later reads it.
+// The text of the file is an interface: every later release reads it.
 func TestOwnerText(t *testing.T) {
 	t.Parallel()
 	text, err := json.Marshal(ownerText{ownerVersion, "m", "etcd/0", ""})
@@ -270,8 +271,9 @@ func TestOwnerText(t *testing.T) {
 	assert.JSONEq(t, `{"version":1,"model":"m","unit":"etcd/0","prepared":"restore-1"}`, string(text))
 }
 
-// TestTakenBack puts an older copy of a follower's data in its place. The raft leader knows what the log had, and the server ends
-// again and again; what is remembered tells the same by the log alone.
+// TestTakenBack replaces a follower's data with an older copy. The raft leader knows how far the
+// log went, so the server ends again and again. The unit's memory shows the same from the log
+// alone.
 func TestTakenBack(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)

@@ -11,8 +11,9 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// Whoever has a consumer's certificate may switch authentication on. The charm is root then and goes on working; every
-// member says so at once, a learner too, and etcdctl here can switch it off.
+// Any client with a consumer's certificate may switch authentication on. The charm is then root and
+// goes on working. Every member shows it at once, a learner too, and etcdctl on the unit can switch
+// it off.
 func TestAuthenticationSwitchedOn(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)

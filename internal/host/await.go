@@ -16,8 +16,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// patience is how many looks in a row, a second apart, must find the service dead or failing before there is no use
-// in waiting on.
+// patience is how many looks in a row, a second apart, must find the service dead or failing before
+// waiting is given up.
 const patience = 3
 
 func (h *Host) awaitReady(ctx context.Context, learner bool) error {
@@ -72,7 +72,8 @@ func (h *Host) awaitReady(ctx context.Context, learner bool) error {
 	return nil
 }
 
-// awaitPeer waits until the member with that ID is ready, or with 0 every voter that is listed at the moment.
+// awaitPeer waits until the member with that ID is ready. With 0 it waits for every voter that is
+// listed at the moment.
 func (h *Host) awaitPeer(ctx context.Context, id uint64) error {
 	err := h.pollList(ctx, func(ctx context.Context, list []*etcdserverpb.Member) (bool, error) {
 		if id != 0 && find(list, id) == nil {
@@ -90,7 +91,7 @@ func (h *Host) awaitPeer(ctx context.Context, id uint64) error {
 	return nil
 }
 
-// awaitLearner waits until the member with that ID is no learner any more.
+// awaitLearner waits until the member with that ID is no longer a learner.
 func (h *Host) awaitLearner(ctx context.Context, id uint64) error {
 	err := h.pollList(ctx, func(_ context.Context, list []*etcdserverpb.Member) (bool, error) {
 		if m := find(list, id); m != nil && m.IsLearner {
@@ -104,8 +105,8 @@ func (h *Host) awaitLearner(ctx context.Context, id uint64) error {
 	return nil
 }
 
-// awaitListed waits until so many of the other voters take connections where they are listed that they are a quorum
-// together with the member own.
+// awaitListed waits until enough of the other voters accept connections at their listed URLs to
+// make a quorum together with the member own.
 func (h *Host) awaitListed(ctx context.Context, own uint64) error {
 	err := h.pollList(ctx, func(ctx context.Context, list []*etcdserverpb.Member) (bool, error) {
 		list = slices.DeleteFunc(list, func(m *etcdserverpb.Member) bool { return m.IsLearner })
@@ -150,7 +151,8 @@ func accepts(ctx context.Context, text string) bool {
 	return err == nil && conn.Close() == nil
 }
 
-// pollList shows the member list to done, as one member after the other tells it, until done is through with it.
+// pollList passes the member list, asked of one member after the other, to done until done returns
+// true.
 func (h *Host) pollList(ctx context.Context, done func(context.Context, []*etcdserverpb.Member) (bool, error)) error {
 	c, err := h.others(0)
 	if err != nil {
@@ -169,7 +171,8 @@ func (h *Host) pollList(ctx context.Context, done func(context.Context, []*etcds
 	})
 }
 
-// notReady asks all voters (or only the one) side by side and names those that serve no linearizable read.
+// notReady asks all voters (or only the one) in parallel, and names those that do not answer a
+// linearizable read.
 func (h *Host) notReady(ctx context.Context, list []*etcdserverpb.Member, only uint64) []string {
 	h.mu.Lock()
 	v := h.seen

@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// cause finds in a log's last lines why a service died: what its last run that says so ended for. The log is of
-// systemd's journal. A run that goes on at present, or that only says what followed from its end, is passed over.
+// cause finds the reason for a service's death in the last lines of its log, which come from
+// systemd's journal. It takes the last run that gives a reason. It passes over a run that has not
+// ended, and one that only reports what followed from its end.
 func cause(log string) string {
 	lines := strings.Split(strings.TrimSpace(log), "\n")
 	for _, run := range slices.Backward(runs(lines)) {
@@ -19,8 +20,9 @@ func cause(log string) string {
 	return cut(lines[len(lines)-1])
 }
 
-// awaited finds in a log's last lines what a server that goes on waits for before it serves: a lock on its database. etcd says so
-// every ten seconds (storage/backend.go), as an information; "" is that it says nothing of the kind.
+// awaited finds in the last lines of a log what a running server waits for before it serves: a lock
+// on its database. etcd reports this every ten seconds, at level info (storage/backend.go). awaited
+// returns "" if the log has no such line.
 func awaited(log string) string {
 	lines := strings.Split(strings.TrimSpace(log), "\n")
 	var entry entry
@@ -30,7 +32,8 @@ func awaited(log string) string {
 	return ""
 }
 
-// runs splits a log where systemd says that it starts the service, or that the service ended.
+// runs splits a log at the lines in which systemd reports that it starts the service, or that the
+// service ended.
 func runs(lines []string) [][]string {
 	var out [][]string
 	begin := 0
@@ -45,14 +48,15 @@ func runs(lines []string) [][]string {
 	return append(out, lines[begin:])
 }
 
-// ended reports whether systemd says that the service ended by itself.
+// ended reports whether the line is systemd's report that the service ended by itself.
 func ended(line string) bool {
 	return strings.Contains(line, ".service: Main process exited, ")
 }
 
-// causeOf is why a run ended; "" if it does not say. It is what etcd itself says that it ends for; else that it was killed; else
-// its first complaint; else its first words that are no log line, such as those of a flag that is not known. What
-// systemd says of the end comes last.
+// causeOf returns why a run ended, or "" if the run does not say. In order of preference the cause
+// is: the reason that etcd gives for its end; that the process was killed; etcd's first complaint;
+// the first line that is no log line, such as one about an unknown flag. What systemd says about
+// the end comes last.
 func causeOf(run []string) string {
 	var fatal, killed, complaint, words, end string
 	first := func(s *string, line string) {
@@ -68,7 +72,7 @@ func causeOf(run []string) string {
 			case entry.follows():
 			case entry.Level == "fatal" || entry.Level == "panic":
 				first(&fatal, entry.String())
-			case entry.Level == "error" || entry.Msg == "failed to verify flags": // which etcd says as a warning, and exits
+			case entry.Level == "error" || entry.Msg == "failed to verify flags": // etcd logs this as a warning, and exits
 				first(&complaint, entry.String())
 			}
 		case strings.HasPrefix(line, "panic: "), strings.HasPrefix(line, "fatal error: "):
@@ -95,13 +99,13 @@ type entry struct{ Level, Msg, Error string }
 
 func (e entry) String() string {
 	if e.Msg == "discovery failed" && e.Error != "" {
-		return e.Error // etcd says these words of whatever keeps it from starting
+		return e.Error // etcd uses this message for every error that keeps it from starting
 	}
 	return strings.TrimSuffix(e.Msg+": "+e.Error, ": ")
 }
 
-// follows reports whether the entry only says that the server ends already: its parts complain of each other's end, often before
-// etcd says what it ends for.
+// follows reports whether the entry is only a consequence: the server is already ending, and its
+// parts complain of each other's end, often before etcd logs the reason.
 func (e entry) follows() bool {
 	for _, what := range []string{net.ErrClosed.Error(), "http: Server closed", "mux: server closed", "server is stopping", "server stopped", "context canceled"} {
 		if strings.HasSuffix(e.Error, what) {
@@ -111,8 +115,8 @@ func (e entry) follows() bool {
 	return false
 }
 
-// routine reports whether a line that is not etcd's says nothing of a cause: what systemd says of every start and end, and what
-// the proxy (slog) says while all goes well.
+// routine reports whether a line that is not etcd's says nothing about a cause: systemd's report of
+// any start or end, or the proxy's lines (slog) while all goes well.
 func routine(line string) bool {
 	if strings.TrimSpace(line) == "" || strings.HasPrefix(line, "time=") && !strings.Contains(line, " level=ERROR ") {
 		return true

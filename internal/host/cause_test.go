@@ -14,8 +14,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// logOf is what etcd printed when it was really started so that it could not serve: testdata/logs. Most lines of level info
-// and all but the ends of stack traces are left out.
+// logOf returns what a real etcd printed that was started so that it could not serve:
+// testdata/logs. Most lines of level info, and all but the ends of stack traces, are left out.
 func logOf(t *testing.T, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("testdata", "logs", name+".log"))
@@ -23,7 +23,7 @@ func logOf(t *testing.T, name string) string {
 	return string(text)
 }
 
-// How systemd speaks of a service's ends.
+// systemd's lines about the end of a service.
 const (
 	unitName  = "etcd-charm-etcd-0.service"
 	unitStart = "Starting " + unitName + " - etcd member of Juju unit etcd/0...\n"
@@ -71,13 +71,13 @@ func TestCauseOfRealLogs(t *testing.T) {
 	}
 }
 
-// TestCauseWhileItEnds looks at each moment of a second run that fails as the first did: parts of a server complain of its end
-// before it says what it ends for, and the looker may come between.
+// TestCauseWhileItEnds looks at each moment of a second run that fails as the first did. Parts of a
+// server log that the server ends before it logs the reason, and a look may come in between.
 func TestCauseWhileItEnds(t *testing.T) {
 	t.Parallel()
 	for name, want := range causes {
 		if slices.Contains([]string{"corrupt-db", "no-certificate", "nobody-to-join", "lost-db", "forbidden-db", "disk-full", "cut-db"}, name) {
-			continue // they say why in several ways, one after the other
+			continue // these give the reason in several lines, one after the other
 		}
 		log := logOf(t, name)
 		so := unitStart + log + unitEnd + unitStart
@@ -88,7 +88,7 @@ func TestCauseWhileItEnds(t *testing.T) {
 	}
 }
 
-// TestAilmentsOfRealLogs: of what keeps a server from going on only some is the data's fault.
+// TestAilmentsOfRealLogs: only some of what keeps a server from running is a fault of the data.
 func TestAilmentsOfRealLogs(t *testing.T) {
 	t.Parallel()
 	want := map[string]string{

@@ -15,7 +15,7 @@ import (
 	"google.golang.org/grpc"
 )
 
-// turnKey is the one key in etcd that says who may be down by our hand.
+// turnKey is the one key in etcd that names the unit which may take its member down.
 const turnKey = "etcd-charm/turn"
 
 // member is one open connection to one member.
@@ -26,11 +26,12 @@ type member struct {
 
 var errNoAccess = errors.New("no certificate to show to the cluster")
 
-// dial opens a connection to one client URL; it connects with the first call. A client for each member, not one for
-// all: what one member says of itself must come from that member.
+// dial opens a connection to one client URL; the first call connects it. Each member gets a client
+// of its own, because what a member says of itself must come from that member.
 func (a access) dial(url string) (member, error) { return a.dialHeard(url, func() {}) }
 
-// dialHeard is dial that calls heard when the member takes the connection, and when it has shaken hands.
+// dialHeard is dial, and calls heard when the member accepts the connection and again after the TLS
+// handshake.
 func (a access) dialHeard(url string, heard func()) (member, error) {
 	if a.cert == nil {
 		return member{}, errNoAccess
@@ -43,7 +44,8 @@ func (a access) dialHeard(url string, heard func()) (member, error) {
 			heard()
 		}),
 		Logger: zap.NewNop(),
-		// Juju hands hooks the model's web proxies by environment; members are not behind one.
+		// Juju passes the model's web proxies to hooks in the environment; members are not behind
+		// one.
 		DialOptions: []grpc.DialOption{grpc.WithNoProxy(), grpc.WithContextDialer(func(ctx context.Context, to string) (net.Conn, error) {
 			conn, err := new(net.Dialer).DialContext(ctx, "tcp", to)
 			if err == nil {
@@ -66,7 +68,8 @@ func within[T any](ctx context.Context, d time.Duration, f func(context.Context)
 	return f(ctx)
 }
 
-// healthy asks the metrics URL whether path answers 200. It answers without quorum, when the client port does not.
+// healthy reports whether path of the metrics URL answers 200. That URL answers without a quorum,
+// when the client port does not.
 func healthy(ctx context.Context, metricsURL, path string) bool {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, metricsURL+path, nil)
 	if err != nil {

@@ -10,8 +10,9 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// TestFoundedByAClockThatIsAhead: real servers go by the true clock, so a certificate that begins in the future opens
-// nothing. Once the founder's clock is right again, it renews and others join.
+// TestFoundedByAClockThatIsAhead: real servers use the real clock, so they accept no certificate
+// that begins in the future. Once the founder's clock is right again, the unit renews the
+// certificates, and others join.
 func TestFoundedByAClockThatIsAhead(t *testing.T) {
 	t.Parallel()
 	for name, off := range map[string]time.Duration{"49 hours": 49 * time.Hour, "400 days": 400 * 24 * time.Hour} {

@@ -17,31 +17,34 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// A path that is slow is not a dead one: a member is given up when nothing has been heard of it for a while, however far
-// it has come until then, for what the next look would begin from nothing ends at the same place. These are the time-outs
-// on the way to members, and what they are at a round trip of one second:
+// A slow path is not a dead one. A member is given up only when nothing has been heard of it for a
+// while, however far the exchange had come: the next look would begin again from nothing and end at
+// the same place. These are the timeouts on the way to members, and what they allow at a round trip
+// of one second:
 //
 //	probeTime  2.5 s  the silence of a member: to connect, to shake hands, to answer. 1 s, 1 s, 2 s; a lost first packet
 //	                  is sent again after 1 s; and a member without quorum lets a linearizable read hang
 //	graceTime  1.5 s  the same once the cluster is seen to be healthy, or three times what its slowest step took
 //	lookTime   10 s   a look in all. 5 s and what the quorum needs
-//	askTime    5 s    one request of a deed. The connection, which took 3 s, stays for the next request
+//	askTime    5 s    one request of a step. The connection, which took 3 s, stays for the next request
 //
-// Whoever is given up is not reached from here: it is not down for that, and is never removed for it.
+// A member that is given up cannot be reached from here. That does not make it down, and it is
+// never removed for it.
 const (
 	probeTime = 2500 * time.Millisecond
 	graceTime = 1500 * time.Millisecond
 	lookTime  = 10 * time.Second
 )
 
-// hearing ends a look at a member when nothing has been heard of it for a while. Its lock is that of what it bounds.
+// hearing ends a look at a member when nothing has been heard of it for a while. Its lock guards
+// the fields below it.
 type hearing struct {
 	mu      sync.Mutex
 	end     context.CancelFunc
 	timer   *time.Timer
 	allowed time.Duration
 	last    time.Time     // when something was heard
-	slowest time.Duration // what was longest in coming
+	slowest time.Duration // the longest gap between two signs of life
 }
 
 // listen returns a context that ends with the hearing.
@@ -61,7 +64,7 @@ func (h *hearing) heard() {
 
 func (h *hearing) patience() time.Duration { return max(h.allowed, 3*h.slowest) }
 
-// hurry leaves less time to whoever is silent.
+// hurry shortens the time that a silent member is given.
 func (h *hearing) hurry() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -74,8 +77,9 @@ func (h *hearing) close() {
 	h.end()
 }
 
-// probe asks one member all that is to be known, over one connection: first what it says of itself, which also opens
-// the connection; then, side by side, its own member list (the round trip) and two linearizable reads.
+// probe asks one member everything, over one connection. It first asks for the member's status,
+// which also opens the connection. Then it asks in parallel for the member's own member list (the
+// round trip) and for two linearizable reads.
 func (h *Host) probe(ctx context.Context, a access, url string, own bool) operator.Answer {
 	ctx, ear := listen(ctx)
 	defer ear.close()
@@ -91,7 +95,7 @@ func (h *Host) probeHeard(ctx context.Context, a access, url string, own bool, h
 	}
 	defer ignoreClose(m)
 	conn := m.ActiveConnection()
-	// Not the client's Status, which dials a connection of its own.
+	// The client's own Status dials another connection.
 	status, err := etcdserverpb.NewMaintenanceClient(conn).Status(ctx, &etcdserverpb.StatusRequest{})
 	if err != nil {
 		return out
@@ -131,9 +135,11 @@ func (h *Host) probeHeard(ctx context.Context, a access, url string, own bool, h
 	return out
 }
 
-// authEnabled asks a member whether authentication is on, by a token that none has given out: who does not ask for tokens
-// does not look at it (server/v3 auth/store.go, AuthInfoFromCtx). The call AuthStatus would put an entry into the raft log
-// at each look (v3_server.go), and needs a quorum. etcd's client repeats a call that such an answer ends, but no stream.
+// authEnabled asks a member whether authentication is on, with a token that was never issued. A
+// server without authentication does not look at the token (server/v3 auth/store.go,
+// AuthInfoFromCtx). The call AuthStatus would append an entry to the raft log at each look
+// (v3_server.go), and needs a quorum. The request is a stream, because etcd's client retries a
+// unary call that ends with such an answer, but not a stream.
 func authEnabled(ctx context.Context, conn *grpc.ClientConn) bool {
 	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(ctx, rpctypes.TokenFieldNameGRPC, "none"))
 	defer cancel()
@@ -147,7 +153,7 @@ func authEnabled(ctx context.Context, conn *grpc.ClientConn) bool {
 	return errors.Is(rpctypes.Error(err), rpctypes.ErrInvalidAuthToken)
 }
 
-// ofItself is what a member's status says of it.
+// ofItself returns what a member's status says of it.
 func ofItself(s *etcdserverpb.StatusResponse) operator.Member {
 	return operator.Member{
 		Version: s.Version, StorageVersion: s.StorageVersion, Leader: s.Leader,
@@ -168,7 +174,7 @@ func listed(members []*etcdserverpb.Member) []operator.Member {
 	return out
 }
 
-// view is what a look at the cluster found; steps use it to know whom to ask.
+// view is what a look at the cluster found. Steps take from it the addresses to ask.
 type view struct {
 	operator.Sight
 	access access
@@ -176,7 +182,7 @@ type view struct {
 	fit    func(url string) bool
 }
 
-// lookCluster asks whom the survey names, each once and side by side.
+// lookCluster asks the URLs that the survey names, each once and in parallel.
 func (h *Host) lookCluster(ctx context.Context, a access, survey *operator.Survey) {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
@@ -208,8 +214,8 @@ func (h *Host) lookCluster(ctx context.Context, a access, survey *operator.Surve
 	}
 }
 
-// urls is where a listed member is asked. Our own is asked on this machine: the address that it advertises may be one
-// that only others reach.
+// urls returns where to ask a listed member. Our own is asked on this machine: its advertised
+// address may be one that only others can reach.
 func (v *view) urls(id uint64, clientURLs []string) []string {
 	if v.own != "" && slices.ContainsFunc(v.Answers, func(a operator.Answer) bool { return a.URL == v.own && a.MemberID == id }) {
 		return []string{v.own}
@@ -217,10 +223,11 @@ func (v *view) urls(id uint64, clientURLs []string) []string {
 	return slices.DeleteFunc(slices.Clone(clientURLs), func(url string) bool { return !v.fits(url) })
 }
 
-// fits reports whether a URL may be dialled that the member list names.
+// fits reports whether a URL that the member list names may be dialled.
 func (v *view) fits(url string) bool { return v.fit == nil || v.fit(url) }
 
-// localURL is how a server on this machine is reached that listens on the first of listen (comma-separated URLs).
+// localURL returns how to reach, on this machine, a server that listens on the first of listen
+// (comma-separated URLs).
 func localURL(listen string) string {
 	first, _, _ := strings.Cut(listen, ",")
 	u, err := url.Parse(first)

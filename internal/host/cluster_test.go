@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAlarm: a real server says of an alarm what the survey reads.
+// TestAlarm: a real server's status shows an alarm in the words that the survey parses.
 func TestAlarm(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
@@ -33,7 +33,7 @@ func TestAlarm(t *testing.T) {
 	assert.NotEmpty(t, w.Members[0].Errors)
 }
 
-// TestSilence: members that take connections and say nothing do not hold up the hook.
+// TestSilence: members that accept connections and say nothing do not hold up the hook.
 func TestSilence(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
@@ -45,7 +45,7 @@ func TestSilence(t *testing.T) {
 	silent.word = operator.Word{ClusterID: 1, ClientURL: silent.url(2379)}
 	gone := f.add(t)
 	gone.word = operator.Word{ClusterID: 1, ClientURL: gone.url(2379)}
-	look := func() operator.World { // with a deadline that only silence which is waited for without end would miss
+	look := func() operator.World { // the deadline is missed only if silence is waited for without end
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		w, err := u.Observe(ctx, u.model())
@@ -56,7 +56,7 @@ func TestSilence(t *testing.T) {
 	w := look()
 	assert.Equal(t, operator.Unreachable, w.Reach)
 
-	// The others are not taken for silent too.
+	// The others are not taken for silent.
 	named := silent.word
 	silent.word, gone.word = operator.Word{}, operator.Word{}
 	w = f.add(t).found()
@@ -80,7 +80,7 @@ func TestLocalURL(t *testing.T) {
 	}
 }
 
-// BenchmarkObserve is a healthy look by a member of two.
+// BenchmarkObserve measures a healthy look by a member of two.
 func BenchmarkObserve(b *testing.B) {
 	f := newFleet(b)
 	first, second := f.add(b), f.add(b)

@@ -17,8 +17,9 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// A consumer's certificate names its user, so that authorisation can be switched on without locking it out. Until then
-// etcd's JSON gateway takes the certificate too; afterwards it refuses every certificate that names somebody.
+// A consumer's certificate names its user, so switching authorization on does not lock the consumer
+// out. Until then etcd's JSON gateway accepts the certificate too; afterwards the gateway refuses
+// every certificate that names a user.
 func TestConsumerIsAUser(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
@@ -72,7 +73,7 @@ func TestConsumerIsAUser(t *testing.T) {
 	assert.Equal(t, operator.Healthy, u.look().Reach, "the charm is root")
 }
 
-// allow switches authorisation on, with one user beside root who may use the keys below a prefix.
+// allow switches authorization on, with one user beside root who may use the keys below a prefix.
 func allow(ctx context.Context, t *testing.T, etcd *clientv3.Client, user, prefix string) {
 	t.Helper()
 	none := &clientv3.UserAddOptions{NoPassword: true}

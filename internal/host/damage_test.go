@@ -27,13 +27,14 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// somebody is a user of every machine: as root the service's user is this one, since the test makes none.
+// somebody is a user that every machine has. The test makes no user, so when it runs as root this
+// one runs the service.
 const somebody = "daemon"
 
-// stranger is a user to whom nothing of ours belongs.
+// stranger is a user that owns nothing of ours.
 const stranger = 12345
 
-// damage is something that happens to what lies at a path. It needs root where it changes an owner.
+// damage changes what lies at a path. It needs root if it changes an owner.
 type damage struct {
 	name string
 	root bool
@@ -50,7 +51,7 @@ func write(change func([]byte) []byte) func(string) error {
 		if err != nil {
 			return err
 		}
-		// Not in place: the kernel refuses that for a program that runs.
+		// A new file, because the kernel refuses a write to a program that runs.
 		return errors.Join(os.Remove(path), os.WriteFile(path, change(data), info.Mode().Perm()), os.Chmod(path, info.Mode().Perm()))
 	}
 }
@@ -71,7 +72,7 @@ func plainFile(path string) error { return os.WriteFile(path, []byte("somebody's
 
 func (d damage) String() string { return d.name }
 
-// damages are what happens to a regular file, to a directory and to a link.
+// damages are the damages to a regular file, to a directory and to a link.
 var damages = map[fs.FileMode][]damage{
 	0: {
 		{"removed", false, os.Remove},
@@ -114,7 +115,7 @@ type lying struct {
 	Content  string
 }
 
-// ours lists what the charm made on u's machine, below its data, by path.
+// ours lists, by path, what the charm made on u's machine, without the content of its data.
 func (u *unit) ours() map[string]lying {
 	u.t.Helper()
 	out := map[string]lying{}
@@ -126,7 +127,7 @@ func (u *unit) ours() map[string]lying {
 			if errors.Is(err, fs.ErrNotExist) && path == top {
 				return nil
 			}
-			if err != nil || path == u.disk() { // who lost what was measured is not known to be ill: the disk is not measured again
+			if err != nil || path == u.disk() { // a unit without its measurement is not known to be ill: the disk is not measured again
 				return err
 			}
 			info, err := entry.Info()
@@ -153,7 +154,7 @@ func (u *unit) ours() map[string]lying {
 	return out
 }
 
-// content is what a file says; of the binary, which is large, its length, beginning and end.
+// content returns what a file says; for the binary, which is large, its length, beginning and end.
 func (u *unit) content(path string) string {
 	f, err := os.Open(path)
 	require.NoError(u.t, err)
@@ -174,10 +175,10 @@ func (u *unit) content(path string) string {
 	return fmt.Sprintf("%d bytes: %x", info.Size(), sha256.Sum256(ends))
 }
 
-// reissued are files that are made again with other content.
+// reissued matches files that are made again with other content.
 var reissued = regexp.MustCompile(`/tls/((peer|server|admin)\.(crt|key)|(client|peer)\.crl|issued)$`)
 
-// same reports in what two listings differ; "" is in nothing.
+// same returns in what two listings differ; "" if they do not.
 func same(was, is map[string]lying) string {
 	for path, l := range was {
 		now, there := is[path]
@@ -205,7 +206,7 @@ func same(was, is map[string]lying) string {
 	return ""
 }
 
-// restore puts back what was.
+// restore puts back what was there before.
 func (u *unit) restore(was map[string]lying) {
 	u.t.Helper()
 	for path := range u.ours() {
@@ -242,13 +243,13 @@ func (u *unit) restore(was map[string]lying) {
 	}
 }
 
-// hook is one hook of u's: what is decided in the end.
+// hook runs one hook of u's, and returns what was decided in the end.
 func (u *unit) hook(m operator.Model) (operator.Plan, error) {
 	plan, _, err := operator.Reconcile(u.t.Context(), operator.Decide, operator.Event{Kind: hooks.UpdateStatus}, m, u.Host)
 	return plan, err
 }
 
-// living is u's model where it leads an application of one unit.
+// living returns u's model as the leader of an application of one unit.
 func (u *unit) living() operator.Model {
 	m := u.model()
 	m.Leader = operator.Know(true)
@@ -262,7 +263,7 @@ func (u *unit) living() operator.Model {
 	return m
 }
 
-// settledMember is a unit with a member that nothing is left to do for.
+// settledMember returns a unit with a member that has nothing left to do.
 func settledMember(t *testing.T) (*unit, operator.Model) {
 	t.Helper()
 	u := damaged(t)
@@ -277,7 +278,7 @@ func settledMember(t *testing.T) (*unit, operator.Model) {
 	return u, m
 }
 
-// settledProxy is a unit with a proxy that nothing is left to do for.
+// settledProxy returns a unit with a proxy that has nothing left to do.
 func settledProxy(t *testing.T) (*unit, operator.Model) {
 	t.Helper()
 	u := damaged(t)
@@ -307,7 +308,7 @@ func damaged(t *testing.T) *unit {
 	return u
 }
 
-// outcome is what became of a damage.
+// outcome is how a hook dealt with a damage.
 type outcome int
 
 const (
@@ -317,7 +318,7 @@ const (
 	hung
 )
 
-// suffer does a damage and lives one hook.
+// suffer does a damage and runs one hook.
 func (u *unit) suffer(m operator.Model, was map[string]lying, path string, d damage) (outcome, string) {
 	u.t.Helper()
 	require.NoError(u.t, d.do(path))
@@ -363,14 +364,15 @@ func (u *unit) suffer(m operator.Model, was map[string]lying, path string, d dam
 	return neither, difference + "; " + e.plan.Status.Message
 }
 
-// dataLost reports whether a damage takes the data away, or its place: that is rule 4's, not ours to mend. A proxy has none.
+// dataLost reports whether a damage removes the data, or its directory. Rule 4 deals with that, and
+// the charm does not mend it. A proxy has no data.
 func (u *unit) dataLost(role, path string, d damage) bool {
 	return role == "proxy" && path == u.data() || strings.HasPrefix(u.data()+"/", path+"/") && (d.name == "removed" || d.name == "a file")
 }
 
-// TestDamages does every damage to everything that the charm made, and lives one hook: it is healed in that hook, with no
-// restart, or the reasons name the path and what to do. Without root the owners are left out. UPDATE_GOLDEN=1 writes the
-// figures into proof.md.
+// TestDamages does every damage to everything that the charm made, and runs one hook. Either that
+// hook repairs it without a restart, or the reasons name the path and what to do. Without root,
+// damages to owners are left out. UPDATE_GOLDEN=1 writes the figures into proof.md.
 func TestDamages(t *testing.T) {
 	t.Parallel()
 	for role, settled := range map[string]func(*testing.T) (*unit, operator.Model){"member": settledMember, "proxy": settledProxy} {
@@ -412,7 +414,7 @@ func TestDamages(t *testing.T) {
 	}
 }
 
-// holdFigures compares what was counted with what the documentation says.
+// holdFigures compares the counts with what the documentation says.
 func holdFigures(t *testing.T, role, figures string) {
 	t.Helper()
 	const page = "../../docs/explanation/proof.md"
@@ -427,8 +429,8 @@ func holdFigures(t *testing.T, role, figures string) {
 	assert.Equal(t, role+": "+figures, string(line.Find(text)), page)
 }
 
-// An administrator may have moved a directory to another disk. While that is not mounted, what lies there is not made again
-// elsewhere, and the link to it stays.
+// An administrator may have moved a directory to another disk. While that disk is not mounted, the
+// charm does not make the directory again elsewhere, and the link to it stays.
 func TestPlaceOnADiskThatIsNotMounted(t *testing.T) {
 	t.Parallel()
 	h := New(Options{Root: t.TempDir(), Unit: "etcd/0"})

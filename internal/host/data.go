@@ -24,7 +24,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/regular"
 )
 
-// lookData says what is in the data directory. It only reads, takes no lock, and works while the server runs.
+// lookData returns what is in the data directory. It only reads, takes no lock, and works while the
+// server runs.
 func (h *Host) lookData() operator.Data {
 	alien := func(format string, args ...any) operator.Data {
 		return operator.Data{State: operator.AlienData, Problem: fmt.Sprintf(format, args...)}
@@ -67,8 +68,8 @@ func (h *Host) lookData() operator.Data {
 	}
 }
 
-// dangling is an error if a path is not there because a link on the way to it leads nowhere: the disk may come yet onto which an
-// administrator moved what is missing.
+// dangling returns an error if a path is missing because a link on the way to it leads nowhere. An
+// administrator may have moved the path to a disk that is not mounted yet.
 func dangling(path string) error {
 	for ; ; path = filepath.Dir(path) {
 		info, err := os.Lstat(path)
@@ -85,7 +86,7 @@ func dangling(path string) error {
 	}
 }
 
-// ownerProblem says in words why the server could not use the directory.
+// ownerProblem returns in words why the server could not use the directory.
 func (h *Host) ownerProblem(info fs.FileInfo) string {
 	server, err := h.serverOwner()
 	if err != nil {
@@ -101,9 +102,9 @@ func (h *Host) ownerProblem(info fs.FileInfo) string {
 	return fmt.Sprintf("%s belongs to user %d, not to the server's user %d", h.data(), stat.Uid, server.uid)
 }
 
-// lookUnborn judges etcd data without a write-ahead log. etcd makes the database before the log (etcdserver,
-// bootstrap), so a first start that was cut off leaves an empty database: no vote was cast, nothing is lost. A
-// database with content whose log is gone is another matter.
+// lookUnborn judges etcd data without a write-ahead log. etcd makes the database before the log
+// (etcdserver, bootstrap), so a first start that was cut off leaves an empty database: no vote was
+// cast, and nothing is lost. A database that has content but no log is not ours to judge as empty.
 func (h *Host) lookUnborn() operator.Data {
 	alien := operator.Data{State: operator.AlienData, Problem: h.data() + " holds an etcd database without its write-ahead log"}
 	snapshots, err := filepath.Glob(filepath.Join(h.data(), "member", "snap", "*.snap"))
@@ -126,7 +127,7 @@ func (h *Host) lookUnborn() operator.Data {
 	}
 	b, err := bolt.Open(db, secret, &bolt.Options{ReadOnly: true, Timeout: 50 * time.Millisecond, OpenFile: regular.OpenFile})
 	if errors.Is(err, bolterrors.ErrTimeout) {
-		return operator.Data{} // a server is at it this moment, for the first time
+		return operator.Data{} // a server holds the database: it is making its first start right now
 	}
 	if err != nil {
 		alien.Problem += ": " + err.Error()
@@ -155,8 +156,8 @@ var (
 	errIrregular = errors.New("it is not a regular file")
 )
 
-// walIdentity reads cluster and member ID from the write-ahead log. Every segment begins with them
-// (server/v3 storage/wal, cut), so the first records of one suffice.
+// walIdentity reads the cluster ID and the member ID from the write-ahead log. Every segment begins
+// with them (server/v3 storage/wal, cut), so the first records of one segment suffice.
 func walIdentity(dir string) (*etcdserverpb.Metadata, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -167,7 +168,8 @@ func walIdentity(dir string) (*etcdserverpb.Metadata, error) {
 		if !strings.HasSuffix(e.Name(), ".wal") {
 			continue
 		}
-		// Root reads here what the server's user laid, who may link to what never ends: etcd makes no links.
+		// Root reads here what the server's user wrote, and that user may link to a file that never
+		// ends. etcd makes no links.
 		err := errIrregular
 		if e.Type().IsRegular() {
 			var meta *etcdserverpb.Metadata
@@ -189,7 +191,7 @@ func segmentIdentity(path string) (*etcdserverpb.Metadata, error) {
 	}
 	defer ignoreClose(f)
 	decoder := wal.NewDecoder(fileutil.NewFileReader(f))
-	// A segment begins with a checksum, then the metadata; a few more do no harm.
+	// A segment begins with a checksum, then the metadata. Reading a few records more does no harm.
 	for range 8 {
 		var record walpb.Record
 		if err := decoder.Decode(&record); err != nil {
@@ -212,8 +214,8 @@ func segmentIdentity(path string) (*etcdserverpb.Metadata, error) {
 	return nil, errors.New("it does not begin with an identity")
 }
 
-// snapBytes is what lies in our member's snapshot directory: the database, and a snapshot that its leader sends, from the first
-// byte of it (server/v3 etcdserver/api/snap, SaveDBFrom).
+// snapBytes returns the size of our member's snapshot directory: the database and, from its first
+// byte, a snapshot that the leader is sending (server/v3 etcdserver/api/snap, SaveDBFrom).
 func (h *Host) snapBytes() int64 {
 	entries, err := os.ReadDir(filepath.Join(h.data(), "member", "snap"))
 	if err != nil {
@@ -260,7 +262,7 @@ func (h *Host) putAside(ctx context.Context, why string) error {
 	return syncDir(h.state())
 }
 
-// beside is a dated name beside a path, at which nothing is.
+// beside returns a dated name beside a path, at which nothing lies.
 func (h *Host) beside(path, why string) (string, error) {
 	name := path + "." + h.now().UTC().Format("2006-01-02T150405Z") + "-" + slug(why)
 	for i, free := 2, name; ; i++ {
@@ -273,7 +275,7 @@ func (h *Host) beside(path, why string) (string, error) {
 	}
 }
 
-// slug is words as part of a file name.
+// slug turns words into part of a file name.
 func slug(words string) string {
 	const most = 40
 	fields := strings.FieldsFunc(strings.ToLower(words), func(r rune) bool {

@@ -31,8 +31,8 @@ const (
 	partTime      = 3 * time.Second
 )
 
-// diagnose writes an archive of what is known of the unit. What cannot be had is left out, or says why: a unit that is diagnosed is
-// one that is not well.
+// diagnose writes an archive of what is known of the unit. What cannot be read is left out, or the
+// archive says why it is missing: a unit that needs a diagnosis often cannot answer everything.
 func (h *Host) diagnose(ctx context.Context, s operator.Diagnose) error {
 	now := h.now().UTC()
 	name := h.unit + "-" + now.Format("20060102T150405Z")
@@ -84,18 +84,18 @@ func (h *Host) diagnose(ctx context.Context, s operator.Diagnose) error {
 		return fmt.Errorf("cannot write a diagnosis: %w", err)
 	}
 	for _, old := range h.archives()[:max(len(h.archives())-keptDiagnoses, 0)] {
-		_ = os.Remove(old) // it is tried again with the next
+		_ = os.Remove(old) // the next diagnosis tries again
 	}
 	return nil
 }
 
-// archives are the diagnoses that are kept, the oldest first.
+// archives returns the diagnoses that are kept, the oldest first.
 func (h *Host) archives() []string {
 	found, _ := filepath.Glob(filepath.Join(h.diagnoses(), h.unit+"-*.tar.gz"))
-	return found // their names are dated
+	return found // their names begin with a date, so they are in order
 }
 
-// lookDiagnosis is the newest archive.
+// lookDiagnosis returns the newest archive.
 func (h *Host) lookDiagnosis() operator.Archive {
 	all := h.archives()
 	if len(all) == 0 {
@@ -116,7 +116,7 @@ func asText(v any) []byte {
 	return append(text, '\n')
 }
 
-// hashText is what the voters have at a revision, or why it is not known.
+// hashText returns what the voters hold at a revision, or why that is not known.
 func (h *Host) hashText(ctx context.Context, revision int64) []byte {
 	if revision == 0 {
 		return []byte("the voters were not asked: one does not answer, or there is too much to read\n")
@@ -129,7 +129,7 @@ func (h *Host) hashText(ctx context.Context, revision int64) []byte {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	said := h.hashes[len(h.hashes)-1]
-	h.hashes = h.hashes[:len(h.hashes)-1] // those of a pass are for its own decisions
+	h.hashes = h.hashes[:len(h.hashes)-1] // these hashes must not enter the decisions of this pass
 	type hash struct {
 		Member    string `json:"member"`
 		Revision  int64  `json:"revision"`
@@ -143,7 +143,7 @@ func (h *Host) hashText(ctx context.Context, revision int64) []byte {
 	return asText(out)
 }
 
-// certificates are those of the unit, by name; keys are not opened.
+// certificates describes the unit's certificates, by name; it opens no key.
 func (h *Host) certificates() []diagnosis.Certificate {
 	paths, _ := filepath.Glob(h.tls("*.crt"))
 	var out []diagnosis.Certificate
@@ -177,7 +177,7 @@ func (h *Host) certificates() []diagnosis.Certificate {
 	return out
 }
 
-// runningSettings are those of the live process.
+// runningSettings returns the settings of the live process.
 func (h *Host) runningSettings(ctx context.Context) []byte {
 	state, err := h.supervisor.state(ctx)
 	if err != nil {
@@ -192,7 +192,7 @@ func (h *Host) runningSettings(ctx context.Context) []byte {
 	return out.Bytes()
 }
 
-// journalOf is the end of a service's journal, without what is of users.
+// journalOf returns the end of a service's journal, without the users' data.
 func (h *Host) journalOf(ctx context.Context, service string) []byte {
 	ctx, cancel := context.WithTimeout(ctx, partTime)
 	defer cancel()
@@ -203,7 +203,7 @@ func (h *Host) journalOf(ctx context.Context, service string) []byte {
 	return diagnosis.Journal(out)
 }
 
-// metricsText is what the member measures of itself; its names and labels have nothing of users.
+// metricsText returns the member's own metrics; their names and labels hold no users' data.
 func (h *Host) metricsText(ctx context.Context) []byte {
 	env, _ := envLines(h.memberEnv())
 	url := localURL(lookup(env, "ETCD_LISTEN_METRICS_URLS"))
@@ -225,7 +225,7 @@ func (h *Host) metricsText(ctx context.Context) []byte {
 	return text
 }
 
-// machineText is what the machine says of itself.
+// machineText returns facts about the machine.
 func (h *Host) machineText() []byte {
 	var out bytes.Buffer
 	for _, name := range []string{"/proc/version", "/etc/os-release", "/proc/uptime", "/proc/loadavg", "/proc/meminfo", "/proc/pressure/io", "/proc/pressure/memory"} {
@@ -242,11 +242,11 @@ func (h *Host) machineText() []byte {
 	return out.Bytes()
 }
 
-// rememberTime bounds how long a hook that has ended waits until what it did is written down.
+// rememberTime bounds how long a hook that has ended waits for its log entry to be written.
 const rememberTime = 2 * time.Second
 
-// Remember adds a hook to the log of those that did something, unless nothing is installed. What cannot be written is lost: the
-// same is in Juju's log.
+// Remember adds a hook to the log of those that did something, unless nothing is installed. An
+// entry that cannot be written is lost: Juju's log has the same.
 func (h *Host) Remember(ctx context.Context, hook diagnosis.Hook) {
 	ctx, cancel := context.WithTimeout(ctx, rememberTime)
 	defer cancel()

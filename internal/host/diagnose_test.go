@@ -20,7 +20,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// unpacked is what an archive holds, by name below its directory.
+// unpacked returns an archive's files, by name below its directory.
 func unpacked(t *testing.T, path string) map[string]string {
 	t.Helper()
 	packed, err := os.ReadFile(path)
@@ -41,8 +41,9 @@ func unpacked(t *testing.T, path string) map[string]string {
 	}
 }
 
-// TestDiagnose: of a real member, the archive has what helps and no private key, nor anything that somebody wrote to etcd, slow
-// requests in the journal included; and it does not grow without end.
+// TestDiagnose: the archive of a real member has what helps, and no private key. It also has
+// nothing that a user wrote to etcd, not even from slow requests in the journal. And its size is
+// bounded.
 func TestDiagnose(t *testing.T) {
 	t.Parallel()
 	u := newFleet(t).add(t)
@@ -115,7 +116,8 @@ func TestDiagnose(t *testing.T) {
 	assert.ErrorIs(t, err, os.ErrNotExist, "a unit that is gone leaves nothing behind")
 }
 
-// TestDiagnoseOfNothing: a unit that has nothing, and of which nothing answers, can be diagnosed too.
+// TestDiagnoseOfNothing: a unit on which nothing is installed and nothing answers can be diagnosed
+// too.
 func TestDiagnoseOfNothing(t *testing.T) {
 	t.Parallel()
 	h := New(Options{Root: t.TempDir(), Unit: "etcd/0", Now: time.Now})

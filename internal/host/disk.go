@@ -18,8 +18,9 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/regular"
 )
 
-// How the disk is measured, which is etcd's own recipe for fio: as many bytes as an entry of its log, each on the disk before the
-// next, in a file that has its room already, as a log's file has.
+// How the disk is measured. This is etcd's own recipe for fio: each write has the size of a log
+// entry and is synced before the next; the file's space is allocated beforehand, as a log file's
+// is.
 const (
 	diskWrite  = 2300
 	diskFile   = 22 << 20
@@ -27,7 +28,7 @@ const (
 	diskTime   = 2 * time.Second
 )
 
-// measured is what the disk's file holds; times are in nanoseconds. Fields are added only.
+// measured is what the disk's file holds; times are in nanoseconds. Fields are only ever added.
 type measured struct {
 	At         int64  `json:"at"` // Unix seconds
 	Writes     int    `json:"writes"`
@@ -39,7 +40,7 @@ type measured struct {
 	Together   bool   `json:"snapshots-beside"`
 }
 
-// checkDisk measures what the data lies on, and writes down what came of it.
+// checkDisk measures the disk that the data lies on, and writes the result to a file.
 func (h *Host) checkDisk(ctx context.Context) error {
 	f, err := h.nameless()
 	if err != nil {
@@ -65,8 +66,10 @@ func (h *Host) checkDisk(ctx context.Context) error {
 	return h.write(file{path: h.disk(), data: append(text, '\n')})
 }
 
-// nameless is a file on the data's file system that is gone with the process, however it ends: what lay among the data would be
-// taken for somebody else's. Where a file system has no such files, one is made beside the data, if that is the same.
+// nameless opens a file on the data's file system that disappears with the process, however the
+// process ends. A leftover file in the data directory would be taken for somebody else's. Where the
+// file system has no such files (O_TMPFILE), it makes one beside the data and unlinks it, if that
+// directory is on the same file system.
 func (h *Host) nameless() (*os.File, error) {
 	dir := h.dataPlace()
 	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
@@ -84,7 +87,7 @@ func (h *Host) nameless() (*os.File, error) {
 	return f, err
 }
 
-// dataPlace is the data directory, or while there is none what it will be made in.
+// dataPlace returns the data directory, or its nearest parent that exists.
 func (h *Host) dataPlace() string {
 	for dir := h.data(); ; dir = filepath.Dir(dir) {
 		if _, err := os.Stat(dir); err == nil || dir == filepath.Dir(dir) {
@@ -117,14 +120,15 @@ func measure(ctx context.Context, f *os.File) ([]time.Duration, error) {
 	return took, nil
 }
 
-// blockDevice is what the kernel says of the disk below a file system; false and "" where there is none, or several.
+// blockDevice returns what the kernel says of the disk below a file system; false and "" where
+// there is none, or several.
 func (h *Host) blockDevice(dev uint64) (rotates bool, cache string) {
 	at, err := filepath.EvalSymlinks(fmt.Sprintf("/sys/dev/block/%d:%d", unix.Major(dev), unix.Minor(dev)))
 	if err != nil {
 		return false, ""
 	}
 	if _, err := os.Lstat(filepath.Join(at, "partition")); err == nil {
-		at = filepath.Dir(at) // the queue is the whole disk's
+		at = filepath.Dir(at) // the queue belongs to the whole disk
 	}
 	word := func(name string) string {
 		text, _ := regular.Read(filepath.Join(at, "queue", name))
@@ -133,7 +137,7 @@ func (h *Host) blockDevice(dev uint64) (rotates bool, cache string) {
 	return word("rotational") == "1", word("write_cache")
 }
 
-// sameDevice reports whether the first of the directories that is there lies on that device.
+// sameDevice reports whether the first of the directories that exists lies on that device.
 func sameDevice(dev uint64, dirs ...string) bool {
 	var info unix.Stat_t
 	for _, dir := range dirs {
@@ -144,7 +148,7 @@ func sameDevice(dev uint64, dirs ...string) bool {
 	return false
 }
 
-// lookDisk is what the data lies on now, and what came of the last measuring.
+// lookDisk returns what the data lies on now, and the result of the last measurement.
 func (h *Host) lookDisk() operator.Disk {
 	var d operator.Disk
 	var fs unix.Statfs_t
@@ -162,7 +166,8 @@ func (h *Host) lookDisk() operator.Disk {
 	return d
 }
 
-// fileSystemName is the name of a file system by its kernel's number; one that is not known is the number.
+// fileSystemName returns the name of a file system by the kernel's magic number; for an unknown
+// one, the number.
 func fileSystemName(magic int64) string {
 	return cmp.Or(map[int64]string{
 		unix.EXT4_SUPER_MAGIC: "ext4", unix.XFS_SUPER_MAGIC: "xfs", unix.BTRFS_SUPER_MAGIC: "btrfs", 0x2fc12fc1: "zfs",

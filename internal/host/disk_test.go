@@ -13,7 +13,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// TestCheckDisk: what was measured is seen, again and again, and nothing of it stays among the data.
+// TestCheckDisk: every look sees the measurement, and no file of it stays in the data directory.
 func TestCheckDisk(t *testing.T) {
 	t.Parallel()
 	u := newFleet(t).add(t)
@@ -38,7 +38,7 @@ func TestCheckDisk(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, os.FileMode(0o600), info.Mode())
 
-	u.do(operator.CheckDisk{}) // and again
+	u.do(operator.CheckDisk{}) // a second time
 	assert.Positive(t, u.look().Disk.Writes)
 	require.NoError(t, os.WriteFile(u.disk(), []byte("{"), 0o600))
 	assert.Zero(t, u.look().Disk.At, "what cannot be read was not measured")
@@ -47,7 +47,8 @@ func TestCheckDisk(t *testing.T) {
 	assert.ErrorIs(t, err, os.ErrNotExist)
 }
 
-// TestMeasureEnds: on a disk that takes its time one write is measured at least, and a hook that is over waits for no more.
+// TestMeasureEnds: even on a slow disk one write at least is measured, and a hook whose time is
+// over waits no longer.
 func TestMeasureEnds(t *testing.T) {
 	t.Parallel()
 	f, err := os.Create(filepath.Join(t.TempDir(), "file"))

@@ -22,14 +22,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// synced is one fsync: of what, and which of the names that are waited for stood in their places then.
+// synced is one fsync: the file, and which of the awaited names were in place at that time.
 type synced struct {
 	Path   string
 	Placed []string
 }
 
-// TestWhatIsWrittenOutlastsAPowerCut: content is on the disk before its name is, and the name before the next step. A
-// process of its own does the deeds, whose kernel tells of each fsync before it is done.
+// TestWhatIsWrittenOutlastsAPowerCut: content is on the disk before its name is, and the name
+// before the next step. A separate process does the steps, and the kernel reports each of its
+// fsyncs before it is done.
 func TestWhatIsWrittenOutlastsAPowerCut(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
@@ -42,9 +43,9 @@ func TestWhatIsWrittenOutlastsAPowerCut(t *testing.T) {
 
 	h := durable(root)
 	for deed, tt := range map[string]struct {
-		before []string // what is synced before any name is in its place; the end of a temporary name is left out
+		before []string // synced before any name is in its place; the end of a temporary name is left out
 		placed []string
-		dir    string // what is synced once all are
+		dir    string // synced once all names are in place
 	}{
 		"files": {
 			before: []string{h.tls(".a.crt"), h.tls(".a.key")},
@@ -69,7 +70,7 @@ func TestWhatIsWrittenOutlastsAPowerCut(t *testing.T) {
 	}
 }
 
-// durable is the unit of the test, in which nothing was started.
+// durable is the test's unit, on which nothing was started.
 func durable(root string) *Host {
 	return New(Options{
 		Root: root, Unit: "etcd/0", Now: func() time.Time { return time.Unix(0, 0) },
@@ -77,7 +78,7 @@ func durable(root string) *Host {
 	})
 }
 
-// writeDurably does the deeds and prints what they sync.
+// writeDurably does the steps and prints what they sync.
 func writeDurably(ctx context.Context, root string) error {
 	h := durable(root)
 	for _, dir := range []string{h.tls(""), filepath.Join(h.data(), "member"), h.opt()} {
@@ -115,7 +116,7 @@ func writeDurably(ctx context.Context, root string) error {
 	return json.NewEncoder(os.Stdout).Encode(found)
 }
 
-// syncWatch is told by the kernel of each fsync of this process.
+// syncWatch receives each fsync of this process from the kernel.
 type syncWatch struct {
 	listener uintptr
 
@@ -124,7 +125,7 @@ type syncWatch struct {
 	syncs  []synced
 }
 
-// begin looks at other names from now on, and returns what was synced before.
+// begin watches other names from now on, and returns what was synced before.
 func (w *syncWatch) begin(places []string) []synced {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -133,9 +134,10 @@ func (w *syncWatch) begin(places []string) []synced {
 	return was
 }
 
-// watchSyncs has the kernel stop each fsync of this process until it is noted (seccomp_unotify(2)).
+// watchSyncs makes the kernel stop each fsync of this process until it is recorded
+// (seccomp_unotify(2)).
 func watchSyncs() (*syncWatch, error) {
-	runtime.LockOSThread() // of which the filter is, until it is made that of all threads
+	runtime.LockOSThread() // the filter belongs to this thread until it is extended to all threads
 	defer runtime.UnlockOSThread()
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return nil, err
@@ -160,7 +162,7 @@ func watchSyncs() (*syncWatch, error) {
 	return w, nil
 }
 
-// listen notes each fsync and lets it go on.
+// listen records each fsync and lets it go on.
 func (w *syncWatch) listen() {
 	for {
 		var call struct { // struct seccomp_notif

@@ -10,7 +10,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/regular"
 )
 
-// fenceText is what the fence's file holds; IDs are in hex, as etcd prints them. Fields are added only.
+// fenceText is what the fence's file holds; IDs are in hex, as etcd prints them. Fields are only
+// ever added.
 type fenceText struct {
 	Version  int      `json:"version"`
 	Cluster  string   `json:"cluster"`
@@ -21,7 +22,8 @@ type fenceText struct {
 
 const fenceVersion = 1
 
-// writeFence writes what the gate goes by. The file has no secret, and the server's user reads it.
+// writeFence writes the file by which the gate decides. It holds no secret, and the server's user
+// can read it.
 func (h *Host) writeFence(f operator.Fence) error {
 	text := fenceText{Version: fenceVersion, Cluster: hexOf(f.ClusterID), Member: hexOf(f.MemberID), Peers: f.Peers}
 	for _, id := range f.Replaced {
@@ -34,7 +36,8 @@ func (h *Host) writeFence(f operator.Fence) error {
 	return h.write(file{path: h.fence(), data: append(data, '\n')})
 }
 
-// lookFence reads it back; the zero value where there is none, or none that can be read.
+// lookFence reads the file back; it returns the zero value where there is none, or none that can be
+// read.
 func (h *Host) lookFence() operator.Fence {
 	f, _ := readFence(h.fence())
 	return f

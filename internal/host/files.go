@@ -15,14 +15,14 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/regular"
 )
 
-// Modes, each argued: secret is the default; public is for certificates and lists, which the server's user reads
-// and which hold nothing secret.
+// Modes, each argued: secret is the default; public is for certificates and lists, which the
+// server's user reads and which hold nothing secret.
 const (
 	secret fs.FileMode = 0o600
 	public fs.FileMode = 0o644
 )
 
-// file is one file to be written whole, by rename.
+// file is one file that is written whole, by rename.
 type file struct {
 	path  string
 	data  []byte
@@ -35,9 +35,9 @@ func (f file) Format(s fmt.State, _ rune) {
 	fmt.Fprintf(s, "%s %v (%d bytes)", f.path, f.mode, len(f.data))
 }
 
-// writeFiles writes all files to disk beside their places, then renames them one right after the other: a reader of
-// a certificate and its key meets a pair that does not match for microseconds at most. A file that already says the
-// same is left alone.
+// writeFiles writes all files to disk beside their places, then renames them in quick succession. A
+// reader of a certificate and its key can meet a pair that does not match for microseconds at most.
+// A file that already has the content is left alone.
 func writeFiles(files ...file) error {
 	var pending []*renameio.PendingFile
 	defer func() {
@@ -97,13 +97,13 @@ func (f file) unchanged() bool {
 	return f.says()
 }
 
-// says reports whether what lies at the path is what the file should hold.
+// says reports whether the file at the path has the content that it should have.
 func (f file) says() bool {
 	data, err := regular.Read(f.path)
 	return err == nil && bytes.Equal(data, f.data)
 }
 
-// ignoreClose closes what was only read, or was synced already: nothing can be lost by it.
+// ignoreClose closes what was only read, or what was synced already: its error loses nothing.
 func ignoreClose(c io.Closer) { _ = c.Close() }
 
 // syncDir makes a rename in dir survive a power cut.
@@ -141,7 +141,7 @@ func directory(path string, mode fs.FileMode, o owner) error {
 	return nil
 }
 
-// readOptional reads a file; a file that is not there is empty.
+// readOptional reads a file; it returns nil for a file that does not exist.
 func readOptional(path string) ([]byte, error) {
 	data, err := regular.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -170,8 +170,9 @@ func parseEnv(data []byte) []string {
 	return out
 }
 
-// formatEnv is parseEnv's inverse. systemd reads quotes, backslashes and comments in an environment file,
-// parseEnv reads none: what they would not read alike is refused.
+// formatEnv is parseEnv's inverse. systemd interprets quotes, backslashes and comments in an
+// environment file, and parseEnv does not. formatEnv refuses lines that the two would read
+// differently.
 func formatEnv(lines []string) ([]byte, error) {
 	var b bytes.Buffer
 	for _, line := range lines {

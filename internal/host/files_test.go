@@ -27,7 +27,8 @@ func TestWriteFiles(t *testing.T) {
 	require.NoError(t, err)
 	assert.True(t, os.SameFile(before, after), "what says the same is left alone")
 
-	// One that cannot be written keeps all from being replaced, and leaves nothing behind.
+	// One file that cannot be written keeps all of them from being replaced, and leaves nothing
+	// behind.
 	err = writeFiles(file{path: path, data: []byte("newer"), mode: secret},
 		file{path: filepath.Join(path, "x"), mode: secret})
 	require.Error(t, err)

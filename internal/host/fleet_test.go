@@ -17,8 +17,8 @@ import (
 	"github.com/juju-charms/etcd-charm/test/path"
 )
 
-// lastAddress makes every unit of every test its own loopback address; the process number keeps two test binaries
-// apart.
+// lastAddress gives each unit of each test its own loopback address; the process number keeps two
+// test binaries apart.
 var lastAddress atomic.Int32
 
 func freshAddress() string {
@@ -26,7 +26,7 @@ func freshAddress() string {
 	return fmt.Sprintf("127.%d.%d.%d", 20+pid%200, pid/200%250, lastAddress.Add(1))
 }
 
-// fleet is one application's units on this machine, with what Juju would know of them.
+// fleet is the units of one application on this machine, with what Juju would know of them.
 type fleet struct {
 	authority *pki.Authority
 	record    operator.Record
@@ -34,7 +34,8 @@ type fleet struct {
 	config    operator.Config
 }
 
-// Supervised gives a host's machine a stand-in for systemd, which ends with the test. Its services hear of a web proxy.
+// Supervised gives a host's machine a stand-in for systemd, which ends with the test. Its services
+// have the variables of a web proxy in their environment.
 func Supervised(tb testing.TB, h *Host) *pid1.Manager {
 	tb.Helper()
 	machine := pid1.New(h.root, "HTTPS_PROXY=http://127.0.0.1:1")
@@ -54,7 +55,7 @@ type unit struct {
 	way     string // where others reach its clients' port, host:port; "" is at its address
 }
 
-// far puts a path between u's clients' port and everybody else.
+// far puts a slow path between u's client port and all others.
 func (u *unit) far(p path.Path) {
 	u.t.Helper()
 	l, err := p.To(fmt.Sprintf("%s:%d", u.ip, u.fleet.config.Port))
@@ -63,7 +64,7 @@ func (u *unit) far(p path.Path) {
 	u.way = l.Addr().String()
 }
 
-// clientURL is where others reach its clients' port.
+// clientURL returns the URL at which others reach u's client port.
 func (u *unit) clientURL() string {
 	if u.way != "" {
 		return "https://" + u.way
@@ -100,7 +101,7 @@ func (f *fleet) add(tb testing.TB) *unit {
 	return u
 }
 
-// journal is what u's service has printed, and what was said of it.
+// journal returns what u's service has printed, and systemd's lines about it.
 func (u *unit) journal() string {
 	text, _ := os.ReadFile(u.machine.Journal(u.serviceName())) // it may never have run
 	return string(text)
@@ -140,7 +141,7 @@ func (u *unit) do(steps ...operator.Step) {
 	}
 }
 
-// here does steps that have to do with u's own machine alone, and asks nobody.
+// here does steps that concern only u's own machine, and asks no member.
 func (u *unit) here(steps ...operator.Step) {
 	u.t.Helper()
 	for _, s := range steps {
@@ -148,7 +149,7 @@ func (u *unit) here(steps ...operator.Step) {
 	}
 }
 
-// carries names what u carries.
+// carries returns the name of the release that u carries.
 func (u *unit) carries() string {
 	u.t.Helper()
 	name, err := carriedRelease(u.carried, u.stamp)
@@ -221,7 +222,7 @@ func (u *unit) found() operator.World {
 	return w
 }
 
-// learn joins as a learner that serves.
+// learn makes u join as a learner that serves.
 func (u *unit) learn() operator.World {
 	u.t.Helper()
 	u.prepare()

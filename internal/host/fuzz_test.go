@@ -15,7 +15,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// FuzzUnitFile: whatever a service is called and runs, the unit file runs that and nothing else, or is refused.
+// FuzzUnitFile: whatever a service is called and runs, the unit file runs exactly that, or is
+// refused.
 func FuzzUnitFile(f *testing.F) {
 	f.Add("etcd/0", "/opt/etcd-charm/etcd-0/3.7.3-0123456789ab/etcd", "", "/etc/etcd-charm/etcd-0/etcd.env", "/var/lib/x")
 	f.Add("etcd/0\nExecStart=/bin/sh", "/x/etcd-charm", "proxy", "-", "")
@@ -44,7 +45,8 @@ func FuzzUnitFile(f *testing.F) {
 	})
 }
 
-// FuzzProperties: what systemctl prints is read line by line, and what was read reads the same again.
+// FuzzProperties: the output of systemctl is read line by line, and what was read reads the same
+// when it is read again.
 func FuzzProperties(f *testing.F) {
 	f.Add([]byte("LoadState=loaded\nMainPID=7\nExecMainStartTimestampMonotonic=99\nNRestarts=2\nActiveState=activating\n"), int64(5))
 	f.Add([]byte("a=b=c\r\n=\n\n NRestarts = 99999999999999999999 \nExecMainStartTimestampMonotonic=-1"), int64(-1))
@@ -77,7 +79,8 @@ func FuzzDeadState(f *testing.F) {
 	})
 }
 
-// FuzzLocalURL: the address to reach ourselves at is none that only a listener can have, and is its own.
+// FuzzLocalURL: the URL for reaching ourselves is never an address that only a listener can use,
+// and maps to itself.
 func FuzzLocalURL(f *testing.F) {
 	f.Add("https://0.0.0.0:2379,https://10.0.0.1:2379")
 	f.Add("https://[::]:2379")
@@ -105,7 +108,7 @@ func FuzzBuildID(f *testing.F) {
 	})
 }
 
-// FuzzMoveAsideName: no reason leads a moved directory elsewhere than beside its place.
+// FuzzMoveAsideName: whatever the reason, a directory is moved to a place beside its own.
 func FuzzMoveAsideName(f *testing.F) {
 	f.Add("Removed: cluster 1f/../x")
 	f.Add("../../etc")

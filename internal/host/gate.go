@@ -21,19 +21,24 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/regular"
 )
 
-// GateName is the name that the gate is called under: a link beside a copy of the program that has one.
+// GateName is the name under which the gate is called. A link with that name lies beside each copy
+// of the program that has a gate.
 const GateName = "etcd-gate"
 
-// gateTime bounds the gate. Peers that do not answer by then are silent: after a cut in power that heals by itself nobody answers.
+// gateTime bounds the gate. A peer that has not answered by then counts as silent: after a power
+// cut of the whole cluster no peer answers, and the cluster must start all the same.
 const gateTime = 4500 * time.Millisecond
 
-// gatePause is between a connection that a peer closed for no reason given, and the second one. A peer that is about to end closes
-// one, and is gone then; one that has our certificate on its list closes each (client/pkg/v3 transport, listener_tls.go).
+// gatePause separates the two connections to a peer that closes the first one without a reason. A
+// peer that is about to end closes one, and is gone by the second; a peer that has our certificate
+// on its revocation list closes each (client/pkg/v3 transport, listener_tls.go).
 const gatePause = 300 * time.Millisecond
 
-// Gate judges whether the server may start with the data that is here, by the fence in a file and by what peers answer, and returns
-// the exit code. It is told the server's own settings by env, and says what it finds in words. Whatever keeps it from judging lets the
-// server start: what the data is worth the server and the hooks find out as they would without it.
+// Gate judges whether the server may start with the data on this machine, and returns the exit
+// code. It decides by the fence in a file and by what peers answer. env looks up the server's own
+// settings; out receives the findings in words. If anything keeps the gate from judging, the server
+// may start: the server and the hooks then find out what the data is worth, as they would without a
+// gate.
 func Gate(ctx context.Context, fence string, env func(string) string, out io.Writer) (code int) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -75,7 +80,7 @@ func Gate(ctx context.Context, fence string, env func(string) string, out io.Wri
 	return hold.Code()
 }
 
-// peerAnswer is an answer and what it is in words.
+// peerAnswer is an answer, and the same in words.
 type peerAnswer struct {
 	operator.PeerAnswer
 	words string
@@ -88,7 +93,7 @@ func judged(answers []peerAnswer) (out []operator.PeerAnswer) {
 	return out
 }
 
-// askPeers asks all at once.
+// askPeers asks all peers in parallel.
 func askPeers(ctx context.Context, urls []string, env func(string) string) ([]peerAnswer, error) {
 	if len(urls) == 0 {
 		return nil, nil
@@ -108,7 +113,7 @@ func askPeers(ctx context.Context, urls []string, env func(string) string) ([]pe
 	return answers, nil
 }
 
-// peerTLS is how the server itself speaks to its peers.
+// peerTLS returns the TLS settings with which the server itself speaks to its peers.
 func peerTLS(env func(string) string) (*tls.Config, error) {
 	cert, err := regular.Read(env("ETCD_PEER_CERT_FILE"))
 	if err != nil {
@@ -133,10 +138,10 @@ func peerTLS(env func(string) string) (*tls.Config, error) {
 	return &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: roots, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}, nil
 }
 
-// errClosed is that a peer shook hands, and closed the connection without a word.
+// errClosed means that a peer completed the handshake, and closed the connection without a word.
 var errClosed = errors.New("closes the connection after the handshake")
 
-// askPeer asks one peer for its members. A refusal that gives no reason counts if it comes twice.
+// askPeer asks one peer for its members. A refusal without a reason counts only if it comes twice.
 func askPeer(ctx context.Context, at string, config *tls.Config) peerAnswer {
 	out := peerAnswer{PeerAnswer: operator.PeerAnswer{URL: at}}
 	err := out.ask(ctx, config)
@@ -155,7 +160,7 @@ func askPeer(ctx context.Context, at string, config *tls.Config) peerAnswer {
 	return out
 }
 
-// replyOf is what an error of a peer comes to.
+// replyOf classifies an error of a peer.
 func replyOf(ctx context.Context, err error) operator.PeerReply {
 	var alert tls.AlertError
 	var remote *net.OpError
@@ -171,7 +176,7 @@ func replyOf(ctx context.Context, err error) operator.PeerReply {
 	return operator.PeerSilent
 }
 
-// ask asks once, by HTTP/1.1: the port for peers offers h2 and does not serve it.
+// ask asks once, over HTTP/1.1: the peer port offers h2 but does not serve it.
 func (a *peerAnswer) ask(ctx context.Context, config *tls.Config) error {
 	at, err := url.Parse(a.URL)
 	if err != nil || at.Scheme != "https" {
@@ -193,7 +198,8 @@ func (a *peerAnswer) ask(ctx context.Context, config *tls.Config) error {
 	if err != nil {
 		return err
 	}
-	// By TLS 1.3 the client has shaken hands before the server has looked at its certificate.
+	// In TLS 1.3 the client completes the handshake before the server has looked at its
+	// certificate.
 	if err := req.Write(conn); err != nil {
 		return afterHandshake(err)
 	}
@@ -205,7 +211,8 @@ func (a *peerAnswer) ask(ctx context.Context, config *tls.Config) error {
 	return a.read(resp)
 }
 
-// afterHandshake tells a connection that was closed from one that was given a reason, or that hangs.
+// afterHandshake separates a connection that was closed from one that ended with a reason, or that
+// hangs.
 func afterHandshake(err error) error {
 	for _, closed := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE} {
 		if errors.Is(err, closed) {
@@ -215,10 +222,11 @@ func afterHandshake(err error) error {
 	return fmt.Errorf("does not answer: %w", err)
 }
 
-// maxMembers bounds what is read of a list of members.
+// maxMembers bounds how many bytes of a member list are read.
 const maxMembers = 1 << 20
 
-// read takes the answer in: the cluster's ID from the header, and the list, as server/v3 etcdhttp/peer.go writes them.
+// read parses the answer: the cluster ID from the header, and the list, as server/v3
+// etcdhttp/peer.go writes them.
 func (a *peerAnswer) read(resp *http.Response) error {
 	var err error
 	if a.ClusterID, err = strconv.ParseUint(resp.Header.Get("X-Etcd-Cluster-ID"), 16, 64); err != nil || resp.StatusCode != http.StatusOK {

@@ -19,7 +19,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// fenced writes u's fence: its own data, and those peers.
+// fenced writes u's fence, with its own data and the given peers.
 func (u *unit) fenced(peers ...string) {
 	u.t.Helper()
 	d := u.lookData()
@@ -28,7 +28,7 @@ func (u *unit) fenced(peers ...string) {
 
 func (u *unit) peerURL() string { return u.url(u.fleet.config.ManagementPort) }
 
-// gate asks u's gate by hand, as the service manager would: with the settings of its server.
+// gate runs u's gate by hand, as the service manager would: with the settings of its server.
 func (u *unit) gate() (hold operator.Hold, said string) {
 	u.t.Helper()
 	env, err := envLines(u.memberEnv())
@@ -43,13 +43,13 @@ func (u *unit) gate() (hold operator.Hold, said string) {
 	return hold, out.String()
 }
 
-// The gate of a member with real peers, for all that they may say.
+// The gate of a member with real peers, for every answer that they may give.
 func TestGate(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	a, b := f.add(t), f.add(t)
 	a.found()
-	b.tell(b.learn()) // a can take it out while it is down
+	b.tell(b.learn()) // a can remove b while b is down
 	b.fenced(a.peerURL())
 	hold, said := b.gate()
 	require.Equal(t, operator.NotHeld, hold, "still a member")
@@ -129,7 +129,7 @@ func TestGate(t *testing.T) {
 			hold, said := b.gate()
 			assert.Equal(t, operator.NotHeld, hold, "%s: %s", name, said)
 		}
-		// One that takes the connection and says nothing has no more than the gate's time.
+		// A peer that accepts the connection and says nothing takes no more than the gate's time.
 		b.fenced(listener(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }), a.peerURL())
 		hold, said := b.gate()
 		assert.Equal(t, operator.NotHeld, hold, said)
@@ -156,7 +156,7 @@ func TestGate(t *testing.T) {
 		require.NoError(t, os.Rename(b.tls("away"), b.tls(certFile(peerName))))
 	})
 
-	// b is taken out while it is down, and its machine boots.
+	// b is removed while it is down, and its machine boots.
 	t.Run("removed", func(t *testing.T) {
 		b.here(operator.Stop{Why: "test"})
 		b.fenced(a.peerURL())
@@ -179,7 +179,8 @@ func TestGate(t *testing.T) {
 		assert.Equal(t, operator.NotHeld, hold, "a first start has nothing to lose: %s", said)
 	})
 
-	// The other one is off: whoever starts then hears nothing, and serves as far as it can.
+	// The other member is off: a server that starts then hears no peer, and serves as far as it
+	// can.
 	t.Run("nobody else is there", func(t *testing.T) {
 		a.fenced("https://"+freshAddress()+":2380", "https://"+freshAddress()+":2380")
 		a.here(operator.Restart{})
@@ -206,7 +207,7 @@ func listener(t *testing.T, serve func(net.Conn)) string {
 	return "https://" + l.Addr().String()
 }
 
-// The gate ends by its own time, however many peers hang.
+// The gate ends by its own deadline, however many peers hang.
 func TestGateIsBounded(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
@@ -221,7 +222,7 @@ func TestGateIsBounded(t *testing.T) {
 		return ""
 	}
 	hang := func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
-	// Nobody ends it from outside: a suite that were wrong here would hang.
+	// No outer deadline ends it: with a wrong gate this test would hang.
 	answers, err := askPeers(context.WithoutCancel(t.Context()), []string{listener(t, hang), listener(t, hang), listener(t, hang)}, env)
 	require.NoError(t, err)
 	require.Len(t, answers, 3)
@@ -231,7 +232,8 @@ func TestGateIsBounded(t *testing.T) {
 	assert.Less(t, gateTime, 5*time.Second)
 }
 
-// A copy of the program that has no gate is never asked for one: it would fail, and hold the member.
+// A copy of the program that has no gate is never asked for one: it would fail, and keep the member
+// down.
 func TestOnlyAReleaseWithAGateHasOne(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)

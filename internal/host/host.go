@@ -21,7 +21,8 @@ import (
 // maxWait bounds any wait inside a step: a hook has 120 s for all of them.
 const maxWait = 30 * time.Second
 
-// Options says where a Host works and what it works with. Unit is needed; the rest has a usable zero value.
+// Options says where a Host works and what it works with. Unit is required; the others have a
+// usable zero value.
 type Options struct {
 	Root   string // prefix of every path; "" in production
 	Unit   string // "etcd/0"
@@ -30,7 +31,7 @@ type Options struct {
 	Stamp  string           // which server and proxy are in it, as package stamp writes them; "" is not known
 	Now    func() time.Time // nil is the machine's clock
 	Rand   io.Reader        // nil is crypto/rand
-	// Progress tells whoever waits for long work how far it is; nil is the log.
+	// Progress receives reports of how far long work has come; nil writes them to the log.
 	Progress func(ctx context.Context, text string)
 }
 
@@ -50,18 +51,20 @@ type Host struct {
 	say        func(ctx context.Context, text string)
 
 	mu   sync.Mutex
-	seen view // what the last Observe found: steps carry no addresses
-	// misled is what the last Observe found named and did not dial.
+	seen view // what the last Observe found: steps hold no addresses
+	// misled are the addresses that the last Observe found named and did not dial.
 	misled []string
-	// revoked is the list that this process wrote last. The record in the model may lag behind it in one hook.
+	// revoked is the list that this process wrote last. Within one hook the record in the model may
+	// lag behind it.
 	revoked []operator.Ended
-	// derived remembers what deriving a long list came to: it is the one thing in a look that is dear.
+	// derived caches the digests of derived serials: deriving them is the only expensive part of
+	// Observe.
 	derived map[string]string
-	// hashes are what the voters said of their data, each time that they were asked.
+	// hashes holds the voters' hashes of their data, one slice for each time that they were asked.
 	hashes [][]operator.Hash
-	// ends remembers where a log ended, by the file and when it was changed.
+	// ends caches where a log ends, by the file and its time of modification.
 	ends map[string]logEnd
-	// logs remembers what lookLog read, by the files and when they were changed.
+	// logs caches what lookLog read, by the files and their times of modification.
 	logs map[string]operator.LogState
 }
 
@@ -106,8 +109,8 @@ func New(o Options) *Host {
 	return h
 }
 
-// Do does one step and waits at most 30 s in it, or 100 s where an action works through a database. Doing a step twice
-// is harmless. It returns when ctx ends; the step may then have happened or not.
+// Do does one step. It waits at most 30 s, or 100 s where an action works through a database. Doing
+// a step twice is harmless. Do returns when ctx ends; the step may then have happened or not.
 func (h *Host) Do(ctx context.Context, step operator.Step) error {
 	ctx, cancel := context.WithTimeout(ctx, waitOf(ctx, step))
 	defer cancel()
@@ -201,7 +204,7 @@ func (h *Host) do(ctx context.Context, step operator.Step) error {
 	}
 }
 
-// inWords puts in front what an operator can act on.
+// inWords puts a cause that an operator can act on in front of the error.
 func inWords(err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
@@ -213,7 +216,7 @@ func inWords(err error) error {
 	}
 }
 
-// runCommand runs a command in a plain environment.
+// runCommand runs a command in a minimal environment.
 func runCommand(ctx context.Context, name string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "SYSTEMD_COLORS=0"}
@@ -234,8 +237,8 @@ func lastLine(text string) string {
 	return strings.TrimSpace(text[strings.LastIndexByte(text, '\n')+1:])
 }
 
-// poll calls try every interval until it says that it is done, or ctx ends. Then it returns the last reason that was
-// not ctx's end itself.
+// poll calls try at every interval until try is done or ctx ends. When ctx ends, poll returns the
+// last error of try that is not merely the end of ctx.
 func poll(ctx context.Context, interval time.Duration, try func(context.Context) (done bool, why error)) error {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()

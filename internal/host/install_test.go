@@ -13,7 +13,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// carrying is a host that carries a small file for a binary.
+// carrying returns a host that carries a small file as its binary.
 func carrying(t *testing.T, root, content string) *Host {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "charm")
@@ -41,7 +41,7 @@ func TestInstall(t *testing.T) {
 		name := release(t, h)
 		names = append(names, name)
 		require.Error(t, h.Do(t.Context(), operator.Install{Release: "3.7.3-else"}))
-		// What a copy that was cut off left behind is no release, and in nobody's way.
+		// The rest of a copy that was cut off is no release, and hinders nothing.
 		require.NoError(t, os.MkdirAll(filepath.Join(h.release(name+partial), "x"), 0o755))
 		require.NoError(t, h.Do(t.Context(), operator.Install{Release: name}))
 		require.NoError(t, h.Do(t.Context(), operator.Install{Release: name}), "twice")
@@ -54,7 +54,7 @@ func TestInstall(t *testing.T) {
 		at = at.Add(time.Minute)
 		require.NoError(t, os.Chtimes(h.release(name), at, at))
 		if len(names) == 1 {
-			// The first stays, however old: its service runs.
+			// The first release stays, however old, because the service runs it.
 			require.NoError(t, h.supervisor.write(t.Context(), service{
 				Kind: operator.MemberService, Argv: []string{filepath.Join(h.release(name), "etcd")},
 			}))
@@ -63,7 +63,7 @@ func TestInstall(t *testing.T) {
 	h := carrying(t, root, "d")
 	assert.Equal(t, []string{names[3], names[2], names[0]}, h.installedReleases(names[3]))
 
-	// A charm that went back finds what it carries.
+	// A charm that was rolled back finds the release that it carries.
 	var w operator.World
 	require.NoError(t, carrying(t, root, "c").lookReleases(&w))
 	assert.Equal(t, operator.World{Carried: names[2], Installed: names[2]}, w)
@@ -141,7 +141,7 @@ func TestBuildID(t *testing.T) {
 	assert.NotEqual(t, release(t, carrying(t, "", "a")), release(t, carrying(t, "", "b")))
 }
 
-// The release says which server and which proxy are in it, if the build was stamped.
+// The release names the server and the proxy in it, if the build was stamped.
 func TestStampedRelease(t *testing.T) {
 	t.Parallel()
 	h := carrying(t, t.TempDir(), "a")
@@ -157,7 +157,8 @@ func TestStampedRelease(t *testing.T) {
 	assert.Equal(t, "ba9876543210", operator.ProxyID(w.Installed))
 }
 
-// Who runs on from the former copy has the etcdctl of the new one: it went there when that was installed, and stays.
+// A process that still runs the former copy has the etcdctl of the new one, which was linked when
+// the new copy was installed.
 func TestEtcdctlIsTheNewestCopys(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
@@ -192,7 +193,7 @@ func TestEtcdctlEnv(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, env)
 
-	// Settings that could not be read back alike are refused whole.
+	// Settings that could not be read back identically are refused whole.
 	s.Name = "a'b"
 	require.ErrorContains(t, u.Do(t.Context(), operator.WriteMember{Server: s}), "ETCD_NAME")
 	w := u.look()

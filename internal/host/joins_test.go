@@ -12,8 +12,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// TestALearnerIsSeenToProgress: what its unit sees of a learner grows with what comes, by entries and by bytes; of a voter nobody
-// reads it. Whoever waits for the learner goes on when it votes, or is gone.
+// TestALearnerIsSeenToProgress: the unit's view of its learner grows with each entry and byte; for
+// a voter it is not read. A wait for the learner ends when it votes, or when it is gone.
 func TestALearnerIsSeenToProgress(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
@@ -45,10 +45,11 @@ func TestALearnerIsSeenToProgress(t *testing.T) {
 	go func() { voted <- founder.Do(t.Context(), operator.AwaitLearner{ID: id}) }()
 	joiner.do(operator.Promote{ID: id})
 	require.NoError(t, <-voted)
-	founder.do(operator.AwaitLearner{ID: 99}) // it is gone
+	founder.do(operator.AwaitLearner{ID: 99}) // that member is gone
 }
 
-// TestVotersSayWhatTheyHave: all voters have one hash of one revision, each time that they are asked. Who is silent says nothing.
+// TestVotersSayWhatTheyHave: all voters have the same hash at a revision, each time that they are
+// asked. A silent voter is left out.
 func TestVotersSayWhatTheyHave(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)

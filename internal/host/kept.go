@@ -21,7 +21,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/snapshot"
 )
 
-// lookKept is what the unit keeps beside its data. space is what it may take; 0 is a tenth of the file system.
+// lookKept returns what the unit keeps beside its data. space is how much of the disk the snapshots
+// may take; 0 stands for a tenth of the file system.
 func (h *Host) lookKept(space int64) operator.Kept {
 	k := operator.Kept{Space: space}
 	all, free, err := fileSystem(h.snapshots()) // an administrator may have put them on another disk
@@ -34,7 +35,7 @@ func (h *Host) lookKept(space int64) operator.Kept {
 			k.Space = all / 10
 		}
 	}
-	metas, _ := snapshot.List(h.snapshots()) // what cannot be read is not kept
+	metas, _ := snapshot.List(h.snapshots()) // a snapshot that cannot be read does not count as kept
 	for _, m := range metas {
 		k.Snapshots = append(k.Snapshots, h.keptSnapshot(m))
 	}
@@ -43,7 +44,7 @@ func (h *Host) lookKept(space int64) operator.Kept {
 	return k
 }
 
-// lookDrilled is when the last drill succeeded, in Unix seconds; 0 is never, or not known.
+// lookDrilled returns when the last drill succeeded, in Unix seconds; 0 means never, or not known.
 func (h *Host) lookDrilled() int64 {
 	var d secondlife.Drilled
 	data, err := regular.Read(h.drilled())
@@ -72,7 +73,8 @@ func usersOf(u *snapshot.Users) operator.Users {
 	return operator.Users{Known: true, Count: u.Count, Names: u.Names, Auth: u.Auth}
 }
 
-// fileSystem is how large the file system of a directory is, and how much of it is free for root's service users.
+// fileSystem returns the size of the file system of a directory, and how many of its bytes are free
+// for users other than root.
 func fileSystem(dir string) (all, free int64, err error) {
 	var fs unix.Statfs_t
 	if err := unix.Statfs(dir, &fs); err != nil {
@@ -81,7 +83,7 @@ func fileSystem(dir string) (all, free int64, err error) {
 	return int64(fs.Blocks) * fs.Bsize, int64(fs.Bavail) * fs.Bsize, nil //nolint:gosec // no file system is that large
 }
 
-// lookAside is the data that was moved aside, oldest first.
+// lookAside returns the data that was moved aside, oldest first.
 func (h *Host) lookAside() []operator.AsideDir {
 	var out []operator.AsideDir
 	entries, _ := os.ReadDir(h.state())
@@ -112,7 +114,8 @@ func (h *Host) lookAside() []operator.AsideDir {
 	return out
 }
 
-// purge deletes what an administrator has named. What is not kept by the unit is not touched.
+// purge deletes what an administrator has named. It touches nothing that the unit does not keep,
+// and never the newest snapshot.
 func (h *Host) purge(ctx context.Context, p operator.Purge) error {
 	metas, err := snapshot.List(h.snapshots())
 	if err != nil {

@@ -55,7 +55,7 @@ func TestLife(t *testing.T) {
 	assert.Equal(t, []uint64{m.ID}, ids)
 	assert.Equal(t, operator.Turn{Known: true}, turn)
 
-	// A unit with nothing on its disk sees the cluster all the same.
+	// A unit with nothing on its disk can see the cluster all the same.
 	w = b.look()
 	assert.Equal(t, operator.Healthy, w.Reach)
 	assert.Equal(t, f.record.ClusterID, w.ClusterID)
@@ -75,8 +75,9 @@ func TestLife(t *testing.T) {
 
 	require.ErrorContains(t, b.Do(t.Context(), operator.MoveAside{Why: "too early"}), "running")
 
-	// 2→1 while both run: the removed server exits with 0 and stays down. Asked for its status in the moment of its
-	// removal it panics instead (etcd 3.7.3, IsLocalMemberLearner), and every later start fails.
+	// 2→1 while both run: the removed server exits with 0 and stays down. A status request in the
+	// moment of its removal makes it panic instead (etcd 3.7.3, IsLocalMemberLearner), and every
+	// later start fails.
 	require.ErrorIs(t, a.Do(t.Context(), operator.RemoveMember{ID: id, Unstarted: true}), errStarted)
 	assert.Equal(t, 2, voters(a.look()))
 	a.do(operator.RemoveMember{ID: id}, operator.RemoveMember{ID: id})
@@ -101,7 +102,8 @@ func TestLife(t *testing.T) {
 	assertNoSecrets(t, a, b)
 }
 
-// assertNoSecrets looks where a private key must not be: arguments, environment, logs, settings.
+// assertNoSecrets looks for private keys where none may be: in arguments, environment, logs and
+// settings.
 func assertNoSecrets(t *testing.T, units ...*unit) {
 	t.Helper()
 	for _, u := range units {
@@ -132,7 +134,7 @@ func assertNoSecrets(t *testing.T, units ...*unit) {
 	}
 }
 
-// TestReach holds apart what must never be taken for one another.
+// TestReach tells apart what must never be confused.
 func TestReach(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
@@ -140,7 +142,7 @@ func TestReach(t *testing.T) {
 	wa := a.found()
 	wb := b.join()
 
-	// One of two stops: the survivor knows the cluster and can prove nothing.
+	// One of two stops: the survivor knows the cluster but can prove nothing.
 	b.do(operator.Stop{Why: "test"})
 	w := a.eventually("lost quorum", func(w operator.World) bool { return w.Reach == operator.NoQuorum })
 	assert.Equal(t, wa.ClusterID, w.ClusterID)
@@ -157,7 +159,7 @@ func TestReach(t *testing.T) {
 	assert.Equal(t, wa.ClusterID, w.Local.ClusterID)
 	require.Error(t, a.Do(t.Context(), operator.TakeTurn{}))
 
-	// Somebody named who does not answer is not nobody.
+	// A member that is named and does not answer is not the same as no member.
 	assert.Equal(t, operator.Unreachable, c.look().Reach)
 	m := c.model()
 	m.Cluster.Value.Words = nil
@@ -168,7 +170,7 @@ func TestReach(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, operator.Unreachable, w.Reach, "an unknown relation names nobody and everybody")
 
-	// Everything stops: data alone names a cluster.
+	// Everything stops: only the data names a cluster.
 	a.do(operator.Stop{Why: "test"})
 	w = a.look()
 	assert.Equal(t, operator.Unreachable, w.Reach)
@@ -182,7 +184,7 @@ func TestReach(t *testing.T) {
 	w = b.eventually("health", func(w operator.World) bool { return w.Reach == operator.Healthy })
 	assert.Equal(t, wb.Data, w.Data)
 
-	// Our own server in a cluster that nobody names is only local.
+	// Our own server in a cluster that nothing else names is only local.
 	f.record.ClusterID = 0xbad
 	w = a.look()
 	assert.Equal(t, operator.Unreachable, w.Reach)
@@ -190,14 +192,14 @@ func TestReach(t *testing.T) {
 	assert.Empty(t, w.Members)
 }
 
-// TestWipedMember: etcd lists it as started, its data is gone, and the look says both.
+// TestWipedMember: etcd lists the member as started, and its data is gone; the look shows both.
 func TestWipedMember(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	a, b := f.add(t), f.add(t)
 	a.found()
 	id := b.join().Data.MemberID
-	a.do(operator.RemoveMember{ID: 0xdead}) // nobody of that name is no error
+	a.do(operator.RemoveMember{ID: 0xdead}) // an ID that is not listed is no error
 	require.NoError(t, b.Do(t.Context(), operator.Stop{Why: "test"}))
 	require.NoError(t, os.RemoveAll(b.data()))
 	w := b.look()
@@ -222,7 +224,6 @@ func TestUpdateMember(t *testing.T) {
 	require.Error(t, a.Do(t.Context(), operator.UpdateMember{ID: 0xdead, PeerURL: moved}))
 }
 
-// A member is found where it is listed, or nowhere by those whom it cannot find.
 func TestRevertMember(t *testing.T) {
 	t.Parallel()
 	u := newFleet(t).add(t)
@@ -249,6 +250,8 @@ func TestRevertMember(t *testing.T) {
 	assert.Equal(t, before, files(), "as it was, though the server was started for the first time with more")
 }
 
+// TestAwaitListed: the wait succeeds while the other member listens where it is listed, and not while
+// it is listed elsewhere.
 func TestAwaitListed(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
@@ -268,7 +271,8 @@ func TestAwaitListed(t *testing.T) {
 	a.do(operator.UpdateMember{ID: other, PeerURL: b.url(2380)}, operator.AwaitListed{ID: own})
 }
 
-// TestServiceRestarts: a server that is killed comes back by itself, and its crashes count until somebody starts it.
+// TestServiceRestarts: a server that is killed is started again by itself, and its crashes are
+// counted until it is started on request.
 func TestServiceRestarts(t *testing.T) {
 	t.Parallel()
 	a := newFleet(t).add(t)
@@ -286,7 +290,7 @@ func TestServiceRestarts(t *testing.T) {
 	assert.False(t, w.Service.Failing, "one crash is no loop")
 	assert.Equal(t, 1, w.Service.Crashes)
 
-	// A power cut takes the server along, and the boot brings it back.
+	// A power cut ends the server, and the boot starts it again.
 	a.machine.Halt()
 	require.NoError(t, a.machine.Boot())
 	a.eventually("a server that serves", func(w operator.World) bool { return w.Local.Ready })
@@ -295,7 +299,8 @@ func TestServiceRestarts(t *testing.T) {
 	assert.Zero(t, a.look().Service.Crashes, "counted from zero with each start that is asked for")
 }
 
-// TestFailingService: a port that somebody else has is said in the words of the server's log.
+// TestFailingService: when another process has the port, the reason is in the words of the server's
+// log.
 func TestFailingService(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
@@ -306,7 +311,7 @@ func TestFailingService(t *testing.T) {
 	s := a.server(operator.Initial{New: true, Token: "x", Cluster: "etcd0=" + a.url(2380)})
 	s.ListenPeer = other.server(operator.Initial{}).ListenPeer
 	a.do(operator.WriteMember{Server: s}, operator.Start{})
-	// It gives up by itself: there is no use in waiting for the end of its time.
+	// The wait gives up by itself, long before its deadline, because it cannot succeed.
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	require.ErrorContains(t, a.Host.awaitReady(ctx, false), "address already in use")

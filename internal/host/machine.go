@@ -17,17 +17,18 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// listenVar carries the proxy's addresses into its process, so that what listens can be read from
-// what runs.
+// listenVar passes the proxy's addresses to its process, so that they can be read back from the
+// process that runs.
 const listenVar = "CHARM_LISTEN"
 
-// lookMachine says what this machine lets our service have. What cannot be read is no obstacle: the
-// service finds out.
+// lookMachine returns what limits our service on this machine. What cannot be read counts as no
+// limit: the service finds out.
 func (h *Host) lookMachine(ctx context.Context, c operator.Config) operator.Machine {
 	var m operator.Machine
-	// Our units bind as a user without capabilities; in a simulation of root's a process keeps them.
+	// Our units bind as a user without capabilities. Only in a simulation that root runs does the
+	// process keep root's.
 	if h.rooted() || os.Geteuid() != 0 {
-		text, err := os.ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start") // of IPv6 too
+		text, err := os.ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start") // holds for IPv6 too
 		if err == nil {
 			m.LowestPort, _ = strconv.Atoi(string(bytes.TrimSpace(text)))
 		}
@@ -52,7 +53,7 @@ func (h *Host) lookMachine(ctx context.Context, c operator.Config) operator.Mach
 	return m
 }
 
-// listens are the URLs that a process was told to listen on, in its environment.
+// listens returns the URLs on which a process was told, by its environment, to listen.
 func listens(env []string) []string {
 	var out []string
 	for _, line := range env {
@@ -64,9 +65,9 @@ func listens(env []string) []string {
 	return out
 }
 
-// listeners asks the kernel where TCP sockets of one family listen (sock_diag(7)). /proc/net/tcp
-// says the same, but reading the first page of it walks the table of all connections: 15 ms, in
-// every look.
+// listeners asks the kernel for the listening TCP sockets of one family (sock_diag(7)).
+// /proc/net/tcp has the same, but reading its first page walks the table of all connections, which
+// would take 15 ms in every look.
 func listeners(family uint8) (out []netip.AddrPort, err error) {
 	const (
 		inetDiag    = 4  // NETLINK_SOCK_DIAG
@@ -79,7 +80,7 @@ func listeners(family uint8) (out []netip.AddrPort, err error) {
 		return nil, fmt.Errorf("cannot open socket: %w", err)
 	}
 	defer func() { _ = syscall.Close(fd) }()
-	// struct nlmsghdr, then struct inet_diag_req_v2 with nothing asked for but the states.
+	// A struct nlmsghdr, then a struct inet_diag_req_v2 that filters by nothing but the states.
 	req := make([]byte, requestSize)
 	binary.NativeEndian.PutUint32(req[0:], requestSize)
 	binary.NativeEndian.PutUint16(req[4:], byFamily)

@@ -31,8 +31,8 @@ func TestDiagAddress(t *testing.T) {
 	}
 }
 
-// TestLookMachine: what listens on a port of the options is seen, of IPv4 and IPv6, and what does
-// not is not.
+// TestLookMachine: sockets that listen on a port of the options are seen, on IPv4 and IPv6, and no
+// others.
 func TestLookMachine(t *testing.T) {
 	t.Parallel()
 	h := New(Options{Root: t.TempDir(), Unit: "etcd/0"})
@@ -60,7 +60,8 @@ func TestLookMachine(t *testing.T) {
 	}
 }
 
-// TestWildcardListener: where Go is told 0.0.0.0 it listens on [::] or 0.0.0.0, and which it is, is the kernel's affair.
+// TestWildcardListener: when Go is told 0.0.0.0 it listens on [::] or 0.0.0.0; the kernel decides
+// which.
 func TestWildcardListener(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "0.0.0.0:0")
@@ -72,8 +73,8 @@ func TestWildcardListener(t *testing.T) {
 	assert.True(t, m.Listening[0].Addr().IsUnspecified())
 }
 
-// TestOwnListeners: where our own process listens can be told from where others do, of a member and
-// of a proxy.
+// TestOwnListeners: the sockets of our own process can be told from those of others, for a member
+// and for a proxy.
 func TestOwnListeners(t *testing.T) {
 	t.Parallel()
 	u := newFleet(t).add(t)
@@ -90,7 +91,7 @@ func TestOwnListeners(t *testing.T) {
 	assert.Equal(t, []string{"http://" + p.ip + ":2379"}, w.Service.Listens)
 }
 
-// TestGroupOfTheSocket: a group that is not there is known before anything is started for it.
+// TestGroupOfTheSocket: a missing group is reported before anything is started for it.
 func TestGroupOfTheSocket(t *testing.T) {
 	t.Parallel()
 	h := newFleet(t).add(t)

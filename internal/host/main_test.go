@@ -15,8 +15,8 @@ import (
 	"go.etcd.io/etcd/server/v3/etcdmain"
 )
 
-// TestMain lets the test binary be what the charm's binary is: hosts install copies of it, which are then called
-// under the names that cmd/etcd-charm knows.
+// TestMain lets the test binary act as the charm's binary: hosts install copies of it, which are
+// then called by the names that cmd/etcd-charm knows.
 func TestMain(m *testing.M) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()

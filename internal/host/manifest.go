@@ -14,16 +14,17 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// item is a directory or a file of ours as it should lie on the disk. What a file should say, and whether it should be
-// there, follows from what the step that writes it was given: see World.
+// item is a directory or a file of ours as it should lie on the disk. What a file should say, and
+// whether it should exist, depends on the arguments of the step that writes it: see World.
 type item struct {
 	path  string
 	mode  fs.FileMode // type and permissions
 	owner owner
 }
 
-// manifest is every directory and file that the charm makes, parents before what they hold. It is the only place that
-// says of what mode and whose they are. Not in it are links, and the copies of releases: see toolLinks and release.go.
+// manifest returns every directory and file that the charm makes, parents before what they hold. It
+// is the only place that states their modes and owners. It leaves out links and the copies of
+// releases: see tools.go and release.go.
 func (h *Host) manifest() ([]item, error) {
 	server, err := h.serverOwner()
 	if err != nil {
@@ -31,10 +32,10 @@ func (h *Host) manifest() ([]item, error) {
 	}
 	admin := h.adminOwner()
 	const dir = fs.ModeDir
-	preset := secret // with admin's credentials, for root's etcdctl
+	preset := secret // it names the admin credentials, and is for root's etcdctl
 	var learned []item
 	if _, err := os.Lstat(h.proxyConfig()); err == nil {
-		preset = public // who may use the proxy may know where it is
+		preset = public // whoever may use the proxy may know where it is
 		learned = []item{{h.learnedDir(), dir | 0o700, server}}
 	}
 	var prepared []item
@@ -82,7 +83,7 @@ func (h *Host) manifest() ([]item, error) {
 	return slices.Concat(items, learned, prepared), nil
 }
 
-// write writes files of the manifest, with the modes and owners that stand there.
+// write writes files of the manifest, with the modes and owners that the manifest states.
 func (h *Host) write(files ...file) error {
 	items, err := h.manifest()
 	if err != nil {
@@ -101,7 +102,8 @@ func (h *Host) write(files ...file) error {
 // missing is the problem of a directory that is not there.
 const missing = "is missing"
 
-// problem is what is wrong with what lies at the item's path, apart from what it says; "" is nothing.
+// problem returns what is wrong with the type, mode or owner of what lies at the item's path; "" if
+// nothing is.
 func (it item) problem() string {
 	look := os.Lstat
 	if it.mode.IsDir() {
@@ -127,7 +129,7 @@ func (it item) problem() string {
 	return ""
 }
 
-// reasonOf is an error without the path, which is named beside it.
+// reasonOf returns an error's text without the path, because the path is named beside it.
 func reasonOf(err error) string {
 	var of *fs.PathError
 	if errors.As(err, &of) {
@@ -136,7 +138,7 @@ func reasonOf(err error) string {
 	return err.Error()
 }
 
-// lookAstray holds what lies on the disk against the manifest.
+// lookAstray compares what lies on the disk with the manifest.
 func (h *Host) lookAstray(state serviceState, carried string) (out []operator.Astray) {
 	items, err := h.manifest()
 	if err != nil {
@@ -180,8 +182,8 @@ func (h *Host) lookAstray(state serviceState, carried string) (out []operator.As
 	return append(out, h.shut()...)
 }
 
-// dataSays reports whether it is the data directory, and lookData says what is wrong with it: data that is gone, or
-// somebody else's, is not ours to bend.
+// dataSays reports whether the item is the data directory and lookData reports its problem. The
+// charm does not mend data that is gone or that belongs to somebody else.
 func (h *Host) dataSays(it item) bool {
 	if it.path != h.data() {
 		return false
@@ -190,7 +192,8 @@ func (h *Host) dataSays(it item) bool {
 	return err != nil || !info.IsDir() || h.ownerProblem(info) != ""
 }
 
-// inUse are the releases, other than the carried one, that the service has written or runs.
+// inUse returns the releases, other than the carried one, that the service is written to run or
+// runs.
 func inUse(state serviceState, carried string) (out []string) {
 	for _, release := range []string{state.release(), state.process.release()} {
 		if release != "" && release != carried && !slices.Contains(out, release) {
@@ -200,8 +203,8 @@ func inUse(state serviceState, carried string) (out []string) {
 	return out
 }
 
-// mend puts right what lookAstray found, as far as it can. Files that are not there then are written by the steps that
-// know what they say.
+// mend puts right what lookAstray found, as far as it can. Files that are then missing are written
+// by the steps that know their content.
 func (h *Host) mend(ctx context.Context) error {
 	if err := h.mendItems(ctx); err != nil {
 		return err
@@ -225,7 +228,7 @@ func (h *Host) mend(ctx context.Context) error {
 	return h.linkTools(h.newest(cmp.Or(state.release(), carried)))
 }
 
-// mendItems puts right all but the copies of releases and the links to them.
+// mendItems puts right everything but the copies of releases and the links to them.
 func (h *Host) mendItems(ctx context.Context) error {
 	if err := h.makeUser(ctx); err != nil {
 		return err
@@ -235,7 +238,7 @@ func (h *Host) mendItems(ctx context.Context) error {
 		return err
 	}
 	_, err = os.Lstat(h.opt())
-	first := errors.Is(err, fs.ErrNotExist) // nothing is mended by making what never was
+	first := errors.Is(err, fs.ErrNotExist) // making what never existed is not mending
 	var failed []error
 	for _, it := range items {
 		problem := it.problem()
@@ -256,7 +259,7 @@ func (h *Host) mendItems(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// mendItem brings what lies at the item's path to its type, mode and owner.
+// mendItem gives what lies at the item's path its type, mode and owner.
 func (h *Host) mendItem(it item) error {
 	if it.mode.IsDir() {
 		if info, err := os.Stat(it.path); err != nil || !info.IsDir() {
@@ -283,8 +286,9 @@ func (h *Host) mendItem(it item) error {
 	return nil
 }
 
-// clear takes away what lies in the place of something of ours. A directory that holds something, and a file of
-// somebody's, is moved to a dated name beside it.
+// clear takes away what lies where something of ours belongs. It removes what holds nothing: an
+// empty directory, a link, a socket, a FIFO. A regular file, and a directory that holds something,
+// is moved to a dated name beside it.
 func (h *Host) clear(path string) error {
 	info, err := os.Lstat(path)
 	switch {
@@ -310,16 +314,17 @@ func (h *Host) clear(path string) error {
 	return nil
 }
 
-// releaseReaders has those go on who wait at a FIFO for somebody to write: etcd opens its key for each handshake, and could
-// not end while one waits.
+// releaseReaders lets readers go on that wait at a FIFO for a writer. etcd opens its key for each
+// handshake, and could not end while such a reader waits.
 func releaseReaders(fifo string) {
 	if fd, err := syscall.Open(fifo, syscall.O_WRONLY|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0); err == nil {
 		_ = syscall.Close(fd) // nothing was written
 	}
 }
 
-// wantedProblem is what is wrong with the link that starts the service at boot; "" is nothing, or that there is none:
-// whether there should be is known to who starts and stops it.
+// wantedProblem returns what is wrong with the link that starts the service at boot. It returns ""
+// if nothing is, and if there is no link: only the steps that start and stop the service know
+// whether there should be one.
 func (h *Host) wantedProblem() string {
 	switch target, err := os.Readlink(h.wanted()); {
 	case errors.Is(err, fs.ErrNotExist):

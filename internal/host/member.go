@@ -11,7 +11,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// memberPaths are World.Paths.
+// memberPaths returns World.Paths.
 func (p paths) memberPaths() []string {
 	return []string{
 		"ETCD_DATA_DIR=" + p.data(),
@@ -32,7 +32,7 @@ func (h *Host) writeMember(ctx context.Context, s operator.Server) error {
 	return h.writeSettings(ctx, append(lines, operator.ConfigVar+"="+s.Digest()))
 }
 
-// revertMember writes the settings of the server that runs.
+// revertMember writes the settings with which the running server was started.
 func (h *Host) revertMember(ctx context.Context) error {
 	state, err := h.supervisor.state(ctx)
 	if err != nil {
@@ -42,18 +42,19 @@ func (h *Host) revertMember(ctx context.Context) error {
 		return errors.New("no server runs whose settings could be written")
 	}
 	if config := state.process.config(); config == "" || config == operator.Altered {
-		return errors.New("the settings that the server runs with cannot be read") // it may be about to be one
+		return errors.New("the settings that the server runs with cannot be read") // the process may be about to become a server
 	}
 	return h.writeSettings(ctx, spent(state.process.settings()))
 }
 
-// settings is all that goes with a member's settings: the files, and the service that reads them.
+// settings is everything that belongs to a member's settings: the files, and the service that reads
+// them.
 type settings struct {
 	env, etcdctl file
 	service      service
 }
 
-// settingsOf are those that lines ask for.
+// settingsOf returns the settings that the lines ask for.
 func (h *Host) settingsOf(lines []string) (settings, error) {
 	slices.Sort(lines)
 	env, err := formatEnv(lines)
@@ -80,8 +81,8 @@ func (h *Host) settingsOf(lines []string) (settings, error) {
 	}, nil
 }
 
-// fenceOf is what the gate of a release goes by; "" is that the release has no gate: its program would not know what is asked, and
-// hold the server for it.
+// fenceOf returns the fence's path for the gate of a release. It returns "" for a release without a
+// gate: its program would not know the command, and would keep the server from starting.
 func (h *Host) fenceOf(release string) string {
 	if !h.linked(release, GateName) {
 		return ""
@@ -89,8 +90,8 @@ func (h *Host) fenceOf(release string) string {
 	return h.fence()
 }
 
-// writeSettings writes what etcdctl needs, the service, and last the settings. The server waits for nothing that is for
-// people alone.
+// writeSettings writes etcdctl's environment, the service, and last the server's settings. A
+// failure of etcdctl's environment does not keep the server waiting, because it is only for people.
 func (h *Host) writeSettings(ctx context.Context, lines []string) error {
 	s, err := h.settingsOf(lines)
 	if err != nil {
@@ -103,12 +104,13 @@ func (h *Host) writeSettings(ctx context.Context, lines []string) error {
 	return errors.Join(preset, h.write(s.env))
 }
 
-// presetEtcdctl lets people on this machine type etcdctl and need no flags.
+// presetEtcdctl lets people on this machine use etcdctl without flags.
 func (h *Host) presetEtcdctl(s settings) error {
 	return errors.Join(h.write(s.etcdctl), h.linkTools(h.newest(s.service.release())))
 }
 
-// lookSettings is World.WrittenConfig for the lines on disk: all that goes with them is compared to the last byte.
+// lookSettings returns World.WrittenConfig for the lines on disk. Everything that belongs to the
+// settings is compared to the last byte.
 func (h *Host) lookSettings(lines []string, state serviceState) string {
 	s, err := h.settingsOf(slices.Clone(lines))
 	if err != nil || !h.stands(s, state) {
@@ -117,12 +119,12 @@ func (h *Host) lookSettings(lines []string, state serviceState) string {
 	return operator.EnvDigest(lines)
 }
 
-// stands reports whether all that goes with settings is on disk.
+// stands reports whether everything that belongs to the settings is on disk.
 func (h *Host) stands(s settings, state serviceState) bool {
 	return s.env.says() && s.etcdctl.says() && state.intact && reflect.DeepEqual(state.service, s.service)
 }
 
-// spendInitial takes the first start out of the settings on disk.
+// spendInitial removes the first start from the settings on disk.
 func (h *Host) spendInitial() error {
 	lines, err := envLines(h.memberEnv())
 	if err != nil || lines == nil {
@@ -137,7 +139,7 @@ func (h *Host) spendInitial() error {
 	return h.write(file{path: h.memberEnv(), data: env})
 }
 
-// spent are a server's settings without its first start.
+// spent returns a server's settings without its first start.
 func spent(lines []string) []string {
 	var first operator.Initial
 	return append(operator.WithoutInitial(lines), first.Env()...)

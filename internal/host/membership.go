@@ -15,16 +15,17 @@ import (
 )
 
 const (
-	// askTime bounds one request of a deed; etcd itself gives up after 7 s.
+	// askTime bounds one request of a step; etcd itself gives up after 7 s.
 	askTime = 5 * time.Second
-	// promotionLag is how many entries a learner may be behind. etcd promotes at 90 % of the leader's index
-	// (etcdserver, readyPercentThreshold), which in an old cluster is a hundred thousand behind.
+	// promotionLag is how many entries a learner may be behind. etcd promotes at 90 % of the
+	// leader's index (etcdserver, readyPercentThreshold): in an old cluster that can be a hundred
+	// thousand entries behind.
 	promotionLag = 1000
 )
 
 var errNobody = errors.New("no member answers")
 
-// crew is the members that answered the last look, dialled; it must be closed.
+// crew is the connections to the members that answered the last look; it must be closed.
 type crew []crewMember
 
 type crewMember struct {
@@ -39,7 +40,8 @@ func (c crew) close() {
 	}
 }
 
-// others are the members without the one named, the one who answered linearizably first.
+// others returns the members except the one named. Those that answered a linearizable read come
+// first.
 func (h *Host) others(except uint64) (crew, error) {
 	h.mu.Lock()
 	v := h.seen
@@ -76,17 +78,17 @@ func (h *Host) others(except uint64) (crew, error) {
 	return c, nil
 }
 
-// verdict is what an answer means for a deed.
+// verdict is what an answer means for a request.
 type verdict int
 
 const (
-	again verdict = iota // ask again, and somebody else
+	again verdict = iota // ask again, another member
 	done
 	never
 )
 
-// deed asks the members in turn until the answer is final. A reply may be lost and the deed done all the same, so
-// judge must take "it is so already" for done.
+// deed asks the members in turn until an answer is final. The reply to a request may be lost
+// although the request was done, so judge must treat "it is so already" as done.
 func (h *Host) deed(ctx context.Context, except uint64, do func(context.Context, crewMember) error, judge func(error) verdict) error {
 	c, err := h.others(except)
 	if err != nil {
@@ -109,8 +111,9 @@ func (h *Host) deed(ctx context.Context, except uint64, do func(context.Context,
 	})
 }
 
-// addLearner asks for a membership. etcd refuses while its members have not been connected for 5 s, and while there
-// is another learner; both pass. What the list already forbids is not asked for: see free.
+// addLearner asks for a membership. etcd refuses while its members have been connected for less
+// than 5 s, and while there is another learner; both pass. What the list already forbids is not
+// asked for: see free.
 func (h *Host) addLearner(ctx context.Context, peerURL string) error {
 	err := h.deed(ctx, 0, func(ctx context.Context, m crewMember) error {
 		list, err := m.MemberList(ctx)
@@ -128,12 +131,12 @@ func (h *Host) addLearner(ctx context.Context, peerURL string) error {
 	}, func(err error) verdict {
 		switch {
 		case errors.Is(err, rpctypes.ErrPeerURLExist):
-			return done // by an earlier try whose answer was lost
+			return done // an earlier try, whose answer was lost, has added it
 		case errors.Is(err, rpctypes.ErrMemberBadURLs):
 			return never
 		default:
-			// "member ID already exist" too: the ID is made of URLs and second, and one added and removed in this
-			// second has it.
+			// "member ID already exist" too: etcd makes the ID from the URLs and the second, so a
+			// member that was added and removed within this second has the same ID.
 			return again
 		}
 	})
@@ -184,8 +187,8 @@ func (h *Host) promote(ctx context.Context, id uint64) error {
 	return nil
 }
 
-// caughtUp compares the learner's own index with that of the member asked, who is a voter: what it has committed,
-// the leader has.
+// caughtUp compares the learner's index with the index of the voter asked. The leader has
+// everything that the voter has committed.
 func (h *Host) caughtUp(ctx context.Context, voter crewMember, id uint64) error {
 	list, err := voter.MemberList(ctx)
 	if err != nil {
@@ -231,7 +234,7 @@ func (h *Host) stir(ctx context.Context) {
 	}
 }
 
-// probeOne asks a listed member for its status, on whichever of its URLs answers.
+// probeOne asks a listed member for its status, at its URLs in turn until one answers.
 func (h *Host) probeOne(ctx context.Context, listed *etcdserverpb.Member) *etcdserverpb.StatusResponse {
 	h.mu.Lock()
 	v := h.seen
@@ -277,9 +280,10 @@ func free(members []*etcdserverpb.Member, id uint64, peerURL string) error {
 	return nil
 }
 
-// removeMember asks the others: one that is removed may not live to answer.
+// errStarted means that a member that was to be removed as never started has started.
 var errStarted = errors.New("it has started meanwhile")
 
+// removeMember asks the other members: one that is removed may not live to answer.
 func (h *Host) removeMember(ctx context.Context, s operator.RemoveMember) error {
 	err := h.deed(ctx, s.ID, func(ctx context.Context, m crewMember) error {
 		if s.Unstarted {

@@ -11,7 +11,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// TestUnreachableFromWithin: a member behind an address that only others reach is still promoted and waited for.
+// TestUnreachableFromWithin: a member behind an address that only others can reach is promoted and
+// waited for all the same.
 func TestUnreachableFromWithin(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
@@ -24,8 +25,8 @@ func TestUnreachableFromWithin(t *testing.T) {
 	require.True(t, w.Members[0].Ready)
 }
 
-// TestURLOfAnother: a member is not listed under the URL of another, not even after a restart. etcd refuses such a change
-// but replays it.
+// TestURLOfAnother: no member is listed under another member's URL, not even after a restart. etcd
+// refuses such a change but replays it.
 func TestURLOfAnother(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
@@ -40,7 +41,7 @@ func TestURLOfAnother(t *testing.T) {
 	require.Equal(t, want, list(w))
 }
 
-// TestRefusedAdd: what the list forbids leaves no trace in the log.
+// TestRefusedAdd: a change that the list already forbids leaves no trace in the log.
 func TestRefusedAdd(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
@@ -59,7 +60,7 @@ func TestRefusedAdd(t *testing.T) {
 	require.Equal(t, before, a.raftIndex())
 }
 
-// list is the members with their peer URLs.
+// list returns the members' peer URLs by member ID.
 func list(w operator.World) map[uint64][]string {
 	out := map[uint64][]string{}
 	for _, m := range w.Members {
@@ -68,7 +69,7 @@ func list(w operator.World) map[uint64][]string {
 	return out
 }
 
-// raftIndex is how long the log is, as u's own member says.
+// raftIndex returns the length of the log, as u's own member reports it.
 func (u *unit) raftIndex() uint64 {
 	u.t.Helper()
 	for _, m := range u.look().Members {

@@ -10,17 +10,19 @@ import (
 )
 
 const (
-	// watchTime is how long a look or a step may take before the disk is asked whether it answers at all.
+	// watchTime is how long a look or a step may take before watched checks whether the disk
+	// answers at all.
 	watchTime = 15 * time.Second
-	// grace is how long it may take to hear that its time is up.
+	// grace is how long a function may take to return once its context has ended.
 	grace = 2 * time.Second
 	// muteTime is how long a file system may take to list a directory.
 	muteTime = 5 * time.Second
 )
 
-// watched does what may have to do with a file system that does not answer, such as one of a network: who looks at a path
-// there waits in the kernel, and hears no context. When it takes longer than watch, mute is asked for a path that does not answer: what
-// hangs is then left behind, and the path returned.
+// watched calls do, which may touch a file system that does not answer, such as a network file
+// system. A system call on such a path waits in the kernel, and no context ends it. When do takes
+// longer than watch, watched asks mute for a path that does not answer. If there is one, watched
+// leaves the hanging call behind and returns the path.
 func watched[T any](ctx context.Context, watch time.Duration, mute func() string, do func() T) (result T, path string) {
 	type end struct {
 		result T
@@ -43,7 +45,7 @@ func watched[T any](ctx context.Context, watch time.Duration, mute func() string
 		select {
 		case e := <-ended:
 			if e.panics != nil {
-				panic(e.panics) // here it is recovered, and logged
+				panic(e.panics) // panic here, where it is recovered and logged
 			}
 			return e.result, ""
 		case <-done:
@@ -57,7 +59,8 @@ func watched[T any](ctx context.Context, watch time.Duration, mute func() string
 	}
 }
 
-// muteIn is a directory of the unit's that does not answer; "" is none. What asks it is left behind too.
+// muteIn returns a directory of the unit that does not answer; "" if all do. The goroutine that
+// asks it is left behind too.
 func (h *Host) muteIn() string {
 	for _, dir := range []string{
 		h.opt(), h.etc(), filepath.Clean(h.tls("")), filepath.Dir(h.unitFile()), filepath.Dir(h.tool("")), filepath.Dir(h.compared()),

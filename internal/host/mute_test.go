@@ -20,7 +20,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// hang mounts a file system that never answers over a directory: who looks there waits until the test ends.
+// hang mounts a file system that never answers over a directory: a process that looks there waits
+// until the test ends.
 func hang(t *testing.T, dir string) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -36,12 +37,13 @@ func hang(t *testing.T, dir string) {
 		t.Skipf("FUSE cannot be mounted here: %v", err)
 	}
 	t.Cleanup(func() {
-		assert.NoError(t, syscall.Close(fd)) // who waits is told that it is not connected
+		assert.NoError(t, syscall.Close(fd)) // the waiting processes get the error that it is not connected
 		assert.NoError(t, syscall.Unmount(dir, syscall.MNT_DETACH))
 	})
 }
 
-// TestMuteDisk: a disk that does not answer is named, and nothing is done or published; a unit that leaves is held.
+// TestMuteDisk: a disk that does not answer is named, and nothing is done or published; a unit that
+// leaves is kept.
 func TestMuteDisk(t *testing.T) {
 	t.Parallel()
 	for name, of := range map[string]func(*unit) string{
@@ -54,7 +56,7 @@ func TestMuteDisk(t *testing.T) {
 			u.prepare()
 			require.NoError(t, os.MkdirAll(filepath.Join(u.data(), "member"), 0o700))
 			hang(t, of(u))
-			u.watch = time.Second // whoever hangs goes on to
+			u.watch = time.Second // hanging calls go on until the test ends
 			m := u.living()
 			plan, w, err := operator.Reconcile(t.Context(), operator.Decide, operator.Event{Kind: hooks.UpdateStatus}, m, u.Host)
 			require.NoError(t, err)
@@ -73,7 +75,8 @@ func TestMuteDisk(t *testing.T) {
 	}
 }
 
-// TestMuteStep: a step that hangs at a disk is left behind when its time is up, and says where it hangs.
+// TestMuteStep: a step that hangs on a disk is left behind when its time is up, and the error names
+// the place.
 func TestMuteStep(t *testing.T) {
 	t.Parallel()
 	u := newFleet(t).add(t)
@@ -84,7 +87,7 @@ func TestMuteStep(t *testing.T) {
 	require.ErrorContains(t, u.Do(ctx, operator.SpendInitial{}), u.etc()+" does not answer")
 }
 
-// TestWatched: what only takes long is waited for, and a panic is the caller's.
+// TestWatched: a slow function is waited for, and its panic is passed to the caller.
 func TestWatched(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -96,7 +99,7 @@ func TestWatched(t *testing.T) {
 	assert.Panics(t, func() { watched(ctx, watchTime, func() string { return "" }, func() int { panic("x") }) })
 }
 
-// TestFifosInData: what is no file in the data directory makes nobody wait.
+// TestFifosInData: a FIFO in the data directory blocks no look.
 func TestFifosInData(t *testing.T) {
 	t.Parallel()
 	for name, lay := range map[string]func(*testing.T, string){
@@ -128,8 +131,8 @@ func TestFifosInData(t *testing.T) {
 	}
 }
 
-// TestOnlyRegularFilesAreRead holds the sources of what reads files of a unit to it: files are opened by package regular.
-// What is in /proc is the kernel's, and a directory is opened to be synced.
+// TestOnlyRegularFilesAreRead checks the sources of the code that reads a unit's files: package
+// regular opens them. Files in /proc are the kernel's, and a directory is opened only to be synced.
 func TestOnlyRegularFilesAreRead(t *testing.T) {
 	t.Parallel()
 	reads := map[string]bool{"os.ReadFile": true, "os.Open": true, "os.OpenFile": true, "tls.LoadX509KeyPair": true, "ioutil.ReadFile": true}
@@ -171,7 +174,7 @@ func TestOnlyRegularFilesAreRead(t *testing.T) {
 	assert.Positive(t, found)
 }
 
-// TestMayEnter: whoever owns a directory is judged by his own bits, though others have more.
+// TestMayEnter: a directory's owner is judged by the owner's bits, even if others have more.
 func TestMayEnter(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -203,7 +206,8 @@ func TestMayEnter(t *testing.T) {
 	require.NoError(t, os.Chmod(dir, 0o700))
 }
 
-// TestShut: a directory that the charm does not make and that keeps the service's user out is named, with the remedy.
+// TestShut: a directory that the charm does not make, and that keeps the service's user out, is
+// named with the remedy.
 func TestShut(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
@@ -218,7 +222,8 @@ func TestShut(t *testing.T) {
 	says := func() string { return fmt.Sprint(plan.Reasons) }
 	assert.Contains(t, says(), etc+" does not let user daemon in; chmod o+x "+etc)
 
-	// A directory of ours that was moved to another disk is looked for there.
+	// If a directory of ours was moved to another disk, the directories above its new place are
+	// checked.
 	require.NoError(t, os.Chmod(etc, 0o755))
 	disk := filepath.Join(u.root, "disk")
 	require.NoError(t, os.Mkdir(disk, 0o700))
@@ -234,7 +239,7 @@ func TestShut(t *testing.T) {
 	assert.NotContains(t, says(), disk)
 }
 
-// TestCopiesAreCompared: a copy that was written to is seen, though its size is the same, and replaced.
+// TestCopiesAreCompared: a copy that was changed without a change in size is seen, and replaced.
 func TestCopiesAreCompared(t *testing.T) {
 	t.Parallel()
 	h := carrying(t, t.TempDir(), "a program")
@@ -244,7 +249,7 @@ func TestCopiesAreCompared(t *testing.T) {
 	remembered, err := os.ReadFile(h.compared())
 	require.NoError(t, err)
 
-	// What is remembered is believed while neither file has changed, and only then.
+	// The remembered result is used only while neither file has changed.
 	require.NoError(t, os.WriteFile(h.binary(name), []byte("b program"), 0o755))
 	assert.False(t, h.whole(name, name))
 	require.NoError(t, h.Do(t.Context(), operator.Install{Release: name}))
@@ -256,7 +261,7 @@ func TestCopiesAreCompared(t *testing.T) {
 	require.NoError(t, err)
 	assert.NotEqual(t, string(remembered), string(again))
 
-	// After a boot, or where it cannot be written, files are compared.
+	// After a boot, or if the result cannot be written, the files are compared.
 	require.NoError(t, os.RemoveAll(filepath.Dir(h.compared())))
 	require.NoError(t, os.WriteFile(filepath.Dir(h.compared()), nil, 0o600))
 	assert.True(t, h.whole(name, name))

@@ -13,9 +13,9 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/pki"
 )
 
-// Observe looks at machine and cluster, about 3 s long at most, and three times as long if a member that goes on answering
-// is far away. A cluster that does not answer is no error, nor is a file that cannot be read; of a disk that does not answer
-// the world says nothing but that.
+// Observe looks at the machine and the cluster. It takes about 3 s at most, and three times as long
+// if a member that goes on answering is far away. A cluster that does not answer is no error, nor
+// is a file that cannot be read. If the disk does not answer, the World says nothing else.
 func (h *Host) Observe(ctx context.Context, m operator.Model) (operator.World, error) {
 	type look struct {
 		operator.World
@@ -37,7 +37,7 @@ func (h *Host) observe(ctx context.Context, m operator.Model) (operator.World, e
 	if err := h.lookReleases(&w); err != nil {
 		return operator.World{}, err
 	}
-	env, _ := envLines(h.memberEnv()) // what cannot be read is not what was written
+	env, _ := envLines(h.memberEnv()) // an unreadable file counts as not written by us
 	state, err := h.supervisor.state(ctx)
 	if err != nil {
 		return operator.World{}, fmt.Errorf("cannot look at service: %w", err)
@@ -56,7 +56,8 @@ func (h *Host) observe(ctx context.Context, m operator.Model) (operator.World, e
 		Restart:   lookup(state.process.env, operator.RestartVar),
 	}
 	w.Machine = h.lookMachine(ctx, m.Config)
-	// With a service of another kind the settings are of former times.
+	// If a service of another kind is written, the member's settings are left over from an earlier
+	// one.
 	if state.Kind == operator.MemberService {
 		w.WrittenConfig, w.WrittenInitial = h.lookSettings(env, state), operator.InitialOf(env)
 		w.WrittenRelease = lookup(env, "CHARM_RELEASE")
@@ -110,7 +111,7 @@ func (h *Host) observe(ctx context.Context, m operator.Model) (operator.World, e
 	return w, nil
 }
 
-// listedURLs is where the members are that the last look listed.
+// listedURLs returns the URLs of the members in the last look's member list.
 func (h *Host) listedURLs() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -137,7 +138,8 @@ func (h *Host) lookReleases(w *operator.World) error {
 	return nil
 }
 
-// servingEnv is what our member serves with: the live process's environment, else what is written.
+// servingEnv returns the settings with which our member serves: the live process's environment, or
+// else what is written.
 func servingEnv(state serviceState, written []string) []string {
 	if state.process.alive() && lookup(state.process.env, "ETCD_NAME") != "" {
 		return state.process.env
@@ -165,9 +167,10 @@ func lookHealth(ctx context.Context, env []string) (live, ready bool) {
 	return live, ready
 }
 
-// Seen returns the IDs of the members that our own member lists and the turn as it has it, within 1 s; none when there is
-// no member of ours or it does not answer. It is asked before Juju is, so that nobody is judged by a goal-state older than
-// himself.
+// Seen returns the IDs of the members that our own member lists, and the turn as that member has
+// it, within 1 s. It returns none when there is no member of ours or it does not answer. Seen must
+// be called before Juju is asked, so that no member is judged by a goal-state that is older than
+// the member.
 func (h *Host) Seen(ctx context.Context) ([]uint64, operator.Turn) {
 	type look struct {
 		ids  []uint64

@@ -24,7 +24,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// trial is options that a real member is started with, beside the fleet's short election.
+// trial is a set of options with which a real member is started, beside the fleet's short election.
 type trial map[string]any
 
 // slow reports whether a member with these options is without a leader for longer than 10 s after
@@ -39,7 +39,7 @@ func (o trial) String() string {
 	return strings.Join(parts, " ")
 }
 
-// elsewhere are the options of which no server can be started here, and what tries them.
+// elsewhere are the options with which no server can be started here, and the tests that try them.
 var elsewhere = map[string]string{
 	"role":                   "a proxy runs no server: TestProxy",
 	"auto_free_space":        "is in no setting of the server: test/living/testdata/space.txt",
@@ -51,8 +51,8 @@ var elsewhere = map[string]string{
 	"bind_to_all_interfaces": "would take ports of the whole machine from other tests: test/e2e",
 }
 
-// numbers are both ends of every option that takes a number. Those that have much written stand
-// apart, for a database does not shrink.
+// numbers returns both ends of every option that takes a number. Those for which much is written
+// come separately, because a database does not shrink.
 func numbers(lowestPort int) (out, requests []trial) {
 	for _, name := range slices.Sorted(maps.Keys(operator.Ranges)) {
 		r := operator.Ranges[name]
@@ -79,8 +79,8 @@ func numbers(lowestPort int) (out, requests []trial) {
 	return out, requests
 }
 
-// words are the values of every option that takes words, and both ends of what the words may stand
-// for.
+// words returns the values of every option that takes words, and both ends of what the words may
+// stand for.
 func words() []trial {
 	var out []trial
 	for _, level := range []string{"debug", "info", "warn", "error"} {
@@ -96,8 +96,8 @@ func words() []trial {
 	return append(out, trial{"split_http": true}, trial{"split_http": false})
 }
 
-// suites are all that Go knows, alone and beside the one that HTTP/2 requires, as far as they are
-// accepted.
+// suites returns all cipher suites that Go knows, alone and with the one that HTTP/2 requires, as
+// far as the option accepts them.
 func suites(t *testing.T) []trial {
 	t.Helper()
 	const required = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
@@ -168,7 +168,7 @@ func (u *unit) try(t *testing.T, o trial) {
 	require.Len(t, w.Members, 1)
 	assert.Equal(t, u.fleet.config.QuotaBytes, w.Members[0].Quota, "%s", o)
 
-	// Whoever has one suite only is served with it, over HTTP/2.
+	// A client with only one suite is served with it, over HTTP/2.
 	var only []uint16
 	version := uint16(tls.VersionTLS13)
 	for _, suite := range tls.CipherSuites() {
@@ -181,7 +181,7 @@ func (u *unit) try(t *testing.T, o trial) {
 		_, err := c.Put(ctx, "fruit", value)
 		require.NoError(t, err, "%s", o)
 	})
-	if largest(o) > 0 { // what was accepted must be read from the log again
+	if largest(o) > 0 { // the accepted value must be readable from the log again
 		u.do(operator.Restart{})
 		u.awaitReady(t, o)
 	}
@@ -189,7 +189,7 @@ func (u *unit) try(t *testing.T, o trial) {
 		got, err := c.Get(ctx, "fruit")
 		require.NoError(t, err, "%s", o)
 		require.Len(t, got.Kvs, 1)
-		if string(got.Kvs[0].Value) != value { // ten megabytes are nothing to print
+		if string(got.Kvs[0].Value) != value { // not assert.Equal, which would print ten megabytes
 			t.Errorf("%s: what is read is not what was written", o)
 		}
 		_, err = c.Delete(ctx, "fruit")
@@ -203,8 +203,8 @@ func firstOf(list any) string {
 	return first
 }
 
-// largest is the length of the largest value that the options name, less what a request has around
-// it; 0 is none.
+// largest returns the length of the largest value that the options allow, less the overhead of a
+// request; 0 if they do not say.
 func largest(o trial) int {
 	n, _ := o["max_request_bytes"].(int64)
 	return max(int(n)-512, 0)
@@ -222,7 +222,7 @@ func (u *unit) awaitReady(t *testing.T, o trial) {
 	require.NoError(t, err, "etcd with %s: %s", o, u.look().Service.Log)
 }
 
-// client calls the member as a client of one TLS version, and of the given suites if any.
+// client calls the member as a client with one TLS version, and with the given suites if any.
 func (u *unit) client(t *testing.T, version uint16, only []uint16, call func(context.Context, *clientv3.Client)) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -251,8 +251,8 @@ func (u *unit) client(t *testing.T, version uint16, only []uint16, call func(con
 	call(ctx, c)
 }
 
-// TestOptionsThatKillEtcd shows what the bounds are for: etcd ends with values beyond them, which
-// ParseConfig refuses. One that etcd lives with by now needs no bound any more.
+// TestOptionsThatKillEtcd shows why the bounds exist: etcd ends with values beyond them, which
+// ParseConfig refuses. If etcd now accepts such a value, its bound is no longer needed.
 func TestOptionsThatKillEtcd(t *testing.T) {
 	t.Parallel()
 	u := newFleet(t).add(t)
@@ -284,8 +284,8 @@ func TestOptionsThatKillEtcd(t *testing.T) {
 	}
 }
 
-// TestLongCertificate: a server certificate with as many of the longest names as extra_sans takes
-// is shown and accepted.
+// TestLongCertificate: a server certificate with as many of the longest names as extra_sans allows
+// is served and accepted.
 func TestLongCertificate(t *testing.T) {
 	t.Parallel()
 	u := newFleet(t).add(t)

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestNoOriginIsAllowed: no answer of a member lets a browser hand it to a page, whichever origin asks.
+// TestNoOriginIsAllowed: no answer of a member lets a browser pass it to a page of any origin.
 func TestNoOriginIsAllowed(t *testing.T) {
 	t.Parallel()
 	u := newFleet(t).add(t)

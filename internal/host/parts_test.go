@@ -12,12 +12,12 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// What does not hang on a part of a step that fails is done: a step that does all or nothing takes certificates down with
-// a list, and the server with a preset of etcdctl.
+// A step does whatever does not depend on the part that fails. A step that did all or nothing would
+// lose certificates because of a list, and the server because of etcdctl's presets.
 func TestPartsOfAStepStandAlone(t *testing.T) {
 	t.Parallel()
-	const serial = "fedcba9876543210fedcba9876543210" // of a unit's certificate
-	block := func(t *testing.T, u *unit) {            // nothing can be made where the link to etcdctl is
+	const serial = "fedcba9876543210fedcba9876543210" // serial of a unit's certificate
+	block := func(t *testing.T, u *unit) {            // makes it impossible to create the link to etcdctl
 		t.Helper()
 		bin := filepath.Dir(u.tool("etcdctl"))
 		require.NoError(t, os.MkdirAll(filepath.Dir(bin), 0o755))

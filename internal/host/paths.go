@@ -8,10 +8,11 @@ import (
 // systemUser owns the data and runs the server.
 const systemUser = "etcd-charm"
 
-// binaryName is the installed copy's name; the names it answers to are links beside it.
+// binaryName is the installed copy's name; the other names under which it runs are links beside it.
 const binaryName = "etcd-charm"
 
-// paths is where things lie. It is the only place that knows: R is root, U the unit's name with "-" for "/".
+// paths knows where everything lies. It is the only place that does: R is root, U the unit's name
+// with "-" for "/".
 type paths struct{ root, unit string }
 
 func newPaths(root, unit string) paths {
@@ -37,26 +38,28 @@ func (p paths) state() string                 { return p.join("var/lib/etcd-char
 func (p paths) tool(name string) string       { return p.join("usr/local/bin", name) }
 func (p paths) serviceName() string           { return "etcd-charm-" + p.unit + ".service" }
 
-// runDir is as systemd's RuntimeDirectory= has it: below /run, made at each start of the service and taken away at its end.
+// runDir is the value of systemd's RuntimeDirectory=: a directory below /run, made at each start of
+// the service and removed at its end.
 func (p paths) runDir() string { return filepath.Join("etcd-charm", p.unit) }
 func (p paths) socket() string { return p.join("run", p.runDir(), "etcd.sock") }
 
 func (p paths) unitFile() string { return p.join("etc/systemd/system", p.serviceName()) }
 
-// compared is where it is remembered that the installed copy is the carried one; it is gone at each boot.
+// compared is the file that remembers that the installed copy equals the carried one; it disappears
+// at each boot.
 func (p paths) compared() string { return p.join("run/etcd-charm", p.unit+".copy") }
 
 func (p paths) wanted() string {
 	return p.join("etc/systemd/system/multi-user.target.wants", p.serviceName())
 }
 
-// data is the data directory: the only place that says so.
+// data is the data directory; no other code states it.
 func (p paths) data() string { return filepath.Join(p.state(), "data") }
 
-// fence is what the gate before each start of the server goes by.
+// fence is the file by which the gate decides before each start of the server.
 func (p paths) fence() string { return filepath.Join(p.state(), "fence.json") }
 
-// What the unit keeps beside its data, and the long work that it does. Root alone looks into them.
+// What the unit keeps beside its data, and its long work. Only root can read them.
 func (p paths) snapshots() string           { return filepath.Join(p.state(), "snapshots") }
 func (p paths) worksDir() string            { return filepath.Join(p.state(), "work") }
 func (p paths) work(id string) string       { return filepath.Join(p.worksDir(), id) }
@@ -70,24 +73,27 @@ func (p paths) timerWanted() string {
 	return p.join("etc/systemd/system/timers.target.wants", p.timerName())
 }
 
-// metrics are the unit's, in a directory that the machine's units share: a collector reads one directory.
+// metrics is the unit's metrics file. It lies in a directory that all units on the machine share,
+// because a collector reads one directory.
 func (p paths) metricsDir() string { return p.join("var/lib/etcd-charm/metrics") }
 func (p paths) metrics() string    { return filepath.Join(p.metricsDir(), p.unit+".prom") }
 
-// prepared is where data is made beside ours, until it is served.
+// prepared is where new data is made beside ours, until it is served.
 func (p paths) prepared() string { return filepath.Join(p.state(), "prepared") }
 
-// drilled says when the last drill succeeded.
+// drilled records when the last drill succeeded.
 func (p paths) drilled() string { return filepath.Join(p.state(), "drill.json") }
 
-// disk is what came of the last measuring of the disk.
+// disk is the result of the last measurement of the disk.
 func (p paths) disk() string { return filepath.Join(p.state(), "disk.json") }
 
-// hookLog has what the last hooks did, and diagnoses the archives for whoever looks from elsewhere.
+// hookLog records what the last hooks did. diagnoses holds the archives that were written for a
+// reader elsewhere.
 func (p paths) hookLog() string   { return filepath.Join(p.state(), "hooks.log") }
 func (p paths) diagnoses() string { return filepath.Join(p.state(), "diagnoses") }
 
-// learnedDir is where the proxy's service keeps the members that it learned; nobody else writes there.
+// learnedDir is where the proxy's service keeps the members that it has learned; only that service
+// writes there.
 func (p paths) learnedDir() string { return filepath.Join(p.state(), "proxy") }
 func (p paths) learned() string    { return filepath.Join(p.learnedDir(), "members.json") }
 
@@ -100,7 +106,7 @@ const (
 	clientTrustFile   = "client-ca.crt"
 	revokedFile       = "client.crl"
 	peerRevokedFile   = "peer.crl"
-	issuedFile        = "issued" // what certificates this unit has issued to itself
+	issuedFile        = "issued" // the certificates that this unit has issued to itself
 	upstreamTrustFile = "upstream-ca.crt"
 )
 

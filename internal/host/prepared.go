@@ -40,7 +40,8 @@ func (h *Host) secondLife() (secondlife.Unit, error) {
 	return u, nil
 }
 
-// replaceable is secondLife, if what is made can take the place of our data: that is known before anything stops.
+// replaceable is secondLife, and an error if the data that is made could not take the place of
+// ours. So this is known before anything stops.
 func (h *Host) replaceable() (secondlife.Unit, error) {
 	if _, err := os.Lstat(h.data()); err == nil && !sameDisk(h.data(), h.state()) {
 		return secondlife.Unit{}, fmt.Errorf("%s is on another disk than %s, and cannot be replaced: mount that one instead",
@@ -49,7 +50,7 @@ func (h *Host) replaceable() (secondlife.Unit, error) {
 	return h.secondLife()
 }
 
-// prepareRestore makes data of a snapshot, beside ours.
+// prepareRestore makes new data from a snapshot, beside ours.
 func (h *Host) prepareRestore(ctx context.Context, r operator.WorkRequest, say longwork.Progress) (string, error) {
 	u, err := h.replaceable()
 	if err != nil {
@@ -58,7 +59,7 @@ func (h *Host) prepareRestore(ctx context.Context, r operator.WorkRequest, say l
 	return u.PrepareRestore(ctx, r, secondlife.Progress(say))
 }
 
-// prepareRecover makes data of what our stopped member has, beside it.
+// prepareRecover makes new data from our stopped member's data, beside it.
 func (h *Host) prepareRecover(ctx context.Context, r operator.WorkRequest, say longwork.Progress) (string, error) {
 	u, err := h.replaceable()
 	if err != nil {
@@ -67,7 +68,7 @@ func (h *Host) prepareRecover(ctx context.Context, r operator.WorkRequest, say l
 	return u.PrepareRecover(ctx, r, secondlife.Progress(say))
 }
 
-// drill restores a snapshot beside, reads it back and throws it away.
+// drill restores a snapshot beside our data, reads it back and throws it away.
 func (h *Host) drill(ctx context.Context, r operator.WorkRequest, say longwork.Progress) (string, error) {
 	u, err := h.secondLife()
 	if err != nil {
@@ -76,8 +77,9 @@ func (h *Host) drill(ctx context.Context, r operator.WorkRequest, say longwork.P
 	return u.Drill(ctx, r, secondlife.Progress(say))
 }
 
-// preparedOwner is the file among prepared data that says whose it is: this unit's, as far as its own data says so, which is what
-// it will stand in for. And by which operation it was prepared, so that it is known for that when it has been moved.
+// preparedOwner returns the owner file of prepared data. It names this unit, as far as the data
+// that it will replace does. It also names the operation that the data was prepared for, by which
+// the data is recognized once it has been moved into place.
 func (h *Host) preparedOwner(id string) ([]byte, error) {
 	text := ownerText{Version: ownerVersion, Prepared: id}
 	if owner := h.lookOwner(); owner.Unit == h.unitName {
@@ -86,7 +88,7 @@ func (h *Host) preparedOwner(id string) ([]byte, error) {
 	return json.Marshal(text)
 }
 
-// preparedFor is the operation that our data was prepared for; "" is none.
+// preparedFor returns the operation that our data was prepared for; "" if it was not prepared.
 func (h *Host) preparedFor() string {
 	data, err := regular.Read(h.ownerFile())
 	if err != nil {
@@ -99,7 +101,7 @@ func (h *Host) preparedFor() string {
 	return text.Prepared
 }
 
-// lookPrepared looks at what waits to be served.
+// lookPrepared looks at the data that waits to be served.
 func (h *Host) lookPrepared() (out []operator.Prepared) {
 	entries, err := os.ReadDir(h.prepared())
 	if err != nil {
@@ -120,7 +122,7 @@ func (h *Host) lookPrepared() (out []operator.Prepared) {
 		}
 		db, err := datadir.ReadDB(datadir.DBFile(dir))
 		if err != nil {
-			continue // it would not be served either
+			continue // such data would not be served either
 		}
 		out = append(out, operator.Prepared{
 			ID: e.Name(), ClusterID: meta.GetClusterID(), MemberID: meta.GetNodeID(), Revision: db.Revision,
@@ -129,7 +131,7 @@ func (h *Host) lookPrepared() (out []operator.Prepared) {
 	return out
 }
 
-// preparedDir is where what was prepared for an operation is.
+// preparedDir returns the directory of the data that was prepared for an operation.
 func (h *Host) preparedDir(id string) (string, error) {
 	if id == "" || id != filepath.Base(id) || strings.HasPrefix(id, ".") {
 		return "", fmt.Errorf("%q is no operation", id)
@@ -137,8 +139,9 @@ func (h *Host) preparedDir(id string) (string, error) {
 	return filepath.Join(h.prepared(), id), nil
 }
 
-// servePrepared moves our data to a dated name and what was prepared into its place. Two renames: if it dies between them there
-// is no data, and the next does the second.
+// servePrepared moves our data to a dated name, and the prepared data into its place. That takes
+// two renames. If the process dies between them there is no data, and the next try does the second
+// rename.
 func (h *Host) servePrepared(ctx context.Context, id string) error {
 	dir, err := h.preparedDir(id)
 	if err != nil {
@@ -154,14 +157,14 @@ func (h *Host) servePrepared(ctx context.Context, id string) error {
 	if state.process.alive() {
 		return errors.New("cannot serve what was prepared: the service is running")
 	}
-	// Nothing goes before it is known what comes.
+	// Our data stays in place until the prepared data is known to be usable.
 	if _, err := walIdentity(datadir.WALDir(dir)); err != nil {
 		return fmt.Errorf("cannot serve what was prepared for %s: %w", id, err)
 	}
 	if err := h.putAside(ctx, "replaced by "+id); err != nil {
 		return err
 	}
-	// A hook may have made an empty one.
+	// A hook may have made an empty data directory.
 	if err := removed(syscall.Rmdir(h.data())); err != nil {
 		return fmt.Errorf("cannot serve what was prepared: %w", err)
 	}
@@ -174,7 +177,7 @@ func (h *Host) servePrepared(ctx context.Context, id string) error {
 	return h.dropPrepared(id)
 }
 
-// dropPrepared takes away what was prepared for an operation, and what was begun of it.
+// dropPrepared removes the data that was prepared for an operation, and any unfinished data for it.
 func (h *Host) dropPrepared(id string) error {
 	dir, err := h.preparedDir(id)
 	if err == nil {
@@ -189,14 +192,15 @@ func (h *Host) dropPrepared(id string) error {
 	return nil
 }
 
-// lookLog reads where our log ends, once for each change of it: all of it is read, and our database.
+// lookLog reads where our log ends, once for each change of the files, because it reads the whole
+// log and our database.
 func (h *Host) lookLog() operator.LogState {
 	key := h.logKey()
 	if known, ok := h.logs[key]; ok && key != "" {
 		return known
 	}
 	var state datadir.State
-	for range 2 { // a server may be at it
+	for range 2 { // a running server may be writing
 		var err error
 		if state, err = datadir.Read(h.data()); err != nil {
 			return operator.LogState{}
@@ -213,7 +217,7 @@ func (h *Host) lookLog() operator.LogState {
 	return out
 }
 
-// logKey changes when the files do; "" is that they cannot be looked at.
+// logKey returns a key that changes when the files do; "" if they cannot be read.
 func (h *Host) logKey() string {
 	segments, err := datadir.Segments(h.data())
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/snapshot"
 )
 
-// saved is a snapshot of u's member, as etcdctl saves one.
+// saved returns a snapshot of u's member, as etcdctl saves one.
 func (u *unit) saved() string {
 	u.t.Helper()
 	m, err := u.access(u.fleet.authority).dial(u.url(u.fleet.config.Port))
@@ -25,7 +25,7 @@ func (u *unit) saved() string {
 	return path
 }
 
-// runsItsCopy makes u's own copy of the program the one that it works with.
+// runsItsCopy makes u work with its own copy of the program.
 func (u *unit) runsItsCopy() {
 	u.t.Helper()
 	u.carried = u.binary(u.carries())
@@ -38,7 +38,8 @@ func (u *unit) request(id, snapshot string) operator.WorkRequest {
 	}
 }
 
-// TestServePrepared: data is made of a snapshot while the member serves, and served in its place.
+// TestServePrepared: data is made from a snapshot while the member serves, and then served in place
+// of the old data.
 func TestServePrepared(t *testing.T) {
 	t.Parallel()
 	u := newFleet(t).add(t)
@@ -86,7 +87,7 @@ func TestServePrepared(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, old.ClusterID, meta.GetClusterID())
 
-	// It is ours as the one before was, whatever notes that again.
+	// The data is ours as the old data was, and claiming it again changes nothing.
 	u.do(operator.Claim{Owner: owner})
 	require.NoError(t, u.Do(t.Context(), operator.ServePrepared{ID: "restore-1"}))
 	u.fleet.record.ClusterID = made.ClusterID
@@ -97,7 +98,7 @@ func TestServePrepared(t *testing.T) {
 	assert.Equal(t, []string{u.url(u.fleet.config.ManagementPort)}, w.Members[0].PeerURLs)
 }
 
-// TestServePreparedCutShort: whichever of its deeds it dies after, the next completes it.
+// TestServePreparedCutShort: after whichever operation it dies, the next try completes it.
 func TestServePreparedCutShort(t *testing.T) {
 	t.Parallel()
 	for name, died := range map[string]func(*testing.T, *Host){
@@ -129,7 +130,7 @@ func TestServePreparedCutShort(t *testing.T) {
 	}
 }
 
-// TestDropPrepared takes away what was prepared for one operation, whole or not.
+// TestDropPrepared removes what was prepared for one operation, complete or not.
 func TestDropPrepared(t *testing.T) {
 	t.Parallel()
 	h := New(Options{Root: t.TempDir(), Unit: "etcd/0"})
@@ -152,7 +153,8 @@ func TestDropPrepared(t *testing.T) {
 	}
 }
 
-// TestLog: while no quorum answers, the world says where our log ends, whether our server runs or not; and it is recovered.
+// TestLog: while no quorum answers, the world shows where our log ends, whether our server runs or
+// not; and the data can be recovered.
 func TestLog(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
@@ -185,7 +187,7 @@ func TestLog(t *testing.T) {
 	assert.Len(t, w.Members, 1)
 }
 
-// TestLogIsReadOnce: what did not change is not read again.
+// TestLogIsReadOnce: an unchanged log is not read again.
 func TestLogIsReadOnce(t *testing.T) {
 	t.Parallel()
 	h := New(Options{Root: t.TempDir(), Unit: "etcd/0"})
@@ -201,7 +203,7 @@ func TestLogIsReadOnce(t *testing.T) {
 	assert.NotEqual(t, uint64(99), h.lookLog().Index)
 }
 
-// TestUninstallDropsPrepared: what was made of data or a snapshot goes with the unit.
+// TestUninstallDropsPrepared: prepared data is removed with the unit.
 func TestUninstallDropsPrepared(t *testing.T) {
 	t.Parallel()
 	u := newFleet(t).add(t)
@@ -213,7 +215,8 @@ func TestUninstallDropsPrepared(t *testing.T) {
 	assert.NoFileExists(t, u.drilled())
 }
 
-// TestDataThatCannotBeReplaced: a mount cannot be moved aside, and that is said before anything stops.
+// TestDataThatCannotBeReplaced: a mount point cannot be moved aside, and that is reported before
+// anything stops.
 func TestDataThatCannotBeReplaced(t *testing.T) {
 	t.Parallel()
 	u := newFleet(t).add(t)

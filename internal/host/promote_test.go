@@ -17,8 +17,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// learning is a voter and its learner, which applies some entries between any two looks at it. They answer what a
-// promotion asks, on an address each.
+// learning is a voter and its learner, which applies some entries between two looks at it. Each
+// listens on its own address and answers what a promotion asks.
 type learning struct {
 	pb.UnimplementedClusterServer
 	pb.UnimplementedMaintenanceServer
@@ -29,7 +29,7 @@ type learning struct {
 	applied  uint64 // by the learner
 	step     uint64
 	looks    func()   // is called at each look at the learner
-	promoted []uint64 // how far the learner was behind when it was promoted
+	promoted []uint64 // how far behind the learner was at its promotion
 }
 
 func (l *learning) promotions() []uint64 {
@@ -79,8 +79,8 @@ func (a answering) MemberPromote(context.Context, *pb.MemberPromoteRequest) (*pb
 	return &pb.MemberPromoteResponse{}, nil
 }
 
-// TestPromotedOnceCaughtUp: etcd would promote a learner that lacks a tenth of the log, and a quorum might then have to
-// wait for it.
+// TestPromotedOnceCaughtUp: etcd would promote a learner that lacks a tenth of the log, and a
+// quorum might then have to wait for it.
 func TestPromotedOnceCaughtUp(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
@@ -104,7 +104,7 @@ func TestPromotedOnceCaughtUp(t *testing.T) {
 	require.NoError(t, u.Do(t.Context(), operator.Promote{ID: theLearner}))
 	assert.Equal(t, []uint64{501}, l.promotions(), "as soon as it lacks fewer than %d entries, and once", promotionLag)
 
-	// One that stays behind is not promoted, however often it is looked at.
+	// A learner that stays behind is never promoted, however often it is looked at.
 	ctx, cancel := context.WithCancel(t.Context())
 	looks := 0
 	l.mu.Lock()

@@ -16,10 +16,11 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/regular"
 )
 
-// ProxyConfig returns the path of the file that the proxy follows.
+// ProxyConfig returns the path of the configuration file that the proxy watches.
 func (h *Host) ProxyConfig() string { return h.proxyConfig() }
 
-// proxyFile is what the proxy's configuration file says; package proxy reads it. A test holds the two together.
+// proxyFile is the content of the proxy's configuration file; package proxy reads it. A test keeps
+// the two alike.
 type proxyFile struct {
 	Listen      []string          `yaml:"listen,omitempty"`
 	Also        []string          `yaml:"also,omitempty"`
@@ -46,7 +47,8 @@ type proxyCredentials struct {
 	Key  string `yaml:"key"`
 }
 
-// writeProxy writes credentials, what etcdctl needs, service and environment, and last the configuration that names them.
+// writeProxy writes the credentials, etcdctl's environment, the service and its environment, and
+// last the configuration, which names them.
 func (h *Host) writeProxy(ctx context.Context, u operator.Upstream) error {
 	if len(u.URLs()) == 0 {
 		return errors.New("cannot write proxy: no address to listen on")
@@ -96,7 +98,7 @@ func (h *Host) writeProxy(ctx context.Context, u operator.Upstream) error {
 	if err != nil || config.Credentials != nil {
 		return err
 	}
-	// Credentials that nobody names any more are of a relation that is gone.
+	// Credentials that the configuration no longer names come from a relation that is gone.
 	for _, path := range []string{credentials.CA, credentials.Cert, credentials.Key} {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("cannot remove credentials: %w", err)
@@ -105,7 +107,7 @@ func (h *Host) writeProxy(ctx context.Context, u operator.Upstream) error {
 	return nil
 }
 
-// listening is the part of the file that says where the proxy listens.
+// listening returns the part of the file that says where the proxy listens.
 func listening(u operator.Upstream) proxyFile {
 	config := proxyFile{Listen: u.Listen, Also: u.Also()}
 	if u.Socket != (operator.Socket{}) {
@@ -114,7 +116,8 @@ func listening(u operator.Upstream) proxyFile {
 	return config
 }
 
-// proxySettings are what the proxy's process is started with, and what goes with it.
+// proxySettings returns the settings with which the proxy's process is started, and everything that
+// belongs to them.
 func (h *Host) proxySettings(u operator.Upstream) (settings, error) {
 	env, err := formatEnv(append(u.Env(), operator.ConfigVar+"="+u.ProcessDigest()))
 	if err != nil {
@@ -135,12 +138,13 @@ func (h *Host) proxySettings(u operator.Upstream) (settings, error) {
 			Kind: operator.ProxyService, Unit: h.unitName,
 			Argv:    []string{h.binary(u.Release), "proxy", "--config", h.proxyConfig()},
 			EnvFile: h.proxyEnv(), User: h.user, RunDir: run, Group: u.Socket.Group,
-			Writable: "-" + h.learnedDir(), // systemd starts it without, too
+			Writable: "-" + h.learnedDir(), // "-": systemd also starts the service without the directory
 		},
 	}, nil
 }
 
-// lookProxy reads back what writeProxy wrote. What cannot be read back was not written by us: it counts as none.
+// lookProxy reads back what writeProxy wrote. If anything differs from what writeProxy would write,
+// Written stays empty, and the files are written again.
 func (h *Host) lookProxy(state serviceState) operator.ProxyFiles {
 	var files operator.ProxyFiles
 	if state.Kind != operator.ProxyService {

@@ -18,7 +18,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/proxy"
 )
 
-// TestWriteProxy holds what host writes against what the proxy reads, and runs a service of that kind.
+// TestWriteProxy compares what host writes with what the proxy reads, and runs a service of that
+// kind.
 func TestWriteProxy(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
@@ -86,7 +87,7 @@ func TestWriteProxy(t *testing.T) {
 	assert.Empty(t, w.WrittenConfig)
 	assert.Equal(t, operator.Absent, w.Reach)
 
-	// A file of a former charm, which kept no members, is written again.
+	// A former charm's file, which kept no members, is written again.
 	written, err := os.ReadFile(path)
 	require.NoError(t, err)
 	former, _, _ := strings.Cut(string(written), "learned: ")
@@ -94,7 +95,7 @@ func TestWriteProxy(t *testing.T) {
 	assert.NotEqual(t, u.Digest(), look().Proxy.Written)
 	do(operator.WriteProxy{Upstream: u})
 
-	// Something else on disk is seen; so is a process that listens elsewhere.
+	// A changed file on disk is seen; so is a process that listens elsewhere.
 	require.NoError(t, os.WriteFile(config.Credentials.Cert, []byte(given.CA), 0o600))
 	assert.NotEqual(t, u.Digest(), look().Proxy.Written)
 	u.Listen = u.Listen[:1]
@@ -105,7 +106,8 @@ func TestWriteProxy(t *testing.T) {
 	do(operator.Restart{})
 	assert.Equal(t, u.ProcessDigest(), look().Service.Config)
 
-	// A socket beside the port, and then alone: where it is, who may use it, and what etcdctl is told.
+	// A socket beside the port, and then a socket alone: its path, its group, and etcdctl's
+	// endpoint.
 	endpoints := func() string {
 		text, err := os.ReadFile(filepath.Join(root, "etc/etcd-charm/proxy-3/etcdctl.env"))
 		require.NoError(t, err)
@@ -143,7 +145,7 @@ func TestWriteProxy(t *testing.T) {
 	nowhere := operator.Upstream{Release: u.Release}
 	require.Error(t, h.Do(t.Context(), operator.WriteProxy{Upstream: nowhere}))
 
-	// A provider without TLS: the keys go.
+	// A provider without TLS: the keys are removed.
 	plain := u
 	plain.Cert, plain.Key, plain.CA = "", "", ""
 	do(operator.WriteProxy{Upstream: plain}, operator.WriteProxy{Upstream: plain})

@@ -10,7 +10,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// TestQuietCluster: one who needs a snapshot is not kept waiting for somebody to write something.
+// TestQuietCluster: a member that needs a snapshot does not wait for a client's next write.
 func TestQuietCluster(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
@@ -26,8 +26,8 @@ func TestQuietCluster(t *testing.T) {
 	assert.True(t, c.look().Local.Ready)
 }
 
-// writeMuch writes more entries than etcd keeps for those who are behind (5000), and than a member may have left to apply
-// before it takes requests (as many).
+// writeMuch writes more entries than etcd keeps for members that are behind (5000). That is also
+// more than a member may have left to apply before it accepts requests.
 func (u *unit) writeMuch() {
 	u.t.Helper()
 	const writers, each = 50, 110

@@ -24,14 +24,16 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/regular"
 )
 
-// keptReleases is how many installed releases stay beside the running one: the newest, and the one to go back to.
+// keptReleases is how many installed releases stay beside the running one: the newest, and the one
+// to go back to.
 const keptReleases = 2
 
-// partial marks a copy that earlier releases of the charm did not finish.
+// partial is the suffix of a copy that earlier releases of the charm did not finish.
 const partial = ".tmp"
 
-// carriedRelease names a binary: etcd's version, the stamp, and 12 hex digits that differ between builds. The linker's build
-// ID serves where there is one, since hashing 27 MB in every hook costs more than all else that a hook does.
+// carriedRelease names a binary: etcd's version, the stamp, and 12 hex digits that differ between
+// builds. The digits come from the linker's build ID where there is one: hashing 27 MB in every
+// hook costs more than everything else that a hook does.
 func carriedRelease(binary, stamp string) (string, error) {
 	f, err := regular.Open(binary)
 	if err != nil {
@@ -47,8 +49,8 @@ func carriedRelease(binary, stamp string) (string, error) {
 	return operator.ReleaseName(version.Version, stamp, hex.EncodeToString(h.Sum(nil))[:12]), nil
 }
 
-// buildID is the GNU or else the Go build ID note of an ELF file; nil if it has neither. An ID of the Go tool alone
-// would be empty under -buildid=.
+// buildID returns the GNU or else the Go build ID note of an ELF file; nil if it has neither. The
+// Go tool's ID alone would not do: it is empty under -buildid=.
 func buildID(r io.ReaderAt) []byte {
 	f, err := elf.NewFile(r)
 	if err != nil {
@@ -68,13 +70,13 @@ func buildID(r io.ReaderAt) []byte {
 	return nil
 }
 
-// tools are the names under which an installed copy is called, apart from its own.
+// tools are the names, apart from its own, by which people call an installed copy.
 var tools = []string{"etcdctl", "etcdutl"}
 
 // names are the links beside an installed copy.
 var names = append([]string{"etcd"}, tools...)
 
-// installedReleases are the whole copies, newest first.
+// installedReleases returns the complete copies, newest first.
 func (h *Host) installedReleases(carried string) []string {
 	var found []string
 	for _, name := range h.copies() {
@@ -85,9 +87,9 @@ func (h *Host) installedReleases(carried string) []string {
 	return found
 }
 
-// copies are the copies that there are, whole or not, newest first.
+// copies returns the copies that exist, complete or not, newest first.
 func (h *Host) copies() []string {
-	entries, _ := os.ReadDir(h.opt()) // what cannot be listed is made again
+	entries, _ := os.ReadDir(h.opt()) // a copy that cannot be listed is made again
 	type copied struct {
 		name string
 		at   int64
@@ -108,8 +110,8 @@ func (h *Host) copies() []string {
 	return names
 }
 
-// whole reports whether a copy is what was installed: directory, binary and links, with their modes and owners. Only of
-// the carried release is the content known.
+// whole reports whether a copy is as it was installed: directory, binary and links, with their
+// modes and owners. The content is checked only for the carried release, because no other is known.
 func (h *Host) whole(release, carried string) bool {
 	info, err := os.Lstat(h.binary(release))
 	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 || strings.HasSuffix(release, partial) {
@@ -128,13 +130,13 @@ func (h *Host) whole(release, carried string) bool {
 	return release != carried || h.linked(release, GateName) && h.sameAsCarried(h.binary(release))
 }
 
-// linked reports whether a copy answers to a name.
+// linked reports whether a copy has a link of that name to its binary.
 func (h *Host) linked(release, name string) bool {
 	target, err := os.Readlink(filepath.Join(h.release(release), name))
 	return err == nil && target == binaryName
 }
 
-// releaseItems are a copy's directory and binary.
+// releaseItems returns a copy's directory and binary.
 func (h *Host) releaseItems(release string) []item {
 	return []item{
 		{h.release(release), fs.ModeDir | 0o755, h.adminOwner()},
@@ -142,9 +144,9 @@ func (h *Host) releaseItems(release string) []item {
 	}
 }
 
-// sameAsCarried reports whether a copy says what the carried binary says. To compare 28 MB in every hook would cost more
-// than all else that a hook does: that two files were found to be the same is remembered until the machine boots, under
-// all that changes when either is written.
+// sameAsCarried reports whether a copy has the same content as the carried binary. Comparing 28 MB
+// in every hook would cost more than everything else that a hook does. So a match is remembered
+// until the machine boots, under a key that changes when either file is written.
 func (h *Host) sameAsCarried(path string) bool {
 	key := stampOf(h.carried) + " " + stampOf(path)
 	if known, err := regular.Read(h.compared()); err == nil && string(known) == key {
@@ -153,11 +155,11 @@ func (h *Host) sameAsCarried(path string) bool {
 	if same, err := sameContent(h.carried, path); err != nil || !same {
 		return false
 	}
-	_ = writeFiles(file{path: h.compared(), data: []byte(key), mode: public}) // else it is compared again
+	_ = writeFiles(file{path: h.compared(), data: []byte(key), mode: public}) // if this fails, the next hook compares again
 	return true
 }
 
-// stampOf changes whenever a file is written, or another takes its place.
+// stampOf returns a text that changes whenever a file is written or replaced.
 func stampOf(path string) string {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -199,7 +201,8 @@ func sameContent(one, other string) (bool, error) {
 
 func atEnd(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
 
-// install brings what lies on the machine to what the charm makes there, and the carried release beside what runs.
+// install makes everything on the machine that the charm makes there, and adds the carried release
+// beside the running one.
 func (h *Host) install(ctx context.Context, s operator.Install) error {
 	carried, err := carriedRelease(h.carried, h.stamp)
 	if err != nil {
@@ -223,7 +226,7 @@ func (h *Host) install(ctx context.Context, s operator.Install) error {
 // makeData makes the empty data directory that the service may write to.
 func (h *Host) makeData() error {
 	if _, err := os.Lstat(h.data()); err == nil {
-		return nil // of what is there the manifest speaks
+		return nil // the manifest judges what exists
 	}
 	server, err := h.serverOwner()
 	if err != nil {
@@ -232,8 +235,9 @@ func (h *Host) makeData() error {
 	return directory(h.data(), 0o700, server)
 }
 
-// copyRelease makes a copy of the carried binary whole, beside what runs: a process keeps the file that it was started
-// from, whatever takes its name. The links come last, without which no copy is whole.
+// copyRelease completes a copy of the carried binary, beside the running one. A running process
+// keeps the file from which it was started, even when another file takes the name. The links come
+// last, so a copy that was cut off does not count as complete.
 func (h *Host) copyRelease(release string) error {
 	if err := h.mendRelease(release); err != nil {
 		return err
@@ -243,14 +247,15 @@ func (h *Host) copyRelease(release string) error {
 			return err
 		}
 	}
-	// Copies of other releases may have no gate: this link alone says that one has.
+	// Copies of other releases may have no gate. Only this link says that a copy has one.
 	if err := errors.Join(h.linkName(release, GateName), h.linkRelease(release)); err != nil {
 		return err
 	}
 	return syncDir(h.opt())
 }
 
-// newest is the carried release once it is installed, else the given one, which runs.
+// newest returns the carried release once it is installed, and until then the given one, which
+// runs.
 func (h *Host) newest(runs string) string {
 	carried, err := carriedRelease(h.carried, h.stamp)
 	if err != nil {
@@ -262,7 +267,7 @@ func (h *Host) newest(runs string) string {
 	return carried
 }
 
-// mendRelease puts right modes and owners of a copy.
+// mendRelease puts right the modes and owners of a copy.
 func (h *Host) mendRelease(release string) error {
 	for _, it := range h.releaseItems(release) {
 		if it.problem() != "" {
@@ -308,14 +313,14 @@ func (h *Host) copyBinary(to string) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = dst.Cleanup() }() // it is gone once it has its name
+	defer func() { _ = dst.Cleanup() }() // does nothing once the file has its name
 	if _, err := io.Copy(dst, src); err != nil {
 		return err
 	}
 	return dst.CloseAtomicallyReplace()
 }
 
-// pruneReleases removes installed copies that nothing can want back.
+// pruneReleases removes installed copies to which nobody can want to go back.
 func (h *Host) pruneReleases(ctx context.Context, current string) error {
 	state, err := h.supervisor.state(ctx)
 	if err != nil {

@@ -11,12 +11,13 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/regular"
 )
 
-// staleList stands for a revocation list that says something else than it should.
+// staleList stands for a revocation list whose content is not what it should be.
 const staleList = "stale"
 
-// lookRevoked tells which list of ended relations the client port's is: the record's, or the one written in this hook,
-// which Juju does not have yet. It is compared by the serials, which are derived: the file says nothing of relations. refused
-// are the serials on it that are not derived: units' certificates.
+// lookRevoked returns which list of ended relations the client port uses: the record's, or the one
+// that this hook has written and Juju does not have yet. The file names no relations, so
+// lookRevoked compares serials, which are derived from the relations. refused are the serials in
+// the file that are not derived: those of units' certificates.
 func (h *Host) lookRevoked(m operator.Model, authority *pki.Authority) (revoked string, refused []string) {
 	der, err := readOptional(h.tls(revokedFile))
 	if err != nil {
@@ -56,7 +57,8 @@ func (h *Host) lookRevoked(m operator.Model, authority *pki.Authority) (revoked 
 	return staleList, refused
 }
 
-// lookPeerList reports whether the peer port's list can be read, and whom it refuses.
+// lookPeerList reports whether the peer port's list can be read, and returns the serials that it
+// refuses.
 func (h *Host) lookPeerList() (there bool, refused []string) {
 	der, err := regular.Read(h.tls(peerRevokedFile))
 	if err != nil {
@@ -66,8 +68,8 @@ func (h *Host) lookPeerList() (there bool, refused []string) {
 	return err == nil, texts(serials)
 }
 
-// endedDigest is pki.SerialsDigest of the list's serials; "" if they cannot be derived. A thousand relations take
-// 50 ms, and a hook looks several times.
+// endedDigest returns pki.SerialsDigest of the list's serials; "" if they cannot be derived. It
+// caches the digest: a thousand relations take 50 ms, and a hook looks several times.
 func (h *Host) endedDigest(authority *pki.Authority, modelUUID string, ended []operator.Ended) string {
 	key := authority.Client.Fingerprint() + modelUUID + operator.RevokedDigest(ended)
 	h.mu.Lock()
@@ -98,8 +100,8 @@ func endedSerials(authority *pki.Authority, modelUUID string, ended []operator.E
 	return all, nil
 }
 
-// writeRevoked writes the lists of both ports. etcd reads them at each connection that it accepts, and refuses everybody
-// where one is missing; it looks at neither issuer nor dates.
+// writeRevoked writes the lists of both ports. etcd reads them at each connection that it accepts,
+// and refuses every client if one is missing. It checks neither the issuer nor the dates of a list.
 func (h *Host) writeRevoked(authority *pki.Authority, revoked operator.Revoked) error {
 	serials, err := endedSerials(authority, revoked.ModelUUID, revoked.Relations)
 	if err == nil {
@@ -135,7 +137,7 @@ func (h *Host) writeList(name string, ca pki.CA, serials []*big.Int, refused []s
 	return h.write(file{path: h.tls(name), data: der})
 }
 
-// texts are serials as operator has them, sorted.
+// texts returns the serials in operator's form, sorted.
 func texts(serials []*big.Int) []string {
 	var out []string
 	for _, serial := range serials {

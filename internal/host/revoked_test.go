@@ -22,7 +22,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/pki"
 )
 
-// keyPair is one of a unit's certificates with its key, as somebody has copied it.
+// keyPair is a copy of one of a unit's certificates, with its key.
 type keyPair struct {
 	pair  tls.Certificate
 	roots *x509.CertPool
@@ -51,7 +51,7 @@ func copied(t *testing.T, u *unit) map[operator.LeafKind]keyPair {
 	return out
 }
 
-// opens reports whether a key opens a new connection to the port that is for its kind.
+// opens reports whether the key pair opens a new connection to the port that it is for.
 func (k keyPair) opens(t *testing.T, u *unit) bool {
 	t.Helper()
 	port := u.fleet.config.Port
@@ -83,7 +83,7 @@ func (k keyPair) opens(t *testing.T, u *unit) bool {
 	return err == nil
 }
 
-// lists is the step that writes both lists and nothing else.
+// lists returns the step that writes both lists and nothing else.
 func (u *unit) lists(refused operator.Refused) operator.WriteTLS {
 	return operator.WriteTLS{
 		Authority: u.fleet.authority, CommonName: u.unitName, Revoked: &operator.Revoked{ModelUUID: u.model().UUID, Refused: refused},
@@ -99,7 +99,8 @@ func refuse(kinds map[operator.LeafKind]keyPair) operator.Refused {
 	return out
 }
 
-// What has left opens no new connection on either port, from the writing of the lists on; whoever stays goes on.
+// A unit that has left opens no new connection on either port once the lists are written; units
+// that stay go on.
 func TestLeaversAreRefused(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
@@ -132,13 +133,14 @@ func TestLeaversAreRefused(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, process.process.pid, still.process.pid, "no restart is needed")
 
-	// Members find each other again after a restart, with the lists in place: each accepts the other.
+	// Members connect to each other again after a restart with the lists in place.
 	a.do(operator.Restart{}, operator.AwaitReady{})
 	b.eventually("two ready voters", func(w operator.World) bool {
 		return voters(w) == 2 && !slices.ContainsFunc(w.Members, func(m operator.Member) bool { return !m.Ready })
 	})
 
-	// A missing list refuses everybody, with or without a list to be on; so does one that etcd cannot read.
+	// If a list is missing or unreadable, etcd refuses every client, whether or not it is on a
+	// list.
 	for _, name := range []string{peerRevokedFile, revokedFile} {
 		kind := map[string]operator.LeafKind{peerRevokedFile: operator.PeerLeaf, revokedFile: operator.AdminLeaf}[name]
 		require.NoError(t, os.Remove(a.tls(name)))
@@ -151,7 +153,7 @@ func TestLeaversAreRefused(t *testing.T) {
 	assert.True(t, left[operator.PeerLeaf].opens(t, a), "what is not on the list any more is let in again")
 }
 
-// etcd takes the setting of the peer port's list at its start only.
+// etcd reads the setting of the peer port's list only at its start.
 func TestPeerListNeedsRestart(t *testing.T) {
 	t.Parallel()
 	u := newFleet(t).add(t)
@@ -184,7 +186,7 @@ func TestListsOnDisk(t *testing.T) {
 	_, err := os.Stat(u.tls(peerRevokedFile))
 	require.NoError(t, err)
 
-	// Relations and units stand on one list, and neither is taken for the other.
+	// Relations and units are on one list, and are not confused with each other.
 	m.Cluster.Value.Record.Revoked = []operator.Ended{{RelationID: "proxy:3", Generation: 1, Period: pki.PeriodOf(now)}}
 	step := u.lists(refuse(copied(t, u)))
 	step.Revoked.Relations = m.Cluster.Value.Record.Revoked
@@ -203,7 +205,8 @@ func TestListsOnDisk(t *testing.T) {
 	assert.False(t, look().PeerList)
 }
 
-// A unit knows what it has issued as long as it is valid, though another has replaced it and whatever becomes of the hook.
+// A unit remembers each certificate that it has issued until it expires, even if another has
+// replaced it or the hook fails.
 func TestIssuedIsRemembered(t *testing.T) {
 	t.Parallel()
 	now := time.Now()

@@ -9,8 +9,9 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// TestSettingsOfSchema1: a later charm finds in the settings of a server that runs what it was started with, where it is
-// asked, and which release it is; it then restarts it in its turn, or not at all.
+// TestSettingsOfSchema1: a later charm reads from a running server's settings what it was started
+// with, at which URL to ask it, and its release. It then restarts the server in its turn, or not at
+// all.
 func TestSettingsOfSchema1(t *testing.T) {
 	t.Parallel()
 	env, err := envLines("testdata/etcd.schema1.env")

@@ -16,8 +16,9 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/regular"
 )
 
-// The timer's files. A timer only asks, every so often, whether a snapshot is due: so a member that was no voter, or a machine
-// that was off when one was, is asked again soon, and the times of day are the same whenever the timer was started.
+// The timer's files. The timer only asks, at short intervals, whether a snapshot is due. So a
+// member that was no voter, or a machine that was off when one was due, is asked again soon. And
+// the times of day do not depend on when the timer was started.
 const (
 	timerText = `# Written by the etcd charm for unit %[1]s. Changes here are overwritten.
 [Unit]
@@ -45,11 +46,11 @@ TimeoutStopSec=%[6]d
 `
 )
 
-// askEvery is how often it is asked whether a snapshot is due, in seconds.
+// askEvery returns how often, in seconds, the timer asks whether a snapshot is due.
 func askEvery(interval int64) int64 { return min(max(interval/12, 5), 1800) }
 
-// scheduleFiles are the files that a schedule is written as: what the work goes by, and the timer with its service unless
-// none is taken by itself.
+// scheduleFiles returns the files of a schedule: the settings for the work and, if snapshots are
+// taken on a schedule, the timer with its service.
 func (h *Host) scheduleFiles(s operator.Schedule) ([]file, error) {
 	carried, err := carriedRelease(h.carried, h.stamp)
 	if err != nil {
@@ -74,7 +75,8 @@ func (h *Host) scheduleFiles(s operator.Schedule) ([]file, error) {
 	return append(files, file{path: h.snapshotServiceFile(), data: []byte(service)}, file{path: h.timerFile(), data: []byte(timer)}), nil
 }
 
-// lookSchedule is how snapshots are taken as it is written; the zero value if anything of it is not as writeSchedule leaves it.
+// lookSchedule returns the schedule as it is written; the zero value if any part differs from what
+// writeSchedule leaves.
 func (h *Host) lookSchedule() operator.Schedule {
 	s, err := h.readSchedule()
 	if err != nil {
@@ -107,7 +109,7 @@ func (h *Host) readSchedule() (operator.Schedule, error) {
 	return s, err
 }
 
-// writeSchedule writes how snapshots are taken, and starts the timer, or takes it away.
+// writeSchedule writes the schedule, and starts the timer or removes it.
 func (h *Host) writeSchedule(ctx context.Context, s operator.Schedule) error {
 	files, err := h.scheduleFiles(s)
 	if err != nil {
@@ -142,7 +144,7 @@ func (h *Host) writeSchedule(ctx context.Context, s operator.Schedule) error {
 	return nil
 }
 
-// removeTimer stops the timer and takes it away; a snapshot that is being taken goes on.
+// removeTimer stops the timer and removes it; a snapshot that is being taken goes on.
 func (h *Host) removeTimer(ctx context.Context) error {
 	_, timed := os.Lstat(h.timerFile())
 	if timed == nil {
@@ -163,8 +165,9 @@ func (h *Host) removeTimer(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// slot numbers the times between which one snapshot is to be taken, by the clock of the day, each unit's at another part of
-// the interval: units 0, 1, 2, 3 begin at 0, 1/2, 1/4, 3/4 of it.
+// slot numbers the intervals of the clock, in each of which one snapshot is to be taken. Each
+// unit's intervals begin at a different part of the interval: those of units 0, 1, 2, 3 at 0, 1/2,
+// 1/4, 3/4 of it.
 func slot(at time.Time, interval int64, unit string) int64 {
 	_, number, _ := cutLast(unit, "/")
 	n, _ := strconv.ParseUint(number, 10, 32)

@@ -21,7 +21,7 @@ type verb string
 const (
 	startVerb   verb = "start"   // and at boot
 	restartVerb verb = "restart" // end by SIGTERM, then start what is written
-	stopVerb    verb = "stop"    // and not at boot
+	stopVerb    verb = "stop"    // and do not start at boot
 )
 
 // service is what the unit's one service runs.
@@ -37,7 +37,7 @@ type service struct {
 	Fence    string // the file that its gate goes by; "" is no gate
 }
 
-// release is the installed release that the service runs.
+// release returns the installed release that the service runs.
 func (s service) release() string {
 	if len(s.Argv) == 0 {
 		return ""
@@ -45,7 +45,7 @@ func (s service) release() string {
 	return filepath.Base(filepath.Dir(s.Argv[0]))
 }
 
-// kindOf reads from its arguments what a service runs.
+// kindOf derives from its arguments what a service runs.
 func kindOf(argv []string) operator.ServiceKind {
 	switch {
 	case len(argv) > 0 && filepath.Base(argv[0]) == "etcd":
@@ -59,16 +59,16 @@ func kindOf(argv []string) operator.ServiceKind {
 
 type serviceState struct {
 	service
-	intact  bool // what is written is what write writes for it, to the last byte
+	intact  bool // the unit file is exactly what write would write
 	enabled bool
 	failing bool
-	gated   bool          // its gate asks the peers whether it may start
-	held    operator.Hold // by its gate
-	crashes int           // since somebody started it
-	starved bool          // a crash was for want of memory
-	memory  int64         // bytes that it takes; 0 is not known
+	gated   bool          // its gate is asking the peers whether it may start
+	held    operator.Hold // why its gate holds it
+	crashes int           // since it was last asked to start
+	starved bool          // a crash was due to lack of memory
+	memory  int64         // bytes in use; 0 is not known
 	age     time.Duration // of the main process
-	log     string        // when failing: why
+	log     string        // if failing: why
 	process process       // the zero value is none
 }
 
@@ -82,17 +82,20 @@ func (p process) alive() bool     { return p.pid != 0 }
 func (p process) config() string  { return operator.EnvDigest(p.settings()) }
 func (p process) release() string { return lookup(p.env, "CHARM_RELEASE") }
 
-// settings are the lines that we write settings in, or that change what they say; the rest is the service manager's.
+// settings returns the lines that are our settings, or that change their meaning. The other lines
+// come from the service manager.
 func (p process) settings() []string {
 	return slices.DeleteFunc(slices.Clone(p.env), func(line string) bool {
 		return !strings.HasPrefix(line, "ETCD_") && !strings.HasPrefix(line, "CHARM_")
 	})
 }
 
-// settleTime is how long a fresh process may still show the environment of what started it.
+// settleTime is how long a new process may still show the environment of the process that started
+// it.
 const settleTime = 200 * time.Millisecond
 
-// liveProcess reads a process's environment; the zero process if it is gone, or only waits to be buried.
+// liveProcess reads a process's environment. It returns the zero process if the process is gone, or
+// is a zombie.
 func liveProcess(ctx context.Context, pid int) process {
 	if pid <= 0 || syscall.Kill(pid, 0) == syscall.ESRCH {
 		return process{}
@@ -115,7 +118,7 @@ func liveProcess(ctx context.Context, pid int) process {
 	return p
 }
 
-// arguments are a live process's; none if it is gone.
+// arguments returns a live process's arguments; none if it is gone.
 func arguments(pid int) []string {
 	data, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
 	if err != nil || len(data) == 0 {
@@ -132,7 +135,8 @@ func zombie(pid int) bool {
 	return deadState(data)
 }
 
-// deadState reads from /proc/<pid>/stat, "pid (name) state …", that a process is dead. Its name may hold anything.
+// deadState reports whether a line of /proc/<pid>/stat, "pid (name) state …", is that of a dead
+// process. The name may hold any characters.
 func deadState(stat []byte) bool {
 	at := bytes.LastIndex(stat, []byte(") "))
 	if at < 0 || at+2 >= len(stat) {
@@ -141,13 +145,14 @@ func deadState(stat []byte) bool {
 	return stat[at+2] == 'Z' || stat[at+2] == 'X'
 }
 
-// startTime is how long a process may take to come up; that it is ready is another matter.
+// startTime is how long a process may take to come up. Becoming ready is another matter.
 const startTime = 10*time.Second + gateTime
 
-// lookInterval is between two looks at the service while it starts or stops; a look by systemctl takes 8 ms.
+// lookInterval is the pause between two looks at the service while it starts or stops; a look by
+// systemctl takes 8 ms.
 const lookInterval = 40 * time.Millisecond
 
-// start starts the service and waits until its process is there.
+// start starts the service and waits until its process exists.
 func (h *Host) start(ctx context.Context) error {
 	if err := h.makeData(); err != nil {
 		return err
@@ -174,8 +179,9 @@ func (h *Host) restart(ctx context.Context) error {
 	return h.awaitProcess(ctx, before.process.pid)
 }
 
-// awaitProcess waits for a process other than the one before. etcd drains open watches for 8 s when it is told to
-// end. A process that dies at once is found dead or failing by the next look; that is no error of the start.
+// awaitProcess waits for a process other than the one before. When etcd is told to end, it drains
+// open watches for 8 s. A process that dies at once is no error here: the next look finds the
+// service dead or failing.
 func (h *Host) awaitProcess(ctx context.Context, before int) error {
 	err := poll(ctx, lookInterval, func(ctx context.Context) (bool, error) {
 		state, err := h.supervisor.state(ctx)

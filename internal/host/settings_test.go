@@ -13,8 +13,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// TestEachLineCounts: whatever is lost from, changed in or added to what was written for a member is seen, and mended
-// from what runs without a restart.
+// TestEachLineCounts: every line that is lost from, changed in or added to a member's written
+// settings is seen. The charm mends it from the running server's settings, without a restart.
 func TestEachLineCounts(t *testing.T) {
 	t.Parallel()
 	u := newFleet(t).add(t)
@@ -27,7 +27,7 @@ func TestEachLineCounts(t *testing.T) {
 
 	state, err := u.supervisor.state(t.Context())
 	require.NoError(t, err)
-	intact := func() bool { // as Observe looks, without asking etcd a hundred times
+	intact := func() bool { // looks as Observe does, but does not ask etcd a hundred times
 		state.service, state.intact = u.supervisor.written()
 		env, err := envLines(u.memberEnv())
 		require.NoError(t, err)
@@ -74,8 +74,8 @@ func TestEachLineCounts(t *testing.T) {
 	}
 }
 
-// TestStartedWithoutALine: etcd without its trusted CA refuses every client, and without its revocation list refuses
-// nobody; neither says so.
+// TestStartedWithoutALine: etcd without its trusted CA refuses every client, and without its
+// revocation list refuses none; it reports neither.
 func TestStartedWithoutALine(t *testing.T) {
 	t.Parallel()
 	for _, key := range []string{"ETCD_TRUSTED_CA_FILE", "ETCD_CLIENT_CRL_FILE", "ETCD_INITIAL_CLUSTER_STATE", operator.ConfigVar} {
@@ -91,7 +91,7 @@ func TestStartedWithoutALine(t *testing.T) {
 				func(line string) bool { return strings.HasPrefix(line, key+"=") })
 			require.NoError(t, os.WriteFile(u.memberEnv(), []byte(strings.Join(lines, "")), 0o600))
 			u.do(operator.Restart{})
-			require.NoError(t, os.WriteFile(u.memberEnv(), text, 0o600)) // as if it had never happened
+			require.NoError(t, os.WriteFile(u.memberEnv(), text, 0o600)) // as if nothing had happened
 			w := u.look()
 			assert.Equal(t, s.Digest(), w.WrittenConfig)
 			assert.True(t, w.Service.Running)
@@ -106,8 +106,8 @@ func TestStartedWithoutALine(t *testing.T) {
 	}
 }
 
-// TestPortsReadTheirOwnFiles: each port knows its own certificate, whom it trusts and whom it refuses. etcd starts without
-// either of the lists too, and then refuses nobody.
+// TestPortsReadTheirOwnFiles: each port has its own certificate, trusted CA and revocation list.
+// etcd also starts without either of the lists, and then refuses no client.
 func TestPortsReadTheirOwnFiles(t *testing.T) {
 	t.Parallel()
 	const tls = "/etc/etcd-charm/etcd-0/tls/"

@@ -11,15 +11,15 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// shut are the directories above ours which the charm does not make, and which do not let the service's user through to
-// what he must read: by their modes and owners, all the way up.
+// shut returns the directories above ours that the charm does not make, and that by their modes and
+// owners keep the service's user out. It checks all the way up to the root.
 func (h *Host) shut() (out []operator.Astray) {
 	server, err := h.serverOwner()
 	if err != nil || !server.set {
 		return nil
 	}
 	top := h.join()
-	seen := map[string]bool{filepath.Dir(top): top != "/"} // what is above a root prefix is not of this machine
+	seen := map[string]bool{filepath.Dir(top): top != "/"} // the directories above a root prefix are not this machine's
 	for _, ours := range []string{h.opt(), h.etc(), h.state()} {
 		starts := []string{filepath.Dir(ours)}
 		if there, err := filepath.EvalSymlinks(ours); err == nil {
@@ -42,7 +42,7 @@ func (h *Host) shut() (out []operator.Astray) {
 	return out
 }
 
-// mayEnter reports whether the owner, a user without further groups, may go through a directory.
+// mayEnter reports whether the owner, a user with no further groups, may pass through a directory.
 func (o owner) mayEnter(dir fs.FileInfo) bool {
 	stat, ok := dir.Sys().(*syscall.Stat_t)
 	switch perm := dir.Mode().Perm(); {

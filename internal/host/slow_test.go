@@ -13,12 +13,13 @@ import (
 	"github.com/juju-charms/etcd-charm/test/path"
 )
 
-// TestSlowPeers: units that are far from each other's clients' ports join, are promoted and are
-// seen, ready, by all.
+// TestSlowPeers: units with slow paths to each other's client ports join, are promoted, and are
+// seen ready by all.
 func TestSlowPeers(t *testing.T) {
 	t.Parallel()
 	for name, p := range map[string]path.Path{
-		// Who is nearer is waited for less. Not 1 s: here the handshake is silent for two round trips, of which TCP's answer is one in life.
+		// A nearer member gets less time. The round trip is not 1 s here: the handshake is silent
+		// for two round trips, and of these TCP's answer alone counts as a sign of life.
 		"600 ms":             {RoundTrip: 600 * time.Millisecond},
 		"first packets lost": {RoundTrip: 50 * time.Millisecond, LostSYN: true},
 	} {
@@ -33,7 +34,7 @@ func TestSlowPeers(t *testing.T) {
 			units[1].join()
 			units[2].join()
 			for _, u := range units {
-				// Where the machine is busy too, an answer may take longer than a look waits for anybody.
+				// On a busy machine an answer may take longer than a look waits for any member.
 				u.eventually("all are seen, ready", func(w operator.World) bool {
 					unwell := func(m operator.Member) bool { return !m.Answers || !m.Ready }
 					return w.Reach == operator.Healthy && len(w.Members) == 3 && !slices.ContainsFunc(w.Members, unwell)
@@ -44,12 +45,12 @@ func TestSlowPeers(t *testing.T) {
 	}
 }
 
-// TestHearing: a member is given up when it is silent, not when it is far.
+// TestHearing: a member is given up when it is silent, not when it is slow.
 func TestHearing(t *testing.T) {
 	t.Parallel()
 	const s = time.Second
 	for name, test := range map[string]struct {
-		signs []time.Duration // after the sign before
+		signs []time.Duration // each after the sign before
 		hurry bool            // the cluster was seen to be healthy at once
 		ends  time.Duration   // after the last sign
 	}{

@@ -22,7 +22,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/snapshot"
 )
 
-// Kinds are the kinds of long work.
+// Kinds returns the functions for each kind of long work.
 func (h *Host) Kinds() map[operator.WorkKind]longwork.Do {
 	return map[operator.WorkKind]longwork.Do{
 		operator.TakeSnapshot: h.takeSnapshot, operator.VerifySnapshot: h.verifySnapshot, operator.Drill: h.drill,
@@ -30,12 +30,12 @@ func (h *Host) Kinds() map[operator.WorkKind]longwork.Do {
 	}
 }
 
-// lookAgain is work that is over at once: what is wanted is the hook after it.
+// lookAgain is work that ends at once: its purpose is the hook that follows it.
 func lookAgain(context.Context, operator.WorkRequest, longwork.Progress) (string, error) {
 	return "a hook is asked for", nil
 }
 
-// etcdutl is the program that checks databases: the one beside the program that runs.
+// etcdutl returns the program that checks databases: the link beside the running program.
 func (h *Host) etcdutl() string {
 	self, err := filepath.EvalSymlinks(h.carried)
 	if err != nil {
@@ -69,7 +69,7 @@ func (h *Host) Due(ctx context.Context, charmDir string) error {
 	_, err = h.fit(ctx, m)
 	ignoreClose(m)
 	if err != nil {
-		fmt.Println("no snapshot now:", err) // the journal has it, and it is asked again soon
+		fmt.Println("no snapshot now:", err) // the journal shows it, and the timer asks again soon
 		return nil
 	}
 	dir := h.work(scheduled)
@@ -95,7 +95,7 @@ func (h *Host) tries(at time.Time, interval int64) bool {
 	return last.State != operator.WorkFailed || strings.HasPrefix(last.Error, operator.EndedWork) || since < 0 || since >= interval/retries
 }
 
-// ownMember is a connection to our own member.
+// ownMember connects to our own member.
 func (h *Host) ownMember() (member, error) {
 	env, err := envLines(h.memberEnv())
 	if err != nil {
@@ -111,12 +111,13 @@ func (h *Host) ownMember() (member, error) {
 // fitTime bounds how long a member is asked whether it can give a snapshot.
 const fitTime = 10 * time.Second
 
-// errUnfit says that a member cannot give a snapshot now.
+// errUnfit means that a member cannot give a snapshot now.
 var errUnfit = errors.New("this member gives no snapshot now")
 
-// fit says how large our member's database is, and why it gives no snapshot now: it is to be a voter that answers
-// linearizably, so that it has all that was acknowledged; nobody may be down by our hand, and it may not be bringing a
-// learner up to date.
+// fit returns the size of our member's database, or why the member can give no snapshot now. The
+// member must be a voter that answers a linearizable read, so that it has everything that was
+// acknowledged. No unit may hold the turn to restart. And the member may not be the leader that is
+// bringing a learner up to date.
 func (h *Host) fit(ctx context.Context, m member) (size int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, fitTime)
 	defer cancel()
@@ -150,10 +151,11 @@ func (h *Host) fit(ctx context.Context, m member) (size int64, err error) {
 	return status.DbSize, nil
 }
 
-// fitWait is how long a member is waited for that gives no snapshot now.
+// fitWait is how long work waits for a member that can give no snapshot now.
 const fitWait = 10 * time.Minute
 
-// takeSnapshot takes one from our member, if there is room for it, and drops what is kept no longer.
+// takeSnapshot takes a snapshot from our member if there is room for it, and drops the snapshots
+// that are no longer kept.
 func (h *Host) takeSnapshot(ctx context.Context, r operator.WorkRequest, p longwork.Progress) (string, error) {
 	defer func() { _ = h.writeMetrics() }()
 	if err := target(r.To); err != nil {
@@ -175,7 +177,7 @@ func (h *Host) takeSnapshot(ctx context.Context, r operator.WorkRequest, p longw
 	}
 	s, err := h.readSchedule()
 	if err != nil {
-		s.Keep = math.MaxInt // nobody knows how many are to go
+		s.Keep = math.MaxInt // the number to keep is unknown, so drop none for it
 	}
 	more, err := h.roomForCopy(r.To, size)
 	if err != nil {
@@ -192,7 +194,7 @@ func (h *Host) takeSnapshot(ctx context.Context, r operator.WorkRequest, p longw
 		Now: h.now(), Why: r.Why, Work: r.ID, To: r.To,
 		Progress: func(what string, done, total int64) {
 			if what != "copy" {
-				streamed() // from here on the member is not concerned
+				streamed() // the member takes no further part
 			}
 			p(what, done, total)
 		},
@@ -218,7 +220,8 @@ func (h *Host) takeSnapshot(ctx context.Context, r operator.WorkRequest, p longw
 	return result, nil
 }
 
-// target says why nothing can be copied to a path, before anything is asked of the member.
+// target returns why nothing can be copied to a path. It is checked before anything is asked of the
+// member.
 func target(to string) error {
 	if to == "" {
 		return nil
@@ -260,7 +263,8 @@ func (h *Host) reserved(s operator.Schedule) []string {
 	return names
 }
 
-// roomForCopy is what a copy at that path takes of what is free for snapshots. Beside the data it has to leave room for that.
+// roomForCopy returns how much of the space for snapshots a copy at that path takes. A copy on the
+// data's disk must leave enough room there.
 func (h *Host) roomForCopy(to string, size int64) (int64, error) {
 	switch dir := filepath.Dir(to); {
 	case to == "":
@@ -277,8 +281,9 @@ func sameDisk(a, b string) bool {
 	return unix.Stat(a, &of) == nil && unix.Stat(b, &with) == nil && of.Dev == with.Dev
 }
 
-// makeRoom drops what has to go for a snapshot of a database of that size, for which that many bytes are needed besides while it is
-// taken. What one that was killed has left goes first.
+// makeRoom drops the snapshots that must make way for one of a database of that size; work is how
+// many more bytes are needed while it is taken. It first removes the remains of snapshots that were
+// cut off.
 func (h *Host) makeRoom(ctx context.Context, s operator.Schedule, size, work int64) error {
 	parts, _ := filepath.Glob(filepath.Join(h.snapshots(), "*.part"))
 	for _, part := range parts {
@@ -312,11 +317,11 @@ func (h *Host) makeRoom(ctx context.Context, s operator.Schedule, size, work int
 	return nil
 }
 
-// errWanted says that somebody took the turn.
+// errWanted means that a unit took the turn.
 var errWanted = errors.New("a member restarts")
 
-// yielding is a context that ends when somebody takes the turn: one upkeep at a time, and a snapshot gives way. streamed ends
-// the watch and leaves the context as it is.
+// yielding returns a context that ends when a unit takes the turn: only one upkeep runs at a time,
+// and a snapshot gives way. streamed ends the watch and leaves the context as it is.
 func (h *Host) yielding(ctx context.Context, m member) (stream context.Context, streamed func()) {
 	stream, cancel := context.WithCancelCause(ctx)
 	watch, streamed := context.WithCancel(ctx)
@@ -374,7 +379,8 @@ func verified(name string, s snapshot.Status) string {
 	return fmt.Sprintf("%s is good: revision %d, %d keys, %d bytes; %s", name, s.Revision, s.Keys, s.Size, usersOf(s.Users))
 }
 
-// leastFree is what stays free on the unit's disk whatever is unpacked beside the data: etcd ends when it cannot write.
+// leastFree is how much of the unit's disk stays free, whatever is unpacked beside the data: etcd
+// ends when it cannot write.
 const leastFree = 1 << 30
 
 func roomBeside(dir string, size int64) error {
@@ -385,7 +391,8 @@ func roomBeside(dir string, size int64) error {
 	return err
 }
 
-// writeMetrics writes how the unit's snapshots are in Prometheus' text format, for a node exporter's textfile collector.
+// writeMetrics writes metrics about the unit's snapshots in Prometheus' text format, for a node
+// exporter's textfile collector.
 func (h *Host) writeMetrics() error {
 	metas, err := snapshot.List(h.snapshots())
 	if err != nil {

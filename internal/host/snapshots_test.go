@@ -99,7 +99,8 @@ func TestSnapshotsOfAMember(t *testing.T) {
 	assert.Equal(t, operator.OurData, w.Data.State)
 }
 
-// TestTargetsOfSnapshots are those that cannot take one: nothing is asked of the member.
+// TestTargetsOfSnapshots: for a path to which no snapshot can be copied, nothing is asked of the
+// member.
 func TestTargetsOfSnapshots(t *testing.T) {
 	t.Parallel()
 	u := newFleet(t).add(t)
@@ -171,7 +172,8 @@ func TestTimer(t *testing.T) {
 	}
 }
 
-// TestSnapshotGivesWay: whoever takes the turn ends a stream, which is no failure to speak of; and none begins meanwhile.
+// TestSnapshotGivesWay: when a unit takes the turn the stream ends, which does not count as a
+// failure; and no snapshot begins meanwhile.
 func TestSnapshotGivesWay(t *testing.T) {
 	t.Parallel()
 	u := newFleet(t).add(t)
@@ -208,7 +210,8 @@ func TestSlots(t *testing.T) {
 	assert.Equal(t, int64(-1), slot(time.Unix(-1, 0), 60, "etcd/0"))
 }
 
-// TestBudgetOnASmallFileSystem fills one: a snapshot that would leave too little is not taken, and said.
+// TestBudgetOnASmallFileSystem fills one: a snapshot that would leave too little space is not
+// taken, and the error says so.
 func TestBudgetOnASmallFileSystem(t *testing.T) {
 	t.Parallel()
 	u := newFleet(t).add(t)
@@ -225,7 +228,8 @@ func TestBudgetOnASmallFileSystem(t *testing.T) {
 	assert.Empty(t, u.look().Kept.Snapshots)
 }
 
-// TestSnapshotThatIsToBeRestoredStays: whoever undoes a restore restores what was kept before it, and another is kept before that.
+// TestSnapshotThatIsToBeRestoredStays: undoing a restore first takes another snapshot, and then
+// restores the one that was kept before the restore. So that one must not be dropped for the other.
 func TestSnapshotThatIsToBeRestoredStays(t *testing.T) {
 	t.Parallel()
 	u := newFleet(t).add(t)
@@ -344,7 +348,8 @@ func small(t *testing.T, dir string, bytes int64) {
 	t.Cleanup(func() { assert.NoError(t, syscall.Unmount(dir, syscall.MNT_DETACH)) })
 }
 
-// TestCopiesLeaveRoom: a copy beside the data counts as what is kept does, since etcd ends when it cannot write.
+// TestCopiesLeaveRoom: a copy beside the data counts like the kept snapshots, because etcd ends
+// when it cannot write.
 func TestCopiesLeaveRoom(t *testing.T) {
 	t.Parallel()
 	u := newFleet(t).add(t)
@@ -358,7 +363,8 @@ func TestCopiesLeaveRoom(t *testing.T) {
 	assert.Equal(t, operator.WorkDone, work.State, work.Error)
 }
 
-// TestForeignFilesLeaveRoom: nothing is unpacked beside the data that would leave too little, packed or plain.
+// TestForeignFilesLeaveRoom: nothing is unpacked beside the data that would leave too little space,
+// compressed or not.
 func TestForeignFilesLeaveRoom(t *testing.T) {
 	t.Parallel()
 	u := newFleet(t).add(t)

@@ -22,8 +22,8 @@ import (
 
 var recordAnswers = flag.Bool("record", false, "write internal/operator/testdata/answers instead of comparing with it")
 
-// TestAnswers holds the raw answers that internal/operator judges in its table to what real servers say in the same
-// situations: go test -run TestAnswers -record writes them.
+// TestAnswers compares the raw answers that internal/operator judges in its table with what real
+// servers answer in the same situations: go test -run TestAnswers -record writes them.
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	three := func(t *testing.T) (*fleet, []*unit) {
@@ -52,7 +52,7 @@ func TestAnswers(t *testing.T) {
 			b.learn()
 			return f
 		},
-		// The first hears nobody.
+		// The first member hears no other.
 		"first alone": func(t *testing.T) *fleet {
 			t.Helper()
 			f, units := three(t)
@@ -139,8 +139,8 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// answers asks every unit's client URL, as the first unit does, and names units and clusters by their number. What
-// differs from one run to the next is left out.
+// answers asks every unit's client URL, as the first unit does, and replaces the IDs of units and
+// clusters with their numbers. It leaves out what differs from run to run.
 func (f *fleet) answers(t *testing.T) []operator.Answer {
 	t.Helper()
 	clusters := []uint64{0, f.record.ClusterID}
@@ -156,7 +156,7 @@ func (f *fleet) answers(t *testing.T) []operator.Answer {
 	}
 	rename := strings.NewReplacer(names...)
 	member := func(m *operator.Member) {
-		m.ID, m.Leader = members[m.ID], min(m.Leader, 1) // whoever leads, if anybody does: a slow machine elects another
+		m.ID, m.Leader = members[m.ID], min(m.Leader, 1) // only whether there is a leader: on a slow machine another member is elected
 		m.PeerURLs, m.ClientURLs = slices.Clone(m.PeerURLs), slices.Clone(m.ClientURLs)
 		for _, urls := range [][]string{m.PeerURLs, m.ClientURLs} {
 			for i := range urls {
@@ -190,7 +190,7 @@ func (f *fleet) answers(t *testing.T) []operator.Answer {
 			slices.SortFunc(list, func(a, b operator.Member) int { return cmp.Compare(a.ID, b.ID) })
 		}
 	}
-	// JSON makes no difference between an empty list and none, and neither does anybody who reads one.
+	// JSON does not distinguish an empty list from none, and neither do the readers.
 	text, err := json.Marshal(out)
 	require.NoError(t, err)
 	out = nil

@@ -22,7 +22,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/webproxy"
 )
 
-// unitTemplate is the unit file. Why it is as it is stands in it.
+// unitTemplate is the unit file. Its comments say why it is as it is.
 //
 //go:embed unit.service.tmpl
 var unitTemplate string
@@ -30,17 +30,18 @@ var unitTemplate string
 // systemctlTime bounds a call of systemctl, which answers in milliseconds unless systemd itself hangs.
 const systemctlTime = 10 * time.Second
 
-// young is how long a process must have lived for its service not to count as failing while it is not ready.
+// young is how long a process must have lived before its service, though not ready, no longer
+// counts as failing.
 const young = 30 * time.Second
 
-// systemd keeps the unit's one service alive. Verbs may return before they have taken effect.
+// systemd controls the unit's one service. Verbs may return before they have taken effect.
 type systemd struct {
 	paths
 	run runner
 
 	mu      sync.Mutex
-	counted int  // the crashes after which it was asked for their cause
-	hungry  bool // the answer
+	counted int  // the number of crashes when their cause was last looked for
+	hungry  bool // whether one was due to lack of memory
 }
 
 func (s *systemd) systemctl(ctx context.Context, args ...string) ([]byte, error) {
@@ -49,8 +50,8 @@ func (s *systemd) systemctl(ctx context.Context, args ...string) ([]byte, error)
 	return s.run(ctx, "systemctl", args...)
 }
 
-// notPlain tells what in a unit file would be more than itself: a blank or line break of any script, and what systemd
-// quotes, escapes or expands.
+// notPlain reports whether a rune would mean something in a unit file: white space of any script,
+// and what systemd quotes, escapes or expands.
 func notPlain(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("\"'\\%$;", r) }
 
 func renderUnit(s service) ([]byte, error) {
@@ -83,9 +84,10 @@ func renderUnit(s service) ([]byte, error) {
 	return []byte(b.String()), nil
 }
 
-// write sets down what the service runs; it starts nothing and is harmless twice. The zero service, which must have been
-// stopped, takes away what was written. The unit file is 0644 as systemd expects: it holds paths only. Whether systemd has
-// read it is asked at each control: a charm that died between the two leaves nothing behind.
+// write writes the unit file; it starts nothing and is harmless twice. The zero service, which must
+// have been stopped, removes the unit file. The file is 0644 as systemd expects: it holds only
+// paths. control checks each time whether systemd has read the file, so it does no harm if the
+// charm dies between the two.
 func (s *systemd) write(ctx context.Context, service service) error {
 	if service.Kind == operator.NoService {
 		return s.remove(ctx)
@@ -97,7 +99,7 @@ func (s *systemd) write(ctx context.Context, service service) error {
 	return writeFiles(file{path: s.unitFile(), data: data, mode: public})
 }
 
-// remove takes away the unit file and what enables it, should "disable" not have.
+// remove removes the unit file, and the link that enables it if "disable" did not.
 func (s *systemd) remove(ctx context.Context) error {
 	for _, path := range []string{s.unitFile(), s.wanted()} {
 		if err := os.RemoveAll(path); err != nil {
@@ -108,7 +110,7 @@ func (s *systemd) remove(ctx context.Context) error {
 	return err
 }
 
-// written reads back what the unit file says; intact is false if renderUnit would not make it so.
+// written reads the unit file back; intact is false if renderUnit would write another one.
 func (s *systemd) written() (written service, intact bool) {
 	data, _ := regular.Read(s.unitFile()) // what cannot be read is not what was written
 	written = parseUnit(data)
@@ -116,10 +118,10 @@ func (s *systemd) written() (written service, intact bool) {
 	return written, err == nil && bytes.Equal(rendered, data)
 }
 
-// gateFlag stands before the fence's path in the gate's command line.
+// gateFlag precedes the fence's path in the gate's command line.
 const gateFlag = " --fence "
 
-// parseUnit reads back a unit file that renderUnit made.
+// parseUnit reads a unit file that renderUnit made.
 func parseUnit(data []byte) service {
 	var out service
 	for line := range strings.Lines(string(data)) {
@@ -156,7 +158,7 @@ func (s *systemd) show(ctx context.Context) (map[string]string, error) {
 	return parseProperties(out), nil
 }
 
-// parseProperties reads what systemctl show prints.
+// parseProperties parses the output of systemctl show.
 func parseProperties(text []byte) map[string]string {
 	properties := map[string]string{}
 	for line := range strings.Lines(string(text)) {
@@ -167,8 +169,8 @@ func parseProperties(text []byte) map[string]string {
 	return properties
 }
 
-// state looks. A service that was never written is the zero state; one that runs on though its unit file is gone, or says
-// nothing any more, is what runs.
+// state looks at the service. A service that was never written is the zero state. If a process runs
+// on although its unit file is gone or empty, state returns what that process runs.
 func (s *systemd) state(ctx context.Context) (serviceState, error) {
 	written, intact := s.written()
 	p, err := s.show(ctx)
@@ -206,11 +208,13 @@ func (s *systemd) state(ctx context.Context) (serviceState, error) {
 	return state, nil
 }
 
-// linesOfCrash is how much systemd says of a service that ended by itself and was started again.
+// linesOfCrash is how many lines systemd logs when a service has ended by itself and is started
+// again.
 const linesOfCrash = 8
 
-// starved reports whether the kernel ended the service for want of memory, at one of its last crashes. Of a service that
-// runs again systemd keeps no result; it has said so in the journal. What it said is looked at once a hook.
+// starved reports whether the kernel ended the service for lack of memory, at one of its last
+// crashes. systemd keeps no result for a service that runs again, so starved reads systemd's lines
+// in the journal. It reads them once for each number of crashes.
 func (s *systemd) starved(ctx context.Context, crashes int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -242,25 +246,25 @@ func failing(p map[string]string, now time.Duration, kind operator.ServiceKind) 
 	return p["ActiveState"] == "activating" && restarts >= enough && age(p, now) < young
 }
 
-// held is why the service's gate let it not start. Of a condition that is not met systemd keeps the result, and until it reads its
-// files again the exit code.
+// held returns why the service's gate kept it from starting. systemd keeps the result of a
+// condition that was not met and, until it reloads its files, the exit code.
 func held(p map[string]string) operator.Hold {
 	if p["Result"] != "exec-condition" || p["ActiveState"] != "inactive" {
 		return operator.NotHeld
 	}
 	_, status, _ := strings.Cut(p["ExecCondition"], "; status=")
 	end := strings.IndexFunc(status, func(r rune) bool { return r < '0' || r > '9' })
-	code, _ := strconv.Atoi(status[:max(end, 0)]) // 0 is not known
+	code, _ := strconv.Atoi(status[:max(end, 0)]) // 0 means not known
 	return operator.HoldOf(code)
 }
 
-// age is how long ago the main process was started last.
+// age returns how long ago the main process was last started.
 func age(p map[string]string, now time.Duration) time.Duration {
 	started, _ := strconv.ParseInt(p["ExecMainStartTimestampMonotonic"], 10, 64)
 	return now - time.Duration(started)*time.Microsecond
 }
 
-// monotonic is the clock that systemd's monotonic timestamps are on.
+// monotonic returns the time on the clock of systemd's monotonic timestamps.
 func monotonic() time.Duration {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
@@ -277,10 +281,10 @@ func (s *systemd) cause(ctx context.Context) string {
 	return cause(out)
 }
 
-// waitsFor says what a server that does not answer yet waits for; "" if it does not say.
+// waitsFor returns what a server that does not answer yet waits for; "" if its log does not say.
 func (s *systemd) waitsFor(ctx context.Context) string { return awaited(s.journal(ctx)) }
 
-// journal is what the service printed last; "" if it cannot be read.
+// journal returns what the service printed last; "" if it cannot be read.
 func (s *systemd) journal(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
@@ -291,7 +295,7 @@ func (s *systemd) journal(ctx context.Context) string {
 	return string(out)
 }
 
-// control asks for the verb; one that is already so is no error.
+// control carries out the verb; it is no error if the service is already in that state.
 func (s *systemd) control(ctx context.Context, v verb) error {
 	unit := s.serviceName()
 	p, err := s.show(ctx)
@@ -318,8 +322,9 @@ func (s *systemd) control(ctx context.Context, v verb) error {
 	return errors.Join(enabled, err)
 }
 
-// end stops the service and disables it at boot, one that waits to be started again too. What runs, runs on when its unit
-// file is taken away.
+// end stops the service and disables it at boot. It also stops one that only waits for its next
+// automatic start. This comes before the unit file is removed, because a process outlives its unit
+// file.
 func (s *systemd) end(ctx context.Context, written bool, active string) error {
 	var disabled, stopped error
 	if written {
@@ -327,7 +332,7 @@ func (s *systemd) end(ctx context.Context, written bool, active string) error {
 	}
 	if written || (active != "" && active != "inactive") {
 		_, stopped = s.systemctl(ctx, "stop", "--no-block", s.serviceName())
-		_, _ = s.systemctl(ctx, "reset-failed", s.serviceName()) // one that failed before would be found failing again
+		_, _ = s.systemctl(ctx, "reset-failed", s.serviceName()) // an old failure would make the next look report it as failing
 	}
 	return errors.Join(disabled, stopped)
 }

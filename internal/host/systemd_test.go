@@ -24,7 +24,7 @@ func memberUnit() service {
 	}
 }
 
-// TestUnitFile holds the unit files against samples; UPDATE=1 writes them.
+// TestUnitFile compares the unit files with samples; UPDATE=1 writes them.
 func TestUnitFile(t *testing.T) {
 	t.Parallel()
 	for name, s := range map[string]service{
@@ -57,12 +57,12 @@ func TestUnitFile(t *testing.T) {
 	assert.Error(t, err)
 }
 
-// fakeSystemd answers systemctl for one unit, and refuses what it does not know.
+// fakeSystemd answers systemctl for one unit, and refuses unknown calls.
 type fakeSystemd struct {
 	calls      []string
 	properties map[string]string
 	journal    []string // what systemd itself said of the service
-	asked      int      // how often it was asked for that
+	asked      int      // how often it was asked for the journal
 	refuse     string   // the verb that fails
 }
 
@@ -180,7 +180,8 @@ func TestSystemdState(t *testing.T) {
 	assert.Equal(t, "address already in use", state.log)
 }
 
-// A service that the kernel ended for want of memory and that runs again has left word of it in the journal alone.
+// If the kernel ended a service for lack of memory and the service runs again, only the journal
+// still shows it.
 func TestMemory(t *testing.T) {
 	t.Parallel()
 	const unit = "etcd-charm-etcd-0.service: "

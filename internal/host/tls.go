@@ -14,7 +14,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/regular"
 )
 
-// lookTLS describes the certificates on disk, held against the model's authority where that is known.
+// lookTLS describes the certificates on disk, compared with the model's authority where that is
+// known.
 func (h *Host) lookTLS(m operator.Model) operator.TLS {
 	authority := m.Authority.Value
 	peerTrust, _ := regular.Read(h.tls(peerTrustFile))
@@ -35,15 +36,16 @@ func (h *Host) lookTLS(m operator.Model) operator.TLS {
 	return t
 }
 
-// lookIssued are the certificates that this unit has issued to itself, as far as the disk knows: those that lie there, and
-// what they replaced. What cannot be read is as good as unknown: the application's record has what was told before.
+// lookIssued returns the certificates that this unit has issued to itself, as far as the disk
+// knows: those on disk, and those that they replaced. What cannot be read is left out: the
+// application's record has what was reported earlier.
 func (h *Host) lookIssued() []operator.Issued {
 	text, _ := regular.Read(h.tls(issuedFile))
 	issued, _ := etcdcluster.DecodeIssued(string(text))
 	return etcdcluster.SortIssued(append(issued, h.issuedOnDisk()...))
 }
 
-// issuedOnDisk are the certificates that lie on the disk.
+// issuedOnDisk returns the certificates that lie on the disk.
 func (h *Host) issuedOnDisk() (issued []operator.Issued) {
 	for _, name := range []string{peerName, serverName, adminName} {
 		cert, err := regular.Read(h.tls(certFile(name)))
@@ -98,8 +100,8 @@ func (h *Host) lookLeaf(name string, trust []byte, issuer *pki.CA) operator.Leaf
 	return leaf
 }
 
-// writeTLS writes what the step names. Trust and lists go first: a leaf of an authority that is not trusted yet would
-// cut the member off.
+// writeTLS writes what the step names. Trust and lists go first: a leaf of an authority that is not
+// trusted yet would cut the member off.
 func (h *Host) writeTLS(s operator.WriteTLS) error {
 	authority := s.Authority
 	if s.Trust {
@@ -110,7 +112,7 @@ func (h *Host) writeTLS(s operator.WriteTLS) error {
 			return err
 		}
 	}
-	// The lists and the leaves do not hang on one another.
+	// The lists and the leaves do not depend on one another.
 	var failed []error
 	if s.Revoked != nil {
 		failed = append(failed, h.writeRevoked(authority, *s.Revoked))
@@ -162,15 +164,15 @@ func (h *Host) writeLeaf(name string, leaf pki.Leaf, trust []byte) error {
 		file{path: h.tls(certFile(name)), data: leaf.CertPEM})
 }
 
-// noteIssued puts certificates down before they are used, with those that lie on the disk: the one that another replaces is
-// still valid, and this hook may not live to tell of either.
+// noteIssued records certificates before they are used, together with those on the disk. A
+// certificate that is replaced stays valid, and this hook may die before it reports either.
 func (h *Host) noteIssued(leaves ...operator.Issued) error {
 	text := etcdcluster.EncodeIssued(operator.StillIssued(append(h.lookIssued(), leaves...), h.now().Unix()))
 	return h.write(file{path: h.tls(issuedFile), data: []byte(text)})
 }
 
-// issuedNoted reports whether the certificates on the disk are put down. That others were, which they replaced, is known to
-// the application's record.
+// issuedNoted reports whether the certificates on the disk are recorded. Those that they replaced
+// are not checked here; the application's record knows them.
 func (h *Host) issuedNoted() bool {
 	text, _ := regular.Read(h.tls(issuedFile))
 	noted, err := etcdcluster.DecodeIssued(string(text))
@@ -189,8 +191,9 @@ type access struct {
 	now   func() time.Time
 }
 
-// access uses the admin certificate on disk where it is good. A unit that has none yet, or one of another authority,
-// makes one for the moment: what is on disk must not decide whether the cluster can be seen.
+// access uses the admin certificate on disk if it is good. A unit that has none yet, or one of
+// another authority, issues a temporary one: the files on disk must not decide whether the cluster
+// can be seen.
 func (h *Host) access(authority *pki.Authority) access {
 	a := access{now: h.now}
 	trust, _ := regular.Read(h.tls(clientTrustFile))
@@ -226,13 +229,14 @@ func (h *Host) access(authority *pki.Authority) access {
 	return a
 }
 
-// config is the TLS settings for one member; shown is told the certificate that the member shows.
+// config returns the TLS settings for one member; shown receives the certificate that the member
+// presents.
 func (a access) config(shown func(*x509.Certificate)) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		RootCAs:    a.roots,
 		Time:       a.now,
-		// Not Certificates: Go sends none where the server's hints do not name its issuer.
+		// Not Certificates: Go sends none of those if the server's hints do not name its issuer.
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return a.cert, nil },
 		VerifyConnection: func(state tls.ConnectionState) error {
 			if len(state.PeerCertificates) > 0 {

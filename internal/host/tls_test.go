@@ -14,7 +14,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/pki"
 )
 
-// dressed is a unit with certificates and without a server; now is its clock.
+// dressed returns a unit with certificates and without a server; now is its clock.
 func dressed(tb testing.TB, now *time.Time) (u *unit, m operator.Model) {
 	tb.Helper()
 	u = newFleet(tb).add(tb)
@@ -103,7 +103,8 @@ func TestRevoked(t *testing.T) {
 	m.Cluster.Value.Record.Revoked = ended
 	assert.NotEqual(t, operator.RevokedDigest(ended), revoked(u.Host, m))
 
-	// Written in this hook, before Juju has the record: known to this process, and to the next by the record.
+	// The hook has written the list before Juju has the record: this process remembers it, and the
+	// next one finds it in the record.
 	step := operator.WriteTLS{Authority: u.fleet.authority, Revoked: &operator.Revoked{ModelUUID: m.UUID, Relations: ended}}
 	require.NoError(t, u.Do(t.Context(), step))
 	m.Cluster.Value.Record.Revoked = nil
@@ -163,7 +164,8 @@ func TestTrustIsComparable(t *testing.T) {
 	assert.Equal(t, u.fleet.authority.Trust(), w.TLS.Trust)
 }
 
-// TestOthersReadNoKey: keys are their owner's alone, and what etcd and etcdctl read as another user is for all.
+// TestOthersReadNoKey: only their owner can read keys; all users can read what etcd and etcdctl
+// read as another user.
 func TestOthersReadNoKey(t *testing.T) {
 	t.Parallel()
 	now := time.Now()

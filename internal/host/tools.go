@@ -11,16 +11,16 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// link is what lies where the machine's administrator types a tool's name.
+// link is what lies at the path under which an administrator calls a tool.
 type link int
 
 const (
-	linkRight   link = iota // into a copy of this unit's, or of another that lives here
-	linkAstray              // nothing, or a link that leads into no copy any more
+	linkRight   link = iota // into a copy of this unit's, or of another unit on this machine
+	linkAstray              // nothing, or a link that no longer leads into a copy
 	linkForeign             // not the charm's
 )
 
-// toolLink says what lies at a tool's place.
+// toolLink returns what lies at a tool's place.
 func (h *Host) toolLink(tool string) link {
 	current, err := os.Readlink(h.tool(tool))
 	switch {
@@ -35,12 +35,12 @@ func (h *Host) toolLink(tool string) link {
 	return linkRight
 }
 
-// linkTools lets the machine's administrator type etcdctl and etcdutl. What is not ours, or belongs to another unit that
-// lives here, stays.
+// linkTools lets the machine's administrator call etcdctl and etcdutl. It leaves alone what is not
+// ours, and links that belong to another unit on this machine.
 func (h *Host) linkTools(release string) error {
 	for _, tool := range tools {
 		path, target := h.tool(tool), filepath.Join(h.release(release), tool)
-		current, _ := os.Readlink(path) // toolLink says of what is no link
+		current, _ := os.Readlink(path) // toolLink judges what is not a link
 		is := h.toolLink(tool)
 		if is == linkForeign || current == target || is == linkRight && !strings.HasPrefix(current, h.opt()+"/") {
 			continue
@@ -62,7 +62,8 @@ func linkTool(target, path string) error {
 	return nil
 }
 
-// unlinkTools gives our links to another unit that is set up on this machine; without one they go.
+// unlinkTools passes our links on to another unit that is set up on this machine; without one it
+// removes them.
 func (h *Host) unlinkTools() error {
 	other := h.otherRelease()
 	for _, tool := range tools {
@@ -72,7 +73,7 @@ func (h *Host) unlinkTools() error {
 			continue // it is not ours
 		}
 		target := filepath.Join(other, tool)
-		if _, missing := os.Stat(target); other == "" || missing != nil { // an older charm's copy may not have it
+		if _, missing := os.Stat(target); other == "" || missing != nil { // an older charm's copy may lack the tool
 			err = removed(os.Remove(path))
 		} else {
 			err = linkTool(target, path)
@@ -84,7 +85,7 @@ func (h *Host) unlinkTools() error {
 	return nil
 }
 
-// otherRelease is the copy that another unit of this machine is set up with; "" if there is none.
+// otherRelease returns the copy that another unit on this machine uses; "" if there is none.
 func (h *Host) otherRelease() string {
 	units, _ := os.ReadDir(filepath.Dir(h.opt()))
 	for _, unit := range units {

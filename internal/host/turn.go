@@ -14,12 +14,12 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// turnSeconds is how long a turn outlives a holder who never gives it back: longer than a hook, so that it cannot be
-// lost to another in the middle of one.
+// turnSeconds is how long a turn outlives a holder that never gives it back. It is longer than a
+// hook, so that no other unit can take the turn in the middle of one.
 const turnSeconds = 180
 
-// takeTurn takes the one turn in the cluster: a key that is made only where there is none, under a lease. A turn that
-// is ours already is prolonged.
+// takeTurn takes the cluster's one turn. The turn is a key under a lease, created only where there
+// is none. A turn that we already hold is extended.
 func (h *Host) takeTurn(ctx context.Context) error {
 	c, err := h.others(0)
 	if err != nil {
@@ -34,7 +34,7 @@ func (h *Host) takeTurn(ctx context.Context) error {
 		if err == nil && holder != h.unitName {
 			err = fmt.Errorf("it is held by %s", holder)
 		}
-		// A full database takes no key, nor does one in doubt; waiting helps neither.
+		// A cluster without space or with a corruption alarm accepts no key; waiting does not help.
 		return err == nil || errors.Is(err, rpctypes.ErrNoSpace) || errors.Is(err, rpctypes.ErrCorrupt), err
 	})
 	if err != nil {
@@ -43,7 +43,7 @@ func (h *Host) takeTurn(ctx context.Context) error {
 	return nil
 }
 
-// turnOf is what the answer to a read of turnKey says. Anybody may have put anything there.
+// turnOf interprets the answer to a read of turnKey. Any client may have written anything there.
 func turnOf(kvs []*mvccpb.KeyValue) operator.Turn {
 	if len(kvs) == 0 {
 		return operator.Turn{Known: true}
@@ -51,7 +51,8 @@ func turnOf(kvs []*mvccpb.KeyValue) operator.Turn {
 	return operator.Turn{Known: true, Holder: cmp.Or(string(kvs[0].Value), `""`), Unleased: kvs[0].Lease == 0}
 }
 
-// breakTurn deletes the key if it still is that turn. A lease that it had may be of others too.
+// breakTurn deletes the key if it still holds that turn. It leaves the key's lease alone, which
+// other keys may use too.
 func (h *Host) breakTurn(ctx context.Context, turn operator.Turn) error {
 	err := h.deed(ctx, 0, func(ctx context.Context, m crewMember) error {
 		now, err := m.Get(ctx, turnKey)
@@ -84,7 +85,8 @@ func (h *Host) tryTurn(ctx context.Context, c *clientv3.Client) (string, error) 
 		if string(kv.Value) != h.unitName {
 			return turnOf(now.Kvs).Holder, nil
 		}
-		// The answer to an earlier try may have been lost: ours is ours. It counts only with a lease that lives.
+		// The answer to an earlier try may have been lost, so a key with our name is our turn. It
+		// counts only while its lease lives.
 		if _, err := c.KeepAliveOnce(ctx, clientv3.LeaseID(kv.Lease)); err != nil {
 			return "", fmt.Errorf("cannot prolong it: %w", err)
 		}
@@ -100,7 +102,7 @@ func (h *Host) tryTurn(ctx context.Context, c *clientv3.Client) (string, error) 
 		Else(clientv3.OpGet(turnKey)).
 		Commit()
 	if err != nil {
-		return "", err // it may have been taken: the next try finds out
+		return "", err // the turn may have been taken: the next try finds out
 	}
 	if resp.Succeeded {
 		return h.unitName, nil
@@ -114,7 +116,8 @@ func (h *Host) tryTurn(ctx context.Context, c *clientv3.Client) (string, error) 
 	return "", errors.New("it changes hands")
 }
 
-// releaseTurn deletes the key if it is ours. Its lease goes too; left alone it would end by itself.
+// releaseTurn deletes the key if it is ours, and revokes its lease. A lease that is left would
+// expire by itself.
 func (h *Host) releaseTurn(ctx context.Context) error {
 	err := h.deed(ctx, 0, func(ctx context.Context, m crewMember) error {
 		resp, err := m.Txn(ctx).

@@ -36,7 +36,8 @@ func TestTurn(t *testing.T) {
 	require.ErrorContains(t, refused, "held by "+holder.unitName)
 	assert.Equal(t, operator.Turn{Known: true, Holder: holder.unitName}, a.look().Turn)
 
-	// It ends by itself; taking it again prolongs it, giving back another's does nothing.
+	// The turn expires by itself; taking it again extends it, and giving back another unit's turn
+	// does nothing.
 	cl, err := a.access(nil).dial(a.word.ClientURL)
 	require.NoError(t, err)
 	defer cl.Close()
@@ -57,7 +58,7 @@ func TestTurn(t *testing.T) {
 	assert.Equal(t, id, same)
 	assert.GreaterOrEqual(t, left, int64(turnSeconds-time.Since(began).Seconds())-1)
 
-	// Given back while the other waits, it changes hands.
+	// When it is given back while another unit waits, it changes hands.
 	took := make(chan error, 1)
 	go func() { took <- loser.Do(t.Context(), operator.TakeTurn{}) }()
 	holder.do(operator.ReleaseTurn{}, operator.ReleaseTurn{})
@@ -68,7 +69,8 @@ func TestTurn(t *testing.T) {
 	assert.Len(t, leases.Leases, 1, "no lease is left behind")
 }
 
-// TestASquattedTurn: what anybody with a certificate can put into etcd stops no roll forever.
+// TestASquattedTurn: nothing that a client with a certificate can write into etcd stops a roll for
+// good.
 func TestASquattedTurn(t *testing.T) {
 	t.Parallel()
 	a := newFleet(t).add(t)
@@ -94,7 +96,7 @@ func TestASquattedTurn(t *testing.T) {
 				require.NoError(t, a.Do(t.Context(), p.Step))
 				w, err = a.Observe(t.Context(), m)
 				require.NoError(t, err)
-			default: // the fleet has no addresses as Juju tells them; what else is wanted is no matter
+			default: // the fleet lacks addresses as Juju gives them; the other steps do not matter here
 				w.Tried = append(w.Tried, operator.Attempt{Step: p.Step, Err: context.Canceled})
 			}
 			p = operator.Decide(operator.Event{}, m, w)
@@ -136,7 +138,7 @@ func TestASquattedTurn(t *testing.T) {
 	}
 }
 
-// slowKV is a KV whose reads are answered before something else happens.
+// slowKV is a KV whose reads are answered just before something else happens.
 type slowKV struct {
 	clientv3.KV
 	then func()
@@ -148,7 +150,8 @@ func (s slowKV) Get(ctx context.Context, key string, opts ...clientv3.OpOption) 
 	return resp, err
 }
 
-// TestTurnIsTakenByOne: who saw it free does not take it from somebody who was quicker.
+// TestTurnIsTakenByOne: a unit that saw the turn free does not take it from a unit that was
+// quicker.
 func TestTurnIsTakenByOne(t *testing.T) {
 	t.Parallel()
 	a := newFleet(t).add(t)

@@ -12,7 +12,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// leftovers reports whether anything that the unit installed is there. uninstall takes the releases away last.
+// leftovers reports whether anything is left that the unit installed. uninstall removes the
+// releases last.
 func (h *Host) leftovers() bool {
 	for _, path := range []string{h.etc(), h.unitFile(), h.timerFile(), h.opt()} {
 		if _, err := os.Lstat(path); err == nil {
@@ -22,21 +23,22 @@ func (h *Host) leftovers() bool {
 	return false
 }
 
-// uninstall takes away what the unit installed; snapshots stay, as data does. The keys go whatever else cannot be done. The log stays, and so does the
-// system user, to whom the data belongs.
+// uninstall removes what the unit installed. Data and snapshots stay, and so does the system user,
+// who owns the data. The keys are removed first, whatever else fails.
 func (h *Host) uninstall(ctx context.Context, keepData bool) error {
 	stopped := h.stop(ctx)
 	keys := os.RemoveAll(filepath.Clean(h.tls("")))
 	if err := errors.Join(stopped, keys); err != nil {
 		return err
 	}
-	// What the proxy kept, and the gate goes by, is neither data nor secret: a failure to remove it stops nothing.
+	// The proxy's learned members and the fence are neither data nor secret: a failure to remove
+	// them stops nothing.
 	_ = os.RemoveAll(h.learnedDir())
 	_ = os.RemoveAll(h.fence())
 	timer := h.removeTimer(ctx)
 	h.endAllWork(ctx)
 	_, _ = os.RemoveAll(h.worksDir()), os.Remove(h.metrics())
-	// What waits to be served was made of data or a snapshot, which stays.
+	// Prepared data was made from our data or from a snapshot, and both stay.
 	_, _ = os.RemoveAll(h.prepared()), os.Remove(h.drilled())
 	_, _, _ = os.RemoveAll(h.disk()), os.RemoveAll(h.hookLog()), os.RemoveAll(h.diagnoses())
 	if !keepData {
@@ -46,7 +48,7 @@ func (h *Host) uninstall(ctx context.Context, keepData bool) error {
 		timer,
 		h.supervisor.write(ctx, service{Kind: operator.NoService}),
 		os.RemoveAll(h.etc()),
-		os.RemoveAll(filepath.Dir(h.socket())), // systemd leaves what is kept for another start
+		os.RemoveAll(filepath.Dir(h.socket())), // RuntimeDirectoryPreserve=restart can leave it behind
 		h.unlinkTools(),
 		removed(os.Remove(h.compared())),
 	)
@@ -56,15 +58,15 @@ func (h *Host) uninstall(ctx context.Context, keepData bool) error {
 	if err != nil {
 		return fmt.Errorf("cannot remove what was installed: %w", err)
 	}
-	// What units of this machine share goes with the last of them.
+	// The directories that units on this machine share go with the last unit.
 	for _, path := range []string{h.etc(), h.opt(), h.compared()} {
 		_ = syscall.Rmdir(filepath.Dir(path))
 	}
 	return nil
 }
 
-// leaveData moves the data to a dated name: another unit may come to have our name. What cannot be moved, such as a mount
-// point, is left where it is.
+// leaveData moves the data to a dated name, because another unit may later have our name. Data that
+// cannot be moved, such as a mount point, stays where it is.
 func (h *Host) leaveData(ctx context.Context) {
 	if err := h.putAside(ctx, "the unit was removed"); err != nil {
 		h.logger.WarnContext(ctx, "data stays where it is", "why", err)
@@ -74,7 +76,7 @@ func (h *Host) leaveData(ctx context.Context) {
 	}
 }
 
-// removed is an error of a removal; that there was nothing to remove is none.
+// removed returns the error of a removal; it is nil if there was nothing to remove.
 func removed(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

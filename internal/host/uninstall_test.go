@@ -15,7 +15,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// neighbour is another unit that etcdctl is set up for on u's machine.
+// neighbour returns another unit on u's machine for which etcdctl is set up.
 func neighbour(t *testing.T, u *unit) *Host {
 	t.Helper()
 	other := New(Options{Root: u.root, Unit: "other/7"})
@@ -27,7 +27,7 @@ func neighbour(t *testing.T, u *unit) *Host {
 	return other
 }
 
-// assertGone wants nothing of u left but its data.
+// assertGone asserts that nothing of u is left but its data.
 func assertGone(t *testing.T, u *unit) {
 	t.Helper()
 	for _, path := range []string{u.etc(), u.opt(), u.unitFile(), u.wanted(), u.data()} {
@@ -42,8 +42,8 @@ func assertGone(t *testing.T, u *unit) {
 	assert.Equal(t, operator.Service{}, w.Service)
 }
 
-// What was installed goes, the keys with it; what others of the machine have stays, and so does the data. The machine can be
-// used again.
+// Everything that was installed is removed, including the keys. What other units on the machine
+// have stays, and so does the data. The machine can be used again.
 func TestUninstall(t *testing.T) {
 	t.Parallel()
 	u := newFleet(t).add(t)
@@ -88,7 +88,7 @@ func TestUninstall(t *testing.T) {
 	u.found()
 }
 
-// A removal that was cut off anywhere goes on where it was, whatever state the service is in.
+// A removal that was cut off anywhere continues, whatever state the service is in.
 func TestUninstallGoesOn(t *testing.T) {
 	t.Parallel()
 	for name, cut := range map[string]func(*testing.T, *unit){
@@ -133,7 +133,7 @@ func TestUninstallGoesOn(t *testing.T) {
 	}
 }
 
-// Data that is to be found again stays in its place.
+// Data that is to be kept in place stays there.
 func TestUninstallKeepsData(t *testing.T) {
 	t.Parallel()
 	u := newFleet(t).add(t)
@@ -145,7 +145,7 @@ func TestUninstallKeepsData(t *testing.T) {
 	assert.NoDirExists(t, u.etc())
 }
 
-// The keys go whatever else cannot be done; the rest waits for the service to have ended.
+// The keys are removed whatever else fails; the rest waits until the service has ended.
 func TestUninstallTakesTheKeysFirst(t *testing.T) {
 	t.Parallel()
 	now := time.Now()

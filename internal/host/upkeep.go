@@ -14,15 +14,16 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// upkeepWait bounds a step whose length follows from the size of the database, at about 4 s for each GiB. An action has
-// 120 s, and so has a hook, which asks for such only where it should end in time (operator/space.go). Where it does not, the
-// hook has afterUpkeep left to remember it.
+// upkeepWait bounds a step whose length depends on the size of the database, at about 4 s for each
+// GiB. An action has 120 s. So has a hook, which asks for such a step only where it should end in
+// time (operator/space.go). If it does not end in time, the hook still has afterUpkeep to record
+// that.
 const (
 	upkeepWait  = 100 * time.Second
 	afterUpkeep = 20 * time.Second
 )
 
-// waitOf is how long a step may take.
+// waitOf returns how long a step may take.
 func waitOf(ctx context.Context, step operator.Step) time.Duration {
 	switch s := step.(type) {
 	case operator.AwaitWork:
@@ -40,7 +41,7 @@ func waitOf(ctx context.Context, step operator.Step) time.Duration {
 	}
 }
 
-// defrag asks the member itself. Once asked it goes on, whether or not we wait to the end.
+// defrag asks the member itself. The member goes on even if we stop waiting.
 func (h *Host) defrag(ctx context.Context, id uint64) error {
 	h.mu.Lock()
 	v := h.seen
@@ -54,7 +55,7 @@ func (h *Host) defrag(ctx context.Context, id uint64) error {
 			return fmt.Errorf("cannot defragment member %x: %w", id, err)
 		}
 		defer ignoreClose(m)
-		// Not the client's Defragment, which dials a connection of its own.
+		// The client's own Defragment dials another connection.
 		if _, err := etcdserverpb.NewMaintenanceClient(m.ActiveConnection()).Defragment(ctx, &etcdserverpb.DefragmentRequest{}); err != nil {
 			return fmt.Errorf("cannot defragment member %x: %w", id, err)
 		}
@@ -63,16 +64,16 @@ func (h *Host) defrag(ctx context.Context, id uint64) error {
 	return fmt.Errorf("cannot defragment member %x: it did not answer the last look", id)
 }
 
-// compact waits until the revisions are gone from the disk of the member asked; the others do the same by themselves. The
-// last revision goes by itself: a page that was freed counts as used until the database was written to again (bbolt's
-// pending pages), and a full one takes no other writes.
+// compact waits until the revisions are gone from the disk of the member asked; the others compact
+// by themselves. The last revision is compacted in a request of its own: bbolt counts a freed page
+// as used until the next write (its pending pages), and a full database accepts no other write.
 func (h *Host) compact(ctx context.Context, revision int64) error {
 	c, err := h.others(0)
 	if err != nil {
 		return fmt.Errorf("cannot compact to revision %d: %w", revision, err)
 	}
 	defer c.close()
-	// No deadline of its own: what takes long is the deed itself.
+	// There is no deadline here, because the compaction itself is what takes long.
 	for _, to := range []int64{revision - 1, revision} {
 		_, err := c[0].Compact(ctx, to, clientv3.WithCompactPhysical())
 		if err != nil && !errors.Is(err, rpctypes.ErrCompacted) {
@@ -83,10 +84,11 @@ func (h *Host) compact(ctx context.Context, revision int64) error {
 	return nil
 }
 
-// freedWait bounds how long a compaction waits until it shows how much it freed.
+// freedWait bounds how long a compaction waits to see how much it freed.
 const freedWait = 10 * time.Second
 
-// awaitFreed waits until the sizes that the members tell stay the same for a second: the others compact by themselves.
+// awaitFreed waits until the sizes that the members report stay the same for a second, because the
+// others compact by themselves.
 func awaitFreed(ctx context.Context, c crew) {
 	ctx, cancel := context.WithTimeout(ctx, freedWait)
 	defer cancel()
@@ -105,10 +107,11 @@ func awaitFreed(ctx context.Context, c crew) {
 		}
 		before = now
 		return same >= 5, nil
-	}) // what is not seen by then is seen by a later look
+	}) // a later look sees what has not shown by then
 }
 
-// askHashes asks every listed voter what it has up to a revision. Who does not answer has said nothing.
+// askHashes asks every listed voter for the hash of its data up to a revision. A voter that does
+// not answer is left out.
 func (h *Host) askHashes(ctx context.Context, revision int64) error {
 	h.mu.Lock()
 	v := h.seen
@@ -131,7 +134,7 @@ func (h *Host) askHashes(ctx context.Context, revision int64) error {
 	return nil
 }
 
-// askHash asks one member. Not the client's HashKV, which dials a connection of its own.
+// askHash asks one member. It does not use the client's HashKV, which dials another connection.
 func (h *Host) askHash(ctx context.Context, v view, mem operator.Member, revision int64) operator.Hash {
 	for _, url := range v.urls(mem.ID, mem.ClientURLs) {
 		m, err := v.access.dial(url)
@@ -155,7 +158,7 @@ func (h *Host) disarm(ctx context.Context, a operator.Alarm) error {
 	kind, known := etcdserverpb.AlarmType_value[a.Kind]
 	nobody := a.MemberID == 0 && kind != int32(etcdserverpb.AlarmType_CORRUPT) // see operator.Survey
 	if !known || nobody || kind == int32(etcdserverpb.AlarmType_NONE) {
-		// etcd's client takes no member and no kind for all of them.
+		// etcd's client takes no member and no kind to mean all of them.
 		return fmt.Errorf("cannot disarm alarm %s of member %x: it is unknown", a.Kind, a.MemberID)
 	}
 	err := h.deed(ctx, 0, func(ctx context.Context, m crewMember) error {

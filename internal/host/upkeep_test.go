@@ -15,7 +15,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// TestRestartDefragments: a member that restarts anyway gives back what its database does not use.
+// TestRestartDefragments: a member that restarts anyway frees what its database does not use.
 func TestRestartDefragments(t *testing.T) {
 	t.Parallel()
 	u := newFleet(t).add(t)
@@ -41,7 +41,8 @@ func TestRestartDefragments(t *testing.T) {
 	require.Len(t, got.Kvs, 1)
 }
 
-// TestUpkeep fills a database to its quota and makes room again, by the steps in the order that the status names.
+// TestUpkeep fills a database to its quota and makes room again, by the steps in the order that the
+// status names.
 func TestUpkeep(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
@@ -63,7 +64,7 @@ func TestUpkeep(t *testing.T) {
 	full := a.eventually("the alarm", func(w operator.World) bool { return len(w.Alarms) > 0 })
 	assert.Equal(t, "NOSPACE", full.Alarms[0].Kind)
 	current := full.Members[0].Revision
-	assert.Greater(t, current, int64(1)) // how many puts fit, and how far a follower is, varies
+	assert.Greater(t, current, int64(1)) // how many puts fit, and how far behind a follower is, varies
 	require.ErrorContains(t, a.Do(t.Context(), operator.TakeTurn{}), "space exceeded", "no turn can be taken by writing")
 
 	require.ErrorContains(t, a.Do(t.Context(), operator.Compact{Revision: current + 1000}), "future revision")
@@ -89,13 +90,14 @@ func TestUpkeep(t *testing.T) {
 	_, err = cl.Put(t.Context(), "fruit", "apple")
 	require.NoError(t, err)
 
-	// etcd takes no member for all of them.
+	// etcd takes no member to mean all of them.
 	require.Error(t, a.Do(t.Context(), operator.Disarm{Alarm: operator.Alarm{Kind: "NOSPACE"}}))
 	require.Error(t, a.Do(t.Context(), operator.Disarm{Alarm: operator.Alarm{MemberID: 1, Kind: "FIRE"}}))
 	assert.NoError(t, errors.Join(a.Do(t.Context(), operator.TakeTurn{}), a.Do(t.Context(), operator.ReleaseTurn{})))
 }
 
-// TestUpkeepEndsInTheHook: a hook that ends in the midst of it remembers nothing of it, and the next begins again.
+// TestUpkeepEndsInTheHook: a hook whose time ends during upkeep remembers nothing of it, and the
+// next hook begins again.
 func TestUpkeepEndsInTheHook(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Second)

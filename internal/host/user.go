@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// owner is whom a file belongs to. The zero value leaves it to whoever writes.
+// owner is the user and group that a file belongs to. The zero value leaves the file to the user
+// that writes it.
 type owner struct {
 	set      bool
 	uid, gid int
@@ -22,10 +23,12 @@ func (o owner) owns(info fs.FileInfo) bool {
 	return !o.set || (ok && int(stat.Uid) == o.uid && int(stat.Gid) == o.gid)
 }
 
-// rooted reports whether the machine is ours to make users on: not under a root prefix, and not as an ordinary user.
+// rooted reports whether we may make users on this machine: not under a root prefix, and not as an
+// ordinary user.
 func (h *Host) rooted() bool { return h.user != "" }
 
-// serverOwner is who runs the server: the system user, or ourselves where we make none.
+// serverOwner returns the user that runs the server: the system user, or ourselves where we make
+// none.
 func (h *Host) serverOwner() (owner, error) {
 	if !h.rooted() {
 		return owner{}, nil
@@ -45,13 +48,14 @@ func (h *Host) serverOwner() (owner, error) {
 	return owner{set: true, uid: uid, gid: gid}, nil
 }
 
-// adminOwner is root where there is a choice.
+// adminOwner is root, where we may choose owners.
 func (h *Host) adminOwner() owner { return owner{set: h.rooted()} }
 
-// sharedOwner is root, readable by the server's group.
+// sharedOwner is root with the server's group, so that the server can read.
 func sharedOwner(server owner) owner { return owner{set: server.set, gid: server.gid} }
 
-// makeUser adds the system user unless it is there. Another unit on this machine may be adding it too.
+// makeUser adds the system user unless it exists. Another unit on this machine may be adding it at
+// the same time.
 func (h *Host) makeUser(ctx context.Context) error {
 	if !h.rooted() {
 		return nil

@@ -18,7 +18,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/webproxy"
 )
 
-// TestHooksAskNoWebProxy: Juju gives the model's web proxies to each hook, and Go reads them once in a process.
+// TestHooksAskNoWebProxy: Juju passes the model's web proxies to each hook, and Go reads them once
+// in each process.
 func TestHooksAskNoWebProxy(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32
@@ -38,8 +39,8 @@ func TestHooksAskNoWebProxy(t *testing.T) {
 	assert.Zero(t, asked.Load(), "asked of the web proxy")
 }
 
-// lookElsewhere looks for a member at nobody's address (RFC 5737), for a loopback address goes to no web proxy anyway, and
-// asks it for its health.
+// lookElsewhere looks for a member at an unused address (RFC 5737) and asks for its health.
+// Programs never use a web proxy for a loopback address.
 func lookElsewhere(ctx context.Context, root string) {
 	h := New(Options{Root: root, Unit: "etcd/0"})
 	authority, err := h.NewAuthority("etcd")

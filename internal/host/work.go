@@ -17,16 +17,16 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/webproxy"
 )
 
-// workTime bounds long work; what takes longer is ended, and says so.
+// workTime bounds long work. Work that takes longer is ended, and its result says so.
 const workTime = 6 * time.Hour
 
 // endTime is how long work may take to end once it is told to.
 const endTime = 10 * time.Second
 
-// comesUp is how long the service of work may take until the work is taken up.
+// comesUp is how long the service may take until it takes the work up.
 const comesUp = 20 * time.Second
 
-// scheduled is the ID of the work that the timer's service does.
+// scheduled is the ID of the timer's work.
 const scheduled = "scheduled"
 
 // plainID reports whether an ID may be part of a path and of a service's name.
@@ -35,7 +35,7 @@ func plainID(id string) bool {
 	return id != "" && id[0] != '-' && id[0] != '.' && !strings.ContainsFunc(id, func(r rune) bool { return !fits(r) })
 }
 
-// workService is the service that does the work of that ID.
+// workService returns the name of the service that does the work of that ID.
 func (h *Host) workService(id string) string {
 	if id == scheduled {
 		return h.snapshotService()
@@ -96,7 +96,7 @@ func (h *Host) startWork(ctx context.Context, r operator.WorkRequest) error {
 	})
 }
 
-// charmDir is the charm's directory, whose hooks may be asked for.
+// charmDir returns the charm's directory, whose hooks can be run.
 func (h *Host) charmDir() string {
 	carried, err := filepath.EvalSymlinks(h.carried)
 	if err != nil {
@@ -132,7 +132,8 @@ func (h *Host) endWork(ctx context.Context, id string) error {
 	return longwork.Forget(dir)
 }
 
-// awaitWork waits until work of that ID has ended. That it goes on is no error: who asks sees it in the world.
+// awaitWork waits until work of that ID has ended. It is no error if the work goes on: the next
+// look shows it in the World.
 func (h *Host) awaitWork(ctx context.Context, id string) error {
 	said := ""
 	_ = poll(ctx, 200*time.Millisecond, func(ctx context.Context) (bool, error) {
@@ -146,7 +147,7 @@ func (h *Host) awaitWork(ctx context.Context, id string) error {
 	return nil
 }
 
-// endAllWork ends whatever runs for the unit. What cannot be ended is left behind.
+// endAllWork ends all of the unit's work. Work that cannot be ended is left running.
 func (h *Host) endAllWork(ctx context.Context) {
 	for _, w := range longwork.All(h.worksDir()) {
 		if err := h.endWork(ctx, w.ID); err != nil {
@@ -155,7 +156,8 @@ func (h *Host) endAllWork(ctx context.Context) {
 	}
 }
 
-// ForWork is the host of the unit whose file that is: of a work's request, or of how its snapshots are taken.
+// ForWork returns the host of the unit to which the file belongs: a work's request, or the snapshot
+// schedule.
 func ForWork(file string, o Options) (*Host, error) {
 	for _, below := range []string{"/var/lib/etcd-charm/", "/etc/etcd-charm/"} {
 		root, rest, ok := strings.Cut(filepath.Clean(file), below)
@@ -177,7 +179,7 @@ func cutLast(s, sep string) (before, after string, found bool) {
 	return s[:at], s[at+len(sep):], true
 }
 
-// Work does the work whose request that is, and asks for a hook once it has ended.
+// Work does the work of that request, and asks for a hook once it has ended.
 func (h *Host) Work(ctx context.Context, request, charmDir string, kinds map[operator.WorkKind]longwork.Do) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, workTime, errors.New("its time is over"))
 	defer cancel()
@@ -189,10 +191,11 @@ func (h *Host) Work(ctx context.Context, request, charmDir string, kinds map[ope
 	return err
 }
 
-// hookTime bounds how long a hook is waited for: another may run meanwhile.
+// hookTime bounds how long askForHook waits for its hook: another hook may be running.
 const hookTime = 10 * time.Minute
 
-// askForHook has Juju run a hook, so that what came of the work is seen. Failing that, update-status comes by itself.
+// askForHook has Juju run a hook, so that the unit sees the result of the work. If that fails,
+// update-status comes by itself.
 func (h *Host) askForHook(ctx context.Context, charmDir string) {
 	if charmDir == "" {
 		return
@@ -203,12 +206,13 @@ func (h *Host) askForHook(ctx context.Context, charmDir string) {
 	if _, err := os.Lstat(hook); err != nil {
 		return // the unit is gone
 	}
-	for _, tool := range []string{"juju-exec", "juju-run"} { // by the second name up to Juju 2.9
+	for _, tool := range []string{"juju-exec", "juju-run"} { // Juju 2.9 and older have only the second name
 		path, err := exec.LookPath(tool)
 		if err != nil {
 			continue
 		}
-		// The agent sets no hook's name where it runs a command, and the charm goes by the one that it is told.
+		// The agent sets no hook name for a command, and the charm takes the hook's name from this
+		// variable.
 		out, err := exec.CommandContext(ctx, path, h.unitName, "JUJU_DISPATCH_PATH=hooks/update-status "+hook).CombinedOutput() //nolint:gosec // its own path
 		if err != nil {
 			h.logger.WarnContext(ctx, "no hook was run", "by", tool, "error", err, "said", lastLine(string(out)))
@@ -217,7 +221,7 @@ func (h *Host) askForHook(ctx context.Context, charmDir string) {
 	}
 }
 
-// progress tells whoever waits how far work is.
+// progress reports how far work is to whoever waits for it.
 func (h *Host) progress(ctx context.Context, text string) {
 	if h.say != nil {
 		h.say(ctx, text)
@@ -226,7 +230,7 @@ func (h *Host) progress(ctx context.Context, text string) {
 	h.logger.InfoContext(ctx, "progress", "of", text)
 }
 
-// lookWork is the unit's long work.
+// lookWork returns the unit's long work.
 func (h *Host) lookWork() []operator.Work {
 	return slices.Clip(longwork.All(h.worksDir()))
 }

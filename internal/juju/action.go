@@ -9,16 +9,17 @@ import (
 )
 
 const (
-	// maxArgument is the longest value in bytes that fits an argument: Linux takes 128 KiB of one (MAX_ARG_STRLEN), key
-	// and terminator included, and action-set reads nothing but arguments.
+	// maxArgument is the longest value, in bytes, that fits an argument. Linux allows 128 KiB for
+	// one (MAX_ARG_STRLEN), including key and terminator, and action-set reads only arguments.
 	maxArgument = 120 << 10
-	// maxArguments bounds the bytes of one call: Linux takes 2 MiB with the environment, and less under a small stack limit.
+	// maxArguments bounds the bytes of one call. Linux allows 2 MiB including the environment, and
+	// less under a small stack limit.
 	maxArguments = 512 << 10
 )
 
-// SetResults sets an action's results: nested maps become dotted keys, lists are counted from 0. A key that Juju would
-// refuse is rewritten to one it takes. A value that is too long for an argument is cut, and says so. The calls are merged
-// by Juju.
+// SetResults sets an action's results: nested maps become dotted keys, and list items are numbered
+// from 0. A key that Juju would refuse is rewritten to one that it accepts. A value that is too
+// long for an argument is cut, and says so. Juju merges the calls.
 func SetResults(ctx context.Context, tools Tools, values map[string]any) error {
 	var args []string
 	size := 0
@@ -44,8 +45,8 @@ func SetResults(ctx context.Context, tools Tools, values map[string]any) error {
 	return flush()
 }
 
-// FailAction makes the action fail with a message, while what was set and published is kept: an action that exits
-// non-zero would lose both, and Juju would show "exit status 1" for a message.
+// FailAction makes the action fail with a message, and keeps what was set and published. An action
+// that exits non-zero would lose both, and Juju would show only "exit status 1".
 func FailAction(ctx context.Context, tools Tools, message string) error {
 	if _, err := tools.Run(ctx, nil, "action-fail", "--", oneLine(message)); err != nil {
 		return fmt.Errorf("cannot fail the action: %w", err)
@@ -53,7 +54,7 @@ func FailAction(ctx context.Context, tools Tools, message string) error {
 	return nil
 }
 
-// LogAction tells those who wait for the action how far it is.
+// LogAction reports progress to the users who wait for the action.
 func LogAction(ctx context.Context, tools Tools, message string) error {
 	if _, err := tools.Run(ctx, nil, "action-log", "--", oneLine(message)); err != nil {
 		return fmt.Errorf("cannot log the action's progress: %w", err)

@@ -10,12 +10,13 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/pki"
 )
 
-// authorityLabel is the label of the application's secret that holds the certificate authorities. The application's own
-// units, leader or not, find it by this label.
+// authorityLabel is the label of the application's secret that holds the certificate authorities.
+// All of the application's own units, not only the leader, find it by this label.
 const authorityLabel = "etcd-authority"
 
-// authority reads the certificate authorities from the secret, or, where Juju keeps no secrets, from the peer
-// application bag. An application that was upgraded from such a Juju has them in its bag still.
+// authority reads the certificate authorities from the secret or, where Juju has no secrets, from
+// the peer application bag. An application that was upgraded from such a Juju still has them in its
+// bag.
 func (o *observer) authority(ctx context.Context, app databag.Bag) {
 	content := etcdcluster.DecodeAuthority(app)
 	if content == nil && app == nil && !o.env.Secrets {
@@ -37,7 +38,7 @@ func (o *observer) authority(ctx context.Context, app databag.Bag) {
 	o.model.Authority = operator.Know(authority)
 }
 
-// errNoAuthority says that the peer application bag holds no authorities where they would have to be.
+// errNoAuthority means that the peer application bag lacks the authorities that it should hold.
 var errNoAuthority = errors.New("the peer relation holds no certificate authorities")
 
 func (o *observer) secret(ctx context.Context) (map[string]string, error) {
@@ -54,9 +55,10 @@ func (o *observer) secret(ctx context.Context) (map[string]string, error) {
 	return content, nil
 }
 
-// missing decides what it means that no authorities could be read. Only the leader can know that there are none: the
-// record names none, and no secret of the application bears the label. A secret-get that failed is no answer by itself,
-// for Juju's words for "not found" differ between versions.
+// missing decides what it means that no authorities could be read. Only the leader can know that
+// none exist: the record names none, and no secret of the application has the label. A secret-get
+// that failed proves nothing by itself, because Juju's words for "not found" differ between
+// versions.
 func (o *observer) missing(ctx context.Context, why error) operator.Known[*pki.Authority] {
 	unknown := operator.Unknown[*pki.Authority]
 	switch leader := o.model.Leader; {

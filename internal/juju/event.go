@@ -13,13 +13,14 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// ErrUnknownHook says that the hook is none that this charm knows. It is no failure: a charm that was rolled back meets
-// the hooks of a newer Juju and of the newer charm's endpoints.
+// ErrUnknownHook means that this charm does not know the hook. That is no failure: a charm that was
+// rolled back gets the hooks of a newer Juju, and of the newer charm's endpoints.
 var ErrUnknownHook = errors.New("unknown hook")
 
-// ParseEvent reads what happened from the environment of a hook or action: JUJU_DISPATCH_PATH ("hooks/start",
-// "actions/health"), else JUJU_ACTION_NAME or JUJU_HOOK_NAME, else the path that the charm was called by. It does not
-// ask for an action's parameters: Params does. A hook it does not know gives ErrUnknownHook.
+// ParseEvent reads the event from the environment of a hook or action: from JUJU_DISPATCH_PATH
+// ("hooks/start", "actions/health"), else from JUJU_ACTION_NAME or JUJU_HOOK_NAME, else from the
+// path by which the charm was called. It does not read an action's parameters; Params does. For an
+// unknown hook it returns ErrUnknownHook.
 func ParseEvent(env func(string) string, argv0 string) (operator.Event, error) {
 	dir, name := dispatched(env, argv0)
 	if dir == "actions" {
@@ -46,7 +47,7 @@ func ParseEvent(env func(string) string, argv0 string) (operator.Event, error) {
 	if kind == hooks.RelationDeparted {
 		event.Departing = env("JUJU_DEPARTING_UNIT")
 	}
-	if event.RemoteApp == "" { // as on Juju 2.9's broken
+	if event.RemoteApp == "" { // Juju 2.9 sets none in a broken hook
 		event.RemoteApp, _, _ = strings.Cut(event.RemoteUnit, "/")
 	}
 	if event.RelationID == "" {
@@ -55,7 +56,8 @@ func ParseEvent(env func(string) string, argv0 string) (operator.Event, error) {
 	return event, nil
 }
 
-// dispatched returns the directory, "hooks" or "actions", and the name under it; the name is empty when nothing tells it.
+// dispatched returns the directory, "hooks" or "actions", and the name in it; the name is empty if
+// none of the sources names it.
 func dispatched(env func(string) string, argv0 string) (dir, name string) {
 	if dir, name, ok := split(env("JUJU_DISPATCH_PATH")); ok {
 		return dir, name

@@ -117,7 +117,7 @@ func FuzzParseEvent(f *testing.F) {
 	})
 }
 
-// Whatever a tool prints, the model is whole or says why it is not.
+// Whatever a tool prints, the model is complete or says why it is not.
 func FuzzObserve(f *testing.F) {
 	for _, tool := range []string{"config-get", "is-leader", "goal-state", "relation-ids", "relation-get", "network-get", "state-get", "secret-get", "secret-ids", "secret-info-get"} {
 		for _, answer := range []string{"", "null", "{}", "[]", "true", `{"units": {"etcd/0": {"status": "dying"}}}`, `{"ingress-addresses": ["fe80::1%eth0", "::", ""]}`, `{"schema": "2", "cluster-id": "c1"}`} {

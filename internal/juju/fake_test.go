@@ -60,7 +60,7 @@ type fakeJuju struct {
 	onRun func(tool string, args []string)
 }
 
-// refusal is what a tool that exits with code 1 gives.
+// refusal returns the error of a tool that exits with code 1.
 func refusal(tool, stderr string) error { return &ToolError{Tool: tool, Code: 1, Stderr: stderr} }
 
 func network(address string) string {
@@ -68,7 +68,7 @@ func network(address string) string {
 		"cidr":"10.0.0.0/24","address":%[1]q}]}],"egress-subnets":["10.0.0.5/32"],"ingress-addresses":[%[1]q]}`, address)
 }
 
-// newFake is the first of three units, none of which has said anything yet.
+// newFake returns the first of three units, none of which has written anything yet.
 func newFake() *fakeJuju {
 	return &fakeJuju{
 		unit: "etcd/0", leader: true, config: map[string]any{"role": "member", "port": 2379},
@@ -293,7 +293,8 @@ func (f *fakeJuju) write(tool string, flags map[string]string, args []string, st
 	return nil
 }
 
-// decode reads stdin as Juju does, and refuses what is no text: an unquoted 1E2345 is a number.
+// decode reads stdin as Juju does, and refuses values that are not text: an unquoted 1E2345 is a
+// number.
 func decode(flags map[string]string, args []string, stdin []byte) map[string]string {
 	var raw map[string]any
 	if err := yaml.Unmarshal(stdin, &raw); err != nil || flags["file"] != "-" || len(args) != 0 {
@@ -317,7 +318,8 @@ func (f *fakeJuju) count() map[string]int {
 
 const privateKey = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n"
 
-// authority is the one that newAuthority makes: real, the same in every process, and made once in each.
+// authority is the one that newAuthority makes: a real one, the same in every process, and made
+// once in each.
 var authority = sync.OnceValue(func() *pki.Authority {
 	a, err := pki.NewAuthority(rand.NewChaCha8([32]byte{1}), time.Unix(0, 0), "etcd")
 	if err != nil {

@@ -17,10 +17,10 @@ import (
 // NewAuthority makes the certificate authorities of an application.
 type NewAuthority func(app string) (*pki.Authority, error)
 
-// Flush publishes what the plan wants, in as few calls as possible: with nothing changed, one status-set. What it writes
-// Juju commits together when the hook exits 0; an error must make the hook fail, so that Juju drops it all and calls the
-// hook again. The status is set last, and also before an error is returned that the plan itself asks for (Plan.Fail):
-// then nothing else is published.
+// Flush publishes what the plan wants, in as few calls as possible: if nothing changed, one
+// status-set. Juju commits all of it together when the hook exits 0. An error must make the hook
+// fail, so that Juju drops all of it and runs the hook again. The status is set last. If the plan
+// itself asks for an error (Plan.Fail), only the status is set before the error is returned.
 func Flush(ctx context.Context, tools Tools, m operator.Model, p operator.Plan, newAuthority NewAuthority) error {
 	if p.Fail != nil {
 		return errors.Join(p.Fail, SetStatus(ctx, tools, p.Status))
@@ -61,8 +61,8 @@ func (f *flush) version(ctx context.Context) error {
 	return err
 }
 
-// authority stores new certificate authorities, in a secret of the application or, where Juju keeps none, in the peer
-// application bag.
+// authority stores new certificate authorities: in a secret of the application or, where Juju has
+// no secrets, in the peer application bag.
 func (f *flush) authority(ctx context.Context) error {
 	if !f.plan.NewAuthority {
 		return nil
@@ -88,7 +88,8 @@ func (f *flush) authority(ctx context.Context) error {
 // leads reports whether this unit is known to lead.
 func (f *flush) leads() bool { return f.model.Leader.OK && f.model.Leader.Value }
 
-// bags writes the bags that the plan names, each whole: it is not read in most hooks.
+// bags writes the bags that the plan names. It writes each bag whole, because in most hooks the old
+// content is not read.
 func (f *flush) bags(ctx context.Context) error {
 	for _, w := range f.plan.Bags {
 		var flags []string
@@ -113,14 +114,14 @@ func (f *flush) bags(ctx context.Context) error {
 			if w.App || ownBag(ctx, f.tools, w.Relation, f.model.Unit) != operator.BagNotFound {
 				return err
 			}
-			f.plan.NotFound(f.model, w.Relation) // or every hook would fail until the agent starts again
+			f.plan.NotFound(f.model, w.Relation) // otherwise every hook would fail until the agent starts again
 		}
 	}
 	return nil
 }
 
-// set writes settings into a relation, by stdin: an argument can be read by everybody on the machine. An empty value
-// removes its key; nothing to write is no call.
+// set writes settings into a relation, by stdin: every user on the machine can read an argument. An
+// empty value removes its key. If there is nothing to write, set calls no tool.
 func (f *flush) set(ctx context.Context, values map[string]string, relationID string, flags ...string) error {
 	if len(values) == 0 {
 		return nil
@@ -132,7 +133,8 @@ func (f *flush) set(ctx context.Context, values map[string]string, relationID st
 	return nil
 }
 
-// state remembers what the plan wants remembered. state-delete takes one key at a time, and minds none that is not there.
+// state stores what the plan wants remembered. state-delete takes one key a call, and ignores a key
+// that does not exist.
 func (f *flush) state(ctx context.Context) error {
 	if f.plan.Memory == nil {
 		return nil
@@ -149,7 +151,7 @@ func (f *flush) state(ctx context.Context) error {
 			changed[key] = value
 		}
 	}
-	if len(gone) == 0 && len(changed) == 1 { // the schema alone
+	if len(gone) == 0 && len(changed) == 1 { // only the schema is new
 		return nil
 	}
 	if _, err := f.tools.Run(ctx, settings(changed), "state-set", "--file", "-"); err != nil {
@@ -163,8 +165,8 @@ func (f *flush) state(ctx context.Context) error {
 	return nil
 }
 
-// ports opens and closes what differs from what Juju has open. It is asked, not remembered: the plan names ports only
-// when they change.
+// ports opens and closes ports until Juju's set equals the plan's. It asks Juju for the open ports
+// instead of remembering them, because the plan names ports only when they change.
 func (f *flush) ports(ctx context.Context) error {
 	if f.plan.Ports == nil {
 		return nil
@@ -194,7 +196,8 @@ func (f *flush) ports(ctx context.Context) error {
 	return nil
 }
 
-// oneLine makes a message fit for a status: one line, at most about a kilobyte, nothing that a terminal would obey.
+// oneLine makes a message fit for a status: one line of at most about a kilobyte, without terminal
+// control characters.
 func oneLine(text string) string {
 	text = text[:min(len(text), 4*maxStderr)]
 	text = strings.Map(printable, strings.Join(strings.Fields(strings.ToValidUTF8(text, "�")), " "))
@@ -204,7 +207,8 @@ func oneLine(text string) string {
 	return text
 }
 
-// printable replaces what a terminal would obey rather than show: a text may quote what another machine has said.
+// printable replaces characters that a terminal would obey instead of showing: a text may quote
+// another machine.
 func printable(r rune) rune {
 	if r != ' ' && r != '\n' && r != '\t' && !unicode.IsPrint(r) {
 		return '�'

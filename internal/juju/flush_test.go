@@ -84,7 +84,7 @@ func TestFlushAuthority(t *testing.T) {
 	}
 }
 
-// keyFiles returns the files of a secret-add, which only we can read.
+// keyFiles returns the contents of the files of a secret-add, which only we can read.
 func keyFiles(t *testing.T, args []string) []string {
 	t.Helper()
 	var files []string
@@ -127,8 +127,8 @@ func TestFlushBags(t *testing.T) {
 	assert.Equal(t, operator.Know(memory), again.Memory)
 }
 
-// A relation that Juju has deleted before anybody heard of its end keeps no other consumer from hearing a change: it is
-// looked for in the next hook. Any other failure fails the hook.
+// A relation that Juju deleted before the unit heard of its end keeps no other consumer from
+// hearing a change: the next hook looks for it. Any other failure fails the hook.
 func TestFlushToRelationNotFound(t *testing.T) {
 	t.Parallel()
 	for answer, ends := range map[string]bool{"ERROR relation not found": true, "ERROR permission denied": false} {
@@ -225,7 +225,7 @@ func TestFlushPorts(t *testing.T) {
 	assert.Empty(t, f.open)
 }
 
-// Every tool that Flush uses makes the hook fail when it fails, so that Juju takes everything back.
+// If any tool that Flush uses fails, the hook fails, so that Juju drops everything.
 func TestFlushFailsWithItsTools(t *testing.T) {
 	t.Parallel()
 	for _, tool := range []string{

@@ -16,7 +16,8 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 )
 
-// FuzzObserveProxy: whatever a tool prints to a proxy, what it follows is whole or not known, and no reason quotes it.
+// FuzzObserveProxy: whatever a tool prints to a proxy, what the proxy follows is complete or not
+// known, and no reason quotes the output.
 func FuzzObserveProxy(f *testing.F) {
 	for _, tool := range []string{"goal-state", "relation-ids", "relation-list", "relation-get", "network-get", "state-get"} {
 		for _, answer := range []string{
@@ -90,7 +91,7 @@ func FuzzAuthorityBag(f *testing.F) {
 	})
 }
 
-// FuzzMinor: whatever Juju calls its version, its minor version is one or none.
+// FuzzMinor: for any text as Juju's version there is one minor version or none.
 func FuzzMinor(f *testing.F) {
 	for _, version := range []string{"2.9.49", "2.9-beta1.2", "4.0", "4", "-1.2", "3.+1", "3.99999999999999999999"} {
 		f.Add(version)
@@ -103,7 +104,8 @@ func FuzzMinor(f *testing.F) {
 	})
 }
 
-// FuzzUsable: a name of ours has one spelling, and nothing in it that a certificate or a setting could not bear.
+// FuzzUsable: a name of ours has one spelling, and contains nothing that a certificate or a setting
+// could not hold.
 func FuzzUsable(f *testing.F) {
 	for _, name := range []string{"10.0.0.5", "::ffff:10.0.0.5", "fe80::1%eth0", "Host.Example.", "a,b", "a\nb", "0.0.0.0", "-a", "xn--é"} {
 		f.Add(name)
@@ -137,14 +139,14 @@ func FuzzToolComplaint(f *testing.F) {
 	})
 }
 
-// FuzzLogLine: nothing that is logged makes a second line, or ends the program.
+// FuzzLogLine: no logged text makes a second line, or ends the program.
 func FuzzLogLine(f *testing.F) {
 	f.Add("key", "value\nERROR forged")
 	f.Add("", "\x00\xff")
 	f.Add("key", "\x7f\u009b31m")
 	f.Add("g.a", strings.Repeat("x", 1<<17))
 	f.Fuzz(func(t *testing.T, key, value string) {
-		key = strings.Map(func(r rune) rune { return max(r, ' ') }, key) // keys are constants of ours
+		key = strings.Map(func(r rune) rune { return max(r, ' ') }, key) // keys are our own constants
 		juju := newFake()
 		juju.says["juju-log"] = ""
 		slog.New(NewLogHandler(juju, t.Output())).WithGroup("g").With("before", value).Info("message", key, value, slog.Group("in", "list", []string{value}))
@@ -159,7 +161,7 @@ func FuzzLogLine(f *testing.F) {
 	})
 }
 
-// assertShown: nothing in it is a command to a terminal.
+// assertShown asserts that the text contains nothing that a terminal obeys.
 func assertShown(t *testing.T, text string) {
 	t.Helper()
 	assert.False(t, strings.ContainsFunc(text, func(r rune) bool {
@@ -167,7 +169,7 @@ func assertShown(t *testing.T, text string) {
 	}), "%q", text)
 }
 
-// FuzzState: whatever the state says of consumers, what is read is what is kept again.
+// FuzzState: whatever the state says of consumers, what is read is stored again unchanged.
 func FuzzState(f *testing.F) {
 	f.Add("")
 	f.Add("d1 proxy:1 db:2 proxy:3\nd2 proxy:9")

@@ -14,10 +14,11 @@ import (
 // LevelCritical is above slog's levels, as Juju's CRITICAL is above ERROR.
 const LevelCritical = slog.LevelError + 4
 
-// maxMessage bounds, in bytes, one log line: an argument has at most 128 KiB, and nobody reads more.
+// maxMessage bounds the bytes of one log line: an argument has at most 128 KiB, and no reader needs
+// more.
 const maxMessage = 16 << 10
 
-// handler writes records by juju-log, one call for each.
+// handler writes records with juju-log, one call for each.
 type handler struct {
 	tools  Tools
 	stderr io.Writer
@@ -26,9 +27,9 @@ type handler struct {
 	attrs  string      // rendered, each after a space
 }
 
-// NewLogHandler returns a slog handler that writes by juju-log, and to stderr when that does not work: in Juju a hook's
-// stderr ends in the log too. Attributes follow the message as key=value. Values that know how to log themselves do so;
-// types that hold keys print as redacted by themselves.
+// NewLogHandler returns a slog handler that writes with juju-log, or to stderr if that fails: Juju
+// writes a hook's stderr to the log too. Attributes follow the message as key=value. Values that
+// know how to log themselves do so; types that hold keys print themselves as redacted.
 func NewLogHandler(tools Tools, stderr io.Writer) slog.Handler {
 	return &handler{tools: tools, stderr: stderr, mu: new(sync.Mutex)}
 }
@@ -36,7 +37,7 @@ func NewLogHandler(tools Tools, stderr io.Writer) slog.Handler {
 // Enabled lets everything through: Juju's own logging-config decides what is kept.
 func (*handler) Enabled(context.Context, slog.Level) bool { return true }
 
-// Handle writes one record; it never fails for want of a log.
+// Handle writes one record; it never fails when the log cannot be written.
 func (h *handler) Handle(ctx context.Context, record slog.Record) error {
 	var line strings.Builder
 	line.WriteString(record.Message)
@@ -50,7 +51,7 @@ func (h *handler) Handle(ctx context.Context, record slog.Record) error {
 		text = strings.ToValidUTF8(text[:maxMessage], "") + "…"
 	}
 	level := levelName(record.Level)
-	// The last words of a hook whose deadline has passed are wanted most.
+	// The last lines of a hook are the most useful, so they are logged even after its deadline.
 	if _, err := h.tools.Run(context.WithoutCancel(ctx), nil, "juju-log", "--log-level", level, "--", text); err == nil {
 		return nil
 	}
@@ -110,7 +111,7 @@ func writeAttr(line *strings.Builder, prefix string, a slog.Attr) {
 	line.WriteString(" " + prefix + a.Key + "=" + text)
 }
 
-// levelName is the highest of Juju's levels that is not above level.
+// levelName returns the highest of Juju's levels that is not above level.
 func levelName(level slog.Level) string {
 	switch {
 	case level >= LevelCritical:

@@ -124,7 +124,7 @@ func TestObserveAddress(t *testing.T) {
 	}
 }
 
-// A zone goes into a bag that every unit must be able to read.
+// A zone is written into a bag that every unit must be able to read.
 func TestObserveZone(t *testing.T) {
 	t.Parallel()
 	for zone, want := range map[string]string{

@@ -10,8 +10,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// networkInfo is the part of network-get's answer that we read. In JSON Juju calls an address "value"; "address" is its name in YAML
-// (worker/uniter/runner/jujuc network-get.go).
+// networkInfo is the part of network-get's answer that we read. In JSON Juju calls an address
+// "value"; "address" is its name in YAML (worker/uniter/runner/jujuc network-get.go).
 type networkInfo struct {
 	Bind []struct {
 		Addresses []struct {
@@ -23,10 +23,11 @@ type networkInfo struct {
 	Ingress []string `json:"ingress-addresses"`
 }
 
-// address reads one binding's network. In a relation's hook network-get would answer for that relation: with the public
-// address for a consumer in another model, with an error once the relation is gone (apiserver/facades/agent/uniter
-// networkinfo.go, getRelationNetworkInfo). Our address is one and the same in every hook, so the peer relation is named. Its ingress address is where others reach us; it need not be an address of this
-// machine, and is among All only if it is.
+// address reads one binding's network. In a relation's hook network-get would answer for that
+// relation: with the public address for a consumer in another model, and with an error once the
+// relation is gone (apiserver/facades/agent/uniter networkinfo.go, getRelationNetworkInfo). Our
+// address must be the same in every hook, so the call names the peer relation. Others reach us at
+// its ingress address. That need not be an address of this machine; it is among All only if it is.
 func (o *observer) address(ctx context.Context, binding string) operator.Known[operator.Address] {
 	var relation []string
 	if len(o.peer.Value) == 1 {
@@ -67,8 +68,9 @@ func (o *observer) address(ctx context.Context, binding string) operator.Known[o
 	return operator.Know(out)
 }
 
-// usable is the one spelling of an address or host name that a certificate may bear, or nothing: an address that counts
-// on one link only, and with a zone on one machine only, is no way to reach us.
+// usable returns the canonical spelling of an address or host name that a certificate may contain,
+// or nothing. Others cannot reach us at an address that is valid on one link only, or with a zone
+// on one machine only.
 func usable(name string) []string {
 	name = strings.TrimSuffix(strings.TrimSpace(name), ".")
 	if ip, err := netip.ParseAddr(name); err == nil {

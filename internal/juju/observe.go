@@ -21,12 +21,12 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/pki"
 )
 
-// ErrUnconcerned is Observe's answer in a hook that tells a unit nothing it has a use for.
+// ErrUnconcerned is returned by Observe in a hook that has no news for this unit.
 var ErrUnconcerned = errors.New("the hook is for members alone")
 
-// Env is what the charm knows of itself without asking a tool.
+// Env is what the charm knows without asking a tool.
 type Env struct {
-	Event     operator.Event // a relation is left out of the model in its own -broken hook
+	Event     operator.Event // in a relation's own -broken hook, the model leaves that relation out
 	Unit      string         // JUJU_UNIT_NAME, "etcd/0"
 	ModelUUID string         // JUJU_MODEL_UUID
 	Zone      string         // JUJU_AVAILABILITY_ZONE; empty where the cloud has none
@@ -34,11 +34,13 @@ type Env struct {
 	Secrets   bool           // this Juju has the hook tool secret-get
 }
 
-// Observe reads the whole model. seen are the members that etcd listed before. A tool that fails, and an answer that
-// makes no sense, make their part Unknown with the reason; only a context that ended makes Observe fail.
+// Observe reads the whole model. seen are the members that etcd listed before. If a tool fails or
+// its answer makes no sense, that part is Unknown, with the reason. Observe itself fails only when
+// its context has ended.
 //
-// The number of calls depends on the number of units, never on that of consumers: their bags are not read, for a digest
-// in Model.Memory tells what was last written there. Only a consumer that has no units left costs a call.
+// The number of calls depends on the number of units, never on the number of consumers. The
+// consumers' bags are not read: a digest in Model.Memory says what was last written there. Only a
+// consumer that has no units left costs a call.
 func Observe(ctx context.Context, tools Tools, env Env, seen []uint64) (operator.Model, error) {
 	o := observer{tools: tools, env: env}
 	o.model = operator.Model{
@@ -63,9 +65,9 @@ func Observe(ctx context.Context, tools Tools, env Env, seen []uint64) (operator
 		o.model.Authority = operator.Unknown[*pki.Authority](why)
 		o.endpoints(ctx, operator.RoleProxy)
 	} else {
-		// A proxy whose options cannot be used does not know that it is one.
+		// A proxy whose options cannot be used does not know that it is a proxy.
 		o.others(operator.RoleProxy, cmp.Or(o.model.ConfigProblem, "not asked for with role member"))
-		app, err := o.application(ctx) // before the units: whoever is on record and not among them is gone, not newer than they
+		app, err := o.application(ctx) // read before the units: a unit on record that is not among them is gone, not newer than the list
 		o.units(ctx)
 		o.endpoints(ctx, operator.RoleMember)
 		o.authority(ctx, o.cluster(ctx, app, err))
@@ -76,9 +78,9 @@ func Observe(ctx context.Context, tools Tools, env Env, seen []uint64) (operator
 	return o.model, nil
 }
 
-// zoneOf is a zone that other units can read in a bag; "" is none.
+// zoneOf returns the zone if other units can read it in a bag, else "".
 func zoneOf(name string) string {
-	const longest = 100 // no cloud's is half as long
+	const longest = 100 // no cloud's zone name is half as long
 	if len(name) > longest || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
 		return ""
 	}
@@ -91,7 +93,7 @@ type observer struct {
 	env   Env
 	model operator.Model
 	peer  operator.Known[[]string]   // the IDs of the peer relation, one or none
-	goals *operator.Known[goalState] // goal-state's answer, once it was asked
+	goals *operator.Known[goalState] // goal-state's answer, once it has been asked
 }
 
 // read asks one tool for one value.
@@ -112,7 +114,7 @@ func (o *observer) config(ctx context.Context) {
 	o.model.Config, o.model.ConfigProblem = operator.ParseConfig(raw.Value)
 }
 
-// memory reads what this unit remembers.
+// memory reads this unit's memory.
 func (o *observer) memory(ctx context.Context) {
 	var state map[string]any
 	if err := query(ctx, o.tools, &state, "state-get"); err != nil {
@@ -122,8 +124,8 @@ func (o *observer) memory(ctx context.Context) {
 	o.model.Memory = operator.Know(decodeState(state))
 }
 
-// wasMember reports whether this unit has ever spoken to its peers, as members alone do. It stays one until it leaves,
-// whatever the option role says by now.
+// wasMember reports whether this unit has ever written a peer bag, as only members do. Such a unit
+// stays a member until it leaves, whatever the option role says now.
 func (o *observer) wasMember() bool {
 	for id := range o.model.Memory.Value.Bags {
 		if strings.HasPrefix(id, operator.PeerEndpoint+":") {
@@ -133,19 +135,20 @@ func (o *observer) wasMember() bool {
 	return false
 }
 
-// isProxy reports whether this unit is a proxy, as far as Juju tells.
+// isProxy reports whether this unit is a proxy, as far as Juju's answers show.
 func (o *observer) isProxy() bool {
 	return o.model.Config.Role == operator.RoleProxy && !o.wasMember()
 }
 
-// unconcerned reports whether the hook tells a proxy of its peers, of whom it needs nothing: each unit that comes or goes
-// calls two hooks or more of each other. Those in which it leaves itself it hears.
+// unconcerned reports whether the hook tells a proxy about its peers. A proxy needs nothing from
+// them, and each unit that comes or goes runs two hooks or more on every other. A proxy does handle
+// the hooks in which it leaves itself.
 func (o *observer) unconcerned() bool {
 	e := o.env.Event
 	return o.model.Memory.OK && o.isProxy() && e.Endpoint == operator.PeerEndpoint && e.Departing != o.env.Unit
 }
 
-// others says why the relations of the endpoints that are for another role are not known.
+// others records why the relations of the endpoints for another role are not known.
 func (o *observer) others(role operator.Role, why string) {
 	for _, at := range operator.Endpoints() {
 		if at.For == role && at.Read != operator.Peers {
@@ -154,7 +157,7 @@ func (o *observer) others(role operator.Role, why string) {
 	}
 }
 
-// endpoints reads the relations of those endpoints that a role has a use for.
+// endpoints reads the relations of the endpoints that a role uses.
 func (o *observer) endpoints(ctx context.Context, role operator.Role) {
 	for _, at := range operator.Endpoints() {
 		if at.For == role && at.Read != operator.Peers {
@@ -163,7 +166,7 @@ func (o *observer) endpoints(ctx context.Context, role operator.Role) {
 	}
 }
 
-// endpoint reads one endpoint's relations, as much of each as its row says.
+// endpoint reads one endpoint's relations, as much of each as its row in the table says.
 func (o *observer) endpoint(ctx context.Context, at operator.Endpoint) operator.Known[[]databag.Relation] {
 	unknown := operator.Unknown[[]databag.Relation]
 	ids := o.relations(ctx, at.Name)
@@ -171,7 +174,8 @@ func (o *observer) endpoint(ctx context.Context, at operator.Endpoint) operator.
 	case !ids.OK:
 		return unknown(ids.Why)
 	case at.Tell != nil && !o.model.Memory.OK:
-		// Consumers are not known without what was published to them: what is gone, and what is right, hangs on both.
+		// Without the memory of what was published, the consumers count as unknown: both what is
+		// gone and what is right depend on it.
 		return unknown(o.model.Memory.Why)
 	}
 	out := make([]databag.Relation, 0, len(ids.Value))
@@ -194,8 +198,9 @@ func (o *observer) endpoint(ctx context.Context, at operator.Endpoint) operator.
 	return operator.Know(out)
 }
 
-// deserted reports whether this unit has heard the last unit of a consumer relation depart, now or before. It asks for the
-// others in the hook of a departure only; no answer counts as no others, for it is another answer that ends a relation.
+// deserted reports whether this unit has heard the last unit of a consumer relation depart, now or
+// earlier. It asks for the remaining units only in a departed hook. No answer counts as no
+// remaining units, because only another answer (ownBag's) ends a relation.
 func (o *observer) deserted(ctx context.Context, id string) bool {
 	e := o.env.Event
 	if e.RelationID != id || e.RemoteUnit == "" {
@@ -208,8 +213,9 @@ func (o *observer) deserted(ctx context.Context, id string) bool {
 	return !slices.ContainsFunc(joined.Value, func(unit string) bool { return unit != e.RemoteUnit })
 }
 
-// ownBag asks for our own bag in a relation, to learn whether the relation is there. One setting is enough: the whole bag
-// holds the consumer's key, which then would stand in a hook tool's answer.
+// ownBag asks for our own bag in a relation, to learn whether the relation exists. It asks for one
+// setting only: the whole bag holds the consumer's key, which would then be in a hook tool's
+// answer.
 func ownBag(ctx context.Context, tools Tools, id, unit string) operator.OwnBag {
 	var address any
 	err := query(ctx, tools, &address, "relation-get", "-r", id, "ingress-address", unit)
@@ -222,11 +228,11 @@ func ownBag(ctx context.Context, tools Tools, id, unit string) operator.OwnBag {
 	return operator.BagUnclear
 }
 
-// goalState is the part of goal-state's answer that we read: there may be a thousand consumers in the rest. It never tells
-// of peer relations.
+// goalState is the part of goal-state's answer that we read; the rest may list a thousand
+// consumers. goal-state never lists peer relations.
 type goalState struct {
 	Units     map[string]goal           `json:"units"`
-	Relations map[string]jsontext.Value `json:"relations"` // by endpoint: applications and units
+	Relations map[string]jsontext.Value `json:"relations"` // by endpoint: its applications and units
 }
 
 // goal is one unit in goal-state.
@@ -234,7 +240,7 @@ type goal struct {
 	Status string `json:"status"`
 }
 
-// goalState asks once in a hook.
+// goalState asks goal-state once in a hook.
 func (o *observer) goalState(ctx context.Context) operator.Known[goalState] {
 	if o.goals == nil {
 		answer := read[goalState](ctx, o, "goal-state")
@@ -243,7 +249,7 @@ func (o *observer) goalState(ctx context.Context) operator.Known[goalState] {
 	return *o.goals
 }
 
-// goalsOf are the units that goal-state lists at an endpoint; none where that is not known.
+// goalsOf returns the units that goal-state lists at an endpoint; none if that is not known.
 func (o *observer) goalsOf(ctx context.Context, endpoint string) map[string]goal {
 	var goals map[string]goal
 	if raw := o.goalState(ctx).Value.Relations[endpoint]; json.Unmarshal(raw, &goals, lenient) != nil {
@@ -252,8 +258,8 @@ func (o *observer) goalsOf(ctx context.Context, endpoint string) map[string]goal
 	return goals
 }
 
-// units believes goal-state only when it names ourselves: Juju 4.0 may answer an error or an empty map when a unit
-// vanishes meanwhile.
+// units accepts goal-state only if it names this unit: Juju 4.0 may answer with an error or an
+// empty map when a unit vanishes meanwhile.
 func (o *observer) units(ctx context.Context) {
 	answer := o.goalState(ctx)
 	if !answer.OK {
@@ -277,7 +283,7 @@ func (o *observer) units(ctx context.Context) {
 	o.model.Units = operator.Know(units)
 }
 
-// relations are the IDs of an endpoint's relations, without the one that is breaking.
+// relations returns the IDs of an endpoint's relations, without the one that is breaking.
 func (o *observer) relations(ctx context.Context, endpoint string) operator.Known[[]string] {
 	answer := read[[]string](ctx, o, "relation-ids", endpoint)
 	if !answer.OK {
@@ -290,15 +296,17 @@ func (o *observer) relations(ctx context.Context, endpoint string) operator.Know
 	return operator.Know(ids)
 }
 
-// cluster reads the peer relation, whose application bag was read before or could not be, and returns that bag. The relation
-// is Unknown unless every bag in it could be looked at: a bag that was not read may name a cluster.
+// cluster reads the peer relation and returns its application bag, which was read before or could
+// not be read. The relation is Unknown unless every bag in it could be read: an unread bag may name
+// a cluster.
 func (o *observer) cluster(ctx context.Context, app databag.Bag, err error) databag.Bag {
 	var cluster operator.Cluster
 	if err == nil {
 		cluster, err = o.readCluster(ctx, app)
 	}
 	if err == nil && (cluster.Record.ClusterID == 0 || cluster.Record.ClusterID == cluster.Record.Ended) {
-		// Somebody might found now, and nobody founds in a hook in which a tool has failed.
+		// Decide might found a cluster now, and no unit may found in a hook in which a tool has
+		// failed.
 		err = o.failure()
 	}
 	if err != nil {
@@ -315,7 +323,8 @@ func (o *observer) cluster(ctx context.Context, app databag.Bag, err error) data
 	return app
 }
 
-// failure is the first part of the model that is not known, the certificate authorities aside.
+// failure returns the first part of the model that is not known, apart from the certificate
+// authorities.
 func (o *observer) failure() error {
 	m := o.model
 	for _, part := range []struct {
@@ -339,13 +348,13 @@ func (o *observer) failure() error {
 	return nil
 }
 
-// application reads the peer relation's application bag; it is nil with an error.
+// application reads the peer relation's application bag; with an error it returns nil.
 func (o *observer) application(ctx context.Context) (databag.Bag, error) {
 	ids := o.peer
 	switch {
 	case !ids.OK:
 		return nil, errors.New(ids.Why)
-	case len(ids.Value) == 0: // always so in install
+	case len(ids.Value) == 0: // always the case in install
 		return nil, errors.New("the peer relation is not visible yet")
 	case len(ids.Value) > 1:
 		return nil, errors.New("there is more than one peer relation")
@@ -375,7 +384,8 @@ func (o *observer) readCluster(ctx context.Context, app databag.Bag) (operator.C
 	return out, nil
 }
 
-// word reads one unit's peer bag. goal-state names units that have not entered the relation yet: they have said nothing.
+// word reads one unit's peer bag. goal-state also names units that have not entered the relation
+// yet: their bag is empty.
 func (o *observer) word(ctx context.Context, relationID, unit string) (operator.Word, error) {
 	bag, err := o.bag(ctx, relationID, unit)
 	if err != nil {
@@ -384,7 +394,7 @@ func (o *observer) word(ctx context.Context, relationID, unit string) (operator.
 	return etcdcluster.DecodeUnit(relationID, unit, bag)
 }
 
-// bag reads one unit's bag; it is empty when the unit is not there.
+// bag reads one unit's bag; it is empty if the unit is not in the relation.
 func (o *observer) bag(ctx context.Context, relationID, unit string) (databag.Bag, error) {
 	bag := databag.Bag{}
 	err := query(ctx, o.tools, &bag, "relation-get", "-r", relationID, "-", unit)
@@ -394,7 +404,8 @@ func (o *observer) bag(ctx context.Context, relationID, unit string) (databag.Ba
 	return bag, nil
 }
 
-// relation reads one relation with the bags of the units that joined, and those of the applications where the row says so.
+// relation reads one relation with the bags of the units that joined, and with those of the
+// applications if the endpoint's row says so.
 func (o *observer) relation(ctx context.Context, at operator.Endpoint, id string) (databag.Relation, error) {
 	out := databag.Relation{ID: id, Endpoint: at.Name, Units: map[string]databag.Bag{}}
 	joined := read[[]string](ctx, o, "relation-list", "-r", id)
@@ -419,7 +430,7 @@ func (o *observer) relation(ctx context.Context, at operator.Endpoint, id string
 		return out, nil
 	}
 	var err error
-	if out.App != "" { // which is not known before a unit has joined
+	if out.App != "" { // the application is not known before a unit has joined
 		out.RemoteApp, err = o.appBag(ctx, id, out.App)
 	}
 	if err == nil && o.model.Leader.Value {
@@ -440,9 +451,11 @@ func (o *observer) appBag(ctx context.Context, relationID, app string) (databag.
 	return bag, nil
 }
 
-// living are those of the joined units that goal-state lists and that stay, if there are any. On Juju 4.0 relation-list goes
-// on naming a unit that is gone, and relation-get its last word, which may be of members that are gone too. A unit that
-// leaves hears no more of the others. goal-state does not tell of every application: it may be of another model.
+// living returns the joined units that goal-state lists and that stay. If there are none, it returns
+// those that are listed, and if there are none of these either, all. On Juju 4.0 relation-list still
+// names a unit that is gone, and relation-get still returns its last bag, which may name members
+// that are gone too. A unit that leaves hears no more of the others. goal-state may not list the
+// units of an application in another model.
 func living(joined []string, goals map[string]goal) []string {
 	listed := func(unit string) bool { _, ok := goals[unit]; return ok }
 	stays := func(unit string) bool { return listed(unit) && goals[unit].Status != string(operator.Dying) }
@@ -454,7 +467,7 @@ func living(joined []string, goals map[string]goal) []string {
 	return joined
 }
 
-// appOf is the application of a unit.
+// appOf returns the application of a unit.
 func appOf(unit string) string {
 	app, _, _ := strings.Cut(unit, "/")
 	return app

@@ -17,7 +17,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// The address is asked for in the context of the peer relation, lest it be another in a consumer's hook.
+// The address is read in the context of the peer relation, because it could differ in a consumer's
+// hook.
 func TestAddressIsTheSameInEveryHook(t *testing.T) {
 	t.Parallel()
 	for _, peers := range [][]string{{"cluster:0"}, nil} { // nil as in install
@@ -98,7 +99,7 @@ func TestCallBudget(t *testing.T) {
 	}
 }
 
-// Whichever tool fails, in whatever way, the model never permits founding.
+// Whichever tool fails, and however, the model never permits founding.
 func TestNoFoundingWhenAToolFails(t *testing.T) {
 	t.Parallel()
 	require.True(t, foundable(observe(t, newFake())), "the test's own ground")
@@ -234,8 +235,8 @@ func TestObserveLeavesOutBrokenRelation(t *testing.T) {
 	assert.Len(t, observe(t, f, departed).Relations["proxy"].Value, 3)
 }
 
-// Only a consumer relation whose last unit this unit heard depart is read: in that hook, and in each that follows until it
-// has units again or is not listed any more.
+// Only a consumer relation whose last unit this unit heard depart is read. It is read in that hook,
+// and in each later hook until it has units again or is no longer listed.
 func TestObserveDesertedConsumers(t *testing.T) {
 	t.Parallel()
 	hears := func(kind hooks.Kind, unit string) func(*Env) {
@@ -297,8 +298,8 @@ func TestObserveDesertedConsumers(t *testing.T) {
 	assert.Len(t, observe(t, f).Deserted, 1, "what is not listed is not read")
 }
 
-// TestLeaderReadsItsApplicationsBag: what stands in it is what was written last, also while nobody has joined; else it would be
-// written in every hook.
+// TestLeaderReadsItsApplicationsBag: the leader reads what it wrote last, even before any unit has
+// joined; otherwise it would write the bag in every hook.
 func TestLeaderReadsItsApplicationsBag(t *testing.T) {
 	t.Parallel()
 	at := operator.Endpoint{Name: "toy", For: operator.RoleMember, Read: operator.UnitsAndApps}
@@ -315,8 +316,8 @@ func TestLeaderReadsItsApplicationsBag(t *testing.T) {
 	}
 }
 
-// TestBagsOfAnotherCharmDoNotMendThemselves: a bag that this charm is too old or too new to read stays as it is, whatever
-// hook comes next. What a tool could not answer may be answered then.
+// TestBagsOfAnotherCharmDoNotMendThemselves: a bag that is too old or too new for this charm stays
+// unreadable, whatever hook comes next. A tool that failed may answer in the next hook.
 func TestBagsOfAnotherCharmDoNotMendThemselves(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -357,7 +358,7 @@ func TestObserveWithoutState(t *testing.T) {
 	assert.Zero(t, observe(t, f).Memory.Value, "schema 1 was never released")
 }
 
-// Juju 4.0 goes on naming units that are gone; their bags are as they left them.
+// Juju 4.0 still names units that are gone; their bags stay as they were.
 func TestObserveProxyHearsTheLivingOnly(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -417,7 +418,7 @@ func TestObserveProxy(t *testing.T) {
 	assert.True(t, observe(t, f).Cluster.OK, "a member stays one whatever the option says")
 }
 
-// What its peers do is nothing to a proxy: such a hook costs two calls, and ends well.
+// A proxy has no use for the hooks of its peers: such a hook costs two calls, and succeeds.
 func TestObserveProxyOfPeers(t *testing.T) {
 	t.Parallel()
 	hook := func(change func(*fakeJuju, *Env)) (*fakeJuju, error) {

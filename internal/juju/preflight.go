@@ -50,7 +50,8 @@ func Preflight(ctx context.Context, tools Tools, find Finder, log *slog.Logger, 
 	return err
 }
 
-// minor is the minor version, "v2.9", of a Juju version: "2.9.49", "2.9-beta1.2", "4.0.15.1"; "" of what is none.
+// minor returns the minor version, "v2.9", of a Juju version such as "2.9.49", "2.9-beta1.2" or
+// "4.0.15.1"; "" for a text that is no version.
 func minor(version string) string {
 	release, _, _ := strings.Cut(version, "-")
 	major, rest, found := strings.Cut(release, ".")

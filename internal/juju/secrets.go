@@ -11,8 +11,9 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// findSecret returns the ID of our own secret with that label, "" if it is known that there is none. A secret-get that
-// failed is no answer, for Juju's words for "not found" differ between versions: every secret's label is looked at.
+// findSecret returns the ID of our own secret with that label, or "" if it is certain that none
+// exists. It looks at every secret's label: a secret-get that failed proves nothing, because Juju's
+// words for "not found" differ between versions.
 func findSecret(ctx context.Context, tools Tools, label string) (string, error) {
 	var ids []string
 	if err := query(ctx, tools, &ids, "secret-ids"); err != nil {
@@ -37,7 +38,8 @@ func findSecret(ctx context.Context, tools Tools, label string) (string, error) 
 	return "", nil
 }
 
-// addSecret makes a secret; `juju secrets` shows the description. Nothing else may have its label.
+// addSecret makes a secret; `juju secrets` shows the description. No other secret may have its
+// label.
 func addSecret(ctx context.Context, tools Tools, s operator.SecretWrite, description string) error {
 	owner := "unit"
 	if s.App {
@@ -46,23 +48,24 @@ func addSecret(ctx context.Context, tools Tools, s operator.SecretWrite, descrip
 	return writeSecret(ctx, tools, s.Content, "secret-add", "--owner", owner, "--label", s.Label, "--description", description)
 }
 
-// writeSecret runs a tool that takes a secret's content. It goes by files that have no name, since an argument can be read by
-// everybody and a charm that dies here must leave none behind: the agent, which is root, opens them by way of our process.
+// writeSecret runs a tool that takes a secret's content. It passes the content in files without a
+// name. Every user on the machine can read an argument, and a charm that dies here must leave no
+// file behind. The agent, which is root, opens the files through our process in /proc.
 func writeSecret(ctx context.Context, tools Tools, content map[string]string, tool string, args ...string) error {
 	for _, key := range slices.Sorted(maps.Keys(content)) {
 		file, err := unnamed(content[key])
 		if err != nil {
 			return err
 		}
-		defer func() { _ = file.Close() }() // nothing of it is wanted any more
+		defer func() { _ = file.Close() }() // nothing in it is needed any more
 		args = append(args, fmt.Sprintf("%s#file=/proc/%d/fd/%d", key, os.Getpid(), file.Fd()))
 	}
 	_, err := tools.Run(ctx, nil, tool, args...)
 	return err
 }
 
-// secrets writes the secrets that the plan names, and lets the other side of their relation read them. Juju makes no new
-// revision of content that is the same.
+// secrets writes the secrets that the plan names, and grants the other side of their relation read
+// access. Juju makes no new revision if the content is the same.
 func (f *flush) secrets(ctx context.Context) error {
 	for _, s := range f.plan.Secrets {
 		if err := f.secret(ctx, s); err != nil {
@@ -94,7 +97,7 @@ func (f *flush) secret(ctx context.Context, s operator.SecretWrite) error {
 	return err
 }
 
-// uri is the URI of a secret of ours.
+// uri returns the URI of one of our secrets.
 func (f *flush) uri(ctx context.Context, label string) (string, error) {
 	id, err := findSecret(ctx, f.tools, label)
 	switch {
@@ -106,8 +109,8 @@ func (f *flush) uri(ctx context.Context, label string) (string, error) {
 	return "secret:" + id, nil
 }
 
-// unnamed returns an open file, in memory where there is such a place, that holds text, that we alone may read, and that
-// is gone when it is closed. It has lost its name before it is given its content.
+// unnamed returns an open file that holds text, in memory if possible. Only we can read it, and it
+// disappears when it is closed. Its name is removed before its content is written.
 func unnamed(text string) (*os.File, error) {
 	file, err := os.CreateTemp("/dev/shm", "etcd-charm-")
 	if err != nil {

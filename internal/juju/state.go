@@ -10,8 +10,9 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// The keys of the unit's state. Juju hands out the whole state in every hook and takes 64 KiB under a key, which is five
-// thousand consumers. A key that is not among these is of another release's and is left alone.
+// The keys of the unit's state. Juju reads the whole state in every hook, and allows 64 KiB for a
+// key, which is enough for five thousand consumers. A key that is not listed here belongs to
+// another release and is left alone.
 const (
 	stateSchema     = "schema"
 	stateBags       = "bags"     // lines "DIGEST ID…": mostly it is the same for all consumers, so each digest is there once
@@ -30,8 +31,8 @@ const (
 	stateFreed      = "freed"     // Unix seconds
 )
 
-// decodeState reads the unit's state. A value that is not a string is as good as missing, and so is a state of schema 1,
-// which was never released.
+// decodeState reads the unit's state. A value that is not a string counts as missing. So does a
+// state of schema 1, which was never released.
 func decodeState(state map[string]any) operator.Memory {
 	text := func(key string) string {
 		value, _ := state[key].(string)
@@ -41,9 +42,9 @@ func decodeState(state map[string]any) operator.Memory {
 		return operator.Memory{}
 	}
 	freed, _ := strconv.ParseInt(text(stateFreed), 10, 64)
-	unrecorded, _ := strconv.ParseUint(text(stateUnrecorded), 16, 64) // 0 is none
+	unrecorded, _ := strconv.ParseUint(text(stateUnrecorded), 16, 64) // 0 means none
 	sampled, _ := strconv.ParseUint(text(stateSampled), 16, 64)
-	healed, _ := strconv.ParseInt(text(stateHealed), 10, 64) // 0 is not lately
+	healed, _ := strconv.ParseInt(text(stateHealed), 10, 64) // 0 means not lately
 	return operator.Memory{
 		Bags:       decodeLines[string](text(stateBags)),
 		Secrets:    decodeLines[string](text(stateSecrets)),
@@ -62,7 +63,7 @@ func decodeState(state map[string]any) operator.Memory {
 	}
 }
 
-// encodeState is the unit's state that says m; "" is no such key.
+// encodeState returns the unit's state for m; "" means that the key is absent.
 func encodeState(m operator.Memory) map[string]string {
 	return map[string]string{
 		stateSchema:     "2",
@@ -83,7 +84,7 @@ func encodeState(m operator.Memory) map[string]string {
 	}
 }
 
-// encodeSamples is a list of samples in one line.
+// encodeSamples returns a list of samples as one line.
 func encodeSamples(samples []operator.Sample) string {
 	parts := make([]string, len(samples))
 	for i, s := range samples {
@@ -92,7 +93,7 @@ func encodeSamples(samples []operator.Sample) string {
 	return strings.Join(parts, " ")
 }
 
-// decodeSamples is the reverse of encodeSamples. What cannot be read is as good as missing.
+// decodeSamples is the reverse of encodeSamples. A sample that cannot be read is left out.
 func decodeSamples(text string) []operator.Sample {
 	var out []operator.Sample
 	for part := range strings.FieldsSeq(text) {
@@ -106,7 +107,7 @@ func decodeSamples(text string) []operator.Sample {
 	return out
 }
 
-// encodeID is a cluster's ID; "" is none.
+// encodeID returns a cluster's ID as text; "" for none.
 func encodeID(id uint64) string {
 	if id == 0 {
 		return ""
@@ -114,7 +115,7 @@ func encodeID(id uint64) string {
 	return strconv.FormatUint(id, 16)
 }
 
-// encodeTime is a time in Unix seconds; "" is none.
+// encodeTime returns a time in Unix seconds as text; "" for none.
 func encodeTime(at int64) string {
 	if at == 0 {
 		return ""
@@ -131,7 +132,7 @@ func encodeSeen(s operator.Seen) string {
 	return fmt.Sprintf(seenForm, s.ClusterID, s.MemberID, s.Term, s.Index, s.Revision, s.At)
 }
 
-// decodeSeen is the reverse of encodeSeen; what cannot be read is nothing seen.
+// decodeSeen is the reverse of encodeSeen; it returns the zero Seen for a text that cannot be read.
 func decodeSeen(text string) operator.Seen {
 	var s operator.Seen
 	if _, err := fmt.Sscanf(text, seenForm, &s.ClusterID, &s.MemberID, &s.Term, &s.Index, &s.Revision, &s.At); err != nil {
@@ -149,7 +150,8 @@ func encodeLearning(l operator.Learning) string {
 	return fmt.Sprintf(learningForm, l.MemberID, l.Applied, l.Bytes, l.Replaced)
 }
 
-// decodeLearning is the reverse of encodeLearning; what cannot be read is nothing noted.
+// decodeLearning is the reverse of encodeLearning; it returns the zero Learning for a text that
+// cannot be read.
 func decodeLearning(text string) operator.Learning {
 	var l operator.Learning
 	if _, err := fmt.Sscanf(text, learningForm, &l.MemberID, &l.Applied, &l.Bytes, &l.Replaced); err != nil {
@@ -158,7 +160,7 @@ func decodeLearning(text string) operator.Learning {
 	return l
 }
 
-// encodeLines is a map by its values: each line is a value and its keys.
+// encodeLines writes a map by its values: each line has a value and its keys.
 func encodeLines[V ~string](m map[string]V) string {
 	keys := map[V][]string{}
 	for key, value := range m {

@@ -12,8 +12,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// By this a unit knows that it was a member, and which consumers it has told of themselves. The sample is never changed: what
-// is new gets a key of its own.
+// From this state a unit knows that it was a member, and which consumers it has told what. The
+// sample is never changed: new data gets a key of its own.
 func TestStateOfSchema2(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("testdata/state.schema2.yaml")

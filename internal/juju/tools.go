@@ -16,8 +16,9 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Tools runs Juju's hook tools. Run gives tool the arguments and stdin (nil is none) and returns its stdout. A tool
-// that answers with a non-zero exit code gives a *ToolError, one that this Juju does not have gives ErrNoTool.
+// Tools runs Juju's hook tools. Run passes args and stdin (nil for none) to tool, and returns its
+// stdout. For a tool that exits non-zero it returns a *ToolError, and for one that this Juju does
+// not have, ErrNoTool.
 type Tools interface {
 	Run(ctx context.Context, stdin []byte, tool string, args ...string) ([]byte, error)
 }
@@ -27,20 +28,21 @@ type Finder interface {
 	Has(tool string) bool
 }
 
-// ErrNoTool says that this Juju has no such hook tool.
+// ErrNoTool means that this Juju has no such hook tool.
 var ErrNoTool = errors.New("this Juju has no such hook tool")
 
 const (
-	// callTimeout bounds one hook tool call: the agent answers in milliseconds, or is not going to.
+	// callTimeout bounds one hook tool call: the agent answers in milliseconds, or not at all.
 	callTimeout = 30 * time.Second
 	// maxStderr bounds, in bytes, what is kept of a tool's complaint.
 	maxStderr = 1024
 )
 
-// ToolError is a hook tool's refusal. Juju's tools tell their errors apart by text alone.
+// ToolError is an error answer of a hook tool. Only their text tells the errors of Juju's tools
+// apart.
 type ToolError struct {
 	Tool   string
-	Code   int    // exit code; -1 when the tool was ended by a signal
+	Code   int    // exit code; -1 if a signal ended the tool
 	Stderr string // trimmed, bounded, without key material
 }
 
@@ -90,8 +92,8 @@ func (Exec) Run(ctx context.Context, stdin []byte, tool string, args ...string) 
 	return nil, fmt.Errorf("cannot run %s: %w", tool, err)
 }
 
-// complaint makes a tool's stderr fit for a status and a log. A tool that cannot parse what it was given on stdin may
-// quote it, and that may be a key.
+// complaint makes a tool's stderr fit for a status and a log. A tool that cannot parse its stdin
+// may quote it, and that may be a key.
 func complaint(stderr string) string {
 	if strings.Contains(stderr, "PRIVATE KEY") || strings.Contains(stderr, "-----BEGIN") {
 		return "[redacted]"
@@ -125,14 +127,15 @@ func noRelation(err error) bool {
 	return errors.As(err, &refusal) && strings.TrimPrefix(strings.TrimSpace(refusal.Stderr), "ERROR ") == "relation not found"
 }
 
-// lenient reads JSON as encoding/json does, except that the case of names counts. That package reads an answer twice, which
-// goal-state with a thousand consumers makes felt.
+// lenient reads JSON as encoding/json does, except that the case of names counts. encoding/json
+// reads an answer twice, which takes noticeable time for a goal-state with a thousand consumers.
 //
 //nolint:gochecknoglobals // a constant that Go cannot write as one
 var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 
-// query runs tool with --format json and decodes its answer into out. No answer at all is an error: Juju prints "null" for
-// an empty list or map that its tool never made (secret-ids without secrets), which leaves out at its zero value.
+// query runs tool with --format json and decodes its answer into out. An empty answer is an error.
+// Juju prints "null" for a list or map that is empty (secret-ids without secrets); out then keeps
+// its zero value.
 func query(ctx context.Context, tools Tools, out any, tool string, args ...string) error {
 	answer, err := tools.Run(ctx, nil, tool, append([]string{"--format", "json"}, args...)...)
 	if err != nil {
@@ -143,7 +146,7 @@ func query(ctx context.Context, tools Tools, out any, tool string, args ...strin
 		return fmt.Errorf("%s: answered nothing", tool)
 	}
 	if err := json.Unmarshal(answer, out, lenient); err != nil {
-		// The decoder's own words may quote the answer, and the answer may hold keys.
+		// The decoder's error may quote the answer, which may hold keys.
 		return fmt.Errorf("%s: answer of %d bytes is not the JSON it should be", tool, len(answer))
 	}
 	return nil

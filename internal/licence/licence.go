@@ -1,6 +1,6 @@
-// Package licence knows under what terms the modules in a binary stand. Its rule: what is asked is the binary
-// itself (the module list that the Go linker wrote into it) and the texts as the modules ship them, never a list
-// kept by hand.
+// Package licence finds the licences of the modules in a binary. Its rule: it asks the binary
+// itself (the module list that the Go linker wrote into it) and reads the texts as the modules ship
+// them. No list is kept by hand.
 package licence
 
 import (
@@ -55,12 +55,12 @@ func Linked(path, goroot, modcache string) ([]Module, error) {
 
 var fileName = regexp.MustCompile(`(?i)^(licen[sc]e|copying|notice)([.-].+)?$`)
 
-// IsFile says whether a file of this name at a module's root carries terms or notices.
+// IsFile reports whether a file of this name at a module's root contains licence terms or notices.
 func IsFile(name string) bool {
 	return fileName.MatchString(name) && filepath.Ext(name) != ".go"
 }
 
-// cached is where a module lies in the module cache.
+// cached returns where a module lies in the module cache.
 func cached(m Module, modcache string) (string, error) {
 	escPath, err := module.EscapePath(m.Path)
 	if err != nil {
@@ -95,8 +95,8 @@ func texts(dir string) ([]string, error) {
 	return out, nil
 }
 
-// Notices is one text that carries every module's terms, each text once, for shipping beside the binary: most of
-// the licences ask for that.
+// Notices returns one text with every module's terms, each text once, for shipping beside the
+// binary: most of the licences require that.
 func Notices(mods []Module) string {
 	users := map[string][]string{}
 	var order []string

@@ -29,7 +29,7 @@ var known = []struct{ words, spdx string }{
 	{"redistribution and use in source and binary forms", "BSD"},
 }
 
-// kind names the licence of a text by its SPDX name ("BSD" for any of that family), or is "".
+// kind returns the SPDX name of a text's licence ("BSD" for any of that family), or "".
 func kind(text string) string {
 	flat := strings.ToLower(strings.Join(strings.Fields(text), " "))
 	for _, k := range known {
@@ -69,8 +69,8 @@ func TestNoticesGivesEachTextOnce(t *testing.T) {
 	assert.Contains(t, out, "b v2\n\na notice")
 }
 
-// allowed is what may be linked into a charm that is Apache-2.0 itself. The LGPL is there only with the
-// exception that permits static linking.
+// allowed lists the licences of what may be linked into a charm that is itself Apache-2.0. The LGPL
+// is allowed only with the exception that permits static linking.
 var allowed = []string{"Apache-2.0", "MIT", "BSD", "ISC", "MPL-2.0", "LGPL-3.0-linking-exception"}
 
 // TestEverythingLinkedIsAllowed asks `go list` for what the programs of this repository link.
@@ -114,7 +114,7 @@ func kindsIn(t *testing.T, dir string) (kinds []string) {
 
 func TestLinkedReadsTheBinaryAndTheCache(t *testing.T) {
 	t.Parallel()
-	// A test's own binary carries no module list; the packer's does, and it is quick to build.
+	// A test binary carries no module list; the packer's binary does, and it is quick to build.
 	packer := filepath.Join(t.TempDir(), "charm-pack")
 	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", packer, "../../cmd/charm-pack").CombinedOutput()
 	require.NoError(t, err, string(out))

@@ -22,8 +22,9 @@ import (
 
 const root = "../.."
 
-// documented is each value that our project may hold, by where it stands, in the words of charmcraft's reference and
-// its published schema. charmcraft cannot be run here. Whatever it documents besides, we do not use.
+// documented lists the values that our project may hold, by their path, in the words of
+// charmcraft's reference and its published schema. charmcraft cannot be run here. We use nothing
+// else that it documents.
 var documented = []struct{ path, value string }{
 	{`type`, `charm`},
 	{`name`, `[a-z][a-z0-9-]{0,38}[a-z0-9]`},
@@ -33,7 +34,8 @@ var documented = []struct{ path, value string }{
 	{`links/(documentation|issues|source)`, `https://\S+`},
 	{`assumes/\d+`, `juju (>=|<) \d+\.\d+(\.\d+)?`},
 
-	// Base and architecture make a name that needs no value: built on what it is built for.
+	// A name of base and architecture needs no value: the charm is built on the platform for which
+	// it is built.
 	{`platforms/ubuntu@(22|24|26)\.04:(amd64|arm64)`, ``},
 
 	{`parts/[a-z-]+/plugin`, `nil`}, // the plugins `charm` and `reactive` are for Python
@@ -55,13 +57,14 @@ var documented = []struct{ path, value string }{
 	{`actions/[a-z][a-z0-9-]*/additionalProperties`, `false`},
 }
 
-// required is what a project must have.
+// required are the keys that a project must have.
 var required = []string{"type", "name", "summary", "description", "platforms", "parts"}
 
-// moved is what charmcraft takes from metadata.yaml where there is one, refusing it in both.
+// moved are the keys that charmcraft takes from metadata.yaml if that exists; it refuses them in
+// both files.
 var moved = []string{"name", "summary", "description"}
 
-// readNode answers the mapping of a file.
+// readNode returns the mapping of a file.
 func readNode(t *testing.T, name string) *yaml.Node {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(root, name))
@@ -73,7 +76,7 @@ func readNode(t *testing.T, name string) *yaml.Node {
 	return document.Content[0]
 }
 
-// entries are the keys of a mapping with their values.
+// entries returns the keys of a mapping with their values.
 func entries(m *yaml.Node) map[string]*yaml.Node {
 	all := map[string]*yaml.Node{}
 	for pair := range slices.Chunk(m.Content, 2) {
@@ -82,7 +85,7 @@ func entries(m *yaml.Node) map[string]*yaml.Node {
 	return all
 }
 
-// leaves calls f for each value that has none inside, with the path that leads to it.
+// leaves calls f for each value that contains no other, with the path that leads to it.
 func leaves(n *yaml.Node, path string, f func(path string, n *yaml.Node)) {
 	switch {
 	case len(n.Content) == 0:
@@ -98,8 +101,8 @@ func leaves(n *yaml.Node, path string, f func(path string, n *yaml.Node)) {
 	}
 }
 
-// TestCharmcraftForm holds the project, line by line, against what charmcraft documents. The project is what it makes
-// of charmcraft.yaml and the files beside it.
+// TestCharmcraftForm compares the project, value by value, with what charmcraft documents. The
+// project is what charmcraft makes of charmcraft.yaml and the files beside it.
 func TestCharmcraftForm(t *testing.T) {
 	t.Parallel()
 	project, meta := entries(readNode(t, "charmcraft.yaml")), entries(readNode(t, "metadata.yaml"))
@@ -136,8 +139,8 @@ func TestCharmcraftForm(t *testing.T) {
 	assert.NotContains(t, meta, "series", "bases are platforms, in charmcraft.yaml")
 }
 
-// TestCharmcraftSaysWhatJujuReads: where charmcraft has other words than metadata.yaml for the same, they say the same.
-// In an archive it is metadata.yaml that counts.
+// TestCharmcraftSaysWhatJujuReads: where charmcraft.yaml repeats metadata.yaml in its own words,
+// both say the same. In an archive metadata.yaml counts.
 func TestCharmcraftSaysWhatJujuReads(t *testing.T) {
 	t.Parallel()
 	var project struct {
@@ -176,7 +179,7 @@ func readPart(t *testing.T) part {
 	return parts[slices.Collect(maps.Keys(parts))[0]]
 }
 
-// TestCharmcraftSnap: the snap that builds is of go.mod's version.
+// TestCharmcraftSnap: the version of the snap that builds is go.mod's.
 func TestCharmcraftSnap(t *testing.T) {
 	t.Parallel()
 	mod, err := os.ReadFile(filepath.Join(root, "go.mod"))
@@ -186,7 +189,8 @@ func TestCharmcraftSnap(t *testing.T) {
 	assert.Contains(t, readPart(t).Snaps, "go/"+string(version[1])+"/stable")
 }
 
-// TestIcon: Charmhub wants a canvas of 100 by 100 and a circle of one colour that fills it, below all else.
+// TestIcon: Charmhub requires a canvas of 100 by 100, filled by a circle of one colour behind
+// everything else.
 func TestIcon(t *testing.T) {
 	t.Parallel()
 	icon, err := os.ReadFile(filepath.Join(root, "icon.svg"))
@@ -195,8 +199,8 @@ func TestIcon(t *testing.T) {
 		`<circle cx="50" cy="50" r="50" fill="#[0-9a-f]{6}"/>`, string(icon))
 }
 
-// TestBuilds builds the charm from a repository, and from an archive of its sources as charmcraft does: the same bytes,
-// of the same version, and Juju reads the same from what charmcraft zips.
+// TestBuilds builds the charm from a repository, and from an archive of its sources as charmcraft
+// does. Both give the same bytes and version, and Juju reads the same from what charmcraft zips.
 func TestBuilds(t *testing.T) {
 	t.Parallel()
 	clone, sources, install := t.TempDir(), t.TempDir(), t.TempDir()
@@ -209,7 +213,8 @@ func TestBuilds(t *testing.T) {
 		make charm`)
 	script(t, sources, []string{"CLONE=" + clone}, `git -C "$CLONE" archive HEAD | tar -x`)
 
-	// As charmcraft does: the part's script, in a copy of the project, fills a directory that is zipped.
+	// As charmcraft does: the part's script runs in a copy of the project and fills a directory
+	// that is zipped.
 	p := readPart(t)
 	env := []string{"CRAFT_ARCH_BUILD_FOR=" + runtime.GOARCH, "CRAFT_PART_INSTALL=" + install}
 	for _, e := range p.Environment {
@@ -243,7 +248,8 @@ func TestBuilds(t *testing.T) {
 	sameCharm(t, filepath.Join(sources, archive), charmcrafts)
 }
 
-// script runs lines of bash in a directory, without what the make or git that runs this test passes on.
+// script runs lines of bash in a directory, without the environment that the make or git running
+// this test passes on.
 func script(t *testing.T, dir string, env []string, lines string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", lines)
@@ -254,7 +260,7 @@ func script(t *testing.T, dir string, env []string, lines string) {
 	require.NoError(t, err, "%s", out)
 }
 
-// copyProject copies what git knows of, as it is in the work tree.
+// copyProject copies the files that git tracks, as they are in the work tree.
 func copyProject(t *testing.T, to string) {
 	t.Helper()
 	list := exec.CommandContext(t.Context(), "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
@@ -265,7 +271,7 @@ func copyProject(t *testing.T, to string) {
 		from, at := filepath.Join(root, name), filepath.Join(to, name)
 		info, err := os.Lstat(from)
 		if os.IsNotExist(err) {
-			continue // removed, not yet committed
+			continue // removed, but that is not committed yet
 		}
 		require.NoError(t, err)
 		require.NoError(t, os.MkdirAll(filepath.Dir(at), 0o755))

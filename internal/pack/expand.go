@@ -8,12 +8,14 @@ import (
 	"github.com/juju/charm/v12"
 )
 
-// script runs the charm's program under the name of a hook or action, as a link to it would. It is of bash, since
-// POSIX has no `exec -a`; Juju calls it by its whole path, so "$0" is the name that the program looks at.
+// script runs the charm's program under the name of a hook or action, as a link to the program
+// would. It is bash because POSIX has no `exec -a`. Juju calls it by its full path, so "$0" is the
+// name that the program looks at.
 const script = "#!/bin/bash\n" + `exec -a "$0" "${0%/*}/../` + Binary + `" "$@"` + "\n"
 
-// Expand lays an archive out in a directory for charmcraft to zip. charmcraft follows links when it zips, so each
-// hook and action would be one more copy of the program: they become scripts.
+// Expand unpacks an archive into a directory for charmcraft to zip. charmcraft follows links when
+// it zips, so each hook and action would become another copy of the program. Expand therefore makes
+// them scripts.
 func Expand(file, dir string) error {
 	read, err := charm.ReadCharmArchive(file)
 	if err != nil {
@@ -36,7 +38,7 @@ func Expand(file, dir string) error {
 	return nil
 }
 
-// replaceLink removes first, since a write would go to what the link leads to.
+// replaceLink first removes the link, because a write would go to the link's target.
 func replaceLink(path string) error {
 	if err := os.Remove(path); err != nil {
 		return err
@@ -44,6 +46,6 @@ func replaceLink(path string) error {
 	if err := os.WriteFile(path, []byte(script), 0o755); err != nil {
 		return err
 	}
-	// The umask must not decide who may run it.
+	// Chmod, because the umask must not decide who may run it.
 	return os.Chmod(path, 0o755)
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/pack"
 )
 
-// echo is a program that says under which name and with which arguments it was called.
+// echo is a program that prints the name and the arguments with which it was called.
 const echo = `package main
 
 import (
@@ -58,7 +58,7 @@ func TestExpand(t *testing.T) {
 	}
 }
 
-// zipped does what charmcraft does when it packs: every file, links followed.
+// zipped does what charmcraft does when it packs: it adds every file, and follows links.
 func zipped(t *testing.T, dir, out string) {
 	t.Helper()
 	f, err := os.Create(out)

@@ -1,6 +1,7 @@
-// Package pack makes the charm archive and proves it. Its rule: an archive is never handed over on trust. It is
-// packed by Juju's own library, read back by Juju's own reader, and looked into again for what Juju would pass over
-// in silence (a dangling hook is a quiet success, a binary of another architecture fails on the machine only).
+// Package pack makes the charm archive and checks it. Its rule: no archive is handed over untested.
+// Juju's own library packs it, Juju's own reader reads it back, and this package checks what Juju
+// passes over in silence: a dangling hook counts as a quiet success, and a binary of another
+// architecture fails only on the machine.
 package pack
 
 import (
@@ -18,19 +19,20 @@ import (
 	"github.com/juju/charm/v12"
 )
 
-// Binary is where the charm's program lies in the archive; every hook and action is a link to it.
+// Binary is the path of the charm's program in the archive; every hook and action is a link to it.
 const Binary = "bin/etcd-charm"
 
-// MaxBytes is the greatest size of an archive that is let through.
+// MaxBytes is the largest permitted size of an archive.
 const MaxBytes = 15_000_000
 
-// files are the plain files of a charm, links its directories of links. All must be there. manifest.yaml is made.
+// files are the plain files of a charm, and links its directories of links. All of them must exist.
+// manifest.yaml is generated.
 var (
 	files = []string{"metadata.yaml", "config.yaml", "actions.yaml", "icon.svg", "LICENSE", "README.md"}
 	links = []string{"hooks", "actions"}
 )
 
-// Source is what a charm is made from.
+// Source is the input from which a charm is made.
 type Source struct {
 	Root    string // the repository: metadata.yaml, charmcraft.yaml, hooks/ and so on
 	Program string // the built binary
@@ -38,14 +40,14 @@ type Source struct {
 	Version string // shown by `juju status` as the charm's version; "" for none
 	Notices string // terms of the modules in the binary; "" leaves the file out
 
-	// Date is what every entry is dated. The zero value, like any date before it, is the first day of 1980, with
-	// which a zip begins.
+	// Date is the date of every entry. The zero value, and any date before 1980, becomes the first
+	// day of 1980, the earliest date that a zip can hold.
 	Date time.Time
 }
 
-// Pack writes the charm archive to path, by way of a staging directory, and answers what it found in it. The same
-// source gives the same bytes. A source that would make a broken charm is refused. Refused or interrupted, nothing
-// is left at path or beside it that was not there before.
+// Pack writes the charm archive to path, through a staging directory, and returns what it found in
+// it. The same source gives the same bytes. Pack refuses a source that would make a broken charm.
+// If Pack refuses or is interrupted, it leaves nothing new at path or beside it.
 func Pack(ctx context.Context, src Source, path string) (Report, error) {
 	stage, err := os.MkdirTemp("", "charm-stage-")
 	if err != nil {
@@ -73,14 +75,15 @@ func Pack(ctx context.Context, src Source, path string) (Report, error) {
 	return report, nil
 }
 
-// archive packs the staging directory into a temporary file beside path and answers its name.
+// archive packs the staging directory into a temporary file beside path, and returns the file's
+// name.
 func archive(ctx context.Context, stage, path string, date time.Time) (string, error) {
 	dir, err := charm.ReadCharmDir(stage)
 	if err != nil {
 		return "", fmt.Errorf("cannot read staged charm: %w", err)
 	}
 	var packed bytes.Buffer
-	// The library loses the error of its last write.
+	// The library drops the error of its last write.
 	if err := errors.Join(dir.ArchiveTo(until{ctx.Err, &packed}), ctx.Err()); err != nil {
 		return "", fmt.Errorf("cannot pack archive: %w", err)
 	}
@@ -99,7 +102,7 @@ func archive(ctx context.Context, stage, path string, date time.Time) (string, e
 	return out.Name(), nil
 }
 
-// until is a writer that takes nothing more once it is told to stop.
+// until is a writer that stops accepting data once its error function returns an error.
 type until struct {
 	stop func() error
 	io.Writer
@@ -112,7 +115,8 @@ func (w until) Write(p []byte) (int, error) {
 	return w.Writer.Write(p)
 }
 
-// zipTime is a moment as a zip keeps it: two numbers of bits, in UTC here, and seconds by twos.
+// zipTime returns a time as a zip stores it: two bit fields, here in UTC, with a resolution of two
+// seconds.
 func zipTime(at time.Time) (date, clock uint16) {
 	first := time.Date(1980, time.January, 1, 0, 0, 0, 0, time.UTC)
 	if at = at.UTC(); at.Before(first) {
@@ -122,8 +126,8 @@ func zipTime(at time.Time) (date, clock uint16) {
 	return date, uint16(at.Hour())<<11 | uint16(at.Minute())<<5 | uint16(at.Second()/2)
 }
 
-// tidy copies an archive of Juju's library without its flaws: it leaves the date out, which reads as day 0 of month
-// 0, and has an entry for the root.
+// tidy copies an archive of Juju's library without its flaws: the library leaves the date out,
+// which reads as day 0 of month 0, and adds an entry for the root.
 func tidy(w io.Writer, packed []byte, at time.Time) error {
 	in, err := zip.NewReader(bytes.NewReader(packed), int64(len(packed)))
 	if err != nil {
@@ -135,7 +139,7 @@ func tidy(w io.Writer, packed []byte, at time.Time) error {
 		if f.Name == "./" {
 			continue
 		}
-		f.ModifiedDate, f.ModifiedTime = date, clock // Copy writes what stands here and looks at no other date
+		f.ModifiedDate, f.ModifiedTime = date, clock // Copy writes these two fields, and ignores Modified
 		if err := out.Copy(f); err != nil {
 			return err
 		}
@@ -143,7 +147,7 @@ func tidy(w io.Writer, packed []byte, at time.Time) error {
 	return out.Close()
 }
 
-// fill copies into stage what belongs into the charm and nothing else.
+// fill copies into stage the files that belong in the charm, and no others.
 func fill(stage string, src Source) error {
 	for _, name := range files {
 		if err := copyFile(filepath.Join(src.Root, name), filepath.Join(stage, name), 0o644); err != nil {
@@ -191,11 +195,11 @@ func copyFile(from, to string, perm fs.FileMode) error {
 		return err
 	}
 	_, err = io.Copy(out, in)
-	// Chmod because the umask must not decide what is in the archive.
+	// Chmod, because the umask must not decide the modes in the archive.
 	return errors.Join(err, out.Chmod(perm), out.Close())
 }
 
-// copyLinks copies a directory that holds links alone.
+// copyLinks copies a directory that holds only links.
 func copyLinks(from, to string) error {
 	entries, err := os.ReadDir(from)
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 
 var unitHooks = []string{"install", "start", "stop", "config-changed", "upgrade-charm", "update-status", "leader-elected"}
 
-// program is the smallest file that says of itself to be a static program of a machine.
+// program returns the smallest file whose headers say that it is a static program for a machine.
 func program(t *testing.T, m elf.Machine, segments ...elf.ProgType) []byte {
 	t.Helper()
 	h := elf.Header64{
@@ -75,7 +75,8 @@ func TestPack(t *testing.T) {
 	assert.ElementsMatch(t, unitHooks, report.Hooks)
 	assert.Positive(t, report.Bytes)
 
-	// The same source at another place and time, under other modes of its plain files: the same bytes.
+	// The same source in another place, at another time, and with other modes of its plain files
+	// gives the same bytes.
 	again := source(t)
 	require.NoError(t, os.Chmod(filepath.Join(again.Root, "icon.svg"), 0o640))
 	_, err = pack.Pack(t.Context(), again, two)
@@ -103,7 +104,7 @@ func TestPack(t *testing.T) {
 	assert.NotContains(t, names, "./", "the root is no member of its own")
 }
 
-// A zip has no date before 1980, and one of its dates is none at all: day 0 of month 0.
+// A zip has no date before 1980; day 0 of month 0 is no date at all.
 func TestPackWithoutDate(t *testing.T) {
 	t.Parallel()
 	for name, date := range map[string]time.Time{"none": {}, "before zip": time.Unix(0, 0)} {
@@ -120,7 +121,7 @@ func TestPackWithoutDate(t *testing.T) {
 	}
 }
 
-// Charmhub hands an archive to every machine whose base and architecture its manifest names.
+// Charmhub gives an archive to every machine whose base and architecture its manifest names.
 func TestManifestNamesOneArchitecture(t *testing.T) {
 	t.Parallel()
 	for arch, c := range map[string]struct {
@@ -145,10 +146,11 @@ func TestManifestNamesOneArchitecture(t *testing.T) {
 	}
 }
 
-// Wherever a run is interrupted, nothing is left of it: neither at its end, nor beside it, nor in the staging directory.
+// Wherever a run is interrupted it leaves nothing: not at its path, not beside it, and not in the
+// staging directory.
 func TestPackInterrupted(t *testing.T) {
 	src := source(t)
-	noise := make([]byte, 1<<16) // so that it is written in many pieces
+	noise := make([]byte, 1<<16) // incompressible, so that it is written in many pieces
 	_, err := rand.Read(noise)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(src.Program, append(program(t, elf.EM_X86_64), noise...), 0o700))
@@ -171,7 +173,7 @@ func TestPackInterrupted(t *testing.T) {
 	}
 }
 
-// interrupted is a context that is cancelled when it has been looked at so many times.
+// interrupted is a context that is cancelled after it has been checked a given number of times.
 type interrupted struct {
 	context.Context
 	left int
@@ -283,7 +285,7 @@ func TestPackRefuses(t *testing.T) {
 	}
 }
 
-// What Pack itself never makes, but Verify is asked about by others.
+// Archives that Pack never makes, but that Verify may be given.
 func TestVerifyRefuses(t *testing.T) {
 	t.Parallel()
 	good := filepath.Join(t.TempDir(), "good.charm")

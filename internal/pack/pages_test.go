@@ -12,7 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPagesNameTheArchive: where a page names the archive, it lies there after make charm.
+// TestPagesNameTheArchive: a page that names the archive names the path at which make charm puts
+// it.
 func TestPagesNameTheArchive(t *testing.T) {
 	t.Parallel()
 	const root = "../.."

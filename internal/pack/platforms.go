@@ -9,7 +9,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// manifest is the file by which Juju and Charmhub know where an archive runs, as far as they read it.
+// manifest is the file from which Juju and Charmhub learn where an archive runs; only the fields
+// that they read.
 type manifest struct {
 	Bases []base `yaml:"bases"`
 }
@@ -20,8 +21,9 @@ type base struct {
 	Architectures []string `yaml:"architectures,flow"`
 }
 
-// writeManifest makes the manifest of an archive for one architecture from the platforms that charmcraft.yaml
-// lists for it. Charmhub routes by the manifest, so it must not name an architecture whose binary is not inside.
+// writeManifest writes the manifest of an archive for one architecture, from the platforms that
+// charmcraft.yaml lists for it. Charmhub routes by the manifest, so it must not name an
+// architecture whose binary is not in the archive.
 func writeManifest(to, charmcraft, arch string) error {
 	data, err := os.ReadFile(charmcraft)
 	if err != nil {
@@ -38,8 +40,8 @@ func writeManifest(to, charmcraft, arch string) error {
 	return os.WriteFile(to, text, 0o644)
 }
 
-// basesFor answers the bases that charmcraft.yaml names for an architecture, sorted. Its platforms are in
-// charmcraft's short notation: "ubuntu@24.04:amd64" with no value.
+// basesFor returns the bases that charmcraft.yaml names for an architecture, sorted. Its platforms
+// are in charmcraft's short notation: "ubuntu@24.04:amd64" with no value.
 func basesFor(charmcraft []byte, arch string) ([]base, error) {
 	var file struct {
 		Platforms map[string]any `yaml:"platforms"`

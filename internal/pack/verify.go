@@ -44,12 +44,12 @@ type Report struct {
 // machines maps Juju's names of architectures to the ELF machine of their programs.
 var machines = map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}
 
-// needed are the hooks of a unit's life without which the charm could not do its work. config-changed is among them for
-// Juju's sake too: without it a unit's network information goes stale.
+// needed are the hooks of a unit's life without which the charm could not work. config-changed is
+// among them for Juju's sake too: without that hook a unit's network information goes stale.
 var needed = []string{"install", "start", "stop", "config-changed", "upgrade-charm", "update-status", "leader-elected"}
 
-// Verify reads the archive back and answers what is in it, or the first of the reasons above for which it is no good charm
-// of that architecture.
+// Verify reads the archive back. It returns what is in it, or the first of the errors above that
+// makes it a bad charm for that architecture.
 func Verify(file, arch string) (Report, error) {
 	read, err := charm.ReadCharmArchive(file)
 	if err != nil {
@@ -98,8 +98,8 @@ func Verify(file, arch string) (Report, error) {
 	return r, checkActions(r.Actions, read.Actions())
 }
 
-// checkBases wants each base to name the one architecture. Charmhub gives an archive to every machine that a base of
-// it names, and a base that names none stands for all.
+// checkBases requires that each base names exactly the one architecture. Charmhub gives an archive
+// to every machine that one of its bases fits, and a base without an architecture fits all.
 func checkBases(m *charm.Manifest, arch string) error {
 	if m == nil || len(m.Bases) == 0 {
 		return fmt.Errorf("%w: manifest.yaml names no base", ErrBase)
@@ -142,7 +142,8 @@ func checkBinary(f *zip.File, arch string) (uint64, error) {
 	return f.UncompressedSize64, nil
 }
 
-// checkLinks answers the names in a directory of links, sorted, each proven to lead to the binary.
+// checkLinks returns the names in a directory of links, sorted. It checks that each link leads to
+// the binary.
 func checkLinks(members map[string]*zip.File, dir string) ([]string, error) {
 	var names []string
 	for name, f := range members {

@@ -1,5 +1,5 @@
-// Package rooms_test holds the house together: what each package may import, and that the core stays pure. It asks
-// `go list` and the sources, so a new import that points outward turns it red.
+// Package rooms_test checks what each package may import, and that the core stays pure. It asks `go
+// list` and reads the sources, so a new import that points outward fails it.
 package rooms_test
 
 import (
@@ -22,7 +22,8 @@ import (
 
 const module = "github.com/juju-charms/etcd-charm"
 
-// pkg is what `go list -json` says of a package; its imports are those of the product, not of its tests.
+// pkg is what `go list -json` says of a package; its imports are those of the product, not of its
+// tests.
 type pkg struct {
 	ImportPath, Dir string
 	GoFiles         []string
@@ -48,14 +49,15 @@ func list(t *testing.T) []pkg {
 	}
 }
 
-// rule is a room, or several, and what it may import.
+// rule is a room, or several rooms, and what it may import.
 type rule struct {
 	room string
 	may  []string
 }
 
-// inward is the import table of this repository: a room and the rooms that it may use; the first line that fits
-// counts. A * stands for one part of a path, … for all below. What nobody uses does not stand here.
+// inward is the import table of this repository: a room and the rooms that it may use. The first
+// row that fits counts. A * stands for one part of a path, and … for everything below. A permission
+// that no room uses must not be listed.
 var inward = []rule{
 	{"interfaces/databag", nil},
 	{"interfaces/hostname", nil},
@@ -102,11 +104,12 @@ var inward = []rule{
 	{"test/…", []string{"internal/pack", "internal/sim", "internal/sim/model", "test/load"}},
 }
 
-// guests are modules from outside, by prefix, that only some rooms may use. A longer prefix stands before a shorter one.
+// guests are modules from outside, by prefix, that only some rooms may use. A longer prefix comes
+// before a shorter one.
 var guests = []rule{
 	{"github.com/juju/charm/v12/hooks", []string{"internal/operator", "internal/juju", "internal/charm", "internal/sim", "internal/sim/…"}},
 	{"github.com/juju/charm/v12", []string{"internal/sim", "internal/sim/model", "internal/pack", "test/load"}},
-	// What a stopped member knew is read from its log, with etcd's own reader.
+	// A stopped member's knowledge is read from its log, with etcd's own reader.
 	{"go.etcd.io/etcd/server/v3/storage", []string{"internal/host", "internal/datadir", "internal/secondlife"}},
 	{"go.etcd.io/etcd/server/v3/etcdserver/api/membership", []string{"internal/secondlife"}},
 	{"go.etcd.io/etcd/server/v3", []string{"internal/server"}},
@@ -129,13 +132,13 @@ func within(room string, allowed []string) bool {
 	})
 }
 
-// permissions judges imports by a table and remembers which of its permissions were used.
+// permissions judges imports by a table, and remembers which permissions were used.
 type permissions struct {
 	table []rule
 	used  map[[2]int]bool // row and place in it
 }
 
-// permit reports whether what stands in a row of the table permits name.
+// permit reports whether a row of the table permits name.
 func (p permissions) permit(row int, name string) bool {
 	for i, allowed := range p.table[row].may {
 		if within(name, []string{allowed}) {
@@ -146,7 +149,7 @@ func (p permissions) permit(row int, name string) bool {
 	return false
 }
 
-// unused are the permissions that nobody has used, each as "room: permission".
+// unused returns the permissions that no import used, each as "room: permission".
 func (p permissions) unused() (out []string) {
 	for row, r := range p.table {
 		for i, allowed := range r.may {
@@ -201,13 +204,14 @@ var pure = []string{"internal/operator", "internal/pki", "internal/proxy/wire", 
 // impure are the packages that a pure room does not import: net/url and net/netip only parse, so they are not here.
 var impure = []string{"os", "os/…", "net/http", "net/http/…", "net/rpc", "net/rpc/…", "syscall", "math/rand", "math/rand/…", "crypto/rand", "io/ioutil", "log", "plugin", "unsafe"}
 
-// clocks are the calls by which a pure room would learn or wait for the time; durations and times as data are welcome.
+// clocks are the calls by which a pure room would read the time or wait; durations and times as
+// data are welcome.
 var clocks = map[string][]string{
 	"time":    {"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker", "LoadLocation"},
 	"context": {"WithTimeout", "WithTimeoutCause", "WithDeadline", "WithDeadlineCause"},
 }
 
-// texts is what a pure room may use of package net: it parses and formats, and dials nobody.
+// texts is what a pure room may use of package net: it parses and formats text, and dials nothing.
 var texts = []string{"JoinHostPort", "SplitHostPort", "ParseIP"}
 
 func TestCoreIsPure(t *testing.T) {

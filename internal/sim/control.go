@@ -27,7 +27,7 @@ type controlFrame struct {
 	Failure  string
 }
 
-// controlAddress is the abstract socket of the simulation that goes by a directory.
+// controlAddress returns the abstract socket of the simulation in a directory.
 func controlAddress(dir string) (string, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
@@ -39,7 +39,7 @@ func controlAddress(dir string) (string, error) {
 	return fmt.Sprintf("@juju-sim-%x", sha256.Sum256([]byte(abs)))[:40], nil
 }
 
-// isUp reports whether a simulation is served that goes by a directory.
+// isUp reports whether a simulation is served in a directory.
 func isUp(dir string) bool {
 	address, err := controlAddress(dir)
 	if err != nil {
@@ -53,9 +53,8 @@ func isUp(dir string) bool {
 	return true
 }
 
-// Serve lets other processes run verbs on the simulation, and keeps its hooks
-// running by themselves: after each verb, and update-status every so often. It
-// returns when ctx ends.
+// Serve lets other processes run verbs on the simulation. It also runs hooks: after each verb, and
+// update-status at every interval. It returns when ctx ends.
 func (s *Sim) Serve(ctx context.Context, updateStatus time.Duration) error {
 	address, err := controlAddress(s.dir)
 	if err != nil {
@@ -89,7 +88,7 @@ func (s *Sim) keepSettling(ctx context.Context, updateStatus time.Duration) {
 	tick := time.NewTicker(updateStatus)
 	defer tick.Stop()
 	for {
-		// Units in error are seen in status; they are tried again at the next tick.
+		// status shows units in error; they are retried at the next tick.
 		_ = s.Settle(ctx)
 		select {
 		case <-ctx.Done():
@@ -102,14 +101,14 @@ func (s *Sim) keepSettling(ctx context.Context, updateStatus time.Duration) {
 	}
 }
 
-// retry gives the units in error their next try.
+// retry retries the failed hooks of the units in error.
 func (s *Sim) retry() {
 	for _, name := range s.Model.Units("") {
 		_ = s.Model.Resolved(name, false)
 	}
 }
 
-// frameWriter sends what is written as frames.
+// frameWriter sends what is written to it as frames.
 type frameWriter struct {
 	mu  *sync.Mutex
 	enc *gob.Encoder
@@ -134,7 +133,7 @@ func (s *Sim) serveVerb(ctx context.Context, conn net.Conn) {
 	if err := gob.NewDecoder(conn).Decode(&req); err != nil {
 		return
 	}
-	// The caller sends no more: the end of the stream is a caller that is gone.
+	// The caller sends nothing more, so the end of the stream means that the caller is gone.
 	go func() {
 		_, _ = io.Copy(io.Discard, conn)
 		cancel()

@@ -13,7 +13,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/sim/pid1"
 )
 
-// FuzzToolServer: whatever a hook sends where its tools are served, the others are served on.
+// FuzzToolServer: whatever one hook sends to the server of the tools, the other hooks are still
+// served.
 func FuzzToolServer(f *testing.F) {
 	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"))
 	f.Add([]byte{0xfc, 0xff, 0xff, 0xff, 0xff})

@@ -19,7 +19,7 @@ import (
 
 func TestPortsThatAreTaken(t *testing.T) {
 	t.Parallel()
-	s := newSim(t) // machine 0 is there: the next are 1 and 2
+	s := newSim(t) // machine 0 exists: the next are 1 and 2
 	l, err := net.Listen("tcp", s.slot.address(2)+":0")
 	require.NoError(t, err)
 	defer l.Close()
@@ -33,7 +33,7 @@ func TestPortsThatAreTaken(t *testing.T) {
 	require.ErrorContains(t, err, `invalid port "0"`)
 }
 
-// A story shows what is said, run and got, but not each hook, and ends with what is left.
+// A story shows what is said, run and answered, but not each hook, and ends with what is left.
 func TestStory(t *testing.T) {
 	t.Parallel()
 	charm, err := filepath.Abs("testdata/charms/trace")
@@ -62,7 +62,7 @@ func TestStory(t *testing.T) {
 	assert.NotContains(t, out, "Nothing is left")
 }
 
-// What goes on until Ctrl-C ends with whoever looks.
+// A command that runs until Ctrl-C also ends when its reader is gone.
 func TestWatching(t *testing.T) {
 	t.Parallel()
 	s := newSim(t)
@@ -88,7 +88,7 @@ func TestWatching(t *testing.T) {
 	require.NoError(t, <-done)
 }
 
-// From the command line ssh has standard input, a shell and the command's exit code.
+// On the command line ssh has standard input, a shell and the command's exit code.
 func TestSSH(t *testing.T) {
 	t.Parallel()
 	s := newSim(t)
@@ -116,7 +116,7 @@ func TestSSH(t *testing.T) {
 	require.NoError(t, <-done)
 }
 
-// until ends a watch once it was written to so many times with text.
+// until ends a watch once text was written to it a given number of times.
 type until struct {
 	want    int
 	reached func()

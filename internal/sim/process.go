@@ -16,8 +16,8 @@ import (
 
 const hookPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin"
 
-// errSlow ends a hook that takes longer than Options.HookTimeout; whoever waits for
-// the hook may have a shorter time, and that is not the hook's fault.
+// errSlow ends a hook that takes longer than Options.HookTimeout. A shorter deadline of the caller
+// ends it with another error, because that is not the hook's fault.
 var errSlow = errors.New("the hook takes too long")
 
 // Run runs a hook or an action as a process of the charm, the way Juju's agent
@@ -45,7 +45,7 @@ func (s *Sim) Run(ctx context.Context, c *model.Context) (model.Outcome, error) 
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program)
 	cmd.Dir, cmd.Env = dir, s.environ(c, dir, what)
-	// A group of its own: a Ctrl-C at the simulator is not the hook's.
+	// Its own process group, so that a Ctrl-C at the simulator does not reach the hook.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return s.start(ctx, c, cmd)
 }
@@ -72,7 +72,7 @@ func (s *Sim) start(ctx context.Context, c *model.Context, cmd *exec.Cmd) (model
 	if err := cmd.Start(); err != nil {
 		return model.Outcome{}, fmt.Errorf("cannot start: %w", err)
 	}
-	// The process may have ended by itself meanwhile.
+	// The process may already have ended by itself.
 	c.OnKill(func() { _ = cmd.Process.Kill() })
 	err = cmd.Wait()
 	out := model.Outcome{CPU: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
@@ -95,7 +95,7 @@ func (s *Sim) start(ctx context.Context, c *model.Context, cmd *exec.Cmd) (model
 	return out, err
 }
 
-// environ is the whole environment of a hook; nothing is inherited.
+// environ returns the whole environment of a hook; nothing is inherited.
 func (s *Sim) environ(c *model.Context, dir, what string) []string {
 	h := c.Hook
 	name := h.Name()

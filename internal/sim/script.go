@@ -22,12 +22,12 @@ var builtins = []string{"kill", "wait", "exec"}
 // scripts holds the simulation of each running script.
 type scripts struct {
 	opts Options
-	live io.Writer // gets what is said, run and answered; nil is nobody
-	// story leaves the line for each hook out of that.
+	live io.Writer // receives what is said, run and answered; nil discards it
+	// story leaves the line for each hook out of live.
 	story bool
 	mu    sync.Mutex
 	sims  map[*testscript.TestScript]*Sim
-	// made and closed, if not nil, are told of each simulation.
+	// made and closed, if not nil, are called with each simulation.
 	made   func(*testscript.TestScript, *Sim)
 	closed func(*Sim, error)
 }
@@ -122,7 +122,8 @@ func (sc *scripts) say(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// head has the reader of a run see only the first lines of what a verb prints; the script sees all.
+// head shows the reader of a run only the first lines of a verb's output; the script itself gets
+// all of it.
 func (sc *scripts) head(ctx context.Context, ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) < 2 {
 		ts.Fatalf("usage: head n verb [argument...]")
@@ -132,7 +133,7 @@ func (sc *scripts) head(ctx context.Context, ts *testscript.TestScript, neg bool
 	sc.run(ctx, ts, neg, args[1:], func(w io.Writer) io.Writer { return &firstLines{w, n} })
 }
 
-// firstLines passes so many lines on.
+// firstLines passes only the first lines on.
 type firstLines struct {
 	w    io.Writer
 	left int

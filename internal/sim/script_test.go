@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 	Main(m)
 }
 
-// testEnv is how the charms of the tests know the root of their machine.
+// testEnv tells the tests' charms the root of their machine.
 var testEnv = []string{"SIM_ROOT=" + RootVar}
 
 func TestScripts(t *testing.T) {

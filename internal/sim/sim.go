@@ -1,10 +1,9 @@
-// Package sim runs a Juju model on one machine: the rules are package model's,
-// the hooks are real processes of the real charm.
+// Package sim runs a Juju model on one machine: package model has the rules, and the hooks are real
+// processes of the real charm.
 //
-// The rule it keeps: what a charm meets here it would meet in Juju (files,
-// environment, hook tools, addresses, ends of processes), and what the simulator
-// starts or writes stays under directories of its own, and goes when it goes.
-// It knows nothing of what a charm is for.
+// The rule it keeps: a charm meets here what it would meet in Juju (files, environment, hook tools,
+// addresses, ends of processes). What the simulator starts or writes stays under its own
+// directories, and disappears with it. It knows nothing of a charm's purpose.
 package sim
 
 import (
@@ -45,8 +44,8 @@ type Options struct {
 	// Ingress gives the address at which others reach a machine through a binding, from the machine's own; nil means
 	// its own. It may be called while hooks run.
 	Ingress func(address, binding string) string
-	// Env is further environment of every hook, as KEY=VALUE; RootVar in a value
-	// becomes the root directory of the unit's machine.
+	// Env is additional environment for every hook, as KEY=VALUE; RootVar in a value becomes the
+	// root directory of the unit's machine.
 	Env []string
 	// Tool is the program the hook tools are links to: juju-sim-tool, or one that
 	// calls Main or ToolMain first thing. Empty is the juju-sim-tool beside the
@@ -57,7 +56,7 @@ type Options struct {
 	Transcript bool
 	// HookTimeout ends a hook that hangs; zero means five minutes.
 	HookTimeout time.Duration
-	// Patience is how long settle and wait go on unless they are told; zero means five minutes.
+	// Patience is how long settle and wait go on unless told otherwise; zero means five minutes.
 	Patience time.Duration
 	// Progress gets a line for each hook; nil means nowhere.
 	Progress io.Writer
@@ -129,13 +128,13 @@ func makeDir(dir string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		// Services of a unit may run as users of their own.
+		// Services of a unit may run as other users.
 		if err := os.Chmod(tmp, 0o755); err != nil { //nolint:gosec // a machine's / is 0755
 			return "", err
 		}
 		return filepath.EvalSymlinks(tmp)
 	}
-	// Everything in it is removed at the end, so it is one of ours or none.
+	// The whole directory is removed at the end, so it must be one of ours or must not exist yet.
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return "", err
 	}
@@ -185,8 +184,8 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// Close ends every process of the simulation and removes its directory, unless
-// it is to be kept. It may be called twice.
+// Close ends every process of the simulation and removes its directory, unless Keep is set. It may
+// be called twice.
 func (s *Sim) Close() error {
 	s.mu.Lock()
 	done := s.closed
@@ -251,7 +250,7 @@ func (s *Sim) RunAction(ctx context.Context, unit, name string, params map[strin
 	return s.runAction(ctx, unit, name, params, nil)
 }
 
-// runAction tells follow, unless that is nil, of the action once it begins.
+// runAction runs an action and, unless follow is nil, calls follow when the action begins.
 func (s *Sim) runAction(ctx context.Context, unit, name string, params map[string]any, follow func(*model.Context)) (model.ActionResult, error) {
 	s.turn.Lock()
 	defer s.turn.Unlock()
@@ -273,8 +272,8 @@ func (s *Sim) PowerOff(id int) error {
 	return s.killAll(id)
 }
 
-// onRecord follows each hook: a line of progress, and a machine whose last unit
-// is gone is taken down.
+// onRecord is called after each hook: it prints a line of progress, and takes a machine down when
+// its last unit is gone.
 func (s *Sim) onRecord(r model.Record) {
 	s.mu.Lock()
 	if s.out != nil {
@@ -306,7 +305,7 @@ func (s *Sim) setProgress(w io.Writer) {
 	s.out = w
 }
 
-// reap takes down the machines that hold no unit any more.
+// reap takes down the machines without units.
 func (s *Sim) reap() error {
 	var errs []error
 	st := s.Model.Status()

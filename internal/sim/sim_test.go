@@ -176,8 +176,8 @@ func TestParallel(t *testing.T) {
 	assert.Equal(t, 3, strings.Count(string(trace), "ring-relation-joined"))
 }
 
-// TestToolStdinGoesTwice keeps the shape of Juju's protocol: a tool that wants
-// its input is called again with it.
+// TestToolStdinGoesTwice keeps the form of Juju's protocol: a tool that needs its standard input is
+// called a second time with it.
 func TestToolStdinGoesTwice(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, hooktool.NoStdin, model.ErrNoStdin.Error())
@@ -201,7 +201,7 @@ func TestServeAndRemote(t *testing.T) {
 	out, err := remote("add-unit", "trace")
 	require.NoError(t, err)
 	assert.Equal(t, "trace/1\n", out)
-	// Nobody says settle: hooks run by themselves while it is served.
+	// No settle is called: hooks run by themselves while the simulation is served.
 	require.Eventually(t, func() bool {
 		trace, _ := os.ReadFile(filepath.Join(s.Root(1), "trace"))
 		return strings.Contains(string(trace), "trace/1 start")
@@ -253,7 +253,7 @@ func TestCommandShell(t *testing.T) {
 	assert.NoDirExists(t, dir)
 }
 
-// TestHelp holds every help text to testdata/help.txt; UPDATE_GOLDEN=1 writes it.
+// TestHelp compares every help text with testdata/help.txt; UPDATE_GOLDEN=1 writes it.
 func TestHelp(t *testing.T) {
 	t.Setenv(DirVar, "")
 	const golden = "testdata/help.txt"
@@ -272,7 +272,7 @@ func TestHelp(t *testing.T) {
 	assert.Equal(t, string(want), all.String(), "UPDATE_GOLDEN=1 writes it")
 }
 
-// TestReferenceHasEveryCommand holds docs/reference/juju-sim.md to the commands that there are.
+// TestReferenceHasEveryCommand compares docs/reference/juju-sim.md with the existing commands.
 func TestReferenceHasEveryCommand(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../docs/reference/juju-sim.md")

@@ -40,7 +40,7 @@ func (s *slot) address(machine int) string {
 	return fmt.Sprintf("127.%d.%d.%d", machine/250, s.n, machine%250+1)
 }
 
-// Close gives the addresses free.
+// Close frees the addresses.
 func (s *slot) Close() error { return s.lock.Close() }
 
 // allowed reports whether the other end of a unix socket is this user or root: an

@@ -11,10 +11,11 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/sim/pid1"
 )
 
-// machineContext is what systemd's commands say in place of a hook's context: their machine.
+// machineContext is the context ID of calls by a machine's own commands, which run in no hook: it
+// names their machine.
 const machineContext = "machine-%d"
 
-// manager returns a machine's systemd. Its services find its commands too before this host's.
+// manager returns a machine's systemd. Its services find the simulated commands before this host's.
 func (s *Sim) manager(machine int) *pid1.Manager {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -26,7 +27,7 @@ func (s *Sim) manager(machine int) *pid1.Manager {
 	return m
 }
 
-// runs reports whether a process is one of a machine's services.
+// runs reports whether a process belongs to one of a machine's services.
 func (s *Sim) runs(machine, pid int) bool {
 	s.mu.Lock()
 	m := s.systemd[machine]
@@ -34,16 +35,16 @@ func (s *Sim) runs(machine, pid int) bool {
 	return m != nil && m.Runs(pid)
 }
 
-// commandsDir holds systemd's commands as hook tools are held, in a directory for each machine the same as scripts.
+// commandsDir holds systemd's commands, as scripts, in a directory for each machine.
 func (s *Sim) commandsDir() string { return filepath.Join(s.dir, "commands") }
 
-// machineCommands stands first in a machine's PATH: before this host's own commands.
+// machineCommands is the first directory in a machine's PATH, before this host's own commands.
 func (s *Sim) machineCommands(machine int) string {
 	return filepath.Join(s.commandsDir(), fmt.Sprint(machine))
 }
 
-// agentExec is what juju-exec does. A hook is run as any other is, when its turn has come: juju-exec waits for the unit's other
-// hooks too. Other commands are not known here.
+// agentExec does what juju-exec does. It runs a hook in its turn, as any other hook: juju-exec also
+// waits for the unit's other hooks. Other commands are not supported.
 func (s *Sim) agentExec(unit, command string) error {
 	if !strings.HasSuffix(command, "/hooks/update-status") {
 		return fmt.Errorf("%q is not known here", command)
@@ -55,8 +56,8 @@ func (s *Sim) agentExec(unit, command string) error {
 	return nil
 }
 
-// linkCommands makes a machine's commands. A charm gives them no environment of its hook, so each is a script that
-// knows where to ask.
+// linkCommands makes a machine's commands. A charm does not pass its hook's environment on to them,
+// so each is a script that knows the socket to ask.
 func (s *Sim) linkCommands(machine int) error {
 	dir := s.machineCommands(machine)
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
@@ -80,7 +81,7 @@ func (s *Sim) linkCommands(machine int) error {
 		return err
 	}
 	err = os.Rename(tmp, dir)
-	if errors.Is(err, fs.ErrExist) { // another did it meanwhile
+	if errors.Is(err, fs.ErrExist) { // another call made it meanwhile
 		err = os.RemoveAll(tmp)
 	}
 	return err

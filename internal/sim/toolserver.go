@@ -27,14 +27,14 @@ type Jujuc struct {
 	m       *model.Model
 	calls   *transcript
 	systemd func(machine int) *pid1.Manager
-	// exec runs what a process of a machine asks Juju to run in a unit's name.
+	// exec runs what a process of a machine asks Juju to run in a unit's context.
 	exec func(unit, command string) error
 }
 
-// execTools run a command in the name of a unit of the machine, which no hook needs to have begun.
+// execTools run a command in the context of a unit on the machine, outside any hook.
 var execTools = []string{"juju-exec", "juju-run"}
 
-// machineTools are the commands that a machine has beside this host's.
+// machineTools returns the commands that a machine has in addition to this host's.
 func machineTools() []string { return slices.Concat(pid1.Commands(), execTools) }
 
 // Main runs one tool, or one of systemd's commands on a machine.
@@ -126,8 +126,8 @@ func (t *toolServer) Close() error {
 	return err
 }
 
-// ToolMain is the hook tool's side: if the program was called by the name of a
-// hook tool, from within a hook, it runs the tool and exits; else it returns.
+// ToolMain is the hook tool's side. If the program was called by the name of a hook tool, from
+// within a hook, ToolMain runs the tool and exits; otherwise it returns.
 func ToolMain() {
 	if os.Getenv("JUJU_CONTEXT_ID") != "" && slices.Contains(slices.Concat(model.AllTools(), machineTools()), filepath.Base(os.Args[0])) {
 		hooktool.Main()

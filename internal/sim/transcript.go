@@ -18,8 +18,8 @@ type Call struct {
 	Stdin, Stdout, Stderr []byte
 }
 
-// transcript writes calls down. It stays open to the end of the program: a call
-// may be under way while the simulation closes.
+// transcript writes calls to a file. The file stays open to the end of the program, because a call
+// may be in progress while the simulation closes.
 type transcript struct {
 	mu  sync.Mutex
 	enc *json.Encoder // nil writes nothing

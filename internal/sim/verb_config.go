@@ -75,7 +75,7 @@ func (c configure) show(s *Sim, e Env, app string, words []string) error {
 	return err
 }
 
-// near names the options that somebody may have meant.
+// near returns the options whose names are close to the one that was given.
 func near(key string, settings map[string]model.Setting) string {
 	letters := func(s string) string { return strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(s)) }
 	var meant []string

@@ -84,7 +84,8 @@ func execVerb(s *Sim, e Env) *cobra.Command {
 	return cmd
 }
 
-// exec runs commands on each target in turn, and prints the results once they are all there, as Juju does.
+// exec runs commands on each target in turn, and prints the results once all have ended, as Juju
+// does.
 func (s *Sim) exec(ctx context.Context, e Env, t targets, format string, words []string) error {
 	switch {
 	case len(words) == 0:
@@ -198,7 +199,7 @@ func (s *Sim) onMachine(ctx context.Context, id int, line string) (model.ActionR
 	return res, nil
 }
 
-// shellWords is a line for the shell that has these very words.
+// shellWords returns a line that the shell splits into exactly these words.
 func shellWords(words []string) string {
 	quoted := make([]string, len(words))
 	for i, w := range words {
@@ -207,7 +208,7 @@ func shellWords(words []string) string {
 	return strings.Join(quoted, " ")
 }
 
-// shellWord quotes a word if the shell would take it for something else.
+// shellWord quotes a word if the shell would not take it as it is.
 func shellWord(word string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:=,@+%", r)

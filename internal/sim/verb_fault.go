@@ -107,7 +107,7 @@ func bootVerb(s *Sim, _ Env) *cobra.Command {
 			if err := s.killAll(id); err != nil {
 				return err
 			}
-			// What lives in memory does not outlast a boot.
+			// /run is in memory, so it does not survive a boot.
 			if err := os.RemoveAll(s.Root(id) + "/run"); err != nil {
 				return err
 			}

@@ -12,7 +12,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/sim/model"
 )
 
-// logLevels are Juju's, from what is least to what is most.
+// logLevels are Juju's levels, from the least to the most severe.
 var logLevels = []string{"TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}
 
 func debugLogVerb(s *Sim, e Env) *cobra.Command {
@@ -47,7 +47,8 @@ func debugLogVerb(s *Sim, e Env) *cobra.Command {
 	return cmd
 }
 
-// logged refuses who has nothing to do with the model, as far as it remembers: the dead have logged too.
+// logged returns an error for a name that the model has never had: units that are gone have logged
+// too.
 func (s *Sim) logged(who string) error {
 	app, _, _ := strings.Cut(who, "/")
 	if _, ok := s.Model.Status().Applications[app]; ok {
@@ -59,13 +60,13 @@ func (s *Sim) logged(who string) error {
 	return fmt.Errorf("application or unit %q not found", who)
 }
 
-// of reports whether a line is of a unit or of an application. Juju also takes unit-etcd-0.
+// of reports whether a line is from the unit or the application who. Juju also accepts unit-etcd-0.
 func of(l model.LogLine, who string) bool {
 	app, _, _ := strings.Cut(l.Unit, "/")
 	return who == l.Unit || who == app || who == "unit-"+strings.ReplaceAll(l.Unit, "/", "-")
 }
 
-// logLook is which lines of the log are wanted.
+// logLook says which lines of the log are wanted.
 type logLook struct {
 	include, exclude []string
 	level            string

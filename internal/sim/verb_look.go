@@ -111,7 +111,7 @@ func (s *Sim) wait(ctx context.Context, e Env, target string, pattern *regexp.Re
 			fmt.Fprintf(e.Err, "waiting until %s is %q; it is: %s\n", target, pattern, now)
 			said = now
 		}
-		// A unit in error may be what is waited for; whatever else is not.
+		// A wait may be for a unit in error; any other error ends it.
 		settleErr := s.Settle(ctx)
 		units, seen, match := s.seen(target, pattern)
 		if match {
@@ -131,8 +131,8 @@ func (s *Sim) wait(ctx context.Context, e Env, target string, pattern *regexp.Re
 	}
 }
 
-// seen returns the units that a unit or application name means, the status and message of each, sorted, and whether each of
-// those matches; no unit is no match.
+// seen returns the units that a unit or application name means, the status and message of each,
+// sorted, and whether all of those match; without units nothing matches.
 func (s *Sim) seen(target string, pattern *regexp.Regexp) (units, texts []string, match bool) {
 	st := s.Model.Status()
 	app, _, isUnit := strings.Cut(target, "/")

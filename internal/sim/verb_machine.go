@@ -55,8 +55,9 @@ func diskFreeVerb(s *Sim, _ Env) *cobra.Command {
 	}
 }
 
-// limitFiles bounds the files that the processes of a machine write, as far as the hard limit lets it. It looks again
-// until it finds no new process: one may be started meanwhile, with the limit that was.
+// limitFiles bounds the size of the files that the processes of a machine write, as far as the hard
+// limit allows. It repeats until it finds no new process, because one may be started meanwhile with
+// the old limit.
 func (s *Sim) limitFiles(arg string, size uint64) error {
 	id, err := s.machineArg(arg)
 	if err != nil {

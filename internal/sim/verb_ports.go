@@ -37,7 +37,7 @@ func checkPortsVerb(s *Sim, _ Env) *cobra.Command {
 	return cmd
 }
 
-// free says what keeps an address from being listened on.
+// free returns why an address cannot be listened on.
 func free(ctx context.Context, address string) error {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", address)

@@ -91,7 +91,7 @@ func (r run) do(ctx context.Context, s *Sim, e Env, target, name string, words [
 	return nil
 }
 
-// tellOf says what Juju says when a task begins, and then each line of its log as it comes.
+// tellOf prints what Juju prints when a task begins, and then each line of its log as it comes.
 func tellOf(e Env, c *model.Context) {
 	task, _ := strconv.Atoi(c.ActionID())
 	fmt.Fprintf(e.Err, "Running operation %d with 1 task\n  - task %d on unit-%s\n\nWaiting for task %d...\n",
@@ -157,7 +157,7 @@ func printResult(e Env, res model.ActionResult, format string) error {
 	default:
 		return fmt.Errorf("unknown format %q", format)
 	}
-	// As juju run prints: what was printed, then the results.
+	// juju run prints the output first, then the results.
 	rest := maps.Clone(res.Results)
 	if text, ok := rest["stdout"].(string); ok {
 		fmt.Fprint(e.Out, text)

@@ -17,7 +17,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/sim/model"
 )
 
-// writeAs prints a value whose JSON has the names, as yaml or json.
+// writeAs prints a value as yaml or json, with the names of its JSON form.
 func writeAs(e Env, format string, v any) error {
 	switch format {
 	case "json":
@@ -30,7 +30,7 @@ func writeAs(e Env, format string, v any) error {
 	if err != nil {
 		return err
 	}
-	// JSON is YAML; read as nodes it keeps the order of its keys.
+	// JSON is YAML; decoding it into nodes keeps the order of its keys.
 	var node yaml.Node
 	if err := yaml.Unmarshal(text, &node); err != nil {
 		return err
@@ -39,10 +39,10 @@ func writeAs(e Env, format string, v any) error {
 	return writeYAML(e, &node)
 }
 
-// oldBool is what readers of YAML 1.1 take for a truth value.
+// oldBool matches what readers of YAML 1.1 take for a boolean.
 var oldBool = regexp.MustCompile(`^(?i:y|n|yes|no|on|off|true|false)$`)
 
-// plain takes the style of JSON out of YAML, where it need not be.
+// plain removes the JSON style from YAML where it is not needed.
 func plain(n *yaml.Node) {
 	if n.Style = 0; n.Tag == "!!str" && oldBool.MatchString(n.Value) {
 		n.Style = yaml.DoubleQuotedStyle
@@ -87,7 +87,7 @@ func showUnitVerb(s *Sim, e Env) *cobra.Command {
 	return cmd
 }
 
-// narrow leaves of relations what was asked for.
+// narrow keeps the relations that were asked for.
 func narrow(all []model.RelationView, endpoint, related string, app bool) []model.RelationView {
 	all = slices.DeleteFunc(all, func(r model.RelationView) bool { return endpoint != "" && r.Endpoint != endpoint })
 	for i := range all {
@@ -181,7 +181,7 @@ func secretsVerb(s *Sim, e Env) *cobra.Command {
 	return cmd
 }
 
-// secretArg is a secret by its ID, which may have secret: before it, or by its label.
+// secretArg returns a secret by its ID, with or without "secret:" in front, or by its label.
 func (s *Sim) secretArg(arg string) (string, error) {
 	id := strings.TrimPrefix(arg, "secret:")
 	all := s.Model.Secrets()
@@ -253,7 +253,7 @@ func removeSecretVerb(s *Sim, _ Env) *cobra.Command {
 }
 
 func writeJSON(e Env, v any) error {
-	// Keys and messages have characters such as < in them, which are to be read.
+	// No HTML escapes: keys and messages contain characters such as <, which must stay readable.
 	var text bytes.Buffer
 	enc := json.NewEncoder(&text)
 	enc.SetEscapeHTML(false)

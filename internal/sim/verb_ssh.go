@@ -34,7 +34,7 @@ func sshVerb(s *Sim, e Env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			// The command's name is looked up in the machine's own PATH.
+			// env looks the command's name up in the machine's own PATH.
 			c, err := s.machineCommand(cmd.Context(), id, "/usr/bin/env", args[1:]...)
 			if err != nil {
 				return err
@@ -55,15 +55,15 @@ func sshVerb(s *Sim, e Env) *cobra.Command {
 	return cmd
 }
 
-// machine is what a program on a machine runs in.
+// machine is the surroundings of a program on a machine.
 type machine struct {
 	Name string   `json:"name"`
 	Dir  string   `json:"dir"`
 	Env  []string `json:"env"`
 }
 
-// ssh runs a command on a machine of the simulation that is up, as a child of this program: it has the terminal, and whatever
-// else comes by standard input.
+// ssh runs a command on a machine of the running simulation, as a child of this program. The
+// command has the terminal, and otherwise this program's standard input.
 func (a *app) ssh(ctx context.Context, args []string) error {
 	var out bytes.Buffer
 	if err := Remote(ctx, a.where(), Env{Out: &out, Err: a.err}, "ssh", "--describe", args[0]); err != nil {
@@ -83,7 +83,7 @@ func (a *app) ssh(ctx context.Context, args []string) error {
 	return c.Run()
 }
 
-// machineCommand is a program that is to run on a machine, in its root.
+// machineCommand prepares a program that is to run on a machine, in its root.
 func (s *Sim) machineCommand(ctx context.Context, id int, program string, args ...string) (*exec.Cmd, error) {
 	root := s.Root(id)
 	if err := errors.Join(os.MkdirAll(root, 0o755), s.linkCommands(id), s.writeSudo()); err != nil {
@@ -98,11 +98,11 @@ func (s *Sim) machineCommand(ctx context.Context, id int, program string, args .
 	return c, nil
 }
 
-// loginDir has what only those find who log in.
+// loginDir holds the commands that only a login on a machine finds.
 func (s *Sim) loginDir() string { return filepath.Join(s.dir, "login") }
 
-// sudo runs its command with the same rights and the same environment: the user is the machine's owner already, and a sudo of
-// this host would take the machine's PATH away.
+// sudo runs its command with the same rights and environment. The user already owns the machine,
+// and this host's sudo would drop the machine's PATH.
 const sudo = `#!/bin/sh
 while [ $# -gt 0 ]; do
   case $1 in
@@ -163,7 +163,7 @@ func scpVerb(s *Sim, e Env) *cobra.Command {
 	return cmd
 }
 
-// hostPath is where an argument of scp lies on this host.
+// hostPath returns the path on this host for an argument of scp.
 func (s *Sim) hostPath(e Env, arg string) (string, error) {
 	who, path, remote := strings.Cut(arg, ":")
 	if !remote || strings.HasPrefix(who, "/") || strings.HasPrefix(who, ".") {
@@ -202,7 +202,8 @@ func scp(from, to string, recursive bool) error {
 	return replaceFile(from, to, info.Mode().Perm())
 }
 
-// copyAll copies the files of a directory and of those in it, hidden ones too; what is neither file nor directory is left out.
+// copyAll copies the files of a directory tree, including hidden ones. It leaves out everything
+// that is neither a file nor a directory.
 func copyAll(from, to string) error {
 	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {

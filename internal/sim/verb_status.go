@@ -35,7 +35,7 @@ func statusVerb(s *Sim, e Env) *cobra.Command {
 	return cmd
 }
 
-// view is what of the status is shown, and how.
+// view says what of the status is shown, and how.
 type view struct {
 	format    string
 	relations bool
@@ -53,7 +53,7 @@ func (v view) write(s *Sim, e Env) error {
 	return writeAs(e, v.format, st)
 }
 
-// narrow leaves what was asked for: applications, and units of theirs.
+// narrow keeps what was asked for: applications, and their units.
 func (v view) narrow(st *model.Status) error {
 	if len(v.only) == 0 {
 		return nil
@@ -81,7 +81,7 @@ func (v view) narrow(st *model.Status) error {
 	return nil
 }
 
-// watch ends with ctx, or with whoever looks.
+// watch ends with ctx, or when its reader is gone.
 func (v view) watch(ctx context.Context, s *Sim, e Env, every time.Duration) error {
 	const home = "\x1b[H\x1b[2J"
 	tick := time.NewTicker(every)

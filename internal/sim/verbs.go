@@ -18,20 +18,20 @@ import (
 type Env struct {
 	// Out and Err get what the verb prints.
 	Out, Err io.Writer
-	// Dir is what relative paths are relative to; "" is the current directory.
+	// Dir is the directory for relative paths; "" is the current directory.
 	Dir string
 	// Terminal says that Out is a screen, which may be cleared.
 	Terminal bool
 }
 
-// verb makes the command of one verb.
+// verb returns the command of one verb.
 type verb func(s *Sim, e Env) *cobra.Command
 
 func verbs() []verb {
 	return slices.Concat(modelVerbs, lookVerbs, simVerbs, faultVerbs)
 }
 
-// Do runs one verb: Do(ctx, env, "add-unit", "-n", "2", "etcd"). The word juju may stand before it.
+// Do runs one verb: Do(ctx, env, "add-unit", "-n", "2", "etcd"). The word juju may precede it.
 func (s *Sim) Do(ctx context.Context, e Env, args ...string) error {
 	if len(args) > 1 && args[0] == "juju" {
 		args = args[1:]
@@ -49,7 +49,7 @@ func (s *Sim) Do(ctx context.Context, e Env, args ...string) error {
 	return err
 }
 
-// wake has whoever keeps hooks running look again.
+// wake makes the loop that runs hooks look again.
 func (s *Sim) wake() {
 	select {
 	case s.changed <- struct{}{}:
@@ -262,7 +262,7 @@ func resumeRelationVerb(s *Sim, _ Env) *cobra.Command {
 	}
 }
 
-// each does the same with each word, up to the first error.
+// each calls do with each word, up to the first error.
 func each(words []string, do func(string) error) error {
 	for _, w := range words {
 		if err := do(w); err != nil {

@@ -1,8 +1,11 @@
-// Package stamp works out what a build of the charm is stamped with: an ID for each role that a long-lived process plays.
+// Package stamp computes the IDs with which a build of the charm is stamped: one for each role that
+// a long-lived process plays.
 //
-// The rule it keeps: an ID is the digest of all that decides what the process does: the sources of our own packages that are
-// linked for the role, modules with their versions and checksums, the toolchain and what it builds for, and the service's unit
-// file. Two builds with the same ID run the same process, whatever else in the charm differs; so nothing restarts for it.
+// The rule it keeps: an ID is the digest of everything that decides what the process does. That is
+// the sources of our own packages that are linked for the role, the modules with their versions and
+// checksums, the toolchain and its target, and the service's unit file. Two builds with the same ID
+// run the same process, however else the charms differ, so no process is restarted for such a
+// difference.
 package stamp
 
 import (
@@ -21,7 +24,7 @@ import (
 	"strings"
 )
 
-// The package of each role's process, and what belongs to both.
+// The package of each role's process, and what both roles share.
 const (
 	serverEntry = "./internal/server"
 	proxyEntry  = "./internal/proxy"
@@ -29,14 +32,14 @@ const (
 	unitFile    = "internal/host/unit.service.tmpl"
 )
 
-// IDs are those of one build, 12 hex digits each.
+// IDs are the IDs of one build, 12 hex digits each.
 type IDs struct{ Server, Proxy string }
 
-// String is the form that goes into the build, and from there into the names of releases.
+// String returns the form that goes into the build, and from there into the names of releases.
 func (i IDs) String() string { return "s" + i.Server + "-p" + i.Proxy }
 
-// Of returns the IDs of what `make charm` builds from the sources in root for an architecture, as Go names it. They do not
-// depend on where root is, nor on whether it is a clone.
+// Of returns the IDs of what `make charm` builds from the sources in root for an architecture, as
+// Go names it. They depend neither on where root is, nor on whether it is a clone.
 func Of(ctx context.Context, root, arch string) (IDs, error) {
 	t := tool{root, append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)}
 	ids, err := t.ids(ctx)
@@ -46,7 +49,7 @@ func Of(ctx context.Context, root, arch string) (IDs, error) {
 	return ids, nil
 }
 
-// tool is the go command where the sources are.
+// tool runs the go command in the directory of the sources.
 type tool struct {
 	root string
 	env  []string
@@ -82,7 +85,7 @@ func (t tool) ids(ctx context.Context) (ids IDs, err error) {
 	return ids, nil
 }
 
-// common is what counts for each role: the toolchain, what it builds for, and the unit file.
+// common returns what counts for each role: the toolchain, its target, and the unit file.
 func (t tool) common(ctx context.Context) ([]string, error) {
 	toolchain, err := t.run(ctx, "env", "GOVERSION", "GOFIPS140")
 	if err != nil {
@@ -105,8 +108,8 @@ func (t tool) common(ctx context.Context) ([]string, error) {
 	return []string{"toolchain " + string(toolchain), "target " + string(target), "flags " + compilers(string(flags)), "unit file " + string(unit)}, nil
 }
 
-// compilers are the flags if some of them change what is compiled, else none: tags are the target's, and what else is usual
-// there says where sources come from.
+// compilers returns the flags if some of them change what is compiled, else "". Tags count with the
+// target, and the other usual flags only say where sources come from.
 func compilers(flags string) string {
 	for _, name := range []string{"-gcflags", "-asmflags", "-pgo", "-race", "-msan", "-asan"} {
 		if strings.Contains(flags, name) {
@@ -116,7 +119,7 @@ func compilers(flags string) string {
 	return ""
 }
 
-// linked is what `go list` says of a package and all that it imports, as parts of a digest.
+// linked returns what `go list` says of a package and of all that it imports, as parts of a digest.
 func (t tool) linked(ctx context.Context, entry string) ([]string, error) {
 	list, err := t.run(ctx, "list", "-deps",
 		"-json=ImportPath,Dir,Standard,Module,GoFiles,HFiles,SFiles,SysoFiles,EmbedFiles", entry)
@@ -155,8 +158,8 @@ type module struct {
 	Replace            *module
 }
 
-// parts are what a package adds to a digest: its module where that has a version, and else its files. The standard
-// library's version is the toolchain's.
+// parts returns what a package adds to a digest: its module if that has a version, and otherwise
+// its files. The standard library's version is the toolchain's.
 func (p listed) parts() ([]string, error) {
 	if p.Standard {
 		return nil, nil
@@ -182,7 +185,7 @@ func (p listed) parts() ([]string, error) {
 	return parts, nil
 }
 
-// digest is a digest of the parts, in whatever order and however often they come.
+// digest returns a digest of the parts. Neither their order nor their repetition matters.
 func digest(parts []string) string {
 	slices.Sort(parts)
 	h := sha256.New()

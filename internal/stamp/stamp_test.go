@@ -11,7 +11,7 @@ import (
 
 const repository = "../.."
 
-// tree copies the sources elsewhere, where they are no clone.
+// tree copies the sources to a directory in which they are no clone.
 func tree(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "elsewhere")
@@ -64,7 +64,7 @@ func TestWhatAnIDIsOf(t *testing.T) {
 	for name, tt := range map[string]struct {
 		file, more    string
 		env           string
-		server, proxy bool // which ID is another then
+		server, proxy bool // which ID changes
 	}{
 		"the front page":                     {file: "README.md", more: "more\n"},
 		"a page":                             {file: "docs/new.md", more: "more\n"},
@@ -110,7 +110,8 @@ func TestWhatAnIDIsOf(t *testing.T) {
 	assert.Equal(t, was, ids(t, root, "amd64"), "all is as it was")
 }
 
-// TestModules: a module counts by version and checksum, and one that is replaced by a directory by its files.
+// TestModules: a module counts by its version and checksum; one that is replaced by a directory
+// counts by its files.
 func TestModules(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

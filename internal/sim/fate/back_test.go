@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTakenBackTwice: a unit gives its data up by itself once a day.
+// TestTakenBackTwice: a unit gives its data up on its own only once a day.
 func TestTakenBackTwice(t *testing.T) {
 	t.Parallel()
 	s := beginning(t, Options{}, 3)
@@ -40,7 +40,8 @@ func TestTakenBackTwice(t *testing.T) {
 	assert.Len(t, u.disk.aside, 2)
 }
 
-// TestTakenBackAmongTwo: what two voters agreed to may be on neither, so nothing is given up.
+// TestTakenBackAmongTwo: what two voters agreed to may be on neither of them any more, so no data
+// is given up.
 func TestTakenBackAmongTwo(t *testing.T) {
 	t.Parallel()
 	s := beginning(t, Options{}, 2)

@@ -8,7 +8,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// check holds what must be true at every moment.
+// check checks the rules that must hold at every moment.
 func (s *Sim) check() {
 	s.ticks++
 	s.checkRuns()
@@ -28,13 +28,13 @@ func (s *Sim) check() {
 	}
 }
 
-// checkRecord holds that one cluster is named, until it ended.
+// checkRecord checks that the record names no second cluster before the first has ended.
 func (s *Sim) checkRecord(h *hook, r operator.Record) {
 	if r.Ended != 0 && !s.ended[r.Ended] {
 		if g := s.group(r.Ended); g != nil {
 			for _, m := range g.members {
 				if m.owner.number >= h.units {
-					s.Begged = true // it came and joined while the last unit stood at its stop
+					s.Begged = true // the unit joined after the last unit's stop hook had asked Juju
 				} else if !m.learner && s.runs(g, m) && m.owner.life == alive {
 					s.broken("cluster %x is recorded as ended while %s runs", g.id, m.owner.name)
 				}
@@ -55,7 +55,8 @@ func (s *Sim) checkRecord(h *hook, r operator.Record) {
 	s.named[r.ClusterID] = true
 }
 
-// checkLeaves holds that no certificate that is still valid is taken off the record: what is not there is never refused.
+// checkLeaves checks that no certificate that is still valid is removed from the record: a
+// certificate that is not there can never be refused.
 func (s *Sim) checkLeaves(r operator.Record) {
 	now := map[operator.Issued]bool{}
 	for _, u := range r.Leaves {
@@ -72,7 +73,7 @@ func (s *Sim) checkLeaves(r operator.Record) {
 	}
 }
 
-// checkRefused holds that no member refuses what a unit that stays shows.
+// checkRefused checks that no member refuses a certificate of a unit that stays.
 func (s *Sim) checkRefused(by *unit, r operator.Refused) {
 	for _, u := range s.living() {
 		t := &u.disk.tls
@@ -82,8 +83,9 @@ func (s *Sim) checkRefused(by *unit, r operator.Refused) {
 	}
 }
 
-// settledLeaves says whose certificates are not where they must be once nothing happens any more: the record has those of
-// each unit that stays, and whoever stays refuses all that are on record of those who left, and nobody else's.
+// settledLeaves returns which certificate is out of place once nothing happens any more. The record
+// must have the certificates of each unit that stays. Each unit that stays must refuse all recorded
+// certificates of the units that left, and no others.
 func (s *Sim) settledLeaves() string {
 	var want operator.Refused
 	recorded := map[operator.Issued]bool{}
@@ -114,8 +116,8 @@ func (s *Sim) settledLeaves() string {
 	return ""
 }
 
-// checkPublication holds that consumers are told started voters only. What was true at the hook's last look counts:
-// nobody can publish what has not happened yet.
+// checkPublication checks that consumers are told of started voters only, and of all of them. The
+// hook's last look counts: a hook cannot publish what happened after it.
 func (s *Sim) checkPublication(u *unit, id string, is told, record *operator.Record) {
 	for generation := range ended(*record, id) {
 		if is.cert == s.certOf(id, generation+1) {
@@ -137,7 +139,8 @@ func (s *Sim) checkPublication(u *unit, id string, is told, record *operator.Rec
 	}
 }
 
-// checkAside holds that no member's data is taken from under it, and that no data that was named is.
+// checkAside checks that no data of a listed member is moved aside while the cluster has other
+// members, and that the only data of a cluster that was made known is never moved aside.
 func (s *Sim) checkAside(u *unit, d *data) {
 	g := s.group(d.cluster)
 	if g == nil || g.find(d.member) == nil || s.ended[g.id] {
@@ -151,7 +154,8 @@ func (s *Sim) checkAside(u *unit, d *data) {
 	}
 }
 
-// checkStart holds that the charm starts no data that is another unit's or older than what the unit remembers of it.
+// checkStart checks that the charm starts no data that belongs to another unit, that was replaced,
+// or that is older than what the unit remembers of it.
 func (s *Sim) checkStart(u *unit, d *data) {
 	seen := u.memory.Seen
 	if u.hook != nil && slices.Contains(u.hook.record.Replaced, d.cluster) {
@@ -166,9 +170,9 @@ func (s *Sim) checkStart(u *unit, d *data) {
 	}
 }
 
-// checkDown holds that a stop or restart by our hand leaves a quorum, and that one member is down at a time. With one
-// or two voters a restart is allowed while all are ready; the last unit may stop. While etcd takes no key a higher quota is
-// taken without the turn.
+// checkDown checks that a stop or restart by the charm leaves a quorum, and that only one member is
+// down at a time. With one or two voters a restart is allowed while all are ready; the last unit
+// may stop. While etcd accepts no key, a restart that raises the quota needs no turn.
 func (s *Sim) checkDown(u *unit, h *hook, step operator.Step) {
 	g, m := s.own(u)
 	if m == nil || m.learner {
@@ -184,14 +188,14 @@ func (s *Sim) checkDown(u *unit, h *hook, step operator.Step) {
 	}
 	_, restart := step.(operator.Restart)
 	if h.looked != s.faults || !s.ready(g, m) || (h.view == g && h.voters < n) {
-		return // something happened that it cannot have seen, or it is down already
+		return // the hook cannot have seen what happened since, or the member is down already
 	}
 	if slices.ContainsFunc(g.voters(), func(v *member) bool { return v.owner.number >= h.units }) && h.view == nil {
-		s.Begged = true // a unit came and joined while the last one, which nobody answered at its last look, stood at its stop
+		s.Begged = true // a unit joined while the last unit was in its stop hook, and at that unit's last look no member answered
 		return
 	}
 	raises := restart && h.full && u.disk.written.Config.QuotaBytes > quotaOf(m)
-	if n > 1 && h.turn != u.name && !raises && (h.view != nil || !s.allLeave(g)) { // the last unit to stay ends a cluster in which nobody answers
+	if n > 1 && h.turn != u.name && !raises && (h.view != nil || !s.allLeave(g)) { // without an answer the last unit that stays may end the cluster
 		s.broken("%q of %s without the turn", step, u.name)
 	}
 	for _, v := range g.voters() {
@@ -201,9 +205,9 @@ func (s *Sim) checkDown(u *unit, h *hook, step operator.Step) {
 	}
 	switch {
 	case before < quorum(n), after >= quorum(n):
-	case stops(s.record().Operation): // all are to stop by now, whether the hook knows so or not
+	case stops(s.record().Operation): // all members must stop by now, whether or not the hook knows
 	case restart && n <= 2 && before == n:
-	case !restart && (s.allLeave(g) || (n == 1 && !s.named[g.id] && !g.published)): // nobody was ever told of it
+	case !restart && (s.allLeave(g) || (n == 1 && !s.named[g.id] && !g.published)): // nobody was ever told of the cluster
 	default:
 		s.broken("%q of %s costs the quorum: %d of %d voters are ready after it", step, u.name, after, n)
 	}
@@ -214,10 +218,10 @@ func (s *Sim) allLeave(g *group) bool {
 	return !slices.ContainsFunc(g.voters(), func(m *member) bool { return m.owner.life == alive })
 }
 
-// checkQuorum holds that a removal leaves a quorum.
+// checkQuorum checks that a removal leaves a quorum.
 func (s *Sim) checkQuorum(u *unit, h *hook, g *group, step operator.Step, before, n int) {
 	after := s.readyVoters(g)
-	if after == 0 { // the leader went; who stays elects another
+	if after == 0 { // the leader was removed; the others elect a new one
 		s.raft()
 		after = s.readyVoters(g)
 	}
@@ -226,7 +230,7 @@ func (s *Sim) checkQuorum(u *unit, h *hook, g *group, step operator.Step, before
 	}
 }
 
-// checkRemoval holds that nobody removes the member of a unit that lives.
+// checkRemoval checks that no unit removes the member of another unit that lives.
 func (s *Sim) checkRemoval(u *unit, g *group, id uint64) {
 	m := g.find(id)
 	if m == nil || s.abandoned(m) {
@@ -245,7 +249,7 @@ func (s *Sim) abandoned(m *member) bool {
 		slices.ContainsFunc(o.words, func(w operator.Word) bool { return w.PeerURL != m.peerURL }))
 }
 
-// Settled says what is not as it must be once nothing happens any more; "" is all is well.
+// Settled returns what is not as it must be once nothing happens any more; "" if all is well.
 func (s *Sim) Settled() string {
 	units := s.living()
 	g := s.group(s.record().ClusterID)
@@ -300,7 +304,7 @@ func (s *Sim) Settled() string {
 	return s.settledLeaves()
 }
 
-// checkWorth finds a restart that changes nothing but the copy of the program that runs.
+// checkWorth checks that no restart changes nothing but the copy of the program.
 func (s *Sim) checkWorth(u *unit) {
 	if !u.process.running || u.process.failing || u.disk.written == nil {
 		return
@@ -315,7 +319,7 @@ func (s *Sim) checkWorth(u *unit) {
 	}
 }
 
-// listed is what is said of each member, sorted.
+// listed returns what say returns for each member, sorted.
 func listed(g *group, say func(*member) string) string {
 	var out []string
 	for _, m := range g.members {
@@ -325,14 +329,21 @@ func listed(g *group, say func(*member) string) string {
 	return strings.Join(out, ",")
 }
 
-// forsaken reports whether only --force takes a leaving unit away: its cluster has ended and it did not hear of it; or it could
-// not tell the others what they need to take over, because a hook that fails publishes nothing; or it has left, died before
-// it noted that, and has nobody to ask, for the others listen elsewhere by now; or it founded too late, and a hook that
-// fails does not hear of the cluster that was first; or it never started, so that Juju calls remove without stop, and that
-// hook died after it had taken away what its member would serve with; or a hook that fails does not hear who waits to join,
-// and cannot tell whose the place is that somebody's learner holds; or does not find a member with a new address, which waits
-// with the higher quota until it has left; or its cluster lost its majority before an operation began. Others that leave may wait
-// for it.
+// forsaken reports whether only --force can take a leaving unit away. These are the cases; other
+// leaving units may wait for such a unit:
+//   - Its cluster has ended, and the unit did not hear of it.
+//   - It could not tell the others what they need to take over, because a hook that fails publishes
+//     nothing.
+//   - It has left, died before it noted that, and finds no member to ask, because the others listen
+//     elsewhere by now.
+//   - It founded too late, and a hook that fails does not hear of the cluster that was first.
+//   - It never started, so Juju runs remove without stop, and that hook died after it had removed
+//     the files that the member would serve with.
+//   - A hook that fails does not hear which units wait to join, so it cannot tell which of them a
+//     learner's place is for.
+//   - It does not find a member with a new address, which takes the higher quota only after this
+//     unit has left.
+//   - Its cluster lost its majority before an operation began.
 func (s *Sim) forsaken(u *unit) bool {
 	d := u.disk.data
 	if d == nil {
@@ -346,7 +357,8 @@ func (s *Sim) forsaken(u *unit) bool {
 	return lost || deaf || stripped || s.hidden(u) || s.mistaken(u) || s.ended[d.cluster] || d.gone || w.ClusterID != d.cluster || (u.process.running && w.ClientURL != u.process.clientURL)
 }
 
-// mistaken reports whether a unit whose hook fails takes another for one that has said nothing yet.
+// mistaken reports whether a unit whose hook fails still sees an old, empty bag of another unit,
+// and so takes it for one that has said nothing yet.
 func (s *Sim) mistaken(u *unit) bool {
 	return s.Stale && u.fail != nil && slices.ContainsFunc(s.units, func(p *unit) bool {
 		kept := u.heard[p.name].kept

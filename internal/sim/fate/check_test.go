@@ -10,7 +10,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// TestChecksSee does to a healthy application what no hook may ever bring about, and wants it noticed.
+// TestChecksSee does to a healthy application what no hook may ever do, and requires that the
+// checks notice it.
 func TestChecksSee(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

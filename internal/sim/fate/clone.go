@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// Clone returns a copy that goes its own way from here. No hook may be running: a coroutine cannot be copied.
+// Clone returns a copy that from here on is independent. No hook may be running: a coroutine cannot
+// be copied.
 func (s *Sim) Clone() *Sim {
 	out := *s
 	units := map[*unit]*unit{nil: nil}

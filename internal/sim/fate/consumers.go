@@ -14,38 +14,39 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// consumerUnit is the one unit that a consumer has, if any. It is there before anybody hears of it, and never writes.
+// consumerUnit is the one unit that a consumer has, if any. It exists before the units hear of it,
+// and never writes.
 const consumerUnit = "consumer/0"
 
-// relation is a consumer's, as Juju has it.
+// relation is a consumer's relation, as Juju has it.
 type relation struct {
 	id               string
 	empty            bool // the consumer has no unit
 	suspended, dying bool
 }
 
-// parts reports whether units leave the relation.
+// parts reports whether the relation is suspended or ends, so that units leave it.
 func (r relation) parts() bool { return r.suspended || r.dying }
 
 // scope is a unit's part in a consumer's relation, as its agent knows it.
 type scope struct {
-	in      bool // it has entered and not left
-	left    bool // it left before
-	created bool // that hook has run since it entered
-	joined  bool // the consumer's unit has
-	changed bool // changed follows joined
-	deaf    bool // it never hears broken
+	in      bool // the unit has entered the relation and not left it
+	left    bool // the unit left it before
+	created bool // relation-created has run since the unit entered
+	joined  bool // relation-joined for the consumer's unit has begun
+	changed bool // relation-changed is due, because joined has run
+	deaf    bool // the unit will never hear relation-broken
 	ghost   bool // Juju has deleted the relation; the agent lists it until it starts again
-	silent  bool // and gave no sign of that
+	silent  bool // a ghost for which no departed hook ran
 }
 
-// endpointOf is the endpoint of a relation.
+// endpointOf returns the endpoint of a relation.
 func endpointOf(id string) string {
 	endpoint, _, _ := strings.Cut(id, ":")
 	return endpoint
 }
 
-// Relate adds a consumer, with its unit or without; every third is one of db.
+// Relate adds a consumer, with its unit or without; every third one is related at db.
 func (s *Sim) Relate(empty bool) {
 	s.lastRel++
 	at := "proxy"
@@ -57,7 +58,7 @@ func (s *Sim) Relate(empty bool) {
 	s.tell("relate %s", id)
 }
 
-// oldest is the oldest relation that is so; nil if none is.
+// oldest returns the oldest relation for which is returns true; nil if there is none.
 func (s *Sim) oldest(is func(relation) bool) *relation {
 	if at := slices.IndexFunc(s.relations, is); at >= 0 {
 		return &s.relations[at]
@@ -65,7 +66,7 @@ func (s *Sim) oldest(is func(relation) bool) *relation {
 	return nil
 }
 
-// Unrelate takes the oldest consumer away.
+// Unrelate removes the oldest consumer.
 func (s *Sim) Unrelate() {
 	if r := s.oldest(func(r relation) bool { return !r.dying }); r != nil {
 		s.tell("unrelate %s", r.id)
@@ -81,7 +82,7 @@ func (s *Sim) drop() {
 	})
 }
 
-// Suspend has the units leave the oldest consumer that they do not leave already.
+// Suspend suspends the oldest relation that is not suspended and does not end.
 func (s *Sim) Suspend() {
 	if r := s.oldest(func(r relation) bool { return !r.parts() }); r != nil {
 		s.tell("suspend %s", r.id)
@@ -89,7 +90,8 @@ func (s *Sim) Suspend() {
 	}
 }
 
-// Resume brings the oldest suspended consumer back under its id. Who has heard nothing of it yet hears nothing.
+// Resume brings the oldest suspended consumer back under the same relation ID. A unit that has
+// heard nothing of the suspension hears nothing of this either.
 func (s *Sim) Resume() {
 	if r := s.oldest(func(r relation) bool { return r.suspended && !r.dying }); r != nil {
 		s.tell("resume %s", r.id)
@@ -97,8 +99,9 @@ func (s *Sim) Resume() {
 	}
 }
 
-// Vanish takes the newest consumer away, as Juju may do between two models: who is deaf hears departed, and then lists the
-// relation until its agent starts again, though it is gone; the others hear broken.
+// Vanish removes the newest consumer, as Juju may do between two models. A deaf unit hears
+// departed, but not broken. It then lists the relation until its agent starts again, although the
+// relation is gone. The others hear broken.
 func (s *Sim) Vanish(deaf func(*unit) bool) {
 	if len(s.relations) == 0 || s.relations[len(s.relations)-1].parts() {
 		return
@@ -117,7 +120,7 @@ func (s *Sim) Vanish(deaf func(*unit) bool) {
 	s.drop()
 }
 
-// vanish has Juju delete a relation under a deaf unit that knows of no unit in it.
+// vanish deletes a relation, in Juju, under a deaf unit that knows of no unit in it.
 func (u *unit) vanish(id string, departed bool) {
 	if sc := u.scopes[id]; sc.in && sc.deaf && !sc.joined {
 		u.scopes[id] = scope{left: true, ghost: true, silent: !departed}
@@ -125,10 +128,10 @@ func (u *unit) vanish(id string, departed bool) {
 	}
 }
 
-// enter has a unit enter the relations that it is not in, all together.
+// enter makes a unit enter all relations that it is not in, at once.
 func (s *Sim) enter(u *unit) {
 	if len(u.words) == 0 {
-		u.words = []operator.Word{{}} // with the addresses that Juju writes there
+		u.words = []operator.Word{{}} // Juju writes the unit's addresses into the new bag
 	}
 	for _, r := range s.relations {
 		if sc := u.scopes[r.id]; !sc.in && !r.parts() {
@@ -137,7 +140,7 @@ func (s *Sim) enter(u *unit) {
 	}
 }
 
-// nextCreated is the unit's next relation-created, the peers' first.
+// nextCreated returns the unit's next relation-created hook; that of the peer relation comes first.
 func (s *Sim) nextCreated(u *unit) (operator.Event, bool) {
 	if len(u.words) == 0 {
 		return operator.Event{Kind: hooks.RelationCreated, Endpoint: "cluster", RelationID: peerRelation, RemoteApp: app}, true
@@ -150,8 +153,9 @@ func (s *Sim) nextCreated(u *unit) (operator.Event, bool) {
 	return operator.Event{}, false
 }
 
-// nextOfConsumers is the next hook of the consumers' relations but created, in the order of Juju's
-// worker/uniter/relation/resolver.go. A unit that goes leaves them all.
+// nextOfConsumers returns the next hook of the consumers' relations, except relation-created. The
+// order is that of Juju's worker/uniter/relation/resolver.go. A unit that leaves departs from all
+// of them.
 func (s *Sim) nextOfConsumers(u *unit) (operator.Event, bool) {
 	for _, r := range s.relations {
 		sc := u.scopes[r.id]
@@ -178,7 +182,8 @@ func (s *Sim) nextOfConsumers(u *unit) (operator.Event, bool) {
 	return operator.Event{}, false
 }
 
-// begunOf notes what a hook that begins means for the unit's part in a consumer's relation, doneOf what its end means.
+// begunOf records what the beginning of a hook changes in the unit's part in a consumer's relation;
+// doneOf records what its end changes.
 func (s *Sim) begunOf(u *unit, e operator.Event) {
 	if sc := u.scopes[e.RelationID]; sc.in && e.RemoteUnit != "" {
 		sc.joined = e.Kind != hooks.RelationDeparted
@@ -208,14 +213,15 @@ func (s *Sim) doneOf(u *unit, e operator.Event) {
 	s.drop()
 }
 
-// losable reports whether the charm can do without what it would hear next of a consumer: not without the return to a
-// relation whose end it may have missed too, nor without the departure after which there is nothing any more.
+// losable reports whether the charm can do without the next hook of a consumer's relation. It needs
+// the departed hook of a deaf unit, because no other follows. It needs relation-created for a
+// relation that the unit was in before, because it may have missed that relation's end.
 func (u *unit) losable(e operator.Event) bool {
 	sc := u.scopes[e.RelationID]
 	return !sc.deaf && (e.Kind != hooks.RelationCreated || !sc.left)
 }
 
-// restarted notes that a unit's agent has started again: it lists only what is there.
+// restarted models the restart of a unit's agent: the agent then lists only what exists.
 func (s *Sim) restarted(u *unit) {
 	for name, k := range u.heard {
 		if u.heard[name] = (heardOfPeer{told: k.told}); !s.Departed && s.unit(name).life == dead {
@@ -229,8 +235,8 @@ func (s *Sim) restarted(u *unit) {
 	s.drop()
 }
 
-// consumersOf are the consumers that a unit's agent lists, and what it answers of those without units. Of a relation that
-// ends Juju is silent once its last unit has departed.
+// consumersOf returns the consumers that a unit's agent lists, and what it answers about those
+// without units. Juju no longer lists a relation that ends once its last unit has departed.
 func (s *Sim) consumersOf(u *unit, e operator.Event) (ids []string, answers map[string]operator.OwnBag) {
 	for _, r := range s.relations {
 		departs := e.Kind == hooks.RelationDeparted && e.RelationID == r.id
@@ -248,7 +254,7 @@ func (s *Sim) consumersOf(u *unit, e operator.Event) (ids []string, answers map[
 	for _, id := range ids {
 		if e.RelationID == id && e.RemoteUnit != "" {
 			if e.Kind != hooks.RelationDeparted {
-				continue // it has a unit
+				continue // the consumer has a unit
 			}
 		} else if u.memory.Deserted[id] == "" {
 			continue
@@ -264,7 +270,7 @@ func (s *Sim) consumersOf(u *unit, e operator.Event) (ids []string, answers map[
 	return ids, answers
 }
 
-// ended is the last generation of a consumer's credentials that a record has on its list.
+// ended returns the last generation of a consumer's credentials that the record lists as revoked.
 func ended(r operator.Record, id string) int {
 	last := 0
 	for _, e := range r.Revoked {
@@ -275,10 +281,10 @@ func ended(r operator.Record, id string) int {
 	return last
 }
 
-// told is what a unit's bag tells a consumer. At db the cluster is "".
+// told is what a unit's bag tells a consumer. At endpoint db, cluster is "".
 type told struct{ cluster, clientURLs, version, cert string }
 
-// toldBy reads a consumer's bag.
+// toldBy decodes a consumer's bag.
 func toldBy(bag databag.Bag) told {
 	if urls := bag[etcd.KeyConnectionString]; urls != "" {
 		return told{"", urls, bag[etcd.KeyVersion], bag[etcd.KeyClientCert]}
@@ -286,7 +292,8 @@ func toldBy(bag databag.Bag) told {
 	return told{bag[etcdproxy.KeyCluster], bag[etcdproxy.KeyClientURLs], bag[etcdproxy.KeyVersion], bag[etcdproxy.KeyClientCert]}
 }
 
-// toldAlike says how what a unit tells the consumers differs from what it should tell; all is what another tells each.
+// toldAlike returns how a unit's bags for consumers differ from what they should say. all is what
+// another bag says: all must say the same.
 func (s *Sim) toldAlike(u *unit, all *told) (*told, string) {
 	record, live := s.record(), 0
 	for _, r := range s.relations {
@@ -322,7 +329,7 @@ func (s *Sim) toldAlike(u *unit, all *told) (*told, string) {
 	return all, ""
 }
 
-// certOf is a consumer's certificate of a generation.
+// certOf returns a consumer's certificate of a generation.
 func (s *Sim) certOf(id string, generation int) string {
 	c, err := s.authority.Credentials(modelUUID, id, generation, s.period)
 	if err != nil {
@@ -331,13 +338,13 @@ func (s *Sim) certOf(id string, generation int) string {
 	return c.Cert
 }
 
-// forgotten says which consumer relation that is gone a unit has not dealt with.
+// forgotten returns which consumer relation that is gone a unit has not dealt with.
 func (s *Sim) forgotten(u *unit) string {
 	gone := 0
 	for id, sum := range u.memory.Bags {
 		switch {
 		case id == peerRelation || u.scopes[id].in:
-		case u.scopes[id].silent: // it may have noticed, or not
+		case u.scopes[id].silent: // the unit may or may not have noticed
 			gone++
 		case u == s.leader, u.scopes[id].ghost && !strings.HasPrefix(sum, "gone"):
 			return "holds the end of " + id + " back"

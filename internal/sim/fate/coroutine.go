@@ -7,7 +7,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// point is where a hook stands: before or after a step, or at what is no step of the charm's.
+// point is where a hook yields: before or after a step of the charm, or at a named place that is no
+// step.
 type point struct {
 	at   string
 	step operator.Step
@@ -20,10 +21,10 @@ func (p point) String() string {
 	return p.at
 }
 
-// coroutine runs one hook after another, each from yield to yield. It outlives them, because a stack that has grown once
-// is much of what a hook costs here.
+// coroutine runs one hook after another, each from yield to yield. It is kept for later hooks,
+// because growing a new stack is much of what a hook costs here.
 type coroutine struct {
-	body   func(yield func(point)) // the hook that is to run, or runs; it recovers from errKilled; nil between two
+	body   func(yield func(point)) // the hook that runs next or now, nil between two hooks; it must recover from errKilled
 	killed bool
 	next   func() (point, bool)
 	stop   func()
@@ -48,16 +49,16 @@ func newCoroutine() *coroutine {
 	return c
 }
 
-// step goes on to the next yield; false is the end of the hook.
+// step runs to the next yield; it returns false at the end of the hook.
 func (c *coroutine) step() (point, bool) {
 	p, _ := c.next()
 	return p, c.body != nil
 }
 
-// stage keeps the coroutines of those sims that run by turns.
+// stage keeps the idle coroutines of a sim and its clones, which must not run at the same time.
 type stage struct{ idle []*coroutine }
 
-// take is a coroutine for one hook.
+// take returns a coroutine for one hook.
 func (t *stage) take() *coroutine {
 	n := len(t.idle)
 	if n == 0 {
@@ -68,7 +69,8 @@ func (t *stage) take() *coroutine {
 	return c
 }
 
-// give takes a coroutine back. Its hook, if it has not ended, ends at the yield at which it stands.
+// give takes a coroutine back. If its hook has not ended, give kills it at the yield where it
+// stands.
 func (t *stage) give(c *coroutine) {
 	if c.body != nil {
 		c.killed = true
@@ -77,7 +79,7 @@ func (t *stage) give(c *coroutine) {
 	t.idle = append(t.idle, c)
 }
 
-// close ends the coroutines that are idle.
+// close ends the idle coroutines.
 func (t *stage) close() {
 	for _, c := range t.idle {
 		c.stop()

@@ -19,7 +19,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// dice choose by the bytes they are given; when those are used up, always the first.
+// dice makes choices from the bytes that it is given; when those are used up it always makes the
+// first choice.
 type dice struct{ left []byte }
 
 func (d *dice) n(sides int) int {
@@ -33,7 +34,8 @@ func (d *dice) n(sides int) int {
 
 func (d *dice) yes() bool { return d.n(2) == 1 }
 
-// often is true unless the dice say otherwise: most of what is hostile at once hides the rest.
+// often is true in seven of eight cases: with too many hostile values at once, most of them hide
+// the rest.
 func (d *dice) often() bool { return d.n(8) != 7 }
 
 func one[T any](d *dice, of ...T) T { return of[d.n(len(of))] }
@@ -52,7 +54,7 @@ var someHooks = []hooks.Kind{
 	hooks.RelationJoined, hooks.RelationChanged, hooks.RelationDeparted, hooks.RelationBroken, "unheard-of",
 }
 
-// hostile is a hook, a model and a world such as no Juju and no etcd may ever give.
+// hostile returns a hook, a model and a world that no Juju and no etcd may ever give.
 func hostile(d *dice) (operator.Event, operator.Model, operator.World) {
 	e := operator.Event{Kind: one(d, someHooks...)}
 	if d.n(6) == 5 {
@@ -207,7 +209,8 @@ func hostileSpace(d *dice, m operator.Model, w *operator.World) {
 	}
 }
 
-// orderly lets most of what could keep a member from taking a higher quota, or the leader from freeing space, be as it should.
+// orderly sets most of what could keep a member from taking a higher quota, or the leader from
+// freeing space, to what it should be.
 func orderly(d *dice, m operator.Model, w *operator.World) {
 	w.Reach, w.ClusterID, w.Done, w.Tried = operator.Healthy, 0xc1, nil, nil
 	w.Data = operator.Data{State: operator.OurData, ClusterID: 0xc1, MemberID: uint64(1 + m.Unit[len(m.Unit)-1] - '0')}
@@ -233,7 +236,7 @@ func orderly(d *dice, m operator.Model, w *operator.World) {
 	}
 }
 
-// hostileSeen are IDs that etcd listed before; some of them.
+// hostileSeen returns some of the IDs that etcd listed before.
 func hostileSeen(d *dice, w operator.World) []uint64 {
 	var seen []uint64
 	for _, mem := range w.Members {
@@ -244,7 +247,8 @@ func hostileSeen(d *dice, w operator.World) []uint64 {
 	return seen
 }
 
-// lawless says which rule a plan breaks that can be told from what Decide was given; "" is none.
+// lawless returns the rule that a plan breaks, as far as that can be judged from Decide's input; ""
+// if none.
 func lawless(e operator.Event, m operator.Model, w operator.World, p operator.Plan) string {
 	if p.Step == nil {
 		return lawlessWords(e, m, w, p)
@@ -287,7 +291,7 @@ func lawless(e operator.Event, m operator.Model, w operator.World, p operator.Pl
 		return cmp.Or(j.starting(), j.down(true))
 	case operator.Stop:
 		if step.Why == "its data is another unit's" && (!w.Local.Ready || w.Local.Twin || w.Data.ClusterID != w.ClusterID) {
-			return "" // it is a vote too many, or none
+			return "" // the vote is one too many, or there is none
 		}
 		return j.down(false)
 	case operator.MoveAside:
@@ -347,7 +351,7 @@ func lawlessWords(e operator.Event, m operator.Model, world operator.World, p op
 	return ""
 }
 
-// lawlessBag says which rule a write breaks.
+// lawlessBag returns the rule that a write breaks.
 func lawlessBag(m operator.Model, world operator.World, w operator.BagWrite, p operator.Plan) string {
 	ours := m.Cluster.OK && w.Relation == m.Cluster.Value.RelationID
 	switch {
@@ -359,7 +363,7 @@ func lawlessBag(m operator.Model, world operator.World, w operator.BagWrite, p o
 		record, err := etcdcluster.DecodeApp(w.Relation, "etcd", w.Bag)
 		was := m.Cluster.Value.Record
 		if _, hostile := etcdcluster.DecodeApp(w.Relation, "etcd", etcdcluster.EncodeApp(was)); hostile != nil {
-			return "" // no charm wrote that, and none can read it
+			return "" // no charm wrote that bag, and none can read it
 		}
 		if err != nil {
 			return err.Error()
@@ -385,14 +389,14 @@ func lawlessBag(m operator.Model, world operator.World, w operator.BagWrite, p o
 	return ""
 }
 
-// judge looks at what Decide looked at.
+// judge judges a step by what Decide was given.
 type judge struct {
 	e operator.Event
 	m operator.Model
 	w operator.World
 }
 
-// upkeep is what one upkeep at a time on a member forbids.
+// upkeep returns which rule of upkeep a step breaks: one member at a time.
 func (j judge) upkeep(step operator.Step) string {
 	streams := slices.ContainsFunc(j.w.Work, func(w operator.Work) bool {
 		return w.Kind == operator.TakeSnapshot && w.State == operator.WorkRuns && w.Progress != "check"
@@ -436,7 +440,7 @@ func (j judge) own() (operator.Member, bool) {
 	return operator.Member{}, false
 }
 
-// count is how many voters there are, and how many of them are ready without the given one.
+// count returns the number of voters, and how many of them, without the given one, are ready.
 func (j judge) count(without uint64) (voters, ready int) {
 	for _, mem := range j.w.Members {
 		if mem.Learner {
@@ -460,7 +464,7 @@ func (j judge) removal(step operator.RemoveMember) string {
 	mem := j.w.Members[at]
 	n, rest := j.count(step.ID)
 	own, listed := j.own()
-	if listed && own.ID == step.ID && step.Why != "its unit is gone" { // of another unit's data that may be said too
+	if listed && own.ID == step.ID && step.Why != "its unit is gone" { // the step may give this reason for another unit's data too
 		switch {
 		case !mem.Learner && n == 1:
 			return "removes the only voter"
@@ -492,7 +496,8 @@ func (j judge) removal(step operator.RemoveMember) string {
 	return ""
 }
 
-// accused reports whether CORRUPT names the member and a majority of all voters without it has twice said one and the same.
+// accused reports whether CORRUPT names the member, and a majority of all voters, not counting it,
+// has twice answered with the same hash.
 func (j judge) accused(id uint64) bool {
 	named := slices.ContainsFunc(j.w.Alarms, func(a operator.Alarm) bool { return a.Kind == corrupt && a.MemberID == id })
 	n, _ := j.count(id)
@@ -513,14 +518,14 @@ func (j judge) accused(id uint64) bool {
 	return most >= quorum(n)
 }
 
-// older reports whether the data ends before what is remembered of it.
+// older reports whether the data ends before the point that the unit remembers.
 func (j judge) older() bool {
 	d, seen := j.w.Data, j.m.Memory.Value.Seen
 	return d.State == operator.OurData && seen.ClusterID == d.ClusterID && seen.MemberID == d.MemberID && d.Index != 0 &&
 		(d.Index < seen.Index || d.Term < seen.Term)
 }
 
-// starting judges a start, with the data that is there.
+// starting judges a start with the data on disk.
 func (j judge) starting() string {
 	d, record := j.w.Data, j.m.Cluster.Value.Record
 	local := j.w.Local
@@ -571,7 +576,7 @@ func (j judge) writing(step operator.WriteMember) string {
 func (j judge) down(restart bool) string {
 	own, listed := j.own()
 	if j.w.Service.Kind == operator.NoService && j.m.Config.Role == operator.RoleProxy {
-		return "" // a proxy to be, beside another unit's data
+		return "" // a unit that becomes a proxy, beside another unit's data
 	}
 	if j.w.Service.Kind == operator.ProxyService || !listed || own.Learner || j.w.Data.State != operator.OurData || j.w.Reach != operator.Healthy || j.w.ClusterID != j.w.Data.ClusterID || !j.w.Service.Running {
 		return ""
@@ -600,8 +605,9 @@ func (j judge) raised() bool {
 	return len(j.w.Alarms) > 0 && !slices.ContainsFunc(j.w.Alarms, func(a operator.Alarm) bool { return a.Kind != "NOSPACE" })
 }
 
-// raises reports whether our member may take a higher quota without the turn: nobody has it or can, all voters are ready,
-// all their units stay and have heard of that quota, and none with a lower ID has yet to take it.
+// raises reports whether our member may take a higher quota without the turn. No unit holds the
+// turn or can take it, and all voters are ready. All their units stay and have heard of that quota,
+// and none with a lower ID has yet to take it.
 func (j judge) raises(own operator.Member) bool {
 	want := j.m.Config.QuotaBytes
 	n, rest := j.count(own.ID)
@@ -622,7 +628,7 @@ func (j judge) raises(own operator.Member) bool {
 	return true
 }
 
-// space judges a step that frees space or takes the alarm back.
+// space judges a step that frees space or disarms the alarm.
 func (j judge) space(step operator.Step) string {
 	leads := j.m.Leader.OK && j.m.Leader.Value
 	switch step := step.(type) {
@@ -666,7 +672,7 @@ func (j judge) othersLive(own uint64) bool {
 	})
 }
 
-// decideOnce rolls a case and says what is wrong with what Decide makes of it.
+// decideOnce generates a case, and returns what is wrong with Decide's plan for it.
 func decideOnce(t *testing.T, bytes []byte) {
 	t.Helper()
 	d := &dice{bytes}

@@ -8,8 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAllLeaveAtOnce: whoever comes after all units were removed at once founds another cluster, and needs nobody, though
-// the last of them could not tell of the end in its last hook. At each point the hook that runs may die.
+// TestAllLeaveAtOnce: a unit that comes after all others were removed at once founds another
+// cluster. It needs no help, even if the last of the others could not record the end in its last
+// hook. The running hook may die at each point.
 func TestAllLeaveAtOnce(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]Options{

@@ -10,40 +10,44 @@ import (
 )
 
 const (
-	// youngSeconds is how old a connection must be to count in strict reconfiguration (server.go, HealthInterval).
+	// youngSeconds is the age from which a connection counts in strict reconfiguration (server.go,
+	// HealthInterval).
 	youngSeconds = 5
 	// bootSeconds is how long a server takes from its start until it serves.
 	bootSeconds = 2
-	// againSeconds is how long a server that ended by itself stays down. Hooks look every three seconds, and see it so.
+	// againSeconds is how long a server that ended by itself stays down. Hooks look every three
+	// seconds, so they see it down.
 	againSeconds = 4
 )
 
-// group is one etcd cluster as committed. What one member sees of it may be less; that is not modelled.
+// group is one etcd cluster, as committed. A member may see less of it; that is not modelled.
 type group struct {
 	id       uint64
 	members  []*member
-	index    int // of the last entry that was committed, and so acknowledged
+	index    int // of the last committed, so acknowledged, entry
 	leader   uint64
 	turn     string
 	turnEnds int64
-	unleased bool // somebody put it there by hand: it does not end
-	turnKept bool // whoever took it was not heard when it gave it back before, and does not try again
+	unleased bool // a user put the key there by hand, without a lease: it does not expire
+	turnKept bool // the holder's request to give it back failed, and the holder does not try again
 	removed  map[uint64]bool
 	space    space
-	accused  []uint64 // members that CORRUPT names; sorted
-	// published: consumers were told of it, so what it acknowledges counts.
+	accused  []uint64 // members that alarm CORRUPT names; sorted
+	// published means that consumers were told of the cluster, so what it acknowledges counts.
 	published bool
 }
 
-// member is one line of the member list. owner is the unit it was added for; etcd does not know it, the checks do.
+// member is one entry of the member list. owner is the unit that it was added for; etcd does not
+// know it, but the checks do.
 type member struct {
 	id                       uint64
 	name, peerURL, clientURL string
 	learner                  bool
 	owner                    *unit
-	// match is how much of the log the leader knows it to hold; a new leader knows nothing.
+	// match is how much of the log, as far as the leader knows, the member holds; a new leader
+	// knows nothing.
 	match int
-	// changed is when its URL last changed: until then nobody could dial it.
+	// changed is when its URL last changed: before that the others could not dial it.
 	changed int64
 }
 
@@ -51,11 +55,11 @@ type member struct {
 type data struct {
 	cluster, member uint64
 	index           int
-	owner           operator.Owner // what the file among it says
+	owner           operator.Owner // as the owner file in it says
 	size            int64          // of the database
-	rot             bool           // not what was agreed
-	stalled         bool           // nothing comes here
-	gone            bool           // the server on it has learnt that it is no member any more: it never starts again
+	rot             bool           // the content differs from what was agreed
+	stalled         bool           // no entry is replicated here
+	gone            bool           // the server has learnt that its member was removed: it never starts again
 }
 
 func quorum(n int) int { return n/2 + 1 }
@@ -69,7 +73,7 @@ func (g *group) find(id uint64) *member {
 	return nil
 }
 
-// size is how many voters there are.
+// size returns the number of voters.
 func (g *group) size() int {
 	n := 0
 	for _, m := range g.members {
@@ -108,7 +112,7 @@ func (s *Sim) dialled(at, m *member) bool {
 	return at == m || (s.reachable(at.owner, m.owner) && m.owner.process.peerURL == m.peerURL)
 }
 
-// heard are the voters that run and hear m, m itself included.
+// heard yields the voters that run and hear m, including m itself.
 func (s *Sim) heard(g *group, m *member) iter.Seq[*member] {
 	return func(yield func(*member) bool) {
 		for _, v := range g.members {
@@ -128,7 +132,7 @@ func (s *Sim) leads(g *group, m *member) bool {
 	return n >= quorum(g.size())
 }
 
-// led is the member that leads a quorum now; nil if none does.
+// led returns the member that leads a quorum now; nil if none does.
 func (s *Sim) led(g *group) *member {
 	m := g.find(g.leader)
 	if m == nil || m.learner || !s.runs(g, m) || !m.owner.process.booted(s.now) || !s.leads(g, m) {
@@ -153,7 +157,7 @@ func (s *Sim) readyVoters(g *group) int {
 	return n
 }
 
-// raft lets every cluster elect, replicate and apply what it can at this moment.
+// raft makes every cluster elect, replicate and apply as much as it can now.
 func (s *Sim) raft() {
 	for _, g := range s.groups {
 		if s.led(g) == nil {
@@ -168,7 +172,7 @@ func (s *Sim) raft() {
 				continue
 			}
 			p := &m.owner.process
-			if d := m.owner.disk.data; d.index < m.match { // raft: tocommit is out of range
+			if d := m.owner.disk.data; d.index < m.match { // raft panics: tocommit is out of range
 				s.tell("server of %s ends: its log is %d, and was %d", m.owner.name, d.index, m.match)
 				*p = process{failing: true, again: s.now + againSeconds, log: fmt.Sprintf("tocommit(%d) is out of range [lastIndex(%d)]", m.match, d.index)}
 				continue
@@ -218,8 +222,9 @@ func (g *group) lead(m *member) {
 	}
 }
 
-// expel ends a server that is no member any more, once any member can tell it so. It ends by itself with status 0, so
-// it is not started again; every later start on that directory dies.
+// expel ends the server of a removed member, once any member can tell it of the removal. The server
+// ends by itself with status 0, so it is not started again; every later start on that directory
+// fails.
 func (s *Sim) expel(u *unit) {
 	if !u.up || !u.process.running || u.disk.data == nil {
 		return
@@ -229,7 +234,7 @@ func (s *Sim) expel(u *unit) {
 		return
 	}
 	for _, m := range g.members {
-		refused := slices.Contains(m.owner.disk.tls.Refused.Peer, u.disk.tls.Peer.Serial) // it is told nothing, and never serves
+		refused := slices.Contains(m.owner.disk.tls.Refused.Peer, u.disk.tls.Peer.Serial) // the member closes its connections, so the server never learns of the removal
 		if s.runs(g, m) && s.reachable(u, m.owner) && !refused {
 			u.disk.data.gone = true
 			u.process = process{}
@@ -238,7 +243,8 @@ func (s *Sim) expel(u *unit) {
 	}
 }
 
-// commit puts one entry into the log: on the leader and on as few others as make a quorum. Without one it does nothing.
+// commit appends one entry to the log: on the leader and on just enough others for a quorum.
+// Without a quorum it does nothing.
 func (s *Sim) commit(g *group) {
 	l := s.led(g)
 	if l == nil {
@@ -255,7 +261,7 @@ func (s *Sim) commit(g *group) {
 	}
 }
 
-// write is a client's write to each cluster that takes one.
+// write makes a client write to each cluster that accepts a write.
 func (s *Sim) write() {
 	for _, g := range s.groups {
 		if l := s.led(g); l != nil {
@@ -264,7 +270,8 @@ func (s *Sim) write() {
 	}
 }
 
-// asked is a member with a quorum that u can ask; nil if none. Not the unit's own if others is set.
+// asked returns a member with a quorum that u can ask; nil if there is none. If others is set, it
+// is not the unit's own.
 func (s *Sim) asked(g *group, u *unit, others bool) *member {
 	for _, m := range g.members {
 		if s.ready(g, m) && s.reachable(u, m.owner) && (!others || m.owner != u) {
@@ -289,7 +296,7 @@ func sameList(g *group, initial string) bool {
 	return slices.Equal(want, got)
 }
 
-// group is the cluster with that ID; nil if there never was one.
+// group returns the cluster with that ID; nil if it never existed.
 func (s *Sim) group(id uint64) *group {
 	for _, g := range s.groups {
 		if g.id == id {
@@ -299,7 +306,7 @@ func (s *Sim) group(id uint64) *group {
 	return nil
 }
 
-// list is the member list in the operator's form.
+// list returns the member list in operator's form.
 func (g *group) list() []operator.Member {
 	out := make([]operator.Member, 0, len(g.members))
 	for _, m := range g.members {

@@ -19,11 +19,11 @@ import (
 
 var etcdSeed = flag.Uint64("etcd", 0, "live this one sequence of commands in the model and with real servers; 0 is a few")
 
-// commands is how long a sequence is.
+// commands is the length of a sequence.
 const commands = 14
 
-// TestRealEtcd gives the same commands to the model and to real servers of the release that the charm carries: whatever
-// is asked, both answer the same, and end with the same list.
+// TestRealEtcd gives the same commands to the model and to real servers of the release that the
+// charm carries. Both must give the same answers, and end with the same list.
 func TestRealEtcd(t *testing.T) {
 	t.Parallel()
 	if *seed >= 0 {
@@ -44,7 +44,7 @@ func TestRealEtcd(t *testing.T) {
 	}
 }
 
-// compare lives a sequence; one that chance spoilt is lived again.
+// compare runs one sequence; a sequence that chance has spoilt is run again.
 func compare(t *testing.T, etcd string, seed uint64) {
 	t.Helper()
 	for range 5 {
@@ -65,11 +65,11 @@ func compare(t *testing.T, etcd string, seed uint64) {
 	t.Fatal("this machine is too busy to tell what etcd answers")
 }
 
-// commander chooses commands by chance and gives them to both.
+// commander chooses random commands and gives them to both.
 type commander struct {
 	*twin
 	rand *rand.Rand
-	left int            // how many commands follow
+	left int            // how many commands are left
 	seen map[string]int // how often each answer came
 }
 
@@ -127,7 +127,7 @@ func (c *commander) unitChoices(u *unit, led *member, add func(int, func() strin
 		add(12, func() string { return c.start(u, c.initial()) })
 		add(1, func() string { return c.start(u, c.servers[u.number].name+"="+m.peerURL) })
 	case u.disk.data != nil && led != nil:
-		add(2, func() string { return c.start(u, "") }) // removed: it must not live
+		add(2, func() string { return c.start(u, "") }) // it was removed: it must not serve
 	}
 	if m != nil || u.disk.data == nil || !runs {
 		weight := 5
@@ -154,8 +154,8 @@ func (c *commander) memberChoices(m *member, add func(int, func() string)) {
 	}
 }
 
-// at is a member to ask, by chance; not the one that is to be removed if there is another. The model has none without a
-// quorum; then anybody who runs is asked.
+// at returns a random member to ask; not the one that is to be removed, if there is another.
+// Without a quorum the model returns none, and then any running server is asked.
 func (c *commander) at(not *member) (*member, *server) {
 	g := c.group()
 	ready := func(m *member) bool { return c.sim.ready(g, m) }
@@ -194,7 +194,7 @@ func (c *commander) both(what string, not *member, model func(*member) error, et
 	defer cancel()
 	got := answer(etcd(ctx, server))
 	if led == nil && got != "done" {
-		got = "no answer" // which check is the first to fail is chance
+		got = "no answer" // it depends on chance which check fails first
 	}
 	want := answer(errNobody)
 	if led != nil {
@@ -226,7 +226,9 @@ func (c *commander) addLearner(u *unit) string {
 	}, func(ctx context.Context, s *server) error {
 		r, err := s.client.MemberAddAsLearner(ctx, []string{c.real(url)})
 		if errors.Is(err, rpctypes.ErrMemberNotFound) {
-			// An ID is made of URL and second, and that of one who was added and removed in this second is never taken again.
+			// etcd makes an ID from the URL and the second. Without this pause a new member could
+			// get the ID of one that was added and removed in the same second, and a removed ID is
+			// never accepted again.
 			time.Sleep(time.Second)
 			r, err = s.client.MemberAddAsLearner(ctx, []string{c.real(url)})
 		}
@@ -288,7 +290,7 @@ func (c *commander) called(m *member) string {
 	return m.owner.name
 }
 
-// initial is the member list as a new member's settings have it.
+// initial returns the member list as a new member's settings have it.
 func (c *commander) initial() string {
 	var out string
 	for _, m := range c.group().members {

@@ -12,7 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// scenarios are the lives that are gone through whole: from how many units, and what then happens.
+// scenarios are the courses of events that are played in full: the number of units at the
+// beginning, and what then happens.
 var scenarios = []struct {
 	name  string
 	units int
@@ -147,7 +148,7 @@ var scenarios = []struct {
 		config := s.units[1].disk.config
 		s.Spoil(s.units[1])
 		s.Crash(s.units[1])
-		s.units[1].disk.config = config // somebody put them right since
+		s.units[1].disk.config = config // an administrator has put them right since
 		s.Poke(s.units[1])
 	}},
 	{"publish", 2, func(s *Sim) { s.Relate(false); s.Relate(true) }},
@@ -201,7 +202,7 @@ var scenarios = []struct {
 	{"full of history, and the quota is raised", 3, func(s *Sim) { s.Fill(false); s.Raise() }},
 }
 
-// goOn lets the units go by turns until that is so.
+// goOn runs the units in turn until so returns true.
 func goOn(s *Sim, so func() bool) {
 	for n := 0; !so() && n < 1000; n++ {
 		for _, u := range s.units {
@@ -213,14 +214,14 @@ func goOn(s *Sim, so func() bool) {
 	}
 }
 
-// leaves lets a unit go until it has left all that is suspended.
+// leaves runs a unit until it has left all suspended relations.
 func leaves(s *Sim, u *unit) {
 	stays := func(r relation) bool { return r.parts() && u.scopes[r.id].in }
 	for n := 0; n < 2000 && slices.ContainsFunc(s.relations, stays) && s.Step(u); n++ {
 	}
 }
 
-// other is the first living unit that is not u; u if there is none.
+// other returns the first living unit other than u; u if there is none.
 func other(s *Sim, u *unit) *unit {
 	for _, v := range s.living() {
 		if v != u {
@@ -230,13 +231,14 @@ func other(s *Sim, u *unit) *unit {
 	return u
 }
 
-// strike is what happens to a unit once, at a yield.
+// strike is an event that happens to a unit once, at a yield.
 type strike struct {
 	name string
 	do   func(*Sim, *unit)
 }
 
-// crashes are the deaths that each step must survive; faults are what else may happen once, at any yield.
+// crashes are the deaths that each step must survive; faults are the other events that may happen
+// once, at any yield.
 var crashes = []strike{
 	{"the hook dies", (*Sim).kill},
 	{"the machine dies and returns", func(s *Sim, u *unit) { s.Power(u, false); s.Power(u, true) }},
@@ -296,12 +298,12 @@ var faults = []strike{
 	{"goal-state fails", func(s *Sim, u *unit) { u.deaf = true; s.Poke(u) }},
 }
 
-// hands are what an administrator may do to a full database, at any yield.
+// hands are an administrator's acts on a full database, at any yield.
 var hands = []strike{
 	{"the alarm is taken back by hand", func(s *Sim, _ *unit) { s.Disarm() }},
 	{"the alarm is taken back by hand, and another goes until its server is down", func(s *Sim, u *unit) {
 		s.Disarm()
-		s.busy = false // or it would be back at once
+		s.busy = false // otherwise it would be full again at once
 		for _, v := range s.living() {
 			s.Poke(v)
 			for n := 0; v != u && n < 400 && (v.process.serving || !v.process.running) && s.Step(v); n++ {
@@ -321,7 +323,7 @@ var hands = []strike{
 	{"clients fill it again", func(s *Sim, _ *unit) { s.Fill(true) }},
 }
 
-// beginning is an application of n units at rest.
+// beginning returns an application of n units at rest.
 func beginning(t *testing.T, o Options, n int) *Sim {
 	t.Helper()
 	s := New(o)
@@ -335,8 +337,8 @@ func beginning(t *testing.T, o Options, n int) *Sim {
 	return s
 }
 
-// live goes through a scenario from its beginning, with a strike at a yield (0: none), and returns how many yields
-// there were and what went wrong.
+// live plays a scenario from its beginning, with a strike at a yield (0 for none). It returns the
+// number of yields and what went wrong.
 func live(begun *Sim, do func(*Sim), at int, strike func(*Sim, *unit)) (int, string) {
 	s := begun.Clone()
 	defer s.Halt()
@@ -356,8 +358,8 @@ var lives = map[string]Options{
 	"Juju 3.6, old bags": {Departed: true, Stale: true},
 }
 
-// exhaust lets each strike happen at one of so many yields of every scenario whose name begins so, in each Juju; at another one
-// in the next Juju.
+// exhaust lets each strike happen at one yield in every of each scenario whose name begins with of,
+// in each Juju. The yields differ from one Juju to the next.
 func exhaust(t *testing.T, of string, strikes []strike, every int) {
 	t.Helper()
 	var points, runs atomic.Int64
@@ -390,7 +392,7 @@ func exhaust(t *testing.T, of string, strikes []strike, every int) {
 		len(scenarios), len(lives), points.Load(), len(strikes), every, runs.Load())
 }
 
-// thinned is 1, or that number with the race detector.
+// thinned returns 1, or the given number when the race detector is on.
 func thinned(whenRaced int) int {
 	if raced {
 		return whenRaced
@@ -398,8 +400,9 @@ func thinned(whenRaced int) int {
 	return 1
 }
 
-// TestEveryCrashPoint lets the charm die at every yield of every scenario: before and after each step, before the
-// commit, inside it, and after it. Everything must end where it would have ended.
+// TestEveryCrashPoint lets the charm die at every yield of every scenario: before and after each
+// step, before the commit, during it, and after it. Everything must end as it would have ended
+// without the crash.
 func TestEveryCrashPoint(t *testing.T) {
 	t.Parallel()
 	exhaust(t, "", crashes, thinned(23))
@@ -416,8 +419,8 @@ func TestEveryFaultAtEveryPoint(t *testing.T) {
 	exhaust(t, "", faults, every*thinned(311))
 }
 
-// TestEveryHandAtEveryPoint does the same with what an administrator may do to a full database. No two members are down at
-// once between the order with the turn and the one without.
+// TestEveryHandAtEveryPoint does the same with an administrator's acts on a full database. No two
+// members may be down at once when one of them restarts with the turn and the other without.
 func TestEveryHandAtEveryPoint(t *testing.T) {
 	t.Parallel()
 	exhaust(t, "full", hands, thinned(37))
@@ -434,7 +437,8 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
-// TestLife tells one life, as the flags name it: go test -run TestLife -v -scenario … -strike … -at N.
+// TestLife prints one course, as the flags select it: go test -run TestLife -v -scenario … -strike
+// … -at N.
 func TestLife(t *testing.T) {
 	strikes := slices.Concat(crashes, faults, hands)
 	for name, o := range lives {

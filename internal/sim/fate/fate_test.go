@@ -12,7 +12,7 @@ import (
 
 func TestMain(m *testing.M) {
 	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1})))
-	debug.SetGCPercent(800) // there is much garbage, and little that lives
+	debug.SetGCPercent(800) // much garbage is made, and little of it is kept
 	os.Exit(m.Run())
 }
 

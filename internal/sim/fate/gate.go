@@ -6,7 +6,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// gate judges a start as the gate of a real service does, by what the peers on the unit's disk would answer.
+// gate judges a start as the gate of a real service does, by the answers of the peers in the unit's
+// fence.
 func (s *Sim) gate(u *unit) operator.Hold {
 	d := u.disk.data
 	if d == nil {
@@ -21,7 +22,7 @@ func (s *Sim) gate(u *unit) operator.Hold {
 	return hold
 }
 
-// peerAnswer is what the server at a peer URL answers u, with quorum or without.
+// peerAnswer returns what the server at a peer URL answers u; it answers without a quorum too.
 func (s *Sim) peerAnswer(u *unit, url string) operator.PeerAnswer {
 	out := operator.PeerAnswer{URL: url}
 	for _, p := range s.units {
@@ -41,7 +42,8 @@ func (s *Sim) peerAnswer(u *unit, url string) operator.PeerAnswer {
 	return out
 }
 
-// checkGate holds that no server starts on data of which somebody who can be asked says that it is none any more.
+// checkGate checks that no server starts on the data of a removed member while the gate can reach a
+// listed member that knows of the removal.
 func (s *Sim) checkGate(u *unit, d *data) {
 	g := s.group(d.cluster)
 	if g == nil || !g.removed[d.member] {

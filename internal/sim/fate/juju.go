@@ -20,15 +20,15 @@ const (
 	leafSeconds  = 365 * daySeconds
 )
 
-// Options are what an application may meet. The zero value is Juju 4.0 with fresh bags.
+// Options are the conditions that an application meets. The zero value is Juju 4.0 with fresh bags.
 type Options struct {
-	Departed bool // survivors hear departed (Juju 2.9 and 3.x)
-	Empty    bool // the first consumer of a random schedule has no unit, which makes a life shorter
-	Stale    bool // bags of others are as old as Juju permits: as of the last hook that told of them
+	Departed bool // the units that stay hear departed (Juju 2.9 and 3.x)
+	Empty    bool // the first consumer of a random schedule has no unit, which makes a schedule shorter
+	Stale    bool // the bags of others are as old as Juju permits: as of the last hook that told of them
 	Gone     bool // a unit that has left its peers sees no peer relation in its last hooks (Juju 4.0, at times)
-	// Decide stands in for operator.Decide; nil is the real one.
+	// Decide replaces operator.Decide; nil is the real one.
 	Decide operator.Decider
-	// Trace is told what happens; nil is nobody.
+	// Trace receives a line for each event; nil discards them.
 	Trace func(string)
 }
 
@@ -37,10 +37,10 @@ type Sim struct {
 	Options
 	stage  *stage
 	now    int64
-	units  []*unit // ever, by number
+	units  []*unit // all that ever existed, by number
 	groups []*group
 	lastID uint64
-	// lastLeaf is the serial of the certificate that was issued last.
+	// lastLeaf is the serial of the last issued certificate.
 	lastLeaf int64
 
 	leader    *unit
@@ -52,23 +52,25 @@ type Sim struct {
 	busy      bool       // clients write all the time
 	charm     int        // revision of the charm
 	lastRel   int
-	period    int64 // of client certificates: the clock moves it
+	period    int64 // of client certificates: the clock advances it
 	lag       bool  // followers get only what a quorum needs
 	healed    int64
-	calm      int64 // since when there are no faults; 0 is not yet
-	faults    int   // that happened so far: what a unit saw before the last one may be false by no fault of its own
+	calm      int64 // when the faults ended; 0 means not yet
+	faults    int   // number of faults so far: what a unit saw before the last one may have become false since
 
-	named map[uint64]bool // clusters that the record ever named
+	named map[uint64]bool // the clusters that the record ever named
 	ended map[uint64]bool
-	// replaced are clusters whose data was replaced, and by which operation.
+	// replaced maps each cluster whose data was replaced to the operation that replaced it.
 	replaced map[uint64]operator.Operation
-	rescue   bool // an administrator looks after a cluster that is lost
+	rescue   bool // an administrator attends to a cluster that is lost
 	ticks    int
 	wrong    string // the first broken rule
-	// Begged tells that the end is one that only an administrator can mend, and that the status line asks for it.
+	// Begged means that the end is one which only an administrator can mend, and that the status
+	// line asks for it.
 	Begged bool
 
-	// strike is what happens once, when the hooks have come to that many yields; the unit is the one that yielded.
+	// strike is called once, when the hooks have yielded strikeAt times in all; its unit is the one
+	// that yielded.
 	points, strikeAt int
 	strike           func(*Sim, *unit)
 }
@@ -78,7 +80,7 @@ func New(o Options) *Sim {
 	return &Sim{Options: o, stage: &stage{}, now: 1_000_000, period: 230, named: map[uint64]bool{}, ended: map[uint64]bool{}, replaced: map[uint64]operator.Operation{}, lastID: 100}
 }
 
-// broken notes the first rule that was broken.
+// broken records a broken rule; only the first one counts.
 func (s *Sim) broken(format string, args ...any) {
 	if s.wrong == "" {
 		s.wrong = fmt.Sprintf(format, args...)
@@ -92,8 +94,8 @@ func (s *Sim) tell(format string, args ...any) {
 	}
 }
 
-// releaseOf is what a charm carries. The first has no IDs; of the others every second has the same server and the same proxy
-// as the one before.
+// releaseOf names the release that a charm revision carries. The first has no IDs. After that two
+// revisions in a row have the same server and the same proxy.
 func releaseOf(charm int) string {
 	n := (charm + 1) / 2
 	etcd := "3.7." + strconv.Itoa(3+n)
@@ -115,7 +117,7 @@ func (s *Sim) unit(name string) *unit {
 // reachable reports whether two machines reach each other.
 func (s *Sim) reachable(a, b *unit) bool { return a == b || (a.up && b.up && a.island == b.island) }
 
-// record is the application's bag as committed.
+// record returns the application's bag as committed.
 func (s *Sim) record() operator.Record {
 	if len(s.records) == 0 {
 		return operator.Record{}
@@ -123,7 +125,7 @@ func (s *Sim) record() operator.Record {
 	return s.records[len(s.records)-1]
 }
 
-// living are the units in goal-state.
+// living returns the units in goal-state.
 func (s *Sim) living() []*unit {
 	var out []*unit
 	for _, u := range s.units {
@@ -156,11 +158,12 @@ func (s *Sim) RemoveUnit(u *unit) {
 	s.tell("remove %s", u.name)
 	u.life, u.again = dying, nil
 	if !u.installed && u.hook == nil && (u.retry == nil || u.killed) {
-		s.bury(u) // nothing is to be undone: Juju removes it at once
+		s.bury(u) // nothing needs undoing: Juju removes it at once
 	}
 }
 
-// ForceRemove takes a unit out of the model at once; its machine is destroyed, or goes on with nobody to tell it.
+// ForceRemove removes a unit from the model at once. Its machine is destroyed or, if lingers is
+// set, runs on unattended.
 func (s *Sim) ForceRemove(u *unit, lingers bool) {
 	if u.life == dead {
 		return
@@ -173,7 +176,7 @@ func (s *Sim) ForceRemove(u *unit, lingers bool) {
 	u.up = up && lingers
 }
 
-// bury takes a unit out of goal-state and its machine away.
+// bury removes a unit from goal-state, and its machine.
 func (s *Sim) bury(u *unit) {
 	u.life, u.scopes, u.again, u.retry = dead, nil, nil, nil
 	u.up = false
@@ -186,7 +189,7 @@ func (s *Sim) bury(u *unit) {
 // SetLeader moves the leadership.
 func (s *Sim) SetLeader(u *unit) {
 	if s.leader == u || !u.agent() || (u.hook != nil && u.hook.led) {
-		return // it does not come back to a hook that it was lost in: is-leader holds for 30 s
+		return // the leadership does not come back to the hook in which it was lost: is-leader holds for 30 s
 	}
 	s.tell("leader %s", u.name)
 	if s.leader != nil {
@@ -231,7 +234,7 @@ func (s *Sim) Crash(u *unit) {
 	}
 }
 
-// Wipe takes what is on a unit's disk: its data only, or everything. The machine is off meanwhile.
+// Wipe deletes a unit's data, or everything on its disk. The machine is off meanwhile.
 func (s *Sim) Wipe(u *unit, all bool) {
 	s.Power(u, false)
 	s.tell("wipe %s, all %v", u.name, all)
@@ -243,8 +246,9 @@ func (s *Sim) Wipe(u *unit, all bool) {
 	s.Power(u, true)
 }
 
-// TakeBack puts an older copy of a unit's data on its disk. The machine is off meanwhile, and the others have all that it had: what
-// the rest does not hold, no charm brings back.
+// TakeBack replaces a unit's data with an older copy. The machine is off meanwhile. The other
+// members first receive everything that it had, because no charm can bring back what the others do
+// not hold.
 func (s *Sim) TakeBack(u *unit) {
 	d := u.disk.data
 	if d == nil || d.index == 0 {
@@ -263,7 +267,8 @@ func (s *Sim) TakeBack(u *unit) {
 	s.Power(u, true)
 }
 
-// insert puts another disk into a unit's machine, and returns the one that was there. The machine is off meanwhile.
+// insert puts another disk into a unit's machine, and returns the data of the old one. The machine
+// is off meanwhile.
 func (s *Sim) insert(u *unit, d *data) *data {
 	s.Power(u, false)
 	s.tell("another disk is put into %s", u.name)
@@ -290,7 +295,7 @@ func (s *Sim) Readdress(u *unit) {
 	}
 }
 
-// Island puts a unit's machine on an island; 0 is the mainland.
+// Island moves a unit's machine to an island of the network; 0 is the mainland.
 func (s *Sim) Island(u *unit, n int) {
 	if u.island == n {
 		return
@@ -301,13 +306,13 @@ func (s *Sim) Island(u *unit, n int) {
 	s.healed = s.now
 }
 
-// Configure changes the options: which 0 is a tunable, 1 the client port, 2 the peer port.
+// Configure changes the options: see settings.
 func (s *Sim) Configure() { s.options++; s.tell("options %d", s.options) }
 
 // Refresh upgrades the charm.
 func (s *Sim) Refresh() { s.charm++; s.tell("charm %d", s.charm) }
 
-// Again has a unit hear once more what it heard last. What makes the unit or takes it away comes once.
+// Again repeats the last hook of a unit. Hooks that make or remove a unit are not repeated.
 func (s *Sim) Again(u *unit) {
 	if e := u.last; u.life == alive && e.Kind != "" && e.Kind != hooks.Install && e.Kind != hooks.Remove {
 		s.tell("%s hears %s again", u.name, e.Kind)
@@ -315,8 +320,8 @@ func (s *Sim) Again(u *unit) {
 	}
 }
 
-// Lose takes from a unit what it would hear next, though its agent takes it for heard. The end of a unit is never lost:
-// Juju waits for it.
+// Lose drops the next hook of a unit, though its agent counts it as run. A unit's last hooks are
+// never dropped, because Juju waits for them.
 func (s *Sim) Lose(u *unit) {
 	if u.hook != nil || u.retry != nil || u.life != alive {
 		return
@@ -340,7 +345,7 @@ func (s *Sim) Tick(seconds int64) {
 	}
 	for _, g := range s.groups {
 		if g.turn != "" && !g.unleased && s.now >= g.turnEnds {
-			// A turn that a hook took with it when it failed ends by itself, unless Juju tries again before.
+			// A turn whose hook failed expires by itself, unless Juju retries that hook before.
 			if holder := s.unit(g.turn); s.calm > 0 && g.size() > 1 && !g.turnKept && g.turnEnds-turnSeconds > s.calm && (holder == nil || holder.fail == nil) {
 				s.broken("%s never gave the turn back", g.turn)
 			}
@@ -364,13 +369,13 @@ func (s *Sim) Tick(seconds int64) {
 	s.check()
 }
 
-// What begins and ends a hook in the trace.
+// The marks in the trace of a hook's beginning and end.
 const (
 	hookMark = "hook "
 	doneMark = "done: "
 )
 
-// eventText is an event as a trace has it: "cluster-relation-changed of etcd/1".
+// eventText returns an event as the trace shows it: "cluster-relation-changed of etcd/1".
 func eventText(e operator.Event) string {
 	text := string(e.Kind)
 	if e.Endpoint != "" {
@@ -388,7 +393,8 @@ func eventText(e operator.Event) string {
 	return text
 }
 
-// Step lets a unit's hook go on to its next yield, or begins its next hook. It is false if there is nothing to do.
+// Step runs a unit's hook to its next yield, or begins its next hook. It returns false if there is
+// nothing to do.
 func (s *Sim) Step(u *unit) bool {
 	if !u.agent() {
 		return false
@@ -399,7 +405,7 @@ func (s *Sim) Step(u *unit) bool {
 			return false
 		}
 		s.heardNow(u, e)
-		if s.Trace != nil { // or it costs more than the hook
+		if s.Trace != nil { // the text would cost more than the hook
 			s.tell("%s: %s%s", u.name, hookMark, eventText(e))
 		}
 		s.runHook(u, e)
@@ -410,7 +416,7 @@ func (s *Sim) Step(u *unit) bool {
 		s.tell("%s: stands at %q", u.name, at)
 		s.strike(s, u)
 	}
-	if !more && u.hook == h { // else it was struck
+	if !more && u.hook == h { // otherwise strike has ended it
 		s.cut(u)
 	}
 	s.raft()
@@ -418,14 +424,15 @@ func (s *Sim) Step(u *unit) bool {
 	return true
 }
 
-// Halt ends the hooks that still run. Clones can go on.
+// Halt ends the hooks that still run. Clones are not affected.
 func (s *Sim) Halt() {
 	for _, u := range s.units {
 		s.cut(u)
 	}
 }
 
-// Close ends the hooks that still run, and what else it and its clones, which are halted, hold.
+// Close ends the hooks that still run, and releases what the Sim shares with its clones, which must
+// have been halted.
 func (s *Sim) Close() {
 	s.Halt()
 	s.stage.close()

@@ -14,10 +14,10 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/sim/model"
 )
 
-// fullHook is a hook that runs on the full model, until next or stop is called.
+// fullHook is a hook that runs on the full model; next or stop ends it.
 type fullHook struct {
-	next   func() (string, bool) // the first time what it sees, false if there is no hook; the second time it ends
-	stop   func()                // it is killed
+	next   func() (string, bool) // the first call returns what the hook sees, or false if there is no hook; the second ends the hook
+	stop   func()                // kills the hook
 	result string
 }
 
@@ -47,7 +47,7 @@ func (w *jujuTwin) beginFull(name string) *fullHook {
 	return h
 }
 
-// charmIn is the charm as it meets the full model.
+// charmIn returns the charm as it runs on the full model.
 func (w *jujuTwin) charmIn(c *model.Context) charm.Charm {
 	tools := fullTools{c}
 	return charm.Charm{Tools: tools, Find: tools, NewAuthority: func(string) (*pki.Authority, error) { return authority(), nil }, Env: func(key string) string {
@@ -68,7 +68,7 @@ func (c fullTools) Run(_ context.Context, stdin []byte, tool string, args ...str
 	return reply.Stdout, err
 }
 
-// fullMachine is a machine on which there is nothing but the charm.
+// fullMachine is a machine that holds nothing but the charm.
 type fullMachine struct{ *model.Context }
 
 func (fullMachine) Seen(context.Context) ([]uint64, operator.Turn) { return nil, operator.Turn{} }

@@ -29,9 +29,10 @@ var (
 
 const twinActs = 200
 
-// TestTwinJuju plays the same random acts on sim/model and on the Juju of this package. On both the charm's own pass runs
-// (charm.Hook), and on the full model its own reading and writing of Juju too (juju.Observe, juju.Flush). What each
-// hook sees is compared, how it ends, and what is committed.
+// TestTwinJuju plays the same random acts on sim/model and on the Juju of this package. Both run
+// the charm's own pass (charm.Hook); the full model also runs its own reading and writing of Juju
+// (juju.Observe, juju.Flush). The test compares what each hook sees, how it ends, and what is
+// committed.
 func TestTwinJuju(t *testing.T) {
 	t.Parallel()
 	if *twinSeed >= 0 {
@@ -58,8 +59,8 @@ func TestTwinJuju(t *testing.T) {
 	require.Greater(t, hooks, lives*twinActs/5, "most acts do nothing")
 }
 
-// jujuTwin is one application on both models of Juju. Its charm decides nothing: each hook writes something new wherever it
-// may.
+// jujuTwin is one application on both models of Juju. Its charm decides nothing: each hook writes
+// something new wherever it may.
 type jujuTwin struct {
 	t      *testing.T
 	seed   int
@@ -67,10 +68,10 @@ type jujuTwin struct {
 	sim    *Sim
 	full   *model.Model
 	charm  model.Charm
-	number int                  // of the hook that began last, which is what it writes
-	fails  bool                 // the hook that begins is to fail
+	number int                  // of the last hook that began; the hook writes it
+	fails  bool                 // the hook that begins must fail
 	seen   string               // what the last hook saw
-	runs   map[string]*fullHook // those that run on the full model, by unit
+	runs   map[string]*fullHook // the hooks that run on the full model, by unit
 	moved  string               // the next new address
 	told   []string
 }
@@ -93,7 +94,7 @@ func newJujuTwin(t *testing.T, seed int) *jujuTwin {
 	require.NoError(t, err)
 	w.charm, err = jujucharm.ReadCharmDir("../../..")
 	require.NoError(t, err)
-	require.NoError(t, w.full.Deploy("machines", related(t), "", nil)) // the consumers share its machine
+	require.NoError(t, w.full.Deploy("machines", related(t), "", nil)) // a first machine, which the consumers share
 	_, err = w.full.AddUnit("machines", model.NewMachine)
 	require.NoError(t, err)
 	require.NoError(t, w.full.Deploy(app, w.charm, "", nil))
@@ -113,7 +114,8 @@ func related(t *testing.T) model.Charm {
 	return consumerCharm{meta}
 }
 
-// address gives a unit's machine, which comes after that of the consumers, the address it has here.
+// address returns for a unit's machine the address that the machine has in this package. The
+// machines of the units follow that of the consumers.
 func (w *jujuTwin) address(machine int) string {
 	if machine > len(w.sim.units) {
 		return w.moved
@@ -121,10 +123,10 @@ func (w *jujuTwin) address(machine int) string {
 	return host(10 + machine - 1)
 }
 
-// machineOf is the number of a unit's machine in the full model.
+// machineOf returns the number of a unit's machine in the full model.
 func machineOf(u *unit) int { return u.number + 1 }
 
-// decide tells what a hook sees, and publishes its number.
+// decide records what a hook sees, and publishes its number.
 func (w *jujuTwin) decide(e operator.Event, m operator.Model, world operator.World) operator.Plan {
 	w.seen = w.sight(e, m, world)
 	if w.fails {
@@ -155,14 +157,14 @@ func (w *jujuTwin) decide(e operator.Event, m operator.Model, world operator.Wor
 	return p
 }
 
-// clone is a copy that can be written to.
+// clone returns a copy that can be written to.
 func clone(m map[string]string) map[string]string {
 	out := map[string]string{}
 	maps.Copy(out, m)
 	return out
 }
 
-// idsOf are the relations' IDs.
+// idsOf returns the relations' IDs.
 func idsOf(relations []databag.Relation) string {
 	ids := make([]string, 0, len(relations))
 	for _, r := range relations {
@@ -175,8 +177,8 @@ func (w *jujuTwin) version() string { return "3.7." + strconv.Itoa(w.number) }
 
 var numbered = regexp.MustCompile(`consumer\d+`)
 
-// sight is what a hook sees: of the others' bags with old ones only, and of the application's without, for there the two
-// are meant to be alike.
+// sight returns what a hook sees. With stale bags it includes the others' bags, and with fresh ones
+// the application's bag: these are the cases in which the two are meant to be alike.
 func (w *jujuTwin) sight(e operator.Event, m operator.Model, world operator.World) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "%s: leads %v, units %v, options %d %d %d, at %s, carries %s, consumers %s, deserted %v, remembers %v, authority %v",
@@ -199,12 +201,12 @@ func (w *jujuTwin) sight(e operator.Event, m operator.Model, world operator.Worl
 	return numbered.ReplaceAllString(out.String(), "consumer")
 }
 
-// remembered is a memory in words; one that is empty and one that was never written are the same.
+// remembered returns a memory as text; an empty one and one that was never written are the same.
 func remembered(m operator.Memory) string {
 	return fmt.Sprintf("%s, %v, %v", m.Ports, clone(m.Bags), len(m.Deserted))
 }
 
-// live plays random acts until the two differ, and says in what.
+// live plays random acts until the two differ, and returns in what.
 func (w *jujuTwin) live() string {
 	defer func() {
 		for _, h := range w.runs {
@@ -255,10 +257,10 @@ func (w *jujuTwin) begin(u *unit) string {
 	return ""
 }
 
-// finish lets a unit's hook go on to its end on both.
+// finish runs a unit's hook to its end on both.
 func (w *jujuTwin) finish(u *unit) string {
 	if u.life == dying {
-		w.quiet(u) // it may go
+		w.quiet(u) // the unit may go
 	}
 	for u.hook != nil && w.sim.Step(u) {
 	}
@@ -273,7 +275,7 @@ func (w *jujuTwin) finish(u *unit) string {
 	return ""
 }
 
-// kill ends a unit's hook, if one runs, where it stands on both.
+// kill ends a unit's running hook, if any, where it stands, on both.
 func (w *jujuTwin) kill(u *unit) {
 	if h := w.runs[u.name]; h != nil {
 		w.tell("%s is killed", u.name)
@@ -283,8 +285,8 @@ func (w *jujuTwin) kill(u *unit) {
 	}
 }
 
-// quiet ends the other hooks that saw their unit lead, before the leadership may pass on: here it does not come back to
-// such a hook.
+// quiet ends the other hooks that saw their unit lead before the leadership may move: here the
+// leadership does not come back to such a hook.
 func (w *jujuTwin) quiet(u *unit) {
 	for _, v := range w.sim.units {
 		if v != u && v.hook != nil && v.hook.led {
@@ -293,7 +295,8 @@ func (w *jujuTwin) quiet(u *unit) {
 	}
 }
 
-// follow gives the full model the leader that there is here: who is elected is chance.
+// follow makes the unit that leads here the leader of the full model too, because elections are
+// random.
 func (w *jujuTwin) follow() {
 	w.sim.Tick(1)
 	if w.sim.leader != nil {
@@ -301,7 +304,7 @@ func (w *jujuTwin) follow() {
 	}
 }
 
-// committed says in what the bags that are committed differ.
+// committed returns in what the committed bags differ.
 func (w *jujuTwin) committed() string {
 	bag := func(id, owner, key string) string {
 		values, err := w.full.Bag(id, owner)
@@ -332,7 +335,7 @@ func (w *jujuTwin) committed() string {
 	return ""
 }
 
-// act lets one thing happen to both.
+// act makes one event happen to both.
 func (w *jujuTwin) act() string {
 	u := w.sim.pick(uint8(w.rand.IntN(256)))
 	if u == nil || len(w.sim.living()) < maxUnits && len(w.sim.units) < 9 && w.rand.IntN(25) == 0 {
@@ -348,7 +351,7 @@ func (w *jujuTwin) act() string {
 	}
 	switch {
 	case !u.up:
-		return "" // nobody runs hooks there
+		return "" // that unit's agent does not run
 	case w.runs[u.name] == nil:
 		problem := w.begin(u)
 		if problem != "" || w.runs[u.name] == nil || w.rand.IntN(3) == 0 {
@@ -362,7 +365,7 @@ func (w *jujuTwin) act() string {
 	return w.finish(u)
 }
 
-// twinKinds are what may happen besides hooks.
+// twinKinds are the events other than hooks.
 var twinKinds = []func(*jujuTwin, *unit){
 	func(w *jujuTwin, u *unit) {
 		w.tell("remove %s", u.name)
@@ -376,7 +379,7 @@ var twinKinds = []func(*jujuTwin, *unit){
 			w.quiet(u)
 			w.kill(u)
 			if u.life == dead {
-				return // it died in its install hook
+				return // the unit died in its install hook
 			}
 			w.sim.ForceRemove(u, false)
 			w.must(w.full.RemoveUnit(u.name, true))
@@ -454,7 +457,7 @@ var twinKinds = []func(*jujuTwin, *unit){
 // consumerOf is the application at the other end of a relation.
 func consumerOf(id string) string { return "consumer" + strings.TrimPrefix(id, endpointOf(id)+":") }
 
-// relate adds a consumer, which has no unit or one that has entered before anybody hears of it.
+// relate adds a consumer, without a unit or with one that enters before the units hear of it.
 func (w *jujuTwin) relate() {
 	empty := w.rand.IntN(3) == 0
 	w.sim.Relate(empty)
@@ -477,7 +480,8 @@ func (w *jujuTwin) relate() {
 	}
 }
 
-// power turns a unit's machine off or on. A leader that goes off gives its leadership to the first that can have it.
+// power turns a unit's machine off or on. A leader that goes off gives its leadership to the first
+// unit that can have it.
 func (w *jujuTwin) power(u *unit) {
 	if !u.up {
 		w.tell("power of %s", u.name)

@@ -9,7 +9,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// hookSeconds is how long a hook has; a wait inside a step is bounded by waitSeconds.
+// hookSeconds is how long a hook may take; waitSeconds bounds a wait inside a step.
 const (
 	hookSeconds = 120
 	waitSeconds = 30
@@ -21,12 +21,12 @@ type machine struct {
 	u     *unit
 	h     *hook
 	yield func(point)
-	began int64 // when it knew the model
+	began int64 // when the hook had read the model
 }
 
 var _ charm.Machine = (*machine)(nil)
 
-// Seen is the member list of the unit's own member.
+// Seen returns the member list and the turn, as the unit's own member has them.
 func (h *machine) Seen(context.Context) ([]uint64, operator.Turn) {
 	g, m := h.s.own(h.u)
 	if m == nil || !h.u.process.serving || m.learner {
@@ -39,12 +39,13 @@ func (h *machine) Seen(context.Context) ([]uint64, operator.Turn) {
 	return ids, g.turnAsRead()
 }
 
-// turnAsRead is the turn as a read finds it.
+// turnAsRead returns the turn as a read shows it.
 func (g *group) turnAsRead() operator.Turn {
 	return operator.Turn{Known: true, Holder: g.turn, Unleased: g.unleased}
 }
 
-// own is the cluster and the member that a unit's running server is; nil if it is none, as one on a copy of another's disk.
+// own returns the cluster and the member as which a unit's server runs. The member is nil if the
+// server is none of the unit's, such as one on a copy of another unit's disk.
 func (s *Sim) own(u *unit) (*group, *member) {
 	if !u.up || !u.process.running || u.disk.data == nil {
 		return nil, nil
@@ -68,7 +69,7 @@ func (h *machine) overdue() error {
 	return nil
 }
 
-// Observe looks at machine and cluster as internal/host does.
+// Observe looks at the machine and the cluster as internal/host does.
 func (h *machine) Observe(_ context.Context, m operator.Model) (operator.World, error) {
 	if err := h.overdue(); err != nil {
 		return operator.World{}, err
@@ -85,7 +86,7 @@ func (h *machine) Observe(_ context.Context, m operator.Model) (operator.World, 
 		Disk:      u.disk.measured,
 	}
 	for i := range w.Kept.Snapshots {
-		w.Kept.Snapshots[i].Taken = s.now // its timer keeps them new
+		w.Kept.Snapshots[i].Taken = s.now // the unit's timer keeps them recent
 	}
 	if u.disk.astray {
 		w.Astray = []operator.Astray{{Path: "/etc/etcd-charm", Problem: "is missing"}}
@@ -119,10 +120,10 @@ func (h *machine) Observe(_ context.Context, m operator.Model) (operator.World, 
 	return w, nil
 }
 
-// oneTerm is the term of every entry: by the index alone is told how old data is.
+// oneTerm is the term of every entry: here only the index shows how old data is.
 const oneTerm = 1
 
-// looked keeps of a look what steps and checks need.
+// looked stores what later steps and checks need of a look.
 func (h *machine) looked(sight operator.Sight) {
 	h.h.view, h.h.voters, h.h.turn, h.h.full = nil, 0, "", false
 	if len(sight.Answers) == 0 {
@@ -139,10 +140,10 @@ func (h *machine) looked(sight operator.Sight) {
 	}
 }
 
-// loopback is where every machine reaches its own server.
+// loopback is the URL at which every machine reaches its own server.
 const loopback = "https://127.0.0.1"
 
-// ownURL is where a unit's machine reaches its own server; "" if none runs.
+// ownURL returns the URL at which a unit's machine reaches its own server; "" if none runs.
 func ownURL(u *unit) string {
 	if !u.process.running {
 		return ""
@@ -150,7 +151,8 @@ func ownURL(u *unit) string {
 	return loopback
 }
 
-// answer is what the server at a URL says to u, as internal/host asks it. lists keeps the lists of this look.
+// answer returns what the server at a URL answers u, when asked as internal/host asks it. lists
+// caches the member lists of this look.
 func (s *Sim) answer(u *unit, url string, lists map[*group][]operator.Member) operator.Answer {
 	out := operator.Answer{URL: url}
 	for _, p := range s.units {
@@ -169,7 +171,7 @@ func (s *Sim) answer(u *unit, url string, lists map[*group][]operator.Member) op
 			lists[g] = g.list()
 		}
 		if m == nil {
-			out.List = lists[g] // it has not heard yet that it was removed
+			out.List = lists[g] // the server has not yet heard that its member was removed
 			return out
 		}
 		g.stats(m, &out.Self)
@@ -177,7 +179,7 @@ func (s *Sim) answer(u *unit, url string, lists map[*group][]operator.Member) op
 		case l != nil && s.linked(l, m):
 			out.Self.Leader = l.id
 		case m.learner:
-			out.Self.Leader = g.leader // it cannot stand for election, so it never gives its leader up
+			out.Self.Leader = g.leader // a learner cannot stand for election, so it never gives its leader up
 		}
 		if m.learner {
 			return out
@@ -196,7 +198,8 @@ func (s *Sim) readyUnit(u *unit) bool {
 	return m != nil && s.ready(g, m)
 }
 
-// poll waits until try succeeds, within the bound of a step. Every look is a yield: others go on meanwhile.
+// poll waits until try succeeds, for at most waitSeconds. It yields after each try, so that others
+// go on meanwhile.
 func (h *machine) poll(try func() error) error {
 	for until := h.s.now + waitSeconds; ; {
 		err := try()
@@ -208,7 +211,7 @@ func (h *machine) poll(try func() error) error {
 	}
 }
 
-// Do does a step; a yield stands before and after it.
+// Do does a step, and yields before and after it.
 func (h *machine) Do(_ context.Context, step operator.Step) error {
 	s, u := h.s, h.u
 	h.yield(point{"before", step})
@@ -245,7 +248,8 @@ func remote(step operator.Step) bool {
 	return false
 }
 
-// AddVoter is the step that operator does not have: a wrapped Decide that skips the learner asks for it.
+// AddVoter is a step that operator does not have: a test's Decide that skips the learner asks for
+// it.
 type AddVoter struct{ operator.AddLearner }
 
 func (h *machine) do(step operator.Step) error {
@@ -326,7 +330,7 @@ func (h *machine) do(step operator.Step) error {
 	return nil
 }
 
-// uninstall takes everything off the machine but the data.
+// uninstall removes everything from the machine except the data.
 func (s *Sim) uninstall(u *unit, h *hook, step operator.Uninstall) {
 	if u.process.running {
 		s.checkDown(u, h, step)
@@ -339,7 +343,8 @@ func (s *Sim) uninstall(u *unit, h *hook, step operator.Uninstall) {
 	u.disk, u.process = disk{aside: aside, data: kept}, process{}
 }
 
-// goesDown notes until when a member that goes down by our hand has the turn: if it is not back by then it counts as dead.
+// goesDown records until when a member that the charm takes down holds the turn. If it is not back
+// by then, it counts as dead.
 func (s *Sim) goesDown(u *unit) {
 	switch g, _ := s.own(u); {
 	case g == nil || !u.process.running:

@@ -16,7 +16,7 @@ import (
 
 type decide = func(operator.Event, operator.Model, operator.World) operator.Plan
 
-// mutants are deliberate breakages of Decide, made around it.
+// mutants are deliberate faults in Decide, made by wrapping it.
 var mutants = []struct {
 	name   string
 	decide decide
@@ -209,7 +209,7 @@ var mutants = []struct {
 	{"gives up data that no majority has", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
 		if len(w.Alarms) > 0 && w.Alarms[0].Kind == corrupt {
 			w.Hashes = nil
-			for range 2 { // as if all others agreed, whoever was asked, and whomever the alarm names
+			for range 2 { // as if all other voters agreed, whichever was asked and whichever the alarm names
 				var said []operator.Hash
 				for _, mem := range w.Members {
 					said = append(said, operator.Hash{MemberID: mem.ID, Hash: 1})
@@ -233,7 +233,7 @@ var mutants = []struct {
 		return operator.Decide(e, m, w)
 	}},
 	{"forgets goal-state", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
-		m.Seen = nil // so that nobody is ever judged by it
+		m.Seen = nil // so that no member is ever judged by it
 		return operator.Decide(e, m, w)
 	}},
 }
@@ -270,7 +270,8 @@ func tried(w operator.World, step operator.Step) operator.World {
 // rounds are enough for every mutant.
 const rounds = 12
 
-// caught goes through every scenario, plain, and then with the strikes at some yields, until something goes wrong.
+// caught plays every scenario, first plain and then with the strikes at some yields, until
+// something goes wrong.
 func caught(t *testing.T, d decide, rounds int) string {
 	t.Helper()
 	r := rand.New(rand.NewPCG(1, 2))
@@ -298,7 +299,7 @@ func caught(t *testing.T, d decide, rounds int) string {
 	return ""
 }
 
-// TestMutants breaks Decide in each way and wants it caught.
+// TestMutants breaks Decide in each of these ways, and requires that the checks catch it.
 func TestMutants(t *testing.T) {
 	t.Parallel()
 	var n atomic.Int64
@@ -316,7 +317,8 @@ func TestMutants(t *testing.T) {
 	t.Logf("mutants: %d/%d caught", n.Load(), len(mutants))
 }
 
-// TestNoMutant wants the unbroken Decide, wrapped alike, not to be caught: it is not the wrapping that goes wrong.
+// TestNoMutant wraps the unbroken Decide in the same way and requires that nothing is caught: the
+// wrapping itself breaks nothing.
 func TestNoMutant(t *testing.T) {
 	t.Parallel()
 	wrapped := func(e operator.Event, m operator.Model, w operator.World) operator.Plan {

@@ -9,8 +9,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// Operate has an administrator run an action on the leader, which writes what it records as an action does: at its end.
-// Where no hook can be asked at this moment nothing happens.
+// Operate makes an administrator run an action on the leader. What the action records is written
+// when it ends. If no hook can be asked at this moment, nothing happens.
 func (s *Sim) Operate(act operator.Action, params map[string]any) string {
 	u := s.leader
 	if u == nil || !u.agent() || u.hook != nil || len(u.words) == 0 {
@@ -46,15 +46,16 @@ func (s *Sim) Operate(act operator.Action, params map[string]any) string {
 	return ""
 }
 
-// restart begins a rolling restart of all.
+// restart begins a rolling restart of all units.
 func (s *Sim) restart() { s.Operate(operator.RollingRestart, nil) }
 
-// cancel ends the operation that goes on.
+// cancel cancels the operation on record.
 func (s *Sim) cancel() {
 	s.Operate(operator.ShowOperation, map[string]any{"cancel": s.record().Operation.ID})
 }
 
-// checkRestart holds that a server is not restarted for nothing, as far as the last look could tell.
+// checkRestart checks that no server is restarted without a reason, as far as the last look could
+// tell, nor for an operation that was over or that not all units have answered.
 func (s *Sim) checkRestart(u *unit, h *hook) {
 	if h.looked == s.faults && u.process.running && !u.process.failing && u.process.config == u.disk.config && u.process.config != operator.Altered {
 		s.broken("%s restarts for nothing", u.name)
@@ -67,7 +68,7 @@ func (s *Sim) checkRestart(u *unit, h *hook) {
 		s.broken("%s restarts for %s, which was over when its hook began", u.name, mark)
 	}
 	if !o.Going() {
-		return // it has been cancelled since this hook began, and who knows shows no part any more
+		return // the operation was cancelled after this hook began, and units that know of that no longer show a part
 	}
 	for _, p := range s.living() {
 		if o.Takes(p.name) && p.life == alive && !slices.ContainsFunc(p.words, func(w operator.Word) bool { return w.Part.ID == mark }) {
@@ -76,8 +77,9 @@ func (s *Sim) checkRestart(u *unit, h *hook) {
 	}
 }
 
-// checkOperation holds that a rolling restart is called done only once every unit that takes part has restarted for it, and what
-// replaces the data once every such unit has run with the new, which its disk may have lost since.
+// checkOperation checks that an operation is called done only when every unit that takes part has
+// done its own share. For a rolling restart, the unit has restarted for it. For an operation that
+// replaces the data, the unit has run with the new data, which its disk may have lost since.
 func (s *Sim) checkOperation(was, is operator.Operation) {
 	if !was.Going() || is.Outcome != "done" {
 		return
@@ -95,7 +97,8 @@ func (s *Sim) checkOperation(was, is operator.Operation) {
 	}
 }
 
-// settledOperation says what of the last operation is not as it must be once nothing happens any more.
+// settledOperation returns what of the last operation is not as it must be once nothing happens any
+// more.
 func (s *Sim) settledOperation() string {
 	if o := s.record().Operation; o.Going() {
 		return "operation " + o.ID + " goes on: " + o.Phase

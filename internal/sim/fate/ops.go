@@ -6,11 +6,11 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// Op is one thing that happens, as three small numbers: any three are an op, and one that does not fit the moment is
-// nothing. So a schedule can be cut anywhere and is still one.
+// Op is one event, as three small numbers. Any three numbers are an op, and an op that does not fit
+// the moment does nothing. So a schedule can be cut anywhere and remains one.
 type Op struct{ Kind, A, B uint8 }
 
-// kinds are what may happen, as often as they are listed.
+// kinds are the events, each with its weight: how often it is picked.
 var kinds = []struct {
 	name   string
 	weight int
@@ -75,7 +75,7 @@ var kinds = []struct {
 	{"options", 1, func(s *Sim, _ Op) { s.Configure() }},
 	{"refresh", 1, func(s *Sim, _ Op) { s.Refresh() }},
 	{"relate", 1, func(s *Sim, o Op) {
-		if len(s.relations) < 2 { // those among them that end
+		if len(s.relations) < 2 { // counting those that end
 			s.Relate(o.A%2 == 1)
 		}
 	}},
@@ -120,7 +120,8 @@ var kinds = []struct {
 	{"disarm", 1, func(s *Sim, _ Op) { s.Disarm() }},
 }
 
-// weights is kinds by weight: a number below its length picks one.
+// weights lists the index of each kind as often as its weight says, so that a number below its
+// length picks a kind.
 var weights = func() []int {
 	var out []int
 	for i, k := range kinds {
@@ -135,7 +136,7 @@ func (o Op) String() string {
 	return fmt.Sprintf("%s(%d,%d)", kinds[weights[int(o.Kind)%len(weights)]].name, o.A, o.B)
 }
 
-// Apply lets an op happen.
+// Apply makes an op happen.
 func (s *Sim) Apply(o Op) {
 	k := kinds[weights[int(o.Kind)%len(weights)]]
 	k.do(s, o)
@@ -143,7 +144,7 @@ func (s *Sim) Apply(o Op) {
 	s.check()
 }
 
-// pick is the nth of the units that live; nil if there is none.
+// pick returns the nth of the living units; nil if there is none.
 func (s *Sim) pick(n uint8) *unit {
 	units := s.living()
 	if len(units) == 0 {
@@ -162,7 +163,7 @@ func (s *Sim) with(n uint8, do func(*unit)) {
 // back. A cluster that nobody was told of yet may lose everything.
 func (s *Sim) spare(u *unit) bool {
 	if id := s.record().ClusterID; id != 0 && s.group(id) == nil {
-		return false // what was prepared and is not served yet is on one disk alone
+		return false // prepared data that is not served yet lies on only one disk
 	}
 	for _, g := range s.groups {
 		if s.ended[g.id] {
@@ -189,8 +190,8 @@ func (s *Sim) spare(u *unit) bool {
 	return true
 }
 
-// Calm ends all faults and lets everything come to rest: each round five minutes pass and every unit's update-status
-// runs. It returns what is still wrong.
+// Calm ends all faults and lets everything come to rest. In each round every unit's update-status
+// runs and five minutes pass. It returns what is still wrong.
 func (s *Sim) Calm() string {
 	s.tell("calm")
 	s.lag, s.calm = false, s.now
@@ -221,7 +222,7 @@ func (s *Sim) Calm() string {
 	return problem
 }
 
-// Rest lets the units run by turns until none has anything to do.
+// Rest runs the units in turn until none has anything to do.
 func (s *Sim) Rest() {
 	for n := 0; n < 200 && s.wrong == ""; n++ {
 		idle := true

@@ -17,7 +17,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/pki"
 )
 
-// settings are the options as parsed. Every third version changes a port besides.
+// settings returns the parsed options of a version. Two of three versions also change a port: of
+// the clients, or of the peers.
 func settings(version int) operator.Config {
 	c := base
 	c.SnapshotCount = 10000 + version
@@ -39,7 +40,7 @@ var base = func() operator.Config {
 	return c
 }()
 
-// pass is one hook: the charm's own, and what Juju makes of its end.
+// pass runs one hook: the charm's real one, and what Juju does at its end.
 func (s *Sim) pass(u *unit, h *hook, yield func(point)) {
 	m := &machine{s: s, u: u, h: h, yield: yield}
 	decide := s.Decide
@@ -61,11 +62,12 @@ func (s *Sim) pass(u *unit, h *hook, yield func(point)) {
 	s.done(u, h.event)
 }
 
-// clock is the simulation's time.
+// clock returns the simulation's time.
 func (s *Sim) clock() time.Time { return time.Unix(s.now, 0) }
 
-// authority is the one that every application makes: real, the same in every process, and made once in each. Two in one
-// model would be told apart by their fingerprints, but no application makes a second.
+// authority makes the authority that every application here uses. It is a real one, the same in
+// every process, and made once in each. Two authorities in one model would differ in their
+// fingerprints, but no application makes a second one.
 var authority = sync.OnceValue(func() *pki.Authority {
 	a, err := pki.NewAuthority(rand.NewChaCha8([32]byte{}), time.Unix(0, 0), app)
 	if err != nil {
@@ -90,7 +92,7 @@ func (c *controller) Observe(_ context.Context, e operator.Event, seen []uint64)
 	return m, nil
 }
 
-// Flush is the commit. A plan that fails the hook sets the status first and publishes nothing.
+// Flush is the commit. A plan that fails the hook publishes nothing.
 func (c *controller) Flush(_ context.Context, _ operator.Model, p operator.Plan) error {
 	c.h.decided = true
 	c.yield(point{at: "decided"})
@@ -106,8 +108,8 @@ func (c *controller) Flush(_ context.Context, _ operator.Model, p operator.Plan)
 	return nil
 }
 
-// model is what Juju tells a hook at its start. Only the leader can know that there are no authorities, and only by the
-// application's bag.
+// model returns what Juju tells a hook at its start. Only the leader can know that no authorities
+// exist, and it knows that only from the application's bag.
 func (s *Sim) model(u *unit, e operator.Event, seen []uint64) operator.Model {
 	m := s.observe(u, e, seen)
 	switch {
@@ -157,7 +159,7 @@ func (s *Sim) observe(u *unit, e operator.Event, seen []uint64) operator.Model {
 		m.Cluster = operator.Unknown[operator.Cluster]("goal-state failed")
 		return m
 	}
-	if len(u.words) == 0 { // it has not entered
+	if len(u.words) == 0 { // the unit has not entered the relation
 		m.Cluster = operator.Unknown[operator.Cluster]("the peer relation is not visible yet")
 		return m
 	}
@@ -188,7 +190,8 @@ func (s *Sim) observe(u *unit, e operator.Event, seen []uint64) operator.Model {
 	return m
 }
 
-// flush commits what the plan publishes, all of it or nothing. Secrets go before the rest, as Juju 3.6 has it.
+// flush commits what the plan publishes, all of it or nothing. Secrets are committed before the
+// rest, as in Juju 3.6.
 func (s *Sim) flush(u *unit, p operator.Plan, yield func(point)) error {
 	if p.NewAuthority {
 		if s.authority != nil {
@@ -249,7 +252,8 @@ func (s *Sim) tellConsumer(u *unit, w operator.BagWrite, record *operator.Record
 	u.consumers[w.Relation] = is
 }
 
-// decoded is what a bag of our own says: that it cannot be read is a fault of the charm.
+// decoded returns a decoded bag of our own; it panics if the bag cannot be read, because that is a
+// fault of the charm.
 func decoded[T any](value T, err error) T {
 	if err != nil {
 		panic(err)
@@ -257,7 +261,7 @@ func decoded[T any](value T, err error) T {
 	return value
 }
 
-// recordText is the application's bag as a trace has it.
+// recordText returns the application's bag as the trace shows it.
 func recordText(r operator.Record) string {
 	text := fmt.Sprintf("cluster %x", r.ClusterID)
 	if r.Ended != 0 {
@@ -269,7 +273,7 @@ func recordText(r operator.Record) string {
 	return text
 }
 
-// wordText is a unit's own bag as a trace has it.
+// wordText returns a unit's own bag as the trace shows it.
 func wordText(w operator.Word) string {
 	text := fmt.Sprintf("member %x of %x at %s", w.MemberID, w.ClusterID, w.PeerURL)
 	for _, flag := range []struct {

@@ -8,7 +8,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// writeTLS puts certificates and lists on the disk.
+// writeTLS writes certificates and lists to the disk.
 func (s *Sim) writeTLS(u *unit, step operator.WriteTLS) {
 	tls := &u.disk.tls
 	if step.Trust {
@@ -39,7 +39,8 @@ func (s *Sim) writeTLS(u *unit, step operator.WriteTLS) {
 	}
 }
 
-// Spoil takes a line out of the settings on a unit's disk, and lets others read them. A server that starts so serves the wrong ones, and does not say so.
+// Spoil removes a line from the settings on a unit's disk, and makes them readable by others. A
+// server that starts with such settings serves with wrong ones, and does not say so.
 func (s *Sim) Spoil(u *unit) {
 	if u.disk.config != "" {
 		s.tell("the settings of %s are spoilt", u.name)
@@ -47,7 +48,8 @@ func (s *Sim) Spoil(u *unit) {
 	}
 }
 
-// Squat has somebody put a name where the turn is, forever or with a lease that outlives everybody's patience.
+// Squat makes a user write a name into the turn's key: without a lease, or with one longer than any
+// wait of the charm.
 func (s *Sim) Squat(name string, unleased bool) {
 	for _, g := range s.groups {
 		if g.size() > 0 && g.turn == "" {
@@ -95,7 +97,8 @@ func (s *Sim) launch(u *unit, ours bool) {
 	}
 }
 
-// first is a server's start on an empty data directory. It is false if the server ends at once.
+// first is a server's start on an empty data directory. It returns false if the server ends at
+// once.
 func (s *Sim) first(u *unit, ours bool) bool {
 	w := u.process.server
 	if w.Initial.New {
@@ -111,14 +114,14 @@ func (s *Sim) first(u *unit, ours bool) bool {
 			heard = heard || (s.runs(g, m) && m.owner != u && s.reachable(u, m.owner) && m.owner.process.peerURL == m.peerURL)
 		}
 		if !heard {
-			continue // it has to learn from somebody which cluster it is
+			continue // the server must learn from a running member which cluster it is
 		}
 		for _, m := range g.members {
 			if m.peerURL != w.PeerURL {
 				continue
 			}
 			if m.name != "" && m.learner && !ours {
-				return false // it has no vote to forget: etcd panics
+				return false // it has no vote that it could forget: etcd panics
 			}
 			if m.name != "" {
 				s.broken("%s starts member %x of %x on an empty data directory, though it was started before", u.name, m.id, g.id)
@@ -132,7 +135,8 @@ func (s *Sim) first(u *unit, ours bool) bool {
 	return false
 }
 
-// found makes a new cluster. Its ID is a hash of token and URL, as etcd's is: the same twice is the same cluster.
+// found makes a new cluster. Its ID is a hash of token and URL, as etcd's is: the same two give the
+// same cluster.
 func (s *Sim) found(u *unit, w operator.Server) {
 	id := idOf(w.Initial.Token, w.PeerURL)
 	if old := s.group(id); old != nil {

@@ -14,8 +14,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// follower is one unit of role proxy, with its machine. It shares nothing with others, so that a crash is all that can
-// happen to it.
+// follower is one unit of role proxy, with its machine. It shares nothing with others, so only a
+// crash can happen to it.
 type follower struct {
 	options, charm int
 	upstream       []databag.Relation
@@ -63,7 +63,7 @@ func (f *follower) Do(_ context.Context, step operator.Step) error {
 	return nil
 }
 
-// hook runs one hook, and again should it die.
+// hook runs one hook, and runs it again if it dies.
 func (f *follower) hook(t *testing.T, kind hooks.Kind) operator.Plan {
 	t.Helper()
 	for range 2 {
@@ -95,7 +95,7 @@ func (f *follower) try(t *testing.T, kind hooks.Kind) (plan operator.Plan, lived
 	return plan, true
 }
 
-// provides is the relation upstream with members at the given addresses.
+// provides returns the relation upstream with members at the given addresses.
 func provides(at ...int) []databag.Relation {
 	bag := databag.Bag{}
 	for i, a := range at {
@@ -107,8 +107,9 @@ func provides(at ...int) []databag.Relation {
 	return []databag.Relation{{ID: "upstream:1", Endpoint: "upstream", App: "etcd", Units: map[string]databag.Bag{"etcd/0": bag}}}
 }
 
-// TestEveryCrashPointOfAProxy lets the charm die at every yield while the proxy's side of the relation changes. It must
-// end where it would have ended, on what the provider says.
+// TestEveryCrashPointOfAProxy lets the charm die at every yield while the proxy's side of the
+// relation changes. It must end as it would have ended without the crash: with what the provider
+// says.
 func TestEveryCrashPointOfAProxy(t *testing.T) {
 	t.Parallel()
 	for _, scenario := range []struct {
@@ -132,7 +133,7 @@ func TestEveryCrashPointOfAProxy(t *testing.T) {
 	} {
 		t.Run(scenario.name, func(t *testing.T) {
 			t.Parallel()
-			begun := follower{charm: 1} // the next one's proxy is the same
+			begun := follower{charm: 1} // the next charm has the same proxy
 			begun.hook(t, hooks.Install)
 			if scenario.name != "published" {
 				begun.upstream = provides(10)

@@ -30,12 +30,13 @@ func envDuration() time.Duration {
 	return d
 }
 
-// shortest and longest bound the number of ops of a random schedule. The lengths are spread evenly over their logarithm:
-// that finds the mutants as often a second as long schedules alone, and lives half as many again. Short ones find what goes
-// wrong while a cluster is founded, long ones what takes three members.
+// shortest and longest bound the number of ops of a random schedule. The lengths are spread evenly
+// over their logarithm. Measured per second, that finds the mutants as often as long schedules
+// alone, and runs half as many schedules again. Short schedules find what goes wrong while a
+// cluster is founded, long ones what takes three members.
 const shortest, longest = 14, 200
 
-// schedule is the ops of a seed. Its first numbers choose what kind of life it is.
+// schedule returns the options and ops of a seed. Its first numbers choose the options.
 func schedule(seed uint64) (Options, []Op) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	o := Options{Departed: r.IntN(2) == 0, Stale: r.IntN(2) == 0, Empty: seed%8 != 0, Gone: seed%3 == 0}
@@ -46,7 +47,7 @@ func schedule(seed uint64) (Options, []Op) {
 	return o, ops
 }
 
-// run lives a schedule and returns what went wrong, and whether it ended with an administrator.
+// run runs a schedule. It returns what went wrong, and whether the end needs an administrator.
 func run(o Options, ops []Op) (string, bool) {
 	s := New(o)
 	defer s.Close()
@@ -61,14 +62,15 @@ func run(o Options, ops []Op) (string, bool) {
 	return s.Calm(), s.Begged
 }
 
-// class is a problem without its numbers, so that shrinking does not slip to another.
+// class returns a problem without its numbers, so that shrinking does not drift to another problem.
 func class(problem string) string {
 	words := strings.FieldsFunc(problem, func(r rune) bool { return !unicode.IsLetter(r) })
 	return strings.Join(words[:min(len(words), 9)], " ")
 }
 
-// shrink cuts ops out while the schedule still goes wrong in the same way. It is our own, where rapid's would do, so that
-// a seed is one schedule and no search: seeds can be shared out to cores, lived for a given time, and replayed alone.
+// shrink removes ops while the schedule still goes wrong in the same way. It is our own and not
+// rapid's, so that a seed is one schedule and no search: seeds can be spread over cores, run for a
+// given time, and replayed alone.
 func shrink(o Options, ops []Op) []Op {
 	want, _ := run(o, ops)
 	same := func(ops []Op) bool {
@@ -98,7 +100,7 @@ func shrink(o Options, ops []Op) []Op {
 	return ops
 }
 
-// explain shrinks a schedule that went wrong and tells it.
+// explain shrinks a schedule that went wrong, and prints its course.
 func explain(t *testing.T, o Options, ops []Op) {
 	t.Helper()
 	ops = shrink(o, ops)
@@ -116,8 +118,9 @@ func explain(t *testing.T, o Options, ops []Op) {
 	t.Log(problem)
 }
 
-// TestRandom lives random schedules on every core, always the same ones: as many as are quick, or for as long as FATE
-// says. Each is one seed, so that it does not matter who lives it. What goes wrong first is shrunk and told.
+// TestRandom runs random schedules on every core. They are always the same ones: as many as are
+// quick, or for as long as FATE says. Each is one seed, so it does not matter which core runs it.
+// The first that goes wrong is shrunk and printed.
 func TestRandom(t *testing.T) {
 	if *seed >= 0 {
 		o, ops := schedule(uint64(*seed))
@@ -138,7 +141,7 @@ func TestRandom(t *testing.T) {
 	began := time.Now()
 	var next, begged atomic.Uint64
 	var mutex sync.Mutex
-	bad := map[string]uint64{} // the lowest seed that goes wrong so
+	bad := map[string]uint64{} // the lowest seed for each problem
 	var workers sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {

@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// The answers of etcd (api/v3rpc/rpctypes): the words are etcd's, a test against real servers holds them.
+// The errors of etcd (api/v3rpc/rpctypes). The texts are etcd's; a test compares them with real
+// servers.
 var (
 	errUnhealthy  = errors.New("etcdserver: unhealthy cluster")
 	errTooFew     = errors.New("etcdserver: re-configuration failed due to not enough started members")
@@ -17,7 +18,7 @@ var (
 	errTimeout    = errors.New("etcdserver: request timed out")
 )
 
-// active counts the voters that at has dialled for long enough.
+// active counts the voters to which at has had a connection for long enough.
 func (s *Sim) active(g *group, at *member) int {
 	n := 0
 	for _, v := range g.voters() {
@@ -29,7 +30,7 @@ func (s *Sim) active(g *group, at *member) int {
 	return n
 }
 
-// started counts the voters that have published their name, without one.
+// started counts the voters that have published their name, leaving out the member without.
 func (g *group) started(without uint64) int {
 	n := 0
 	for _, v := range g.voters() {
@@ -40,7 +41,8 @@ func (g *group) started(without uint64) int {
 	return n
 }
 
-// add adds a member for u (server.go, mayAddMember; then membership.ValidateConfigurationChange, as the entry is applied).
+// add adds a member for u (server.go, mayAddMember; then, when the entry is applied,
+// membership.ValidateConfigurationChange).
 func (s *Sim) add(g *group, at *member, u *unit, url string, learner bool) error {
 	n := len(g.voters())
 	if !learner && n > 1 && g.started(0) < quorum(n+1) {
@@ -66,8 +68,9 @@ func (s *Sim) add(g *group, at *member, u *unit, url string, learner bool) error
 	return nil
 }
 
-// promote makes a learner a voter. etcd looks at what the leader knows of it alone: one that has stopped meanwhile is
-// promoted too. Only the leader knows, and it is asked at its listed URL (server.go, PromoteMember).
+// promote makes a learner a voter. etcd looks only at what the leader knows of the learner, so it
+// promotes one that has stopped meanwhile. Other members ask the leader, at its listed URL
+// (server.go, PromoteMember).
 func (s *Sim) promote(g *group, at *member, id uint64) error {
 	l := s.led(g)
 	if l != at && !s.dialled(at, l) {
@@ -87,7 +90,7 @@ func (s *Sim) promote(g *group, at *member, id uint64) error {
 	return nil
 }
 
-// remove takes a member out. The check on an active voter is etcd's (server.go, mayRemoveMember).
+// remove removes a member. The check for an active voter is etcd's (server.go, mayRemoveMember).
 func (s *Sim) remove(g *group, at *member, id uint64) error {
 	m := g.find(id)
 	if m == nil {
@@ -107,7 +110,7 @@ func (s *Sim) remove(g *group, at *member, id uint64) error {
 	return nil
 }
 
-// update lists a member under another URL.
+// update changes a member's listed URL.
 func (s *Sim) update(g *group, id uint64, url string) error {
 	m := g.find(id)
 	if m == nil {

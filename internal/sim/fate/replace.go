@@ -11,30 +11,32 @@ import (
 )
 
 const (
-	// workSeconds is how long long work takes.
+	// workSeconds is the duration of long work.
 	workSeconds = 7
-	// patience is for how long an administrator trusts that an operation ends which nobody can cancel any more.
+	// patience is how many seconds an administrator waits for an operation to end that can no
+	// longer be cancelled.
 	patience = 600
-	// beyond is how far what is prepared begins beyond what it is made of.
+	// beyond is how far above its source's index prepared data begins.
 	beyond = 1000
 )
 
-// prepared is data that was made beside a unit's own.
+// prepared is new data that was made beside a unit's own.
 type prepared struct {
 	operator.Prepared
 	index   int
-	holds   int // the index of what it is made of
+	holds   int // the index of its source
 	peerURL string
 }
 
-// idOf is a cluster's ID: a hash of token and URL, as etcd's is. The same twice is the same cluster.
+// idOf returns a cluster's ID: a hash of token and URL, as etcd's is. The same two give the same
+// ID.
 func idOf(token, peerURL string) uint64 {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(token + peerURL))
 	return uint64(h.Sum32())<<8 | 1
 }
 
-// replace does the steps of operations that replace the data. It is false for any other.
+// replace does the steps of operations that replace the data. It returns false for any other step.
 func (s *Sim) replace(u *unit, step operator.Step) (bool, error) {
 	switch step := step.(type) {
 	case operator.StartWork:
@@ -42,7 +44,7 @@ func (s *Sim) replace(u *unit, step operator.Step) (bool, error) {
 		if !slices.ContainsFunc(u.disk.work, has) {
 			u.disk.work = append(u.disk.work, operator.Work{WorkRequest: step.Request, State: operator.WorkRuns, Began: s.now})
 		}
-	case operator.AwaitWork: // the rest of the hook is long enough for it
+	case operator.AwaitWork: // the work ends within the rest of the hook
 		for i := range u.disk.work {
 			if w := &u.disk.work[i]; w.ID == step.ID && w.State == operator.WorkRuns {
 				s.workEnds(u, w)
@@ -61,7 +63,7 @@ func (s *Sim) replace(u *unit, step operator.Step) (bool, error) {
 	return true, nil
 }
 
-// serve puts what was prepared into the place of a unit's data.
+// serve puts prepared data in the place of a unit's data.
 func (s *Sim) serve(u *unit, id string) error {
 	if u.process.running {
 		return errors.New("the service is running")
@@ -86,10 +88,10 @@ func (s *Sim) serve(u *unit, id string) error {
 	return nil
 }
 
-// nameOf is the name of a unit's member.
+// nameOf returns the name of a unit's member.
 func nameOf(u *unit) string { return fmt.Sprintf("%s%d", app, u.number) }
 
-// works has long work end that is due, and asks for a hook then.
+// works ends the long work that is due, and asks for a hook.
 func (s *Sim) works() {
 	for _, u := range s.units {
 		for i := range u.disk.work {
@@ -111,7 +113,7 @@ func (s *Sim) workEnds(u *unit, w *operator.Work) {
 	s.tell("work %s of %s is %s %s", w.ID, u.name, w.State, w.Error)
 }
 
-// work is what long work comes to.
+// work does what long work does at its end.
 func (s *Sim) work(u *unit, r operator.WorkRequest) error {
 	p := prepared{Prepared: operator.Prepared{ID: r.ID, ClusterID: idOf(r.Token, r.PeerURL)}, peerURL: r.PeerURL}
 	p.MemberID = p.ClusterID | 2
@@ -146,14 +148,14 @@ func (s *Sim) work(u *unit, r operator.WorkRequest) error {
 	return nil
 }
 
-// keep puts a snapshot of what a unit's member has among those that it keeps.
+// keep adds a snapshot of its member's data to those that a unit keeps.
 func (s *Sim) keep(u *unit, r operator.WorkRequest) {
 	if d := u.disk.data; d != nil {
 		u.disk.kept = append(u.disk.kept, operator.Snapshot{Work: r.ID, Why: r.Why, Name: fmt.Sprintf("snapshot-%d", s.now), Taken: s.now, Revision: int64(d.index), Cluster: d.cluster})
 	}
 }
 
-// dies is what becomes of a machine's long work when its power goes.
+// dies ends a machine's running work when its power fails.
 func (u *unit) dies() {
 	for i := range u.disk.work {
 		if w := &u.disk.work[i]; w.State == operator.WorkRuns {
@@ -180,7 +182,7 @@ func (s *Sim) beside(u *unit, w *operator.World) {
 	}
 }
 
-// snapshots has every unit keep a snapshot, and clients write on.
+// snapshots makes every unit keep a snapshot, and then clients write more.
 func (s *Sim) snapshots() {
 	for _, u := range s.living() {
 		s.keep(u, operator.WorkRequest{})
@@ -190,20 +192,20 @@ func (s *Sim) snapshots() {
 	s.write()
 }
 
-// restore has the cluster go on from what that unit keeps.
+// restore starts a restore from the latest snapshot that the unit keeps.
 func (s *Sim) restore(source *unit, without ...string) {
 	params := map[string]any{"snapshot": "latest", "source": source.name}
 	refused := s.Operate(operator.Restore, s.confirmed(params, without))
 	s.rescue = s.rescue || refused == ""
 }
 
-// recover has the cluster go on from the best member that is left.
+// recover starts a recovery from the best member that is left.
 func (s *Sim) recover(without ...string) string {
 	s.rescue = true
 	return s.Operate(operator.Recover, s.confirmed(map[string]any{}, without))
 }
 
-// confirmed are parameters of an operator who means it.
+// confirmed adds the parameters with which an operator confirms an operation.
 func (s *Sim) confirmed(params map[string]any, without []string) map[string]any {
 	if id := s.record().ClusterID; id != 0 {
 		params["confirm"] = fmt.Sprintf("id-%x", id)
@@ -218,7 +220,8 @@ func (s *Sim) confirmed(params map[string]any, without []string) map[string]any 
 	return params
 }
 
-// loseMajority takes most of the units away for good, or has their machines off, and lets the others see that.
+// loseMajority removes most of the units for good, or turns their machines off, and lets the others
+// see that.
 func (s *Sim) loseMajority(gone bool, units ...*unit) {
 	s.rescue = true
 	for _, u := range units {
@@ -235,8 +238,9 @@ func (s *Sim) loseMajority(gone bool, units ...*unit) {
 	s.Rest()
 }
 
-// nurse is the administrator whom the status asks for: a cluster that lost its majority is recovered, one that went before its
-// new data was served goes back to what is left.
+// nurse is the administrator that the status asks for. A cluster that lost its majority is
+// recovered. If the cluster on record is gone before its new data was served, the application goes
+// back to the data that is left.
 func (s *Sim) nurse() {
 	r := s.record()
 	g := s.group(r.ClusterID)
@@ -262,17 +266,19 @@ func (s *Sim) nurse() {
 	}
 }
 
-// stops reports whether the operation has the cluster stopped.
+// stops reports whether the operation requires that the cluster is stopped.
 func stops(o operator.Operation) bool {
 	return o.Going() && (o.Phase == "stopping" || o.Kind == "recover" && o.Phase == "preparing")
 }
 
-// halts reports whether the hook knew that an operation has its unit stop, or that its data was replaced.
+// halts reports whether the hook knew that an operation stops its unit, or that its unit's data was
+// replaced.
 func (h *hook) halts(u *unit) bool {
 	return stops(h.record.Operation) || u.disk.data != nil && slices.Contains(h.record.Replaced, u.disk.data.cluster)
 }
 
-// checkHalt holds that an operation stops nobody before all have answered who are known to take part.
+// checkHalt checks that an operation stops the cluster only after all units that are known to take
+// part have answered.
 func (s *Sim) checkHalt(h *hook, was, is operator.Operation) {
 	if !stops(is) || stops(was) {
 		return
@@ -284,8 +290,9 @@ func (s *Sim) checkHalt(h *hook, was, is operator.Operation) {
 	}
 }
 
-// checkReplaced holds that data is replaced by an operation past its point of no return alone: while none of those who take part
-// serves it, and where it is a recovery by something that holds all that they have.
+// checkReplaced checks that only an operation past its point of no return replaces data. No unit
+// that takes part may be serving the old data then, and the data of a recovery must hold everything
+// that those units have.
 func (s *Sim) checkReplaced(h *hook, was, is operator.Record) {
 	s.checkHalt(h, was.Operation, is.Operation)
 	for _, id := range was.Replaced {
@@ -303,7 +310,7 @@ func (s *Sim) checkReplaced(h *hook, was, is operator.Record) {
 		return
 	}
 	if o.Phase != "serving" || o.NewCluster() != is.ClusterID || !slices.Contains(is.Replaced, was.ClusterID) {
-		return // checkRecord says so
+		return // checkRecord reports that
 	}
 	s.ended[was.ClusterID], s.replaced[was.ClusterID] = true, o
 	source := s.unit(o.Source)
@@ -323,7 +330,7 @@ func (s *Sim) checkReplaced(h *hook, was, is operator.Record) {
 	}
 }
 
-// checkRuns holds that nobody who took part in its replacement serves data that was replaced.
+// checkRuns checks that no unit that took part in replacing data still serves the old data.
 func (s *Sim) checkRuns() {
 	for id, o := range s.replaced {
 		for _, u := range s.units {
@@ -334,7 +341,7 @@ func (s *Sim) checkRuns() {
 	}
 }
 
-// checkServe holds that nothing is served that is not on record, and nothing twice.
+// checkServe checks that only data on record is served, and only once.
 func (s *Sim) checkServe(u *unit, p prepared) {
 	switch r := s.record(); {
 	case r.ClusterID != p.ClusterID:
@@ -344,7 +351,7 @@ func (s *Sim) checkServe(u *unit, p prepared) {
 	}
 }
 
-// checkDrop holds that nothing is dropped that is the application's cluster and was not served.
+// checkDrop checks that the application's own data is not dropped before it was served.
 func (s *Sim) checkDrop(u *unit, id string) {
 	for _, p := range u.disk.prepared {
 		if p.ID == id && p.ClusterID == s.record().ClusterID && s.group(p.ClusterID) == nil {

@@ -9,17 +9,18 @@ import (
 
 const corrupt = "CORRUPT"
 
-// errCorrupt is etcd's answer to whoever would read or write while CORRUPT is raised (api/v3rpc/rpctypes).
+// errCorrupt is etcd's answer to reads and writes while CORRUPT is raised (api/v3rpc/rpctypes).
 var errCorrupt = errors.New("etcdserver: corrupt cluster")
 
-// Rot spoils the data of a unit's member, which etcd notices: of three or more, all others having what was agreed.
+// Rot spoils the data of a unit's member, and etcd notices. It does so only with three voters or
+// more, when all others have what was agreed.
 func (s *Sim) Rot(u *unit) {
 	g, m := s.own(u)
 	if m == nil || m.learner || g != s.recorded() || g.size() < 3 || !s.spare(u) || s.readyVoters(g) < g.size() {
 		return
 	}
 	if u.rotted != 0 && s.now-u.rotted < 2*daySeconds {
-		return // what its unit answers once a day
+		return // a unit replaces such data only once a day
 	}
 	for _, v := range g.members {
 		if v.owner.disk.data == nil || v.owner.disk.data.rot {
@@ -31,13 +32,13 @@ func (s *Sim) Rot(u *unit) {
 	g.accuse(m.id)
 }
 
-// accuse has CORRUPT name a member.
+// accuse makes alarm CORRUPT name a member.
 func (g *group) accuse(id uint64) {
 	g.accused = append(g.accused, id)
 	slices.Sort(g.accused)
 }
 
-// hashes are what the voters that u reaches say of their data.
+// hashes returns the hashes of the voters that u reaches.
 func (s *Sim) hashes(u *unit, g *group, revision int64) []operator.Hash {
 	if g == nil {
 		return nil
@@ -55,7 +56,8 @@ func (s *Sim) hashes(u *unit, g *group, revision int64) []operator.Hash {
 	return out
 }
 
-// mendStalled has somebody see to a unit whose learner made no progress after it was replaced as often as may be.
+// mendStalled makes an administrator attend to a unit whose learner was replaced as often as the
+// charm does that and still makes no progress.
 func (s *Sim) mendStalled(u *unit) {
 	const most = 3
 	if d := u.disk.data; d != nil && d.stalled && u.memory.Learning.Replaced > most {
@@ -63,8 +65,8 @@ func (s *Sim) mendStalled(u *unit) {
 	}
 }
 
-// checkGivenUp holds that a unit that stays gives up data that CORRUPT names only if a majority of all voters without it has what
-// was agreed.
+// checkGivenUp checks when a unit that stays gives up data that CORRUPT names: only if the others
+// that have what was agreed are a majority of all voters.
 func (s *Sim) checkGivenUp(u *unit, g *group, id uint64) {
 	m := g.find(id)
 	if m == nil || m.learner || m.owner != u || u.life != alive || u.disk.data == nil || !slices.Contains(g.accused, id) {
@@ -81,7 +83,8 @@ func (s *Sim) checkGivenUp(u *unit, g *group, id uint64) {
 	}
 }
 
-// checkDisarm holds that CORRUPT is not taken back of a member that is there, whose data nobody trusts.
+// checkDisarm checks that the charm disarms CORRUPT only for a member that is gone: the data of one
+// that is listed is not trusted.
 func (s *Sim) checkDisarm(u *unit, g *group, id uint64) {
 	if g.find(id) != nil {
 		s.broken("%s takes alarm CORRUPT back of member %x, which is there", u.name, id)

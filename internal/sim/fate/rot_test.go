@@ -36,7 +36,8 @@ func TestRotIsAnswered(t *testing.T) {
 	assert.Len(t, u.disk.aside, 2)
 }
 
-// TestRotOfTheMajority: where no majority has the same data nobody gives any up, whomever the alarm names.
+// TestRotOfTheMajority: if no majority has the same data, no unit gives its data up, whichever
+// member the alarm names.
 func TestRotOfTheMajority(t *testing.T) {
 	t.Parallel()
 	for name, bad := range map[string]int{"the one named is right": 0, "it is not": 1} {
@@ -54,7 +55,7 @@ func TestRotOfTheMajority(t *testing.T) {
 	}
 }
 
-// TestRotAmongTwo: of two nobody knows whose data is right.
+// TestRotAmongTwo: of two members neither can be known to have the right data.
 func TestRotAmongTwo(t *testing.T) {
 	t.Parallel()
 	s := beginning(t, Options{}, 2)
@@ -67,7 +68,7 @@ func TestRotAmongTwo(t *testing.T) {
 	assert.Empty(t, u.disk.aside)
 }
 
-// TestStuckLearner: a learner to which nothing comes is replaced, three times at most.
+// TestStuckLearner: a learner that receives no entries is replaced, at most three times.
 func TestStuckLearner(t *testing.T) {
 	t.Parallel()
 	for stalls := 1; stalls <= 5; stalls++ {

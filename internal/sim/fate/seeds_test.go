@@ -9,8 +9,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestHeldUnitIsFound is what a seed found: a machine is off just as its unit was about to restart with another peer port,
-// and starts with it while all leave and one comes, who can learn of the cluster from that unit alone.
+// TestHeldUnitIsFound plays what a seed found. A machine goes off just as its unit is about to
+// restart with another peer port, and the server starts with that port when the machine comes back.
+// Meanwhile all other units leave and a new one comes, which can learn of the cluster only from
+// that unit.
 func TestHeldUnitIsFound(t *testing.T) {
 	t.Parallel()
 	s := beginning(t, Options{}, 2)
@@ -31,7 +33,7 @@ func TestHeldUnitIsFound(t *testing.T) {
 	require.False(t, s.Begged)
 }
 
-// TestFoundSchedules lives again what random schedules found, as shrunk and told.
+// TestFoundSchedules runs again the schedules that random runs found, as shrunk and printed.
 func TestFoundSchedules(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -122,7 +124,7 @@ func TestFoundSchedules(t *testing.T) {
 	}
 }
 
-// parse reads ops as String writes them.
+// parse reads ops in the form that String writes.
 func parse(t *testing.T, text string) []Op {
 	t.Helper()
 	var ops []Op

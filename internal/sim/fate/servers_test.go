@@ -34,7 +34,7 @@ func buildServer(t *testing.T) string {
 
 var networks atomic.Int32
 
-// freshNetwork is the first three bytes of loopback addresses that nobody else listens on.
+// freshNetwork returns the first three bytes of loopback addresses on which nothing else listens.
 func freshNetwork(t *testing.T) string {
 	t.Helper()
 	for range 1000 {
@@ -59,8 +59,8 @@ type server struct {
 	process, url    birth
 }
 
-// birth is when a process was started or an URL was listed, and when its connections were first seen: how old they are
-// lies between the two.
+// birth bounds the age of a process's or a URL's connections: began is when the process was started
+// or the URL listed, seen when its connections were first seen.
 type birth struct{ began, seen time.Time }
 
 func born() birth { return birth{began: time.Now()} }
@@ -78,7 +78,7 @@ func (b birth) old() bool   { return !b.seen.IsZero() && time.Since(b.seen) > su
 // doubtful reports whether what was young may not be it any more.
 func (b birth) doubtful() bool { return !b.old() && time.Since(b.began) > youngSeconds*time.Second }
 
-// since is the same for the model.
+// since returns the same moment in the model's time.
 func (b birth) since(now int64) int64 {
 	if b.old() {
 		return now - bootSeconds - youngSeconds
@@ -86,7 +86,7 @@ func (b birth) since(now int64) int64 {
 	return now - bootSeconds
 }
 
-// start runs the process under an address; initial counts on an empty data directory only.
+// start runs the process under an address; initial only counts on an empty data directory.
 func (s *server) start(t *testing.T, ip, state, token, initial string) {
 	t.Helper()
 	s.ip, s.process, s.gone = ip, born(), make(chan struct{})
@@ -139,12 +139,12 @@ func (s *server) end(sig syscall.Signal) {
 	s.hangUp()
 }
 
-// view is what a real server says of itself and of the cluster; nil parts were not answered.
+// view is what a real server says of itself and of the cluster; a nil part was not answered.
 type view struct {
 	status *etcdserverpb.StatusResponse
 	linear bool
-	list   []*etcdserverpb.Member // with linear only
-	active map[string]bool        // the members, by hexadecimal ID, that it has heard of lately
+	list   []*etcdserverpb.Member // only with linear
+	active map[string]bool        // the members, by hexadecimal ID, from which it has recently heard
 }
 
 func (s *server) look(ctx context.Context) view {

@@ -8,38 +8,39 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// errNoSpace is etcd's answer to whoever would write while NOSPACE is raised (api/v3rpc/rpctypes).
+// errNoSpace is etcd's answer to writes while NOSPACE is raised (api/v3rpc/rpctypes).
 var errNoSpace = errors.New("etcdserver: mvcc: database space exceeded")
 
-// space is what lies in the databases of a cluster. Sizes are bytes.
+// space is the content of a cluster's databases, in bytes.
 type space struct {
-	live, inUse int64    // without history, and with it
+	live, inUse int64    // live is without history, inUse with it
 	alarms      []uint64 // members that raised NOSPACE; sorted
 }
 
-// raise has a member raise NOSPACE.
+// raise makes a member raise NOSPACE.
 func (s *space) raise(id uint64) {
 	if at, raised := slices.BinarySearch(s.alarms, id); !raised {
 		s.alarms = slices.Insert(s.alarms, at, id)
 	}
 }
 
-// quotaOf is the quota that a running member was started with.
+// quotaOf returns the quota with which a running member was started.
 func quotaOf(m *member) int64 { return m.owner.process.server.Config.QuotaBytes }
 
-// What clients write at a time, and what the turn takes: a full database may have room for the turn, once somebody has taken
-// the alarm back.
+// The size of a client's write, and of the turn's key. A full database may have room for the turn
+// once the alarm is disarmed.
 const (
 	clientBytes = 1 << 20
 	turnBytes   = 1 << 10
 )
 
-// fits reports whether a running member has room for so much more.
+// fits reports whether a running member has room for that many more bytes.
 func fits(m *member, bytes int64) bool { return m.owner.disk.data.size+bytes <= quotaOf(m) }
 
-// put is a write at a member. etcd takes none while NOSPACE is raised. The member that is asked raises it in place of a
-// write for which it has no room, and so does every other that has none when it applies the write (etcdserver/apply,
-// quotaApplierV3): one with a low quota is enough.
+// put is a write at a member. etcd accepts none while NOSPACE is raised. The member that is asked
+// raises the alarm instead of a write for which it has no room. Every other member without room
+// raises it when it applies the write (etcdserver/apply, quotaApplierV3). So one member with a low
+// quota is enough.
 func (s *Sim) put(g *group, at *member, bytes int64) error {
 	switch {
 	case len(g.accused) > 0:
@@ -59,7 +60,7 @@ func (s *Sim) put(g *group, at *member, bytes int64) error {
 	return nil
 }
 
-// recorded is the cluster of the record; nil if there is none, or none with a quorum.
+// recorded returns the cluster on record; nil if there is none, or if it has no quorum.
 func (s *Sim) recorded() *group {
 	g := s.group(s.record().ClusterID)
 	if g == nil || s.ended[g.id] || s.led(g) == nil {
@@ -68,7 +69,8 @@ func (s *Sim) recorded() *group {
 	return g
 }
 
-// Fill has clients write until a database is full, and write on: data that lives, or history.
+// Fill makes clients write until a database is full, and go on writing. live says whether they
+// write live data or history.
 func (s *Sim) Fill(live bool) {
 	g := s.recorded()
 	if g == nil || s.raises >= mostRaises {
@@ -97,7 +99,8 @@ func (s *Sim) Fill(live bool) {
 	s.write()
 }
 
-// Disarm has somebody take the alarm back by hand. Nobody else is to blame for what that does.
+// Disarm makes a user disarm the alarm by hand. The charm is not to blame for what follows from
+// that.
 func (s *Sim) Disarm() {
 	if g := s.recorded(); g != nil && len(g.space.alarms) > 0 {
 		s.tell("somebody takes alarm NOSPACE back")
@@ -105,7 +108,8 @@ func (s *Sim) Disarm() {
 	}
 }
 
-// mostRaises bounds how often the quota is doubled by chance: what is too large for a hook the charm leaves to actions.
+// mostRaises bounds how often the quota is doubled at random: the charm leaves a database that is
+// too large for a hook to actions.
 const mostRaises = 6
 
 // Raise doubles the quota.
@@ -114,24 +118,24 @@ func (s *Sim) Raise() {
 	s.tell("quota %d", s.config().QuotaBytes)
 }
 
-// config is the options as they are now.
+// config returns the current options.
 func (s *Sim) config() operator.Config {
 	c := settings(s.options)
 	c.QuotaBytes <<= s.raises
 	return c
 }
 
-// configVersion tells one set of options from another.
+// configVersion returns a number that differs for each set of options.
 func (s *Sim) configVersion() int { return s.options + s.raises<<16 }
 
-// relieve raises the quota if nothing else makes room: the data lives.
+// relieve raises the quota if nothing else makes room, because the data is live.
 func (s *Sim) relieve() {
 	if g := s.recorded(); g != nil && len(g.space.alarms) > 0 && g.space.live*10 >= s.config().QuotaBytes*9 {
 		s.Raise()
 	}
 }
 
-// stats is what a member says of its database, and of the alarms.
+// stats adds what a member's status says of its database and of the alarms.
 func (g *group) stats(m *member, self *operator.Member) {
 	d := m.owner.disk.data
 	self.Quota, self.DBSize, self.DBInUse, self.Revision = quotaOf(m), d.size, min(d.size, g.space.inUse), int64(1000+g.index)
@@ -143,13 +147,13 @@ func (g *group) stats(m *member, self *operator.Member) {
 	}
 }
 
-// compact drops history, as all members do.
+// compact drops the history, on all members.
 func (s *Sim) compact(g *group) {
 	s.commit(g)
 	g.space.inUse = g.space.live
 }
 
-// defrag gives back what a member's database does not use. The member answers nobody meanwhile.
+// defrag gives back what a member's database does not use. The member answers no request meanwhile.
 func (s *Sim) defrag(u *unit, g *group, m *member) error {
 	if m == nil || !s.runs(g, m) || !s.reachable(u, m.owner) {
 		return errors.New("it did not answer the last look")
@@ -166,15 +170,16 @@ func (s *Sim) defrag(u *unit, g *group, m *member) error {
 	return nil
 }
 
-// hidden reports whether a unit whose hook fails cannot find a member: it has another address than the list says, until it
-// restarts, and alarm NOSPACE keeps it from that as long as somebody leaves.
+// hidden reports whether a unit whose hook fails cannot find a member. The member has another
+// address than the list shows until it restarts, and alarm NOSPACE keeps it from restarting while a
+// unit leaves.
 func (s *Sim) hidden(u *unit) bool {
 	g := s.group(u.disk.data.cluster)
 	return s.Stale && u.fail != nil && g != nil && len(g.space.alarms) > 0 &&
 		slices.ContainsFunc(g.members, func(m *member) bool { return m.owner.process.clientURL != m.clientURL })
 }
 
-// settledSpace says what is wrong with space once nothing happens any more.
+// settledSpace returns what is wrong with space once nothing happens any more.
 func (s *Sim) settledSpace(g *group) string {
 	if len(g.space.alarms) > 0 {
 		return "alarm NOSPACE is raised"

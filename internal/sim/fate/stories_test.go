@@ -15,8 +15,9 @@ import (
 
 var rewriteStories = flag.Bool("rewrite", false, "write testdata/stories instead of comparing with it")
 
-// stories are the scenarios whose course is kept as prose, so that a change of Decide is reviewed as a change of prose.
-// strike happens when a hook first stands at that yield; the zero value is nothing.
+// stories are the scenarios whose course is kept as prose, so that a change of Decide can be
+// reviewed as a change of prose. strike happens when a hook first reaches that yield; the zero
+// value is none.
 var stories = []struct {
 	scenario string
 	strike   string
@@ -49,7 +50,8 @@ var stories = []struct {
 	{scenario: "found", strike: "the machine dies and returns", at: "after start service"},
 }
 
-// TestStories holds the course of each story to testdata/stories: go test -run TestStories -rewrite writes them.
+// TestStories compares the course of each story with testdata/stories: go test -run TestStories
+// -rewrite writes them.
 func TestStories(t *testing.T) {
 	t.Parallel()
 	kept := map[string]bool{}
@@ -81,7 +83,7 @@ func TestStories(t *testing.T) {
 
 var notWord = regexp.MustCompile(`[^a-z0-9]+`)
 
-// tellStory goes through a scenario and tells it, hook by hook.
+// tellStory plays a scenario and returns its course, hook by hook.
 func tellStory(t *testing.T, scenario, strikeName, yield string) string {
 	t.Helper()
 	for _, sc := range scenarios {
@@ -112,12 +114,13 @@ func tellStory(t *testing.T, scenario, strikeName, yield string) string {
 	return ""
 }
 
-// storyTeller makes a story of a trace: one paragraph a hook, without the hooks that did and said nothing new.
+// storyTeller makes a story of a trace: one paragraph a hook, without the hooks that did and said
+// nothing new.
 type storyTeller struct {
 	began  int64
 	text   strings.Builder
-	lines  []string // of the hook at hand
-	unit   string   // whose hook it is
+	lines  []string // of the current hook
+	unit   string   // the unit of the current hook
 	said   map[string]string
 	silent int
 }
@@ -150,7 +153,8 @@ func (s *storyTeller) hear(line string) {
 	s.lines = append(s.lines, what)
 }
 
-// close ends the paragraph at hand. A hook that took no step and says what the unit said before is only counted.
+// close ends the current paragraph. A hook that took no step and repeats what the unit said before
+// is only counted.
 func (s *storyTeller) close() {
 	if len(s.lines) == 0 {
 		return
@@ -184,7 +188,7 @@ func (s *storyTeller) close() {
 	s.lines = nil
 }
 
-// quiet tells of the hooks that were left out.
+// quiet writes how many hooks were left out.
 func (s *storyTeller) quiet() {
 	if s.silent > 0 {
 		fmt.Fprintf(&s.text, "      (%d quiet)\n", s.silent)

@@ -21,25 +21,26 @@ import (
 )
 
 const (
-	// A connection is surely younger than 5 s this long after its process began, and surely older this long after it
-	// was seen. Between the two nobody can say, so nothing is asked.
+	// A connection is certainly younger than 5 s until this long after its process began, and
+	// certainly older from this long after it was first seen. In between its age is uncertain, so
+	// nothing is asked.
 	surelyYoung = 3 * time.Second
 	surelyOld   = youngSeconds*time.Second + 300*time.Millisecond
 	settleTime  = 90 * time.Second
 )
 
-// twin is one cluster twice: as the model has it, and as real servers.
+// twin is one cluster twice: in the model, and as real servers.
 type twin struct {
 	t       *testing.T
 	sim     *Sim
 	servers []*server         // by number of the unit
-	ids     map[uint64]uint64 // the model's to etcd's
+	ids     map[uint64]uint64 // the model's IDs to etcd's
 	net     string
 	leader  [2]uint64 // etcd's, and its term
 	told    []string
 }
 
-// newTwin starts a cluster of some voters; more units wait to join.
+// newTwin starts a cluster of some voters; the other units wait to join.
 func newTwin(t *testing.T, etcd string, voters, units int) *twin {
 	t.Helper()
 	w := &twin{t: t, sim: New(Options{}), ids: map[uint64]uint64{}, net: freshNetwork(t)}
@@ -56,7 +57,7 @@ func newTwin(t *testing.T, etcd string, voters, units int) *twin {
 		initial = append(initial, name+"="+address(u.address, peerPort))
 	}
 	for i, u := range w.sim.units[:voters] {
-		if i > 0 { // the model founds with one member: the others are as if they had joined
+		if i > 0 { // the model founds with one member, and the others are added as if they had joined
 			m := &member{id: w.group().id + 8*uint64(i), peerURL: address(u.address, peerPort), owner: u}
 			w.group().members = append(w.group().members, m)
 			u.disk.data = &data{cluster: w.group().id, member: m.id}
@@ -109,7 +110,7 @@ func (w *twin) log(u *unit) string {
 	return u.name + ": " + string(text[max(0, len(text)-500):])
 }
 
-// launch starts a unit's server in both worlds.
+// launch starts a unit's server on both sides.
 func (w *twin) launch(u *unit, initial operator.Initial) {
 	u.disk.written = &operator.Server{
 		Name: w.servers[u.number].name, Release: u.carried, PeerURL: address(u.address, peerPort), ClientURL: address(u.address, clientPort),
@@ -160,8 +161,8 @@ func until(done func() bool) bool {
 	return true
 }
 
-// settle waits until the real cluster is as the model is, and lets the model follow where chance decides: who leads, and
-// how long the log is.
+// settle waits until the real cluster is as the model is. Where chance decides, the model follows:
+// who leads, and how long the log is.
 func (w *twin) settle() {
 	w.t.Helper()
 	var difference string
@@ -182,12 +183,12 @@ func (w *twin) fail(problem string) {
 	w.t.Fatalf("%s\n%s", strings.Join(w.told, "\n"), problem)
 }
 
-// difference is the first thing in which the two worlds differ.
+// difference returns the first difference between the two.
 func (w *twin) difference() string {
 	seen, g := w.look(), w.group()
 	w.follow(seen)
 	for range 2 {
-		w.sim.raft() // the second time for those whom the first one let in
+		w.sim.raft() // the second call is for those that the first one let in
 	}
 	led := w.sim.led(g)
 	for _, u := range w.sim.units {
@@ -221,7 +222,7 @@ func (w *twin) difference() string {
 	return ""
 }
 
-// follow makes the real leader the model's, and the real log as long as the model's.
+// follow makes the real leader the model's, and the model's log as long as the real one.
 func (w *twin) follow(seen map[*unit]view) {
 	g := w.group()
 	for u, v := range seen {
@@ -256,7 +257,8 @@ func (w *twin) listDifference(v view) string {
 	return ""
 }
 
-// age waits until the age of each connection is beyond doubt, or until all are old, and tells the model.
+// age waits until the age of each connection is certain, or until all are old, and passes the ages
+// to the model.
 func (w *twin) age(old bool) {
 	w.t.Helper()
 	ages := func(wanted func(birth) bool) bool {
@@ -278,7 +280,8 @@ func (w *twin) age(old bool) {
 	}
 }
 
-// doubtful tells that time or an election went on while something was asked, so that the answer proves nothing.
+// doubtful returns why an answer proves nothing: a connection came of age, or an election took
+// place, while it was asked.
 func (w *twin) doubtful() string {
 	for _, s := range w.servers {
 		if s.alive() && (s.process.doubtful() || s.url.doubtful()) {
@@ -292,7 +295,8 @@ func (w *twin) doubtful() string {
 	return ""
 }
 
-// answer is what a request came to, in etcd's words; to get none, or to be told that there is no leader, is one answer.
+// answer returns an error in etcd's words. No answer, and the answer that there is no leader, count
+// as the same.
 func answer(err error) string {
 	var said rpctypes.EtcdError
 	switch {

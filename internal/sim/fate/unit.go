@@ -14,7 +14,7 @@ type life int
 const (
 	alive life = iota
 	dying
-	dead // not in goal-state any more
+	dead // no longer in goal-state
 )
 
 // unit is one unit of the application with its machine.
@@ -24,9 +24,9 @@ type unit struct {
 	life   life
 
 	up      bool // the machine runs
-	address int  // last byte
-	moved   bool // it had another before, by which bags may still tell of it
-	island  int  // machines reach each other on the same island only
+	address int  // the last byte of its address
+	moved   bool // it had another address before, which bags may still show
+	island  int  // machines reach only those on the same island
 	disk    disk
 	process process
 	carried string // the release in the charm directory
@@ -34,55 +34,57 @@ type unit struct {
 	// What Juju knows of the unit.
 	words     []operator.Word // each commit of its own peer bag
 	memory    operator.Memory
-	consumers map[string]told  // what its bags say
+	consumers map[string]told  // what its bags tell consumers
 	scopes    map[string]scope // its part in the consumers' relations
 
-	// What its agent has heard: the version of each peer's bag, of the application's, of options and charm.
+	// What its agent has heard: the version of each peer's bag, of the application's bag, of the
+	// options and of the charm.
 	heard                      map[string]heardOfPeer // the peers that joined
-	joined                     string                 // the peer whose changed follows its joined
-	parted                     bool                   // it has left a peer
+	joined                     string                 // the peer for which relation-changed is due, because joined has run
+	parted                     bool                   // it has departed from a peer
 	heardApp, heardCfg, heardC int
-	toldApp                    int // the version of the application's bag that a hook told of
+	toldApp                    int // the version of the application's bag that the last hook told of
 	heardLead                  bool
 	installed, started         bool
 	rebooted, stopped          bool
 	poked                      bool            // update-status is due
 	last                       operator.Event  // the last hook that ended well
-	again                      *operator.Event // that it hears once more
+	again                      *operator.Event // a hook to repeat
 
 	hook      *hook
 	retry     *operator.Event
-	killed    bool // and did not fail, the hook that is to be run again
+	killed    bool // the hook to run again was killed, and did not fail
 	retryAt   int64
 	fails     int
-	fail      error  // of the last hook, while it is being retried
+	fail      error  // of the last hook, while Juju retries it
 	deaf      bool   // goal-state fails in the next hook
 	unsure    bool   // the reply to the next step at etcd is lost
-	back      int64  // when its disk was last taken back in time
+	back      int64  // when its disk was last set back in time
 	rotted    int64  // when its data was last spoilt
 	stalls    int    // how many of its next learners make no progress
-	restarted string // the operation that its server was restarted for last
-	had       uint64 // the cluster whose data its server ran with last
-	byHand    int64  // its member is down by our hand, and has the turn until then
+	restarted string // the operation for which its server last restarted
+	had       uint64 // the cluster whose data its server last ran with
+	byHand    int64  // the charm has taken its member down, which holds the turn until then
 }
 
-// heardOfPeer is what an agent knows of a peer's bag: the version that a hook told of, and the one that it keeps, which Juju
-// forgets when a hook is about the peer, and reads again in the next hook that asks; 0 is not read.
+// heardOfPeer is what an agent knows of a peer's bag. told is the version that a hook told of. kept
+// is the version that the agent has cached; 0 is none. Juju drops the cached version when a hook is
+// about the peer, and reads the bag again in the next hook that asks.
 type heardOfPeer struct{ told, kept int }
 
-// noOptions is a version of the options that no application has: config-changed is due.
+// noOptions is a version of the options that no application has, so that config-changed is due.
 const noOptions = -1
 
-// disk outlives the machine's power.
+// disk is what outlives a power cut of the machine.
 type disk struct {
 	installed string
 	tls       operator.TLS
 	written   *operator.Server
-	config    string // digest of what is written
+	config    string // digest of the written settings
 	kind      operator.ServiceKind
 	enabled   bool
 	schedule  operator.Schedule
-	astray    bool // something of ours does not lie there as it was made
+	astray    bool // a file or directory of ours is not as it was made
 	data      *data
 	fence     operator.Fence
 	aside     []*data
@@ -92,7 +94,7 @@ type disk struct {
 	measured  operator.Disk
 }
 
-// initial is how a first start would go by what is written.
+// initial returns how a first start would proceed with the written settings.
 func (d *disk) initial() operator.Initial {
 	if d.written == nil {
 		return operator.Initial{}
@@ -103,7 +105,7 @@ func (d *disk) initial() operator.Initial {
 // process is the server process.
 type process struct {
 	running, failing, serving bool
-	server                    operator.Server // what it was started with
+	server                    operator.Server // the settings it was started with
 	config                    string
 	log                       string // why it fails
 	held                      operator.Hold
@@ -114,20 +116,20 @@ type process struct {
 
 func (p process) booted(now int64) bool { return p.running && now-p.started >= bootSeconds }
 
-// hook is one hook that runs, as a coroutine.
+// hook is one running hook, as a coroutine.
 type hook struct {
 	event   operator.Event
 	coro    *coroutine
-	units   int      // how many there had been when Juju was asked
-	decided bool     // the pass has come to its flush
-	led     bool     // the unit led when Juju was asked
-	turn    string   // who held the turn at the last look
+	units   int      // how many units had ever existed when Juju was asked
+	decided bool     // the pass has reached its flush
+	led     bool     // the unit was the leader when Juju was asked
+	turn    string   // the holder of the turn at the last look
 	full    bool     // alarm NOSPACE was raised at the last look
-	keeps   bool     // it was not heard that the turn was given back, which is not tried again
+	keeps   bool     // the reply to giving the turn back was lost, and the hook does not try again
 	looked  int      // Sim.faults at the last look
 	view    *group   // the cluster that the last look reached
-	voters  int      // in it
-	urls    []string // clients' URLs that the list gave in this hook
+	voters  int      // the voters in that cluster
+	urls    []string // clients' URLs that the member list showed in this hook
 	hashes  [][]operator.Hash
 	shown   []member // the started voters at the last look
 	record  operator.Record
@@ -137,14 +139,15 @@ func host(address int) string { return "10.0.0." + strconv.Itoa(address) }
 
 func address(at, port int) string { return "https://" + host(at) + ":" + strconv.Itoa(port) }
 
-// listen notes where the unit's server listens: at the ports it was started with, wherever the machine is by now.
+// listen sets where the unit's server listens: at the machine's current address, and at the ports
+// with which it was started.
 func (u *unit) listen() {
 	if p := &u.process; p.running {
 		p.peerURL, p.clientURL = address(u.address, p.server.Config.ManagementPort), address(u.address, p.server.Config.Port)
 	}
 }
 
-// word is its peer bag at a version; the zero Word before it wrote one.
+// word returns the unit's peer bag at a version; the zero Word for version 0.
 func (u *unit) word(version int) operator.Word {
 	if version == 0 {
 		return operator.Word{}
@@ -169,7 +172,7 @@ func (s *Sim) runHook(u *unit, e operator.Event) {
 	}
 }
 
-// cut ends the hook that runs where it stands, if it has not ended already.
+// cut ends the running hook where it stands, if it has not ended already.
 func (s *Sim) cut(u *unit) {
 	if u.hook != nil {
 		s.stage.give(u.hook.coro)
@@ -177,7 +180,7 @@ func (s *Sim) cut(u *unit) {
 	}
 }
 
-// kill ends the hook that runs, where it stands; Juju will call it again.
+// kill ends the running hook where it stands; Juju will run it again.
 func (s *Sim) kill(u *unit) {
 	if u.hook == nil {
 		return
@@ -190,8 +193,8 @@ func (s *Sim) kill(u *unit) {
 	}
 }
 
-// nextEvent is the hook that the unit's agent runs next, in the order of Juju's worker/uniter/resolver.go; false if there is
-// none.
+// nextEvent returns the hook that the unit's agent runs next, in the order of Juju's
+// worker/uniter/resolver.go; false if there is none.
 func (s *Sim) nextEvent(u *unit) (operator.Event, bool) {
 	switch {
 	case u.retry != nil:
@@ -200,7 +203,7 @@ func (s *Sim) nextEvent(u *unit) (operator.Event, bool) {
 		return operator.Event{Kind: hooks.Install}, true
 	case u.life == dying:
 		return s.nextOfDying(u)
-	case u.again != nil: // no Juju does
+	case u.again != nil: // no real Juju does this
 		return *u.again, true
 	}
 	if e, ok := s.nextCreated(u); ok {
@@ -225,7 +228,8 @@ func (s *Sim) nextEvent(u *unit) (operator.Event, bool) {
 	return operator.Event{Kind: hooks.UpdateStatus}, u.poked
 }
 
-// nextOfDying is the next of a unit's last hooks: it leaves its relations, the peers' last, and never breaks that one.
+// nextOfDying returns the next of a unit's last hooks. The unit departs from its relations, from
+// the peer relation last, and never hears that one break.
 func (s *Sim) nextOfDying(u *unit) (operator.Event, bool) {
 	if e, ok := s.nextOfConsumers(u); ok {
 		return e, true
@@ -247,7 +251,8 @@ func (s *Sim) nextOfDying(u *unit) (operator.Event, bool) {
 	return operator.Event{Kind: hooks.Remove}, true
 }
 
-// nextOfPeers is the next hook of the peer relation, in the order of Juju's worker/uniter/relation/resolver.go.
+// nextOfPeers returns the next hook of the peer relation, in the order of Juju's
+// worker/uniter/relation/resolver.go.
 func (s *Sim) nextOfPeers(u *unit) (operator.Event, bool) {
 	if len(u.words) == 0 {
 		return operator.Event{}, false
@@ -273,7 +278,7 @@ func (s *Sim) nextOfPeers(u *unit) (operator.Event, bool) {
 		e.RemoteUnit = u.joined
 	case gone != nil:
 		e.Kind, e.RemoteUnit, e.Departing = hooks.RelationDeparted, gone.name, gone.name
-	case s.leader != u && u.toldApp != len(s.records): // the leader writes it: Juju spares it
+	case s.leader != u && u.toldApp != len(s.records): // the leader writes the bag itself, so Juju runs no hook for it there
 	case fresh != nil:
 		e.Kind, e.RemoteUnit = hooks.RelationJoined, fresh.name
 	case changed != nil:
@@ -284,13 +289,13 @@ func (s *Sim) nextOfPeers(u *unit) (operator.Event, bool) {
 	return e, true
 }
 
-// heardNow notes what a hook that begins makes known to the agent.
+// heardNow records what the agent has heard once a hook begins.
 func (s *Sim) heardNow(u *unit, e operator.Event) {
 	if k, joined := u.heard[e.RemoteUnit]; joined {
 		u.heard[e.RemoteUnit] = heardOfPeer{told: k.told}
 	}
 	if u.retry != nil {
-		return // Juju runs it for the version of the first time
+		return // Juju runs it again for the version of the first time
 	}
 	u.killed, u.again = false, nil
 	switch {
@@ -314,11 +319,11 @@ func (s *Sim) heardNow(u *unit, e operator.Event) {
 	case e.Kind == hooks.LeaderElected:
 		u.heardLead = true
 	case e.Kind == hooks.UpdateStatus:
-		u.poked = false // who asks while it runs has another one run
+		u.poked = false // a request while the hook runs asks for another one
 	}
 }
 
-// done notes that a hook ended well.
+// done records that a hook ended well.
 func (s *Sim) done(u *unit, e operator.Event) {
 	u.retry, u.killed, u.fails, u.fail, u.last = nil, false, 0, nil, e
 	switch {

@@ -1,9 +1,9 @@
-// Package hooktool is the hook's end of a hook tool: it sends its name and
-// arguments to the simulator and prints the answer.
+// Package hooktool is the hook's side of a hook tool: it sends its name and arguments to the
+// simulator and prints the answer.
 //
-// The rule it keeps: it starts fast. It speaks the wire of net/rpc (gob, over a
-// unix socket), as Juju's own tools do, but imports neither that package, which
-// brings in a web server, nor anything of the simulator.
+// The rule it keeps: it starts fast. It speaks the protocol of net/rpc (gob, over a unix socket),
+// as Juju's own tools do. But it imports neither net/rpc, which brings in a web server, nor
+// anything of the simulator.
 package hooktool
 
 import (
@@ -37,8 +37,8 @@ type Reply struct {
 // Method is the name of the one call.
 const Method = "Jujuc.Main"
 
-// NoStdin is the error of a tool that wants its standard input: it is called
-// again with StdinSet.
+// NoStdin is the error of a tool that needs its standard input: the caller calls again with
+// StdinSet.
 const NoStdin = "hook tool requires stdin, none supplied"
 
 // The two headers of net/rpc's wire.
@@ -54,7 +54,7 @@ type (
 	}
 )
 
-// Main runs the tool the program was called as, and exits as it says.
+// Main runs the tool by whose name the program was called, and exits with its exit code.
 func Main() {
 	code, err := Run(filepath.Base(os.Args[0]), os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	if err != nil {
@@ -64,8 +64,7 @@ func Main() {
 	os.Exit(code)
 }
 
-// Run calls one tool and returns its exit code. The error is of the call, not
-// of the tool.
+// Run calls one tool and returns its exit code. The error is about the call, not from the tool.
 func Run(name string, args []string, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
 	dir, err := os.Getwd()
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// ActionResult is how an action ended.
+// ActionResult is the result of an action.
 type ActionResult struct {
 	ID     string `json:"id" yaml:"id"`
 	Unit   string `json:"unit" yaml:"unit"`
@@ -24,7 +24,7 @@ type action struct {
 	params   map[string]any
 	results  map[string]any
 	log      []string
-	follow   func(line string) // hears each line of the log; nil is nobody
+	follow   func(line string) // receives each line of the log; nil discards them
 	failed   bool
 	message  string
 	done     *ActionResult
@@ -72,7 +72,7 @@ func (m *Model) beginAction(unitName, name string, params map[string]any) (*Cont
 	return m.beginTask(u, name, params), nil
 }
 
-// ready is why a unit runs no action now; nil is that it does.
+// ready returns why a unit can run no action now; nil if it can.
 func ready(u *unit) error {
 	switch {
 	case !u.machine.on:
@@ -85,7 +85,7 @@ func ready(u *unit) error {
 	return nil
 }
 
-// ActionID returns the id of the action, "" in a hook.
+// ActionID returns the ID of the action, or "" in a hook.
 func (c *Context) ActionID() string {
 	if c.act == nil {
 		return ""

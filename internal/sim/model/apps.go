@@ -9,7 +9,7 @@ import (
 	"github.com/juju/charm/v12"
 )
 
-// NewMachine asks AddUnit for a machine of the unit's own.
+// NewMachine asks AddUnit for a new machine for the unit.
 const NewMachine = -1
 
 var appName = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]*[a-z][a-z0-9]*)*$`)
@@ -103,14 +103,14 @@ func (m *Model) RemoveUnit(name string, force bool) error {
 
 func (m *Model) destroyUnit(u *unit, force bool) {
 	u.life = Dying
-	// A unit that is not installed has nothing to undo: neither does Juju run an install again that was killed. Any other
-	// hook that waits is run first (Juju's worker/uniter/resolver.go).
+	// A unit that is not installed has nothing to undo, and Juju does not repeat an install hook
+	// that was killed. Any other waiting hook is run first (Juju's worker/uniter/resolver.go).
 	if force || (!u.installed && !u.running && !u.failed) {
 		m.bury(u)
 	}
 }
 
-// bury ends a unit: out of every scope, and leadership passes on.
+// bury ends a unit: it leaves every relation scope, and the leadership passes on.
 func (m *Model) bury(u *unit) {
 	u.life = Dead
 	for id := range u.rels {

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkManyRelations is what the tools that tell of all relations cost with a thousand of them.
+// BenchmarkManyRelations measures the tools that list all relations, with a thousand of them.
 func BenchmarkManyRelations(b *testing.B) {
 	w := newWorld(b, "")
 	w.deploy("thing", 1)

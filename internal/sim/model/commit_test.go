@@ -117,7 +117,8 @@ func TestLostLeadershipFailsTheWholeCommit(t *testing.T) {
 	assert.Empty(t, w.units["thing/0"].state)
 }
 
-// TestUpdateStatusAskedMeanwhile: juju-exec that is asked for a hook while one runs waits for it, and runs its own.
+// TestUpdateStatusAskedMeanwhile: juju-exec that asks for a hook while one runs waits for it, and
+// then runs its own.
 func TestUpdateStatusAskedMeanwhile(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "4.0")

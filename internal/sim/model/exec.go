@@ -7,11 +7,12 @@ import (
 	"github.com/juju/charm/v12/hooks"
 )
 
-// ExecName is the name of the task as which Juju runs commands in a unit's context.
+// ExecName is the name of the task that Juju makes for commands in a unit's context.
 const ExecName = "juju-exec"
 
-// Exec has r run commands in the context of a unit, now: hook tools answer, and what they write is committed if the commands
-// exit 0. Juju does it as an action of a name of its own, which needs no charm; so a unit in error takes it too.
+// Exec makes r run commands in the context of a unit, now. Hook tools answer, and what they write
+// is committed if the commands exit 0. Juju does this as an action with a name of its own that no
+// charm declares, so a unit in error accepts it too.
 func (m *Model) Exec(ctx context.Context, unitName string, r Runner) (ActionResult, error) {
 	c, err := m.beginExec(unitName)
 	if err != nil {
@@ -42,7 +43,8 @@ func (m *Model) beginTask(u *unit, name string, params map[string]any) *Context 
 	return c
 }
 
-// OnActionLog sets what hears each line of action-log at once. It must not call the model.
+// OnActionLog sets the function that receives each line of action-log at once. It must not call the
+// model.
 func (c *Context) OnActionLog(f func(line string)) {
 	c.m.mu.Lock()
 	defer c.m.mu.Unlock()

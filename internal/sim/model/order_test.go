@@ -113,7 +113,7 @@ func TestOrderOfRemoveUnit(t *testing.T) {
 				assert.NotContains(t, h.tool("goal-state"), "a/1")
 				assert.NotEmpty(t, h.tool("relation-get", "-r", "ring:0", "-", "a/1"), "the bag outlives the unit")
 			})
-			// A restarted agent has forgotten the unit, and says nothing of it.
+			// A restarted agent has forgotten the unit, and runs no hook about it.
 			w.forget()
 			require.NoError(t, w.Boot(0))
 			w.settle()
@@ -136,7 +136,7 @@ func (w *world) until(unit, hook string) {
 	}
 }
 
-// What an agent has begun with it brings to its end, also in a unit that goes.
+// An agent finishes what it has begun, also for a unit that is removed.
 func TestOrderOfEarlyRemoval(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -163,7 +163,7 @@ func TestOrderOfEarlyRemoval(t *testing.T) {
 	}
 }
 
-// An install that was killed is not run again for a unit that goes, any other hook is.
+// An install hook that was killed is not run again for a unit that is removed; any other hook is.
 func TestRemovalAfterKill(t *testing.T) {
 	t.Parallel()
 	for hook, want := range map[string][]string{"install": {}, "config-changed": {"config-changed", "remove"}} {
@@ -185,8 +185,8 @@ func TestRemovalAfterKill(t *testing.T) {
 	}
 }
 
-// What is new is entered, and the leadership taken up, before a refresh. What changes while config-changed runs is for
-// another one.
+// New relations are entered, and the leadership is taken up, before a refresh. A change while
+// config-changed runs gets another config-changed.
 func TestOrderOfManyChanges(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "3.6")
@@ -275,7 +275,8 @@ func TestLeadership(t *testing.T) {
 	assert.Equal(t, "thing/1", leader)
 }
 
-// Who loses the leadership while it takes it up, and gets it back, takes it up again.
+// A unit that loses the leadership during leader-elected, and gets it back, runs leader-elected
+// again.
 func TestLeadershipComesBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "3.6")

@@ -9,21 +9,22 @@ import (
 	"github.com/juju/charm/v12"
 )
 
-// release is a charm as it was uploaded once.
+// release is one upload of a charm.
 type release struct {
 	charm    Charm
 	source   string // where its files come from
-	charmSeq int    // 1 is what was deployed; it grows with each refresh
-	revision int    // which upload it is: Juju counts those from 0
+	charmSeq int    // 1 for the deployed charm; each refresh adds 1
+	revision int    // number of the upload, which Juju counts from 0
 }
 
-// url is what Juju calls an uploaded charm.
+// url returns Juju's URL of an uploaded charm.
 func (r release) url() string { return fmt.Sprintf("local:%s-%d", r.charm.Meta().Name, r.revision) }
 
-// Refresh replaces an application's charm; each unit then runs upgrade-charm and config-changed. Settings the new charm does
-// not know are dropped. The units named last are left behind: whatever is refreshed meanwhile, they go on with the charm that
-// they have until Follow; their options are those of the application's charm, as in Juju 4.0. A charm that would break a
-// relation or lose storage is refused.
+// Refresh replaces an application's charm; each unit then runs upgrade-charm and config-changed.
+// Settings that the new charm does not know are dropped. The units in except stay behind: they keep
+// their charm, whatever is refreshed meanwhile, until Follow. Their options are those of the
+// application's charm, as in Juju 4.0. A charm that would break a relation or lose storage is
+// refused.
 func (m *Model) Refresh(app string, ch Charm, source string, except ...string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -42,7 +43,8 @@ func (m *Model) Refresh(app string, ch Charm, source string, except ...string) e
 	return nil
 }
 
-// RefreshTo gives an application the charm of an earlier upload back, as Juju does with revisions of a charm store.
+// RefreshTo gives an application the charm of an earlier upload again, as Juju does with revisions
+// from a charm store.
 func (m *Model) RefreshTo(app string, revision int, except ...string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -100,7 +102,7 @@ func (m *Model) refresh(a *application, next release, except []string) error {
 	return nil
 }
 
-// Follow has a unit that a refresh left behind take up its application's charm.
+// Follow makes a unit that a refresh left behind take its application's charm.
 func (m *Model) Follow(name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -115,8 +117,8 @@ func (m *Model) Follow(name string) error {
 	return nil
 }
 
-// refuses words, as Juju does, why an application may not have a charm: up to 3.6 state/application.go (SetCharm), in 4.0
-// domain/application (SetApplicationCharm). nil is that it may.
+// refuses returns, in Juju's words, why an application may not have a charm; nil if it may. Up to
+// 3.6 that is state/application.go (SetCharm), in 4.0 domain/application (SetApplicationCharm).
 func (m *Model) refuses(a *application, next release) error {
 	since40 := strings.HasPrefix(m.Rules.Version, "4.")
 	wrapped := func(err error) error {
@@ -128,7 +130,7 @@ func (m *Model) refuses(a *application, next release) error {
 	for _, rel := range a.rels {
 		e, _ := rel.side(a.name)
 		switch {
-		case rel.peer || e.ImplementedBy(ch2{next.charm}): // a peer relation may go with the charm that had it
+		case rel.peer || e.ImplementedBy(ch2{next.charm}): // a peer relation may go with its charm
 		case since40:
 			return wrapped(fmt.Errorf("would break relation %s", e.key()))
 		default:
@@ -141,8 +143,9 @@ func (m *Model) refuses(a *application, next release) error {
 	return nil
 }
 
-// losesStorage is why units that have storage by one charm cannot go on with another (state/application.go,
-// checkStorageUpgrade). The model has no storage of its own, so that what a charm may do without is never in use.
+// losesStorage returns why units that have storage by one charm cannot go on with another
+// (state/application.go, checkStorageUpgrade). The model itself has no storage, so no storage that
+// a charm drops is ever in use.
 func losesStorage(before, after map[string]charm.Storage) error {
 	for _, name := range slices.Sorted(maps.Keys(before)) {
 		was := before[name]
@@ -171,10 +174,10 @@ func losesStorage(before, after map[string]charm.Storage) error {
 	return nil
 }
 
-// unbounded is the CountMax of a storage of which there may be any number.
+// unbounded is the CountMax of a storage without an upper limit.
 const unbounded = -1
 
-// ch2 lends a Charm to charm.Relation.ImplementedBy, which looks at Meta alone.
+// ch2 adapts a Charm for charm.Relation.ImplementedBy, which reads only Meta.
 type ch2 struct{ Charm }
 
 func (ch2) Manifest() *charm.Manifest { return nil }

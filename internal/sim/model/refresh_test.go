@@ -78,7 +78,7 @@ func TestRefreshThatBreaksARelation(t *testing.T) {
 				w.deploy("a", 1)
 				w.deploy("b", 1)
 				if tc.related {
-					// The order in which they are named is no matter.
+					// The order in which the endpoints are named does not matter.
 					_, err := w.Relate("b:out", "a:in")
 					require.NoError(t, err)
 				}
@@ -137,7 +137,8 @@ func TestRefreshThatLosesStorage(t *testing.T) {
 	}
 }
 
-// TestRefreshThatLeavesAUnitBehind has the others go on, and back, while one stays where it is.
+// TestRefreshThatLeavesAUnitBehind refreshes the others, and rolls them back, while one unit keeps
+// its charm.
 func TestRefreshThatLeavesAUnitBehind(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "4.0")
@@ -172,7 +173,8 @@ func TestRefreshThatLeavesAUnitBehind(t *testing.T) {
 	assert.Empty(t, w.take("thing/1"))
 	assert.Equal(t, []string{"upgrade-charm", "config-changed"}, w.take("thing/0"))
 	assert.Equal(t, "local:thing-0", behind())
-	// It runs hooks as before, an agent that starts again changes nothing, and a unit that comes has the new charm.
+	// The unit runs hooks as before. A restart of its agent changes nothing, and a new unit has the
+	// new charm.
 	require.NoError(t, w.Configure("thing", map[string]string{"name": "x"}, nil, 1))
 	require.NoError(t, w.Boot(1))
 	_, err := w.AddUnit("thing", NewMachine)
@@ -181,7 +183,7 @@ func TestRefreshThatLeavesAUnitBehind(t *testing.T) {
 	assert.Equal(t, []string{"config-changed", "start", "ring-relation-joined thing/3", "ring-relation-changed thing/3"}, w.take("thing/1"))
 	assert.Equal(t, map[string]string{"thing/0": "new", "thing/1": "old", "thing/2": "new", "thing/3": "new"}, sources)
 
-	// The others go back: to a charm that is another upload, though it may have the same files.
+	// The others roll back. That charm counts as another upload, even if its files are the same.
 	w.forget()
 	require.NoError(t, w.Refresh("thing", newCharm(t), "back"))
 	w.settle()
@@ -196,7 +198,7 @@ func TestRefreshThatLeavesAUnitBehind(t *testing.T) {
 	require.ErrorContains(t, w.Follow("thing/1"), "is not left behind")
 }
 
-// TestActionsOfAUnitLeftBehind are those of the charm that it has.
+// TestActionsOfAUnitLeftBehind: a unit that was left behind has the actions of its own charm.
 func TestActionsOfAUnitLeftBehind(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "4.0")

@@ -185,7 +185,7 @@ func TestBrokenRelationAnswersInItsOwnHookAlone(t *testing.T) {
 	}
 }
 
-// A unit that goes has its -broken hook too, while the relation lives on.
+// A unit that is removed runs its -broken hook too, while the relation lives on.
 func TestRelationThatLivesOnIsListedInBroken(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "4.0")

@@ -26,9 +26,9 @@ type relation struct {
 	peer  bool
 	life  Life
 	since time.Time // when it came to that life
-	// suspended is a relation whose units leave it, and may enter it again.
+	// suspended means that the units leave the relation, and may enter it again.
 	suspended bool
-	// deaf is the application whose units never hear that the relation is broken; "" is none.
+	// deaf is the application whose units never hear that the relation is broken; "" for none.
 	deaf  string
 	ends  []end
 	bags  map[string]*bag
@@ -57,7 +57,7 @@ func (m *Model) addRelation(peer bool, ends ...end) *relation {
 	return rel
 }
 
-// drop takes a relation out of the model.
+// drop removes a relation from the model.
 func (m *Model) drop(rel *relation) {
 	delete(m.relations, rel.id)
 	for _, e := range rel.ends {
@@ -90,13 +90,14 @@ func (r *relation) remote(app string) end {
 	return r.ends[0]
 }
 
-// key is the relation's id as the given application's units see it: "proxy:3".
+// key returns the relation's ID as the given application's units see it: "proxy:3".
 func (r *relation) key(app string) string {
 	e, _ := r.side(app)
 	return e.Name + ":" + strconv.Itoa(r.id)
 }
 
-// name is what Juju calls the relation: its requirer's end comes first (state/endpoint.go, roleOrder).
+// name returns Juju's name of the relation: its requirer's end comes first (state/endpoint.go,
+// roleOrder).
 func (r *relation) name() string {
 	keys := make([]string, 0, len(r.ends))
 	for _, role := range []charm.RelationRole{charm.RoleRequirer, charm.RoleProvider, charm.RolePeer} {
@@ -109,8 +110,9 @@ func (r *relation) name() string {
 	return strings.Join(keys, " ")
 }
 
-// enter puts a unit in the relation's scope, with the settings Juju gives it. A unit that was in it before starts again:
-// Juju replaces its settings (state/relationunit.go, EnterScope).
+// enter puts a unit in the relation's scope, with the settings that Juju gives it. A unit that was
+// in it before starts with new settings: Juju replaces the old ones (state/relationunit.go,
+// EnterScope).
 func (r *relation) enter(u *unit, address string) {
 	r.scope[u.name] = true
 	next := &bag{version: 1}
@@ -237,12 +239,13 @@ func (m *Model) dropIfDone(rel *relation) {
 	}
 }
 
-// Suspend has the units of a relation leave it: they run departed and broken. Juju takes relations with applications of
-// another model only; here any but a peer relation will do.
+// Suspend makes the units of a relation leave it: they run departed and broken. Juju suspends only
+// relations with applications of another model; here any relation but a peer relation can be
+// suspended.
 func (m *Model) Suspend(id string) error { return m.suspend(id, true) }
 
-// Resume brings a suspended relation back under its id: its units run created, joined and changed. Those that have not
-// left it by then hear nothing.
+// Resume brings a suspended relation back under its ID: its units run created, joined and changed.
+// Units that have not left it by then hear nothing.
 func (m *Model) Resume(id string) error { return m.suspend(id, false) }
 
 func (m *Model) suspend(id string, on bool) error {
@@ -261,9 +264,10 @@ func (m *Model) suspend(id string, on bool) error {
 	return nil
 }
 
-// Vanish removes the relation between two endpoints as a controller may do with an application of another model: units of
-// the first application run departed, and then Juju has deleted the relation before they could hear broken. Their agents
-// go on listing it until they start again; nothing can be read or written there.
+// Vanish removes the relation between two endpoints as a controller may do with an application of
+// another model. The units of the first application run departed, but Juju deletes the relation
+// before they can run broken. Their agents list the relation until they start again, although
+// nothing can be read or written there.
 func (m *Model) Vanish(a, b string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -283,7 +287,8 @@ func (m *Model) Vanish(a, b string) error {
 	return nil
 }
 
-// vanish takes a unit out of a relation that Juju deletes, once it has heard all others depart. Its agent does not notice.
+// vanish removes a unit from a relation that Juju deletes, once the unit has run departed for all
+// others. Its agent does not notice.
 func (m *Model) vanish(u *unit, rel *relation) {
 	ur := u.rels[rel.id]
 	if rel.deaf != u.app.name || ur == nil || ur.broken || len(ur.members) > 0 {
@@ -295,8 +300,8 @@ func (m *Model) vanish(u *unit, rel *relation) {
 	m.dropIfDone(rel)
 }
 
-// remoteMembers returns the units a unit should see on the other side of a
-// relation, with the versions of their bags.
+// remoteMembers returns the units that a unit should see on the other side of a relation, with the
+// versions of their bags.
 func (m *Model) remoteMembers(u *unit, rel *relation) map[string]int {
 	remote := rel.remote(u.app.name).app.name
 	members := map[string]int{}

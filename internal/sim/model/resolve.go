@@ -111,7 +111,7 @@ func (m *Model) relationHook(u *unit, rel *relation, kind hooks.Kind) Hook {
 	return Hook{Kind: kind, Endpoint: e.Name, Relation: rel.id, RemoteApp: rel.remote(u.app.name).app.name}
 }
 
-// unitHook is a hook about another unit, as its bag is now.
+// unitHook returns a hook about another unit, with the current version of that unit's bag.
 func (m *Model) unitHook(u *unit, rel *relation, kind hooks.Kind, name string) Hook {
 	h := m.relationHook(u, rel, kind)
 	h.RemoteUnit = name
@@ -141,8 +141,8 @@ func (m *Model) nextDying(u *unit) (Hook, bool) {
 	return Hook{Kind: hooks.Remove}, true
 }
 
-// nextGone gives the hooks that end a relation for a unit: the changed that
-// follows a joined, departed for each member, then broken.
+// nextGone returns the hooks that end a relation for a unit: a changed that follows a joined,
+// departed for each member, then broken.
 func (m *Model) nextGone(u *unit, rel *relation, ur *unitRelation) (Hook, bool) {
 	if ur.changedPending != "" {
 		return m.unitHook(u, rel, hooks.RelationChanged, ur.changedPending), true
@@ -181,7 +181,8 @@ func (m *Model) nextRelation(u *unit, rel *relation) (Hook, bool) {
 		}
 	}
 	app := rel.remote(u.app.name).app
-	// The leader of a peer relation is the writer of the bag; Juju spares it.
+	// The leader itself writes the application's bag of a peer relation, so Juju runs no hook for
+	// it there.
 	if v := rel.bags[app.name].version; v != ur.appVersion && (!rel.peer || app.leader != u.name) {
 		h := m.relationHook(u, rel, hooks.RelationChanged)
 		h.version = v
@@ -211,13 +212,13 @@ func (m *Model) tellsDeparted(name string) bool {
 func (m *Model) begun(u *unit, h Hook) {
 	switch h.Kind {
 	case hooks.ConfigChanged:
-		u.configPending-- // what changes while the hook runs is for another one
+		u.configPending-- // a change while the hook runs needs another one
 	case hooks.LeaderElected:
-		u.leaderRun = true // who loses the leadership while the hook runs hears of the next
+		u.leaderRun = true // a unit that loses the leadership while the hook runs hears of the next election
 	case hooks.UpgradeCharm:
 		u.release = u.app.release
 	case hooks.UpdateStatus:
-		u.updatePending = false // juju-exec, asked while it runs, waits and has another one run
+		u.updatePending = false // a request from juju-exec while the hook runs gets another one
 	case hooks.RelationCreated:
 		// All new relations are entered together, before the first hook.
 		for _, rel := range u.app.rels {
@@ -233,8 +234,8 @@ func (m *Model) begun(u *unit, h Hook) {
 	}
 }
 
-// forget drops what the agent had read of the one whom the hook is about, each time the hook is run (Juju's
-// worker/uniter/runner/context/contextfactory.go, HookContext).
+// forget drops what the agent had cached of the remote side that the hook is about. It does so each
+// time the hook is run (Juju's worker/uniter/runner/context/contextfactory.go, HookContext).
 func (u *unit) forget(h Hook) {
 	switch h.Kind {
 	case hooks.RelationJoined, hooks.RelationChanged, hooks.RelationDeparted:

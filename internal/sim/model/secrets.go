@@ -54,7 +54,7 @@ func (m *Model) newSecretID() string {
 	return strings.ToLower(base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:12]))
 }
 
-// viewSecrets calls f with each secret as the hook sees it, by id.
+// viewSecrets returns each secret as the hook sees it, sorted by ID.
 func (c *Context) viewSecrets() []*secret {
 	all := maps.Clone(c.m.secrets)
 	maps.Copy(all, c.secrets)
@@ -135,7 +135,7 @@ func (c *Context) commitSecrets() {
 		if c.dropped[id] {
 			continue
 		}
-		// The writer need not be told of what it wrote.
+		// The writer needs no secret-changed for its own write.
 		s.told[c.u.name] = s.latest()
 		c.m.secrets[id] = s
 	}

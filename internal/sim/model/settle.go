@@ -107,7 +107,7 @@ func (m *Model) drain(ctx context.Context, r Runner, parallel int) error {
 			}
 			running++
 			go func() {
-				// Deferred, for a test may end its goroutine inside a hook.
+				// Deferred, because a test may end its goroutine inside a hook.
 				defer func() { done <- struct{}{} }()
 				m.run(ctx, c, r)
 			}()
@@ -217,7 +217,8 @@ func (m *Model) Boot(id int) error {
 	return nil
 }
 
-// StartAgents starts the agents of a machine that ran on without them since StopAgents: no unit runs start again.
+// StartAgents starts the agents of a machine that kept running after StopAgents; no unit runs start
+// again.
 func (m *Model) StartAgents(id int) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -228,10 +229,10 @@ func (m *Model) StartAgents(id int) error {
 	return nil
 }
 
-// StopAgents ends the agents of a machine and nothing else: its units hear nothing until StartAgents.
+// StopAgents stops only the agents of a machine: its units hear nothing until StartAgents.
 func (m *Model) StopAgents(id int) error { return m.PowerOff(id) }
 
-// wake starts a machine's agents; what they kept in memory is gone.
+// wake starts a machine's agents; what they kept in memory is lost.
 func (m *Model) wake(mc *machine, rebooted bool) {
 	mc.on = true
 	for _, u := range m.sortedUnits() {

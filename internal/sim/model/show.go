@@ -7,7 +7,7 @@ import (
 	"github.com/juju/charm/v12"
 )
 
-// UnitView is what show-unit prints of a unit, in the words of Juju.
+// UnitView is what show-unit prints of a unit, with Juju's names.
 type UnitView struct {
 	Version   string         `json:"workload-version,omitempty"`
 	Machine   string         `json:"machine"`
@@ -35,8 +35,8 @@ type BagView struct {
 	Data    map[string]string `json:"data"`
 }
 
-// UnitView returns what is committed of a unit and of the relations it is in. The application's data is, as in Juju, that of
-// the other side; in a peer relation there is but one.
+// UnitView returns what is committed of a unit and of its relations. As in Juju, the application's
+// data is that of the other side; a peer relation has only one side.
 func (m *Model) UnitView(name string) (UnitView, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -65,7 +65,7 @@ func (m *Model) UnitView(name string) (UnitView, error) {
 	return v, nil
 }
 
-// Setting is an option of an application and its value, in the words of Juju.
+// Setting is an application's option and its value, with Juju's names.
 type Setting struct {
 	Default     any    `json:"default,omitempty"`
 	Description string `json:"description"`
@@ -107,7 +107,7 @@ func (m *Model) ActionSpecs(app string) (map[string]charm.ActionSpec, error) {
 	return maps.Clone(a.charm.Actions().ActionSpecs), nil
 }
 
-// SecretInfo is a secret without its content, in the words of Juju.
+// SecretInfo is a secret without its content, with Juju's names.
 type SecretInfo struct {
 	Revision    int    `json:"revision"`
 	Owner       string `json:"owner"`
@@ -126,7 +126,7 @@ func (m *Model) Secrets() map[string]SecretInfo {
 	return all
 }
 
-// SecretContent returns the newest content of a secret that it still has.
+// SecretContent returns a secret's newest content that still exists.
 func (m *Model) SecretContent(id string) (map[string]string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -137,8 +137,9 @@ func (m *Model) SecretContent(id string) (map[string]string, error) {
 	return maps.Clone(s.revisions[s.latest()-1]), nil
 }
 
-// RemoveSecret takes a secret away, or one of its revisions if that is not 0. Its units are not told, and find that out when
-// they read it. Juju lets a user remove secrets of users only; here it is the way to lose one of a charm.
+// RemoveSecret removes a secret, or one of its revisions if revision is not 0. Units are not told,
+// and find out when they read it. Juju lets users remove only users' secrets; here it is the way to
+// lose a charm's secret.
 func (m *Model) RemoveSecret(id string, revision int) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -39,8 +39,8 @@ type ApplicationStatus struct {
 	Units   map[string]UnitStatus `json:"units"`
 }
 
-// UnitStatus is a unit. Agent is idle, executing, error or lost; for how many
-// times a failed hook was tried, see Attempts.
+// UnitStatus is a unit. Agent is idle, executing, error or lost. Attempts says how often a failed
+// hook was tried.
 type UnitStatus struct {
 	Workload StatusInfo `json:"workload-status"`
 	Agent    StatusInfo `json:"juju-status"`
@@ -51,7 +51,7 @@ type UnitStatus struct {
 	Ports    []string   `json:"open-ports"`
 	Queued   string     `json:"queued,omitempty"`
 	Attempts int        `json:"attempts,omitempty"`
-	// UpgradingFrom is the charm of a unit that has another than its application; "" is that it has the same.
+	// UpgradingFrom is the unit's charm if it differs from its application's, else "".
 	UpgradingFrom string `json:"upgrading-from,omitempty"`
 }
 
@@ -113,7 +113,7 @@ func (m *Model) unitStatus(u *unit) UnitStatus {
 		us.Agent = StatusInfo{Current: "lost", Message: "agent is not communicating with the server"}
 		us.Workload.Current, us.Workload.Message = "unknown", "agent lost, see 'juju show-status-log "+u.name+"'"
 	case u.attempts > 0 && u.current != nil:
-		// Juju shows the failure in place of the workload's status.
+		// In error, Juju shows the failure instead of the workload's status.
 		us.Agent.Current = "idle"
 		us.Workload.Current = "error"
 		us.Workload.Message = fmt.Sprintf("hook failed: %q", u.current.Name())
@@ -123,7 +123,7 @@ func (m *Model) unitStatus(u *unit) UnitStatus {
 	return us
 }
 
-// severity orders workload statuses as Juju does to derive an application's.
+// severity orders workload statuses as Juju does when it derives an application's status.
 var severity = []string{"error", "blocked", "maintenance", "waiting", "active", "terminated", "unknown"}
 
 func (m *Model) appStatus(a *application) StatusInfo {
@@ -140,7 +140,7 @@ func (m *Model) appStatus(a *application) StatusInfo {
 	return worst
 }
 
-// UnitInfo tells where a unit lives.
+// UnitInfo says where a unit runs.
 type UnitInfo struct {
 	Name, App, Address string
 	Machine            int
@@ -148,7 +148,7 @@ type UnitInfo struct {
 	On                 bool
 }
 
-// Unit returns a unit that is not gone.
+// Unit returns a unit that is not dead.
 func (m *Model) Unit(name string) (UnitInfo, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

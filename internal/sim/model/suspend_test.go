@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// related is a/0 and b/0, with relation in:2 of a and out:2 of b between them, at rest.
+// related returns a/0 and b/0 at rest, with relation in:2 of a and out:2 of b between them.
 func related(t *testing.T, series string) *world {
 	t.Helper()
 	w := newWorld(t, series)
@@ -60,7 +60,8 @@ func TestSuspendAndResume(t *testing.T) {
 	}
 }
 
-// A unit that has not left the relation when it is resumed hears nothing at all; a removal ends a suspended one.
+// A unit that has not left the relation when it is resumed hears nothing at all; a suspended
+// relation can be removed.
 func TestSuspendForAMoment(t *testing.T) {
 	t.Parallel()
 	w := related(t, "4.0")
@@ -80,7 +81,8 @@ func TestSuspendForAMoment(t *testing.T) {
 	require.ErrorContains(t, w.Resume("x"), "invalid relation id")
 }
 
-// Juju has deleted the relation before the offering side could hear broken, and its agents do not notice.
+// Juju deletes the relation before the offering side could hear broken, and its agents do not
+// notice.
 func TestVanish(t *testing.T) {
 	t.Parallel()
 	w := related(t, "4.0")

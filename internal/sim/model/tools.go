@@ -41,7 +41,7 @@ type Reply struct {
 // none: call again with StdinSet.
 var ErrNoStdin = errors.New(hooktool.NoStdin)
 
-// usageError is a wrong call: exit code 2. Others exit 1.
+// usageError is a wrong call, which exits with 2. Other errors exit with 1.
 type usageError struct{ error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
@@ -148,9 +148,9 @@ func (e *ToolError) Error() string {
 	return fmt.Sprintf("%s: exit status %d: %s", e.Tool, e.Code, strings.TrimSpace(e.Stderr))
 }
 
-// Run calls a tool from within the process and returns its stdout: what a
-// hook run in memory uses. A tool that fails gives a *ToolError; one that this
-// Juju does not have an error that wraps exec.ErrNotFound.
+// Run calls a tool from within this process and returns its stdout; hooks that run in memory use
+// it. For a tool that fails it returns a *ToolError, and for one that this Juju does not have, an
+// error that wraps exec.ErrNotFound.
 func (c *Context) Run(ctx context.Context, stdin []byte, tool string, args ...string) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -210,7 +210,7 @@ func (k *call) write(v any) error {
 	return nil
 }
 
-// writeJSON prints a value that is JSON already in the format asked for.
+// writeJSON prints a value that is already JSON, in the format asked for.
 func (k *call) writeJSON(text []byte) error {
 	if k.format == "json" {
 		k.out.Write(append(text, '\n'))
@@ -318,7 +318,7 @@ func (k *call) settings(path string) (map[string]string, error) {
 	return values, nil
 }
 
-// noArgs refuses arguments past n.
+// atMost refuses more than n arguments.
 func (k *call) atMost(n int) error {
 	if len(k.args) > n {
 		return usagef("unrecognized args: %q", k.args[n:])

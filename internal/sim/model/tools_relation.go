@@ -207,7 +207,7 @@ func (c *Context) breaks(rel *relation, ur *unitRelation) bool {
 func relationList(k *call) error {
 	rel, ur, err := k.relationArg()
 	if errors.Is(err, errVanished) {
-		return k.write([]string{}) // the agent's own memory
+		return k.write([]string{}) // from the agent's own memory
 	}
 	if err != nil {
 		return err
@@ -232,10 +232,10 @@ func relationModelGet(k *call) error {
 // goals is one object of goal-state's answer, as JSON.
 type goals struct {
 	text []byte
-	apps map[*application]bool // whose units are told
+	apps map[*application]bool // the applications whose units are listed
 
-	at      int64  // Unix seconds that stamped tells
-	stamped string // the moment told last, as text: many are told of the same one
+	at      int64  // the Unix seconds that stamped shows
+	stamped string // the last time as text: many units have the same one
 }
 
 func (g *goals) add(name, status string, since time.Time) {
@@ -260,7 +260,7 @@ func (g *goals) addUnits(us []*unit) {
 	}
 }
 
-// appendKey appends the key of a JSON object's next value; no name in a model needs an escape.
+// appendKey appends the key of a JSON object's next value; no name in a model needs escaping.
 func appendKey(text []byte, name string) []byte {
 	if len(text) > 0 {
 		text = append(text, ',')
@@ -268,8 +268,9 @@ func appendKey(text []byte, name string) []byte {
 	return append(append(append(text, '"'), name...), `":`...)
 }
 
-// goalState tells the units that are or will be: the own application's, and those of the non-peer relations. All of them
-// are told in every hook, and there may be thousands: it is put together as text.
+// goalState lists the units that exist or will exist: those of the own application, and those of
+// the non-peer relations. Every hook lists all of them, and there may be thousands, so the answer
+// is built as text.
 func goalState(k *call) error {
 	if err := k.atMost(0); err != nil {
 		return err
@@ -287,7 +288,7 @@ func goalState(k *call) error {
 		}
 		g, remote := related[e.Name], rel.remote(k.u.app.name).app
 		if g.apps[remote] {
-			continue // related twice
+			continue // the application is related twice
 		}
 		g.apps[remote] = true
 		status := "joined"
@@ -309,7 +310,8 @@ func goalState(k *call) error {
 
 var networkFlags = []string{"bind-address", "primary-address", "ingress-address", "egress-subnets"}
 
-// networkGet describes the one address of the unit's machine, and where it is reached from outside.
+// networkGet describes the one address of the unit's machine, and the address at which others reach
+// it.
 func networkGet(k *call) error {
 	if len(k.args) == 0 {
 		return usagef("no arguments specified")
@@ -339,7 +341,7 @@ func networkGet(k *call) error {
 	}
 	shown := map[string]string{"hostname": "", "value": addr, "cidr": cidr}
 	iface := map[string]any{"mac-address": "", "interface-name": "lo", "addresses": []any{shown}}
-	if k.format != "json" { // names of old, which Juju keeps in YAML alone
+	if k.format != "json" { // old names, which Juju keeps only in YAML
 		shown["address"], iface["macaddress"], iface["interfacename"] = addr, "", "lo"
 	}
 	return k.write(map[string]any{

@@ -123,7 +123,7 @@ func secretSet(k *call) error {
 	if k.flags.Changed("description") {
 		s.description, _ = k.flags.GetString("description")
 	}
-	// Juju makes no revision of content that is the same.
+	// Juju makes no revision if the content is the same.
 	if len(content) > 0 && !maps.Equal(content, s.revisions[s.latest()-1]) {
 		s.revisions = append(s.revisions, content)
 	}

@@ -59,7 +59,7 @@ func leaderSet(k *call) error {
 	return nil
 }
 
-// stateGet prints the empty string for a key that is not there.
+// stateGet prints the empty string for a key that does not exist.
 func stateGet(k *call) error {
 	if len(k.args) == 1 && k.args[0] != "-" && k.args[0] != "" {
 		value, ok := k.viewState()[k.args[0]]
@@ -159,7 +159,7 @@ func jujuLog(k *call) error {
 		level = "DEBUG"
 	}
 	text := strings.Join(k.args, " ")
-	if k.Hook.Endpoint != "" { // Juju says of which relation it is
+	if k.Hook.Endpoint != "" { // Juju names the hook's relation
 		text = k.Hook.RelationKey() + ": " + text
 	}
 	k.m.logf(k.u, strings.ToUpper(level), "juju-log", "%s", text)
@@ -224,7 +224,8 @@ func setPort(open bool) func(k *call) error {
 	}
 }
 
-// openedPorts shows what is committed: Juju leaves out what the hook itself has opened or closed so far.
+// openedPorts shows what is committed: Juju leaves out the ports that the hook itself has opened or
+// closed so far.
 func openedPorts(k *call) error {
 	if err := k.atMost(0); err != nil {
 		return err

@@ -2,8 +2,8 @@ package model
 
 import "fmt"
 
-// SetZone puts a machine into an availability zone, which Juju tells in the environment of its units' hooks. With Juju a
-// machine is in its zone from the beginning.
+// SetZone puts a machine into an availability zone, which Juju passes to hooks in their
+// environment. In Juju a machine has its zone from the beginning.
 func (m *Model) SetZone(id int, zone string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -14,7 +14,7 @@ func (m *Model) SetZone(id int, zone string) error {
 	return nil
 }
 
-// Zone is a machine's availability zone; "" is none.
+// Zone returns a machine's availability zone; "" for none.
 func (m *Model) Zone(id int) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()

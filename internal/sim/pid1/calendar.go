@@ -10,16 +10,16 @@ import (
 )
 
 // calendar is a repeated time (systemd.time(7), Calendar Events), to the second, by this host's
-// clock. Days that are counted from a month's end and time zones other than UTC are not known.
+// clock. Days counted from the end of a month, and time zones other than UTC, are not supported.
 type calendar struct {
 	weekdays, year, month, day, hour, minute, second field
 	zone                                             *time.Location
 }
 
-// field says which values fit; none says that all do.
+// field lists the values that fit; an empty field fits all.
 type field []span
 
-// span is a range of values, or each step-th of them.
+// span is a range of values, or every step-th of them.
 type span struct{ from, to, step int }
 
 func (f field) fits(value int) bool {
@@ -78,7 +78,7 @@ func parseCalendar(text string) (calendar, error) {
 	return c, errors.Join(errs...)
 }
 
-// weekday is the number of a day by its name, which may be short; Monday is 0.
+// weekday returns the number of a day by its name, which may be abbreviated; Monday is 0.
 func weekday(name string) (int, error) {
 	for i, day := range []string{"monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"} {
 		if low := strings.ToLower(name); low == day || low == day[:3] {
@@ -88,7 +88,7 @@ func weekday(name string) (int, error) {
 	return 0, errors.New("no weekday")
 }
 
-// parse reads a list such as 1,5..7,10/15; * is all.
+// parse parses a list such as 1,5..7,10/15; * means all.
 func (f *field) parse(text string, least, most int, number func(string) (int, error)) error {
 	for part := range strings.SplitSeq(text, ",") {
 		values, every, stepped := strings.Cut(part, "/")
@@ -115,11 +115,11 @@ func (f *field) parse(text string, least, most int, number func(string) (int, er
 	return nil
 }
 
-// next is the first such time after another; the zero time is never.
+// next returns the first such time after another; the zero time means never.
 func (c *calendar) next(after time.Time) time.Time {
 	after = after.In(c.zone)
 	year, month, day := after.Date()
-	const leap = 8 * 366 // between two 29th of February
+	const leap = 8 * 366 // days between two 29ths of February
 	for i := range 7 * leap {
 		date := time.Date(year, month, day+i, 0, 0, 0, 0, c.zone)
 		if !c.year.fits(date.Year()) || !c.month.fits(int(date.Month())) || !c.day.fits(date.Day()) ||
@@ -133,7 +133,7 @@ func (c *calendar) next(after time.Time) time.Time {
 	return time.Time{}
 }
 
-// onDay is the first such time of a day after another.
+// onDay returns the first such time on a day that is after another time.
 func (c *calendar) onDay(date, after time.Time) time.Time {
 	for second := range 24 * 60 * 60 {
 		h, m, s := second/3600, second/60%60, second%60
@@ -141,7 +141,7 @@ func (c *calendar) onDay(date, after time.Time) time.Time {
 			continue
 		}
 		at := time.Date(date.Year(), date.Month(), date.Day(), h, m, s, 0, c.zone)
-		if at.After(after) && at.Hour() == h { // or a clock is set forward over it
+		if at.After(after) && at.Hour() == h { // the hour differs if a clock change skips it
 			return at
 		}
 	}

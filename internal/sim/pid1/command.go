@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// Reply is what a command prints and exits with.
+// Reply is a command's output and exit code.
 type Reply struct {
 	Code           int
 	Stdout, Stderr []byte
@@ -29,7 +29,7 @@ func answer(err error) Reply {
 	return Reply{}
 }
 
-// Run runs one of Commands as a process would: the error holds what it said of a failure.
+// Run runs one of Commands as a process would; for a failure the error holds the command's message.
 func (m *Manager) Run(_ context.Context, name string, args ...string) ([]byte, error) {
 	r := m.Command(name, args)
 	if r.Code != 0 {
@@ -39,7 +39,7 @@ func (m *Manager) Run(_ context.Context, name string, args ...string) ([]byte, e
 	return r.Stdout, nil
 }
 
-// Command answers one of Commands. It may wait until a unit is in another state.
+// Command answers one of Commands. It may wait until a unit has changed its state.
 func (m *Manager) Command(name string, args []string) Reply {
 	do := map[string]func([]string) Reply{
 		"systemctl": m.systemctl, "systemd-run": m.systemdRun, "journalctl": m.journalctl,
@@ -55,8 +55,9 @@ func (m *Manager) Command(name string, args []string) Reply {
 	return do(args)
 }
 
-// option splits the first of args into an option and its value, which may stand in the next. Those
-// that take one are named, the short ones with a dash. A word that is no option has no name.
+// option splits the first of args into an option and its value, which may be the next argument.
+// valued names the options that take a value, the short ones with a dash. For a word that is no
+// option it returns no name.
 func option(args []string, valued ...string) (name, value string, rest []string, err error) {
 	arg := args[0]
 	if len(arg) < 2 || arg[0] != '-' {
@@ -83,7 +84,7 @@ func option(args []string, valued ...string) (name, value string, rest []string,
 	return name, "", args[1:], nil
 }
 
-// said reports whether a line of a unit's journal is ours, and not of its process.
+// said reports whether a line of a unit's journal is systemd's own, and not its process's.
 func said(unit string, line []byte) bool {
 	for _, begin := range []string{unit + ": ", "Starting ", "Started ", "Stopping ", "Stopped ", "Condition check resulted in "} {
 		if bytes.HasPrefix(line, []byte(begin)) {
@@ -93,7 +94,7 @@ func said(unit string, line []byte) bool {
 	return false
 }
 
-// journalctl prints the last lines of a unit's journal, without what stands before each.
+// journalctl prints the last lines of a unit's journal, without the prefix of each line.
 func (m *Manager) journalctl(args []string) Reply {
 	unit, most, own := "", -1, false
 	for len(args) > 0 {

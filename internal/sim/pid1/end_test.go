@@ -18,7 +18,7 @@ import (
 
 const killedVar = "PID1_TEST_KILLED"
 
-// TestMain makes the test program one that keeps a service until it is killed.
+// TestMain lets the test program be one that keeps a service running until it is killed.
 func TestMain(m *testing.M) {
 	if root := os.Getenv(killedVar); root != "" {
 		keeper := New(root)
@@ -37,7 +37,7 @@ func gone(pid int) bool {
 	return err != nil || strings.Contains(string(stat), ") Z ")
 }
 
-// A keeper that is killed has no time to end its services: the kernel does.
+// A keeper that is killed has no time to end its services: the kernel ends them.
 func TestServicesFollowTheirKeeper(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, sleeps, "Restart=always")
@@ -56,7 +56,8 @@ func TestServicesFollowTheirKeeper(t *testing.T) {
 	m.until("its end", func() bool { return gone(pid) })
 }
 
-// One that does not hear SIGTERM is killed when its time is over, and one that is stopped by a signal hears it.
+// A service that ignores SIGTERM is killed when its time is over, and one that is stopped by a
+// signal receives SIGTERM.
 func TestStop(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, `trap "" TERM; : >$0.deaf; while :; do sleep 0.05; done`, "TimeoutStopSec=0.2", "Restart=always")
@@ -96,7 +97,7 @@ func TestWholeService(t *testing.T) {
 	assert.False(t, m.Runs(child))
 }
 
-// A service that waits to be started again can be told not to.
+// A service that waits for its automatic restart can be stopped.
 func TestStopBetweenTries(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, "exit 1", "Restart=on-failure", "RestartSec=1h")
@@ -113,7 +114,7 @@ func TestStopBetweenTries(t *testing.T) {
 	m.Halt()
 }
 
-// What is enabled starts with the machine, and nothing outlasts its end.
+// Enabled units start with the machine, and none survives its end.
 func TestBoot(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, sleeps)

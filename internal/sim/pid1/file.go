@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// file is what a unit file says, as far as it is carried out. No end of a time span is 0.
+// file is the supported content of a unit file. A time span of 0 has no end.
 type file struct {
 	description string
-	collect     bool // a transient unit is forgotten when it has failed too
+	collect     bool // a transient unit is forgotten even when it has failed
 	limitSpan   time.Duration
 	limitStarts int
 	wantedBy    []string
@@ -31,13 +31,13 @@ type service struct {
 	env, unset     []string
 	envFiles       []string
 	dir            string
-	restart        string // the condition
+	restart        string // when it is restarted
 	restartDelay   time.Duration
 	restartPrevent []string // exit codes, and names of signals
 	startTimeout   time.Duration
 	stopTimeout    time.Duration
 	runtimeMax     time.Duration
-	stays          bool // active after its process has ended
+	stays          bool // active after its process has ended (RemainAfterExit)
 	umask          string
 	runDirs        []string // below /run, from each start to the end
 	keepsRunDirs   bool     // from one start to the next
@@ -45,11 +45,11 @@ type service struct {
 
 type command struct {
 	argv    []string
-	lenient bool // its failure is none of the service's
+	lenient bool // its failure does not fail the service
 }
 
-// refused are the beginnings of settings that would change what happens, and that are not carried
-// out here. Other settings that are not known are read past, as systemd reads past its own.
+// refused are the prefixes of settings that would change what happens but are not supported here.
+// Other unknown settings are ignored, as systemd ignores unknown ones.
 var refused = map[string][]string{
 	"[Unit]": {
 		"Assert", "BindsTo", "BindTo", "Condition", "Conflicts", "FailureAction", "OnFailure", "OnSuccess", "PartOf",
@@ -89,7 +89,7 @@ func parse(name string, text []byte) (file, error) {
 	return f, f.complete(filepath.Ext(name))
 }
 
-// complete says what a unit of its type has to have, and what follows from the rest.
+// complete checks what a unit of its type needs, and derives the rest.
 func (f *file) complete(ext string) error {
 	switch {
 	case ext == ".timer" && len(f.triggers)+len(f.calendars) == 0:
@@ -222,8 +222,8 @@ func addWords(to *[]string, value string) error {
 	return err
 }
 
-// addCommand reads a command line. What stands before the program's path, other than that a failure
-// is none, is about a sandbox.
+// addCommand parses a command line. A prefix before the program's path is about a sandbox and is
+// ignored, except the one that says that a failure does not count.
 func addCommand(to *[]command, value string) error {
 	argv, err := split(value)
 	if err != nil {
@@ -247,7 +247,7 @@ func addCommand(to *[]command, value string) error {
 	return nil
 }
 
-// environ is the whole environment of the service. Environment files are read at each start.
+// environ returns the whole environment of the service. Environment files are read at each start.
 func (s *service) environ(machine []string) ([]string, error) {
 	env := append([]string{"LANG=C.UTF-8", "PATH=" + searchPath}, machine...)
 	env = append(env, s.env...)
@@ -273,10 +273,10 @@ func (s *service) environ(machine []string) ([]string, error) {
 	}), nil
 }
 
-// searchPath is where systemd looks for programs, and lets services look.
+// searchPath is where systemd looks for programs, and the PATH that it gives services.
 const searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// unquote takes the quotes from a value that stands in quotes as a whole.
+// unquote removes the quotes from a value that is quoted as a whole.
 func unquote(value string) string {
 	for _, quote := range []string{`"`, `'`} {
 		if len(value) >= 2 && strings.HasPrefix(value, quote) && strings.HasSuffix(value, quote) {
@@ -286,7 +286,7 @@ func unquote(value string) string {
 	return value
 }
 
-// again reports whether the service is started again after such an end.
+// again reports whether the service is restarted after such an end.
 func (s *service) again(end exit) bool {
 	if end.skipped() {
 		return false
@@ -298,5 +298,5 @@ func (s *service) again(end exit) bool {
 	return s.restart == "always" || s.restart == "on-failure" && !end.clean()
 }
 
-// title is how the journal names a unit.
+// title returns the journal's name of a unit.
 func (f *file) title(name string) string { return name + " - " + cmp.Or(f.description, name) }

@@ -1,9 +1,10 @@
 // Package pid1 stands in for systemd on a simulated machine: it reads the unit files under the
-// machine's root, runs their services and timers, and answers systemctl, systemd-run and journalctl.
+// machine's root, runs their services and timers, and answers systemctl, systemd-run and
+// journalctl.
 //
-// The rule it keeps: what a charm asks of systemd gets systemd's own answer here, and nothing
-// reaches the systemd of this host. What it would have to carry out and cannot, it refuses. It works
-// as an ordinary user: User=, Group= and the lines of a sandbox are read past. A service is one
+// The rule it keeps: a charm that asks systemd gets systemd's own answer here, and nothing reaches
+// the systemd of this host. pid1 refuses what it would have to do and cannot. It works as an
+// ordinary user, so it ignores User=, Group= and the settings of a sandbox. A service is one
 // session of processes, which ends with its main process.
 package pid1
 
@@ -22,7 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Commands are the names of the programs that it answers.
+// Commands returns the names of the programs that it answers.
 func Commands() []string { return []string{"journalctl", "systemctl", "systemd-run"} }
 
 // Manager is systemd on one machine. Halt ends it.
@@ -31,15 +32,15 @@ type Manager struct {
 	env  []string
 
 	mu      sync.Mutex
-	changed *sync.Cond // a unit is in another state
+	changed *sync.Cond // signals that a unit changed its state
 	units   map[string]*unit
 	booted  time.Time
 	off     bool
-	limit   uint64 // of the files that services write, in bytes
+	limit   uint64 // limit for files that services write, in bytes
 }
 
-// New returns the systemd of the machine with a root directory. Services get env besides the PATH,
-// as they get what `systemctl set-environment` says. It starts nothing.
+// New returns the systemd of the machine with a root directory. Services get env in addition to the
+// PATH, as if it were set by `systemctl set-environment`. New starts nothing.
 func New(root string, env ...string) *Manager {
 	m := &Manager{
 		root: root, env: env, units: map[string]*unit{}, booted: time.Now(), limit: unix.RLIM_INFINITY,
@@ -48,26 +49,28 @@ func New(root string, env ...string) *Manager {
 	return m
 }
 
-// Unit files that were written, and those of transient units, which do not outlast a boot.
+// The directories of unit files that were written, and of transient units, which disappear at a
+// boot.
 func (m *Manager) written() string   { return filepath.Join(m.root, "etc/systemd/system") }
 func (m *Manager) transient() string { return filepath.Join(m.root, "run/systemd/transient") }
 
-// wants are the links that start a unit at boot; of any unit if the name is *.
+// wants returns the links that start a unit at boot; those of any unit if the name is *.
 func (m *Manager) wants(name string) []string {
 	links, err := filepath.Glob(filepath.Join(m.written(), "*.wants", name))
 	if err != nil {
-		return nil // of a pattern that is bad
+		return nil // only for a bad pattern
 	}
 	return links
 }
 
-// Journal returns the file that holds what a unit's service prints, and what is said of it.
+// Journal returns the file that holds the output of a unit's service, and systemd's own lines about
+// it.
 func (m *Manager) Journal(name string) string {
 	return filepath.Join(m.root, "var/log/journal", name+".log")
 }
 
-// Prepare makes the directories of a machine with systemd: where unit files are written, and that by
-// which programs know that systemd runs (sd_booted(3)).
+// Prepare makes the directories of a machine with systemd: the one for unit files, and the one by
+// which programs recognize that systemd runs (sd_booted(3)).
 func (m *Manager) Prepare() error {
 	return errors.Join(
 		os.MkdirAll(m.written(), 0o755), os.MkdirAll(filepath.Join(m.root, "run/systemd/system"), 0o755))
@@ -81,7 +84,7 @@ func (m *Manager) Boot() error {
 		return fmt.Errorf("cannot boot: %w", err)
 	}
 	m.off, m.limit, m.booted, m.units = false, unix.RLIM_INFINITY, time.Now(), map[string]*unit{}
-	var errs []error // one unit's do not keep the others from starting
+	var errs []error // an error of one unit does not keep the others from starting
 	for _, link := range m.wants("*") {
 		u, err := m.unit(filepath.Base(link))
 		switch {
@@ -94,8 +97,8 @@ func (m *Manager) Boot() error {
 	return errors.Join(errs...)
 }
 
-// Halt ends all services at once, as a power cut does, and answers nothing until Boot. It returns
-// when they are gone.
+// Halt ends all services at once, as a power cut does, and answers no command until Boot. It
+// returns when all processes are gone.
 func (m *Manager) Halt() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -109,7 +112,7 @@ func (m *Manager) Halt() {
 	}
 }
 
-// Runs reports whether a process is one of a service of this machine.
+// Runs reports whether a process belongs to a service of this machine.
 func (m *Manager) Runs(pid int) bool {
 	session, err := unix.Getsid(pid)
 	if err != nil {
@@ -125,7 +128,8 @@ func (m *Manager) Runs(pid int) bool {
 	return false
 }
 
-// LimitFiles bounds the files that services write, those that run and those that start later.
+// LimitFiles bounds the size of the files that services write, both of those that run and of those
+// that start later.
 func (m *Manager) LimitFiles(size uint64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -147,7 +151,7 @@ func (m *Manager) LimitFiles(size uint64) error {
 	return nil
 }
 
-// fullName is a unit's name with what systemd adds to one that does not say its type.
+// fullName returns a unit's name, with the type that systemd adds if the name has none.
 func fullName(name string) (string, error) {
 	if name == "" || filepath.Base(name) != name || strings.ContainsAny(name, "*?[\\ ") {
 		return "", fmt.Errorf("unit name %s is not valid", name)
@@ -162,8 +166,8 @@ func fullName(name string) (string, error) {
 	}
 }
 
-// unit returns a unit as systemd has it loaded. One that does nothing is read again whenever
-// somebody names it, for systemd forgets it in between.
+// unit returns a unit as systemd has it loaded. A unit that does nothing is read again each time it
+// is named, because systemd forgets it in between.
 func (m *Manager) unit(name string) (*unit, error) {
 	name, err := fullName(name)
 	if err != nil {
@@ -190,7 +194,7 @@ func (m *Manager) reload() error {
 	return errors.Join(errs...)
 }
 
-// monotonic is the clock that systemd's monotonic timestamps are on.
+// monotonic returns the time on the clock of systemd's monotonic timestamps.
 func monotonic() time.Duration {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {

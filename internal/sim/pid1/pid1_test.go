@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is for what must come.
+// patience is how long a test waits for what must happen.
 const patience = time.Minute
 
 type machine struct {
@@ -63,7 +63,7 @@ func (m *machine) systemdRun(args ...string) {
 	require.NoError(m.t, err)
 }
 
-// of is a property of a unit; show is one of x.service.
+// of returns a property of a unit; show returns one of x.service.
 func (m *machine) of(unit, property string) string {
 	m.t.Helper()
 	return strings.TrimSpace(m.systemctl("show", "--value", "--property="+property, unit))
@@ -99,7 +99,7 @@ func (m *machine) read(name string) string {
 	return string(text)
 }
 
-// until waits for what must come.
+// until waits for what must happen.
 func (m *machine) until(what string, is func() bool) {
 	m.t.Helper()
 	for deadline := time.Now().Add(patience); !is(); time.Sleep(5 * time.Millisecond) {
@@ -134,7 +134,7 @@ func TestUnknownUnit(t *testing.T) {
 	assert.Equal(t, Reply{}, r)
 }
 
-// The environment is of the files alone, and read at each start.
+// The environment comes only from the files, which are read at each start.
 func TestEnvironment(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, `echo "$A $B $C ${HTTPS_PROXY-unset} $(umask)" >$OUT; `+sleeps)
@@ -148,7 +148,8 @@ func TestEnvironment(t *testing.T) {
 	m.until("its words", func() bool { return m.read("out") == "1 4  unset 0077\n" })
 }
 
-// One that is killed is started again; one that is told to end, or ends by itself with 0, is not.
+// A process that is killed is started again; one that is told to end, or that ends by itself with
+// 0, is not.
 func TestRestartOnFailure(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, sleeps, "Restart=on-failure", "RestartSec=0.05")
@@ -198,7 +199,8 @@ func TestCrashLoop(t *testing.T) {
 	m.untilState("inactive/dead")
 }
 
-// A code that is to prevent a restart does, and a service that gives up has failed until that is reset.
+// An exit code that prevents a restart does so, and a service that has given up counts as failed
+// until that is reset.
 func TestRestartPrevented(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, "exit 7", "Restart=on-failure", "RestartPreventExitStatus=6 7", "RestartSec=0")
@@ -235,7 +237,8 @@ func TestNotify(t *testing.T) {
 	m.untilState("active/running")
 }
 
-// What is written counts when systemd is told to read it, and for a service that does nothing at once.
+// A changed unit file counts once systemd is told to read it, and at once for a service that does
+// not run.
 func TestReload(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, sleeps)
@@ -252,7 +255,7 @@ func TestReload(t *testing.T) {
 	assert.Equal(t, "inactive", m.show("ActiveState"))
 }
 
-// A limit holds for what runs and for what is started later, until it is lifted.
+// A limit applies to running and later processes, until it is lifted.
 func TestLimitFiles(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, `while :; do sleep 0.02; echo x >$0.out; done`, "Restart=on-failure", "RestartSec=20ms")

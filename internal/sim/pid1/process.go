@@ -16,15 +16,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// process is one that runs for a service. It leads a session and a process group.
+// process is a process that runs for a service. It leads a session and a process group.
 type process struct {
 	pid     int
-	control bool        // it is one that goes before the main one
+	control bool        // it runs before the main process
 	why     string      // it was ended for; "" is nothing
-	limit   *time.Timer // of its time; nil is none
+	limit   *time.Timer // for the time that it may take; nil for no limit
 }
 
-// run runs a command until it ends, and says how, unless that is of no interest.
+// run runs a command until it ends, and returns how it ended; for a lenient command it returns
+// success.
 func (u *unit) run(c command, control bool) exit {
 	if u.ended {
 		return exit{}
@@ -64,7 +65,7 @@ func (u *unit) runs(argv []string, control bool) exit {
 	if notify != nil {
 		notify.Close()
 	}
-	_ = syscall.Kill(-p.pid, syscall.SIGKILL) // what the main process leaves behind
+	_ = syscall.Kill(-p.pid, syscall.SIGKILL) // whatever the main process leaves behind
 	u.bound(0, "", "")
 	u.process = nil
 	end := exitOf(err)
@@ -72,7 +73,7 @@ func (u *unit) runs(argv []string, control bool) exit {
 	return end
 }
 
-// unable is the end of a process that never was.
+// unable returns the end of a process that could not be started.
 func (u *unit) unable(err error, program string) exit {
 	var broken environmentError
 	if errors.As(err, &broken) {
@@ -89,8 +90,8 @@ func (u *unit) unable(err error, program string) exit {
 
 type environmentError struct{ error }
 
-// spawn starts a process of the service: in a session of its own, with its output in the journal. A
-// shell sets what Go cannot set between fork and exec, and is replaced by the program.
+// spawn starts a process of the service in its own session, with its output in the journal. A shell
+// sets what Go cannot set between fork and exec, and is then replaced by the program.
 func (u *unit) spawn(argv []string, main bool) (*exec.Cmd, *net.UnixConn, error) {
 	env, err := u.file.environ(u.m.env)
 	if err != nil {
@@ -158,10 +159,10 @@ func (u *unit) serves() {
 	}
 }
 
-// timedOut is why a process was ended whose time was over.
+// timedOut is the reason of a process that was ended because its time was over.
 const timedOut = "timeout"
 
-// bound gives the process that runs a time, in place of one that it had; 0 is no end.
+// bound gives the running process a new time limit; 0 means no limit.
 func (u *unit) bound(limit time.Duration, says, sub string) {
 	p := u.process
 	if p == nil {
@@ -189,7 +190,7 @@ func (u *unit) bound(limit time.Duration, says, sub string) {
 	})
 }
 
-// terminate ends the process that runs: by SIGTERM, and by SIGKILL when its time is over.
+// terminate ends the running process: with SIGTERM, and with SIGKILL when its time is over.
 func (u *unit) terminate(sub string) {
 	u.become(deactivating, sub)
 	u.signal(syscall.SIGTERM)
@@ -219,7 +220,8 @@ func exitOf(err error) exit {
 	return exit{code: e.ExitCode()}
 }
 
-// clean is what systemd takes for a success (systemd.service(5), SuccessExitStatus=).
+// clean reports whether systemd counts the end as a success (systemd.service(5),
+// SuccessExitStatus=).
 func (e exit) clean() bool {
 	if e.why != "" || !e.killed {
 		return e.why == "" && e.code == 0
@@ -227,7 +229,8 @@ func (e exit) clean() bool {
 	return slices.Contains([]syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGPIPE}, e.sig)
 }
 
-// skip is the result of a service with a condition that was not met: it has not failed (systemd.service(5), ExecCondition=).
+// skip is the result of a service whose condition was not met: it has not failed
+// (systemd.service(5), ExecCondition=).
 const skip = "exec-condition"
 
 func (e exit) skipped() bool { return e.why == skip }
@@ -243,7 +246,7 @@ func (e exit) result() string {
 	}
 }
 
-// signalName is as a unit file says it: SIGKILL.
+// signalName returns the signal's name as a unit file has it: SIGKILL.
 func (e exit) signalName() string { return unix.SignalName(e.sig) }
 
 func (e exit) String() string {

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// transient is what systemd-run is to make: a service, and a timer if there are lines of one.
+// transient is what systemd-run makes: a service, and a timer if there are lines for one.
 type transient struct {
 	name                 string
 	unit, service, timer []string // lines of unit files
@@ -20,7 +20,7 @@ type transient struct {
 	argv                 []string
 }
 
-// triggers are the options that ask for a timer, and what they say in its file.
+// triggers maps the options that ask for a timer to the settings in its file.
 var triggers = map[string]string{
 	"--on-active": "OnActiveSec", "--on-boot": "OnBootSec", "--on-startup": "OnStartupSec",
 	"--on-unit-active": "OnUnitActiveSec", "--on-unit-inactive": "OnUnitInactiveSec", "--on-calendar": "OnCalendar",
@@ -65,7 +65,7 @@ func (m *Manager) systemdRun(args []string) Reply {
 	return Reply{Stderr: fmt.Appendf(nil, "Running as unit: %s\n", name)}
 }
 
-// readRun reads the command line, whose options end where the command begins.
+// readRun parses the command line; its options end where the command begins.
 func readRun(args []string) (transient, error) {
 	t := transient{name: fmt.Sprintf("run-r%016x", rand.Uint64())} //nolint:gosec // a name, no secret
 	valued := []string{

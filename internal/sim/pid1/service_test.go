@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A service of Type=notify that ends without having said that it is ready has failed, well as it ended.
+// A service of Type=notify that ends before it has reported that it is ready has failed, even with
+// exit code 0.
 func TestProtocol(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, "exit 0", "Type=notify", "Restart=on-failure", "RestartSec=1h")
@@ -22,7 +23,7 @@ func TestProtocol(t *testing.T) {
 	assert.NotContains(t, m.journal(), "process exited")
 }
 
-// One that takes too long to start, or to run, is ended.
+// A service that takes too long to start, or to run, is ended.
 func TestTimeouts(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, sleeps, "Type=notify", "TimeoutStartSec=50ms")
@@ -73,7 +74,7 @@ func TestOneshot(t *testing.T) {
 	assert.Equal(t, 0, m.Command("systemctl", []string{"is-failed", "x"}).Code)
 }
 
-// The process that goes before the main one is not the main one.
+// A process that runs before the main one is not the main one.
 func TestControlProcess(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, sleeps)
@@ -89,7 +90,7 @@ func TestControlProcess(t *testing.T) {
 	assert.Equal(t, "0", m.show("ControlPID"))
 }
 
-// What cannot be run says why, as systemd says it.
+// If a program cannot be run, the error is in systemd's words.
 func TestCannotRun(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, sleeps, "EnvironmentFile=/no/such/file")
@@ -106,7 +107,7 @@ func TestCannotRun(t *testing.T) {
 	assert.Equal(t, "203", m.show("ExecMainStatus"))
 }
 
-// A setting that would change what happens is carried out or refused; others are read past.
+// A setting that would change what happens is carried out or refused; other settings are ignored.
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	const start = "[Service]\nExecStart=/x\n"
@@ -205,7 +206,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// Nothing but what is known is answered, and nothing is asked of this host's systemd.
+// Only known commands are answered, and this host's systemd is never asked.
 func TestUnknownCommands(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, sleeps)

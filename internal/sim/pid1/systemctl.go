@@ -17,7 +17,7 @@ type request struct {
 	noBlock, now, raw bool
 }
 
-// systemctl answers the verbs that are known, each with one unit.
+// systemctl answers the supported verbs, each for one unit.
 func (m *Manager) systemctl(args []string) Reply {
 	var r request
 	for len(args) > 0 {
@@ -89,7 +89,7 @@ func (u *unit) do(r request) Reply {
 	}
 }
 
-// control starts or stops a unit. It waits until that has come about, if it is to block.
+// control starts or stops a unit. If block is set, it waits until that is done.
 func (u *unit) control(verb string, block bool) Reply {
 	if u.text == nil && (verb != "stop" || !u.running()) {
 		what := "found"
@@ -119,7 +119,7 @@ func (u *unit) control(verb string, block bool) Reply {
 	return Reply{}
 }
 
-// comesUp waits until the unit has done what it was started for, and reports whether it has.
+// comesUp waits until the unit's start is complete or has failed, and reports whether it succeeded.
 func (u *unit) comesUp() bool {
 	for !u.done && u.running() && (u.sub != "auto-restart" || u.ended) {
 		u.m.changed.Wait()
@@ -209,8 +209,8 @@ func (u *unit) properties() map[string]string {
 	return all
 }
 
-// condition is what is said of a service's last condition, as far as it matters here; "" is that it has none. What became of it
-// is forgotten when unit files are read again.
+// condition returns what systemctl shows of a service's last condition, as far as it is needed
+// here; "" if it has none. The result is forgotten when unit files are read again.
 func (u *unit) condition() string {
 	n := len(u.file.conditions)
 	if n == 0 {
@@ -224,7 +224,8 @@ func (u *unit) condition() string {
 	return fmt.Sprintf("{ path=%s ; argv[]=%s ; ignore_errors=no ; code=%s ; status=%s }", argv[0], strings.Join(argv, " "), code, status)
 }
 
-// memory is what a process takes, as systemd says of a service's; it would count all of its processes.
+// memory returns a process's memory as systemd shows a service's. systemd would count all processes
+// of the service.
 func memory(pid int) string {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
 	fields := strings.Fields(string(text))

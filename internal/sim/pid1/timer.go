@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-// timer is what the file of a timer says. It elapses as soon as it may: AccuracySec= and
-// RandomizedDelaySec= are read past.
+// timer is the content of a timer's file. It elapses as early as allowed: AccuracySec= and
+// RandomizedDelaySec= are ignored.
 type timer struct {
 	triggers  []trigger
 	calendars []calendar
-	unit      string // that it starts
-	remain    bool   // active when it cannot elapse any more
+	unit      string // the unit that it starts
+	remain    bool   // stays active when it cannot elapse any more
 }
 
-// trigger is a time after something.
+// trigger is a delay after an event.
 type trigger struct {
-	after string // the setting
+	after string // the setting, which names the event
 	delay time.Duration
 }
 
@@ -40,7 +40,7 @@ func (t *timer) setTimer(key, value string) (known bool, err error) {
 	return true, err
 }
 
-// due is when the timer elapses next; the zero time is never.
+// due returns when the timer elapses next; the zero time means never.
 func (u *unit) due(target *unit) time.Time {
 	var all []time.Time
 	for _, t := range u.file.triggers {
@@ -80,8 +80,8 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// wait waits for the times at which the timer elapses, and starts its unit then, until it is
-// stopped. While what it started runs it waits for that.
+// wait starts the timer's unit each time the timer elapses, until the timer is stopped. While the
+// unit that it started runs, wait waits for that to end.
 func (u *unit) wait() {
 	u.m.mu.Lock()
 	defer u.m.mu.Unlock()

@@ -58,7 +58,7 @@ func TestTimerWithoutUnit(t *testing.T) {
 	}
 }
 
-// What systemd-run starts is a unit like any other, and forgotten when it is over.
+// A unit that systemd-run starts is like any other, and is forgotten when it has ended.
 func TestTransientService(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, `echo "$A $PWD $*" >$0.out; trap "exit 4" USR1; while :; do sleep 0.02; done`)

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// What systemctl show says of a unit (ActiveState, Result).
+// The states that systemctl show prints of a unit (ActiveState, Result).
 const (
 	inactive     = "inactive"
 	activating   = "activating"
@@ -23,30 +23,30 @@ const (
 	success      = "success"
 )
 
-// unit is a service or a timer. All of it is guarded by its manager's mutex.
+// unit is a service or a timer. Its manager's mutex guards all of it.
 type unit struct {
 	m    *Manager
 	name string
-	path string // of the file that is loaded
-	text []byte // of that file; nil is none
+	path string // of the loaded file
+	text []byte // content of that file; nil for none
 	file file
 
 	active, sub, result string
 	stopping            chan struct{} // not nil while it runs or waits to run again; closed to end it
 	ended               bool          // stopping is closed
-	again               bool          // start it when it has ended
-	done                bool          // what it was last started for has come about
+	again               bool          // start it again when it has ended
+	done                bool          // its last start is complete
 	began, rested       time.Time     // when it was last started, and when it last came to rest
 
-	// A service's.
+	// Of a service.
 	process  *process // that runs; nil is none
-	restarts int      // by itself, in a row
+	restarts int      // automatic restarts in a row
 	starts   []time.Time
-	main     exit          // how the main process ended last
-	asked    *exit         // how its last condition ended; nil is not known
-	started  time.Duration // the main process, by the monotonic clock
+	main     exit          // how the main process last ended
+	asked    *exit         // how its last condition ended; nil if not known
+	started  time.Duration // start of the main process, by the monotonic clock
 
-	// A timer's.
+	// Of a timer.
 	elapsed time.Time
 	firing  bool // what it started has not ended yet
 }
@@ -55,7 +55,7 @@ func (u *unit) running() bool { return u.stopping != nil }
 
 func (u *unit) isTimer() bool { return filepath.Ext(u.name) == ".timer" }
 
-// load reads the unit file. What an administrator wrote goes before a transient unit's.
+// load reads the unit file. An administrator's file takes precedence over a transient unit's.
 func (u *unit) load() error {
 	for _, dir := range []string{u.m.written(), u.m.transient()} {
 		path := filepath.Join(dir, u.name)
@@ -77,8 +77,8 @@ func (u *unit) load() error {
 	return nil
 }
 
-// readUnit reads a unit file. Systemd passes over what is neither a file nor a link (unit-file.c,
-// unit_file_build_name_map).
+// readUnit reads a unit file. systemd ignores anything that is neither a file nor a link
+// (unit-file.c, unit_file_build_name_map).
 func readUnit(path string) ([]byte, error) {
 	if info, err := os.Stat(path); err == nil && (info.IsDir() || info.Mode()&fs.ModeNamedPipe != 0) {
 		return nil, fs.ErrNotExist
@@ -88,7 +88,7 @@ func readUnit(path string) ([]byte, error) {
 
 func (u *unit) transient() bool { return u.text != nil && filepath.Dir(u.path) == u.m.transient() }
 
-// stale reports whether the file is another than what is loaded.
+// stale reports whether the file differs from what is loaded.
 func (u *unit) stale() bool {
 	path := u.path
 	if u.text == nil {
@@ -108,7 +108,8 @@ func (u *unit) become(active, sub string) {
 	}
 }
 
-// start starts the unit unless it runs, or waits to run again: then systemd too leaves it so.
+// start starts the unit. If the unit runs, or waits for its automatic restart, start leaves it as
+// it is, as systemd does.
 func (u *unit) start() {
 	switch {
 	case !u.running():
@@ -127,7 +128,7 @@ func (u *unit) start() {
 	}
 }
 
-// reach is when what a start is for has come about.
+// reach marks the unit's start as complete.
 func (u *unit) reach(sub string) {
 	u.done = true
 	u.become(active, sub)
@@ -146,7 +147,7 @@ func (u *unit) stop() {
 	}
 }
 
-// finish makes the unit end when its process does, which nobody tells to.
+// finish makes the unit end when its process ends by itself.
 func (u *unit) finish() {
 	u.again = false
 	if u.running() && !u.ended {
@@ -158,7 +159,8 @@ func (u *unit) finish() {
 
 // keep runs the service until it ends for good.
 func (u *unit) keep(stopping chan struct{}) {
-	// The kernel tells a process of its parent's death by the thread that made it.
+	// The kernel's parent-death signal follows the thread that made the process, not the parent
+	// process.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	u.m.mu.Lock()
@@ -189,7 +191,7 @@ func (u *unit) keep(stopping chan struct{}) {
 	}
 }
 
-// pause waits, unless the unit is told to end; without a time it waits for that alone. The lock is
+// pause waits for delay, or without one indefinitely, until the unit is told to end. The lock is
 // free meanwhile.
 func (u *unit) pause(stopping chan struct{}, delay time.Duration) {
 	u.m.mu.Unlock()
@@ -204,7 +206,7 @@ func (u *unit) pause(stopping chan struct{}, delay time.Duration) {
 	}
 }
 
-// rest is the state of a unit that does not run.
+// rest puts the unit into the state of one that does not run.
 func (u *unit) rest(end exit) {
 	u.stopping, u.process, u.rested = nil, nil, time.Now()
 	if !u.again {
@@ -222,14 +224,14 @@ func (u *unit) rest(end exit) {
 	u.m.changed.Broadcast()
 	if u.again && !u.m.off {
 		u.again = false
-		if u.load() == nil && u.text != nil { // else there is nothing to start any more
+		if u.load() == nil && u.text != nil { // otherwise there is no longer a file to start
 			u.start()
 		}
 	}
 	u.m.forget()
 }
 
-// once runs the service until it ends, and says how.
+// once runs the service until it ends, and returns how it ended.
 func (u *unit) once() exit {
 	if u.tooOften(time.Now()) {
 		u.say("%s: Start request repeated too quickly.", u.name)
@@ -249,7 +251,7 @@ func (u *unit) once() exit {
 		if !end.killed && end.why == "" && end.code > 0 && end.code < 255 {
 			u.say("%s: Skipped due to '%s'.", u.name, skip)
 			u.say("Condition check resulted in %s being skipped.", u.file.title(u.name))
-			u.done = true // whoever waits for the start hears of no failure
+			u.done = true // whoever waits for the start sees no failure
 			return exit{why: skip}
 		}
 		if end := u.judge(end, "Control"); !end.clean() || u.ended {
@@ -268,7 +270,7 @@ func (u *unit) once() exit {
 		}
 	}
 	if end.clean() && !u.ended && u.file.kind == "notify" && u.active == activating {
-		// It has never said that it is ready, and never will.
+		// The service ended without reporting that it is ready.
 		return u.judge(exit{why: "protocol"}, "Main")
 	}
 	if end.clean() {
@@ -277,7 +279,7 @@ func (u *unit) once() exit {
 	return end
 }
 
-// makeRunDirs makes what the service is to find below /run, with the mode that systemd gives it.
+// makeRunDirs makes the service's directories below /run, with the mode that systemd gives them.
 func (u *unit) makeRunDirs() error {
 	for _, dir := range u.file.runDirs {
 		path := filepath.Join(u.m.root, "run", dir)
@@ -288,17 +290,18 @@ func (u *unit) makeRunDirs() error {
 	return nil
 }
 
-// removeRunDirs takes them away when the service has ended, before it is started again too unless they are kept.
+// removeRunDirs removes them when the service has ended. Unless they are kept, it also removes them
+// before a restart.
 func (u *unit) removeRunDirs() {
 	for _, dir := range u.file.runDirs {
 		_ = os.RemoveAll(filepath.Join(u.m.root, "run", dir))
 	}
 }
 
-// limitHit is the result of a service that is started more often than its file lets it.
+// limitHit is the result of a service that was started more often than its file allows.
 const limitHit = "start-limit-hit"
 
-// tooOften counts a start, and reports whether it is one too many.
+// tooOften counts a start, and reports whether it exceeds the limit.
 func (u *unit) tooOften(now time.Time) bool {
 	if u.file.limitSpan == 0 || u.file.limitStarts == 0 {
 		return false
@@ -328,8 +331,8 @@ func (u *unit) judge(end exit, which string) exit {
 	return end
 }
 
-// forget takes away the transient units that are over, as systemd does with those that nobody refers
-// to. One that failed stays until that is reset, unless it said otherwise.
+// forget removes transient units that have ended, as systemd does with units that nothing refers
+// to. A failed unit stays until its failure is reset, unless it was made with collect.
 func (m *Manager) forget() {
 	wanted := map[string]bool{}
 	for _, u := range m.units {
@@ -345,7 +348,8 @@ func (m *Manager) forget() {
 	}
 }
 
-// say writes a line of systemd's own into the unit's journal. Nobody is there to hear of an error.
+// say writes one of systemd's own lines into the unit's journal. An error cannot be reported to
+// anybody.
 func (u *unit) say(format string, args ...any) {
 	journal, err := u.openJournal()
 	if err != nil {
@@ -363,12 +367,12 @@ func (u *unit) openJournal() (*os.File, error) {
 	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 }
 
-// signal sends a signal to all processes of the service. One that was stopped by a signal goes on,
-// to hear it.
+// signal sends a signal to all processes of the service. A process that was stopped by a signal is
+// continued, so that it receives this one.
 func (u *unit) signal(sig syscall.Signal) {
 	if u.process == nil {
 		return
 	}
-	_ = syscall.Kill(-u.process.pid, sig) // it may have ended by itself
+	_ = syscall.Kill(-u.process.pid, sig) // it may already have ended by itself
 	_ = syscall.Kill(-u.process.pid, syscall.SIGCONT)
 }

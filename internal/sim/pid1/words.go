@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// split splits a value into words as systemd does (systemd.syntax(7), Quoting): blanks part them,
-// quotes keep them together, a backslash takes a character as C does. Specifiers are not known.
+// split splits a value into words as systemd does (systemd.syntax(7), Quoting): white space
+// separates them, quotes keep them together, and a backslash escapes a character as in C.
+// Specifiers are not supported.
 func split(value string) ([]string, error) {
 	var words []string
 	for value = strings.TrimLeft(value, " \t\n"); value != ""; value = strings.TrimLeft(value, " \t\n") {
@@ -25,7 +26,7 @@ func split(value string) ([]string, error) {
 	return words, nil
 }
 
-// word reads one word. The value begins with it.
+// word reads the first word of the value, and returns it and the rest.
 func word(value string) (string, string, error) {
 	var b strings.Builder
 	quote := byte(0)
@@ -54,7 +55,7 @@ func word(value string) (string, string, error) {
 	return b.String(), "", nil
 }
 
-// escaped reads what stands after a backslash, and how many bytes of it there are.
+// escaped reads the character after a backslash, and returns how many bytes it takes.
 func escaped(text string) (byte, int, error) {
 	if text == "" {
 		return 0, 0, errors.New("a backslash stands before nothing")
@@ -70,7 +71,8 @@ func escaped(text string) (byte, int, error) {
 	return 0, 0, fmt.Errorf("\\%c is not known here", text[0])
 }
 
-// single makes one of a mark that is doubled. One that stands alone would say more than itself.
+// single turns each doubled mark into one. It refuses a single mark, which would have a meaning of
+// its own.
 func single(word string, mark byte, what string) (string, error) {
 	var b strings.Builder
 	for i := 0; i < len(word); i++ {
@@ -84,12 +86,13 @@ func single(word string, mark byte, what string) (string, error) {
 	return b.String(), nil
 }
 
-// quote is a word that split reads back.
+// quote quotes a word so that split reads it back.
 func quote(word string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "%", "%%").Replace(word) + `"`
 }
 
-// duration reads a time span, "2", "500ms", "1min 30s": seconds, unless the unit is said. No end is 0.
+// duration parses a time span, "2", "500ms", "1min 30s"; a number without a unit is in seconds. A
+// span without an end is 0.
 func duration(value string) (time.Duration, error) {
 	if value == "infinity" {
 		return 0, nil
