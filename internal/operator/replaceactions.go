@@ -335,14 +335,14 @@ func (u Users) tell(values map[string]any) {
 }
 
 // named is the snapshot that is wished for, in words.
-func (w wish) named() string {
+func (want wish) named() string {
 	switch {
-	case w.before != 0:
-		return "from before " + moment(w.before)
-	case w.snapshot == latest:
+	case want.before != 0:
+		return "from before " + moment(want.before)
+	case want.snapshot == latest:
 		return "to restore"
 	}
-	return w.snapshot
+	return want.snapshot
 }
 
 // loses says what is lost of what the members have by now, if the data goes back to a revision; 0 is not known.
