@@ -30,7 +30,8 @@ func cluster(l look, p *Plan) {
 	switch l.w.Data.State {
 	case AlienData:
 		if l.w.Service.Running && !l.w.Service.Failing && !l.w.Local.Live {
-			p.want(l, AwaitReady{Learner: true}) // while a server writes its first data, that looks like damage
+			// While a server writes its first data, that looks like damage.
+			p.want(l, AwaitReady{Learner: true})
 		} // if the data is not ours, the report says so
 	case ForeignData:
 		withForeignData(l, p)
@@ -55,7 +56,8 @@ func withoutData(l look, p *Plan) {
 	case !l.m.Cluster.OK || !l.m.Units.OK || !l.addressed() || !l.usable():
 		return
 	case l.w.Service.Running && !l.w.Service.Failing:
-		p.want(l, AwaitReady{Learner: true}) // it was started a moment ago and is about to write its data
+		// It was started a moment ago and is about to write its data.
+		p.want(l, AwaitReady{Learner: true})
 	case !l.m.Authority.OK:
 		return
 	case l.m.Authority.Value == nil:
@@ -68,7 +70,8 @@ func withoutData(l look, p *Plan) {
 		p.say(l.lost())
 	case l.unclaimed():
 		p.say(because(clusterUnclaimed, hexID(l.named())))
-	case l.w.Reach != Healthy || l.w.ClusterID != l.named(): // the report says what does not answer, or which cluster does
+	case l.w.Reach != Healthy || l.w.ClusterID != l.named():
+		// The report says what does not answer, or which cluster does.
 	case l.m.Cluster.Value.Record.ClusterID != l.named():
 		// Its founder lost the leadership before the commit, and another cluster may be put on
 		// record before this one.
@@ -178,7 +181,8 @@ func join(l look, p *Plan) {
 	}
 	for _, a := range l.w.Alarms {
 		if a.Kind == corrupt {
-			p.say(because(joinAwaitsAlarm, l.names(a.MemberID))) // the data that we would be sent may be the bad data
+			// The data that we would be sent may be the bad data.
+			p.say(because(joinAwaitsAlarm, l.names(a.MemberID)))
 			return
 		}
 	}
@@ -296,9 +300,12 @@ func withData(l look, p *Plan) {
 	switch {
 	case !l.w.Service.Running || l.w.Service.Failing:
 		revive(l, p)
-	case !serving && l.w.Service.ailment() == locked: // the process that has the data open is not waited for
+	case !serving && l.w.Service.ailment() == locked:
+		// The process that has the data open is not waited for.
 	case !serving && l.w.Reach != Healthy && !l.justStarted():
-		return // we are ready only when others return, and their return triggers no hook here; the next hook looks again
+		// We are ready only when others return, and their return triggers no hook here; the next
+		// hook looks again.
+		return
 	case !serving:
 		p.want(l, AwaitReady{Learner: early})
 	case !listed || !l.inCluster():
