@@ -12,7 +12,7 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/etcdproxy"
 )
 
-// handlers see every event in this order; the first that wants a step gets it. A handler that needs
+// handlers run in this order for every event, until one wants a step. A handler that needs
 // no step writes what it wants published.
 var handlers = []func(look, *Plan){
 	unit,

@@ -15,8 +15,8 @@ import (
 // Diagnose writes one archive of what is known about the unit: what the decisions see, and what is
 // on the machine.
 type Diagnose struct {
-	Files    []TextFile
-	Report   string // for programs, as Report.JSON
+	Files  []TextFile
+	Report string // for programs, as Report.JSON
 	// The revision up to which all voters are asked for a hash of their data; 0: they are not asked.
 	Revision int64
 }

@@ -11,7 +11,7 @@ import (
 // Disk is what the data lies on. The zero value is not known.
 type Disk struct {
 	FileSystem string // by its kernel's type: "ext4"; "" is not known
-	Free       int64 // bytes that the service's user may still take
+	Free       int64  // bytes that the service's user may still take
 	Inodes     int64  // that are free
 	Counted    bool   // the file system has a fixed number of inodes
 
@@ -28,8 +28,8 @@ type Disk struct {
 // Limits past which a disk is reported (etcd's documentation on disks, and the alerts in use for
 // large fleets).
 const (
-	slowDisk     = 10 * time.Millisecond // for the slowest of 100 writes
-	failingDisk  = 50 * time.Millisecond // elections are lost at the default time-outs
+	slowDisk    = 10 * time.Millisecond // for the slowest of 100 writes
+	failingDisk = 50 * time.Millisecond // elections are lost at the default time-outs
 	// A disk that says so fast that it kept a write has not kept it.
 	noFlush      = 20 * time.Microsecond
 	enoughInodes = 1000

@@ -16,7 +16,7 @@ type Endpoint struct {
 	Tell func(Told) (databag.Bag, error)
 	// Owns are the keys that Tell may write: those that Tell leaves out are removed from the bag.
 	Owns []string
-	// Handle sees every event, as the other handlers do.
+	// Handle runs in every pass in which no handler before it wants a step.
 	Handle func(look, *Plan)
 }
 

@@ -15,7 +15,7 @@ type Hold int
 // peer may not list a member that has just joined.
 const (
 	NotHeld       Hold = iota
-	HeldUnnamed // its gate held it, and the log no longer says why
+	HeldUnnamed        // its gate held it, and the log no longer says why
 	HeldUntrusted      // a peer shows a certificate that is not trusted here
 	HeldRefused        // a peer refuses our certificate
 	HeldUnlisted       // a peer does not list our member
@@ -62,9 +62,9 @@ type PeerReply int
 const (
 	// Nothing listens, nothing came in time, or the answer is not that of a member.
 	PeerSilent    PeerReply = iota
-	PeerAnswers                    // the rest of the answer is valid
-	PeerRefuses                    // it closes the connection for our certificate
-	PeerUntrusted                  // its own is not trusted here
+	PeerAnswers             // the rest of the answer is valid
+	PeerRefuses             // it closes the connection for our certificate
+	PeerUntrusted           // its own is not trusted here
 )
 
 // PeerAnswer is what a peer says.
