@@ -180,8 +180,8 @@ func join(l look, p *Plan) {
 		}
 	}
 	for _, a := range l.w.Alarms {
+		// The data that we would be sent may be the bad data.
 		if a.Kind == corrupt {
-			// The data that we would be sent may be the bad data.
 			p.say(because(joinAwaitsAlarm, l.names(a.MemberID)))
 			return
 		}
