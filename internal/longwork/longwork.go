@@ -264,9 +264,8 @@ var ErrHeld = errors.New("somebody else is at it")
 // Hold takes the lock of a file until release is called or the process ends: whoever works on a member holds the same.
 func Hold(path string) (release func(), err error) { return hold(path) }
 
-// takeUp takes the lock of work. The file is locked before it gets its name. So a process that
-// looks never finds a lock that is not held yet, which would mean that the work has died; nor can
-// it keep the lock from the process that takes the work up.
+// takeUp takes the lock of a work. Its file is locked before it has its name: who looks never finds one that nobody holds yet, which
+// would be work that has died, nor keeps the lock from whoever takes it.
 func takeUp(dir string) (release func(), err error) {
 	path := filepath.Join(dir, lockFile)
 	unnamed := path + ".new"

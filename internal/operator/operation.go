@@ -138,8 +138,7 @@ func (l look) partOf(unit string) etcdcluster.Part {
 	return part
 }
 
-// takers are the units of the operation. If it replaces the data, units that have come to hold that
-// data since take part too.
+// takers are the units of the operation. Where it stops the cluster, whoever has come to hold its data since is one more.
 func (l look) takers() []string {
 	o := l.operation()
 	if !replaces(o) {

@@ -291,8 +291,7 @@ func (l look) tryRestore(want wish) ([]Step, Result) {
 	return nil, Result{Text: text, Values: values}
 }
 
-// loses says what the members would lose of what they have now if the data went back to a revision;
-// 0 is not known.
+// loses says what is lost of what the members have by now, if the data goes back to a revision; 0 is not known.
 func (l look) loses(revision int64) string {
 	seen := l.highestRevision()
 	switch {

@@ -241,8 +241,7 @@ func wrap(name, text string) string {
 	return fold(fmt.Sprintf("%-*s", indent, tail(name)), text, indent)
 }
 
-// fold is a text in lines of at most tableWidth. The first begins with start; the others are
-// indented.
+// fold is a text in lines that keep within tableWidth, after what the first begins with, the further ones indented.
 func fold(start, text string, indent int) string {
 	var b strings.Builder
 	b.WriteString(start)
