@@ -38,8 +38,8 @@ func recoverOf(phase string) Operation {
 	return o
 }
 
-// during is unit etcd/n of three with the operation on record, and its machine, on which there is
-// nothing to do. Past the point of no return the record has the new cluster.
+// during is unit etcd/n of three with the operation on record, and its machine, where nothing is left to do. Past the point of no
+// return the record has the new cluster.
 func during(o Operation, n int) (Model, World) {
 	m := model(3)
 	w := world(m)

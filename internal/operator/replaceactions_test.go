@@ -9,7 +9,7 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 )
 
-// TestRestoreParams: each way to say what to restore excludes the others.
+// TestRestoreParams: each way to say what is to be restored excludes the others.
 func TestRestoreParams(t *testing.T) {
 	t.Parallel()
 	m, w := healthyCluster(3)

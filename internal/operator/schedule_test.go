@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// kept is a world with good snapshots of those ages.
+// kept is a world in which good snapshots of those ages lie.
 func kept(w World, now int64, ages ...time.Duration) World {
 	w.Now = now
 	for _, age := range ages {
