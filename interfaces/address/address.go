@@ -1,6 +1,6 @@
-// Package address is the one judge of addresses that another machine names: in a bag, in a member list, in an answer.
-// Whoever dials what it is told asks here first, because some addresses lead somewhere else than whoever named them
-// meant: back to the machine that dials.
+// Package address judges addresses that another machine names: in a bag, in a member list, in an
+// answer. All code that dials such an address asks this package first, because some addresses lead
+// back to the machine that dials, which is not what the other machine meant.
 package address
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/hostname"
 )
 
-// Kind is what an address is to the machine that is to dial it, in words that may follow it.
+// Kind is what an address is to the machine that dials it, in words that may follow the address.
 type Kind string
 
 // Kinds. Only Fit is to be dialled.
@@ -29,20 +29,24 @@ const (
 	Malformed   Kind = "neither an address nor a host name"
 )
 
-// Judge is what a machine knows of itself. The zero value knows nothing, and takes no loopback and no link-local address.
+// Judge is what a machine knows about itself. The zero value knows nothing, and accepts no loopback
+// and no link-local address.
 type Judge struct {
-	// Listens are where this machine's own servers take the connections that they carry on, as host:port; the host may
-	// be empty or unspecified, and then stands for loopback addresses alone. What is no host:port is left out.
+	// Listens are where this machine's own servers accept connections that they pass on, as
+	// host:port. The host may be empty or unspecified, and then only loopback addresses count. What
+	// is no host:port is ignored.
 	Listens []string
-	// Near are hosts that this machine has from itself: its own address, or what its administrator names. If one is a
-	// loopback address then others may be, for all machines are one then; and likewise with link-local ones.
+	// Near are hosts that this machine names itself: its own address, or what its administrator
+	// configured. If one is a loopback address, others may be too, because all units then share one
+	// machine; likewise with link-local addresses.
 	Near []string
-	// Names are this machine's own host names. Its hosts file may give them a loopback address (Debian's 127.0.1.1),
-	// and a server beside us may be named so.
+	// Names are this machine's own host names. Its hosts file may give them a loopback address
+	// (Debian's 127.0.1.1), and a server on the same machine may be named so.
 	Names []string
 }
 
-// URL judges where a URL leads. A port that is missing is scheme's own affair: no listener of ours is found by it.
+// URL judges where a URL leads. If the port is missing, the scheme decides it, and no listener of
+// ours is found by it.
 func (j Judge) URL(text string) Kind {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" {
@@ -73,7 +77,7 @@ func (j Judge) Place(host, port string) Kind {
 	}
 }
 
-// Leads judges the "host:port" that a host, a name as a rule, turned out to lead to.
+// Leads judges the "host:port" that a host, as a rule a name, was resolved to.
 func (j Judge) Leads(host, place string) Kind {
 	kind := j.HostPort(place)
 	if kind == Loopback && slices.ContainsFunc(j.Names, func(own string) bool { return sameMachine(canonical(host), canonical(own)) }) {
@@ -87,7 +91,8 @@ func sameMachine(host, own string) bool {
 	return own != "" && (host == own || strings.HasPrefix(host, own+"."))
 }
 
-// listens reports whether one of our listeners takes what is sent to the place. Unspecified leads to this machine too.
+// listens reports whether one of our listeners accepts what is sent to that place. An unspecified
+// address leads to this machine too.
 func (j Judge) listens(host string, kind Kind, port string) bool {
 	return slices.ContainsFunc(j.Listens, func(listen string) bool {
 		at, on, err := net.SplitHostPort(listen)
@@ -107,7 +112,7 @@ func (j Judge) listens(host string, kind Kind, port string) bool {
 	})
 }
 
-// canonical is one spelling of a host.
+// canonical is a host in one spelling.
 func canonical(host string) string {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return ip.Unmap().String()
@@ -115,13 +120,14 @@ func canonical(host string) string {
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 
-// loopbackNames are those that RFC 6761 and the hosts files of distributions give to loopback addresses.
+// loopbackNames are the names that RFC 6761 and the hosts files of distributions give to loopback
+// addresses.
 var loopbackNames = []string{
 	"localhost", "localhost.localdomain", "localhost4", "localhost4.localdomain4", "localhost6",
 	"localhost6.localdomain6", "ip6-localhost", "ip6-loopback",
 }
 
-// kindOf is a host's kind by itself.
+// kindOf is the kind of a host, judged without a port.
 func kindOf(host string) Kind {
 	ip, err := netip.ParseAddr(host)
 	if err != nil {

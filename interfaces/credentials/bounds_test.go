@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// odd is an odd number of so many bits, two of which make one of twice as many.
+// odd is an odd number of that many bits; the product of two of them has twice as many.
 func odd(t *testing.T, bits int) *big.Int {
 	t.Helper()
 	n, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), uint(bits)))
@@ -25,7 +25,7 @@ func odd(t *testing.T, bits int) *big.Int {
 	return n.SetBit(n.SetBit(n.SetBit(n, bits-1, 1), bits-2, 1), 0, 1)
 }
 
-// rsaKey is a private key as it stands in a bag. Its factors are no primes, for which whoever reads it does not look.
+// rsaKey is a private key as it is in a bag. Its factors are not primes; readers do not check that.
 func rsaKey(t *testing.T, bits int) string {
 	t.Helper()
 	one, exponent := big.NewInt(1), big.NewInt(65537)
@@ -60,7 +60,8 @@ func certificate(t *testing.T, public any) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
-// What another machine hands over costs a bounded look, and the words say which setting is too large.
+// TestBounds: what another machine publishes costs a bounded look, and the error says which setting
+// is too large.
 func TestBounds(t *testing.T) {
 	t.Parallel()
 	small := certificate(t, nil)

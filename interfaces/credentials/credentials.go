@@ -2,8 +2,8 @@
 // key, and the authorities to check the servers with, all PEM. Several relation interfaces hand them over under the same
 // names.
 //
-// The rule it keeps: three or none, and none that do not belong together. It opens nothing and reads no clock; no error
-// repeats anything of a value.
+// The rule it keeps: all three or none, and only three that belong together. It opens nothing and
+// reads no clock; no error repeats any part of a value.
 package credentials
 
 import (
@@ -33,11 +33,11 @@ const (
 	MaxCert = 64 << 10
 	// MaxCA bounds a bundle of authorities in bytes.
 	MaxCA = 256 << 10
-	// MaxKey bounds a private key in bytes. An RSA key of MaxRSA bits has 6.4 KiB; the
-	// bound is low because the work of reading an RSA key grows much faster than it.
+	// MaxKey bounds a private key in bytes. An RSA key of MaxRSA bits has 6.4 KiB; the bound is low
+	// because the time to read an RSA key grows much faster than its length.
 	MaxKey = 8 << 10
-	// MaxRSA bounds an RSA key in bits, of certificates too. TLS in Go takes no longer
-	// one from the other side.
+	// MaxRSA bounds an RSA key in bits, also that of a certificate. TLS in Go accepts no longer one
+	// from the other side.
 	MaxRSA = 8192
 	// MaxCerts bounds how many certificates a text holds. A machine's bundle of public
 	// authorities has some 150.
@@ -57,12 +57,12 @@ func faultOf(key, format string, args ...any) *FaultError {
 	return &FaultError{Key: key, Text: key + fmt.Sprintf(format, args...)}
 }
 
-// In is what of the three stands in a bag, as it is.
+// In are those of the three that are in a bag, as they are.
 func In(bag databag.Bag) Credentials {
 	return Credentials{Cert: bag[KeyCert], Key: bag[KeyKey], CA: bag[KeyCA]}
 }
 
-// Into writes all three into a bag, or fails and writes none. Expiry is not looked at.
+// Into writes all three into a bag, or fails and writes none. Expiry is not checked.
 func (c Credentials) Into(bag databag.Bag) error {
 	c = c.Canonical()
 	if err := c.check(anyTime); err != nil {
@@ -88,7 +88,7 @@ type Credentials struct {
 // IsZero reports whether there is none of the three.
 func (c Credentials) IsZero() bool { return c == Credentials{} }
 
-// Complete reports whether there are all three; Check reports whether they are any good.
+// Complete reports whether all three are there; Check reports whether they can be used.
 func (c Credentials) Complete() bool { return c.Cert != "" && c.Key != "" && c.CA != "" }
 
 // String shows the lengths of the certificates in bytes, and nothing of the key.
@@ -117,12 +117,12 @@ func (c Credentials) hiddenKey() string {
 	return "[redacted]"
 }
 
-// Check reports whether a client can use the credentials: there are all three, the
-// certificate belongs to the key, and neither it nor the whole CA bundle has expired.
-// now is in seconds since the Unix epoch. A certificate that is not valid yet passes:
-// it is the server's clock that decides, and ours may be slow. Text around the PEM
-// blocks passes too, for the authority easyrsa puts some there. The error names the
-// setting and repeats nothing of what it holds; it is a *FaultError inside.
+// Check reports whether a client can use the credentials: all three are there, the certificate
+// belongs to the key, and neither the certificate nor the whole CA bundle has expired. now is in
+// seconds since the Unix epoch. A certificate that is not valid yet passes: the server's clock
+// decides that, and ours may be slow. Text around the PEM blocks passes too, because the authority
+// easyrsa writes some. The error names the setting and repeats nothing of its value; it wraps a
+// *FaultError.
 func (c Credentials) Check(now int64) error {
 	if err := c.check(now); err != nil {
 		return fmt.Errorf("cannot use the client credentials: %w", err)
@@ -130,8 +130,8 @@ func (c Credentials) Check(now int64) error {
 	return nil
 }
 
-// check returns a *FaultError or nil. Its work is bounded by the limits above: what comes
-// from another machine costs each look of each unit.
+// check returns a *FaultError or nil. The limits above bound its work: each unit checks what
+// another machine published at each look.
 func (c Credentials) check(now int64) error {
 	if !c.Complete() {
 		return c.incomplete()
@@ -170,7 +170,7 @@ func (c Credentials) check(now int64) error {
 	return faultOf(KeyCA, ": certificate has expired on %s", end(authorities[0]))
 }
 
-// incomplete says what there is without what.
+// incomplete says which of the three are there and which are missing.
 func (c Credentials) incomplete() error {
 	var there, missing []string
 	for _, part := range []struct{ key, value string }{
@@ -188,8 +188,8 @@ func (c Credentials) incomplete() error {
 	return &FaultError{Key: there[0], Text: strings.Join(there, " and ") + " without " + strings.Join(missing, " and ")}
 }
 
-// Begun reports whether the certificate is valid already. Where there is none, nothing
-// is to be waited for.
+// Begun reports whether the certificate is valid already. If there is no certificate, there is
+// nothing to wait for.
 func (c Credentials) Begun(now int64) bool {
 	chain, err := ParseCertificates(c.Cert)
 	return err != nil || now >= chain[0].NotBefore.Unix()
@@ -199,11 +199,11 @@ func expired(cert *x509.Certificate, now int64) bool { return now > cert.NotAfte
 
 func end(cert *x509.Certificate) string { return cert.NotAfter.UTC().Format("2006-01-02T15:04:05Z") }
 
-// ParseCertificates reads every certificate of a PEM text, at least one. Text around
-// the blocks is allowed: the authority easyrsa writes it. A broken block is refused,
-// and one of another kind, which might be a private key on its way into a file of
-// certificates. The error goes on from the text's name, as in "client_ca is not PEM",
-// and quotes nothing of the text.
+// ParseCertificates reads every certificate of a PEM text, at least one. Text around the blocks is
+// allowed, because the authority easyrsa writes it. A broken block is refused, and so is one of
+// another kind: it might be a private key, about to be written into a file of certificates. The
+// error continues a sentence that begins with the text's name, as in "client_ca is not PEM", and
+// quotes nothing of the text.
 func ParseCertificates(text string) ([]*x509.Certificate, error) {
 	blocks, err := parseBlocks(text)
 	if err != nil {
@@ -233,8 +233,8 @@ type publicKey interface {
 	Equal(other crypto.PublicKey) bool
 }
 
-// parsePublic reads the one private key in the text, in any of the three encodings
-// of the field, and returns its public half.
+// parsePublic reads the one private key in the text, in any of the three usual encodings, and
+// returns its public half.
 func parsePublic(text string) (publicKey, error) {
 	blocks, err := parseBlocks(text)
 	if err != nil {
@@ -271,7 +271,7 @@ func parsePublic(text string) (publicKey, error) {
 	return nil, errors.New("holds a private key that cannot sign")
 }
 
-// bounded refuses a public key that is dear to check a signature with.
+// bounded refuses a public key that makes checking a signature too slow.
 func bounded(public crypto.PublicKey) error {
 	if key, ok := public.(*rsa.PublicKey); ok && key.N.BitLen() > MaxRSA {
 		return fmt.Errorf("an RSA key of %d bits, more than the %d allowed", key.N.BitLen(), MaxRSA)
@@ -279,7 +279,7 @@ func bounded(public crypto.PublicKey) error {
 	return nil
 }
 
-// parseBlocks reads all PEM blocks, at least one, and refuses what was cut off.
+// parseBlocks reads all PEM blocks, at least one, and refuses a text that was cut off.
 func parseBlocks(text string) ([]*pem.Block, error) {
 	var blocks []*pem.Block
 	rest := []byte(text)
@@ -290,7 +290,7 @@ func parseBlocks(text string) ([]*pem.Block, error) {
 		}
 		blocks, rest = append(blocks, block), after
 	}
-	// pem.Decode passes over a block that it cannot read.
+	// pem.Decode skips a block that it cannot read.
 	switch begins := strings.Count(text, "-----BEGIN "); {
 	case begins != len(blocks):
 		return nil, errors.New("holds a broken PEM block")

@@ -12,9 +12,9 @@ import (
 // maxShownKey bounds, in bytes, a key in texts: a key is foreign data too.
 const maxShownKey = 64
 
-// A Bag holds the settings that one unit or one application has written into a
-// relation. The nil Bag is an empty one. It is passed by value in spirit: who
-// wants to change a Bag that came from elsewhere clones it first.
+// A Bag holds the settings that one unit or one application has written into a relation. The nil
+// Bag is an empty one. Treat it as a value: clone a Bag that came from elsewhere before changing
+// it.
 type Bag map[string]string
 
 // Clone returns an independent copy without the empty values. It is never nil,
@@ -71,8 +71,8 @@ func (b Bag) String() string {
 	return text.String()
 }
 
-// Format prints what String gives, under every verb and flag: %v, %+v, %#v, %q
-// and %x alike, so that no choice of verb lets a value out.
+// Format prints what String returns, under every verb and flag (%v, %+v, %#v, %q and %x alike), so
+// that no verb prints a value.
 func (b Bag) Format(state fmt.State, _ rune) {
 	_, _ = io.WriteString(state, b.String())
 }
@@ -87,10 +87,9 @@ func (b Bag) LogValue() slog.Value {
 	return slog.GroupValue(attrs...)
 }
 
-// MarshalJSON always fails. A JSON log handler encodes what it is given, and a Bag
-// deep inside of it would go out with its values. Who means to write the values
-// says so by converting: json.Marshal(map[string]string(bag)). Decoding into a Bag
-// works as for any map.
+// MarshalJSON always fails. A JSON log handler encodes what it is given, and would write out the
+// values of a Bag deep inside it. To write the values on purpose, convert:
+// json.Marshal(map[string]string(bag)). Decoding into a Bag works as for any map.
 func (b Bag) MarshalJSON() ([]byte, error) { return nil, errEncoded }
 
 // MarshalYAML always fails, as MarshalJSON does.

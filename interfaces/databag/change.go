@@ -2,7 +2,7 @@ package databag
 
 import "slices"
 
-// A Change is what leads from one bag to another. Its zero value changes nothing.
+// A Change is the difference between one bag and another. Its zero value changes nothing.
 type Change struct {
 	// Set holds the settings to write, none of them empty.
 	Set Bag
@@ -10,9 +10,9 @@ type Change struct {
 	Delete []string
 }
 
-// Diff returns the smallest Change that makes the old bag hold what the new one
-// holds. An empty value in either is an absent key, as Juju has it. For equal bags
-// it is the zero Change. Neither bag is kept or changed.
+// Diff returns the smallest Change that makes the old bag hold what the new one holds. An empty
+// value in either counts as an absent key, as in Juju. For equal bags it is the zero Change.
+// Neither bag is kept or changed.
 func Diff(old, updated Bag) Change {
 	var change Change
 	for key, value := range updated {

@@ -1,12 +1,10 @@
-// Package databag is the one abstraction of Juju relation data: a bag of
-// settings, a relation with the bags that a unit sees in it, and the change that
-// leads from one bag to another.
+// Package databag is the one abstraction of Juju relation data: a bag of settings, a relation with
+// the bags that a unit sees in it, and the change from one bag to another.
 //
-// The rule it keeps: a bag is a value, and its contents are never printed. Bags
-// carry private keys, so formatting, logging and every error of this package show
-// keys and lengths, and nothing of what is stored under them. (One hole cannot be
-// closed from here: package fmt does not call methods of values in unexported
-// struct fields. Keep a Bag in an exported field, or do not print its holder.)
+// The rule it keeps: a bag is a value, and its contents are never printed. Bags carry private keys,
+// so formatting, logging and every error of this package show keys and lengths, and nothing of the
+// values. (One gap cannot be closed here: package fmt does not call methods of values in unexported
+// struct fields. Keep a Bag in an exported field, or do not print the struct that holds it.)
 //
 // In Juju a setting with an empty value does not exist: relation-set removes it
 // (worker/uniter/runner/jujuc/relation-set.go: "Setting an empty string causes

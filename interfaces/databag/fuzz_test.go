@@ -9,7 +9,8 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
 )
 
-// FuzzCompareUnits: any three names stand in one order, whatever they are, and no two of them are alike but the same.
+// FuzzCompareUnits: any three names have one order, whatever they are, and only equal names compare
+// as equal.
 func FuzzCompareUnits(f *testing.F) {
 	f.Add("etcd/2", "etcd/10", "etcd/010")
 	f.Add("", "/", "/0")

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// A Relation is what one unit sees of one relation. The zero value is no relation
-// at all: nobody has joined it and all its bags are empty.
+// A Relation is what one unit sees of one relation. The zero value is no relation: no unit has
+// joined it and all its bags are empty.
 type Relation struct {
 	// ID is Juju's name for it, "<endpoint>:<number>", for example "proxy:3".
 	ID string
@@ -64,11 +64,12 @@ func (r Relation) LogValue() slog.Value {
 	)
 }
 
-// CompareUnits orders unit names as people read them: by application, then by the
-// unit's number as a number. A name without a number comes before its numbered
-// fellows. Different names never compare as equal.
+// CompareUnits orders unit names as people read them: by application, then by the unit's number as
+// a number. A name without a number comes before those with one. Different names never compare as
+// equal.
 func CompareUnits(a, b string) int {
-	// Numbers are compared as text without leading zeros, the longer being the greater, so that no number is too large.
+	// Numbers are compared as text without leading zeros, the longer one being greater, so that no
+	// number is too large.
 	nameA, numberA := cutNumber(a)
 	nameB, numberB := cutNumber(b)
 	return cmp.Or(

@@ -10,10 +10,11 @@
 //	client_key         PEM: its private key
 //	client_ca          PEM: the authorities to check the servers with
 //
-// Readers in the field: the reactive interface layer interface-etcd (juju-solutions on GitHub, requires.py) takes the first
-// value of any unit that is not empty; the ops library of Charmed Kubernetes reads one arbitrary unit, all settings of it,
-// at each event again, and some of its users split connection_string at "," as it is. A setting that is missing makes them
-// wait or render nonsense, and one that differs between units restarts them.
+// Existing readers: the reactive interface layer interface-etcd (juju-solutions on GitHub,
+// requires.py) takes the first value of any unit that is not empty. The ops library of Charmed
+// Kubernetes reads all settings of one arbitrary unit, again at each event, and some of its users
+// split connection_string at ",". A missing setting makes them wait or render nonsense, and one
+// that differs between units restarts them.
 package etcd
 
 import (
@@ -44,15 +45,16 @@ func Keys() []string {
 // maxVersion is in bytes.
 const maxVersion = 64
 
-// Data is all that a provider tells. The zero value tells nothing.
+// Data is everything that a provider publishes. The zero value is nothing.
 type Data struct {
 	ClientURLs  []string // https URLs: scheme, host and port; sorted in what Decode returns
 	Version     string   // etcd's, such as "3.7.3"
 	Credentials credentials.Credentials
 }
 
-// Encode renders the data as a provider unit's bag, the same for the same data in whatever order. It fails, and nothing is
-// to be published, if any of the five settings would be missing or could not be read back.
+// Encode renders the data as a provider unit's bag, the same whatever the order of the data. It
+// fails, and nothing should be published, if any of the five settings would be missing or could not
+// be read back.
 func Encode(d Data) (databag.Bag, error) {
 	urls := slices.Sorted(slices.Values(d.ClientURLs))
 	urls = slices.Compact(urls)
@@ -74,9 +76,10 @@ func Encode(d Data) (databag.Bag, error) {
 	return bag, nil
 }
 
-// Decode reads what the provider's units have published: the first unit, in natural order, whose bag is whole and valid
-// counts. ok is false while there is none, and problem then says what is wrong with a bag that is not merely empty; it
-// repeats nothing of a value. now is in seconds since the Unix epoch.
+// Decode reads what the provider's units have published. The first unit, in natural order, whose
+// bag is whole and valid counts. ok is false if there is none; problem then says what is wrong with
+// a bag that is not just empty, and repeats nothing of a value. now is in seconds since the Unix
+// epoch.
 func Decode(rel databag.Relation, now int64) (data Data, ok bool, problem error) {
 	for unit, bag := range rel.All() {
 		d, err := decodeBag(bag, now)
@@ -108,7 +111,7 @@ func decodeBag(bag databag.Bag, now int64) (Data, error) {
 	return d, nil
 }
 
-// checkURL accepts scheme, host and port, with nothing at which a reader in the field would split.
+// checkURL accepts scheme, host and port, and nothing at which an existing reader would split.
 func checkURL(text string) error {
 	u, err := url.Parse(text)
 	switch {

@@ -1,10 +1,11 @@
-// Package etcdcluster is the peer relation of the etcd charm: what the application as a whole knows, in the bag that the
-// leader writes, and what each unit says of itself in its own.
+// Package etcdcluster is the peer relation of the etcd charm: what the application as a whole
+// knows, in the bag that the leader writes, and what each unit says about itself in its own bag.
 //
-// The rule it keeps: the bags are an upgrade interface. Units are refreshed one by one and charms are rolled back, so a
-// key keeps its name and form, and what does not fit gets a new key. Every unit writes its bag whole, so that an older
-// charm never claims what a newer one could; the key can names what its charm can do that all units must do alike. A
-// higher schema says that an older charm cannot make sense of the bag at all.
+// The rule it keeps: the bags are an upgrade interface. Units are refreshed one by one and charms
+// are rolled back. So a key keeps its name and form, and what does not fit gets a new key. Every
+// unit writes its bag whole, so that an older charm never claims what a newer one could do. The key
+// can names what a unit's charm can do that all units must do alike. A higher schema means that an
+// older charm cannot make sense of the bag at all.
 package etcdcluster
 
 import (
@@ -42,7 +43,7 @@ const (
 	keyReplaced  = "replaced"       // "7f3a…,…": hex, as it came
 	keyLeaves    = "leaves"         // "peer:1f@1796774400,…"; in the application bag "etcd/0=peer:…;etcd/1=…"
 
-	// Where Juju keeps no secrets the authorities stand in the application bag, key by key.
+	// If Juju keeps no secrets, the authorities are in the application bag, key by key.
 	authorityPrefix = "authority."
 )
 
@@ -65,8 +66,8 @@ const (
 	maxUnits = 10_000
 	// maxRevoked bounds the list, so that a broken bag costs no memory.
 	maxRevoked = 100_000
-	// MaxRevoked is how many entries are written, of at most 34 bytes each: who reads the bag takes no longer text. A
-	// thousand consumers a year stay far below it.
+	// MaxRevoked is how many entries are written, of at most 34 bytes each, because readers accept
+	// no longer text. A thousand consumers a year stay far below it.
 	MaxRevoked = 30_000
 )
 
@@ -77,9 +78,10 @@ type AppBag struct {
 	Ended     uint64 // the cluster whose last member stopped in order, or that was given up; 0 is none
 	Authority string // fingerprint of the authorities, so that peers hear of a change
 	Revoked   []Ended
-	// Leaves are the certificates of all units that may still be valid, of those that left too; sorted by unit.
+	// Leaves are the certificates of all units that may still be valid, also those of units that
+	// left; sorted by unit.
 	Leaves []UnitLeaves
-	// Operation is the one that goes on, or the last; the zero value is none.
+	// Operation is the one that goes on, or the last one; the zero value is none.
 	Operation Operation
 	// Replaced are the clusters whose data was replaced by an operation, in the order in which that happened: their data is
 	// never served again.
@@ -93,12 +95,12 @@ type Ended struct {
 	Period     int64
 }
 
-// String is the form in which a relation that ended stands in the bag.
+// String is an ended relation as it is in the bag.
 func (e Ended) String() string {
 	return e.RelationID + "." + strconv.Itoa(e.Generation) + "@" + strconv.FormatInt(e.Period, 10)
 }
 
-// UnitBag is what a unit says of itself.
+// UnitBag is what a unit says about itself.
 type UnitBag struct {
 	Schema    int // 0: it has said nothing
 	PeerURL   string
@@ -110,16 +112,18 @@ type UnitBag struct {
 	Leaving   bool
 	Stopped   bool     // its server has stopped for good
 	Can       []string // what its charm can do that all units must do alike; sorted
-	// Quota is how large its database may get, in bytes, by the options as the unit takes them; 0 is that it does not say.
+	// Quota is how large its database may get, in bytes, by the options that the unit applies; 0
+	// means that it does not say.
 	Quota  int64
 	Leaves []Issued
 	Zone   string // the availability zone of its machine; "" is unknown
-	Part   Part   // in the operation; one that the unit's charm cannot take part in says nothing
-	// Log is that of its data while the unit knows of no quorum; that of a unit whose charm does not list recover says nothing.
+	Part   Part   // in the operation; it counts only if the unit's charm can take part
+	// Log is that of its data while the unit knows of no quorum; it counts only if Can lists
+	// recover.
 	Log LogState
 }
 
-// EncodeApp is the bag that says a, but for the authorities' own keys.
+// EncodeApp is the bag for a, without the keys of the authorities.
 func EncodeApp(a AppBag) databag.Bag {
 	bag := databag.Bag{
 		keySchema:    strconv.Itoa(Schema),
@@ -162,7 +166,7 @@ func DecodeApp(relationID, owner string, bag databag.Bag) (AppBag, error) {
 	return a, nil
 }
 
-// EncodeUnit is the bag that says u.
+// EncodeUnit is the bag for u.
 func EncodeUnit(u UnitBag) databag.Bag {
 	return databag.Bag{
 		keySchema:    strconv.Itoa(Schema),
@@ -211,7 +215,8 @@ func DecodeUnit(relationID, unit string, bag databag.Bag) (UnitBag, error) {
 	return u, nil
 }
 
-// EncodeAuthority is the part of the application bag that holds the authorities where Juju keeps no secrets.
+// EncodeAuthority is the part of the application bag that holds the authorities if Juju keeps no
+// secrets.
 func EncodeAuthority(content map[string]string) databag.Bag {
 	bag := make(databag.Bag, len(content))
 	for key, value := range content {
@@ -236,8 +241,9 @@ func DecodeAuthority(bag databag.Bag) map[string]string {
 	return content
 }
 
-// encodeServer says with the server what runs: a charm that does not know this key leaves it behind, but writes the running
-// beside it again, so that what it left behind does not count.
+// encodeServer writes which server runs, together with the generation in the key running. A charm
+// that does not know this key leaves it as it is but writes running again. If the two then differ,
+// the old server does not count.
 func encodeServer(u UnitBag) string {
 	if u.Server == "" {
 		return ""

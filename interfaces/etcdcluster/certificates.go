@@ -15,15 +15,16 @@ const maxIssued = 600
 // LeafKind is what a unit's certificate is for.
 type LeafKind string
 
-// The three that each member has. A peer's opens the peer port, the others the client port: a server's has the client
-// usage too.
+// The three kinds that each member has. A peer certificate opens the peer port, the other two the
+// client port: a server certificate has the client usage too.
 const (
 	PeerLeaf   LeafKind = "peer"
 	ServerLeaf LeafKind = "server"
 	AdminLeaf  LeafKind = "admin"
 )
 
-// Issued is a certificate that a unit issued to itself, and may still be valid though another has replaced it.
+// Issued is a certificate that a unit issued to itself. It may still be valid although another one
+// has replaced it.
 type Issued struct {
 	Kind   LeafKind
 	Serial string // lower-case hexadecimal, without leading zeros
@@ -36,7 +37,8 @@ type UnitLeaves struct {
 	Leaves []Issued // sorted, as SortIssued has it
 }
 
-// EncodeIssued is the one form of a list that DecodeIssued reads: "peer:1f@1796774400,server:2e@1796774400".
+// EncodeIssued writes a list in the one form that DecodeIssued reads:
+// "peer:1f@1796774400,server:2e@1796774400".
 func EncodeIssued(leaves []Issued) string {
 	parts := make([]string, 0, len(leaves))
 	for _, leaf := range leaves {

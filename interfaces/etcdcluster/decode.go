@@ -70,11 +70,12 @@ func (d *decoder) text(key string) string {
 	return value
 }
 
-// server reads which server runs. It is shown and decides nothing, so what cannot be read is not known.
+// server reads which server runs. It is only shown, so a value that cannot be read counts as
+// unknown.
 func (d *decoder) server() string {
 	id, running, _ := strings.Cut(d.bag[keyServer], "@")
 	if running != d.bag[keyRunning] || strings.Trim(id, "0123456789abcdef") != "" {
-		return "" // another charm has written the rest of the bag since
+		return "" // another charm has written the key running since
 	}
 	return id
 }
@@ -149,7 +150,8 @@ func (d *decoder) revoked(key string) []Ended {
 	return slices.Clip(out)
 }
 
-// relationID reports whether the text is a relation's ID as Juju has it: an endpoint, a colon, a number.
+// relationID reports whether the text is a relation's ID in Juju's form: an endpoint, a colon, a
+// number.
 func relationID(text string) bool {
 	endpoint, number, _ := strings.Cut(text, ":")
 	n, err := strconv.ParseUint(number, 10, 31)
@@ -177,7 +179,7 @@ func (d *decoder) names(key string) []string {
 	return names
 }
 
-// leaves reads a unit's certificates, of whichever bag.
+// leaves reads a unit's certificates, from either bag.
 func (d *decoder) leaves(key, text string) []Issued {
 	if d.err != nil {
 		return nil

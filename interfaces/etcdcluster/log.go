@@ -5,15 +5,17 @@ import (
 	"strings"
 )
 
-// LogState is what a member's log on disk says while nobody can say it. The zero value is not read.
+// LogState is what a member's log on disk holds, read while the cluster cannot be asked. The zero
+// value means that it was not read.
 type LogState struct {
 	Term, Index uint64 // of its last entry
 	Torn        bool   // its tail is damaged, or its database is ahead of it
-	Learner     bool   // the member is none of the voters, as its own database says
+	Learner     bool   // by its own database the member is not a voter
 	Revision    int64  // the highest in its database
 }
 
-// String is the form in which it stands in the bag: "3:1008:intact:931", or "3:506:torn:931:learner"; "" is not read.
+// String is the log state as it is in the bag: "3:1008:intact:931", or "3:506:torn:931:learner"; ""
+// means not read.
 func (s LogState) String() string {
 	if s == (LogState{}) {
 		return ""
@@ -29,7 +31,8 @@ func (s LogState) String() string {
 	return strings.Join(parts, ":")
 }
 
-// log reads the state of a log. That of a charm that was rolled back stays in the bag: who reads it holds it to can.
+// log reads the state of a log. A charm that was rolled back leaves the key of a newer one in the
+// bag: readers count it only if the unit's key can lists recover.
 func (d *decoder) log(key string) LogState {
 	value := d.bag[key]
 	if d.err != nil || value == "" {
@@ -42,14 +45,15 @@ func (d *decoder) log(key string) LogState {
 	s.Torn = parts[2] == "torn"
 	s.Revision, _ = strconv.ParseInt(parts[3], 10, 64)
 	s.Learner = strings.HasSuffix(value, ":learner")
-	if s.String() != value || s.Revision < 0 { // one form each: what was not read whole is written otherwise
+	// There is one form only: a value that is written otherwise was not understood whole.
+	if s.String() != value || s.Revision < 0 {
 		d.fail(key, "is no state of a log")
 		return LogState{}
 	}
 	return s
 }
 
-// maxReplaced bounds how many clusters are read and written, the last of them.
+// maxReplaced bounds how many replaced clusters are read and written: the last ones.
 const maxReplaced = 1000
 
 func encodeIDs(ids []uint64) string {

@@ -8,15 +8,16 @@ import (
 	"strings"
 )
 
-// Operation is a deed of several units: the leader keeps it in the application bag, and each unit that takes part shows
-// how far it is in its own. There is at most one at a time. The zero value is none.
+// Operation is an action that involves several units. The leader keeps it in the application bag,
+// and each unit that takes part shows in its own bag how far it is. There is at most one at a time.
+// The zero value is none.
 type Operation struct {
 	ID    string `json:"id"`    // "restart-3f2a91", never digits alone
-	Kind  string `json:"kind"`  // what the units that take part list in can
+	Kind  string `json:"kind"`  // units that take part list it in can
 	Phase string `json:"phase"` // one of the kind's phases
 	// Units take part: those whose bag named the cluster when it began; sorted.
 	Units []string `json:"units,omitempty"`
-	// Without are those among them that an administrator let go; sorted.
+	// Without are the participants that an operator told the operation to go on without; sorted.
 	Without []string `json:"without,omitempty"`
 	Began   int64    `json:"began,omitempty"` // Unix seconds
 	Moved   int64    `json:"moved,omitempty"` // when it came to its phase, in Unix seconds
@@ -34,16 +35,17 @@ type Operation struct {
 	// Order are the units as they ranked when a recovery was confirmed, the best first.
 	Order []string `json:"order,omitempty"`
 
-	// later is what a later charm keeps with it beside these: whoever writes the record writes that again.
+	// later are fields that a later charm added: a leader that writes the record writes them again.
 	later map[string]json.RawMessage
 }
 
 const (
-	// maxWord bounds an operation's ID, kind and phase and a part's state: the ID goes into a process's environment.
+	// maxWord bounds an operation's ID, kind and phase and a part's state, because the ID goes into
+	// a process's environment.
 	maxWord = 64
-	// maxPath bounds the path of a snapshot: Linux takes no longer one.
+	// maxPath bounds the path of a snapshot: Linux allows no longer one.
 	maxPath = 4096
-	// MaxSaid bounds what a unit says of its part.
+	// MaxSaid bounds what a unit says about its part.
 	MaxSaid = 200
 )
 
@@ -57,17 +59,17 @@ func (o Operation) Takes(unit string) bool {
 	return slices.Contains(o.Units, unit) && !slices.Contains(o.Without, unit)
 }
 
-// Part is how far a unit is with an operation. The zero value is that it has not answered.
+// Part is how far a unit is with an operation. The zero value means that it has not answered.
 type Part struct {
 	ID    string // the operation's
 	State string // one of the states that the kind has
 	Said  string // more of it, in one plain line of at most MaxSaid characters: an ID, or why it failed; "" is nothing
 }
 
-// String is the form in which a part stands in the bag; "" is none.
+// String is a part as it is in the bag; "" is none.
 func (p Part) String() string { return strings.TrimSpace(p.ID + " " + p.State) }
 
-// encodeOperation is the operation as it stands in the bag.
+// encodeOperation is the operation as it is in the bag.
 func encodeOperation(o Operation) string {
 	if o.ID == "" {
 		return ""
@@ -85,7 +87,7 @@ func encodeOperation(o Operation) string {
 	return string(text)
 }
 
-// laterFields are those of an operation in JSON that this charm does not know; nil is none.
+// laterFields are the fields of an operation in JSON that this charm does not know; nil is none.
 func laterFields(text string) map[string]json.RawMessage {
 	var all map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(text), &all); err != nil {
@@ -142,7 +144,7 @@ func (d *decoder) operation(key string) Operation {
 	return o
 }
 
-// sound reports whether what says how to replace the data is something that a leader writes.
+// sound reports whether the fields that say how to replace the data are such as a leader writes.
 func (o Operation) sound() bool {
 	return (o.Source == "" || unitName(o.Source)) && (o.Token == "" || word(o.Token)) && (o.Target == "" || hexID(o.Target)) &&
 		o.Before >= 0 && o.Seen >= 0 && len(o.Snapshot) <= maxPath && !strings.ContainsFunc(o.Snapshot, control)
@@ -154,7 +156,7 @@ func (o Operation) NewCluster() uint64 {
 	return id
 }
 
-// hexID reports whether the text is an ID as encodeID has it.
+// hexID reports whether the text is an ID as encodeID writes it.
 func hexID(text string) bool {
 	id, err := strconv.ParseUint(text, 16, 64)
 	return err == nil && encodeID(id) == text && id != 0
@@ -162,14 +164,15 @@ func hexID(text string) bool {
 
 func control(r rune) bool { return r < ' ' || r == 0x7f }
 
-// unitName reports whether the text is a unit's name as Juju has it.
+// unitName reports whether the text is a unit's name in Juju's form.
 func unitName(text string) bool {
 	app, number, found := strings.Cut(text, "/")
 	return found && name(app) && number != "" && strings.Trim(number, "0123456789") == ""
 }
 
-// part reads a unit's part, with what it says of it. A charm that does not know the second key leaves it behind: so that stands
-// with the operation's ID and the state, and what is of another part is not read.
+// part reads a unit's part, and what the unit says about it. A charm that does not know the second
+// key leaves it as it is. So the second key repeats the operation's ID and the state, and does not
+// count if they are not those of the part.
 func (d *decoder) part(key, keySaid string) Part {
 	value := d.bag[key]
 	if d.err != nil || value == "" {
@@ -191,7 +194,7 @@ func (d *decoder) part(key, keySaid string) Part {
 	return part
 }
 
-// encodeSaid is what the part says beside its state.
+// encodeSaid is what the part says besides its state.
 func encodeSaid(p Part) string {
 	if p.ID == "" || p.Said == "" {
 		return ""

@@ -124,11 +124,10 @@ func splitPiece(piece string) (name, url string, err error) {
 	return name, url, nil
 }
 
-// urlHost checks a URL and returns its host and port in the one form in which two of
-// them can be compared. The rules are etcd's own for peer URLs (client/pkg/types,
-// NewURLs: scheme, host and port, no path), and stricter: what cannot be dialled is
-// no use to a reader, so an unspecified address or a zone is refused as well. The
-// errors go on from "a URL".
+// urlHost checks a URL and returns its host and port in a form in which two of them can be
+// compared. The rules are etcd's own for peer URLs (client/pkg/types, NewURLs: scheme, host and
+// port, no path), and stricter: an unspecified address or one with a zone is refused as well,
+// because it cannot be dialled. The errors continue a sentence that begins with "a URL".
 func urlHost(url string) (string, error) {
 	scheme, rest, found := strings.Cut(url, "://")
 	if !found || scheme != "http" && scheme != "https" {

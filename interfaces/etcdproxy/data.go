@@ -23,7 +23,7 @@ const (
 // 2016 keep their meaning under every schema.
 const Schema = "1"
 
-// Data is all that a provider tells. The zero value tells nothing.
+// Data is everything that a provider publishes. The zero value is nothing.
 type Data struct {
 	// Members are the started voting members, sorted by name in what Decode returns.
 	Members []Member
@@ -43,14 +43,13 @@ type Member struct {
 	Name string
 	// PeerURL is where members reach it: scheme, host and port, no more.
 	PeerURL string
-	// ClientURL is where clients reach it. Decode fills it where host names leave no
-	// doubt which of the client URLs is this member's; otherwise it is empty. Dial
-	// Data.ClientURLs, which is always whole.
+	// ClientURL is where clients reach it. Decode sets it if host names leave no doubt which client
+	// URL is this member's; otherwise it is empty. Dial Data.ClientURLs, which is always complete.
 	ClientURL string
 }
 
-// Cluster renders the members as the cluster setting has them, sorted by name. It is
-// empty without members, and must not be published then.
+// Cluster renders the members as the cluster setting, sorted by name. It is empty without members,
+// and must not be published then.
 func (d Data) Cluster() string {
 	pieces := make([]string, 0, len(d.Members))
 	for _, member := range sortMembers(d.Members) {

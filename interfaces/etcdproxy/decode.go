@@ -34,20 +34,19 @@ func (p Problem) String() string {
 // Decode reads what the provider's units have published. now is in seconds since the
 // Unix epoch; an expired certificate is refused.
 //
-// The bags should all be the same, and while the provider changes they are not. So
-// each unit's bag is read, in natural order of the units, and the first that is whole
-// and valid is the answer: it has a cluster string, and credentials if any of its
-// URLs is https. One whose certificate is not valid yet counts only if all are so:
-// the clock of its unit may be ahead. When none is, the answer is put together: of
-// each part the first that is valid (the three credentials are one part; if no unit
-// has all three they are taken one by one from whoever has them, as readers in the
-// field do, and used if they belong together).
+// The bags should all be the same, but while the provider changes they are not. So each unit's bag
+// is read, in natural order of the units, and the first that is whole and valid is the answer: it
+// has a cluster string, and credentials if any of its URLs is https. A bag whose certificate is not
+// valid yet counts only if none has a valid one: the clock of its unit may be ahead. If no bag is
+// whole, the answer is put together from the first valid one of each part. The three credentials
+// are one part. If no unit has all three, they are taken one by one from the units that have them,
+// as existing readers do, and used if they belong together.
 //
-// The Problem is the first fault found in a part that no unit has in good order. So
-// it may come along with data: half of the credentials is a Problem, and the members
-// are still good. What is merely not there yet is no Problem.
+// The Problem is the first fault in a part that no unit has in good order. So it may come with
+// data: half of the credentials is a Problem, but the members are still good. What is only not
+// there yet is no Problem.
 //
-// Values of any size are refused by their length, before they are looked at.
+// Values of any size are refused by their length before they are parsed.
 func Decode(rel databag.Relation, now int64) (Data, Problem) {
 	readings := make([]reading, 0, len(rel.Units))
 	var early *Data
@@ -132,7 +131,7 @@ func (r *reading) whole() bool {
 	return len(r.faults) == 0 && len(r.data.Members) > 0 && (r.data.Credentials.Complete() || !r.data.needsTLS())
 }
 
-// merge takes each part from the first unit that has it in good order.
+// merge takes each part from the first unit that has a valid one.
 func merge(readings []reading) Data {
 	var data Data
 	for _, r := range readings {
@@ -152,8 +151,8 @@ func merge(readings []reading) Data {
 	return data
 }
 
-// gather takes the credentials one by one from the first unit that has each, and
-// gives them back if they belong together.
+// gather takes the credentials one by one from the first unit that has each, and returns them if
+// they belong together.
 func gather(rel databag.Relation, now int64) Credentials {
 	var found Credentials
 	for _, bag := range rel.All() {
@@ -196,7 +195,7 @@ func (d Data) needsTLS() bool {
 	return false
 }
 
-// finish gives each member its client URL, where one host is one member's alone.
+// finish gives each member its client URL, if one member and one client URL have that host.
 func (d Data) finish() Data {
 	members, urls := make(map[string]int), make(map[string][]string)
 	for _, member := range d.Members {

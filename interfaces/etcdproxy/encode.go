@@ -9,17 +9,17 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
 )
 
-// Encode renders the data as a provider unit's bag, the same from every unit for the
-// same data in whatever order. It fails, and nothing is to be published, when there
-// is no member, when a name, a URL or the version is not such as ParseCluster would
-// read back, when there is a part of the credentials only, or when they do not belong
-// together. No value in the bag is ever empty. Expiry is not looked at.
+// Encode renders the data as a provider unit's bag. The order of the data does not matter: every
+// unit gets the same bag. It fails, and nothing should be published, if there is no member, if
+// ParseCluster could not read back a name, a URL or the version, if only a part of the credentials
+// is there, or if they do not belong together. No value in the bag is ever empty. Expiry is not
+// checked.
 func Encode(d Data) (databag.Bag, error) {
 	if len(d.Members) == 0 {
 		return nil, errors.New("cannot encode cluster: it has no members")
 	}
 	bag := databag.Bag{KeySchema: Schema, KeyCluster: d.Cluster()}
-	// Reading back what was rendered also finds a comma or "=" smuggled in a name.
+	// Reading back also finds a comma or "=" inside a name.
 	members, err := parseCluster(bag[KeyCluster])
 	if err != nil {
 		return nil, fmt.Errorf("cannot encode cluster: %w", err)

@@ -27,9 +27,9 @@ func NewRequires(rel databag.Relation, now int64) Requires {
 	return r
 }
 
-// Waiting says what is still to come from the provider, in words for a status line. It
-// is empty when a proxy has all it needs: a cluster string, and credentials if a URL
-// in it is https. What has come and was refused is in Problem.
+// Waiting says what is still missing from the provider, in words for a status line. It is empty if
+// a proxy has all it needs: a cluster string, and credentials if a URL in it is https. What was
+// published and refused is in Problem.
 func (r Requires) Waiting() string {
 	provider := r.App
 	if provider == "" {

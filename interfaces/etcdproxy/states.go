@@ -1,15 +1,15 @@
 package etcdproxy
 
-// State is how far a relation has come. It is computed from the bags at each look and
-// never kept. The zero value is that of a relation that is not there.
+// State is how far a relation has come. It is computed from the bags at each look and never stored.
+// The zero value is that of a relation that is not there.
 type State struct {
 	// Connected: at least one unit of the other side has joined and not departed. A
 	// relation in its broken hook has no units left, and is not connected.
 	Connected bool
 	// Available: there is a valid cluster string. Never so on the provides side.
 	Available bool
-	// TLSAvailable: Available, and there are all three credentials, in good order.
-	// Never so on the provides side.
+	// TLSAvailable: Available, and all three credentials are there and valid. Never so on the
+	// provides side.
 	TLSAvailable bool
 }
 

@@ -1,5 +1,5 @@
-// Package hostname is the one judge of host names: whatever comes from an option, a bag, Juju or a certificate is a host
-// name here or nowhere.
+// Package hostname decides what a host name is, for every text that comes from an option, a bag,
+// Juju or a certificate. No other package decides that.
 package hostname
 
 import "strings"
@@ -10,9 +10,10 @@ const (
 	maxLabel = 63
 )
 
-// Valid reports whether the text is a host name: labels of letters, digits, hyphens and underscores between dots, in
-// lower or upper case, without a final dot. RFC 1123 has no underscore, but machines are named so, and crypto/x509 issues
-// and verifies such names. A name whose last label is a number is a mistyped IPv4 address, and refused.
+// Valid reports whether the text is a host name: labels of letters, digits, hyphens and underscores
+// between dots, in lower or upper case, without a final dot. RFC 1123 has no underscore, but some
+// machines have one in their names, and crypto/x509 issues and verifies such names. A name whose
+// last label is a number is a mistyped IPv4 address, and refused.
 func Valid(text string) bool {
 	if len(text) > maxName {
 		return false

@@ -23,7 +23,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/datadir"
 )
 
-// TestMain makes a log's files small: 80 entries fill one.
+// TestMain makes log files small: 80 entries fill one.
 func TestMain(m *testing.M) {
 	wal.SegmentSizeBytes = 16 << 10
 	os.Exit(m.Run())
@@ -50,7 +50,8 @@ func newLog(t *testing.T) log {
 	return log{w, t, data}
 }
 
-// entries writes entries of a term, with the index up to which the member knows them to be agreed.
+// entries writes entries of a term, with the index up to which the member knows them to be
+// committed.
 func (l log) entries(term, from, to, commit uint64) {
 	l.t.Helper()
 	var all []*raftpb.Entry
@@ -60,7 +61,7 @@ func (l log) entries(term, from, to, commit uint64) {
 	require.NoError(l.t, l.Save(&raftpb.HardState{Term: &term, Vote: proto.Uint64(self), Commit: &commit}, all))
 }
 
-// fill fills a file with 80 entries, after which etcd begins the next.
+// fill fills a file with 80 entries; etcd then begins the next.
 func (l log) fill(from uint64) {
 	l.t.Helper()
 	l.entries(2, from, from+78, 50)
@@ -81,7 +82,7 @@ func (l log) snapshot(term, index uint64, of *raftpb.ConfState) {
 	require.NoError(l.t, l.SaveSnapshot(&walpb.Snapshot{Term: &term, Index: &index, ConfState: of}))
 }
 
-// files are the log's, of which there are so many.
+// files are the files of the log; there must be n of them.
 func (l log) files(n int) []string {
 	l.t.Helper()
 	segments, err := datadir.Segments(l.data)
@@ -102,7 +103,7 @@ func (l log) spoil(change func([]byte) []byte) {
 	require.NoError(l.t, os.WriteFile(path, change(text), 0o600))
 }
 
-// written is how much of a file is not the zeroes after its end.
+// written is the length of a file without the zeroes at its end.
 func written(text []byte) int {
 	end := len(text)
 	for end > 0 && text[end-1] == 0 {
@@ -144,7 +145,7 @@ func TestReadLog(t *testing.T) {
 			l.change(1, raftpb.ConfChangeAddLearnerNode, self)
 			l.change(2, raftpb.ConfChangeAddNode, other)
 			l.change(3, raftpb.ConfChangeAddNode, self)
-			l.snapshot(1, 2, learner) // it is written after what it speaks of
+			l.snapshot(1, 2, learner) // it is written after the entries that it covers
 		}, 1, 3, datadir.Voter, false},
 		"learner": {func(l log) {
 			l.change(1, raftpb.ConfChangeAddNode, other)
@@ -212,7 +213,7 @@ func TestReadLog(t *testing.T) {
 			}
 			assert.Equal(t, tc.standing, got.Standing)
 
-			// Cut where it ends, it is a log that etcd opens, and it ends there.
+			// If it is cut where it ends, etcd can open the log, and it ends there.
 			if got.Index == 0 {
 				return
 			}
@@ -262,7 +263,7 @@ func database(t *testing.T, data string, index uint64) string {
 	schema.UnsafeUpdateConsistentIndexForce(tx, index, 3)
 	tx.Unlock()
 	be.ForceCommit()
-	// As it is sent, without the room that the file has beyond.
+	// As it is sent, without the free space at the end of the file.
 	require.NoError(t, be.Close())
 	big, err := bolt.Open(path, 0o600, nil)
 	require.NoError(t, err)
@@ -297,7 +298,7 @@ func TestReadDB(t *testing.T) {
 			assert.Equal(t, db, got, "%d bytes: all pages are there", size)
 		}
 	}
-	// Every page but the two that say what there is.
+	// Every page but the two meta pages.
 	for at := 8192; at < len(whole); at += 4096 {
 		spoilt := slices.Clone(whole)
 		for i := range spoilt[at : at+4096] {
@@ -314,7 +315,8 @@ func TestReadDB(t *testing.T) {
 	require.ErrorContains(t, err, "it is no etcd database")
 }
 
-// TestReadDBWhileItIsWritten: what is read of a database that is written at the time is one of its states.
+// TestReadDBWhileItIsWritten: what is read of a database that is being written is one of its
+// states.
 func TestReadDBWhileItIsWritten(t *testing.T) {
 	t.Parallel()
 	path := database(t, t.TempDir(), 1)

@@ -11,14 +11,14 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/snapshot"
 )
 
-// DB is how far a database is.
+// DB says how far a database is.
 type DB struct {
 	Revision int64  // the highest of its key space; 1 if it has no key
-	Index    uint64 // of the last entry of the log that is in it
+	Index    uint64 // of the last log entry that is in it
 	Version  string // of its storage, as "3.7.0"; "" is before 3.6
 }
 
-// DBFile is where a data directory has its database.
+// DBFile is the path of the database in a data directory.
 func DBFile(data string) string { return filepath.Join(data, "member", "snap", "db") }
 
 // ReadDB reads how far a database is, of a member or in a snapshot, beside a running server too.
@@ -35,8 +35,8 @@ func read[T any](path string, look func(tree) (T, error)) (T, error) {
 	if err := snapshot.Whole(f); err != nil {
 		return none, err
 	}
-	// Pages that are reached from one state of it are written over when the next but one is written. A server that writes much
-	// may be ahead each time.
+	// Pages of one state are overwritten when the second state after it is written. A server that
+	// writes much may overtake each attempt.
 	for range 5 {
 		var before, after tree
 		if before, err = newest(f); err != nil {
@@ -53,7 +53,7 @@ func read[T any](path string, look func(tree) (T, error)) (T, error) {
 	return none, errors.New("it changes while it is read")
 }
 
-// look reads what is asked for.
+// look reads the fields of DB.
 func (t tree) look() (DB, error) {
 	meta, err := t.bucket(schema.Meta.Name())
 	if err != nil {

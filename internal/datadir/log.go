@@ -19,25 +19,26 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/regular"
 )
 
-// Log is where a write-ahead log ends.
+// Log says where a write-ahead log ends.
 type Log struct {
 	ClusterID, MemberID uint64
-	Term, Index         uint64 // of the last entry, or of the snapshot that stands in its place
-	Commit              uint64 // as far as the member knew; it may lag behind what was agreed
+	Term, Index         uint64 // of the last entry, or of the snapshot that replaced it
+	Commit              uint64 // as far as the member knew; more may have been committed
 	Standing            Standing
-	// Damage is why the log does not end where it was written to; "" is none. A last record that was cut off while it was
-	// written is none: nobody was told that it was written, and etcd mends it.
+	// Damage says why the log does not end where it was written to; "" is none. A last record that
+	// was cut off while it was written does not count: no client had an answer for it, and etcd
+	// repairs it.
 	Damage string
 
 	segment string // in which the last good record is
 	offset  int64  // after it
-	agreed  uint64 // index of what Standing follows from
+	agreed  uint64 // index of the entry or snapshot that Standing follows from
 }
 
-// Standing is what a member is by its own log.
+// Standing is what a member is, by its own log.
 type Standing int
 
-// The zero value is that the log does not say.
+// The zero value means that the log does not say.
 const (
 	Unsaid Standing = iota
 	Voter
@@ -45,11 +46,11 @@ const (
 	Removed
 )
 
-// WALDir is where a data directory has its log.
+// WALDir is the directory of the log in a data directory.
 func WALDir(data string) string { return filepath.Join(data, "member", "wal") }
 
-// ReadLog reads a log to its end. It takes no lock, and works beside a running server. What comes before a damaged record
-// counts; what comes after does not.
+// ReadLog reads a log to its end. It takes no lock, and can read beside a running server. Records
+// before a damaged one count, later ones do not.
 func ReadLog(data string) (Log, error) {
 	segments, err := Segments(data)
 	if err != nil {
@@ -93,8 +94,8 @@ func Segments(data string) ([]string, error) {
 	return paths, nil
 }
 
-// read reads one segment, which begins with the checksum of all before it, and returns the checksum at its end. One decoder
-// over all of them would go on with the next where a length reads zero.
+// read reads one segment, which begins with the checksum of all before it, and returns the checksum
+// at its end. One decoder for all segments would skip to the next one where a length is zero.
 func (l *Log) read(path string, before uint32) (uint32, error) {
 	f, err := regular.Open(path)
 	if err != nil {
@@ -122,8 +123,8 @@ func (l *Log) read(path string, before uint32) (uint32, error) {
 	}
 }
 
-// take takes one record. The last entry that was written counts: a new leader may have entries written over that were not
-// agreed.
+// take takes one record into account. The entry that was written last counts: a new leader may
+// overwrite entries that were not committed.
 func (l *Log) take(record *walpb.Record) error {
 	switch record.GetType() {
 	case wal.MetadataType:
@@ -143,7 +144,7 @@ func (l *Log) take(record *walpb.Record) error {
 		if err := proto.Unmarshal(record.Data, &entry); err != nil {
 			return err
 		}
-		// The first file that is kept begins in the middle.
+		// The first file that is kept begins in the middle of the log.
 		if l.Index != 0 && entry.GetIndex() > l.Index+1 {
 			return fmt.Errorf("entry %d follows entry %d", entry.GetIndex(), l.Index)
 		}
@@ -177,7 +178,7 @@ func standingIn(of *raftpb.ConfState, id uint64) Standing {
 	return Removed
 }
 
-// change takes a change of the membership, if it is the member's own.
+// change takes a change of the membership into account, if it is the member's own.
 func (l *Log) change(entry *raftpb.Entry) error {
 	var change raftpb.ConfChange
 	if err := proto.Unmarshal(entry.Data, &change); err != nil {

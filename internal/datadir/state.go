@@ -11,7 +11,7 @@ import (
 // State is what a member has on disk.
 type State struct {
 	Log Log
-	DB  DB // the zero value is that it cannot be read, as while a server runs
+	DB  DB // the zero value: it could not be read, perhaps because a running server wrote too much
 }
 
 // Read reads what a member has on disk. It fails if neither log nor database can be read.
@@ -30,14 +30,14 @@ func Read(data string) (State, error) {
 	return State{log, db}, nil
 }
 
-// ByLog reports whether the log has all that the database has, and can be taken as its member's. A member that was removed has no
-// say.
+// ByLog reports whether the log has everything that the database has, and can be used for its
+// member. The log of a member that was removed cannot.
 func (s State) ByLog() bool {
 	damaged := s.Log.Damage != "" && s.DB.Index >= s.Log.Index
 	return !damaged && s.Log.Standing != Removed && s.Log.Index != 0
 }
 
-// Cut ends a copy of the log, in another data directory, where the log ends.
+// Cut ends a copy of the log, in another data directory, where l ends.
 func (l Log) Cut(data string) error {
 	segments, err := Segments(data)
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 // file, and a page that is not there ends the process, or one that leads to itself keeps it busy without end.
 type tree struct {
 	f    io.ReaderAt
-	page int64  // bytes of one
-	high uint64 // pages there are
+	page int64  // bytes of a page
+	high uint64 // number of pages
 	root uint64
 	tx   uint64
 }
@@ -27,17 +27,18 @@ const (
 	headerSize           = 16
 	elementSize          = 16
 	bucketFlag           = 0x01
-	mostPage             = 64 << 20 // bytes; a value has 1.5 MiB, unless an option says more
-	mostLevels           = 32
+	// Bytes; a value has at most 1.5 MiB, unless an option allows more.
+	mostPage   = 64 << 20
+	mostLevels = 32
 )
 
-// newest is the newest state that was written whole.
+// newest is the newest state that was written completely.
 func newest(f io.ReaderAt) (tree, error) {
 	var out tree
 	for _, at := range []int64{0, 4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10} {
 		var m [80]byte
 		if _, err := f.ReadAt(m[:], at); err != nil {
-			break // there is no more
+			break // there are no more
 		}
 		u64 := func(at int) uint64 { return binary.LittleEndian.Uint64(m[at:]) }
 		h := fnv.New64a()
@@ -53,7 +54,7 @@ func newest(f io.ReaderAt) (tree, error) {
 	return out, nil
 }
 
-// node is a page with those that it runs over.
+// node is a page, with its overflow pages.
 type node []byte
 
 func (t tree) read(id uint64) (node, error) {
@@ -78,7 +79,8 @@ func (n node) leaf() bool { return binary.LittleEndian.Uint16(n[8:])&leafPage !=
 
 func (n node) count() int { return int(binary.LittleEndian.Uint16(n[10:])) }
 
-// element is the i-th of a node: its key, and the number of a page or a value, which may be a bucket.
+// element is the i-th element of a node: its key, and either the number of a page or a value, which
+// may be a bucket.
 func (n node) element(i int) (key, value []byte, child uint64, bucket bool, err error) {
 	at := headerSize + i*elementSize
 	if i < 0 || i >= n.count() || at+elementSize > len(n) {
@@ -101,7 +103,7 @@ func (n node) element(i int) (key, value []byte, child uint64, bucket bool, err 
 	return key, value, 0, u32(0)&bucketFlag != 0, err
 }
 
-// search goes from a node down to a leaf, by the choice of an element in each.
+// search goes from a node down to a leaf; choose picks an element in each node.
 func (t tree) search(n node, choose func(node) int) (node, error) {
 	for range mostLevels {
 		if n.leaf() || n.count() == 0 {
@@ -118,9 +120,9 @@ func (t tree) search(n node, choose func(node) int) (node, error) {
 	return nil, errDamaged
 }
 
-// find is the value of a key below a node; nil is none.
+// find is the value of a key below a node; nil means that there is none.
 func (t tree) find(n node, name []byte) (value []byte, bucket bool, err error) {
-	above := func(n node) int { // the first element whose key is beyond
+	above := func(n node) int { // the first element whose key comes after name
 		return sort.Search(n.count(), func(i int) bool {
 			key, _, _, _, err := n.element(i)
 			return err != nil || bytes.Compare(key, name) > 0
@@ -141,7 +143,7 @@ func (t tree) find(n node, name []byte) (value []byte, bucket bool, err error) {
 	return value, bucket, nil
 }
 
-// bucket is the first node of a bucket. A small one lies in its value.
+// bucket is the first node of a bucket. A small bucket lies inline in its value.
 func (t tree) bucket(name []byte) (node, error) {
 	root, err := t.read(t.root)
 	if err != nil {
@@ -171,7 +173,7 @@ func (t tree) get(bucket node, key []byte) ([]byte, error) {
 	return value, err
 }
 
-// last is the last key of a bucket; nil is none.
+// last is the last key of a bucket; nil means that it is empty.
 func (t tree) last(bucket node) ([]byte, error) {
 	leaf, err := t.search(bucket, func(n node) int { return n.count() - 1 })
 	if err != nil || leaf.count() == 0 {

@@ -1,7 +1,8 @@
-// Package diagnosis is what somebody needs who looks at a unit from elsewhere: one archive of texts and a page that shows them.
+// Package diagnosis makes what somebody needs to look at a unit's problem elsewhere: one archive of
+// texts, and a page that shows them.
 //
-// Nothing in it is a private key, nor anything of users' data: no key that etcd holds, no value. Each text is bounded, and so is
-// the whole.
+// There is no private key in it, and nothing of users' data: no key in etcd, and no value. Each
+// text is bounded, and so is the archive.
 package diagnosis
 
 import (
@@ -25,13 +26,14 @@ const (
 	MaxFiles = 40
 )
 
-// File is one text of an archive. Of a text that is too long the end is kept.
+// File is one text of an archive. If a text is too long, its end is kept.
 type File struct {
 	Name string // below the archive's directory
 	Text []byte
 }
 
-// Write packs files as a tar.gz below one directory. What is too much is left out, and LEFT-OUT.txt says so.
+// Write packs files as a tar.gz, below one directory. What does not fit is left out, and
+// LEFT-OUT.txt says so.
 func Write(w io.Writer, top string, at time.Time, files []File) error {
 	zip := gzip.NewWriter(w)
 	out := tar.NewWriter(zip)
@@ -71,7 +73,7 @@ func Write(w io.Writer, top string, at time.Time, files []File) error {
 	return nil
 }
 
-// lastOf is the end of a text, from the beginning of a line.
+// lastOf is the end of a text, beginning at the start of a line.
 func lastOf(text []byte, most int) []byte {
 	if len(text) <= most {
 		return text
@@ -84,29 +86,32 @@ func lastOf(text []byte, most int) []byte {
 	return append([]byte(cut), text...)
 }
 
-// redacted stands for what is taken out.
+// redacted replaces what is taken out.
 const redacted = "[redacted]"
 
-// privateKey is a private key in PEM, one whose end is lost too, and as texts in quotes have it.
+// privateKey matches a private key in PEM, also without its end, and also as quoted text has it.
 var privateKey = regexp.MustCompile(`(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(-----END [A-Z0-9 ]*PRIVATE KEY-----|$)`)
 
-// Redact takes private keys out of a text. There should be none: it is the last line of defence.
+// Redact takes private keys out of a text. There should be none; this is the last line of defence.
 func Redact(text []byte) []byte { return privateKey.ReplaceAll(text, []byte(redacted)) }
 
-// usersWords are parts of the names under which etcd logs what users asked for, with the names of their keys: slow requests
-// (server/v3 txn, WarnOfExpensiveRequest) and their steps (pkg/v3 traceutil), the content of each request at level debug
-// (etcdserver/api/v3rpc), and who logs in (server/v3 auth).
+// usersWords are parts of the field names under which etcd logs what clients asked for, with the
+// names of their keys: slow requests (server/v3 txn, WarnOfExpensiveRequest) and their steps
+// (pkg/v3 traceutil), the content of each request at level debug (etcdserver/api/v3rpc), and who
+// logs in (server/v3 auth).
 var usersWords = []string{
 	"request", "response", "detail", "step", "content", "key", "range", "value", "user", "role", "permission", "header", "stream", "body",
 }
 
-// notUsers are names of that kind that hold nothing of users, and are worth knowing.
+// notUsers are field names that contain such a part, but hold nothing of users and are worth
+// knowing.
 var notUsers = map[string]bool{
 	"max-request-bytes": true, "max-concurrent-streams": true, "request-size": true, "response-size": true, "request-count": true, "response-count": true,
 	"step_count": true, "value-size": true, "stream-reader": true, "stream-type": true, "peer-stream": true,
 }
 
-// Journal takes out of what etcd logged, one JSON object a line, what is of users. A line that is cut off, and so cannot be read, goes.
+// Journal takes what is of users out of etcd's log, one JSON object a line. A line that was cut off
+// and so cannot be read is dropped.
 func Journal(text []byte) []byte {
 	var out bytes.Buffer
 	for line := range bytes.Lines(text) {
@@ -132,7 +137,7 @@ func Journal(text []byte) []byte {
 	return out.Bytes()
 }
 
-// scrub takes what is of users out of an entry of a log, and what is nested in it.
+// scrub takes what is of users out of a log entry, and out of what is nested in it.
 func scrub(entry map[string]any) {
 	for name, value := range entry {
 		lower := strings.ToLower(name)
@@ -154,7 +159,7 @@ func scrub(entry map[string]any) {
 	}
 }
 
-// inOrder is an entry as etcd writes one: when, how bad, what, and the rest.
+// inOrder is a log entry in etcd's order: time, level, message, and the rest.
 func inOrder(entry map[string]any) []byte {
 	var out bytes.Buffer
 	out.WriteByte('{')
@@ -173,7 +178,7 @@ func inOrder(entry map[string]any) []byte {
 	return out.Bytes()
 }
 
-// clip cuts a text to so many bytes, between two characters.
+// clip cuts a text to at most that many bytes, between two characters.
 func clip(text string, most int) string {
 	if len(text) <= most {
 		return text

@@ -23,7 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// unpack is what an archive holds, by name.
+// unpack returns the files of an archive, by name.
 func unpack(t *testing.T, packed []byte) map[string]string {
 	t.Helper()
 	zip, err := gzip.NewReader(bytes.NewReader(packed))
@@ -87,8 +87,9 @@ func TestWrite(t *testing.T) {
 	assert.Contains(t, files["top/LEFT-OUT.txt"], "79.txt")
 }
 
-// TestJournal: what users have in etcd is not in what etcd logs of it, whatever it logs; what it says of itself stays. The
-// lines are etcd's own, with the marker where a key or a value stands.
+// TestJournal: what clients asked of etcd is taken out of what etcd logs, whatever it logs; what
+// etcd says about itself stays. The lines are etcd's own, with the marker in the place of a key or
+// a value.
 func TestJournal(t *testing.T) {
 	t.Parallel()
 	const marker = "users-secret"
@@ -126,8 +127,8 @@ func FuzzJournal(f *testing.F) {
 	})
 }
 
-// TestSummary: the page shows members, reasons, certificates and hooks; names are texts in it, whatever they are, and it asks
-// for nothing from outside.
+// TestSummary: the page shows members, reasons, certificates and hooks. Names are only text in it,
+// whatever they are, and it loads nothing from outside.
 func TestSummary(t *testing.T) {
 	t.Parallel()
 	const evil = `<script>alert(1)</script>"'><img src=x onerror=alert(1)>`
@@ -168,7 +169,8 @@ func TestSummary(t *testing.T) {
 	require.Error(t, Summary(&out, Facts{Report: []byte(`[`)}))
 }
 
-// wellFormed holds a page's tags to one another, as far as an XML reader that knows HTML's empty tags can.
+// wellFormed checks that a page's tags match, as far as an XML reader that knows HTML's empty tags
+// can.
 func wellFormed(t *testing.T, page string) {
 	t.Helper()
 	d := xml.NewDecoder(strings.NewReader(page))

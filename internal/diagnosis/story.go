@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Bounds of what is kept of hooks.
+// Bounds of what is kept about hooks.
 const (
 	maxStory    = 128 << 10 // bytes of all hooks
 	maxLines    = 100       // of one hook
@@ -19,7 +19,7 @@ const (
 	millisecond = int64(time.Millisecond)
 )
 
-// Hook is what one hook or action did, as it logged it.
+// Hook is what one hook or action did, as it was logged.
 type Hook struct {
 	Name  string `json:"hook"`
 	Began int64  `json:"began"` // Unix milliseconds
@@ -34,8 +34,8 @@ type Line struct {
 	Text  string `json:"text"`
 }
 
-// Recorder is a log handler that keeps what is logged at INFO and above, besides passing everything on. A quiet hook logs
-// nothing there.
+// Recorder is a log handler that passes everything on and keeps what is logged at INFO and above. A
+// quiet hook logs nothing at that level.
 type Recorder struct {
 	slog.Handler
 	*record
@@ -93,7 +93,8 @@ func writeAttr(text *strings.Builder, a slog.Attr) {
 	text.WriteString(" " + a.Key + "=" + value)
 }
 
-// Hook is what was recorded of a hook that ends now, and whether there is anything. failed is why it fails; nil is that it does not.
+// Hook is what was recorded of a hook that ends now, and whether there is anything. failed is the
+// hook's error; nil means that it succeeded.
 func (r Recorder) Hook(name string, now time.Time, failed error) (Hook, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -103,11 +104,11 @@ func (r Recorder) Hook(name string, now time.Time, failed error) (Hook, bool) {
 	return Hook{name, r.began.UnixMilli(), int64(now.Sub(r.began)) / millisecond, r.lines}, len(r.lines) > 0
 }
 
-// Append is the story with one more hook, one a line; the oldest ones go.
+// Append is the story with one more hook, one a line; the oldest hooks are dropped.
 func Append(story []byte, h Hook) []byte {
 	line, err := json.Marshal(h)
 	if err != nil {
-		return story // it is texts and numbers
+		return story // it holds only texts and numbers
 	}
 	story = append(bytes.Clone(story), append(line, '\n')...)
 	for len(story) > maxStory {
@@ -117,7 +118,7 @@ func Append(story []byte, h Hook) []byte {
 	return story
 }
 
-// Story are the hooks of a story, the oldest first. What cannot be read is left out.
+// Story are the hooks of a story, the oldest first. Lines that cannot be read are left out.
 func Story(text []byte) []Hook {
 	var out []Hook
 	for line := range bytes.Lines(text) {

@@ -64,7 +64,7 @@ type member struct {
 // maxShown bounds the hooks that the page shows; the archive has more.
 const maxShown = 200
 
-// Summary writes a page that needs nothing from outside. Whatever stands in it is escaped.
+// Summary writes a page that loads nothing from outside. Everything in it is escaped.
 func Summary(w io.Writer, f Facts) error {
 	var r report
 	if err := json.Unmarshal(f.Report, &r); err != nil {
@@ -95,13 +95,13 @@ func Summary(w io.Writer, f Facts) error {
 	return nil
 }
 
-// How large what is drawn is.
+// Sizes in the drawings.
 const (
 	width     = 600
 	barHeight = 22
 )
 
-// bar is a member's database in a drawing.
+// bar is one member's database in a drawing.
 type bar struct {
 	Label            string
 	Y                int
@@ -109,7 +109,7 @@ type bar struct {
 	Text             string
 }
 
-// bars draw what the members' databases take, against the largest quota or size.
+// bars draw the sizes of the members' databases, relative to the largest quota or size.
 func bars(members []member) []bar {
 	var most int64 = 1
 	for _, m := range members {
@@ -138,14 +138,14 @@ func (m member) label() string {
 	return "?"
 }
 
-// mark is a hook on the line of time.
+// mark is one hook on the time line.
 type mark struct {
 	X, Wide int
 	Kind    string // the worst level in it
 	Title   string
 }
 
-// marks lay the hooks out on a line from the first to the last.
+// marks place the hooks on a line from the first to the last.
 func marks(hooks []Hook) []mark {
 	if len(hooks) == 0 {
 		return nil

@@ -1,8 +1,9 @@
-// Package longwork is what outlives the hook that began it: a program of ours that a transient service runs, with its
-// request, its progress and its result in files of the unit.
+// Package longwork runs work that outlives the hook that began it: a transient service runs a
+// program of ours, with its request, its progress and its result in files of the unit.
 //
-// Whoever does the work holds a lock on a file as long as it lives, which the kernel frees whatever ends it. So work runs if
-// its lock is held, has ended if there is a result, and has died without a word if there is neither.
+// The process that does the work holds a lock on a file as long as it lives; the kernel frees the
+// lock however the process ends. So work runs if its lock is held, and has ended if there is a
+// result. If there is neither, its process died before it could write one.
 package longwork
 
 import (
@@ -35,10 +36,11 @@ const (
 	lockFile     = "lock"
 )
 
-// Progress hears how far work is: what is done, and how many bytes of how many; the total is 0 while it is not known.
+// Progress is told how far work is: what is being done, and how many bytes of how many. The total
+// is 0 while it is not known.
 type Progress func(what string, done, total int64)
 
-// Do does one kind of work. What came of it is in words.
+// Do does one kind of work, and says in words what came of it.
 type Do func(ctx context.Context, r operator.WorkRequest, p Progress) (result string, err error)
 
 // begun is the request as it is written.
@@ -55,12 +57,12 @@ type ended struct {
 	Error  string             `json:"error,omitempty"`
 }
 
-// progressed is how far it is.
+// progressed is the progress as it is written.
 type progressed struct {
 	Progress string `json:"progress"`
 }
 
-// Begin writes down what is to be done. A work of that name is forgotten.
+// Begin writes down what is to be done. Earlier work in that directory is forgotten.
 func Begin(dir string, r operator.WorkRequest, now time.Time) error {
 	if err := Forget(dir); err != nil {
 		return err
@@ -71,7 +73,7 @@ func Begin(dir string, r operator.WorkRequest, now time.Time) error {
 	return write(dir, RequestFile, begun{r, now.Unix()})
 }
 
-// Forget takes the files of a work away.
+// Forget deletes the files of work.
 func Forget(dir string) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("cannot forget work: %w", err)
@@ -79,14 +81,14 @@ func Forget(dir string) error {
 	return nil
 }
 
-// errUnknown says that this release does not know how to do the work.
+// errUnknown means that this release does not know how to do the work.
 var errUnknown = errors.New("this release does not know such work")
 
-// errEnded says that somebody ended the work, or its time.
+// errEnded means that the work was ended on purpose, or ran out of time.
 var errEnded = errors.New("it was ended")
 
-// Run does the work that a directory's request asks for, and writes down what came of it. The error is of the work; what
-// could not be written down is joined to it.
+// Run does the work that a directory's request asks for, and writes the result. The error is that
+// of the work, joined with the error of writing the result.
 func Run(ctx context.Context, dir string, kinds map[operator.WorkKind]Do) error {
 	var r begun
 	if err := read(dir, RequestFile, &r); err != nil {
@@ -114,7 +116,7 @@ func Run(ctx context.Context, dir string, kinds map[operator.WorkKind]Do) error 
 	return errors.Join(err, write(dir, resultFile, out))
 }
 
-// recovered has a panic be an error: it is in the journal, and who looks is told.
+// recovered turns a panic into an error: the journal has the stack, and the result says so.
 func recovered(do func() (string, error)) (result string, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -128,7 +130,7 @@ func recovered(do func() (string, error)) (result string, err error) {
 // each is how often progress is written down.
 const each = time.Second
 
-// tell writes progress down. That it cannot is no reason to end.
+// tell writes progress down. If that fails the work goes on.
 func tell(dir string) Progress {
 	var mu sync.Mutex
 	var what string
@@ -162,11 +164,12 @@ func Look(dir string) (operator.Work, bool) {
 		return operator.Work{}, false
 	}
 	w := operator.Work{WorkRequest: r.WorkRequest, Began: r.Began}
-	// In this order: it is taken up, and its lock is freed once its result is there.
+	// The order matters: the work is taken up after starts, and its lock is freed only after its
+	// result is written.
 	starting := starts(dir)
 	held := isHeld(filepath.Join(dir, lockFile))
 	var p progressed
-	_ = read(dir, progressFile, &p) // none is none
+	_ = read(dir, progressFile, &p) // no file is no progress
 	var e ended
 	switch err := read(dir, resultFile, &e); {
 	case err == nil:
@@ -186,14 +189,14 @@ func Look(dir string) (operator.Work, bool) {
 // startTime is how long a service may take until the work in it holds its lock.
 const startTime = 20 * time.Second
 
-// starts reports whether work was asked for a moment ago, and nobody has taken it up.
+// starts reports whether work was asked for a moment ago, and no process has taken it up yet.
 func starts(dir string) bool {
 	info, err := os.Lstat(filepath.Join(dir, RequestFile))
 	_, locked := os.Lstat(filepath.Join(dir, lockFile))
 	return err == nil && locked != nil && time.Since(info.ModTime()).Abs() < startTime
 }
 
-// Taken reports whether somebody has taken the work up.
+// Taken reports whether a process has taken the work up.
 func Taken(dir string) bool {
 	_, err := os.Lstat(filepath.Join(dir, lockFile))
 	return err == nil
@@ -210,12 +213,12 @@ func changed(dir string) int64 {
 	return last
 }
 
-// All is all work below a directory, by when it began.
+// All is all work below a directory, in the order in which it began.
 func All(below string) []operator.Work {
 	entries, _ := os.ReadDir(below)
 	type dated struct {
 		operator.Work
-		at time.Time // of two that began in the same second
+		at time.Time // orders work that began in the same second
 	}
 	var all []dated
 	for _, e := range entries {
@@ -237,7 +240,7 @@ func All(below string) []operator.Work {
 	return out
 }
 
-// Prune forgets what has ended but for the last of each kind.
+// Prune forgets work that has ended, except the last of each kind.
 func Prune(below string) error {
 	last := map[operator.WorkKind]string{}
 	all := All(below)
@@ -255,7 +258,7 @@ func Prune(below string) error {
 	return errors.Join(failed...)
 }
 
-// ErrHeld says that somebody else holds a lock.
+// ErrHeld means that another process holds a lock.
 var ErrHeld = errors.New("somebody else is at it")
 
 // Hold takes the lock of a file until release is called or the process ends: whoever works on a member holds the same.
@@ -303,7 +306,8 @@ func isHeld(path string) bool {
 		return false
 	}
 	defer func() { _ = f.Close() }() // nothing was written
-	// Shared, so that two who look at once do not take each other for it.
+	// The lock is shared, so that two processes that look at the same time do not take each other
+	// for the holder.
 	return errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK)
 }
 

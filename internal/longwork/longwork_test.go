@@ -85,7 +85,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestEndedByOthers: who ends it is told, and so is whoever looks.
+// TestEndedByOthers: work that is ended returns an error, and a look shows why it ended.
 func TestEndedByOthers(t *testing.T) {
 	t.Parallel()
 	dir := begin(t, operator.WorkRequest{ID: "one", Kind: operator.Drill})
@@ -99,8 +99,8 @@ func TestEndedByOthers(t *testing.T) {
 	assert.Equal(t, "it was ended: SIGTERM", w.Error)
 }
 
-// TestDiesWithoutAWord: the kernel frees the lock of a process that was killed.
-// TestLookedAtAsItBegins: who looks while work is taken up neither takes it for dead nor keeps it from being done.
+// TestLookedAtAsItBegins: a look while work is being taken up neither takes it for dead nor keeps
+// it from being done.
 func TestLookedAtAsItBegins(t *testing.T) {
 	t.Parallel()
 	do := map[operator.WorkKind]Do{
@@ -132,6 +132,7 @@ func TestLookedAtAsItBegins(t *testing.T) {
 	}
 }
 
+// TestDiesWithoutAWord: the kernel frees the lock of a process that was killed.
 func TestDiesWithoutAWord(t *testing.T) {
 	t.Parallel()
 	dir := begin(t, operator.WorkRequest{ID: "one", Kind: operator.Drill})

@@ -14,21 +14,23 @@ type Result struct {
 	Values map[string]any
 	// Text is the answer for people, in lines. It becomes a result too, under TextKey.
 	Text string
-	// Failed says why the action did not succeed or advises against; "" is success. Values and Text hold all the same.
+	// Failed says why the action did not succeed, or advises against what was asked; "" is success.
+	// Values and Text are answered in either case.
 	Failed string
-	// Finish makes the result once the steps are done, from the world as it then is; nil keeps this one.
+	// Finish makes the result from the world as it is once the steps are done. If it is nil, this
+	// result stands.
 	Finish func(World) Result
 	Bags   []BagWrite // bags to write
 	Claims bool       // as in Plan
 	Status Status     // of the unit, once all is done; the zero value is StatusNow
 }
 
-// TextKey is the result that has an answer's text. Juju sorts results by key, and people are to see the text before the
-// values: no key of a value comes before it.
+// TextKey is the result key of an answer's text. Juju sorts results by key, and people should see
+// the text before the values: no key of a value sorts before TextKey.
 const TextKey = "about"
 
-// Action answers an operator: from parameters, model and world to the steps to take and the result. The error is for
-// parameters that cannot be understood; a refusal is in Result.Failed.
+// Action answers an operator: it takes parameters, model and world, and returns the steps to take
+// and the result. The error is for parameters that cannot be used; a refusal is in Result.Failed.
 type Action func(params map[string]any, m Model, w World) ([]Step, Result, error)
 
 // Actions are the charm's actions by name, as actions.yaml declares them.
@@ -54,8 +56,8 @@ var Actions = map[string]Action{
 	"diagnose":        WriteDiagnosis,
 }
 
-// Health reports on the cluster, or on what a proxy reaches, to people or as one text for programs. It fails when that is
-// unhealthy, and reports all the same.
+// Health reports on the cluster, or on what a proxy reaches: as a table for people, or as one JSON
+// text for programs. If that is unhealthy the action fails, but it still reports.
 func Health(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	if err := onlyParams(params, "format"); err != nil {
 		return nil, Result{}, err
@@ -101,7 +103,7 @@ func ListMembers(params map[string]any, m Model, w World) ([]Step, Result, error
 	return nil, out, nil
 }
 
-// AlarmList lists the alarms that are raised. It fails when they cannot be known: etcd answers with a quorum only.
+// AlarmList lists the alarms that are raised. It fails if they are not known: that takes a quorum.
 func AlarmList(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	if err := onlyParams(params); err != nil {
 		return nil, Result{}, err
@@ -130,7 +132,8 @@ func AlarmList(params map[string]any, m Model, w World) ([]Step, Result, error) 
 	return nil, out, nil
 }
 
-// CheckRemoval says what removing a unit would leave. It fails when that would cost the quorum or the last member.
+// CheckRemoval says what would be left if a unit were removed. It fails if the removal would cost
+// the quorum or the last member.
 func CheckRemoval(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	if err := onlyParams(params, "unit"); err != nil {
 		return nil, Result{}, err
@@ -209,11 +212,11 @@ func FoundCluster(params map[string]any, m Model, w World) ([]Step, Result, erro
 	}, nil
 }
 
-// followLater is when units hear of what an action did: Juju wakes nobody for it.
+// followLater says when units learn what an action did: Juju runs no hook on them for it.
 const followLater = "with its next hook, update-status at the latest,"
 
-// refused is the answer of an action for members where it is asked on a proxy, or of a cluster that does not decide; else it is
-// the zero value.
+// refused is the refusal of an action on members if this unit is a proxy or the cluster has no
+// quorum. Otherwise it is the zero value.
 func (r Report) refused(what string) Result {
 	switch {
 	case r.Role == RoleProxy:
@@ -224,7 +227,8 @@ func (r Report) refused(what string) Result {
 	return Result{}
 }
 
-// worst is the first of the reasons that make the report unhealthy, but for alarms: they stop writes, and no decision.
+// worst is the first of the reasons for which the report is unhealthy. Alarms do not count: they
+// stop writes, but not decisions.
 func (r Report) worst() []Reason {
 	why := slices.DeleteFunc(r.only(Unhealthy), func(reason Reason) bool {
 		return slices.Contains(nospaceKinds, reason.Kind) || reason.Kind == alarmCorrupt || reason.Kind == alarmCorruptUnowned
@@ -232,10 +236,11 @@ func (r Report) worst() []Reason {
 	return why[:min(1, len(why))]
 }
 
-// refusal says what is not done, or not so, and why.
+// refusal says what is not done, or not done in that way, and why.
 func refusal(what string, why ...Reason) string { return what + ": " + texts(why) }
 
-// without is the figures as they would be if the members were gone, and left the votes.
+// without is the report with the figures that it would have if the members were gone and the votes
+// were left.
 func (r Report) without(gone []MemberReport, left votes) Report {
 	for _, m := range gone {
 		switch {
@@ -260,7 +265,7 @@ func onlyParams(params map[string]any, names ...string) error {
 	return nil
 }
 
-// textParam is a parameter that must be there and be a text.
+// textParam returns a parameter that must be present and a string.
 func textParam(params map[string]any, name string) (string, error) {
 	v, there := params[name]
 	if !there {

@@ -50,7 +50,7 @@ func TestActionsAreThoseDeclared(t *testing.T) {
 			params["from"] = "data-dir"
 		}
 		require.NoError(t, spec.ValidateParams(params), name)
-		if name == "restore" { // each excludes the snapshot, as TestRestoreParams has it
+		if name == "restore" { // each parameter excludes the snapshot, as TestRestoreParams shows
 			delete(params, "from")
 			delete(params, "before")
 		}

@@ -30,8 +30,9 @@ func (l look) clientURL() string {
 	return "https://" + joinHostPort(l.m.ClientAddress.Value.Ingress, l.m.Config.Port)
 }
 
-// servedURLs are where members and clients reach us now: until it is restarted, our server keeps to the ports it was
-// started with, and to the address too unless it listens on all that the machine has.
+// servedURLs are the URLs where members and clients reach us now. Until it is restarted, our server
+// keeps the ports that it was started with. It keeps the address too, unless it listens on all
+// addresses of the machine.
 func (l look) servedURLs() (peer, client string) {
 	peer, client = l.peerURL(), l.clientURL()
 	if !l.w.Service.Running || l.w.Service.Config == l.sum {
@@ -72,8 +73,8 @@ func portOf(text string) (int, bool) {
 // addressed reports whether both bindings are known.
 func (l look) addressed() bool { return l.m.PeerAddress.OK && l.m.ClientAddress.OK }
 
-// loopback is the address to serve on for this machine only. A unit whose own address is a loopback address keeps to
-// that one, so that many units can share a machine; every other unit has 127.0.0.1 to itself.
+// loopback is the address to serve on for this machine only. A unit whose own address is a loopback
+// address uses that one, so that many units can share a machine; every other unit uses 127.0.0.1.
 func loopback(own string) string {
 	if ip, err := netip.ParseAddr(own); err == nil && ip.IsLoopback() {
 		return own
@@ -86,7 +87,8 @@ func (l look) listen(a Address, port int) []string {
 	host := a.Ingress
 	ip, err := netip.ParseAddr(host)
 	if err != nil || !slices.Contains(a.All, host) {
-		// A name, or an address that is not on this machine (a floating one), cannot be bound: what it stands for can.
+		// A host name, or an address that this machine does not have (a floating one), cannot be
+		// bound; the address behind it can.
 		host = a.Bound
 	}
 	bound, unbound := netip.ParseAddr(host)
@@ -111,9 +113,10 @@ func (l look) sans() []string {
 	return canonical(append(out, l.m.Config.ExtraSANs...))
 }
 
-// peerSANs are those of all names that the peer certificate bears: addresses, and the name that peers dial, if it is one.
-// A caller whose address is not in its certificate is looked up in DNS by the names that are (etcd's checkCertSAN): one that
-// comes back with another address would hang at its peers for as long as DNS does, instead of being refused at once.
+// peerSANs are the names for the peer certificate: all addresses, and the host name that peers dial
+// if there is one. If a caller's address is not in its certificate, etcd looks up the DNS names in
+// it (checkCertSAN). A member whose address changed would then hang at its peers for as long as DNS
+// takes, instead of being refused at once; so no other host names are included.
 func (l look) peerSANs(all []string) []string {
 	dialled := canonical([]string{l.m.PeerAddress.Value.Ingress})
 	return slices.DeleteFunc(slices.Clone(all), func(name string) bool {
@@ -122,8 +125,9 @@ func (l look) peerSANs(all []string) []string {
 	})
 }
 
-// canonical sorts names and addresses in one spelling each, the one that certificates are read back in. What is
-// neither an address nor a host name cannot stand in a certificate and is left out.
+// canonical sorts names and addresses, each in the spelling in which it is read back from a
+// certificate. What is neither an address nor a host name cannot be in a certificate and is left
+// out.
 func canonical(names []string) []string {
 	out := make([]string, 0, len(names))
 	for _, n := range names {
@@ -137,7 +141,7 @@ func canonical(names []string) []string {
 	return slices.Compact(out)
 }
 
-// settings are our member's settings as they should be, but for how it starts first.
+// settings are our member's settings as they should be, without those of a first start.
 func (l look) settings() Server {
 	c := l.m.Config
 	s := Server{

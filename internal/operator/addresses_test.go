@@ -81,7 +81,7 @@ func TestPeersHearOfAnAddressBeforeWeAreReady(t *testing.T) {
 	m := model(3)
 	w := down(world(m), 0)
 	m.ClientAddress = Know(Address{Ingress: address(5), All: []string{address(5)}})
-	w.Local.Ready = false // far behind: the leader sends a snapshot, to the address that etcd lists
+	w.Local.Ready = false // far behind: the leader sends a snapshot to the address in etcd's list
 	assert.Equal(t, UpdateMember{1, "https://10.0.0.15:2380"}, peerAt(m, w, 5))
 	w.Local.Live = false
 	assert.Equal(t, AwaitReady{Learner: true}, peerAt(m, w, 5), "it is about to listen there")
@@ -102,7 +102,7 @@ func TestPeersHearOfAnAddressOnceWeListenThere(t *testing.T) {
 	assert.Nil(t, peerAt(m, down(w, 1), 5), "but the others have to be")
 }
 
-// etcd takes one learner at a time, also if that one is ourselves under the port or the address of before.
+// etcd takes one learner at a time, even if that one is ourselves under an earlier port or address.
 func TestWhoJoinsAtAnotherURLTakesTheFirstLineOut(t *testing.T) {
 	t.Parallel()
 	m := model(3)
@@ -115,7 +115,8 @@ func TestWhoJoinsAtAnotherURLTakesTheFirstLineOut(t *testing.T) {
 	assert.Equal(t, RemoveMember{ID: 9, Name: "etcd/0", Why: "it joins at another URL", Unstarted: true}, firstStep(m, w), "unless we remember it")
 }
 
-// What is remembered of a learner that has not started outlives its machine's disk, and goes once it is not true any more.
+// The learner that has not started is remembered even if its machine's disk is lost, and forgotten
+// once it is no longer true.
 func TestTheLearnerIsRemembered(t *testing.T) {
 	t.Parallel()
 	m := model(3)
@@ -134,7 +135,8 @@ func TestTheLearnerIsRemembered(t *testing.T) {
 	assert.Empty(t, after(m, Decide(lookAgain, m, w)).Learner)
 }
 
-// A machine that runs on though its unit is gone counts for whoever stops or restarts now.
+// A member whose machine runs on although its unit is gone counts for the members that stop or
+// restart now.
 func TestAReadyVoterIsTakenOutInTurn(t *testing.T) {
 	t.Parallel()
 	m := model(3)

@@ -2,8 +2,10 @@ package operator
 
 import "cmp"
 
-// Seen is how far our member's data had come when it was last noted. Data never goes back by itself: what is committed stays in
-// every log that has it. So data that ends before this is a disk's of another time, and has forgotten votes and promises.
+// Seen is how far our member's data had come when that was last noted. Data never goes back by
+// itself, because committed entries stay in the log of every member that has them. So data that
+// ends before this point is an older copy of the disk, and its votes and promises since then are
+// missing.
 type Seen struct {
 	ClusterID, MemberID uint64 // whose data; others begin a new memory
 	Term, Index         uint64 // of the last entry that was committed here
@@ -11,31 +13,33 @@ type Seen struct {
 	At                  int64  // when it was noted, in Unix seconds
 }
 
-// of reports whether the memory is of that data.
+// of reports whether Seen is about that data.
 func (s Seen) of(clusterID, memberID uint64) bool {
 	return s.ClusterID != 0 && s.ClusterID == clusterID && s.MemberID == memberID
 }
 
-// notedEvery is how old what is remembered may be if no more has changed than that entries came: a write to Juju's database in
-// each quiet hook would cost more than it tells.
+// notedEvery is how old Seen may become while nothing but the index grows. To write to Juju's
+// database in each quiet hook would cost more than it is worth.
 const notedEvery = 3600 // seconds
 
-// AgeInDoubt reports whether only the data itself can tell that it is not older than what is remembered of it: its server does
-// not say that it has come as far. After a start etcd's own word may lag behind its log (the log's commit index is written late),
-// so a server that says less is no proof.
+// AgeInDoubt reports whether the data itself has to be read to prove that it is not older than
+// Seen, because its server does not report that it has come that far. A server that reports less
+// proves nothing: after a start its commit index may lag behind its log, because the log's commit
+// index is written late.
 func AgeInDoubt(m Memory, d Data, local Local) bool {
 	seen := m.Seen
 	return d.State == OurData && seen.of(d.ClusterID, d.MemberID) &&
 		(local.ClusterID != d.ClusterID || local.MemberID != d.MemberID || local.Index < seen.Index || local.Term < seen.Term)
 }
 
-// older reports whether the data here ends before what this unit once had of it.
+// older reports whether the data here ends before the point that this unit once had.
 func (l look) older() bool {
 	d, seen := l.w.Data, l.m.Memory.Value.Seen
 	return d.Index != 0 && AgeInDoubt(l.m.Memory.Value, d, l.w.Local) && (d.Index < seen.Index || d.Term < seen.Term)
 }
 
-// rememberAge keeps Memory.Healed, Memory.Learning and Memory.Seen true: Seen with what is remembered anyhow, or if it tells something new.
+// rememberAge keeps Memory.Healed, Memory.Learning and Memory.Seen true. Seen is written when the
+// memory is written anyway, or when it says something new.
 func rememberAge(l look, p *Plan) {
 	l.rememberHealed(p)
 	l.rememberLearning(p)

@@ -71,7 +71,8 @@ func TestOlder(t *testing.T) {
 	assert.False(t, lookAt(lookAgain, m, w).older(), "its server has caught up: then nothing is missing any more")
 }
 
-// What is remembered costs no write of its own in a quiet hook: only a new member, a new term or an hour's entries do.
+// A quiet hook does not write the memory for this alone: only for a new member, a new term, or an
+// hour's entries.
 func TestRememberAge(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -115,7 +116,7 @@ func TestRememberAge(t *testing.T) {
 		m.Memory = Unknown[Memory]("state-get failed")
 		assert.Nil(t, Decide(lookAgain, m, w).Memory, "%s: what is not known is not written over", name)
 	}
-	// With what is written anyhow it goes along.
+	// If the memory is written anyway, this is written too.
 	m := remembering(model(3), seen(91))
 	w := world(m)
 	w.Local.Term, w.Local.Index, w.Now = 2, 95, 1001

@@ -6,7 +6,8 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
 )
 
-// cause says why an alarm is still right; none is that its cause is gone. largest is how many bytes one request may take.
+// cause says why an alarm is still justified; none means that its cause is gone. largest is the
+// size in bytes of the largest request.
 func (l look) cause(a Alarm, largest int64) Reason {
 	if a.MemberID == 0 {
 		if len(l.voters()) < 2 {

@@ -2,8 +2,8 @@ package operator
 
 import "fmt"
 
-// mend keeps what lies on the disk as the charm made it. What files say is left to those who know it: a file that cannot
-// be mended, or is not there, is written again by its own handler.
+// mend keeps what lies on the disk as the charm made it. It does not look at what files contain: a
+// file that is missing or cannot be mended is written again by the handler that owns it.
 func mend(l look, p *Plan) {
 	if l.leaving() {
 		return // what is left is taken away
@@ -33,7 +33,8 @@ func mend(l look, p *Plan) {
 	p.want(l, step)
 }
 
-// Unseen is why nothing is known of the machine; nil is that something is.
+// Unseen is the error that says why nothing is known of the machine; nil means that something is
+// known.
 func (w World) Unseen() error {
 	if w.Mute == "" {
 		return nil
@@ -41,8 +42,8 @@ func (w World) Unseen() error {
 	return fmt.Errorf("%s", because(diskMute, w.Mute))
 }
 
-// unseen is what is said while the disk does not answer: nothing is done, and nothing published. The hooks that hold a unit
-// which leaves hold it.
+// unseen is the plan while the disk does not answer: nothing is done and nothing is published. A
+// unit that leaves is held by its last hooks, which fail.
 func unseen(l look) Plan {
 	p := Plan{Reasons: []Reason{because(diskMute, l.w.Mute)}}
 	p.Status = Status{levelOf(p.Reasons), line(p.Reasons, "")}

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAstray: what the charm can put right it puts right before anything else; what it cannot is said, with what to do, and
-// the rest goes on.
+// TestAstray: what the charm can mend it mends before anything else. What it cannot mend is
+// reported, with what to do, and the rest goes on.
 func TestAstray(t *testing.T) {
 	t.Parallel()
 	const key = "/etc/etcd-charm/etcd-0/tls/server.key"
@@ -66,7 +66,8 @@ func TestEnabled(t *testing.T) {
 	assert.Nil(t, firstStep(m, w), "a proxy without a provider is off")
 }
 
-// TestUnseen: of a machine whose disk does not answer nothing is known, so nothing is done and nothing published.
+// TestUnseen: if the disk does not answer, nothing is known of the machine, so nothing is done and
+// nothing is published.
 func TestUnseen(t *testing.T) {
 	t.Parallel()
 	for _, m := range []Model{model(1), model(3)} {

@@ -8,8 +8,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/pki"
 )
 
-// The authorities of the tests are real, the same in every process, and made once in each. overlapping issues as ca1 does
-// and trusts ca2 too, as it is when ca2 is to replace ca1.
+// The authorities of the tests are real, the same in every process, and made once in each.
+// overlapping issues as ca1 does and trusts ca2 too, as while ca2 replaces ca1.
 var (
 	ca1         = sync.OnceValue(func() *pki.Authority { return newAuthority(1) })
 	ca2         = sync.OnceValue(func() *pki.Authority { return newAuthority(2) })

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// samples fill in what the words of the catalogue stand for: as it mostly is, and as long as it may be. What others
-// say is longest in a step's error or a line of a log.
+// samples are values for the placeholders of the catalogue: a usual one, and one as long as it may
+// be. Text from elsewhere is longest in a step's error or a line of a log.
 var samples = map[string][2]string{
 	"Juju":        {"Juju", "Juju"},
 	"version":     {"3.7.3", "3.7.30-rc.10"},
@@ -103,14 +103,16 @@ func sample(t *testing.T, kind Kind, which int) Reason {
 	return because(kind, subject[which], details...)
 }
 
-// decisions are kinds whose remedy is no command but something to think about, which takes more words than the line has.
+// decisions are kinds whose remedy is no command but a decision, which takes more words than the
+// line has room for.
 var decisions = map[Kind]bool{
 	quotaTooLow: true, dataDiffers: true, dataOfAnother: true, dataGivenUp: true, dataOfOthers: true, foreignSettings: true, leaveAwaitsVoter: true,
 	leaveAwaitsRecord: true, clustersUnsettled: true, dataUnfit: true, dataUnfitAlone: true, dataUnfitAgain: true,
 	pathAstray: true, dataUnreadable: true, dataForbidden: true, dataDiskFull: true, nothingThrough: true,
 }
 
-// TestAReasonOfSeveralFitsTheLine: a remedy that has room for one stays where several are concerned, though they are counted only.
+// TestAReasonOfSeveralFitsTheLine: a remedy that fits for one subject is shown for several too;
+// these are then only counted.
 func TestAReasonOfSeveralFitsTheLine(t *testing.T) {
 	t.Parallel()
 	several := func(n int) string {
@@ -125,9 +127,10 @@ func TestAReasonOfSeveralFitsTheLine(t *testing.T) {
 	assert.Equal(t, "NOSPACE on 5 members: no writes; 15 MiB of 16 MiB live: raise quota or delete", several(5))
 }
 
-// TestEveryReasonFitsTheLine: `juju status` cuts a message at about 120 characters, and a command that is cut cannot be
-// copied. With ordinary names the line has text and remedy whole; with the longest it begins with what is wrong, and a
-// remedy that finds no room is told in health.
+// TestEveryReasonFitsTheLine: `juju status` cuts a message at about 120 characters, and a command
+// that is cut cannot be copied. With ordinary names the line has the whole text and remedy. With
+// the longest names it begins with what is wrong, and a remedy that does not fit is shown in
+// health.
 func TestEveryReasonFitsTheLine(t *testing.T) {
 	t.Parallel()
 	for kind := none + 1; kind < kinds; kind++ {

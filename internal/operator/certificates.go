@@ -9,7 +9,8 @@ func certificates(l look, p *Plan) {
 	if l.role() != RoleMember {
 		return
 	}
-	// A unit that leaves needs no certificates any more. It may have to wait for long, though, and lets others in meanwhile.
+	// A unit that leaves needs no new certificates. Its leave may take long, though, and meanwhile
+	// its server must refuse what is revoked: so its revocation lists are still written.
 	if !l.leaving() && !p.need(l, "certificates are not issued", authoritiesUnknown, peersUnknown, peerAddressUnknown, clientAddressUnknown) ||
 		!l.m.Authority.OK || l.m.Authority.Value == nil || !l.m.Cluster.OK {
 		return
@@ -46,8 +47,9 @@ func certificates(l look, p *Plan) {
 	}
 }
 
-// lists are the revocation lists, if those on disk say something else or are not there: etcd refuses everybody where one is
-// missing. The relations that ended by now are among them, since nothing calls the leader again once it has put them on record.
+// lists are the revocation lists, if those on disk differ or are missing: etcd refuses every client
+// if a list is missing. Relations that have just ended are included, because no later hook calls
+// the leader once they are on record.
 func (l look) lists(refused Refused) *Revoked {
 	r := Revoked{ModelUUID: l.m.UUID, Relations: l.revoked(), Refused: refused}
 	if l.w.TLS.Revoked == RevokedDigest(r.Relations) && l.w.TLS.PeerList && l.w.TLS.Refused.equal(refused) {

@@ -11,8 +11,8 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 )
 
-// A consumer's certificate is refused from the hook on in which its relation ended, on each unit that published to it:
-// nothing calls the leader again once it has put the end on record.
+// A consumer's certificate is refused from the hook on in which its relation ended, on each unit
+// that published to it: no later hook calls the leader once the end is on record.
 func TestEndedRelationIsRevokedAtOnce(t *testing.T) {
 	t.Parallel()
 	m := model(3)
@@ -36,7 +36,8 @@ func TestEndedRelationIsRevokedAtOnce(t *testing.T) {
 	assert.Nil(t, Decide(lookAgain, m, world(m)).Step, "what is not known has not ended")
 }
 
-// The record never outgrows what units can read: what ends first goes, and long before that all units say it.
+// The record never outgrows what units can read: the relations that ended first are dropped, and
+// all units report that long before.
 func TestRevokedHasABound(t *testing.T) {
 	t.Parallel()
 	m := model(3)
@@ -68,7 +69,8 @@ func TestRevokedHasABound(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// What is dropped from the list is never revoked again, so no clock alone, however wrong, drops anything.
+// A relation that is dropped from the list is never revoked again, so no clock alone, however
+// wrong, drops one.
 func TestRevokedOutlastsAWrongClock(t *testing.T) {
 	t.Parallel()
 	m := model(3)
@@ -80,8 +82,8 @@ func TestRevokedOutlastsAWrongClock(t *testing.T) {
 	}{
 		{list, 230, list[1:]},
 		{list, 229, list[1:]},
-		{list, 225, list},     // a clock that is slow, or what was noted by one that was fast
-		{list, 300, list[1:]}, // a clock that is fast
+		{list, 225, list},     // a slow clock, or an entry from a fast one
+		{list, 300, list[1:]}, // a fast clock
 		{list[:2], 300, list[:2]},
 		{list[:1], 300, list[:1]},
 		{nil, 300, nil},

@@ -10,8 +10,9 @@ import (
 	"github.com/juju/charm/v12/hooks"
 )
 
-// cluster brings our member to life and keeps it there: found, join, start, catch up, promote, readdress. Which of
-// these is due follows from what the bags name, what lies in the data directory, and what etcd lists.
+// cluster brings our member to life and keeps it there: found, join, start, catch up, promote, tell
+// a new address. What is due follows from what the bags name, what is in the data directory, and
+// what etcd lists.
 func cluster(l look, p *Plan) {
 	if l.role() != RoleMember || l.leaving() {
 		return
@@ -29,8 +30,9 @@ func cluster(l look, p *Plan) {
 	switch l.w.Data.State {
 	case AlienData:
 		if l.w.Service.Running && !l.w.Service.Failing && !l.w.Local.Live {
-			p.want(l, AwaitReady{Learner: true}) // a server that is just laying its data down cannot be told from damage
-		} // of data that is not ours the examination speaks
+			// While a server writes its first data, that looks like damage.
+			p.want(l, AwaitReady{Learner: true})
+		} // if the data is not ours, the report says so
 	case ForeignData:
 		withForeignData(l, p)
 	case OurData:
@@ -54,7 +56,8 @@ func withoutData(l look, p *Plan) {
 	case !l.m.Cluster.OK || !l.m.Units.OK || !l.addressed() || !l.usable():
 		return
 	case l.w.Service.Running && !l.w.Service.Failing:
-		p.want(l, AwaitReady{Learner: true}) // it was started a moment ago and is about to lay its data down
+		// It was started a moment ago and is about to write its data.
+		p.want(l, AwaitReady{Learner: true})
 	case !l.m.Authority.OK:
 		return
 	case l.m.Authority.Value == nil:
@@ -67,9 +70,11 @@ func withoutData(l look, p *Plan) {
 		p.say(l.lost())
 	case l.unclaimed():
 		p.say(because(clusterUnclaimed, hexID(l.named())))
-	case l.w.Reach != Healthy || l.w.ClusterID != l.named(): // the examination says what does not answer, or who does
+	case l.w.Reach != Healthy || l.w.ClusterID != l.named():
+		// The report says what does not answer, or which cluster does.
 	case l.m.Cluster.Value.Record.ClusterID != l.named():
-		// Its founder lost the leadership before the commit; another may be on record before this one is.
+		// Its founder lost the leadership before the commit, and another cluster may be put on
+		// record before this one.
 		p.say(because(joinAwaitsRecord, hexID(l.named())))
 	default:
 		join(l, p)
@@ -89,7 +94,8 @@ func awaitAuthority(l look, p *Plan) {
 	}
 }
 
-// found founds the cluster, once: only the leader, only when nobody names a cluster, and only when the world says Absent.
+// found founds the cluster, once: only the leader does it, only if no bag names a cluster, and only
+// if World.Reach is Absent.
 func found(l look, p *Plan) {
 	switch {
 	case !l.m.Leader.OK:
@@ -98,21 +104,22 @@ func found(l look, p *Plan) {
 		p.say(because(foundAwaitsLeader, l.m.Unit))
 		return
 	case l.w.Reach != Absent:
-		return // the examination says who answers, or may
+		return // the report says who answers, or may answer
 	}
 	s := *l.should
 	record := l.m.Cluster.Value.Record
 	s.Initial = Initial{
 		New: true,
-		// Unique: the authorities are random for each deployment, units are never numbered twice, and a cluster that
-		// was given up differs in Ended.
+		// The token is unique: the authorities are random for each deployment, unit numbers are
+		// never used twice, and a cluster that was given up changes Ended.
 		Token:   digest("found", l.m.UUID, l.m.Unit, l.m.Authority.Value.Fingerprint(), fmt.Sprint(record.Ended)),
 		Cluster: s.Name + "=" + s.PeerURL,
 	}
 	launch(l, p, s)
 }
 
-// launch writes the settings of a first start and starts. Of a server that goes on failing the examination says why.
+// launch writes the settings of a first start, and starts the server. If the server keeps failing,
+// the report says why.
 func launch(l look, p *Plan, s Server) {
 	switch {
 	case l.w.WrittenConfig != l.sum || l.w.WrittenInitial != s.Initial:
@@ -122,8 +129,9 @@ func launch(l look, p *Plan, s Server) {
 	}
 }
 
-// startedInVain reports whether this pass has started a server that goes on failing, or that its gate holds: the reason is worth
-// more than one more start, and the service manager or the next hook tries again.
+// startedInVain reports whether this pass has started a server that keeps failing or that its gate
+// holds. Another start in this pass would not help: the reason is shown instead, and the service
+// manager or the next hook tries again.
 func (l look) startedInVain() bool {
 	return (l.w.Service.Failing || l.w.Service.Held != NotHeld) && slices.Contains(l.w.Done, Step(Start{}))
 }
@@ -157,8 +165,8 @@ func join(l look, p *Plan) {
 	}
 	// etcd refuses to add while a voter is down: the dead go first.
 	if dead := l.notReady(); len(dead) > 0 {
-		// One that restarts by our hand, answers already or is about to be taken out is worth waiting for within the hook; a
-		// machine that is off is not.
+		// Waiting within the hook is worthwhile for a member that the charm restarts, one that
+		// answers already, or one that is about to be removed; not for a machine that is off.
 		worthIt := l.w.Turn.Holder != "" || dead[0].Answers || l.orphan(dead[0])
 		if !worthIt || !p.want(l, AwaitPeer{}) {
 			p.say(l.awaitDead(dead[0]))
@@ -172,8 +180,9 @@ func join(l look, p *Plan) {
 		}
 	}
 	for _, a := range l.w.Alarms {
+		// The data that we would be sent may be the bad data.
 		if a.Kind == corrupt {
-			p.say(because(joinAwaitsAlarm, l.names(a.MemberID))) // the data that we would be sent may be the bad one
+			p.say(because(joinAwaitsAlarm, l.names(a.MemberID)))
 			return
 		}
 	}
@@ -184,11 +193,12 @@ func join(l look, p *Plan) {
 	p.want(l, AddLearner{l.peerURL()})
 }
 
-// awaitLearner waits for the learner that is listed: there is one at a time. etcd's own limit, max-learners, is checked by each
-// member with its own value as it applies the entry, so that members of different values come to different member lists, even
-// long after, as one replays the log: it is never set, and nobody relies on it.
+// awaitLearner waits for the learner that is listed, because there is one at a time. etcd's own
+// limit, max-learners, is never set and never relied on: each member checks it with its own value
+// when it applies the entry. Members with different values would come to different member lists,
+// even long after, when one replays its log.
 func (l look) awaitLearner(p *Plan, mem Member) {
-	// It may be ourselves, under the port or the address of before.
+	// The learner may be ourselves, under an earlier port or address.
 	ours := func(u string) bool { return sameHost(u, l.peerURL()) || u == l.m.Memory.Value.Learner }
 	switch {
 	case !mem.Started() && slices.ContainsFunc(mem.PeerURLs, ours):
@@ -217,8 +227,9 @@ func (l look) awaitDead(mem Member) Reason {
 	return because(joinAwaitsRemoval, name)
 }
 
-// initialCluster is the member list exactly as it is, with our own name for the member that has none yet. Others that
-// have not started are named by their ID: etcd compares URLs and count (membership/cluster.go, ValidateClusterAndAssignIDs).
+// initialCluster is the member list exactly as it is, with our own name for our member, which has
+// none yet. Other members that have not started are named by their ID: etcd compares only URLs and
+// their number (membership/cluster.go, ValidateClusterAndAssignIDs).
 func initialCluster(members []Member, own uint64, name string) string {
 	var parts []string
 	for _, mem := range members {
@@ -237,7 +248,8 @@ func initialCluster(members []Member, own uint64, name string) string {
 	return strings.Join(parts, ",")
 }
 
-// withData keeps a member that has data: it belongs to our cluster, it runs, it is listed, it votes.
+// withData keeps a member that has data: it belongs to our cluster, it runs, it is listed, it
+// votes.
 func withData(l look, p *Plan) {
 	own, listed := l.self()
 	switch l.barred() {
@@ -260,7 +272,8 @@ func withData(l look, p *Plan) {
 		l.replace(p, what)
 		return
 	}
-	// The server may be started again at any time, and another's settings may refuse everybody, or nobody.
+	// The server may be restarted at any time, and settings that the charm did not write might
+	// refuse everybody, or nobody.
 	if l.w.WrittenConfig == Altered && l.revertible() {
 		if p.want(l, RevertMember{}) {
 			return
@@ -273,7 +286,8 @@ func withData(l look, p *Plan) {
 		return
 	}
 	moved := l.moved()
-	// A member that is far behind is sent a snapshot, to where etcd lists it: it may never be ready until that is true.
+	// A member that is far behind is sent a snapshot at the URL under which etcd lists it: until
+	// that URL is right, it may never be ready.
 	early := (listed && own.Learner) || moved
 	serving := l.w.Local.Ready || (early && l.w.Local.Live) ||
 		(own.Ready && l.refusing() == corrupt) // etcd then calls nobody ready, though all read and vote
@@ -286,9 +300,12 @@ func withData(l look, p *Plan) {
 	switch {
 	case !l.w.Service.Running || l.w.Service.Failing:
 		revive(l, p)
-	case !serving && l.w.Service.ailment() == locked: // whoever has the data open is not to be waited for
+	case !serving && l.w.Service.ailment() == locked:
+		// The process that has the data open is not waited for.
 	case !serving && l.w.Reach != Healthy && !l.justStarted():
-		return // readiness hangs on others, who call nobody when they are back; the next hook looks again
+		// We are ready only when others return, and their return triggers no hook here; the next
+		// hook looks again.
+		return
 	case !serving:
 		p.want(l, AwaitReady{Learner: early})
 	case !listed || !l.inCluster():
@@ -307,17 +324,19 @@ func (l look) moved() bool {
 	return listed && l.inCluster() && l.usable() && l.addressed() && !slices.Contains(own.PeerURLs, peer)
 }
 
-// tellAddress has etcd list us where we listen by now. Told of a port before we listen there, the others would lose us.
+// tellAddress has etcd list us at the URL where we listen now. If etcd listed a port before we
+// listen there, the others would lose us.
 func (l look) tellAddress(p *Plan) {
 	own, _ := l.self()
 	peer, _ := l.servedURLs()
 	p.want(l, UpdateMember{own.ID, peer})
 }
 
-// revive starts a member that is down, with the settings it should have; that stops nothing. If it goes on failing, the
-// examination says why.
+// revive starts a member that is down, with the settings that it should have; that interrupts
+// nothing. If it keeps failing, the report says why.
 func revive(l look, p *Plan) {
-	// What was stopped by hand was so for a reason, which may be on record: an operation has the cluster stopped, or replaced it.
+	// The service may have been stopped for a reason that is on record: an operation has the
+	// cluster stopped, or has replaced its data.
 	if s := l.w.Service; !s.up() && !l.m.Cluster.OK {
 		p.need(l, "etcd is not started", peersUnknown)
 		return
@@ -326,7 +345,7 @@ func revive(l look, p *Plan) {
 	settled := !l.usable() || !l.addressed() || l.w.WrittenConfig == l.sum
 	if why := l.upgradeProblem(); !why.none() {
 		p.say(why)
-		settled = true // it goes on with the release that it had
+		settled = true // it goes on with the release that it ran before
 	}
 	switch {
 	case !settled:
@@ -338,17 +357,18 @@ func revive(l look, p *Plan) {
 	}
 }
 
-// spoilt reports whether the server ends because its data differs from another member's (etcdserver/corrupt.go,
-// InitialCheck). etcd does not say whose data is bad: it ends if any other member's differs.
+// spoilt reports whether the server ends at its start because its data differs from another
+// member's (etcdserver/corrupt.go, InitialCheck). etcd does not say whose data is bad: the server
+// ends if any other member's data differs.
 func (s Service) spoilt() bool {
 	return s.Failing && strings.Contains(s.Log, "found data inconsistency with peers")
 }
 
 const yielding = "the application's cluster is another"
 
-// yield gives way to the application's cluster: our data is of another one. It is moved aside only if the named
-// cluster is on record, for who is named by units alone may give way to us, answers with a quorum, and ours has no
-// other voter.
+// yield gives way to the application's cluster, because our data is of another one. The data is
+// moved aside only if the named cluster is on record, answers with a quorum, and our own cluster
+// has no other voter. A cluster that only bags of units name may still give way to ours.
 func yield(l look, p *Plan, named uint64) {
 	switch {
 	case l.isTarget(): // it is about to be the application's
@@ -360,9 +380,9 @@ func yield(l look, p *Plan, named uint64) {
 		p.want(l, MoveAside{yielding})
 	case !l.w.Service.Running && l.unfit() != "":
 		p.say(because(dataUnfit, l.m.Unit, l.unfit()))
-	case !l.w.Service.Running && l.startedInVain(): // the examination says what holds it
+	case !l.w.Service.Running && l.startedInVain(): // the report says what holds it
 	case !l.w.Service.Running:
-		p.want(l, Start{}) // only the member itself can tell who votes with it
+		p.want(l, Start{}) // only the member itself can say who votes with it
 	case l.w.Local.Voters == 0:
 		p.want(l, AwaitReady{})
 	case l.w.Local.Voters > 1:

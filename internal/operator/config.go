@@ -52,8 +52,8 @@ type Config struct {
 	SocketGroup string // whose members may use a proxy's socket; "" is no socket
 }
 
-// text is all options, one a line. It goes into digests that are kept and compared between units, so it does not follow
-// from the names of fields.
+// text is all options, one a line. It goes into digests that are kept and compared between units,
+// so the lines do not depend on the names of Go fields.
 func (c Config) text() []string {
 	return []string{
 		"role=" + string(c.Role),
@@ -81,8 +81,8 @@ func (c Config) text() []string {
 	}
 }
 
-// requiredSuite is the one that HTTP/2 requires with our ECDSA certificates: etcd ends at its start
-// with a list that lacks it (golang.org/x/net/http2, ConfigureServer).
+// requiredSuite is the suite that HTTP/2 requires with our ECDSA certificates: etcd exits at its
+// start if the list lacks it (golang.org/x/net/http2, ConfigureServer).
 const requiredSuite = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
 
 // cipherSuites are the TLS 1.2 suites that an ECDSA certificate can be served with over HTTP/2,
@@ -96,12 +96,12 @@ type Range struct{ Low, High int64 }
 
 // Ranges are the options that take a number. A test starts etcd at both ends of each.
 //
-// The upper ends of heartbeat_interval and election_timeout follow from the pass: etcd drains open
-// watches for 5 s and two election timeouts when it stops, and a member that starts has a leader
-// after up to two; each wait in a hook lasts 30 s. Below their lower ends a write to disk that
-// takes its time unseats the leader. Each member reads all entries since its last snapshot into
-// memory when it starts; 100000 was etcd's own default up to 3.5. Requests above 10 MiB block the
-// heartbeats while the leader writes them to disk, and etcd advises against them.
+// The upper ends of heartbeat_interval and election_timeout follow from the wait in a hook, which
+// is 30 s: when etcd stops, it drains open watches for 5 s and two election timeouts, and a member
+// that starts has a leader after up to two. Below the lower ends a slow write to disk costs the
+// leader its leadership. Each member reads all entries since its last snapshot into memory when it
+// starts; 100000 was etcd's own default up to 3.5. Requests above 10 MiB block the heartbeats while
+// the leader writes them to disk, and etcd advises against them.
 var Ranges = map[string]Range{
 	"port":                {1, 65535},
 	"management_port":     {1, 65535},
@@ -115,9 +115,9 @@ var Ranges = map[string]Range{
 	"snapshot_keep":       {1, 1000},
 }
 
-// The ends of auto_compaction_retention when it is not off. etcd looks ten times in a period, up to
-// once in six minutes, and keeps a number for each look: it panics where that is no time at all,
-// and compacts without a pause where the hours are more than a duration holds.
+// The ends of auto_compaction_retention when it is not off. etcd divides the period into ten, at
+// most six minutes each, and keeps a revision for each. It panics if such a part is no time at all,
+// and it compacts without a pause if the hours exceed what a duration can hold.
 var (
 	// PeriodRange is for mode periodic, in nanoseconds: a minute to a year.
 	PeriodRange = Range{int64(time.Minute), int64(365 * 24 * time.Hour)}
@@ -125,7 +125,7 @@ var (
 	RevisionRange = Range{100, 1000000000}
 )
 
-// The ends of what is told by a text.
+// The ends of options that are given as text.
 var (
 	// SnapshotRange is for snapshot_interval when it is not off, in nanoseconds: a minute to 30 days.
 	SnapshotRange = Range{int64(time.Minute), int64(30 * 24 * time.Hour)}
@@ -276,7 +276,7 @@ func ParseConfig(raw map[string]any) (Config, string) {
 	return c, o.problem
 }
 
-// together checks what options mean beside each other.
+// together checks options that depend on each other.
 func (o *options) together(c Config) {
 	ports := []struct {
 		name string
@@ -303,7 +303,7 @@ func (o *options) together(c Config) {
 	}
 }
 
-// ciphers are sorted: their order means nothing, since Go has one of its own.
+// ciphers returns the suites sorted: their order means nothing, because Go uses its own.
 func (o *options) ciphers(name string) []string {
 	names := o.list(name)
 	for _, n := range names {

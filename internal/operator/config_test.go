@@ -88,7 +88,8 @@ func TestParseConfig(t *testing.T) {
 				return
 			}
 			assert.Contains(t, problem, test.problem)
-			// Suites and 19 digits are what they are; health has them whole.
+			// Suites and numbers of 19 digits may be too long for the line; health shows them
+			// whole.
 			if !strings.Contains(problem, "tls_cipher_suites") && !regexp.MustCompile(`\d{19}`).MatchString(problem) {
 				assert.LessOrEqual(t, len(problem), lineWidth, "a status line has it whole")
 			}
@@ -107,7 +108,7 @@ func TestParseConfig(t *testing.T) {
 		assert.Equal(t, int64(5400), c.SnapshotSeconds)
 	}
 
-	// One setting in two spellings is one setting: it restarts nobody.
+	// One setting in two spellings is one setting: it restarts no member.
 	for _, same := range []map[string]any{
 		{"auto_compaction_retention": "8"}, {"auto_compaction_retention": "480m"},
 	} {
@@ -129,7 +130,8 @@ func names(n int) string {
 	return strings.Join(out, ",")
 }
 
-// TestCipherSuites holds the list against Go's: what our ECDSA certificates can be served with, and HTTP/2 allows.
+// TestCipherSuites compares the list with Go's: the suites that our ECDSA certificates can be
+// served with, and that HTTP/2 allows.
 func TestCipherSuites(t *testing.T) {
 	t.Parallel()
 	var want []string
@@ -143,7 +145,7 @@ func TestCipherSuites(t *testing.T) {
 	assert.ElementsMatch(t, want, cipherSuites)
 }
 
-// TestRangesAreTold holds the text of config.yaml against the ranges.
+// TestRangesAreTold compares the text of config.yaml with the ranges.
 func TestRangesAreTold(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../config.yaml")
@@ -175,8 +177,9 @@ func TestRangesAreTold(t *testing.T) {
 	}
 }
 
-// TestEveryOption holds config.yaml against what is read: the defaults are the same, and each option changes what our server
-// is started with, but for the names in certificates, which need no restart.
+// TestEveryOption compares config.yaml with what is read: the defaults are the same, and each
+// option changes the settings of our server, except the names in certificates, which need no
+// restart.
 func TestEveryOption(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../config.yaml")

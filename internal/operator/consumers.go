@@ -11,11 +11,12 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 )
 
-// goneSum stands in the place of a bag's digest once its relation is gone, until the end is on record: it is that of no bag,
-// so that a relation that comes back under its ID is written again.
+// goneSum stands in place of a bag's digest once the relation is gone, until its end is on record.
+// It is the digest of no bag, so a relation that comes back under its ID is written again.
 const goneSum = "gone"
 
-// marked is what is remembered of a bag with credentials of a generation: the digest, and the generation if it is not the first.
+// marked is what is remembered of a bag with credentials of a generation: the digest, and the
+// generation unless it is the first.
 func marked(sum string, generation int) string {
 	if generation == 1 {
 		return sum
@@ -23,7 +24,7 @@ func marked(sum string, generation int) string {
 	return sum + "." + strconv.Itoa(generation)
 }
 
-// generationIn is the generation in what marked gave; anything else is of the first.
+// generationIn is the generation in a text that marked returned; any other text means the first.
 func generationIn(sum string) int {
 	_, text, _ := strings.Cut(sum, ".")
 	if generation, err := strconv.Atoi(text); err == nil && generation > 1 {
@@ -32,8 +33,9 @@ func generationIn(sum string) int {
 	return 1
 }
 
-// endedIn is the last generation of each relation whose credentials are on the revocation list. Juju brings a relation that was
-// suspended back under its ID: its credentials are then of the next generation.
+// endedIn is, for each relation, the last generation of credentials that is on the revocation list.
+// Juju brings a suspended relation back under its ID; its credentials are then of the next
+// generation.
 func endedIn(r Record) map[string]int {
 	out := make(map[string]int, len(r.Revoked))
 	for _, e := range r.Revoked {
@@ -42,7 +44,8 @@ func endedIn(r Record) map[string]int {
 	return out
 }
 
-// Told is what one consumer relation is told: started voters only, from a linearizable list, the same from every unit.
+// Told is what one consumer relation is told. It names started voters only, from a linearizable
+// list, and is the same from every unit.
 type Told struct {
 	Members []ToldMember // sorted by name, never empty
 	Version string       // the oldest that answers, such as "3.7.3"
@@ -50,7 +53,8 @@ type Told struct {
 	Credentials credentials.Credentials
 }
 
-// ToldMember is a started voter, with one URL of each kind: readers in the field split lists of URLs at ",".
+// ToldMember is a started voter, with one URL of each kind: existing consumers split lists of URLs
+// at ",".
 type ToldMember struct{ Name, PeerURL, ClientURL string }
 
 // ClientURLs are the members' client URLs, sorted.
@@ -69,8 +73,9 @@ type consumer struct {
 	at Endpoint
 }
 
-// consumersOf are the relations of all endpoints that hand out credentials, sorted by endpoint and ID. They are known only
-// together: an endpoint that could not be read may have relations that would be taken for gone.
+// consumersOf are the relations of all endpoints that hand out credentials, sorted by endpoint and
+// ID. They are known all together or not at all: relations of an endpoint that could not be read
+// would be taken for gone.
 func consumersOf(m *Model) Known[[]consumer] {
 	out := Know([]consumer{})
 	var whys []string
@@ -93,8 +98,8 @@ func consumersOf(m *Model) Known[[]consumer] {
 	return out
 }
 
-// tell publishes to the consumers. Whether a relation's bag is right is told by a digest of what goes into it, so an
-// unchanged bag costs no call.
+// tell publishes to the consumers. A digest of what goes into a relation's bag says whether the bag
+// is right, so an unchanged bag costs no call.
 func tell(l look, p *Plan) {
 	if l.role() != RoleMember {
 		return
@@ -106,7 +111,7 @@ func tell(l look, p *Plan) {
 	ended := endedIn(record)
 	for _, id := range l.gone() {
 		if generation := generationIn(l.m.Memory.Value.Bags[id]); generation <= ended[id] {
-			delete(p.memory(l).Bags, id) // it need not be remembered here any longer
+			delete(p.memory(l).Bags, id) // it need not be remembered any longer
 		} else {
 			p.memory(l).Bags[id] = marked(goneSum, generation)
 		}
@@ -124,7 +129,8 @@ func tell(l look, p *Plan) {
 	if !p.need(l, "consumers hear of no change", consumersUnknown, peersUnknown, authoritiesUnknown) || l.m.Authority.Value == nil || !l.inCluster() {
 		return
 	}
-	// A cluster that is not on record, by now or with this very commit, may yet have to yield to one that is.
+	// A cluster that is neither on record nor put on record by this hook may still have to yield to
+	// one that is.
 	told := l.told()
 	if len(told.Members) == 0 || record.ClusterID != l.w.ClusterID {
 		return
@@ -146,8 +152,9 @@ func tell(l look, p *Plan) {
 	}
 }
 
-// awaitsUnits reports whether a consumer is not told because a unit's charm does not know its endpoint, and says so. What was
-// told once is told on: a charm that is rolled back takes nothing back.
+// awaitsUnits reports whether a consumer is not told because a unit's charm does not know its
+// endpoint, and says so. A consumer that was told once stays told: rolling a charm back takes
+// nothing back.
 func (l look) awaitsUnits(p *Plan, c consumer) bool {
 	if was := l.m.Memory.Value.Bags[c.id]; was != "" && !strings.HasPrefix(was, goneSum) {
 		return false
@@ -162,8 +169,9 @@ func (l look) awaitsUnits(p *Plan, c consumer) bool {
 	return false
 }
 
-// can is what this charm can do that all units must do alike: tell the consumers of each endpoint, take a higher quota in
-// an order that all compute, and take part in each kind of operation.
+// can names what this charm can do that all units must do alike: tell the consumers of each
+// endpoint, take a higher quota in an order that all units compute, and take part in each kind of
+// operation.
 func can() []string {
 	names := []string{takesQuota}
 	names = slices.AppendSeq(names, maps.Keys(deeds))
@@ -176,8 +184,8 @@ func can() []string {
 	return names
 }
 
-// sumOf is the digest of what goes into a consumer's bag, but for its generation. It is the same for all: which relation it is
-// goes into the certificate, and does not change.
+// sumOf is the digest of what goes into a consumer's bag, without its generation. It is the same
+// for all relations: the relation's name goes only into the certificate, and does not change.
 func (l look) sumOf(told Told) string {
 	pieces := make([]string, 0, len(told.Members))
 	for _, m := range told.Members {
@@ -205,7 +213,8 @@ func (l look) told() Told {
 	return told
 }
 
-// gone are the consumer relations that this unit published to and that Juju does not list any more, or lists by mistake.
+// gone are the consumer relations that this unit published to and that Juju no longer lists, or
+// lists although they have ended.
 func (l look) gone() []string {
 	if !l.consumers.OK || l.leaving() {
 		return nil // a leaving unit sees its relations break though they live on

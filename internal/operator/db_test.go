@@ -15,7 +15,7 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/etcd"
 )
 
-// A consumer at db is told by the same rules as one at proxy, with a certificate of its own.
+// A consumer at db is told by the same rules as one at proxy, with its own certificate.
 func TestDB(t *testing.T) {
 	t.Parallel()
 	m := model(3)
@@ -39,8 +39,8 @@ func TestDB(t *testing.T) {
 	assert.Len(t, serials, 3)
 }
 
-// TestCredentialsAreTheRelationsOwn: relations of different endpoints may have the same number, and some have ended before. None has
-// another's certificate in its bag.
+// TestCredentialsAreTheRelationsOwn: relations of different endpoints may have the same number, and
+// some have ended before. No bag has another relation's certificate.
 func TestCredentialsAreTheRelationsOwn(t *testing.T) {
 	t.Parallel()
 	m := model(3)
@@ -75,8 +75,9 @@ func TestCredentialsAreTheRelationsOwn(t *testing.T) {
 	}
 }
 
-// TestWhatALaterCharmRemembersStays: a charm that is rolled back does not know an endpoint, and neither forgets what was told
-// there nor takes its relations for gone: when it is refreshed again, those that ended meanwhile are revoked.
+// TestWhatALaterCharmRemembersStays: a charm that is rolled back does not know an endpoint. It
+// neither forgets what was published there nor takes the relations for gone. When it is refreshed
+// again, those that ended meanwhile are revoked.
 func TestWhatALaterCharmRemembersStays(t *testing.T) {
 	t.Parallel()
 	m := model(1)
@@ -91,7 +92,7 @@ func TestWhatALaterCharmRemembersStays(t *testing.T) {
 	require.NotNil(t, recordOf(p))
 	assert.Equal(t, []Ended{ended}, recordOf(p).Revoked)
 
-	// What a later charm has revoked stays on the list, and in what this one writes.
+	// What a later charm has revoked stays on the list that this one writes.
 	revoked := []Ended{{RelationID: "later:4", Generation: 2, Period: 230}}
 	m = record(m, Record{Schema: m.Cluster.Value.Record.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint(), Revoked: revoked})
 	w.TLS.Revoked = RevokedDigest(append(revoked, ended))

@@ -12,8 +12,8 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/etcdproxy"
 )
 
-// handlers hear every event in this order; the first that wants a step gets it. A handler that has nothing to do
-// writes what it wants published.
+// handlers run in this order for every event, until one wants a step. A handler that needs
+// no step writes what it wants published.
 var handlers = []func(look, *Plan){
 	unit,
 	mend,
@@ -25,17 +25,17 @@ var handlers = []func(look, *Plan){
 	leftovers,
 	reap,
 	disarmGone,
-	roll, // it gives back a turn that none of those above has a use for
+	roll, // it gives back a turn that none of those above needs
 	space,
 	fence,
 	schedule,
 	rememberForeign,
 	endpoints,
 	tell,
-	rememberAge, // last: it adds to what is remembered anyhow
+	rememberAge, // last: it adds to a memory that is written anyway
 }
 
-// endpoints has the handlers of those endpoints heard that this unit's role has a use for.
+// endpoints runs the handlers of those endpoints that this unit's role uses.
 func endpoints(l look, p *Plan) {
 	role := l.role()
 	for _, at := range Endpoints() {
@@ -46,8 +46,8 @@ func endpoints(l look, p *Plan) {
 	}
 }
 
-// Decide answers the event, what Juju says and what the world says with at most one step, and with what to publish
-// once none is left.
+// Decide answers the event, the model and the world with at most one step, and with what to publish
+// once no step is left.
 func Decide(e Event, m Model, w World) Plan {
 	l := lookAt(e, m, w)
 	if w.Mute != "" {
@@ -64,7 +64,7 @@ func Decide(e Event, m Model, w World) Plan {
 	return p
 }
 
-// finish adds the record, and what is shown rather than done.
+// finish adds the record and all that is shown but not done.
 func finish(l look, p *Plan) {
 	if was := l.m.Cluster.Value.Record; p.record != nil {
 		p.Bags = slices.Insert(p.Bags, 0, l.writeRecord(*p.record))
@@ -73,7 +73,7 @@ func finish(l look, p *Plan) {
 	p.Claims = p.Claims || p.NewAuthority
 	report := examine(l, p.Reasons)
 	p.States = report.States
-	if l.leaving() { // it speaks of its leave alone
+	if l.leaving() { // it shows its leave only
 		p.Reasons = inOrder(p.Reasons)
 		p.Status = Status{levelOf(p.Reasons), line(p.Reasons, "")}
 	} else {
@@ -87,8 +87,8 @@ func finish(l look, p *Plan) {
 	}
 }
 
-// want asks for a step, and reports whether one is to be done. One that was tried in this pass and did not succeed is not:
-// that is a reason, and the handlers go on.
+// want asks for a step, and reports whether the plan now has one. A step that failed in this pass
+// is not asked for again: the failure becomes a reason, and the handlers go on.
 func (p *Plan) want(l look, s Step) bool {
 	s = l.first(s)
 	if tried, err := l.tried(s); tried {
@@ -112,22 +112,22 @@ func (l look) tried(s Step) (bool, error) {
 // say adds a reason.
 func (p *Plan) say(r Reason) { p.Reasons = append(p.Reasons, r) }
 
-// look is everything a handler may look at, and nothing that it may change.
+// look is everything that a handler may read and must not change.
 type look struct {
 	Event
 	m *Model
 	w *World
 
-	should *Server // our member's settings as they should be, but for how it starts first
+	should *Server // our member's settings as they should be, without those of a first start
 	sum    string  // the digest of should
 
-	refusal Reason // why the options may not be applied; none is they may
+	refusal Reason // why the options must not be applied; none: they may be
 
 	consumers Known[[]consumer]
 	providers []etcdproxy.Requires // what each relation upstream says, in the model's order
 }
 
-// reasons are those of all handlers, whichever has its turn first.
+// reasons are those of all handlers, even of those after the first that wants a step.
 func (l look) reasons() []Reason {
 	p := Plan{}
 	for _, handle := range handlers {
@@ -156,10 +156,12 @@ func lookAt(e Event, m Model, w World) look {
 	return l
 }
 
-// memberName is the etcd member's name of a unit: the cluster string of the etcd-proxy interface has it without "/".
+// memberName is the name of a unit's etcd member. It has no "/": the cluster string of the
+// etcd-proxy interface uses it so.
 func memberName(unit string) string { return strings.ReplaceAll(unit, "/", "") }
 
-// unitOf is the unit that a member belongs to: by its name, or while it has none by the peer URL that a unit tells.
+// unitOf is the unit that a member belongs to: by its name or, while it has none, by the peer URL
+// in a unit's bag.
 func (l look) unitOf(mem Member) (string, bool) {
 	if number, ok := strings.CutPrefix(mem.Name, l.m.App); ok && number != "" && strings.Trim(number, "0123456789") == "" {
 		return l.m.App + "/" + number, true
@@ -196,7 +198,8 @@ func (l look) leader() bool { return l.m.Leader.OK && l.m.Leader.Value }
 // meet refuses them.
 func (l look) usable() bool { return l.refusal.none() }
 
-// role is what the unit is: once something is installed, that; before, what the option says.
+// role is what the unit is: the role of what is installed or of the data. Before there is any it is
+// what the option says, or "" if an option cannot be used.
 func (l look) role() Role {
 	switch {
 	case l.w.Data.State == OurData || l.w.Service.Kind == MemberService:
@@ -209,7 +212,7 @@ func (l look) role() Role {
 	return l.m.Config.Role
 }
 
-// named is the cluster that the application is known to have; 0 is none, or one that ended in order.
+// named is the cluster that the application is known to have; 0 is none, or that it ended in order.
 func (l look) named() uint64 {
 	r := l.m.Cluster.Value.Record
 	if r.ClusterID != 0 && r.ClusterID != r.Ended {

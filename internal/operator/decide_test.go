@@ -6,7 +6,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// TestNamed is which cluster the application is known to have: rule 1 founds none beside it.
+// TestNamed: which cluster the application is known to have; rule 1 forbids founding another beside
+// it.
 func TestNamed(t *testing.T) {
 	t.Parallel()
 	words := func(of ...Word) map[string]Word {

@@ -12,11 +12,13 @@ import (
 	"github.com/juju/charm/v12/hooks"
 )
 
-// Diagnose writes one archive of what is known of the unit: what the core knows, and what the machine has.
+// Diagnose writes one archive of what is known about the unit: what the decisions see, and what is
+// on the machine.
 type Diagnose struct {
-	Files    []TextFile
-	Report   string // for programs, as Report.JSON
-	Revision int64  // at which all voters are asked what they have; 0 is that they are not asked
+	Files  []TextFile
+	Report string // for programs, as Report.JSON
+	// The revision up to which all voters are asked for a hash of their data; 0: they are not asked.
+	Revision int64
 }
 
 // TextFile is a text with a name.
@@ -31,10 +33,11 @@ type Archive struct {
 	Bytes int64
 }
 
-// largeToHash is the size of a database from which its members are not asked what they have: they read all of it for that.
+// largeToHash is the size in bytes from which a database is not hashed: the member would have to
+// read all of it.
 const largeToHash = 1 << 30
 
-// WriteDiagnosis writes an archive for whoever looks at the unit from elsewhere.
+// WriteDiagnosis writes an archive for somebody who looks at the unit's problem elsewhere.
 func WriteDiagnosis(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	if err := onlyParams(params); err != nil {
 		return nil, Result{}, err
@@ -49,14 +52,15 @@ func WriteDiagnosis(params map[string]any, m Model, w World) ([]Step, Result, er
 		}
 		text := fold("", fmt.Sprintf("%s of texts about %s, without keys and without data of users; summary.html in it opens in a browser",
 			size(a.Bytes), m.Unit), 0)
-		// Commands are not folded: who copies one needs it whole.
+		// Commands are not folded, so that they can be copied whole.
 		text += fmt.Sprintf("juju ssh %s sudo install -o ubuntu -m 600 %s /home/ubuntu\njuju scp %s:%s .\n", m.Unit, a.Path, m.Unit, path.Base(a.Path))
 		return Result{Text: text, Values: map[string]any{"path": a.Path, "size": strconv.FormatInt(a.Bytes, 10)}}
 	}
 	return []Step{step}, Result{Finish: finish}, nil
 }
 
-// comparable is the revision at which all voters can be compared; 0 is none: somebody does not answer, or has too much to read.
+// comparable is the revision at which all voters can be compared; 0 is none: a voter does not
+// answer, or has too much to read.
 func (r Report) comparable() int64 {
 	var at int64
 	for _, m := range r.Members {
@@ -72,7 +76,8 @@ func (r Report) comparable() int64 {
 	return at
 }
 
-// unitView is what the core knows of the unit, by name: nothing that may hold a key is taken along.
+// unitView is what the decisions see of the unit, field by field: nothing that may hold a key is in
+// it.
 type unitView struct {
 	Unit      string              `json:"unit"`
 	App       string              `json:"application"`
@@ -114,7 +119,7 @@ type wordView struct {
 	Stopped   bool     `json:"stopped,omitempty"`
 }
 
-// viewOf is that view as JSON. The plan in it is what a hook would do next.
+// viewOf is the unitView as JSON. Its plan is what a hook would do next.
 func viewOf(m Model, w World) string {
 	v := unitView{
 		Unit: m.Unit, App: m.App, Model: m.UUID, Zone: m.Zone, Leader: "unknown: " + m.Leader.Why, Units: m.Units.Value,

@@ -11,8 +11,8 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
 )
 
-// TestWriteDiagnosis: the core's part has status, plan, options, members and bags, and no bag of another's whole: those may hold
-// keys.
+// TestWriteDiagnosis: the archive has status, plan, options, members and bags, but no whole bag of
+// another application: that may hold keys.
 func TestWriteDiagnosis(t *testing.T) {
 	t.Parallel()
 	m, w := healthyCluster(3)

@@ -10,8 +10,9 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 )
 
-// TestDigests holds every digest that is kept, or compared between units or releases, to its value. One that changes
-// restarts every member or writes every bag again, so none may change with a name in the sources.
+// TestDigests pins every digest that is stored, or compared between units or releases. A digest
+// that changes restarts every member or writes every bag again, so none may change with a name in
+// the sources.
 func TestDigests(t *testing.T) {
 	t.Parallel()
 	config, problem := ParseConfig(map[string]any{"extra_sans": "a b", "tls_cipher_suites": requiredSuite})
@@ -35,7 +36,8 @@ func TestDigests(t *testing.T) {
 	}
 }
 
-// TestGenerationsAreRemembered: beside the digest, which is the same for all.
+// TestGenerationsAreRemembered: the generation stands beside the digest, which is the same for all
+// relations.
 func TestGenerationsAreRemembered(t *testing.T) {
 	t.Parallel()
 	for generation, want := range map[int]string{1: "abc", 2: "abc.2", 12: "abc.12"} {
@@ -48,7 +50,7 @@ func TestGenerationsAreRemembered(t *testing.T) {
 	assert.NotEqual(t, RevokedDigest([]Ended{{RelationID: "proxy:1", Generation: 1, Period: 228}}), RevokedDigest([]Ended{{RelationID: "proxy:1", Generation: 2, Period: 228}}))
 }
 
-// TestEveryOptionCounts: two members whose options differ in anything do not run the same.
+// TestEveryOptionCounts: two members whose options differ in anything have different generations.
 func TestEveryOptionCounts(t *testing.T) {
 	t.Parallel()
 	config, _ := ParseConfig(nil)

@@ -11,11 +11,11 @@ import (
 // Disk is what the data lies on. The zero value is not known.
 type Disk struct {
 	FileSystem string // by its kernel's type: "ext4"; "" is not known
-	Free       int64  // bytes that are free to the service's user
+	Free       int64  // bytes that the service's user may still take
 	Inodes     int64  // that are free
 	Counted    bool   // the file system has a fixed number of inodes
 
-	// The rest is of the last time that it was measured.
+	// The rest is from the last measurement.
 	At         int64         // Unix seconds; 0 is never
 	Writes     int           // that were measured
 	P50        time.Duration // of a write as etcd's log makes it, until the disk says that it is kept
@@ -25,16 +25,19 @@ type Disk struct {
 	Together   bool   // snapshots lie on the same file system
 }
 
-// Limits of a disk that is worth a word (etcd's documentation on disks, and the alerts of those who run many).
+// Limits past which a disk is reported (etcd's documentation on disks, and the alerts in use for
+// large fleets).
 const (
-	slowDisk     = 10 * time.Millisecond // in 99 of 100 writes
-	failingDisk  = 50 * time.Millisecond // elections are lost at the default time-outs
-	noFlush      = 20 * time.Microsecond // no disk keeps anything as fast, in the middle of many writes
+	slowDisk    = 10 * time.Millisecond // for the slowest of 100 writes
+	failingDisk = 50 * time.Millisecond // elections are lost at the default time-outs
+	// A disk that says so fast that it kept a write has not kept it.
+	noFlush      = 20 * time.Microsecond
 	enoughInodes = 1000
-	spareRoom    = 1 << 30 // bytes, beside what the database may come to take
+	spareRoom    = 1 << 30 // bytes, beyond what the database may grow to
 )
 
-// File systems that do without a disk of the machine's own, or that copy what is written over.
+// File systems that are not on a disk of this machine, that are layered, or that copy data when it
+// is overwritten.
 func isNetworkFS(name string) bool {
 	return slices.Contains([]string{"nfs", "cifs", "smb2", "ceph"}, name)
 }
@@ -48,7 +51,8 @@ type CheckDisk struct{}
 func (CheckDisk) step()          {}
 func (CheckDisk) String() string { return "measure the disk" }
 
-// disk has it measured once, before there is data: a member that serves would have to share it.
+// disk has the disk measured once, before there is data: a member that serves would have to share
+// the disk with the measurement.
 func disk(l look, p *Plan) {
 	w := l.w
 	if l.role() != RoleMember || l.leaving() || w.Installed != w.Carried || w.Data.State != NoData || w.Service.Running ||
@@ -58,7 +62,8 @@ func disk(l look, p *Plan) {
 	p.want(l, CheckDisk{})
 }
 
-// refusedDisk says that no data should come to lie where it would. What is there already is not refused.
+// refusedDisk says why no data may be created where it would lie. Data that is there already is not
+// refused.
 func (l look) refusedDisk() Reason {
 	if l.role() != RoleMember || l.w.Data.State != NoData || l.w.Service.Running || !isNetworkFS(l.w.Disk.FileSystem) {
 		return Reason{}
@@ -103,7 +108,8 @@ func (d Disk) flaws(unit string, db, quota int64) []Reason {
 	return out
 }
 
-// needed is what should be free: the database grows to its quota, and a defragmentation or a copy for a learner is a second one.
+// needed is the number of bytes that should be free: the database grows to its quota, and a
+// defragmentation or a copy for a learner takes as much again.
 func (d Disk) needed(db, quota int64) int64 { return max(2*db, quota-db+spareRoom) }
 
 // disk says what is wrong with this unit's disk.
@@ -117,7 +123,7 @@ func (x *examiner) disk() {
 	}
 }
 
-// flaws are what is wrong with this unit's disk. Where it is refused that alone is said.
+// flaws are what is wrong with this unit's disk. If the disk is refused, only that is said.
 func (l look) flaws() []Reason {
 	if !l.refusedDisk().none() {
 		return nil

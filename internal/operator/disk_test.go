@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// goodDisk is one of which there is nothing to say.
+// goodDisk is a disk without flaws.
 func goodDisk() Disk {
 	return Disk{
 		FileSystem: "ext4", Free: 50 << 30, Inodes: 1 << 20, Counted: true, At: 1, Writes: 500,
@@ -73,8 +73,8 @@ func TestFlaws(t *testing.T) {
 	}
 }
 
-// TestDiskIsMeasuredBeforeItServes: once, by the hook that has installed and has no data yet, and by no hook of a member
-// that serves.
+// TestDiskIsMeasuredBeforeItServes: the disk is measured once, by the hook that has installed and
+// has no data yet, and never by a hook of a member that serves.
 func TestDiskIsMeasuredBeforeItServes(t *testing.T) {
 	t.Parallel()
 	m, w := fresh(1)
@@ -100,7 +100,8 @@ func TestDiskIsMeasuredBeforeItServes(t *testing.T) {
 	assert.NotEqual(t, CheckDisk{}, Decide(Event{Kind: hooks.Stop}, m, w).Step, "a unit that leaves")
 }
 
-// TestDiskIsRefused: a unit without data does not begin on a file system of a network; one that has data goes on.
+// TestDiskIsRefused: a unit without data does not begin on a network file system; one that has data
+// goes on.
 func TestDiskIsRefused(t *testing.T) {
 	t.Parallel()
 	m, w := fresh(1)

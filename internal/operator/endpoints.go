@@ -9,19 +9,19 @@ import (
 // to consumers (Tell), or has a handler of its own (Handle).
 type Endpoint struct {
 	Name string
-	For  Role // what a unit is that has a use for it
+	For  Role // the role of the units that use it
 	Read Read
-	// Tell makes our bag for one consumer relation. The relation's certificate, its revocation and the moment of writing
-	// are the same for all such endpoints: see consumers.
+	// Tell makes our bag for one consumer relation. The relation's certificate, its revocation and
+	// the time of writing are handled alike for all such endpoints: see consumers.
 	Tell func(Told) (databag.Bag, error)
-	// Owns are the keys that Tell may write: those that it leaves out are removed.
+	// Owns are the keys that Tell may write: those that Tell leaves out are removed from the bag.
 	Owns []string
-	// Handle hears every event in which no step is left, as the other handlers do.
+	// Handle runs in every pass in which no handler before it wants a step.
 	Handle func(look, *Plan)
 }
 
-// Read is how much of an endpoint's relations is read in each hook. The zero value is IDs only, at one call for the
-// endpoint however many relations it has.
+// Read says how much of an endpoint's relations is read in each hook. The zero value reads IDs
+// only: one call for the endpoint, however many relations it has.
 type Read int
 
 // What is read.
@@ -32,7 +32,8 @@ const (
 	Peers                    // of our own peers: the application's bag and every unit's, into Model.Cluster
 )
 
-// What other parts of the charm know by name: the bindings of the first two say where this unit is reached.
+// Endpoints that other parts of the charm know by name. The bindings of the first two say where
+// this unit is reached.
 const (
 	PeerEndpoint     = "cluster"
 	ClientEndpoint   = "proxy"

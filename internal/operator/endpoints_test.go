@@ -42,8 +42,8 @@ func TestEndpointsAreThoseOfTheMetadata(t *testing.T) {
 	}
 }
 
-// TestTellsWhenAllUnitsCan: a unit of a charm that does not know an endpoint would leave its bag there empty, and consumers
-// read whichever unit's they like.
+// TestTellsWhenAllUnitsCan: a unit whose charm does not know an endpoint would leave its bag there
+// empty, and consumers read any unit's bag.
 func TestTellsWhenAllUnitsCan(t *testing.T) {
 	t.Parallel()
 	m := model(3)
@@ -60,7 +60,7 @@ func TestTellsWhenAllUnitsCan(t *testing.T) {
 	assert.Equal(t, Waiting, p.Status.Level)
 	assert.Contains(t, p.Status.Message, "the charm of etcd/1 does not know endpoint proxy")
 
-	// What was told together goes on: a charm that was rolled back takes nothing back.
+	// A consumer that was told stays told: rolling a charm back takes nothing back.
 	m.Memory = Know(Memory{Bags: map[string]string{"proxy:1": "told before"}})
 	assert.Len(t, toConsumers(Decide(lookAgain, m, w)), 1)
 

@@ -31,7 +31,7 @@ func config() Config {
 	return c
 }
 
-// related are a model's relations with those of one endpoint as given.
+// related are a model's relations, with the given ones at one endpoint.
 func related(m Model, endpoint string, relations ...databag.Relation) map[string]Known[[]databag.Relation] {
 	out := maps.Clone(m.Relations)
 	if out == nil {
@@ -41,7 +41,7 @@ func related(m Model, endpoint string, relations ...databag.Relation) map[string
 	return out
 }
 
-// consuming are a model's relations with those of the consumers as given: "proxy:1".
+// consuming are a model's relations, with the given ones as consumers: "proxy:1".
 func consuming(m Model, ids ...string) map[string]Known[[]databag.Relation] {
 	for _, at := range Endpoints() {
 		if at.Tell == nil {
@@ -58,7 +58,7 @@ func consuming(m Model, ids ...string) map[string]Known[[]databag.Relation] {
 	return m.Relations
 }
 
-// noConsumers are relations of which those of the consumers are unknown.
+// noConsumers are relations in which the consumers' are unknown.
 func noConsumers(why string) map[string]Known[[]databag.Relation] {
 	out := map[string]Known[[]databag.Relation]{}
 	for _, at := range Endpoints() {
@@ -83,7 +83,7 @@ func recordOf(p Plan) *Record {
 	return nil
 }
 
-// wordOf is what a plan has our unit say of itself; nil is nothing.
+// wordOf is our unit's bag in a plan; nil is none.
 func wordOf(p Plan) *Word {
 	for _, w := range p.Bags {
 		if !w.App && strings.HasPrefix(w.Relation, PeerEndpoint+":") {
@@ -116,7 +116,7 @@ func after(m Model, p Plan) Memory {
 	return m.Memory.Value
 }
 
-// model is what unit etcd/0 of n units hears; etcd/0 leads.
+// model is what unit etcd/0 of n units sees; etcd/0 leads.
 func model(n int) Model {
 	c := config()
 	m := Model{
@@ -166,7 +166,8 @@ func fresh(n int) (Model, World) {
 	return m, w
 }
 
-// world is a machine and cluster in which nothing is left to do: all units of m are ready voters, the last one leads.
+// world is a machine and cluster in which there is nothing to do: all units of m are ready voters,
+// the last one leads.
 func world(m Model) World {
 	w := World{
 		Carried: release, Installed: release,

@@ -27,8 +27,8 @@ func TestSpoiltSettingsAreWrittenAgain(t *testing.T) {
 	assert.IsType(t, WriteMember{}, firstStep(m, w), "before it is started")
 }
 
-// A server that was started with settings that the charm did not write restarts in its turn, once: what somebody else adds
-// to its environment is there again after it.
+// A server that was started with settings that the charm did not write restarts once, in its turn.
+// What somebody else adds to its environment is there again afterwards.
 func TestAServerWithForeignSettingsRestartsOnce(t *testing.T) {
 	t.Parallel()
 	m := model(3)
@@ -59,7 +59,7 @@ func TestAServerWithForeignSettingsRestartsOnce(t *testing.T) {
 	assert.Contains(t, p.Status.Message, "foreign settings here; see health")
 	assert.NotEmpty(t, wordOf(p).Running, "the raft leader does not wait for it")
 
-	// The next hook remembers it, until there is something new to restart for, or it is gone.
+	// The next hook remembers it, until there is another reason to restart, or it is gone.
 	m.Memory.Value.Foreign, w.Done = sum, nil
 	p = Decide(lookAgain, m, w)
 	require.Nil(t, p.Step)

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// FuzzActions: whatever an action is asked for, in whatever state, it answers the same twice and takes no step that it
-// has refused.
+// FuzzActions: whatever an action is asked for, in whatever state, it answers the same a second
+// time, and takes no step that it has refused.
 func FuzzActions(f *testing.F) {
 	for _, params := range []string{
 		`{}`, `{"unit": "etcd/1"}`, `{"unit": "etcd/999999999999999999999"}`, `{"unit": 7}`, `{"confirm": "c1"}`, `{"confirm": "-1"}`,
@@ -56,7 +56,8 @@ func FuzzActions(f *testing.F) {
 	})
 }
 
-// FuzzVersions: releases stand in one order, and no pair of them is both an upgrade that is refused and one that is not.
+// FuzzVersions: releases have one order, and an upgrade between two of them is refused or not,
+// never both.
 func FuzzVersions(f *testing.F) {
 	f.Add("3.7.3-0123456789ab", "3.6.16-0123456789ab", "3.7")
 	f.Add("3.10.0", "3.9.9", "x.y")
@@ -72,7 +73,8 @@ func FuzzVersions(f *testing.F) {
 	})
 }
 
-// FuzzAlarm: what is no alarm's text is none, and one that is read is one that etcd could have meant.
+// FuzzAlarm: text that is no alarm gives none, and an alarm that is read is one that etcd can
+// raise.
 func FuzzAlarm(f *testing.F) {
 	f.Add("memberID:10501334649042878790 alarm:NOSPACE ")
 	f.Add("memberID: 1  alarm: CORRUPT")

@@ -7,13 +7,15 @@ import (
 	addresses "github.com/juju-charms/etcd-charm/interfaces/address"
 )
 
-// Hold is why our server must not start with the data that is here. The zero value is that it may. Of two the greater one counts.
+// Hold is why our server must not start with the data that is here. The zero value is that it may
+// start. Of two holds the greater one counts.
 type Hold int
 
-// What holds a server. A hook that knows better starts it again: a peer that lags may not list a member that has just joined.
+// What holds a server. A hook knows more than the gate and may start the server again: a lagging
+// peer may not list a member that has just joined.
 const (
 	NotHeld       Hold = iota
-	HeldUnnamed        // its gate held it, and no word of it is left
+	HeldUnnamed        // its gate held it, and the log no longer says why
 	HeldUntrusted      // a peer shows a certificate that is not trusted here
 	HeldRefused        // a peer refuses our certificate
 	HeldUnlisted       // a peer does not list our member
@@ -21,8 +23,8 @@ const (
 	HeldReplaced       // the cluster of our data was replaced
 )
 
-// holds are the exit codes of the gate, and its words in the service's log. A code of systemd's own, or of a program that failed,
-// is none of them.
+// holds are the exit codes of the gate, and what it writes to the service's log. None of them is an
+// exit code that systemd sets, or that a program that fails returns.
 var holds = map[Hold]struct {
 	code int
 	says string
@@ -42,7 +44,7 @@ func (h Hold) String() string { return holds[h].says }
 // Code is the gate's exit code; 0 is that the server may start.
 func (h Hold) Code() int { return holds[h].code }
 
-// HoldOf is what an exit code of the gate that held the server says.
+// HoldOf is the hold that an exit code of the gate stands for.
 func HoldOf(code int) Hold {
 	for hold, is := range holds {
 		if is.code == code && code != 0 {
@@ -52,15 +54,17 @@ func HoldOf(code int) Hold {
 	return HeldUnnamed
 }
 
-// PeerReply is how a peer answers whoever asks it for its members, on the port for peers.
+// PeerReply is how a peer answers when it is asked for its members on its peer port.
 type PeerReply int
 
-// Silence is the zero value, the reply of a cut in power: whoever starts first hears nothing else.
+// PeerSilent is the zero value. It is the normal reply after a power cut: the first server to start
+// hears nothing else.
 const (
-	PeerSilent    PeerReply = iota // nobody listens, nothing came in time, or nothing that a member says
-	PeerAnswers                    // the rest of the answer is valid
-	PeerRefuses                    // it closes the connection for our certificate
-	PeerUntrusted                  // its own is not trusted here
+	// Nothing listens, nothing came in time, or the answer is not that of a member.
+	PeerSilent    PeerReply = iota
+	PeerAnswers             // the rest of the answer is valid
+	PeerRefuses             // it closes the connection for our certificate
+	PeerUntrusted           // its own is not trusted here
 )
 
 // PeerAnswer is what a peer says.
@@ -68,10 +72,11 @@ type PeerAnswer struct {
 	URL       string
 	Reply     PeerReply
 	ClusterID uint64
-	Members   []uint64 // as its own copy of the list has them
+	Members   []uint64 // as in the peer's own copy of the member list
 }
 
-// Asks are the peer URLs to ask before a start on that data. Those of other data tell nothing of it.
+// Asks are the peer URLs to ask before a start with that data. There are none if the fence was
+// written for other data, or if the data was replaced.
 func (f Fence) Asks(d Data) []string {
 	if d.State != OurData || f.ClusterID != d.ClusterID || f.MemberID != d.MemberID || f.replaces(d) {
 		return nil
@@ -79,8 +84,8 @@ func (f Fence) Asks(d Data) []string {
 	return f.Peers
 }
 
-// Hold judges a start on that data by what peers answered, and names the peer that counts. The worst answer decides. With no data,
-// or none of ours, there is nothing to judge.
+// Hold judges a start with that data by the peers' answers, and names the peer whose answer counts.
+// The worst answer decides. Without data of ours there is nothing to judge.
 func (f Fence) Hold(d Data, answers []PeerAnswer) (worst Hold, url string) {
 	if f.replaces(d) {
 		return HeldReplaced, ""
@@ -97,7 +102,7 @@ func (f Fence) replaces(d Data) bool {
 	return d.State == OurData && slices.Contains(f.Replaced, d.ClusterID)
 }
 
-// hold is what one answer comes to.
+// hold is the hold that one answer calls for.
 func (a PeerAnswer) hold(d Data) Hold {
 	switch {
 	case d.State != OurData:
@@ -112,7 +117,8 @@ func (a PeerAnswer) hold(d Data) Hold {
 	return NotHeld
 }
 
-// barred judges our data by a cluster that answers for it: is that its own, and does it list our member.
+// barred judges our data by what a cluster says: is it the cluster of the data, and does it list
+// our member?
 func (d Data) barred(clusterID uint64, listed bool) Hold {
 	switch {
 	case d.State != OurData:
@@ -125,7 +131,8 @@ func (d Data) barred(clusterID uint64, listed bool) Hold {
 	return NotHeld
 }
 
-// barred judges our data as the gate does, by what this hook knows: the record, and a quorum of the cluster.
+// barred judges our data as the gate does, but by what this hook knows: the record, and a quorum of
+// the cluster.
 func (l look) barred() Hold {
 	_, listed := l.self()
 	switch named, d := l.named(), l.w.Data; {
@@ -139,7 +146,8 @@ func (l look) barred() Hold {
 	return NotHeld
 }
 
-// fence keeps true what the gate goes by. The other members are those of the last list that a quorum of our data's own cluster gave.
+// fence keeps the file true that the gate reads. Its other members are from the last list that a
+// quorum of our data's own cluster gave.
 func fence(l look, p *Plan) {
 	if l.role() != RoleMember || l.leaving() {
 		return
@@ -163,8 +171,8 @@ func (l look) fence() Fence {
 	return f
 }
 
-// stillThere are those of the peer URLs that a unit names which is there. Where a machine is gone anybody may listen at its address
-// by now, and while no quorum answers it stays on the list.
+// stillThere are those of the peer URLs that a living unit's bag names. Once a machine is gone, any
+// other process may listen at its address; and without a quorum nobody can take it off the list.
 func (l look) stillThere(urls []string) (out []string) {
 	for unit := range l.m.Units.Value {
 		if url := l.m.Cluster.Value.Words[unit].PeerURL; unit != l.m.Unit && slices.Contains(urls, url) {
@@ -175,7 +183,7 @@ func (l look) stillThere(urls []string) (out []string) {
 	return slices.Compact(out)
 }
 
-// peerURLs is where the other members listen for us, as the list has it; sorted.
+// peerURLs is where the member list has the other members, sorted.
 func (l look) peerURLs() (urls []string) {
 	judge := l.m.judge(nil)
 	for _, mem := range l.w.Members {
@@ -189,7 +197,7 @@ func (l look) peerURLs() (urls []string) {
 	return slices.Compact(urls)
 }
 
-// held is the reason for a server that its gate keeps down; none is that it does not.
+// held is the reason for a server that its gate keeps down; none is that the gate does not.
 func (l look) held() Reason {
 	s := l.w.Service
 	if s.Held == NotHeld || s.Running || s.Kind != MemberService {

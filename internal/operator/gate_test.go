@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Of all that peers may answer the worst decides, in whatever order it came; silence is no answer.
+// Of all that peers may answer the worst decides, in whatever order the answers came; silence is no
+// answer.
 func TestTheWorstAnswerHolds(t *testing.T) {
 	t.Parallel()
 	ours := Data{State: OurData, ClusterID: clusterID, MemberID: 1}
@@ -54,7 +55,8 @@ func TestTheWorstAnswerHolds(t *testing.T) {
 	assert.Equal(t, NotHeld, judge(Fence{}, ours), "what is not known holds nobody")
 }
 
-// Peers are asked of the data that they were noted for alone: who was put in its place has others, or none.
+// Peers are asked only about the data that they were noted for: other data has other peers, or
+// none.
 func TestWhomTheGateAsks(t *testing.T) {
 	t.Parallel()
 	f := Fence{ClusterID: clusterID, MemberID: 1, Peers: []string{"https://10.0.0.11:2380"}, Replaced: []uint64{5}}
@@ -66,7 +68,7 @@ func TestWhomTheGateAsks(t *testing.T) {
 	assert.Empty(t, f.Asks(Data{State: OurData, ClusterID: 5, MemberID: 1}), "nobody's word counts against the record")
 }
 
-// Each hold has an exit code that is nobody else's, and a reason.
+// Each hold has an exit code of its own, and a reason.
 func TestHoldsAreTold(t *testing.T) {
 	t.Parallel()
 	seen := map[int]bool{}
@@ -95,7 +97,7 @@ func TestHoldsAreTold(t *testing.T) {
 	}
 }
 
-// What a look finds and what the gate finds is judged alike.
+// What a hook finds and what the gate finds is judged alike.
 func TestALookIsJudgedAsTheGateJudges(t *testing.T) {
 	t.Parallel()
 	m := model(3)
@@ -113,7 +115,8 @@ func TestALookIsJudgedAsTheGateJudges(t *testing.T) {
 	assert.Equal(t, NotHeld, lookAt(lookAgain, m, other).barred())
 }
 
-// A unit whose data is of another cluster than is on record cannot ask a member that its gate holds: it says so, and starts it once.
+// A unit with data of another cluster than the one on record cannot ask a member that its gate
+// holds: it says so, and starts it once.
 func TestYieldIsHeld(t *testing.T) {
 	t.Parallel()
 	m := model(3)
@@ -126,7 +129,7 @@ func TestYieldIsHeld(t *testing.T) {
 	assert.Contains(t, texts(p.Reasons), "etcd is held")
 }
 
-// The fence has whom a quorum lists, and is left as it is when nobody says who that is.
+// The fence has the members that a quorum lists, and stays as it is while there is no such list.
 func TestFenceIsKeptTrue(t *testing.T) {
 	t.Parallel()
 	m := model(3)
@@ -162,8 +165,8 @@ func TestFenceIsKeptTrue(t *testing.T) {
 	assert.NotContains(t, strings.Join(stepsOf(m, w), " "), "note replaced", "who leaves keeps no fence")
 }
 
-// TestFenceForgetsWhoIsGone: while no quorum answers nobody is taken off the list, and whatever listens at the address of a machine
-// that is gone would hold all members after a cut in power.
+// TestFenceForgetsWhoIsGone: without a quorum no member is taken off the list. Whatever then
+// listens at the address of a machine that is gone would hold all members after a power cut.
 func TestFenceForgetsWhoIsGone(t *testing.T) {
 	t.Parallel()
 	m := model(3)

@@ -48,19 +48,20 @@ type Learning struct {
 	Replaced int
 }
 
-// mostReplaced is how often in a row a learner is replaced that makes no progress.
+// mostReplaced is how many times in a row a learner that makes no progress is replaced.
 const mostReplaced = 3
 
 const noProgress = "the learner makes no progress" + joinsAgain
 
-// ProgressInDoubt reports whether what our member's directory takes says whether it makes progress: it is a learner, or has not
-// started yet.
+// ProgressInDoubt reports whether the size of our member's snapshot directory is needed to see
+// whether it makes progress: it is a learner, or has not started yet.
 func ProgressInDoubt(d Data, members []Member) bool {
 	at := slices.IndexFunc(members, func(mem Member) bool { return mem.ID == d.MemberID })
 	return d.State == NoData || at >= 0 && members[at].Learner
 }
 
-// learning is how far our learner is now; ok is false if our member is none, or none that joining again could help.
+// learning is how far our learner is now; ok is false if our member is no learner, or is one that
+// joining again would not help.
 func (l look) learning() (now Learning, ok bool) {
 	own, listed := l.self()
 	if !listed || !own.Learner || !l.inCluster() || !l.m.Memory.OK || l.role() != RoleMember || l.leaving() {
@@ -82,8 +83,8 @@ func (l look) stuckLearner() bool {
 	return ok && l.Kind == hooks.UpdateStatus && now == l.m.Memory.Value.Learning
 }
 
-// replaceStuck takes a learner out that makes no progress: it has no vote, so that costs no quorum, and it joins again. It comes
-// after what a learner is waited for in this hook.
+// replaceStuck removes a learner that makes no progress, so that it joins again. A learner has no
+// vote, so this costs no quorum. It runs after the waiting for the learner in this hook.
 func (l look) replaceStuck(p *Plan) {
 	now, ok := l.learning()
 	switch {

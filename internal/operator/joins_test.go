@@ -20,8 +20,8 @@ func joining() (Model, World) {
 	return m, w
 }
 
-// A member of a minor version that is too far from ours dies of our first entry, or we of its data: nobody joins then, nor starts
-// who is listed already.
+// If a member's minor version is too far from ours, it panics at our first entry, or we at its
+// data. Then no member joins, and one that is listed already does not start.
 func TestNobodyJoinsAStrangeVersion(t *testing.T) {
 	t.Parallel()
 	ours := strings.Split(release, "-")[0]
@@ -48,7 +48,8 @@ func TestNobodyJoinsAStrangeVersion(t *testing.T) {
 	}
 }
 
-// What a member runs that does not tell is not known: nobody is added. Who is listed already may be what it waits for.
+// The version of a member that does not answer is not known: no member is added. One that is listed
+// already may be what it waits for, and starts.
 func TestNobodyJoinsAnUnknownVersion(t *testing.T) {
 	t.Parallel()
 	m, w := joining()
@@ -66,7 +67,7 @@ func TestNobodyJoinsAnUnknownVersion(t *testing.T) {
 	assert.Nil(t, firstStep(m, down(w, 1)))
 }
 
-// One learner at a time: whoever comes second waits within its hook, and joins in that very hook.
+// One learner at a time: a second one waits within its hook, and joins in that same hook.
 func TestOneLearnerAtATime(t *testing.T) {
 	t.Parallel()
 	for name, learner := range map[string]Member{
@@ -89,7 +90,8 @@ func TestOneLearnerAtATime(t *testing.T) {
 	}
 }
 
-// etcd's limit of one learner is never set: each member checks it with its own value as it applies the entry.
+// etcd's own limit on learners is never set: each member checks it with its own value when it
+// applies the entry.
 func TestNoSettingAllowsMoreLearners(t *testing.T) {
 	t.Parallel()
 	m := model(3)
@@ -110,7 +112,8 @@ func kindsOf(p Plan) []Kind {
 	return out
 }
 
-// lagging is unit etcd/0 whose member is a learner that serves and does not catch up: it was waited for in vain in this hook.
+// lagging is unit etcd/0 whose member is a learner that serves and does not catch up; this hook has
+// waited for it in vain.
 func lagging(was Learning) (Model, World) {
 	m := model(3)
 	w := world(m)
@@ -121,7 +124,8 @@ func lagging(was Learning) (Model, World) {
 	return m, w
 }
 
-// A learner that is no further than at the update-status before is replaced: it has no vote, so that costs no quorum.
+// A learner that is no further than at the update-status before is replaced: it has no vote, so
+// this costs no quorum.
 func TestALearnerWithoutProgressIsReplaced(t *testing.T) {
 	t.Parallel()
 	noted := Learning{MemberID: 1, Applied: 40, Bytes: 1 << 20}
@@ -160,7 +164,8 @@ func TestALearnerWithoutProgressIsReplaced(t *testing.T) {
 	}
 }
 
-// It is replaced three times in a row, then somebody has to look; a learner that goes on by itself after all needs nobody.
+// A learner is replaced three times in a row, then an operator has to look. One that then makes
+// progress by itself needs no operator.
 func TestALearnerIsReplacedThreeTimes(t *testing.T) {
 	t.Parallel()
 	for times, want := range map[int]bool{0: true, 1: true, 2: true, 3: false} {
@@ -174,7 +179,7 @@ func TestALearnerIsReplacedThreeTimes(t *testing.T) {
 			assert.Equal(t, 4, after(m, p).Learning.Replaced)
 			continue
 		}
-		// After it the member is gone, its data goes aside, and it joins.
+		// After the removal its data is moved aside, and it joins.
 		w.Done, w.Members = []Step{removal}, w.Members[1:]
 		p = Decide(lookAgain, m, w)
 		assert.IsType(t, Stop{}, p.Step)
@@ -193,7 +198,8 @@ func TestALearnerIsReplacedThreeTimes(t *testing.T) {
 	assert.Equal(t, Promote{1}, firstStep(m, w))
 }
 
-// A learner that never started makes no progress either, unless its log says what joining again would not change.
+// A learner that never started makes no progress either. It is replaced unless its log names a
+// cause that joining again would not change.
 func TestALearnerThatNeverStartsIsReplaced(t *testing.T) {
 	t.Parallel()
 	start := func(log string) (Model, World) {

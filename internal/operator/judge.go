@@ -15,7 +15,8 @@ import (
 // say adds a reason.
 func (x *examiner) say(r Reason) { x.r.Reasons = append(x.r.Reasons, r.at(x.m.Unit)) }
 
-// sayUnless keeps the reason out of the status line if one of those kinds says why it is so.
+// sayUnless adds the reason. It keeps it out of the status line if a reason of one of those kinds
+// is there already, which explains it.
 func (x *examiner) sayUnless(r Reason, kinds ...Kind) {
 	if slices.ContainsFunc(x.r.Reasons, func(said Reason) bool { return slices.Contains(kinds, said.Kind) }) {
 		r = r.to("")
@@ -23,7 +24,7 @@ func (x *examiner) sayUnless(r Reason, kinds ...Kind) {
 	x.say(r)
 }
 
-// sayOnce adds a reason, if it is one, unless one of its kind says it already.
+// sayOnce adds a reason, unless it is none or one of its kind is there already.
 func (x *examiner) sayOnce(r Reason) {
 	if !r.none() && !slices.ContainsFunc(x.r.Reasons, func(said Reason) bool { return said.Kind == r.Kind }) {
 		x.say(r)
@@ -42,7 +43,7 @@ func (x *examiner) judge() {
 	x.authorities()
 }
 
-// reached says whether there is a cluster, and whether it decides.
+// reached says whether there is a cluster, and whether it has a quorum.
 func (x *examiner) reached() {
 	switch {
 	case x.whyNotLost().none():
@@ -54,7 +55,8 @@ func (x *examiner) reached() {
 	case x.w.Reach == Unreachable:
 		x.sayUnless(because(clusterSilent, hexID(x.r.ClusterID)), operationHalts)
 	case x.r.Voters == 0 && x.w.Reach == NoQuorum:
-		x.sayUnless(because(noQuorumAlone, x.m.Unit), operationHalts) // started alone it answers on its metrics URL only, and tells no list
+		// A server that was started alone answers on its metrics URL only, and gives no list.
+		x.sayUnless(because(noQuorumAlone, x.m.Unit), operationHalts)
 	case x.r.Voters == 0:
 		x.say(because(membersNone, hexID(x.r.ClusterID)))
 	case x.r.Margin < 0 || x.w.Reach == NoQuorum:
@@ -65,7 +67,7 @@ func (x *examiner) reached() {
 	}
 }
 
-// alarms says which alarms are raised, and what else a client has done to all others.
+// alarms says which alarms are raised, and what else a client has done that affects all others.
 func (x *examiner) alarms() {
 	for _, a := range x.w.Alarms {
 		owned := slices.ContainsFunc(x.r.Members, func(m MemberReport) bool { return m.ID == a.MemberID && m.Unit != "" })
@@ -76,8 +78,8 @@ func (x *examiner) alarms() {
 	}
 }
 
-// alarm says which alarm is raised on a member, and what it does to those who use the cluster. A unit whose member has bad
-// data must go.
+// alarm says which alarm is raised on a member, and what it means for the users of the cluster. A
+// unit whose member has bad data has to leave.
 func (l look) alarm(kind, label string, owned bool) Reason {
 	switch {
 	case kind == noSpace:
@@ -92,7 +94,7 @@ func (l look) alarm(kind, label string, owned bool) Reason {
 	return because(alarmRaised, label, or(plain(kind)))
 }
 
-// voting says who does not vote, or not for the same leader.
+// voting says which members do not vote, or do not vote for the same leader.
 func (x *examiner) voting() {
 	for _, m := range x.r.Members {
 		switch {
@@ -106,7 +108,8 @@ func (x *examiner) voting() {
 	}
 	switch {
 	case len(x.r.Leaders) == 1 && x.r.Leaders[0] == 0:
-		x.sayUnless(because(noLeader, hexID(x.r.ClusterID)), noQuorum) // where it follows
+		// Where that is not the consequence of the other.
+		x.sayUnless(because(noLeader, hexID(x.r.ClusterID)), noQuorum)
 	case len(x.r.Leaders) > 1:
 		var names []string
 		for _, id := range x.r.Leaders {
@@ -141,8 +144,8 @@ func (x *examiner) condition() {
 	}
 }
 
-// matching holds members against units. Without a believed goal-state it says nothing, and only members that etcd
-// listed before the units were read are judged.
+// matching compares members with units. It says nothing unless goal-state is known, and judges only
+// members that etcd listed before the units were read.
 func (x *examiner) matching() {
 	if !x.m.Units.OK {
 		return
@@ -200,7 +203,8 @@ func (x *examiner) own() {
 	}
 }
 
-// crashes says that the service ended by itself. Once it has run for a day the status line has nothing of it.
+// crashes says that the service ended by itself. Once it has run for a day the status line no
+// longer shows it.
 func (x *examiner) crashes() {
 	s := x.w.Service
 	if s.Crashes == 0 {
@@ -224,7 +228,7 @@ func times(n int) string {
 	return fmt.Sprintf("%d times", n)
 }
 
-// leaves takes this unit's own certificates into account.
+// leaves reports on this unit's own certificates.
 func (x *examiner) leaves() {
 	for _, c := range []struct {
 		name string
@@ -242,8 +246,8 @@ func (x *examiner) leaves() {
 	}
 }
 
-// authoritiesLeft is how long what the authorities issue can be valid yet, and their last day; ok is false where they are not
-// known, or the clock is not.
+// authoritiesLeft is how much longer certificates of the authorities can be valid, and their last
+// day. ok is false if the authorities or the time are not known.
 func (l look) authoritiesLeft() (left time.Duration, last string, ok bool) {
 	if !l.m.Authority.OK || l.m.Authority.Value == nil || l.w.Now == 0 {
 		return 0, "", false
@@ -252,7 +256,8 @@ func (l look) authoritiesLeft() (left time.Duration, last string, ok bool) {
 	return ends.Sub(time.Unix(l.w.Now, 0)), ends.Format(time.DateOnly), !ends.IsZero()
 }
 
-// authorities says when all certificates end for good. The charm cannot replace its authorities, so that it takes planning.
+// authorities says when all certificates end for good. The charm cannot replace its authorities, so
+// administrators need the time to plan.
 func (x *examiner) authorities() {
 	switch left, last, ok := x.authoritiesLeft(); {
 	case !ok || left > 365*day:
@@ -270,7 +275,7 @@ func (m MemberReport) certificateEnds() bool {
 	return m.Answers && m.CertRemaining != 0 && m.CertRemaining < certificateDue
 }
 
-// ownLeaf reports whether the member's certificate is the one on our disk: leaves speaks of that one.
+// ownLeaf reports whether the member's certificate is the one on our disk, which leaves reports on.
 func (x *examiner) ownLeaf(m MemberReport) bool {
 	return m.Unit == x.m.Unit && x.w.TLS.Server.Present
 }
@@ -324,13 +329,14 @@ func (x *examiner) probes() {
 	}
 }
 
-// answers reports whether a read was answered at any address of the proxy: that proves a quorum, whatever else is silent.
+// answers reports whether a read was answered at any address of the proxy: that proves a quorum,
+// even if the members do not answer the probes.
 func (x *examiner) answers() bool {
 	return slices.ContainsFunc(x.w.Through, func(t Through) bool { return t.Error == "" })
 }
 
-// through says where an application gets nothing, and what it may not do where it does: the members may all serve, and the
-// proxy's process hang.
+// through says at which addresses of the proxy an application gets no answer, and what is refused
+// at the others. The proxy's process may hang although all members serve.
 func (x *examiner) through() {
 	for _, t := range x.w.Through {
 		if t.Error != "" {
@@ -367,8 +373,9 @@ func (x *examiner) told() {
 	}
 }
 
-// clientCertificate says that the proxy's own certificate, which the provider publishes, should have been replaced. Other
-// providers than this charm may publish one that never had 30 days.
+// clientCertificate says that the proxy's own certificate, which the provider publishes, should
+// have been replaced. A provider other than this charm may publish one that is valid for less than
+// 30 days from the start: that is not reported.
 func (x *examiner) clientCertificate() {
 	left := x.w.Proxy.CertRemaining
 	x.life(left)

@@ -158,8 +158,8 @@ func unread(w *World) {
 	}
 }
 
-// TestProxyReadProvesQuorum: a read that was answered at the proxy's own address proves a quorum, whatever members said
-// when they were asked one by one.
+// TestProxyReadProvesQuorum: a read that was answered at the proxy's own address proves a quorum,
+// whatever the members answered when they were asked one by one.
 func TestProxyReadProvesQuorum(t *testing.T) {
 	t.Parallel()
 	m, w := healthyProxy(3)
@@ -266,7 +266,8 @@ type shown struct {
 	text   string // its beginning
 }
 
-// assertReason finds the wanted reason by the beginning of its text, and holds verdict, order and status against it.
+// assertReason finds the wanted reason by the beginning of its text, and compares verdict, order
+// and status with it.
 func assertReason(t *testing.T, r Report, want shown) {
 	t.Helper()
 	found := false

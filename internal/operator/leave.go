@@ -15,24 +15,28 @@ const (
 	unleft     = "the unit does not leave"
 )
 
-// leave takes our member out in order, at the first hook that knows of the departure. The unit's machine goes whatever
-// we say, so a leave that would cost the quorum fails the hook: Juju then holds the unit and calls again.
+// leave takes our member out in order, in the first hook that knows of the departure. The unit's
+// machine goes whatever the charm says. So a leave that would cost the quorum fails the hook: Juju
+// then keeps the unit and calls the hook again.
 func leave(l look, p *Plan) {
 	if !l.leaving() {
 		return
 	}
 	if l.leavesHalted() {
-		l.stopFor(p, operationStopsUs) // nobody can take it out while all are down: it counts as left out
+		// No member can be removed while all are down; an operation counts this unit as left out.
+		l.stopFor(p, operationStopsUs)
 	} else if l.serveNew(p) {
 		p.hold(l, because(leaveUnserved, l.m.Unit)) // nobody else has the new data
 	} else if l.role() == RoleMember && l.w.Data.State == OurData {
 		leaveCluster(l, p)
 	} else if l.w.Data.State == ForeignData && l.w.Service.up() {
 		if withForeignData(l, p); p.Step == nil {
-			p.hold(l, because(dataForeign, l.m.Unit, l.w.Data.Problem)) // others need it, and it may serve them
+			// Others need it as a voter, and it may serve them.
+			p.hold(l, because(dataForeign, l.m.Unit, l.w.Data.Problem))
 		}
 	} else if l.w.Service.up() && (l.role() != RoleMember || l.last()) {
-		p.want(l, Stop{unitLeaves}) // a server that never got its port has no data, and would get it at the next boot
+		// A server that never got its port has no data, but might get the port at the next boot.
+		p.want(l, Stop{unitLeaves})
 	}
 	if l.Kind == hooks.Remove && p.Step == nil && !p.held && l.w.Leftovers {
 		uninstall := Uninstall{KeepData: p.record != nil}
@@ -45,11 +49,12 @@ func leave(l look, p *Plan) {
 	}
 }
 
-// last reports whether this is one of the unit's last hooks, which Juju calls until they succeed: while such a hook fails,
-// nothing that it publishes or remembers is kept. A unit that never ran start is removed without stop.
+// last reports whether this is one of the unit's last hooks, which Juju calls until they succeed.
+// While such a hook fails, nothing that it publishes or remembers is kept. A unit that never ran
+// start is removed without stop.
 func (l look) last() bool { return l.Kind == hooks.Stop || l.Kind == hooks.Remove }
 
-// up reports whether the service runs, or would by itself.
+// up reports whether the service runs, or would start by itself.
 func (s Service) up() bool { return s.Running || s.Enabled || s.Failing }
 
 // leaveCluster takes out a member that has data.
@@ -72,7 +77,7 @@ func leaveCluster(l look, p *Plan) {
 	case lastUnit:
 		leaveLast(l, p)
 	case unrecorded:
-		if !l.last() { // till then this leader can put it on record
+		if !l.last() { // until then this leader can put it on record
 			leaveHeld(l, p)
 			return
 		}
@@ -82,16 +87,17 @@ func leaveCluster(l look, p *Plan) {
 	}
 }
 
-// stopFor stops the service if it runs, or would by itself.
+// stopFor stops the service if it runs, or would start by itself.
 func (l look) stopFor(p *Plan, why string) {
 	if l.w.Service.up() {
 		p.want(l, Stop{why})
 	}
 }
 
-// hold has the hook fail, so that Juju holds the unit and calls again. A hook that is not the departure's holds nobody,
-// and must publish what others may wait for. So must the leader's that puts its cluster on record: its unit has another
-// hook to be held in.
+// hold makes the hook fail, so that Juju keeps the unit and calls the hook again. Only the unit's
+// own departed hook and its last hooks may fail: any other hook must publish, because other units
+// may wait for what it writes. The departed hook of a leader whose cluster is not on record yet
+// must publish the record too; its unit is kept by a later hook.
 func (p *Plan) hold(l look, reasons ...Reason) {
 	p.Reasons = append(p.Reasons, reasons...)
 	if l.last() || (l.Departing == l.m.Unit && !l.unrecorded()) {
@@ -107,7 +113,8 @@ func leaveVoters(l look, p *Plan, own Member) {
 	n, down, squatted := len(l.voters()), l.mayGoDown(own.ID), l.squatted()
 	remove := RemoveMember{ID: own.ID, Name: l.m.Unit, Why: unitLeaves}
 	switch {
-	case !l.mayRemove(own.ID).none() || !l.serves(own) && !down.none(): // a removal is agreed by those that are ready now
+	case !l.mayRemove(own.ID).none() || !l.serves(own) && !down.none():
+		// etcd agrees on a removal with the voters that are ready now.
 		if l.w.Turn.Holder == l.m.Unit {
 			p.want(l, ReleaseTurn{}) // what we wait for may wait for the turn
 		}
@@ -116,21 +123,23 @@ func leaveVoters(l look, p *Plan, own Member) {
 	case l.refusing() == corrupt:
 		leaveCorrupt(l, p, own)
 	case l.refusing() == noSpace && l.w.Turn.Known && l.w.Turn.Holder == "":
-		// etcd takes no turn. A removal while the member runs takes nobody down, and who takes a higher quota waits for it.
+		// etcd takes no turn now. A removal while the member runs takes no voter down, and a member
+		// that takes a higher quota waits for it.
 		p.want(l, remove)
 	case !l.hasTurn() && !squatted.none() && !l.last():
-		p.say(squatted.to(Blocked)) // a hook that fails would not remember it
+		p.say(squatted.to(Blocked)) // if the hook failed, the unit would not remember what it saw
 		return
 	case !l.hasTurn():
 		if !p.want(l, TakeTurn{}) && !squatted.none() {
 			p.say(squatted.to(Blocked))
 		}
 	case n > 2 && down.none() && l.w.Service.Running && !l.tight():
-		// SIGTERM drains and hands leadership over; removed afterwards, no write fails (facts of etcd 3.7, measured).
+		// At SIGTERM etcd drains its connections and hands the leadership over. If the member is
+		// removed after that, no write fails (measured with etcd 3.7).
 		p.want(l, Stop{unitLeaves})
 	default:
-		// Two voters cannot lose one: the membership goes while both run. So it does while space is tight, where another may
-		// restart without the turn.
+		// A cluster of two voters cannot lose one: the member is removed while both run. The same
+		// holds while space is tight, because another member may then restart without the turn.
 		p.want(l, remove)
 	}
 	if p.Step == nil {
@@ -138,8 +147,9 @@ func leaveVoters(l look, p *Plan, own Member) {
 	}
 }
 
-// leaveCorrupt leaves a cluster in which alarm CORRUPT is raised. etcd takes no turn then, and needs none: nothing restarts.
-// It is the member with the bad data that must go, while it runs, and no other before the alarm is answered.
+// leaveCorrupt leaves a cluster in which alarm CORRUPT is raised. etcd then takes no turn, and none
+// is needed: no member restarts. The member with the bad data has to leave, while it runs. No other
+// member leaves before the alarm is dealt with.
 func leaveCorrupt(l look, p *Plan, own Member) {
 	for _, a := range l.w.Alarms {
 		if a.Kind == corrupt && a.MemberID != own.ID && a.MemberID != 0 {
@@ -159,27 +169,29 @@ func leaveStopped(l look, p *Plan) {
 	rejoin(l, p, "the unit left the cluster")
 }
 
-// leaveLast stops the last member; nothing is removed, and the record says that the cluster ended in order. It serves until
-// its last hooks, but for one that parts it from its peers: after that Juju may not show the peer relation any more.
+// leaveLast stops the last member. Nothing is removed; the record says that the cluster ended in
+// order. The member serves until the unit's last hooks, unless an earlier hook parts it from its
+// last peer: after that Juju may no longer show the peer relation.
 func leaveLast(l look, p *Plan) {
 	parts := l.Endpoint == PeerEndpoint && l.Kind == hooks.RelationDeparted && l.m.Cluster.OK
 	switch {
 	case l.last():
 	case parts && !l.sole() && l.Departing == l.m.Unit:
-		leaveHeld(l, p) // a later hook may not see who else is in the cluster
+		leaveHeld(l, p) // a later hook may not see the other units of the cluster
 		return
 	case !parts || !l.sole():
 		return
 	}
 	if l.m.Cluster.OK && !l.leader() {
-		// Without a record of the end whoever comes later is blocked. Who is left becomes leader within a minute.
+		// If the end were not on record, a later unit would be blocked. The last unit becomes
+		// leader within a minute.
 		serveOn(l, p)
 		why := because(leaveAwaitsLeadership, l.m.Unit)
 		if !l.m.Leader.OK {
 			why = l.unknown(leaderUnknown, unleft)
 		}
 		p.hold(l, why)
-		p.held = true // nobody is left who waits for what this hook would publish
+		p.held = true // no unit is left that waits for what this hook would publish
 		return
 	}
 	if l.w.Service.up() {
@@ -194,8 +206,9 @@ func leaveLast(l look, p *Plan) {
 	}
 }
 
-// sole reports whether it is certain that no other unit's member serves: the cluster says that it has one voter, or what
-// was stopped here was the last. Any other unit that is still there is on its way out, and says that it has no part in it.
+// sole reports whether it is certain that no other unit's member serves: the cluster says that it
+// has one voter, or this pass stopped the last one. Otherwise each other unit's bag must say that
+// it is stopped or names no cluster, and our own service must have been down before this pass.
 func (l look) sole() bool {
 	if slices.Contains(l.w.Done, Step(Stop{lastLeaves})) || (l.ownAnswers() && len(l.voters()) == 1) {
 		return true
@@ -208,8 +221,9 @@ func (l look) sole() bool {
 	return !l.w.Service.up() && !l.stopped()
 }
 
-// serveOn has a member whose leave must wait serve again, should it have stopped already: it may be what the others need
-// for a quorum, to join or to let it go. What this pass stopped stays so until the next.
+// serveOn starts a member again whose leave must wait, if it has stopped already: others may need
+// it for a quorum, to join, or to remove it. If this pass stopped it, it stays stopped until the
+// next pass.
 func serveOn(l look, p *Plan) {
 	switch {
 	case l.w.Service.Kind != MemberService:
@@ -220,7 +234,8 @@ func serveOn(l look, p *Plan) {
 	case l.w.Service.Running && !l.inCluster() && !l.w.Local.Ready:
 		p.want(l, AwaitReady{}) // it may just have been started
 	case l.w.Service.Running && l.w.Local.Ready && l.moved():
-		l.tellAddress(p) // its machine started it with another port; who is to take over has to find it
+		// Its machine started it with another port, and the unit that takes over has to find it.
+		l.tellAddress(p)
 	}
 }
 

@@ -11,8 +11,8 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 )
 
-// The last hooks end and disable the service whatever state it is in: one that never got its port has laid no data down,
-// and would take the port at the machine's next boot.
+// The last hooks stop and disable the service whatever state it is in: a server that never got its
+// port has written no data, and would take the port when the machine boots next.
 func TestLastHooksEndTheService(t *testing.T) {
 	t.Parallel()
 	for name, service := range map[string]Service{
@@ -78,7 +78,8 @@ func TestRemoveUninstalls(t *testing.T) {
 	}
 }
 
-// Whoever is held keeps everything; the end of the cluster that has yet to be recorded keeps its data in place.
+// A unit whose leave must wait keeps everything. If the end of the cluster has yet to be recorded,
+// the data stays in place.
 func TestRemoveWaits(t *testing.T) {
 	t.Parallel()
 	m := model(3)

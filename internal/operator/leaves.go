@@ -27,8 +27,8 @@ const (
 // Refused are the serials, sorted, of units' certificates that each port refuses.
 type Refused struct{ Client, Peer []string }
 
-// A unit issues three certificates a year, and more if its addresses change. Past these bounds those that end first are
-// forgotten.
+// A unit issues three certificates a year, and more if its addresses change. Beyond these bounds
+// the certificates that end first are forgotten; in the record, all of one unit at a time.
 const (
 	maxUnitLeaves   = 60
 	maxRecordLeaves = 6000
@@ -37,13 +37,14 @@ const (
 // leafSeconds is how long a certificate is valid at most.
 const leafSeconds = 365 * 24 * 60 * 60
 
-// issued are the certificates that our unit tells of: those on its disk, and the former ones that are still valid.
+// issued are the certificates that our unit publishes: those on its disk, and the former ones that
+// are still valid.
 func (l look) issued() []Issued {
 	return StillIssued(l.w.TLS.Issued, l.w.Now)
 }
 
-// StillIssued are those of a unit's certificates that have not ended at a time, in Unix seconds; of too many those that end
-// last.
+// StillIssued are those of a unit's certificates that have not ended at a time, in Unix seconds. If
+// they are too many, those that end last are kept.
 func StillIssued(leaves []Issued, now int64) []Issued {
 	var out []Issued
 	for _, leaf := range leaves {
@@ -58,8 +59,9 @@ func StillIssued(leaves []Issued, now int64) []Issued {
 	return out
 }
 
-// leaves is the record of all units' certificates: grown by what the units that live tell of theirs, since the bag of one
-// that is gone can no longer be read, and rid of what has ended.
+// leaves is the record of all units' certificates. It takes in what the bags of living units name,
+// because the bag of a unit that is gone can no longer be read. It drops certificates that have
+// ended.
 func (l look) leaves() []UnitLeaves {
 	merged := map[string][]Issued{}
 	for _, was := range l.m.Cluster.Value.Record.Leaves {
@@ -89,15 +91,16 @@ func (l look) leaves() []UnitLeaves {
 	return out
 }
 
-// bygone is the time before which certificates have ended. What is dropped is never refused again, so our clock alone does not
-// say: another unit has issued a certificate, and it tells the time too.
+// bygone is a time, in Unix seconds: certificates that ended before it are dropped. A dropped
+// certificate is never refused again, so our own clock alone does not decide. The last certificate
+// that another unit has issued shows that unit's clock.
 func (l look) bygone() int64 {
 	last := int64(0)
 	for _, word := range l.m.Cluster.Value.Words {
 		last = max(last, lastEnd(word.Leaves))
 	}
 	if last == 0 {
-		return l.w.Now // no other unit tells
+		return l.w.Now // no other unit has issued one
 	}
 	return min(last-leafSeconds, l.w.Now)
 }
@@ -110,9 +113,9 @@ func lastEnd(leaves []Issued) int64 {
 	return last
 }
 
-// refused are the certificates of units that have left: a believed goal-state does not list them, and etcd lists no member
-// of theirs. It is computed again in each hook, so that a wrong answer does harm for one hook at most. Without an answer from
-// both it is what was refused before.
+// refused are the certificates of units that have left: goal-state does not list the unit, and etcd
+// lists no member of it. The list is computed again in each hook, so a wrong answer does harm for
+// one hook at most. If either answer is missing, the list stays as it was.
 func (l look) refused() Refused {
 	if !l.m.Units.OK || !l.m.Cluster.OK || !l.inCluster() {
 		return l.w.TLS.Refused

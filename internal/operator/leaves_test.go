@@ -21,7 +21,8 @@ func leavesOf(n int, issued int64) []Issued {
 	return etcdcluster.SortIssued([]Issued{{Kind: PeerLeaf, Serial: serial(1), End: issued + year}, {Kind: ServerLeaf, Serial: serial(2), End: issued + year}, {Kind: AdminLeaf, Serial: serial(3), End: issued + year}})
 }
 
-// told is m in which all units told of certificates that they issued at a time, and the leader put them on record.
+// told is m in which all units published certificates that they issued at a time, and the leader
+// put them on record.
 func told(m Model, issued int64) Model {
 	c := m.Cluster.Value
 	c.Words = map[string]Word{}
@@ -38,7 +39,7 @@ func told(m Model, issued int64) Model {
 	return m
 }
 
-// certifiedAt is w in which our certificates are those that told has.
+// certifiedAt is w in which our certificates are those in told.
 func certifiedAt(w World, issued int64) World {
 	w.Now = issued + 1
 	w.TLS.Issued = leavesOf(0, issued)
@@ -74,8 +75,8 @@ func without(w World, n int) World {
 	return w
 }
 
-// The certificates of a unit are refused once a believed goal-state does not list it and etcd lists no member of it, by
-// each unit, on the port that they open.
+// The certificates of a unit are refused once goal-state does not list it and etcd lists no member
+// of it: by each unit, on the port that they open.
 func TestWhatLeftIsRefused(t *testing.T) {
 	t.Parallel()
 	const at = 1_000_000_000
@@ -120,7 +121,7 @@ func TestWhatLeftIsRefused(t *testing.T) {
 		assert.Equal(t, Refused{}, step.Revoked.Refused, "a wrong answer heals itself")
 	}
 
-	// One that has to wait for long before it may leave refuses them too, as long as it serves.
+	// A unit whose leave has to wait for long refuses them too, as long as it serves.
 	dying := gone(m, 2)
 	dying.Units.Value["etcd/0"] = Dying
 	step, ok := Decide(Event{Kind: hooks.RelationDeparted, Departing: "etcd/0"}, dying, without(w, 2)).Step.(WriteTLS)
@@ -129,7 +130,7 @@ func TestWhatLeftIsRefused(t *testing.T) {
 	assert.False(t, step.Peer || step.Server || step.Admin || step.Trust)
 }
 
-// The lists are there before etcd starts: it refuses everybody where one is missing.
+// The lists are there before etcd starts: it refuses every client if one is missing.
 func TestListsComeFirst(t *testing.T) {
 	t.Parallel()
 	m := model(1)
@@ -144,7 +145,8 @@ func TestListsComeFirst(t *testing.T) {
 	}
 }
 
-// Whoever is listed and finds a certificate of its own among what is refused issues new ones, and only then writes the list.
+// A unit that is listed and finds a certificate of its own among those refused issues new ones, and
+// only then writes the list.
 func TestOwnCertificateIsReplacedBeforeItIsRefused(t *testing.T) {
 	t.Parallel()
 	const at = 1_000_000_000
@@ -176,7 +178,7 @@ func TestOwnCertificateIsReplacedBeforeItIsRefused(t *testing.T) {
 	assert.Len(t, step.Revoked.Client, 4)
 }
 
-// Each unit tells of what it has issued, and the leader puts it on record while the unit lives.
+// Each unit publishes what it has issued, and the leader puts it on record while the unit lives.
 func TestLeavesGoOnRecord(t *testing.T) {
 	t.Parallel()
 	const at = 1_000_000_000
@@ -194,7 +196,8 @@ func TestLeavesGoOnRecord(t *testing.T) {
 	p = Decide(lookAgain, m, w)
 	assert.Nil(t, recordOf(p), "nothing is written again")
 
-	// What is issued again does not take the former ones off: they are still valid. Neither does the unit's end.
+	// New certificates do not take the former ones off the record, because they are still valid.
+	// Neither does the unit's end.
 	later := leavesOf(2, at+5)
 	word := m.Cluster.Value.Words["etcd/2"]
 	word.Leaves = later
@@ -212,7 +215,8 @@ func TestLeavesGoOnRecord(t *testing.T) {
 	assert.Nil(t, recordOf(Decide(lookAgain, m, w)))
 }
 
-// Entries go when they have ended, but by no clock alone, however wrong: what is dropped is never refused again.
+// Certificates are dropped when they have ended, but by no clock alone, however wrong: a dropped
+// one is never refused again.
 func TestLeavesGoWhenTheyHaveEnded(t *testing.T) {
 	t.Parallel()
 	const at = 1_000_000_000
@@ -252,7 +256,7 @@ func TestLeavesGoWhenTheyHaveEnded(t *testing.T) {
 	assert.Equal(t, leavesOf(0, at+year), wordOf(Decide(lookAgain, m, w)).Leaves, "a unit tells of what is valid")
 }
 
-// Bags stay bounded: those that end first are forgotten.
+// Bags stay bounded: the certificates that end first are forgotten.
 func TestLeavesAreBounded(t *testing.T) {
 	t.Parallel()
 	m := model(2)
@@ -300,7 +304,8 @@ func TestIssuedInWords(t *testing.T) {
 	}
 }
 
-// A step's words tell one list from the next: it may change more than once in a pass, and is not the same step then.
+// A step's text differs for different lists: a list may change more than once in a pass, and is
+// then not the same step.
 func TestListsAreTold(t *testing.T) {
 	t.Parallel()
 	one := WriteTLS{Revoked: &Revoked{Refused: Refused{Peer: []string{"1"}}}}

@@ -5,8 +5,9 @@ import (
 	"slices"
 )
 
-// whyNotLost says why the recorded cluster may not be taken for lost: it names what of it is or might be left. It is
-// none when nothing is: no unit beside ours, no data here, and nobody who answers.
+// whyNotLost says why the recorded cluster must not be taken for lost: it names what is left of it,
+// or might be. It is none if nothing is left: there is no other unit, no data here, and no server
+// that answers.
 func (l look) whyNotLost() Reason {
 	record, w := l.m.Cluster.Value.Record, l.w
 	switch {
@@ -32,7 +33,8 @@ func (l look) whyNotLost() Reason {
 	return Reason{}
 }
 
-// lost says that the recorded cluster is lost, and what to do. The action that gives it up is named where it would do so.
+// lost says that the recorded cluster is lost, and what to do. The action that gives the cluster up
+// is named on the leader only, where it would succeed.
 func (l look) lost() Reason {
 	id := hexID(l.m.Cluster.Value.Record.ClusterID)
 	if !l.leader() {
@@ -41,8 +43,9 @@ func (l look) lost() Reason {
 	return because(clusterLost, id)
 }
 
-// unclaimed reports whether the recorded cluster may be lost although there are other units: none of those that live tells
-// of its data, and nobody answers. While an operation is about to have it served, its source has it.
+// unclaimed reports whether the recorded cluster may be lost although there are other units: no
+// living unit's bag names it, and no server answers. It does not count as lost while an operation
+// is about to have it served by its source.
 func (l look) unclaimed() bool {
 	if o := l.operation(); o.Going() && o.NewCluster() == l.named() && l.m.Units.Value[o.Source] != "" {
 		return false

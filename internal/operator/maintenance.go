@@ -16,8 +16,8 @@ const (
 // keptRevisions is how many revisions compact leaves unless it is told.
 const keptRevisions = 1000
 
-// AlarmDisarm takes alarms back whose cause is gone: NOSPACE once every database is below its quota, and whatever a
-// member left behind that is gone. A corrupt member is not cured by it.
+// AlarmDisarm disarms the alarms whose cause is gone: NOSPACE once every database is below its
+// quota, and any alarm of a member that was removed. It does not cure a corrupt member.
 func AlarmDisarm(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	if err := onlyParams(params); err != nil {
 		return nil, Result{}, err
@@ -104,7 +104,7 @@ func CompactHistory(params map[string]any, m Model, w World) ([]Step, Result, er
 	before := r.Members
 	finish := func(after World) Result {
 		out := sizes(before, Examine(m, after), nil, func(mem MemberReport) int64 { return mem.DBInUse })
-		// etcd may have had less than that already.
+		// etcd may have kept less than that already.
 		done := fmt.Sprintf("revisions before %d are gone, the current one is %d; what the databases use as yet:", revision, current)
 		out.Text = fold("", done, 0) + out.Text
 		if out.Values["freed"] == "0" {
@@ -125,8 +125,8 @@ func nothingFreed(revision, current int64) string {
 	return "nothing was freed: the databases hold live data only;\nraise quota_backend_bytes or delete keys\n"
 }
 
-// Defragment gives unused space of the databases back, one voter at a time, the raft leader last, the next only once
-// the last is ready again; or of one unit's member only.
+// Defragment gives unused space of the databases back: one voter at a time, the raft leader last,
+// the next only when the one before is ready again. With a unit it does only that unit's member.
 func Defragment(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	if err := onlyParams(params, "unit"); err != nil {
 		return nil, Result{}, err
@@ -171,7 +171,8 @@ func Defragment(params map[string]any, m Model, w World) ([]Step, Result, error)
 	return steps, Result{Failed: why.String(), Finish: finish}, nil
 }
 
-// unsettled is refused, and for an action that keeps a member from answering also where another does not.
+// unsettled is refused. For an action that makes a member stop answering for a while, it also
+// refuses if another member does not answer.
 func (r Report) unsettled(what string) Result {
 	refused := r.refused(what)
 	for _, mem := range r.Members {
@@ -182,10 +183,11 @@ func (r Report) unsettled(what string) Result {
 	return refused
 }
 
-// inTurn puts maintenance between the taking of the one turn and its return; what is to be done is done once every voter
-// is seen ready. In place of steps it says why not. While NOSPACE is raised etcd takes no write, so no turn can be taken,
-// and that is when maintenance is needed most: then only the leader may, whose actions Juju runs one after another. While
-// CORRUPT is raised the same holds, and nothing but the alarm itself is touched.
+// inTurn puts maintenance between taking the one turn and giving it back; the maintenance begins
+// once every voter is seen ready. Instead of steps it may return the reason why not. While NOSPACE
+// is raised etcd takes no write, so no unit can take the turn, and maintenance is needed most. Then
+// only the leader may do it, because Juju runs its actions one after another. The same holds while
+// CORRUPT is raised, and then only the alarm itself may be touched.
 func inTurn(m Model, w World, steps []Step) ([]Step, Reason) {
 	holder := w.Turn.Holder
 	l := lookAt(Event{}, m, w)
@@ -216,7 +218,8 @@ func inTurn(m Model, w World, steps []Step) ([]Step, Reason) {
 	return append(steps, ReleaseTurn{}), Reason{}
 }
 
-// alone are steps that no turn keeps apart from others: before each that keeps a member from answering all are seen ready.
+// alone are steps that no turn keeps apart from the steps of others: all voters must be seen ready
+// before each step that makes a member stop answering.
 func alone(steps []Step) []Step {
 	var out []Step
 	for _, s := range steps {
@@ -228,9 +231,10 @@ func alone(steps []Step) []Step {
 	return out
 }
 
-// Redecide decides an action again whose taking of the turn did not succeed, in the world as it is since: it says why, or does
-// without the turn. Alarm NOSPACE comes up with the first write to a full database, which the turn itself may be, so that no look
-// before could see it. ok is false if the action would only try the same again; its error stands then.
+// Redecide decides an action again after it failed to take the turn, in the world as it is since.
+// The action then says why, or does without the turn. Alarm NOSPACE is raised by the first write to
+// a full database. That write may be the one that takes the turn, so no earlier look could see the
+// alarm. ok is false if the action would only try the same again; its error then stands.
 func Redecide(act Action, params map[string]any, m Model, since World) (steps []Step, result Result, ok bool) {
 	steps, result, err := act(params, m, since)
 	if err != nil || len(steps) > 0 && steps[0] == Step(TakeTurn{}) {

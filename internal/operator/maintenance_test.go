@@ -113,7 +113,8 @@ func TestCompactHistory(t *testing.T) {
 			w.Members[1].DBInUse = 1 << 20
 			out := result.Finish(w)
 			assert.Equal(t, "5000", out.Values["current-revision"])
-			// etcd takes a revision that is gone already for done: what is said is true all the same.
+			// etcd accepts a compaction to a revision that is gone already; what the action says is
+			// true anyway.
 			assert.True(t, strings.HasPrefix(out.Text, fmt.Sprintf("revisions before %s are gone", out.Values["revision"])), out.Text)
 			assert.Equal(t, map[string]any{"before": "20971520", "after": "1048576", "freed": "19922944"},
 				out.Values["members"].(map[string]any)["etcd1"])
@@ -162,7 +163,7 @@ func TestAlarmDisarm(t *testing.T) {
 	assert.Contains(t, result.Failed, "nothing is disarmed: the data of etcd/1 is not to be trusted")
 	assert.Contains(t, result.Failed, "juju remove-unit etcd/1, then alarm-disarm again, then juju add-unit etcd")
 
-	// etcd names nobody if it cannot tell whose data is wrong.
+	// etcd names no member if it cannot tell whose data is wrong.
 	w.Alarms = []Alarm{{0, "CORRUPT"}}
 	steps, result, err = AlarmDisarm(nil, m, w)
 	require.NoError(t, err)
@@ -238,8 +239,8 @@ func TestMaintenanceRefused(t *testing.T) {
 	}
 }
 
-// TestAlarmBetweenLookAndTurn: the turn is the write that raises NOSPACE. What is said and done is what it would be had the
-// alarm been seen at first, by actions and in the pass.
+// TestAlarmBetweenLookAndTurn: taking the turn is the write that raises NOSPACE. Actions and the
+// pass then say and do what they would have if they had seen the alarm first.
 func TestAlarmBetweenLookAndTurn(t *testing.T) {
 	t.Parallel()
 	for name, act := range map[string]Action{"compact": CompactHistory, "defrag": Defragment} {

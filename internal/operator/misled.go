@@ -4,11 +4,12 @@ import (
 	addresses "github.com/juju-charms/etcd-charm/interfaces/address"
 )
 
-// Addresses that other machines name are dialled only if they do not lead back to this machine, or to nobody: package
-// address says so, and these are all who ask it on the side of decisions: what providers publish here, and what our own
-// application's units and members name in the survey.
+// Addresses that other machines name are dialled only if they do not lead back to this machine, or
+// to no machine at all. Package address judges that. Decisions ask it in this file only: for what
+// providers publish here, and for what our own application's units and members name in the survey.
 
-// judge knows our own addresses, as far as Juju told them; listens are where a server of ours passes on what it is sent.
+// judge knows our own addresses, as far as Juju has told them. listens are the addresses where a
+// server of ours passes on what it is sent.
 func (m Model) judge(listens []string) addresses.Judge {
 	j := addresses.Judge{Listens: listens}
 	for _, at := range []Known[Address]{m.PeerAddress, m.ClientAddress} {
@@ -19,8 +20,8 @@ func (m Model) judge(listens []string) addresses.Judge {
 	return j
 }
 
-// fit are a provider's members without the addresses that are not to be dialled, and those addresses, each with what it
-// is. A member without any is left out.
+// fit are a provider's members without the addresses that must not be dialled, and those addresses,
+// each with the reason. A member that has no other address is left out.
 func (m Model) fit(members []UpstreamMember, listens []string) (out []UpstreamMember, misled []string) {
 	j := m.judge(listens)
 	for _, mem := range members {

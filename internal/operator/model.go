@@ -7,8 +7,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/pki"
 )
 
-// Event is what a hook name and its environment say: who should hear what. Everybody looks at every event.
-// The zero value hears nothing and is a plain "look again".
+// Event is what a hook's name and environment say. Every handler looks at every event. The zero
+// value is a plain "look again".
 type Event struct {
 	Kind       hooks.Kind // hooks.Action in an action
 	Endpoint   string     // relation hooks: our endpoint's name
@@ -19,8 +19,8 @@ type Event struct {
 	Action     string     // actions: the action's name
 }
 
-// Known is a part of the model that may be Unknown. The zero value is Unknown: a failed hook tool or a
-// relation that is not visible yet is never read as "none".
+// Known is a part of the model that may be unknown. The zero value is unknown: if a hook tool
+// failed or a relation is not visible yet, that is never read as "none".
 type Known[T any] struct {
 	Value T
 	OK    bool
@@ -28,10 +28,10 @@ type Known[T any] struct {
 	Stuck Stuck  // when not OK: why no later hook will know it either; "" is that one may
 }
 
-// Stuck is why something that is not known does not come to be known by waiting.
+// Stuck is why an unknown value will not become known by waiting.
 type Stuck string
 
-// Whoever wrote it is a charm that this one cannot read.
+// It was written by a charm that this one cannot read.
 const (
 	TooOld Stuck = "too old"
 	TooNew Stuck = "too new"
@@ -43,7 +43,7 @@ func Know[T any](v T) Known[T] { return Known[T]{Value: v, OK: true} }
 // Unknown returns an unknown T, with the reason in words.
 func Unknown[T any](why string) Known[T] { return Known[T]{Why: why} }
 
-// Life is a unit's life as goal-state tells it; a dead unit is not listed.
+// Life is a unit's life as goal-state reports it; a dead unit is not listed.
 type Life string
 
 // A unit that is listed is alive or dying.
@@ -60,30 +60,36 @@ type Model struct {
 	Zone string // the availability zone of our machine; "" is unknown
 
 	Leader Known[bool]
-	// Units are our application's units, ourselves included. Unknown when goal-state failed or forgot us.
+	// Units are our application's units, ours included. Unknown if goal-state failed or did not
+	// list our unit.
 	Units Known[map[string]Life]
-	// Seen are the IDs of the members that etcd listed *before* Units was read. Only those may be judged by
-	// Units: a member that came later may belong to a unit that Units does not know yet.
+	// Seen are the IDs of the members that etcd listed *before* Units was read. Only those may be
+	// judged by Units: a later member may belong to a unit that Units does not know yet.
 	Seen []uint64
 
-	// SeenTurn is the turn in etcd as it was *before* Units was read. Only that holder may be judged by Units.
+	// SeenTurn is the turn in etcd as it was *before* Units was read. Only its holder may be judged
+	// by Units.
 	SeenTurn Turn
 
 	Config Config
-	// ConfigProblem names the first option that cannot be used and why; Config is then not to be applied.
+	// ConfigProblem names the first option that cannot be used and says why; Config must not be
+	// applied then.
 	ConfigProblem string
 
 	Cluster Known[Cluster] // the peer relation; Unknown while it is not visible
 
-	// Authority is our certificate authorities as committed before this hook; nil is known to be missing.
+	// Authority is our certificate authorities as committed before this hook; a known nil means
+	// that there are none yet.
 	Authority Known[*pki.Authority]
 	// Secrets reports whether this Juju keeps secrets (else the authorities live in the peer application bag).
 	Secrets bool
 
-	// Relations are those of each endpoint but the peers', by the endpoint's name and sorted by ID, as much of each as its row
-	// in Endpoints says. Only those that the unit's role has a use for are read.
+	// Relations are those of each endpoint except the peers', by the endpoint's name, sorted by ID.
+	// How much of each is read is in its row in Endpoints. Only endpoints that the unit's role uses
+	// are read.
 	Relations map[string]Known[[]databag.Relation]
-	// Deserted are the consumer relations without units, whose bag of ours was read: see Memory.
+	// Deserted says, for each consumer relation that has no units, what came of reading our own bag
+	// in it: see Memory.
 	Deserted map[string]OwnBag
 
 	PeerAddress   Known[Address] // the binding of the endpoint cluster
@@ -92,7 +98,7 @@ type Model struct {
 	Memory Known[Memory]
 }
 
-// Address is one binding's network: the address others reach us at, and all of ours there.
+// Address is one binding's network: the address where others reach us, and all of ours there.
 type Address struct {
 	Ingress string   // IP address or host name
 	Bound   string   // the IP address of this machine that Juju names first there; "" if it names none

@@ -8,8 +8,9 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 )
 
-// Operation is a deed of several units, kept in the peer application bag by the leader. Leaders only move its phases; no step
-// is the leader's own, so that it survives a crash at any point and a change of leader.
+// Operation is an action that involves several units. The leader keeps it in the peer application
+// bag. Leaders only move its phases and take no step of their own for it, so that it survives a
+// crash at any point and a change of leader.
 type Operation = etcdcluster.Operation
 
 // The kinds of operations.
@@ -28,11 +29,13 @@ const (
 	toServe   = "serving"    // the source serves the new data, the others join it
 )
 
-// deed is what a kind of operation goes through. Its phases are rows here; how far a unit has to be in each is in came.
+// deed describes a kind of operation by its phases. How far a unit has to be in each phase is in
+// came.
 type deed struct {
 	phases []string
-	// final is the phase from which on nothing is taken back, recorded before it is passed; "" is that there is none: a
-	// restart cannot be taken back, and the cluster goes on serving.
+	// final is the phase from which on nothing can be undone. It is put on record before any unit
+	// acts on it. "" means that the kind has none: a restart cannot be undone, but the cluster goes
+	// on serving.
 	final string
 }
 
@@ -45,9 +48,9 @@ var deeds = map[string]deed{
 // What a unit shows of its part.
 const (
 	answered = "ready"
-	prepared = "prepared" // it says the new cluster's ID
+	prepared = "prepared" // Said has the new cluster's ID
 	stopped  = "stopped"
-	unable   = "failed" // it says why
+	unable   = "failed" // Said has the reason
 	finished = "done"
 )
 
@@ -64,10 +67,12 @@ const (
 // operation is the one on record; the zero value is none, or not known.
 func (l look) operation() Operation { return l.m.Cluster.Value.Record.Operation }
 
-// knows reports whether this charm can carry the operation on: of another only a later charm knows what its phases mean.
+// knows reports whether this charm can carry on the operation. What the phases of an unknown kind
+// mean, only a later charm knows.
 func knows(o Operation) bool { return slices.Contains(deeds[o.Kind].phases, o.Phase) }
 
-// replaces reports whether the operation puts other data in the place of the cluster's, and has not yet done so.
+// replaces reports whether the operation puts other data in the place of the cluster's, and has not
+// done so yet.
 func replaces(o Operation) bool {
 	return o.Going() && knows(o) && deeds[o.Kind].final != "" && !passed(o)
 }
@@ -82,14 +87,14 @@ func stops(o Operation) bool {
 	return replaces(o) && at >= 0 && slices.Index(phases, o.Phase) >= at
 }
 
-// restarts reports whether our member is to restart for the operation on record, or has.
+// restarts reports whether our member has to restart for the operation on record, or has done so.
 func (l look) restarts() bool {
 	o := l.operation()
 	return o.Going() && o.Kind == rollingRestart && o.Phase == toRestart && o.Takes(l.m.Unit) && !l.leaving()
 }
 
-// restartMark is the operation that our server's settings bear. Nothing but a rolling restart changes it, so that whoever has
-// restarted for one that is over does not restart again.
+// restartMark is the ID of the operation in our server's settings. Only a rolling restart changes
+// it: a member that restarted for an operation does not restart again when that is over.
 func (l look) restartMark() string {
 	switch {
 	case l.restarts():
@@ -116,8 +121,8 @@ func (l look) part() etcdcluster.Part {
 	return part
 }
 
-// partOf is how far a unit is with the operation, as far as its bag says. A bag of a charm that cannot take part may still hold
-// what a newer one wrote there.
+// partOf is how far a unit is with the operation, by its bag. If the unit's charm cannot take part,
+// what its bag says is left over from a newer charm and does not count.
 func (l look) partOf(unit string) etcdcluster.Part {
 	o := l.operation()
 	part := l.part()
@@ -148,8 +153,8 @@ func (l look) takers() []string {
 	return ordered(slices.Concat(o.Units, late))
 }
 
-// participants are the units that the operation waits for. A unit that leaves takes part no longer; while the cluster is to be
-// stopped, only once it has stopped.
+// participants are the units that the operation waits for. A unit that leaves is no longer one;
+// while the cluster is being stopped, only once it has stopped.
 func (l look) participants() []string {
 	o := l.operation()
 	return slices.DeleteFunc(slices.Clone(l.takers()), func(unit string) bool {
@@ -164,7 +169,7 @@ func (l look) participants() []string {
 	})
 }
 
-// came reports whether a unit has come as far as the phase wants.
+// came reports whether a unit has come as far as the phase requires.
 func (l look) came(unit string) bool {
 	o, state := l.operation(), l.partOf(unit).State
 	switch o.Phase {
@@ -174,17 +179,18 @@ func (l look) came(unit string) bool {
 		if unit == o.Source {
 			return state == prepared
 		}
-		return state == stopped || !stops(o) && state != "" // who joined since has to answer too
+		// A unit that joined since has to answer too.
+		return state == stopped || !stops(o) && state != ""
 	case toStop:
 		return state == stopped
 	}
 	return state == finished
 }
 
-// awaited are the participants that have not come as far as the phase wants.
+// awaited are the participants that have not come as far as the phase requires.
 func (l look) awaited() []string { return slices.DeleteFunc(l.participants(), l.came) }
 
-// advanced is the operation as the leader puts it on record by now.
+// advanced is the operation as the leader now puts it on record.
 func (l look) advanced() Operation {
 	o := l.operation()
 	if !o.Going() || !knows(o) || !l.m.Units.OK {
@@ -199,7 +205,8 @@ func (l look) advanced() Operation {
 		o.Outcome = outcomeEnded
 	case len(l.participants()) == 0:
 		o.Outcome = outcomeDeserted
-	case replaces && o.Source != "" && !l.stays(o.Source): // what it said of its part may be true no more: it serves on to leave
+	case replaces && o.Source != "" && !l.stays(o.Source):
+		// Its part may no longer be true: a unit that leaves may serve again until it can leave.
 		o.Outcome = fmt.Sprintf(outcomeSourceGone, o.Source)
 	case o.Source != "" && !slices.Contains(l.participants(), o.Source) && record.ClusterID == o.NewCluster() && l.unborn():
 		o.Outcome = fmt.Sprintf(outcomeSourceGone, o.Source)
@@ -214,7 +221,7 @@ func (l look) advanced() Operation {
 	return o
 }
 
-// next is the operation in the phase after the one that all have come through.
+// next is the operation in its next phase, once all participants have come through this one.
 func (l look) next(o Operation) Operation {
 	phases := deeds[o.Kind].phases
 	at := slices.Index(phases, o.Phase)
@@ -226,7 +233,8 @@ func (l look) next(o Operation) Operation {
 		}
 	}
 	if o.Kind == recovering && !passed(o) && l.w.Reach == Healthy && l.w.ClusterID == l.m.Cluster.Value.Record.ClusterID {
-		o.Outcome = outcomeFailed + "a quorum answers" // who was left out is back, and takes writes that nobody here has
+		// A unit that was left out is back, and takes writes that no participant has.
+		o.Outcome = outcomeFailed + "a quorum answers"
 		return o
 	}
 	if o.Kind == recovering && o.Phase == toStop {
@@ -242,7 +250,8 @@ func (l look) next(o Operation) Operation {
 		o.Outcome = outcomeDone
 		return o
 	}
-	if o.Phase = phases[at+1]; o.Phase == toPrepare && o.Target != "" { // it is there: nothing is to be prepared
+	// The data is there already: nothing is to be prepared.
+	if o.Phase = phases[at+1]; o.Phase == toPrepare && o.Target != "" {
 		o.Phase = phases[at+2]
 	}
 	return o
@@ -295,8 +304,8 @@ func (l look) sayOperation(p *Plan) {
 	}
 }
 
-// holders are the units that hold data of the cluster on record, as far as their bags say, those that leave and have not stopped
-// too; sorted.
+// holders are the units that hold data of the cluster on record, by their bags, sorted. Units that
+// leave count until they have stopped.
 func (l look) holders() []string {
 	id := l.m.Cluster.Value.Record.ClusterID
 	if id == 0 {
@@ -314,7 +323,7 @@ func (l look) holders() []string {
 	return ordered(units)
 }
 
-// stays reports whether a unit is there and is not about to leave.
+// stays reports whether a unit is there and is not leaving.
 func (l look) stays(unit string) bool {
 	return l.m.Units.Value[unit] == Alive && !l.m.Cluster.Value.Words[unit].Leaving
 }

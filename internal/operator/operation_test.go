@@ -24,7 +24,7 @@ func operating(phase string, change ...func(*Operation)) Model {
 	return m
 }
 
-// shows has a unit show how far it is with the operation.
+// shows makes a unit's bag show how far it is with the operation.
 func shows(m Model, unit, state string) Model {
 	cluster := m.Cluster.Value
 	word := cluster.Words[unit]
@@ -33,7 +33,8 @@ func shows(m Model, unit, state string) Model {
 	return m
 }
 
-// TestOperationAdvances is the leader's part: it moves the phase once all who take part have come as far.
+// TestOperationAdvances is the leader's part: it moves the phase once all participants have come
+// that far.
 func TestOperationAdvances(t *testing.T) {
 	t.Parallel()
 	restarted := func(w *World) { w.Service.Restart, w.WrittenRestart = "restart-1a", "restart-1a" }
@@ -124,7 +125,8 @@ func TestOperationAdvances(t *testing.T) {
 	}
 }
 
-// TestNothingStopsBeforeAllHaveAnswered: what is on record and not yet agreed changes nothing.
+// TestNothingStopsBeforeAllHaveAnswered: an operation that is on record but not answered by all
+// changes nothing.
 func TestNothingStopsBeforeAllHaveAnswered(t *testing.T) {
 	t.Parallel()
 	m := operating(toAnswer)
@@ -158,7 +160,8 @@ func TestOperationRestartsOnce(t *testing.T) {
 	require.Nil(t, p.Step)
 	assert.Equal(t, etcdcluster.Part{ID: "restart-1a", State: finished}, wordOf(p).Part)
 
-	// Nothing restarts again when it is over, when another leads, or when nobody can be asked.
+	// No member restarts again when it is over, when another unit leads, or when the record is
+	// unknown.
 	for name, change := range map[string]func(*Model){
 		"done":      func(m *Model) { m.Cluster.Value.Record.Operation.Outcome = outcomeDone },
 		"cancelled": func(m *Model) { m.Cluster.Value.Record.Operation.Outcome = outcomeCancelled },
@@ -172,7 +175,8 @@ func TestOperationRestartsOnce(t *testing.T) {
 	}
 }
 
-// TestRaftLeaderRestartsLastInAnOperation: the others restart with the same settings, which alone would not hold it.
+// TestRaftLeaderRestartsLastInAnOperation: the others restart with the same settings, so the
+// settings alone would not hold the leader back.
 func TestRaftLeaderRestartsLastInAnOperation(t *testing.T) {
 	t.Parallel()
 	m := shows(shows(operating(toRestart), "etcd/1", finished), "etcd/2", answered)
@@ -190,7 +194,8 @@ func TestRaftLeaderRestartsLastInAnOperation(t *testing.T) {
 	assert.Equal(t, TakeTurn{}, Decide(lookAgain, shows(m, "etcd/2", finished), w).Step)
 }
 
-// TestCancelledWithTheTurn: settings that were written for an operation that is cancelled are taken back.
+// TestCancelledWithTheTurn: settings that were written for an operation that is then cancelled are
+// reverted.
 func TestCancelledWithTheTurn(t *testing.T) {
 	t.Parallel()
 	m := operating(toRestart, func(o *Operation) { o.Outcome = outcomeCancelled })
@@ -303,8 +308,8 @@ func TestRollingRestart(t *testing.T) {
 // later makes the operation one of a kind that this charm does not know.
 func later(o *Operation) { o.ID, o.Kind, o.Phase = "restore-1a", "restore", "copying" }
 
-// TestOperationOfALaterCharm: after a rollback, or on a unit that was left out, nobody ends or changes what only a later charm
-// can carry out, since it may be past its point of no return.
+// TestOperationOfALaterCharm: after a rollback, or on a unit that was left out, no unit ends or
+// changes what only a later charm can carry out, because it may be past its point of no return.
 func TestOperationOfALaterCharm(t *testing.T) {
 	t.Parallel()
 	newPhase := func(o *Operation) { o.Phase = "pausing" }
@@ -331,7 +336,8 @@ func TestOperationOfALaterCharm(t *testing.T) {
 	}
 }
 
-// TestOperationIDs: one that is begun in the same second after another was cancelled is another.
+// TestOperationIDs: an operation that begins in the same second in which another was cancelled has
+// another ID.
 func TestOperationIDs(t *testing.T) {
 	t.Parallel()
 	begin := func(m Model) string {
@@ -346,7 +352,7 @@ func TestOperationIDs(t *testing.T) {
 	assert.Equal(t, first, begin(model(3)))
 }
 
-// noQuorumWorld is w with nobody but us who answers.
+// noQuorumWorld is w in which only our own server answers.
 func noQuorumWorld(w World) World {
 	w.Reach = NoQuorum
 	for i := range w.Members {
@@ -409,7 +415,7 @@ etcd/2  -
 	assert.Equal(t, "there has been no operation\n", result.Text)
 }
 
-// TestLeaverTakesNoPart: a leave goes as ever while the cluster goes on serving.
+// TestLeaverTakesNoPart: a unit leaves as usual while the cluster goes on serving.
 func TestLeaverTakesNoPart(t *testing.T) {
 	t.Parallel()
 	m := shows(shows(operating(toRestart), "etcd/1", answered), "etcd/2", answered)

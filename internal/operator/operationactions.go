@@ -10,8 +10,8 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
 )
 
-// RollingRestart puts on record that the members restart one after another, the raft leader last. Nothing begins before the
-// action has ended, since what it writes is committed then.
+// RollingRestart puts on record that the members restart one after another, the raft leader last.
+// Nothing begins before the action has ended, because Juju commits its writes then.
 func RollingRestart(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	from, without, err := operationParams(params, "from")
 	if err != nil {
@@ -38,12 +38,13 @@ func RollingRestart(params map[string]any, m Model, w World) ([]Step, Result, er
 	return nil, Result{Bags: []BagWrite{l.writeRecord(record)}, Text: text, Values: values}, nil
 }
 
-// notBefore are the units from that one on; all if it is "".
+// notBefore are the units from the given one on; with "" all of them.
 func notBefore(from string, units []string) []string {
 	return slices.DeleteFunc(slices.Clone(units), func(unit string) bool { return from != "" && databag.CompareUnits(unit, from) < 0 })
 }
 
-// newOperation is one that begins now. Two that begin in the same second are two.
+// newOperation is an operation that begins now. Two that begin in the same second differ in their
+// IDs.
 func (l look) newOperation(kind, name string, units, without []string) Operation {
 	id := digest(l.m.UUID, l.m.Unit, strconv.FormatInt(l.w.Now, 10), l.operation().ID)
 	return Operation{
@@ -64,7 +65,8 @@ func (l look) beginners() []string {
 	return ordered(units)
 }
 
-// mayOperate says why no operation can begin, whatever its kind; where another unit leads that is elsewhere.
+// mayOperate says why no operation of any kind can begin. elsewhere is the reason if another unit
+// leads.
 func (l look) mayOperate(elsewhere Reason) Reason {
 	switch {
 	case !l.m.Cluster.OK:
@@ -120,7 +122,8 @@ func (l look) mayBegin(o Operation, from string) Reason {
 	return l.mayTake(o, takes)
 }
 
-// ShowOperation shows the operation that goes on, or the last; or has it go on without units, or end.
+// ShowOperation shows the operation that goes on, or the last one. It can also end it, or have it
+// go on without some units.
 func ShowOperation(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	cancel, without, err := operationParams(params, "cancel")
 	if err != nil {
@@ -156,7 +159,8 @@ func ShowOperation(params map[string]any, m Model, w World) ([]Step, Result, err
 	return steps, out, nil
 }
 
-// mayChange says why the operation on record cannot be cancelled, or go on without those units.
+// mayChange says why the operation on record cannot be cancelled, or cannot go on without those
+// units.
 func (l look) mayChange(cancel string, without []string) Reason {
 	o := l.operation()
 	switch {
@@ -179,7 +183,8 @@ func (l look) mayChange(cancel string, without []string) Reason {
 	return l.mayGo(o, without)
 }
 
-// mayGo says why those units cannot be let go of an operation that replaces the data: what still answers would go on with the old.
+// mayGo says why an operation that replaces the data cannot go on without those units: a unit whose
+// member still answers would go on with the old data.
 func (l look) mayGo(o Operation, without []string) Reason {
 	if deeds[o.Kind].final == "" {
 		return Reason{}

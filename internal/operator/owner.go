@@ -5,11 +5,13 @@ import (
 	"slices"
 )
 
-// Owner is the unit that data is of, as a file among the data says. The zero value is no such file, or one that says nothing.
+// Owner is the unit that the data belongs to, as a file among the data says. The zero value means
+// that there is no such file, or that it says nothing.
 type Owner struct{ Model, Unit string }
 
-// strangers says in words whose the data here is, if it is not this unit's. "" is that it is, that nothing speaks against it, or
-// that its cluster ended in order: then it is storage that moved.
+// strangers says in words whose data is here, if it is not this unit's. "" means that it is ours,
+// that nothing speaks against that, or that its cluster ended in order: then the storage was moved
+// here on purpose.
 func (l look) strangers() string {
 	d, record := l.w.Data, l.m.Cluster.Value.Record
 	switch owner := d.Owner; {
@@ -33,8 +35,8 @@ func (l look) strangers() string {
 	return ""
 }
 
-// provablyOurs reports whether we remember the data, or its cluster lists it where we are. A member's name proves nothing: it is
-// that of whichever unit's settings started it last.
+// provablyOurs reports whether we remember the data, or its cluster lists its member at our URL. A
+// member's name proves nothing: it comes from the settings of whichever unit started it last.
 func (l look) provablyOurs() bool {
 	d := l.w.Data
 	if l.m.Memory.Value.Seen.of(d.ClusterID, d.MemberID) {
@@ -45,14 +47,16 @@ func (l look) provablyOurs() bool {
 	})
 }
 
-// newcomer reports whether the data was there before this unit was: nothing is written that would have started a member, and the
-// unit has told the peers nothing yet, or the data is of no cluster of theirs.
+// newcomer reports whether the data was there before this unit: no settings and no service of a
+// member are written here, and either the unit has published nothing yet or the data is not of the
+// cluster on record.
 func (l look) newcomer() bool {
 	unheard := len(l.m.Memory.Value.Bags) == 0 || l.m.Cluster.OK && l.m.Cluster.Value.Record.ClusterID != l.w.Data.ClusterID
 	return l.m.Memory.OK && unheard && l.w.Service.Kind == NoService && l.w.WrittenConfig == ""
 }
 
-// claim has a file among our data say whose it is, once. It moves with the data.
+// claim writes a file among our data that says whose data it is, once. The file moves with the
+// data.
 func (l look) claim(p *Plan) {
 	if l.w.Data.Owner == (Owner{}) && l.m.UUID != "" && l.provablyOurs() {
 		p.want(l, Claim{Owner{l.m.UUID, l.m.Unit}})
@@ -61,8 +65,9 @@ func (l look) claim(p *Plan) {
 
 const foreignData = "its data is another unit's"
 
-// withForeignData keeps the data of another unit from being served here, where the machine has started it. Nothing is moved: whoever
-// mixed up the disks can put them back. What votes with it may be needed: then it goes down in its turn, or not at all.
+// withForeignData keeps data of another unit from being served here, if the machine has started it.
+// Nothing is moved, so that an operator who mixed up the disks can put them back. A member that
+// votes with this data may be needed: it is stopped only in its turn, or not at all.
 func withForeignData(l look, p *Plan) {
 	d := l.w.Data
 	ours := d.ClusterID == l.named() || d.ClusterID == l.w.ClusterID
@@ -74,8 +79,9 @@ func withForeignData(l look, p *Plan) {
 		}
 	case !l.m.Cluster.OK: // the record may say that its cluster has ended
 	case !ours, l.w.Local.Twin, l.w.Reach == Healthy && (!votes || !l.w.Local.Ready):
-		p.want(l, Stop{foreignData}) // who votes twice is one too many
-	case l.w.Reach != Healthy || !l.mayForget(d.MemberID).none(): // without quorum nothing is stopped
+		p.want(l, Stop{foreignData}) // a second server of one member must not vote
+	case l.w.Reach != Healthy || !l.mayForget(d.MemberID).none():
+		// Without a quorum nothing is stopped.
 	case len(l.voters()) > 1 && !l.hasTurn():
 		l.takeTurn(p)
 	default:

@@ -87,7 +87,8 @@ func TestStrangers(t *testing.T) {
 	}
 }
 
-// The file is written once, where it is certain whose the data is, and a machine that does not take it stops nothing.
+// The file is written once, if it is certain whose the data is. If the machine does not accept the
+// file, nothing else stops.
 func TestClaim(t *testing.T) {
 	t.Parallel()
 	m := model(3)
@@ -112,7 +113,8 @@ func TestClaim(t *testing.T) {
 	assert.NotEqual(t, claim, firstStep(m, w), "nobody says whose it is")
 }
 
-// Nobody else's memory: another unit's data is never started, told of, moved or taken for our member.
+// Rule 4, nobody else's memory: another unit's data is never started, published, moved or taken for
+// our member.
 func TestRule04NobodyElsesMemory(t *testing.T) {
 	t.Parallel()
 	m := model(3)
@@ -128,7 +130,8 @@ func TestRule04NobodyElsesMemory(t *testing.T) {
 	require.NotNil(t, wordOf(p))
 	assert.Zero(t, wordOf(p).MemberID, "another unit's member is not told as ours")
 
-	// The machine started it at boot: it is stopped where the others decide without it, and left alone where it is needed.
+	// If the machine started it at boot, it is stopped if the others have a quorum without it, and
+	// left alone if it is needed.
 	w.Service.Running, w.Service.Enabled = true, true
 	assert.Equal(t, Stop{foreignData}, firstStep(m, w))
 	w.Reach = NoQuorum

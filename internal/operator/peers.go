@@ -21,7 +21,7 @@ type Ended = etcdcluster.Ended
 // keptPeriods is for how many periods a client certificate may outlive the one it was issued in.
 const keptPeriods = 5
 
-// peers writes the peer relation: our own word, and as leader the record.
+// peers writes the peer relation: our own bag, and as leader the record.
 func peers(l look, p *Plan) {
 	if !l.leaving() {
 		p.need(l, "ended relations are not revoked", consumersUnknown)
@@ -34,7 +34,7 @@ func peers(l look, p *Plan) {
 	l.rememberLearner(p)
 	word := l.word()
 	w := BagWrite{Relation: l.m.Cluster.Value.RelationID, Owns: etcdcluster.UnitKeys()}
-	// What was said of our addresses stays until we know better.
+	// Addresses that were published stay until the present ones are known.
 	if addressed || l.leaving() || l.written(w) == "" {
 		bag := etcdcluster.EncodeUnit(word)
 		p.publish(l, w, bagDigest(bag), func() (databag.Bag, error) { return bag, nil })
@@ -47,8 +47,8 @@ func peers(l look, p *Plan) {
 	record := l.m.Cluster.Value.Record
 	record.Schema = etcdcluster.Schema
 	if record.ClusterID == 0 || record.ClusterID == record.Ended {
-		// The record remembers one end only: what a leaving unit has stopped, or once heard another say, is not to be put on
-		// record again.
+		// The record remembers one end only. So a unit that leaves must not put a cluster on record
+		// again that it has stopped, or that another bag once named.
 		if l.w.Data.State == OurData && l.w.Data.ClusterID != record.Ended && !l.isReplaced(l.w.Data.ClusterID) && (!l.leaving() || l.inCluster()) {
 			record.ClusterID = l.w.Data.ClusterID
 		} else if named := l.named(); named != 0 && !l.leaving() {
@@ -110,8 +110,8 @@ func (l look) rememberUnrecorded(p *Plan) {
 	}
 }
 
-// replaced is the record once the cluster with that ID has taken the place of the one on record. It is written at once with
-// the phase from which on nothing is taken back.
+// replaced is the record once the cluster with that ID has taken the place of the one on record. It
+// is written in the same write as the phase from which on nothing can be undone.
 func replaced(r Record, id uint64) Record {
 	was := r.ClusterID
 	r.Replaced = slices.DeleteFunc(slices.Clone(r.Replaced), func(old uint64) bool { return old == id || old == was })
@@ -125,7 +125,7 @@ func replaced(r Record, id uint64) Record {
 	return r
 }
 
-// word is what our unit says of itself.
+// word is what our unit publishes about itself.
 func (l look) word() Word {
 	w := Word{
 		Schema: etcdcluster.Schema, Leaving: l.leaving(), Can: can(), Leaves: l.issued(), Quota: l.takenQuota(), Zone: l.m.Zone, Part: l.part(),
@@ -147,17 +147,17 @@ func (l look) word() Word {
 	return w
 }
 
-// revoked is the list of ended relations, grown by those that this unit published to and that are gone, and rid of
-// those whose certificates have expired, unless they have come back.
+// revoked is the list of ended relations. It takes in those that this unit published to and that
+// are gone. It drops those whose certificates have expired, unless the relation has come back.
 func (l look) revoked() []Ended {
 	was := l.m.Cluster.Value.Record.Revoked
-	// What is dropped is never revoked again, so a clock alone drops nothing, for it may be wrong by years: the last entry
-	// tells the time too.
+	// A dropped relation is never revoked again, and a clock may be wrong by years. So our clock
+	// alone drops nothing: the last entry shows the time too.
 	var last int64
 	for _, e := range was {
 		last = max(last, e.Period)
 	}
-	lives := map[string]bool{} // its generation goes on counting
+	lives := map[string]bool{} // its generation has to be counted on
 	for _, c := range l.consumers.Value {
 		lives[c.id] = true
 	}
@@ -173,7 +173,8 @@ func (l look) revoked() []Ended {
 			kept = append(kept, Ended{RelationID: id, Generation: generation, Period: l.w.Period})
 		}
 	}
-	if over := len(kept) - etcdcluster.MaxRevoked; over > 0 { // whoever reads the record would not know the rest either
+	// A reader of the record would not accept more either.
+	if over := len(kept) - etcdcluster.MaxRevoked; over > 0 {
 		slices.SortStableFunc(kept, func(a, b Ended) int { return cmp.Compare(a.Period, b.Period) })
 		kept = kept[over:]
 	}

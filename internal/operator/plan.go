@@ -10,19 +10,20 @@ type Plan struct {
 	Secrets []SecretWrite // secrets to write, before the bags that name them
 	// NewAuthority has the certificate authorities made: they are known to be missing (leader only).
 	NewAuthority bool
-	// Claims says that Bags puts a cluster on record, or its end, or that the authorities are made: only while it is certain
-	// that this unit leads.
+	// Claims says that Bags puts a cluster or its end on record, or that the authorities are made.
+	// That may be done only while it is certain that this unit leads.
 	Claims  bool
 	Ports   []int    // TCP ports to have open; nil leaves them
 	Memory  *Memory  // what to remember; nil leaves it
 	Version string   // application version to show; "" leaves it
 	States  []string // computed relation states, for the debug log and the health report
 	Status  Status
-	// Reasons are why something is not as it should be or is not done, in the order in which they are shown. Status
-	// is a rendering of them.
+	// Reasons say why something is not as it should be, or is not done, in the order in which they
+	// are shown. Status renders them.
 	Reasons []Reason
-	// Fail makes the hook fail after its status is set and before anything is published, so that Juju holds
-	// the unit and calls the hook again: only for a leave that would cost the quorum. Its text is that of Reasons.
+	// Fail makes the hook fail after its status is set and before anything is published, so that
+	// Juju keeps the unit and calls the hook again. It is set only for a leave that must wait. Its
+	// text is that of Reasons.
 	Fail error
 
 	record *Record // the peer application bag as it should be; nil leaves it (leader only)
@@ -46,8 +47,9 @@ type Status struct {
 	Message string
 }
 
-// Host looks at machine and cluster and does steps. Observe looks only at what can be reached within its bounds
-// and never fails for a cluster that does not answer: that is Reach. Do waits at most 30 s in a step and is harmless twice.
+// Host looks at machine and cluster, and does steps. Observe takes only as long as its bounds
+// allow. It never fails because a cluster does not answer: Reach says that. Do waits at most 30 s
+// in a step, and doing a step twice is harmless.
 type Host interface {
 	Observe(context.Context, Model) (World, error)
 	Do(context.Context, Step) error

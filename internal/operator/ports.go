@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// ports keeps the client port open while a member serves.
+// ports keeps the client port open in Juju while a member serves.
 func (l look) ports(p *Plan) {
 	if !l.usable() || l.w.Data.State != OurData || l.leaving() {
 		return

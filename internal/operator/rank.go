@@ -14,11 +14,12 @@ type Survivor struct {
 	Log       LogState
 }
 
-// Rank orders those whose data is of the cluster by what their logs hold, the best first: by raft's own rule, term and then
-// index of the last entry, the best of any number of survivors holds every committed entry that one of them holds
-// (raft's election restriction and log matching). A damaged log comes after any whole one, since its end is not what the member
-// once had, and a learner after any voter. Whoever is not read does not compete. Equals go by where they stand in first, then by
-// the number of the unit.
+// Rank orders the survivors with data of the cluster, the best first. Voters come before learners.
+// Among each, whole logs come before damaged ones, because a damaged log does not show all that the
+// member once had. Then raft's own rule decides, term and then index of the last entry: the best of
+// any number of whole logs holds every committed entry that one of them holds (raft's election
+// restriction and log matching). Equals are ordered by their place in first, then by unit number. A
+// survivor whose log was not read is left out.
 func Rank(survivors []Survivor, cluster uint64, first []string) []Survivor {
 	out := slices.DeleteFunc(slices.Clone(survivors), func(s Survivor) bool {
 		return s.ClusterID != cluster || cluster == 0 || s.Log == LogState{}
@@ -45,7 +46,7 @@ func Rank(survivors []Survivor, cluster uint64, first []string) []Survivor {
 	return out
 }
 
-// survivors are those units with what their bags show, and ours with what it has.
+// survivors are the given units with what their bags show, and ours with what its machine has.
 func (l look) survivors(units []string) []Survivor {
 	var out []Survivor
 	for _, unit := range units {
@@ -64,7 +65,8 @@ func (l look) survivors(units []string) []Survivor {
 	return out
 }
 
-// ranking are the units that take part in a recovery, the best first. Equals keep the order in which they were confirmed.
+// ranking are the units that take part in a recovery, the best first. Equals keep the order that
+// was confirmed.
 func (l look) ranking() []string {
 	o := l.operation()
 	var units []string

@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// TestRank is raft's own rule, and what never competes.
+// TestRank: raft's own rule, and the logs that never count.
 func TestRank(t *testing.T) {
 	t.Parallel()
 	log := func(term, index uint64) LogState {

@@ -2,8 +2,9 @@ package operator
 
 import "slices"
 
-// reap takes out members whose unit is gone from a believed goal-state, one at a time. It judges only members that etcd
-// listed before goal-state was read: a later one may belong to a unit newer than that answer.
+// reap takes out members whose unit goal-state no longer lists, one at a time. It judges only
+// members that etcd listed before goal-state was read: a later member may belong to a unit that is
+// newer than that answer.
 func reap(l look, p *Plan) {
 	if l.role() != RoleMember || l.w.Reach == Absent || stops(l.operation()) {
 		return
@@ -20,7 +21,8 @@ func reap(l look, p *Plan) {
 	}
 	own, listed := l.self()
 	for _, mem := range l.w.Members {
-		// Ourselves we take out only as a leave: on data of a former unit, we may still bear its name.
+		// Our own member is removed only by a leave: on the data of a former unit it may still have
+		// that unit's name.
 		if (listed && mem.ID == own.ID) || !slices.Contains(l.m.Seen, mem.ID) || !l.orphan(mem) {
 			continue
 		}
@@ -33,7 +35,8 @@ func reap(l look, p *Plan) {
 				p.say(why.to(Waiting))
 				return
 			}
-			// Its machine runs on. To take a ready voter out is to take one down: whoever stops or restarts counts on it.
+			// Its machine still runs. To remove a ready voter is like stopping one, and a member
+			// that stops or restarts counts on it: so this takes the turn.
 			p.want(l, TakeTurn{})
 			return
 		}
@@ -73,7 +76,8 @@ func (l look) orphan(mem Member) bool {
 		if unit == l.m.Unit || slices.ContainsFunc(l.w.Members, func(m Member) bool { return m.Name == memberName(unit) }) {
 			continue
 		}
-		// A word from before the port changed does not tell where its unit joins now, but at which address.
+		// A bag from before a change of the port does not say at which port its unit joins now,
+		// only at which address.
 		word := l.m.Cluster.Value.Words[unit].PeerURL
 		port, told := portOf(word)
 		there := func(peerURL string) bool { return sameHost(peerURL, word) }

@@ -23,7 +23,7 @@ func (k Kind) String() string { return catalogue[k].name }
 // Reason is why something is not as it should be, or does not happen. The zero value is none.
 type Reason struct {
 	Kind     Kind
-	Subjects []string // whom or what it is about, sorted
+	Subjects []string // what it is about, sorted
 	Level    Level    // the workload status that it calls for; "" keeps it out of the status line
 	details  []string
 }
@@ -36,24 +36,24 @@ func because(kind Kind, subject string, details ...string) Reason {
 	return Reason{kind, []string{plain(subject)}, catalogue[kind].level, details}
 }
 
-// NoElection is why a unit cannot run the charm whose Juju elects no leaders.
+// NoElection is the reason why the charm cannot run on a Juju that elects no leaders.
 func NoElection() Reason { return because(noElection, "Juju") }
 
-// JujuTooOld is why a unit cannot run the charm whose Juju is of that version.
+// JujuTooOld is the reason why the charm cannot run on a Juju of that version.
 func JujuTooOld(version string) Reason { return because(jujuTooOld, version) }
 
-// Status is the status line that has the reason alone.
+// Status is the status line that shows this reason alone.
 func (r Reason) Status() Status { return Status{r.Level, r.short()} }
 
 func (r Reason) none() bool { return r.Kind == none }
 
-// to is the reason where it calls for that level.
+// to is the reason with that level.
 func (r Reason) to(level Level) Reason {
 	r.Level = level
 	return r
 }
 
-// at is the reason as the unit of that name has it.
+// at is the reason as the unit of that name shows it.
 func (r Reason) at(unit string) Reason {
 	if own := catalogue[r.Kind].own; own != "" && slices.Contains(r.Subjects, unit) {
 		return r.to(own)
@@ -61,14 +61,14 @@ func (r Reason) at(unit string) Reason {
 	return r
 }
 
-// Health is the verdict on the cluster that the reason alone calls for.
+// Health is the verdict on the cluster that this reason alone would give.
 func (r Reason) Health() Verdict { return catalogue[r.Kind].health }
 
 // Text says in one line what is wrong.
 func (r Reason) Text() string { return r.fill(catalogue[r.Kind].text, few(r.Subjects)) }
 
-// Remedy says what to do about it; "" is nothing. Subjects may be part of a command: all are named, with commas only where they
-// are the value of one parameter.
+// Remedy says what to do about it; "" is nothing. Subjects may be part of a command: then all of
+// them are named, separated by commas only if they are the value of one parameter.
 func (r Reason) Remedy() string {
 	e, between := catalogue[r.Kind], " "
 	if strings.Contains(e.remedy, "={"+e.of+"}") {
@@ -100,8 +100,8 @@ func (r Reason) fill(template, subject string) string {
 	return strings.NewReplacer(pairs...).Replace(template)
 }
 
-// inOrder puts reasons in the order in which they are shown, the worst level first, those that differ in their subjects only
-// being one.
+// inOrder sorts reasons as they are shown, the worst level first. Reasons that differ only in their
+// subjects become one.
 func inOrder(reasons []Reason) []Reason {
 	var out []Reason
 	for _, r := range reasons {
@@ -127,7 +127,7 @@ func inOrder(reasons []Reason) []Reason {
 // rank orders levels, the worst first.
 func rank(l Level) int { return slices.Index([]Level{Blocked, Waiting, Maintenance, Active, ""}, l) }
 
-// placeholders are the words that stand for details, in their order.
+// placeholders are the words that stand for details, in order.
 func (e entry) placeholders() []string {
 	var out []string
 	for rest := e.text + e.remedy; ; {

@@ -1,6 +1,6 @@
 package operator
 
-// Kind is one kind of reason. This file has every kind there is, and is the only one that makes reasons.
+// Kind is a kind of reason. All kinds are in this file.
 type Kind int
 
 // In the order in which reasons of the same level are shown.
@@ -33,7 +33,7 @@ const (
 	authEnabled
 	upstreamMissing
 
-	// What only an operator can put right.
+	// What only an operator can fix.
 	diskMute
 	pathClosed
 	pathAstray
@@ -77,7 +77,7 @@ const (
 	leaveUnserved
 	leaving
 
-	// The way to a member.
+	// On the way to a member.
 	authoritiesMade
 	authoritiesAwaited
 	foundAwaitsLeader
@@ -108,7 +108,7 @@ const (
 	upstreamUnknown
 	nothingThrough
 
-	// What work waits for that is not known. A later one is often unknown because an earlier one is.
+	// Unknown things that work waits for. A later one is often unknown because an earlier one is.
 	unitsUnknown
 	leaderUnknown
 	peersUnknown

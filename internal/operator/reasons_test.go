@@ -15,7 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestCatalogue: each kind has one name, that of its constant, and says something; what blocks a unit says what to do.
+// TestCatalogue: each kind has one name, that of its constant, and a text; a kind that blocks a
+// unit says what to do.
 func TestCatalogue(t *testing.T) {
 	t.Parallel()
 	names := map[string]bool{}
@@ -33,8 +34,8 @@ func TestCatalogue(t *testing.T) {
 	}
 }
 
-// TestReasonsAreMadeByTheCatalogueOnly: no other file makes a reason or a refusal of its own, each kind is used, and is given
-// as many details as its texts have places.
+// TestReasonsAreMadeByTheCatalogueOnly: no other file makes a reason or a refusal of its own. Each
+// kind is used, with as many details as its texts have placeholders.
 func TestReasonsAreMadeByTheCatalogueOnly(t *testing.T) {
 	t.Parallel()
 	names, err := filepath.Glob("*.go")

@@ -10,21 +10,24 @@ import (
 // maxSteps bounds one pass. The longest orderly pass (a member that yields and joins again) takes about twenty.
 const maxSteps = 60
 
-// maxRepeats bounds how often one pass does the same step: a step that keeps being wanted has no effect.
+// maxRepeats bounds how often one pass does the same step: a step that is wanted again and again
+// has no effect.
 const maxRepeats = 3
 
-// ErrUnsettled says that a pass was still finding steps past its bound.
+// ErrUnsettled means that a pass still found steps at its bound.
 var ErrUnsettled = errors.New("no end of steps in sight")
 
-// ErrNoEffect says that a step succeeded and yet was wanted again and again.
+// ErrNoEffect is the failure of a step that succeeded and was still wanted again and again.
 var ErrNoEffect = errors.New("done repeatedly, without effect")
 
-// Decider makes the decision: Decide in production, a wrapper that breaks a rule where a test proves that it is noticed.
+// Decider makes the decision. It is Decide in production; tests wrap it to break a rule, and prove
+// that this is noticed.
 type Decider func(Event, Model, World) Plan
 
-// Reconcile is the one pass of a hook: observe, decide, act, and observe again until no step is left. A step that
-// fails is remembered for the pass, so that decide says what it waits for and goes on with what does not hang on it.
-// Reconcile fails only when looking fails, when ctx ends, or with ErrUnsettled; nothing may then be published.
+// Reconcile is the one pass of a hook: observe, decide, act, and observe again until no step is
+// left. A step that fails is remembered for the pass: decide then says what it waits for, and goes
+// on with what does not depend on it. Reconcile fails only if observing fails, if ctx ends, or with
+// ErrUnsettled; nothing may then be published.
 func Reconcile(ctx context.Context, decide Decider, e Event, m Model, h Host) (Plan, World, error) {
 	var pass progress
 	count := map[string]int{}

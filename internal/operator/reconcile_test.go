@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// fakeHost is a machine on which nothing is; do, if set, says how a step ends.
+// fakeHost is an empty machine; do, if set, says how a step ends.
 type fakeHost struct {
 	blind error
 	do    func(Step) error
@@ -27,7 +27,7 @@ func (h *fakeHost) Do(_ context.Context, s Step) error {
 	return h.do(s)
 }
 
-// untilTried wants one step for as long as it has not failed; then it publishes.
+// untilTried wants one step until it has failed; then it publishes.
 func untilTried(_ Event, _ Model, w World) Plan {
 	if len(w.Tried) == 0 {
 		return Plan{Step: Start{}}
@@ -50,7 +50,7 @@ func TestReconcileRemembersWhatItDid(t *testing.T) {
 	assert.Equal(t, h.steps, w.Done)
 	assert.Empty(t, w.Tried)
 
-	// What fails is not done again, and the pass goes on.
+	// A step that failed is not done again, and the pass goes on.
 	h = &fakeHost{do: func(Step) error { return errors.New("no luck") }}
 	p, w, err = Reconcile(t.Context(), untilTried, Event{}, Model{}, h)
 	require.NoError(t, err)
@@ -59,7 +59,8 @@ func TestReconcileRemembersWhatItDid(t *testing.T) {
 	assert.Empty(t, w.Done)
 }
 
-// A pass always ends: what has no effect is given up, and what finds no end fails, with nothing to publish.
+// A pass always ends: a step without effect is given up, and a pass that finds steps without end
+// fails and publishes nothing.
 func TestReconcileEnds(t *testing.T) {
 	t.Parallel()
 	h := &fakeHost{}
@@ -82,7 +83,8 @@ func TestReconcileEnds(t *testing.T) {
 	assert.Equal(t, Plan{}, p)
 }
 
-// A hook whose time is up fails, so that Juju calls it again: what a step that was cut off has come to nobody knows.
+// A hook whose time is up fails, so that Juju calls it again: the outcome of a step that was cut
+// off is not known.
 func TestReconcileFailsWhenTimeIsUp(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancelCause(t.Context())

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Recover has the cluster go on from the best of the members that are left, once a majority is lost for good. It loses no write
-// that one of them has on disk.
+// Recover makes the cluster go on from the best of the members that are left, when a majority is
+// lost for good. No write is lost that is on the disk of one of them.
 func Recover(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	want, err := recoverParams(params)
 	if err != nil {
@@ -60,8 +60,9 @@ func recoverParams(params map[string]any) (wish, error) {
 	return want, err
 }
 
-// mayRecover says why there is nothing to recover, or nothing to recover from; else it is who is left, the best first, and of
-// whom it is not known what the log holds: who is dead, as a rule.
+// mayRecover says why there is nothing to recover, or nothing to recover from. Otherwise it returns
+// the units with a log, the best first, and the silent ones, whose log is not known: as a rule
+// these are dead.
 func (l look) mayRecover(want wish) (ranked []Survivor, silent []string, why Reason) {
 	id := l.givenUp()
 	switch {
@@ -98,7 +99,7 @@ func (l look) mayRecover(want wish) (ranked []Survivor, silent []string, why Rea
 	return ranked, silent, Reason{}
 }
 
-// leaderFirst has equals go by who leads: this unit, where it does.
+// leaderFirst names the unit that is first among equals: this unit, if it leads.
 func (l look) leaderFirst() []string {
 	if l.leader() {
 		return []string{l.m.Unit}
@@ -106,11 +107,12 @@ func (l look) leaderFirst() []string {
 	return nil
 }
 
-// mayConfirm says why the recovery cannot begin, though there is something to recover from.
+// mayConfirm says why the recovery cannot begin although there is something to recover from.
 func (l look) mayConfirm(o Operation, want wish) Reason {
 	id := l.givenUp()
 	elsewhere := because(operationBegun, l.m.App, l.command(want, l.m.App+"/leader", hexID(id), false))
-	// What has passed its point of no return waits for a quorum to end, and this is the way to one.
+	// An operation past its point of no return ends only with a quorum, and a recovery is the way
+	// to one.
 	if why := l.mayOperate(elsewhere); !why.none() && why.Kind != operationPassed {
 		return why
 	}
@@ -123,7 +125,7 @@ func (l look) mayConfirm(o Operation, want wish) Reason {
 	return Reason{}
 }
 
-// mayLose says what of the lost members nobody can know.
+// mayLose says which writes are gone if only the lost members had them.
 func (l look) mayLose(ranked []Survivor) string {
 	best := ranked[0]
 	text := fmt.Sprintf("%s is the best: term %d, index %d, revision %d; writes that the lost members alone acknowledged after index %d are gone",

@@ -9,8 +9,8 @@ import (
 )
 
 // refuse says why the options may not be applied: they cannot be used as they are (ParseConfig), or
-// what they will meet would refuse them, which is the unit itself, this machine and the data. What
-// already runs with them has shown that they work.
+// the unit, this machine or the data would refuse them. An option that our process already runs
+// with has shown that it works.
 func (l look) refuse() Reason {
 	switch {
 	case l.m.ConfigProblem != "":
@@ -65,10 +65,10 @@ func (l look) bindings() []binding {
 	}
 }
 
-// refusedPort says which port this machine does not let our service have, and why.
+// refusedPort says which port this machine does not let our service use, and why.
 func (l look) refusedPort() Reason {
 	own := addrPorts(l.w.Service.Listens)
-	knows := len(own) > 0 || !l.w.Service.Running // else what listens may be ourselves
+	knows := len(own) > 0 || !l.w.Service.Running // otherwise the process that listens may be ours
 	for _, b := range l.bindings() {
 		for _, want := range b.at {
 			port := int(want.Port())
@@ -85,9 +85,10 @@ func (l look) refusedPort() Reason {
 	return Reason{}
 }
 
-// inUse says that our service keeps failing because another has a port of ours, which its log is the witness of: one that
-// was bound and does not listen is in no list, and ours is bound for a moment at each try. None while the options are
-// refused, for then another port may be meant.
+// inUse says that our service keeps failing because another process has one of its ports. The
+// service's log proves it: a socket that is bound but does not listen is in no list, and our own is
+// bound for a moment at each attempt. It is none while the options are refused, because the log may
+// then be about another port.
 func (l look) inUse() Reason {
 	if !l.w.Service.Failing || l.m.ConfigProblem != "" {
 		return Reason{}
@@ -108,14 +109,14 @@ func (l look) inUse() Reason {
 	return Reason{}
 }
 
-// same reports whether a socket is the one that a process was told to listen with. Go listens on [::], which takes IPv4's
-// connections too, where it is told 0.0.0.0 (net, favoriteAddrFamily).
+// same reports whether a socket is the one that a process was told to listen on. If Go is told
+// 0.0.0.0 it listens on [::], which takes IPv4 connections too (net, favoriteAddrFamily).
 func same(told, socket netip.AddrPort) bool {
 	return told == socket || told.Port() == socket.Port() && told.Addr().IsUnspecified() && socket.Addr().IsUnspecified()
 }
 
-// collide reports whether one may not listen where the other does. A socket on [::] takes IPv4's
-// connections too, unless it was told not to, which cannot be seen.
+// collide reports whether one socket cannot listen where the other does. A socket on [::] takes
+// IPv4 connections too, unless it was told not to, which cannot be seen.
 func collide(a, b netip.AddrPort) bool {
 	if a.Port() != b.Port() {
 		return false
@@ -146,8 +147,8 @@ func addrPorts(urls []string) []netip.AddrPort {
 }
 
 // refusedQuota says that the data would not fit a lowered quota: the first member to take it would
-// raise the alarm NOSPACE, and everybody's writes would be refused. A quota that the database
-// outgrew by itself is the alarm's to speak of.
+// raise alarm NOSPACE, and all writes would be refused. If the database has outgrown a quota by
+// itself, the alarm reports that.
 func (l look) refusedQuota() Reason {
 	quota, fullest := l.m.Config.QuotaBytes, Member{}
 	for _, mem := range l.w.Members {

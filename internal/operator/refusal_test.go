@@ -19,8 +19,9 @@ func configured(t *testing.T, m Model, raw map[string]any) Model {
 	return m
 }
 
-// TestRule12OptionsMeetTheWorld: options that are valid in themselves, and that machine or data would
-// refuse, block the unit before anything is touched; without the obstacle they are applied.
+// TestRule12OptionsMeetTheWorld: options that are valid in themselves, but that the machine or the
+// data would refuse, block the unit before anything is changed. Without the obstacle they are
+// applied.
 func TestRule12OptionsMeetTheWorld(t *testing.T) {
 	t.Parallel()
 	listening := func(at ...string) func(*World) {
@@ -98,8 +99,7 @@ func TestRule12OptionsMeetTheWorld(t *testing.T) {
 	}
 }
 
-// TestOutgrownQuota: data that outgrew the quota which all members run with holds up no other
-// change.
+// TestOutgrownQuota: data that has outgrown the quota of all members holds up no other change.
 func TestOutgrownQuota(t *testing.T) {
 	t.Parallel()
 	m := model(3)
@@ -114,8 +114,8 @@ func TestOutgrownQuota(t *testing.T) {
 	assert.Empty(t, lookAt(Event{}, m, w).refusal.String(), "more is the way out")
 }
 
-// TestTakenPortOfAMember: a member that keeps failing says whose fault it is, and one that may be
-// the listener itself does not accuse itself.
+// TestTakenPortOfAMember: a member that keeps failing says which process has its port. One that may
+// be the listener itself is not reported.
 func TestTakenPortOfAMember(t *testing.T) {
 	t.Parallel()
 	m := model(3)
@@ -147,7 +147,7 @@ func TestOwnWildcardIsNotTaken(t *testing.T) {
 	assert.Contains(t, lookAt(lookAgain, m, w).refusal.String(), "option port: [::]:2379 is taken")
 }
 
-// TestTakenPortOfAProxy: the same words for the one port of a proxy.
+// TestTakenPortOfAProxy: the same for the one port of a proxy.
 func TestTakenPortOfAProxy(t *testing.T) {
 	t.Parallel()
 	m := Model{Unit: "px/0", App: "px", PeerAddress: Know(Address{Ingress: "10.0.0.9"}), ClientAddress: Know(Address{Ingress: "10.0.0.9"})}
@@ -162,8 +162,8 @@ func TestTakenPortOfAProxy(t *testing.T) {
 	assert.Empty(t, lookAt(Event{}, m, w).refusal.String(), "it can do without that one")
 }
 
-// TestPortInUse: what a service that keeps failing says of a port, its owner is told in the words of the option, whichever it
-// is: a port may be bound by who does not listen, and then no list has it.
+// TestPortInUse: if a service keeps failing because of a port, the status names the option of that
+// port, whichever it is. A socket may be bound without listening, and is then in no list.
 func TestPortInUse(t *testing.T) {
 	t.Parallel()
 	inUse := func(at string) string { return "listen tcp " + at + ": bind: address already in use" }
@@ -217,7 +217,7 @@ func TestTakenPortOfAProxyThatFails(t *testing.T) {
 	}
 }
 
-// TestSocketOfAProxy: beside the port or in its place, for a group that is there.
+// TestSocketOfAProxy: besides the port or instead of it, for a group that exists.
 func TestSocketOfAProxy(t *testing.T) {
 	t.Parallel()
 	const path = "/run/etcd-charm/px-0/etcd.sock"
@@ -254,7 +254,7 @@ func TestSocketOfAProxy(t *testing.T) {
 	assert.Equal(t, Blocked, p.Status.Level)
 	assert.Contains(t, p.Status.Message, "option socket_group: no group nobodys here; groupadd --system nobodys")
 
-	// A new one starts with nothing.
+	// A new unit is not started.
 	w.Service, w.Proxy = Service{}, ProxyFiles{}
 	assert.Nil(t, Decide(lookAgain, m, w).Step)
 	w.Machine.NoGroup = false
@@ -276,7 +276,7 @@ func TestListensText(t *testing.T) {
 }
 
 // TestRefusedProxyFollows: an option that is refused holds up no change of members or credentials;
-// the proxy goes on where it listens.
+// the proxy stays where it listens.
 func TestRefusedProxyFollows(t *testing.T) {
 	t.Parallel()
 	m := model(1)
@@ -296,7 +296,7 @@ func TestRefusedProxyFollows(t *testing.T) {
 	require.True(t, ok)
 	assert.Equal(t, []string{"127.0.0.1:2379"}, write.Upstream.Listen)
 
-	// What is written and runs as it is needs nothing more, and the status says what is refused.
+	// If that is written and runs, nothing more is done, and the status says what is refused.
 	w.Proxy.Written, w.Service.Config = write.Upstream.Digest(), write.Upstream.ProcessDigest()
 	p := Decide(lookAgain, m, w)
 	assert.Nil(t, p.Step)

@@ -12,7 +12,7 @@ func ReleaseName(etcd, stamp, build string) string {
 	return etcd + "-" + stamp + "-" + build
 }
 
-// idsIn are the IDs in a release's name; "" is not known, as of charms that had none.
+// idsIn are the IDs in a release's name; "" is not known, as with charms whose releases had none.
 func idsIn(release string) (server, proxy string) {
 	parts := strings.Split(release, "-")
 	n := len(parts)
@@ -39,9 +39,11 @@ func ProxyID(release string) string {
 	return id
 }
 
-// release is the one that our process should run: the carried one, unless what runs has the same ID and nothing else asks
-// for a restart. So digest, of what should run with a release, is that of the live process, or of one that somebody else's
-// settings are in. The new copy stands ready, and is taken at the next restart or start by the charm.
+// release is the release that our process should run. It is the carried one, unless the running one
+// has the same ID and nothing else needs a restart: then the running one stays, and the new copy is
+// taken at the next restart or start by the charm. Nothing else needs a restart if digest, of what
+// should run with the running release, is that of the live process, or if the process runs with
+// settings that somebody else changed.
 func (l look) release(id, digest func(release string) string) string {
 	runs := l.w.Service.Release
 	if !l.w.Service.Running || runs == l.w.Carried || id(runs) == "" || id(runs) != id(l.w.Carried) {

@@ -10,7 +10,7 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
 )
 
-// Two servers and two proxies in four builds; release is of a charm that had no IDs.
+// Two servers and two proxies in four builds; release is that of a charm that had no IDs.
 const (
 	buildA      = "3.7.3-saaaaaaaaaaaa-paaaaaaaaaaaa-000000000001"
 	againA      = "3.7.3-saaaaaaaaaaaa-paaaaaaaaaaaa-000000000002"
@@ -45,8 +45,9 @@ func refreshed(from, to string) (Model, World) {
 	return m, w
 }
 
-// TestARefreshRestartsForAnotherServer: a member goes on with the copy that it runs from as long as the server in it is the
-// carried one, and whatever else restarts it takes up the carried copy.
+// TestARefreshRestartsForAnotherServer: a member goes on with the copy that it runs from as long as
+// that has the same server as the carried one. Any restart for another reason takes up the carried
+// copy.
 func TestARefreshRestartsForAnotherServer(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -91,7 +92,7 @@ func TestARefreshRestartsForAnotherServer(t *testing.T) {
 	}
 }
 
-// A server that is started, and not restarted, takes up the carried copy as well.
+// A server that is started, not restarted, takes up the carried copy as well.
 func TestAStartTakesUpTheCarriedCopy(t *testing.T) {
 	t.Parallel()
 	m, w := refreshed(buildA, againA)
@@ -102,7 +103,7 @@ func TestAStartTakesUpTheCarriedCopy(t *testing.T) {
 	assert.Equal(t, againA, step.Server.Release)
 }
 
-// Settings of somebody else in the process are no reason to restart for a copy, either.
+// Settings of somebody else in the process are no reason to restart for a new copy either.
 func TestASameServerWithForeignSettings(t *testing.T) {
 	t.Parallel()
 	m, w := refreshed(buildA, againA)
@@ -115,7 +116,8 @@ func TestASameServerWithForeignSettings(t *testing.T) {
 	assert.Equal(t, TakeTurn{}, firstStep(m, w))
 }
 
-// Members of builds with the same server are of one generation, so that no raft leader waits for a unit that needs no restart.
+// Members of builds with the same server have the same generation, so no raft leader waits for a
+// unit that needs no restart.
 func TestGenerationsOfBuilds(t *testing.T) {
 	t.Parallel()
 	of := func(build string, paths ...string) string { return Server{Release: build, Paths: paths}.Generation() }

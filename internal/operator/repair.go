@@ -2,7 +2,7 @@ package operator
 
 import "slices"
 
-// Hash is what a member says of its data up to a revision.
+// Hash is what a member says about its data up to a revision.
 type Hash struct {
 	MemberID  uint64
 	Revision  int64 // up to which
@@ -12,10 +12,11 @@ type Hash struct {
 
 const differs = "not what the others have"
 
-// repair has our member leave and join again because alarm CORRUPT names it: etcd takes no write as long as that stands. A member
-// that is given up so may be the only one whose data is right, so a majority of all voters without it has to have the same data,
-// by what they say to this unit twice; and all of it hangs on the alarm: a server that ends at its start because its data differs
-// may be the good one, for then no majority is asked, and that is never answered here.
+// repair makes our member leave and join again because alarm CORRUPT names it: etcd takes no write
+// while that alarm is raised. The member may be the only one whose data is right. So a majority of
+// all voters without it must have the same data, and each must say so to this unit twice. The alarm
+// is required: a server that exits at its start because its data differs may be the good one,
+// because that check asks no majority. repair never acts on it.
 func (l look) repair(p *Plan, own Member) {
 	if !l.repairs() || !l.accused(own.ID) {
 		return
@@ -38,13 +39,14 @@ func (l look) repair(p *Plan, own Member) {
 // asksTwice is how often the members are asked before one is given up.
 const asksTwice = 2
 
-// repairs reports whether members with bad data are replaced by themselves. With two voters nobody knows whose data is bad.
+// repairs reports whether the charm replaces members with bad data by itself. With two voters it is
+// not known whose data is bad.
 func (l look) repairs() bool {
 	return l.usable() && l.m.Config.AutoRepair && l.inCluster() && len(l.voters()) > 2
 }
 
-// accused reports whether our member is the next that alarm CORRUPT asks for: one after another, by member ID. An alarm of no
-// member says that nobody knows whose data is bad.
+// accused reports whether our member is the next that alarm CORRUPT calls for: they go one after
+// another, by member ID. An alarm without a member means that etcd does not know whose data is bad.
 func (l look) accused(own uint64) bool {
 	var first *Alarm
 	for i, a := range l.w.Alarms {
@@ -55,7 +57,7 @@ func (l look) accused(own uint64) bool {
 	return first != nil && first.MemberID == own
 }
 
-// commonRevision is the latest that all voters have which answer, but ours.
+// commonRevision is the latest revision that all voters that answer have, without ours.
 func (l look) commonRevision(own uint64) int64 {
 	var common int64
 	for _, mem := range l.voters() {
@@ -66,10 +68,11 @@ func (l look) commonRevision(own uint64) int64 {
 	return common
 }
 
-// majorityAgrees reports whether a majority of all voters, without the one named, said the same each time it was asked.
+// majorityAgrees reports whether a majority of all voters, without the given one, said the same
+// each time it was asked.
 func (l look) majorityAgrees(without uint64) bool {
 	voters := l.voters()
-	said := map[Hash][]uint64{} // who said it each time
+	said := map[Hash][]uint64{} // the members that said it each time
 	for i, asking := range l.w.Hashes {
 		now := map[Hash][]uint64{}
 		for _, h := range asking {
@@ -89,8 +92,8 @@ func (l look) majorityAgrees(without uint64) bool {
 	return false
 }
 
-// disarm takes back the alarm that our member has left behind, which was removed on account of it. It reports whether the unit may
-// go on and join again.
+// disarm disarms the alarm that our member left behind; the member was removed because of it. It
+// reports whether the unit may go on and join again.
 func (l look) disarm(p *Plan) bool {
 	left := Alarm{l.w.Data.MemberID, corrupt}
 	if !l.usable() || !l.m.Config.AutoRepair || !slices.Contains(l.w.Alarms, left) {
@@ -100,8 +103,9 @@ func (l look) disarm(p *Plan) bool {
 	return false
 }
 
-// disarmGone has the leader take alarm CORRUPT back of a member that is gone: its data went with it. The unit that its member was
-// may have died before it did so, or have left. A leader that leaves does so too: the alarm would keep it here.
+// disarmGone makes the leader disarm alarm CORRUPT of a member that is gone: the bad data went with
+// it. That member's unit may have died before it could do so, or may have left. A leader that
+// leaves does so too, because the alarm would keep it here.
 func disarmGone(l look, p *Plan) {
 	if !l.leader() || l.role() != RoleMember || !l.usable() || !l.m.Config.AutoRepair || !l.inCluster() {
 		return

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// split is unit etcd/0 of n voters, whose member alarm CORRUPT names. It is asked twice what they have: each has the hash of its
-// place in said; 0 is that it does not answer.
+// split is unit etcd/0 of n voters, whose member alarm CORRUPT names. All are asked twice for their
+// hash: said has one for each member; 0 means that it does not answer.
 func split(n int, said ...uint32) (Model, World) {
 	m := model(n)
 	w := world(m)
@@ -37,7 +37,8 @@ func hashes(said ...uint32) []Hash {
 
 var gives = RemoveMember{ID: 1, Name: "etcd/0", Why: "data is not what the others have; it joins again"}
 
-// A member that alarm CORRUPT names leaves and joins again where a majority of all voters without it has the same data.
+// A member that alarm CORRUPT names leaves and joins again if a majority of all voters without it
+// has the same data.
 func TestRule04CorruptDataIsGivenUp(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -112,7 +113,8 @@ func TestRule04CorruptDataIsGivenUp(t *testing.T) {
 	}
 }
 
-// The alarm goes before the data does, which alone says that it was our own.
+// The alarm is disarmed before the data is moved aside: only the data says that the alarm was our
+// member's.
 func TestAnAlarmThatIsLeftBehindIsTakenBack(t *testing.T) {
 	t.Parallel()
 	m, w := split(3)
@@ -132,7 +134,7 @@ func TestAnAlarmThatIsLeftBehindIsTakenBack(t *testing.T) {
 	assert.IsType(t, Stop{}, firstStep(m, w), "an administrator's is left to the administrator")
 }
 
-// The leader takes back what a unit left behind that died or left.
+// The leader disarms the alarm of a member whose unit died or left.
 func TestTheAlarmOfAMemberThatIsGoneIsTakenBack(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -154,7 +156,7 @@ func TestTheAlarmOfAMemberThatIsGoneIsTakenBack(t *testing.T) {
 	}
 }
 
-// Nobody joins while the data that it would be sent may be the bad one.
+// No member joins while the data that it would be sent may be the bad data.
 func TestNobodyJoinsUnderCorrupt(t *testing.T) {
 	t.Parallel()
 	m, w := joining()
@@ -166,7 +168,7 @@ func TestNobodyJoinsUnderCorrupt(t *testing.T) {
 	assert.Equal(t, AddLearner{joinsAt}, firstStep(m, w))
 }
 
-// What was given up is remembered, so that it happens once a day.
+// It is remembered that data was given up, so that it happens once a day at most.
 func TestCorruptDataIsGivenUpOnceADay(t *testing.T) {
 	t.Parallel()
 	m, w := split(3, 9, 7, 7)
@@ -175,7 +177,8 @@ func TestCorruptDataIsGivenUpOnceADay(t *testing.T) {
 	assert.Equal(t, w.Now, after(m, Decide(lookAgain, m, w)).Healed)
 }
 
-// Other units say that it is being seen to, and those that see to nothing what is to be done.
+// Other units report that the data is being replaced; units that do not replace it report what to
+// do.
 func TestWhatIsSaidOfCorruptData(t *testing.T) {
 	t.Parallel()
 	m, w := split(3)

@@ -8,8 +8,8 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 )
 
-// Restore and recover put other data in the place of the cluster's. This file is a unit's part in it; what is on record
-// alone says what that is, so that it survives any hook.
+// Restore and recover put other data in the place of the cluster's. This file is a unit's part in
+// that. What a unit does follows from the record alone, so it survives the failure of any hook.
 
 const (
 	operationStopsUs = "an operation has the cluster stopped"
@@ -17,39 +17,42 @@ const (
 	operationOver    = "its operation is over"
 )
 
-// dataDir as an operation's snapshot says that the data of its source is the cluster's.
+// dataDir in an operation's Snapshot means that the data of its source becomes the cluster's.
 const dataDir = "data-dir"
 
-// isReplaced reports whether data of that cluster was replaced: it never serves again.
+// isReplaced reports whether data of that cluster was replaced, and so never serves again.
 func (l look) isReplaced(id uint64) bool {
 	return slices.Contains(l.m.Cluster.Value.Record.Replaced, id)
 }
 
-// isTarget reports whether the operation on record is to make the cluster of our data the application's.
+// isTarget reports whether the operation on record will make the cluster of our data the
+// application's.
 func (l look) isTarget() bool {
 	o := l.operation()
 	return replaces(o) && l.w.Data.State == OurData && l.w.Data.ClusterID == o.NewCluster()
 }
 
-// awaitsData reports whether nothing is founded or joined because the cluster is about to have other data. Not so where the source
-// or who holds the present data is on its way out: the leave may wait for who joins, and a leader whose hook is held moves nothing.
+// awaitsData reports whether nothing is founded or joined because the cluster is about to have
+// other data. It does not wait if the source, or a unit that holds the present data, is leaving:
+// the leave may wait for a new member, and a leader whose hook fails does not move the operation.
 func (l look) awaitsData() bool {
 	o := l.operation()
 	leaves := func(unit string) bool { return !l.stays(unit) }
 	return replaces(o) && (!l.m.Units.OK || l.stays(o.Source) && !slices.ContainsFunc(l.holders(), leaves))
 }
 
-// halted reports whether our server must not run: an operation has the cluster stopped. Whoever is no participant and holds data
-// stops too.
+// halted reports whether our server must not run because an operation has the cluster stopped. A
+// unit that is no participant but has data stops too.
 func (l look) halted() bool {
 	o := l.operation()
 	concerned := o.Takes(l.m.Unit) || l.w.Data.State != NoData
 	return l.m.Cluster.OK && stops(o) && concerned && !l.isTarget()
 }
 
-// leavesHalted reports whether a unit that leaves just stops, since others carry on an operation that replaces the data: it has the
-// cluster stopped, or nobody decides any more and a hook that fails hears no more of the record. What was stopped so stays so:
-// others may have gone on since.
+// leavesHalted reports whether a unit that leaves just stops, because other units carry on an
+// operation that replaces the data. Either the operation has the cluster stopped, or there is no
+// quorum and a hook that fails sees no newer record. A unit that stopped for this reason does not
+// start again: the others may have gone on since.
 func (l look) leavesHalted() bool {
 	o := l.operation()
 	other := func(unit string) bool {
@@ -90,7 +93,8 @@ func (l look) replacing() (state, said string) {
 	return answered, ""
 }
 
-// still reports whether our server is down, and where that counts what its log holds is known.
+// still reports whether our server is down and, for a recovery, whether what its log holds is
+// known.
 func (l look) still() bool {
 	return !l.w.Service.up() && (l.operation().Kind != recovering || l.w.Data.State != OurData || l.w.Log != LogState{})
 }
@@ -116,7 +120,8 @@ func (l look) made() (Prepared, bool) {
 	return Prepared{}, false
 }
 
-// unprepared says why the source has no new data and will have none; "" is that it has, or may yet.
+// unprepared says why the source has no new data and will have none; "" means that it has, or may
+// still get it.
 func (l look) unprepared() string {
 	o := l.operation()
 	_, isMade := l.made()
@@ -133,8 +138,8 @@ func (l look) unprepared() string {
 	return ""
 }
 
-// snapshotOf is the snapshot that the operation names: "latest" is the newest good one, or the newest from before the time that
-// it says. "" is that there is none.
+// snapshotOf is the name of the operation's snapshot; "" is that there is none. "latest" stands for
+// the newest good one or, with Before, the newest good one from before that time.
 func (l look) snapshotOf(o Operation) string {
 	if o.Snapshot != latest {
 		return o.Snapshot
@@ -142,12 +147,12 @@ func (l look) snapshotOf(o Operation) string {
 	return newest(l.w.Kept.Snapshots, o.Before).Name
 }
 
-// latest as an operation's snapshot is the newest kept one.
+// latest in an operation's Snapshot means the newest good one that is kept.
 const latest = "latest"
 
-// newest is the newest good snapshot that was taken before that time, 0 being any; the zero value is none. The newest is the last
-// of the list, whatever a clock said. What was kept of a state that a restore replaces is none of them: a restore that is tried
-// again would bring that state back.
+// newest is the newest good snapshot taken before that time; 0 is any time, the zero value is none.
+// The newest is the last of the list, whatever the clock said. Snapshots of a state that a restore
+// replaced do not count: a second attempt at a restore would bring that state back.
 func newest(snapshots []Snapshot, before int64) Snapshot {
 	for _, s := range slices.Backward(snapshots) {
 		if s.Error == "" && s.Why != beforeRestore && (before == 0 || s.Taken < before) {
@@ -157,13 +162,14 @@ func newest(snapshots []Snapshot, before int64) Snapshot {
 	return Snapshot{}
 }
 
-// beforeRestore is why a snapshot is kept apart that was taken of what a restore was about to replace.
+// beforeRestore is why a snapshot is kept apart: it was taken of the state that a restore was about
+// to replace.
 const beforeRestore = "before-restore"
 
 // beforeID is the ID of the work that takes a snapshot of what an operation is about to replace.
 func beforeID(o Operation) string { return o.ID + "-before" }
 
-// prepare has the source make the new data: long work, while the cluster goes on if it does.
+// prepare makes the source prepare the new data by long work, while the cluster goes on if it can.
 func (l look) prepare(p *Plan) {
 	o := l.operation()
 	if !replaces(o) || o.Phase != toPrepare || o.Source != l.m.Unit || o.Target != "" || l.leaving() {
@@ -192,7 +198,8 @@ func (l look) prepare(p *Plan) {
 	}
 }
 
-// keepable says why no snapshot of what is there can be taken before it is replaced; "" is that one can.
+// keepable says why no snapshot can be taken of the present state before it is replaced; "" means
+// that it can.
 func (l look) keepable() string {
 	own, listed := l.self()
 	if !l.inCluster() || !listed || own.Learner || !l.w.Local.Ready {
@@ -211,7 +218,8 @@ func (l look) keepable() string {
 	return ""
 }
 
-// notKept says that no snapshot was taken of what is replaced, and why; "" is that one was.
+// notKept says that no snapshot was taken of what is replaced, and why; "" means that one was
+// taken.
 func (l look) notKept() string {
 	o := l.operation()
 	taken := func(s Snapshot) bool { return s.Work == beforeID(o) && s.Error == "" } // its work may be forgotten
@@ -239,8 +247,9 @@ func (l look) highestRevision() int64 {
 	return out
 }
 
-// unserved is what was prepared here and is the application's cluster by now, though it was never served: the record alone
-// says so. Where anybody has that cluster already, or this unit once had, it would be a member that has forgotten all.
+// unserved is data that was prepared here and that, by the record, is now the application's
+// cluster, but was never served. If another unit has that cluster already, or this unit once had
+// it, this data is not served: it would be a member that has forgotten everything.
 func (l look) unserved() (Prepared, bool) {
 	id := l.m.Cluster.Value.Record.ClusterID
 	if !l.unborn() || !l.m.Memory.OK {
@@ -254,7 +263,7 @@ func (l look) unserved() (Prepared, bool) {
 	return Prepared{}, false
 }
 
-// unborn reports whether nobody is known to hold data of the cluster on record, or to serve it.
+// unborn reports whether no unit is known to hold data of the cluster on record, or to serve it.
 func (l look) unborn() bool {
 	record := l.m.Cluster.Value.Record
 	id := record.ClusterID
@@ -269,7 +278,8 @@ func (l look) unborn() bool {
 	return true
 }
 
-// serveNew puts what was prepared into the place of our data. It reports whether that is to be done.
+// serveNew puts the prepared data into the place of our data. It reports whether there is such data
+// to serve.
 func (l look) serveNew(p *Plan) bool {
 	made, due := l.unserved()
 	if state := l.w.Data.State; !due || state == AlienData || state == ForeignData {
@@ -281,8 +291,9 @@ func (l look) serveNew(p *Plan) bool {
 	return true
 }
 
-// giveUpReplaced keeps data from being served that was replaced: it goes down at once, and aside once the cluster that took
-// its place answers with a quorum, whatever its own number of voters.
+// giveUpReplaced keeps replaced data from being served. The server is stopped at once. The data is
+// moved aside once the cluster that took its place answers with a quorum, however many voters the
+// replaced one has.
 func (l look) giveUpReplaced(p *Plan) {
 	named := l.named()
 	switch {
@@ -295,7 +306,7 @@ func (l look) giveUpReplaced(p *Plan) {
 	}
 }
 
-// leftovers ends work and drops data that an operation began and has no use for any more.
+// leftovers ends work and drops data that an operation began and no longer needs.
 func leftovers(l look, p *Plan) {
 	if !l.m.Cluster.OK {
 		return
@@ -311,11 +322,12 @@ func leftovers(l look, p *Plan) {
 		}
 	}
 	if l.leaving() {
-		return // it may be the application's by now, and a unit that leaves may not have heard so
+		return // it may be the application's data now, and a unit that leaves may not know that
 	}
 	for _, made := range l.w.Prepared {
 		isOurs := l.w.Data.State == OurData && l.w.Data.ClusterID == made.ClusterID
-		waits := made.ClusterID == record.ClusterID && !isOurs // to be served, whatever has become of the operation
+		// To be served, whatever became of the operation.
+		waits := made.ClusterID == record.ClusterID && !isOurs
 		if !needed(made.ID) && !waits {
 			p.want(l, DropPrepared{made.ID})
 			return

@@ -11,7 +11,7 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 )
 
-// newID is the cluster that the tests put in the place of clusterID.
+// newID is the ID of the cluster that replaces clusterID in the tests.
 const newID = 0xd2
 
 const restoreID = "restore-1a"
@@ -28,7 +28,7 @@ func restoreOf(phase string) Operation {
 	return o
 }
 
-// recoverOf is a recovery in that phase, etcd/1 being the best.
+// recoverOf is a recovery in that phase, with etcd/1 as the best.
 func recoverOf(phase string) Operation {
 	o := restoreOf(phase)
 	o.ID, o.Kind, o.Snapshot, o.Order, o.Target = "recover-1a", recovering, "", []string{"etcd/1", "etcd/0", "etcd/2"}, ""
@@ -76,7 +76,7 @@ func during(o Operation, n int) (Model, World) {
 	return m, w
 }
 
-// silent is the world of a unit whose cluster is down, and its own server with it.
+// silent is the world of a unit whose cluster is down, and its own server too.
 func silent(w World) World {
 	w.Service.Running, w.Service.Enabled, w.Service.Config, w.Service.Release = false, false, "", ""
 	w.Reach, w.ClusterID, w.Members, w.Local, w.Turn = Unreachable, 0, nil, Local{}, Turn{}
@@ -84,7 +84,7 @@ func silent(w World) World {
 	return w
 }
 
-// say has the other units show that of their part.
+// saying makes the other units show that as their part.
 func saying(m Model, state, said string) Model {
 	cluster := m.Cluster.Value
 	for unit, word := range cluster.Words {
@@ -98,7 +98,8 @@ func saying(m Model, state, said string) Model {
 	return m
 }
 
-// settledPart decides and wants no step: it is what our unit then shows.
+// settledPart decides, checks that no step is wanted, and returns the part that our unit then
+// shows.
 func settledPart(t *testing.T, m Model, w World) etcdcluster.Part {
 	t.Helper()
 	p := Decide(lookAgain, m, w)
@@ -108,7 +109,8 @@ func settledPart(t *testing.T, m Model, w World) etcdcluster.Part {
 	return word.Part
 }
 
-// TestReplacingStepByStep is one unit's part in each phase of both kinds: what it does, and what it shows.
+// TestReplacingStepByStep is one unit's part in each phase of both kinds: what it does, and what it
+// shows.
 func TestReplacingStepByStep(t *testing.T) {
 	t.Parallel()
 	made := func(w *World) {
@@ -138,7 +140,7 @@ func TestReplacingStepByStep(t *testing.T) {
 		unit  int
 		world func(*World)
 		model func(*Model)
-		step  Step // nil: none is wanted
+		step  Step // nil: no step is wanted
 		part  string
 		said  string
 	}{
@@ -399,7 +401,8 @@ func TestReplacingAdvances(t *testing.T) {
 	}
 }
 
-// TestNothingMovesWhileTheClusterIsStopped: no restart, no join, no removal, and a leave holds nobody.
+// TestNothingMovesWhileTheClusterIsStopped: nothing restarts, joins or is removed, and no leave is
+// held.
 func TestNothingMovesWhileTheClusterIsStopped(t *testing.T) {
 	t.Parallel()
 	for _, o := range []Operation{restoreOf(toStop), recoverOf(toStop), recoverOf(toPrepare)} {
@@ -444,7 +447,8 @@ func TestNothingMovesWhileTheClusterIsStopped(t *testing.T) {
 	assert.IsType(t, StartWork{}, Decide(lookAgain, m, w).Step, "it founds nothing, and prepares")
 }
 
-// TestStoppedStaysSoWhileNothingIsKnown: whoever does not know the record does not know why it was stopped.
+// TestStoppedStaysSoWhileNothingIsKnown: a unit that does not know the record does not know why its
+// server was stopped.
 func TestStoppedStaysSoWhileNothingIsKnown(t *testing.T) {
 	t.Parallel()
 	m, w := during(recoverOf(toPrepare), 0)
@@ -457,7 +461,8 @@ func TestStoppedStaysSoWhileNothingIsKnown(t *testing.T) {
 	assert.Equal(t, Start{}, Decide(lookAgain, m, w).Step)
 }
 
-// TestReplacedDataIsNobodys: data of a replaced cluster is no ground for founding, for recording, for asking or for yielding to.
+// TestReplacedDataIsNobodys: because of data of a replaced cluster nothing is founded, recorded,
+// asked or given way to.
 func TestReplacedDataIsNobodys(t *testing.T) {
 	t.Parallel()
 	m, w := during(restoreOf(toServe), 0)
@@ -487,8 +492,8 @@ func TestReplacedDataIsNobodys(t *testing.T) {
 	assert.Nil(t, recordOf(p), "its end is not that of the application's cluster")
 }
 
-// moved is what the leader publishes as it moves an operation. It asks for a hook before: Juju wakes nobody for what he wrote
-// himself, and whoever leads may be the last that is left.
+// moved is what the leader publishes as it moves an operation. It asks for a hook first: Juju runs
+// no hook on a unit for what that unit wrote, and the leader may be the only unit left.
 func moved(t *testing.T, m Model, w World) Plan {
 	t.Helper()
 	p := Decide(lookAgain, m, w)
@@ -505,7 +510,8 @@ func moved(t *testing.T, m Model, w World) Plan {
 	return p
 }
 
-// TestDataDirBecomesTheCluster: the unit whose data is to be the cluster's neither gives way before nor stops.
+// TestDataDirBecomesTheCluster: the unit whose data will be the cluster's neither gives way before
+// nor stops.
 func TestDataDirBecomesTheCluster(t *testing.T) {
 	t.Parallel()
 	o := restoreOf(toStop)
@@ -524,7 +530,8 @@ func TestDataDirBecomesTheCluster(t *testing.T) {
 	assert.Equal(t, []uint64{0xe3, clusterID}, record.Replaced, "it is replaced no longer")
 }
 
-// TestSourceLeavesPastTheEnd: nobody else has the new data, so that its leave waits until others do.
+// TestSourceLeavesPastTheEnd: no other unit has the new data, so the source's leave waits until
+// others have it.
 func TestSourceLeavesPastTheEnd(t *testing.T) {
 	t.Parallel()
 	m, w := during(restoreOf(toServe), 1)

@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// leasesBack is what a client that holds a lock has to know of data that was put back.
+// leasesBack is what a client that holds a lock has to know about restored data.
 const leasesBack = "leases come back with their full time, those too that had run out since; watches begin again"
 
-// wish is what an administrator asks of restore or recover.
+// wish is what an operator asks of restore or recover.
 type wish struct {
 	name       string // of the action
 	snapshot   string // "" with from=data-dir, and of recover
@@ -56,7 +56,7 @@ func restoreParams(params map[string]any) (wish, error) {
 	return want, want.settle(before, from)
 }
 
-// settle has the wish say one thing to restore, and one only.
+// settle checks that the parameters name one thing to restore, and only one.
 func (want *wish) settle(before, from string) error {
 	switch {
 	case from != "" && from != dataDir:
@@ -81,7 +81,7 @@ func (want *wish) settle(before, from string) error {
 	return nil
 }
 
-// command is what has the wish done on that unit, with what is known by now.
+// command is the command that does what was asked, on that unit, with what is known so far.
 func (l look) command(want wish, unit, confirm string, dryRun bool) string {
 	parts := []string{"juju run", unit, want.name}
 	add := func(name, value string) {
@@ -110,7 +110,7 @@ func (l look) command(want wish, unit, confirm string, dryRun bool) string {
 	return strings.Join(parts, " ")
 }
 
-// shellQuoted is a word as a shell takes it.
+// shellQuoted is a word quoted for a shell.
 func shellQuoted(word string) string {
 	if strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:+@%=,") == "" {
 		return word
@@ -118,7 +118,7 @@ func shellQuoted(word string) string {
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
-// givenUp is the cluster whose data is given up; 0 is that there is none.
+// givenUp is the cluster whose data would be given up; 0 is none.
 func (l look) givenUp() uint64 {
 	record := l.m.Cluster.Value.Record
 	if record.ClusterID == record.Ended {
@@ -130,15 +130,15 @@ func (l look) givenUp() uint64 {
 // confirms is the ID to confirm what is given up; "" is that nothing is.
 func (l look) confirms() string { return idText(l.givenUp()) }
 
-// isID reports whether the text is that ID: Juju's client reads key=value as YAML, where 1234 and 1e5 are numbers, which it
-// refuses, so that a prefix makes it a text.
+// isID reports whether the text is that ID. Juju's client reads key=value as YAML, where 1234 and
+// 1e5 are numbers, which it refuses for a string; so an ID may have the prefix "id-".
 func isID(text string, id uint64) bool {
 	number, err := strconv.ParseUint(strings.TrimPrefix(text, "id-"), 16, 64)
 	return err == nil && number == id
 }
 
-// Restore has the cluster go on from a snapshot, or from the data of one unit. It puts that on record and ends: the units carry
-// it out, and until the new data serves it can be cancelled.
+// Restore makes the cluster go on from a snapshot, or from the data of one unit. It puts that on
+// record and ends. The units carry it out; until the new data serves, it can be cancelled.
 func Restore(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	want, err := restoreParams(params)
 	if err != nil {
@@ -152,7 +152,7 @@ func Restore(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	case !m.Cluster.OK:
 		return nil, Result{Failed: refusal(what, l.unknown(peersUnknown, "no operation begins"))}, nil
 	}
-	if want.source == "" { // a kept snapshot's name says on which unit it is
+	if want.source == "" { // the name of a kept snapshot begins with its unit
 		want.source = cmp.Or(l.unitOfSnapshot(want.snapshot), m.Unit)
 	}
 	if want.dryRun {
@@ -185,7 +185,7 @@ func (l look) dataOf(unit string) uint64 {
 	return 0
 }
 
-// begin is the answer of an action that has put an operation on record which replaces the data.
+// begin is the answer of an action that has put an operation on record that replaces the data.
 func (l look) begin(o Operation, when string) Result {
 	record := l.m.Cluster.Value.Record
 	record.Operation = o
@@ -249,7 +249,8 @@ func (l look) keptAs(want wish) Snapshot {
 	return Snapshot{}
 }
 
-// tryRestore says what a restore would do, where the snapshot is. A file that is none of ours is read first, by long work.
+// tryRestore says what a restore would do, on the unit that has the snapshot. A file that is not a
+// kept snapshot is read first, by long work.
 func (l look) tryRestore(want wish) ([]Step, Result) {
 	const what = "nothing is shown"
 	if want.source != l.m.Unit {
@@ -361,7 +362,8 @@ func (l look) loses(revision int64) string {
 	return fmt.Sprintf("%d revisions are lost: from %d to %d, and what is written until it begins", seen-revision, revision+1, seen)
 }
 
-// An action waits for work that takes less than slowRead. What took longer is shown to whoever asks again, for as long as freshRead.
+// An action waits for work of less than slowRead. What work of more than that found is shown to a
+// repeated action, for as long as freshRead.
 const (
 	slowRead  = 60  // seconds
 	freshRead = 600 // seconds

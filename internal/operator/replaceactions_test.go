@@ -201,7 +201,7 @@ restore it: juju run etcd/leader restore snapshot=latest source=etcd/0 confirm=i
 	require.NoError(t, err)
 	assert.Contains(t, result.Failed, "juju run etcd/1 restore snapshot=etcd-1-20270101T000000Z source=etcd/1 dry-run=true")
 
-	// A file that is none of ours is read by long work, which is waited for.
+	// A file that is not a kept snapshot is read by long work, which is waited for.
 	file := map[string]any{"snapshot": "/my files/x.db", "dry-run": true}
 	steps, result, err := Restore(file, m, w)
 	require.NoError(t, err)
@@ -221,8 +221,9 @@ restore it: juju run etcd/leader restore snapshot=latest source=etcd/0 confirm=i
 	failed.Work = []Work{{WorkRequest: request, State: WorkFailed, Error: "too short"}}
 	assert.Equal(t, "/my files/x.db cannot be restored: too short", result.Finish(failed).Failed)
 
-	// Whoever asks again while it is read waits for that, and sees what took longer than an action waits; else the file is read
-	// again, since somebody may have put another there.
+	// An action that is repeated while the file is read waits for the same work. It shows a result
+	// that took longer than an action waits. Otherwise the file is read again, because another may
+	// be there now.
 	for name, tc := range map[string]struct {
 		state      WorkState
 		took, past int64
@@ -378,7 +379,7 @@ func TestRecover(t *testing.T) {
 	}
 }
 
-// TestRecoverDryRun: any unit answers at once, and nothing is touched.
+// TestRecoverDryRun: any unit answers at once, and changes nothing.
 func TestRecoverDryRun(t *testing.T) {
 	t.Parallel()
 	m, w := lostMajority()
@@ -416,7 +417,8 @@ func TestRecoverDryRunNamesTheDead(t *testing.T) {
 	assert.Contains(t, result.Failed, "etcd on etcd/0 still answers")
 }
 
-// TestOperationPastTheEnd: from the point of no return on nobody cancels, and nobody who still answers is let go.
+// TestOperationPastTheEnd: from the point of no return on the operation cannot be cancelled, and no
+// unit whose member still answers is left out.
 func TestOperationPastTheEnd(t *testing.T) {
 	t.Parallel()
 	for _, phase := range []string{toAnswer, toPrepare, toStop, toServe} {
@@ -452,7 +454,8 @@ func TestOperationPastTheEnd(t *testing.T) {
 	}
 }
 
-// TestFoundsNothingMeanwhile: what an operation is about to put back is not given up for an empty cluster.
+// TestFoundsNothingMeanwhile: a cluster that an operation is about to put back is not given up for
+// an empty one.
 func TestFoundsNothingMeanwhile(t *testing.T) {
 	t.Parallel()
 	m, w := during(restoreOf(toPrepare), 0)

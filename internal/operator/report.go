@@ -14,26 +14,27 @@ import (
 // Verdict is how a cluster fares, in one word. The zero value is no verdict.
 type Verdict string
 
-// Sound asks for nothing; Degraded serves, but with less than it should have; Unhealthy does not serve, loses writes
-// or is about to.
+// Sound needs nothing. Degraded serves, but with less than it should have. Unhealthy does not
+// serve, loses writes, or is about to.
 const (
 	Sound     Verdict = "healthy"
 	Degraded  Verdict = "degraded"
 	Unhealthy Verdict = "unhealthy"
 )
 
-// Limits past which a member is worth a word.
+// Limits past which a member is worth reporting.
 const (
-	// etcd refuses writes once a member applies 5000 entries behind what is committed (server/v3
+	// etcd refuses writes once a member has applied 5000 entries less than are committed (server/v3
 	// etcdserver/v3_server.go, maxGapBetweenApplyAndCommitIndex).
 	maxLag = 5000
 	// maxUse is in percent of the quota; at 100 etcd raises NOSPACE.
 	maxUse = 80
-	// manyRevoked is how many ended relations take etcd some 70 ms at each connection: it reads the whole list of their
-	// serials.
+	// manyRevoked is so many ended relations that etcd takes some 70 ms for them at each
+	// connection: it reads the whole list of their serials.
 	manyRevoked = etcdcluster.MaxRevoked / 2
 	day         = 24 * time.Hour
-	// certificateDue is less than the third of a year at which leaves are renewed: who comes below it, was not.
+	// certificateDue is less than the third of a year at which leaves are renewed: a leaf with less
+	// life than this has missed its renewal.
 	certificateDue = 30 * day
 )
 
@@ -51,7 +52,7 @@ type MemberReport struct {
 	Label  string // its unit, else its name, its peer URL or its ID
 	Unit   string // "" when it is nobody's
 	Role   string // leader, voter, learner or unstarted
-	Lag    uint64 // entries that it has not applied of what the furthest member has
+	Lag    uint64 // how many entries it has applied fewer than the member that has most
 	Alarms []string
 	Server string // ID of the server that it runs; "" is not known
 }
@@ -64,23 +65,25 @@ func (m MemberReport) Use() int {
 	return int(float64(m.DBSize) / float64(m.Quota) * 100)
 }
 
-// Report is what an operator wants to know of the cluster, or of what the proxy reaches. Lists are sorted.
+// Report is what an operator wants to know about the cluster, or about what the proxy reaches.
+// Lists are sorted.
 type Report struct {
 	Role   Role
 	App    string
 	Unit   string // whose view it is
 	Health Verdict
-	// Reasons are the grounds of Health, and what is worth knowing besides, the worst level first.
+	// Reasons are the grounds of Health and what is worth knowing besides, the worst level first.
 	Reasons []Reason
 
 	Reach     Reach
 	ClusterID uint64 // 0 is unknown
-	// Voters that etcd counts, those that answer, and those that answer a linearizable read too.
+	// Voters that etcd counts, those that answer, and those that also answer a linearizable read.
 	Voters, Reachable, Ready int
 	Learners                 int
-	Quorum                   int // voters that decide; valid if Voters is not 0
+	Quorum                   int // voters needed to decide; valid if Voters is not 0
 	Margin                   int // how many more voters may fail; negative: how many are missing for a quorum
-	// Leaders are those whom members believe to lead, 0 being nobody: one when all agree.
+	// Leaders are the members that other members believe to lead, 0 for none: one entry if all
+	// agree.
 	Leaders          []uint64
 	Leader           string // the one that all agree on; "" is none, or that there is no quorum to lead
 	TermMin, TermMax uint64
@@ -114,7 +117,8 @@ type examiner struct {
 	r Report
 }
 
-// Examine says how the cluster fares, as far as this model and world tell; on a proxy unit, what the proxy reaches.
+// Examine says how the cluster fares, as far as model and world show; on a proxy unit, what the
+// proxy reaches.
 func Examine(m Model, w World) Report {
 	l := lookAt(Event{}, m, w)
 	return examine(l, l.reasons())
@@ -208,8 +212,8 @@ func (x *examiner) members() {
 	slices.SortStableFunc(x.r.Members, func(a, b MemberReport) int { return databag.CompareUnits(a.Label, b.Label) })
 }
 
-// margin is Margin, once all are counted. Without a quorum nobody is ready, so that those are missing that do not answer;
-// if enough answer, those that are not ready.
+// margin is Margin, once all members are counted. Without a quorum no member is ready, so the
+// members that do not answer are what is missing; if enough answer, the members that are not ready.
 func (r Report) margin() int {
 	if r.Ready >= r.Quorum || r.Reachable >= r.Quorum {
 		return r.Ready - r.Quorum
@@ -232,7 +236,8 @@ func (x *examiner) count(m MemberReport) {
 		if m.Ready {
 			x.r.Ready++
 		}
-		// A learner only repeats what it heard last, be the leader dead meanwhile.
+		// A learner only repeats the leader that it heard of last, even if that leader has died
+		// since.
 		if !slices.Contains(x.r.Leaders, m.Leader) {
 			x.r.Leaders = append(x.r.Leaders, m.Leader)
 		}
@@ -247,15 +252,15 @@ func (x *examiner) count(m MemberReport) {
 	x.life(m.CertRemaining)
 }
 
-// life takes one certificate's remaining life into the shortest; 0 is unknown.
+// life keeps the shortest remaining life of a certificate; 0 is unknown.
 func (x *examiner) life(left time.Duration) {
 	if left != 0 && (x.r.Certificate == 0 || left < x.r.Certificate) {
 		x.r.Certificate = left
 	}
 }
 
-// leadership tells who leads, once all members are in. Without a quorum nobody does, whatever a member that has not noticed
-// yet believes.
+// leadership says which member leads, once all members are counted. Without a quorum none does,
+// whatever a member believes that has not noticed yet.
 func (x *examiner) leadership() {
 	slices.Sort(x.r.Leaders)
 	slices.SortFunc(x.r.Versions, byVersion)
@@ -267,7 +272,8 @@ func (x *examiner) leadership() {
 		x.r.Leader = x.labelOf(x.r.Leaders[0])
 	}
 	for i, m := range x.r.Members {
-		// Where they differ, each that believes in itself is shown: that is the disagreement.
+		// If they disagree, each member that believes in itself is shown as leader, so that the
+		// disagreement shows.
 		if m.Role == asVoter && m.ID != 0 && ((agreed && m.ID == x.r.Leaders[0]) || (!agreed && m.Answers && m.ID == m.Leader)) {
 			x.r.Members[i].Role = asLeader
 		}
@@ -295,7 +301,7 @@ func (x *examiner) labelOf(id uint64) string {
 	return hexID(id)
 }
 
-// memberLabel names a member for people, whatever is known of it.
+// memberLabel names a member for people, by whatever is known of it.
 func memberLabel(mem Member, unit string) string {
 	switch {
 	case unit != "":
@@ -326,7 +332,7 @@ func (x *examiner) states() []string {
 	return append(out, etcdproxy.States("upstream", relations...)...)
 }
 
-// plain is foreign text fit for one line of a table and for a process's arguments.
+// plain is text from elsewhere, made fit for one line of a table and for a process's arguments.
 func plain(s string) string {
 	return strings.Join(strings.FieldsFunc(strings.ToValidUTF8(s, "?"), func(r rune) bool {
 		return r <= ' ' || (r >= 0x7f && r < 0xa0) || r == '\u2028' || r == '\u2029'

@@ -14,7 +14,7 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
 )
 
-// healthyCluster is a cluster of n units as etcd/0 sees it, with nothing to complain of.
+// healthyCluster is a cluster of n units as etcd/0 sees it, with nothing to report.
 func healthyCluster(n int) (Model, World) {
 	m := model(n)
 	w := world(m)
@@ -53,7 +53,7 @@ func upstreamRelation(members string) databag.Relation {
 	}
 }
 
-// withoutQuorum is w as one member that has lost the others tells it.
+// withoutQuorum is w as a member sees it that has lost the others.
 func withoutQuorum(w World) World {
 	w.Reach = NoQuorum
 	for n := range w.Members {
@@ -162,8 +162,9 @@ func TestUse(t *testing.T) {
 	}
 }
 
-// TestExamineAnyWorld looks at worlds that make no sense: no panic, figures that agree with each other and with the
-// verdict, a table that keeps its width, keys that action-set takes, and a status line that is there.
+// TestExamineAnyWorld looks at worlds that make no sense: nothing panics, the figures agree with
+// each other and with the verdict, the table keeps its width, action-set accepts the keys, and
+// there is a status line.
 func TestExamineAnyWorld(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// builds fills in which server or proxy runs, and which the charm carries. A member that does not answer may have ended since
-// its unit said what it runs.
+// builds fills in which server or proxy runs, and which one the charm carries. A member that does
+// not answer may have ended since its unit published what it runs.
 func (x *examiner) builds() {
 	x.r.Carries = x.w.Carried
 	if x.w.Service.Running {
@@ -22,7 +22,8 @@ func (x *examiner) builds() {
 	}
 }
 
-// buildLines say what builds says to people: a roll that is half done shows in two servers on one line.
+// buildLines are what builds found, for people. A roll that is half done shows as two servers on
+// one line.
 func (r Report) buildLines() []named {
 	var out []named
 	if text := r.serversText(); r.Role != RoleProxy && text != "" {
@@ -37,7 +38,7 @@ func (r Report) buildLines() []named {
 	return out
 }
 
-// serversText names the members by the server that they run; "" if it is known of nobody.
+// serversText names the members by the server that they run; "" if that is known of no member.
 func (r Report) serversText() string {
 	var ids []string
 	units := map[string][]string{}
@@ -61,7 +62,7 @@ func (r Report) serversText() string {
 	return strings.Join(out, "; ")
 }
 
-// buildValues adds what builds says for programs; of a member see its values.
+// buildValues adds what builds found, for programs. A member's own are in its values.
 func (r Report) buildValues(out values) {
 	if r.Role == RoleProxy {
 		out.set("proxy", ProxyID(r.Runs))

@@ -6,7 +6,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// A roll that is half done shows: which member runs which server, and which the charm has.
+// A roll that is half done shows in health: which member runs which server, and which one the charm
+// has.
 func TestHealthTellsServersApart(t *testing.T) {
 	t.Parallel()
 	m, w := refreshed(buildA, otherServer)
@@ -16,7 +17,7 @@ func TestHealthTellsServersApart(t *testing.T) {
 		word.Server = id
 		m.Cluster.Value.Words[unit] = word
 	}
-	says("etcd/0", "cccccccccccc") // what it said before counts less than what it runs
+	says("etcd/0", "cccccccccccc") // what its bag says counts less than what it runs
 	says("etcd/1", "bbbbbbbbbbbb")
 	r := Examine(m, w)
 	table := r.Table()

@@ -5,15 +5,16 @@ import (
 	"time"
 )
 
-// JSONKey is the result that has a whole report as one text for programs.
+// JSONKey is the result key under which the whole report is one text for programs.
 const JSONKey = "report"
 
-// reportSchema is the version of what the report says for programs. Fields are added without a new one; a field that goes, or
-// comes to mean something else, needs one.
+// reportSchema is the version of the report for programs. New fields do not change it. It must
+// change if a field is removed or its meaning changes.
 const reportSchema = 1
 
-// reportJSON is the report for programs: docs/how-to/read-health.md documents it, field by field. What is not known is left out;
-// lists and counts of what is known are there, empty or 0. Sizes are in bytes, times in seconds.
+// reportJSON is the report for programs; docs/how-to/read-health.md documents each field. What is
+// not known is left out. Lists and counts that are known are there, even if empty or 0. Sizes are
+// in bytes, times in seconds.
 type reportJSON struct {
 	Schema  int          `json:"schema"`
 	Unit    string       `json:"unit"`
@@ -74,7 +75,7 @@ type memberJSON struct {
 	Version    string   `json:"version,omitempty"`
 	Storage    string   `json:"storage-version,omitempty"`
 
-	// These are there if the member answers, and none of a proxy's.
+	// These are there if the member answers, and never for a proxy.
 	*memberFigures
 	RoundTrip   float64 `json:"round-trip-seconds,omitempty"`
 	Certificate *int64  `json:"certificate-seconds,omitempty"`
@@ -120,7 +121,7 @@ type releasesJSON struct {
 func (r Report) JSON() string {
 	text, err := json.Marshal(r.forPrograms())
 	if err != nil {
-		return "" // it holds texts, numbers and lists of them
+		return "" // it holds only texts, numbers and lists of them
 	}
 	return string(text)
 }
@@ -211,10 +212,10 @@ func left(d time.Duration) *int64 {
 	return &seconds
 }
 
-// list is a list that is never null.
+// listOf is a list that is never null in JSON.
 func listOf(of []string) []string { return append([]string{}, of...) }
 
-// plains are texts of others, fit for one line each.
+// plains are texts from elsewhere, each made fit for one line.
 func plains(of []string) []string {
 	out := []string{}
 	for _, text := range of {
@@ -223,7 +224,7 @@ func plains(of []string) []string {
 	return out
 }
 
-// some is a list of a text, or of none where it is empty.
+// some is a list of the text, or an empty one if the text is empty.
 func some(text string) []string {
 	if text == "" {
 		return nil

@@ -13,8 +13,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// TestReportForPrograms holds the report for programs against testdata/report; UPDATE_GOLDEN=1 writes it. A key that goes, or
-// comes to mean something else, breaks programs, and needs another schema.
+// TestReportForPrograms compares the report for programs with testdata/report; UPDATE_GOLDEN=1
+// writes it. A key that is removed or changes its meaning breaks programs, and needs a new schema.
 func TestReportForPrograms(t *testing.T) {
 	t.Parallel()
 	for name, scene := range map[string]func() (Model, World){
@@ -72,8 +72,9 @@ func TestHealthFormats(t *testing.T) {
 	}
 }
 
-// TestReportFitsATerminal: as juju run prints it, indented, the report keeps within 80 columns and begins with the verdict and
-// why, each with what to do, whatever names and how many problems there are.
+// TestReportFitsATerminal: as juju run prints it, indented, the report keeps within 80 columns. It
+// begins with the verdict and the reasons, each with what to do, whatever names and however many
+// problems there are.
 func TestReportFitsATerminal(t *testing.T) {
 	t.Parallel()
 	for name, scene := range map[string]func() (Model, World){

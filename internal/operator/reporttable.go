@@ -38,7 +38,8 @@ func (r Report) Table() string {
 	return b.String()
 }
 
-// memberTable is the members with their identities and addresses, or what a proxy may use; "" if there are none.
+// memberTable is a table of the members with their identities and addresses, or of those that a
+// proxy may use; "" if there are none.
 func (r Report) memberTable() string {
 	if r.Role == RoleProxy {
 		return grid(r.upstreamRows()) + grid(r.upstreamAddressRows())
@@ -83,7 +84,7 @@ func (r Report) head() []named {
 	return out
 }
 
-// listenText is where the proxy listens, and for whom.
+// listenText says where the proxy listens, and for which users.
 func (r Report) listenText() string {
 	at := slices.Clone(r.Listen)
 	if r.Socket != (Socket{}) {
@@ -110,7 +111,7 @@ func (r Report) leaderText() string {
 	return fmt.Sprintf("%s, term %d", text, r.TermMax)
 }
 
-// memberRows is how the members fare.
+// memberRows are how the members fare.
 func (r Report) memberRows() [][]string {
 	rows := [][]string{{"UNIT", "ROLE", "READY", "VERSION", "FULL", "LAG", "RTT", "CERT"}}
 	for _, m := range r.Members {
@@ -125,7 +126,7 @@ func (r Report) memberRows() [][]string {
 	return rows
 }
 
-// dataRows is what the members hold.
+// dataRows are what the members hold.
 func (r Report) dataRows() [][]string {
 	rows := [][]string{{"UNIT", "DB", "IN USE", "QUOTA", "TERM", "INDEX", "APPLIED"}}
 	for _, m := range r.Members {
@@ -138,7 +139,7 @@ func (r Report) dataRows() [][]string {
 	return rows
 }
 
-// addressRows is who the members are and where.
+// addressRows are the members' identities and addresses.
 func (r Report) addressRows() [][]string {
 	rows := [][]string{{"UNIT", "HAS", ""}}
 	for _, m := range r.Members {
@@ -161,7 +162,7 @@ func (r Report) addressRows() [][]string {
 	return rows
 }
 
-// upstreamRows is how the members fare that a proxy may use.
+// upstreamRows are how the members fare that a proxy may use.
 func (r Report) upstreamRows() [][]string {
 	rows := [][]string{{"MEMBER", "ANSWERS", "VERSION", "RTT", "CERT"}}
 	for _, p := range r.Upstream {
@@ -174,7 +175,7 @@ func (r Report) upstreamRows() [][]string {
 	return rows
 }
 
-// upstreamAddressRows is where they are.
+// upstreamAddressRows are the addresses of the members that a proxy may use.
 func (r Report) upstreamAddressRows() [][]string {
 	rows := [][]string{{"MEMBER", "AT"}}
 	for _, p := range r.Upstream {
@@ -187,7 +188,7 @@ func (r Report) upstreamAddressRows() [][]string {
 	return rows
 }
 
-// problems are what single members complain of, in full.
+// problems are what is wrong with single members, in full.
 func (r Report) problems() []named {
 	var out []named
 	for _, m := range r.Members {
@@ -212,7 +213,8 @@ func (r Report) problems() []named {
 	return out
 }
 
-// grid aligns rows in columns under their heading and an empty line; it is empty if there is the heading only.
+// grid aligns rows in columns, under their heading and after an empty line. It is empty if the
+// heading is the only row.
 func grid(rows [][]string) string {
 	if len(rows) < 2 {
 		return ""
@@ -220,10 +222,11 @@ func grid(rows [][]string) string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
-		// A row that is short would end its columns there: tabwriter aligns what stands in adjacent lines.
+		// A short row would end its columns there, because tabwriter aligns only cells in adjacent
+		// lines.
 		_, _ = fmt.Fprintln(w, strings.Join(row, "\t")+strings.Repeat("\t", len(rows[0])-len(row)))
 	}
-	_ = w.Flush() // a strings.Builder refuses nothing
+	_ = w.Flush() // writes to a strings.Builder never fail
 	var out strings.Builder
 	out.WriteByte('\n')
 	for row := range strings.Lines(b.String()) {
@@ -232,7 +235,7 @@ func grid(rows [][]string) string {
 	return out.String()
 }
 
-// wrap is a named text in lines that keep within tableWidth, the further ones indented.
+// wrap is a named text in lines of at most tableWidth; all but the first are indented.
 func wrap(name, text string) string {
 	const indent = 8
 	return fold(fmt.Sprintf("%-*s", indent, tail(name)), text, indent)
@@ -272,7 +275,8 @@ func clip(s string, width int) string {
 	return string(runes[:width-1]) + "…"
 }
 
-// tail is a label cut to its column: the end stays, since units of one application differ there.
+// tail is a label cut to the width of its column: the end stays, because units of one application
+// differ there.
 func tail(label string) string {
 	runes := []rune(label)
 	if len(runes) <= labelWidth {
@@ -281,7 +285,7 @@ func tail(label string) string {
 	return "…" + string(runes[len(runes)-labelWidth+1:])
 }
 
-// or is the text, or a dash in its place.
+// or is the text, or a dash if it is empty.
 func or(s string) string {
 	if s == "" {
 		return "-"
@@ -298,7 +302,7 @@ func yes(b bool) string {
 
 func number(n uint64) string { return strconv.FormatUint(n, 10) }
 
-// size is bytes in binary units, "2 GiB" rather than "2.0 GiB".
+// size is a number of bytes in binary units, "2 GiB" rather than "2.0 GiB".
 func size(bytes int64) string {
 	return strings.Replace(humanize.IBytes(uint64(max(bytes, 0))), ".0 ", " ", 1)
 }

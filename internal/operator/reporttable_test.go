@@ -59,7 +59,8 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// troubledCluster has something of everything: IPv6, a full member, a silent one, a learner, an orphan, two versions.
+// troubledCluster has one of each trouble: IPv6, a full member, a silent one, a learner, an orphan,
+// two versions.
 func troubledCluster() (Model, World) {
 	m, w := healthyCluster(5)
 	m.Units.Value["etcd/5"] = Alive
@@ -170,7 +171,8 @@ func TestValuesOfAProxy(t *testing.T) {
 // actionKey is Juju's rule for a part of a key of action-set.
 var actionKey = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$`)
 
-// checkValues holds an action's values against what action-set takes. Both kinds of test have such a t.
+// checkValues checks that action-set accepts an action's values. Its t is that of ordinary and of
+// rapid tests.
 func checkValues(t require.TestingT, values map[string]any) {
 	for key, value := range values {
 		require.Regexp(t, actionKey, key)

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Values is the report for programs, as nested maps for action-set: each key fits it, each leaf is a text and is
-// not empty. What is not known is left out.
+// Values is the report for programs, as nested maps for action-set: each key is fit for it, and
+// each leaf is a text that is not empty. What is not known is left out.
 func (r Report) Values() map[string]any {
 	out := values{
 		"health": string(r.Health), "role": string(r.Role), "summary": plain(Summary(r)),
@@ -58,7 +58,7 @@ func (r Report) Values() map[string]any {
 	return out
 }
 
-// values are leaves and maps of them.
+// values are texts, and maps of such values.
 type values map[string]any
 
 // set adds a text unless it is empty.
@@ -118,8 +118,8 @@ func (r Report) upstreamValues(out values) {
 	}
 }
 
-// keyFor is the member's key: its name in etcd, which a proxy knows too, or that which it will have; else its ID. It is never
-// one that is taken.
+// keyFor is the member's key: its name in etcd, which a proxy knows too, or the name that it will
+// have; else its ID. It is never a key that is taken.
 func keyFor(taken map[string]any, m MemberReport) string {
 	key := slug(plain(m.Name))
 	switch {
@@ -134,7 +134,7 @@ func keyFor(taken map[string]any, m MemberReport) string {
 	return key
 }
 
-// free is the key, numbered if it is taken.
+// free is the key, with a number appended if it is taken.
 func free(taken map[string]any, key string) string {
 	try := key
 	for n := 2; taken[try] != nil; n++ {
@@ -160,7 +160,7 @@ func slug(s string) string {
 	return s
 }
 
-// known is a cell's text, or nothing for the dash that stands for unknown.
+// known is the text of a table's cell, or "" for the dash that stands for unknown.
 func known(cell string) string {
 	if cell == "-" {
 		return ""

@@ -8,17 +8,17 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// rollPhase is how far our member is with a restart that new settings need.
+// rollPhase is how far our member is with a restart for new settings.
 type rollPhase int
 
 const (
-	notRolling rollPhase = iota // there is no voter of ours that runs in our cluster
-	applied                     // it runs with what it should, as far as that is known
+	notRolling rollPhase = iota // no voter of ours runs in our cluster
+	applied                     // it runs with the settings that it should have, as far as that is known
 	noUpgrade                   // the carried release must not replace the running one
 	held                        // another member comes first
-	unfound                     // this pass did not find the others where they are listed
+	unfound                     // this pass did not find the other voters where they are listed
 	turnless                    // it needs the turn
-	finding                     // it moves, and looks for the others first
+	finding                     // its peer URL changes, and it looks for the other voters first
 	unwritten                   // the new settings are to be written
 	restarting                  // the server is to be restarted with them
 )
@@ -62,9 +62,10 @@ func (l look) rollPhase() (rollPhase, Reason) {
 	return restarting, Reason{}
 }
 
-// roll restarts our member when what it runs with is not what it should run with: one member at a time, in turn, the
-// raft leader last, and only while every other voter is ready. While space is tight a higher quota is taken in the order
-// of member IDs, and while etcd takes no key without a turn. It also gives back a turn that is no longer needed.
+// roll restarts our member when it runs with other settings than it should: one member at a time,
+// in turn, the raft leader last, and only while every other voter is ready. While space is tight
+// the members take a higher quota in the order of their IDs; they do so without a turn while etcd
+// takes no key. roll also gives back a turn that is no longer needed.
 func roll(l look, p *Plan) {
 	phase, why := l.rollPhase()
 	if phase == notRolling {
@@ -82,14 +83,15 @@ func roll(l look, p *Plan) {
 		p.say(why)
 		l.lend(p)
 	case unfound:
-		p.want(l, AwaitListed{own.ID}) // tried: this says why it failed
+		p.want(l, AwaitListed{own.ID}) // it was tried: this says why it failed
 		l.lend(p)
 	case turnless:
 		if !l.saved(p) {
 			l.takeTurn(p)
 		}
 	case finding:
-		// Others find us at our new address only once we are listed there, so till then we must find them where they are.
+		// The others find us at our new address only once we are listed there. Until then we must
+		// find them where they are.
 		p.want(l, AwaitListed{own.ID})
 	case unwritten:
 		p.want(l, WriteMember{*l.should})
@@ -98,7 +100,8 @@ func roll(l look, p *Plan) {
 	}
 }
 
-// takeTurn takes the turn to restart. Where etcd takes no key nobody can, and the report says what is done or has to be.
+// takeTurn takes the turn to restart. While etcd takes no key no unit can take it; the report then
+// says what is done, or has to be.
 func (l look) takeTurn(p *Plan) {
 	if why := l.squatted(); !why.none() {
 		p.say(why.to(Waiting))
@@ -145,7 +148,7 @@ func (l look) restartDue() bool {
 	return l.usable() && l.addressed() && l.w.Installed == l.w.Carried && l.w.Service.Config != l.sum && !l.foreign()
 }
 
-// holdRestart says why our restart must not happen now; none is go on.
+// holdRestart says why our restart must not happen now; none means that it may.
 func (l look) holdRestart(own Member) Reason {
 	for _, mem := range l.w.Members {
 		if mem.Learner {
@@ -162,7 +165,8 @@ func (l look) holdRestart(own Member) Reason {
 			return because(restartAwaitsListing, name)
 		}
 	}
-	// A member that is not ready may restart where the others decide: its settings may be why.
+	// A member that is not ready may restart if the others have a quorum: its settings may be the
+	// cause.
 	if !l.mayGoDown(own.ID).none() {
 		return because(restartAwaitsSelf, l.m.Unit)
 	}
@@ -179,7 +183,9 @@ func (l look) holdRestart(own Member) Reason {
 	for _, mem := range l.voters() {
 		name, ok := l.unitOf(mem)
 		if mem.ID == own.ID || !ok || l.m.Units.Value[name] == Dying {
-			continue // who leaves does not restart before, and may wait for us to answer at a new address
+			// A unit that leaves does not restart before, and may wait for us to answer at a new
+			// address.
+			continue
 		}
 		if l.m.Cluster.Value.Words[name].Running != want {
 			return because(restartAwaitsOthers, name)
@@ -195,7 +201,7 @@ func (l look) holdRestart(own Member) Reason {
 	return Reason{}
 }
 
-// holdQuota says why our member must not take the higher quota now; none is go on.
+// holdQuota says why our member must not take the higher quota now; none means that it may.
 func (l look) holdQuota(own, first Member) Reason {
 	if first.ID != own.ID {
 		return because(restartAwaitsQuota, l.label(first))
@@ -206,7 +212,8 @@ func (l look) holdQuota(own, first Member) Reason {
 	return Reason{}
 }
 
-// refusing is the alarm for which etcd takes no writes, so that nobody can take the turn, the worst; "" is none.
+// refusing is the worst alarm because of which etcd takes no writes, so that no unit can take the
+// turn; "" is none.
 func (l look) refusing() string {
 	for _, kind := range []string{corrupt, noSpace} {
 		if slices.ContainsFunc(l.w.Alarms, func(a Alarm) bool { return a.Kind == kind }) {
@@ -216,12 +223,12 @@ func (l look) refusing() string {
 	return ""
 }
 
-// upgradeProblem says why the carried release must not replace the running one: etcd goes up one minor at a time and
-// reads no data of a newer minor; none is fine.
+// upgradeProblem says why the carried release must not replace the running one; none means that it
+// may. etcd goes up one minor version at a time, and reads no data of a newer minor version.
 func (l look) upgradeProblem() Reason {
 	from, to := l.w.Service.Release, l.w.Carried
 	if !l.w.Service.Running {
-		from = l.w.WrittenRelease // what ran last
+		from = l.w.WrittenRelease // the release that ran last
 	}
 	was, is := "v"+version(from), "v"+version(to)
 	switch {
@@ -248,5 +255,6 @@ func nextMinor(version string) string {
 	return major + strconv.Itoa(minor+1)
 }
 
-// older reports whether a release's etcd version comes before another's. What is no version comes before all.
+// older reports whether a release's etcd version comes before another's. A text that is no version
+// comes before all.
 func older(a, b string) bool { return semver.Compare("v"+version(a), "v"+version(b)) < 0 }

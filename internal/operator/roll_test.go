@@ -42,7 +42,7 @@ func TestRefreshPreflight(t *testing.T) {
 	}
 }
 
-// What a refresh may not do to a server that runs, it may not do to one that is down.
+// A release that must not replace a running server must not replace one that is down.
 func TestPreflightOfAServerThatIsDown(t *testing.T) {
 	t.Parallel()
 	for carried, why := range map[string]string{
@@ -79,7 +79,7 @@ func due() (Model, World) {
 	return m, w
 }
 
-// Two voters that both listen where they are not listed do not find each other again.
+// Two voters that both listen where they are not listed cannot find each other.
 func TestNobodyRestartsWhileAnotherIsListedElsewhere(t *testing.T) {
 	t.Parallel()
 	m, w := due()
@@ -91,7 +91,8 @@ func TestNobodyRestartsWhileAnotherIsListedElsewhere(t *testing.T) {
 	assert.Contains(t, p.Status.Message, "restart pending: etcd/1 is not listed where it listens yet")
 }
 
-// The raft leader goes last of those that stay: one that leaves never restarts, and may need the leader's new address to leave.
+// The raft leader goes last of the members that stay. A unit that leaves never restarts, and may
+// need the leader's new address to leave.
 func TestTheRaftLeaderWaitsForNobodyWhoLeaves(t *testing.T) {
 	t.Parallel()
 	m, w := due()
@@ -108,7 +109,7 @@ func TestTheRaftLeaderWaitsForNobodyWhoLeaves(t *testing.T) {
 	assert.Equal(t, TakeTurn{}, firstStep(m, w))
 }
 
-// Each phase of a roll, in its order; a later one begins where none of those before holds.
+// The phases of a roll, in order; a later one is reached only if no earlier one holds.
 func TestRollPhase(t *testing.T) {
 	t.Parallel()
 	turn := func(w *World) { w.Turn.Holder, w.Done = "etcd/0", []Step{TakeTurn{}} }

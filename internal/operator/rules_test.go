@@ -27,8 +27,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/pki"
 )
 
-// The eleven rules that keep data safe, one test each. Rules 8 to 11 have a part that only the shell can keep; that part
-// is tested where it lives (internal/juju, internal/host, internal/pki).
+// The rules that keep data safe, one test each. Some have a part that only the host can keep; that
+// part is tested there (internal/juju, internal/host, internal/pki).
 
 func firstStepOf(e Event, m Model, w World) Step { return Decide(e, m, w).Step }
 
@@ -138,7 +138,8 @@ func TestRule01FoundedOnce(t *testing.T) {
 			assert.Nil(t, p.Step)
 			assert.Equal(t, Blocked, p.Status.Level)
 			assert.Contains(t, p.Status.Message, remedy)
-			m = record(m, Record{Schema: etcdcluster.Schema, Ended: clusterID, Authority: ca1().Fingerprint()}) // as the action has it
+			// As the action writes it.
+			m = record(m, Record{Schema: etcdcluster.Schema, Ended: clusterID, Authority: ca1().Fingerprint()})
 			m.Memory = Know(after(m, p))
 			step, ok := firstStep(m, absent).(WriteMember)
 			assert.True(t, ok && step.Server.Initial.New, "it was given up")
@@ -238,7 +239,8 @@ func TestRule01FoundedOnce(t *testing.T) {
 		w.Data.ClusterID, w.Local.ClusterID, w.Local.Voters = 0xbad, 0xbad, 1
 		assert.IsType(t, Stop{}, firstStep(m, w))
 		running := w.Service
-		w.Service, w.Local = Service{Kind: MemberService}, Local{} // a stopped server tells of no voters
+		// The voters are not known while its server is stopped.
+		w.Service, w.Local = Service{Kind: MemberService}, Local{}
 		assert.IsType(t, Start{}, firstStep(m, w), "stopped by whomever: it is asked again")
 		w.Done = []Step{Stop{yielding}}
 		assert.IsType(t, MoveAside{}, firstStep(m, w))
@@ -323,11 +325,12 @@ func TestRule04NoAmnesia(t *testing.T) {
 	p := Decide(lookAgain, m, w)
 	assert.Nil(t, p.Step)
 	assert.Equal(t, Waiting, p.Status.Level)
-	// Nor do the settings on disk let it: once there is data they found and join nothing.
+	// The settings on disk do not let it either: once there is data, they found and join nothing.
 	w = world(m)
 	w.WrittenInitial = Initial{New: true, Token: "t", Cluster: "etcd0=u"}
 	assert.Equal(t, SpendInitial{}, firstStep(m, w))
-	// Not even while the settings on disk are to change, and the learner does not vote before.
+	// They do not even while other settings are to be written, and the learner does not become a
+	// voter before.
 	w.WrittenConfig = "other"
 	w.Members[0].Learner = true
 	assert.Equal(t, SpendInitial{}, firstStep(m, w))
@@ -909,14 +912,15 @@ func TestRule10KeysStayHome(t *testing.T) {
 	}
 }
 
-// asYAML is v in YAML. A bag is none: that makes the encoder panic or fail, and is no leak.
+// asYAML is v in YAML. A bag makes the encoder panic or fail; that is no leak.
 func asYAML(v any) (text string) {
 	defer func() { _ = recover() }()
 	encoded, _ := yaml.Marshal(v)
 	return string(encoded)
 }
 
-// assertHidden looks for the eight letters, and for the private keys of ca1, in every notation that fmt has for them.
+// assertHidden checks that a text has neither the secret eight letters nor the private keys of ca1,
+// in any notation of fmt.
 func assertHidden(t *testing.T, text, format string, args ...any) {
 	t.Helper()
 	for _, leak := range leaks() {
@@ -946,7 +950,7 @@ var leaks = sync.OnceValue(func() []string {
 
 func TestRule11PublishLast(t *testing.T) {
 	t.Parallel()
-	// While a step is wanted nothing at all is published; the outside deed comes first.
+	// While a step is wanted nothing is published: the change outside Juju comes first.
 	m := model(3)
 	m.Relations = consuming(m, "proxy:1")
 	w := world(m)
@@ -957,7 +961,7 @@ func TestRule11PublishLast(t *testing.T) {
 	assert.Nil(t, wordOf(p))
 	assert.Empty(t, toConsumers(p))
 	assert.Nil(t, p.Memory)
-	// The bag is never the only record: with an empty bag the same is found in what lies on disk and in etcd.
+	// The bag is never the only record: with an empty bag the same is found on disk and in etcd.
 	m = record(m, Record{})
 	for u := range m.Cluster.Value.Words {
 		m.Cluster.Value.Words[u] = Word{}

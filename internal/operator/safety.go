@@ -5,8 +5,8 @@ import (
 	"strconv"
 )
 
-// Quorum first: no removal, restart or stop leaves fewer ready voters than a quorum. This file alone says what that
-// permits; an answer of none is yes, any other is why not.
+// Quorum first: no removal, restart or stop leaves fewer ready voters than a quorum. Only this file
+// decides what that permits. An answer of none permits it; any other says why not.
 
 // Quorum is how many of n voters decide.
 func Quorum(n int) int { return n/2 + 1 }
@@ -17,7 +17,7 @@ type votes struct{ voters, ready int }
 // decide reports whether the ready voters are a quorum.
 func (v votes) decide() bool { return v.ready >= Quorum(v.voters) }
 
-// without says that without those members the voters do not decide.
+// without is the reason that the voters would have no quorum without those members.
 func (v votes) without(names string) Reason {
 	return because(quorumAtStake, names, strconv.Itoa(v.ready), strconv.Itoa(v.voters), strconv.Itoa(Quorum(v.voters)))
 }
@@ -37,8 +37,9 @@ func (l look) votesWithout(ids ...uint64) votes {
 	return v
 }
 
-// mayGoDown says why the member must not stop for a while and stay a member. One or two voters cannot keep a quorum
-// without one of them: there it may if all are ready, so that it is back before anything else fails.
+// mayGoDown says why the member must not stop for a while and remain a member. A cluster of one or
+// two voters has no quorum without one of them: there the member may stop if all are ready, so that
+// it is back before anything else fails.
 func (l look) mayGoDown(id uint64) Reason {
 	voters := l.voters()
 	if !slices.ContainsFunc(voters, func(mem Member) bool { return mem.ID == id }) {
@@ -52,7 +53,7 @@ func (l look) mayGoDown(id uint64) Reason {
 	}
 	own, _ := l.self()
 	for _, mem := range voters {
-		// Ours must be found where it is listed, and call itself ready too.
+		// Our own member must be found where it is listed, and must report itself ready too.
 		if !mem.Answers || !mem.Ready || mem.ID == own.ID && !l.w.Local.Ready {
 			return because(voterNotReady, l.label(mem))
 		}
@@ -60,8 +61,9 @@ func (l look) mayGoDown(id uint64) Reason {
 	return Reason{}
 }
 
-// mayForget says why a member must not be given up that may have forgotten what it agreed to: without it the ready voters are no
-// majority of all voters, so that what it agreed to with others may be on none of them.
+// mayForget says why a member that may have forgotten what it agreed to must not be given up. It
+// must not if the ready voters without it are no majority of all voters: what it agreed to with
+// others may then be on none of them.
 func (l look) mayForget(id uint64) Reason {
 	if v := (votes{len(l.voters()), l.ready(id)}); !v.decide() {
 		return v.without(l.names(id))
@@ -69,8 +71,8 @@ func (l look) mayForget(id uint64) Reason {
 	return l.mayRemove(id)
 }
 
-// mayRemove says why the members must not be removed: the voters that stay, with one voter less for each, would have no
-// quorum. A learner has no vote, and the last voter is never removed.
+// mayRemove says why the members must not be removed: the voters that stay would have no quorum
+// among themselves. A learner has no vote, and the last voter is never removed.
 func (l look) mayRemove(ids ...uint64) Reason {
 	v := l.votesWithout(ids...)
 	switch {

@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// TestQuorumFirst is the rule in all its cases: clusters of 1 to 9 voters, any number of them ready, the member in question
-// among those or not.
+// TestQuorumFirst is the rule in all its cases: clusters of 1 to 9 voters, any number of them
+// ready, and the member in question ready or not.
 func TestQuorumFirst(t *testing.T) {
 	t.Parallel()
 	for voters := 1; voters <= 9; voters++ {
@@ -25,14 +25,14 @@ func TestQuorumFirst(t *testing.T) {
 						w = down(w, 0)
 						w.Local.Ready = false
 					}
-					// As etcd counts: those that decide are more than half of all voters.
+					// As etcd counts: more than half of all voters decide.
 					decide := func(ready, of int) bool { return 2*ready > of }
 
 					goDown := decide(others, voters)
 					if voters <= 2 { // one or two voters cannot keep a quorum: allowed when all voters are ready
 						goDown = ready && others == voters-1
 					}
-					// Removed it is no voter any more; the last one is not removed, it only stops.
+					// Once removed it is no voter; the last voter is not removed, it only stops.
 					remove := voters > 1 && decide(others, voters-1)
 
 					l := lookAt(lookAgain, m, w)
@@ -44,7 +44,7 @@ func TestQuorumFirst(t *testing.T) {
 	}
 }
 
-// Whose vote counts, and the words.
+// Which votes count, and the texts.
 func TestQuorumFirstInWords(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

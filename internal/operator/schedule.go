@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// schedule has our member's snapshots taken by themselves, by a timer of the machine and not in a hook.
+// schedule has our member's snapshots taken by a timer of the machine, not in a hook.
 func schedule(l look, p *Plan) {
 	if l.role() != RoleMember || l.leaving() || l.w.Installed != l.w.Carried || !l.usable() || !l.w.Service.Running || !l.inCluster() {
 		return
@@ -63,8 +63,9 @@ func (w Work) streams() bool {
 		!strings.HasPrefix(w.Progress, "compress")
 }
 
-// first is what has to end before a step: one upkeep at a time on a member, and a snapshot gives way. bbolt's file is not
-// closed before its readers are gone, so that a defragmentation, and a server that ends, would wait for the stream.
+// first is the step that has to come before a step. There is one upkeep at a time on a member, and
+// a snapshot gives way. bbolt does not close its file before all its readers are gone, so a
+// defragmentation, or a server that ends, would have to wait until the snapshot is read.
 func (l look) first(s Step) Step {
 	switch s.(type) {
 	case Restart, Stop, Uninstall, Defrag:
@@ -80,11 +81,12 @@ func (l look) first(s Step) Step {
 	return s
 }
 
-// beforeUpgrade is why a snapshot is kept apart that was taken before another server came.
+// beforeUpgrade is why a snapshot is kept apart: it was taken before an upgrade of the server.
 const beforeUpgrade = "before-upgrade"
 
-// saved has a snapshot taken before the first member restarts with another server, and reports whether the restart waits for
-// it: as long as the hook does that began it, and no longer. None is taken while somebody has the turn.
+// saved has a snapshot taken before the first member restarts with another server, and reports
+// whether the restart waits for it. The restart waits only in the hook that began the snapshot. No
+// snapshot is taken while a unit has the turn.
 func (l look) saved(p *Plan) bool {
 	server := func(release string) string { return cmp.Or(ServerID(release), release) }
 	if l.refusing() != "" || !l.w.Turn.Known || l.w.Turn.Holder != "" || server(l.w.Service.Release) == server(l.should.Release) || l.rollBegan() {
@@ -107,10 +109,11 @@ func (l look) saved(p *Plan) bool {
 	return true
 }
 
-// upgradeID is the ID of the work that takes a snapshot before a release's server comes.
+// upgradeID is the ID of the work that takes a snapshot before the upgrade to a release.
 func upgradeID(release string) string { return "upgrade-" + digest(release)[:6] }
 
-// rollBegan reports whether another voter runs already what ours is to run: whoever was the first has seen to a snapshot.
+// rollBegan reports whether another voter already runs what ours should run: the first of them saw
+// to a snapshot.
 func (l look) rollBegan() bool {
 	own, _ := l.self()
 	return slices.ContainsFunc(l.voters(), func(mem Member) bool {
@@ -129,7 +132,7 @@ func (k Kept) lastGood(cluster uint64) (Snapshot, bool) {
 	return Snapshot{}, false
 }
 
-// newest is the newest good one of any cluster, which nobody deletes.
+// newest is the name of the newest good snapshot of any cluster, which is never deleted.
 func (k Kept) newest() string {
 	s, _ := k.lastGood(0)
 	return s.Name
@@ -144,7 +147,8 @@ type snapshots struct {
 	failure string // of the last one that was tried since; "" is none
 }
 
-// snapshots judges what is kept by the interval: after two, and an hour at most for what waits, the next is overdue.
+// snapshots judges the kept snapshots by the interval. The next is overdue after two intervals and
+// the time that it may have had to wait: one more interval, but at most an hour.
 func (l look) snapshots() snapshots {
 	var s snapshots
 	if s.good, s.found = l.w.Kept.lastGood(l.w.Data.ClusterID); s.found {
@@ -181,7 +185,7 @@ func (x *examiner) keeping() {
 	switch {
 	case s.failure != "":
 		x.say(because(snapshotFailed, x.m.Unit, s.failure))
-	case !listed || own.Learner: // it takes none
+	case !listed || own.Learner: // a learner takes none
 	case s.overdue && s.found:
 		x.say(because(snapshotOld, x.m.Unit, ago(s.age)))
 	case s.overdue:
@@ -238,7 +242,7 @@ func (k Kept) good() int {
 	return n
 }
 
-// used is what all that is kept takes, in bytes.
+// used is how much all that is kept takes, in bytes.
 func (k Kept) used() int64 {
 	var n int64
 	for _, s := range k.Snapshots {

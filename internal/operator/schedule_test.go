@@ -105,7 +105,8 @@ func TestSchedule(t *testing.T) {
 	assert.Equal(t, []string{"6h", "1m", "1m30s", "1h30m", "24h"}, []string{seconds(21600), seconds(60), seconds(90), seconds(5400), seconds(86400)})
 }
 
-// TestASnapshotGivesWay: what takes the member ends a stream before; what only reads a copy goes on.
+// TestASnapshotGivesWay: a step that stops or blocks the member first ends a snapshot's stream;
+// work that reads a copy goes on.
 func TestASnapshotGivesWay(t *testing.T) {
 	t.Parallel()
 	m := model(3)
@@ -371,7 +372,8 @@ func TestPurgeKept(t *testing.T) {
 	assert.Equal(t, "nothing is kept that may go\n", result.Text)
 }
 
-// TestASnapshotBeforeAnUpgrade: the first member that is to run another server has one taken, and waits for it in one hook.
+// TestASnapshotBeforeAnUpgrade: the first member that will run another server has a snapshot taken,
+// and waits for it in one hook.
 func TestASnapshotBeforeAnUpgrade(t *testing.T) {
 	t.Parallel()
 	id := upgradeID(otherServer)

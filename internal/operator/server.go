@@ -11,7 +11,7 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
 )
 
-// Server is the settings of our etcd server. What Restart says needs a restart to change.
+// Server is the settings of our etcd server. A change of anything but Initial needs a restart.
 type Server struct {
 	Name         string
 	Release      string
@@ -24,30 +24,30 @@ type Server struct {
 	Trust        string   // digest of the trust bundles: etcd loads them once
 	Config       Config   // the tunables
 	Paths        []string // World.Paths
-	Restart      string   // the operation that it restarts for, or did last
+	Restart      string   // the operation that it restarts for, or last restarted for
 
 	// For the first start only; etcd ignores them once there is data.
 	Initial Initial
 }
 
-// Initial is how a member with no data starts. With the zero value it does not: with no list it has nobody to ask and ends
-// (etcd's bootstrap.go, GetClusterFromRemotePeers).
+// Initial is how a member without data starts. With the zero value it does not start: it has no
+// list of members to ask, and exits (etcd's bootstrap.go, GetClusterFromRemotePeers).
 type Initial struct {
 	New     bool   // found a cluster; else join the existing one
 	Token   string // unique for each founding
 	Cluster string // "name=url,…": the member list exactly as it is
 }
 
-// ConfigVar carries the digest of the settings into the server's process, so that what runs can be read from
-// what runs (/proc/<pid>/environ) and no marker need be kept.
+// ConfigVar carries the digest of the settings into the server's process. So what a process runs
+// with is read from the process itself (/proc/<pid>/environ), and no marker file is needed.
 const ConfigVar = "CHARM_CONFIG"
 
-// RestartVar carries the operation that a server was restarted for last.
+// RestartVar carries the ID of the operation for which a server last restarted.
 const RestartVar = "CHARM_RESTART"
 
-// Env is the settings as etcd reads them from its environment, sorted, without what counts for the first start only.
-// etcd's flags go by environment because its configuration file has no key for the client revocation list (server/v3
-// embed/config.go, securityConfig).
+// Env is the settings as etcd reads them from its environment, sorted, without those of a first
+// start. They go by environment because etcd's configuration file has no key for the client
+// revocation list (server/v3 embed/config.go, securityConfig).
 func (s Server) Env() []string {
 	c := s.Config
 	env := []string{
@@ -63,13 +63,14 @@ func (s Server) Env() []string {
 		"ETCD_ELECTION_TIMEOUT=" + strconv.Itoa(c.ElectionMillis),
 		"ETCD_SNAPSHOT_COUNT=" + strconv.Itoa(c.SnapshotCount),
 		"ETCD_QUOTA_BACKEND_BYTES=" + strconv.FormatInt(c.QuotaBytes, 10),
-		// A member that restarts is down anyway, and defragments where that frees so much.
+		// A member that restarts is down anyway: it defragments if that frees so much.
 		"ETCD_BOOTSTRAP_DEFRAG_THRESHOLD_MEGABYTES=100",
 		"ETCD_MAX_REQUEST_BYTES=" + strconv.Itoa(c.MaxRequestBytes),
 		"ETCD_LOG_LEVEL=" + c.LogLevel,
 		"ETCD_LOGGER=zap",
-		// The default lets every web page read every answer, and empty means all as well. This is no page's origin: none
-		// is below .invalid (RFC 6761), and browsers leave 443 out. (ETCD_HOST_WHITELIST counts for plaintext only.)
+		// By default every web page may read every answer, and an empty value means the same. No
+		// page has this origin: no name exists below .invalid (RFC 6761), and browsers leave out
+		// port 443. (ETCD_HOST_WHITELIST counts for plaintext only.)
 		"ETCD_CORS=https://none.invalid:443",
 		// Both checks are alpha and off by default in 3.7; without the gates their flags do nothing.
 		"ETCD_FEATURE_GATES=CompactHashCheck=true,InitialCorruptCheck=true",
@@ -94,10 +95,10 @@ func (s Server) Env() []string {
 	return env
 }
 
-// Digest is that of Env, of which every line counts: it differs when a restart is needed.
+// Digest is the digest of all lines of Env. It differs when a restart is needed.
 func (s Server) Digest() string { return digest(s.Env()...) }
 
-// Env is the part that counts for the first start only, sorted. All of it begins with firstStart.
+// Env is the settings of a first start only, sorted. Each line begins with firstStart.
 func (i Initial) Env() []string {
 	state := "existing"
 	if i.New {
@@ -115,7 +116,7 @@ func (i Initial) Env() []string {
 
 const firstStart = "ETCD_INITIAL_CLUSTER"
 
-// InitialOf reads back what Env wrote, among other lines.
+// InitialOf reads back what Env wrote, from among other lines.
 func InitialOf(env []string) Initial {
 	var i Initial
 	for _, line := range env {
@@ -131,17 +132,17 @@ func InitialOf(env []string) Initial {
 	return i
 }
 
-// WithoutInitial are the lines that Env did not write.
+// WithoutInitial are the lines without those of a first start.
 func WithoutInitial(env []string) []string {
 	return slices.DeleteFunc(slices.Clone(env), func(line string) bool { return strings.HasPrefix(line, firstStart) })
 }
 
-// Altered is the digest of settings that the charm never wrote: somebody took lines away, changed or added some.
+// Altered stands for settings that the charm never wrote: lines were removed, changed or added.
 const Altered = "altered"
 
-// EnvDigest is the Server.Digest or Upstream.ProcessDigest of settings that were written, in a file or in the
-// environment of a process; "" is no settings. It is Altered unless the lines are those, all of them, of which
-// ConfigVar is the digest, and those of one first start.
+// EnvDigest is the Server.Digest or Upstream.ProcessDigest of settings in a file or in a process's
+// environment; "" means no settings. It is Altered unless the lines are exactly those whose digest
+// is in ConfigVar, with or without those of one first start.
 func EnvDigest(env []string) string {
 	var kept, first []string
 	sum, server := "", false
@@ -174,8 +175,9 @@ func (s Server) on(release string) string {
 	return s.Digest()
 }
 
-// Generation is the digest of what all members share: the server that runs, trust, tunables, and whatever else this charm
-// sets; not names and addresses. Two members that run the same generation need no restart on each other's account.
+// Generation is the digest of what all members share: the server that runs, trust, tunables, and
+// whatever else the charm sets, but not names and addresses. If two members run the same
+// generation, neither restarts because of the other.
 func (s Server) Generation() string {
 	shared := Server{Release: cmp.Or(ServerID(s.Release), s.Release), Trust: s.Trust, Config: s.Config}
 	for _, path := range s.Paths {
@@ -203,7 +205,8 @@ func bagDigest(bag databag.Bag) string {
 	return digest(parts...)
 }
 
-// digest is a short digest of the parts, each length-prefixed so that no two lists collide.
+// digest is a short digest of the parts. Each is length-prefixed, so that two different lists have
+// different texts.
 func digest(parts ...string) string {
 	text := make([]byte, 0, 2048)
 	for _, p := range parts {

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// TakeSnapshotNow takes a snapshot from this unit's member, and copies it to a path as well if it is told to.
+// TakeSnapshotNow takes a snapshot from this unit's member. With "to" it also copies the snapshot
+// to that path.
 func TakeSnapshotNow(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	if err := onlyParams(params, "to"); err != nil {
 		return nil, Result{}, err
@@ -37,7 +38,7 @@ func TakeSnapshotNow(params map[string]any, m Model, w World) ([]Step, Result, e
 // beginAndAwait are the steps of an action that begins long work and waits for it.
 func beginAndAwait(r WorkRequest) []Step { return []Step{StartWork{r}, AwaitWork{ID: r.ID}} }
 
-// workID is the ID of work that begins now: two of one second are two.
+// workID is the ID of work that begins now. Two that begin in the same second differ in their IDs.
 func (l look) workID(what string) string {
 	parts := []string{l.m.UUID, l.m.Unit, strconv.FormatInt(l.w.Now, 10)}
 	for _, w := range l.w.Work {
@@ -46,7 +47,7 @@ func (l look) workID(what string) string {
 	return what + "-" + digest(parts...)[:6]
 }
 
-// maySnapshot says why no snapshot can be taken from our member now; none is go on.
+// maySnapshot says why no snapshot can be taken from our member now; none means that one can.
 func (l look) maySnapshot() Reason {
 	own, listed := l.self()
 	if !listed || own.Learner || !l.serves(own) {
@@ -60,7 +61,7 @@ func (l look) maySnapshot() Reason {
 	return Reason{}
 }
 
-// worked is the answer once work was begun and waited for.
+// worked is the answer of an action after it has begun work and waited for it.
 func worked(m Model, w World, id string) Result {
 	at := slices.IndexFunc(w.Work, func(work Work) bool { return work.ID == id })
 	if at < 0 {
@@ -103,7 +104,8 @@ func (s Snapshot) values() values {
 	return out
 }
 
-// ListSnapshots lists what this unit keeps, those that failed too, and what takes one now.
+// ListSnapshots lists what this unit keeps, snapshots that failed too, and the work that takes one
+// now.
 func ListSnapshots(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	if err := onlyParams(params); err != nil {
 		return nil, Result{}, err
@@ -145,7 +147,7 @@ func ListSnapshots(params map[string]any, m Model, w World) ([]Step, Result, err
 	return nil, out, nil
 }
 
-// spaceLine says what all that is kept takes.
+// spaceLine says how much space all that is kept takes.
 func (k Kept) spaceLine() string {
 	text := fmt.Sprintf("%s of %s are used by what is kept, %s are free", size(k.used()), size(k.Space), size(k.Free))
 	if n := len(k.Aside); n > 0 {
@@ -171,7 +173,8 @@ func VerifySnapshotNow(params map[string]any, m Model, w World) ([]Step, Result,
 	return steps, result, nil
 }
 
-// DrillNow restores a snapshot beside, where nobody reaches it, reads all of it back, and throws it away.
+// DrillNow restores a snapshot into data of its own, which no client can reach, reads all of it
+// back, and throws it away.
 func DrillNow(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	if err := onlyParams(params, "snapshot"); err != nil {
 		return nil, Result{}, err
@@ -213,7 +216,7 @@ func (l look) findSnapshot(which string) Reason {
 	return because(snapshotUnknown, which, l.m.Unit)
 }
 
-// unitOfSnapshot is the unit of ours that a snapshot's name begins with; "" is none.
+// unitOfSnapshot is the unit of our application that a snapshot's name begins with; "" is none.
 func (l look) unitOfSnapshot(name string) string {
 	for unit := range l.m.Units.Value {
 		if strings.HasPrefix(name, strings.ReplaceAll(unit, "/", "-")+"-2") {
@@ -223,7 +226,8 @@ func (l look) unitOfSnapshot(name string) string {
 	return ""
 }
 
-// PurgeKept deletes snapshots and data that was moved aside. Unless it is confirmed it says what would go.
+// PurgeKept deletes snapshots and data that was moved aside. Without confirm it only says what
+// would be deleted.
 func PurgeKept(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	if err := onlyParams(params, "what", "confirm"); err != nil {
 		return nil, Result{}, err
@@ -263,7 +267,7 @@ func PurgeKept(params map[string]any, m Model, w World) ([]Step, Result, error) 
 // allAside stands for all directories of data that was moved aside.
 const allAside = "aside"
 
-// purge finds what is to go; with "" all that may. The newest good snapshot may not.
+// purge finds what to delete; with "" everything that may be. The newest good snapshot may not.
 func (k Kept) purge(what, unit string) (Purge, Reason) {
 	var p Purge
 	for _, s := range k.Snapshots {
@@ -301,7 +305,7 @@ func (k Kept) purge(what, unit string) (Purge, Reason) {
 	return p, Reason{}
 }
 
-// purged lists what goes.
+// purged lists what is deleted.
 func purged(k Kept, p Purge, how string) Result {
 	rows, values := [][]string{{"WHAT", "SIZE", ""}}, map[string]any{}
 	var total int64

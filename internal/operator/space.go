@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// What is done while alarm NOSPACE is raised: the quota is raised, or else space is freed, and the alarm is taken back
-// once every database has room. etcd takes no key meanwhile, so that no turn can be taken, and whose turn it is follows
-// from what etcd and the units' bags say.
+// While alarm NOSPACE is raised the quota is raised, or else space is freed, and the alarm is
+// disarmed once every database has room. etcd takes no key meanwhile, so no unit can take the turn.
+// Whose turn it is follows from what etcd and the units' bags say.
 
 const (
 	// roomUse is how much of its quota a database may take, in percent, for the alarm to be taken back. At the quota
@@ -46,8 +46,8 @@ func (l look) lowQuota(mem Member) bool {
 	return mem.Answers && mem.Quota > 0 && mem.Quota < l.m.Config.QuotaBytes
 }
 
-// toldQuota is the quota that a unit says it takes; 0 is none. The word in can is what tells it from one that an earlier
-// charm of the unit left in the bag.
+// toldQuota is the quota that a unit's bag says it takes; 0 is none. Without the word in can, the
+// number was left in the bag by an earlier charm of the unit and does not count.
 func (l look) toldQuota(unit string) int64 {
 	if unit == l.m.Unit {
 		return l.takenQuota()
@@ -59,7 +59,8 @@ func (l look) toldQuota(unit string) int64 {
 	return word.Quota
 }
 
-// takenQuota is the quota that our member runs with, or would restart with; 0 is that it keeps another.
+// takenQuota is the quota that our member runs with, or would restart with; 0 means that it keeps
+// the quota that it has.
 func (l look) takenQuota() int64 {
 	if l.role() != RoleMember || !l.usable() || l.foreign() || !l.upgradeProblem().none() {
 		return 0
@@ -67,10 +68,11 @@ func (l look) takenQuota() int64 {
 	return l.m.Config.QuotaBytes
 }
 
-// raiser is the voter that takes the higher quota next, while space is tight: of those whose quota, as etcd itself
-// reports it, is below the options', the one with the lowest member ID. Every unit computes the same one, with the turn
-// or without. So it also holds who has the turn: where the alarm is taken back by hand, somebody may take the turn just
-// as the raiser restarts without. There is none while a voter's unit does not know this order.
+// raiser is the voter that takes the higher quota next while space is tight. Of the voters whose
+// quota, as etcd itself reports it, is below the option's, it is the one with the lowest member ID.
+// Every unit computes the same one, whether the turn can be taken or not. So it also holds back a
+// unit that has the turn: if somebody disarms the alarm by hand, a unit may take the turn just as
+// the raiser restarts without it. There is no raiser while a voter's unit does not know this order.
 func (l look) raiser() (Member, bool) {
 	if !l.m.Cluster.OK || !l.tight() {
 		return Member{}, false
@@ -87,20 +89,21 @@ func (l look) raiser() (Member, bool) {
 	return first, first.ID != 0
 }
 
-// withoutTurn reports whether the member may take the higher quota though nobody can take a turn. That it is the raiser,
-// and that nobody else is to be waited for, holdRestart has found.
+// withoutTurn reports whether the member may take the higher quota although no unit can take the
+// turn. holdRestart has checked before that it is the raiser, and that no other is to be waited
+// for.
 func (l look) withoutTurn(id uint64) bool {
 	first, raises := l.raiser()
 	return raises && first.ID == id && l.refusing() == noSpace && l.w.Turn.Known && l.w.Turn.Holder == ""
 }
 
-// awaited is for whom something waits, and why. The zero value is for nobody.
+// awaited is what something waits for, and why. The zero value is nothing.
 type awaited struct {
 	who, why string
-	passes   bool // by itself
+	passes   bool // it passes by itself
 }
 
-// turnAwaited is the unit that holds the turn, other than the given one.
+// turnAwaited is the unit that holds the turn, unless it is the given one.
 func (l look) turnAwaited(but string) awaited {
 	if holder := l.w.Turn.Holder; holder != "" && holder != but {
 		return awaited{clip(plain(holder), 16), "has the turn", true}
@@ -108,7 +111,7 @@ func (l look) turnAwaited(but string) awaited {
 	return awaited{}
 }
 
-// raiseAwaits says for whom the raiser waits while no turn can be taken.
+// raiseAwaits says what the raiser waits for while no turn can be taken.
 func (l look) raiseAwaits() awaited {
 	if a := l.turnAwaited(l.m.Unit); a.who != "" {
 		return a
@@ -138,22 +141,23 @@ func (l look) raiseAwaits() awaited {
 	return awaited{}
 }
 
-// space takes the alarm back, and frees space. Whoever sees that there is room takes it back, which is harmless twice;
-// the leader frees.
+// space disarms the alarm and frees space. Any unit that sees that there is room disarms it, which
+// is harmless twice; only the leader frees space.
 func space(l look, p *Plan) {
 	own, listed := l.self()
 	if l.role() != RoleMember || l.leaving() || l.w.Data.State != OurData || !l.inCluster() || !listed || own.Learner {
 		return
 	}
 	l.rememberRevision(p)
-	if did[Compact](l) || did[Defrag](l) || failed[Compact](l) || failed[Defrag](l) { // what takes too long goes on
+	// A step that takes too long goes on after the hook.
+	if did[Compact](l) || did[Defrag](l) || failed[Compact](l) || failed[Defrag](l) {
 		p.memory(l).Freed = l.w.Now
 	}
 	if l.refusing() != noSpace {
 		return
 	}
 	if _, raises := l.raiser(); raises && len(l.notReady()) == 0 {
-		return // once it runs with the higher quota
+		return // until it runs with the higher quota
 	}
 	for _, a := range l.w.Alarms {
 		if l.hasSpace() && p.want(l, Disarm{a}) {
@@ -168,7 +172,7 @@ func space(l look, p *Plan) {
 	}
 }
 
-// hasSpace reports whether every voter that answers has room, for the largest request too.
+// hasSpace reports whether every voter that answers has room, even for the largest request.
 func (l look) hasSpace() bool {
 	for _, mem := range l.voters() {
 		if mem.Answers && (!mem.hasRoom() || mem.DBSize+int64(l.m.Config.MaxRequestBytes) > mem.Quota) {
@@ -178,22 +182,22 @@ func (l look) hasSpace() bool {
 	return true
 }
 
-// freesSpace reports whether the options have the charm free space.
+// freesSpace reports whether the options say that the charm frees space.
 func (l look) freesSpace() bool { return l.usable() && l.m.Config.AutoFreeSpace }
 
-// failed reports whether such a step was tried in this pass and did not succeed.
+// failed reports whether such a step was tried in this pass and failed.
 func failed[S Step](l look) bool {
 	return slices.ContainsFunc(l.w.Tried, func(t Attempt) bool { _, ok := t.Step.(S); return ok })
 }
 
-// freedLately reports whether the last round of freeing space is too near.
+// freedLately reports whether the last round of freeing space was too recent for another.
 func (l look) freedLately() bool {
 	age := l.w.Now - l.m.Memory.Value.Freed
 	return l.m.Memory.Value.Freed != 0 && age >= 0 && age < freeingPause
 }
 
-// freeingAwaits says for whom freeing space waits. A voter that does not answer is no reason by itself: whether another
-// may be kept from answering, safety.go says.
+// freeingAwaits says what freeing space waits for. A voter that does not answer is no reason by
+// itself: safety.go decides whether another may be made to stop answering.
 func (l look) freeingAwaits() awaited {
 	if a := l.turnAwaited(""); a.who != "" {
 		return a
@@ -204,14 +208,16 @@ func (l look) freeingAwaits() awaited {
 		case mem.Learner:
 			return awaited{l.label(mem), "is joining", true}
 		case told != 0 && told != l.m.Config.QuotaBytes:
-			return awaited{l.label(mem), "takes another quota", true} // it may restart as we look
+			// It may restart at any moment.
+			return awaited{l.label(mem), "takes another quota", true}
 		}
 	}
 	return awaited{}
 }
 
-// free does the next step of a round: compact to what retention allows, then defragment one member after another, the
-// raft leader last. What does not fit into this pass is for the next round.
+// free does the next step of a round: compact as far as retention allows, then defragment one
+// member after another, the raft leader last. What does not fit into this pass is left for the next
+// round.
 func (l look) free(p *Plan) {
 	if to := l.compactable(); to > 0 && !did[Compact](l) && l.inTime(l.largest()) && p.want(l, Compact{to}) {
 		return
@@ -229,7 +235,7 @@ func (l look) free(p *Plan) {
 	}
 }
 
-// fragmented are the voters whose defragmentation frees enough to be worth it, by ID, the raft leader last.
+// fragmented are the voters whose defragmentation would free enough, by ID, the raft leader last.
 func (l look) fragmented() []Member {
 	voters := slices.DeleteFunc(l.voters(), func(mem Member) bool {
 		return !mem.Answers || mem.DBSize <= 0 || (mem.DBSize-mem.DBInUse)*100 < mem.DBSize*worthFreeing
@@ -255,7 +261,8 @@ func (l look) largest() Member {
 	return out
 }
 
-// inTime reports whether a step that works through the member's database ends in time if it begins now.
+// inTime reports whether a step that reads all of the member's database would end in time if it
+// began now.
 func (l look) inTime(mem Member) bool { return l.w.Now-l.w.Began+mem.freeingSeconds() <= freeingTime }
 
 // freeingSeconds is how long compacting or defragmenting the member's database may take.
@@ -264,10 +271,12 @@ func (m Member) freeingSeconds() int64 { return m.DBSize * secondsPerGiB >> 30 }
 // Sample is the revision of the key space at a time.
 type Sample struct{ At, Revision int64 }
 
-// leastSampling is the shortest time between two samples, in seconds: not every quiet hook has one to keep.
+// leastSampling is the shortest time between two samples, in seconds, so that most quiet hooks add
+// none.
 const leastSampling = 600
 
-// retention is how long history is kept in mode periodic, in seconds; 0 is all history, or not by time.
+// retention is how long history is kept in mode periodic, in seconds; 0 means all of it, or that
+// time does not decide.
 func (c Config) retention() int64 {
 	if c.CompactionMode != "periodic" {
 		return 0
@@ -276,7 +285,7 @@ func (c Config) retention() int64 {
 	return int64(d / time.Second)
 }
 
-// revision is that of the key space, as far as it is known.
+// revision is the revision of the key space, as far as it is known.
 func (l look) revision() int64 {
 	var out int64
 	for _, mem := range l.w.Members {
@@ -288,7 +297,8 @@ func (l look) revision() int64 {
 // sampling is the shortest time between two samples, in seconds.
 func (c Config) sampling() int64 { return max(c.retention()/10, leastSampling) }
 
-// samples are what is remembered of our cluster. Later ones are of a clock that was ahead.
+// samples are the remembered samples of our cluster. Those with a later revision or time than now
+// are left out: the clock was ahead.
 func (l look) samples() []Sample {
 	memory, revision := l.m.Memory.Value, l.revision()
 	if memory.Sampled != l.w.ClusterID {
@@ -298,8 +308,9 @@ func (l look) samples() []Sample {
 	return slices.DeleteFunc(slices.Clone(memory.Revisions), later)
 }
 
-// rememberRevision keeps Memory.Revisions: ten in a retention, and of those that are older the newest. etcd compacts by
-// such samples itself, but keeps them in memory, and begins again with each start (server/v3 v3compactor/periodic.go).
+// rememberRevision keeps Memory.Revisions: ten samples in a retention, and the newest of those that
+// are older. etcd compacts by such samples itself, but keeps them in process memory, and begins
+// again at each start (server/v3 v3compactor/periodic.go).
 func (l look) rememberRevision(p *Plan) {
 	samples, now, revision, every := l.samples(), l.w.Now, l.revision(), l.m.Config.sampling()
 	if !l.freesSpace() || l.m.Config.retention() == 0 || revision == 0 {
@@ -312,9 +323,10 @@ func (l look) rememberRevision(p *Plan) {
 	memory.Sampled, memory.Revisions = l.w.ClusterID, append(samples[max(l.aged(samples), 0):], Sample{now, revision})
 }
 
-// aged is the newest sample that is as old as retention; -1 is none. No more counts of the time between two samples than
-// twice what lies between them while hooks come: etcd counts by a clock that cannot be set, and one that is set right, or
-// wrong, must not make a young sample old.
+// aged is the newest sample that is as old as retention; -1 is none. Of the time between two
+// samples, at most twice the time that lies between samples while hooks run is counted. etcd counts
+// by a clock that cannot be set; ours can be, and setting it, right or wrong, must not make a young
+// sample old.
 func (l look) aged(samples []Sample) int {
 	var age int64
 	until, most := l.w.Now, 2*l.m.Config.sampling()
@@ -327,7 +339,7 @@ func (l look) aged(samples []Sample) int {
 	return -1
 }
 
-// compactable is the revision to which retention allows to compact; 0 is to none.
+// compactable is the revision up to which retention allows to compact; 0 is none.
 func (l look) compactable() int64 {
 	c := l.m.Config
 	if c.CompactionMode == "revision" {
@@ -344,7 +356,7 @@ func (l look) compactable() int64 {
 	return 0
 }
 
-// level is the status that calls for: what passes needs nobody.
+// level is the status that this calls for: what passes by itself needs no operator.
 func (a awaited) level() Level {
 	if a.passes {
 		return Waiting
@@ -352,7 +364,7 @@ func (a awaited) level() Level {
 	return Blocked
 }
 
-// nospace says that alarm NOSPACE is raised on a member, and what is done about it or has to be done.
+// nospace says that alarm NOSPACE is raised on a member, and what is done about it, or has to be.
 func (l look) nospace(label string) Reason {
 	if slices.ContainsFunc(l.voters(), l.lowQuota) {
 		quota := size(l.m.Config.QuotaBytes)
@@ -390,7 +402,7 @@ func (l look) nospace(label string) Reason {
 	return because(spaceFreed, label)
 }
 
-// nospaceKinds are what nospace makes.
+// nospaceKinds are the kinds that nospace returns.
 var nospaceKinds = []Kind{
 	alarmNospace, quotaAwaits, quotaRaised, spaceLiveData, spaceKeptHistory, spaceTooLarge, spaceAwaits, spaceFreed,
 }

@@ -15,8 +15,8 @@ const (
 	highQuota = 32 << 20
 )
 
-// filled is a cluster of three whose databases are full of live keys, as etcd/0, whose member has the lowest ID, sees it:
-// the quota was raised, and no member runs with it yet.
+// filled is a cluster of three whose databases are full of live keys, as etcd/0 sees it, whose
+// member has the lowest ID. The quota was raised, and no member runs with it yet.
 func filled() (Model, World) {
 	m := model(3)
 	m.Config.QuotaBytes = lowQuota
@@ -34,22 +34,22 @@ func filled() (Model, World) {
 	return m, w
 }
 
-// says is what other units say of the quota that they take.
+// says sets the quota that another unit's bag names.
 func says(m *Model, unit string, quota int64) {
 	word := m.Cluster.Value.Words[unit]
 	word.Quota = quota
 	m.Cluster.Value.Words[unit] = word
 }
 
-// raised has members run with the high quota.
+// raised makes members run with the high quota.
 func raised(w *World, ids ...uint64) {
 	for _, id := range ids {
 		w.Members[id-1].Quota = highQuota
 	}
 }
 
-// TestQuotaIsTheWayOut: while etcd takes no key a higher quota is taken in an order that every unit computes, and nobody
-// else restarts.
+// TestQuotaIsTheWayOut: while etcd takes no key, members take a higher quota in an order that every
+// unit computes, and no other member restarts.
 func TestQuotaIsTheWayOut(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -129,8 +129,9 @@ func TestQuotaIsTheWayOut(t *testing.T) {
 	}
 }
 
-// TestOneOrderForBoth: if somebody takes the alarm back by hand, a turn can be had again, perhaps just as another
-// restarts without. So who has the turn keeps to the same order, as long as the alarm would soon be back.
+// TestOneOrderForBoth: if somebody disarms the alarm by hand, a unit can take the turn again,
+// perhaps just as another restarts without it. So the unit that has the turn keeps to the same
+// order, as long as the alarm would soon be raised again.
 func TestOneOrderForBoth(t *testing.T) {
 	t.Parallel()
 	m, w := filled()
@@ -149,7 +150,7 @@ func TestOneOrderForBoth(t *testing.T) {
 	assert.Equal(t, held, phase, "with the turn")
 	assert.Contains(t, why.String(), "etcd/1 takes the higher quota first")
 	assert.Equal(t, ReleaseTurn{}, Decide(lookAgain, m, w).Step)
-	// It need not have heard of the other's quota: that one has heard of its own.
+	// It need not know the other unit's new quota, because that unit knows its own.
 	says(&m, "etcd/1", lowQuota)
 	phase, _ = lookAt(lookAgain, m, w).rollPhase()
 	assert.Equal(t, held, phase)
@@ -173,7 +174,8 @@ func TestOneOrderForBoth(t *testing.T) {
 	assert.Equal(t, TakeTurn{}, steps[0])
 }
 
-// TestLeavingAFullDatabase: who leaves goes first, as a member that runs: that takes nobody down.
+// TestLeavingAFullDatabase: a unit that leaves goes first, and its member runs while it is removed:
+// that takes no voter down.
 func TestLeavingAFullDatabase(t *testing.T) {
 	t.Parallel()
 	departs := Event{Kind: hooks.RelationDeparted, Departing: "etcd/0"}
@@ -203,7 +205,8 @@ func TestLeavingAFullDatabase(t *testing.T) {
 	assert.Equal(t, Stop{unitLeaves}, Decide(departs, m, w).Step)
 }
 
-// TestAlarmIsTakenBack: by whoever sees that every database has room, and not before the quota is raised everywhere.
+// TestAlarmIsTakenBack: any unit that sees room in every database disarms the alarm, but not before
+// the quota is raised everywhere.
 func TestAlarmIsTakenBack(t *testing.T) {
 	t.Parallel()
 	settled := func(auto bool) (Model, World) {
@@ -288,7 +291,8 @@ func TestSpaceIsFreed(t *testing.T) {
 	}, did)
 }
 
-// TestAFailedRoundIsARound: what took too long goes on in the member, and the next hook does not begin it again.
+// TestAFailedRoundIsARound: a step that took too long goes on in the member, and the next hook does
+// not begin it again.
 func TestAFailedRoundIsARound(t *testing.T) {
 	t.Parallel()
 	m, w := history()
@@ -303,7 +307,7 @@ func TestAFailedRoundIsARound(t *testing.T) {
 	assert.Equal(t, w.Now, after(m, p).Freed)
 }
 
-// TestWhenNoSpaceIsFreed: what keeps a round from being begun, and what is said meanwhile.
+// TestWhenNoSpaceIsFreed: what keeps a round from beginning, and what is reported meanwhile.
 func TestWhenNoSpaceIsFreed(t *testing.T) {
 	t.Parallel()
 	const live = "NOSPACE on etcd/1: no writes; 16 MiB of 16 MiB live: raise quota or delete"
@@ -374,7 +378,8 @@ func TestWhenNoSpaceIsFreed(t *testing.T) {
 	}
 }
 
-// TestHistoryByTime: units remember what the revision was when, and compact to the newest that is old enough.
+// TestHistoryByTime: units remember the revisions of the past with their times, and compact to the
+// newest that is old enough.
 func TestHistoryByTime(t *testing.T) {
 	t.Parallel()
 	m, w := history()
@@ -410,8 +415,8 @@ func TestHistoryByTime(t *testing.T) {
 	assert.IsType(t, Defrag{}, Decide(lookAgain, m, w).Step, "nothing is compacted where all is kept")
 }
 
-// TestHistoryOfAnotherTime: what is remembered of another cluster, or by a clock that was wrong, or is now, does not let go
-// of history that is to be kept.
+// TestHistoryOfAnotherTime: samples of another cluster, or from a clock that was or is wrong, do
+// not give up history that must be kept.
 func TestHistoryOfAnotherTime(t *testing.T) {
 	t.Parallel()
 	const hours, keep, day = 3600, 8, 24

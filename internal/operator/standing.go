@@ -6,14 +6,15 @@ import "slices"
 type standing int
 
 const (
-	stuck            standing = iota // its cluster does not answer, or has no other voter to go on with
-	outside                          // its cluster does not list it
-	learner                          // it has no vote
-	voterAmongOthers                 // others vote with it
-	ended                            // its cluster has ended, and the record says so
-	superseded                       // another cluster is on record
-	lastUnit                         // no other unit is there or to come
-	unrecorded                       // its cluster is its own alone, and on no record
+	// Its cluster does not answer, or has no other voter that could go on.
+	stuck            standing = iota
+	outside                   // its cluster does not list it
+	learner                   // it has no vote
+	voterAmongOthers          // others vote with it
+	ended                     // its cluster has ended, and the record says so
+	superseded                // another cluster is on record
+	lastUnit                  // no other unit is there or will come
+	unrecorded                // it is the only voter of its cluster, which is not on record
 )
 
 // String names the standing.
@@ -23,7 +24,8 @@ func (s standing) String() string {
 	}[s]
 }
 
-// standing says what our member is. What its own cluster answers goes before what the record says of it.
+// standing says what our member is to its cluster. What that cluster answers counts before what the
+// record says.
 func (l look) standing() standing {
 	own, listed := l.self()
 	switch {
@@ -45,13 +47,14 @@ func (l look) standing() standing {
 	return stuck
 }
 
-// ownAnswers reports whether the cluster of our data answers. That is the one to leave, whatever is on record: no other
-// knows our member.
+// ownAnswers reports whether the cluster of our data answers. That is the cluster to leave,
+// whatever is on record: no other one knows our member.
 func (l look) ownAnswers() bool {
 	return l.w.Reach == Healthy && l.w.Data.ClusterID != 0 && l.w.ClusterID == l.w.Data.ClusterID
 }
 
-// left reports whether this pass took our member out: from then on there may be nobody to ask whether it is listed.
+// left reports whether this pass removed our member. After that there may be no member left to ask
+// whether it is listed.
 func (l look) left() bool {
 	return slices.ContainsFunc(l.w.Done, func(s Step) bool {
 		removal, ok := s.(RemoveMember)
@@ -59,14 +62,16 @@ func (l look) left() bool {
 	})
 }
 
-// hasEnded reports whether the record has the end of our data's cluster: whoever comes later founds another.
+// hasEnded reports whether the record says that our data's cluster ended: a later unit founds
+// another.
 func (l look) hasEnded() bool {
 	return l.m.Cluster.OK && l.w.Data.ClusterID != 0 && l.m.Cluster.Value.Record.Ended == l.w.Data.ClusterID
 }
 
-// isSuperseded reports whether another cluster than that of our data is on record. A unit's view of the record never goes
-// back, and nobody joins or uses what is not on record; so that other cluster need not be asked, which a hook that holds
-// this unit could not do. Not so if ours has other members.
+// isSuperseded reports whether another cluster than that of our data is on record, or has replaced
+// it. A unit's view of the record never goes back, and no unit joins or uses a cluster that is not
+// on record. So the other cluster need not answer, and a unit whose hook fails could not wait for
+// that. If our own cluster has other members it is false, unless it was replaced.
 func (l look) isSuperseded() bool {
 	r, data := l.m.Cluster.Value.Record, l.w.Data.ClusterID
 	others := l.w.ClusterID == data && len(l.w.Members) > 1
@@ -76,10 +81,10 @@ func (l look) isSuperseded() bool {
 	return l.m.Cluster.OK && r.ClusterID != 0 && r.ClusterID != r.Ended && r.ClusterID != data && !others
 }
 
-// nobodys reports whether our cluster is not on record, so that nobody joined it, used it or can. Only the leader puts it
-// there, and that is this unit.
+// nobodys reports whether our cluster is not on record, so that no unit joined or used it, or can.
+// Only the leader puts it there, and this unit leads.
 func (l look) nobodys() bool {
-	local := l.w.Local // others may be in another cluster, which nobody put on record either
+	local := l.w.Local // the other members may be of another cluster, which is not on record either
 	sole := l.ownAnswers() && len(l.w.Members) == 1 || local.Ready && local.ClusterID == l.w.Data.ClusterID && local.Voters == 1
 	return l.unrecorded() && (sole || l.stopped())
 }
@@ -90,17 +95,19 @@ func (l look) unrecorded() bool {
 	return l.leader() && l.m.Cluster.OK && r.ClusterID == r.Ended
 }
 
-// alone reports whether no other unit is there or to come: a believed goal-state lists no other that is alive.
+// alone reports whether no other unit is there or will come: goal-state lists no other that is
+// alive, and no other unit's member serves.
 func (l look) alone() bool { return l.m.Units.OK && len(l.others()) == 0 && !l.othersServe() }
 
-// othersServe reports whether voters of other units are listed, as far as anybody answers.
+// othersServe reports whether voters of other units are listed, as far as any member answers.
 func (l look) othersServe() bool {
 	for _, mem := range l.w.Members {
 		if mem.ID == l.w.Data.MemberID || mem.Learner {
 			continue
 		}
 		if u, ok := l.unitOf(mem); ok {
-			// A member that came after goal-state was read may belong to a unit newer than that.
+			// A member that was added after goal-state was read may belong to a unit that is newer
+			// than that answer.
 			if _, there := l.m.Units.Value[u]; there || !slices.Contains(l.m.Seen, mem.ID) {
 				return true
 			}

@@ -7,7 +7,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// A server that cannot start, say because its port is taken, is started once in a hook; then the status gives the reason.
+// A server that cannot start, for instance because its port is taken, is started once in a hook;
+// then the status gives the reason.
 func TestVainStartSaysWhy(t *testing.T) {
 	t.Parallel()
 	const why = "listen tcp 10.0.0.10:2379: bind: cannot assign requested"
@@ -40,7 +41,8 @@ func TestVainStartSaysWhy(t *testing.T) {
 	}
 }
 
-// Without a quorum readiness hangs on others. Only who has just been started is waited for, for the others may be about to be.
+// Without a quorum, readiness depends on others. Only a server that has just been started is waited
+// for, because the others may be starting too.
 func TestNobodyWaitsAloneForAQuorum(t *testing.T) {
 	t.Parallel()
 	m := model(3)

@@ -8,11 +8,12 @@ import (
 
 // Lengths in characters. Juju shows the status line in a table and cuts it at about 120.
 const (
-	lineWidth  = 80 // the line takes what fits; how much more there is may stand beyond it
-	enoughText = 50 // what is wrong is told by as much
+	// The line takes the reasons that fit; the number of further ones may stand beyond it.
+	lineWidth  = 80
+	enoughText = 50 // what is wrong is shown with at least so many, if it has them
 )
 
-// seeHealth stands for a remedy that the line has no room for.
+// seeHealth stands for a remedy that does not fit into the line.
 const seeHealth = "see health"
 
 // Summary is the report in one line.
@@ -26,7 +27,8 @@ func Summary(r Report) string {
 // StatusOf is the status line that the report suggests.
 func StatusOf(r Report) Status { return Status{levelOf(r.Reasons), Summary(r)} }
 
-// StatusNow is what a hook would leave if it came now; the zero value if it would first do something on which that hangs.
+// StatusNow is the status that a hook would set now; it is the zero value if that hook would first
+// do a step.
 func StatusNow(m Model, w World) Status {
 	p := Decide(Event{}, m, w)
 	if p.Step != nil {
@@ -43,8 +45,9 @@ func levelOf(reasons []Reason) Level {
 	return reasons[0].Level
 }
 
-// line is what is wrong and what to do, the worst first, and how much more there is to say; "" if no reason is to be shown.
-// The core of the figures comes after the first reason, if it fits, and before it only where nothing is wrong.
+// line says what is wrong and what to do, the worst first, and how many more reasons there are; ""
+// if no reason is to be shown. The core of the figures comes after the first reason, if it fits. It
+// comes first only if nothing is wrong.
 func line(reasons []Reason, core string) string {
 	reasons = slices.DeleteFunc(slices.Clone(reasons), func(r Reason) bool { return r.Level == "" })
 	if len(reasons) == 0 {
@@ -70,14 +73,16 @@ func line(reasons []Reason, core string) string {
 
 func fits(line, more string) bool { return len([]rune(line+"; "+more)) <= lineWidth }
 
-// short is text and remedy for the status line. A remedy may be a command that somebody copies: it is shown whole or not at
-// all. Of a text that is too long the end goes, which is what others have said.
+// short is text and remedy for the status line. A remedy may be a command that is copied, so it is
+// shown whole or not at all. A text that is too long is cut at its end, where words from elsewhere
+// stand.
 func (r Reason) short() string {
 	const instead = "; " + seeHealth
 	text, remedy := r.Text(), "; "+r.Remedy()
 	room := lineWidth - len([]rune(remedy))
 	if n := len(r.Subjects); n > 1 && len([]rune(text)) > room {
-		// The first of those who are concerned is enough, or how many they are, if then what to do finds room.
+		// It is enough to name the first subject, or the number of subjects, if that leaves room
+		// for the remedy.
 		e := catalogue[r.Kind]
 		brief := []string{fmt.Sprintf("%s and %d more", r.Subjects[0], n-1)}
 		if e.of == "member" || e.of == "unit" {
@@ -108,7 +113,7 @@ func texts(reasons []Reason) string {
 	return strings.Join(out, "; ")
 }
 
-// core is what of the figures is shown beside reasons; "" if there is none.
+// core is the figures that are shown beside reasons; "" if there are none.
 func (r Report) core() string {
 	switch {
 	case r.Role == RoleProxy && len(r.Upstream) > 0:
@@ -123,8 +128,9 @@ func (r Report) core() string {
 	return out
 }
 
-// figures is the line of a unit that has nothing to complain of. It stands until the next hook, five minutes as a rule: who
-// leads and how large databases are may be another by then, and is asked by action health.
+// figures is the status line of a unit about which there is nothing to report. It stands until the
+// next hook, as a rule five minutes. Who leads and how large the databases are may change in that
+// time: action health shows that.
 func (r Report) figures() string {
 	if r.Role == RoleProxy {
 		return r.proxyFigures()
@@ -154,7 +160,7 @@ func (r Report) proxyFigures() string {
 	return out
 }
 
-// survival says which failure the cluster survives; it speaks only of a cluster with voters.
+// survival says which failure the cluster survives. It is right only for a cluster with voters.
 func (r Report) survival() string {
 	switch {
 	case r.Margin < 0 && r.Reachable >= r.Quorum:

@@ -129,7 +129,8 @@ func TestStatusOfProxies(t *testing.T) {
 	}
 }
 
-// TestLine: the worst level first, then in the catalogue's order; of the rest what fits, and how many there are besides.
+// TestLine: the worst level first, then in the catalogue's order; as many reasons as fit, and the
+// number of the others.
 func TestLine(t *testing.T) {
 	t.Parallel()
 	const core = "2/3 voters, survives no more failure"
@@ -170,7 +171,8 @@ func TestLine(t *testing.T) {
 	}
 }
 
-// TestStatusOfAUnitThatLeaves: it speaks of its leave, and says that it leaves unless something holds it.
+// TestStatusOfAUnitThatLeaves: the status is about the leave only; it says that the unit leaves,
+// unless something holds it.
 func TestStatusOfAUnitThatLeaves(t *testing.T) {
 	t.Parallel()
 	leaves := Event{Kind: hooks.ConfigChanged}
@@ -192,7 +194,8 @@ func TestStatusOfAUnitThatLeaves(t *testing.T) {
 	assert.False(t, slices.ContainsFunc(p.Reasons, func(r Reason) bool { return r.Kind == leaving }))
 }
 
-// TestStatusIsNotToldTwice: what only follows from a reason that is shown stays out of the line, and in health.
+// TestStatusIsNotToldTwice: a reason that only follows from another that is shown is left out of
+// the line, but not of health.
 func TestStatusIsNotToldTwice(t *testing.T) {
 	t.Parallel()
 	m, w := fresh(1)

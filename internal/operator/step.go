@@ -8,16 +8,19 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/pki"
 )
 
-// Step is one deed on machine or cluster. Doing a step twice is harmless. String says it in words, without secrets.
+// Step is one change of machine or cluster, or a wait for one. Doing a step twice is harmless.
+// String says it in words, without secrets.
 type Step interface {
 	fmt.Stringer
 	step()
 }
 
-// Install copies the carried release out of the charm directory, makes user and directories.
+// Install copies the carried release out of the charm directory, and makes the user and the
+// directories.
 type Install struct{ Release string }
 
-// Mend puts right what of ours does not lie on the disk as it should (World.Astray), apart from what files say.
+// Mend fixes what of ours does not lie on the disk as it should (World.Astray). It does not look at
+// what files contain.
 type Mend struct{ What string }
 
 // WriteTLS brings the named certificates and lists on disk to what they should be; files are swapped by rename.
@@ -39,7 +42,8 @@ type WriteMember struct{ Server Server }
 // RevertMember writes the settings that the running server was started with, without a first start, and its service.
 type RevertMember struct{}
 
-// SpendInitial takes the first start out of the settings on disk, and leaves the rest as it is.
+// SpendInitial takes the settings of a first start out of the settings on disk, and leaves the
+// others as they are.
 type SpendInitial struct{}
 
 // WriteProxy writes what the proxy follows, and its service; it starts nothing.
@@ -54,8 +58,9 @@ type Restart struct{}
 // Stop ends the service and disables it at boot.
 type Stop struct{ Why string }
 
-// Uninstall ends and disables the service and takes away all that the unit installed: keys, settings, service, releases. The
-// data is moved to a dated name, unless it has to stay where it is.
+// Uninstall stops and disables the service and removes all that the unit installed: keys, settings,
+// service, releases. With KeepData the data stays where it is; otherwise it is moved to a dated
+// name.
 type Uninstall struct{ KeepData bool }
 
 // MoveAside moves the data directory to a dated name beside it; the service must not run.
@@ -64,22 +69,23 @@ type MoveAside struct{ Why string }
 // Claim writes the file among the data that says whose it is.
 type Claim struct{ Owner Owner }
 
-// AddLearner asks the cluster for a membership of ours, as a learner.
+// AddLearner asks the cluster to add our member, as a learner.
 type AddLearner struct{ PeerURL string }
 
-// Promote makes the learner a voter once it has caught up; waits for that up to the bound.
+// Promote makes the learner a voter once it has caught up. It waits for that, up to the bound.
 type Promote struct{ ID uint64 }
 
-// RemoveMember takes a member out of the cluster, asked of the other members.
+// RemoveMember removes a member from the cluster; it asks the other members to do so.
 type RemoveMember struct {
 	ID   uint64
 	Name string // unit or peer URL, for the log
 	Why  string
-	// Unstarted: only if it still has no name. By its name alone can a member be told from one that a unit is about to start.
+	// Unstarted removes the member only if it still has no name. Only a name shows that a unit has
+	// started a member since.
 	Unstarted bool
 }
 
-// UpdateMember tells the cluster a member's new peer URL.
+// UpdateMember sets a member's new peer URL in the cluster.
 type UpdateMember struct {
 	ID      uint64
 	PeerURL string
@@ -91,11 +97,12 @@ type AwaitReady struct{ Learner bool }
 // AwaitPeer waits, up to the bound, until the member with that ID is ready (0: until every listed voter is ready).
 type AwaitPeer struct{ ID uint64 }
 
-// AwaitLearner waits, up to the bound, until the member with that ID is no learner any more: it votes, or is gone.
+// AwaitLearner waits, up to the bound, until the member with that ID is no longer a learner: it
+// votes, or is gone.
 type AwaitLearner struct{ ID uint64 }
 
-// AwaitListed waits, up to the bound, until so many other voters take connections where they are listed that they are a
-// quorum together with the member that has the ID, ours.
+// AwaitListed waits, up to the bound, until enough other voters accept connections at their listed
+// URLs to be a quorum together with our member, which has that ID.
 type AwaitListed struct{ ID uint64 }
 
 // TakeTurn waits, up to the bound, for the one turn and takes it.
@@ -104,54 +111,57 @@ type TakeTurn struct{}
 // ReleaseTurn gives the turn back.
 type ReleaseTurn struct{}
 
-// BreakTurn deletes a turn that nobody will give back, if it is still that one.
+// BreakTurn deletes a turn that its holder will never give back, if it is still the same turn.
 type BreakTurn struct{ Turn Turn }
 
-// Defrag has a member give back to the file system what its database does not use. The member answers nobody meanwhile.
+// Defrag makes a member give back to the file system what its database does not use. The member
+// answers no request meanwhile.
 type Defrag struct {
 	ID   uint64
 	Name string // unit, for the log
 }
 
-// Compact drops what the database remembers of times before Revision, and waits until it is gone from each member.
+// Compact drops the history before Revision, and waits until it is gone from each member.
 type Compact struct{ Revision int64 }
 
-// Disarm takes an alarm back.
+// Disarm disarms an alarm.
 type Disarm struct{ Alarm Alarm }
 
-// AskHashes asks all voters what they have up to a revision, which World.Hashes then shows. Members that have much to read take
-// some seconds for it.
+// AskHashes asks all voters for a hash of their data up to a revision; World.Hashes then shows the
+// hashes. Members with much data take some seconds for it.
 type AskHashes struct {
 	Revision int64 // 0 is each member's latest
-	Time     int   // the first or the second
+	Time     int   // the first time or the second
 }
 
-// StartWork begins long work, unless work of that ID has begun; it does not wait for it.
+// StartWork begins long work, unless work of that ID has begun already. It does not wait for it.
 type StartWork struct{ Request WorkRequest }
 
 // EndWork ends long work of that ID and forgets it; what it kept stays kept.
 type EndWork struct{ ID, Why string }
 
-// AwaitWork waits until long work of that ID has ended, as long as an action or a hook has time. That it goes on is no error.
+// AwaitWork waits until long work of that ID has ended, up to the time that an action or a hook
+// has. It is no error if the work still runs then.
 type AwaitWork struct {
 	ID   string
 	Hook bool // as long as any wait of a hook
 }
 
-// WriteSchedule writes how snapshots are taken by themselves, and the timer for it.
+// WriteSchedule writes how snapshots are taken by the timer, and the timer.
 type WriteSchedule struct{ Schedule Schedule }
 
 // Purge deletes kept snapshots, by name, and directories of data that was moved aside, by path.
 type Purge struct{ Snapshots, Aside []string }
 
-// ServePrepared moves our data to a dated name and what was prepared for that operation into its place; the service must not run.
-// It is harmless twice: where the data already is what was prepared, nothing is moved.
+// ServePrepared moves our data to a dated name, and the data that was prepared for that operation
+// into its place. The service must not run. It is harmless twice: if the prepared data is in place
+// already, nothing is moved.
 type ServePrepared struct{ ID string }
 
 // DropPrepared takes away what was prepared for an operation that ended before it was served.
 type DropPrepared struct{ ID string }
 
-// WriteFence writes what the gate before each start of our server goes by.
+// WriteFence writes the file that the gate reads before each start of our server.
 type WriteFence struct{ Fence Fence }
 
 func (StartWork) step()     {}

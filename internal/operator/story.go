@@ -10,13 +10,14 @@ import (
 	"github.com/juju/charm/v12/hooks"
 )
 
-// What hooks log for people: each step before it is done, with what it changes, and one line at the end.
+// What hooks log for people: each step before it is done, with what it changes, and one line at the
+// end of the hook.
 
 // maxChange bounds, in characters, one value in a change.
 const maxChange = 60
 
-// StepLog is what is logged of a step before it is done, as slog takes it: "do", and "change" where there is a before and an
-// after to name.
+// StepLog is what is logged of a step before it is done, as slog takes it: "do", and "change" if
+// there is a before and an after.
 func StepLog(s Step, w World) []any {
 	attrs := []any{"do", s.String()}
 	if c := change(s, w); c != "" {
@@ -25,7 +26,7 @@ func StepLog(s Step, w World) []any {
 	return attrs
 }
 
-// change names what is before a step and what is to be after it; "" where the step's own words say all.
+// change says what is before a step and what will be after it; "" if the step's own words say all.
 func change(s Step, w World) string {
 	members, voters := len(w.Members), 0
 	for _, m := range w.Members {
@@ -73,8 +74,9 @@ func becomes(what, before, after string) string {
 
 func brief(value string) string { return clip(plain(cmp.Or(value, "none")), maxChange) }
 
-// settingsChange names the settings that a server runs with and is not to run with, by the names of etcd's environment. What
-// is not known of the one that runs, as before a first start, is no change.
+// settingsChange names the settings that differ between the running server and the next one, by
+// etcd's environment variables. If the running server's settings are not known, as before a first
+// start, nothing counts as changed.
 func settingsChange(running, next []string) string {
 	if len(running) == 0 {
 		return ""
@@ -94,7 +96,7 @@ func settingsChange(running, next []string) string {
 	return strings.Join(out, ", ")
 }
 
-// byKey are lines "KEY=value" without those that count for the first start only.
+// byKey are lines "KEY=value" by key, without those of a first start.
 func byKey(lines []string) map[string]string {
 	values := map[string]string{}
 	for _, line := range lines {
@@ -108,8 +110,8 @@ func byKey(lines []string) map[string]string {
 // maxTold bounds how many relations the last line of a hook names.
 const maxTold = 5
 
-// Noteworthy reports whether a hook did something, or something is not as it should be: then its last line is at INFO. A
-// quiet hook's is at DEBUG.
+// Noteworthy reports whether a hook did something, or something is not as it should be. The last
+// line of such a hook is logged at INFO, that of a quiet hook at DEBUG.
 func Noteworthy(p Plan, w World) bool {
 	did := len(w.Done)+len(w.Tried)+len(p.Bags)+len(p.Secrets) > 0 || p.NewAuthority
 	return did || slices.ContainsFunc(p.Reasons, func(r Reason) bool { return r.Health() != Sound })
@@ -139,7 +141,7 @@ func HookLog(e Event, p Plan, w World) []any {
 	return attrs
 }
 
-// addressees names the relations that are written to, each once.
+// addressees names each relation that is written to once.
 func addressees(bags []BagWrite) string {
 	var relations []string
 	for _, w := range bags {

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// What is logged of a step says what it changes, where there is a before and an after.
+// The log of a step says what it changes, if there is a before and an after.
 func TestStepLog(t *testing.T) {
 	t.Parallel()
 	w := World{

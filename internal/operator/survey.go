@@ -16,31 +16,32 @@ type Answer struct {
 	URL       string
 	ClusterID uint64
 	MemberID  uint64 // 0: it did not answer
-	// List is its own view of the members, Linear what a linearizable read gave; nil if it gave none. A learner gives
-	// neither.
+	// List is the member's own view of the members, Linear that of a linearizable read; each is nil
+	// if it gave none. A learner gives neither.
 	List, Linear []Member
 	// Self is what it says of itself: Ready, and the fields of Member after it.
 	Self Member
 	Turn Turn // valid if Self.Ready
-	// Auth says that authentication is switched on; our own server alone is asked.
+	// Auth means that authentication is switched on; only our own server is asked.
 	Auth bool
 }
 
 func (a Answer) answered() bool { return a.MemberID != 0 }
 
-// Survey is one look at a cluster: whom to ask, whose answers count, and what they come to. It is rule 2: silence is
-// Absent only where nobody is named. The shell asks and the simulation answers; neither judges.
+// Survey is one look at a cluster: which URLs to ask, which answers count, and what they mean. It
+// keeps rule 2: silence means Absent only if no cluster is named. The host asks, and the simulation
+// answers; neither judges.
 type Survey struct {
 	own      string // our own server's URL on this machine; "" is none
 	judge    addresses.Judge
 	unjudged bool // our own addresses are not known
 	misled   []string
-	replaced []uint64 // clusters that are none any more
+	replaced []uint64 // clusters that were replaced, whose answers do not count
 	data     Data
 	todo     []string        // URLs still to be handed out
 	asked    map[string]bool // URLs handed out
-	clusters []uint64        // whose answers count; none: any
-	anybody  bool            // somebody is named, whether or not there is a URL to ask
+	clusters []uint64        // those whose answers count; none: any
+	anybody  bool            // a bag or our data names a cluster, even if there is no URL to ask
 	answers  []Answer        // that count
 	self     Answer          // of our own server, whatever its cluster
 }
@@ -48,9 +49,10 @@ type Survey struct {
 // Own reports whether a URL is that of our own server on this machine.
 func (s *Survey) Own(url string) bool { return url == s.own && url != "" }
 
-// NewSurvey begins a look. own is our own server's client URL as this machine reaches it ("" is none), earlier are URLs
-// that the member list named earlier in this hook: the bag of a unit that leaves is not renewed any more. A record whose
-// cluster has ended names nobody.
+// NewSurvey begins a look. own is our own server's client URL as this machine reaches it; "" is
+// none. earlier are URLs that the member list named earlier in this hook: they count because the
+// bag of a unit that leaves is no longer renewed. A record whose cluster has ended names no
+// cluster.
 func NewSurvey(m Model, data Data, own string, earlier []string) *Survey {
 	s := &Survey{own: own, data: data, asked: make(map[string]bool, 8)}
 	s.judge, s.unjudged = m.judge(nil), !m.PeerAddress.OK && !m.ClientAddress.OK
@@ -89,7 +91,7 @@ func NewSurvey(m Model, data Data, own string, earlier []string) *Survey {
 	return s
 }
 
-// wants puts a URL on the list of those to ask, once.
+// wants adds a URL to those to ask, once.
 func (s *Survey) wants(url string) {
 	if url == "" || s.asked[url] {
 		return
@@ -102,12 +104,13 @@ func (s *Survey) wants(url string) {
 	s.misled = append(s.misled, url+", "+string(s.judge.URL(url)))
 }
 
-// Fit reports whether a URL may be dialled that some machine named: our own always, others unless they lead back here.
+// Fit reports whether a URL that some machine named may be dialled. Our own always may; others may
+// unless they lead back to this machine or nowhere.
 func (s *Survey) Fit(url string) bool {
 	return url == s.own || s.unjudged || s.judge.URL(url) == addresses.Fit
 }
 
-// Misled are the URLs that were named and not asked, each with what it is.
+// Misled are the URLs that were named and not asked, each with the reason.
 func (s *Survey) Misled() []string { return s.misled }
 
 // Ask returns the URLs that are to be asked and were not returned before.
@@ -117,8 +120,8 @@ func (s *Survey) Ask() []string {
 	return todo
 }
 
-// Hear takes one answer in, after which Ask may have more URLs. It reports whether the answer proves a quorum of a
-// cluster that counts: whoever is silent then is not worth a long wait.
+// Hear takes one answer; Ask may return more URLs after it. It reports whether the answer proves a
+// quorum of a cluster that counts: a server that is silent then is not worth a long wait.
 func (s *Survey) Hear(a Answer) (healthy bool) {
 	if s.Own(a.URL) {
 		s.self = a
@@ -129,7 +132,9 @@ func (s *Survey) Hear(a Answer) (healthy bool) {
 	s.answers = append(s.answers, a)
 	for _, listed := range a.Linear {
 		if s.own != "" && s.data.State == OurData && listed.ID == s.data.MemberID {
-			continue // asked on this machine: the address that it advertises may be one that only others reach
+			// It is asked on this machine; only others may be able to reach the URL that it
+			// advertises.
+			continue
 		}
 		for _, url := range listed.ClientURLs {
 			s.wants(url)
@@ -185,8 +190,9 @@ func (s *Survey) Find(live, ready bool) Sight {
 	return out
 }
 
-// reached is the cluster that was reached, and whether it has a quorum. If the bags name two clusters, one that reads
-// linearizably counts, and of two such the lower ID: any choice will do that all units make alike.
+// reached is the cluster that was reached, and whether it has a quorum. If the bags name two
+// clusters, one that answers a linearizable read counts, and of two such the one with the lower ID.
+// Any rule will do, as long as all units use the same.
 func (s *Survey) reached() (id uint64, healthy bool) {
 	for _, linear := range []bool{true, false} {
 		for _, a := range s.answers {
@@ -215,7 +221,7 @@ func memberList(answers []Answer, healthy bool, own string) []Member {
 	return list
 }
 
-// describe joins the member list with what its members said, by ID.
+// describe joins the member list with the members' answers, by ID.
 func describe(list []Member, answers []Answer) []Member {
 	out := make([]Member, 0, len(list))
 	for _, listed := range list {
@@ -259,8 +265,8 @@ func (s *Survey) local(live, ready bool, reached uint64, list []Member) Local {
 			l.Voters++
 		}
 	}
-	// A member that has just joined takes itself for a voter until it has read in the log that it is a learner, and
-	// until then it says that it is ready.
+	// A member that has just joined believes that it is a voter until it has read in the log that
+	// it is a learner. Until then it reports itself ready.
 	asLearner := func(m Member) bool { return m.ID == l.MemberID && m.Learner }
 	if l.ClusterID == reached && slices.ContainsFunc(list, asLearner) {
 		l.Ready = false
@@ -268,13 +274,13 @@ func (s *Survey) local(live, ready bool, reached uint64, list []Member) Local {
 	return l
 }
 
-// alarmText is how a member's status tells of an alarm: protobuf's text form of AlarmMember (server/v3
-// v3rpc/maintenance.go, Status), whose blanks vary. It leaves out member 0, which etcd names if it cannot tell whose data
-// is wrong. Asking for the alarm list instead would put an entry into the raft log at each look (v3_server.go, Alarm),
-// and needs a quorum.
+// alarmText is how a member's status names an alarm: the protobuf text form of AlarmMember
+// (server/v3 v3rpc/maintenance.go, Status), in which the spaces vary. Member 0 is left out of the
+// text; it means that etcd does not know whose data is wrong. The alarm list is not asked for: each
+// such request would put an entry into the raft log (v3_server.go, Alarm), and it needs a quorum.
 var alarmText = regexp.MustCompile(`(?:memberID:\s*(\d+)\s+)?alarm:\s*(\w+)`)
 
-// alarmsIn are the alarms that members tell of, by member and kind.
+// alarmsIn are the alarms that the members' answers name, by member and kind.
 func alarmsIn(answers []Answer) []Alarm {
 	var out []Alarm
 	for _, a := range answers {

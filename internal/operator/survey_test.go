@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// recorded are the raw answers of real servers in one situation, in which units and clusters are numbered from 1. They are
-// held to real servers by internal/host, TestAnswers.
+// recorded are the raw answers of real servers in one situation; units and clusters are numbered
+// from 1. internal/host, TestAnswers, compares them with real servers.
 func recorded(t *testing.T, situation string) []Answer {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("testdata", "answers", strings.ReplaceAll(situation, " ", "-")+".json"))
@@ -24,8 +24,8 @@ func recorded(t *testing.T, situation string) []Answer {
 	return answers
 }
 
-// surveyOf has a survey ask as the host does, and answer what the given answers say; the rest of the world is silent.
-// It returns what was found and which URLs were asked.
+// surveyOf makes a survey ask as the host does, and gives it the answers; all other URLs are
+// silent. It returns what was found and which URLs were asked.
 func surveyOf(m Model, data Data, own string, live bool, answers []Answer) (Sight, []string) {
 	s := NewSurvey(m, data, own, nil)
 	var asked []string
@@ -54,7 +54,7 @@ func TestSurvey(t *testing.T) {
 	for name, tt := range map[string]struct {
 		words   []int  // the units whose bags name a client URL and the recorded cluster
 		record  uint64 // the cluster on record; 0 is none
-		data    Data   // of the unit that looks, which is not among words
+		data    Data   // of the unit that looks, which is not one of words
 		own     int    // its own server's number; 0 is none
 		live    bool   // its own server is live on its metrics URL
 		answers []Answer
@@ -123,7 +123,7 @@ func TestSurvey(t *testing.T) {
 	}
 }
 
-// TestSurveyAsks is whom a survey asks: whoever is named, by bags, by lists and by an earlier look, each once.
+// TestSurveyAsks: a survey asks every URL that bags, lists or an earlier look name, each once.
 func TestSurveyAsks(t *testing.T) {
 	t.Parallel()
 	word := func(id uint64) Word { return Word{ClusterID: id, ClientURL: clientAt(2)} }
@@ -134,7 +134,7 @@ func TestSurveyAsks(t *testing.T) {
 		data     Data
 		asked    []string
 		silence  Reach  // what silence then means
-		clusters uint64 // whose answer counts; 0 is anybody's
+		clusters uint64 // whose answers count; 0 is any cluster
 	}{
 		"nobody":                          {silence: Absent},
 		"the peer relation is unknown":    {unknown: true, silence: Unreachable},
@@ -174,7 +174,8 @@ func TestSurveyAsks(t *testing.T) {
 	assert.Equal(t, []string{clientAt(3)}, s.Ask(), "each is asked once")
 }
 
-// TestSurveyLocal: our own server is asked on this machine and told apart from the cluster that counts.
+// TestSurveyLocal: our own server is asked on this machine, and kept apart from the cluster that
+// counts.
 func TestSurveyLocal(t *testing.T) {
 	t.Parallel()
 	m := Model{Units: Know(map[string]Life{"etcd/0": Alive}), Cluster: Know(Cluster{Record: Record{ClusterID: 1}})}
@@ -205,7 +206,8 @@ func TestSurveyMembers(t *testing.T) {
 	assert.Equal(t, []Member{{ID: 1, Name: "etcd0"}, {ID: 2, Name: "etcd1", ClientURLs: []string{clientAt(2)}, Answers: true, Ready: true, Version: "ready"}}, got)
 }
 
-// Our own server alone is asked whether authentication is on, and counts only for the cluster that is reached.
+// Only our own server is asked whether authentication is on, and its answer counts only if it is of
+// the cluster that was reached.
 func TestSurveyOfAuthentication(t *testing.T) {
 	t.Parallel()
 	for _, cluster := range []uint64{1, 2} {
@@ -220,7 +222,8 @@ func TestSurveyOfAuthentication(t *testing.T) {
 	assert.False(t, NewSurvey(Model{}, Data{}, "", nil).Own(""))
 }
 
-// TestAlarmText: alarms are read from the text of a member's status; internal/host, TestAlarm holds that to a real server.
+// TestAlarmText: alarms are read from the text of a member's status; internal/host, TestAlarm,
+// compares that with a real server.
 func TestAlarmText(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, []Alarm{{Kind: "CORRUPT"}, {MemberID: 3, Kind: "CORRUPT"}, {MemberID: 7, Kind: "NOSPACE"}}, alarmsIn([]Answer{
@@ -245,8 +248,8 @@ func TestSurveyFindsATwin(t *testing.T) {
 	}
 }
 
-// TestSurveyIsNotMisled: a unit or a member list that names an address which leads back to this machine is not followed,
-// and that is told; our own server is asked wherever it listens.
+// TestSurveyIsNotMisled: an address that leads back to this machine is not asked, and is reported,
+// whether a bag or a member list names it. Our own server is asked wherever it listens.
 func TestSurveyIsNotMisled(t *testing.T) {
 	t.Parallel()
 	model := func(ingress, named string) Model {

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestActionsLeaveATrueStatus: an action that changes what the status line says leaves the unit with the new one, and says
-// when the others have it.
+// TestActionsLeaveATrueStatus: an action that changes what the status line says leaves the unit
+// with the new line, and says when the other units have it.
 func TestActionsLeaveATrueStatus(t *testing.T) {
 	t.Parallel()
 	m, w := lostCluster()
@@ -33,7 +33,7 @@ func TestActionsLeaveATrueStatus(t *testing.T) {
 // joined is a text without its line breaks.
 func joined(fields []string) string { return strings.Join(fields, " ") }
 
-// TestStatusNow: an action says what a hook would, and says nothing where a hook would first do something.
+// TestStatusNow: an action says what a hook would say, and nothing if a hook would first do a step.
 func TestStatusNow(t *testing.T) {
 	t.Parallel()
 	m := model(3)
@@ -46,7 +46,8 @@ func TestStatusNow(t *testing.T) {
 	assert.Zero(t, StatusNow(m, w))
 }
 
-// TestConfirmIsNoNumber: Juju's client reads key=value as YAML, where an ID may be a number: what is printed is none.
+// TestConfirmIsNoNumber: Juju's client reads key=value as YAML, where an ID may be a number: what
+// is printed never is.
 func TestConfirmIsNoNumber(t *testing.T) {
 	t.Parallel()
 	for _, id := range []uint64{0xc1, 0x1234567890123456, 0x12e4, 0x1, 0xe1, 0xffffffffffffffff} {
@@ -63,7 +64,8 @@ func TestConfirmIsNoNumber(t *testing.T) {
 	}
 }
 
-// TestCrashesFade: a service that has run for a day since it ended by itself has nothing of it in its status any more.
+// TestCrashesFade: once a service has run for a day since it last ended by itself, its status no
+// longer says so.
 func TestCrashesFade(t *testing.T) {
 	t.Parallel()
 	m, w := healthyCluster(3)
@@ -74,7 +76,8 @@ func TestCrashesFade(t *testing.T) {
 	assert.Contains(t, texts(Examine(m, w).notes()), "ended by itself once", "health tells it for as long as systemd counts it")
 }
 
-// TestNobodyLeadsWithoutAQuorum: a member that has not noticed yet names its leader, in neither line, table nor values.
+// TestNobodyLeadsWithoutAQuorum: the leader that a member names which has not noticed yet is in
+// neither line, table nor values.
 func TestNobodyLeadsWithoutAQuorum(t *testing.T) {
 	t.Parallel()
 	m, w := healthyCluster(5)
@@ -95,7 +98,8 @@ func TestNobodyLeadsWithoutAQuorum(t *testing.T) {
 	assert.NotContains(t, r.Values(), "leader")
 }
 
-// TestTheEndOfTheAuthoritiesIsTold: nothing that they issued outlives them, and the charm cannot replace them.
+// TestTheEndOfTheAuthoritiesIsTold: nothing that the authorities issued outlives them, and the
+// charm cannot replace them.
 func TestTheEndOfTheAuthoritiesIsTold(t *testing.T) {
 	t.Parallel()
 	ends := ca1().Ends()
@@ -137,7 +141,8 @@ func TestTheEndOfTheAuthoritiesIsTold(t *testing.T) {
 	}
 }
 
-// TestAJoiningMemberIsNoOrphan: a member that is listed and whose unit has not told its address yet is on its way in.
+// TestAJoiningMemberIsNoOrphan: a listed member whose unit has not published its address yet is
+// about to join.
 func TestAJoiningMemberIsNoOrphan(t *testing.T) {
 	t.Parallel()
 	m, w := healthyCluster(3)
@@ -150,7 +155,8 @@ func TestAJoiningMemberIsNoOrphan(t *testing.T) {
 	assert.Equal(t, []string{"https://10.0.0.13:2380"}, Examine(m, w).Orphans, "unless each unit has its own")
 }
 
-// TestStatusSaysNothingThatIsSoonOld: who leads and how large the databases are changes between two hooks of a unit.
+// TestStatusSaysNothingThatIsSoonOld: who leads and how large the databases are may change between
+// two hooks of a unit.
 func TestStatusSaysNothingThatIsSoonOld(t *testing.T) {
 	t.Parallel()
 	m, w := healthyCluster(3)
@@ -161,7 +167,8 @@ func TestStatusSaysNothingThatIsSoonOld(t *testing.T) {
 	assert.Equal(t, was, StatusOf(Examine(m, w)))
 }
 
-// TestWhatIsSilentIsSilentHere: a member that does not answer this unit may well answer others; words say whose view it is.
+// TestWhatIsSilentIsSilentHere: a member that does not answer this unit may well answer others; the
+// text says whose view it is.
 func TestWhatIsSilentIsSilentHere(t *testing.T) {
 	t.Parallel()
 	m, w := healthyCluster(3)
@@ -173,8 +180,8 @@ func TestWhatIsSilentIsSilentHere(t *testing.T) {
 	}
 }
 
-// TestPeopleAreAnsweredFirst: Juju sorts results, so the text's key is before all others; and it keeps within 80 columns
-// with the longest plausible names.
+// TestPeopleAreAnsweredFirst: Juju sorts results, so the text's key comes before all others. The
+// text keeps within 80 columns with the longest plausible names.
 func TestPeopleAreAnsweredFirst(t *testing.T) {
 	t.Parallel()
 	m, w := longNames(t)

@@ -1,10 +1,11 @@
 package operator
 
-// freeTurn breaks a turn that nobody will give back, in the second hook that sees it: until then it is only said. A hook
-// that holds the unit remembers nothing of an earlier one; it breaks the turn when it has waited for it in vain.
+// freeTurn breaks a turn whose holder will never give it back, in the second hook that sees it; the
+// first hook only reports it. A hook that fails in order to keep the unit remembers nothing of an
+// earlier one: it breaks the turn after it has waited for it in vain.
 func freeTurn(l look, p *Plan) {
 	if l.role() != RoleMember || !l.inCluster() || !l.w.Turn.Known {
-		return // nothing was seen, so nothing has changed
+		return // nothing is known, so nothing has changed
 	}
 	squat := l.squatted()
 	sum := digest(squat.Kind.String(), l.w.Turn.Holder)
@@ -20,9 +21,9 @@ func freeTurn(l look, p *Plan) {
 	}
 }
 
-// squatted says why the turn's holder will never give it back; none is that it may. No unit ever takes it without a
-// lease. One that goal-state does not list is gone for good if it had the turn before goal-state was read; a later one may
-// be newer than that answer.
+// squatted says why the turn's holder will never give it back; none means that it may. No unit ever
+// takes the turn without a lease. A holder that goal-state does not list is gone for good if it had
+// the turn before goal-state was read; a later one may be newer than that answer.
 func (l look) squatted() Reason {
 	turn := l.w.Turn
 	holder := clip(plain(turn.Holder), 16)

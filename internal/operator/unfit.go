@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// ailment is what keeps a server from going on, as far as its last words say.
+// ailment is what keeps a server from going on, by the last lines of its log.
 type ailment int
 
 const (
-	unnamed    ailment = iota // it does not fail, or says nothing that is known here
-	badData                   // what lies on the disk does not fit together, or lacks what it once had
+	unnamed    ailment = iota // it does not fail, or its log says nothing that is listed here
+	badData                   // the parts of the data do not fit together, or something is missing
 	unreadable                // the disk fails, or a file is cut short
 	diskFull                  // there is no room
 	forbidden                 // it may not read or write its files
@@ -22,24 +22,26 @@ func (a ailment) String() string {
 	return [...]string{"unnamed", "bad data", "unreadable", "disk full", "forbidden", "locked"}[a]
 }
 
-// signs are what etcd 3.7, raft, bbolt and the kernel say, and of what. The first that is found counts: etcd says "failed to open
-// database" for whatever reason, so what the machine lacks comes before what the data does.
+// signs are texts of etcd 3.7, raft, bbolt and the kernel, and what each is a sign of. The first
+// that is found counts. etcd says "failed to open database" for any reason, so signs of the
+// machine's faults come before those of the data's.
 var signs = []struct {
 	says string
 	of   ailment
 }{
-	{"flocked by another process", locked}, // storage/backend.go; it waits for as long as it takes
+	{"flocked by another process", locked}, // etcd waits for the lock without end
 	{"no space left on device", diskFull},
 	{"disk quota exceeded", diskFull},
 	{"input/output error", unreadable},
-	// A page of the database that is not there, or that the disk does not give: the kernel does not say which.
+	// A page of the database is missing, or the disk cannot read it: the kernel does not say which.
 	{"unexpected fault address", unreadable},
 	{"fatal error: fault", unreadable},
 	{"permission denied", forbidden},
 	{"read-only file system", forbidden},
 	{"operation not permitted", forbidden},
 	{") is out of range [lastIndex(", badData}, // raft: the leader knows of entries that the log had
-	// Not "failed to recover v3 backend from snapshot", which etcd says of whatever keeps it from the file.
+	// The text "failed to recover v3 backend from snapshot" is no sign: etcd says it whatever keeps
+	// it from the file.
 	{"snap: snapshot file doesn't exist", badData},
 	{"failed to open database: invalid database", badData},
 	{"failed to open database: checksum error", badData},
@@ -67,10 +69,11 @@ func (s Service) ailment() ailment {
 	return unnamed
 }
 
-// Ailment names what keeps the server from going on, as its last words have it.
+// Ailment names what keeps the server from going on, by the last lines of its log.
 func (s Service) Ailment() string { return s.ailment().String() }
 
-// ails is the reason for what keeps our server from going on; none is that nothing does, or that another place says it.
+// ails is the reason that says what keeps our server from going on. It is none if nothing does, or
+// if another part of the report says it.
 func (s Service) ails(unit string) Reason {
 	ailment := s.ailment()
 	switch {
@@ -104,14 +107,17 @@ func (l look) unfit() string {
 	return ""
 }
 
-// healedEvery is how long a unit must not give up its data a second time by itself: what spoils data again so soon is no accident.
+// healedEvery is how long a unit must not give up its data again by itself: data that goes bad
+// again so soon is no accident.
 const healedEvery = 24 * 3600 // seconds
 
 const joinsAgain = "; it joins again"
 
-// replace has a member with unfit data leave and join again: it may have forgotten votes and entries that it promised to keep, so
-// it is never just started. Once it is not listed any more its data goes aside like that of any member that was removed. This
-// happens by itself only while a majority of all voters decides without it, and has what it had: then nothing hangs on its data.
+// replace makes a member with unfit data leave and join again. It may have forgotten votes and
+// entries that it promised to keep, so it is never just started. Once it is not listed any more,
+// its data is moved aside like that of any removed member. The charm does this by itself only while
+// a majority of all voters decides without the member and has what it once had: then nothing
+// depends on its data.
 func (l look) replace(p *Plan, what string) {
 	own, _ := l.self()
 	healed := l.m.Memory.Value.Healed
@@ -127,7 +133,8 @@ func (l look) replace(p *Plan, what string) {
 	}
 }
 
-// behindAll reports whether no other member has come as far as ours once had: all of them are of a former time.
+// behindAll reports whether no other member has come as far as ours once had: then all of their
+// data is older too.
 func (l look) behindAll() bool {
 	if !l.older() || !l.inCluster() {
 		return false
@@ -138,13 +145,15 @@ func (l look) behindAll() bool {
 	})
 }
 
-// rememberHealed keeps Memory.Healed true. A hook that dies in between remembers nothing: it costs one more such day.
+// rememberHealed keeps Memory.Healed true. If a hook dies after the removal, nothing is remembered:
+// the unit may then give up its data again within the same day.
 func (l look) rememberHealed(p *Plan) {
 	gaveUp := func(s Step) bool { r, ok := s.(RemoveMember); return ok && strings.HasSuffix(r.Why, joinsAgain) }
 	switch healed := l.m.Memory.Value.Healed; {
 	case slices.ContainsFunc(l.w.Done, gaveUp):
 		p.memory(l).Healed = l.w.Now
-	case healed > l.w.Now: // by a clock that was ahead; it would be lately for as long as that was
+	case healed > l.w.Now:
+		// It was noted by a clock that was ahead, and would count as recent for as long.
 		p.memory(l).Healed = l.w.Now
 	case healed != 0 && l.w.Now-healed >= healedEvery && p.Memory != nil:
 		p.memory(l).Healed = 0

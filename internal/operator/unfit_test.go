@@ -33,7 +33,7 @@ func TestAilments(t *testing.T) {
 
 const backInTime = "tocommit(91) is out of range [lastIndex(30)]. Was the raft log corrupted, truncated, or lost?"
 
-// crashing is w with a server that ends with those words, again and again.
+// crashing is w with a server that keeps ending with those words in its log.
 func crashing(w World, log string) World {
 	w.Service.Running, w.Service.Failing, w.Service.Log, w.Local = false, true, log, Local{}
 	return down(w, 0)
@@ -48,8 +48,8 @@ func agedWorld(m Model) (Model, World) {
 	return m, down(w, 0)
 }
 
-// No amnesia: data that is bad or older than it was is given up where a majority of all voters has what it had, once a day, and
-// never just started again.
+// No amnesia: bad data, or data older than it was, is given up if a majority of all voters has what
+// it had, once a day, and is never just started again.
 func TestRule04NoDataOfAnotherTime(t *testing.T) {
 	t.Parallel()
 	for name, scene := range map[string]func() (Model, World){
@@ -119,7 +119,7 @@ func TestRule04NoDataOfAnotherTime(t *testing.T) {
 		assert.Nil(t, firstStep(m, w), "%s: what two voters agreed to may be on neither", name)
 	}
 
-	// All are of a former time: then there is nothing to join for, and it is said.
+	// If all members' data is older, joining again would not help, and the status says so.
 	m, w := agedWorld(model(3))
 	for i := range w.Members {
 		w.Members[i].Index = 80
@@ -129,7 +129,8 @@ func TestRule04NoDataOfAnotherTime(t *testing.T) {
 	assert.Contains(t, p.Status.Message, "data here is older than it was (30 of 91 entries), none has better")
 	assert.Equal(t, Unhealthy, Examine(m, w).Health)
 
-	// One that serves, though its log ends before, is not restarted; alone it goes on serving what is there.
+	// A server that serves is not restarted although its log ends before. A single member goes on
+	// serving what is there.
 	m, w = agedWorld(model(1))
 	w.Service.Running, w.Members[0] = true, members(1)[0]
 	w.Local = Local{Live: true, Ready: true, ClusterID: clusterID, MemberID: 1, Voters: 1, Term: 2, Index: 30}
@@ -150,7 +151,7 @@ func TestRule04NoDataOfAnotherTime(t *testing.T) {
 	}
 }
 
-// What the machine lacks is said in words, and nothing is given up for it.
+// What the machine lacks is reported, and no data is given up for it.
 func TestAilmentsAreSaid(t *testing.T) {
 	t.Parallel()
 	for log, says := range map[string]string{
@@ -201,7 +202,7 @@ func TestMayForget(t *testing.T) {
 	}
 }
 
-// A clock that was ahead keeps nobody from healing for longer than a day.
+// A clock that was ahead keeps no unit from replacing its data for longer than a day.
 func TestHealedAheadOfTheClock(t *testing.T) {
 	t.Parallel()
 	m := model(3)
@@ -222,6 +223,7 @@ func TestHealedIsSaid(t *testing.T) {
 	w.Now++
 	assert.NotContains(t, Decide(lookAgain, m, w).Status.Message, "joined again")
 
-	w.Now = 999 // the clock was ahead: when it was nobody knows, but a day from now on it is no more
+	// The clock was ahead: the true time is not known, but a day from now it no longer counts.
+	w.Now = 999
 	assert.Equal(t, w.Now, after(m, Decide(lookAgain, m, w)).Healed)
 }

@@ -1,7 +1,8 @@
 package operator
 
-// need reports whether all is known of which those kinds say that it is not. Work that waits for one that is not is told in
-// the report: what keeps a renewal, a publication or a repair from happening must not stay unsaid until it has become an outage.
+// need reports whether everything is known that those kinds are about. If something is not, the
+// report says which work waits for it: an unknown that keeps a renewal, a publication or a repair
+// from happening must be reported before it causes an outage.
 func (p *Plan) need(l look, work string, kinds ...Kind) bool {
 	known := true
 	for _, kind := range kinds {
@@ -13,7 +14,7 @@ func (p *Plan) need(l look, work string, kinds ...Kind) bool {
 	return known
 }
 
-// unknown says that work waits for that of which the kind speaks; none is that it is known.
+// unknown is the reason that work waits for what the kind is about; none means that it is known.
 func (l look) unknown(kind Kind, work string) Reason {
 	unknown, why := l.lacks(kind)
 	switch {
@@ -27,7 +28,7 @@ func (l look) unknown(kind Kind, work string) Reason {
 	return because(kind, work, why)
 }
 
-// lacks reports whether that is not known of which the kind speaks, and why it is not.
+// lacks reports whether what the kind is about is unknown, and why.
 func (l look) lacks(kind Kind) (unknown bool, why string) {
 	m := l.m
 	switch kind {

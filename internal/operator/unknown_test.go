@@ -18,15 +18,15 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/pki"
 )
 
-// gap is something that a hook may not get to know.
+// gap is something that a hook may not be able to learn.
 type gap struct {
 	name  string
 	hide  func(*Model, *World)
 	words []string // one of them is said
 }
 
-// gaps are all that a hook may not get to know: each Known field of the model, the options, and what of the world has a
-// value for it.
+// gaps are everything that a hook may not be able to learn: each Known field of the model, the
+// options, and those parts of the world that have a value for it.
 func gaps() []gap {
 	var out []gap
 	for i, f := range reflect.VisibleFields(reflect.TypeFor[Model]()) {
@@ -67,7 +67,7 @@ func gaps() []gap {
 	)
 }
 
-// scene is a unit in which something is to be done.
+// scene is a unit that has something to do.
 type scene struct {
 	name  string
 	build func() (Event, Model, World)
@@ -203,7 +203,8 @@ func scenes() []scene {
 	}
 }
 
-// workOf is all that the handlers want of a look, whichever of them has its turn first, and what the status then says.
+// workOf is everything that the handlers want in a look, even those after the first that wants a
+// step, and what the status then says.
 func workOf(e Event, m Model, w World) ([]any, Status) {
 	l := lookAt(e, m, w)
 	p := Plan{}
@@ -237,14 +238,15 @@ func workOf(e Event, m Model, w World) ([]any, Status) {
 	return work, p.Status
 }
 
-// missing is what of the wanted work is not there.
+// lacking is what is wanted and not in got.
 func lacking(wanted, got []any) []any {
 	return slices.DeleteFunc(slices.Clone(wanted), func(w any) bool {
 		return slices.ContainsFunc(got, func(g any) bool { return reflect.DeepEqual(w, g) })
 	})
 }
 
-// without plays a scene in which the gaps are not known: what is not done of what was wanted, and all that is said.
+// without plays a scene in which the gaps are unknown. It returns which of the wanted work is not
+// done, and everything that is reported.
 func (s scene) without(hidden ...gap) (stopped []any, said string) {
 	e, m, w := s.build()
 	wanted, _ := workOf(e, m, w)
@@ -263,8 +265,9 @@ func (g gap) isIn(said string) bool {
 	return slices.ContainsFunc(g.words, func(word string) bool { return strings.Contains(said, word) })
 }
 
-// TestUnknownThatStopsWorkIsSpokenOf: what keeps a unit from doing what it would otherwise do is a reason in its status or in its
-// health, whichever part of the model or of the world is not known, alone and beside another.
+// TestUnknownThatStopsWorkIsSpokenOf: if an unknown keeps a unit from doing what it would otherwise
+// do, its status or its health says so. It holds for each part of the model and the world, alone
+// and with another.
 func TestUnknownThatStopsWorkIsSpokenOf(t *testing.T) {
 	t.Parallel()
 	stops := map[string]int{} // gap → in how many scenes it stops something
@@ -298,9 +301,9 @@ func TestUnknownThatStopsWorkIsSpokenOf(t *testing.T) {
 	}
 }
 
-// hides reports whether, of two gaps, the other than g puts g out of the question: without options nobody can tell what a
-// new unit is, and where the cluster does not answer, g may stop nothing more. In the hook stop the status has room for one,
-// and the action health knows nothing of hooks.
+// hides reports whether one of two gaps makes the gap g irrelevant. Without options it is not known
+// what a new unit is; and if the cluster does not answer, g may stop nothing more. In the hook stop
+// the status has room for one reason, and the action health knows nothing of hooks.
 func (s scene) hides(a, b, g gap) bool {
 	other := a
 	if a.name == g.name {
@@ -325,7 +328,7 @@ func list(work []any) string {
 	return strings.Join(out, ", ")
 }
 
-// settled is a scene after its hook: all that was to be published is.
+// settled is a scene after its hook: everything that was to be published is.
 func settled(m Model, w World) (Model, World) {
 	p := Decide(lookAgain, m, w)
 	m.Memory = Know(after(m, p))
@@ -335,7 +338,8 @@ func settled(m Model, w World) (Model, World) {
 	return m, w
 }
 
-// TestUnknownThatStopsNothingIsNoConcern: where there is nothing to do that hangs on it, the unit is as well as ever.
+// TestUnknownThatStopsNothingIsNoConcern: if nothing that is to be done depends on it, the unit is
+// as healthy as ever.
 func TestUnknownThatStopsNothingIsNoConcern(t *testing.T) {
 	t.Parallel()
 	member := func() (Model, World) {
@@ -359,7 +363,7 @@ func TestUnknownThatStopsNothingIsNoConcern(t *testing.T) {
 	for name, tc := range map[string]struct {
 		build   func() (Model, World)
 		silent  []string
-		trouble []string // what all the same might stop something
+		trouble []string // unknowns that might still stop something
 	}{
 		"member": {member, []string{"Leader", "upstream"}, []string{"Units", "Cluster", "Authority", "proxy", "PeerAddress", "ClientAddress"}},
 		"proxy":  {proxy, []string{"Leader", "Units", "Cluster", "Authority", "proxy", "PeerAddress", "Turn"}, []string{"upstream", "ClientAddress"}},
@@ -385,7 +389,8 @@ func TestUnknownThatStopsNothingIsNoConcern(t *testing.T) {
 	}
 }
 
-// TestUnknownThatDoesNotMendItselfBlocks: nobody waits for what no later hook will know, and the status says what to do.
+// TestUnknownThatDoesNotMendItselfBlocks: a unit does not wait for what no later hook will know;
+// the status says what to do.
 func TestUnknownThatDoesNotMendItselfBlocks(t *testing.T) {
 	t.Parallel()
 	for stuck, remedy := range map[Stuck]string{TooOld: "deploy the application again", TooNew: "juju refresh etcd"} {
@@ -410,7 +415,8 @@ func TestUnknownThatDoesNotMendItselfBlocks(t *testing.T) {
 	}
 }
 
-// TestStatusWithUnknowns: the first stands in the line and is cut short, the others are counted there and listed in health.
+// TestStatusWithUnknowns: the first is in the line, shortened; the others are counted there and
+// listed in health.
 func TestStatusWithUnknowns(t *testing.T) {
 	t.Parallel()
 	m, w := healthyCluster(3)
@@ -424,7 +430,8 @@ func TestStatusWithUnknowns(t *testing.T) {
 	assert.Equal(t, "NOSPACE on etcd/1: no writes", strings.Split(StatusOf(Examine(m, w)).Message, ";")[0], "the worst comes first")
 }
 
-// TestUnknownAddressTakesNothingBack: what peers were told of a unit's addresses stays while Juju does not tell them.
+// TestUnknownAddressTakesNothingBack: a unit's published addresses stay while Juju does not say
+// what they are.
 func TestUnknownAddressTakesNothingBack(t *testing.T) {
 	t.Parallel()
 	m := model(3)
@@ -434,7 +441,8 @@ func TestUnknownAddressTakesNothingBack(t *testing.T) {
 	assert.Nil(t, wordOf(Decide(lookAgain, m, w)))
 }
 
-// TestRaftLeaderSaysThatItCannotKnowTheOthers: it goes last, and does not name a unit that may long have restarted.
+// TestRaftLeaderSaysThatItCannotKnowTheOthers: it restarts last, and does not name a unit that may
+// have restarted long ago.
 func TestRaftLeaderSaysThatItCannotKnowTheOthers(t *testing.T) {
 	t.Parallel()
 	m := model(3)

@@ -10,17 +10,18 @@ import (
 // Upstream is what the proxy needs to reach the cluster. It holds a private key and prints as [redacted].
 type Upstream struct {
 	Release   string
-	Listen    []string // host:port; none is that the socket is all
+	Listen    []string // host:port; empty if only the socket is served
 	Socket    Socket
 	Members   []UpstreamMember
 	Cert, Key string // PEM; "" when the provider speaks http
 	CA        string
 }
 
-// Socket is a unix socket for those of a machine's users who are in one group. The zero value is none.
+// Socket is a unix socket for those users of a machine that are in one group. The zero value is
+// none.
 type Socket struct{ Path, Group string }
 
-// String is the socket as a URL, from which what a process was told of it is read back.
+// String is the socket as a URL. What a process was told about its socket is read back from it.
 func (s Socket) String() string { return "unix://" + s.Path + "?group=" + s.Group }
 
 // socketOf is the inverse of String.
@@ -30,7 +31,7 @@ func socketOf(text string) (Socket, bool) {
 	return Socket{path, group}, isSocket && whole
 }
 
-// Dialled is how an address in Service.Listens is dialled.
+// Dialled says how to dial an address in Service.Listens.
 func Dialled(url string) (network, address string) {
 	if s, is := socketOf(url); is {
 		return "unix", s.Path
@@ -44,7 +45,7 @@ func place(url string) string {
 	return address
 }
 
-// Endpoint is what an etcd client of this machine is told.
+// Endpoint is the endpoint that an etcd client on this machine is told.
 func (u Upstream) Endpoint() string {
 	if len(u.Listen) > 0 {
 		return "http://" + u.Listen[0]
@@ -52,8 +53,8 @@ func (u Upstream) Endpoint() string {
 	return "unix://" + u.Socket.Path
 }
 
-// Also are the addresses to listen on besides, where they can be had: a machine may have no IPv6, and a
-// program that asks for localhost may be sent to its loopback address first.
+// Also are addresses to listen on besides, if the machine has them: it may have no IPv6, and a
+// program that asks for localhost may get the IPv6 loopback address first.
 func (u Upstream) Also() []string {
 	var out []string
 	for _, at := range u.Listen {
@@ -79,7 +80,7 @@ func (u Upstream) URLs() []string {
 // UpstreamMember is one member that the provider told of.
 type UpstreamMember struct{ Name, PeerURL, ClientURL string }
 
-// Digest is the digest of all that the proxy follows on disk.
+// Digest is the digest of everything on disk that the proxy follows.
 func (u Upstream) Digest() string {
 	parts := []string{u.ProcessDigest(), u.Cert, u.Key, u.CA}
 	for _, m := range u.Members {
@@ -88,7 +89,7 @@ func (u Upstream) Digest() string {
 	return digest(parts...)
 }
 
-// Env is what the proxy's process takes at its start only, sorted.
+// Env is what the proxy's process reads only at its start, sorted.
 func (u Upstream) Env() []string {
 	return []string{"CHARM_LISTEN=" + strings.Join(u.URLs(), ","), "CHARM_RELEASE=" + u.Release}
 }
@@ -102,8 +103,9 @@ func (u Upstream) on(release string) string {
 	return u.ProcessDigest()
 }
 
-// upstream keeps the local proxy of role proxy: what the provider publishes is written where the proxy follows it, with
-// no restart. A broken bag changes nothing: the proxy goes on with what it has.
+// upstream keeps the local proxy of role proxy running. What the provider publishes is written to
+// files that the proxy follows without a restart. A broken bag changes nothing: the proxy goes on
+// with what it has.
 func upstream(l look, p *Plan) {
 	if l.leaving() {
 		return
@@ -116,10 +118,10 @@ func upstream(l look, p *Plan) {
 		if l.w.Service.Running || l.w.Service.Enabled {
 			p.want(l, Stop{"relation upstream is gone"})
 		}
-		return // the examination says what is needed
+		return // the report says what is needed
 	}
 	provider := l.providers[0]
-	// What is wrong with a bag, or still missing from it, the examination says.
+	// The report says what is wrong with a bag, or still missing from it.
 	whole := provider.Problem.IsZero() && provider.Waiting() == ""
 	if whole && (l.usable() || len(l.w.Service.Listens) > 0) {
 		l.serve(p, provider.Data, l.m.Relations[upstreamEndpoint].Value[0].ID)
@@ -130,8 +132,8 @@ func upstream(l look, p *Plan) {
 	}
 }
 
-// proxy is what the proxy's process should be started with. With an option that is refused the proxy goes on where it
-// listens: members and credentials change all the same.
+// proxy is what the proxy's process should be started with. While an option is refused the proxy
+// stays where it listens; members and credentials still change.
 func (l look) proxy() Upstream {
 	up := Upstream{Release: l.w.Carried}
 	if l.usable() {
@@ -155,7 +157,8 @@ func (l look) proxy() Upstream {
 	return up
 }
 
-// serve brings the proxy's files and process to what data says. If no address in it is to be dialled nothing changes.
+// serve makes the proxy's files and process what data says. If no address in data may be dialled,
+// nothing changes.
 func (l look) serve(p *Plan, data etcdproxy.Data, relation string) {
 	up := l.proxy()
 	var misled []string
@@ -170,11 +173,12 @@ func (l look) serve(p *Plan, data etcdproxy.Data, relation string) {
 	case l.w.Proxy.Written != up.Digest():
 		p.want(l, WriteProxy{up})
 	case l.w.Service.Running && l.w.Service.Config != up.ProcessDigest() && !l.foreign():
-		p.want(l, Restart{}) // a port or a release is taken up at the start only
+		p.want(l, Restart{}) // a port or a release takes effect only at the start
 	}
 }
 
-// upstreamMembers are the members to dial: by client URL where the provider tells them, else by peer URL.
+// upstreamMembers are the members to dial: by client URL if the provider publishes it, else by peer
+// URL.
 func upstreamMembers(data etcdproxy.Data) []UpstreamMember {
 	var out []UpstreamMember
 	for _, mem := range data.Members {

@@ -8,8 +8,8 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
 )
 
-// What a proxy waits for, and what keeps it from going on, is said in the words of the relation's own package, in the status
-// as in the health report.
+// What a proxy waits for, and what keeps it from going on, is said in the words of the relation's
+// own package, in the status and in health.
 func TestProxyWaitsInTheWordsOfTheInterface(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -41,7 +41,8 @@ func TestProxyWaitsInTheWordsOfTheInterface(t *testing.T) {
 	}
 }
 
-// TestProvidersThatMislead: a provider's address that leads back to this machine is not dialled, and that is said.
+// TestProvidersThatMislead: a provider's address that leads back to this machine is not dialled,
+// and is reported.
 func TestProvidersThatMislead(t *testing.T) {
 	t.Parallel()
 	const good = "etcd0=http://10.0.0.10:2380"

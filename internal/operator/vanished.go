@@ -13,18 +13,19 @@ const (
 	BagNotFound               // exactly "relation not found"
 )
 
-// Desertion is what is remembered of a consumer relation whose last unit has departed; "" is one that has units. On the offering side of a
-// relation between two models Juju may delete the relation before broken can run: relation-ids goes on listing it until
-// the agent starts again, and goal-state never names such a relation (seen on 4.0.15).
+// Desertion is what is remembered of a consumer relation whose last unit has departed; "" is a
+// relation that has units. On the offering side of a cross-model relation Juju may delete the
+// relation before relation-broken can run. relation-ids then lists it until the agent restarts, and
+// goal-state never names such a relation (seen on 4.0.15).
 type Desertion string
 
 const (
 	deserted Desertion = "deserted" // it may live on
-	missing  Desertion = "missing"  // it was not found in one hook
-	vanished Desertion = "vanished" // it was not found in two, and so has ended
+	missing  Desertion = "missing"  // one hook did not find it
+	vanished Desertion = "vanished" // two hooks did not find it, so it has ended
 )
 
-// desertion is what to remember of a deserted relation after one more answer.
+// desertion is what to remember of a deserted relation after one more read of our bag.
 func desertion(was Desertion, bag OwnBag) Desertion {
 	switch {
 	case bag == BagThere:
@@ -39,7 +40,7 @@ func desertion(was Desertion, bag OwnBag) Desertion {
 	return was
 }
 
-// desertion is how a consumer relation stands that has no units; "" if it has some, or never had.
+// desertion is the state of a consumer relation without units; "" if it has some, or never had any.
 func (l look) desertion(id string) Desertion {
 	bag, read := l.m.Deserted[id]
 	if !read {
@@ -51,16 +52,17 @@ func (l look) desertion(id string) Desertion {
 // vanished reports whether a relation that Juju still lists has ended.
 func (l look) vanished(id string) bool { return l.desertion(id) == vanished }
 
-// writable reports whether a consumer relation can be written to: a write where the relation is not found fails the hook,
-// and every hook after it.
+// writable reports whether a consumer relation can be written to. A write to a relation that Juju
+// does not find fails the hook, and every hook after it.
 func (l look) writable(id string) bool {
 	is := l.desertion(id)
 	return is != missing && is != vanished
 }
 
-// NotFound has the unit remember of a bag that it was not written, for the relation is not found, and look for the relation
-// from the next hook on, as if its last unit had departed: Juju may delete one before this unit has heard of any. A relation
-// that goes so is noticed when there is something to write to it, or when the agent starts again.
+// NotFound makes the unit remember that a bag was not written because Juju did not find the
+// relation. From the next hook on the relation is treated as if its last unit had departed: Juju
+// may delete a relation before this unit has seen any unit of it. Such an end is noticed when there
+// is something to write to the relation, or when the agent restarts.
 func (p *Plan) NotFound(m Model, relationID string) {
 	memory := p.memory(look{m: &m})
 	memory.Bags, memory.Deserted = clone(memory.Bags), clone(memory.Deserted)

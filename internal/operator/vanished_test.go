@@ -35,7 +35,8 @@ func TestDesertion(t *testing.T) {
 	}
 }
 
-// published is a settled model of three units, of which this one has written to proxy:1 and proxy:2.
+// published is a settled model of three units, in which this one has written to proxy:1 and
+// proxy:2.
 func published(t *testing.T, leads bool) (Model, World) {
 	t.Helper()
 	m := model(3)
@@ -49,7 +50,7 @@ func published(t *testing.T, leads bool) (Model, World) {
 	return m, w
 }
 
-// hook is one hook of a unit that remembers what it published, and the list on its disk.
+// hook is one hook of a unit, which remembers what it published and has the list on its disk.
 func hook(t *testing.T, e Event, m *Model, w *World) Plan {
 	t.Helper()
 	p := Decide(e, *m, *w)
@@ -65,8 +66,8 @@ func hook(t *testing.T, e Event, m *Model, w *World) Plan {
 	return p
 }
 
-// A relation that Juju still lists has ended if our own bag in it is not found in two hooks, and is never written to from
-// the first of them on.
+// A relation that Juju still lists has ended if two hooks do not find our own bag in it. From the
+// first of them on it is never written to.
 func TestVanishedRelationIsRevoked(t *testing.T) {
 	t.Parallel()
 	for _, leads := range []bool{true, false} {
@@ -94,15 +95,15 @@ func TestVanishedRelationIsRevoked(t *testing.T) {
 		require.Len(t, toConsumers(p), 1, "nobody writes to it, whatever else is listed")
 		assert.NotContains(t, m.Memory.Value.Bags, "proxy:1")
 
-		m.Relations, m.Deserted = consuming(m, "proxy:2"), nil // the agent has started again
+		m.Relations, m.Deserted = consuming(m, "proxy:2"), nil // the agent has restarted
 		assert.Empty(t, toConsumers(hook(t, lookAgain, &m, &w)))
 		assert.NotContains(t, m.Memory.Value.Deserted, "proxy:1")
 		assert.Equal(t, RevokedDigest([]Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}), w.TLS.Revoked)
 	}
 }
 
-// In the first hook that does not find it, a change is told to the others only: the hook must not fail, or it would never
-// come to the second.
+// The first hook that does not find it tells a change to the other relations only: the hook must
+// not fail, or there would never be a second one.
 func TestMissingRelationIsNotWrittenTo(t *testing.T) {
 	t.Parallel()
 	m, w := published(t, true)
@@ -119,7 +120,8 @@ func TestMissingRelationIsNotWrittenTo(t *testing.T) {
 	assert.NotContains(t, m.Memory.Value.Deserted, "proxy:1")
 }
 
-// A relation that is not found as its bag is written is looked for in the next hook, whatever was remembered of it.
+// A relation that is not found when its bag is written is looked for in the next hook, whatever was
+// remembered of it.
 func TestRelationNotFoundAsItIsWritten(t *testing.T) {
 	t.Parallel()
 	m, w := published(t, true)
@@ -144,8 +146,8 @@ var (
 	created = Event{Kind: hooks.RelationCreated, Endpoint: "proxy", RelationID: "proxy:1"}
 )
 
-// The leader that ran a hook without the relation has put it on the list; back under its ID, it gets credentials of the next
-// generation, and so on.
+// The leader that ran a hook without the relation has put it on the list. When the relation comes
+// back under its ID it gets credentials of the next generation, and so on.
 func TestResumedRelationOfTheLeader(t *testing.T) {
 	t.Parallel()
 	m, w := published(t, true)
@@ -167,8 +169,9 @@ func TestResumedRelationOfTheLeader(t *testing.T) {
 	assert.NotContains(t, m.Memory.Value.Bags, "proxy:1")
 }
 
-// A unit that saw the relation gone and back before the leader did writes the whole bag again, for Juju has emptied it. The
-// record says whether it ended: until the leader has put it there it goes on.
+// A unit that saw the relation gone and back before the leader did writes the whole bag again,
+// because Juju has emptied it. Only the record says whether the relation ended: until the leader
+// has put that there, it goes on.
 func TestResumedRelationOfAnotherUnit(t *testing.T) {
 	t.Parallel()
 	m, w := published(t, false)
@@ -177,7 +180,7 @@ func TestResumedRelationOfAnotherUnit(t *testing.T) {
 	assert.Equal(t, RevokedDigest([]Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}), w.TLS.Revoked, "here it is refused at once")
 
 	m.Relations = consuming(m, "proxy:1", "proxy:2")
-	p := hook(t, lookAgain, &m, &w) // created was never heard
+	p := hook(t, lookAgain, &m, &w) // the unit did not run relation-created
 	require.Len(t, toConsumers(p), 1)
 	assert.Equal(t, certificate(t, 1), toConsumers(p)[0].Bag["client_cert"])
 	assert.Equal(t, RevokedDigest(nil), w.TLS.Revoked)
@@ -189,8 +192,8 @@ func TestResumedRelationOfAnotherUnit(t *testing.T) {
 	assert.Equal(t, RevokedDigest([]Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}), w.TLS.Revoked)
 }
 
-// A unit that has not put an end on record remembers of which generation it was, whatever the record says by then: the end of
-// a second generation is not taken for that of the first.
+// A unit that has not put an end on record remembers its generation, whatever the record says
+// meanwhile: the end of a second generation is not taken for that of the first.
 func TestEndOfTheSecondGenerationIsKept(t *testing.T) {
 	t.Parallel()
 	m, w := published(t, false)
@@ -201,13 +204,14 @@ func TestEndOfTheSecondGenerationIsKept(t *testing.T) {
 	assert.Equal(t, "gone.2", m.Memory.Value.Bags["proxy:1"])
 	assert.Equal(t, RevokedDigest([]Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}, {RelationID: "proxy:1", Generation: 2, Period: 230}}), w.TLS.Revoked, "here it is refused at once")
 
-	m.Leader = Know(true) // the leader died before it was on record
+	m.Leader = Know(true) // the leader died before the end was on record
 	hook(t, lookAgain, &m, &w)
 	assert.Equal(t, []Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}, {RelationID: "proxy:1", Generation: 2, Period: 230}}, m.Cluster.Value.Record.Revoked)
 	assert.NotContains(t, m.Memory.Value.Bags, "proxy:1")
 }
 
-// What has expired leaves the list, unless its relation lives: its generation goes on counting.
+// An expired entry is dropped from the list, unless its relation lives: its generation has to be
+// counted on.
 func TestGenerationsOutlastTheirCertificates(t *testing.T) {
 	t.Parallel()
 	m, w := published(t, true)
@@ -227,7 +231,7 @@ func certificate(t *testing.T, generation int) string {
 	return c.Cert
 }
 
-// A relation that is suspended and resumed before any hook without it ran is the relation that it was.
+// A relation that is suspended and resumed before a hook ran without it is still the same relation.
 func TestRelationResumedUnseenGoesOn(t *testing.T) {
 	t.Parallel()
 	m, w := published(t, true)

@@ -11,28 +11,34 @@ const (
 	VerifySnapshot WorkKind = "verify"   // read a kept snapshot again, as a restore would
 	Drill          WorkKind = "drill"    // restore a snapshot beside, where nobody reaches it, read it back, throw it away
 	PrepareRestore WorkKind = "restore"  // make data of a snapshot, beside our own, ready to be served
-	PrepareRecover WorkKind = "recover"  // make data of what our stopped member has, beside it, ready to be served
-	LookAgain      WorkKind = "look"     // nothing but the hook that is asked for when work has ended
+	// Make data from what our stopped member has, beside it, ready to be served.
+	PrepareRecover WorkKind = "recover"
+	LookAgain      WorkKind = "look" // nothing but the hook that is asked for when work has ended
 )
 
-// WorkRequest is what a long work is to do. It is written to a file of the unit before the work begins, and holds no key.
+// WorkRequest says what long work is to do. It is written to a file of the unit before the work
+// begins, and holds no key.
 type WorkRequest struct {
-	ID   string   `json:"id"` // unique on the unit; of an operation's work its ID
+	ID   string   `json:"id"` // unique on the unit; the operation's ID for its work
 	Kind WorkKind `json:"kind"`
-	// Snapshot is which: "latest", the name of a kept one, or the path of a file. PrepareRecover wants none.
-	// Of TakeSnapshot it is one that has to stay while the new one is taken: it is about to be restored.
+	// Snapshot is "latest", the name of a kept one, or the path of a file. PrepareRecover needs
+	// none. For TakeSnapshot it is one that must not be deleted meanwhile, because it is about to
+	// be restored.
 	Snapshot string `json:"snapshot,omitempty"`
 	Before   int64  `json:"before,omitempty"` // with "latest": the newest that was taken before, in Unix seconds; 0 is any
-	// To is a path that TakeSnapshot copies the snapshot to as well, plain, as etcdctl saves one; "" is none.
-	To         string `json:"to,omitempty"`
-	Why        string `json:"why,omitempty"`        // of a snapshot that is kept apart: "before-restore"; "" is one of the usual
-	Unverified bool   `json:"unverified,omitempty"` // the file may be the copy of a database, which has no hash
+	// To is a path that TakeSnapshot also copies the snapshot to, as plain as etcdctl saves one; ""
+	// is none.
+	To  string `json:"to,omitempty"`
+	Why string `json:"why,omitempty"` // of a snapshot that is kept apart: "before-restore"; "" is one of the usual
+	// The file may be a copied database, which has no hash.
+	Unverified bool `json:"unverified,omitempty"`
 
 	// The rest is for PrepareRestore and PrepareRecover.
 	Name    string `json:"name,omitempty"`     // the member's
 	PeerURL string `json:"peer-url,omitempty"` // the member's, advertised
 	Token   string `json:"token,omitempty"`    // makes the new cluster's ID
-	// Seen is the highest revision of the key space that anybody has seen: what is prepared begins far beyond it.
+	// Seen is the highest revision of the key space that any unit has seen: the prepared data
+	// begins far beyond it.
 	Seen int64 `json:"seen,omitempty"`
 }
 
@@ -43,7 +49,7 @@ type WorkState string
 const (
 	WorkRuns   WorkState = "running"
 	WorkDone   WorkState = "done"
-	WorkFailed WorkState = "failed" // Work.Error says why; also one that died without a word
+	WorkFailed WorkState = "failed" // Work.Error says why; also if its process died without saying
 )
 
 // Work is long work of this unit: a transient service of ours, which outlives the hook that began it.
@@ -65,7 +71,8 @@ type Prepared struct {
 	Revision            int64 // at which it begins
 }
 
-// LogState is what a member's log on disk says while nobody can say it. The zero value is not read.
+// LogState is what a member's log on disk holds, read while the cluster cannot be asked. The zero
+// value means that it was not read.
 type LogState = etcdcluster.LogState
 
 // Snapshot is a kept snapshot.
@@ -99,7 +106,7 @@ type AsideDir struct {
 	At    int64 // Unix seconds
 }
 
-// Kept is all that the unit keeps beside its data.
+// Kept is everything that the unit keeps beside its data.
 type Kept struct {
 	Snapshots []Snapshot // oldest first, those that failed too
 	Aside     []AsideDir // oldest first
@@ -109,11 +116,12 @@ type Kept struct {
 	Drilled   int64      // when the last drill succeeded, in Unix seconds; 0 is never
 }
 
-// EndedWork is how the error of work begins that somebody ended: what wanted the member comes first, and that is no fault.
+// EndedWork begins the error of work that was ended on purpose, because the member was needed for
+// something else: that is no fault.
 const EndedWork = "it was ended"
 
-// Schedule is how a unit takes snapshots by itself, with the carried release's program, and what it keeps. The zero value is
-// that nothing is written, or for another release.
+// Schedule says how a unit takes snapshots by a timer, with the carried release's program, and what
+// it keeps. The zero value means that no schedule is written, or one for another release.
 type Schedule struct {
 	Interval int64 // seconds; 0 is never
 	Keep     int   // how many of the usual ones
@@ -122,7 +130,7 @@ type Schedule struct {
 	Wanted string `json:",omitempty"`
 }
 
-// Fence is what the gate before each start of our server knows without asking anybody.
+// Fence is what the gate before each start of our server knows without asking a peer.
 type Fence struct {
 	ClusterID, MemberID uint64   // of our data
 	Replaced            []uint64 // clusters that were replaced: their data never starts

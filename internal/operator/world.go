@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// Reach is how far the cluster that the bags name can be reached. The zero value is Unreachable, the answer
-// that permits nothing.
+// Reach says how far the cluster that the bags name was reached. The zero value is Unreachable,
+// which permits nothing.
 type Reach int
 
-// Never take Unreachable for Absent.
+// Unreachable must never be taken for Absent.
 const (
-	Unreachable Reach = iota // somebody is named, nobody answers
-	Absent                   // nobody is named, and no data is here
-	NoQuorum                 // somebody answers, no linearizable read succeeds
+	Unreachable Reach = iota // a cluster is named, but no server answers
+	Absent                   // no cluster is named, and no data is here
+	NoQuorum                 // a server answers, but no linearizable read succeeds
 	Healthy                  // a linearizable member list was read
 )
 
@@ -22,14 +22,16 @@ func (r Reach) String() string {
 	return [...]string{"unreachable", "absent", "no quorum", "healthy"}[r]
 }
 
-// World is what machine and cluster say, read afresh before every step.
+// World is what machine and cluster say, read again before every step.
 type World struct {
 	Carried   string // release that the charm directory carries (ReleaseName)
 	Installed string // Carried if it is installed outside the charm directory, else the newest that is; "" is none
 
-	// Mute is a path of the unit's whose file system does not answer; "" is none. Then nothing else is known.
+	// Mute is a path of the unit whose file system does not answer; "" is none. If there is one,
+	// nothing else is known.
 	Mute string
-	// Astray is what of ours does not lie on the disk as the charm made it, apart from what files say.
+	// Astray are the paths of ours that are not on the disk as the charm made them. It says nothing
+	// about what files contain.
 	Astray []Astray
 
 	Machine Machine
@@ -37,54 +39,60 @@ type World struct {
 	Data    Data
 	TLS     TLS
 	Proxy   ProxyFiles
-	// Leftovers reports whether anything that this unit installed is on the machine, its data aside.
+	// Leftovers reports whether anything that this unit installed is on the machine, apart from
+	// data.
 	Leftovers bool
 
 	// Paths are the settings of a server that say where its files are, "KEY=path".
 	Paths []string
-	// WrittenConfig is the digest of the server settings on disk; "" is none, Altered is others than the charm wrote, or
-	// another service or preset of etcdctl than goes with them.
+	// WrittenConfig is the digest of the server settings on disk; "" is none. It is Altered if the
+	// settings, the service or the preset of etcdctl that goes with them are not as the charm wrote
+	// them.
 	WrittenConfig string
 	// WrittenRelease is the release that the settings on disk are for; "" is none.
 	WrittenRelease string
-	// WrittenInitial is how a first start would go by the settings on disk.
+	// WrittenInitial is how a first start would go with the settings on disk.
 	WrittenInitial Initial
-	// WrittenRestart is the operation that they bear; "" is none.
+	// WrittenRestart is the operation that the settings on disk name; "" is none.
 	WrittenRestart string
 
 	Reach     Reach
 	ClusterID uint64   // of the cluster reached; 0 when none answered
 	Members   []Member // as that cluster lists them: by a linearizable read if Healthy, else one member's view
 	Alarms    []Alarm
-	// Hashes are what the voters said of their data each time that this pass asked them (AskHashes).
+	// Hashes are the voters' answers about their data, one list for each time that this pass asked
+	// (AskHashes).
 	Hashes [][]Hash
-	Auth   bool // authentication is switched on: who has no user is refused
+	Auth   bool // authentication is switched on: clients without a user are refused
 
-	// Local is our own server's answer on its loopback address, whatever cluster it is in.
+	// Local is our own server's answer on its loopback address, whatever cluster it belongs to.
 	Local Local
 
 	// Upstream is what the proxy's members answer; read for role proxy only.
 	Upstream []UpstreamProbe
-	// Through is what an application gets at each address that the proxy was started to listen on; none unless it runs.
+	// Through is what an application gets at each address that the proxy was started to listen on;
+	// none unless the proxy runs.
 	Through []Through
-	// Socket is the path that a proxy's socket has.
+	// Socket is the path of the proxy's socket.
 	Socket string
 
 	Turn Turn
 
-	// Work is the unit's long work that runs, and the last of each kind that ended; by when it began.
+	// Work is the unit's long work: what runs, and the last of each kind that ended, in the order
+	// in which they began.
 	Work []Work
 	// Prepared is data beside our own that waits to be served; by ID.
 	Prepared []Prepared
-	// Log is read where a quorum is not known to answer.
+	// Log is read only if no quorum is known to answer.
 	Log LogState
 	// Kept is what the unit keeps beside its data.
 	Kept Kept
-	// Disk is what the data lies on.
+	// Disk is the disk that the data lies on.
 	Disk Disk
-	// Schedule is how snapshots are taken, as it is written; the zero value is that it is not, or altered.
+	// Schedule is the written schedule of snapshots; the zero value means that none is written, or
+	// that it was altered.
 	Schedule Schedule
-	// Fence is what the gate before each start goes by, as it is written.
+	// Fence is what is written for the gate before each start.
 	Fence Fence
 
 	// Period is the running period of derived client certificates (pki.PeriodOf).
@@ -92,10 +100,10 @@ type World struct {
 	// Now is the machine's clock, in Unix seconds.
 	Now int64
 
-	progress // no machine says it: Reconcile does
+	progress // set by Reconcile, not by the host
 }
 
-// progress is what a pass has done before this look. The zero value is its beginning.
+// progress is what the pass has done before this look. It is the zero value at the beginning.
 type progress struct {
 	Began int64     // World.Now of its first look
 	Done  []Step    // that succeeded
@@ -108,19 +116,19 @@ type Attempt struct {
 	Err  error
 }
 
-// Astray is a path at which something else lies than should.
+// Astray is a path where something is missing, or is not as it should be.
 type Astray struct {
 	Path    string
 	Problem string // in words: "is missing"
 	Remedy  string // what an administrator is to do; "" is that Mend puts it right
-	Note    bool   // the unit does without
+	Note    bool   // the unit works without it
 }
 
-// Machine is what this machine lets the unit's service have. The zero value is everything.
+// Machine is what this machine lets the unit's service use. The zero value refuses nothing.
 type Machine struct {
 	LowestPort int              // the service may bind this port and those above
 	Listening  []netip.AddrPort // where anybody listens, our service too, on the ports that the options name
-	NoGroup    bool             // the option socket_group names a group that is not there
+	NoGroup    bool             // the group that the option socket_group names does not exist
 }
 
 // ServiceKind is what the unit's one service runs.
@@ -140,21 +148,22 @@ type Service struct {
 	Running bool          // has a live main process
 	Failing bool          // is being restarted again and again
 	Crashes int           // how often it ended by itself since it was started by the charm or at boot
-	Starved bool          // one of those times the kernel ended it for want of memory
+	Starved bool          // at least once the kernel ended it because memory ran out
 	Memory  int64         // bytes that it takes; 0 is unknown
 	Age     time.Duration // since its main process was started
 	Config  string        // digest of what the live process was started with; "" is unknown, Altered is others than the charm wrote
 	Release string        // release that the live process runs
 	Restart string        // the operation that it was restarted for last; "" is none
-	Log     string        // when Failing: the last line that says why; or what a server that does not serve yet waits for
-	Held    Hold          // when not Running: why its gate let it not start
+	// When Failing: the last line that says why; or what a server waits for that does not serve yet.
+	Log  string
+	Held Hold // when not Running: why its gate did not let it start
 
 	PeerURL, ClientURL string   // what the live process was started to advertise; "" is unknown
 	Listens            []string // URLs that the live process was started to listen on
 	Settings           []string // lines of settings that the live process was started with, for the log; none is unknown
 }
 
-// DataState tells what is in the data directory.
+// DataState says what is in the data directory.
 type DataState int
 
 // The zero value is NoData: nothing there, or an empty directory.
@@ -162,18 +171,20 @@ const (
 	NoData DataState = iota
 	OurData
 	AlienData   // something is there that is no etcd data of ours, or cannot be read
-	ForeignData // it is another unit's; Decide alone finds that
+	ForeignData // it is another unit's; only Decide finds that
 )
 
 // Data is the member's data directory.
 type Data struct {
 	State     DataState
-	Problem   string // when AlienData: why, in words; when ForeignData: whose
+	Problem   string // when AlienData: why, in words; when ForeignData: whose it is
 	ClusterID uint64
 	MemberID  uint64
 	Owner     Owner // what the file among the data says
-	Bytes     int64 // of its database and what else is in its snapshot directory; read where ProgressInDoubt
-	// Term and Index are of the last entry of its log. They are read where AgeInDoubt; 0 is not read, or not known.
+	// Of its database and the rest of its snapshot directory; read if ProgressInDoubt.
+	Bytes int64
+	// Term and Index are those of the last entry of its log. They are read if AgeInDoubt; 0 means
+	// not read, or not known.
 	Term, Index uint64
 }
 
@@ -181,8 +192,8 @@ type Data struct {
 type TLS struct {
 	Trust    string  // digest of the trust bundles on disk
 	Revoked  string  // digest of the ended relations on the client port's list on disk; "" is no list
-	PeerList bool    // the peer port's list is there and can be read
-	Refused  Refused // the units' certificates on both
+	PeerList bool    // the peer port's revocation list is there and can be read
+	Refused  Refused // the units' certificates on both revocation lists
 	Peer     Leaf
 	Server   Leaf
 	Admin    Leaf
@@ -218,7 +229,7 @@ type Local struct {
 	Term, Index uint64 // of the last entry that it knows to be committed; 0 is unknown, as before it serves clients
 	Applied     uint64 // index of the last entry that it has applied; 0 is unknown
 	Revision    int64
-	Twin        bool // a server elsewhere says that it is the same member
+	Twin        bool // another server says that it is the same member
 }
 
 // Member is one line of the member list and, where it answered, what it says of itself.
@@ -246,7 +257,7 @@ type Member struct {
 	CertRemaining  time.Duration // of the server certificate it showed; 0 is unknown
 }
 
-// Started reports whether the member has ever run: etcd knows no name of it before.
+// Started reports whether the member has ever run: until then etcd knows no name of it.
 func (m Member) Started() bool { return m.Name != "" }
 
 // Alarm is an alarm that a member raised.
@@ -255,11 +266,12 @@ type Alarm struct {
 	Kind     string // NOSPACE, CORRUPT
 }
 
-// Turn is the one key in etcd that says who may be down by our hand.
+// Turn is the one key in etcd that says which unit may have its member down on purpose.
 type Turn struct {
-	Known    bool
-	Holder   string // unit; "" is nobody
-	Unleased bool   // it does not end by itself, as any does that a unit took
+	Known  bool
+	Holder string // unit; "" is nobody
+	// It has no lease, unlike any turn that a unit takes, so it does not end by itself.
+	Unleased bool
 }
 
 // UpstreamProbe is one member that the proxy may use, and how it answered.

@@ -16,25 +16,27 @@ import (
 
 // BagWrite is one bag of ours as it should be.
 type BagWrite struct {
-	Relation string   // its ID, "proxy:3"
-	App      bool     // our application's bag, which the leader alone writes; else our unit's
-	Owns     []string // all keys that are ours to write: one that Bag lacks is removed, any other is left
-	Bag      databag.Bag
-	// Secrets are keys whose value is the URI of a secret of ours, by the secret's label.
+	Relation string // its ID, "proxy:3"
+	App      bool   // our application's bag, which only the leader writes; else our unit's
+	// All keys that are ours to write: those not in Bag are removed; other keys stay.
+	Owns []string
+	Bag  databag.Bag
+	// Secrets are keys whose value is the URI of a secret of ours; each has the label of its
+	// secret.
 	Secrets map[string]string
 }
 
 // SecretWrite is one secret of ours as it should be. It may hold private keys and prints as [redacted].
 type SecretWrite struct {
-	Label    string            // by which we find it again; the same label is the same secret
-	App      bool              // our application's, which the leader alone writes; else our unit's
+	Label    string            // identifies the secret: the same label is the same secret
+	App      bool              // our application's, which only the leader writes; else our unit's
 	Content  map[string]string // whole
 	Relation string            // the ID of the relation whose other side may read it; "" is nobody
 }
 
-// publish writes a bag, unless what goes into it is what was written there last; sum is the digest of that. It remembers
-// what it writes. The bag is made only if it is to be written; where it cannot be made, the status says why. An application's
-// bag is left to the leader.
+// publish writes a bag, unless the same was written there last; sum is the digest of what goes into
+// it. It remembers what it writes. The bag is made only if it is to be written; if it cannot be
+// made, the status says why. Only the leader writes an application's bag.
 func (p *Plan) publish(l look, w BagWrite, sum string, bag func() (databag.Bag, error)) {
 	if (w.App && !l.leader()) || l.written(w) == sum {
 		return
@@ -50,8 +52,9 @@ func (p *Plan) publish(l look, w BagWrite, sum string, bag func() (databag.Bag, 
 	}
 }
 
-// written is the digest of what goes into a bag of ours; "" is not known, or nothing. Our unit's is remembered. Our
-// application's is read, for another unit may have written it last: its digest is that of the bag itself.
+// written is the digest of what went into a bag of ours; "" is not known, or nothing. For our
+// unit's bag it is remembered. Our application's bag is read, because another unit may have written
+// it last; its digest is that of the bag itself.
 func (l look) written(w BagWrite) string {
 	if !w.App {
 		if l.entered(w.Relation) {
@@ -78,12 +81,12 @@ func (l look) written(w BagWrite) string {
 	return bagDigest(bag)
 }
 
-// entered reports whether this hook is the unit's entry into a relation: its bag is empty then, whatever was written to a
-// relation of that ID before.
+// entered reports whether our unit enters the relation in this hook. Its bag is empty then,
+// whatever it wrote to an earlier relation of the same ID.
 func (l look) entered(id string) bool { return l.Kind == hooks.RelationCreated && l.RelationID == id }
 
-// forget drops what is remembered of an endpoint's relations that are gone. Those of consumers have an end to be recorded
-// first: see tell.
+// forget drops what is remembered of an endpoint's relations that are gone. The end of a consumer's
+// relation has to be put on record first: see tell.
 func (l look) forget(p *Plan, at Endpoint) {
 	relations := l.m.Relations[at.Name]
 	if at.Read == Peers || !relations.OK {
@@ -105,15 +108,17 @@ func (l look) forget(p *Plan, at Endpoint) {
 	}
 }
 
-// writeRecord is the peer application bag that says r.
+// writeRecord is the write of the peer application bag for r.
 func (l look) writeRecord(r Record) BagWrite {
 	return BagWrite{
 		Relation: l.m.Cluster.Value.RelationID, App: true, Owns: etcdcluster.AppKeys(), Bag: etcdcluster.EncodeApp(r),
 	}
 }
 
-// publishSecret writes a secret, unless it is what this unit wrote last. In the hook in which a relation comes back the other
-// side must be let read it again. An application's is left to the leader, who does not rely on what it wrote before another led.
+// publishSecret writes a secret, unless it is what this unit wrote last. In the hook in which a
+// relation comes back it is written again, because the other side must be granted it again. Only
+// the leader writes an application's secret, and does not rely on what it wrote before another unit
+// led.
 func (p *Plan) publishSecret(l look, s SecretWrite) {
 	label := s.Relation + "/" + s.Label
 	was := l.m.Memory.Value.Secrets[label]
@@ -133,11 +138,11 @@ func (p *Plan) publishSecret(l look, s SecretWrite) {
 	}
 }
 
-// Format redacts under every verb and flag.
+// Format prints [redacted] under every verb and flag.
 func (SecretWrite) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, redacted) }
 
-// LogValue redacts.
+// LogValue is [redacted].
 func (SecretWrite) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// MarshalText redacts, for JSON and other encoders.
+// MarshalText returns [redacted], for JSON and other encoders.
 func (SecretWrite) MarshalText() ([]byte, error) { return []byte(redacted), nil }

@@ -35,7 +35,7 @@ func TestSecretIsWrittenOnce(t *testing.T) {
 	assert.NotContains(t, fmt.Sprintf("%v %+v %#v", p, secret, []SecretWrite{secret}), "hush")
 }
 
-// Our application's bag is compared with what stands there: another leader may have written it since.
+// Our application's bag is compared with what is in it: another leader may have written it since.
 func TestApplicationBagIsRead(t *testing.T) {
 	t.Parallel()
 	m := model(1)
@@ -58,8 +58,8 @@ func TestApplicationBagIsRead(t *testing.T) {
 	}
 }
 
-// TestLeaderAloneWritesForTheApplication: Juju refuses others, and the hook with them. Who leads again does not rely on what it
-// wrote before another led.
+// TestLeaderAloneWritesForTheApplication: Juju refuses a write by another unit, which fails the
+// hook. A unit that leads again does not rely on what it wrote before another led.
 func TestLeaderAloneWritesForTheApplication(t *testing.T) {
 	t.Parallel()
 	m := model(1)
@@ -85,7 +85,7 @@ func TestLeaderAloneWritesForTheApplication(t *testing.T) {
 	assert.Equal(t, []int{1, 1}, writes(publish(lookAgain)), "another may have written it since")
 }
 
-// TestSecretOfARelationThatComesBack: who read it must be let read it again.
+// TestSecretOfARelationThatComesBack: its reader must be granted it again.
 func TestSecretOfARelationThatComesBack(t *testing.T) {
 	t.Parallel()
 	m := model(1)
@@ -98,7 +98,8 @@ func TestSecretOfARelationThatComesBack(t *testing.T) {
 	}
 }
 
-// What is remembered of a write is forgotten in the hook in which the relation is gone, and not because Juju cannot tell.
+// What is remembered of a write is forgotten in the hook in which the relation is gone, but not if
+// Juju cannot say whether it is.
 func TestWritesToWhatIsGoneAreForgotten(t *testing.T) {
 	t.Parallel()
 	m := model(1)
@@ -116,8 +117,9 @@ func TestWritesToWhatIsGoneAreForgotten(t *testing.T) {
 	assert.Nil(t, p.Memory)
 }
 
-// Every kind of thing that is remembered of a relation goes in the hook in which Juju lists the relation no more, but for
-// the end of a consumer's credentials where it is not on record yet: that stands for no bag. The rest is of no relation.
+// Everything that is remembered of a relation is forgotten in the hook in which Juju no longer
+// lists the relation. One thing stays: the end of a consumer's credentials until it is on record.
+// That stands for no bag. The rest of the memory is about no relation.
 func TestMemoryGoesWithItsRelation(t *testing.T) {
 	t.Parallel()
 	of := map[string]func(id string) Memory{
@@ -140,7 +142,7 @@ func TestMemoryGoesWithItsRelation(t *testing.T) {
 				continue // it goes with the unit
 			}
 			if kind == "Deserted" && at.Tell == nil || kind == "Secrets" && at.Tell != nil {
-				continue // nobody writes such a thing there
+				continue // nothing of that kind is ever written there
 			}
 			for _, leads := range []bool{true, false} {
 				m := model(3)

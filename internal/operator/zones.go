@@ -5,11 +5,12 @@ import (
 	"slices"
 )
 
-// zones says that a zone has so many voters that its loss would cost the quorum. A cloud of one zone, or one whose zones are
-// not known, leaves nothing to be done: of that only health speaks.
+// zones says that a zone has so many voters that its loss would cost the quorum. If all voters are
+// in one zone, the cloud may have no other: only health reports that, and only if every voter's
+// zone is known.
 func (x *examiner) zones() {
 	if x.r.Voters < 3 {
-		return // any loss costs the quorum of one or two
+		return // with one or two voters any loss costs the quorum
 	}
 	in, unknown := map[string][]string{}, false
 	for _, m := range x.r.Members {

@@ -9,7 +9,8 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 )
 
-// Two of three voters in a zone are worth a word where another zone is; one zone is all that some clouds have.
+// Two of three voters in one zone are worth reporting if there is another zone; some clouds have
+// only one.
 func TestZones(t *testing.T) {
 	t.Parallel()
 	const shared = "too many voters in zone "
@@ -53,7 +54,7 @@ func TestZones(t *testing.T) {
 	}
 }
 
-// Every unit tells its zone, so that any can count.
+// Every unit publishes its zone, so that any unit can count.
 func TestZoneIsTold(t *testing.T) {
 	t.Parallel()
 	m := model(3)

@@ -47,9 +47,8 @@ const (
 	keyClientTrust  = "client-trust"
 )
 
-// CA is one certificate authority, with an ECDSA P-256 key. The zero value can
-// sign nothing: whatever is asked of it returns an error. It prints as
-// "[redacted]".
+// CA is one certificate authority, with an ECDSA P-256 key. The zero value can sign nothing: each
+// of its methods that needs a key returns an error. It prints as "[redacted]".
 type CA struct {
 	redacted
 	CertPEM []byte
@@ -58,26 +57,25 @@ type CA struct {
 	cert *x509.Certificate // CertPEM, if it was parsed already
 }
 
-// Authority is all that a cluster's units share to issue and check certificates.
-// TrustPeer and TrustClient are PEM bundles that hold the active CA's certificate
-// and, while one is replaced, those of its predecessor or successor; no
-// certificate or key stands in both. NewAuthority and DecodeAuthority make one; it
-// is not to be changed afterwards. It prints as "[redacted]".
+// Authority is everything that a cluster's units share to issue and check certificates. TrustPeer
+// and TrustClient are PEM bundles that hold the active CA's certificate and, while one is being
+// replaced, that of its predecessor or successor. No certificate or key is in both. NewAuthority
+// and DecodeAuthority make an Authority; it must not be changed afterwards. It prints as
+// "[redacted]".
 type Authority struct {
 	redacted
 	Peer, Client           CA
 	TrustPeer, TrustClient []byte
 
 	fingerprint, trust string
-	// A pointer, as in PrivateKey: what was derived holds keys.
+	// A pointer, as in PrivateKey: derived credentials hold keys.
 	derived *derivations
 }
 
-// NewAuthority makes two CAs, valid from the start of 2020, whatever the clock
-// says, to twenty years after now, or after 2020 if now is earlier. The name,
-// usually that of the application, stands in their subjects, cut to what a
-// subject holds. Subjects are distinct, also from those of any other call with
-// other randomness, so that one CA can replace another by overlap.
+// NewAuthority makes two CAs. They are valid from the start of 2020, whatever the clock says, to
+// twenty years after now, or after 2020 if now is earlier. Their subjects contain the name, usually
+// that of the application, cut to the length that a subject can have. Each call with other
+// randomness makes other subjects, so that one CA can replace another while both are trusted.
 func NewAuthority(random io.Reader, now time.Time, name string) (*Authority, error) {
 	peer, err := newCA(random, now, name, "peer")
 	if err != nil {
@@ -116,12 +114,12 @@ func newCA(random io.Reader, now time.Time, name, role string) (CA, error) {
 	if err != nil {
 		return CA{}, fmt.Errorf("cannot encode public key: %w", err)
 	}
-	// Set here, since crypto/x509 chooses its method by a GODEBUG setting.
+	// Set here, because crypto/x509 chooses its method by a GODEBUG setting.
 	keyID := sha256.Sum256(public)
 	suffix := " " + role + " CA " + hex.EncodeToString(keyID[:4])
 	from, until := time.Unix(caBegin, 0).UTC(), now.UTC().Truncate(time.Second)
 	if until.Before(from) {
-		until = from // a clock that was never set would end the CA before it is first used
+		until = from // if the clock was never set, the CA would otherwise end before its first use
 	}
 	template := &x509.Certificate{
 		SerialNumber:          serial,
@@ -165,8 +163,8 @@ func (ca CA) certificate() (*x509.Certificate, error) {
 	return certs[0], nil
 }
 
-// Ends returns when the first of the two CAs ends; the zero value if one cannot be
-// read. What they issue ends with them.
+// Ends returns when the first of the two CAs ends, or the zero time if one cannot be read. What
+// they issue ends with them.
 func (a *Authority) Ends() time.Time {
 	var first time.Time
 	for _, ca := range []CA{a.Peer, a.Client} {
@@ -181,17 +179,17 @@ func (a *Authority) Ends() time.Time {
 	return first
 }
 
-// Fingerprint returns 12 hex digits that change whenever an active CA or a trust
-// bundle does. It tells nothing of the keys.
+// Fingerprint returns 12 hex digits that change whenever an active CA or a trust bundle changes.
+// They reveal nothing of the keys.
 func (a *Authority) Fingerprint() string { return a.fingerprint }
 
-// Trust returns TrustDigest of the authority's trust bundles. A change of it needs
-// restarts, since etcd reads its trust bundles once.
+// Trust returns TrustDigest of the authority's trust bundles. A change of it needs restarts,
+// because etcd reads its trust bundles once.
 func (a *Authority) Trust() string { return a.trust }
 
-// TrustDigest returns 32 hex digits that change whenever one of the two trust
-// bundles does, or "" if one is missing. Servers keep it in their environment: it
-// must never change for the same bundles.
+// TrustDigest returns 32 hex digits that change whenever one of the two trust bundles changes, or
+// "" if one is missing. Servers have it in their environment, so it must never change for the same
+// bundles.
 func TrustDigest(peer, client []byte) string {
 	if len(peer) == 0 || len(client) == 0 {
 		return ""
@@ -214,9 +212,9 @@ func (a *Authority) Encode() map[string]string {
 	}
 }
 
-// DecodeAuthority is the inverse of Encode. Keys that it does not know are
-// tolerated: a newer charm may have written them. An error names the key that is
-// missing or broken, never its value. Dates are not looked at.
+// DecodeAuthority is the inverse of Encode. It ignores keys that it does not know, because a newer
+// charm may have written them. An error names the key that is missing or broken, never its value.
+// Dates are not checked.
 func DecodeAuthority(content map[string]string) (*Authority, error) {
 	peer, peerTrust, err := decodeCA(content, keyPeerCACert, keyPeerCAKey, keyPeerTrust)
 	if err != nil {
@@ -281,7 +279,8 @@ func checkCA(cert *x509.Certificate) error {
 	return nil
 }
 
-// lengthPrefixed makes a concatenation of texts unambiguous.
+// lengthPrefixed makes a concatenation of texts unambiguous: no other list of texts gives the same
+// bytes.
 func lengthPrefixed(text string) []byte {
 	return append(binary.BigEndian.AppendUint64(nil, uint64(len(text))), text...)
 }

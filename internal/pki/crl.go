@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	// crlLifetime only has to be something: etcd does not look at it.
+	// crlLifetime can be any time: etcd does not look at it.
 	crlLifetime = 365 * 24 * time.Hour
-	// maxCRLBytes is room for the serials of all ended relations and units' certificates that the application's record can
-	// name, at 35 bytes each. etcd takes 140 ms to read so many.
+	// maxCRLBytes is room for the serials of all ended relations and units' certificates that the
+	// application's record can hold, at 35 bytes each. etcd takes 140 ms to read that many.
 	maxCRLBytes = 8 << 20
 )
 
@@ -56,8 +56,8 @@ func CRL(ca CA, serials []*big.Int, now time.Time) ([]byte, error) {
 	return der, nil
 }
 
-// RevokedSerials returns the serials of a CRL in DER, sorted, each once. Like
-// etcd it looks at nothing else.
+// RevokedSerials returns the serials of a CRL in DER, sorted, each once. Like etcd it reads nothing
+// else of the CRL.
 func RevokedSerials(der []byte) ([]*big.Int, error) {
 	if len(der) > maxCRLBytes {
 		return nil, fmt.Errorf("cannot read CRL: it is %d bytes long, the limit is %d", len(der), maxCRLBytes)
@@ -73,8 +73,8 @@ func RevokedSerials(der []byte) ([]*big.Int, error) {
 	return sortedSerials(serials), nil
 }
 
-// Derived reports whether a serial is of a relation's certificate, and not of one
-// that a unit issued: see randomSerial.
+// Derived reports whether a serial is that of a relation's certificate, and not of one that a unit
+// issued: see randomSerial.
 func Derived(serial *big.Int) bool { return serial.BitLen() <= derivedBits }
 
 // SerialsDigest returns 12 hex digits that two lists of serials share if they

@@ -62,7 +62,8 @@ func TestCRLErrors(t *testing.T) {
 	require.EqualError(t, err, "cannot read CRL: it is 10485760 bytes long, the limit is 8388608")
 }
 
-// A list has room for all that the record may name: the record is what ends, and what says so.
+// A CRL has room for everything that the record may name: the record reaches its bound first, and
+// reports it.
 func TestCRLOfAFullRecord(t *testing.T) {
 	t.Parallel()
 	a := authority(t, 1)
@@ -101,7 +102,8 @@ func FuzzRevokedSerials(f *testing.F) {
 	})
 }
 
-// A list on disk is taken apart by this: relations' serials and units' are never mistaken for each other.
+// Serials on a CRL are sorted by this: those of relations and those of units are never mistaken for
+// each other.
 func TestDerivedSerialsAreToldApart(t *testing.T) {
 	t.Parallel()
 	a, now := authority(t, 1), epoch

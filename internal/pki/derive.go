@@ -17,11 +17,10 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/credentials"
 )
 
-// A derived certificate belongs to a period of 90 days, counted from the Unix
-// epoch. It is valid from the start of the period before, since a unit whose clock
-// is ahead publishes it early and a consumer's clock may be behind, to 365 days
-// after its own period's start. An earlier start would make a certificate valid
-// that SerialsOf does not name.
+// A derived certificate belongs to a period of 90 days, counted from the Unix epoch. It is valid
+// from the start of the period before to 365 days after the start of its own. It begins early
+// because a unit whose clock is ahead publishes it early, and a consumer's clock may be behind. If
+// it began any earlier, a certificate could be valid that SerialsOf does not name.
 const (
 	periodSeconds   = 90 * 24 * 60 * 60
 	derivedBackdate = periodSeconds * time.Second
@@ -33,13 +32,12 @@ const (
 	maxPeriod = 32_500
 )
 
-// derivation separates these keys from any other use of HKDF over the CA's key.
-// A change of it, or of anything below, changes every consumer's certificate at
-// the next upgrade and takes the old ones out of reach of the CRL: add a version.
+// derivation separates these keys from any other use of HKDF with the CA's key. A change of it, or
+// of anything below, changes every consumer's certificate at the next upgrade, and the CRL can no
+// longer name the old ones: add a version instead.
 const derivation = "etcd-charm/derived-client/v2"
 
-// PeriodOf returns the number of the 90-day period that now lies in, negative
-// before 1970.
+// PeriodOf returns the number of the 90-day period that contains now, negative before 1970.
 func PeriodOf(now time.Time) int64 {
 	seconds := now.Unix()
 	period := seconds / periodSeconds
@@ -49,18 +47,17 @@ func PeriodOf(now time.Time) int64 {
 	return period
 }
 
-// Credentials returns what the consumer of one relation is given in one period.
-// Nothing in them is random: whoever holds the client CA computes the same bytes.
-// Key and serial are HKDF-SHA-256 of the CA's key; the dates are those of the
-// period, ending with the CA's. The common name is the relation's user, which is
-// its whole ID ("proxy:12"). There are no SANs, since etcd's peer port would
-// compare them with the caller's address.
+// Credentials returns what the consumer of one relation is given in one period. Nothing in them is
+// random: every unit that has the client CA computes the same bytes. Key and serial are
+// HKDF-SHA-256 of the CA's key. The dates are those of the period, cut at the CA's end. The common
+// name is the relation's user, which is its whole ID ("proxy:12"). There are no SANs, because
+// etcd's peer port would compare them with the caller's address.
 //
 // The first generation is 1. A relation that comes back after its credentials were
 // revoked needs the next one, whose key and serials are others.
 //
-// What was derived once is remembered: a signature and its check are dear, and a
-// hook asks for the same several times.
+// Derived credentials are remembered: a signature and its check cost time, and a hook asks for the
+// same ones several times.
 func (a *Authority) Credentials(modelUUID, relationID string, generation int, period int64) (credentials.Credentials, error) {
 	of := derivedOf{modelUUID, relationID, generation, period}
 	if c, known := a.derived.find(of); known {
@@ -116,7 +113,7 @@ func (a *Authority) derive(of derivedOf) (*x509.Certificate, PrivateKey, error) 
 	return cert, key, err
 }
 
-// derivedOf is what credentials are derived of, the authority apart.
+// derivedOf is what credentials are derived from, besides the authority.
 type derivedOf struct {
 	modelUUID, relationID string
 	generation            int
@@ -145,11 +142,11 @@ func (d *derivations) keep(of derivedOf, c credentials.Credentials) {
 	d.known[of] = c
 }
 
-// SerialsOf returns the serials, for the CRL, of every certificate that a
-// relation which ended in a period may have had in one generation and that was
-// valid then: those of the four periods before it, of its own, and of the next,
-// which a unit whose clock was ahead may have published. They are those of this CA
-// only: while a predecessor is trusted, ask for its serials too.
+// SerialsOf returns the serials, for the CRL, of every certificate that a relation which ended in a
+// period may have had in one generation and that was valid then. These are the serials of the four
+// periods before it, of the period itself, and of the next, which a unit whose clock was ahead may
+// have published. They are those of this CA only: while its predecessor is trusted, ask for that
+// one's serials too.
 func SerialsOf(client CA, modelUUID, relationID string, generation int, endedPeriod int64) ([]*big.Int, error) {
 	source, err := newSource(client, modelUUID, relationID, generation)
 	if err != nil {
@@ -210,8 +207,8 @@ func (s source) expand(purpose string, period int64, try, length int) ([]byte, e
 // derivedBits is the length of a derived serial.
 const derivedBits = 127
 
-// serial is 127 bits long, 126 of them derived: bit 126 is always set, which
-// keeps it off zero and apart from random serials.
+// serial is 127 bits long, 126 of them derived: bit 126 is always set, so that the serial is never
+// zero and never a random one.
 func (s source) serial(period int64) (*big.Int, error) {
 	out, err := s.expand("serial", period, 0, 16)
 	if err != nil {
@@ -221,9 +218,9 @@ func (s source) serial(period int64) (*big.Int, error) {
 	return n.SetBit(n.SetBit(n, 127, 0), 126, 1), nil
 }
 
-// isRelationID reports whether the text is a relation's ID as Juju has it: an
-// endpoint, a colon and a number. Each relation has one such text only, since the
-// user and the key hang on it. It fits into a common name.
+// isRelationID reports whether the text is a relation's ID in Juju's form: an endpoint, a colon and
+// a number. Each relation has only one such text, because the user and the key depend on it. It
+// fits into a common name.
 func isRelationID(text string) bool {
 	endpoint, number, _ := strings.Cut(text, ":")
 	n, err := strconv.ParseUint(number, 10, 31)

@@ -93,7 +93,7 @@ func TestCredentials(t *testing.T) {
 	assert.Equal(t, given, elsewhere, "another unit")
 }
 
-// Hooks are one process each, but nothing keeps two goroutines of one from asking for the same.
+// A hook is one process, but two goroutines of it may ask for the same credentials.
 func TestCredentialsAtOnce(t *testing.T) {
 	t.Parallel()
 	a := authority(t, 1)

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// LeafInfo is what a certificate and its surroundings say at one moment.
+// LeafInfo is what a certificate is at one moment, by itself and beside its key and the trusted
+// CAs.
 type LeafInfo struct {
 	SANs   []string // addresses and DNS names, in the form that the function SANs gives them, sorted
 	Serial string   // hex
@@ -21,14 +22,14 @@ type LeafInfo struct {
 	NotYetValid bool
 
 	KeyMatches bool
-	Trusted    bool   // it chains to the trust bundle, its own dates apart
+	Trusted    bool   // it chains to the trust bundle, its own dates not considered
 	SignedBy   string // fingerprint of the certificate in the trust bundle that it chains to, "" if not Trusted
 }
 
-// Describe reads a certificate (the first of certPEM, intermediates may follow)
-// and holds it against its key and a bundle of trusted CAs. An empty key matches
-// nothing and an empty bundle trusts nothing, without an error. An error means
-// that one of the three cannot be read, says which, and contains none of it.
+// Describe reads a certificate (the first of certPEM; intermediates may follow) and checks it
+// against its key and a bundle of trusted CAs. An empty key matches nothing and an empty bundle
+// trusts nothing, without an error. An error means that one of the three cannot be read; it says
+// which, and contains none of it.
 func Describe(certPEM, keyPEM, trustPEM []byte, now time.Time) (LeafInfo, error) {
 	certs, err := readCertificates(certPEM)
 	if err != nil {
@@ -65,13 +66,14 @@ func Describe(certPEM, keyPEM, trustPEM []byte, now time.Time) (LeafInfo, error)
 		}
 		if anchor, err := findAnchor(certs, roots, at); err == nil {
 			info.Trusted, info.SignedBy = true, fingerprint(anchor.Raw)
-			info.Due = info.Due && cert.NotAfter.Before(anchor.NotAfter) // else a new one would live no longer
+			// Otherwise a new one would live no longer.
+			info.Due = info.Due && cert.NotAfter.Before(anchor.NotAfter)
 		}
 	}
 	return info, nil
 }
 
-// checkDates compares as crypto/x509 does: both ends belong to the validity.
+// checkDates compares as crypto/x509 does: the certificate is valid at both dates themselves.
 func checkDates(what string, cert *x509.Certificate, now time.Time) error {
 	const layout = "2006-01-02 15:04 MST"
 	if now.After(cert.NotAfter) {

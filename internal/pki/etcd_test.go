@@ -164,8 +164,8 @@ func TestPortsTrustTheirOwnAuthorityOnly(t *testing.T) {
 	assert.Error(t, clientPort.dial(t, peer.CertPEM, peer.Key.PEM()), "a member's certificate on the client port")
 }
 
-// A date that one clock gave once is trusted for as long as an authority lives, so no clock may give one that keeps
-// others out.
+// A date from one clock stays in a certificate for as long as an authority lives, so no clock may
+// set a date that makes others refuse it.
 func TestWrongClocksDoNoHarm(t *testing.T) {
 	t.Parallel()
 	right := time.Now()
@@ -198,7 +198,8 @@ func TestWrongClocksDoNoHarm(t *testing.T) {
 	}
 }
 
-// A machine without a battery begins in 1970: the authorities that it makes are good once its clock is right.
+// A machine without a clock battery starts in 1970: the authorities that it makes are valid once
+// its clock is right.
 func TestAuthoritiesOfAClockThatWasNeverSet(t *testing.T) {
 	t.Parallel()
 	a, err := pki.NewAuthority(cryptorand.Reader, time.Unix(60, 0), "etcd")

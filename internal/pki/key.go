@@ -14,8 +14,8 @@ import (
 
 const redactedText = "[redacted]"
 
-// redacted is embedded by every type that holds a private key: whichever way
-// such a value is printed, its whole text is "[redacted]".
+// redacted is embedded by every type that holds a private key: such a value prints as "[redacted]",
+// whichever way it is printed.
 type redacted struct{}
 
 // Format answers every fmt verb with "[redacted]".
@@ -30,8 +30,8 @@ func (redacted) LogValue() slog.Value { return slog.StringValue(redactedText) }
 // MarshalText makes encoders of JSON, YAML and text write "[redacted]".
 func (redacted) MarshalText() ([]byte, error) { return []byte(redactedText), nil }
 
-// PrivateKey is an ECDSA P-256 private key that prints as "[redacted]"; only
-// PEM gives it away. The zero value holds no key.
+// PrivateKey is an ECDSA P-256 private key that prints as "[redacted]"; only PEM returns the key.
+// The zero value holds no key.
 type PrivateKey struct {
 	redacted
 	// A pointer, so that fmt, which calls no methods on unexported fields of a
@@ -65,9 +65,8 @@ func (k PrivateKey) raw() ([]byte, error) {
 // source is broken.
 const keyTries = 8
 
-// sampleKey makes a key of the first candidate that next returns within the
-// range of P-256 scalars. ecdsa.GenerateKey is of no use here: since Go 1.26 it
-// ignores the reader that it is given.
+// sampleKey makes a key of the first candidate from next that is within the range of P-256 scalars.
+// ecdsa.GenerateKey cannot be used: since Go 1.26 it ignores the reader that it is given.
 func sampleKey(next func(try int) ([]byte, error)) (PrivateKey, error) {
 	for try := range keyTries {
 		candidate, err := next(try)
@@ -85,10 +84,9 @@ func randomKey(random io.Reader) (PrivateKey, error) {
 	return sampleKey(func(int) ([]byte, error) { return readRandom(random, 32) })
 }
 
-// randomSerial returns a serial of 129 bits, 128 of them random. Bit 128 is
-// always set and derived serials end at bit 126, so that a derived serial on the
-// CRL can never be that of a random one: etcd compares serials only, whoever
-// issued them.
+// randomSerial returns a serial of 129 bits, 128 of them random. Bit 128 is always set, and derived
+// serials end at bit 126. So a derived serial on the CRL is never that of a random one: etcd
+// compares serials only, and not issuers.
 func randomSerial(random io.Reader) (*big.Int, error) {
 	b, err := readRandom(random, 16)
 	if err != nil {

@@ -17,8 +17,8 @@ import (
 
 const (
 	leafLifetime = 365 * 24 * time.Hour
-	// adminName is the user that etcd grants everything once its authentication
-	// is on; with client-cert-auth the certificate's CN is the user.
+	// adminName is the user that may do everything in etcd once its authentication is on. With
+	// client-cert-auth the certificate's CN is the user.
 	adminName = "root"
 	// maxNameRunes is ub-common-name of RFC 5280.
 	maxNameRunes = 64
@@ -39,12 +39,11 @@ type Leaf struct {
 	Key     PrivateKey
 }
 
-// IssuePeer makes the certificate that a member shows to other members, signed by
-// the peer CA, valid from the CA's beginning to a year after now, or to the CA's
-// end. A later beginning would be the date of one machine's clock: if it was ahead,
-// the others would refuse the certificate, and a clock that is behind could not
-// tell such a certificate from a good one. It is for server and client
-// authentication, since members dial each other.
+// IssuePeer makes the certificate that a member shows to other members, signed by the peer CA. It
+// is valid from the CA's beginning to a year after now, or to the CA's end. It does not begin at
+// the present time of this machine's clock: if that was ahead, the others would refuse the
+// certificate, and a machine whose clock is behind could not tell such a certificate from a good
+// one. It is for server and client authentication, because members dial each other.
 func IssuePeer(now time.Time, random io.Reader, a *Authority, r Request) (Leaf, error) {
 	leaf, err := issueServer(now, random, a.Peer, r)
 	if err != nil {
@@ -126,8 +125,8 @@ func issue(now time.Time, random io.Reader, ca CA, template *x509.Certificate) (
 	return Leaf{CertPEM: encodeCertificates(cert), Key: key}, nil
 }
 
-// sign makes the certificate of key, signed by signer. Without a source of
-// randomness crypto/ecdsa signs as RFC 6979 says, deterministically.
+// sign makes the certificate of key, signed by signer. Without a source of randomness crypto/ecdsa
+// signs deterministically, as in RFC 6979.
 func sign(template, parent *x509.Certificate, key, signer PrivateKey) (*x509.Certificate, error) {
 	if signer.key == nil {
 		return nil, errors.New("CA has no private key")
@@ -143,10 +142,10 @@ func sign(template, parent *x509.Certificate, key, signer PrivateKey) (*x509.Cer
 	return cert, nil
 }
 
-// SANs returns the names that a member's certificate with these SANs carries, in
-// the form of LeafInfo.SANs: addresses in their shortest form without zone, DNS
-// names in lower case without final dot, each once, sorted as text. Empty names
-// are passed over; what is neither an address nor a name is an error.
+// SANs returns the names that a member's certificate with these SANs has, in the form of
+// LeafInfo.SANs: addresses in their shortest form without zone, DNS names in lower case without
+// final dot, each once, sorted as text. Empty names are skipped; what is neither an address nor a
+// name is an error.
 func SANs(names []string) ([]string, error) {
 	canonical := []string{}
 	for _, name := range names {

@@ -116,7 +116,8 @@ func TestIssueErrors(t *testing.T) {
 
 func TestSerialsNeverMeet(t *testing.T) {
 	t.Parallel()
-	// The CRL names serials alone: one that a relation can have must never be
+	// The CRL names serials only: a serial that a relation can have must never be one that a member
+	// or the admin can have.
 	// one that a member or the admin can have.
 	a := authority(t, 1)
 	random := stream(5)

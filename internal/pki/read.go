@@ -15,15 +15,15 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/credentials"
 )
 
-// Limits on what is read, in bytes: a file on disk or a secret may have become anything.
+// Limits on what is read, in bytes: a file on disk or a secret may hold anything.
 const (
 	maxCertificateBytes = 256 << 10
 	maxKeyBytes         = 8 << 10
 )
 
-// readCertificates parses one or more PEM certificates. A broken block or one of
-// another type is an error, since a bundle that lost a certificate would be
-// believed whole. Its errors quote nothing of the input.
+// readCertificates parses one or more PEM certificates. A broken block or one of another type is an
+// error: otherwise a bundle that lost a certificate would pass as complete. Its errors quote
+// nothing of the input.
 func readCertificates(data []byte) ([]*x509.Certificate, error) {
 	if err := checkSize(data, maxCertificateBytes); err != nil {
 		return nil, err
@@ -85,7 +85,7 @@ func samePublicKey(a, b crypto.PublicKey) bool {
 	return ok && public.Equal(b)
 }
 
-// fingerprintBytes is how much of a SHA-256 a fingerprint shows: 12 hex digits.
+// fingerprintBytes is how much of a SHA-256 is in a fingerprint: 12 hex digits.
 const fingerprintBytes = 6
 
 func fingerprint(der []byte) string {

@@ -16,9 +16,10 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/pki"
 )
 
-// TestSerialsAreUnique: whatever relations, models and periods there are, and whatever the source of randomness says, no
-// two certificates of the two authorities and of their successors share a serial. The CRL names serials alone: a serial
-// that a relation and a server had in common would shut the server out with the relation.
+// TestSerialsAreUnique: no two certificates of the two authorities and of their successors share a
+// serial, whatever relations, models and periods there are, and whatever the source of randomness
+// returns. The CRL names serials only: if a relation and a server had the same serial, revoking the
+// relation would shut out the server.
 func TestSerialsAreUnique(t *testing.T) {
 	t.Parallel()
 	authorities := []*pki.Authority{authority(t, 1), authority(t, 2)}
@@ -52,7 +53,7 @@ func TestSerialsAreUnique(t *testing.T) {
 			}
 			for j, serial := range serials {
 				claim(serial, fmt.Sprintf("relation %s.%d of %s by %d in %d", relation, generation, model, i, max(0, ended-4)+int64(j)))
-				// The worst of all sources of randomness: it says what the relation's serial is.
+				// The worst source of randomness returns the relation's serial.
 				leaf, err := pki.IssueServer(epoch, saying(serial), authorities[i], pki.Request{})
 				if err != nil {
 					t.Fatal(err)
@@ -93,7 +94,7 @@ func readOne(certPEM []byte) (*x509.Certificate, error) {
 	return x509.ParseCertificate(block.Bytes)
 }
 
-// FuzzSANs: what is taken has one form only, and is what the certificate says.
+// FuzzSANs: a name that is accepted has one form only, and is what the certificate contains.
 func FuzzSANs(f *testing.F) {
 	f.Add("Host.Example.", "10.0.0.5")
 	f.Add("fe80::1%eth0", "*.A_b")
@@ -119,8 +120,8 @@ func FuzzSANs(f *testing.F) {
 	})
 }
 
-// FuzzRelationID: a relation's ID is written in one way, and is the user of its certificate; what is not one derives
-// nothing.
+// FuzzRelationID: a relation's ID has one spelling, and is the user of its certificate; a text that
+// is no ID derives nothing.
 func FuzzRelationID(f *testing.F) {
 	f.Add("proxy:7", 1)
 	f.Add("db:007", 2)

@@ -16,7 +16,7 @@ import (
 	"go.etcd.io/etcd/server/v3/storage/schema"
 )
 
-// bad is a unit, and a small snapshot of which bad ones are made.
+// bad is a unit, and a small snapshot from which bad ones are made.
 type bad struct {
 	Unit
 
@@ -37,7 +37,7 @@ func newBad(t *testing.T) bad {
 	return b
 }
 
-// refuses fails unless the file is refused, and leaves nothing.
+// refuses fails unless the file is refused and nothing is left behind.
 func (b bad) refuses(t *testing.T, unverified bool, words string, about ...any) {
 	t.Helper()
 	r := request("op", b.file)
@@ -48,7 +48,7 @@ func (b bad) refuses(t *testing.T, unverified bool, words string, about ...any) 
 	nothing(t, b.Unit)
 }
 
-// TestRefusedTruncated: a snapshot that is cut off anywhere is refused, and kills nobody.
+// TestRefusedTruncated: a snapshot that is cut off anywhere is refused, and kills no process.
 func TestRefusedTruncated(t *testing.T) {
 	t.Parallel()
 	b := newBad(t)
@@ -56,7 +56,7 @@ func TestRefusedTruncated(t *testing.T) {
 	for size := 0; size < len(b.good); size += 512 {
 		require.NoError(t, os.WriteFile(b.file, b.good[:size], 0o600))
 		b.refuses(t, false, "", size)
-		// What remains ends in what looks like a hash.
+		// What remains ends with bytes that might be a hash.
 		if size+32 < len(b.good) {
 			require.NoError(t, os.WriteFile(b.file, b.good[:size+32], 0o600))
 			b.refuses(t, false, "", size+32)
@@ -67,7 +67,7 @@ func TestRefusedTruncated(t *testing.T) {
 	require.Greater(t, tried, 30)
 }
 
-// TestRefusedFlipped: a byte that changed is found wherever it is.
+// TestRefusedFlipped: a changed byte is found, wherever it is.
 func TestRefusedFlipped(t *testing.T) {
 	t.Parallel()
 	b := newBad(t)
@@ -80,7 +80,7 @@ func TestRefusedFlipped(t *testing.T) {
 	}
 }
 
-// TestRefused: what is no snapshot is refused in words.
+// TestRefused: a file that is no snapshot is refused, with the reason.
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	b := newBad(t)
@@ -131,7 +131,7 @@ func TestRefused(t *testing.T) {
 		require.NoError(t, tc.lay(b.file), name)
 		b.refuses(t, false, tc.words, name)
 	}
-	// A link to a file is as good as the file.
+	// A link to a file is accepted like the file.
 	b.file = filepath.Join(t.TempDir(), "link.db")
 	require.NoError(t, os.WriteFile(plainFile, b.good, 0o600))
 	require.NoError(t, os.Symlink(plainFile, b.file))
@@ -139,7 +139,8 @@ func TestRefused(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestUnverified: the copy of a database's file is restored if the administrator says so, packed too.
+// TestUnverified: a copy of a database file is restored if the operator says that it may be
+// unverified, also if it is packed.
 func TestUnverified(t *testing.T) {
 	t.Parallel()
 	b := newBad(t)
@@ -168,7 +169,8 @@ func (b bad) rewritten(t *testing.T, change func(*bolt.Bucket) error) {
 	require.NoError(t, db.Close())
 }
 
-// TestOtherVersions: a database of a newer minor is refused; one of before 3.6, which does not say its version, is restored.
+// TestOtherVersions: a database of a newer minor version is refused; one from before 3.6, which
+// does not say its version, is restored.
 func TestOtherVersions(t *testing.T) {
 	t.Parallel()
 	b := newBad(t)
@@ -194,8 +196,8 @@ func TestOtherVersions(t *testing.T) {
 	})
 }
 
-// TestNoRoom: what would not fit is refused before anything is written; a disk that fills up meanwhile, or another place that
-// takes nothing, leaves nothing.
+// TestNoRoom: a restore that would not fit is refused before anything is written. If the disk fills
+// up meanwhile, or a file cannot be written for another reason, nothing is left behind.
 func TestNoRoom(t *testing.T) {
 	t.Parallel()
 	b := newBad(t)
@@ -226,7 +228,8 @@ func TestNoRoom(t *testing.T) {
 	require.ErrorContains(t, err, "the request has no name")
 }
 
-// TestRestoreEnded: work that is ended leaves nothing, and the next begins afresh.
+// TestRestoreEnded: work that is ended leaves nothing behind, and the next one begins from the
+// start.
 func TestRestoreEnded(t *testing.T) {
 	t.Parallel()
 	b := newBad(t)
@@ -239,20 +242,20 @@ func TestRestoreEnded(t *testing.T) {
 			}
 		})
 		cancel()
-		if at == "check" && err == nil { // all was done but to wait for it
+		if at == "check" && err == nil { // all was done except waiting for it
 			require.NoError(t, os.RemoveAll(filepath.Join(b.Prepared, "op")))
 			continue
 		}
 		require.ErrorContains(t, err, "it was ended", at)
 		nothing(t, b.Unit)
 	}
-	// One that was killed left this.
+	// Work that was killed leaves this behind.
 	require.NoError(t, os.MkdirAll(filepath.Join(b.Prepared, "op.new", "data", "member"), 0o700))
 	_, err := b.PrepareRestore(t.Context(), request("op", b.file), nil)
 	require.NoError(t, err)
 }
 
-// TestDrill: the newest snapshot is restored, read back and thrown away, and the day is noted.
+// TestDrill: the newest snapshot is restored, read back and thrown away, and the time is noted.
 func TestDrill(t *testing.T) {
 	t.Parallel()
 	u := newUnit(t)
@@ -276,7 +279,7 @@ func TestDrill(t *testing.T) {
 	require.NoError(t, err)
 	assert.JSONEq(t, fmt.Sprintf(`{"at":%d,"snapshot":%q,"revision":101,"keys":100}`, now.Unix(), kept.Name), string(text))
 
-	// One that cannot be restored notes nothing.
+	// A drill that fails notes nothing.
 	now = now.Add(time.Hour)
 	file := filepath.Join(u.Snapshots, kept.Name+".db.zst")
 	data, err := os.ReadFile(file)

@@ -26,7 +26,8 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// last is the last line that says something. etcd writes lines of JSON, its tools end with "Error: …".
+// last is the last line that is not empty, or its message. etcd writes lines of JSON; its tools end
+// with "Error: …".
 func (t *tail) last() string {
 	lines := bytes.Split(bytes.TrimSpace(t.text), []byte("\n"))
 	line := lines[len(lines)-1]
@@ -40,7 +41,7 @@ func (t *tail) last() string {
 	return strings.TrimPrefix(string(line), "Error: ")
 }
 
-// command is a child in a plain environment, which is asked to end when ctx does.
+// command is a child process with a minimal environment, which is asked to end when ctx ends.
 func command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
@@ -49,7 +50,7 @@ func command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// run runs a tool of etcd's to its end.
+// run runs one of etcd's tools to its end.
 func run(ctx context.Context, name string, args ...string) error {
 	cmd := command(ctx, name, args...)
 	cmd.Env = append(cmd.Env, "GOGC=400") // it reads much and keeps little

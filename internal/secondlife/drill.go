@@ -13,7 +13,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// Drilled is what the file says of the last drill that succeeded.
+// Drilled is what the file says about the last drill that succeeded.
 type Drilled struct {
 	At       int64  `json:"at"` // Unix seconds
 	Snapshot string `json:"snapshot"`
@@ -35,7 +35,7 @@ func (u Unit) Drill(ctx context.Context, r operator.WorkRequest, say Progress) (
 		if s, err = u.find(ctx, r); err != nil {
 			return err
 		}
-		// Two copies: the one that is restored, and room for as much again.
+		// Room for two copies: the restored one, and as much again.
 		if err := m.room(2*s.size + logRoom); err != nil {
 			return err
 		}
@@ -58,8 +58,8 @@ func (u Unit) Drill(ctx context.Context, r operator.WorkRequest, say Progress) (
 // pageBytes is about how much is read at once.
 const pageBytes = 8 * mib
 
-// readAll reads every key with its value, as its users would. etcd counts all that follow for each page: a few large pages cost
-// less than many small ones.
+// readAll reads every key with its value, as clients would. For each page etcd counts all keys that
+// follow, so a few large pages cost less than many small ones.
 func (m making) readAll(ctx context.Context, s *server, size int64) error {
 	from, total, limit := "\x00", int64(0), int64(16)
 	for read := int64(0); ; {

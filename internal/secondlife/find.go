@@ -16,9 +16,9 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/snapshot"
 )
 
-// source is a file of which data is made.
+// source is a file from which data is made.
 type source struct {
-	words  string // which it is
+	words  string // which file it is
 	path   string
 	size   int64 // bytes of the database
 	packed bool  // by zstd
@@ -26,7 +26,7 @@ type source struct {
 	sum    string // that was written down when it was taken; "" is none
 }
 
-// find finds the file that a request names and looks at it.
+// find finds the file that a request names, and looks at it.
 func (u Unit) find(ctx context.Context, r operator.WorkRequest) (source, error) {
 	s := source{words: r.Snapshot, path: r.Snapshot, hashed: true}
 	if !filepath.IsAbs(r.Snapshot) {
@@ -38,7 +38,8 @@ func (u Unit) find(ctx context.Context, r operator.WorkRequest) (source, error) 
 	}
 	s.packed = snapshot.Packed(s.path)
 	if s.size != 0 {
-		return s, nil // what we keep was looked at when it was taken, and is again when it is unpacked
+		// A kept snapshot was checked when it was taken, and is checked again when it is unpacked.
+		return s, nil
 	}
 	size, err := snapshot.Look(ctx, s.path)
 	switch {
@@ -53,7 +54,7 @@ func (u Unit) find(ctx context.Context, r operator.WorkRequest) (source, error) 
 	return s, nil
 }
 
-// kept is the snapshot that a request means of those that the unit keeps.
+// kept is the kept snapshot that a request names.
 func (u Unit) kept(r operator.WorkRequest) (snapshot.Meta, error) {
 	all, err := snapshot.List(u.Snapshots)
 	if err != nil {
@@ -84,7 +85,8 @@ func (u Unit) kept(r operator.WorkRequest) (snapshot.Meta, error) {
 	return snapshot.Meta{}, errors.New("no good snapshot is kept here")
 }
 
-// tooNew refuses a database of a newer minor than this etcd's: it would not know what is in it.
+// tooNew refuses a database of a newer minor version than this etcd, which would not understand all
+// of it.
 func tooNew(db datadir.DB) error {
 	have, ours := semver.MajorMinor("v"+db.Version), semver.MajorMinor("v"+etcdversion.Version)
 	if semver.IsValid(have) && semver.Compare(have, ours) > 0 {

@@ -24,7 +24,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/snapshot"
 )
 
-// TestMain makes the test binary be etcd and etcdutl too, by the name that it is called under, as the charm's binary is.
+// TestMain makes the test binary be etcd and etcdutl too, by the name under which it is called, as
+// the charm's binary is.
 func TestMain(m *testing.M) {
 	switch filepath.Base(os.Args[0]) {
 	case "etcd":
@@ -96,7 +97,7 @@ func put(t *testing.T, c *clientv3.Client, n int) {
 	}
 }
 
-// keep keeps a snapshot of the member.
+// keep takes a snapshot of the member and keeps it.
 func keep(t *testing.T, u Unit, c *clientv3.Client, at time.Time) snapshot.Meta {
 	t.Helper()
 	m, err := snapshot.Take(t.Context(), c, snapshot.Request{Dir: u.Snapshots, Unit: "etcd/0", Charm: "test", Etcdutl: u.Etcdutl, Now: at})
@@ -119,7 +120,7 @@ func request(id, snapshot string) operator.WorkRequest {
 	}
 }
 
-// served serves what was made, as the unit would, for as long as f takes.
+// served serves the new data, as the unit would, until f returns.
 func served(t *testing.T, u Unit, id string, f func(context.Context, *server)) {
 	t.Helper()
 	m := making{Unit: u, id: "look-" + id, dir: t.TempDir(), say: func(string, int64, int64) {}}
@@ -129,7 +130,7 @@ func served(t *testing.T, u Unit, id string, f func(context.Context, *server)) {
 	require.NoError(t, s.stop())
 }
 
-// nothing fails if anything is left of what was to be made.
+// nothing fails if anything is left of data that was not finished.
 func nothing(t *testing.T, u Unit) {
 	t.Helper()
 	entries, err := os.ReadDir(u.Prepared)

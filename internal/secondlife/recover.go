@@ -24,8 +24,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/snapshot"
 )
 
-// PrepareRecover makes data of all that our stopped member has on disk, ready to be served. It works on a copy. It says what
-// came of it.
+// PrepareRecover makes data from everything that our stopped member has on disk, ready to be
+// served. It works on a copy, and says in words what it recovered.
 func (u Unit) PrepareRecover(ctx context.Context, r operator.WorkRequest, say Progress) (string, error) {
 	if words, ok := u.already(r.ID); ok {
 		return words, nil
@@ -52,7 +52,7 @@ func (u Unit) PrepareRecover(ctx context.Context, r operator.WorkRequest, say Pr
 	return words, inWords("recover", errors.Join(err, m.end()))
 }
 
-// salvage makes one database of all that the member has, and says of what.
+// salvage makes one database from everything that the member has, and says in words from what.
 func (m making) salvage(ctx context.Context) (source, string, error) {
 	unlock, err := lock(datadir.DBFile(m.Data))
 	if err != nil {
@@ -84,7 +84,7 @@ func (m making) salvage(ctx context.Context) (source, string, error) {
 	return s, fmt.Sprintf("its log to the end, term %d, entry %d", state.Log.Term, state.Log.Index), err
 }
 
-// database is a copy of the member's database alone.
+// database is a copy of the member's database without its log.
 func (m making) database(ctx context.Context, state datadir.State) (source, string, error) {
 	to := m.path("copy.db")
 	if err := copyFile(ctx, datadir.DBFile(m.Data), to, func(int64) {}); err != nil {
@@ -101,7 +101,8 @@ func (m making) database(ctx context.Context, state datadir.State) (source, stri
 	return source{words: how, path: to, size: size}, how, err
 }
 
-// replayed has an etcd of one member write into the copied database what stands in the log alone, and takes a snapshot of it.
+// replayed starts an etcd of one member that applies to the copied database what is only in the
+// log, and takes a snapshot of it.
 func (m making) replayed(ctx context.Context, state datadir.State, size int64) (source, error) {
 	m.say("replay", 0, size)
 	// The copy is thrown away.
@@ -130,7 +131,7 @@ func (m making) replayed(ctx context.Context, state datadir.State, size int64) (
 	return source{words: "its log", path: to, size: length, hashed: true}, err
 }
 
-// lock holds a database against servers, and refuses one that a server has.
+// lock keeps servers from opening a database, and fails if a server has it open.
 func lock(path string) (func(), error) {
 	f, err := regular.Open(path)
 	if err != nil {
@@ -146,7 +147,7 @@ func lock(path string) (func(), error) {
 	return func() { _ = f.Close() }, nil
 }
 
-// list is the regular files of a member, with how much they take.
+// list lists the regular files of a member, and their size together.
 func list(data string) (files []string, size int64, err error) {
 	err = filepath.WalkDir(filepath.Join(data, "member"), func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
@@ -184,7 +185,7 @@ func (m making) copyAll(ctx context.Context, files []string, size int64) error {
 	return nil
 }
 
-// copyFile copies a regular file, in pieces that the kernel copies itself where it can.
+// copyFile copies a regular file, in pieces that the kernel copies by itself if it can.
 func copyFile(ctx context.Context, from, to string, say func(n int64)) (err error) {
 	src, err := regular.Open(from)
 	if err != nil {
@@ -212,9 +213,11 @@ func copyFile(ctx context.Context, from, to string, say func(n int64)) (err erro
 	}
 }
 
-// raise marks the whole log of a stopped member as agreed. etcd itself, told to go on alone, throws away what it does not know
-// to be agreed, and clients may have been told of that: HardState's commit is written late, and the database lags. What was not
-// agreed is a write that nobody got an answer to, which may have happened. What is damaged at the log's end is cut off.
+// raise marks the whole log of a stopped member as committed. etcd, started with
+// --force-new-cluster, throws away entries that it does not know to be committed. But clients may
+// have had an answer for them, because HardState's commit is written late and the database lags. An
+// entry that was not committed is a write that no client had an answer for, and that may or may not
+// have happened. A damaged end of the log is cut off.
 func raise(data string, log datadir.Log) error {
 	if err := log.Cut(data); err != nil {
 		return err
@@ -259,7 +262,8 @@ func raise(data string, log datadir.Log) error {
 	return w.Sync()
 }
 
-// promotion makes a learner a voter: there must be one when all others are removed.
+// promotion is the entry that makes a learner a voter: one voter must be left when all others are
+// removed.
 func promotion(log datadir.Log) (*raftpb.Entry, error) {
 	text, err := json.Marshal(membership.ConfigChangeContext{
 		Member: membership.Member{ID: types.ID(log.MemberID)}, IsPromote: true,

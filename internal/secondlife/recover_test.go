@@ -20,7 +20,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/datadir"
 )
 
-// bare is three members as processes of their own, as no charm runs them.
+// bare is three members as processes of their own, run without a charm.
 type bare struct {
 	t       *testing.T
 	program string
@@ -79,7 +79,8 @@ func (b *bare) kill() {
 	}
 }
 
-// load writes until it has enough acknowledged, kills all members in the midst of it, and returns what was acknowledged.
+// load writes until enough writes are acknowledged, kills all members while it writes, and returns
+// what was acknowledged.
 func (b *bare) load(writers, enough int) map[string]string {
 	b.t.Helper()
 	var mu sync.Mutex
@@ -148,8 +149,8 @@ func lost(ctx context.Context, t *testing.T, s *server, acked map[string]string)
 	return missing
 }
 
-// TestRecover: all three members are killed in the midst of writes. What the best of them has on disk is recovered, to the last
-// write that was acknowledged, and what it has is not touched.
+// TestRecover: all three members are killed during writes. What the best of them has on disk is
+// recovered, up to the last write that was acknowledged, and its own data is not changed.
 func TestRecover(t *testing.T) {
 	t.Parallel()
 	u := newUnit(t)
@@ -185,7 +186,7 @@ func TestRecover(t *testing.T) {
 	assert.Contains(t, words, "prepared already")
 }
 
-// listing is the files of a directory, with their sizes and when they were changed.
+// listing lists the files of a directory, with their sizes and the times of their last change.
 func listing(t *testing.T, dir string) (out []string) {
 	t.Helper()
 	require.NoError(t, filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
@@ -198,7 +199,7 @@ func listing(t *testing.T, dir string) (out []string) {
 	return out
 }
 
-// TestRecoverRefused: a member that runs is not recovered from, nor is nothing.
+// TestRecoverRefused: a member that runs is not recovered from, and neither is an empty directory.
 func TestRecoverRefused(t *testing.T) {
 	t.Parallel()
 	u := newUnit(t)
@@ -218,7 +219,7 @@ func TestRecoverRefused(t *testing.T) {
 	nothing(t, u)
 }
 
-// TestRecoverLearner: a learner alone has all that its log has.
+// TestRecoverLearner: from a learner alone everything in its log is recovered.
 func TestRecoverLearner(t *testing.T) {
 	t.Parallel()
 	u := newUnit(t)
@@ -256,7 +257,8 @@ func TestRecoverLearner(t *testing.T) {
 	served(t, u, "op", func(ctx context.Context, s *server) { assert.Empty(t, lost(ctx, t, s, acked)) })
 }
 
-// TestRecoverDamaged: whichever is further, what the log has before its damage or the database, is recovered.
+// TestRecoverDamaged: of a damaged log, up to its damage, and the database, the one that goes
+// further is recovered.
 func TestRecoverDamaged(t *testing.T) {
 	t.Parallel()
 	u := newUnit(t)

@@ -16,14 +16,16 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/snapshot"
 )
 
-// Jump is how far beyond every revision that anybody has seen restored data begins: eleven days of a thousand writes in each
-// second, which others may have seen since.
+// Jump is how far beyond every revision that was seen restored data begins. Clients may have seen
+// later revisions since: this is eleven days at a thousand writes a second.
 const Jump = 1_000_000_000
 
-// OwnKeys is the prefix of the keys that the charm itself keeps in etcd. They speak of the former cluster.
+// OwnKeys is the prefix of the keys that the charm itself keeps in etcd. They are about the former
+// cluster.
 const OwnKeys = "etcd-charm/"
 
-// PrepareRestore makes data of a snapshot, ready to be served. While it does, the cluster goes on. It says what came of it.
+// PrepareRestore makes data from a snapshot, ready to be served, while the cluster goes on. It says
+// in words what it restored.
 func (u Unit) PrepareRestore(ctx context.Context, r operator.WorkRequest, say Progress) (string, error) {
 	if words, ok := u.already(r.ID); ok {
 		return words, nil
@@ -50,7 +52,7 @@ func (u Unit) PrepareRestore(ctx context.Context, r operator.WorkRequest, say Pr
 	return words, inWords("restore", errors.Join(err, m.end()))
 }
 
-// restoration is what came of making data of a database.
+// restoration is the outcome of making data from a database.
 type restoration struct {
 	was   int64 // the revision of the database
 	is    int64 // at which the data begins
@@ -63,7 +65,8 @@ func (r restoration) String() string {
 	return strings.Join(append([]string{words}, r.notes...), "; ")
 }
 
-// restored makes data of a database, serves it once and puts it right. With read, that reads it back.
+// restored makes data from a database, serves it once and puts it right. If read is set it reads
+// the data back.
 func (m making) restored(ctx context.Context, s source, as identity, seen int64, read func(context.Context, *server) error) (restoration, error) {
 	need := s.size + logRoom
 	if s.packed {
@@ -87,7 +90,8 @@ func (m making) restored(ctx context.Context, s source, as identity, seen int64,
 	if err != nil {
 		return restoration{}, err
 	}
-	// etcd's check of every page and key takes as long as all the rest, and nothing counts before it has ended.
+	// etcd's check of every page and key takes as long as everything else together. It runs at the
+	// same time, and nothing counts before it has ended.
 	type checked struct {
 		snapshot.Status
 		error
@@ -99,7 +103,9 @@ func (m making) restored(ctx context.Context, s source, as identity, seen int64,
 	}()
 	out := restoration{was: db.Revision, is: db.Revision + bump}
 	if db.Revision == 1 {
-		bump++ // nobody has written to it: etcd is at revision 1 then, and etcdutl counts from the last that it finds
+		// Without any write etcd is at revision 1, but etcdutl counts from the last revision that
+		// it finds.
+		bump++
 	}
 	failed := func() error {
 		m.say("restore", 0, s.size)
@@ -118,14 +124,15 @@ func (m making) restored(ctx context.Context, s source, as identity, seen int64,
 		return out, found.error
 	case failed != nil:
 		return out, failed
-	// A database that was restored before may have a key without a name, where its revisions jumped: nobody can ask for it.
+	// A database that was restored before may have one more key, without a name, where its
+	// revisions jumped: no client can read it.
 	case int64(found.Keys) != out.keys && int64(found.Keys) != out.keys+1:
 		return out, fmt.Errorf("it has %d keys, and %d were read back", found.Keys, out.keys)
 	}
 	return out, nil
 }
 
-// jump is by how much revisions are raised.
+// jump is how much is added to the revisions.
 func jump(revision, seen int64) (int64, error) {
 	if beyond := max(revision, seen); beyond < 0 || beyond > math.MaxInt64-2*Jump {
 		return 0, fmt.Errorf("revision %d leaves no room for those to come", beyond)
@@ -133,7 +140,7 @@ func jump(revision, seen int64) (int64, error) {
 	return max(0, seen-revision) + Jump, nil
 }
 
-// unpacked is the source, plain.
+// unpacked is the source, unpacked if it was packed.
 func (m making) unpacked(ctx context.Context, s source) (source, error) {
 	if !s.packed {
 		return s, nil
@@ -151,14 +158,14 @@ func (m making) unpacked(ctx context.Context, s source) (source, error) {
 	return s, err
 }
 
-// etcdutl has etcd's own tool make the data.
+// etcdutl runs etcd's own tool to make the data.
 func (m making) etcdutl(ctx context.Context, s source, as identity, bump int64) error {
 	args := []string{
 		"snapshot", "restore", s.path, "--data-dir=" + m.data(),
 		"--name=" + as.name, "--initial-cluster=" + as.name + "=" + as.peerURL, "--initial-advertise-peer-urls=" + as.peerURL,
 		"--initial-cluster-token=" + as.token, "--bump-revision=" + strconv.FormatInt(bump, 10), "--mark-compacted",
 	}
-	// What we unpacked was held against its hash, and root alone can have changed it since.
+	// What we unpacked was compared with its hash, and only root can have changed it since.
 	if !s.hashed || filepath.Dir(s.path) == m.dir {
 		args = append(args, "--skip-hash-check")
 	}
@@ -169,14 +176,14 @@ func (m making) etcdutl(ctx context.Context, s source, as identity, bump int64) 
 	return err
 }
 
-// putRight serves the data once, takes out what is of the former cluster, and reads it back.
+// putRight serves the data once, removes what is about the former cluster, and reads the data back.
 func (m making) putRight(ctx context.Context, as identity, size int64, out *restoration, read func(context.Context, *server) error) error {
 	s, err := m.serve(ctx, m.data(), as.name, size)
 	if err != nil {
 		return err
 	}
 	err = func() error {
-		// At the revision at which it begins: keys may expire from now on.
+		// The count is at the revision at which the data begins: keys may expire from now on.
 		all, err := s.Get(ctx, "\x00", clientv3.WithFromKey(), clientv3.WithCountOnly(), clientv3.WithRev(out.is))
 		if err != nil {
 			return fmt.Errorf("it cannot be read back: %w", err)
@@ -198,14 +205,14 @@ func (m making) putRight(ctx context.Context, as identity, size int64, out *rest
 	return s.stop()
 }
 
-// clean takes out what is of the former cluster.
+// clean removes what is about the former cluster.
 func (s *server) clean(ctx context.Context, out *restoration) error {
 	auth, err := s.AuthStatus(ctx)
 	if err != nil {
 		return fmt.Errorf("it does not say whether authentication is on: %w", err)
 	}
 	if auth.Enabled {
-		// Consumers' certificates name no users.
+		// Authentication is switched off, because consumers' certificates name no users.
 		if _, err := s.AuthDisable(ctx); err != nil {
 			return fmt.Errorf("authentication cannot be switched off: %w", err)
 		}

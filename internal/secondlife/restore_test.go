@@ -16,8 +16,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/snapshot"
 )
 
-// TestRestore: what is made has every key, is a cluster of its own, begins beyond what anybody has seen, and says nothing of the
-// former cluster.
+// TestRestore: the new data has every key, is of a cluster of its own, begins beyond every revision
+// that was seen, and has nothing of the charm's keys of the former cluster.
 func TestRestore(t *testing.T) {
 	t.Parallel()
 	u := newUnit(t)
@@ -31,7 +31,7 @@ func TestRestore(t *testing.T) {
 	_, err = c.Put(t.Context(), OwnKeys+"turn", "etcd/0")
 	require.NoError(t, err)
 	kept := keep(t, u, c, time.Now())
-	put(t, c, 1) // is taken back
+	put(t, c, 1) // the restore undoes it
 
 	r := request("op1", "latest")
 	r.Seen = 5000
@@ -76,7 +76,7 @@ func TestRestore(t *testing.T) {
 		require.ErrorIs(t, err, rpctypes.ErrCompacted, "what others saw since is compacted, not silent")
 	})
 
-	// The same work again makes nothing.
+	// The same work a second time makes nothing.
 	before, err := os.Stat(made)
 	require.NoError(t, err)
 	words, err = u.PrepareRestore(t.Context(), r, nil)
@@ -86,7 +86,7 @@ func TestRestore(t *testing.T) {
 	require.NoError(t, err)
 	assert.True(t, os.SameFile(before, after))
 
-	// Another operation makes another cluster of the same snapshot.
+	// Another operation makes another cluster from the same snapshot.
 	_, err = u.PrepareRestore(t.Context(), request("op2", kept.Name), nil)
 	require.NoError(t, err)
 	other, err := datadir.ReadLog(filepath.Join(u.Prepared, "op2"))
@@ -94,7 +94,7 @@ func TestRestore(t *testing.T) {
 	assert.NotEqual(t, log.ClusterID, other.ClusterID)
 }
 
-// TestRestoreEmpty: a cluster to which nobody has written can be restored.
+// TestRestoreEmpty: a cluster without any write can be restored.
 func TestRestoreEmpty(t *testing.T) {
 	t.Parallel()
 	u := newUnit(t)
@@ -107,7 +107,7 @@ func TestRestoreEmpty(t *testing.T) {
 	assert.Contains(t, words, "0 keys, revision 1")
 }
 
-// TestRestoreChooses: the newest that is good, the newest before a time, or one by its name.
+// TestRestoreChooses: the newest good snapshot, the newest before a time, or one by its name.
 func TestRestoreChooses(t *testing.T) {
 	t.Parallel()
 	u := newUnit(t)
@@ -148,7 +148,8 @@ func TestRestoreChooses(t *testing.T) {
 	require.ErrorContains(t, err, "no good snapshot from before 2026-01-02T12:00:00Z")
 }
 
-// TestRestoreWithAuthentication: a cluster of others in which authentication is on, and an alarm, is restored with both off.
+// TestRestoreWithAuthentication: a cluster that was not the charm's, with authentication on and an
+// alarm raised, is restored with both off.
 func TestRestoreWithAuthentication(t *testing.T) {
 	t.Parallel()
 	u := newUnit(t)
@@ -186,7 +187,7 @@ func TestRestoreWithAuthentication(t *testing.T) {
 	})
 }
 
-// TestRestoreTwice: what was restored can be restored again, and its revisions do not run away.
+// TestRestoreTwice: restored data can be restored again, and its revisions do not run away.
 func TestRestoreTwice(t *testing.T) {
 	t.Parallel()
 	u := newUnit(t)
@@ -205,7 +206,7 @@ func TestRestoreTwice(t *testing.T) {
 	assert.Less(t, db.Revision, int64(2*Jump+100))
 }
 
-// TestRestoreOfNothing: a cluster in which nothing is left can be restored, too.
+// TestRestoreOfNothing: a cluster whose keys are all deleted can be restored too.
 func TestRestoreOfNothing(t *testing.T) {
 	t.Parallel()
 	u := newUnit(t)

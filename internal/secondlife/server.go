@@ -26,8 +26,9 @@ import (
 	"google.golang.org/grpc/backoff"
 )
 
-// server is an etcd that serves data of ours where nobody else can reach it: on sockets in a directory that only its user may
-// enter. A client of it is root, whether or not authentication is switched on in the data.
+// server is an etcd that serves our data where no other process can reach it: on sockets in a
+// directory that only its user may enter. Its client is etcd's user root, whether or not
+// authentication is switched on in the data.
 type server struct {
 	*clientv3.Client
 
@@ -38,16 +39,16 @@ type server struct {
 	dir    *os.File
 }
 
-// What its directory holds.
+// What is in its directory.
 const (
 	clientSocket, peerSocket    = "client", "peer"
 	trustFile, certFile, keyOne = "ca.crt", "server.crt", "server.key"
 )
 
-// startTime bounds how long a server may take until it is ready; it reads its whole database before.
+// startTime bounds how long a server may take to become ready: first it reads its whole database.
 const startTime = 10 * time.Minute
 
-// retry is how long it takes until it is asked again whether it is ready.
+// retry is the pause between two questions whether it is ready.
 const retry = 20 * time.Millisecond
 
 // endTime bounds how long it may take to end.
@@ -56,7 +57,7 @@ const endTime = time.Minute
 // serve starts a server on the data and waits until it is ready.
 func (m making) serve(ctx context.Context, data, name string, size int64, more ...string) (_ *server, err error) {
 	dir := m.path("run")
-	if err := os.RemoveAll(dir); err != nil { // of the one before
+	if err := os.RemoveAll(dir); err != nil { // left by the server before
 		return nil, err
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -81,9 +82,9 @@ func (m making) serve(ctx context.Context, data, name string, size int64, more .
 		"--listen-peer-urls=unix://" + peerSocket,
 		"--trusted-ca-file=" + trustFile, "--cert-file=" + certFile, "--key-file=" + keyOne, "--client-cert-auth",
 		"--enable-grpc-gateway=false", "--log-level=warn", "--log-outputs=stderr",
-		// Alone it need not wait for others' voices.
+		// A single member need not wait for others.
 		"--heartbeat-interval=10", "--election-timeout=100",
-		// It is no quota's business here: the server to come has one of its own.
+		// The quota must not matter here: the server that will serve the data has its own.
 		"--quota-backend-bytes=" + strconv.FormatInt(2*size+1<<30, 10),
 	}, more...)
 	if m.noFsync {
@@ -113,10 +114,12 @@ func (m making) serve(ctx context.Context, data, name string, size int64, more .
 	return s, nil
 }
 
-// dial finds the socket by way of its open directory: a path to a socket may have 107 bytes, and ours may have more.
+// dial finds the socket through the open directory: the path of a socket may have at most 107
+// bytes, and ours may be longer.
 func (s *server) dial(config *tls.Config) (*clientv3.Client, error) {
 	socket := fmt.Sprintf("/proc/self/fd/%d/%s", s.dir.Fd(), clientSocket)
-	// It does not listen yet, and is tried again in a second if nothing else is said.
+	// The server does not listen yet. Without this setting gRPC would wait a second before it tries
+	// again.
 	again := grpc.WithConnectParams(grpc.ConnectParams{
 		Backoff: backoff.Config{BaseDelay: retry, Multiplier: 1, MaxDelay: retry}, MinConnectTimeout: endTime,
 	})
@@ -148,7 +151,7 @@ func (s *server) ready(ctx context.Context) error {
 	}
 }
 
-// stop ends the server by SIGTERM: it writes down all that it has.
+// stop ends the server by SIGTERM, so that it writes everything that it has to disk.
 func (s *server) stop() error {
 	_ = s.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 	select {
@@ -158,7 +161,7 @@ func (s *server) stop() error {
 	}
 	err := s.Close()
 	if s.err != nil {
-		// etcd ends of the signal itself, once it has closed all.
+		// etcd ends by that signal itself, once it has closed everything.
 		if status, ok := s.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGTERM {
 			err = fmt.Errorf("etcd did not end well: %s (%w)", s.out.last(), s.err)
 		}
@@ -166,7 +169,7 @@ func (s *server) stop() error {
 	return errors.Join(err, s.dir.Close())
 }
 
-// kill ends what was of no use.
+// kill ends a server whose data is thrown away.
 func (s *server) kill() error {
 	_ = s.cmd.Process.Kill() // it may have ended
 	<-s.exited
@@ -184,9 +187,9 @@ func (s *server) Close() error {
 	return nil
 }
 
-// credentials writes what the server needs, and returns what its one client has: a certificate of etcd's root, without which
-// nobody gets at data for which authentication is switched on. An authority of one server and one client is forgotten with
-// them.
+// credentials writes the files that the server needs, and returns its one client's certificate.
+// That is one of etcd's user root: without it, data for which authentication is switched on cannot
+// be read. The authority is made for this server and this client, and is thrown away with them.
 func credentials(dir string) (*tls.Config, error) {
 	now := time.Now()
 	template := func(serial int64, name string, usage x509.ExtKeyUsage) *x509.Certificate {
@@ -198,7 +201,8 @@ func credentials(dir string) (*tls.Config, error) {
 	}
 	ca := template(1, "of one server", x509.ExtKeyUsageServerAuth)
 	ca.IsCA, ca.KeyUsage, ca.DNSNames = true, x509.KeyUsageCertSign|x509.KeyUsageDigitalSignature, []string{"localhost"}
-	ca.ExtKeyUsage = append(ca.ExtKeyUsage, x509.ExtKeyUsageClientAuth) // what it signs may be both
+	// It signs both server and client certificates.
+	ca.ExtKeyUsage = append(ca.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err

@@ -1,9 +1,9 @@
 // Package secondlife makes new data beside a unit's own, of a snapshot or of what a stopped member has.
 //
-// The rule it keeps: our data and what is kept are only read. What is made lies under a name of its own until it is whole,
-// was served once where nobody else can reach it, and was read back; then it gets its name, by a rename. What fails leaves
-// nothing, and says why in words. Whatever opens a database that may be bad is a child process: a file that is cut off kills
-// who maps it.
+// The rule it keeps: our data and what is kept are only read. New data lies under a temporary name
+// until it is complete, was served once where no client can reach it, and was read back; then it is
+// renamed. A failure leaves nothing behind, and says why in words. A database that may be bad is
+// opened only by a child process: a file that is cut off kills the process that maps it.
 package secondlife
 
 import (
@@ -22,42 +22,44 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// Unit is where things of a unit are.
+// Unit says where a unit's files are.
 type Unit struct {
 	Data      string // its member's data
-	Prepared  string // made if it is not there; what is made lies in it under the ID of its work
+	Prepared  string // made if it does not exist; new data lies in it under the ID of its work
 	Snapshots string // that are kept
 	Drilled   string // the file that says when the last drill succeeded
 	Etcd      string // program
 	Etcdutl   string // program
 	ClientURL string // that its member advertises; "" is not known
-	// Owner is the file among what is made that says whose it is; nil is none.
+	// Owner is the file among the new data that says whose it is; nil is none.
 	Owner func(id string) ([]byte, error)
 	User  *syscall.Credential
 	Now   func() time.Time
 	Free  func(dir string) (int64, error) // bytes; nil asks the file system
 }
 
-// OwnerFile is the file among the data that says whose it is: etcd looks at nothing of that name there.
+// OwnerFile is the file among the data that says whose it is; etcd ignores a file of that name
+// there.
 const OwnerFile = "member/etcd-charm.json"
 
-// Progress hears how far it is: what is done, and how many bytes of how many. The total is 0 while it is not known.
+// Progress is told how far it is: what is being done, and how many bytes of how many. The total is
+// 0 while it is not known.
 type Progress = func(what string, done, total int64)
 
-// Unmade is the end of a name until what is made there is whole.
+// Unmade is the suffix of the name until the new data is complete.
 const Unmade = ".new"
 
-// making is one piece of data that is being made.
+// making is data that is being made.
 type making struct {
 	Unit
 
 	id      string
-	dir     string // root's alone, below Prepared
+	dir     string // below Prepared; only root may write in it
 	say     Progress
-	noFsync bool // it is thrown away
+	noFsync bool // the data is thrown away
 }
 
-// begin makes room for what is made. Its end takes away all but what got its name.
+// begin makes the directory for new data. m.end deletes everything that was not renamed.
 func (u Unit) begin(id string, say Progress) (making, error) {
 	if id == "" || id != filepath.Base(id) || strings.HasPrefix(id, ".") || strings.HasSuffix(id, Unmade) {
 		return making{}, fmt.Errorf("cannot make data for %q: it is no name", id)
@@ -79,12 +81,13 @@ func (u Unit) begin(id string, say Progress) (making, error) {
 	return m, nil
 }
 
-// directory makes a directory of root's through which the server's user may pass.
+// directory makes a directory of root's that the server's user may pass through.
 func (m making) directory(path string) error {
 	if err := os.MkdirAll(path, 0o750); err != nil {
 		return err
 	}
-	if err := os.Chmod(path, 0o750); err != nil { // the service's umask leaves its user nothing
+	// The umask of the service leaves its user no permission.
+	if err := os.Chmod(path, 0o750); err != nil {
 		return err
 	}
 	if m.User == nil {
@@ -97,13 +100,13 @@ func (m making) end() error { return os.RemoveAll(m.dir) }
 
 func (m making) path(name string) string { return filepath.Join(m.dir, name) }
 
-// data is the data that is made.
+// data is the path of the new data.
 func (m making) data() string { return m.path("data") }
 
-// made is where it is when it is whole.
+// made is its path once it is complete.
 func (m making) made() string { return filepath.Join(m.Prepared, m.id) }
 
-// already reports whether it was made by former work of that ID.
+// already reports whether earlier work of that ID has made the data.
 func (u Unit) already(id string) (string, bool) {
 	path := filepath.Join(u.Prepared, id)
 	if id == "" || id != filepath.Base(id) {
@@ -116,7 +119,7 @@ func (u Unit) already(id string) (string, bool) {
 	return fmt.Sprintf("it is prepared already, as cluster %x", log.ClusterID), true
 }
 
-// settle gives what was made to the server's user, and its name.
+// settle gives the new data to the server's user, and its final name.
 func (m making) settle() error {
 	if m.Owner != nil {
 		if err := m.claim(); err != nil {
@@ -126,7 +129,7 @@ func (m making) settle() error {
 	if err := syncTree(m.data()); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(m.made()); err != nil { // it was no data
+	if err := os.RemoveAll(m.made()); err != nil { // it was not complete data
 		return err
 	}
 	if err := os.Rename(m.data(), m.made()); err != nil {
@@ -135,7 +138,8 @@ func (m making) settle() error {
 	return syncDir(m.Prepared)
 }
 
-// claim writes whose the data is. The server has had the directory: no link in it is followed.
+// claim writes the file that says whose the data is. The server had access to the directory, so no
+// link in it is followed.
 func (m making) claim() error {
 	root, err := os.OpenRoot(m.data())
 	if err != nil {
@@ -157,7 +161,7 @@ func (m making) claim() error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// give gives a directory and what is in it to the server's user.
+// give gives a directory and everything in it to the server's user.
 func (m making) give(dir string) error {
 	if m.User == nil {
 		return nil
@@ -170,7 +174,7 @@ func (m making) give(dir string) error {
 	})
 }
 
-// syncTree syncs the directories below dir; etcd has synced the files, but for the names they have.
+// syncTree syncs the directories below dir. etcd has synced the files, but not their names.
 func syncTree(dir string) error {
 	return filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
 		if err != nil || !d.IsDir() {
@@ -191,13 +195,14 @@ func syncDir(dir string) error {
 
 const mib = 1 << 20
 
-// logRoom is what a member's log takes at first: two files of 64 MiB, and what the database grows by.
+// logRoom is the room for a member's first log, two files of 64 MiB, and for the growth of its
+// database.
 const logRoom = 192 * mib
 
-// spare stays free for the member that serves meanwhile.
+// spare is the room that stays free for the member that serves meanwhile.
 const spare = 256 * mib
 
-// room refuses what would not fit.
+// room returns an error if need would not fit.
 func (u Unit) room(need int64) error {
 	free := u.Free
 	if free == nil {
@@ -222,7 +227,7 @@ func freeBytes(dir string) (int64, error) {
 	return int64(s.Bavail) * s.Bsize, nil //nolint:gosec // no file system has so much
 }
 
-// inWords puts in front what an administrator can act on.
+// inWords puts before an error what an operator can do about it.
 func inWords(deed string, err error) error {
 	switch {
 	case err == nil:
@@ -237,7 +242,7 @@ func inWords(deed string, err error) error {
 	return fmt.Errorf("cannot %s: %w", deed, err)
 }
 
-// identity is of the one member that what is made will have.
+// identity is that of the one member that the new data will have.
 type identity struct{ name, peerURL, token string }
 
 func identityOf(r operator.WorkRequest) (identity, error) {

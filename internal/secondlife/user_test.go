@@ -31,7 +31,7 @@ func TestRestoreForTheServersUser(t *testing.T) { //nolint:paralleltest // a pro
 	self, err := os.Executable()
 	require.NoError(t, err)
 	b.Etcd = filepath.Join(public, "etcd")
-	if os.Link(self, b.Etcd) != nil { // it lies on another disk
+	if os.Link(self, b.Etcd) != nil { // it is on another file system
 		text, err := os.ReadFile(self)
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(b.Etcd, text, 0o755))
@@ -56,7 +56,7 @@ func TestRestoreForTheServersUser(t *testing.T) { //nolint:paralleltest // a pro
 	require.NoError(t, err)
 	assert.Equal(t, os.FileMode(0o700), info.Mode().Perm())
 
-	// A member that was the same user's is recovered too.
+	// A member's data that already belongs to the same user is recovered too.
 	b.Data = filepath.Join(b.Prepared, "op")
 	_, err = b.PrepareRecover(t.Context(), request("again", ""), nil)
 	require.NoError(t, err)

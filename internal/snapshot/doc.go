@@ -1,10 +1,11 @@
-// Package snapshot keeps copies of an etcd database in a directory: it takes them from a running member, verifies them,
-// lists them, and says which may go.
+// Package snapshot keeps copies of an etcd database in a directory: it takes them from a running
+// member, verifies them, lists them, and says which may be deleted.
 //
-// A snapshot counts only once it has been verified: the hash that the server sends at the end of the stream, a guard
-// against files that are cut off, and etcd's own check of every page and key. The last runs in a child process, because
-// bbolt maps the file, and a file that is shorter than it says kills whoever reads it (SIGBUS).
+// A snapshot counts only once it has been verified: by the hash that the server sends at the end of
+// the stream, by a guard against files that are cut off, and by etcd's own check of every page and
+// key. That check runs in a child process, because bbolt maps the file, and reading a file that is
+// shorter than it says kills the process (SIGBUS).
 //
-// A snapshot is two files: NAME.db.zst, which zstd and etcdutl read too, and NAME.json, which says what it is. One that
-// failed has the second alone.
+// A snapshot is two files: NAME.db.zst, which zstd and etcdutl can read too, and NAME.json, which
+// says what it is. A snapshot that failed has only the second.
 package snapshot

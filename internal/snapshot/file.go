@@ -15,17 +15,18 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/regular"
 )
 
-// ErrHash says that a snapshot's hash does not match its content.
+// ErrHash means that a snapshot's hash does not match its content.
 var ErrHash = errHash
 
-// ErrUnhashed says that a file has no hash at its end, as a snapshot has: it is the copy of a database's file.
+// ErrUnhashed means that a file has no hash at its end, unlike a snapshot: it is a copy of a
+// database file.
 var ErrUnhashed = errUnhashed
 
 // Packed reports whether the file is packed by zstd, by its name.
 func Packed(path string) bool { return strings.HasSuffix(path, ".zst") }
 
-// Whole reports whether a plain database has all the pages that it says it has, so that it may be mapped. A hash at its end
-// is no page.
+// Whole reports an error if a plain database does not have all the pages that it says it has, and
+// so must not be mapped. A hash at its end is no page.
 func Whole(f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -38,7 +39,7 @@ func Whole(f *os.File) error {
 	return guard(head, info.Size()-trailer(info.Size()))
 }
 
-// trailer is how long the hash is that a plain file of so many bytes has at its end.
+// trailer is the length of the hash at the end of a plain file of that many bytes.
 func trailer(size int64) int64 {
 	if size%512 == sha256.Size {
 		return sha256.Size
@@ -46,8 +47,9 @@ func trailer(size int64) int64 {
 	return 0
 }
 
-// Look looks at a file that may be a snapshot, plain or packed, and returns the size of its database. Of a packed one it reads
-// all. It refuses what is no regular file, no database or cut off, and returns ErrUnhashed beside the size if it has no hash.
+// Look looks at a file that may be a snapshot, plain or packed, and returns the size of its
+// database. A packed one is read whole. Look refuses a file that is not regular, no database or cut
+// off. If the file has no hash it returns the size and ErrUnhashed.
 func Look(ctx context.Context, path string) (size int64, err error) {
 	f, err := regular.Open(path)
 	if err != nil {
@@ -90,8 +92,8 @@ func lookPacked(ctx context.Context, from io.Reader) (size int64, err error) {
 	return c.size - sha256.Size, err
 }
 
-// Save writes the database of the one member that the client is connected to, with its hash, to a file that is not there yet,
-// and leaves nothing if that fails.
+// Save writes the database of the one member that the client is connected to, with its hash, to a
+// file that must not exist yet. If that fails it leaves no file.
 func Save(ctx context.Context, client *clientv3.Client, to string, say func(done int64)) (err error) {
 	answer, err := client.SnapshotWithVersion(ctx)
 	if err != nil {

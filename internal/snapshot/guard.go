@@ -12,7 +12,7 @@ import (
 	"io"
 )
 
-// What makes a stream no snapshot.
+// Why a stream is no snapshot.
 var (
 	errTruncated = errors.New("it is cut off")
 	errUnhashed  = errors.New("it has no hash at its end: it is the copy of a database's file")
@@ -20,8 +20,8 @@ var (
 	errFormat    = errors.New("it is no etcd database")
 )
 
-// checker reads a snapshot as it goes by: all but the hash at its end goes into sum. Only as much of it is kept as the
-// guard needs.
+// checker reads a snapshot as it is copied: all but the hash at its end goes into sum. It keeps
+// only as much of it as the guard needs.
 type checker struct {
 	sum  hash.Hash
 	tail []byte // the last bytes, up to sha256.Size
@@ -49,8 +49,8 @@ func (c *checker) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// end judges what went by. The server pages the database in 512s and sends its SHA-256 after it
-// (server/v3 etcdserver/api/v3rpc/maintenance.go, Snapshot).
+// end judges what was read. The server's database has a length that is a multiple of 512, and its
+// SHA-256 follows it (server/v3 etcdserver/api/v3rpc/maintenance.go, Snapshot).
 func (c *checker) end() (sum string, err error) {
 	content := c.size - sha256.Size
 	switch {
@@ -80,8 +80,8 @@ const (
 	metaEnd     = 80
 )
 
-// guard reports whether a database of that size holds all the pages that it says it has: bbolt would map what is not there.
-// head is its beginning.
+// guard returns an error unless a database of that size has all the pages that it says it has:
+// bbolt would map pages that are not there. head is its beginning.
 func guard(head []byte, size int64) error {
 	var newest, pages, page uint64
 	found := false

@@ -23,13 +23,14 @@ const (
 	partial = ".part"   // not yet whole
 )
 
-// stamp is how a name tells the time: names sort by it.
+// stamp is how a name shows the time, so that names sort by it.
 const stamp = "20060102T150405Z"
 
 // Meta says what a snapshot is. Sizes are in bytes.
 type Meta struct {
 	Name string `json:"name"` // without directory and suffix
-	// Number is higher than that of each one that was kept when it was taken: a clock may go back.
+	// Number is higher than that of each snapshot that was kept when this one was taken, because a
+	// clock may go back.
 	Number         int       `json:"number,omitempty"`
 	Taken          time.Time `json:"taken"`             // by the machine's clock
 	Cluster        string    `json:"cluster,omitempty"` // IDs in hexadecimal, as etcdctl shows them
@@ -47,7 +48,8 @@ type Meta struct {
 	Work           string    `json:"work,omitempty"` // the ID of the work that took it
 	// Why says why it is kept apart from the usual ones: "before-restore", "before-upgrade"; "" is one of the usual.
 	Why string `json:"why,omitempty"`
-	// Error is why there is no snapshot; "" is that there is one, and that it was verified when it was taken.
+	// Error says why there is no snapshot; "" means that there is one, and that it was verified
+	// when it was taken.
 	Error string `json:"error,omitempty"`
 }
 
@@ -57,11 +59,11 @@ func (m Meta) Good() bool { return m.Error == "" && m.SHA256 != "" }
 // file is where the snapshot is.
 func (m Meta) file(dir string) string { return filepath.Join(dir, m.Name+stored) }
 
-// File is where the snapshot of a directory is.
+// File is the path of a snapshot in a directory.
 func (m Meta) File(dir string) string { return m.file(dir) }
 
-// next names and numbers a snapshot of that time, so that it comes after those that are kept: two of one second, and one of a
-// clock that went back, are another.
+// next names and numbers a snapshot of that time, so that it comes after those that are kept. A
+// second one in the same second, or after a clock went back, gets a name of its own.
 func (m *Meta) next(dir string, at time.Time) error {
 	have, err := List(dir)
 	if err != nil {
@@ -88,7 +90,7 @@ func (m *Meta) next(dir string, at time.Time) error {
 	}
 }
 
-// write writes what the snapshot is.
+// write writes the snapshot's Meta.
 func (m Meta) write(dir string) error {
 	text, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
@@ -97,8 +99,8 @@ func (m Meta) write(dir string) error {
 	return renameio.WriteFile(filepath.Join(dir, m.Name+about), append(text, '\n'), 0o600, renameio.WithTempDir(dir))
 }
 
-// List returns what is kept in a directory, oldest first; one that failed is listed too. A directory that is not there
-// holds nothing. A file that is none of ours is left out.
+// List returns what is kept in a directory, oldest first, with those that failed. A directory that
+// does not exist holds nothing. Files that are not ours are left out.
 func List(dir string) ([]Meta, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -132,12 +134,12 @@ func List(dir string) ([]Meta, error) {
 	return all, nil
 }
 
-// keptFailures is how many that failed are listed.
+// keptFailures is how many failed ones are listed.
 const keptFailures = 3
 
-// Surplus are those that are kept no longer once a new one is good, oldest first: of the usual ones all but the last keep, of
-// those kept apart all but the last of each reason, and of those that failed all but the last few. The newest good one is
-// never among them.
+// Surplus are those to delete once a new one is good, oldest first: of the regular ones all but the
+// last keep, of those kept apart all but the last for each reason, and of those that failed and
+// hold no data all but the last few. The newest good one is never among them.
 func Surplus(have []Meta, keep int) []Meta {
 	var drop []Meta
 	usual, failed, apart := 0, 0, map[string]int{}
@@ -184,13 +186,14 @@ func Remove(dir string, m Meta) error {
 	return nil
 }
 
-// ErrUnknown says that no such snapshot is kept.
+// ErrUnknown means that no such snapshot is kept.
 var ErrUnknown = errors.New("no such snapshot is kept")
 
 // Latest stands for the newest good one.
 const Latest = "latest"
 
-// Pick finds a good one by its name, or the newest, of those that were taken before that time in Unix seconds unless it is 0.
+// Pick finds a good snapshot by its name, or with Latest the newest good one that was taken before
+// the given time, in Unix seconds; 0 is any time.
 func Pick(have []Meta, which string, before int64) (Meta, error) {
 	for _, m := range slices.Backward(have) {
 		switch {

@@ -19,15 +19,16 @@ type Budget struct {
 // leastFree must stay free, whatever the database's size.
 const leastFree = 2 << 30
 
-// Floor is how much must stay free.
+// Floor is how many bytes must stay free.
 func (b Budget) Floor() int64 { return max(leastFree, b.Database) }
 
-// ErrNoRoom says that a snapshot is not taken because it would not fit.
+// ErrNoRoom means that a snapshot is not taken because it would not fit.
 var ErrNoRoom = errors.New("there is no room for a snapshot")
 
-// Room returns the snapshots to drop before one is taken that will be kept in size bytes and needs work bytes besides while it
-// is taken: as many of the usual ones as it needs, oldest first. The newest good one is never among them, and neither is one
-// that is kept apart. It returns ErrNoRoom, with the figures, if that is not enough; then none is to be dropped.
+// Room returns the snapshots to delete before one is taken that will be kept in size bytes and
+// needs work bytes besides while it is taken. They are as many of the regular ones as needed,
+// oldest first, never the newest good one, and never one that is kept apart. If that is not enough
+// it returns ErrNoRoom, with the figures, and none is to be deleted.
 func (b Budget) Room(have []Meta, size, work int64) ([]Meta, error) {
 	newest := -1
 	var used int64
@@ -62,8 +63,9 @@ func (b Budget) Room(have []Meta, size, work int64) ([]Meta, error) {
 // sizeText is a size in words.
 func sizeText(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
 
-// Guess is how many bytes a snapshot of a database will be kept in, by how far the last good one was packed, with a quarter
-// more; without one, or if that says nothing, it may not be packed at all.
+// Guess is how many bytes a snapshot of a database will be kept in. It assumes the ratio of the
+// last good one, and a quarter more. Without one, or if that one has no size, it assumes that it
+// cannot be compressed.
 func Guess(have []Meta, database int64) int64 {
 	last, ok := Newest(have)
 	if !ok || last.Size <= 0 {

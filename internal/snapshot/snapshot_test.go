@@ -23,7 +23,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// TestMain is etcdutl too: the deep check runs it as a child.
+// TestMain makes the test binary be etcdutl too: the deep check runs it as a child.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "snapshot" {
 		root := &cobra.Command{Use: "etcdutl", SilenceUsage: true}
@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// server is a real member of one, and a client of it.
+// server is a real single member, and a client of it.
 func server(tb testing.TB) *clientv3.Client {
 	tb.Helper()
 	free := func() url.URL { // of an address of its own: at 127.0.0.1 an outgoing connection could take the port meanwhile
@@ -120,7 +120,7 @@ func TestTakeAndVerify(t *testing.T) {
 	require.NoError(t, err, "it is good, whoever its users are")
 	assert.Nil(t, status.Users)
 
-	// What etcd restores is what was there.
+	// What etcd restores is what was in the member.
 	raw := filepath.Join(t.TempDir(), "snapshot.db")
 	_, _, err = Unpack(t.Context(), m.file(dir), raw)
 	require.NoError(t, err)
@@ -186,7 +186,7 @@ func sample(t *testing.T) []byte {
 	return data
 }
 
-// TestBadSnapshots: none reaches etcd's own reader, which some of them would kill.
+// TestBadSnapshots: no bad snapshot reaches etcd's own reader, which some of them would kill.
 func TestBadSnapshots(t *testing.T) {
 	t.Parallel()
 	good := sample(t)
@@ -246,7 +246,8 @@ func TestBadSnapshots(t *testing.T) {
 	}
 }
 
-// TestGuard: a hash that matches does not help a file that is shorter than it says. What the guard lets through, etcd reads.
+// TestGuard: a matching hash does not help a file that is shorter than it says. What the guard
+// accepts, etcd can read.
 func TestGuard(t *testing.T) {
 	t.Parallel()
 	good := sample(t)
@@ -376,7 +377,8 @@ func TestSurplus(t *testing.T) {
 	}
 }
 
-// TestClockThatWentBack: what is taken later counts as later, whatever the clock says, and nothing is written over.
+// TestClockThatWentBack: a snapshot taken later counts as later, whatever the clock says, and
+// nothing is overwritten.
 func TestClockThatWentBack(t *testing.T) {
 	t.Parallel()
 	c := server(t)
@@ -398,8 +400,8 @@ func TestClockThatWentBack(t *testing.T) {
 	assert.Equal(t, []string{first.Name}, names(Surplus(all, 2)))
 }
 
-// TestExport: a copy is what etcdctl saves. A target at which something is, or that is missing, full or read-only, is said, and
-// the snapshot is kept all the same.
+// TestExport: a copy is what etcdctl would save. A target that exists, or whose directory is
+// missing, full or read-only, is reported, and the snapshot is kept anyway.
 func TestExport(t *testing.T) {
 	t.Parallel()
 	c := server(t)
@@ -425,7 +427,7 @@ func TestExport(t *testing.T) {
 	}
 }
 
-// TestFullFileSystem: what does not fit leaves a word that says so, and nothing else.
+// TestFullFileSystem: a snapshot that does not fit leaves a Meta that says so, and nothing else.
 func TestFullFileSystem(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -462,8 +464,8 @@ func TestFullFileSystem(t *testing.T) {
 	require.ErrorIs(t, err, syscall.EROFS)
 }
 
-// TestForeignFiles are those of other hands: copies of a database's file only if somebody said that this is all there is, and
-// none of a later etcd.
+// TestForeignFiles are files that were not made here: a copy of a database file counts only if the
+// caller says that it may be unverified, and a file of a later etcd never.
 func TestForeignFiles(t *testing.T) {
 	t.Parallel()
 	good := sample(t)

@@ -28,17 +28,20 @@ type Request struct {
 	Etcdutl string    // the program that checks the database
 	Users   ReadUsers // nil is that they are not read
 	Now     time.Time
-	Why     string // of one that is kept apart (Meta.Why)
-	Work    string // ID of the work that takes it, for the record
-	// To is a path that the snapshot is copied to as well, plain, as etcdctl saves one; "" is none. Nothing may be there.
+	Why     string // if it is kept apart (Meta.Why)
+	Work    string // ID of the work that takes it, for the Meta
+	// To is a path that the snapshot is also copied to, as plain as etcdctl saves one; "" is none.
+	// The path must not exist.
 	To string
-	// Progress hears how far it is: what is done, and how many bytes of how many. It may be nil. The total is 0 while it
-	// is not known.
+	// Progress is told how far it is: what is being done, and how many bytes of how many. The total
+	// is 0 while it is not known. It may be nil.
 	Progress func(what string, done, total int64)
 }
 
-// Take takes a snapshot from the one member that the client is connected to, verifies it, and keeps it. What fails leaves
-// no snapshot, but a Meta that says why, which is returned with the error.
+// Take takes a snapshot from the one member that the client is connected to, verifies it, and keeps
+// it. If that fails it keeps no snapshot, but a Meta that says why, which it returns with the
+// error. If a regular snapshot fails because ctx ended, no Meta is kept. If only the copy to To
+// fails, the snapshot is kept.
 func Take(ctx context.Context, client *clientv3.Client, r Request) (Meta, error) {
 	m := Meta{Taken: r.Now.UTC(), Unit: r.Unit, Charm: r.Charm, Why: r.Why, Work: r.Work}
 	if err := os.MkdirAll(r.Dir, 0o700); err != nil {
@@ -68,17 +71,19 @@ func Take(ctx context.Context, client *clientv3.Client, r Request) (Meta, error)
 		}
 	}
 	if err != nil && r.Why == "" && ctx.Err() != nil {
-		return m, fmt.Errorf("cannot take a snapshot: %w", err) // somebody wanted the member: that is no failure to speak of
+		// The member was needed for something else: that failure need not be recorded.
+		return m, fmt.Errorf("cannot take a snapshot: %w", err)
 	}
 	if err != nil {
-		_, _ = os.Remove(m.file(r.Dir)), os.Remove(raw) // before the word, for which there may be no room beside them
+		// First, because there may be no room for the Meta beside them.
+		_, _ = os.Remove(m.file(r.Dir)), os.Remove(raw)
 		m.Error, m.SHA256, m.Stored = err.Error(), "", 0
 		return m, errors.Join(fmt.Errorf("cannot take a snapshot: %w", err), m.write(r.Dir))
 	}
 	return m, nil
 }
 
-// export copies a snapshot as it is to a path at which nothing is yet.
+// export copies a snapshot as it is to a path that does not exist yet.
 func export(ctx context.Context, raw, to string) error {
 	from, err := regular.Open(raw)
 	if err != nil {
@@ -95,7 +100,8 @@ func export(ctx context.Context, raw, to string) error {
 	_, err = io.Copy(out, &interruptible{ctx, from})
 	err = errors.Join(err, out.Sync(), out.Close())
 	if err == nil {
-		err = os.Link(to+partial, to) // a rename would take the place of what has come there meanwhile
+		// A rename would replace a file that has appeared there meanwhile.
+		err = os.Link(to+partial, to)
 	}
 	return errors.Join(err, os.Remove(to+partial), syncDir(filepath.Dir(to)))
 }
@@ -106,10 +112,11 @@ func (r Request) progress(what string, done, total int64) {
 	}
 }
 
-// stream writes the member's database to disk, as fast as it can: a slow reader keeps freed pages from being used again, and
-// lets the database grow.
+// stream writes the member's database to disk as fast as it can: a slow reader keeps freed pages
+// from being used again, so that the database grows.
 func (m *Meta) stream(ctx context.Context, client *clientv3.Client, raw string, r Request) error {
-	// The server commits what it has before it begins; answered linearizably, it has all that was acknowledged so far.
+	// The server commits what it has before it begins. A linearizable read first makes sure that it
+	// has all writes acknowledged so far.
 	got, err := client.Get(ctx, "etcd-charm/", clientv3.WithCountOnly())
 	if err != nil {
 		return fmt.Errorf("the member does not answer a linearizable read: %w", err)
@@ -149,14 +156,14 @@ type Status struct {
 // DeepCheck has etcd check every page and key of a snapshot that passed the guard. The program is etcdutl.
 func DeepCheck(ctx context.Context, etcdutl, file string) (Status, error) {
 	cmd := exec.CommandContext(ctx, etcdutl, "snapshot", "status", file, "--write-out", "json")
-	// It keeps a note of each page and key while a member serves beside it: memory counts for more than time. What the copy took
-	// here goes back first.
+	// The check keeps a note of each page and key while a member serves on the same machine: memory
+	// matters more than time. First this process returns the memory that the copy took.
 	cmd.Env = append(os.Environ(), "GOGC=25")
 	debug.FreeOSMemory()
 	var out, trouble strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &trouble
 	if err := cmd.Run(); err != nil {
-		if ctx.Err() != nil { // it was killed for that, and says so alone
+		if ctx.Err() != nil { // it was killed because ctx ended, which is the only error to report
 			return Status{}, ctx.Err()
 		}
 		return Status{}, fmt.Errorf("etcd does not read it: %w: %s", err, lastLine(trouble.String()))
@@ -186,7 +193,8 @@ func (m *Meta) check(ctx context.Context, raw string, r Request) error {
 	return nil
 }
 
-// store compresses what was checked. zstd's fastest level costs a third of a second of processor time for 100 MiB.
+// store compresses the snapshot after its check. zstd's fastest level takes a third of a second of
+// processor time for 100 MiB.
 func (m *Meta) store(ctx context.Context, raw string, r Request) error {
 	from, err := regular.Open(raw)
 	if err != nil {
@@ -233,7 +241,7 @@ func syncDir(dir string) error {
 	return d.Sync()
 }
 
-// counted tells how much was read, after each mebibyte.
+// counted reports how much was read, after each mebibyte.
 type counted struct {
 	r        io.Reader
 	n, spoke int64

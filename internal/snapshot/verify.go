@@ -17,7 +17,7 @@ import (
 	etcdversion "go.etcd.io/etcd/api/v3/version"
 )
 
-// decoderMemory bounds what a snapshot's frame may have us allocate.
+// decoderMemory bounds how much memory a snapshot's zstd frame may make the decoder allocate.
 const decoderMemory = 64 << 20
 
 // Verify reads a kept snapshot again as a restore would: it unpacks it beside, holds its hash against its content
@@ -50,7 +50,8 @@ func VerifyFile(ctx context.Context, path, raw, etcdutl string, unverified bool,
 		if errors.Is(err, errUnhashed) {
 			err = fmt.Errorf("%w: only unverified=true takes that", err)
 		}
-		if strings.Contains(err.Error(), path) { // it is of the file system, and says where
+		// An error of the file system, which names the path.
+		if strings.Contains(err.Error(), path) {
 			return Status{}, err
 		}
 		return Status{}, fmt.Errorf("%s: %w", path, err)
@@ -67,11 +68,11 @@ func VerifyFile(ctx context.Context, path, raw, etcdutl string, unverified bool,
 	return s, nil
 }
 
-// errNewer says that a later etcd wrote it.
+// errNewer means that a later etcd wrote it.
 var errNewer = errors.New("a later etcd wrote it")
 
-// readable refuses what was written in the format of a later minor version than etcd here has. Before 3.6 none was written
-// down.
+// readable refuses a database in the storage format of a later minor version than that of this
+// etcd. Before 3.6 etcd did not record a version.
 func readable(storage string) error {
 	if storage != "" && semver.Compare(semver.MajorMinor("v"+storage), semver.MajorMinor("v"+etcdversion.Version)) > 0 {
 		return fmt.Errorf("%w: format %s, this is etcd %s", errNewer, storage, etcdversion.Version)
@@ -79,15 +80,17 @@ func readable(storage string) error {
 	return nil
 }
 
-// Unpack writes the database of a snapshot to a file that is not there yet, ready for etcd's restore, and returns its hash
-// and its size. Snapshots of other hands are read too: plain, as etcdctl saves them, or packed by zstd. What is cut off,
-// changed or no snapshot is refused before etcd sees it, and leaves nothing.
+// Unpack writes the database of a snapshot to a file that must not exist yet, ready for etcd's
+// restore, and returns its hash and its size. It also reads snapshots that were not made here:
+// plain, as etcdctl saves them, or packed by zstd. A file that is cut off, changed or no snapshot
+// is refused before etcd sees it, and leaves nothing behind.
 func Unpack(ctx context.Context, from, to string) (sum string, size int64, err error) {
 	return unpack(ctx, from, to, false)
 }
 
-// UnpackUnverified is Unpack for the copy of a database's file too, which has no hash that its content could be held against:
-// only that it is whole is known then. Its hash is that of the content.
+// UnpackUnverified is Unpack that also accepts a copy of a database file. Such a copy has no hash
+// to compare its content with: only that it is complete is checked. The hash that it returns is
+// that of the content.
 func UnpackUnverified(ctx context.Context, from, to string) (sum string, size int64, err error) {
 	return unpack(ctx, from, to, true)
 }
