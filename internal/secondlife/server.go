@@ -161,7 +161,7 @@ func (s *server) stop() error {
 	}
 	err := s.Close()
 	if s.err != nil {
-		// etcd ends by that signal itself, once it has closed everything.
+		// etcd raises the same signal on itself, once it has closed everything.
 		if status, ok := s.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGTERM {
 			err = fmt.Errorf("etcd did not end well: %s (%w)", s.out.last(), s.err)
 		}
