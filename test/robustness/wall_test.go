@@ -80,8 +80,8 @@ func TestClock(t *testing.T) {
 	require.NoError(t, os.Mkdir(filepath.Dir(other.file), 0o700))
 	require.NoError(t, other.set(time.Hour))
 
-	ask := told(t, program)
 	began := time.Now()
+	ask := told(t, program)
 	for _, off := range slices.Concat([]time.Duration{0}, offs(), []time.Duration{1500 * time.Millisecond, -1500 * time.Millisecond, 0}) {
 		require.NoError(t, k.set(off))
 		before := time.Now()
