@@ -24,18 +24,15 @@ import (
 // sliceTime is how long each side runs before the other has its turn.
 const sliceTime = 300 * time.Millisecond
 
-// BenchmarkBesideDirect runs the same load straight to a member and through
-// the proxy to the same member, in turns, and reports the medians of the
-// paired ratios, and what the proxy's process spends on a request: CPU time
-// and context switches, which a busy machine disturbs less than any latency.
-// Each client has a connection of its own; values are 256 B. "half" is eight
-// clients paced at half of what eight unpaced ones reach directly. One
-// iteration is one pair: use -benchtime=10x.
+// BenchmarkBesideDirect runs the same load directly against a member and through the proxy to the
+// same member, in turns. It reports the medians of the paired ratios, and what the proxy's process
+// spends on a request: CPU time and context switches, which a busy machine disturbs less than any
+// latency. Each client has a connection of its own; values are 256 B. "half" is eight clients paced
+// at half of what eight unpaced ones reach directly. One iteration is one pair: use -benchtime=10x.
 //
-// Both sides start warm, and every other pair begins with the proxied side: who
-// runs second would otherwise gain or lose by whatever drifts (the store grows,
-// other work on the machine comes and goes). The client's TLS is part of the
-// direct side and of no proxied one, as it is in life.
+// Both sides start warm, and every other pair begins with the proxied side. Otherwise the side that
+// runs second would always gain or lose by whatever drifts (the store grows, other work on the
+// machine comes and goes). Only the direct client uses TLS, as in production.
 func BenchmarkBesideDirect(b *testing.B) {
 	c := startCluster(b, clusterOptions{size: 3})
 	cfg := c.config()
@@ -102,9 +99,9 @@ func BenchmarkBesideDirect(b *testing.B) {
 	}
 }
 
-// BenchmarkFreshConnection does what is slow on a connection that nobody has used:
-// it reads 4 MB twice, for which the windows have to grow, and opens streams. It
-// reports the medians of the times. Use -benchtime=20x.
+// BenchmarkFreshConnection does what is slow on a connection that nobody has used: it reads 4 MB
+// twice, for which the windows have to grow, and opens streams. It reports the medians of the
+// times. Use -benchtime=20x.
 func BenchmarkFreshConnection(b *testing.B) {
 	c := startCluster(b, clusterOptions{size: 1})
 	addr, _ := startProxyProcess(b, c.config())
@@ -222,8 +219,8 @@ func BenchmarkKeepalive(b *testing.B) {
 	}
 }
 
-// saturated is the rate that clients reach unpaced, the median of a few slices:
-// one of them alone may have met other work on the machine.
+// saturated is the rate that clients reach unpaced, the median of a few slices: other work on the
+// machine may disturb a single one.
 func saturated(b *testing.B, cs []*clientv3.Client, op operation) float64 {
 	b.Helper()
 	var rates []float64
@@ -233,7 +230,7 @@ func saturated(b *testing.B, cs []*clientv3.Client, op operation) float64 {
 	return median(rates)
 }
 
-// usage is what a process has spent on how many requests.
+// usage is what a process has spent, and on how many requests.
 type usage struct {
 	cpu      time.Duration
 	switches int64
@@ -267,7 +264,7 @@ func usageOf(b *testing.B, pid int) usage {
 	return u
 }
 
-// startProxyProcess runs the proxy as a process of its own, as it is in life.
+// startProxyProcess runs the proxy as a process of its own, as in production.
 func startProxyProcess(b *testing.B, cfg Config) (addr string, pid int) {
 	b.Helper()
 	addr = net.JoinHostPort(freshIP(b), "2379")
@@ -306,7 +303,7 @@ func clients(b *testing.B, n int, cfg clientv3.Config) []*clientv3.Client {
 	return out
 }
 
-// operation makes one request; i tells it from the others.
+// operation makes one request; i differs for each.
 type operation func(ctx context.Context, cli *clientv3.Client, i int) error
 
 type sample struct {
@@ -315,9 +312,9 @@ type sample struct {
 	p50      time.Duration
 }
 
-// measure runs op on every client for sliceTime, one request at a time each,
-// and no faster than one in pace. The rate counts what was done within the
-// slice: a single request that lasts, and is waited for, must not stretch it.
+// measure runs op on every client for sliceTime, one request at a time each, and no faster than one
+// in pace. The rate counts what was done within the slice: a last request that takes long is waited
+// for, and must not lower the rate.
 func measure(b *testing.B, cs []*clientv3.Client, pace time.Duration, op operation) sample {
 	b.Helper()
 	var mu sync.Mutex

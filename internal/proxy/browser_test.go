@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// dialRaw is a client that speaks for itself.
+// dialRaw connects for a test that writes its requests byte by byte.
 func dialRaw(tb testing.TB, addr string) net.Conn {
 	tb.Helper()
 	c, err := net.Dial("tcp", addr)
@@ -27,7 +27,7 @@ func dialRaw(tb testing.TB, addr string) net.Conn {
 	return c
 }
 
-// answer is what a client hears of one request.
+// answer is what a client receives for one request.
 type answer struct {
 	code   int
 	header http.Header
@@ -84,7 +84,7 @@ func putBody(key string) string {
 	return `{"key":"` + base64.StdEncoding.EncodeToString([]byte(key)) + `","value":"eA=="}`
 }
 
-// put is a put of key as a page can cause it: with no preflight.
+// put is a put of key as a web page can cause it: without a preflight request.
 func put(key string, head ...string) string { return putAt("/v3/kv/put", key, head...) }
 
 func putAt(target, key string, head ...string) string {
@@ -96,8 +96,8 @@ func putAt(target, key string, head ...string) string {
 
 func chunked(s string) string { return fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(s), s) }
 
-// TestPagesAreKeptOut: no request that a page in a browser can cause is answered by a member,
-// wherever in a connection it stands and however it is written.
+// TestPagesAreKeptOut: no request that a page in a browser can cause reaches a member, wherever in
+// a connection it stands and however it is written.
 func TestPagesAreKeptOut(t *testing.T) {
 	t.Parallel()
 	c := shared.get(t)

@@ -23,8 +23,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// etcdEnv makes the test binary an etcd server, proxyEnv a proxy with the
-// configuration file it names, of the variant that variantEnv names.
+// etcdEnv makes the test binary an etcd server. proxyEnv makes it a proxy with the configuration
+// file that it names, of the variant that variantEnv names.
 const (
 	etcdEnv  = "PROXY_TEST_ETCD"
 	proxyEnv = "PROXY_TEST_PROXY"
@@ -49,7 +49,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// shared is one TLS cluster of three for the tests that do it no harm.
+// shared is one TLS cluster of three for the tests that do not harm it.
 var shared sharedCluster
 
 type sharedCluster struct {
@@ -209,7 +209,7 @@ func (n *node) signal(tb testing.TB, sig syscall.Signal) {
 	if sig != syscall.SIGSTOP {
 		return
 	}
-	// Each thread stops when it next runs: on a busy machine one may answer for a while yet.
+	// Each thread stops when it next runs: on a busy machine one may still answer for a while.
 	require.Eventually(tb, func() bool {
 		stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", n.cmd.Process.Pid))
 		require.NoError(tb, err)
@@ -248,7 +248,7 @@ func (c *cluster) logs() string {
 	return b.String()
 }
 
-// config is what a provider that publishes everything leads to.
+// config is the configuration that follows from a provider that publishes everything.
 func (c *cluster) config() Config {
 	cfg := Config{Credentials: c.creds}
 	for _, n := range c.nodes {

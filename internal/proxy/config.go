@@ -23,16 +23,16 @@ const maxConfigBytes = 1 << 20
 // Config is what the proxy's configuration file says. Unknown keys in the file
 // are errors.
 type Config struct {
-	// Listen holds the addresses ("host:port") that accept plaintext clients.
-	// A change takes effect only at the next start, that of Also and Socket too.
+	// Listen holds the addresses ("host:port") that accept plaintext clients. A change of Listen,
+	// Also or Socket takes effect only at the next start.
 	Listen []string `yaml:"listen,omitempty"`
-	// Also holds addresses to listen on besides where that can be done: a machine
-	// may have no IPv6.
+	// Also holds further addresses. One that cannot be listened on is left out: a machine may have
+	// no IPv6.
 	Also []string `yaml:"also,omitempty"`
-	// Socket stands beside the addresses, or in their place. The zero value is none.
+	// Socket is a unix socket, beside the addresses or instead of them. The zero value is none.
 	Socket Socket `yaml:"socket,omitempty"`
-	// Members are the members to choose from. With none, every client is
-	// turned away until the file names some.
+	// Members are the members to choose from. If there are none, every client is turned away until
+	// the file names some.
 	Members []Member `yaml:"members,omitempty"`
 	// Credentials are the files for mutual TLS. The zero value means none:
 	// only members with http URLs can then be reached.
@@ -43,8 +43,8 @@ type Config struct {
 	Learned string `yaml:"learned,omitempty"`
 }
 
-// judge is the judge of addresses. What the file itself names is its writer's
-// affair, so that what is near may be dialled if the file says so.
+// judge is the judge of addresses. If the file itself names an address near this machine, its
+// writer means it, so such addresses may be dialled.
 func (c Config) judge() address.Judge {
 	j := address.Judge{Listens: slices.Concat(c.Listen, c.Also)}
 	if name, err := os.Hostname(); err == nil {
@@ -60,9 +60,9 @@ func (c Config) judge() address.Judge {
 	return j
 }
 
-// Socket is a unix socket for those of a machine's users who are in one group.
+// Socket is a unix socket for the users of one group.
 type Socket struct {
-	// Path is the socket's, absolute. Its directory is there.
+	// Path is the socket's absolute path. Its directory exists.
 	Path string `yaml:"path"`
 	// Group is the group's name.
 	Group string `yaml:"group"`

@@ -15,9 +15,9 @@ import (
 // maxPEMBytes bounds each credential file; a bundle of a hundred CAs fits.
 const maxPEMBytes = 1 << 20
 
-// credentials are one generation of key, certificate and trust. The session
-// cache belongs to the generation: a ticket won with an older certificate, or
-// under an older trust, is never offered again.
+// credentials are one generation of key, certificate and trust. Each generation has a session cache
+// of its own: a session ticket that belongs to an older certificate or trust is never offered
+// again.
 type credentials struct {
 	base *tls.Config
 	ca   []byte // the authority's certificates, PEM
@@ -73,8 +73,8 @@ func parseCredentials(ca, cert, key []byte) (*credentials, error) {
 	return &credentials{ca: ca, base: &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		RootCAs:    roots,
-		// Not Certificates: Go would then send none where the server's CA
-		// hints do not match, and the server's complaint would mislead.
+		// Not Certificates: Go would then send no certificate if the server's CA hints do not
+		// match, and the server's error would mislead.
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			return &pair, nil
 		},

@@ -21,18 +21,16 @@ const (
 	alpnHTTP1 = "http/1.1"
 )
 
-// dialTimeout bounds TCP's and TLS's handshakes together, and the search for a
-// member. It is grpc-go's own (backoff.MinConnectTimeout), so that a path that is
-// good enough for a client of the cluster is good enough for the proxy; who is
-// slow is overtaken meanwhile (race).
+// dialTimeout bounds TCP's and TLS's handshakes together, and the search for a member. It is
+// grpc-go's own (backoff.MinConnectTimeout), so a path that is good enough for a client of the
+// cluster is good enough for the proxy. A slow member is overtaken meanwhile (race).
 const dialTimeout = 20 * time.Second
 
-// A machine that is gone is noticed by the health rounds, if another member is
-// well. If none is, only the connection itself can tell: a keepalive goes out
-// after two idle seconds, and data or a keepalive that stays unacknowledged for
-// userTimeout ends the connection (tcp(7), TCP_USER_TIMEOUT: it overrides the
-// keepalive count). At a round trip of one second TCP waits 3 s before it sends
-// again what was lost, and twice as long each time after.
+// A machine that is gone is noticed by the health rounds, if another member is well. If none is,
+// only the connection itself can show it: a keepalive goes out after two idle seconds, and data or
+// a keepalive that stays unacknowledged for userTimeout ends the connection (tcp(7),
+// TCP_USER_TIMEOUT: it overrides the keepalive count). At a round trip of one second TCP sends lost
+// bytes again after 3 s, and after twice as long each time that follows.
 const (
 	keepAliveIdle = 2 * time.Second
 	userTimeout   = 20 * time.Second
@@ -48,8 +46,8 @@ type upstream struct {
 	raw     socket
 	records *recordReader // nil without TLS
 
-	// finishing is set when the client has said all it had to say: the member may still answer, for
-	// as long as it goes on.
+	// finishing is set when the client has sent everything and closed its half. The member may
+	// still answer, for as long as it takes.
 	finishing atomic.Bool
 }
 
@@ -62,8 +60,7 @@ func (u *upstream) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// readMore fills p with what has arrived already, without waiting, and returns
-// how much that was.
+// readMore fills p with what has already arrived, without waiting, and returns how much that was.
 func (u *upstream) readMore(p []byte) int {
 	u.records.arrivedOnly = true
 	defer func() { u.records.arrivedOnly = false }()
@@ -128,8 +125,7 @@ func dialAs(ctx context.Context, v Variant, t target, creds *credentials, alpn s
 	return &upstream{Conn: tc, raw: raw, records: records}, nil
 }
 
-// judged is the error for an address that a target's name leads to and that is not to
-// be dialled.
+// judged is the error for an address that a target's name resolves to and that must not be dialled.
 func (t target) judged(place string) error {
 	if t.judge == nil {
 		return nil
@@ -140,7 +136,7 @@ func (t target) judged(place string) error {
 	return nil
 }
 
-// isRefusal says whether err is a TLS alert from the other side.
+// isRefusal reports whether err is a TLS alert from the other side.
 func isRefusal(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "remote error"

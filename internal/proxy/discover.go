@@ -13,9 +13,9 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/address"
 )
 
-// How often the members are asked for their client URLs, where the
-// configuration does not give them, and how long they may take to answer. The first
-// clients wait for the first answer, though no longer than firstWait.
+// How often the members are asked for their client URLs, where the configuration does not give
+// them, and how long they may take to answer. The first clients wait for the first answer, but not
+// longer than firstWait.
 const (
 	discoverInterval = 10 * time.Second
 	discoverMinGap   = time.Second
@@ -64,8 +64,8 @@ func discover(ctx context.Context, c Config, creds *credentials) (listing, error
 	return l, nil
 }
 
-// membersClient speaks HTTP/1.1 only: the peer port offers h2 in its handshake
-// but does not serve it. Redirects are not followed and no proxy is asked.
+// membersClient speaks HTTP/1.1 only: the peer port offers h2 in its handshake but does not serve
+// it. It follows no redirects and uses no web proxy.
 func membersClient(creds *credentials, judge *address.Judge) *http.Client {
 	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
 		host, _, err := net.SplitHostPort(addr)
@@ -114,9 +114,8 @@ func listMembers(ctx context.Context, client *http.Client, peerURL string) ([]li
 	return decodeMembers(body)
 }
 
-// refreshListing asks for the listing if it is needed and reports whether it
-// was to be had. A failure keeps what was learnt before: an address that was
-// right is a better guess than none.
+// refreshListing asks for the listing if it is needed. After a failure it keeps what it learnt
+// before: an address that was once right is a better guess than none.
 func (p *proxy) refreshListing(ctx context.Context) error {
 	cfg, creds := p.files.current()
 	if !needsListing(cfg) {
@@ -129,7 +128,7 @@ func (p *proxy) refreshListing(ctx context.Context) error {
 	return err
 }
 
-// watchMembers keeps the listing fresh until ctx ends. It closes first when it has looked once.
+// watchMembers keeps the listing fresh until ctx ends. It closes first after the first attempt.
 func (p *proxy) watchMembers(ctx context.Context, first chan<- struct{}) {
 	failing := false
 	for ctx.Err() == nil {

@@ -23,7 +23,7 @@ func within(tb testing.TB, d time.Duration) context.Context {
 	return ctx
 }
 
-// memberBehind says which member a client's connection leads to.
+// memberBehind returns the ID of the member that a client's connection leads to.
 func memberBehind(ctx context.Context, cli *clientv3.Client) (uint64, error) {
 	r, err := cli.Get(ctx, "behind", clientv3.WithSerializable())
 	if err != nil {
@@ -113,7 +113,7 @@ func httpGet(tb testing.TB, url string) string {
 	return string(body)
 }
 
-// TestProviders goes through what providers in the field publish.
+// TestProviders tries what providers in the field publish.
 func TestProviders(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -172,8 +172,8 @@ func TestProbe(t *testing.T) {
 	assert.Contains(t, got[3].Error, "refused")
 }
 
-// TestRefused: a cluster that wants mutual TLS stays shut to whoever has no
-// certificate, or one of another authority, and the client is told at once.
+// TestRefused: a cluster that wants mutual TLS refuses a client that has no certificate, or one of
+// another authority, and the client learns it at once.
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	c := shared.get(t)

@@ -36,7 +36,7 @@ func (c *cluster) nodeByID(tb testing.TB, id uint64) *node {
 	return nil
 }
 
-// follower returns the node behind cli, having made sure that it does not lead.
+// followerBehind returns the node behind cli, and makes sure that it does not lead.
 func (c *cluster) followerBehind(tb testing.TB, cli *clientv3.Client) *node {
 	tb.Helper()
 	n := c.nodeBehind(tb, cli)
@@ -53,7 +53,7 @@ func (c *cluster) followerBehind(tb testing.TB, cli *clientv3.Client) *node {
 		}
 		so, err := direct.Status(ctx, o.member.ClientURL)
 		require.NoError(tb, err)
-		// MoveLeader is answered by the leader alone.
+		// Only the leader answers MoveLeader.
 		creds, err := loadCredentials(c.creds)
 		require.NoError(tb, err)
 		lead := newClient(tb, clientv3.Config{Endpoints: []string{n.member.ClientURL}, TLS: creds.base.Clone()})
@@ -131,7 +131,7 @@ func TestHungMemberComesBack(t *testing.T) {
 	n.signal(t, syscall.SIGCONT)
 	require.Eventually(t, func() bool { return strings.Contains(r.log.String(), "member answers again") },
 		20*time.Second, 50*time.Millisecond)
-	// It carries no connection, so the next one is its own.
+	// It carries no connection, so the next one goes to it.
 	require.Eventually(t, func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -140,8 +140,8 @@ func TestHungMemberComesBack(t *testing.T) {
 	}, 2*time.Minute, 50*time.Millisecond)
 }
 
-// TestNoQuorumAnywhere: where no member passes, connections stay where they
-// are and serve as soon as the quorum is back.
+// TestNoQuorumAnywhere: if no member passes, connections stay where they are and serve as soon as
+// the quorum is back.
 func TestNoQuorumAnywhere(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, clusterOptions{size: 3})
@@ -197,7 +197,7 @@ func TestMembershipFollowed(t *testing.T) {
 	untilServed(t, cli, time.Second, 15*time.Second)
 	assert.Equal(t, first, c.nodeBehind(t, cli))
 
-	bare := cfg // both, without: /members says who is a learner
+	bare := cfg // both, without: /members says which is a learner
 	bare.Members = slices.Clone(cfg.Members)
 	for i := range bare.Members {
 		bare.Members[i].ClientURL = ""

@@ -16,7 +16,7 @@ import (
 	"google.golang.org/grpc"
 )
 
-// echoMember is a TLS server that switches each connection to a protocol of its own: it says the
+// echoMember is a TLS server that switches each connection to a protocol of its own: it sends the
 // serial of the client's certificate, then echoes what comes.
 type echoMember struct {
 	member Member
@@ -116,8 +116,8 @@ func (f *fakeEtcd) Range(ctx context.Context, _ *pb.RangeRequest) (*pb.RangeResp
 	return &pb.RangeResponse{}, nil
 }
 
-// Put always works and tells the fake's own name, so that a test can see where
-// a connection leads whatever the reads say.
+// Put always works and returns the fake's own name, so that a test sees where a connection leads,
+// whatever the reads return.
 func (f *fakeEtcd) Put(context.Context, *pb.PutRequest) (*pb.PutResponse, error) {
 	return &pb.PutResponse{PrevKv: nil, Header: &pb.ResponseHeader{ClusterId: uint64(f.member.Name[0])}}, nil
 }

@@ -12,8 +12,8 @@ import (
 // followInterval is how soon a changed file is seen when no client comes.
 const followInterval = time.Second
 
-// stamp tells one content of a file from the next without reading it. A file
-// replaced by rename has another inode even within one tick of the clock.
+// stamp differs when a file's content does, without reading it. A file replaced by rename has
+// another inode even within one tick of the clock.
 type stamp struct {
 	exists       bool
 	dev, ino     uint64
@@ -46,9 +46,9 @@ func credentialStampOf(paths Credentials) credentialStamp {
 	return credentialStamp{paths: paths, ca: stampOf(paths.CA), cert: stampOf(paths.Cert), key: stampOf(paths.Key)}
 }
 
-// follower holds the configuration and credentials last found good on disk.
-// A broken file is logged once for each content and changes nothing: half a
-// rename of three files, or a bad edit, must not cut off what works.
+// follower holds the configuration and credentials last found good on disk. A broken file is logged
+// once for each content and changes nothing: half a rename of three files, or a bad edit, must not
+// cut off what works.
 type follower struct {
 	path string
 	log  *slog.Logger
@@ -90,8 +90,8 @@ func (f *follower) refresh() bool {
 	return f.refreshCredentials() || changed
 }
 
-// refreshConfig stamps before it reads: content that arrives in between is
-// read now and, its stamp being new, once more the next time.
+// refreshConfig stamps before it reads. Content that arrives in between is read now and, because
+// its stamp is new, once more the next time.
 func (f *follower) refreshConfig() bool {
 	at := stampOf(f.path)
 	if at == f.cfgAt {

@@ -50,8 +50,8 @@ func echoes(tb testing.TB, c net.Conn) bool {
 	return err == nil && string(buf) == "ping"
 }
 
-// TestCredentialsSwapped: new files, renamed into place one by one, are used by
-// the next connection; an open one goes on; a broken file changes nothing.
+// TestCredentialsSwapped: new files, renamed into place one by one, are used by the next
+// connection; an open one goes on. A broken file changes nothing.
 func TestCredentialsSwapped(t *testing.T) {
 	t.Parallel()
 	e := startEcho(t)
@@ -103,8 +103,8 @@ func TestCredentialsComeLate(t *testing.T) {
 	assert.NotContains(t, answer, "503")
 }
 
-// TestMembersSwapped: a connection to a member that leaves the file is closed,
-// with no client coming to trigger it, and the next one lands on the new one.
+// TestMembersSwapped: a connection to a member that leaves the file is closed even if no client
+// comes, and the next one goes to the new member.
 func TestMembersSwapped(t *testing.T) {
 	t.Parallel()
 	a, b := startEcho(t), startEcho(t)
@@ -126,8 +126,8 @@ func TestMembersSwapped(t *testing.T) {
 	assert.EqualValues(t, 1, b.open.Load())
 }
 
-// TestBrokenConfigKept: whatever replaces the file, the proxy serves on with
-// what it has, and a good file is taken again.
+// TestBrokenConfigKept: whatever replaces the file, the proxy goes on with what it has, and a good
+// file is used again.
 func TestBrokenConfigKept(t *testing.T) {
 	t.Parallel()
 	e := startEcho(t)

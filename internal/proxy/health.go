@@ -16,36 +16,34 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Health is looked at once a second where connections are open. The members
-// that carry none are looked at with every fifth round, and at once when one
-// in use fails; a proxy nobody uses looks twice a minute. So a thousand
-// proxies cost a cluster of three about a thousand small reads a second, not
-// three thousand.
+// Health is checked once a second where connections are open. The members that carry none are
+// checked in every fifth round, and at once when one in use fails. A proxy that nobody uses checks
+// twice a minute. So a thousand proxies cost a cluster of three about a thousand small reads a
+// second, not three thousand.
 const (
 	roundInterval = time.Second
 	idleInterval  = 30 * time.Second
 	sparesEvery   = 5
 )
 
-// How long a round waits for a member's answer: leastWait and twice what the last
-// answer took, for a path that is slow is not a dead one, and mostWait at most.
-// Before the first answer it is mostWait: a connection has to be made. checkTimeout
-// bounds the look itself, which goes on behind the round.
+// How long a round waits for a member's answer: twice what the last answer took, at least leastWait
+// and at most mostWait, because a slow path is not a dead one. Before the first answer it is
+// mostWait: a connection has to be made. checkTimeout bounds the check itself, which goes on behind
+// the round.
 const (
 	leastWait    = time.Second
 	mostWait     = 5 * time.Second
 	checkTimeout = 20 * time.Second
 )
 
-// checker asks one member whether it can serve. It keeps one connection of its
-// own, so that a look costs a round trip and no handshake. The zero value is
-// ready to use.
+// checker asks one member whether it can serve. It keeps one connection of its own, so a check
+// costs a round trip and no handshake. The zero value is ready to use.
 type checker struct {
 	mu     sync.Mutex
 	conn   *grpc.ClientConn
 	closed bool
 	look   *look         // the one under way; nil is none
-	took   time.Duration // what the last look that passed took; 0 before
+	took   time.Duration // what the last check that passed took; 0 before
 }
 
 // look is one request to a member.
@@ -59,13 +57,13 @@ var (
 	errLate          = errors.New("it does not answer in time")
 )
 
-// check does what etcdctl's endpoint health does, a linearizable read of one
-// key, over gRPC: it is there with any certificate and also where HTTP has been
-// moved off the client port, it fails on a member cut off from its quorum and
-// on a learner, and an alarm, which is the whole cluster's, does not fail it.
+// check does what etcdctl's endpoint health does: a linearizable read of one key, over gRPC. Any
+// certificate may make it, and it works where HTTP has been moved off the client port. It fails on
+// a member cut off from its quorum and on a learner. An alarm, which is the whole cluster's, does
+// not fail it.
 //
-// A look that is late fails this round and goes on: begun from nothing in each
-// round, it would never end where the path is slow.
+// A check that is late fails this round and goes on: started again in each round, it would never
+// end where the path is slow.
 func (c *checker) check(ctx context.Context, dial func(context.Context) (net.Conn, error), addr string) error {
 	l, wait := c.begin(dial, addr)
 	late := time.NewTimer(wait)
@@ -122,8 +120,8 @@ func (c *checker) ask(dial func(context.Context) (net.Conn, error), addr string)
 	return err
 }
 
-// readQuorum makes the read. Any answer that a member gives after it went
-// through the quorum is as good as the value: permission denied, for one.
+// readQuorum makes the read. Any answer that a member gives after it went through the quorum
+// counts, an error too: permission denied, for one.
 func readQuorum(ctx context.Context, conn *grpc.ClientConn, how ...grpc.CallOption) error {
 	_, err := pb.NewKVClient(conn).Range(ctx, &pb.RangeRequest{Key: []byte("health"), CountOnly: true}, how...)
 	switch status.Code(err) {
@@ -183,8 +181,8 @@ func (c *checker) close() {
 	}
 }
 
-// round looks at the members in use, or at all of them, and if one of those
-// fails at the rest too: whether a failure counts depends on them.
+// round checks the members in use, or all of them. If one of those in use fails it checks the rest
+// too: whether a failure counts depends on them.
 func (p *proxy) round(ctx context.Context, everyone bool) {
 	all, used := p.pool.roster()
 	if everyone {
@@ -231,7 +229,7 @@ func (p *proxy) checkAll(ctx context.Context, bs []*backend, results map[*backen
 func (p *proxy) watchHealth(ctx context.Context) {
 	for n := 0; ctx.Err() == nil; n++ {
 		start := time.Now()
-		// Set before the look: a first client that comes after it sees it set.
+		// Set before the check: a first client that comes after it sees it set.
 		p.resting.Store(true)
 		_, used := p.pool.roster()
 		idle := len(used) == 0

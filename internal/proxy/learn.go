@@ -25,23 +25,23 @@ const idleRounds = 3
 // learned is the member list as the cluster itself has it. It is for the time in which nobody
 // writes the configuration: the agent that does may be stopped while members move.
 //
-// It is believed within the trust that the configuration gives. Whoever is asked has shown a
-// certificate of the configured authority. The list is that of one cluster, the one that the
+// It is believed within the trust that the configuration gives. Each member that is asked has shown
+// a certificate of the configured authority. The list is that of one cluster, the one that the
 // configured members are of; a member known from the list alone cannot change which. And the first
 // list of another configuration, or authority, takes its place.
 //
-// A member is asked for the list when it has just answered a linearizable read: its list is then at
-// least as new as that, where etcd would ignore the wish for a linearizable list (before 3.5) as well.
-// A list that is not read so is never used: a member that is cut off from its quorum would bring back
-// those who left, and without a quorum the list does not change.
+// A member is asked for the list when it has just answered a linearizable read, so its list is at
+// least as new as that. (Before 3.5 etcd ignores the wish for a linearizable list.) A list that was
+// not read this way is never used: a member that is cut off from its quorum would bring back
+// members that have left, and without a quorum the list does not change.
 type learned struct {
 	Under   string         `json:"under"`      // identity of the configuration
 	Cluster uint64         `json:"cluster_id"` // etcd's ID of the cluster
 	Members []listedMember `json:"members"`
-	old     bool           // from another configuration: nobody has left by it
+	old     bool           // from another configuration: it does not show that a member has left
 }
 
-// identity is what a list is bound to: who is configured, and the authority.
+// identity is what a list is bound to: the configured members, and the authority.
 func identity(c Config, creds *credentials) string {
 	h := sha256.New()
 	for _, m := range c.Members {
@@ -53,8 +53,10 @@ func identity(c Config, creds *credentials) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// of is what of l is left under a configuration: all of it under its own; under another that shares an address
-// with it, who is in it, for that other may be older or newer; else nothing. Names are alike in many clusters.
+// of is what of l can be used under a configuration. Under its own that is all of it. Under one
+// that shares an address with it, either may be the older: then the list adds members, and none
+// counts as having left. Otherwise it is nothing. Names alone prove nothing: many clusters use the
+// same.
 func (l learned) of(c Config, creds *credentials) learned {
 	id := identity(c, creds)
 	if l.Under == id {
@@ -75,8 +77,9 @@ func (l learned) lost(m Member, c Config) bool {
 	return !l.old && !knows(m) && slices.ContainsFunc(c.Members, knows)
 }
 
-// readLearned reads what was kept at path; what is not to be used is nothing. Root does so too, in hooks, so that no link
-// is followed: the proxy's user, who may write there, would choose what root opens.
+// readLearned reads what was kept at path, and returns nothing if it cannot be used. Hooks read it
+// too, as root, so it follows no link: the proxy's user, which may write there, would otherwise
+// choose what root opens.
 func readLearned(path string, c Config, creds *credentials) (learned, error) {
 	if path == "" {
 		return learned{}, nil
@@ -141,7 +144,8 @@ func readMembers(ctx context.Context, conn *grpc.ClientConn) (learned, error) {
 	return l, nil
 }
 
-// askMembers reads the member list from whoever of the members answers first, those that are well first.
+// askMembers reads the member list from the first member that answers; those that are well are
+// asked first.
 func (p *proxy) askMembers(ctx context.Context) (learned, *backend, error) {
 	ctx, cancel := context.WithTimeout(ctx, discoverTimeout)
 	defer cancel()
@@ -168,7 +172,7 @@ func (p *proxy) askMembers(ctx context.Context) (learned, *backend, error) {
 	return a.l, a.by, err
 }
 
-// dialer dials b with the credentials of the moment.
+// dialer dials b with the current credentials.
 func (p *proxy) dialer(b *backend) func(context.Context) (net.Conn, error) {
 	return func(ctx context.Context) (net.Conn, error) {
 		_, creds := p.files.current()
@@ -178,7 +182,7 @@ func (p *proxy) dialer(b *backend) func(context.Context) (net.Conn, error) {
 
 // learn reads the member list and follows it.
 func (p *proxy) learn(ctx context.Context) {
-	id := identity(p.files.current()) // the list is of those who were asked
+	id := identity(p.files.current()) // the list is of the configuration it was asked under
 	l, by, err := p.askMembers(ctx)
 	if err != nil {
 		p.log.Debug("member list cannot be read", "error", err)

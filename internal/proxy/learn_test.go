@@ -29,8 +29,8 @@ func (c *cluster) move(tb testing.TB, n *node, port string) {
 }
 
 // TestMembersMove: every member moves to another client port while nobody writes the configuration,
-// and clients go on; a proxy that is started again afterwards knows where, and so does whoever looks.
-// One that is started elsewhere with the same file of members, but another configuration, does not.
+// and clients go on. A proxy that is started again afterwards knows the new ports, and so does a
+// probe. A proxy with the same members and another configuration does not.
 func TestMembersMove(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, clusterOptions{size: 3})
@@ -40,7 +40,8 @@ func TestMembersMove(t *testing.T) {
 	cli := r.client(t)
 	untilServed(t, cli, 5*time.Second, time.Minute)
 	for _, n := range c.nodes {
-		// As a roll does: the next when this one is ready, and clients have had time to ask.
+		// As a rolling restart does: the next when this one is ready, and clients have had time to
+		// ask.
 		seen := strings.Count(r.log.String(), "member added")
 		c.move(t, n, "4001")
 		require.Eventually(t, func() bool { return strings.Count(r.log.String(), "member added") > seen },
@@ -65,7 +66,7 @@ func TestMembersMove(t *testing.T) {
 	assert.Empty(t, learned)
 }
 
-// TestMemberLeaves: one that was removed is no member any more, though it is configured.
+// TestMemberLeaves: a removed member is not used any more, though it is configured.
 func TestMemberLeaves(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, clusterOptions{size: 3})
@@ -148,8 +149,8 @@ func TestLearned(t *testing.T) {
 	}
 }
 
-// TestLearnedIsBound: a list is of its configuration and authority, survives a change that leaves
-// a member, and nothing else.
+// TestLearnedIsBound: a list belongs to its configuration and authority. It survives a change that
+// keeps a member, and no other.
 func TestLearnedIsBound(t *testing.T) {
 	t.Parallel()
 	a, b := Member{Name: "a", ClientURL: "https://h:1"}, Member{Name: "b", ClientURL: "https://h:2"}
@@ -186,8 +187,8 @@ func TestLearnedIsBound(t *testing.T) {
 		require.Error(t, err, "%.10q", damage)
 		assert.Empty(t, none)
 	}
-	// Root reads it too, in hooks, and who may write it must not choose what root opens: /proc/kmsg, which is
-	// a regular file, keeps its reader for as long as the kernel says nothing.
+	// Root reads it too, in hooks, and the user who may write it must not choose what root opens. A
+	// reader of /proc/kmsg, which is a regular file, waits for as long as the kernel says nothing.
 	require.NoError(t, l.write(path+".other"))
 	require.NoError(t, os.Remove(path))
 	require.NoError(t, os.Symlink(path+".other", path))
@@ -224,7 +225,7 @@ func TestOwnAddressIsNotDialled(t *testing.T) {
 	assert.NotContains(t, r.log.String(), "member=own")
 	assert.NotContains(t, r.log.String(), "client closed", "nobody dialled it by TLS")
 
-	// What a name leads to is known when it is dialled.
+	// What a name resolves to is known when it is dialled.
 	judge := Config{Listen: []string{r.addr}}.judge()
 	_, err := dial(t.Context(), target{addr: r.addr, judge: &judge}, nil, alpnH2)
 	require.ErrorContains(t, err, ", this machine's own")

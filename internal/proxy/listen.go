@@ -13,12 +13,12 @@ import (
 	"syscall"
 )
 
-// socketMode lets the socket's owner and group connect, and nobody else: connect(2) asks for the
-// right to write.
+// socketMode lets the socket's owner and group connect, and nobody else: connect(2) needs the right
+// to write.
 const socketMode = 0o660
 
-// listenAll opens every address of c and its socket, or none; of those in Also it opens what it
-// can.
+// listenAll opens every address of c and its socket, or none. Addresses in Also that cannot be
+// opened are left out.
 func listenAll(ctx context.Context, c Config, log *slog.Logger) ([]net.Listener, error) {
 	ls, err := listen(ctx, c.Listen, log)
 	if err != nil {
@@ -53,8 +53,8 @@ type socketListener struct {
 	group int
 }
 
-// listenSocket opens the socket for the members of its group. What a process that was killed has
-// left there goes.
+// listenSocket opens the socket for the members of its group. It removes a socket that a killed
+// process has left there.
 func listenSocket(ctx context.Context, s Socket) (net.Listener, error) {
 	group, err := user.LookupGroup(s.Group)
 	if err != nil {
@@ -86,8 +86,8 @@ func (l *socketListener) give() error {
 	return errors.Join(os.Chown(l.path, -1, l.group), os.Chmod(l.path, socketMode))
 }
 
-// keep looks until ctx ends whether somebody has changed whom the socket is for, and mends it. One
-// that is gone cannot be mended; who reads through it finds that.
+// keep restores the socket's mode and group when somebody has changed them, until ctx ends. A
+// socket that is gone cannot be restored; a read through it will fail and show that.
 func (l *socketListener) keep(ctx context.Context, log *slog.Logger) {
 	for ; ctx.Err() == nil; pause(ctx, followInterval, nil) {
 		info, err := os.Lstat(l.path)

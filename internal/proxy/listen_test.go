@@ -48,7 +48,7 @@ func unixClient(tb testing.TB, path string) *http.Client {
 	}}
 }
 
-// TestSocket: what the port serves the socket serves, to its group.
+// TestSocket: the socket serves what the port serves, to its group.
 func TestSocket(t *testing.T) {
 	t.Parallel()
 	c := shared.get(t)
@@ -70,7 +70,7 @@ func TestSocket(t *testing.T) {
 		assert.Equal(t, "by gRPC", string(got.Kvs[0].Value))
 	}
 
-	// Clients of a socket call the host what they like, and a page's request stays one.
+	// Clients of a socket may send any Host, and a page's request is still refused.
 	client := unixClient(t, cfg.Socket.Path)
 	for _, host := range []string{"localhost", "etcd.sock", "what.ever.example"} {
 		for origin, code := range map[string]int{"": http.StatusOK, "http://evil.example": http.StatusForbidden} {
@@ -95,7 +95,7 @@ func TestSocket(t *testing.T) {
 		require.ErrorIs(t, connectAs(65534, 65534, 65534, cfg.Socket.Path), syscall.EACCES)
 	}
 
-	// Whoever opens it to others is overruled.
+	// If somebody opens it to others, the mode is put back.
 	require.NoError(t, os.Chmod(cfg.Socket.Path, 0o666))
 	if os.Geteuid() == 0 {
 		require.NoError(t, os.Chown(cfg.Socket.Path, -1, 65534))
@@ -109,11 +109,11 @@ func TestSocket(t *testing.T) {
 	assert.NoFileExists(t, cfg.Socket.Path)
 }
 
-// connectAs connects to a socket as a user in a further group. It takes a thread that ends with it.
+// connectAs connects to a socket as a user in a further group. It uses up a thread.
 func connectAs(uid, gid, group int, path string) error {
 	done := make(chan error)
 	go func() {
-		runtime.LockOSThread() // never unlocked: what was taken from the thread does not come back
+		runtime.LockOSThread() // never unlocked: the thread cannot get back what it gave up
 		done <- func() error {
 			groups := []uint32{uint32(group)} //nolint:gosec // a group's number
 			for _, call := range [][4]uintptr{
@@ -136,7 +136,7 @@ func connectAs(uid, gid, group int, path string) error {
 	return <-done
 }
 
-// TestSocketAlone: a proxy needs no port.
+// TestSocketAlone: a proxy can do without a port.
 func TestSocketAlone(t *testing.T) {
 	t.Parallel()
 	socket := socketHere(t)
@@ -155,7 +155,8 @@ func TestSocketAlone(t *testing.T) {
 	assert.FileExists(t, socket.Path)
 }
 
-// TestListenAlso: what can be done without is left out with a word, and what cannot is an error.
+// TestListenAlso: an address that may be left out is, with a line in the log; any other is an
+// error.
 func TestListenAlso(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", net.JoinHostPort(freshIP(t), "2379"))
@@ -180,7 +181,7 @@ func TestListenAlso(t *testing.T) {
 	require.ErrorContains(t, err, "cannot listen for clients: listen tcp "+taken.Addr().String()+": bind: address already in use")
 }
 
-// TestConfigOfListening: what may stand in the file.
+// TestConfigOfListening: what the file may say about listening.
 func TestConfigOfListening(t *testing.T) {
 	t.Parallel()
 	c, err := ParseConfig([]byte("socket: {path: /run/x/etcd.sock, group: g}\n"))

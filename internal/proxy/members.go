@@ -11,7 +11,7 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/address"
 )
 
-// Ports that etcd serves clients on where nothing says otherwise.
+// The port on which etcd serves clients unless told otherwise.
 const defaultClientPort = "2379"
 
 // target is one place to dial. Two targets are the same place if their URLs
@@ -20,11 +20,11 @@ type target struct {
 	name string // the member's name, for logs
 	url  string // scheme://host:port
 	addr string // host:port
-	host string // what the server's certificate must be good for
+	host string // the server's certificate must be valid for it
 	tls  bool
 
 	spare bool           // known from the cluster's member list alone
-	judge *address.Judge // of what the name leads to; nil takes anything
+	judge *address.Judge // judges what the name resolves to; nil accepts anything
 }
 
 // newTarget turns a member's URL into a place to dial.
@@ -46,8 +46,8 @@ type listedMember struct {
 	IsLearner  bool     `json:"isLearner"`
 }
 
-// decodeMembers decodes the body of GET /members. A list without members is
-// an error: no etcd that runs gives one.
+// decodeMembers decodes the body of GET /members. A list without members is an error: a running
+// etcd never gives one.
 func decodeMembers(body []byte) ([]listedMember, error) {
 	var ms []listedMember
 	if err := json.Unmarshal(body, &ms); err != nil {
@@ -59,25 +59,25 @@ func decodeMembers(body []byte) ([]listedMember, error) {
 	return ms, nil
 }
 
-// needsListing says whether some member's client URL must be asked for.
+// needsListing reports whether some member's client URL must be asked for.
 func needsListing(c Config) bool {
 	return slices.ContainsFunc(c.Members, func(m Member) bool { return m.ClientURL == "" })
 }
 
-// places are where to dial, and what was named and is not to be dialled.
+// places are where to dial, and the named addresses that must not be dialled.
 type places struct {
 	judge   address.Judge
 	found   []target
 	refused []refused
 }
 
-// refused is an address that somebody named, and what is wrong with it.
+// refused is a named address that must not be dialled, and why.
 type refused struct {
 	url string
 	why address.Kind
 }
 
-// add takes a target, once, if it is to be dialled.
+// add takes a target, once, if it may be dialled.
 func (p *places) add(t target) {
 	if why := p.judge.HostPort(t.addr); why != address.Fit {
 		if r := (refused{t.url, why}); !slices.Contains(p.refused, r) {
@@ -91,7 +91,7 @@ func (p *places) add(t target) {
 	}
 }
 
-// split tells apart who is configured and who is spare.
+// split separates the configured targets from the spare ones.
 func (p places) split() (configured, spare []target) {
 	for _, t := range p.found {
 		if t.spare {
@@ -103,17 +103,16 @@ func (p places) split() (configured, spare []target) {
 	return configured, spare
 }
 
-// targets says where to dial. The configuration has the say on who is a
-// member; listed, the cluster's own answer (nil if there is none), says where
-// members without a client URL serve clients, and who is not to be dialled: a
-// learner or a member that has not started. A member the answer does not know
-// is guessed at its peer host and the customary port, and voters nobody
-// claimed stand in for it: a provider may name hosts where etcd lists
+// targets returns where to dial. The configuration decides which members there are. listed, the
+// cluster's own answer (nil if there is none), gives the client URLs of members configured without
+// one, and says which must not be dialled: a learner, or a member that has not started. For a
+// member that the answer does not know, the guess is its peer host and the usual port, and voters
+// that match no configured member stand in for it: a provider may name hosts where etcd lists
 // addresses.
 //
-// By what was learned, configured members that have left are not dialled, and
-// voters that are not configured, or not there, are spare ones: for connections
-// that no configured member takes.
+// By what was learned, configured members that have left are not dialled. Voters that are not
+// configured, or not among the targets, become spare ones: for connections that no configured
+// member takes.
 func targets(c Config, listed []listedMember, l learned) places {
 	out := places{judge: c.judge()}
 	secure := c.Credentials != (Credentials{})
@@ -173,9 +172,8 @@ func match(m Member, listed []listedMember) int {
 	return i
 }
 
-// listedTarget picks the client URL of a voter: of the scheme that our
-// credentials call for if there is one, and one that names a host before one
-// that must be mended.
+// listedTarget picks the client URL of a voter: one of the scheme that our credentials call for if
+// there is one, and one that names a usable host before one whose host must be replaced.
 func listedTarget(l listedMember, secure bool) (target, bool) {
 	if l.IsLearner {
 		return target{}, false

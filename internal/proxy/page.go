@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// What a request is told that may come from a page in a browser.
+// The answers to a request that may come from a page in a browser.
 const (
 	refusedOrigin = "refused: the request comes from a web page (it has an Origin header), " +
 		"and pages may not use etcd; a program leaves Origin out"
@@ -24,15 +24,15 @@ const (
 // forbidden says why r may have been caused by a page in a browser; empty means that it was not.
 //
 // A browser sends Origin with every request that can change something, and with each whose answer
-// the page is to read (Fetch standard, section 3.2). It leaves it out where the page is of the
-// request's own origin: that is how a page reads what its name, changed in DNS meanwhile, leads to
-// (DNS rebinding), and Host then has the page's name. What is left are reads whose answer no page
-// sees; browsers of today mark them with Sec-Fetch-Site. An address is in no attacker's hands.
+// the page is to read (Fetch standard, section 3.2). It leaves Origin out where the page has the
+// request's own origin. An attacker gets there by changing the DNS entry of the page's name (DNS
+// rebinding), and Host then has the page's name. What is left are reads whose answer no page sees;
+// browsers of today mark them with Sec-Fetch-Site. If Host is an address, no attacker chose it.
 //
-// No page reaches a unix socket, and its clients call the host what they like. Who forwards a
+// No page reaches a unix socket, and its clients may send any Host. A program that forwards a
 // browser's requests to it forwards Origin too.
 //
-// local is the address the client came to, listen what the configuration calls it.
+// local is the address the client connected to, listen what the configuration calls it.
 func forbidden(r *http.Request, local net.Addr, listen []string) string {
 	if _, ok := r.Header["Origin"]; ok {
 		return refusedOrigin
@@ -79,7 +79,7 @@ type rarely struct {
 	silent int
 }
 
-// silence is how long the like of a logged line is not logged.
+// silence is how long similar lines are not logged after one was.
 const silence = time.Minute
 
 // say reports whether to log now, and how many were not logged since the last.

@@ -10,7 +10,7 @@ import (
 	"github.com/juju-charms/etcd-charm/test/path"
 )
 
-// over is the configuration of a proxy that is so far from its members.
+// over is the configuration of a proxy that reaches its members over p.
 func (c *cluster) over(tb testing.TB, p path.Path) Config {
 	tb.Helper()
 	cfg := c.config()

@@ -9,19 +9,19 @@ import (
 	"time"
 )
 
-// penalty is how long a member that could not be dialled is asked last.
+// penalty is how long a member that could not be dialled is tried last.
 const penalty = 2 * time.Second
 
 // evictAfter is the number of health rounds in a row that a member must fail
 // while another one passes before its connections are closed.
 const evictAfter = 2
 
-// backend is a target, which never changes, and what is known about it. The
-// pool's lock guards the rest.
+// backend is a target, which never changes, and what is known about it. The pool's lock guards the
+// rest.
 type backend struct {
 	target
-	renamed  atomic.Pointer[string] // the member's name since it is another than the target's; nil is the target's
-	spare    bool                   // as it is now, and not as the target has it
+	renamed  atomic.Pointer[string] // the member's name if it differs from the target's by now; nil if not
+	spare    bool                   // as of now; the target's own may be out of date
 	badUntil time.Time
 	strikes  int
 	pending  int // connections being dialled
@@ -43,13 +43,11 @@ type pool struct {
 
 func newPool(log *slog.Logger) *pool { return &pool{log: log, clock: time.Now} }
 
-// set makes the targets the members. Connections to a member that is no longer
-// one are closed at once, and not left to end by themselves: gRPC connections
-// never do, and a member that was removed but does not know it (its machine
-// was cut off meanwhile, or the proxy was pointed at another cluster) would go
-// on to serve old data to serializable reads without end. A member that is
-// removed in order has stopped, and closed its connections, before it leaves
-// the list, so nobody is disturbed then.
+// set makes the targets the members. Connections to a member that is no longer one are closed at
+// once: gRPC connections never end by themselves. A removed member that does not know that it was
+// removed (its machine was cut off meanwhile, or the proxy was pointed at another cluster) would go
+// on to serve old data to serializable reads without end. A member that is removed in order has
+// stopped, and closed its connections, before it leaves the list, so no client is disturbed then.
 func (p *pool) set(targets []target) {
 	p.mu.Lock()
 	var next, dropped []*backend
@@ -78,11 +76,10 @@ func (p *pool) set(targets []target) {
 	}
 }
 
-// pick reserves a member that is not in tried, nil if there is none: one not
-// known bad if possible, of those one that is configured, of those the one with
-// the fewest connections, of those any. So processes that start together spread, and a member that comes back
-// gets its share of the new connections. The caller ends the reservation with
-// attach, overtaken or fail.
+// pick reserves a member that is not in tried, nil if there is none. It prefers one that is not
+// known to be bad, then one that is configured, then the one with the fewest connections, then any.
+// So processes that start together spread, and a member that comes back gets its share of the new
+// connections. The caller ends the reservation with attach, overtaken or fail.
 func (p *pool) pick(tried []*backend) *backend {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -127,8 +124,8 @@ func (b *backend) better(o *backend, now time.Time) bool {
 	return b.pending+len(b.links) < o.pending+len(o.links)
 }
 
-// attach records the connection that a reservation led to. It reports false,
-// and the caller closes the connection, if the member is none any more.
+// attach records the connection that a reservation led to. It returns false if the member is no
+// longer one; the caller then closes the connection.
 func (p *pool) attach(b *backend, l *link) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -148,9 +145,9 @@ func (p *pool) detach(b *backend, l *link) {
 	delete(b.links, l)
 }
 
-// fail ends a reservation whose dialling failed. A member that is alive and
-// refuses (an HTTP/1 client where HTTP has been moved off the client port) is
-// not held to be bad for it: the next client may speak gRPC.
+// fail ends a reservation whose dialling failed. A member that is alive and refuses (an HTTP/1
+// client where HTTP has been moved off the client port) does not count as bad: the next client may
+// speak gRPC.
 func (p *pool) fail(b *backend, cause error) {
 	p.mu.Lock()
 	now := p.clock()
@@ -168,8 +165,8 @@ func (p *pool) fail(b *backend, cause error) {
 	p.log.Warn("member cannot be reached", "member", b.label(), "url", b.url, "error", cause)
 }
 
-// overtaken ends a reservation that another member was quicker for. Who is so slow is asked last,
-// but nothing is wrong with it.
+// overtaken ends a reservation when another member was quicker. The slow one is tried last, but
+// nothing is wrong with it.
 func (p *pool) overtaken(b *backend) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -177,7 +174,7 @@ func (p *pool) overtaken(b *backend) {
 	b.badUntil = p.clock().Add(penalty)
 }
 
-// evict closes every connection to b and says how many there were.
+// evict closes every connection to b and returns how many there were.
 func (p *pool) evict(b *backend) int {
 	p.mu.Lock()
 	links := make([]*link, 0, len(b.links))
@@ -203,7 +200,7 @@ func (p *pool) roster() (all, used []*backend) {
 	return slices.Clone(p.backends), used
 }
 
-// inOrder returns the members, those that are well first, and of them those that are configured.
+// inOrder returns the members: those that are well first, and of those the configured ones first.
 func (p *pool) inOrder() []*backend {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -231,11 +228,10 @@ func (p *pool) isSpare(b *backend) bool {
 	return b.spare
 }
 
-// judge draws the conclusions of one health round. A failure counts against a
-// member only if another member passed in the same round: while a cluster
-// elects a leader, or has none, everybody fails, and closing connections would
-// make it worse. For the same reason the last reachable member keeps its
-// connections however it fares. It reports whether a member has begun to fail.
+// judge evaluates one health round. A failure counts against a member only if another member passed
+// in the same round: while a cluster elects a leader, or has none, every member fails, and closing
+// connections would make it worse. For the same reason the last reachable member keeps its
+// connections even if it fails. It reports whether a member has begun to fail.
 func (p *pool) judge(results map[*backend]error) (worse bool) {
 	if len(results) == 0 {
 		return false
@@ -287,7 +283,7 @@ func (p *pool) noteFailing(failing bool, cause error) {
 	p.failing = failing
 }
 
-// close closes every connection and takes no more.
+// close closes every connection and accepts no more.
 func (p *pool) close() {
 	p.mu.Lock()
 	p.closed = true

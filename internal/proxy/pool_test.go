@@ -76,8 +76,7 @@ func TestPickSpreadsAndAvoids(t *testing.T) {
 	assert.Equal(t, "a", p.pick(nil).name, "the penalty ends, and it has the fewest")
 }
 
-// TestRenamed: a member may bear another name from now on while somebody dials
-// it; the race detector looks on.
+// TestRenamed: a member may get another name while somebody dials it; the race detector looks on.
 func TestRenamed(t *testing.T) {
 	t.Parallel()
 	p, by, _ := testPool(t, "a")
@@ -145,8 +144,8 @@ func TestDroppedMember(t *testing.T) {
 	assert.Same(t, by["b"], p.backends[0], "what is known of those who stay is kept")
 }
 
-// TestHealthDecides runs the whole proxy before members whose reads fail in
-// the ways that real ones do.
+// TestHealthDecides runs the whole proxy with members whose reads fail in the ways that those of
+// real members do.
 func TestHealthDecides(t *testing.T) {
 	t.Parallel()
 	hang := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
@@ -209,7 +208,7 @@ func TestHealthDecides(t *testing.T) {
 	}
 }
 
-// TestSpread: clients of one proxy are shared out evenly.
+// TestSpread: clients of one proxy are spread evenly.
 func TestSpread(t *testing.T) {
 	t.Parallel()
 	members := []*fakeEtcd{startFakeEtcd(t, "a"), startFakeEtcd(t, "b"), startFakeEtcd(t, "c")}

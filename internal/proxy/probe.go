@@ -15,53 +15,51 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// MemberProbe is what one look at a member found.
+// MemberProbe is what one probe of a member found.
 type MemberProbe struct {
 	// Name is the member's name as configured, or as etcd lists it.
 	Name string
 	// ClientURL is what was dialled, scheme://host:port.
 	ClientURL string
-	// Reachable says that the member answered over the configured credentials.
+	// Reachable is true if the member answered over the configured credentials.
 	Reachable bool
 	// RTT is the time of one request on an open connection; 0 if not reachable.
 	RTT time.Duration
 	// Version is the server's, "3.7.3"; "" if not reachable.
 	Version string
-	// CertRemaining is the time until the certificate that it showed expires;
-	// 0 if not reachable, or without TLS.
+	// CertRemaining is the time until the certificate that the member showed expires; 0 if not
+	// reachable, or without TLS.
 	CertRemaining time.Duration
-	// Reads says that the member answered a linearizable read: it has a quorum.
+	// Reads is true if the member answered a linearizable read: it has a quorum.
 	Reads bool
-	// Alarms are NOSPACE and CORRUPT, where they are raised: writes are refused.
+	// Alarms are the raised ones among NOSPACE and CORRUPT: writes are refused.
 	Alarms []string
-	// Error says why the member is not reachable, or why it serves no writes: a
-	// learner and a member cut off answer no linearizable read. Else it is "".
+	// Error says why the member is not reachable, or why it serves no writes (a learner, and a
+	// member that is cut off, answer no linearizable read). Otherwise it is "".
 	Error string
 }
 
-// All members are looked at together. One of which nothing has been heard for
-// probeSilence is given up: a machine that is gone does not take the connection,
-// and a process that hangs does not shake hands. One that goes on step by step is
-// only far away, and has probeTimeout. Where addresses are to be asked for, listWait
-// bounds that.
+// All members are probed together. A member from which nothing has been heard for probeSilence is
+// given up: a machine that is gone does not accept the connection, and a process that hangs does
+// not shake hands. One that makes progress is only far away, and has probeTimeout. listWait bounds
+// the time in which addresses are asked for.
 const (
 	probeSilence = 3 * time.Second
 	probeTimeout = 15 * time.Second
 	listWait     = 5 * time.Second
 )
 
-// refusalWait bounds the wait for a member's word on why it hangs up.
+// refusalWait bounds the wait for a member's reason to hang up.
 const refusalWait = time.Second
 
-// Probe looks at every member that a proxy with this configuration would use,
-// by connections of its own. It returns within about five seconds where members
-// are near or silent (ten if their addresses are to be asked for), and within twenty
-// wherever they are. The order is the configuration's.
+// Probe probes every member that a proxy with this configuration would use, over connections of its
+// own. It returns within about five seconds where members are near or silent (ten if their
+// addresses have to be asked for), and within twenty in any case. The order is the configuration's.
 func Probe(ctx context.Context, c Config) []MemberProbe {
 	creds, err := loadCredentials(c.Credentials)
 	var l listing
 	if err == nil && needsListing(c) {
-		// Without an answer the addresses are guessed, as the proxy does.
+		// Without an answer the addresses are guessed, as in the proxy.
 		dctx, cancel := context.WithTimeout(ctx, listWait)
 		l, _ = discover(dctx, c, creds)
 		cancel()
@@ -70,7 +68,7 @@ func Probe(ctx context.Context, c Config) []MemberProbe {
 	configured, spare := targets(c, l.members, kept).split()
 	out := probeAll(ctx, configured, creds, err)
 	if len(spare) > 0 && !slices.ContainsFunc(out, func(p MemberProbe) bool { return p.Reachable }) {
-		// Whoever wrote the configuration does not know yet where the members are now.
+		// The configuration may be older than the members' present addresses.
 		if there := probeAll(ctx, spare, creds, err); slices.ContainsFunc(there, func(p MemberProbe) bool { return p.Reachable }) {
 			out = there
 		}
@@ -103,8 +101,8 @@ func probeAll(ctx context.Context, ts []target, creds *credentials, err error) [
 	return out
 }
 
-// printable replaces what a terminal would obey rather than show. Members say
-// these texts: names in a certificate, an error of gRPC.
+// printable replaces what a terminal would obey rather than show. The texts come from members:
+// names in a certificate, an error of gRPC.
 func printable(r rune) rune {
 	if r != ' ' && r != '\n' && !unicode.IsPrint(r) {
 		return '�'
@@ -112,10 +110,9 @@ func printable(r rune) rune {
 	return r
 }
 
-// refusal asks why a member hangs up; nil if it does not say. In TLS 1.3 the
-// client's handshake is over before the server has looked at its certificate:
-// the complaint comes with the first read, which gRPC loses if its first write
-// meets a closed connection.
+// refusal asks why a member hangs up; nil if it does not say. In TLS 1.3 the client's handshake is
+// over before the server has looked at its certificate. The server's error comes with the first
+// read, and gRPC loses it if its first write meets a closed connection.
 func refusal(ctx context.Context, t target, creds *credentials) error {
 	up, err := dial(ctx, t, creds, alpnH2)
 	if err != nil {

@@ -12,7 +12,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// TestProbeIsHarmlessToShow: what a member answers may be shown on a terminal, and the member may be anybody's.
+// TestProbeIsHarmlessToShow: what a member answers may be shown on a terminal, even if the member
+// is an attacker's.
 func TestProbeIsHarmlessToShow(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -17,9 +17,9 @@ import (
 )
 
 const (
-	// stopGrace is how long open connections may end by themselves at a stop.
+	// stopGrace is how long open connections may still end by themselves when the proxy stops.
 	stopGrace = time.Second
-	// acceptPause is the wait after an accept failed, for want of files mostly.
+	// acceptPause is the wait after an accept failed, mostly because file descriptors ran out.
 	acceptPause = 50 * time.Millisecond
 )
 
@@ -34,7 +34,7 @@ type proxy struct {
 	learnKick    chan struct{}
 	keep         string // where learned members are kept; empty is nowhere
 
-	pages  rarely // requests that may be a page's
+	pages  rarely // requests that may come from a page
 	silent rarely // clients that said nothing
 	alien  rarely // clients that speak neither HTTP/1 nor HTTP/2
 	away   rarely // clients for which there is no member
@@ -47,16 +47,15 @@ type proxy struct {
 	mu      sync.Mutex
 	listing listing // the last answer to discover
 	learned learned
-	refused []refused // addresses that were said not to be dialled
+	refused []refused // named addresses that must not be dialled
 
 	clients sync.WaitGroup
 }
 
-// Run serves the configuration file at path until ctx ends, then stops
-// accepting, gives open connections about a second, closes them and returns
-// nil. It returns an error if the file is not usable at the start or an address
-// cannot be listened on. Where NOTIFY_SOCKET is set it tells systemd when it
-// listens.
+// Run serves the configuration file at path until ctx ends. Then it stops accepting, gives open
+// connections about a second, closes them and returns nil. It returns an error if the file is not
+// usable at the start or an address cannot be listened on. If NOTIFY_SOCKET is set, it notifies
+// systemd once it listens.
 func Run(ctx context.Context, path string, log *slog.Logger) error {
 	return runAs(ctx, Shipped, path, log)
 }
@@ -89,7 +88,7 @@ func runAs(ctx context.Context, variant Variant, path string, log *slog.Logger) 
 	first := make(chan struct{})
 	background.Go(func() { p.watchMembers(bctx, first) })
 	background.Go(func() { p.watchList(bctx) })
-	pause(ctx, firstWait, first) // the first clients are given real addresses rather than guesses
+	pause(ctx, firstWait, first) // the first clients are given real addresses, not guesses
 	for _, l := range listeners {
 		if s, is := l.(*socketListener); is {
 			background.Go(func() { s.keep(bctx, log) })
@@ -174,7 +173,7 @@ func (p *proxy) follow() {
 	}
 }
 
-// listed takes a fresh answer to discover.
+// listed stores a fresh answer to discover.
 func (p *proxy) listed(l listing) {
 	p.mu.Lock()
 	p.listing = l
@@ -182,9 +181,8 @@ func (p *proxy) listed(l listing) {
 	p.retarget()
 }
 
-// retarget tells the pool who the members are now. A list that knows none of
-// the configured members, and that none of them gave, is of another cluster and
-// is forgotten.
+// retarget tells the pool what the members are now. A list is of another cluster, and is forgotten,
+// if it knows none of the configured members and none of them gave it.
 func (p *proxy) retarget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -211,7 +209,7 @@ func kick(c chan<- struct{}) {
 	}
 }
 
-// accept takes clients until the listener is closed.
+// accept accepts clients until the listener is closed.
 func (p *proxy) accept(ctx context.Context, l net.Listener) {
 	for {
 		c, err := l.Accept()
@@ -240,7 +238,7 @@ func (p *proxy) accept(ctx context.Context, l net.Listener) {
 // serve carries one client's connection from its first byte to its end.
 func (p *proxy) serve(ctx context.Context, client socket) {
 	defer func() { _ = client.Close() }()
-	// Nothing else closes it at a stop in HTTP/1, and in HTTP/2 before it is linked to a member.
+	// At a stop nothing else closes it in HTTP/1, nor in HTTP/2 before it is linked to a member.
 	release := context.AfterFunc(ctx, func() { _ = client.Close() })
 	defer release()
 
@@ -270,13 +268,14 @@ func (p *proxy) refusedBy(b *backend, err error) {
 	p.log.Warn("member refuses the connection", "member", b.label(), "url", b.url, "error", err)
 }
 
-// turnAway says that there is no member for a client. Clients come back, all of them, at once.
+// turnAway logs that there is no member for a client. All clients come back again and again, so it
+// does so rarely.
 func (p *proxy) turnAway(client socket, err error) {
 	p.warnRarely(&p.away, "client turned away", "client", client.RemoteAddr().String(), "error", err)
 }
 
-// unheard says why a client's first bytes led to nothing. One that leaves without a word only looked
-// whether somebody listens.
+// unheard logs why a client's first bytes led to nothing. A client that leaves without a byte only
+// checked whether the port is open.
 func (p *proxy) unheard(client socket, proto protocol, err error) {
 	who := client.RemoteAddr().String()
 	switch {
@@ -289,7 +288,7 @@ func (p *proxy) unheard(client socket, proto protocol, err error) {
 	}
 }
 
-// warnRarely logs, between two warnings of a kind at the level for those who look closely.
+// warnRarely logs a warning; those that follow soon after it are logged at debug level.
 func (p *proxy) warnRarely(r *rarely, msg string, args ...any) {
 	if now, unlogged := r.say(time.Now()); now {
 		p.log.Warn(msg, append(args, "unlogged", unlogged)...)

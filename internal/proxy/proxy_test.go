@@ -19,8 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestNothingLeaks is not parallel: it counts goroutines. Many clients of every
-// kind come and go, some are still there at the stop.
+// TestNothingLeaks is not parallel: it counts goroutines. Many clients of every kind come and go,
+// and some are still connected at the stop.
 func TestNothingLeaks(t *testing.T) {
 	e := startEcho(t)
 	cfg := Config{
@@ -96,8 +96,8 @@ func TestRunRefuses(t *testing.T) {
 	require.ErrorIs(t, Run(t.Context(), filepath.Join(t.TempDir(), "none"), slog.New(slog.DiscardHandler)), os.ErrNotExist)
 }
 
-// TestAlienClients: TLS and garbage on the plaintext port are closed without a
-// member being troubled.
+// TestAlienClients: TLS and garbage on the plaintext port are closed, and no member is dialled for
+// them.
 func TestAlienClients(t *testing.T) {
 	t.Parallel()
 	e := startEcho(t)
@@ -121,7 +121,7 @@ func TestAlienClients(t *testing.T) {
 	assert.Zero(t, e.open.Load())
 }
 
-// TestHalfClose: a client that has said all it had to say still hears the rest.
+// TestHalfClose: a client that has closed its half still receives the rest.
 func TestHalfClose(t *testing.T) {
 	t.Parallel()
 	e := startEcho(t)
@@ -138,7 +138,7 @@ func TestHalfClose(t *testing.T) {
 	assert.Equal(t, payload, string(echoed))
 }
 
-// TestUpstreamSockets: what makes a vanished machine noticed is set.
+// TestUpstreamSockets: the socket options that detect a vanished machine are set.
 func TestUpstreamSockets(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -194,8 +194,7 @@ func TestServerIsVerified(t *testing.T) {
 	require.ErrorContains(t, err, "certificate is valid for")
 }
 
-// TestMemberHangsUp: a client that waits, as a watch does, is told at once that
-// its member is gone.
+// TestMemberHangsUp: a client that waits, as a watch does, notices at once that its member is gone.
 func TestMemberHangsUp(t *testing.T) {
 	t.Parallel()
 	e := startEcho(t)

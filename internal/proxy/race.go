@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// patience is how long a try is waited for before another begins beside it. A member that is gone
-// is silent, and so is one that is far away, or whose first packet was lost: TCP sends that again
-// after a second. So the next is tried, and the first goes on; whoever gave it up would begin from
-// nothing each time.
+// patience is how long a try may take before another begins beside it. A member that is gone is
+// silent, and so is one that is far away, or whose first packet was lost: TCP sends that again
+// after a second. So the next is tried, and the first goes on: if it were given up, each try would
+// begin from nothing.
 const patience = time.Second
 
 var errNoTry = errors.New("none is known")
 
-// race makes tries side by side until one succeeds, and returns what that one made. next begins the
-// next try, nil if there is none; it is asked when a try has failed, and when none has ended for
-// patience. Tries that are not needed any more are cancelled; what one of them makes all the same
-// goes to waste. If all fail the error is the last one's.
+// race makes tries side by side until one succeeds, and returns its result. next begins the next
+// try, nil if there is none; it is called when a try has failed, and when none has ended for
+// patience. Tries that are not needed any more are cancelled. If one of them succeeds after all,
+// its result is given to waste. If all fail, the error is the last one's.
 func race[T any](ctx context.Context, next func() func(context.Context) (T, error), waste func(T)) (T, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	type outcome struct {

@@ -8,8 +8,8 @@ import (
 
 var errNoMember = errors.New("no member of the cluster can be reached")
 
-// reach opens a connection to a member, which the pool counts until it is detached. client is what
-// ends with it, if anything does.
+// reach opens a connection to a member, which the pool counts until it is detached. client is
+// closed together with it; it may be nil.
 func (p *proxy) reach(ctx context.Context, client socket, alpn string) (*backend, *link, error) {
 	p.follow()
 	b, up, err := p.connect(ctx, alpn)
@@ -33,7 +33,7 @@ func (p *proxy) connect(ctx context.Context, alpn string) (*backend, *upstream, 
 	defer cancel()
 	var tried []*backend
 	next := func() func(context.Context) (opened, error) {
-		if len(tried) > 0 { // it has failed, or takes its time
+		if len(tried) > 0 { // it has failed, or is slow
 			kick(p.discoverKick)
 			kick(p.learnKick)
 			kick(p.healthKick)

@@ -102,8 +102,8 @@ func TestRecordsThatArriveTogether(t *testing.T) {
 	}
 }
 
-// FuzzRecordReader: whatever arrives, in whatever pieces, is handed out
-// unchanged and in order, and no read reaches over the end of a record.
+// FuzzRecordReader: whatever arrives, in whatever pieces, is handed out unchanged and in order, and
+// no read reaches past the end of a record.
 func FuzzRecordReader(f *testing.F) {
 	f.Add([]byte{23, 3, 3, 0, 2, 'a', 'b', 23, 3, 3, 0, 1, 'c'}, uint8(3), true)
 	f.Add([]byte{23, 3, 3, 255, 255, 1}, uint8(200), false)
@@ -112,7 +112,7 @@ func FuzzRecordReader(f *testing.F) {
 		if len(data) > bufferBytes {
 			return
 		}
-		// What has arrived is in the buffer; behind it the connection has ended.
+		// All that has arrived is in the buffer, and the connection has ended.
 		near, far := tcpPair(t)
 		far.Close()
 		r := &recordReader{socket: asSocket(t, near)}

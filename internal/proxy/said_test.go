@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestClosedClientsAreSpokenOf: whoever is closed unheard, or turned away, finds a line in the log at
-// its default level, and not one for each try.
+// TestClosedClientsAreSpokenOf: for a client that is closed unheard, or turned away, the log has a
+// line at its default level, but not one for each try.
 func TestClosedClientsAreSpokenOf(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -84,7 +84,7 @@ func (f *full) Accept() (net.Conn, error) {
 	return nil, syscall.EMFILE
 }
 
-// TestCrowdIsSaidOnce: what goes on for as long as somebody holds all descriptors does not fill the log.
+// TestCrowdIsSaidOnce: while all descriptors are in use, the log does not fill up.
 func TestCrowdIsSaidOnce(t *testing.T) {
 	t.Parallel()
 	var out logBuffer

@@ -22,8 +22,8 @@ import (
 	"github.com/juju-charms/etcd-charm/test/path"
 )
 
-// slowPaths are those on which a client of the cluster itself works, if slowly. What each time-out
-// makes of them stands in doc.go.
+// slowPaths are those on which a client of the cluster itself works, if slowly. doc.go says what
+// each time-out means on them.
 func slowPaths() map[string]path.Path {
 	return map[string]path.Path{
 		"50 ms":              {RoundTrip: 50 * time.Millisecond},
@@ -34,10 +34,10 @@ func slowPaths() map[string]path.Path {
 	}
 }
 
-// far is how long a test waits on a slow path for what must come at last.
+// far is how long a test waits on a slow path for what must happen in the end.
 const far = 2 * time.Minute
 
-// directly is a client that goes the same way without the proxy.
+// directly is a client that takes the same path without the proxy.
 func directly(tb testing.TB, cfg Config) *clientv3.Client {
 	tb.Helper()
 	creds, err := loadCredentials(cfg.Credentials)
@@ -49,8 +49,9 @@ func directly(tb testing.TB, cfg Config) *clientv3.Client {
 	return newClient(tb, clientv3.Config{Endpoints: urls, TLS: creds.base.Clone()})
 }
 
-// TestSlowPath: whatever works directly works through the proxy, for clusters of one and of three:
-// each kind of request, on one connection, and none fails or is sent elsewhere for being slow.
+// TestSlowPath: what works directly works through the proxy, for clusters of one and of three. It
+// makes each kind of request on one connection; none fails or moves to another member because it is
+// slow.
 func TestSlowPath(t *testing.T) {
 	t.Parallel()
 	for size, c := range map[int]func() *cluster{
@@ -178,7 +179,7 @@ func TestSlowFailover(t *testing.T) {
 	}
 }
 
-// TestSilentMemberIsOvertaken: one of two members takes connections and says nothing; each client
+// TestSilentMemberIsOvertaken: one of two members accepts connections and says nothing. Each client
 // is served by the other, though the silent one is not given up for it.
 func TestSilentMemberIsOvertaken(t *testing.T) {
 	t.Parallel()

@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// sniffTimeout is how long a client may stay silent after it connected. Every
-// client of etcd speaks first, an HTTP request or the HTTP/2 preface, but one may
-// connect before it has something to ask.
+// sniffTimeout is how long a client may stay silent after it connected. Every client of etcd speaks
+// first, with an HTTP request or the HTTP/2 preface, but it may connect before it has something to
+// ask.
 const sniffTimeout = headerTimeout
 
-// http2Preface is the telling part of the HTTP/2 connection preface (RFC 9113,
-// section 3.4). No HTTP/1 request begins so: PRI is reserved for it.
+// http2Preface is the first part of the HTTP/2 connection preface (RFC 9113, section 3.4). No
+// HTTP/1 request begins so: the method PRI is reserved for it.
 const http2Preface = "PRI * HTTP/2.0"
 
 type protocol int
@@ -23,12 +23,12 @@ const (
 	undecided protocol = iota
 	http1
 	http2
-	alien // neither; TLS sent to the plaintext port, mostly
+	alien // neither; mostly TLS sent to the plaintext port
 )
 
 var errAlien = errors.New("the client speaks neither HTTP/1 nor HTTP/2 in plaintext")
 
-// classify tells the protocol from a connection's first bytes.
+// classify returns the protocol that a connection's first bytes show.
 func classify(head []byte) protocol {
 	if len(head) == 0 {
 		return undecided

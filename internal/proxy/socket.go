@@ -24,15 +24,14 @@ type streamConn interface {
 	syscall.Conn
 }
 
-// rawSocket is a connection whose reads and writes are system calls that the
-// scheduler is not told of.
+// rawSocket is a connection whose reads and writes are system calls that are not announced to Go's
+// scheduler.
 //
-// Go announces a system call, for it may block: the announcement wakes the
-// runtime's monitor thread, which then looks about every 20 µs while the
-// process works (runtime/proc.go: entersyscall, sysmon). On a request of a few
-// hundred bytes that costs more than the request. MSG_DONTWAIT makes sure that
-// these calls never block; waiting is the netpoller's, and deadlines and Close
-// work, as on any net.Conn.
+// Go announces a system call, because it may block. The announcement wakes the runtime's monitor
+// thread, which then looks about every 20 µs while the process works (runtime/proc.go:
+// entersyscall, sysmon). On a request of a few hundred bytes that costs more than the request.
+// MSG_DONTWAIT makes sure that these calls never block. Waiting is the netpoller's, so deadlines
+// and Close work as on any net.Conn.
 type rawSocket struct {
 	streamConn
 	raw           syscall.RawConn
@@ -67,7 +66,7 @@ func (s *rawSocket) Write(p []byte) (int, error) {
 	return s.out.run("send", s.raw.Write, s.send, p)
 }
 
-// transfer is a read or a write under way; of each there is one at a time.
+// transfer is a read or a write under way. A socket has at most one of each at a time.
 type transfer struct {
 	mu    sync.Mutex
 	p     []byte // what is left of the caller's bytes
@@ -75,8 +74,8 @@ type transfer struct {
 	errno syscall.Errno
 }
 
-// run moves bytes of p by step, which wait calls again whenever it has said no
-// and the socket has become ready.
+// run moves bytes of p by step. wait calls step again whenever it has returned false and the socket
+// has become ready.
 func (t *transfer) run(name string, wait func(func(uintptr) bool) error, step func(uintptr) bool, p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -89,7 +88,7 @@ func (t *transfer) run(name string, wait func(func(uintptr) bool) error, step fu
 	return t.n, err
 }
 
-// receive says no where nothing has arrived.
+// receive returns false if nothing has arrived.
 func (t *transfer) receive(fd uintptr) bool {
 	n, errno := move(unix.SYS_RECVFROM, fd, t.p, unix.MSG_DONTWAIT)
 	if errno == unix.EAGAIN {
@@ -99,7 +98,7 @@ func (t *transfer) receive(fd uintptr) bool {
 	return true
 }
 
-// send says no where the rest finds no room.
+// send returns false if there is no room for the rest.
 func (t *transfer) send(fd uintptr) bool {
 	for len(t.p) > 0 {
 		n, errno := move(unix.SYS_SENDTO, fd, t.p, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)

@@ -28,7 +28,7 @@ func eachSocket(t *testing.T, test func(t *testing.T, v Variant)) {
 	}
 }
 
-// socketPair is both ends of a connection that soon has no more room.
+// socketPair is both ends of a connection with small buffers.
 func socketPair(tb testing.TB, v Variant) (near, far socket) {
 	tb.Helper()
 	n, f := tcpPair(tb)
@@ -51,9 +51,9 @@ func tcpOf(t *testing.T, s socket) *net.TCPConn {
 	return s.(*net.TCPConn)
 }
 
-// TestSocketCarriesAll: far more than the kernel holds goes both ways at once,
-// in pieces of any size, so that both sides wait for room and for bytes; what
-// arrives is what was sent, and its end is an end.
+// TestSocketCarriesAll: far more than the kernel holds goes both ways at once, in pieces of any
+// size, so both sides wait for room and for bytes. What arrives is what was sent, and the end
+// arrives too.
 func TestSocketCarriesAll(t *testing.T) {
 	t.Parallel()
 	eachSocket(t, carriesAll)
@@ -89,7 +89,7 @@ func carriesAll(t *testing.T, v Variant) {
 	wg.Wait()
 }
 
-// TestSocketWrites: many at once, as net.Conn allows, stay whole.
+// TestSocketWrites: concurrent writes, which net.Conn allows, do not mix.
 func TestSocketWrites(t *testing.T) {
 	t.Parallel()
 	eachSocket(t, writesWhole)
@@ -157,7 +157,7 @@ func waitEnds(t *testing.T, v Variant) {
 	}
 }
 
-// TestSocketAllocatesNothing: a request costs no garbage.
+// TestSocketAllocatesNothing: a request makes no garbage.
 func TestSocketAllocatesNothing(t *testing.T) {
 	near, far := socketPair(t, Shipped)
 	buf := make([]byte, 100)

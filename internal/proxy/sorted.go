@@ -10,10 +10,10 @@ import (
 
 // sink takes the bytes of one direction of a connection.
 type sink interface {
-	// pass takes b and returns what has to come again with more behind it. b has room for wire.Spare
-	// bytes more, which pass may use.
+	// pass takes b and returns what has to come again with more behind it. b has room for
+	// wire.Spare more bytes, which pass may use.
 	pass(b []byte) (left []byte, err error)
-	// end is called when nothing comes any more, with what was left.
+	// end is called when nothing more comes, with what was left.
 	end(left []byte)
 }
 
@@ -27,7 +27,7 @@ func (u unsorted) pass(b []byte) ([]byte, error) {
 
 func (unsorted) end([]byte) {}
 
-// sorted writes frames as package wire sorts them, and what waits when its time has come.
+// sorted writes frames as package wire sorts them. What waits is written when its time has come.
 type sorted struct {
 	dst io.Writer
 
@@ -67,7 +67,7 @@ func (s *sorted) end(left []byte) {
 	s.write(s.sorter.End(left))
 }
 
-// write writes, and sets the timer to when something is due next.
+// write writes, and sets the timer for what is due next.
 func (s *sorted) write(writes [][]byte) {
 	for _, p := range writes {
 		if s.err == nil {

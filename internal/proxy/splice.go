@@ -14,17 +14,16 @@ import (
 // open connection keeps two buffers.
 const bufferBytes = 32 << 10
 
-// halfClosedTimeout bounds how long a member may be silent to a client that has
-// said all it had to say.
+// halfClosedTimeout bounds how long a member may be silent to a client that has closed its half.
 const halfClosedTimeout = 30 * time.Second
 
-// abortTimeout bounds the wait for a last word of a member that hung up.
+// abortTimeout bounds the wait for the last bytes of a member that hung up.
 const abortTimeout = 100 * time.Millisecond
 
 var buffers = sync.Pool{New: func() any { return new([bufferBytes]byte) }}
 
 // link is a member's connection and the client's connection it is joined to. In HTTP/1 it is joined
-// to none: client is nil, and what is below close and finishWriting is for HTTP/2 alone.
+// to none: client is nil, and only close and finishWriting are used.
 type link struct {
 	client  socket
 	up      *upstream
@@ -32,7 +31,7 @@ type link struct {
 	asked   wire.Streams
 }
 
-// close ends both sides at once and wakes whoever waits on them.
+// close ends both sides at once; reads and writes that wait on them return.
 func (l *link) close() {
 	if l.client != nil {
 		_ = l.client.Close()
@@ -40,8 +39,8 @@ func (l *link) close() {
 	_ = l.up.raw.Close()
 }
 
-// abort ends the client's side and gives the member's a moment to say why it
-// hung up: its TLS alert may lie unread behind a failed write.
+// abort ends the client's side and gives the member's a moment to say why it hung up: its TLS alert
+// may lie unread behind a failed write.
 func (l *link) abort() {
 	_ = l.client.Close()
 	l.up.finishing.Store(false)
@@ -50,11 +49,10 @@ func (l *link) abort() {
 	}
 }
 
-// splice carries bytes both ways until both are done; head is what was read
-// from the client already. It returns what ended the member's side, nil for a
-// plain end. When the member's side ends, for whatever reason, both are closed:
-// the client then comes back and is given a live member. When the client's side
-// ends well the member may still finish its answer.
+// splice carries bytes both ways until both are done; head is what was already read from the
+// client. It returns what ended the member's side, nil for a plain end. When the member's side
+// ends, for whatever reason, both are closed: the client then connects again and is given a live
+// member. When the client's side ends well, the member may still finish its answer.
 func (l *link) splice(head []byte) error {
 	defer l.close()
 	down := make(chan error, 1)
@@ -99,7 +97,7 @@ func (l *link) answers() error {
 	return c.carry()
 }
 
-// sink makes what the bytes of one direction go through to dst.
+// sink is what writes the bytes of one direction to dst.
 func (l *link) sink(dst io.Writer, direction func(*wire.Streams) *wire.Sorter) sink {
 	if l.variant == Unsorted || l.variant == Plain {
 		return unsorted{dst}
@@ -110,12 +108,12 @@ func (l *link) sink(dst io.Writer, direction func(*wire.Streams) *wire.Sorter) s
 // carrier carries bytes one way.
 type carrier struct {
 	src  io.Reader
-	more func([]byte) int // adds what src can give without waiting; nil where it cannot
+	more func([]byte) int // adds what src can give without waiting; nil if it cannot
 	dst  sink
 }
 
-// carry copies from src to dst until src ends; nil means that it ended well. The
-// buffer is pooled: io.Copy would allocate another for each connection.
+// carry copies from src to dst until src ends; nil means that it ended well. The buffer is pooled:
+// io.Copy would allocate one for each connection.
 func (c *carrier) carry() error {
 	buf := buffers.Get().(*[bufferBytes]byte)
 	defer buffers.Put(buf)

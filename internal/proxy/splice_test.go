@@ -16,7 +16,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/proxy/wire"
 )
 
-// chunks is a writer that keeps apart what it was given, and when. It fails once it has so many.
+// chunks is a writer that keeps each write apart, and when it came. It fails after limit writes.
 type chunks struct {
 	mu    sync.Mutex
 	got   [][]byte
@@ -52,8 +52,8 @@ func answered(t *testing.T) (begin, end []byte, sorter *wire.Sorter) {
 	return begin, answer.Bytes(), wire.Answers(&asked)
 }
 
-// What is left of one read goes with the next, what waits goes when its time has come, and what is
-// left or waits at the end is not lost.
+// What is left of one read goes with the next. What waits goes when its time has come. What is left
+// or waits at the end is not lost.
 func TestCarrySorted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -79,7 +79,7 @@ func TestCarrySorted(t *testing.T) {
 	})
 }
 
-// Nothing follows a write that failed, though it was the timer's: there would be a hole before it.
+// After a failed write nothing more is written, even if the timer wrote: there would be a gap.
 func TestSortedStopsAtAFailure(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -16,12 +16,12 @@ import (
 // Address is where a proxy listens: network "tcp" or "unix", and an address of that network.
 type Address struct{ Network, Address string }
 
-// throughGrace is how much longer a read through the proxy may take than the looks at its members,
-// which need as many round trips. A proxy that has just been started is waited for as well.
+// throughGrace is how much longer a read through the proxy may take than the probes of its members,
+// which need as many round trips. It also covers a proxy that has just been started.
 const throughGrace = 5 * time.Second
 
-// Look does what Probe does, and what an application of the machine does at the same time: it reads a
-// key, linearizably, through each address that a proxy listens on. The errors are those of the
+// Look does what Probe does, and beside it what an application on the machine does: it reads a key,
+// linearizably, through each address that a proxy listens on. The errors are those of the
 // addresses, in their order; nil is an answer.
 func Look(ctx context.Context, c Config, through []Address) ([]MemberProbe, []error) {
 	rctx, giveUp := context.WithCancel(ctx)
@@ -42,11 +42,11 @@ func Look(ctx context.Context, c Config, through []Address) ([]MemberProbe, []er
 	return probes, out
 }
 
-// errNoAnswer is why a read through the proxy failed that took the connection.
+// errNoAnswer is why a read failed although the proxy accepted the connection.
 var errNoAnswer = errors.New("no answer")
 
-// read reads through the proxy at an address until ctx ends. The error is what keeps the connection
-// from being made, if anything does: gRPC would hide it among its retries.
+// read reads through the proxy at an address until ctx ends. If the connection cannot be made, the
+// error says why: gRPC would hide it among its retries.
 func read(ctx context.Context, at Address) error {
 	var mu sync.Mutex
 	why := errNoAnswer
@@ -72,7 +72,7 @@ func read(ctx context.Context, at Address) error {
 	return why
 }
 
-// alarmsIn are the alarms among what a member complains of, on account of which writes are refused.
+// alarmsIn are those alarms among a member's errors that make it refuse writes.
 func alarmsIn(st *pb.StatusResponse) []string {
 	var out []string
 	for _, kind := range []pb.AlarmType{pb.AlarmType_NOSPACE, pb.AlarmType_CORRUPT} {

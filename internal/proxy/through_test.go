@@ -23,7 +23,7 @@ func mustYAML(tb testing.TB, c Config) []byte {
 	return data
 }
 
-// TestLook: what an application gets is told apart from what the members answer.
+// TestLook: what an application gets is kept apart from what the members answer.
 func TestLook(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, clusterOptions{size: 3, clientPort: "2479"})
@@ -39,7 +39,7 @@ func TestLook(t *testing.T) {
 	through := []Address{{"tcp", cfg.Listen[0]}, {"unix", cfg.Socket.Path}}
 	ctx := within(t, 5*time.Minute)
 
-	// It has only just been started, and is waited for.
+	// It has just been started, and is waited for.
 	probes, errs := Look(ctx, cfg, through)
 	assert.Equal(t, []error{nil, nil}, errs)
 	for _, p := range probes {
@@ -49,7 +49,7 @@ func TestLook(t *testing.T) {
 	_, errs = Look(ctx, cfg, nil)
 	assert.Empty(t, errs)
 
-	// It hangs, and its members serve.
+	// The proxy hangs, and its members serve.
 	require.NoError(t, cmd.Process.Signal(syscall.SIGSTOP))
 	probes, errs = Look(ctx, cfg, through)
 	assert.True(t, probes[0].Reads)
@@ -60,7 +60,7 @@ func TestLook(t *testing.T) {
 	require.NoError(t, errs[0])
 	require.ErrorContains(t, errs[1], "no such file")
 
-	// Members read, and refuse writes.
+	// Members answer reads, and refuse writes.
 	id, err := c.client(t).Status(ctx, c.nodes[0].member.ClientURL)
 	require.NoError(t, err)
 	alarm := func(action pb.AlarmRequest_AlarmAction) {

@@ -1,8 +1,7 @@
 package proxy
 
-// Variant is how bytes are carried. The charm's proxy is the one that is Shipped; the others leave
-// parts of it out, so that a benchmark can say what those save, and tests that they change nothing
-// else.
+// Variant is how bytes are carried. The charm's proxy is Shipped. The others leave parts of it out:
+// benchmarks show what those parts save, and tests that they change nothing else.
 type Variant string
 
 // All variants.

@@ -19,13 +19,13 @@ import (
 const (
 	// headerTimeout bounds how long a request's head may take; it is etcd's own.
 	headerTimeout = 5 * time.Minute
-	// continueTimeout bounds the wait for a member's word on "Expect: 100-continue".
+	// continueTimeout bounds the wait for a member's answer to "Expect: 100-continue".
 	continueTimeout = time.Second
-	// flushPause is ample for the transport to flush a request after it says that it wrote it.
+	// flushPause is ample for the transport to flush a request after it reports it written.
 	flushPause = time.Second
 )
 
-// What an HTTP/1 client is told in place of a member's answer.
+// What an HTTP/1 client gets instead of a member's answer.
 const (
 	unavailable = "no member of the cluster can be reached"
 	cutOff      = "the member ended the connection before it answered; it may have done what was asked"
@@ -33,10 +33,10 @@ const (
 
 // web answers the requests of one HTTP/1 client.
 //
-// Unlike HTTP/2, which no browser speaks in plaintext, HTTP/1 is taken apart: each request of a
+// No browser speaks HTTP/2 in plaintext, so only HTTP/1 is taken apart: each request of a
 // connection is looked at, and the member gets it as net/http understood it, so that nothing can
 // hide in what two parsers see differently. Answers are etcd's. The client's connection uses one
-// member's at a time, as in HTTP/2; another is dialled when it has ended between two requests.
+// member's at a time, as in HTTP/2; when that has ended between two requests, another is dialled.
 type web struct {
 	*proxy
 	client  socket
@@ -49,7 +49,7 @@ func (p *proxy) serveHTTP1(ctx context.Context, client socket, head []byte) {
 	defer cancel()
 	quiet := slog.NewLogLogger(p.log.Handler(), slog.LevelDebug)
 	w := &web{proxy: p, client: client}
-	// A dialled connection lasts as long as the client's, not as a request.
+	// A dialled connection lasts as long as the client's, not only for one request.
 	dial := func(context.Context, string, string) (net.Conn, error) { return w.dial(ctx) }
 	w.forward = &httputil.ReverseProxy{
 		Rewrite: rewrite,
@@ -64,7 +64,7 @@ func (p *proxy) serveHTTP1(ctx context.Context, client socket, head []byte) {
 	_ = s.Serve(newSingle(client, head)) // it ends with the client's connection
 }
 
-// rewrite undoes what a reverse proxy changes for servers other than etcd.
+// rewrite undoes what ReverseProxy changes for servers other than etcd.
 func rewrite(r *httputil.ProxyRequest) {
 	r.Out.URL.Scheme = "http"
 	r.Out.URL.Host = "localhost" // the Host of an HTTP/1.0 client that names none
@@ -77,8 +77,8 @@ func rewrite(r *httputil.ProxyRequest) {
 			r.Out.Header[name] = v
 		}
 	}
-	// etcd switches to WebSocket alone. What else a connection was switched to, HTTP/2 say, would
-	// carry requests that nobody looks at.
+	// etcd switches to WebSocket only. A connection switched to anything else, such as HTTP/2,
+	// would carry requests that nobody looks at.
 	if !strings.EqualFold(r.Out.Header.Get("Upgrade"), "websocket") {
 		r.Out.Header.Del("Connection")
 		r.Out.Header.Del("Upgrade")
@@ -97,7 +97,7 @@ func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		http.Error(rw, why, http.StatusForbidden)
 		return
 	}
-	// A member may answer before it has all of the request. net/http would then read the rest itself
+	// A member may answer before it has the whole request. net/http would then read the rest itself
 	// and close the body, which ends the member's connection in the middle of its answer.
 	_ = http.NewResponseController(rw).EnableFullDuplex() // HTTP/1 always can
 	ctx, done := w.untilAnswered(r.Context())
@@ -105,8 +105,8 @@ func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	w.forward.ServeHTTP(ownContinue{rw}, r.WithContext(ctx))
 }
 
-// ownContinue leaves out a member's "100 Continue": net/http says it when the body is first read,
-// which is when the member has said it. Both race for it otherwise, and it is said twice.
+// ownContinue drops a member's "100 Continue". net/http sends it when the body is first read, which
+// is when the member has sent it. Otherwise both would send it.
 type ownContinue struct{ http.ResponseWriter }
 
 func (w ownContinue) WriteHeader(code int) {
@@ -117,9 +117,9 @@ func (w ownContinue) WriteHeader(code int) {
 
 func (w ownContinue) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// untilAnswered is a context for a request that does not end because the client says no more: it
-// may have closed its half only. The member is told so, as it is in HTTP/2, and decides, like
-// etcd for a client of its own.
+// untilAnswered is a context for a request that does not end when the client sends no more: it may
+// have closed its half only. The member sees that too, as in HTTP/2, and decides, as etcd does for
+// a client of its own.
 func (w *web) untilAnswered(client context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(client))
 	var conn atomic.Pointer[memberConn]
@@ -174,7 +174,7 @@ func (w *web) failed(rw http.ResponseWriter, _ *http.Request, err error) {
 	http.Error(rw, cutOff, http.StatusBadGateway)
 }
 
-// brief is the beginning of what a stranger says.
+// brief is the beginning of a text that comes from outside.
 func brief(s string) string { return s[:min(len(s), 100)] }
 
 // memberConn is a member's connection as net/http keeps it: the pool counts it until its end.
@@ -194,9 +194,9 @@ func (c *memberConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write drops what a member that has hung up takes no more: it may have answered first, a body that
-// is too large for instance, and net/http looks for no answer where it could not write. What ended
-// the writing ends the reading as well.
+// Write ignores that a member that has hung up takes no more bytes. It may have answered first, for
+// instance that a body is too large, and net/http reads no answer after a failed write. If the
+// connection has ended, the read fails as well.
 func (c *memberConn) Write(p []byte) (int, error) {
 	_, _ = c.upstream.Write(p)
 	return len(p), nil
@@ -208,7 +208,7 @@ func (c *memberConn) Close() error {
 	return nil
 }
 
-// CloseWrite says that the client has said all it had to say.
+// CloseWrite tells the member that the client has sent everything.
 func (c *memberConn) CloseWrite() error { return c.link.finishWriting() }
 
 // single is a listener that gives out one connection, the client's, and ends with it.

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// startWeb runs a member that speaks HTTP/1 alone, and a proxy before it.
+// startWeb runs a member that speaks only HTTP/1, and a proxy in front of it.
 func startWeb(tb testing.TB, h http.HandlerFunc) *running {
 	tb.Helper()
 	member, _ := webMember(tb, h)
@@ -39,7 +39,7 @@ func webMember(tb testing.TB, h http.HandlerFunc) (Member, *http.Server) {
 	return Member{Name: "web-" + ip, ClientURL: "http://" + ip + ":2379"}, s
 }
 
-// TestRequestsArriveUnchanged: what a reverse proxy usually changes, etcd gets as it was.
+// TestRequestsArriveUnchanged: what a reverse proxy usually changes reaches etcd unchanged.
 func TestRequestsArriveUnchanged(t *testing.T) {
 	t.Parallel()
 	type seen struct {
@@ -112,7 +112,7 @@ func TestRequestsArriveUnchanged(t *testing.T) {
 	}
 }
 
-// TestAnswersArriveUnchanged: words before the answer, trailers, and what has no body.
+// TestAnswersArriveUnchanged: informational answers, trailers, and answers without a body.
 func TestAnswersArriveUnchanged(t *testing.T) {
 	t.Parallel()
 	r := startWeb(t, func(w http.ResponseWriter, r *http.Request) {
@@ -167,7 +167,7 @@ func TestAnswersArriveUnchanged(t *testing.T) {
 	assert.EqualValues(t, len("as it is"), length)
 }
 
-// TestContinue: it is the member that says when a body may come.
+// TestContinue: the member decides when a body may come.
 func TestContinue(t *testing.T) {
 	t.Parallel()
 	r := startWeb(t, func(w http.ResponseWriter, r *http.Request) {
@@ -193,8 +193,8 @@ func TestContinue(t *testing.T) {
 	assert.Equal(t, http.StatusExpectationFailed, nextAnswer(t, br).code)
 }
 
-// TestEarlyAnswer: a member answers before it has read all, and ends the connection; the client is
-// told what it said.
+// TestEarlyAnswer: a member answers before it has read all, and ends the connection; the client
+// gets that answer.
 func TestEarlyAnswer(t *testing.T) {
 	t.Parallel()
 	r := startWeb(t, func(w http.ResponseWriter, r *http.Request) {
@@ -205,7 +205,7 @@ func TestEarlyAnswer(t *testing.T) {
 	for range 20 {
 		c := dialRaw(t, r.addr)
 		go func() {
-			// net/http ends the connection at once where a client said so.
+			// net/http ends the connection at once if a client asked for that.
 			_, _ = io.WriteString(c, lines("POST / HTTP/1.1", "Host: localhost", "Expect: 100-continue",
 				"Content-Length: 8000000")+strings.Repeat("x", 8_000_000))
 		}()
@@ -215,8 +215,8 @@ func TestEarlyAnswer(t *testing.T) {
 	}
 }
 
-// TestStreamEndsWithTheClient: what a member streams arrives piece by piece, and it learns that
-// the client has gone, also of a client that it has answered nothing yet.
+// TestStreamEndsWithTheClient: what a member streams arrives piece by piece, and the member notices
+// that the client has gone, even if it has not answered yet.
 func TestStreamEndsWithTheClient(t *testing.T) {
 	t.Parallel()
 	gone := make(chan string, 1)
@@ -252,7 +252,8 @@ func TestStreamEndsWithTheClient(t *testing.T) {
 	}
 }
 
-// TestRequestOfHalfClosedClient: who closes its half with the request, as "nc -N" does, is answered.
+// TestRequestOfHalfClosedClient: a client that closes its half with the request, as "nc -N" does,
+// is answered.
 func TestRequestOfHalfClosedClient(t *testing.T) {
 	t.Parallel()
 	r := startWeb(t, func(w http.ResponseWriter, r *http.Request) {
@@ -275,7 +276,8 @@ func TestRequestOfHalfClosedClient(t *testing.T) {
 }
 
 // TestClientOutlivesItsMember: a connection that is kept open is served by another member when its
-// own has gone; one in the midst of an answer ends, and one that waits for it is told.
+// own has gone. One in the middle of an answer ends, and one that waits for an answer gets an
+// error.
 func TestClientOutlivesItsMember(t *testing.T) {
 	t.Parallel()
 	arrived := make(chan *http.Server, 1)
@@ -305,7 +307,7 @@ func TestClientOutlivesItsMember(t *testing.T) {
 	c := dialRaw(t, r.addr)
 	br := bufio.NewReader(c)
 	ask := func(path string) {
-		method := "POST" // nobody repeats it
+		method := "POST" // which nobody repeats
 		if path == "/" {
 			method = "GET"
 		}
@@ -338,7 +340,7 @@ func TestClientOutlivesItsMember(t *testing.T) {
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF, "half an answer is no whole one")
 }
 
-// TestRefusalsAreLoggedOnce: a page that goes on trying fills no log.
+// TestRefusalsAreLoggedOnce: a page that keeps trying does not fill the log.
 func TestRefusalsAreLoggedOnce(t *testing.T) {
 	t.Parallel()
 	r := startWeb(t, func(http.ResponseWriter, *http.Request) { t.Error("a member was asked") })

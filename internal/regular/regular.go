@@ -1,5 +1,5 @@
-// Package regular opens files that are regular, and no others. To open a FIFO waits for somebody who writes, and to open
-// a device may move it: who means to read a file must never meet either.
+// Package regular opens regular files, and nothing else. Opening a FIFO waits for a writer, and
+// opening a device may act on it: a program that means to read a file must meet neither.
 package regular
 
 import (
@@ -9,20 +9,20 @@ import (
 	"syscall"
 )
 
-// maxBytes bounds what Read takes: all that it is used for is far smaller.
+// maxBytes bounds what Read takes: the files that it is used for are far smaller.
 const maxBytes = 16 << 20
 
-// Open opens a regular file for reading; a link to one is as good.
+// Open opens a regular file for reading, or a link to one.
 func Open(path string) (*os.File, error) { return OpenFile(path, os.O_RDONLY, 0) }
 
-// OpenFile is os.OpenFile for a regular file that is there.
+// OpenFile is os.OpenFile for a regular file that exists.
 func OpenFile(path string, flag int, perm os.FileMode) (*os.File, error) {
 	if info, err := os.Stat(path); err != nil {
 		return nil, err
 	} else if !info.Mode().IsRegular() {
 		return nil, notRegular(path)
 	}
-	// Another may have taken its place since: not to wait for that one, and to look again.
+	// Another file may have taken its place since: do not wait for that one, and check again.
 	f, err := os.OpenFile(path, flag|syscall.O_NONBLOCK|syscall.O_NOCTTY, perm)
 	if err != nil {
 		return nil, err

@@ -13,7 +13,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/regular"
 )
 
-// TestRead: what is no regular file is said to be none, at once.
+// TestRead: what is not a regular file is refused at once.
 func TestRead(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -7,8 +7,8 @@ import (
 	h2 "golang.org/x/net/http2"
 )
 
-// split takes PINGs that can wait out of b and puts in those that are due. It returns what is to
-// pass now, behind it what can wait, and what is too little to tell.
+// split takes PINGs that can wait out of b and puts in those that are due. It returns what goes
+// now, behind it what can wait, and what is too short to judge.
 func (s *Sorter) split(b []byte, at time.Time) (now, early, left []byte) {
 	n := len(b)
 	b = b[:n+maxWaiting]
@@ -50,14 +50,14 @@ func (s *Sorter) split(b []byte, at time.Time) (now, early, left []byte) {
 	}
 }
 
-// mayWait reports whether a frame is a PING that waits if it is an estimator's.
+// mayWait reports whether a frame may wait: a PING, if it turns out to be an estimator's.
 func (s *Sorter) mayWait(header []byte, size int, at time.Time) bool {
 	return h2.FrameType(header[3]) == h2.FramePing && size == pingFrameLen &&
 		len(s.waiting) < maxWaiting && (len(s.waiting) > 0 || s.busy(at))
 }
 
-// busy reports whether frames other than PINGs have come for pingWait, with less than that between
-// them: so others will soon come for a PING to go with.
+// busy reports whether frames other than PINGs have come for pingWait, less than that apart. Then
+// more will soon come, with which a PING can go.
 func (s *Sorter) busy(at time.Time) bool {
 	return !s.last.IsZero() && at.Sub(s.last) < pingWait && s.last.Sub(s.first) >= pingWait
 }
@@ -87,7 +87,7 @@ func (s *Sorter) begin(header []byte, size int, at time.Time) {
 		if s.answers && stream == s.begun {
 			s.early, s.begun = size <= maxHeld && !last, 0
 		}
-	case h2.FrameWindowUpdate: // of a stream: who reads it, reads much
+	case h2.FrameWindowUpdate: // on a stream: a sign of a long message
 		s.long = stream != 0
 	}
 	if !s.answers && last && (kind == h2.FrameHeaders || kind == h2.FrameData) {

@@ -14,7 +14,7 @@ import (
 	h2 "golang.org/x/net/http2"
 )
 
-// framed is what write makes of frames.
+// framed is the bytes of the frames that write writes.
 func framed(tb testing.TB, write ...func(*h2.Framer) error) []byte {
 	tb.Helper()
 	var out bytes.Buffer
@@ -66,7 +66,7 @@ type arrival struct {
 	p  []byte
 }
 
-// played is a sorter whose caller is in order: it comes back with what is left, and keeps every
+// played is a sorter with a well-behaved caller: it comes back with what is left, and keeps every
 // deadline.
 type played struct {
 	*Sorter
@@ -95,7 +95,7 @@ func (f *played) pass(tb testing.TB, until time.Duration) {
 	f.now = until
 }
 
-// feed gives it bytes; it has room for more of them, as in life, or none.
+// feed gives it bytes, with room for more behind them, as in production, or with none.
 func (f *played) feed(p []byte) {
 	f.buf = append(f.buf, p...)
 	writes, left := f.Sort(f.buf, epoch.Add(f.now))
@@ -105,7 +105,7 @@ func (f *played) feed(p []byte) {
 
 func (f *played) end() { f.write(f.End(f.buf)) }
 
-// beenBusy is a sorter in whose direction frames have come all the time.
+// beenBusy is a sorter through which frames have passed all the time.
 func beenBusy(s *Sorter) *Sorter {
 	s.first, s.last = epoch.Add(-time.Hour), epoch
 	return s
@@ -191,7 +191,8 @@ func TestSorter(t *testing.T) {
 	}
 }
 
-// PINGs wait only where others come for them to go with: an idle direction's pass at once.
+// PINGs wait only where other frames come for them to go with; in an idle direction they pass at
+// once.
 func TestSorterIdle(t *testing.T) {
 	t.Parallel()
 	const ms = time.Millisecond
@@ -216,14 +217,14 @@ func TestSorterIdle(t *testing.T) {
 	at(30*ms, request, arrival{30 * ms, request})
 	at(36*ms, request, arrival{36 * ms, slices.Concat(first, request)})
 	at(37*ms, first)
-	at(58*ms, nil, arrival{57 * ms, first}) // it went alone, and others would, too
+	at(58*ms, nil, arrival{57 * ms, first}) // it went alone, and others would too
 	at(59*ms, first, arrival{59 * ms, first})
 	at(60*ms, request, arrival{60 * ms, request})
 	at(61*ms, first, arrival{61 * ms, first})
 	assert.True(t, f.Deadline().IsZero())
 }
 
-// What is to be written stays what it is until the next call, though more waits behind it.
+// What is to be written stays valid until the next call, though more waits behind it.
 func TestSorterWritesStay(t *testing.T) {
 	t.Parallel()
 	f := Answers(asked(1, 3, 5))
@@ -243,7 +244,7 @@ func TestSorterWritesStay(t *testing.T) {
 	assert.Empty(t, f.End(nil))
 }
 
-// A long frame passes with what is there of it, as often as something comes.
+// Of a long frame, the part that is there passes each time something comes.
 func TestSorterHugeFrame(t *testing.T) {
 	t.Parallel()
 	huge := slices.Concat([]byte{0xff, 0xff, 0xff, byte(h2.FrameData), 0, 0, 0, 0, 1}, make([]byte, 1<<24-1))
@@ -286,7 +287,7 @@ func BenchmarkSorter(b *testing.B) {
 	}
 }
 
-// A stream's answer may wait once its request is whole, whatever came of others.
+// A stream's answer may wait once its request is whole, whatever has come on other streams.
 func TestSorterAsked(t *testing.T) {
 	t.Parallel()
 	last := func(f *h2.Framer) error { return f.WriteData(5, true, nil) }
@@ -306,7 +307,7 @@ func TestSorterAsked(t *testing.T) {
 	assert.False(t, s.has(5), "the latest are remembered")
 }
 
-// apart tells whole PINGs of an estimator from all else.
+// apart separates whole PINGs of an estimator from all else.
 func apart(p []byte) (pings, others []byte) {
 	for len(p) >= frameHeaderLen {
 		n := min(frameHeaderLen+int(binary.BigEndian.Uint32(p)>>8), len(p))
@@ -320,10 +321,10 @@ func apart(p []byte) (pings, others []byte) {
 	return pings, append(others, p...)
 }
 
-// inOrder says whether p is frames in an order that HTTP/2 allows.
+// inOrder reports whether p is frames in an order that HTTP/2 allows.
 func inOrder(p []byte) bool {
 	f := h2.NewFramer(nil, bytes.NewReader(p))
-	f.SetMaxReadFrameSize(1 << 14) // or it makes room for what never comes
+	f.SetMaxReadFrameSize(1 << 14) // otherwise it makes room for frames that never come
 	for {
 		if _, err := f.ReadFrame(); err != nil {
 			return errors.Is(err, io.EOF)
@@ -331,9 +332,9 @@ func inOrder(p []byte) bool {
 	}
 }
 
-// However the bytes come, and whatever they are, all but an estimator's PINGs come out
-// as they went in, and between them as many of those as went in. Only those that wait
-// when the bytes end within a frame or a header block have no place any more.
+// Whatever the bytes, and however they come, all but an estimator's PINGs come out as they went in,
+// with as many of those PINGs between them as went in. Only PINGs that wait when the bytes end
+// within a frame or a header block are lost.
 func FuzzSorter(f *testing.F) {
 	f.Add(framed(f, ping, headers(1), data(1), trailers(1), pingBack), []byte{9, 1, 30, 200})
 	f.Add(framed(f, ping, alive, headers(1), aliveBack, data(1), trailers(1), pingBack), []byte{12, 20, 1, 200})
@@ -376,7 +377,7 @@ func FuzzSorter(f *testing.F) {
 	})
 }
 
-// sent is all that has gone.
+// sent is all that was written so far.
 func (f *played) sent() (all []byte) {
 	for _, a := range f.gone {
 		all = append(all, a.p...)
@@ -384,7 +385,7 @@ func (f *played) sent() (all []byte) {
 	return all
 }
 
-// waits holds what waits against its bounds: nothing is kept back for longer, nor more of it.
+// waits checks what waits against its bounds: nothing waits longer, and no more of it waits.
 func waits(t *testing.T, f *played) {
 	t.Helper()
 	assert.LessOrEqual(t, len(f.waiting), maxWaiting)

@@ -3,7 +3,7 @@ package wire
 import "sync/atomic"
 
 // Streams remembers the latest of a connection's streams whose requests are whole, about as many as
-// are under way at once. It never takes one for another. The zero value remembers none. The sorters
+// are under way at once. It never confuses two streams. The zero value remembers none. The sorters
 // of both directions share it, each in a goroutine of its own.
 type Streams [64]atomic.Uint32
 
