@@ -22,7 +22,7 @@ var answers = map[string]string{
 	"juju-log":    "", "status-set": "", "action-set": "", "action-fail": "", "action-log": "", "application-version-set": "",
 }
 
-// TestMain makes the test binary the product, unless it is called to run the tests.
+// TestMain makes the test binary act as etcd-charm, unless it is called to run the tests.
 func TestMain(m *testing.M) {
 	if strings.HasSuffix(filepath.Base(os.Args[0]), ".test") {
 		os.Exit(m.Run())

@@ -45,8 +45,7 @@ type Judge struct {
 	Names []string
 }
 
-// URL judges where a URL leads. If the port is missing, the scheme decides it, and no listener of
-// ours is found by it.
+// URL judges where a URL leads. Without a port the URL is not compared with Listens.
 func (j Judge) URL(text string) Kind {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" {
@@ -77,7 +76,7 @@ func (j Judge) Place(host, port string) Kind {
 	}
 }
 
-// Leads judges the "host:port" that a host, as a rule a name, was resolved to.
+// Leads judges the "host:port" that a host, usually a name, was resolved to.
 func (j Judge) Leads(host, place string) Kind {
 	kind := j.HostPort(place)
 	if kind == Loopback && slices.ContainsFunc(j.Names, func(own string) bool { return sameMachine(canonical(host), canonical(own)) }) {

@@ -43,7 +43,7 @@ const (
 	// authorities has some 150.
 	MaxCerts = 256
 
-	// anyTime is a clock by which nothing has expired.
+	// anyTime is a time at which nothing has expired.
 	anyTime = math.MinInt64
 )
 

@@ -3,19 +3,17 @@ package databag
 import "fmt"
 
 const (
-	// MaxValue is the largest value in bytes that Check lets pass: 1 MiB. What the
-	// charms of the field exchange (a cluster string, PEM bundles, dashboards) stays
-	// far below.
+	// MaxValue is the largest value in bytes that Check lets pass: 1 MiB. What charms in the field
+	// exchange (a cluster string, PEM bundles, dashboards) is far smaller.
 	MaxValue = 1 << 20
 	// MaxBag is the largest bag in bytes, keys and values together: 4 MiB. Juju
 	// keeps a bag in one document of its database, whose own bound is 16 MiB.
 	MaxBag = 4 << 20
 )
 
-// Check returns an error when the bag is larger than MaxBag or a value in it, or a
-// key, larger than MaxValue. The error names the relation, whose bag it is (a unit
-// or an application) and the key, never the value. It looks at lengths only and is
-// fast whatever the bag holds.
+// Check returns an error when the bag is larger than MaxBag or a value in it, or a key, larger than
+// MaxValue. The error names the relation, the unit or application whose bag it is, and the key,
+// never the value. It looks at lengths only and is fast whatever the bag holds.
 func Check(relationID, owner string, b Bag) error {
 	for _, key := range b.Keys() {
 		if size := max(len(key), len(b[key])); size > MaxValue {

@@ -42,7 +42,7 @@ func mint(tb testing.TB) credentials.Credentials {
 	return credentials.Credentials{Cert: cert, Key: text("PRIVATE KEY", private), CA: cert}
 }
 
-// TestBag is what stands in the bag, key by key, and what is read back of it.
+// TestBag shows what is in the bag, key by key, and what is read back from it.
 func TestBag(t *testing.T) {
 	t.Parallel()
 	c := mint(t)
@@ -66,7 +66,8 @@ func TestBag(t *testing.T) {
 	assert.NotContains(t, fmt.Sprintf("%+v %v %#v", data, &data, data), strings.Split(c.Key, "\n")[1])
 }
 
-// TestEncodeRefuses: a part is never published, nor what a reader in the field would split or misread.
+// TestEncodeRefuses: a part is never published, nor what a reader in the field would split or
+// misread.
 func TestEncodeRefuses(t *testing.T) {
 	t.Parallel()
 	c, other := mint(t), mint(t)
@@ -93,7 +94,8 @@ func TestEncodeRefuses(t *testing.T) {
 	}
 }
 
-// TestDecode: one whole bag is enough; what is not there yet is no problem, what is broken is one, by unit and setting.
+// TestDecode: one whole bag is enough. What is missing is not a problem; what is broken is one, by
+// unit and setting.
 func TestDecode(t *testing.T) {
 	t.Parallel()
 	good, err := etcd.Encode(etcd.Data{ClientURLs: []string{"https://10.0.0.5:2379"}, Version: "3.7.3", Credentials: mint(t)})

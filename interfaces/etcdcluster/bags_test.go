@@ -76,8 +76,8 @@ func TestApplicationBagOfSchema2(t *testing.T) {
 	}
 }
 
-// TestOperationOfALaterCharm: a leader that writes the record for another reason takes nothing away from an operation that its
-// charm does not know.
+// TestOperationOfALaterCharm: a leader that writes the record for another reason drops nothing from
+// an operation that its charm does not know.
 func TestOperationOfALaterCharm(t *testing.T) {
 	t.Parallel()
 	const text = `{"id":"restore-3f2a91","kind":"restore","phase":"copying","ID":"x","store":"s3","to":{"a":[1,2]},"units":["etcd/0"]}`
@@ -208,7 +208,7 @@ func TestOperationsThatCannotBe(t *testing.T) {
 	}
 }
 
-// TestSchemaOfAnotherCharm: which of the two charms is too old can be told from the error.
+// TestSchemaOfAnotherCharm: the error shows which of the two charms is too old.
 func TestSchemaOfAnotherCharm(t *testing.T) {
 	t.Parallel()
 	for schema, is := range map[string]struct{ old, newer bool }{"1": {old: true}, "3": {newer: true}, "secret": {}, "0": {}} {
@@ -233,7 +233,7 @@ func TestAuthorityInABag(t *testing.T) {
 	assert.Nil(t, DecodeAuthority(databag.Bag{"authority": "f00"}))
 }
 
-// What decodes encodes to a bag that decodes to the same; nothing panics.
+// A bag that was decoded encodes to one that decodes to the same; nothing panics.
 func FuzzDecodeApp(f *testing.F) {
 	for _, bag := range samples(f, "testdata/application.schema2.yaml") {
 		f.Add(bag[keySchema], bag[keyClusterID], bag[keyEnded], bag[keyAuthority], bag[keyRevoked], bag[keyLeaves], bag[keyOperation], bag[keyReplaced])

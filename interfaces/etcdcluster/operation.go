@@ -144,7 +144,7 @@ func (d *decoder) operation(key string) Operation {
 	return o
 }
 
-// sound reports whether the fields that say how to replace the data are such as a leader writes.
+// sound reports whether the fields about new data are as a leader writes them.
 func (o Operation) sound() bool {
 	return (o.Source == "" || unitName(o.Source)) && (o.Token == "" || word(o.Token)) && (o.Target == "" || hexID(o.Target)) &&
 		o.Before >= 0 && o.Seen >= 0 && len(o.Snapshot) <= maxPath && !strings.ContainsFunc(o.Snapshot, control)

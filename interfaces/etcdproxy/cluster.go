@@ -23,12 +23,11 @@ const (
 	maxVersion = 64
 )
 
-// ParseCluster reads a cluster setting, "name=url,name=url", into members sorted by
-// name. It is strict, because the readers of old split on "," and looked no further:
-// one URL per member, http or https, with host and port and nothing else, IPv6 in
-// brackets; names and URLs are unique; there is no space but around the whole. It
-// takes at most MaxList bytes and MaxMembers members. The error names the offending
-// piece by its position from 1 and repeats nothing of the text.
+// ParseCluster reads a cluster setting, "name=url,name=url", into members sorted by name. It is
+// strict, because the oldest readers split at "," and check nothing more: one URL per member, http
+// or https, with host and port and nothing else, IPv6 in brackets; names and URLs are unique; there
+// is white space only around the whole. It takes at most MaxList bytes and MaxMembers members. The
+// error names the offending piece by its position from 1 and repeats nothing of the text.
 func ParseCluster(text string) ([]Member, error) {
 	members, err := parseCluster(text)
 	if err != nil {

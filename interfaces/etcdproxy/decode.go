@@ -43,8 +43,8 @@ func (p Problem) String() string {
 // as existing readers do, and used if they belong together.
 //
 // The Problem is the first fault in a part that no unit has in good order. So it may come with
-// data: half of the credentials is a Problem, but the members are still good. What is only not
-// there yet is no Problem.
+// data: half of the credentials is a Problem, but the members are still good. A part that is only
+// missing yet is not a Problem.
 //
 // Values of any size are refused by their length before they are parsed.
 func Decode(rel databag.Relation, now int64) (Data, Problem) {

@@ -192,7 +192,7 @@ func TestDecodeChoosesAmongUnits(t *testing.T) {
 	}
 }
 
-// A unit whose clock is ahead must not take from the consumer what the others still have.
+// A unit whose clock is ahead must not take from the consumer what the other units still publish.
 func TestDecodePrefersWhatHasBegun(t *testing.T) {
 	t.Parallel()
 	good, early, earlier := mint(t), mintBetween(t, ecKey(t), now+60, now+90, pkcs8), mintBetween(t, ecKey(t), now+1, now+90, pkcs8)

@@ -7,9 +7,9 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/etcdproxy"
 )
 
-// A charm that uses etcd: its endpoint upstream requires etcd-proxy. In every hook it
-// hands over what relation-list and relation-get say, and the time; it keeps nothing.
-// A real charm gives time.Now().Unix().
+// A charm that uses etcd: its endpoint upstream requires etcd-proxy. In every hook it passes what
+// relation-list and relation-get answer, and the time; it keeps nothing. A real charm passes
+// time.Now().Unix().
 func ExampleNewRequires() {
 	rel := databag.Relation{
 		ID: "upstream:3", Endpoint: "upstream", App: "etcd",
@@ -40,7 +40,7 @@ func ExampleNewRequires() {
 	// dial: [http://10.0.0.5:2379]
 }
 
-// What the provider has not published yet is waited for; it is no problem.
+// What the provider has not published yet is waited for; it is not a problem.
 func ExampleRequires_Waiting() {
 	up := etcdproxy.NewRequires(databag.Relation{
 		ID: "upstream:3", Endpoint: "upstream", App: "etcd",
@@ -51,8 +51,8 @@ func ExampleRequires_Waiting() {
 	// waiting for etcd to publish client credentials
 }
 
-// A provider that publishes half of its credentials: the requirer is told which unit
-// and which setting, and nothing of what they hold.
+// A provider publishes half of its credentials: the requirer learns which unit and which setting,
+// and nothing of what they hold.
 func ExampleProblem() {
 	rel := databag.Relation{
 		ID: "upstream:3", Endpoint: "upstream", App: "etcd",

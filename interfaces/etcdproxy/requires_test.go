@@ -9,8 +9,7 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/etcdproxy"
 )
 
-// The story that left the flags of the old requires side set: its handler for
-// departed never ran.
+// The case in which the old requires side left its flags set: its handler for departed never ran.
 func TestStatesFollowTheBags(t *testing.T) {
 	t.Parallel()
 	rel := upstream(nil)

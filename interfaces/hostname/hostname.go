@@ -1,4 +1,4 @@
-// Package hostname decides what a host name is, for every text that comes from an option, a bag,
+// Package hostname decides what is a host name, for every text that comes from an option, a bag,
 // Juju or a certificate. No other package decides that.
 package hostname
 

@@ -13,8 +13,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// ErrUnknownHook means that this charm does not know the hook. That is no failure: a charm that was
-// rolled back gets the hooks of a newer Juju, and of the newer charm's endpoints.
+// ErrUnknownHook means that this charm does not know the hook, which then succeeds: a charm that
+// was rolled back gets the hooks of a newer Juju, and of the newer charm's endpoints.
 var ErrUnknownHook = errors.New("unknown hook")
 
 // ParseEvent reads the event from the environment of a hook or action: from JUJU_DISPATCH_PATH

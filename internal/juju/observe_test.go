@@ -358,7 +358,7 @@ func TestObserveWithoutState(t *testing.T) {
 	assert.Zero(t, observe(t, f).Memory.Value, "schema 1 was never released")
 }
 
-// Juju 4.0 still names units that are gone; their bags stay as they were.
+// Juju 4.0 still names units that are gone, and their bags stay as they were.
 func TestObserveProxyHearsTheLivingOnly(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

@@ -12,8 +12,9 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// What Preflight refuses. ErrNoElection makes the hook fail, so that Juju holds the unit; ErrOldJuju is a quiet success
-// with a status that says so, for a hook that fails would be retried without end.
+// What Preflight refuses. ErrNoElection makes the hook fail, so that Juju holds the unit. With
+// ErrOldJuju the hook succeeds and the status says why, because a hook that fails would be retried
+// without end.
 var (
 	ErrNoElection = errors.New("this Juju elects no leaders")
 	ErrOldJuju    = errors.New("this Juju is too old")

@@ -38,8 +38,8 @@ const (
 	maxStderr = 1024
 )
 
-// ToolError is an error answer of a hook tool. Only their text tells the errors of Juju's tools
-// apart.
+// ToolError is an error answer of a hook tool. Only the text distinguishes the errors of Juju's
+// tools.
 type ToolError struct {
 	Tool   string
 	Code   int    // exit code; -1 if a signal ended the tool
@@ -105,8 +105,9 @@ func complaint(stderr string) string {
 	return stderr
 }
 
-// notThere reports whether a tool said that a unit's bag does not exist. Juju 2.9 and 3.6 say "settings not found" of a
-// named unit, 4.0 says "relation unit not found". Any other words, and any other error, are no such answer.
+// notThere reports whether a tool said that a unit's bag does not exist. For a unit that is named
+// Juju 2.9 and 3.6 say "settings not found", 4.0 says "relation unit not found". No other text, and
+// no other error, counts as this answer.
 func notThere(err error) bool {
 	var refusal *ToolError
 	if !errors.As(err, &refusal) {
@@ -152,8 +153,9 @@ func query(ctx context.Context, tools Tools, out any, tool string, args ...strin
 	return nil
 }
 
-// settings encodes a flat map of texts as YAML that Juju's YAML 1.1 parser reads back as those texts: every key and value
-// is a double-quoted scalar, for "1E2345" unquoted is a number and "no" a boolean. A byte that is no UTF-8 becomes U+FFFD.
+// settings encodes a flat map of texts as YAML that Juju's YAML 1.1 parser reads back as those
+// texts: every key and value is a double-quoted scalar, because unquoted "1E2345" is a number and
+// "no" a boolean. A byte that is not UTF-8 becomes U+FFFD.
 func settings(values map[string]string) []byte {
 	doc := yaml.Node{Kind: yaml.MappingNode}
 	for _, key := range slices.Sorted(maps.Keys(values)) {

@@ -17,7 +17,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// fakeMachine is a member's machine in a healthy cluster, or before there is one: each step does at once what it says.
+// fakeMachine is a member's machine in a healthy cluster, or before there is one: each step takes
+// effect at once.
 type fakeMachine struct{ world operator.World }
 
 func (h *fakeMachine) Observe(context.Context, operator.Model) (operator.World, error) {
@@ -69,7 +70,7 @@ func (h *fakeMachine) Do(_ context.Context, step operator.Step) error {
 	return nil
 }
 
-// serve has all three members run.
+// serve makes all three members run.
 func (h *fakeMachine) serve() {
 	w := &h.world
 	w.Service.Kind, w.Data = operator.MemberService, operator.Data{State: operator.OurData, ClusterID: 0xc1, MemberID: 1}
@@ -84,7 +85,8 @@ func (h *fakeMachine) serve() {
 	}
 }
 
-// hook is one hook on the machine: what was done and is to be published, and all that status and action health say.
+// hook runs one hook on the machine. It returns what was done and published, and all that the
+// status and the action health say.
 func hook(t *testing.T, f *fakeJuju, h *fakeMachine) (work []string, said string) {
 	t.Helper()
 	m := observe(t, f)
@@ -116,8 +118,8 @@ func newMachine() *fakeMachine {
 	return &fakeMachine{operator.World{Carried: released, Installed: released, Reach: operator.Absent, Period: 230}}
 }
 
-// TestFailedToolThatStopsWorkIsSpokenOf: whichever hook tool fails, in whatever way, what is not done for its sake is told in
-// the status or in the health, by the tool's name.
+// TestFailedToolThatStopsWorkIsSpokenOf: whichever hook tool fails, and however, the status or the
+// health says what is not done because of it, and names the tool.
 func TestFailedToolThatStopsWorkIsSpokenOf(t *testing.T) {
 	t.Parallel()
 	ways := map[string]func(*fakeJuju, string){
@@ -162,8 +164,8 @@ func TestFailedToolThatStopsWorkIsSpokenOf(t *testing.T) {
 
 func tool(key string) string { name, _, _ := strings.Cut(key, " "); return name }
 
-// dueMember is the leader of three members, with a consumer to be told, certificates to be renewed, other settings to be
-// taken up and a record to be written.
+// dueMember is the leader of three members, with a consumer to publish to, certificates to renew,
+// new settings to apply and a record to write.
 func dueMember() (*fakeJuju, *fakeMachine) {
 	f, h := healthy(1), newMachine()
 	f.app = etcdcluster.EncodeApp(operator.AppBag{ClusterID: 0xc1, Authority: "of before"})
@@ -174,7 +176,7 @@ func dueMember() (*fakeJuju, *fakeMachine) {
 	return f, h
 }
 
-// dueProxy is a proxy that has heard of its cluster for the first time.
+// dueProxy is a proxy that learns of its cluster for the first time.
 func dueProxy() (*fakeJuju, *fakeMachine) {
 	f := newFake()
 	f.config["role"] = "proxy"
@@ -183,7 +185,8 @@ func dueProxy() (*fakeJuju, *fakeMachine) {
 	return f, newMachine()
 }
 
-// TestStatusNamesTheToolThatKeepsWordFromConsumers: consumers are told nothing because one tool failed, and the status says so first.
+// TestStatusNamesTheToolThatKeepsWordFromConsumers: if one failed tool keeps the unit from
+// publishing to consumers, the status begins with that.
 func TestStatusNamesTheToolThatKeepsWordFromConsumers(t *testing.T) {
 	t.Parallel()
 	for tool, want := range map[string]string{

@@ -6,11 +6,11 @@
 // read or written, and signatures are deterministic (RFC 6979), so the same
 // arguments give the same bytes on every unit.
 //
-// There are two authorities. The peer CA signs what members show each other; the
-// client CA signs servers and clients. Each port of etcd trusts one of them only,
-// so a client's certificate never opens the peer port. A private key leaves this
-// package through PrivateKey.PEM and Authority.Encode alone: every type that
-// holds one prints as "[redacted]", and no error contains what was read.
+// There are two authorities. The peer CA signs what members show each other; the client CA signs
+// servers and clients. Each port of etcd trusts only one of them, so a client's certificate never
+// opens the peer port. A private key leaves this package only through PrivateKey.PEM and
+// Authority.Encode: every type that holds one prints as "[redacted]", and no error contains what
+// was read.
 package pki
 
 import (
@@ -31,8 +31,9 @@ import (
 const (
 	organization = "etcd-charm"
 	caYears      = 20
-	// caBegin is when every CA begins, in Unix seconds: 2020-01-01. It is no date of the founder's clock, which may be
-	// ahead by years: for as long as the CA lives, nothing could be issued before such a date.
+	// caBegin is when every CA begins, in Unix seconds: 2020-01-01. It does not depend on the
+	// founder's clock, which may be years ahead: a CA that began in the future could issue nothing
+	// valid until then.
 	caBegin = 1_577_836_800
 )
 

@@ -23,11 +23,10 @@ const (
 // once. The same arguments give the same bytes. With no serials it is a valid,
 // empty list.
 //
-// etcd reads the file again for each connection (client/pkg/v3, transport,
-// checkCRL): x509.ParseRevocationList, so DER and not PEM, then it refuses a
-// client if a certificate that it shows has a serial on the list. Issuer,
-// signature and dates are not looked at; a file that is missing or broken refuses
-// everybody.
+// etcd reads the file again for each connection (client/pkg/v3, transport, checkCRL):
+// x509.ParseRevocationList, so DER and not PEM. Then it refuses a client if a certificate that it
+// shows has a serial on the list. It does not check issuer, signature and dates. If the file is
+// missing or broken it refuses every client.
 func CRL(ca CA, serials []*big.Int, now time.Time) ([]byte, error) {
 	issuer, err := ca.certificate()
 	if err != nil {
@@ -77,9 +76,8 @@ func RevokedSerials(der []byte) ([]*big.Int, error) {
 // issued: see randomSerial.
 func Derived(serial *big.Int) bool { return serial.BitLen() <= derivedBits }
 
-// SerialsDigest returns 12 hex digits that two lists of serials share if they
-// name the same ones, whatever their order: it reports whether a CRL says what it
-// should without regard to its dates.
+// SerialsDigest returns 12 hex digits that are the same for two lists exactly if they name the same
+// serials, in any order. It shows whether a CRL names the right serials, whatever its dates.
 func SerialsDigest(serials []*big.Int) string {
 	h := sha256.New()
 	for _, serial := range sortedSerials(serials) {

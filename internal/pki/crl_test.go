@@ -102,8 +102,7 @@ func FuzzRevokedSerials(f *testing.F) {
 	})
 }
 
-// Serials on a CRL are sorted by this: those of relations and those of units are never mistaken for
-// each other.
+// Derived sorts the serials on a CRL: it must never confuse those of relations with those of units.
 func TestDerivedSerialsAreToldApart(t *testing.T) {
 	t.Parallel()
 	a, now := authority(t, 1), epoch

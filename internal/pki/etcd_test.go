@@ -124,7 +124,8 @@ func TestEtcdReadsTheCRL(t *testing.T) {
 	assert.Error(t, port.dial(t, []byte(stays.Cert), []byte(stays.Key)), "a missing file refuses everybody")
 }
 
-// ADR 0010 and the pages say so: etcd's grpc-proxy asks for a certificate without a name in this way.
+// ADR 0010 and the pages say so: etcd's grpc-proxy demands a certificate without a name in this
+// way.
 func TestGRPCProxyRefusesConsumers(t *testing.T) {
 	t.Parallel()
 	given, err := authority(t, 1).Credentials(modelUUID, "proxy:1", 1, pki.PeriodOf(epoch))

@@ -118,7 +118,6 @@ func TestSerialsNeverMeet(t *testing.T) {
 	t.Parallel()
 	// The CRL names serials only: a serial that a relation can have must never be one that a member
 	// or the admin can have.
-	// one that a member or the admin can have.
 	a := authority(t, 1)
 	random := stream(5)
 	seen := map[string]bool{}
