@@ -34,8 +34,8 @@ type ownerText struct {
 
 const ownerVersion = 1
 
-// lookOwner reads whom the data belongs to. It returns the zero Owner where no file says so:
-// whoever can write to the directory can also remove the file, so nothing hangs on it.
+// lookOwner reads whom the data belongs to. It returns the zero Owner if no file says so. Nothing
+// depends on the file alone, because anybody who can write to the directory can also remove it.
 func (h *Host) lookOwner() operator.Owner {
 	info, err := os.Lstat(h.ownerFile())
 	if err != nil || !info.Mode().IsRegular() || info.Size() > 1<<16 {

@@ -17,7 +17,7 @@ import (
 )
 
 // patience is how many looks in a row, a second apart, must find the service dead or failing before
-// waiting is given up.
+// the wait is given up.
 const patience = 3
 
 func (h *Host) awaitReady(ctx context.Context, learner bool) error {

@@ -27,11 +27,11 @@ type member struct {
 var errNoAccess = errors.New("no certificate to show to the cluster")
 
 // dial opens a connection to one client URL; the first call connects it. Each member gets a client
-// of its own, because what a member says of itself must come from that member.
+// of its own, because what a member says about itself must come from that member.
 func (a access) dial(url string) (member, error) { return a.dialHeard(url, func() {}) }
 
-// dialHeard is dial, and calls heard when the member accepts the connection and again after the TLS
-// handshake.
+// dialHeard is dial that also calls heard when the member accepts the connection and again after
+// the TLS handshake.
 func (a access) dialHeard(url string, heard func()) (member, error) {
 	if a.cert == nil {
 		return member{}, errNoAccess

@@ -18,9 +18,9 @@ import (
 )
 
 // A slow path is not a dead one. A member is given up only when nothing has been heard of it for a
-// while, however far the exchange had come: the next look would begin again from nothing and end at
-// the same place. These are the timeouts on the way to members, and what they allow at a round trip
-// of one second:
+// while, however far the exchange had come: the next look would start from nothing and end at the
+// same place. These are the timeouts on the way to members, and what they allow at a round trip of
+// one second:
 //
 //	probeTime  2.5 s  the silence of a member: to connect, to shake hands, to answer. 1 s, 1 s, 2 s; a lost first packet
 //	                  is sent again after 1 s; and a member without quorum lets a linearizable read hang
@@ -28,8 +28,8 @@ import (
 //	lookTime   10 s   a look in all. 5 s and what the quorum needs
 //	askTime    5 s    one request of a step. The connection, which took 3 s, stays for the next request
 //
-// A member that is given up cannot be reached from here. That does not make it down, and it is
-// never removed for it.
+// A member that is given up cannot be reached from here. That does not mean that it is down, and
+// the charm never removes it for this.
 const (
 	probeTime = 2500 * time.Millisecond
 	graceTime = 1500 * time.Millisecond
@@ -153,7 +153,7 @@ func authEnabled(ctx context.Context, conn *grpc.ClientConn) bool {
 	return errors.Is(rpctypes.Error(err), rpctypes.ErrInvalidAuthToken)
 }
 
-// ofItself returns what a member's status says of it.
+// ofItself returns what a member's status says about itself.
 func ofItself(s *etcdserverpb.StatusResponse) operator.Member {
 	return operator.Member{
 		Version: s.Version, StorageVersion: s.StorageVersion, Leader: s.Leader,

@@ -127,7 +127,7 @@ func (u *unit) ours() map[string]lying {
 			if errors.Is(err, fs.ErrNotExist) && path == top {
 				return nil
 			}
-			if err != nil || path == u.disk() { // a unit without its measurement is not known to be ill: the disk is not measured again
+			if err != nil || path == u.disk() { // a lost measurement is not reported, and not repeated
 				return err
 			}
 			info, err := entry.Info()

@@ -77,7 +77,7 @@ func dangling(path string) error {
 			continue
 		}
 		if err != nil || info.Mode()&fs.ModeSymlink == 0 {
-			return nil //nolint:nilerr // what else is wrong with the path, whoever opens it is told
+			return nil //nolint:nilerr // other faults show when the path is opened
 		}
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("the link %s leads nowhere: is its disk mounted?", path)

@@ -67,7 +67,8 @@ func FuzzProperties(f *testing.F) {
 	})
 }
 
-// FuzzDeadState: no name that a process gives itself hides or feigns its death.
+// FuzzDeadState: whatever name a process gives itself, a dead one is seen to be dead and a live one
+// alive.
 func FuzzDeadState(f *testing.F) {
 	f.Add("etcd", byte('S'))
 	f.Add("x) Z", byte('R'))

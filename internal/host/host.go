@@ -39,7 +39,7 @@ type Options struct {
 type Host struct {
 	paths
 	unitName   string
-	user       string // whom the service runs as; "" is whoever systemd runs as
+	user       string // that the service runs as; "" is the user that systemd runs as
 	logger     *slog.Logger
 	carried    string // path
 	stamp      string
@@ -47,12 +47,12 @@ type Host struct {
 	random     io.Reader
 	supervisor *systemd
 	command    runner
-	watch      time.Duration // watchTime, but in tests
+	watch      time.Duration // watchTime, except in tests
 	say        func(ctx context.Context, text string)
 
 	mu   sync.Mutex
 	seen view // what the last Observe found: steps hold no addresses
-	// misled are the addresses that the last Observe found named and did not dial.
+	// misled are the addresses that the last Observe was given and must not dial.
 	misled []string
 	// revoked is the list that this process wrote last. Within one hook the record in the model may
 	// lag behind it.
@@ -70,7 +70,8 @@ type Host struct {
 
 var _ operator.Host = (*Host)(nil)
 
-// runner runs a command and returns its standard output; the error holds the last line of standard error.
+// runner runs a command and returns its standard output; the error holds the last line of standard
+// error.
 type runner func(ctx context.Context, name string, args ...string) ([]byte, error)
 
 // New returns a Host. It touches nothing.

@@ -35,7 +35,7 @@ func (h *Host) manifest() ([]item, error) {
 	preset := secret // it names the admin credentials, and is for root's etcdctl
 	var learned []item
 	if _, err := os.Lstat(h.proxyConfig()); err == nil {
-		preset = public // whoever may use the proxy may know where it is
+		preset = public // any user of the proxy may know where it is
 		learned = []item{{h.learnedDir(), dir | 0o700, server}}
 	}
 	var prepared []item

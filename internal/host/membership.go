@@ -215,10 +215,11 @@ func (h *Host) caughtUp(ctx context.Context, voter memberConn, id uint64) error 
 	return nil
 }
 
-// appendEntry puts an entry into the cluster's log, if there is a quorum. Who was sent a snapshot counts as far behind until the
-// entry after it: it serves no linearizable read, and more than 5000 entries on it takes no request, not even its own that
-// makes it known (etcd 3.7.3, applySnapshot sets no applied index). Where nobody writes it stays so. To read the
-// alarms goes through the log and changes nothing.
+// appendEntry puts an entry into the cluster's log, if there is a quorum. A member that was sent a
+// snapshot counts as far behind until the next entry. Until then it serves no linearizable read,
+// and if it is more than 5000 entries behind it takes no request, not even its own request to
+// publish itself (etcd 3.7.3, applySnapshot sets no applied index). Without writes that never ends.
+// Reading the alarms goes through the log and changes nothing.
 func (h *Host) appendEntry(ctx context.Context) {
 	c, err := h.others(0)
 	if err != nil {
@@ -268,9 +269,9 @@ func find(members []*etcdserverpb.Member, id uint64) *etcdserverpb.Member {
 	return members[i]
 }
 
-// free reports whether no other member has a URL. etcd would refuse too, but only as it applies the entry, which stays in
-// the log: a server that replays it after a restart carries it out by half, lists the URL and sends there (etcdserver,
-// applyConfChange).
+// free reports whether no other member has a URL. etcd would refuse too, but only when it applies
+// the entry, which stays in the log: a server that replays it after a restart carries it out by
+// half, lists the URL and sends there (etcdserver, applyConfChange).
 func free(members []*etcdserverpb.Member, id uint64, peerURL string) error {
 	for _, m := range members {
 		if m.ID != id && slices.Contains(m.PeerURLs, peerURL) {
@@ -283,7 +284,7 @@ func free(members []*etcdserverpb.Member, id uint64, peerURL string) error {
 // errStarted means that a member that was to be removed as never started has started.
 var errStarted = errors.New("it has started meanwhile")
 
-// removeMember asks the other members: one that is removed may not live to answer.
+// removeMember asks the other members, because a removed member may not live to answer.
 func (h *Host) removeMember(ctx context.Context, s operator.RemoveMember) error {
 	err := h.untilFinal(ctx, s.ID, func(ctx context.Context, m memberConn) error {
 		if s.Unstarted {

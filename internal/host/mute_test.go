@@ -37,7 +37,7 @@ func hang(t *testing.T, dir string) {
 		t.Skipf("FUSE cannot be mounted here: %v", err)
 	}
 	t.Cleanup(func() {
-		assert.NoError(t, syscall.Close(fd)) // the waiting processes get the error that it is not connected
+		assert.NoError(t, syscall.Close(fd)) // the waiting processes get an error
 		assert.NoError(t, syscall.Unmount(dir, syscall.MNT_DETACH))
 	})
 }

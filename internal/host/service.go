@@ -31,10 +31,10 @@ type service struct {
 	Argv     []string // an absolute path first
 	EnvFile  string
 	Writable string // the one directory it writes to; "" is none
-	User     string // "" is whoever systemd runs as
+	User     string // "" is the user that systemd runs as
 	RunDir   string // below /run, made for it; "" is none
 	Group    string // that it may give files to besides its own; "" is none
-	Fence    string // the file that its gate goes by; "" is no gate
+	Fence    string // the file by which its gate decides; "" is no gate
 }
 
 // release returns the installed release that the service runs.

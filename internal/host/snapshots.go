@@ -44,7 +44,8 @@ func (h *Host) etcdutl() string {
 	return filepath.Join(filepath.Dir(self), "etcdutl")
 }
 
-// Due takes a snapshot by itself if one is due and the member can give one, and asks for a hook once it has.
+// Due takes a snapshot by itself if one is due and the member can give one. Then it asks for a
+// hook.
 func (h *Host) Due(ctx context.Context, charmDir string) error {
 	s, err := h.readSchedule()
 	if err != nil {
@@ -83,12 +84,12 @@ func (h *Host) Due(ctx context.Context, charmDir string) error {
 	return h.Work(ctx, filepath.Join(dir, longwork.RequestFile), charmDir, h.Kinds())
 }
 
-// retries is into how many parts of the interval a fault has the next try wait: a stream of the whole database is not begun
-// for each question of the timer.
+// retries is the number of parts of the interval; after a fault the next try waits for one part. So
+// a fault does not make each question of the timer stream the whole database again.
 const retries = 4
 
-// tries reports whether the timer's work may begin at that time: it has not failed a short while ago. One that gave way to
-// somebody who wanted the member has not failed.
+// tries reports whether the timer's work may begin at that time: it has not failed a short while
+// ago. Work that gave way because the member was needed counts as not failed.
 func (h *Host) tries(at time.Time, interval int64) bool {
 	last, _ := longwork.Look(h.work(scheduled))
 	since := at.Unix() - last.Ended // negative where a clock went back
@@ -251,8 +252,8 @@ func (h *Host) awaitFit(ctx context.Context, m member, p longwork.Progress) (siz
 	return size, err
 }
 
-// reserved are the snapshots that work reads, or is about to, and the one that an operation on record names: none of them goes
-// meanwhile.
+// reserved are the snapshots that work reads, or is about to, and the one that an operation on
+// record names: none of them may be dropped meanwhile.
 func (h *Host) reserved(s operator.Schedule) []string {
 	names := []string{s.Wanted}
 	for _, w := range h.lookWork() {
@@ -374,7 +375,7 @@ func (h *Host) verifySnapshot(ctx context.Context, r operator.WorkRequest, p lon
 	return verified(m.Name, s), nil
 }
 
-// verified says what a good snapshot holds.
+// verified says what a good snapshot contains.
 func verified(name string, s snapshot.Status) string {
 	return fmt.Sprintf("%s is good: revision %d, %d keys, %d bytes; %s", name, s.Revision, s.Keys, s.Size, usersOf(s.Users))
 }

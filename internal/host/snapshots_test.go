@@ -252,7 +252,8 @@ func TestSnapshotThatIsToBeRestoredStays(t *testing.T) {
 	assert.NotContains(t, names(), wanted, "nobody wants it any more")
 }
 
-// TestSnapshotThatARestoreNamesStays: neither their number nor what they take has it go before its work begins.
+// TestSnapshotThatARestoreNamesStays: neither the number of snapshots nor their size makes it go
+// before its work begins.
 func TestSnapshotThatARestoreNamesStays(t *testing.T) {
 	t.Parallel()
 	u := newFleet(t).add(t)
@@ -292,7 +293,8 @@ func TestSnapshotThatARestoreNamesStays(t *testing.T) {
 	assert.NotContains(t, names(), wanted, "nobody wants it any more")
 }
 
-// TestTimerBacksOff: what failed for a fault is not tried each time that the timer asks; what gave way is.
+// TestTimerBacksOff: after a fault the timer's next question does not try again; after giving way
+// it does.
 func TestTimerBacksOff(t *testing.T) {
 	t.Parallel()
 	u := newFleet(t).add(t)

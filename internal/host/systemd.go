@@ -232,8 +232,9 @@ func (s *systemd) starved(ctx context.Context, crashes int) bool {
 	return s.hungry
 }
 
-// failing reports whether systemd starts the service again and again. Type=notify keeps a member without quorum
-// "activating" for as long as it takes: that alone is no failure. A proxy waits for nobody: it listens, or it cannot.
+// failing reports whether systemd starts the service again and again. Type=notify keeps a member
+// without quorum "activating" for as long as that lasts, so that state alone does not mean failing.
+// A proxy waits for no other unit: it can listen, or it cannot.
 func failing(p map[string]string, now time.Duration, kind operator.ServiceKind) bool {
 	if p["ActiveState"] == "failed" || strings.HasPrefix(p["SubState"], "auto-restart") {
 		return true
@@ -316,7 +317,8 @@ func (s *systemd) control(ctx context.Context, v verb) error {
 		return errors.New("no service is written")
 	}
 	_, enabled := s.systemctl(ctx, "enable", unit)
-	// Back-off and counters begin again: somebody has just looked. No failed state to reset is no error of ours.
+	// Back-off and counters begin again, because somebody has just looked. If there is no failed
+	// state to reset, the error does not matter.
 	_, _ = s.systemctl(ctx, "reset-failed", unit)
 	_, err = s.systemctl(ctx, string(v), "--no-block", unit)
 	return errors.Join(enabled, err)

@@ -145,8 +145,8 @@ func (h *Host) writeTLS(s operator.WriteTLS) error {
 	return errors.Join(failed...)
 }
 
-// writeLeaf checks a pair and swaps it in. etcd reads both files again for each handshake (client/pkg transport,
-// listener.go), so a pair that does not match would cut the member off.
+// writeLeaf checks a pair and swaps it in. etcd reads both files again for each handshake
+// (client/pkg transport, listener.go), so a pair that does not match would cut the member off.
 func (h *Host) writeLeaf(name string, leaf pki.Leaf, trust []byte) error {
 	key := leaf.Key.PEM()
 	info, err := pki.Describe(leaf.CertPEM, key, trust, h.now())
@@ -184,7 +184,8 @@ func (h *Host) issuedNoted() bool {
 	return true
 }
 
-// access is how the charm itself speaks to members: mutual TLS with the admin certificate. The zero value has none.
+// access is how the charm itself connects to members: mutual TLS with the admin certificate. The
+// zero value has none.
 type access struct {
 	cert  *tls.Certificate
 	roots *x509.CertPool

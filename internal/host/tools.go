@@ -101,8 +101,9 @@ func (h *Host) otherRelease() string {
 	return ""
 }
 
-// EtcdctlEnv returns the environment ("KEY=value") that etcdctl needs on a unit whose installed copy is executable
-// (links resolved), so that it works with no flags; nil if executable is no installed copy or nothing is set up.
+// EtcdctlEnv returns the environment ("KEY=value") with which etcdctl works without flags on a
+// unit. executable is the unit's installed copy, links resolved. EtcdctlEnv returns nil if it is
+// not an installed copy, or if nothing is set up.
 func EtcdctlEnv(executable string) ([]string, error) {
 	dir := filepath.Dir(filepath.Dir(executable)) // …/opt/etcd-charm/U
 	root, ok := strings.CutSuffix(filepath.Dir(dir), "/opt/etcd-charm")

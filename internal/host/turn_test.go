@@ -81,7 +81,8 @@ func TestASquattedTurn(t *testing.T) {
 	lease, err := cl.Grant(t.Context(), 1_000_000)
 	require.NoError(t, err)
 
-	// pass is one hook: it looks before Juju is asked, then decides and does until nothing is left; what it remembers is kept.
+	// pass is one hook: it looks before Juju is asked, then decides and does steps until none is
+	// left. It keeps what the unit remembers.
 	remembered := operator.Memory{}
 	pass := func() operator.Plan {
 		_, seen := a.Seen(t.Context())

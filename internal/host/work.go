@@ -23,7 +23,7 @@ const workTime = 6 * time.Hour
 // endTime is how long work may take to end once it is told to.
 const endTime = 10 * time.Second
 
-// comesUp is how long the service may take until it takes the work up.
+// comesUp is how long the service may take until it begins the work.
 const comesUp = 20 * time.Second
 
 // scheduled is the ID of the timer's work.
@@ -43,8 +43,9 @@ func (h *Host) workService(id string) string {
 	return "etcd-charm-" + h.unit + "-work-" + id + ".service"
 }
 
-// sandbox is what work may use of the machine: it gives way to whatever serves. It runs as root, which reads the
-// administrator's key and copies to where an administrator wants; it has no business with the rest.
+// sandbox is what work may use of the machine, with lower priority than what serves. It runs as
+// root, because it reads the administrator's key and copies to paths that an administrator names;
+// it needs nothing else of the machine.
 func sandbox() []string {
 	return []string{
 		"CPUWeight=20", "IOWeight=20", "Nice=10", "OOMScoreAdjust=500", "UMask=0077", "LimitCORE=0", "NoNewPrivileges=yes",
@@ -221,7 +222,7 @@ func (h *Host) askForHook(ctx context.Context, charmDir string) {
 	}
 }
 
-// progress reports how far work is to whoever waits for it.
+// progress reports how far work has come: to the user who waits for the action, or to the log.
 func (h *Host) progress(ctx context.Context, text string) {
 	if h.say != nil {
 		h.say(ctx, text)
