@@ -132,7 +132,7 @@ func AlarmList(params map[string]any, m Model, w World) ([]Step, Result, error) 
 	return nil, out, nil
 }
 
-// CheckRemoval says what would be left if a unit were removed. It fails if the removal would cost
+// CheckRemoval shows what would be left if a unit were removed. It fails if the removal would cost
 // the quorum or the last member.
 func CheckRemoval(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	if err := onlyParams(params, "unit"); err != nil {
@@ -181,8 +181,9 @@ func CheckRemoval(params map[string]any, m Model, w World) ([]Step, Result, erro
 	return nil, out, nil
 }
 
-// FoundCluster gives up a cluster of which nothing is left, so that the next hook founds a new one. It asks for that
-// cluster's ID, and refuses while anything of it might be left. It takes no step: it changes the record only.
+// FoundCluster gives up a cluster of which nothing is left, so that the next hook founds a new one.
+// It asks for that cluster's ID, and refuses while anything of it might be left. It takes no step:
+// it only changes the record.
 func FoundCluster(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	if err := onlyParams(params, "confirm"); err != nil {
 		return nil, Result{}, err
@@ -212,7 +213,7 @@ func FoundCluster(params map[string]any, m Model, w World) ([]Step, Result, erro
 	}, nil
 }
 
-// followLater says when units learn what an action did: Juju runs no hook on them for it.
+// followLater says when the other units learn what an action did: Juju runs no hook on them for it.
 const followLater = "with its next hook, update-status at the latest,"
 
 // refused is the refusal of an action on members if this unit is a proxy or the cluster has no
@@ -236,11 +237,11 @@ func (r Report) worst() []Reason {
 	return why[:min(1, len(why))]
 }
 
-// refusal says what is not done, or not done in that way, and why.
+// refusal says what is not done, or not done in this way, and why.
 func refusal(what string, why ...Reason) string { return what + ": " + texts(why) }
 
-// without is the report with the figures that it would have if the members were gone and the votes
-// were left.
+// without is the report with the figures that it would have if those members were gone and those
+// votes were left.
 func (r Report) without(gone []MemberReport, left votes) Report {
 	for _, m := range gone {
 		switch {

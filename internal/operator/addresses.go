@@ -105,7 +105,8 @@ func (v view) listen(a Address, port int) []string {
 	return urls
 }
 
-// sans are the names our certificates must bear: every address of every binding, extras, and loopback.
+// sans are the names that our certificates must contain: every address of every binding, extras,
+// and loopback.
 func (v view) sans() []string {
 	out := []string{"127.0.0.1", "::1", "localhost", v.m.PeerAddress.Value.Ingress, v.m.ClientAddress.Value.Ingress}
 	out = append(out, v.m.PeerAddress.Value.All...)

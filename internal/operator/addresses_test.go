@@ -102,7 +102,7 @@ func TestPeersHearOfAnAddressOnceWeListenThere(t *testing.T) {
 	assert.Nil(t, peerAt(m, down(w, 1), 5), "but the others have to be")
 }
 
-// etcd takes one learner at a time, even if that one is ourselves under an earlier port or address.
+// etcd takes one learner at a time, even if it is our own under an earlier port or address.
 func TestWhoJoinsAtAnotherURLTakesTheFirstLineOut(t *testing.T) {
 	t.Parallel()
 	m := model(3)

@@ -4,8 +4,8 @@ import "cmp"
 
 // Seen is how far our member's data had come when that was last noted. Data never goes back by
 // itself, because committed entries stay in the log of every member that has them. So data that
-// ends before this point is an older copy of the disk, and its votes and promises since then are
-// missing.
+// ends before this point is an older copy of the disk, and lacks the votes and promises made since
+// then.
 type Seen struct {
 	ClusterID, MemberID uint64 // whose data; others begin a new memory
 	Term, Index         uint64 // of the last entry that was committed here
@@ -24,8 +24,8 @@ const notedEvery = 3600 // seconds
 
 // AgeInDoubt reports whether the data itself has to be read to prove that it is not older than
 // Seen, because its server does not report that it has come that far. A server that reports less
-// proves nothing: after a start its commit index may lag behind its log, because the log's commit
-// index is written late.
+// proves nothing: after a start its commit index may lag behind its log, because etcd writes the
+// commit index to the log late.
 func AgeInDoubt(m Memory, d Data, local Local) bool {
 	seen := m.Seen
 	return d.State == OurData && seen.of(d.ClusterID, d.MemberID) &&

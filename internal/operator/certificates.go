@@ -2,9 +2,10 @@ package operator
 
 import "slices"
 
-// certificates keeps the unit's certificates what they should be: issued by the committed authorities, naming every
-// address, well before they are due. Leaves and revocation lists are swapped by rename and need no restart; trust
-// bundles do (etcd loads them once), which roll sees in the settings.
+// certificates keeps the unit's certificates as they should be: issued by the committed
+// authorities, naming every address, and renewed well before they expire. Leaves and revocation
+// lists are swapped by rename and need no restart. Trust bundles need one, because etcd loads them
+// once; roll sees that in the settings.
 func certificates(v view, p *Plan) {
 	if v.role() != RoleMember {
 		return
@@ -16,7 +17,7 @@ func certificates(v view, p *Plan) {
 		return
 	}
 	if left, _, known := v.authoritiesLeft(); known && left < 0 {
-		return // nothing that they issue would be valid; the examination says so
+		return // nothing that they issue would be valid; the report says so
 	}
 	authority := v.m.Authority.Value
 	step := WriteTLS{Authority: authority, CommonName: memberName(v.m.Unit)}
@@ -39,7 +40,7 @@ func certificates(v view, p *Plan) {
 	step.Server = stale(server, step.ServerSANs) || slices.Contains(refused.Client, server.Serial)
 	step.Admin = stale(admin, nil) || slices.Contains(refused.Client, admin.Serial)
 	if !slices.Contains(refused.Peer, peer.Serial) && !slices.Contains(refused.Client, server.Serial) &&
-		!slices.Contains(refused.Client, admin.Serial) { // else new leaves come first, or we lock ourselves out
+		!slices.Contains(refused.Client, admin.Serial) { // new leaves come first, or we lock ourselves out
 		step.Revoked = v.lists(refused)
 	}
 	if step.Trust || step.Revoked != nil || step.Peer || step.Server || step.Admin {

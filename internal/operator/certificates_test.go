@@ -69,7 +69,7 @@ func TestRevokedHasABound(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// A relation that is dropped from the list is never revoked again, so no clock alone, however
+// A relation that is dropped from the list is never revoked again. So no single clock, however
 // wrong, drops one.
 func TestRevokedOutlastsAWrongClock(t *testing.T) {
 	t.Parallel()

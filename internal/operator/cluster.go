@@ -73,16 +73,16 @@ func withoutData(v view, p *Plan) {
 	case v.w.Reach != Healthy || v.w.ClusterID != v.named():
 		// The report says what does not answer, or which cluster does.
 	case v.m.Cluster.Value.AppBag.ClusterID != v.named():
-		// Its founder lost the leadership before the commit, and another cluster may be put on
-		// record before this one.
+		// The leader that founded it lost the leadership before the commit, and another cluster may
+		// be put on record before this one.
 		p.say(because(joinAwaitsRecord, hexID(v.named())))
 	default:
 		join(v, p)
 	}
 }
 
-// awaitAuthority has the leader make the authorities; they are used only once Juju has committed them, so that no
-// cluster is ever founded on an authority that a failed hook took back.
+// awaitAuthority makes the leader create the authorities. They are used only once Juju has
+// committed them, so that no cluster is ever founded on an authority that a failed hook took back.
 func awaitAuthority(v view, p *Plan) {
 	switch {
 	case !v.m.Leader.OK: // withoutData has said so
@@ -141,8 +141,8 @@ func (v view) justStarted() bool {
 	return v.Kind == hooks.Start || did[Start](v) || did[Restart](v)
 }
 
-// join becomes a member as a learner. A member that etcd lists as started never starts on an empty data directory: it
-// has forgotten its votes, so it is removed and joins again.
+// join becomes a member as a learner. A member that etcd lists as started never starts on an empty
+// data directory: it has forgotten its votes, so it is removed and joins again.
 func join(v view, p *Plan) {
 	own, listed := v.self()
 	if listed && own.Started() {
@@ -279,8 +279,9 @@ func withData(v view, p *Plan) {
 			return
 		}
 	}
-	// A machine that comes back with an empty disk starts its services before any hook runs: told to found, etcd would found
-	// again; told to join a list in which it stands as started, it would forget its votes. Nothing goes on before that is over.
+	// If a machine comes back with an empty disk, its services start before any hook runs. Settings
+	// of a first start would then make etcd found a second cluster, or join as a member that has
+	// forgotten its votes. So they go before anything else.
 	if v.w.WrittenInitial != (Initial{}) {
 		p.want(v, SpendInitial{})
 		return
@@ -324,7 +325,7 @@ func (v view) moved() bool {
 	return listed && v.inCluster() && v.usable() && v.addressed() && !slices.Contains(own.PeerURLs, peer)
 }
 
-// encodeAddress has etcd list us at the URL where we listen now. If etcd listed a port before we
+// encodeAddress makes etcd list us at the URL where we listen now. If etcd listed a port before we
 // listen there, the others would lose us.
 func (v view) encodeAddress(p *Plan) {
 	own, _ := v.self()

@@ -52,8 +52,8 @@ type Config struct {
 	SocketGroup string // whose members may use a proxy's socket; "" is no socket
 }
 
-// text is all options, one a line. It goes into digests that are kept and compared between units,
-// so the lines do not depend on the names of Go fields.
+// text is all options, one on each line. It goes into digests that are kept and compared between
+// units, so the lines do not depend on the names of Go fields.
 func (c Config) text() []string {
 	return []string{
 		"role=" + string(c.Role),
@@ -86,7 +86,7 @@ func (c Config) text() []string {
 const requiredSuite = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
 
 // cipherSuites are the TLS 1.2 suites that an ECDSA certificate can be served with over HTTP/2,
-// which forbids CBC; TLS 1.3's are not a choice. A test holds the list against Go's.
+// which forbids CBC; those of TLS 1.3 cannot be chosen. A test compares the list with Go's.
 var cipherSuites = []string{
 	requiredSuite, "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
 }
@@ -241,8 +241,9 @@ func (o *options) list(name string) []string {
 	return strings.FieldsFunc(o.text(name, ""), func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\t' })
 }
 
-// ParseConfig reads the options as config-get answers them. A missing option has config.yaml's default. The second
-// result names the first option that cannot be used and why, and is empty when all can; the Config is then whole.
+// ParseConfig reads the options as config-get answers them. A missing option has config.yaml's
+// default. The second result names the first option that cannot be used, and why. If it is empty,
+// the Config is complete.
 func ParseConfig(raw map[string]any) (Config, string) {
 	o := &options{raw: raw}
 	c := Config{

@@ -98,8 +98,8 @@ func consumersOf(m *Model) Known[[]consumer] {
 	return out
 }
 
-// publishToConsumers publishes to the consumers. A digest of what goes into a relation's bag says whether the bag
-// is right, so an unchanged bag costs no call.
+// publishToConsumers publishes to the consumers. A digest of what goes into a relation's bag shows
+// whether the bag is right, so an unchanged bag costs no call.
 func publishToConsumers(v view, p *Plan) {
 	if v.role() != RoleMember {
 		return
@@ -197,7 +197,7 @@ func (v view) digestOf(told ConsumerData) string {
 	)
 }
 
-// consumerData is what every consumer is told, but for the certificate.
+// consumerData is what every consumer gets, without the certificate.
 func (v view) consumerData() ConsumerData {
 	var told ConsumerData
 	for _, mem := range v.voters() {

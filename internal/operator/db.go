@@ -5,7 +5,7 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/etcd"
 )
 
-// encodeDB is what a consumer at the endpoint db is told.
+// encodeDB is what a consumer at the endpoint db gets.
 func encodeDB(t ConsumerData) (databag.Bag, error) {
 	return etcd.Encode(etcd.Data{ClientURLs: t.ClientURLs(), Version: t.Version, Credentials: t.Credentials})
 }

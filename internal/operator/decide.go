@@ -119,7 +119,7 @@ type view struct {
 	w *World
 
 	desired       *Server // our member's settings as they should be, without those of a first start
-	desiredDigest string  // the digest of should
+	desiredDigest string  // Server.Digest of desired
 
 	refusal Reason // why the options must not be applied; none: they may be
 
@@ -194,8 +194,8 @@ func (v view) leaving() bool {
 // leader reports whether we are known to be the leader.
 func (v view) leader() bool { return v.m.Leader.OK && v.m.Leader.Value }
 
-// usable reports whether the options may be applied: they are valid, fit what the unit already is, and nothing that they will
-// meet refuses them.
+// usable reports whether the options may be applied: they are valid, they fit what the unit already
+// is, and neither the machine nor the data refuses them.
 func (v view) usable() bool { return v.refusal.none() }
 
 // role is what the unit is: the role of what is installed or of the data. Before there is any it is
@@ -219,12 +219,13 @@ func (v view) named() uint64 {
 		return r.ClusterID
 	}
 	for _, unit := range slices.Sorted(maps.Keys(v.m.Cluster.Value.UnitBags)) {
-		// Who has stopped for good holds nothing for others any more, and may speak of a cluster that ended long ago.
+		// A unit that has stopped for good holds nothing for others, and its bag may name a cluster
+		// that ended long ago.
 		if unitBag := v.m.Cluster.Value.UnitBags[unit]; unitBag.ClusterID != 0 && unitBag.ClusterID != r.Ended && !unitBag.Stopped && !v.isReplaced(unitBag.ClusterID) {
 			return unitBag.ClusterID
 		}
 	}
-	// Our own word says what our data is of by now.
+	// Of our own unit the memory counts, not the bag.
 	if lost := v.m.Memory.Value.Unrecorded; lost != r.Ended && !v.isReplaced(lost) && v.w.Data.State == NoData && v.leader() {
 		return lost
 	}
@@ -280,7 +281,8 @@ func (v view) ready(except uint64) int {
 	return n
 }
 
-// serves reports whether a member is ready. Of ourselves we know it even if nobody finds us where we are listed.
+// serves reports whether a member is ready. We know that of ourselves even if nobody finds us where
+// we are listed.
 func (v view) serves(mem Member) bool {
 	local := v.w.Local
 	return (mem.Answers && mem.Ready) || (local.Ready && local.MemberID == mem.ID && local.ClusterID == v.w.ClusterID)
@@ -310,7 +312,8 @@ func (v view) others() []string {
 	return out
 }
 
-// unit is the unit's own life: what it is, and that the carried release is installed beside what runs.
+// unit handles the unit itself: what it is, and that the carried release is installed beside the
+// running one.
 func unit(v view, p *Plan) {
 	if !v.usable() {
 		p.say(v.refusal)

@@ -76,8 +76,8 @@ func (r Report) comparable() int64 {
 	return at
 }
 
-// unitView is what the decisions see of the unit, field by field: nothing that may hold a key is in
-// it.
+// unitView is what the decisions see of the unit, field by field, without anything that may hold a
+// key.
 type unitView struct {
 	Unit      string                 `json:"unit"`
 	App       string                 `json:"application"`

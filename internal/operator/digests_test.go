@@ -36,7 +36,7 @@ func TestDigests(t *testing.T) {
 	}
 }
 
-// TestGenerationsAreRemembered: the generation stands beside the digest, which is the same for all
+// TestGenerationsAreRemembered: the generation is kept beside the digest, which is the same for all
 // relations.
 func TestGenerationsAreRemembered(t *testing.T) {
 	t.Parallel()

@@ -18,7 +18,7 @@ type Disk struct {
 	// The rest is from the last measurement.
 	At         int64         // Unix seconds; 0 is never
 	Writes     int           // that were measured
-	P50        time.Duration // of a write as etcd's log makes it, until the disk says that it is kept
+	P50        time.Duration // of a write as etcd's log makes it, until the disk confirms it
 	P99, Max   time.Duration
 	Rotational bool
 	Cache      string // "write back", "write through"; "" is not known
@@ -30,7 +30,7 @@ type Disk struct {
 const (
 	slowDisk    = 10 * time.Millisecond // for the slowest of 100 writes
 	failingDisk = 50 * time.Millisecond // elections are lost at the default time-outs
-	// A disk that says so fast that it kept a write has not kept it.
+	// A disk that confirms a write this fast has not kept it.
 	noFlush      = 20 * time.Microsecond
 	enoughInodes = 1000
 	spareRoom    = 1 << 30 // bytes, beyond what the database may grow to
@@ -123,7 +123,7 @@ func (x *examiner) disk() {
 	}
 }
 
-// flaws are what is wrong with this unit's disk. If the disk is refused, only that is said.
+// flaws are what is wrong with this unit's disk. If the disk is refused, that is the only one.
 func (v view) flaws() []Reason {
 	if !v.refusedDisk().none() {
 		return nil
@@ -189,7 +189,8 @@ func (d Disk) values() values {
 	return out
 }
 
-// CheckDiskNow measures the disk, and says what is wrong with it. The member may serve meanwhile, and shares it.
+// CheckDiskNow measures the disk, and reports what is wrong with it. The member may serve
+// meanwhile, and then shares it.
 func CheckDiskNow(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	if err := onlyParams(params); err != nil {
 		return nil, Result{}, err

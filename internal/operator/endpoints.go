@@ -5,14 +5,14 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/etcd"
 )
 
-// Endpoint is one row for each endpoint of metadata.yaml; a test holds the table to it. A row either hands out credentials
-// to consumers (Encode), or has a handler of its own (Handle).
+// Endpoint is one row for each endpoint of metadata.yaml; a test compares the two. A row either
+// hands out credentials to consumers (Encode), or has a handler of its own (Handle).
 type Endpoint struct {
 	Name string
 	For  Role // the role of the units that use it
 	Read Read
-	// Encode makes our bag for one consumer relation. The relation's certificate, its revocation and
-	// the time of writing are handled alike for all such endpoints: see consumers.
+	// Encode makes our bag for one consumer relation. The relation's certificate, its revocation
+	// and the time of writing are handled alike for all such endpoints: see publishToConsumers.
 	Encode func(ConsumerData) (databag.Bag, error)
 	// Owns are the keys that Encode may write: those that Encode leaves out are removed from the bag.
 	Owns []string
@@ -40,7 +40,8 @@ const (
 	upstreamEndpoint = "upstream"
 )
 
-// Endpoints is the table, in the order in which handlers run: consumers are told of the record that peers writes.
+// Endpoints is the table, in the order in which handlers run: peers writes the record that
+// consumers are told of.
 func Endpoints() []Endpoint {
 	return []Endpoint{
 		{Name: PeerEndpoint, For: RoleMember, Read: Peers, Handle: peers},

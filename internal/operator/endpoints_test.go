@@ -43,7 +43,7 @@ func TestEndpointsAreThoseOfTheMetadata(t *testing.T) {
 }
 
 // TestTellsWhenAllUnitsCan: a unit whose charm does not know an endpoint would leave its bag there
-// empty, and consumers read any unit's bag.
+// empty, and consumers read the bag of any unit.
 func TestTellsWhenAllUnitsCan(t *testing.T) {
 	t.Parallel()
 	m := model(3)

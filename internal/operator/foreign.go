@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// foreign reports whether our process runs with other settings than those on disk though it was restarted with them:
-// somebody else adds to its environment, a drop-in of systemd for instance. One more restart would change nothing.
+// foreign reports whether our process runs with settings other than those on disk although it was
+// restarted with them: something else adds to its environment, such as a systemd drop-in. One more
+// restart would change nothing.
 func (v view) foreign() bool {
 	if v.w.Service.Config != Altered {
 		return false
@@ -15,8 +16,8 @@ func (v view) foreign() bool {
 	return v.m.Memory.Value.Foreign == v.startDigest() || written && v.restartedHere()
 }
 
-// restartedHere reports whether this pass restarted our process and has written no settings since, nor tried to: somebody may
-// change them as fast as they are written.
+// restartedHere reports whether this pass restarted our process and has not written settings since,
+// nor tried to. If it has written some, somebody may change them as fast as they are written.
 func (v view) restartedHere() bool {
 	for _, t := range v.w.Tried {
 		switch t.Step.(type) {
@@ -54,7 +55,7 @@ func rememberForeign(v view, p *Plan) {
 	}
 }
 
-// strange says that the process runs with settings of somebody else.
+// strange reports that the process runs with somebody else's settings.
 func (x *examiner) strange() {
 	if x.foreign() {
 		x.say(because(foreignSettings, x.m.Unit, serviceName(x.m.Unit)))

@@ -11,8 +11,8 @@ import (
 // start. Of two holds the greater one counts.
 type Hold int
 
-// What holds a server. A hook knows more than the gate and may start the server again: a lagging
-// peer may not list a member that has just joined.
+// What holds a server. A hook knows more than the gate and may start the server again: a peer that
+// is behind may not list a member that has just joined.
 const (
 	NotHeld       Hold = iota
 	HeldUnnamed        // its gate held it, and the log no longer says why
@@ -54,7 +54,7 @@ func HoldOf(code int) Hold {
 	return HeldUnnamed
 }
 
-// PeerReply is how a peer answers when it is asked for its members on its peer port.
+// PeerReply is how a peer answers when asked for its members on its peer port.
 type PeerReply int
 
 // PeerSilent is the zero value. It is the normal reply after a power cut: the first server to start
@@ -63,7 +63,7 @@ const (
 	// Nothing listens, nothing came in time, or the answer is not that of a member.
 	PeerSilent    PeerReply = iota
 	PeerAnswers             // the rest of the answer is valid
-	PeerRefuses             // it closes the connection for our certificate
+	PeerRefuses             // it closes the connection because of our certificate
 	PeerUntrusted           // its own is not trusted here
 )
 
@@ -146,7 +146,7 @@ func (v view) barred() Hold {
 	return NotHeld
 }
 
-// fence keeps the file true that the gate reads. Its other members are from the last list that a
+// fence keeps the file true that the gate reads. It names the other members of the last list that a
 // quorum of our data's own cluster gave.
 func fence(v view, p *Plan) {
 	if v.role() != RoleMember || v.leaving() {
@@ -197,7 +197,7 @@ func (v view) peerURLs() (urls []string) {
 	return slices.Compact(urls)
 }
 
-// held is the reason for a server that its gate keeps down; none is that the gate does not.
+// held is the reason for a server that its gate keeps down; none means that the gate does not.
 func (v view) held() Reason {
 	s := v.w.Service
 	if s.Held == NotHeld || s.Running || s.Kind != MemberService {

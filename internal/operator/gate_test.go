@@ -97,7 +97,7 @@ func TestHoldsAreTold(t *testing.T) {
 	}
 }
 
-// What a hook finds and what the gate finds is judged alike.
+// What a hook finds is judged as the gate judges it.
 func TestALookIsJudgedAsTheGateJudges(t *testing.T) {
 	t.Parallel()
 	m := model(3)

@@ -8,11 +8,13 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// versionsAllowJoin says why a server of the release that would join must not meet the members that are there; none is that it may.
-// etcd's own check does not know: its lowest cluster version is 3.0.0 (api/version). But a member of 3.4 panics at the first
-// entry of one of 3.6 or 3.7, and again at each start, for the entry is in its log; and a learner panics at the data of 3.5.
-// Measured: three members of 3.4 were lost for good. So every member that answers must be of our minor version or the one
-// below. What one that does not answer runs is not known: nobody is added then, though whoever is added already may start.
+// versionsAllowJoin says why a server of the release that would join must not meet the members that
+// are there; none means that it may. etcd's own check does not find out: its lowest cluster version
+// is 3.0.0 (api/version). But a member of 3.4 panics at the first entry of one of 3.6 or 3.7, and
+// at each start after that, because the entry is in its log. A learner panics at the data of 3.5.
+// Measured: three members of 3.4 were lost for good. So every member that answers must be of our
+// minor version or the one below. The version of a member that does not answer is not known. Then
+// nobody is added, but a member that is already added may start.
 func (v view) versionsAllowJoin(adds bool) Reason {
 	ours := version(v.desired.Release)
 	for _, mem := range v.w.Members {
@@ -43,8 +45,8 @@ type Learning struct {
 	MemberID uint64
 	Applied  uint64 // entries; 0 before it serves
 	Bytes    int64  // in its snapshot directory: what its leader sends lies there until it is whole
-	// Replaced is how often in a row it was replaced since this unit last had a voter; one more than mostReplaced says that it
-	// made no progress after that either.
+	// Replaced is how often in a row it was replaced since this unit last had a voter. One more
+	// than mostReplaced means that it made no progress after the last time either.
 	Replaced int
 }
 
@@ -96,7 +98,8 @@ func (v view) replaceStuck(p *Plan) {
 	}
 }
 
-// rememberLearning keeps Memory.Learning true. A hook that dies after it took the learner out remembers nothing: it costs one more.
+// rememberLearning keeps Memory.Learning true. A hook that dies after it removed the learner
+// remembers nothing: that allows one more replacement.
 func (v view) rememberLearning(p *Plan) {
 	was := v.m.Memory.Value.Learning
 	is := was

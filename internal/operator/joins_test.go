@@ -49,7 +49,7 @@ func TestNobodyJoinsAStrangeVersion(t *testing.T) {
 }
 
 // The version of a member that does not answer is not known: no member is added. One that is listed
-// already may be what it waits for, and starts.
+// already starts, because the silent member may be waiting for it.
 func TestNobodyJoinsAnUnknownVersion(t *testing.T) {
 	t.Parallel()
 	m, w := joining()

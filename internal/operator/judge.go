@@ -108,7 +108,7 @@ func (x *examiner) voting() {
 	}
 	switch {
 	case len(x.r.Leaders) == 1 && x.r.Leaders[0] == 0:
-		// Where that is not the consequence of the other.
+		// Unless it is only a consequence of the lost quorum.
 		x.sayUnless(because(noLeader, hexID(x.r.ClusterID)), noQuorum)
 	case len(x.r.Leaders) > 1:
 		var names []string
@@ -144,8 +144,8 @@ func (x *examiner) condition() {
 	}
 }
 
-// matching compares members with units. It says nothing unless goal-state is known, and judges only
-// members that etcd listed before the units were read.
+// matching compares members with units. It reports nothing unless goal-state is known, and judges
+// only members that etcd listed before the units were read.
 func (x *examiner) matching() {
 	if !x.m.Units.OK {
 		return
@@ -169,7 +169,7 @@ func (x *examiner) matching() {
 	}
 }
 
-// own says what is wrong on this very unit.
+// own reports what is wrong on this unit itself.
 func (x *examiner) own() {
 	s, local := x.w.Service, x.w.Local
 	ails := s.ails(x.m.Unit)

@@ -160,8 +160,8 @@ func leaveCorrupt(v view, p *Plan, own Member) {
 	p.want(v, RemoveMember{ID: own.ID, Name: v.m.Unit, Why: unitLeaves})
 }
 
-// leaveStopped ends what is left of a member that is no longer listed. Its data goes aside last: from that the unit knows
-// that it has left, should nobody answer in a later hook.
+// leaveStopped ends what is left of a member that is no longer listed. Its data goes aside last: if
+// no member answers in a later hook, only the data shows that the unit has left.
 func leaveStopped(v view, p *Plan) {
 	if v.w.Turn.Holder == v.m.Unit {
 		p.want(v, ReleaseTurn{})

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What the status says of a cluster that may be lost, and what the action does on that unit, follow
-// from one judgement.
+// The status of a cluster that may be lost, and what the action does on that unit, follow from one
+// judgement.
 func TestStatusNamesFoundClusterWhereItFounds(t *testing.T) {
 	t.Parallel()
 	two := func(m *Model) { m.Units.Value["etcd/1"] = Alive }

@@ -6,8 +6,8 @@ import "maps"
 // it is about, and it outlives the disk. With the zero value nothing is remembered: everything is
 // published again.
 type Memory struct {
-	// Bags is the digest of what this unit wrote last into its own bag of a relation, by relation ID; goneSum where the
-	// relation is gone and its end is not on record yet.
+	// Bags is the digest of what this unit wrote last into its own bag of a relation, by relation
+	// ID. It is goneDigest if the relation is gone and its end is not on record yet.
 	Bags map[string]string
 	// Deserted are the consumer relations whose last unit has departed, as this unit has seen, by
 	// relation ID. An entry is kept until the relation has units again or is no longer listed.

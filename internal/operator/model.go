@@ -81,7 +81,8 @@ type Model struct {
 	// Authority is our certificate authorities as committed before this hook; a known nil means
 	// that there are none yet.
 	Authority Known[*pki.Authority]
-	// Secrets reports whether this Juju keeps secrets (else the authorities live in the peer application bag).
+	// Secrets reports whether this Juju keeps secrets; if not, the authorities are in the peer
+	// application bag.
 	Secrets bool
 
 	// Relations are those of each endpoint except the peers', by the endpoint's name, sorted by ID.
@@ -105,7 +106,7 @@ type Address struct {
 	All     []string // every bind address and host name, for certificates; sorted
 }
 
-// Cluster is the peer relation: the record that the leader keeps, and each unit's own word.
+// Cluster is the peer relation: the record that the leader keeps, and each unit's own bag.
 type Cluster struct {
 	RelationID string
 	AppBag     AppBag

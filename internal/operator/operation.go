@@ -29,8 +29,8 @@ const (
 	toServe   = "serving"    // the source serves the new data, the others join it
 )
 
-// procedure describes a kind of operation by its phases. How far a unit has to be in each phase is in
-// came.
+// procedure describes a kind of operation by its phases. came says how far a unit has to be in
+// each.
 type procedure struct {
 	phases []string
 	// final is the phase from which on nothing can be undone. It is put on record before any unit
@@ -67,8 +67,8 @@ const (
 // operation is the one on record; the zero value is none, or not known.
 func (v view) operation() Operation { return v.m.Cluster.Value.AppBag.Operation }
 
-// isSupported reports whether this charm can carry on the operation. What the phases of an unknown kind
-// mean, only a later charm knows.
+// isSupported reports whether this charm can carry on the operation. Only a later charm knows what
+// the phases of an unknown kind mean.
 func isSupported(o Operation) bool { return slices.Contains(procedures[o.Kind].phases, o.Phase) }
 
 // replaces reports whether the operation puts other data in the place of the cluster's, and has not
@@ -143,7 +143,8 @@ func taking(o Operation) []string {
 	return slices.DeleteFunc(slices.Clone(o.Units), func(unit string) bool { return !o.Takes(unit) })
 }
 
-// operationUnits are the units of the operation. Where it stops the cluster, whoever has come to hold its data since is one more.
+// operationUnits are the units of the operation. While it replaces the data, a unit that has come
+// to hold the old data since counts too.
 func (v view) operationUnits() []string {
 	o := v.operation()
 	if !replaces(o) {
@@ -179,7 +180,7 @@ func (v view) came(unit string) bool {
 		if unit == o.Source {
 			return state == prepared
 		}
-		// A unit that joined since has to answer too.
+		// A unit that has come since has to answer too.
 		return state == stopped || !stops(o) && state != ""
 	case toStop:
 		return state == stopped
@@ -238,7 +239,7 @@ func (v view) next(o Operation) Operation {
 		return o
 	}
 	if o.Kind == recovering && o.Phase == toStop {
-		// Who was left out since it was confirmed, or has gone, moves nobody up or down.
+		// Units that were left out since it was confirmed, or are gone, do not change the order.
 		gone := func(unit string) bool { return !slices.Contains(v.participants(), unit) }
 		confirmed := slices.DeleteFunc(slices.Clone(o.Order), gone)
 		if order := v.ranking(); !slices.Equal(order, confirmed) {
@@ -257,9 +258,10 @@ func (v view) next(o Operation) Operation {
 	return o
 }
 
-// lookAgain has a hook run here once this one's record is committed, where it moves an operation that stops the cluster, or has
-// it go on without a unit. Juju tells nobody of what it wrote itself, and a leader who is left alone would hear nothing until
-// update-status, in each phase. The zero value is that nothing is asked for.
+// lookAgain makes a hook run on this unit once the record of this hook is committed, if the record
+// moves an operation that stops the cluster, or has it go on without a unit. Juju runs no hook on a
+// unit for what that unit wrote, so a leader on its own would hear nothing until update-status, in
+// each phase. The zero value asks for nothing.
 func (v view) lookAgain(o Operation) StartWork {
 	was, phase := v.operation(), o.Phase
 	if !o.Going() {

@@ -52,7 +52,8 @@ func (v view) newOperation(kind, name string, units, without []string) Operation
 	}
 }
 
-// startParticipants are the units that would take part in an operation that begins now: those whose bag names the cluster.
+// startParticipants are the units that would take part in an operation that begins now: those whose
+// bag names the cluster.
 func (v view) startParticipants() []string {
 	units := slices.Collect(maps.Keys(v.m.Cluster.Value.UnitBags))
 	units = slices.DeleteFunc(units, func(unit string) bool {
@@ -85,7 +86,8 @@ func (v view) mayOperate(elsewhere Reason) Reason {
 	return Reason{}
 }
 
-// mayTake says why those units cannot take part: each must be there and have a charm that knows the operation.
+// mayTake says why those units cannot take part: each must be there and have a charm that knows the
+// operation.
 func (v view) mayTake(o Operation, takes []string) Reason {
 	for _, unit := range takes {
 		if unit != v.m.Unit && !slices.Contains(v.m.Cluster.Value.UnitBags[unit].Can, o.Kind) {
@@ -256,7 +258,8 @@ func (v view) showOperation() Result {
 	return Result{Text: text, Values: values}
 }
 
-// operationParams are the parameters of an action on operations: a text of that name, and the units to do without.
+// operationParams are the parameters of an action on operations: a text with that name, and the
+// units to go on without.
 func operationParams(params map[string]any, name string) (text string, without []string, err error) {
 	if err := onlyParams(params, name, "without"); err != nil {
 		return "", nil, err

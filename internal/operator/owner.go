@@ -9,9 +9,9 @@ import (
 // that there is no such file, or that it says nothing.
 type Owner struct{ Model, Unit string }
 
-// foreignOwner says in words whose data is here, if it is not this unit's. "" means that it is ours,
-// that nothing speaks against that, or that its cluster ended in order: then the storage was moved
-// here on purpose.
+// foreignOwner says in words whose data is here, if it is not this unit's. "" means that it is
+// ours, that nothing shows otherwise, or that its cluster ended in order: then the storage was
+// moved here on purpose.
 func (v view) foreignOwner() string {
 	d, record := v.w.Data, v.m.Cluster.Value.AppBag
 	switch owner := d.Owner; {

@@ -114,7 +114,7 @@ func TestClaim(t *testing.T) {
 }
 
 // Rule 4, nobody else's memory: another unit's data is never started, published, moved or taken for
-// our member.
+// that of our member.
 func TestRule04NobodyElsesMemory(t *testing.T) {
 	t.Parallel()
 	m := model(3)

@@ -125,7 +125,7 @@ func replaced(r AppBag, id uint64) AppBag {
 	return r
 }
 
-// word is what our unit publishes about itself.
+// word is what our unit publishes about itself in its bag.
 func (v view) word() UnitBag {
 	w := UnitBag{
 		Schema: etcdcluster.Schema, Leaving: v.leaving(), Can: can(), Leaves: v.issued(), Quota: v.takenQuota(), Zone: v.m.Zone, Part: v.part(),

@@ -5,7 +5,7 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/etcdproxy"
 )
 
-// encodeProxy is what a consumer at the endpoint proxy is told.
+// encodeProxy is what a consumer at the endpoint proxy gets.
 func encodeProxy(t ConsumerData) (databag.Bag, error) {
 	data := etcdproxy.Data{ClientURLs: t.ClientURLs(), Version: t.Version, Credentials: t.Credentials}
 	for _, m := range t.Members {
@@ -14,7 +14,7 @@ func encodeProxy(t ConsumerData) (databag.Bag, error) {
 	return etcdproxy.Encode(data)
 }
 
-// proxyKeys are the keys that tellProxy may write.
+// proxyKeys are the keys that encodeProxy may write.
 func proxyKeys() []string {
 	return []string{
 		etcdproxy.KeySchema, etcdproxy.KeyCluster, etcdproxy.KeyClientURLs, etcdproxy.KeyVersion,

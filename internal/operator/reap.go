@@ -35,8 +35,8 @@ func reap(v view, p *Plan) {
 				p.say(why.to(Waiting))
 				return
 			}
-			// Its machine still runs. To remove a ready voter is like stopping one, and a member
-			// that stops or restarts counts on it: so this takes the turn.
+			// Its machine still runs. Removing a ready voter is like stopping it, and a member that
+			// stops or restarts counts on it: so this takes the turn.
 			p.want(v, TakeTurn{})
 			return
 		}
@@ -47,9 +47,9 @@ func reap(v view, p *Plan) {
 
 const unreaped = "members without a unit stay"
 
-// reaps reports whether it is ours to reap: as leader, as one that leaves, which the dead may hold, or as the first ready
-// voter whose unit lives. A leader that has no member yet has seen none listed before goal-state, and its own join may be
-// what waits for the dead to go.
+// reaps reports whether this unit is to reap: as the leader, as a unit that leaves, because dead
+// members may hold up its leave, or as the first ready voter whose unit lives. A leader without a
+// member has not seen the list before goal-state, and its own join may wait for the dead to go.
 func (v view) reaps() bool {
 	if v.leader() || v.leaving() {
 		return true
@@ -62,8 +62,8 @@ func (v view) reaps() bool {
 	return false
 }
 
-// orphan reports whether no unit owns the member. One that never started has no name: it is an orphan only if every
-// unit in goal-state is accounted for by another member or another peer URL.
+// orphan reports whether no unit owns the member. One that never started has no name: it is an
+// orphan only if every unit in goal-state is accounted for by another member or another peer URL.
 func (v view) orphan(mem Member) bool {
 	if unit, ok := v.unitOf(mem); ok {
 		_, there := v.m.Units.Value[unit]

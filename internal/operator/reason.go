@@ -5,16 +5,16 @@ import (
 	"strings"
 )
 
-// entry is what there is to say of a kind. In its texts {words} stand for the subject, whose word is of, and for the
-// details, in the order in which they first appear.
+// entry is what can be said of a kind. In its texts {words} stand for the subject, whose word is in
+// of, and for the details, in the order in which they first appear.
 type entry struct {
 	name   string  // never changes: it is an anchor of docs/reference/reasons.md
 	of     string  // what the subject is
-	health Verdict // of the cluster, on account of it
+	health Verdict // of the cluster, because of it
 	level  Level   // the workload status that it calls for; "" keeps it out of the status line
-	own    Level   // the same where the subject is this unit; "" is no other
+	own    Level   // the same if the subject is this unit; "" means no difference
 	text   string  // what is wrong
-	remedy string  // what to do; "" is nothing, or that the text says it
+	remedy string  // what to do; "" is nothing, or that the text already says it
 }
 
 // String is the kind's name.

@@ -249,7 +249,7 @@ const (
 	kinds // how many there are
 )
 
-// work is the subject of what work waits for: the health report says what does.
+// work is the subject of what work waits for: the health report names the work.
 const work = "work"
 
 var catalogue = [kinds]entry{

@@ -136,8 +136,8 @@ func (v view) mayLose(ranked []Survivor) string {
 	return text
 }
 
-// tryRecover shows whose data would be recovered, and what may be lost. Whoever has shown nothing is taken for dead in the command, and
-// said to be.
+// tryRecover shows whose data would be recovered, and what may be lost. A unit that has shown
+// nothing is taken for dead in the command, and the text says so.
 func (v view) tryRecover(want dataRequest, ranked []Survivor, silent []string) Result {
 	rows, units := [][]string{{"UNIT", "TERM", "INDEX", "BEHIND", "LOG", "REVISION"}}, map[string]any{}
 	for _, s := range ranked {

@@ -88,7 +88,8 @@ func TestRule12OptionsMeetTheWorld(t *testing.T) {
 				assert.Contains(t, p.Status.Message, "option ")
 			}
 
-			// What runs with it has shown that it works, and an alarm speaks for itself.
+			// A server that runs with it has shown that it works, and an alarm is reported by
+			// itself.
 			w.Service.Config = newView(Event{}, m, w).desiredDigest
 			w.WrittenConfig = w.Service.Config
 			for i := range w.Members {
@@ -132,7 +133,8 @@ func TestTakenPortOfAMember(t *testing.T) {
 	assert.Empty(t, newView(Event{}, m, w).refusal.String(), "nobody knows what the live process listens on")
 }
 
-// TestOwnWildcardIsNotTaken: a member that listens on all addresses, as most do, may take up other options.
+// TestOwnWildcardIsNotTaken: a member that listens on all addresses, as most do, may take other
+// options.
 func TestOwnWildcardIsNotTaken(t *testing.T) {
 	t.Parallel()
 	m := configured(t, model(3), map[string]any{"snapshot_count": 1000})
@@ -192,7 +194,8 @@ func TestPortInUse(t *testing.T) {
 	}
 }
 
-// TestTakenPortOfAProxyThatFails: it is started once in a hook, and told whose port it is.
+// TestTakenPortOfAProxyThatFails: it is started once in a hook, and the status says which process
+// has the port.
 func TestTakenPortOfAProxyThatFails(t *testing.T) {
 	t.Parallel()
 	m, w := healthyProxy(1)
@@ -261,7 +264,7 @@ func TestSocketOfAProxy(t *testing.T) {
 	assert.IsType(t, WriteProxy{}, Decide(lookAgain, m, w).Step)
 }
 
-// TestListensText: where a proxy listens is told as it is.
+// TestListensText: the text says exactly where a proxy listens.
 func TestListensText(t *testing.T) {
 	t.Parallel()
 	m, w := healthyProxy(1)

@@ -2,9 +2,11 @@ package operator
 
 import "strings"
 
-// ReleaseName names a build of the charm's program, "3.7.3-s0123456789ab-p0123456789ab-0123456789ab": etcd's version, the IDs
-// of the server and of the proxy in it (package stamp), and what differs between builds. The name is a directory's and stands
-// in the settings, so it says of a process which server or proxy runs. Without a stamp the IDs are not in it.
+// ReleaseName names a build of the charm's program,
+// "3.7.3-s0123456789ab-p0123456789ab-0123456789ab": etcd's version, the IDs of the server and of
+// the proxy in it (package stamp), and what differs between builds. The name is that of a directory
+// and is in the settings, so a process's settings show which server or proxy it runs. Without a
+// stamp the IDs are left out.
 func ReleaseName(etcd, stamp, build string) string {
 	if stamp == "" {
 		return etcd + "-" + build
@@ -12,7 +14,7 @@ func ReleaseName(etcd, stamp, build string) string {
 	return etcd + "-" + stamp + "-" + build
 }
 
-// idsIn are the IDs in a release's name; "" is not known, as with charms whose releases had none.
+// idsIn are the IDs in a release's name; "" is not known, as in earlier releases without IDs.
 func idsIn(release string) (server, proxy string) {
 	parts := strings.Split(release, "-")
 	n := len(parts)

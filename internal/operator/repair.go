@@ -2,7 +2,7 @@ package operator
 
 import "slices"
 
-// Hash is what a member says about its data up to a revision.
+// Hash is what a member reports about its data up to a revision.
 type Hash struct {
 	MemberID  uint64
 	Revision  int64 // up to which

@@ -44,8 +44,8 @@ func leftOut(o Operation, unit string) Operation {
 	return o
 }
 
-// during is unit etcd/n of three with the operation on record, and its machine, where nothing is left to do. Past the point of no
-// return the record has the new cluster.
+// during is unit etcd/n of three with the operation on record, and its machine, on which nothing is
+// left to do. Past the point of no return the record has the new cluster.
 func during(o Operation, n int) (Model, World) {
 	m := model(3)
 	w := world(m)
@@ -84,7 +84,7 @@ func silent(w World) World {
 	return w
 }
 
-// saying makes the other units show that as their part.
+// saying makes the other units show that state as their part.
 func saying(m Model, state, said string) Model {
 	cluster := m.Cluster.Value
 	for unit, unitBag := range cluster.UnitBags {
@@ -543,8 +543,9 @@ func TestSourceLeavesPastTheEnd(t *testing.T) {
 	assert.Equal(t, Start{}, Decide(e, m, w).Step)
 }
 
-// TestLatestSnapshot: the clocks of the leader and of the source need not agree, and a clock may go back. What was kept of a state
-// that a restore was to replace is restored by its name alone: else a restore that is tried again would bring that state back.
+// TestLatestSnapshot: the clocks of the leader and of the source need not agree, and a clock may go
+// back. A snapshot of a state that a restore was about to replace is restored only by name:
+// otherwise a second attempt at the restore would bring that state back.
 func TestLatestSnapshot(t *testing.T) {
 	t.Parallel()
 	snapshot := func(name string, taken int64) Snapshot { return Snapshot{Name: name, Taken: taken} }

@@ -127,7 +127,7 @@ func (v view) givenUp() uint64 {
 	return record.ClusterID
 }
 
-// confirms is the ID to confirm what is given up; "" is that nothing is.
+// confirms is the ID with which to confirm what is given up; "" means that nothing is.
 func (v view) confirms() string { return idText(v.givenUp()) }
 
 // isID reports whether the text is that ID. Juju's client reads key=value as YAML, where 1234 and
@@ -287,10 +287,10 @@ func (v view) tryRestore(want dataRequest) ([]Step, Result) {
 	return nil, Result{Text: text, Values: values}
 }
 
-// restoreIt is the last line of a dry run. It is not folded: whoever copies it needs it whole.
+// restoreIt is the last line of a dry run. It is not folded, so that it can be copied whole.
 func restoreIt(command string) string { return "restore it: " + command + "\n" }
 
-// holds says whom the snapshot lets in, and what becomes of that.
+// holds says which users the snapshot lets in, and whether that stays so.
 func (s Snapshot) holds() string {
 	text := "it holds " + s.Users.String()
 	switch {
@@ -302,7 +302,7 @@ func (s Snapshot) holds() string {
 	return text
 }
 
-// String says who they are, in words.
+// String names the users, in words.
 func (u Users) String() string {
 	text := fmt.Sprintf("%d users", u.Count)
 	if u.Count == 1 {
@@ -346,7 +346,8 @@ func (want dataRequest) named() string {
 	return want.snapshot
 }
 
-// loses says what is lost of what the members have by now, if the data goes back to a revision; 0 is not known.
+// loses says what is lost of the members' present data if the data goes back to a revision; 0 is
+// not known.
 func (v view) loses(revision int64) string {
 	seen := v.highestRevision()
 	switch {
@@ -362,7 +363,7 @@ func (v view) loses(revision int64) string {
 	return fmt.Sprintf("%d revisions are lost: from %d to %d, and what is written until it begins", seen-revision, revision+1, seen)
 }
 
-// An action waits for work of less than slowRead. What work of more than that found is shown to a
+// An action waits for work that takes less than slowRead. The result of longer work is shown to a
 // repeated action, for as long as freshRead.
 const (
 	slowRead  = 60  // seconds

@@ -248,8 +248,7 @@ restore it: juju run etcd/leader restore snapshot=latest source=etcd/0 confirm=i
 	}
 }
 
-// lostMajority is unit etcd/0 of three, whose cluster has no quorum: etcd/2 is dead, and the others show their logs.
-// TestRestoreDryRunShowsUsers: whoever restores hears whom the snapshot lets in.
+// TestRestoreDryRunShowsUsers: a dry run of a restore shows which users the snapshot lets in.
 func TestRestoreDryRunShowsUsers(t *testing.T) {
 	t.Parallel()
 	var many []string
@@ -298,6 +297,8 @@ func TestRestoreDryRunShowsUsers(t *testing.T) {
 	}
 }
 
+// lostMajority is unit etcd/0 of three, whose cluster has no quorum: etcd/2 is dead, and the others
+// show their logs.
 func lostMajority() (Model, World) {
 	m := model(3)
 	w := noQuorumWorld(world(m))
@@ -401,8 +402,9 @@ recover from it: juju run etcd/leader recover without=etcd/2 confirm=id-c1
 	assert.Equal(t, "etcd/1", result.Values["best"])
 }
 
-// TestRecoverDryRunNamesTheDead: at night nobody knows which units to leave out. Those of which nothing is known are in the command,
-// and one that answers is refused there as it would be in the command.
+// TestRecoverDryRunNamesTheDead: at night nobody knows which units to leave out. Units of which
+// nothing is known are in the command, and one that answers is refused there as in the command
+// itself.
 func TestRecoverDryRunNamesTheDead(t *testing.T) {
 	t.Parallel()
 	m, w := lostMajority()

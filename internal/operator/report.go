@@ -72,7 +72,7 @@ type Report struct {
 	App    string
 	Unit   string // whose view it is
 	Health Verdict
-	// Reasons are the grounds of Health and what is worth knowing besides, the worst level first.
+	// Reasons are the reasons for Health and whatever else is worth knowing, the worst level first.
 	Reasons []Reason
 
 	Reach     Reach
@@ -117,7 +117,7 @@ type examiner struct {
 	r Report
 }
 
-// Examine says how the cluster fares, as far as model and world show; on a proxy unit, what the
+// Examine judges how the cluster is, as far as model and world show it; on a proxy unit, what the
 // proxy reaches.
 func Examine(m Model, w World) Report {
 	v := newView(Event{}, m, w)
@@ -154,10 +154,10 @@ func examine(v view, reasons []Reason) Report {
 	return x.r
 }
 
-// healthReasons are the reasons of the report's health.
+// healthReasons are the reasons behind the report's health.
 func (r Report) healthReasons() []Reason { return r.only(Degraded, Unhealthy) }
 
-// notes are the reasons that are no ground for concern.
+// notes are the reasons that call for nothing.
 func (r Report) notes() []Reason { return r.only(Sound) }
 
 func (r Report) only(verdicts ...Verdict) []Reason {
@@ -169,7 +169,7 @@ func (r Report) only(verdicts ...Verdict) []Reason {
 // worse orders verdicts, the worst first.
 func worse(v Verdict) int { return slices.Index([]Verdict{Unhealthy, Degraded, Sound}, v) }
 
-// members fills in the member list, and how many of them count.
+// members fills in the member list, and how many members count.
 func (x *examiner) members() {
 	if x.r.ClusterID == 0 {
 		x.r.ClusterID = x.named()
@@ -213,7 +213,7 @@ func (x *examiner) members() {
 }
 
 // margin is Margin, once all members are counted. Without a quorum no member is ready, so the
-// members that do not answer are what is missing; if enough answer, the members that are not ready.
+// missing ones are those that do not answer; if enough answer, they are those that are not ready.
 func (r Report) margin() int {
 	if r.Ready >= r.Quorum || r.Reachable >= r.Quorum {
 		return r.Ready - r.Quorum
@@ -317,7 +317,8 @@ func memberLabel(mem Member, unit string) string {
 // hexID is an ID as etcd's own tools print it.
 func hexID(id uint64) string { return strconv.FormatUint(id, 16) }
 
-// states are the relation states that the etcd-proxy interface has known since 2016, computed from the data.
+// states are the relation states that the etcd-proxy interface has had since 2016, computed from
+// the data.
 func (x *examiner) states() []string {
 	var out []string
 	for _, at := range Endpoints() {
@@ -332,7 +333,7 @@ func (x *examiner) states() []string {
 	return append(out, etcdproxy.States("upstream", relations...)...)
 }
 
-// singleLine is text from elsewhere, made fit for one line of a table and for a process's arguments.
+// singleLine makes text from elsewhere fit for one line of a table and for a process's arguments.
 func singleLine(s string) string {
 	return strings.Join(strings.FieldsFunc(strings.ToValidUTF8(s, "?"), func(r rune) bool {
 		return r <= ' ' || (r >= 0x7f && r < 0xa0) || r == '\u2028' || r == '\u2029'

@@ -22,8 +22,7 @@ func (x *examiner) builds() {
 	}
 }
 
-// buildLines are what builds found, for people. A roll that is half done shows as two servers on
-// one line.
+// buildLines are what builds found, for people. A half-done roll shows as two servers on one line.
 func (r Report) buildLines() []named {
 	var out []named
 	if text := r.serversText(); r.Role != RoleProxy && text != "" {

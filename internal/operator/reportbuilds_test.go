@@ -6,8 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// A roll that is half done shows in health: which member runs which server, and which one the charm
-// has.
+// A half-done roll shows in health: which member runs which server, and which server the charm has.
 func TestHealthTellsServersApart(t *testing.T) {
 	t.Parallel()
 	m, w := refreshed(buildA, otherServer)

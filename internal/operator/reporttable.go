@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// tableWidth is the number of columns that a report keeps within: a terminal has 80, and Juju indents what an action
-	// answers.
+	// tableWidth is the number of columns that a report keeps within: a terminal has 80, and Juju
+	// indents the results of actions.
 	tableWidth = 78
 	labelWidth = 14 // of a unit or member in a table
 )
@@ -244,7 +244,8 @@ func wrap(name, text string) string {
 // moment is a time, given in Unix seconds.
 func moment(seconds int64) string { return time.Unix(seconds, 0).UTC().Format(time.RFC3339) }
 
-// fold is a text in lines that keep within tableWidth, after what the first begins with, the further ones indented.
+// fold is a text in lines of at most tableWidth: start precedes the first, and the others are
+// indented.
 func fold(start, text string, indent int) string {
 	var b strings.Builder
 	b.WriteString(start)

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTable holds tables against testdata/report; UPDATE_GOLDEN=1 writes them again.
+// TestTable compares tables with testdata/report; UPDATE_GOLDEN=1 writes them again.
 func TestTable(t *testing.T) {
 	t.Parallel()
 	for name, scene := range map[string]func() (Model, World){

@@ -112,8 +112,8 @@ func (v view) takeTurn(p *Plan) {
 	}
 }
 
-// hasTurn reports whether the turn is ours for longer than this hook: it was taken, or prolonged, in this pass. One that an
-// earlier hook took and left behind may run out in the middle of this one.
+// hasTurn reports whether the turn is ours for longer than this hook: it was taken, or extended, in
+// this pass. One that an earlier hook took and left behind may run out in the middle of this hook.
 func (v view) hasTurn() bool {
 	return v.w.Turn.Holder == v.m.Unit && did[TakeTurn](v)
 }
@@ -123,9 +123,10 @@ func did[S Step](v view) bool {
 	return slices.ContainsFunc(v.w.Done, func(s Step) bool { _, ok := s.(S); return ok })
 }
 
-// releaseUnusedTurn gives the turn back while we have no use for it: what holds our restart may be a member that waits for the turn.
-// Settings that were written with it are taken back before: the machine may start again at any time, and nobody then expects
-// the server with another port.
+// releaseUnusedTurn gives the turn back while we have no use for it: a member that holds up our
+// restart may itself wait for the turn. Settings that were written with the turn are reverted
+// first: the machine may start again at any time, and nobody then expects the server with another
+// port.
 func (v view) releaseUnusedTurn(p *Plan) {
 	if v.revertible() && v.w.Service.Config != v.w.WrittenConfig {
 		p.want(v, RevertMember{})
@@ -138,7 +139,8 @@ func (v view) releaseUnusedTurn(p *Plan) {
 
 const unreleased = "the turn is not given back"
 
-// revertible reports whether what our server runs with can be read, and is what the charm once wrote.
+// revertible reports whether the settings that our server runs with can be read, and are what the
+// charm once wrote.
 func (v view) revertible() bool {
 	return v.w.Service.Running && v.w.Service.Config != "" && v.w.Service.Config != Altered
 }
@@ -159,7 +161,8 @@ func (v view) holdRestart(own Member) Reason {
 		return because(restartAwaitsVoter, v.label(bad[0]))
 	}
 	for _, mem := range v.voters() {
-		// Two that listen where they are not listed do not find each other, and without a quorum neither can be listed again.
+		// Two members that listen where they are not listed do not find each other, and without a
+		// quorum neither can be listed correctly again.
 		name, ok := v.unitOf(mem)
 		if url := v.m.Cluster.Value.UnitBags[name].PeerURL; ok && mem.ID != own.ID && url != "" && !slices.Contains(mem.PeerURLs, url) {
 			return because(restartAwaitsListing, name)

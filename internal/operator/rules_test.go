@@ -325,7 +325,7 @@ func TestRule04NoAmnesia(t *testing.T) {
 	p := Decide(lookAgain, m, w)
 	assert.Nil(t, p.Step)
 	assert.Equal(t, Waiting, p.Status.Level)
-	// The settings on disk do not let it either: once there is data, they found and join nothing.
+	// The settings on disk do not start it either: once there is data, they found and join nothing.
 	w = world(m)
 	w.WrittenInitial = Initial{New: true, Token: "t", Cluster: "etcd0=u"}
 	assert.Equal(t, SpendInitial{}, firstStep(m, w))

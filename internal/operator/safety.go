@@ -6,7 +6,7 @@ import (
 )
 
 // Quorum first: no removal, restart or stop leaves fewer ready voters than a quorum. Only this file
-// decides what that permits. An answer of none permits it; any other says why not.
+// decides what that permits. An answer of none permits it; any other answer says why not.
 
 // Quorum is how many of n voters decide.
 func Quorum(n int) int { return n/2 + 1 }

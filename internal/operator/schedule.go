@@ -29,8 +29,8 @@ func (v view) schedule() Schedule {
 	return Schedule{Interval: c.SnapshotSeconds, Keep: c.SnapshotKeep, Space: c.KeepBytes, Wanted: v.wanted()}
 }
 
-// wanted is the snapshot kept here that the operation on record is to restore; "" is none. Its work says so too, but may begin
-// long after: all units have to answer before.
+// wanted is the snapshot kept here that the operation on record is to restore; "" is none. The work
+// that restores it names it too, but may begin long after, because all units have to answer first.
 func (v view) wanted() string {
 	o := v.operation()
 	if !replaces(o) || o.Kind != restoring || o.Source != v.m.Unit {
@@ -112,8 +112,8 @@ func (v view) saved(p *Plan) bool {
 // upgradeID is the ID of the work that takes a snapshot before the upgrade to a release.
 func upgradeID(release string) string { return "upgrade-" + digest(release)[:6] }
 
-// rollBegan reports whether another voter already runs what ours should run: the first of them saw
-// to a snapshot.
+// rollBegan reports whether another voter already runs what ours should run: the first such member
+// arranged for a snapshot.
 func (v view) rollBegan() bool {
 	own, _ := v.self()
 	return slices.ContainsFunc(v.voters(), func(mem Member) bool {
@@ -138,7 +138,7 @@ func (k Kept) newest() string {
 	return s.Name
 }
 
-// snapshots is how this unit's snapshots are.
+// snapshots is the state of this unit's snapshots.
 type snapshots struct {
 	good    Snapshot // the last
 	found   bool     // there is a good one
@@ -174,7 +174,8 @@ func (v view) snapshots() snapshots {
 	return s
 }
 
-// keeping says what is wrong with what the unit keeps beside its data, and what is worth knowing of it.
+// keeping reports what is wrong with what the unit keeps beside its data, and what is worth knowing
+// of it.
 func (x *examiner) keeping() {
 	if x.role() != RoleMember {
 		return

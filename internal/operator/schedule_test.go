@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestWhatARestoreNamesIsKept: as long as the operation is on record and has not replaced the data, the timer does not take the
-// snapshot away for another.
+// TestWhatARestoreNamesIsKept: as long as the operation is on record and has not replaced the data,
+// the timer does not delete the snapshot to make room for another.
 func TestWhatARestoreNamesIsKept(t *testing.T) {
 	t.Parallel()
 	had := []Snapshot{{Name: "old", Taken: 3}, {Name: "bad", Taken: 4, Error: "no"}, {Name: "new", Taken: 6}, {Name: "apart", Taken: 7, Why: beforeRestore}}
@@ -204,7 +204,7 @@ func TestWhatIsSaidOfSnapshots(t *testing.T) {
 	}
 }
 
-// TestHealthTellsOfSnapshots always; what was moved aside is named.
+// TestHealthTellsOfSnapshots: health always reports on snapshots, and names what was moved aside.
 func TestHealthTellsOfSnapshots(t *testing.T) {
 	t.Parallel()
 	m := model(3)

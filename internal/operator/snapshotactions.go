@@ -187,7 +187,8 @@ func DrillNow(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	return steps, result, nil
 }
 
-// readSnapshot has long work read a snapshot, "" being the latest; refused is what does not happen where there is none.
+// readSnapshot has long work read a snapshot; "" is the latest. refused says what is not done if
+// there is no such snapshot.
 func readSnapshot(m Model, w World, r WorkRequest, refused string) ([]Step, Result) {
 	if Examine(m, w).Role == RoleProxy {
 		return nil, Result{Failed: because(isProxy, m.Unit).String()}
@@ -200,7 +201,7 @@ func readSnapshot(m Model, w World, r WorkRequest, refused string) ([]Step, Resu
 	return beginAndAwait(r), Result{Finish: func(after World) Result { return workResult(m, after, r.ID) }}
 }
 
-// findSnapshot says why there is no such snapshot here; whether there is anything at a path the work finds.
+// findSnapshot says why there is no such snapshot here. It does not check a path: the work does.
 func (v view) findSnapshot(which string) Reason {
 	if path.IsAbs(which) {
 		return Reason{}

@@ -12,20 +12,22 @@ import (
 // Whose turn it is follows from what etcd and the units' bags say.
 
 const (
-	// roomUse is how much of its quota a database may take, in percent, for the alarm to be taken back. At the quota
-	// etcd raises it again with the next write.
+	// roomUse is how much of its quota a database may take, in percent, before the alarm is
+	// disarmed. At the quota etcd raises it again with the next write.
 	roomUse = 90
 	// worthFreeing is how much of a database must be free for a defragmentation, in percent.
 	worthFreeing = 10
 	// freeingPause is how long after one round of freeing space the next begins, in seconds.
 	freeingPause = 600
-	// freeingTime is how long after a pass began its last long step must be over, in seconds: a hook has 120.
+	// freeingTime is when its last long step must be over, in seconds after a pass began: a hook
+	// has 120.
 	freeingTime = 60
-	// secondsPerGiB is twice what compacting or defragmenting a GiB was measured to take on a busy machine.
+	// secondsPerGiB is twice what compacting or defragmenting a GiB took, measured on a busy
+	// machine.
 	secondsPerGiB = 10
 )
 
-// takesQuota is the word of can for the order in which members take a higher quota.
+// takesQuota is the name in can for the order in which members take a higher quota.
 const takesQuota = "quota"
 
 // full reports whether alarm NOSPACE is raised.
@@ -36,7 +38,8 @@ func (v view) full() bool {
 // hasRoom reports whether the database takes so little of its quota that writes may go on.
 func (m Member) hasRoom() bool { return m.Quota <= 0 || m.DBSize*100 < m.Quota*roomUse }
 
-// shortOfSpace reports whether NOSPACE is raised, or would soon be raised again where somebody has taken it back by hand.
+// shortOfSpace reports whether NOSPACE is raised, or would soon be raised again after somebody
+// disarmed it by hand.
 func (v view) shortOfSpace() bool {
 	return v.full() || slices.ContainsFunc(v.voters(), func(mem Member) bool { return mem.Answers && !mem.hasRoom() })
 }
@@ -46,8 +49,8 @@ func (v view) lowQuota(mem Member) bool {
 	return mem.Answers && mem.Quota > 0 && mem.Quota < v.m.Config.QuotaBytes
 }
 
-// bagQuota is the quota that a unit's bag says it takes; 0 is none. Without the word in can, the
-// number was left in the bag by an earlier charm of the unit and does not count.
+// bagQuota is the quota that a unit's bag says it takes; 0 is none. If can lacks takesQuota, the
+// number was left in the bag by another charm of the unit and does not count.
 func (v view) bagQuota(unit string) int64 {
 	if unit == v.m.Unit {
 		return v.takenQuota()
@@ -182,7 +185,7 @@ func (v view) hasSpace() bool {
 	return true
 }
 
-// freesSpace reports whether the options say that the charm frees space.
+// freesSpace reports whether the options let the charm free space.
 func (v view) freesSpace() bool { return v.usable() && v.m.Config.AutoFreeSpace }
 
 // failed reports whether such a step was tried in this pass and failed.

@@ -24,8 +24,8 @@ func (s standing) String() string {
 	}[s]
 }
 
-// standing says what our member is to its cluster. What that cluster answers counts before what the
-// record says.
+// standing says what our member is to its cluster. What that cluster answers takes precedence over
+// the record.
 func (v view) standing() standing {
 	own, listed := v.self()
 	switch {
@@ -63,7 +63,7 @@ func (v view) left() bool {
 }
 
 // hasEnded reports whether the record says that our data's cluster ended: a later unit founds
-// another.
+// another one.
 func (v view) hasEnded() bool {
 	return v.m.Cluster.OK && v.w.Data.ClusterID != 0 && v.m.Cluster.Value.AppBag.Ended == v.w.Data.ClusterID
 }

@@ -8,9 +8,9 @@ import (
 
 // Lengths in characters. Juju shows the status line in a table and cuts it at about 120.
 const (
-	// The line takes the reasons that fit; the number of further ones may stand beyond it.
+	// The line takes the reasons that fit; the number of the others may go beyond it.
 	lineWidth  = 80
-	enoughText = 50 // what is wrong is shown with at least so many, if it has them
+	enoughText = 50 // what is wrong is shown with at least this many, if it has them
 )
 
 // seeHealth stands for a remedy that does not fit into the line.

@@ -19,11 +19,12 @@ type Step interface {
 // directories.
 type Install struct{ Release string }
 
-// Mend fixes what of ours does not lie on the disk as it should (World.Astray). It does not look at
-// what files contain.
+// Mend repairs what of ours does not lie on the disk as it should (World.Astray). It does not look
+// at what files contain.
 type Mend struct{ What string }
 
-// WriteTLS brings the named certificates and lists on disk to what they should be; files are swapped by rename.
+// WriteTLS writes the named certificates and lists to disk as they should be; files are swapped by
+// rename.
 type WriteTLS struct {
 	Authority  *pki.Authority
 	CommonName string
@@ -39,7 +40,8 @@ type WriteTLS struct {
 // WriteMember writes the settings and the service of a member; it starts nothing.
 type WriteMember struct{ Server Server }
 
-// RevertMember writes the settings that the running server was started with, without a first start, and its service.
+// RevertMember writes the settings that the running server was started with, without those of a
+// first start, and its service.
 type RevertMember struct{}
 
 // SpendInitial takes the settings of a first start out of the settings on disk, and leaves the
@@ -66,7 +68,7 @@ type Uninstall struct{ KeepData bool }
 // MoveAside moves the data directory to a dated name beside it; the service must not run.
 type MoveAside struct{ Why string }
 
-// Claim writes the file among the data that says whose it is.
+// Claim writes the file among the data that says which unit owns it.
 type Claim struct{ Owner Owner }
 
 // AddLearner asks the cluster to add our member, as a learner.
@@ -91,10 +93,12 @@ type UpdateMember struct {
 	PeerURL string
 }
 
-// AwaitReady waits, up to the bound, until our own server answers /readyz, or /livez if Learner is set.
+// AwaitReady waits, up to the bound, until our own server answers /readyz, or /livez if Learner is
+// set.
 type AwaitReady struct{ Learner bool }
 
-// AwaitPeer waits, up to the bound, until the member with that ID is ready (0: until every listed voter is ready).
+// AwaitPeer waits, up to the bound, until the member with that ID is ready; for ID 0, until every
+// listed voter is.
 type AwaitPeer struct{ ID uint64 }
 
 // AwaitLearner waits, up to the bound, until the member with that ID is no longer a learner: it
@@ -158,7 +162,7 @@ type Purge struct{ Snapshots, Aside []string }
 // already, nothing is moved.
 type ServePrepared struct{ ID string }
 
-// DropPrepared takes away what was prepared for an operation that ended before it was served.
+// DropPrepared deletes what was prepared for an operation that ended before it was served.
 type DropPrepared struct{ ID string }
 
 // WriteFence writes the file that the gate reads before each start of our server.

@@ -141,7 +141,7 @@ func HookLog(e Event, p Plan, w World) []any {
 	return attrs
 }
 
-// addressees names each relation that is written to once.
+// addressees names each relation that is written to, once.
 func addressees(bags []BagWrite) string {
 	var relations []string
 	for _, w := range bags {

@@ -69,8 +69,8 @@ func NewSurvey(m Model, data Data, own string, earlier []string) *Survey {
 			continue
 		}
 		unitBag := m.Cluster.Value.UnitBags[unit]
-		// A unit that names no cluster is asked too, because it may have founded one and died before Juju heard of it;
-		// its silence means nothing.
+		// A unit that names no cluster is asked too, because it may have founded one and died
+		// before Juju got its bag; its silence means nothing.
 		if unitBag.ClusterID != 0 && unitBag.ClusterID != record.Ended && !unitBag.Stopped && !slices.Contains(s.replaced, unitBag.ClusterID) {
 			s.anybody = true
 			told = append(told, unitBag.ClusterID)
@@ -207,7 +207,8 @@ func (s *Survey) reached() (id uint64, healthy bool) {
 	return 0, false
 }
 
-// memberList is the list of the cluster: a linearizable one if it has a quorum, else one member's view, our own first.
+// memberList is the cluster's list: a linearizable one if it has a quorum, else one member's view,
+// preferably our own.
 func memberList(answers []Answer, healthy bool, own string) []Member {
 	var list []Member
 	for _, a := range answers {

@@ -46,8 +46,8 @@ func TestStatusNow(t *testing.T) {
 	assert.Zero(t, StatusNow(m, w))
 }
 
-// TestConfirmIsNoNumber: Juju's client reads key=value as YAML, where an ID may be a number: what
-// is printed never is.
+// TestConfirmIsNoNumber: Juju's client reads key=value as YAML, where an ID may be a number. So
+// what is printed is never one.
 func TestConfirmIsNoNumber(t *testing.T) {
 	t.Parallel()
 	for _, id := range []uint64{0xc1, 0x1234567890123456, 0x12e4, 0x1, 0xe1, 0xffffffffffffffff} {
@@ -76,8 +76,8 @@ func TestCrashesFade(t *testing.T) {
 	assert.Contains(t, texts(Examine(m, w).notes()), "ended by itself once", "health tells it for as long as systemd counts it")
 }
 
-// TestNobodyLeadsWithoutAQuorum: the leader that a member names which has not noticed yet is in
-// neither line, table nor values.
+// TestNobodyLeadsWithoutAQuorum: a member that has not noticed the loss still names a leader;
+// neither line, table nor values show it.
 func TestNobodyLeadsWithoutAQuorum(t *testing.T) {
 	t.Parallel()
 	m, w := healthyCluster(5)
@@ -108,7 +108,7 @@ func TestTheEndOfTheAuthoritiesIsTold(t *testing.T) {
 	for name, tc := range map[string]struct {
 		left   time.Duration
 		health Verdict
-		status string // "" is not a word
+		status string // "" is not checked
 		note   string
 	}{
 		"more than a year":    {366 * day, Sound, "", ""},
@@ -168,7 +168,7 @@ func TestStatusSaysNothingThatIsSoonOld(t *testing.T) {
 }
 
 // TestWhatIsSilentIsSilentHere: a member that does not answer this unit may well answer others; the
-// text says whose view it is.
+// text names the unit that asked.
 func TestWhatIsSilentIsSilentHere(t *testing.T) {
 	t.Parallel()
 	m, w := healthyCluster(3)

@@ -78,7 +78,7 @@ func TestASquattedTurnIsBrokenInTheSecondHook(t *testing.T) {
 	}
 }
 
-// A unit that needs the turn says what it waits for, and does not wait half a minute for it.
+// A unit that needs the turn reports what it waits for, and does not wait half a minute for it.
 func TestWhoNeedsASquattedTurnNamesIt(t *testing.T) {
 	t.Parallel()
 	const remedy = "turn of etcd/99 has no lease, all wait for it; etcdctl del etcd-charm/turn"

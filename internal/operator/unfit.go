@@ -114,7 +114,7 @@ const healedEvery = 24 * 3600 // seconds
 const joinsAgain = "; it joins again"
 
 // replace makes a member with unfit data leave and join again. It may have forgotten votes and
-// entries that it promised to keep, so it is never just started. Once it is not listed any more,
+// entries that it promised to keep, so it is never simply started. Once it is not listed any more,
 // its data is moved aside like that of any removed member. The charm does this by itself only while
 // a majority of all voters decides without the member and has what it once had: then nothing
 // depends on its data.

@@ -129,7 +129,7 @@ func TestRule04NoDataOfAnotherTime(t *testing.T) {
 	assert.Contains(t, p.Status.Message, "data here is older than it was (30 of 91 entries), none has better")
 	assert.Equal(t, Unhealthy, Examine(m, w).Health)
 
-	// A server that serves is not restarted although its log ends before. A single member goes on
+	// A server that serves is not restarted although its log ends earlier. A single member goes on
 	// serving what is there.
 	m, w = agedWorld(model(1))
 	w.Service.Running, w.Members[0] = true, members(1)[0]

@@ -266,7 +266,7 @@ func (g gap) isIn(said string) bool {
 }
 
 // TestUnknownThatStopsWorkIsSpokenOf: if an unknown keeps a unit from doing what it would otherwise
-// do, its status or its health says so. It holds for each part of the model and the world, alone
+// do, its status or its health says so. This holds for each part of the model and the world, alone
 // and with another.
 func TestUnknownThatStopsWorkIsSpokenOf(t *testing.T) {
 	t.Parallel()

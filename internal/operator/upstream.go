@@ -45,7 +45,7 @@ func place(url string) string {
 	return address
 }
 
-// Endpoint is the endpoint that an etcd client on this machine is told.
+// Endpoint is the endpoint that etcd clients on this machine use.
 func (u Upstream) Endpoint() string {
 	if len(u.Listen) > 0 {
 		return "http://" + u.Listen[0]
@@ -53,7 +53,7 @@ func (u Upstream) Endpoint() string {
 	return "unix://" + u.Socket.Path
 }
 
-// Also are addresses to listen on besides, if the machine has them: it may have no IPv6, and a
+// Also are further addresses to listen on, if the machine has them: it may have no IPv6, and a
 // program that asks for localhost may get the IPv6 loopback address first.
 func (u Upstream) Also() []string {
 	var out []string
@@ -77,7 +77,7 @@ func (u Upstream) URLs() []string {
 	return out
 }
 
-// UpstreamMember is one member that the provider told of.
+// UpstreamMember is one member that the provider named.
 type UpstreamMember struct{ Name, PeerURL, ClientURL string }
 
 // Digest is the digest of everything on disk that the proxy follows.

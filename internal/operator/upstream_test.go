@@ -8,8 +8,8 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
 )
 
-// What a proxy waits for, and what keeps it from going on, is said in the words of the relation's
-// own package, in the status and in health.
+// What a proxy waits for, and what stops it, is reported in the words of the relation's own
+// package, in the status and in health.
 func TestProxyWaitsInTheWordsOfTheInterface(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {

@@ -2,8 +2,8 @@ package operator
 
 import "maps"
 
-// OwnBag is what Juju answers when this unit reads its own bag in a consumer relation that has no units left. The zero
-// value says nothing.
+// OwnBag is what Juju answers when this unit reads its own bag in a consumer relation that has no
+// units left. The zero value says nothing.
 type OwnBag int
 
 // The answers.

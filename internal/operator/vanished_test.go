@@ -102,8 +102,8 @@ func TestVanishedRelationIsRevoked(t *testing.T) {
 	}
 }
 
-// The first hook that does not find it tells a change to the other relations only: the hook must
-// not fail, or there would never be a second one.
+// The first hook that does not find the relation publishes a change to the others only: the hook
+// must not fail, or there would never be a second one.
 func TestMissingRelationIsNotWrittenTo(t *testing.T) {
 	t.Parallel()
 	m, w := published(t, true)

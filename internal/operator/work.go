@@ -9,11 +9,11 @@ type WorkKind string
 const (
 	TakeSnapshot   WorkKind = "snapshot" // take a snapshot from our member, and verify it
 	VerifySnapshot WorkKind = "verify"   // read a kept snapshot again, as a restore would
-	Drill          WorkKind = "drill"    // restore a snapshot beside, where nobody reaches it, read it back, throw it away
+	Drill          WorkKind = "drill"    // restore a snapshot beside our data, out of reach of clients, read it back, throw it away
 	PrepareRestore WorkKind = "restore"  // make data of a snapshot, beside our own, ready to be served
 	// Make data from what our stopped member has, beside it, ready to be served.
 	PrepareRecover WorkKind = "recover"
-	LookAgain      WorkKind = "look" // nothing but the hook that is asked for when work has ended
+	LookAgain      WorkKind = "look" // nothing: only the hook after the work matters
 )
 
 // WorkRequest says what long work is to do. It is written to a file of the unit before the work
@@ -49,7 +49,7 @@ type WorkState string
 const (
 	WorkRuns   WorkState = "running"
 	WorkDone   WorkState = "done"
-	WorkFailed WorkState = "failed" // Work.Error says why; also if its process died without saying
+	WorkFailed WorkState = "failed" // Work.Error says why; also if its process died silently
 )
 
 // Work is long work of this unit: a transient service of ours, which outlives the hook that began it.
@@ -87,7 +87,7 @@ type Snapshot struct {
 	Size     int64  // bytes of the database
 	Stored   int64  // bytes on disk
 	Cluster  uint64 // 0 is unknown
-	Why      string // why it is kept apart; "" is one of the usual
+	Why      string // why it is kept apart; "" is one of the usual ones
 	Error    string // why there is none; "" is a good one
 }
 
@@ -117,7 +117,7 @@ type Kept struct {
 }
 
 // EndedWork begins the error of work that was ended on purpose, because the member was needed for
-// something else: that is no fault.
+// something else. It counts as no fault.
 const EndedWork = "it was ended"
 
 // Schedule says how a unit takes snapshots by a timer, with the carried release's program, and what

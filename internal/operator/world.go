@@ -22,7 +22,7 @@ func (r Reach) String() string {
 	return [...]string{"unreachable", "absent", "no quorum", "healthy"}[r]
 }
 
-// World is what machine and cluster say, read again before every step.
+// World is the state of machine and cluster, read again before every step.
 type World struct {
 	Carried   string // release that the charm directory carries (ReleaseName)
 	Installed string // Carried if it is installed outside the charm directory, else the newest that is; "" is none

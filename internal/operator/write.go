@@ -86,7 +86,7 @@ func (v view) written(w BagWrite) string {
 func (v view) entered(id string) bool { return v.Kind == hooks.RelationCreated && v.RelationID == id }
 
 // forget drops what is remembered of an endpoint's relations that are gone. The end of a consumer's
-// relation has to be put on record first: see tell.
+// relation has to be put on record first: see publishToConsumers.
 func (v view) forget(p *Plan, at Endpoint) {
 	relations := v.m.Relations[at.Name]
 	if at.Read == Peers || !relations.OK {
