@@ -199,7 +199,7 @@ func TestReadLog(t *testing.T) {
 			t.Parallel()
 			l := newLog(t)
 			tc.write(l)
-			_ = l.Close() // it may be
+			_ = l.Close() // it may be closed already
 			got, err := datadir.ReadLog(l.data)
 			require.NoError(t, err)
 			assert.EqualValues(t, cluster, got.ClusterID)
@@ -305,7 +305,7 @@ func TestReadDB(t *testing.T) {
 			spoilt[at+i] = 0xff
 		}
 		require.NoError(t, os.WriteFile(bad, spoilt, 0o600))
-		_, _ = datadir.ReadDB(bad) // it returns
+		_, _ = datadir.ReadDB(bad) // it returns, whatever it finds
 	}
 	alien := filepath.Join(t.TempDir(), "alien")
 	other, err := bolt.Open(alien, 0o600, nil)

@@ -21,7 +21,7 @@ type DB struct {
 // DBFile is the path of the database in a data directory.
 func DBFile(data string) string { return filepath.Join(data, "member", "snap", "db") }
 
-// ReadDB reads how far a database is, of a member or in a snapshot, beside a running server too.
+// ReadDB reads how far the database of a member or in a snapshot is, also beside a running server.
 func ReadDB(path string) (DB, error) { return read(path, tree.look) }
 
 // read reads something of a database.

@@ -19,7 +19,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/regular"
 )
 
-// Log says where a write-ahead log ends.
+// Log is where a write-ahead log ends.
 type Log struct {
 	ClusterID, MemberID uint64
 	Term, Index         uint64 // of the last entry, or of the snapshot that replaced it
@@ -35,7 +35,7 @@ type Log struct {
 	agreed  uint64 // index of the entry or snapshot that Standing follows from
 }
 
-// Standing is what a member is, by its own log.
+// Standing is what a member is, according to its own log.
 type Standing int
 
 // The zero value means that the log does not say.

@@ -9,8 +9,9 @@ import (
 	"sort"
 )
 
-// tree is one state of a bbolt file (bbolt internal/common: Page, Meta, InBucket). It is read page by page: bbolt would map the
-// file, and a page that is not there ends the process, or one that leads to itself keeps it busy without end.
+// tree is one state of a bbolt file (bbolt internal/common: Page, Meta, InBucket). It is read page
+// by page. bbolt itself maps the file: a missing page then ends the process, and a page that leads
+// to itself keeps it busy without end.
 type tree struct {
 	f    io.ReaderAt
 	page int64  // bytes of a page

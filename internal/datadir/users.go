@@ -8,7 +8,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/snapshot"
 )
 
-// ReadUsers reads who may log in to a database, of a stopped member or in a snapshot. No password is read.
+// ReadUsers reads who may log in to the database of a stopped member or in a snapshot. It reads no
+// password.
 func ReadUsers(path string) (snapshot.Users, error) { return read(path, tree.users) }
 
 func (t tree) users() (snapshot.Users, error) {
@@ -29,7 +30,8 @@ func (t tree) users() (snapshot.Users, error) {
 	return out, t.walk(names, mostLevels, out.Add)
 }
 
-// walk hears of each key below a node, in order. Whoever leads it in a circle is found out: no database has more leaves than pages.
+// walk passes each key below a node to hear, in order. It fails if pages lead in a circle, because
+// no database has more leaves than pages.
 func (t tree) walk(n node, levels int, hear func(key []byte)) error {
 	pages := t.high
 	var down func(n node, levels int) error

@@ -64,7 +64,7 @@ func TestReadUsers(t *testing.T) {
 	require.Error(t, err, "a directory")
 }
 
-// TestReadUsersOfBadDatabases: whatever is in it, reading ends.
+// TestReadUsersOfBadDatabases: whatever the database contains, reading ends.
 func TestReadUsersOfBadDatabases(t *testing.T) {
 	t.Parallel()
 	path := withUsers(t, 300, true)

@@ -1,8 +1,8 @@
 // Package diagnosis makes what somebody needs to look at a unit's problem elsewhere: one archive of
 // texts, and a page that shows them.
 //
-// There is no private key in it, and nothing of users' data: no key in etcd, and no value. Each
-// text is bounded, and so is the archive.
+// It contains no private key, and nothing of users' data: no key in etcd, and no value. Each text
+// is bounded, and so is the archive.
 package diagnosis
 
 import (
@@ -95,10 +95,10 @@ var privateKey = regexp.MustCompile(`(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*
 // Redact takes private keys out of a text. There should be none; this is the last line of defence.
 func Redact(text []byte) []byte { return privateKey.ReplaceAll(text, []byte(redacted)) }
 
-// usersWords are parts of the field names under which etcd logs what clients asked for, with the
+// usersWords are parts of the field names under which etcd logs what clients asked for, and so the
 // names of their keys: slow requests (server/v3 txn, WarnOfExpensiveRequest) and their steps
-// (pkg/v3 traceutil), the content of each request at level debug (etcdserver/api/v3rpc), and who
-// logs in (server/v3 auth).
+// (pkg/v3 traceutil), the content of each request at level debug (etcdserver/api/v3rpc), and user
+// names (server/v3 auth).
 var usersWords = []string{
 	"request", "response", "detail", "step", "content", "key", "range", "value", "user", "role", "permission", "header", "stream", "body",
 }
@@ -110,8 +110,8 @@ var notUsers = map[string]bool{
 	"step_count": true, "value-size": true, "stream-reader": true, "stream-type": true, "peer-stream": true,
 }
 
-// Journal takes what is of users out of etcd's log, one JSON object a line. A line that was cut off
-// and so cannot be read is dropped.
+// Journal removes what is of users from etcd's log, which has one JSON object on each line. A line
+// that was cut off and so cannot be read is dropped.
 func Journal(text []byte) []byte {
 	var out bytes.Buffer
 	for line := range bytes.Lines(text) {
@@ -137,7 +137,7 @@ func Journal(text []byte) []byte {
 	return out.Bytes()
 }
 
-// scrub takes what is of users out of a log entry, and out of what is nested in it.
+// scrub removes what is of users from a log entry, and from what is nested in it.
 func scrub(entry map[string]any) {
 	for name, value := range entry {
 		lower := strings.ToLower(name)

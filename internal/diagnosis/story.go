@@ -104,7 +104,7 @@ func (r Recorder) Hook(name string, now time.Time, failed error) (Hook, bool) {
 	return Hook{name, r.began.UnixMilli(), int64(now.Sub(r.began)) / millisecond, r.lines}, len(r.lines) > 0
 }
 
-// Append is the story with one more hook, one a line; the oldest hooks are dropped.
+// Append is the story with one more hook, one on each line; the oldest hooks are dropped.
 func Append(story []byte, h Hook) []byte {
 	line, err := json.Marshal(h)
 	if err != nil {

@@ -1,6 +1,6 @@
 // Package licence finds the licences of the modules in a binary. Its rule: it asks the binary
-// itself (the module list that the Go linker wrote into it) and reads the texts as the modules ship
-// them. No list is kept by hand.
+// itself (the Go linker wrote the module list into it) and reads the texts that the modules ship.
+// No list is kept by hand.
 package licence
 
 import (
@@ -22,9 +22,10 @@ type Module struct {
 	Texts         []string // LICENSE, COPYING and NOTICE files, whole, in the order of their names
 }
 
-// Linked lists the modules that are linked into the Go program at path, sorted by module path, with their texts
-// read from the module cache; Go's own runtime and library come first, under the name std. The program's own module
-// is not among them. A module that is not in the cache, or has no licence file, is an error.
+// Linked lists the modules that are linked into the Go program at path, sorted by module path, with
+// their texts from the module cache. Go's own runtime and library come first, under the name std.
+// The program's own module is left out. A module that is not in the cache, or has no licence file,
+// is an error.
 func Linked(path, goroot, modcache string) ([]Module, error) {
 	info, err := buildinfo.ReadFile(path)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/licence"
 )
 
-// known maps words that only one licence has to its SPDX name. The first that matches counts, so the longer
-// phrases of stricter terms stand first.
+// known maps words that only one licence has to its SPDX name. The first match counts, so the
+// longer phrases of stricter terms come first.
 var known = []struct{ words, spdx string }{
 	{"as a special exception to the gnu lesser general public license version 3", "LGPL-3.0-linking-exception"},
 	{"gnu affero general public license", "AGPL-3.0"},

@@ -36,7 +36,7 @@ const (
 	lockFile     = "lock"
 )
 
-// Progress is told how far work is: what is being done, and how many bytes of how many. The total
+// Progress receives how far work is: what is being done, and how many bytes of how many. The total
 // is 0 while it is not known.
 type Progress func(what string, done, total int64)
 
@@ -157,7 +157,7 @@ func inWords(what string, done, total int64) string {
 	return what
 }
 
-// Look says how far the work is whose files are in a directory, and whether there is any.
+// Look returns how far the work is whose files are in a directory, and whether there is any.
 func Look(dir string) (operator.Work, bool) {
 	var r begun
 	if read(dir, RequestFile, &r) != nil || r.ID != filepath.Base(dir) {
@@ -261,7 +261,8 @@ func Prune(below string) error {
 // ErrHeld means that another process holds a lock.
 var ErrHeld = errors.New("somebody else is at it")
 
-// Hold takes the lock of a file until release is called or the process ends: whoever works on a member holds the same.
+// Hold takes the lock of a file until release is called or the process ends. All that work on a
+// member take the same lock.
 func Hold(path string) (release func(), err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
@@ -277,8 +278,9 @@ func Hold(path string) (release func(), err error) {
 	return func() { _ = f.Close() }, nil
 }
 
-// takeUp takes the lock of a work. Its file is locked before it has its name: who looks never finds one that nobody holds yet, which
-// would be work that has died, nor keeps the lock from whoever takes it.
+// takeUp takes the lock of a work. It locks the file before it gives the file its name. So a
+// process that looks never finds a file whose lock nobody holds yet, which would mean dead work,
+// and its own lock cannot get in the way.
 func takeUp(dir string) (release func(), err error) {
 	path := filepath.Join(dir, lockFile)
 	unnamed := path + ".new"

@@ -18,7 +18,7 @@ import (
 
 const diesVar = "LONGWORK_TEST_DIES"
 
-// TestMain makes the test program one that dies in the middle of its work.
+// TestMain makes the test binary also act as a program that dies in the middle of its work.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(diesVar); dir != "" {
 		_ = Run(context.Background(), dir, map[operator.WorkKind]Do{
@@ -154,7 +154,7 @@ func TestDiesWithoutAWord(t *testing.T) {
 	assert.NotZero(t, w.Ended)
 }
 
-// TestFinishedWorkIsKept is the last of each kind.
+// TestFinishedWorkIsKept: the last work of each kind that ended is kept.
 func TestFinishedWorkIsKept(t *testing.T) {
 	t.Parallel()
 	below := t.TempDir()

@@ -92,8 +92,8 @@ func zipped(t *testing.T, dir, out string) {
 	require.NoError(t, zw.Close())
 }
 
-// sameCharm holds the archive that charmcraft makes against ours: Juju reads the same from both, and it is not many
-// times as large.
+// sameCharm compares the archive that charmcraft makes with ours: Juju reads the same from both,
+// and charmcraft's is not many times as large.
 func sameCharm(t *testing.T, ours, theirs string) {
 	t.Helper()
 	a, err := charm.ReadCharmArchive(ours)

@@ -1,7 +1,7 @@
-// Package pack makes the charm archive and checks it. Its rule: no archive is handed over untested.
+// Package pack makes the charm archive and checks it. Its rule: no archive leaves it unchecked.
 // Juju's own library packs it, Juju's own reader reads it back, and this package checks what Juju
-// passes over in silence: a dangling hook counts as a quiet success, and a binary of another
-// architecture fails only on the machine.
+// does not notice: a dangling hook counts as a quiet success, and a binary of another architecture
+// fails only on the machine.
 package pack
 
 import (

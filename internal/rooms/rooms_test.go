@@ -119,7 +119,7 @@ var guests = []rule{
 	{"go.etcd.io/etcd/client/v3", []string{"internal/host", "internal/snapshot", "internal/secondlife", "test/load", "test/bench", "test/robustness"}},
 	{"go.etcd.io/etcd/", []string{"internal/host", "internal/datadir", "internal/secondlife"}},
 	{"github.com/anishathalye/porcupine", []string{"test/robustness"}},
-	{"github.com/stretchr/testify", []string{"test/wayup"}}, // else in tests alone: two of them tell that story
+	{"github.com/stretchr/testify", []string{"test/wayup"}}, // otherwise only in tests: two play that story
 }
 
 func within(room string, allowed []string) bool {
@@ -201,7 +201,8 @@ func TestImportsPointInward(t *testing.T) {
 // pure are the rooms that read no clock and touch nothing outside their arguments.
 var pure = []string{"internal/operator", "internal/pki", "internal/proxy/wire", "interfaces/*"}
 
-// impure are the packages that a pure room does not import: net/url and net/netip only parse, so they are not here.
+// impure are the packages that a pure room does not import. net/url and net/netip only parse, so
+// they are not here.
 var impure = []string{"os", "os/…", "net/http", "net/http/…", "net/rpc", "net/rpc/…", "syscall", "math/rand", "math/rand/…", "crypto/rand", "io/ioutil", "log", "plugin", "unsafe"}
 
 // clocks are the calls by which a pure room would read the time or wait; durations and times as
@@ -234,8 +235,8 @@ func TestCoreIsPure(t *testing.T) {
 	assert.GreaterOrEqual(t, found, len(pure), "the pure rooms are gone")
 }
 
-// impureUses lists the uses of clocks and of the network in a file, as package.Name, whatever name the file imports the
-// package under.
+// impureUses lists the uses of clocks and of the network in a file, as package.Name, under whatever
+// name the file imports the package.
 func impureUses(t *testing.T, file string) (uses []string) {
 	t.Helper()
 	f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)

@@ -23,7 +23,7 @@ type source struct {
 	size   int64 // bytes of the database
 	packed bool  // by zstd
 	hashed bool
-	sum    string // that was written down when it was taken; "" is none
+	sum    string // as recorded when it was taken; "" is none
 }
 
 // find finds the file that a request names, and looks at it.

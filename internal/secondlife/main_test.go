@@ -24,8 +24,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/snapshot"
 )
 
-// TestMain makes the test binary be etcd and etcdutl too, by the name under which it is called, as
-// the charm's binary is.
+// TestMain makes the test binary act as etcd and etcdutl too, by the name under which it is called,
+// as the charm's binary does.
 func TestMain(m *testing.M) {
 	switch filepath.Base(os.Args[0]) {
 	case "etcd":
@@ -59,7 +59,8 @@ func newUnit(t *testing.T) Unit {
 	return u
 }
 
-// freeURL is one to listen at, of an address of its own: at 127.0.0.1 an outgoing connection could take the port meanwhile.
+// freeURL returns a URL to listen at, on an address of its own: on 127.0.0.1 an outgoing connection
+// could take the port meanwhile.
 func freeURL(tb testing.TB) url.URL {
 	tb.Helper()
 	l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254)))
@@ -130,7 +131,7 @@ func served(t *testing.T, u Unit, id string, f func(context.Context, *server)) {
 	require.NoError(t, s.stop())
 }
 
-// nothing fails if anything is left of data that was not finished.
+// nothing fails the test if any unfinished data is left.
 func nothing(t *testing.T, u Unit) {
 	t.Helper()
 	entries, err := os.ReadDir(u.Prepared)

@@ -17,7 +17,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/datadir"
 )
 
-// TestRaise: the whole log is marked as committed, and a learner becomes a voter by it.
+// TestRaise: the whole log is marked as committed, and a learner becomes a voter.
 func TestRaise(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

@@ -257,8 +257,8 @@ func TestRecoverLearner(t *testing.T) {
 	served(t, u, "op", func(ctx context.Context, s *server) { assert.Empty(t, lost(ctx, t, s, acked)) })
 }
 
-// TestRecoverDamaged: of a damaged log, up to its damage, and the database, the one that goes
-// further is recovered.
+// TestRecoverDamaged: if the log is damaged, either the log up to its damage or the database is
+// recovered, whichever goes further.
 func TestRecoverDamaged(t *testing.T) {
 	t.Parallel()
 	u := newUnit(t)

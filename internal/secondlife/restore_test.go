@@ -94,7 +94,7 @@ func TestRestore(t *testing.T) {
 	assert.NotEqual(t, log.ClusterID, other.ClusterID)
 }
 
-// TestRestoreEmpty: a cluster without any write can be restored.
+// TestRestoreEmpty: a cluster without any writes can be restored.
 func TestRestoreEmpty(t *testing.T) {
 	t.Parallel()
 	u := newUnit(t)

@@ -1,9 +1,10 @@
-// Package secondlife makes new data beside a unit's own, of a snapshot or of what a stopped member has.
+// Package secondlife makes new data beside a unit's own, from a snapshot or from what a stopped
+// member has.
 //
 // The rule it keeps: our data and what is kept are only read. New data lies under a temporary name
 // until it is complete, was served once where no client can reach it, and was read back; then it is
-// renamed. A failure leaves nothing behind, and says why in words. A database that may be bad is
-// opened only by a child process: a file that is cut off kills the process that maps it.
+// renamed. A failure leaves nothing behind, and the error says why. A database that may be bad is
+// opened only by a child process: a truncated file kills the process that maps it.
 package secondlife
 
 import (
@@ -31,19 +32,18 @@ type Unit struct {
 	Etcd      string // program
 	Etcdutl   string // program
 	ClientURL string // that its member advertises; "" is not known
-	// Owner is the file among the new data that says whose it is; nil is none.
+	// Owner is the content of the file among the new data that names its unit; nil is none.
 	Owner func(id string) ([]byte, error)
 	User  *syscall.Credential
 	Now   func() time.Time
 	Free  func(dir string) (int64, error) // bytes; nil asks the file system
 }
 
-// OwnerFile is the file among the data that says whose it is; etcd ignores a file of that name
-// there.
+// OwnerFile is the file among the data that names its unit; etcd ignores a file of that name there.
 const OwnerFile = "member/etcd-charm.json"
 
-// Progress is told how far it is: what is being done, and how many bytes of how many. The total is
-// 0 while it is not known.
+// Progress receives how far the work is: what is being done, and how many bytes of how many. The
+// total is 0 while it is not known.
 type Progress = func(what string, done, total int64)
 
 // Unmade is the suffix of the name until the new data is complete.

@@ -11,9 +11,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestRestoreForTheServersUser: what is made belongs to the user that the server runs as, which serves it meanwhile, and root's
-// directory about it does not. Without root that user is ours. The service of long work leaves nothing to others by its umask,
-// which a process has for all: no other test runs meanwhile.
+// TestRestoreForTheServersUser: what is made belongs to the user that the server runs as, and that
+// user serves it meanwhile; root's directory around it stays root's. Without root that user is
+// ours. The service of long work has a umask that leaves others nothing. A umask is the whole
+// process's, so no other test runs meanwhile.
 func TestRestoreForTheServersUser(t *testing.T) { //nolint:paralleltest // a process has one umask
 	b := newBad(t)
 	require.NoError(t, os.WriteFile(b.file, b.good, 0o600))

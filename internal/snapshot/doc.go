@@ -3,9 +3,9 @@
 //
 // A snapshot counts only once it has been verified: by the hash that the server sends at the end of
 // the stream, by a guard against files that are cut off, and by etcd's own check of every page and
-// key. That check runs in a child process, because bbolt maps the file, and reading a file that is
-// shorter than it says kills the process (SIGBUS).
+// key. That check runs in a child process, because bbolt maps the file, and a file that is shorter
+// than its header says kills the process that reads it (SIGBUS).
 //
 // A snapshot is two files: NAME.db.zst, which zstd and etcdutl can read too, and NAME.json, which
-// says what it is. A snapshot that failed has only the second.
+// describes it. A snapshot that failed has only the second.
 package snapshot

@@ -25,7 +25,7 @@ var ErrUnhashed = errUnhashed
 // Packed reports whether the file is packed by zstd, by its name.
 func Packed(path string) bool { return strings.HasSuffix(path, ".zst") }
 
-// Whole reports an error if a plain database does not have all the pages that it says it has, and
+// Whole returns an error if a plain database does not have all the pages that its header names, and
 // so must not be mapped. A hash at its end is no page.
 func Whole(f *os.File) error {
 	info, err := f.Stat()

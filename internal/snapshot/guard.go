@@ -80,8 +80,8 @@ const (
 	metaEnd     = 80
 )
 
-// guard returns an error unless a database of that size has all the pages that it says it has:
-// bbolt would map pages that are not there. head is its beginning.
+// guard returns an error unless a database of that size has all the pages that its header names:
+// bbolt would map the missing ones too. head is its beginning.
 func guard(head []byte, size int64) error {
 	var newest, pages, page uint64
 	found := false

@@ -38,7 +38,7 @@ type Meta struct {
 	Unit           string    `json:"unit"`
 	Revision       int64     `json:"revision,omitempty"` // the highest in it
 	Keys           int       `json:"keys,omitempty"`
-	Users          *Users    `json:"users,omitempty"`  // nil is not known, as of one that an earlier charm took
+	Users          *Users    `json:"users,omitempty"`  // nil is not known, as in one that an earlier charm took
 	SHA256         string    `json:"sha256,omitempty"` // of the database, as the server sent it
 	Size           int64     `json:"size,omitempty"`   // of the database
 	Stored         int64     `json:"stored,omitempty"` // on disk
@@ -46,7 +46,8 @@ type Meta struct {
 	EtcdVersion    string    `json:"etcd-version,omitempty"`
 	Charm          string    `json:"charm,omitempty"`
 	Work           string    `json:"work,omitempty"` // the ID of the work that took it
-	// Why says why it is kept apart from the usual ones: "before-restore", "before-upgrade"; "" is one of the usual.
+	// Why says why it is kept apart: "before-restore", "before-upgrade"; "" is one of the usual
+	// ones.
 	Why string `json:"why,omitempty"`
 	// Error says why there is no snapshot; "" means that there is one, and that it was verified
 	// when it was taken.

@@ -23,7 +23,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// TestMain makes the test binary be etcdutl too: the deep check runs it as a child.
+// TestMain makes the test binary act as etcdutl too: the deep check runs it as a child.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "snapshot" {
 		root := &cobra.Command{Use: "etcdutl", SilenceUsage: true}
@@ -134,7 +134,7 @@ func TestTakeAndVerify(t *testing.T) {
 	assert.Empty(t, all)
 }
 
-// TestTakeThatFails leaves no snapshot, and says why.
+// TestTakeThatFails: a failed attempt leaves no snapshot, and says why.
 func TestTakeThatFails(t *testing.T) {
 	t.Parallel()
 	c := server(t)
@@ -246,8 +246,8 @@ func TestBadSnapshots(t *testing.T) {
 	}
 }
 
-// TestGuard: a matching hash does not help a file that is shorter than it says. What the guard
-// accepts, etcd can read.
+// TestGuard: a matching hash does not save a file that is shorter than its header says. What the
+// guard accepts, etcd can read.
 func TestGuard(t *testing.T) {
 	t.Parallel()
 	good := sample(t)
@@ -464,7 +464,7 @@ func TestFullFileSystem(t *testing.T) {
 	require.ErrorIs(t, err, syscall.EROFS)
 }
 
-// TestForeignFiles are files that were not made here: a copy of a database file counts only if the
+// TestForeignFiles: of files that were not made here, a copy of a database file counts only if the
 // caller says that it may be unverified, and a file of a later etcd never.
 func TestForeignFiles(t *testing.T) {
 	t.Parallel()
@@ -487,7 +487,7 @@ func TestForeignFiles(t *testing.T) {
 	}
 }
 
-// TestUsers: what is written of users is bounded, and text.
+// TestUsers: what is recorded of users is bounded, and is text.
 func TestUsers(t *testing.T) {
 	t.Parallel()
 	var u Users
@@ -502,7 +502,8 @@ func TestUsers(t *testing.T) {
 	assert.Len(t, u.Names, mostNames)
 }
 
-// TestListOlder: what a snapshot has beside it may be of an earlier charm, which knew of no users, or of a later one.
+// TestListOlder: the Meta of a snapshot may be that of an earlier charm, which recorded no users,
+// or of a later one.
 func TestListOlder(t *testing.T) {
 	t.Parallel()
 	const older = `"name": "etcd-0-20261127T020304Z", "taken": "2026-11-27T02:03:04Z", "unit": "etcd/0", "revision": 4, "keys": 3, "sha256": "00", "stored": 1`

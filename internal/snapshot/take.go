@@ -26,15 +26,15 @@ type Request struct {
 	Unit    string
 	Charm   string    // its version, for the record
 	Etcdutl string    // the program that checks the database
-	Users   ReadUsers // nil is that they are not read
+	Users   ReadUsers // nil means that they are not read
 	Now     time.Time
 	Why     string // if it is kept apart (Meta.Why)
 	Work    string // ID of the work that takes it, for the Meta
 	// To is a path that the snapshot is also copied to, as plain as etcdctl saves one; "" is none.
 	// The path must not exist.
 	To string
-	// Progress is told how far it is: what is being done, and how many bytes of how many. The total
-	// is 0 while it is not known. It may be nil.
+	// Progress receives how far the work is: what is being done, and how many bytes of how many.
+	// The total is 0 while it is not known. It may be nil.
 	Progress func(what string, done, total int64)
 }
 
@@ -153,7 +153,7 @@ type Status struct {
 	Users    *Users `json:"-"` // what we read beside that; nil is not known
 }
 
-// DeepCheck has etcd check every page and key of a snapshot that passed the guard. The program is etcdutl.
+// DeepCheck has etcd check every page and key of a snapshot that passed the guard. It runs etcdutl.
 func DeepCheck(ctx context.Context, etcdutl, file string) (Status, error) {
 	cmd := exec.CommandContext(ctx, etcdutl, "snapshot", "status", file, "--write-out", "json")
 	// The check keeps a note of each page and key while a member serves on the same machine: memory

@@ -40,7 +40,8 @@ func (u *Users) Add(name []byte) {
 	u.Names = append(u.Names, string(text))
 }
 
-// of reads the users of a checked database; nil is that they are not known, and no reason to refuse it.
+// of reads the users of a checked database; nil means that they are not known, which does not make
+// the snapshot bad.
 func (read ReadUsers) of(file string) *Users {
 	if read == nil {
 		return nil

@@ -20,8 +20,8 @@ import (
 // decoderMemory bounds how much memory a snapshot's zstd frame may make the decoder allocate.
 const decoderMemory = 64 << 20
 
-// Verify reads a kept snapshot again as a restore would: it unpacks it beside, holds its hash against its content
-// and against what was written down, and has etcd check every page and key.
+// Verify reads a kept snapshot again as a restore would: it unpacks it beside the others, compares
+// its hash with its content and with the recorded one, and has etcd check every page and key.
 func Verify(ctx context.Context, dir string, m Meta, etcdutl string, users ReadUsers) (Status, error) {
 	raw := filepath.Join(dir, m.Name+".verify"+partial)
 	defer func() { _ = os.Remove(raw) }()
@@ -43,8 +43,8 @@ func Verify(ctx context.Context, dir string, m Meta, etcdutl string, users ReadU
 	return s, nil
 }
 
-// VerifyFile reads a snapshot of other hands as Verify does a kept one. It unpacks it to a path at which nothing is, and takes
-// that away.
+// VerifyFile reads a snapshot that was not made here as Verify does a kept one. It unpacks it to
+// raw, at which nothing may be, and removes that again.
 func VerifyFile(ctx context.Context, path, raw, etcdutl string, unverified bool, users ReadUsers) (Status, error) {
 	if _, _, err := unpack(ctx, path, raw, unverified); err != nil {
 		if errors.Is(err, errUnhashed) {
