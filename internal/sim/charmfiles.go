@@ -14,8 +14,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/sim/model"
 )
 
-// upload takes a charm (a directory or a .charm archive) as a controller does:
-// it is read now, and later changes of the original are not seen.
+// upload takes a charm (a directory or a .charm archive) as a controller does: it reads the charm
+// now, and does not see later changes of the original.
 func (s *Sim) upload(path string) (model.Charm, string, error) {
 	s.mu.Lock()
 	s.charms++
@@ -51,8 +51,8 @@ func expand(path, dir string) error {
 	return archive.ExpandTo(dir)
 }
 
-// copyTree copies files, directories and symlinks; hidden ones are left out, as
-// a charm's packer leaves them out.
+// copyTree copies files, directories and symlinks. It leaves out hidden ones, as a charm's packer
+// does.
 func copyTree(from, to string) error {
 	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {

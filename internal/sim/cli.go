@@ -37,18 +37,18 @@ type app struct {
 	err    io.Writer
 }
 
-// Program runs the juju-sim program with its arguments (without its name) and
-// returns the exit code. A signal that would end it ends the simulation first,
-// with all its processes; a second one ends it as it is.
+// Program runs the juju-sim program with its arguments (without its name) and returns the exit
+// code. A signal that would end it first ends the simulation, with all its processes; a second
+// signal ends the program at once.
 func Program(opts Options, args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	context.AfterFunc(ctx, stop)
-	// A reader that went away makes writes fail; it must not end the program with
-	// its processes left running.
+	// A reader that went away makes writes fail; that must not end the program and leave its
+	// processes running.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	if err := Command(opts, os.Stdin, os.Stdout, os.Stderr, args).ExecuteContext(ctx); err != nil {
-		if !errors.Is(err, context.Canceled) { // whoever pressed Ctrl-C knows
+		if !errors.Is(err, context.Canceled) { // the user who pressed Ctrl-C knows
 			fmt.Fprintln(os.Stderr, "ERROR", err)
 		}
 		var exit *exec.ExitError
@@ -60,8 +60,8 @@ func Program(opts Options, args []string) int {
 	return 0
 }
 
-// Command returns the command line of the juju-sim program: run, up and shell
-// start a simulation; every verb speaks to the one that is up.
+// Command returns the command line of the juju-sim program: run, up and shell start a simulation;
+// every verb is sent to the one that is up.
 func Command(opts Options, in io.Reader, out, errOut io.Writer, args []string) *cobra.Command {
 	a := &app{opts: opts, in: in, out: out, err: errOut}
 	root := &cobra.Command{
@@ -119,7 +119,7 @@ const (
 	faultGroup = "fault"
 )
 
-// remoteCmd is a verb as a command that speaks to the simulation that is up.
+// remoteCmd makes a verb a command that is sent to the simulation that is up.
 func (a *app) remoteCmd(v verb, group string, args []string) *cobra.Command {
 	cmd := v(nil, Env{})
 	cmd.GroupID = group
@@ -137,7 +137,7 @@ func (a *app) remoteCmd(v verb, group string, args []string) *cobra.Command {
 	return cmd
 }
 
-// where is the directory of the simulation that is up, or is to be.
+// where is the directory of the simulation that is up, or will be.
 func (a *app) where() string {
 	if a.dir != "" {
 		return a.dir
@@ -154,7 +154,7 @@ func isTerminal(w io.Writer) bool {
 	return err == nil
 }
 
-// verbArgs drops what stands before the verb and -d itself.
+// verbArgs drops what comes before the verb, and -d itself.
 func verbArgs(cmd *cobra.Command, args []string) []string {
 	var rest []string
 	seen := false
@@ -216,7 +216,7 @@ func (a *app) upCmd() *cobra.Command {
 	return cmd
 }
 
-// newNamed starts a simulation where verbs look for it that are not told where.
+// newNamed starts a simulation where verbs without --dir look for it.
 func (a *app) newNamed() (*Sim, error) {
 	opts := a.options()
 	opts.Dir = a.where()
@@ -230,7 +230,7 @@ func (a *app) newNamed() (*Sim, error) {
 	return nil, fmt.Errorf("%s exists: remove it if it is left from a simulation that was killed, or name another directory with -d", opts.Dir)
 }
 
-// greet says how to speak to a simulation: lines to copy, right from any directory.
+// greet prints how to reach a simulation: lines to copy, which work from any directory.
 func (a *app) greet(s *Sim) {
 	fmt.Fprintf(a.out, "A model of Juju %s is up. Speak to it from another terminal:\n\n", s.Model.Rules.Version)
 	for _, words := range [][]string{{"status", "--relations"}, {"status", "--watch", "1s"}, {"--help"}} {
@@ -239,7 +239,7 @@ func (a *app) greet(s *Sim) {
 	fmt.Fprintln(a.out, "\nEach hook that ends is a line here. Ctrl-C ends all of it.")
 }
 
-// line is a command for this simulation, as a shell takes it.
+// line is a command for this simulation, quoted for a shell.
 func (a *app) line(s *Sim, words ...string) string {
 	program, err := os.Executable()
 	if err != nil {
@@ -251,7 +251,7 @@ func (a *app) line(s *Sim, words ...string) string {
 	return shellWords(append([]string{program}, words...))
 }
 
-// farewell says what is left of a simulation that was closed without an error.
+// farewell prints what is left of a simulation that was closed without an error.
 func (a *app) farewell(s *Sim) {
 	if a.opts.Keep {
 		fmt.Fprintf(a.out, "Every process has ended; %s is kept.\n", s.Dir())

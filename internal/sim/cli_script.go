@@ -55,7 +55,7 @@ func (a *app) runScripts(ctx context.Context, files []string) error {
 	for _, file := range files {
 		if err := a.runScript(ctx, file, cmds); err != nil {
 			text := err.Error()
-			if _, line, found := strings.Cut(text, "\nFAIL: "); found && a.story { // all before it was shown as it went
+			if _, line, found := strings.Cut(text, "\nFAIL: "); found && a.story { // the rest was already shown
 				text = "FAIL: " + strings.TrimSpace(line)
 			}
 			fmt.Fprintln(a.err, text)
@@ -102,7 +102,7 @@ func (a *app) runScript(ctx context.Context, file string, cmds map[string]func(*
 	return ctx.Err()
 }
 
-// condition is what may stand in brackets before a command of a script.
+// condition evaluates what may be in brackets before a command of a script.
 func (a *app) condition(name string) (bool, error) {
 	if name != "hold" {
 		return false, fmt.Errorf("unknown condition %q", name)

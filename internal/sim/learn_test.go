@@ -33,7 +33,7 @@ func TestPortsThatAreTaken(t *testing.T) {
 	require.ErrorContains(t, err, `invalid port "0"`)
 }
 
-// A story shows what is said, run and answered, but not each hook, and ends with what is left.
+// A story shows what is said, run and answered, but not each hook, and ends with what is left over.
 func TestStory(t *testing.T) {
 	t.Parallel()
 	charm, err := filepath.Abs("testdata/charms/trace")

@@ -50,8 +50,8 @@ func (s *Sim) Run(ctx context.Context, c *model.Context) (model.Outcome, error) 
 	return s.start(ctx, c, cmd)
 }
 
-// start runs the process. Its output goes to files, for a service that the hook
-// leaves behind may hold a pipe open without end.
+// start runs the process. Its output goes to files, because a service that the hook leaves behind
+// may hold a pipe open without end.
 func (s *Sim) start(ctx context.Context, c *model.Context, cmd *exec.Cmd) (model.Outcome, error) {
 	tmp, err := os.MkdirTemp(s.dir, "out-")
 	if err != nil {

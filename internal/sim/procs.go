@@ -19,10 +19,9 @@ type process struct {
 	args string
 }
 
-// processes finds the processes that belong to a machine: those of its services,
-// those whose program lies under its root, and those whose environment is that
-// of its hooks. A process that merely names a file there, or stands in a
-// directory there, is not one.
+// processes finds the processes that belong to a machine: those of its services, those whose
+// program lies under its root, and those that have the environment of its hooks. A process that
+// merely names a file there, or has its working directory there, is not one.
 func (s *Sim) processes(machine int) ([]process, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -70,8 +69,8 @@ func isZombie(stat []byte) bool {
 	return i >= 0 && len(stat) > i+2 && stat[i+2] == 'Z'
 }
 
-// signal sends a signal to a process if it still belongs to the machine. The
-// handle is taken first: a pid used again in between is not hit.
+// signal sends a signal to a process if it still belongs to the machine. It takes a handle first,
+// so a process that gets the same pid meanwhile is not hit.
 func (s *Sim) signal(machine, pid int, sig syscall.Signal) error {
 	p, err := os.FindProcess(pid)
 	if err != nil {
@@ -87,7 +86,7 @@ func (s *Sim) signal(machine, pid int, sig syscall.Signal) error {
 	return nil
 }
 
-// killAll ends everything on a machine, and what that starts meanwhile: its systemd first.
+// killAll ends everything on a machine, its systemd first, and what is started meanwhile.
 func (s *Sim) killAll(machine int) error {
 	s.manager(machine).Halt()
 	deadline := time.Now().Add(10 * time.Second)

@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestProgramCleansUp ends the program in every way but SIGKILL while a hook
-// runs and a service is up: nothing of it is left.
+// TestProgramCleansUp ends the program in every way but SIGKILL while a hook runs and a service is
+// up: nothing of it is left.
 func TestProgramCleansUp(t *testing.T) {
 	t.Parallel()
 	charm, err := filepath.Abs("testdata/charms/trace")

@@ -15,8 +15,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// builtins are testscript's own commands whose names two verbs have; in a
-// script those go by their aliases.
+// builtins are testscript's own commands that have the same names as verbs. In a script the verbs
+// go by their aliases.
 var builtins = []string{"kill", "wait", "exec"}
 
 // scripts holds the simulation of each running script.
@@ -32,17 +32,17 @@ type scripts struct {
 	closed func(*Sim, error)
 }
 
-// Cmds returns every verb as a command of testscript scripts: "deploy ./charm",
-// "! run etcd/0 health", then "stdout …". Each script has a simulation of its
-// own, made by its first verb and closed at its end. Besides the verbs there are
+// Cmds returns every verb as a command of testscript scripts: "deploy ./charm", "! run etcd/0
+// health", then "stdout …". Each script has a simulation of its own, made by its first verb and
+// closed at its end. In addition to the verbs there are
 //
 //	model [--juju 2.9|3.6|4.0] [--seed N] [--parallel N]   before any other verb
 //	let VAR verb …                                          sets $VAR to what the verb prints
 //	juju verb …                                             any verb, by its first name
-//	say text …                                              tells the reader of a run what comes
-//	head n verb …                                           any verb; the reader is shown n lines of its output
+//	say text …                                              tells the reader of a run what follows
+//	head n verb …                                           any verb; the reader sees n lines of its output
 //
-// kill and wait are testscript's own: write kill-unit and wait-for. Ctx may be
+// kill and wait are testscript's own: write kill-unit and wait-for. ctx may be
 // context.Background().
 func Cmds(ctx context.Context, opts Options) map[string]func(*testscript.TestScript, bool, []string) {
 	return (&scripts{opts: opts, sims: map[*testscript.TestScript]*Sim{}}).cmds(ctx)
@@ -193,8 +193,8 @@ func (sc *scripts) let(ctx context.Context, ts *testscript.TestScript, neg bool,
 	ts.Setenv(args[0], strings.TrimSpace(out.String()))
 }
 
-// Main is for TestMain of a package whose tests simulate: under the name of a
-// hook tool the test program is that tool; else it runs the tests and exits.
+// Main is for TestMain of a package whose tests simulate: under the name of a hook tool the test
+// program acts as that tool; otherwise it runs the tests and exits.
 func Main(m interface{ Run() int }) {
 	ToolMain()
 	os.Exit(m.Run())

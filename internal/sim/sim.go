@@ -41,8 +41,8 @@ type Options struct {
 	Dir string
 	// Keep leaves the directory when the simulation is closed.
 	Keep bool
-	// Ingress gives the address at which others reach a machine through a binding, from the machine's own; nil means
-	// its own. It may be called while hooks run.
+	// Ingress gives the address at which others reach a machine through a binding, from the
+	// machine's own; nil means the machine's own. It may be called while hooks run.
 	Ingress func(address, binding string) string
 	// Env is additional environment for every hook, as KEY=VALUE; RootVar in a value becomes the
 	// root directory of the unit's machine.
@@ -51,14 +51,14 @@ type Options struct {
 	// calls Main or ToolMain first thing. Empty is the juju-sim-tool beside the
 	// running program, or the running program.
 	Tool string
-	// Transcript writes each call of a hook tool, with all that it was given and
-	// answered, secrets too, as a line of JSON (Call) into the file TranscriptName.
+	// Transcript writes each call of a hook tool as a line of JSON (Call) into the file
+	// TranscriptName, with all of its input and output, including secrets.
 	Transcript bool
 	// HookTimeout ends a hook that hangs; zero means five minutes.
 	HookTimeout time.Duration
 	// Patience is how long settle and wait go on unless told otherwise; zero means five minutes.
 	Patience time.Duration
-	// Progress gets a line for each hook; nil means nowhere.
+	// Progress gets a line for each hook; nil discards them.
 	Progress io.Writer
 }
 

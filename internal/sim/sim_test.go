@@ -54,8 +54,8 @@ func start(t *testing.T, dir string, env []string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// running reports whether a child lives; one that was killed is a zombie until it
-// is waited for, and a signal 0 would still reach it.
+// running reports whether a child lives. A killed child is a zombie until it is waited for, and
+// signal 0 would still reach it.
 func running(t *testing.T, cmd *exec.Cmd) bool {
 	t.Helper()
 	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(cmd.Process.Pid), "stat"))

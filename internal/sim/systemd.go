@@ -43,8 +43,8 @@ func (s *Sim) machineCommands(machine int) string {
 	return filepath.Join(s.commandsDir(), fmt.Sprint(machine))
 }
 
-// agentExec does what juju-exec does. It runs a hook in its turn, as any other hook: juju-exec also
-// waits for the unit's other hooks. Other commands are not supported.
+// agentExec does what juju-exec does. It runs a hook in its turn, like any other hook: juju-exec
+// also waits for the unit's other hooks. Other commands are not supported.
 func (s *Sim) agentExec(unit, command string) error {
 	if !strings.HasSuffix(command, "/hooks/update-status") {
 		return fmt.Errorf("%q is not known here", command)

@@ -17,7 +17,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/sim/model"
 )
 
-// lookVerbs look at the model and its machines as Juju's do; simVerbs are juju-sim's own, and faultVerbs too.
+// lookVerbs show the model and its machines as Juju's do; simVerbs and faultVerbs are juju-sim's
+// own.
 var (
 	lookVerbs = []verb{statusVerb, showUnitVerb, actionsVerb, secretsVerb, showSecretVerb, debugLogVerb, sshVerb, scpVerb}
 	simVerbs  = []verb{

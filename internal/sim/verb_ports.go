@@ -37,7 +37,7 @@ func checkPortsVerb(s *Sim, _ Env) *cobra.Command {
 	return cmd
 }
 
-// free returns why an address cannot be listened on.
+// free returns why a process cannot listen on an address.
 func free(ctx context.Context, address string) error {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", address)

@@ -91,7 +91,7 @@ func (r run) do(ctx context.Context, s *Sim, e Env, target, name string, words [
 	return nil
 }
 
-// tellOf prints what Juju prints when a task begins, and then each line of its log as it comes.
+// tellOf prints what Juju prints when a task begins, and then each line of its log as it appears.
 func tellOf(e Env, c *model.Context) {
 	task, _ := strconv.Atoi(c.ActionID())
 	fmt.Fprintf(e.Err, "Running operation %d with 1 task\n  - task %d on unit-%s\n\nWaiting for task %d...\n",

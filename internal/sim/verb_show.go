@@ -39,7 +39,7 @@ func writeAs(e Env, format string, v any) error {
 	return writeYAML(e, &node)
 }
 
-// oldBool matches what readers of YAML 1.1 take for a boolean.
+// oldBool matches what readers of YAML 1.1 read as a boolean.
 var oldBool = regexp.MustCompile(`^(?i:y|n|yes|no|on|off|true|false)$`)
 
 // plain removes the JSON style from YAML where it is not needed.

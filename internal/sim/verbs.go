@@ -20,7 +20,7 @@ type Env struct {
 	Out, Err io.Writer
 	// Dir is the directory for relative paths; "" is the current directory.
 	Dir string
-	// Terminal says that Out is a screen, which may be cleared.
+	// Terminal means that Out is a screen, which may be cleared.
 	Terminal bool
 }
 

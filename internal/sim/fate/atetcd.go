@@ -78,7 +78,8 @@ func (h *machine) atEtcd(step operator.Step) error {
 	})
 }
 
-// request is what internal/host asks of etcd, and what it makes of the answer: a change that is made already counts as made.
+// request is what internal/host asks of etcd, and how it takes the answer: a change that is made
+// already counts as made.
 func (s *Sim) request(u *unit, h *hook, g *group, at *member, step operator.Step) error {
 	switch step := step.(type) {
 	case operator.AddLearner:
@@ -111,7 +112,7 @@ func (s *Sim) request(u *unit, h *hook, g *group, at *member, step operator.Step
 		if g.turn != "" && (g.turn != u.name || g.unleased) {
 			return fmt.Errorf("%s has the turn", g.turn)
 		}
-		if g.turn == "" { // one that is ours is prolonged, which writes nothing
+		if g.turn == "" { // the unit's own turn is extended, which writes nothing
 			if err := s.put(g, at, turnBytes); err != nil {
 				return err
 			}
@@ -151,7 +152,7 @@ func (s *Sim) request(u *unit, h *hook, g *group, at *member, step operator.Step
 	return nil
 }
 
-// unless is err, if it is not the one that is as good as none.
+// unless returns err, or nil if err is good.
 func unless(err, good error) error {
 	if errors.Is(err, good) {
 		return nil

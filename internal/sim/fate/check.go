@@ -116,8 +116,8 @@ func (s *Sim) settledLeaves() string {
 	return ""
 }
 
-// checkPublication checks that consumers are told of started voters only, and of all of them. The
-// hook's last look counts: a hook cannot publish what happened after it.
+// checkPublication checks that consumers get started voters only, and all of them. The hook's last
+// look counts: a hook cannot publish what happened after it.
 func (s *Sim) checkPublication(u *unit, id string, is told, record *operator.AppBag) {
 	for generation := range ended(*record, id) {
 		if is.cert == s.certOf(id, generation+1) {
@@ -140,7 +140,7 @@ func (s *Sim) checkPublication(u *unit, id string, is told, record *operator.App
 }
 
 // checkAside checks that no data of a listed member is moved aside while the cluster has other
-// members, and that the only data of a cluster that was made known is never moved aside.
+// members, and that the only data of a cluster that is on record is never moved aside.
 func (s *Sim) checkAside(u *unit, d *data) {
 	g := s.group(d.cluster)
 	if g == nil || g.find(d.member) == nil || s.ended[g.id] {
@@ -207,7 +207,7 @@ func (s *Sim) checkDown(u *unit, h *hook, step operator.Step) {
 	case before < quorum(n), after >= quorum(n):
 	case stops(s.record().Operation): // all members must stop by now, whether or not the hook knows
 	case restart && n <= 2 && before == n:
-	case !restart && (s.allLeave(g) || (n == 1 && !s.named[g.id] && !g.published)): // nobody was ever told of the cluster
+	case !restart && (s.allLeave(g) || (n == 1 && !s.named[g.id] && !g.published)): // nobody knows of the cluster
 	default:
 		s.broken("%q of %s costs the quorum: %d of %d voters are ready after it", step, u.name, after, n)
 	}
@@ -241,8 +241,8 @@ func (s *Sim) checkRemoval(u *unit, g *group, id uint64) {
 	}
 }
 
-// abandoned reports whether a member never started and its unit did not stand by it at some time, for its address has
-// changed since, or it has told another. The unit adds itself again.
+// abandoned reports whether a member never started and its unit no longer counts on it, because the
+// unit's address has changed since, or it published another one. The unit adds itself again.
 func (s *Sim) abandoned(m *member) bool {
 	o := m.owner
 	return m.name == "" && m.learner && (o.moved || m.peerURL != address(o.address, s.config().ManagementPort) ||
@@ -332,14 +332,14 @@ func listed(g *group, say func(*member) string) string {
 // stranded reports whether only --force can take a leaving unit away. These are the cases; other
 // leaving units may wait for such a unit:
 //   - Its cluster has ended, and the unit did not hear of it.
-//   - It could not tell the others what they need to take over, because a hook that fails publishes
+//   - It could not publish what the others need to take over, because a hook that fails publishes
 //     nothing.
 //   - It has left, died before it noted that, and finds no member to ask, because the others listen
 //     elsewhere by now.
 //   - It founded too late, and a hook that fails does not hear of the cluster that was first.
 //   - It never started, so Juju runs remove without stop, and that hook died after it had removed
 //     the files that the member would serve with.
-//   - A hook that fails does not hear which units wait to join, so it cannot tell which of them a
+//   - A hook that fails does not hear which units wait to join, so it cannot know which of them a
 //     learner's place is for.
 //   - It does not find a member with a new address, which takes the higher quota only after this
 //     unit has left.
@@ -358,7 +358,7 @@ func (s *Sim) stranded(u *unit) bool {
 }
 
 // mistaken reports whether a unit whose hook fails still sees an old, empty bag of another unit,
-// and so takes it for one that has said nothing yet.
+// and so believes that the unit has published nothing yet.
 func (s *Sim) mistaken(u *unit) bool {
 	return s.Stale && u.fail != nil && slices.ContainsFunc(s.units, func(p *unit) bool {
 		kept := u.heard[p.name].kept
@@ -366,8 +366,8 @@ func (s *Sim) mistaken(u *unit) bool {
 	})
 }
 
-// withoutVoters reports whether no unit that lives holds a vote of the cluster: its units left all at once, or the last was not
-// the leader and could not record the end.
+// withoutVoters reports whether no living unit has a vote of the cluster: its units left all at
+// once, or the last was not the leader and could not record the end.
 func (s *Sim) withoutVoters(g *group) bool {
 	return !slices.ContainsFunc(g.voters(), func(m *member) bool {
 		d := m.owner.disk.data

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Clone returns a copy that from here on is independent. No hook may be running: a coroutine cannot
+// Clone returns a copy that is independent from then on. No hook may be running: a coroutine cannot
 // be copied.
 func (s *Sim) Clone() *Sim {
 	out := *s

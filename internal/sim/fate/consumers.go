@@ -90,8 +90,8 @@ func (s *Sim) Suspend() {
 	}
 }
 
-// Resume brings the oldest suspended consumer back under the same relation ID. A unit that has
-// heard nothing of the suspension hears nothing of this either.
+// Resume brings the oldest suspended consumer back under the same relation ID. A unit that has not
+// heard of the suspension does not hear of this either.
 func (s *Sim) Resume() {
 	if r := s.oldest(func(r relation) bool { return r.suspended && !r.dying }); r != nil {
 		s.tell("resume %s", r.id)
@@ -281,7 +281,7 @@ func ended(r operator.AppBag, id string) int {
 	return last
 }
 
-// told is what a unit's bag tells a consumer. At endpoint db, cluster is "".
+// told is what a unit's bag says to a consumer. At endpoint db, cluster is "".
 type told struct{ cluster, clientURLs, version, cert string }
 
 // toldBy decodes a consumer's bag.

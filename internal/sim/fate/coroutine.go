@@ -7,8 +7,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// point is where a hook yields: before or after a step of the charm, or at a named place that is no
-// step.
+// point is where a hook yields: before or after a step of the charm, or at a named place that is
+// not a step.
 type point struct {
 	at   string
 	step operator.Step
@@ -69,8 +69,7 @@ func (t *stage) take() *coroutine {
 	return c
 }
 
-// give takes a coroutine back. If its hook has not ended, give kills it at the yield where it
-// stands.
+// give takes a coroutine back. If its hook has not ended, give kills it at its present yield.
 func (t *stage) give(c *coroutine) {
 	if c.body != nil {
 		c.killed = true

@@ -54,7 +54,7 @@ var someHooks = []hooks.Kind{
 	hooks.RelationJoined, hooks.RelationChanged, hooks.RelationDeparted, hooks.RelationBroken, "unheard-of",
 }
 
-// hostile returns a hook, a model and a world that no Juju and no etcd may ever give.
+// hostile returns a hook, a model and a world that no Juju and no etcd may ever produce.
 func hostile(d *dice) (operator.Event, operator.Model, operator.World) {
 	e := operator.Event{Kind: one(d, someHooks...)}
 	if d.n(6) == 5 {
@@ -363,7 +363,7 @@ func lawlessBag(m operator.Model, world operator.World, w operator.BagWrite, p o
 		record, err := etcdcluster.DecodeApp(w.Relation, "etcd", w.Bag)
 		was := m.Cluster.Value.AppBag
 		if _, hostile := etcdcluster.DecodeApp(w.Relation, "etcd", etcdcluster.EncodeApp(was)); hostile != nil {
-			return "" // no charm wrote that bag, and none can read it
+			return "" // no charm wrote that bag, and none could read it
 		}
 		if err != nil {
 			return err.Error()

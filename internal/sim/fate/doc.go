@@ -32,7 +32,7 @@
 // differs on purpose:
 //   - The elected unit is random, and the election takes until the next tick. The leadership does
 //     not come back to a unit during the hook in which it lost it.
-//   - With stale bags a hook sees the application's bag as of the last hook that told of it; Juju
+//   - With stale bags a hook sees the application's bag as of the last hook about it; Juju
 //     reads it in each hook. With fresh bags a hook sees the others' bags as they are now; Juju
 //     keeps what a hook has read of a unit that joined.
 //   - Hooks are lost or repeated that no Juju loses or repeats (Lose, Again); goal-state fails;

@@ -59,7 +59,7 @@ type data struct {
 	size            int64          // of the database
 	rot             bool           // the content differs from what was agreed
 	stalled         bool           // no entry is replicated here
-	gone            bool           // the server has learnt that its member was removed: it never starts again
+	gone            bool           // the server knows that its member was removed: it never starts again
 }
 
 func quorum(n int) int { return n/2 + 1 }
@@ -100,14 +100,15 @@ func (s *Sim) runs(g *group, m *member) bool {
 	return u.up && u.process.running && u.disk.data != nil && u.disk.data.cluster == g.id && u.disk.data.member == m.id
 }
 
-// linked reports whether two running members hear each other. A peer that is listed under a URL it does not listen on
-// still dials out, so a link needs one true URL of the two.
+// linked reports whether two running members hear each other. A peer that does not listen where it
+// is listed still dials out, so a link needs one true URL of the two.
 func (s *Sim) linked(a, b *member) bool {
 	return a == b || (s.reachable(a.owner, b.owner) && (a.owner.process.peerURL == a.peerURL || b.owner.process.peerURL == b.peerURL))
 }
 
-// dialled reports whether others have a stream of their own to m. Only that one counts in strict reconfiguration: a
-// member under a false URL does take part, over the streams that it dials, but is not active (rafthttp, peerStatus).
+// dialled reports whether others have a stream of their own to m. Only such a stream counts in
+// strict reconfiguration: a member under a false URL does take part, over the streams that it
+// dials, but is not active (rafthttp, peerStatus).
 func (s *Sim) dialled(at, m *member) bool {
 	return at == m || (s.reachable(at.owner, m.owner) && m.owner.process.peerURL == m.peerURL)
 }
@@ -172,7 +173,7 @@ func (s *Sim) raft() {
 				continue
 			}
 			p := &m.owner.process
-			if d := m.owner.disk.data; d.index < m.match { // raft panics: tocommit is out of range
+			if d := m.owner.disk.data; d.index < m.match { // otherwise raft panics: tocommit is out of range
 				s.tell("server of %s ends: its log is %d, and was %d", m.owner.name, d.index, m.match)
 				*p = process{failing: true, again: s.now + againSeconds, log: fmt.Sprintf("tocommit(%d) is out of range [lastIndex(%d)]", m.match, d.index)}
 				continue

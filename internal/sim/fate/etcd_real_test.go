@@ -44,7 +44,7 @@ func TestRealEtcd(t *testing.T) {
 	}
 }
 
-// compare runs one sequence; a sequence that chance has spoilt is run again.
+// compare runs one sequence. A sequence whose timing proves nothing is run again.
 func compare(t *testing.T, etcd string, seed uint64) {
 	t.Helper()
 	for range 5 {
@@ -312,7 +312,7 @@ func (c *commander) stopUnit(u *unit) string {
 	return ""
 }
 
-// readdress starts a member again under an address that nobody was told of.
+// readdress starts a member again under an address that no other member knows.
 func (c *commander) readdress(u *unit) string {
 	c.tell("new address for %s", u.name)
 	c.stop(u, syscall.SIGTERM)

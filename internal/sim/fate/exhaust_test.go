@@ -408,8 +408,8 @@ func TestEveryCrashPoint(t *testing.T) {
 	exhaust(t, "", crashes, thinned(23))
 }
 
-// TestEveryFaultAtEveryPoint lets each fault happen once at every yield of every scenario: in one of the Jujus, or with time
-// (FATE) in each.
+// TestEveryFaultAtEveryPoint lets each fault happen once at every yield of every scenario: in one
+// of the Jujus, or in each of them if FATE gives it time.
 func TestEveryFaultAtEveryPoint(t *testing.T) {
 	t.Parallel()
 	every := 1

@@ -24,7 +24,7 @@ const (
 type Options struct {
 	Departed bool // the units that stay hear departed (Juju 2.9 and 3.x)
 	Empty    bool // the first consumer of a random schedule has no unit, which makes a schedule shorter
-	Stale    bool // the bags of others are as old as Juju permits: as of the last hook that told of them
+	Stale    bool // the bags of others are as old as Juju permits: as of the last hook about them
 	Gone     bool // a unit that has left its peers sees no peer relation in its last hooks (Juju 4.0, at times)
 	// Decide replaces operator.Decide; nil is the real one.
 	Decide operator.Decider
@@ -65,12 +65,12 @@ type Sim struct {
 	rescue   bool // an administrator attends to a cluster that is lost
 	ticks    int
 	wrong    string // the first broken rule
-	// NeedsAdministrator means that the end is one which only an administrator can mend, and that the status
+	// NeedsAdministrator means that only an administrator can mend this end, and that the status
 	// line asks for it.
 	NeedsAdministrator bool
 
-	// strike is called once, when the hooks have yielded strikeAt times in all; its unit is the one
-	// that yielded.
+	// strike is called once, when the hooks have yielded strikeAt times in all, with the unit that
+	// yielded.
 	points, strikeAt int
 	strike           func(*Sim, *unit)
 }
@@ -369,7 +369,7 @@ func (s *Sim) Tick(seconds int64) {
 	s.check()
 }
 
-// The marks in the trace of a hook's beginning and end.
+// Marks in the trace, for a hook's beginning and end.
 const (
 	hookMark = "hook "
 	doneMark = "done: "

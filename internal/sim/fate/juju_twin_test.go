@@ -236,7 +236,7 @@ func (w *jujuTwin) tell(format string, args ...any) {
 	w.told = append(w.told, fmt.Sprintf(format, args...))
 }
 
-// begin begins a unit's next hook on both.
+// begin begins a unit's next hook on both models.
 func (w *jujuTwin) begin(u *unit) string {
 	w.number++
 	w.fails = w.rand.IntN(6) == 0
@@ -257,7 +257,7 @@ func (w *jujuTwin) begin(u *unit) string {
 	return ""
 }
 
-// finish runs a unit's hook to its end on both.
+// finish runs a unit's hook to its end on both models.
 func (w *jujuTwin) finish(u *unit) string {
 	if u.life == dying {
 		w.quiet(u) // the unit may go
@@ -275,7 +275,7 @@ func (w *jujuTwin) finish(u *unit) string {
 	return ""
 }
 
-// kill ends a unit's running hook, if any, where it stands, on both.
+// kill ends a unit's running hook, if any, at its present yield, on both models.
 func (w *jujuTwin) kill(u *unit) {
 	if h := w.runs[u.name]; h != nil {
 		w.tell("%s is killed", u.name)

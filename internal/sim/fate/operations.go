@@ -68,7 +68,7 @@ func (s *Sim) checkRestart(u *unit, h *hook) {
 		s.broken("%s restarts for %s, which was over when its hook began", u.name, mark)
 	}
 	if !o.Going() {
-		return // the operation was cancelled after this hook began, and units that know of that no longer show a part
+		return // the operation was cancelled after this hook began; units that know this no longer show a part
 	}
 	for _, p := range s.living() {
 		if o.Takes(p.name) && p.life == alive && !slices.ContainsFunc(p.words, func(w operator.UnitBag) bool { return w.Part.ID == mark }) {
@@ -78,8 +78,8 @@ func (s *Sim) checkRestart(u *unit, h *hook) {
 }
 
 // checkOperation checks that an operation is called done only when every unit that takes part has
-// done its own share. For a rolling restart, the unit has restarted for it. For an operation that
-// replaces the data, the unit has run with the new data, which its disk may have lost since.
+// done its share: for a rolling restart, the unit has restarted for it; for an operation that
+// replaces the data, the unit has run with the new data (its disk may have lost it since).
 func (s *Sim) checkOperation(was, is operator.Operation) {
 	if !was.Going() || is.Outcome != "done" {
 		return
@@ -97,8 +97,7 @@ func (s *Sim) checkOperation(was, is operator.Operation) {
 	}
 }
 
-// settledOperation returns what of the last operation is not as it must be once nothing happens any
-// more.
+// settledOperation returns what is wrong with the last operation once nothing happens any more.
 func (s *Sim) settledOperation() string {
 	if o := s.record().Operation; o.Going() {
 		return "operation " + o.ID + " goes on: " + o.Phase

@@ -159,8 +159,8 @@ func (s *Sim) with(n uint8, do func(*unit)) {
 	}
 }
 
-// spare reports whether the cluster can lose a unit's member for good: what more is lost than a minority, no charm brings
-// back. A cluster that nobody was told of yet may lose everything.
+// spare reports whether the cluster can lose a unit's member for good: no charm brings back more
+// than a lost minority. A cluster that no consumer was told of yet may lose everything.
 func (s *Sim) spare(u *unit) bool {
 	if id := s.record().ClusterID; id != 0 && s.group(id) == nil {
 		return false // prepared data that is not served yet lies on only one disk

@@ -59,8 +59,8 @@ func (s *Sim) Squat(name string, unleased bool) {
 	}
 }
 
-// launch starts a unit's server with what is written on its disk; ours says whether the charm asks for it, or the
-// machine does by itself.
+// launch starts a unit's server with what is written on its disk. ours means that the charm asks
+// for it; otherwise the machine does so by itself.
 func (s *Sim) launch(u *unit, ours bool) {
 	u.process = process{}
 	w := u.disk.written
@@ -121,7 +121,7 @@ func (s *Sim) first(u *unit, ours bool) bool {
 				continue
 			}
 			if m.name != "" && m.learner && !ours {
-				return false // it has no vote that it could forget: etcd panics
+				return false // it has no vote to forget: etcd panics
 			}
 			if m.name != "" {
 				s.broken("%s starts member %x of %x on an empty data directory, though it was started before", u.name, m.id, g.id)

@@ -71,11 +71,11 @@ func (b *birth) see() {
 	}
 }
 
-// young and old tell what is beyond doubt; while neither is, nothing is asked.
+// young and old are true only beyond doubt; while neither is, nothing is asked.
 func (b birth) young() bool { return time.Since(b.began) < surelyYoung }
 func (b birth) old() bool   { return !b.seen.IsZero() && time.Since(b.seen) > surelyOld }
 
-// doubtful reports whether what was young may not be it any more.
+// doubtful reports whether a connection that was young may no longer be.
 func (b birth) doubtful() bool { return !b.old() && time.Since(b.began) > youngSeconds*time.Second }
 
 // since returns the same moment in the model's time.
@@ -139,7 +139,7 @@ func (s *server) end(sig syscall.Signal) {
 	s.hangUp()
 }
 
-// view is what a real server says of itself and of the cluster; a nil part was not answered.
+// view is what a real server reports of itself and of the cluster; a nil part was not answered.
 type view struct {
 	status *etcdserverpb.StatusResponse
 	linear bool

@@ -99,8 +99,7 @@ func (s *Sim) Fill(live bool) {
 	s.write()
 }
 
-// Disarm makes a user disarm the alarm by hand. The charm is not to blame for what follows from
-// that.
+// Disarm makes a user disarm the alarm by hand. The charm is not to blame for the consequences.
 func (s *Sim) Disarm() {
 	if g := s.recorded(); g != nil && len(g.space.alarms) > 0 {
 		s.tell("somebody takes alarm NOSPACE back")

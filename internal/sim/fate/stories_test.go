@@ -114,8 +114,8 @@ func tellStory(t *testing.T, scenario, strikeName, yield string) string {
 	return ""
 }
 
-// storyTeller makes a story of a trace: one paragraph a hook, without the hooks that did and said
-// nothing new.
+// storyTeller makes a story of a trace: one paragraph for each hook, without the hooks that did and
+// reported nothing new.
 type storyTeller struct {
 	began  int64
 	text   strings.Builder

@@ -188,7 +188,7 @@ func (w *twin) difference() string {
 	seen, g := w.look(), w.group()
 	w.follow(seen)
 	for range 2 {
-		w.sim.raft() // the second call is for those that the first one let in
+		w.sim.raft() // the second call is for members that the first one let in
 	}
 	led := w.sim.led(g)
 	for _, u := range w.sim.units {

@@ -43,7 +43,7 @@ type unit struct {
 	joined                     string                 // the peer for which relation-changed is due, because joined has run
 	parted                     bool                   // it has departed from a peer
 	heardApp, heardCfg, heardC int
-	toldApp                    int // the version of the application's bag that the last hook told of
+	toldApp                    int // the version of the application's bag that the last hook was about
 	heardLead                  bool
 	installed, started         bool
 	rebooted, stopped          bool
@@ -67,9 +67,9 @@ type unit struct {
 	byHand    int64  // the charm has taken its member down, which holds the turn until then
 }
 
-// heardOfPeer is what an agent knows of a peer's bag. told is the version that a hook told of. kept
-// is the version that the agent has cached; 0 is none. Juju drops the cached version when a hook is
-// about the peer, and reads the bag again in the next hook that asks.
+// heardOfPeer is what an agent knows of a peer's bag. told is the version that a hook was about.
+// kept is the version that the agent has cached; 0 is none. Juju drops the cached version when a
+// hook is about the peer, and reads the bag again in the next hook that asks.
 type heardOfPeer struct{ told, kept int }
 
 // noOptions is a version of the options that no application has, so that config-changed is due.
@@ -172,7 +172,7 @@ func (s *Sim) runHook(u *unit, e operator.Event) {
 	}
 }
 
-// cut ends the running hook where it stands, if it has not ended already.
+// cut ends the running hook at its present yield, if it has not ended already.
 func (s *Sim) cut(u *unit) {
 	if u.hook != nil {
 		s.stage.give(u.hook.coro)
@@ -180,7 +180,7 @@ func (s *Sim) cut(u *unit) {
 	}
 }
 
-// kill ends the running hook where it stands; Juju will run it again.
+// kill ends the running hook at its present yield; Juju will run it again.
 func (s *Sim) kill(u *unit) {
 	if u.hook == nil {
 		return

@@ -14,9 +14,9 @@ const NewMachine = -1
 
 var appName = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]*[a-z][a-z0-9]*)*$`)
 
-// Deploy adds an application without units. Source is kept for the Runner: the
-// place the charm's files come from. Config values are parsed by the charm's
-// declared types. Peer relations are made at once, as in Juju.
+// Deploy adds an application without units. source is passed to the Runner: the place from which
+// the charm's files come. Config values are parsed by the charm's declared types. Peer relations
+// are made at once, as in Juju.
 func (m *Model) Deploy(name string, ch Charm, source string, config map[string]string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -88,8 +88,8 @@ func (m *Model) AddUnit(app string, to int) (string, error) {
 	return u.name, nil
 }
 
-// RemoveUnit makes a unit dying: it runs its last hooks and then is gone. With
-// force it is gone at once and runs nothing more, as when its machine is lost.
+// RemoveUnit makes a unit dying: it runs its last hooks and is then gone. With force it is gone at
+// once and runs nothing more, as when its machine is lost.
 func (m *Model) RemoveUnit(name string, force bool) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -104,7 +104,7 @@ func (m *Model) RemoveUnit(name string, force bool) error {
 func (m *Model) destroyUnit(u *unit, force bool) {
 	u.life = Dying
 	// A unit that is not installed has nothing to undo, and Juju does not repeat an install hook
-	// that was killed. Any other waiting hook is run first (Juju's worker/uniter/resolver.go).
+	// that was killed. Any other waiting hook runs first (Juju's worker/uniter/resolver.go).
 	if force || (!u.installed && !u.running && !u.failed) {
 		m.bury(u)
 	}
@@ -212,8 +212,8 @@ func (m *Model) RemoveApplication(name string, force bool) error {
 	return nil
 }
 
-// Configure sets and resets options, and queues config-changed on every unit,
-// times times (Juju 4.0 was seen to fire it twice).
+// Configure sets and resets options, and queues config-changed on every unit, times times (Juju 4.0
+// was seen to run it twice).
 func (m *Model) Configure(app string, values map[string]string, reset []string, times int) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

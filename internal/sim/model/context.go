@@ -10,7 +10,7 @@ import (
 	"github.com/juju/charm/v12/hooks"
 )
 
-// Crash asks that the process of a hook dies at one of its tool calls.
+// Crash asks that the process of a hook die at one of its tool calls.
 type Crash struct {
 	// Unit is the unit it concerns; "" is the unit whose hook comes next.
 	Unit string
@@ -135,7 +135,7 @@ func (c *Context) Source() (string, int) {
 	return c.u.source, c.u.charmSeq
 }
 
-// OnKill sets what ends the hook's process when a crash was asked for.
+// OnKill sets the function that ends the hook's process when a crash was asked for.
 func (c *Context) OnKill(f func()) {
 	c.m.mu.Lock()
 	defer c.m.mu.Unlock()
@@ -266,7 +266,7 @@ func overlay(base map[string]string, changes map[string]*string) map[string]stri
 	return next
 }
 
-// SetCrash asks for a crash in the next hook it fits.
+// SetCrash asks for a crash in the next hook that it fits.
 func (m *Model) SetCrash(crash Crash) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

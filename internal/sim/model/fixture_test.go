@@ -70,7 +70,7 @@ type world struct {
 	seen []string
 }
 
-// hookRun is a hook at work.
+// hookRun is a running hook.
 type hookRun struct {
 	*Context
 	ctx context.Context

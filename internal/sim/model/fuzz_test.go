@@ -28,8 +28,8 @@ func FuzzReadSettings(f *testing.F) {
 	})
 }
 
-// FuzzCall: no arguments, to any tool, make the model panic, and no failed
-// call leaves anything to commit.
+// FuzzCall: no arguments, to any tool, make the model panic, and no failed call leaves anything to
+// commit.
 func FuzzCall(f *testing.F) {
 	f.Add("relation-set -r ring:0 a=b", "")
 	f.Add("relation-set -r ring:0 --file - --app", "a: b")

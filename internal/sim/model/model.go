@@ -1,10 +1,9 @@
-// Package model keeps Juju's rules in memory: applications, units, relations,
-// databags, leadership, secrets, and the order of hooks.
+// Package model keeps Juju's rules in memory: applications, units, relations, databags, leadership,
+// secrets, and the order of hooks.
 //
-// The rule it keeps: a hook sees what Juju would show it, and what a hook
-// writes is kept only where Juju would keep it. It runs nothing itself: a
-// Runner carries out each hook and calls the tools of the hook's Context. Given
-// the same calls in the same order the model does the same things.
+// The rule it keeps: a hook sees what Juju would show it, and what a hook writes is kept only where
+// Juju would keep it. It runs nothing itself: a Runner carries out each hook and calls the tools of
+// the hook's Context. With the same calls in the same order the model does the same.
 package model
 
 import (
@@ -50,8 +49,8 @@ type Options struct {
 	Now func() time.Time
 	// Address gives the one address of a machine; nil means 10.0.0.0/16 counted up.
 	Address func(machine int) string
-	// Ingress gives the address at which others reach a machine through a binding, from the machine's own: a floating
-	// one. nil means that it is its own.
+	// Ingress gives the address at which others reach a machine through a binding, from the
+	// machine's own: a floating one. nil means the machine's own.
 	Ingress func(address, binding string) string
 	// Seed, if not zero, makes Settle choose the next unit at random, the same
 	// way for the same seed. Zero means each unit in turn.
@@ -93,7 +92,7 @@ type application struct {
 	life     Life
 	settings charm.Settings
 	nextUnit int
-	units    []*unit     // by number, the dead among them
+	units    []*unit     // by number, including the dead
 	rels     []*relation // by id
 	leader   string
 	version  string
@@ -122,7 +121,7 @@ type unit struct {
 	installed, started, stopped bool
 	leaderRun                   bool
 	rebooted                    bool
-	behind                      bool // it takes up no charm until Follow
+	behind                      bool // it takes no new charm until Follow
 	configPending               int
 	updatePending               bool
 	current                     *Hook
@@ -143,8 +142,8 @@ type unitRelation struct {
 	members         map[string]int
 	appVersion      int
 	changedPending  string
-	// cache holds remote settings as this unit saw them last; they stay until a
-	// joined or changed hook makes Juju read them again.
+	// cache holds remote settings as this unit saw them last; they stay until a joined or changed
+	// hook makes Juju read them again.
 	cache map[string]map[string]string
 }
 

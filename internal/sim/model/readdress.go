@@ -5,11 +5,12 @@ import (
 	"maps"
 )
 
-// movedAddresses is the number from which Options.Address is asked for addresses of machines that got a new one.
+// movedAddresses is where the numbers begin with which Options.Address is asked for a machine's new
+// address.
 const movedAddresses = 1000
 
-// Readdress gives a machine a new address and returns it. Its units hear of it as Juju tells: their own bags say the new
-// address, and config-changed is queued.
+// Readdress gives a machine a new address and returns it. Its units hear of it as in Juju: their
+// own bags have the new address, and config-changed is queued.
 func (m *Model) Readdress(id int) (string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -48,7 +49,7 @@ func (m *Model) ingress(u *unit, rel *relation) string {
 	return m.reached(u.machine, e.Name)
 }
 
-// address puts what Juju says of a unit's address into its bag.
+// address puts what Juju reports of a unit's address into its bag.
 func (b *bag) address(addr string) {
 	values := maps.Clone(b.values) // a hook may be reading them
 	if values == nil {

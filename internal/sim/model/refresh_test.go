@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// charmOf is the fixture with something of its metadata replaced: old, new, old, new ...
+// charmOf is the fixture with some of its metadata replaced: old, new, old, new ...
 func charmOf(t *testing.T, changes ...string) Charm {
 	t.Helper()
 	for i := 0; i < len(changes); i += 2 {
@@ -29,8 +29,9 @@ const (
 	store = "storage:\n  data: {type: filesystem}\n"
 )
 
-// TestRefreshThatBreaksARelation uses the words of Juju (up to 3.6 state/application.go, SetCharm and checkRelationsOps; 4.0
-// domain/application, SetApplicationCharm and precheckUpgradeRelation). A relation is named with its requirer first.
+// TestRefreshThatBreaksARelation uses the words of Juju (up to 3.6 state/application.go, SetCharm
+// and checkRelationsOps; 4.0 domain/application, SetApplicationCharm and precheckUpgradeRelation).
+// A relation is named with its requirer first.
 func TestRefreshThatBreaksARelation(t *testing.T) {
 	t.Parallel()
 	const upTo36, since40 = `cannot upgrade application "b" to charm "local:thing-1": `, `setting application "b" charm: `

@@ -25,7 +25,7 @@ type relation struct {
 	id    int
 	peer  bool
 	life  Life
-	since time.Time // when it came to that life
+	since time.Time // when that life began
 	// suspended means that the units leave the relation, and may enter it again.
 	suspended bool
 	// deaf is the application whose units never hear that the relation is broken; "" for none.

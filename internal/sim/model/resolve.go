@@ -10,7 +10,7 @@ import (
 	"github.com/juju/charm/v12/hooks"
 )
 
-// Hook is one hook of one unit: what happened, and to whom.
+// Hook is one hook of one unit: what happened, and which unit it is about.
 type Hook struct {
 	Kind hooks.Kind
 	// Endpoint and Relation name the relation of a relation hook; Endpoint is ""
@@ -201,8 +201,8 @@ func (m *Model) nextRelation(u *unit, rel *relation) (Hook, bool) {
 	return Hook{}, false
 }
 
-// tellsDeparted reports whether units hear of this member's going: always of a
-// living one that left the relation, of a removed one by the version's rule.
+// tellsDeparted reports whether units hear that this member has gone: always for a living one that
+// left the relation, for a removed one as the version's rule says.
 func (m *Model) tellsDeparted(name string) bool {
 	v := m.units[name]
 	return m.Rules.Departed || v != nil && v.life == Alive
@@ -214,7 +214,7 @@ func (m *Model) begun(u *unit, h Hook) {
 	case hooks.ConfigChanged:
 		u.configPending-- // a change while the hook runs needs another one
 	case hooks.LeaderElected:
-		u.leaderRun = true // a unit that loses the leadership while the hook runs hears of the next election
+		u.leaderRun = true // a unit that loses the leadership meanwhile hears of the next election
 	case hooks.UpgradeCharm:
 		u.release = u.app.release
 	case hooks.UpdateStatus:

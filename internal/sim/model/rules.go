@@ -11,14 +11,13 @@ import (
 type Rules struct {
 	// Version is the full version number, as JUJU_VERSION has it.
 	Version string
-	// Departed reports whether the survivors of a removed unit get their
-	// relation-departed hook. Where they do not, relation-list and
-	// relation-get go on answering for the unit that is gone until the
-	// survivor's agent restarts (seen on Juju 4.0.15).
+	// Departed reports whether the survivors of a removed unit get their relation-departed hook.
+	// Where they do not, relation-list and relation-get still answer for the unit that is gone
+	// until the survivor's agent restarts (seen on Juju 4.0.15).
 	Departed bool
-	// BrokenListed reports whether relation-ids goes on naming a relation that
-	// ends once its last member is gone: Juju leaves it out since 3.4
-	// (worker/uniter/runner/context, HookContext.RelationIds).
+	// BrokenListed reports whether relation-ids still names a relation that ends once its last
+	// member is gone: Juju leaves it out since 3.4 (worker/uniter/runner/context,
+	// HookContext.RelationIds).
 	BrokenListed bool
 	// Secrets reports whether Juju has secrets.
 	Secrets bool

@@ -13,7 +13,7 @@ import (
 	"github.com/juju/charm/v12/hooks"
 )
 
-// maxSecret is the limit of a secret's content in bytes, in total and a value.
+// maxSecret is the limit of a secret's content in bytes, for each value and in total.
 const maxSecret = 1 << 20
 
 var secretKey = regexp.MustCompile(`^([a-z](?:-?[a-z0-9]){2,})$`)
@@ -29,7 +29,7 @@ type secret struct {
 	// tracked is the revision each unit reads without --refresh; it is set at
 	// once, not at the commit.
 	tracked map[string]int
-	// told is the latest revision each unit has had secret-changed for.
+	// told is the latest revision for which each unit has had secret-changed.
 	told map[string]int
 	// labels are the consumers' own labels.
 	labels map[string]string

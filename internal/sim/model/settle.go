@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// MaxRetries is how often Settle retries a failed hook before it gives up on
-// the unit. Juju retries without end; the back-off between is not waited for.
+// MaxRetries is how often Settle retries a failed hook before it gives the unit up. Juju retries
+// without end, with back-off; Settle does not wait between retries.
 const MaxRetries = 3
 
 // ErrInError is in the error of Settle when units are left in error.
@@ -204,8 +204,8 @@ func (m *Model) hasOther(u *unit) bool {
 	return slices.ContainsFunc(unitsOf(u.app), func(v *unit) bool { return v != u && v.machine.on })
 }
 
-// Boot starts a machine and its agents: each unit runs start alone, and has
-// forgotten the settings it had read and the members that are gone.
+// Boot starts a machine and its agents: each unit runs only start, and has forgotten the settings
+// it had read and the members that are gone.
 func (m *Model) Boot(id int) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

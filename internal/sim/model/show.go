@@ -19,7 +19,7 @@ type UnitView struct {
 	Relations []RelationView `json:"relation-info,omitempty"`
 }
 
-// RelationView is a relation as one of its units has it.
+// RelationView is a relation as one of its units sees it.
 type RelationView struct {
 	ID       int                `json:"relation-id"`
 	Endpoint string             `json:"endpoint"`
@@ -137,9 +137,9 @@ func (m *Model) SecretContent(id string) (map[string]string, error) {
 	return maps.Clone(s.revisions[s.latest()-1]), nil
 }
 
-// RemoveSecret removes a secret, or one of its revisions if revision is not 0. Units are not told,
-// and find out when they read it. Juju lets users remove only users' secrets; here it is the way to
-// lose a charm's secret.
+// RemoveSecret removes a secret, or one of its revisions if revision is not 0. Units get no hook
+// for it, and find out when they read the secret. Juju lets users remove only users' secrets; here
+// it is the way to lose a charm's secret.
 func (m *Model) RemoveSecret(id string, revision int) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -63,9 +63,8 @@ type tool struct {
 	run   func(k *call) error
 }
 
-// Call calls a hook tool. The error is ErrNoStdin or ErrCrashed, or says that
-// the hook has ended or the tool does not exist; everything a tool itself finds
-// wrong is in the reply.
+// Call calls a hook tool. The error is ErrNoStdin or ErrCrashed, or means that the hook has ended
+// or the tool does not exist. Whatever a tool itself finds wrong is in the reply.
 func (c *Context) Call(req Request) (Reply, error) {
 	c.m.mu.Lock()
 	defer c.m.mu.Unlock()

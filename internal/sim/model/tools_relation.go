@@ -197,8 +197,8 @@ func relationIDs(k *call) error {
 	return k.write(ids)
 }
 
-// breaks reports whether a relation that ends has no member left for the unit. In the hook of the last one's departure it
-// still has.
+// breaks reports whether a relation that ends has no member left for the unit. In the hook of the
+// last member's departure it still has one.
 func (c *Context) breaks(rel *relation, ur *unitRelation) bool {
 	last := c.Hook.Kind == hooks.RelationDeparted && c.Hook.Relation == rel.id
 	return !rel.peer && rel.parts() && len(ur.members) == 0 && !last

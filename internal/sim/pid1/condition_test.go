@@ -8,9 +8,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A condition that is not met leaves the service down: not failed, not started again, and its start is none that failed. Each start
-// asks again, the service manager's own too. (Measured with systemd 252; with ExecStartPre= and RestartPreventExitStatus= it would be
-// started again and again, for that is about the main process.)
+// A condition that is not met leaves the service down: it has not failed, is not started again, and
+// its start has not failed. Each start asks again, also one by the service manager itself.
+// (Measured with systemd 252. With ExecStartPre= and RestartPreventExitStatus= it would be started
+// again and again, because that setting is about the main process.)
 func TestConditionIsNotMet(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, sleeps)

@@ -18,7 +18,7 @@ import (
 
 const killedVar = "PID1_TEST_KILLED"
 
-// TestMain lets the test program be one that keeps a service running until it is killed.
+// TestMain makes the test program also act as one that keeps a service running until it is killed.
 func TestMain(m *testing.M) {
 	if root := os.Getenv(killedVar); root != "" {
 		keeper := New(root)

@@ -20,7 +20,7 @@ import (
 type process struct {
 	pid     int
 	control bool        // it runs before the main process
-	why     string      // it was ended for; "" is nothing
+	why     string      // why it was ended; "" if it was not
 	limit   *time.Timer // for the time that it may take; nil for no limit
 }
 
@@ -202,7 +202,7 @@ type exit struct {
 	code   int
 	killed bool
 	sig    syscall.Signal
-	why    string // it was ended for, or never began; "" is that it ended by itself
+	why    string // why it was ended, or never began; "" means that it ended by itself
 }
 
 func exitOf(err error) exit {

@@ -80,8 +80,8 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// wait starts the timer's unit each time the timer elapses, until the timer is stopped. While the
-// unit that it started runs, wait waits for that to end.
+// wait starts the timer's unit each time the timer elapses, until the timer is stopped. While that
+// unit runs, wait waits for it to end.
 func (u *unit) wait() {
 	u.m.mu.Lock()
 	defer u.m.mu.Unlock()

@@ -251,7 +251,7 @@ func (u *unit) once() exit {
 		if !end.killed && end.why == "" && end.code > 0 && end.code < 255 {
 			u.say("%s: Skipped due to '%s'.", u.name, skip)
 			u.say("Condition check resulted in %s being skipped.", u.file.title(u.name))
-			u.done = true // whoever waits for the start sees no failure
+			u.done = true // so a waiting caller sees no failure
 			return exit{why: skip}
 		}
 		if end := u.judge(end, "Control"); !end.clean() || u.ended {
