@@ -9,10 +9,12 @@ import (
 	"time"
 )
 
-// anon is how much anonymous memory a process had at most, in bytes, and how much with its children together.
+// anon is how much anonymous memory a process had at most, in bytes: alone, and together with its
+// children.
 type anon struct{ own, all int64 }
 
-// watchAnon watches a process until what it returns is called, which is what it saw.
+// watchAnon watches a process until the function that it returns is called, which returns what it
+// saw.
 func watchAnon(pid int) func() anon {
 	stop, most := make(chan struct{}), make(chan anon)
 	go func() {
@@ -36,7 +38,7 @@ func watchAnon(pid int) func() anon {
 	}
 }
 
-// anonOf is 0 for a process that is gone.
+// anonOf returns 0 for a process that is gone.
 func anonOf(pid int) (a anon) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

@@ -16,11 +16,12 @@ import (
 	"github.com/juju-charms/etcd-charm/test/load"
 )
 
-// most is how many members there can be by hand.
+// most is the largest number of members started by hand.
 const most = 5
 
-// bare is the same servers without the charm: plain processes with the same certificates and settings, which somebody
-// careful starts and ends by hand. It takes a model's machines over; no hook may run there from then on.
+// bare is the same servers without the charm: plain processes with the same certificates and
+// settings, started and ended by hand, with care. It takes over a model's machines; after that no
+// hook may run there.
 type bare struct {
 	juju    *juju
 	servers []*server // the first so many run
@@ -107,7 +108,7 @@ func (h *bare) ready(ctx context.Context) error {
 	return all
 }
 
-// found gives server i an empty directory, and the servers that run as the cluster to begin with.
+// found gives server i an empty directory, with the servers that run as its initial cluster.
 func (h *bare) found(i int, state string) {
 	s, token := h.servers[i].settings, fmt.Sprintf("bare-%d", h.formed)
 	var members []string
@@ -129,7 +130,7 @@ func (h *bare) target(context.Context) (load.Target, error) {
 	return t, nil
 }
 
-// leader is the server that leads, and the others that run.
+// leader returns the server that leads, and the others that run.
 func (h *bare) leader(ctx context.Context) (*server, []*server, error) {
 	t, err := h.target(ctx)
 	if err != nil {
@@ -148,7 +149,7 @@ func (h *bare) leader(ctx context.Context) (*server, []*server, error) {
 	return leader, slices.Delete(others, i, i+1), nil
 }
 
-// roll restarts one after another, the leader last.
+// roll restarts one server after another, the leader last.
 func (h *bare) roll(ctx context.Context) error {
 	leader, others, err := h.leader(ctx)
 	if err != nil {
@@ -162,7 +163,7 @@ func (h *bare) roll(ctx context.Context) error {
 	return nil
 }
 
-// refresh is a roll to the other binary.
+// refresh is a roll with the other binary.
 func (h *bare) refresh(ctx context.Context) error {
 	h.binary[0], h.binary[1] = h.binary[1], h.binary[0]
 	for _, s := range h.servers {
@@ -193,7 +194,7 @@ func (h *bare) client(ctx context.Context) (*clientv3.Client, error) {
 	return t.Client()
 }
 
-// join adds the next server as a learner, starts it and promotes it as soon as etcd allows it.
+// join adds the next server as a learner, starts it, and promotes it as soon as etcd allows that.
 func (h *bare) join(ctx context.Context) error {
 	c, err := h.client(ctx)
 	if err != nil {

@@ -12,18 +12,18 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// slice is how long each way has before the next has its turn.
+// slice is how long each way is measured before the next has its turn.
 const slice = 500 * time.Millisecond
 
-// user is one client, with a connection of its own each way that it needs.
+// user is one client, with a connection of its own for each way that it needs.
 type user struct {
-	client *clientv3.Client // by the way that is measured
+	client *clientv3.Client // over the way that is measured
 	direct *clientv3.Client
 	key    string
 	events clientv3.WatchChan // of key
 }
 
-// op is one request, and how it is done for the i-th time.
+// op is one kind of request, and how to make the i-th.
 type op struct {
 	name string
 	run  func(ctx context.Context, u *user, i int) error
@@ -44,7 +44,7 @@ var ops = []op{
 		_, err := u.client.Get(ctx, fmt.Sprintf("bench/%d", i%1000), clientv3.WithSerializable())
 		return err
 	}},
-	// What is put straight to the member must arrive.
+	// What is put directly to the member must arrive.
 	{"watch", func(ctx context.Context, u *user, _ int) error {
 		put, err := u.direct.Put(ctx, u.key, value)
 		if err != nil {
@@ -64,7 +64,8 @@ var ops = []op{
 	}},
 }
 
-// rate is a load: so many users, at their own speed or at half of what they reach together straight.
+// rate is a load: so many users, at full speed or at half of what they reach together without a
+// proxy.
 type rate struct {
 	name  string
 	users int
@@ -73,7 +74,8 @@ type rate struct {
 
 var rates = []rate{{"half", 8, true}, {"1", 1, false}, {"8", 8, false}, {"64", 64, false}}
 
-// proxies measures the ways to a member beside each other, and how soon a client behind the proxy is served again.
+// proxies compares the ways to a member, and measures how soon a client behind the proxy is served
+// again.
 func (b *bench) proxies(ctx context.Context) error {
 	w, err := b.newWays(ctx, 3)
 	if err != nil {
@@ -107,7 +109,7 @@ func (b *bench) proxies(ctx context.Context) error {
 	return errors.Join(failures...)
 }
 
-// leads is how many members a connection may lead to.
+// leads is the number of members that a connection may lead to.
 const leads = 3
 
 // beside measures requests at one load.
@@ -158,8 +160,9 @@ func closeUsers(users []*user) {
 	}
 }
 
-// rounds gives each way its turn, b.runs times, and thrice as often at half load, where rounds differ most; who begins
-// changes. A client alone is another one each time, so that it is not luck which member its connection leads to.
+// rounds gives each way its turn, b.runs times, and three times as often at half load, where rounds
+// differ most. The way that begins changes. A single client is a new one each time, so that no
+// result depends on the member that one connection leads to.
 func (b *bench) rounds(ctx context.Context, all []*way, users map[*way][]*user, o op, r rate) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -198,7 +201,7 @@ func (b *bench) rounds(ctx context.Context, all []*way, users map[*way][]*user, 
 	return nil
 }
 
-// warm makes connections and watches outside the count; nobody starts cold.
+// warm makes connections and watches before the measurement, so that no way starts cold.
 func warm(ctx context.Context, users []*user, o op) error {
 	var group sync.WaitGroup
 	failures := make([]error, len(users))
@@ -220,8 +223,8 @@ func warm(ctx context.Context, users []*user, o op) error {
 	return err
 }
 
-// saturated is the rate that users reach at their own speed: the median of a few turns, for one may have met other work on
-// the machine.
+// saturated is the rate that users reach at full speed: the median of a few turns, because other
+// work on the machine may disturb a single one.
 func saturated(ctx context.Context, users []*user, o op) (float64, error) {
 	var rates []float64
 	for range 5 {
@@ -234,7 +237,7 @@ func saturated(ctx context.Context, users []*user, o op) (float64, error) {
 	return median(rates), nil
 }
 
-// compare adds one round's figures. The first of all ways is what the others are held against.
+// compare adds one round's figures. All ways are compared with the first.
 func (b *bench) compare(all []*way, got map[string]sample, what, op string) {
 	straight := all[0].name
 	direct := got[straight]
@@ -262,7 +265,7 @@ type sample struct {
 	cpu      time.Duration // that the way's process spent on a request
 }
 
-// takeTurn lets every user do one request after another for so long, no faster than one in pace.
+// takeTurn lets every user make one request after another for so long, no faster than one in pace.
 func takeTurn(ctx context.Context, users []*user, o op, pace, long time.Duration) (sample, error) {
 	ctx, cancel := context.WithTimeout(ctx, long+30*time.Second)
 	defer cancel()
@@ -293,7 +296,7 @@ func takeTurn(ctx context.Context, users []*user, o op, pace, long time.Duration
 	}, nil
 }
 
-// work does one request after another until end, from number k, and returns how long each took.
+// work makes one request after another until end, from number k, and returns how long each took.
 func (u *user) work(ctx context.Context, o op, next time.Time, pace time.Duration, end time.Time, k int) ([]time.Duration, error) {
 	var took []time.Duration
 	for i := k; ; i++ {
@@ -308,7 +311,7 @@ func (u *user) work(ctx context.Context, o op, next time.Time, pace time.Duratio
 		if err := o.run(ctx, u, i); err != nil {
 			return took, err
 		}
-		if time.Now().After(end) { // not within the turn, and there is no later one
+		if time.Now().After(end) { // not within the turn, and no later one is
 			return took, nil
 		}
 		took = append(took, time.Since(began))

@@ -25,7 +25,7 @@ type entry struct {
 	samples    []float64
 }
 
-// figure is an entry as dist/bench.json has it.
+// figure is an entry of dist/bench.json.
 type figure struct {
 	Name  string  `json:"name"`
 	Value float64 `json:"value"` // the median
@@ -72,7 +72,7 @@ func median(samples []float64) float64 {
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
-// rounded keeps what the eye can use: four digits of small values, whole numbers of large ones.
+// rounded keeps what a reader can use: four digits of small values, whole numbers of large ones.
 func rounded(v float64) float64 {
 	var short float64
 	format := "%.0f"
@@ -85,7 +85,7 @@ func rounded(v float64) float64 {
 	return short
 }
 
-// write writes the figures. Those that the file has already are kept if these are only some.
+// write writes the figures. If these are only some of them, it keeps the others in the file.
 func (b *book) write(file string, some bool) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return fmt.Errorf("cannot write figures: %w", err)
@@ -129,7 +129,8 @@ func (b *book) print(out io.Writer) {
 	_ = w.Flush() // standard output
 }
 
-// target is what figures with names like the pattern should be: median and worst run at most, or median at least.
+// target is what figures whose names match the pattern should be: at most so much in the median and
+// the worst run, or at least so much in the median.
 type target struct {
 	pattern string
 	most    float64

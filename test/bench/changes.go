@@ -10,7 +10,8 @@ import (
 	"github.com/juju-charms/etcd-charm/test/load"
 )
 
-// sides are a cluster under the charm and one by hand, each with three members. One that failed is made again.
+// sides are a cluster under the charm and one by hand, each with three members. A side that failed
+// is made again.
 type sides struct {
 	b    *bench
 	juju *juju
@@ -55,7 +56,7 @@ func (s *sides) dropHand() {
 // event is something that happens to a cluster while users write.
 type event struct {
 	name    string
-	took    string // name of the figure of how long it took
+	took    string // the figure for how long it took
 	watched bool   // with an open watch for each member
 	charm   func(context.Context, *juju) error
 	hand    func(*bare, context.Context) error
@@ -139,7 +140,7 @@ func (b *bench) byHand(ctx context.Context, s *sides, e event) error {
 	return err
 }
 
-// watchChange lets an event happen while users write, from a second before it until a second after.
+// watchChange makes an event happen while users write, from a second before it to a second after.
 func (b *bench) watchChange(
 	ctx context.Context, side string, e event, members func(context.Context) (load.Target, error), happen func() error,
 ) (load.Report, error) {
@@ -180,7 +181,7 @@ func (b *bench) roll(ctx context.Context, j *juju) error {
 	return errors.Join(j.do(ctx, "config", "etcd", fmt.Sprintf("snapshot_count=%d", 10000+b.turn)), j.healthy(ctx, 3))
 }
 
-// refresh changes the charm for one with another binary, and at the next turn back.
+// refresh replaces the charm by one with another binary, and goes back at the next turn.
 func (b *bench) refresh(ctx context.Context, j *juju) error {
 	path := b.next
 	if j.refreshed {

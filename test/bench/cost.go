@@ -10,7 +10,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/sim/model"
 )
 
-// consumerCounts are the numbers of relations that are compared, the first being what the others are held against.
+// consumerCounts are the numbers of relations that are compared, all with the first.
 var consumerCounts = []int{1, 10, 100, 1000}
 
 // related is a model of one member with many consumers.
@@ -20,8 +20,8 @@ type related struct {
 	consumer string // its charm
 }
 
-// consumers measures a whole hook in which nothing changed for 1 to 1,000 relations, in turns, and before that what it
-// costs to tell them all, and after it to tell one more.
+// consumers measures a whole hook in which nothing changed for 1 to 1,000 relations, in turns.
+// Before that it measures publishing to all of them, and after it, to one more.
 func (b *bench) consumers(ctx context.Context) error {
 	var all []related
 	defer func() {
@@ -73,7 +73,7 @@ func (b *bench) consumers(ctx context.Context) error {
 	return nil
 }
 
-// relate makes a model with n consumers, of which the unit of etcd has heard nothing yet.
+// relate makes a model with n consumers that the unit of etcd has not heard of yet.
 func (b *bench) relate(ctx context.Context, n int) (related, error) {
 	r := related{n: n, consumer: filepath.Join(b.dir, "consumer")}
 	meta := "name: consumer\nsummary: reads\ndescription: reads\nrequires:\n  etcd:\n    interface: etcd-proxy\n"
@@ -102,8 +102,8 @@ func (r related) addConsumer(ctx context.Context, i int) error {
 	return errors.Join(r.do(ctx, deploy...), r.do(ctx, "integrate", "etcd:proxy", app), r.unheard(ctx, app+"/0"))
 }
 
-// unheard lets the hooks that are queued for a consumer and for etcd pass without a process: three for each relation would
-// take minutes, and etcd's next hook looks at them all.
+// unheard drops the hooks that are queued for a consumer and for etcd: running three for each
+// relation would take minutes, and etcd's next hook looks at all relations.
 func (r related) unheard(ctx context.Context, consumer string) error {
 	nothing := model.RunnerFunc(func(context.Context, *model.Context) (model.Outcome, error) {
 		return model.Outcome{Missing: true}, nil
@@ -119,7 +119,7 @@ func (r related) unheard(ctx context.Context, consumer string) error {
 	return nil
 }
 
-// publish runs the hook that publishes to whoever has not been told.
+// publish runs the hook that publishes to the consumers that have nothing yet.
 func (b *bench) publish(ctx context.Context, r related, what string) error {
 	cost, err := r.updateStatus(ctx, "etcd/0")
 	if err != nil {

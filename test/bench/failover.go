@@ -17,7 +17,8 @@ import (
 	"github.com/juju-charms/etcd-charm/test/load"
 )
 
-// failover kills the follower that a client behind the unit's proxy is connected to, and times until its next success.
+// failover kills the follower that a client behind the unit's proxy is connected to, and measures
+// the time to its next success.
 func (b *bench) failover(ctx context.Context, w *ways) error {
 	address, err := w.ask(ctx)("address", proxyUnit)
 	if err != nil {
@@ -61,19 +62,20 @@ func (w *ways) failOnce(ctx context.Context, behind load.Target) (time.Duration,
 		if ctx.Err() != nil {
 			return 0, errors.Join(ctx.Err(), err)
 		}
-		time.Sleep(10 * time.Millisecond) // a refusal that comes at once must not become a storm
+		time.Sleep(10 * time.Millisecond) // a refusal that comes at once must not cause a storm
 	}
 	took := time.Since(began)
 	return took, errors.Join(w.do(ctx, "update-status"), w.healthy(ctx, 3))
 }
 
-// follower is the member that c is connected to. If it leads, another is made to.
+// follower returns the member that c is connected to. If it leads, it first hands the leadership
+// over.
 func (w *ways) follower(ctx context.Context, c *clientv3.Client) (string, error) {
 	list, err := c.MemberList(ctx)
 	if err != nil {
 		return "", fmt.Errorf("cannot list members: %w", err)
 	}
-	status, err := c.Status(ctx, c.Endpoints()[0]) // by a connection of its own: anybody's answer
+	status, err := c.Status(ctx, c.Endpoints()[0]) // over its own connection: any member may answer
 	if err != nil {
 		return "", fmt.Errorf("cannot ask who leads: %w", err)
 	}
@@ -84,7 +86,7 @@ func (w *ways) follower(ctx context.Context, c *clientv3.Client) (string, error)
 	}
 	if status.Leader == own {
 		other := list.Members[(i+1)%len(list.Members)].ID
-		// Who does not lead any more has been asked in vain, and is a follower.
+		// A member that refuses no longer leads, so it is a follower.
 		if _, err := c.MoveLeader(ctx, other); err != nil && !errors.Is(err, rpctypes.ErrNotLeader) {
 			return "", fmt.Errorf("cannot move the leader: %w", err)
 		}

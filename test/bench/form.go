@@ -10,8 +10,8 @@ import (
 // patience bounds one run of anything.
 const patience = 15 * time.Minute
 
-// forming times how clusters come to be: by the charm from add-unit, by hand from the start of the first process, both
-// until every member is a voter that serves.
+// forming measures how long clusters take to form: with the charm from add-unit, by hand from the
+// start of the first process, both until every member is a voter that serves.
 func (b *bench) forming(ctx context.Context) error {
 	h, err := b.newBare(ctx)
 	if err != nil {
@@ -70,12 +70,14 @@ func (b *bench) formOnce(ctx context.Context, h *bare, n int) error {
 	return nil
 }
 
-// etcdsWait is how long etcd wants its voters connected before it takes the next member (etcdserver, HealthInterval): with one
-// voter it does not ask, so a cluster of three that is formed by joins waits once.
+// etcdsWait is how long etcd requires its voters to be connected before it accepts the next member
+// (etcdserver, HealthInterval). With one voter it does not check, so a cluster of three that is
+// formed by joins waits once.
 const etcdsWait = 5 * time.Second
 
-// formByJoins does by hand what the charm does, and no more: one founds, two join as learners, one after the other, and are
-// promoted. It holds what that took beside took, etcd's own wait apart in both.
+// formByJoins does by hand what the charm does, and no more: one member founds, two join as
+// learners, one after the other, and are promoted. It records that time beside took, with etcd's
+// own wait shown apart in both.
 func (b *bench) formByJoins(ctx context.Context, h *bare, took time.Duration) error {
 	began := time.Now()
 	err := h.form(ctx, 1)
@@ -93,7 +95,7 @@ func (b *bench) formByJoins(ctx context.Context, h *bare, took time.Duration) er
 	return nil
 }
 
-// charmForms forms a cluster of n in a new model; if it is of one, it is joined by a second.
+// charmForms forms a cluster of n in a new model; if n is 1, a second member joins it.
 func (b *bench) charmForms(ctx context.Context, n int) (took, join time.Duration, err error) {
 	j, err := b.newJuju()
 	if err != nil {
@@ -110,7 +112,8 @@ func (b *bench) charmForms(ctx context.Context, n int) (took, join time.Duration
 	return took, join, err
 }
 
-// grow adds units and returns how long it took until all were voters that serve. It returns when all hooks have run.
+// grow adds units and returns how long it took until all were voters that serve. It returns once
+// all hooks have run.
 func (j *juju) grow(ctx context.Context, more, all int) (time.Duration, error) {
 	began := time.Now()
 	if err := j.do(ctx, "add-unit", "etcd", "-n", fmt.Sprint(more)); err != nil {

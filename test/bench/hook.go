@@ -10,11 +10,12 @@ import (
 	"github.com/juju-charms/etcd-charm/test/field"
 )
 
-// base is the commit whose quiet hook the present one is held against.
+// base is the commit with whose quiet hook the present one is compared.
 const base = "3acfeb0c61887cf0801a509a260b5bbfd05a855c"
 
-// quietHooks runs update-status on each member of three in turn, alone, in a model of the present charm and in one of the
-// base's by turns. Without the base's charm the present one's figures stand alone, and the part fails.
+// quietHooks runs update-status on each of three members in turn, alone, in a model of the present
+// charm and in one of the base's, alternately. Without the base's charm it measures only the
+// present one, and the part fails.
 func (b *bench) quietHooks(ctx context.Context, present *juju) error {
 	turns := []*juju{present}
 	old, failure := b.baseModel(ctx)

@@ -20,7 +20,7 @@ type juju struct {
 	refreshed bool // it runs the next release
 }
 
-// newJuju is a model in which nothing is deployed. A change of its options is for the one who asks.
+// newJuju returns a model in which nothing is deployed. The caller may change its options.
 func (b *bench) newJuju(changes ...func(*sim.Options)) (*juju, error) {
 	options := sim.Options{Env: []string{"ETCD_CHARM_ROOT=" + sim.RootVar}, Parallel: 3, Tool: b.tool}
 	for _, change := range changes {
@@ -62,7 +62,7 @@ func (j *juju) ask(ctx context.Context) load.Ask {
 	}
 }
 
-// do runs a verb whose output nobody needs.
+// do runs a verb and drops its output.
 func (j *juju) do(ctx context.Context, words ...string) error {
 	_, err := j.ask(ctx)(words...)
 	return err
@@ -76,7 +76,7 @@ func (j *juju) healthy(ctx context.Context, n int) error {
 	return j.do(ctx, "wait", "--timeout", "5m", "etcd", fmt.Sprintf("^active %d/%d voters", n, n))
 }
 
-// updateStatus runs update-status on a unit, and no other unit's hooks, and returns what it cost.
+// updateStatus runs update-status on a unit, without other units' hooks, and returns what it cost.
 func (j *juju) updateStatus(ctx context.Context, unit string) (model.Record, error) {
 	if err := j.Model.UpdateStatus(unit); err != nil {
 		return model.Record{}, err
@@ -96,7 +96,7 @@ func (j *juju) updateStatus(ctx context.Context, unit string) (model.Record, err
 	}
 }
 
-// program is one of the programs that a unit has installed.
+// program returns the path of one of the programs that a unit has installed.
 func (j *juju) program(ctx context.Context, unit, name string) (string, error) {
 	root, err := j.ask(ctx)("root", unit)
 	if err != nil {

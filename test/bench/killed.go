@@ -15,8 +15,9 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/datadir"
 )
 
-// killed kills all members of a cluster at once in the midst of writes, again and again, and counts of the writes that were
-// acknowledged those that are missing when the member with the best log goes on alone: by our recovery, and by etcd's flag.
+// killed kills all members of a cluster at once during writes, again and again. Of the acknowledged
+// writes it counts those that are missing when the member with the best log goes on alone: with our
+// recovery, and with etcd's flag.
 func (b *bench) killed(ctx context.Context, t programs) error {
 	for i := range b.kills {
 		progress("second-life: kill %d of %d", i+1, b.kills)
@@ -63,8 +64,8 @@ func (t programs) oneKill(ctx context.Context, i int) (ours, theirs int, err err
 	return ours, theirs, err
 }
 
-// midst has sixteen clients write each as fast as it can, kills all members after a while, and returns which writes were
-// acknowledged.
+// midst has sixteen clients write, each as fast as it can, kills all members after a while, and
+// returns which writes were acknowledged.
 func (t programs) midst(ctx context.Context, all []*server, while time.Duration) (map[string]bool, error) {
 	ctx, stop := context.WithTimeout(ctx, time.Minute)
 	defer stop()
@@ -101,7 +102,7 @@ func (t programs) midst(ctx context.Context, all []*server, while time.Duration)
 		}
 	}
 	select {
-	case <-time.After(while): // the load is to last so long
+	case <-time.After(while): // the load lasts this long
 	case <-ctx.Done():
 	}
 	for _, s := range all { // all at once
@@ -116,7 +117,7 @@ func (t programs) midst(ctx context.Context, all []*server, while time.Duration)
 	return acked, err
 }
 
-// furthest is the member with the best log, by raft's own rule.
+// furthest returns the member with the best log, by raft's own rule.
 func furthest(all []*server) (best *server, err error) {
 	var at datadir.Log
 	for _, s := range all {
@@ -131,7 +132,8 @@ func furthest(all []*server) (best *server, err error) {
 	return best, nil
 }
 
-// missing serves data, by etcd's flag if alone is set, and counts the acknowledged writes that are not in it.
+// missing serves data, with etcd's flag if alone is set, and counts the acknowledged writes that
+// are not in it.
 func (t programs) missing(ctx context.Context, data string, acked map[string]bool, alone bool) (n int, err error) {
 	all, err := t.plain("", 1)
 	if err != nil {

@@ -1,8 +1,9 @@
-// Command bench measures what the charm costs and what its users feel, on real processes under juju-sim and beside bare
-// etcd, and prints one table. docs/reference/benchmarks.md says how each figure is taken.
+// Command bench measures what the charm costs and what its users notice, on real processes under
+// juju-sim and beside bare etcd, and prints one table. docs/reference/benchmarks.md says how each
+// figure is taken.
 //
-// The rule it keeps: what is compared is taken in turns in one run, a figure is the median of its runs, and a part that
-// fails takes no other part's figures with it.
+// The rule it keeps: what is compared is measured in turns in one run, a figure is the median of
+// its runs, and a part that fails does not lose the figures of the others.
 package main
 
 import (
@@ -56,17 +57,17 @@ type bench struct {
 	tool  string // program of the hook tools
 	dir   string // of its own, removed at the end
 	runs  int
-	turn  int // changes each time, so that settings do
+	turn  int // changes each time, to make settings differ
 
 	mib, pairs, kills int // of the second life
 }
 
-// part measures some of the figures. What it starts it ends.
+// part measures some of the figures. It ends whatever it starts.
 type part struct {
 	name    string
 	figures []string // prefixes of their names
 	measure func(context.Context) error
-	apart   bool // it takes long: measured only if it is named
+	apart   bool // it takes long: measured only if named
 }
 
 func (b *bench) parts() []part {
@@ -111,7 +112,7 @@ func run(ctx context.Context) error {
 	return failure
 }
 
-// figuresOf puts the figures of a part in the place of its name.
+// figuresOf replaces the name of a part by those of its figures.
 func (b *bench) figuresOf(only []string) (out []string) {
 	for _, o := range only {
 		i := slices.IndexFunc(b.parts(), func(p part) bool { return p.name == o })
@@ -124,7 +125,7 @@ func (b *bench) figuresOf(only []string) (out []string) {
 	return out
 }
 
-// all measures every part that is asked for, whatever becomes of the others.
+// all measures every part that is asked for, also after one has failed.
 func (b *bench) all(ctx context.Context) error {
 	var failures []error
 	for _, p := range b.parts() {
@@ -144,7 +145,7 @@ func progress(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, time.Now().Format("15:04:05 ")+format+"\n", args...)
 }
 
-// size is how big the packed charm is.
+// size measures the packed charm.
 func (b *bench) size(context.Context) error {
 	info, err := os.Stat(b.charm)
 	if err != nil {

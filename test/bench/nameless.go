@@ -19,8 +19,9 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/sim"
 )
 
-// nameless writes a client certificate without a common name and its key, and returns their files. A relation's certificate
-// has one, which grpc-proxy refuses. The authority that signs is in the answers that hooks had of the hook tools.
+// nameless writes a client certificate without a common name and its key, and returns their files.
+// A relation's certificate has one, which grpc-proxy refuses. The authority that signs it is read
+// from the answers of the hook tools.
 func (w *ways) nameless(dir string) (cert, key string, err error) {
 	authority, err := w.clientAuthority()
 	if err != nil {

@@ -9,11 +9,11 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/proxy"
 )
 
-// proxyCommand is how this program is called to be a variant of the proxy.
+// proxyCommand is the argument that makes this program a variant of the proxy.
 const proxyCommand = "proxy-variant"
 
-// proxyParts holds the proxy beside itself without its parts, and beside the straight way: one member,
-// eight clients at half load, in turns. So each part's saving is seen in one run.
+// proxyParts compares the proxy with variants that lack some of its parts, and with the direct way:
+// one member, eight clients at half load, in turns. So one run shows what each part saves.
 func (b *bench) proxyParts(ctx context.Context) error {
 	w, err := b.newWays(ctx, 1)
 	if err != nil {

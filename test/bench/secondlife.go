@@ -22,8 +22,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/snapshot"
 )
 
-// secondLife measures snapshots and restores of a large database beside etcd's own tools, and what is lost when all members
-// are killed. It takes long, and is measured only where it is asked for.
+// secondLife compares snapshots and restores of a large database with etcd's own tools, and counts
+// what is lost when all members are killed. It takes long, and runs only when asked for.
 func (b *bench) secondLife(ctx context.Context) error {
 	t, err := b.tools()
 	if err != nil {
@@ -53,7 +53,7 @@ func (b *bench) tools() (programs, error) {
 	return t, err
 }
 
-// unit is where a restore or a recovery of data works.
+// unit is the unit for which data is restored or recovered.
 func (t programs) unit(data string) secondlife.Unit {
 	return secondlife.Unit{
 		Data: data, Prepared: filepath.Join(t.dir, "prepared"), Snapshots: filepath.Join(t.dir, "kept"),
@@ -81,7 +81,7 @@ func startAll(ctx context.Context, all ...*server) error {
 	return nil
 }
 
-// plain makes n servers of one cluster, without certificates, that have not started.
+// plain makes n servers of one cluster, without certificates, that have not been started.
 func (t programs) plain(name string, n int) ([]*server, error) {
 	var all []*server
 	var initial []string
@@ -116,8 +116,8 @@ func (s *server) client() (*clientv3.Client, error) {
 	return clientv3.New(clientv3.Config{Endpoints: []string{s.settings["ETCD_ADVERTISE_CLIENT_URLS"]}, Logger: zap.NewNop()})
 }
 
-// large takes snapshots of one member with a large database under writes, by us and by etcdctl in turns, and restores one, by us
-// and by etcdutl.
+// large takes snapshots of a member with a large database during writes, by us and by etcdctl in
+// turns, and restores one, by us and by etcdutl.
 func (b *bench) large(ctx context.Context, t programs) (err error) {
 	all, err := t.plain("large", 1)
 	if err != nil {
@@ -147,7 +147,7 @@ func (b *bench) large(ctx context.Context, t programs) (err error) {
 	if err := runTool(ctx, t.etcdctl, "--endpoints="+s.settings["ETCD_ADVERTISE_CLIENT_URLS"], "snapshot", "save", file); err != nil {
 		return err
 	}
-	if err := errors.Join(s.end(syscall.SIGTERM), os.RemoveAll(s.settings["ETCD_DATA_DIR"])); err != nil { // its room is needed
+	if err := errors.Join(s.end(syscall.SIGTERM), os.RemoveAll(s.settings["ETCD_DATA_DIR"])); err != nil { // frees its space
 		return err
 	}
 	for i := range b.pairs {
@@ -161,7 +161,7 @@ func (b *bench) large(ctx context.Context, t programs) (err error) {
 
 const valueSize = 8 << 10
 
-// fill writes values of 8 KiB that no two are alike.
+// fill writes values of 8 KiB, all different.
 func fill(ctx context.Context, s *server, mib int) error {
 	c, err := s.client()
 	if err != nil {
@@ -186,7 +186,7 @@ func pod(i int) string {
 	return strings.Repeat(line, valueSize/len(line)+1)[:valueSize]
 }
 
-// snapshots is one pair.
+// snapshots takes one pair of snapshots.
 func (b *bench) snapshots(ctx context.Context, t programs, s *server, first bool) error {
 	var theirs, ours taken
 	var theirGap, ourGap time.Duration
@@ -217,7 +217,7 @@ func (b *bench) snapshots(ctx context.Context, t programs, s *server, first bool
 	return nil
 }
 
-// taken is how a snapshot went, in seconds.
+// taken is how long the parts of a snapshot took, in seconds.
 type taken struct {
 	Copied float64 `json:"copied"` // until the database was on disk
 	Whole  float64 `json:"whole"`  // until it was verified and packed
@@ -234,10 +234,11 @@ func (t programs) save(ctx context.Context, s *server) (taken, error) {
 	return taken{Copied: took, Whole: took}, err
 }
 
-// takeCommand is how this program is called to take a snapshot in a process of its own.
+// takeCommand is the argument that makes this program take a snapshot in a process of its own.
 const takeCommand = "take-snapshot"
 
-// take takes a snapshot as long work does, in a process of its own, and watches how much memory it has.
+// take takes a snapshot as long work does, in a process of its own, and watches that process's
+// memory.
 func (t programs) take(ctx context.Context, s *server) (taken, error) {
 	dir := filepath.Join(t.dir, "kept")
 	defer os.RemoveAll(dir)
@@ -261,7 +262,7 @@ func (t programs) take(ctx context.Context, s *server) (taken, error) {
 	return took, nil
 }
 
-// takeSnapshot is this program in that process.
+// takeSnapshot is what that process does.
 func takeSnapshot(ctx context.Context, endpoint, dir, etcdutl string) error {
 	c, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, Logger: zap.NewNop()})
 	if err != nil {
@@ -282,7 +283,7 @@ func takeSnapshot(ctx context.Context, endpoint, dir, etcdutl string) error {
 	return errors.Join(err, json.NewEncoder(os.Stdout).Encode(took))
 }
 
-// gapDuring is the longest time in which none of eight writers had an answer while something was done.
+// gapDuring returns the longest time in which none of eight writers had an answer while do ran.
 func gapDuring(ctx context.Context, s *server, do func() error) (time.Duration, error) {
 	c, err := s.client()
 	if err != nil {
@@ -317,7 +318,7 @@ func gapDuring(ctx context.Context, s *server, do func() error) (time.Duration, 
 	return time.Duration(longest.Load()), err
 }
 
-// restores is one pair, of the same file on the same disk.
+// restores makes one pair of restores, of the same file on the same disk.
 func (b *bench) restores(ctx context.Context, t programs, file string, first bool) error {
 	var theirs, ours time.Duration
 	turns := []func() error{
@@ -352,7 +353,7 @@ func (b *bench) restores(ctx context.Context, t programs, file string, first boo
 	return nil
 }
 
-// life is a request for data of a second life.
+// life is a request to prepare new data.
 func life(id, snapshot string) operator.WorkRequest {
 	return operator.WorkRequest{ID: id, Snapshot: snapshot, Name: "again", PeerURL: "http://127.0.0.1:1", Token: id}
 }

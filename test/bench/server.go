@@ -55,7 +55,7 @@ func (s settings) ready(ctx context.Context) bool {
 	return resp.StatusCode == http.StatusOK
 }
 
-// until asks again and again until it is so.
+// until asks again and again until the answer is yes.
 func until(ctx context.Context, what string, so func() bool) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -69,9 +69,9 @@ func until(ctx context.Context, what string, so func() bool) error {
 	return nil
 }
 
-// server is an etcd process that nobody starts again.
+// server is an etcd process that is not restarted automatically.
 type server struct {
-	unit     string // whose certificates it has
+	unit     string // whose certificates it uses
 	binary   string
 	settings settings
 	cmd      *exec.Cmd

@@ -18,11 +18,11 @@ import (
 	"github.com/juju-charms/etcd-charm/test/load"
 )
 
-// way is how clients reach the cluster: straight, or through a process of its own.
+// way is how clients reach the cluster: directly, or through a process of its own.
 type way struct {
 	name string
 	load.Target
-	cmd *exec.Cmd // nil if straight
+	cmd *exec.Cmd // nil for the direct way
 }
 
 // ways are all of them to one cluster.
@@ -34,7 +34,7 @@ type ways struct {
 const proxyUnit = "etcd-proxy/0"
 
 func (b *bench) newWays(ctx context.Context, members int) (*ways, error) {
-	// The transcript is where the client authority is found: see nameless.
+	// The transcript holds the client authority: see nameless.
 	j, err := b.deployed(ctx, members, func(o *sim.Options) { o.Transcript = true })
 	if err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ type credentials struct {
 	Key  string `json:"key"`
 }
 
-// front is what processes before the members need.
+// front is what the processes in front of the members need.
 type front struct {
 	urls, hosts []string
 	members     []map[string]string
@@ -122,7 +122,7 @@ func (f *front) config(file, listen string) error { // JSON is YAML
 	})
 }
 
-// open starts the processes that are wanted, each before all members.
+// open starts the processes that are wanted, each in front of all members.
 func (w *ways) open(ctx context.Context, dir string, wanted func(way string) bool) error {
 	f, err := w.front(ctx)
 	if err != nil {
@@ -205,8 +205,8 @@ func (w *way) rss() (float64, error) {
 	return kib / 1024, nil
 }
 
-// spent is the processor time of a way's process so far, none if it has none. The threads' own accounts count nanoseconds,
-// where the process's is in ticks of ten milliseconds.
+// spent is the processor time of a way's process so far; 0 if it has none. The threads' own
+// accounts count nanoseconds, the process's count ticks of ten milliseconds.
 func (w *way) spent() time.Duration {
 	if w.cmd == nil {
 		return 0
@@ -225,7 +225,7 @@ func (w *way) spent() time.Duration {
 	return all
 }
 
-// freePort is an address of this machine that nobody listens on.
+// freePort is an address of this machine at which nothing listens.
 func freePort() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -12,14 +12,14 @@ import (
 	"github.com/juju/charm/v12"
 )
 
-// called are the hook tools that the sequence must have called, or it proves too little.
+// called are the hook tools that the sequence must have called; otherwise it proves too little.
 var called = []string{
 	"action-fail", "action-get", "action-log", "action-set", "application-version-set", "close-port", "config-get", "goal-state", "is-leader", "juju-log",
 	"network-get", "open-port", "opened-ports", "relation-get", "relation-ids", "relation-list", "relation-set",
 	"secret-add", "secret-get", "secret-ids", "secret-info-get", "state-delete", "state-get", "state-set", "status-set",
 }
 
-// TestHookTools lives testdata/life.txt in juju-sim with Juju's commands beside the simulator's.
+// TestHookTools plays testdata/life.txt in juju-sim with Juju's commands beside the simulator's.
 func TestHookTools(t *testing.T) {
 	root, err := filepath.Abs("../..")
 	if err != nil {

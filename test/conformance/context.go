@@ -21,7 +21,8 @@ import (
 	"github.com/juju/names/v5"
 )
 
-// hookContext is what Juju's commands see of one hook: they read what the simulator knows, and their writes are noted.
+// hookContext is what Juju's commands see of one hook: they read what the simulator knows, and
+// their writes are recorded.
 type hookContext struct {
 	jujuc.RestrictedContext
 	env   map[string]string                                 // of the hook
@@ -136,7 +137,8 @@ func (c *hookContext) ClosePortRange(_ string, p network.PortRange) error {
 	return nil
 }
 
-// OpenedPortRanges is what was open as the hook began: Juju does not show what the hook itself asked for.
+// OpenedPortRanges is what was open when the hook began: Juju does not show what the hook itself
+// asked for.
 func (c *hookContext) OpenedPortRanges() network.GroupedPortRanges {
 	out := network.GroupedPortRanges{}
 	for _, p := range c.ports {
@@ -249,7 +251,7 @@ func (c *hookContext) SecretMetadata() (map[string]jujuc.SecretMetadata, error) 
 	return out, nil
 }
 
-// listed are the relations that the hook is told of, as "proxy:3", by number.
+// listed are the relations that the hook sees in lists, as "proxy:3", by number.
 func (c *hookContext) listed() (map[int]string, error) {
 	out := map[int]string{}
 	for endpoint := range c.meta.CombinedRelations() {
@@ -268,7 +270,8 @@ func (c *hookContext) listed() (map[int]string, error) {
 	return out, nil
 }
 
-// relationKeys are those that it can ask about: the one that ends is not listed in its own hook, but still there.
+// relationKeys are those that the hook can ask about: a relation that ends is not listed in its own
+// hook, but can still be read.
 func (c *hookContext) relationKeys() (map[int]string, error) {
 	out, err := c.listed()
 	if err != nil {

@@ -68,7 +68,7 @@ func (r *hookRelation) settings(owner string, values params.Settings) *bag {
 	return &bag{values, r.c.bags[at]}
 }
 
-// bag is a databag; its writes are noted.
+// bag is a databag; its writes are recorded.
 type bag struct {
 	values params.Settings
 	writes map[string]*string

@@ -21,7 +21,8 @@ import (
 	"github.com/juju/utils/v3/exec"
 )
 
-// relay stands between the hooks and the simulator and notes where Juju's commands differ from it.
+// relay stands between the hooks and the simulator and records where Juju's commands differ from
+// it.
 type relay struct {
 	dir      string // where the dispatch script leaves each hook's environment, by context
 	meta     *charm.Meta
@@ -31,7 +32,7 @@ type relay struct {
 	up       *rpc.Client
 	hooks    map[string]*hook
 	findings []string
-	calls    map[string]int // by tool, refused ones apart
+	calls    map[string]int // by tool, without refused ones
 }
 
 // hook is one run of a hook.
@@ -59,7 +60,7 @@ func (r *relay) close() { _ = r.listener.Close() }
 // relayed is the service on the wire.
 type relayed struct{ r *relay }
 
-// Main runs one tool, both ways.
+// Main runs one tool, in both ways.
 func (j *relayed) Main(req jujuc.Request, resp *exec.ExecResponse) error {
 	j.r.mu.Lock()
 	defer j.r.mu.Unlock()
@@ -183,7 +184,7 @@ func (r *relay) context(id string) (*hookContext, error) {
 	return c, nil
 }
 
-// sameText reports whether two outputs are the same, or the same JSON: the order of keys is no matter there.
+// sameText reports whether two outputs are the same, or the same JSON with its keys in any order.
 func sameText(a, b []byte) bool {
 	if bytes.Equal(a, b) {
 		return true
@@ -205,7 +206,8 @@ func redact(req jujuc.Request, text []byte) string {
 	return string(text)
 }
 
-// look is what a writing tool can change, as the simulator shows it to the hook; empty for one that only reads.
+// look is what a writing tool can change, as the simulator shows it to the hook; empty for a tool
+// that only reads.
 func (r *relay) look(c *hookContext, req jujuc.Request) map[string]map[string]string {
 	out := map[string]map[string]string{}
 	switch req.CommandName {
@@ -245,7 +247,7 @@ func (r *relay) look(c *hookContext, req jujuc.Request) map[string]map[string]st
 	return out
 }
 
-// differences are where what the simulator made of a write is not what Juju's command wrote.
+// differences are where the simulator's result of a write differs from what Juju's command wrote.
 func (c *hookContext) differences(before, after map[string]map[string]string) []string {
 	var out []string
 	writes := maps.Clone(c.bags)

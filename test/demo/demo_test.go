@@ -1,4 +1,4 @@
-// Package demo holds the demo to what it promises; `make demo` tells it.
+// Package demo checks what the demo promises; `make demo` runs it.
 package demo
 
 import (
@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Whatever is compiled on the way to a charm is compiled with the same flags: else the standard library, which takes a minute
-// by itself, is compiled twice by whoever builds for the first time.
+// Everything that is compiled for a charm is compiled with the same flags. Otherwise a first build
+// compiles the standard library twice, and once takes a minute.
 func TestOneBuildOfTheStandardLibrary(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../Makefile")
@@ -30,7 +30,8 @@ func TestOneBuildOfTheStandardLibrary(t *testing.T) {
 	assert.Contains(t, stamp, "$(RUN)")
 }
 
-// The story says what comes before each part, checks the last health, and looks for what is in the way first.
+// The demo says what comes before each part, checks the last health, and first looks for what is in
+// the way.
 func TestTheDemoIsAStory(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("demo.txt")

@@ -79,10 +79,11 @@ func newAgent(t *testing.T, m machines) *agent {
 	return a
 }
 
-// jujuc answers hook tools as the simulator does, but reads the files that they name on their machine.
+// jujuc answers hook tools as the simulator does, but reads the files that they name on their
+// machine.
 type jujuc struct{ agent *agent }
 
-// Main runs one hook tool, or takes what juju-exec asks for.
+// Main runs one hook tool, or a command for juju-exec.
 func (j *jujuc) Main(req hooktool.Request, resp *hooktool.Reply) error {
 	if req.CommandName == j.agent.execTool() {
 		return j.agent.exec(req.Args)
@@ -102,7 +103,7 @@ func (j *jujuc) Main(req hooktool.Request, resp *hooktool.Reply) error {
 	return err
 }
 
-// execTool is what programs of a machine ask for a hook.
+// execTool is the tool with which programs of a machine ask for a hook.
 func (a *agent) execTool() string {
 	if strings.HasPrefix(a.model.Rules.Version, "2.") {
 		return "juju-run"
@@ -110,7 +111,7 @@ func (a *agent) execTool() string {
 	return "juju-exec"
 }
 
-// exec queues the hook that a machine asks for; it is run when hooks are.
+// exec queues the hook that a machine asks for; it runs with the other hooks.
 func (a *agent) exec(args []string) error {
 	if len(args) != 2 || !strings.HasSuffix(args[1], charmDir(args[0])+"/hooks/update-status") {
 		return fmt.Errorf("only a unit's update-status is known here, not %q", args)
@@ -128,7 +129,8 @@ func (a *agent) hooksAsked(unit string) int {
 	return a.asked[unit]
 }
 
-// Run runs one hook on its unit's machine, as root in the charm directory, with a hook's environment and nothing else.
+// Run runs one hook on its unit's machine, as root in the charm directory, with only a hook's
+// environment.
 func (a *agent) Run(ctx context.Context, c *model.Context) (model.Outcome, error) {
 	if err := a.prepare(ctx, c); err != nil {
 		return model.Outcome{}, err
@@ -206,13 +208,14 @@ func (a *agent) connected(ctx context.Context, n int) bool {
 	return err == nil
 }
 
-// prepare does what Juju's agent does on a machine before a unit's first hook: its socket, the tools, the charm.
+// prepare does what Juju's agent does on a machine before a unit's first hook: its socket, the
+// tools, the charm.
 func (a *agent) prepare(ctx context.Context, c *model.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	n := c.Machine()
 	if a.ready[n] && c.Hook.Kind == hooks.Start && !a.connected(ctx, n) {
-		// The machine has booted, and mounted /run over the socket that was there before it.
+		// The machine has booted, and mounted /run over the former socket.
 		if _, err := output(exec.CommandContext(ctx, "lxc", "config", "device", "remove", name(n), "juju")); err != nil {
 			return err
 		}
@@ -249,7 +252,7 @@ func (a *agent) prepare(ctx context.Context, c *model.Context) error {
 	return nil
 }
 
-// putTools puts the small program for hook tools there, under the name of each.
+// putTools puts the small program for hook tools on the machine, under the name of each tool.
 func (a *agent) putTools(ctx context.Context, n int) error {
 	program, err := os.ReadFile(a.tool)
 	if err != nil {

@@ -14,15 +14,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// server is what systemd says of a member's service.
+// server is what systemd reports of a member's service.
 type server struct {
 	unit, pid, program string
-	// stopped is when it was told to end the last time, ready when it was ready after that: since the host's boot, which
-	// the machines share.
+	// stopped is when it was last told to end, ready when it was ready after that. Both count from
+	// the host's boot, which the machines share.
 	stopped, ready time.Duration
 }
 
-// servers are the services of all members of etcd, which must be active and must not have been restarted by systemd itself.
+// servers are the services of all members of etcd, which must be active and must not have been
+// restarted by systemd itself.
 func (w world) servers(t *testing.T) []server {
 	t.Helper()
 	var all []server
@@ -39,7 +40,7 @@ func (w world) servers(t *testing.T) []server {
 	return all
 }
 
-// monotonic reads a timestamp of systemd's; what has not happened is at 0.
+// monotonic reads a timestamp of systemd's; 0 means that it has not happened.
 func monotonic(t *testing.T, value string) time.Duration {
 	t.Helper()
 	us, err := strconv.ParseInt(value, 10, 64)
@@ -47,8 +48,9 @@ func monotonic(t *testing.T, value string) time.Duration {
 	return time.Duration(us) * time.Microsecond
 }
 
-// rolls makes a change while users write, and checks by systemd's own times that each member was restarted once, that
-// the next was stopped only when the last was ready, and that the raft leader went last.
+// rolls makes a change while users write. By systemd's own times it checks that each member was
+// restarted once, that the next was stopped only when the last was ready, and that the raft leader
+// went last.
 func (w world) rolls(t *testing.T, change func()) []server {
 	t.Helper()
 	before, leader := w.servers(t), w.leader(t)
@@ -73,7 +75,8 @@ func (w world) rolls(t *testing.T, change func()) []server {
 	return after
 }
 
-// configRoll rolls two settings, one of which has etcd listen on its own address only, and takes that one back.
+// configRoll changes two settings, which rolls the members, and reverts the one that makes etcd
+// listen only on its own address.
 func configRoll(t *testing.T, w world) {
 	listens := func(unit string) string {
 		return w.sh(t, w.machine(t, unit), "ss -Hltn '( sport = :2379 or sport = :2380 )' | awk '{print $4}' | sort | xargs")

@@ -25,9 +25,9 @@ import (
 const maxExposure = 3.0
 
 const (
-	// proxyMachine is where the proxy is; the members are on those before it.
+	// proxyMachine is the proxy's machine; the members are on those before it.
 	proxyMachine = 3
-	// moved is from where the model asks for addresses of machines that get a new one.
+	// moved is where the numbers begin with which the model asks for a machine's new address.
 	moved = 1000
 )
 
@@ -40,7 +40,7 @@ type world struct {
 	*model.Model
 	count  int // of machines
 	agent  *agent
-	charms [2]*charm.CharmDir // two releases, unpacked; units begin with the first
+	charms [2]*charm.CharmDir // two releases, unpacked; units start with the first
 }
 
 // newWorld has the applications of TestCluster.
@@ -100,7 +100,7 @@ func unpacked(t *testing.T, archive, dir string) *charm.CharmDir {
 	return out
 }
 
-// confess prints what an operator would look at.
+// confess prints what an operator would look at after a failure.
 func (w world) confess(t *testing.T) {
 	t.Helper()
 	log := w.Log("")
@@ -113,7 +113,8 @@ func (w world) confess(t *testing.T) {
 	}
 }
 
-// settle runs every hook that is due, and then update-status on all units: the slowest clock a charm may count on.
+// settle runs every hook that is due, and then update-status on all units: the slowest schedule
+// that a charm may rely on.
 func (w world) settle(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*patience)
@@ -121,7 +122,8 @@ func (w world) settle(t *testing.T) {
 	require.NoError(t, w.Settle(ctx, w.agent, 4))
 }
 
-// settled goes on, with update-status between, until every unit of the application is active, and loses patience.
+// settled goes on, with update-status in between, until every unit of the application is active, or
+// fails.
 func (w world) settled(t *testing.T, app string) {
 	t.Helper()
 	deadline := time.Now().Add(5 * patience)
@@ -155,7 +157,8 @@ func (w world) addUnits(t *testing.T, app string, n int) {
 	w.settled(t, app)
 }
 
-// TestCluster is the life of a cluster and of a proxy, in one story: each part goes on from the one before.
+// TestCluster plays the life of a cluster and of a proxy as one story: each part continues the one
+// before.
 func TestCluster(t *testing.T) {
 	w := newWorld(t, proxyMachine+1)
 	for _, part := range []struct {
@@ -178,7 +181,7 @@ func TestCluster(t *testing.T) {
 		{"no secrets in sight", noSecrets},
 	} {
 		if !t.Run(part.name, func(t *testing.T) { part.run(t, w) }) {
-			return // what follows would only fail for the same reason
+			return // the rest would only fail for the same reason
 		}
 	}
 }
@@ -218,14 +221,14 @@ func serviceAndFiles(t *testing.T, w world) {
 	w.exposure(t, 0, "etcd/0")
 }
 
-// homes checks who may read and write what a unit has on its machine.
+// homes checks which users may read and write what a unit has on its machine.
 func (w world) homes(t *testing.T, n int, unit string) {
 	t.Helper()
 	assert.Equal(t, "700 etcd-charm", w.sh(t, n, "stat -c '%a %U' /var/lib/etcd-charm/"+dashed(unit)+"/data"))
 	w.keysAtHome(t, n, unit)
 	w.readsItsFiles(t, n, unit)
 	assert.Equal(t, "600 root:root", w.sh(t, n, "stat -c '%a %U:%G' /etc/etcd-charm/"+dashed(unit)+"/tls/admin.key"))
-	// What root runs, and where settings lie, is nobody's but root's to change; a leaf is its server's.
+	// Only root may change what root runs, and where settings lie; a leaf is its server's.
 	assert.Empty(t, w.sh(t, n, "find /opt/etcd-charm /etc/systemd/system ! -user root; find /etc/etcd-charm ! -user root ! -path '*/tls/*'; "+
 		"find /opt/etcd-charm /etc/etcd-charm /etc/systemd/system ! -type l -perm /022"))
 }
@@ -290,7 +293,7 @@ func (w world) writeThroughProxy(t *testing.T, at int, value string) {
 	}
 }
 
-// noSecrets looks for private keys where none must be, after all that happened.
+// noSecrets looks for private keys where none may be, after all that happened.
 func noSecrets(t *testing.T, w world) {
 	for n := range proxyMachine + 1 {
 		found := w.sh(t, n, "{ journalctl -q --no-pager; cat /proc/[0-9]*/cmdline; } 2>/dev/null | tr '\\0' ' ' | grep -c 'PRIVATE [K]EY' || true")
@@ -303,10 +306,11 @@ func noSecrets(t *testing.T, w world) {
 		for _, owner := range append(w.Units(""), "etcd", "local") {
 			bag, err := w.Bag(strconv.Itoa(r.ID), owner)
 			if err != nil {
-				continue // not a party to this relation
+				continue // it is not on this relation
 			}
 			for key, value := range bag {
-				// The protocol of etcd-proxy demands the client's key; before secrets the authorities have no other place.
+				// The protocol of etcd-proxy requires the client's key. Without secrets the
+				// authorities have no other place.
 				if (r.Interface == "etcd-proxy" && key == "client_key") || (r.Peer && owner == "etcd" && !w.Rules.Secrets) {
 					continue
 				}

@@ -23,8 +23,8 @@ func (w world) others(t *testing.T, n int) []string {
 	return units
 }
 
-// unreachable checks that a member which nobody reaches is missed and named, and that nothing is done about it:
-// unreachable is not absent.
+// unreachable checks that a member that no other reaches is reported and named, and that nothing is
+// done about it: unreachable is not absent.
 func (w world) unreachable(t *testing.T, n int) {
 	t.Helper()
 	lost := fmt.Sprintf("etcd/%d", n)
@@ -42,8 +42,8 @@ func (w world) unreachable(t *testing.T, n int) {
 	}
 }
 
-// machineCut takes the network from the machine of the member that serves a client behind the proxy. Juju still hears
-// of it, as it would where the members have a network of their own.
+// machineCut cuts the machine of the member that serves a client behind the proxy off the network.
+// Juju still hears of it, as if the members had a network of their own.
 func machineCut(t *testing.T, w world) {
 	id := w.clusterID(t, 0)
 	n := w.blackhole(t, "cut off", func(n int) {
@@ -54,7 +54,7 @@ func machineCut(t *testing.T, w world) {
 	pid := w.show(t, n, unit)["MainPID"]
 	w.unreachable(t, n)
 
-	// The one that is alone serves nobody, founds nothing and goes on waiting.
+	// The isolated member serves no client, founds nothing and keeps waiting.
 	require.NoError(t, w.UpdateStatus(unit))
 	w.settle(t)
 	assert.Contains(t, w.message(unit), "no quorum")
@@ -78,8 +78,8 @@ func machineCut(t *testing.T, w world) {
 	w.writeThroughProxy(t, 0, "healed")
 }
 
-// powerOff powers off a machine. One without power says nothing: its kernel must not take leave for the processes that
-// are killed, so it is cut off first.
+// powerOff powers off a machine. It cuts the machine off first, because a machine without power
+// sends nothing: the kernel must not close the connections of processes that are killed.
 func (w world) powerOff(t *testing.T, n int) {
 	t.Helper()
 	for _, verb := range []string{"cut", "kill"} {
@@ -89,8 +89,8 @@ func (w world) powerOff(t *testing.T, n int) {
 	require.NoError(t, w.PowerOff(n))
 }
 
-// machineKilled powers off the machine of the member that serves a client behind the proxy, of which nobody hears
-// anything more; then it boots, and systemd starts the member before Juju's agent runs the one hook of a reboot.
+// machineKilled powers off the machine of the member that serves a client behind the proxy. Then it
+// boots, and systemd starts the member before Juju's agent runs the one hook of a reboot.
 func machineKilled(t *testing.T, w world) {
 	n := w.blackhole(t, "powered off", func(n int) { w.powerOff(t, n) })
 	unit, left := fmt.Sprintf("etcd/%d", n), w.machine(t, w.others(t, n)[0])

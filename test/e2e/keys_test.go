@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// keysAtHome checks every private key on a machine: it lies in its unit's directory, nobody but its user can read it,
-// and it is no authority's.
+// keysAtHome checks every private key on a machine: it lies in its unit's directory, only its user
+// can read it, and it is not an authority's.
 func (w world) keysAtHome(t *testing.T, n int, unit string) {
 	t.Helper()
 	home := "/etc/etcd-charm/" + dashed(unit) + "/"
@@ -36,7 +36,8 @@ func (w world) keysAtHome(t *testing.T, n int, unit string) {
 	}
 }
 
-// readsItsFiles tries as the service's user to read each file that the unit's process was told of, and to run its program.
+// readsItsFiles tries, as the service's user, to read each file that the unit's process is told of,
+// and to run its program.
 func (w world) readsItsFiles(t *testing.T, n int, unit string) {
 	t.Helper()
 	pid := w.show(t, n, unit)["MainPID"]

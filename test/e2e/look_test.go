@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// voters are the members that etcd itself lists as started and voting, sorted by name, as seen from machine n with
-// the etcdctl of its path and no flag but the output's.
+// voters are the members that etcd itself lists as started and voting, sorted by name. It asks on
+// machine n with the etcdctl in its PATH and no flag but one for the output.
 func (w world) voters(t *testing.T, n int) []string {
 	t.Helper()
 	var names []string
@@ -41,7 +41,7 @@ func service(unit string) string { return "etcd-charm-" + dashed(unit) + ".servi
 
 func dashed(unit string) string { return strings.ReplaceAll(unit, "/", "-") }
 
-// machine is where a unit lives.
+// machine is the machine of a unit.
 func (w world) machine(t *testing.T, unit string) int {
 	t.Helper()
 	info, err := w.Unit(unit)
@@ -55,7 +55,8 @@ func (w world) message(unit string) string {
 	return w.Status().Applications[app].Units[unit].Workload.Message
 }
 
-// health is what the action of that name reports; it fails when the cluster is unhealthy, and reports all the same.
+// health is the report of the action health, which fails when the cluster is unhealthy but still
+// reports.
 func (w world) health(t *testing.T, unit string) map[string]any {
 	t.Helper()
 	res, _, err := w.RunAction(t.Context(), unit, "health", nil, w.agent)
@@ -69,20 +70,20 @@ func (w world) health(t *testing.T, unit string) map[string]any {
 	return res.Results
 }
 
-// memberID is etcd's number of a unit's member, as machine n's etcdctl lists it.
+// memberID is the ID of a unit's member, as machine n's etcdctl lists it.
 func (w world) memberID(t *testing.T, n int, unit string) string {
 	t.Helper()
 	member := strings.ReplaceAll(unit, "/", "")
 	return w.sh(t, n, "etcdctl member list -w simple | grep ', "+member+",' | cut -d, -f1")
 }
 
-// clusterID is the number of the cluster that machine n's member is of.
+// clusterID is the ID of the cluster of machine n's member.
 func (w world) clusterID(t *testing.T, n int) string {
 	t.Helper()
 	return w.sh(t, n, "etcdctl member list -w fields | grep ClusterID")
 }
 
-// relation is the id of the one relation between the two applications.
+// relation is the ID of the one relation between the two applications.
 func (w world) relation(t *testing.T) string {
 	t.Helper()
 	for _, r := range w.Relations() {

@@ -43,7 +43,7 @@ func output(cmd *exec.Cmd) (string, error) {
 	return out.String(), err
 }
 
-// address is that of machine n; from moved on they are those of machines that get a new one.
+// address is the address of machine n; from moved on they are new addresses of machines.
 func (m machines) address(n int) string {
 	out, err := m.do(context.Background(), "ip", name(n%moved))
 	if err != nil {
@@ -63,13 +63,15 @@ func (m machines) bootAt(t *testing.T, n int, unit, address string) {
 		_, err := output(exec.CommandContext(t.Context(), "lxc", args...))
 		require.NoError(t, err)
 	}
-	// Its certificate is for the old address, so the others refuse it: either its gate has heard that, and keeps it down until
-	// a hook has looked, or it has not within its time, and the member waits to be let in.
+	// Its certificate is for the old address, so the others refuse it. Either its gate notices that
+	// and keeps it down until a hook has looked, or it does not in time, and the member waits to be
+	// let in.
 	m.eventually(t, n, patience, "ip -4 addr show eth0 | grep -q 'inet "+address+"/' && "+
 		"{ pgrep -x etcd || systemctl show "+service(unit)+" | grep -qx Result=exec-condition; }")
 }
 
-// sh runs a line of shell on a machine and answers what it printed, trimmed; failure ends the test.
+// sh runs a line of shell on a machine and returns what it printed, trimmed; a failure ends the
+// test.
 func (m machines) sh(t *testing.T, n int, line string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -94,7 +96,7 @@ func (m machines) eventually(t *testing.T, n int, within time.Duration, line str
 	}
 }
 
-// pause waits between two looks, or until ctx ends.
+// pause waits for d, or until ctx ends.
 func pause(ctx context.Context, d time.Duration) {
 	tick := time.NewTimer(d)
 	defer tick.Stop()
@@ -110,7 +112,7 @@ func raise(t *testing.T, n int) machines {
 	m := machines{script: env(t, "MACHINES")}
 	_, err := m.do(t.Context(), "down")
 	if err != nil {
-		t.Log("machines down:", err) // the daemon may not be there yet; up installs it
+		t.Log("machines down:", err) // the daemon may not exist yet; up installs it
 	}
 	start := time.Now()
 	_, err = m.do(t.Context(), "up", fmt.Sprint(n))

@@ -15,8 +15,9 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// newAddress gives m1 another address while it is off: it comes back as the same member, and all are told. It has missed
-// so much that the leader sends it a snapshot, which goes to the address that etcd lists.
+// newAddress gives m1 another address while it is off: it comes back as the same member, and all
+// learn the address. It has missed so much that the leader sends it a snapshot, to the address that
+// etcd lists.
 func newAddress(t *testing.T, w world) {
 	unit, n := "etcd/1", 1
 	id := w.memberID(t, 0, unit)
@@ -49,7 +50,8 @@ func newAddress(t *testing.T, w world) {
 	assert.Contains(t, config, "https://"+there+":2379")
 	assert.NotContains(t, config, old.Address+":")
 	w.sh(t, n, "journalctl -q -b -u "+service(unit)+" | grep 'received and saved database snapshot'")
-	// Its siblings check that the address they see is in its certificate: the member leads only if they let it in.
+	// Its peers check that the address they see is in its certificate: it can lead only if they
+	// accept it.
 	assert.Equal(t, "OK", w.sh(t, n, "etcdctl --endpoints https://"+there+":2379 put moved here"))
 	w.sh(t, 0, "etcdctl endpoint health --cluster")
 	leads := w.machine(t, w.leader(t))
@@ -67,8 +69,8 @@ func newAddress(t *testing.T, w world) {
 	assert.Equal(t, "healthy", w.health(t, unit)["health"])
 }
 
-// takenOut takes a member out of the cluster while its machine is off. When it boots, systemd alone keeps it down, until a hook of
-// its unit has it join again.
+// takenOut removes a member from the cluster while its machine is off. When the machine boots,
+// systemd alone keeps the member down, until a hook of its unit makes it join again.
 func takenOut(t *testing.T, w world) {
 	unit, n := "etcd/2", 2
 	w.powerOff(t, n)
@@ -76,7 +78,7 @@ func takenOut(t *testing.T, w world) {
 	_, err := w.do(t.Context(), "boot", name(n))
 	require.NoError(t, err)
 	w.held(t, n, unit, operator.HeldUnlisted)
-	w.sh(t, n, "systemctl daemon-reload; systemctl start "+service(unit)) // nobody else gets past it either
+	w.sh(t, n, "systemctl daemon-reload; systemctl start "+service(unit)) // nor does a start by hand get past it
 	w.held(t, n, unit, operator.HeldUnlisted)
 	require.NoError(t, w.Boot(n))
 	w.settled(t, "etcd")
@@ -84,7 +86,7 @@ func takenOut(t *testing.T, w world) {
 	assert.Equal(t, "healthy", w.health(t, unit)["health"])
 	assert.Equal(t, "success", w.show(t, n, unit)["Result"])
 
-	// A cut in power of all machines heals without any hook.
+	// After a power cut of all machines the cluster recovers without any hook.
 	for m := range 3 {
 		w.powerOff(t, m)
 	}
@@ -106,7 +108,8 @@ func takenOut(t *testing.T, w world) {
 	w.settled(t, "etcd")
 }
 
-// held waits until the gate of a unit's service has kept it down, and wants that to be all that has happened.
+// held waits until the gate of a unit's service has kept it down, and checks that nothing else has
+// happened.
 func (w world) held(t *testing.T, n int, unit string, why operator.Hold) {
 	t.Helper()
 	w.eventually(t, n, patience, "journalctl -q -b -u "+service(unit)+" | grep -q 'has looked: "+why.String()+"'")
@@ -139,7 +142,8 @@ func twoUnits(t *testing.T, w world) {
 	assert.Equal(t, bag["cluster"], other["cluster"], "the same from every unit")
 }
 
-// ghost removes a unit whose machine is off. When it boots, systemd starts what was enabled: it must stay out.
+// ghost removes a unit whose machine is off. When it boots, systemd starts what was enabled: the
+// member must stay out.
 func ghost(t *testing.T, w world) {
 	added, err := w.AddUnit("etcd", 2)
 	require.NoError(t, err)
@@ -162,7 +166,8 @@ func ghost(t *testing.T, w world) {
 
 		_, err := w.do(t.Context(), "boot", name(2))
 		require.NoError(t, err, "to systemd nothing is still starting")
-		// The members refuse its certificate, so nobody tells it that it was removed; that is answer enough for its gate.
+		// The members refuse its certificate, so none tells it that it was removed; the refusal is
+		// enough for its gate.
 		w.held(t, 2, added, operator.HeldRefused)
 		for _, unit := range w.Units("etcd") {
 			require.NoError(t, w.UpdateStatus(unit))
@@ -173,7 +178,7 @@ func ghost(t *testing.T, w world) {
 		assert.Equal(t, id, w.clusterID(t, 1))
 	})
 	assert.NotEqual(t, "active", w.show(t, 2, added)["ActiveState"])
-	w.sh(t, 2, "systemctl disable --now "+service(added)) // as the administrator of a machine that lives on has to
+	w.sh(t, 2, "systemctl disable --now "+service(added)) // as an administrator of a machine that lives on has to
 	assert.NotEmpty(t, w.sh(t, 2, "find /var/lib/etcd-charm/"+dashed(added)+" -name db"), "nothing is deleted")
 	for _, unit := range w.Units("etcd") {
 		assert.Equal(t, "healthy", w.health(t, unit)["health"])

@@ -14,8 +14,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// TestSecondLife is what becomes of a cluster's data, in one story: systemd's timer has it copied, a majority is lost, who is left
-// goes on, and who returns joins.
+// TestSecondLife plays what can happen to a cluster's data as one story: systemd's timer takes
+// snapshots, a majority is lost, the rest goes on, and lost members come back and join.
 func TestSecondLife(t *testing.T) {
 	w := emptyWorld(t, 3)
 	first := w.charms[0]
@@ -31,12 +31,12 @@ func TestSecondLife(t *testing.T) {
 		{"who returns", whoReturns},
 	} {
 		if !t.Run(part.name, func(t *testing.T) { part.run(t, w) }) {
-			return // what follows would only fail for the same reason
+			return // the rest would only fail for the same reason
 		}
 	}
 }
 
-// act runs an action that is to succeed.
+// act runs an action that must succeed.
 func (w world) act(t *testing.T, unit, action string, params map[string]any) map[string]any {
 	t.Helper()
 	res, _, err := w.RunAction(t.Context(), unit, action, params, w.agent)
@@ -45,7 +45,7 @@ func (w world) act(t *testing.T, unit, action string, params map[string]any) map
 	return res.Results
 }
 
-// timer waits until systemd alone has had each unit take a snapshot, which asks for a hook then.
+// timer waits until systemd alone has made each unit take a snapshot, which then asks for a hook.
 func timer(t *testing.T, w world) {
 	for n := range 3 {
 		unit := fmt.Sprintf("etcd/%d", n)
@@ -66,7 +66,7 @@ func timer(t *testing.T, w world) {
 	}
 }
 
-// snapshotByAction takes one in a transient service, with all that systemd is told of it.
+// snapshotByAction takes a snapshot in a transient service, with all that systemd is told of it.
 func snapshotByAction(t *testing.T, w world) {
 	asked := w.agent.hooksAsked("etcd/1")
 	made := w.act(t, "etcd/1", "snapshot", map[string]any{"to": "/var/tmp/copy.db"})
@@ -78,7 +78,8 @@ func snapshotByAction(t *testing.T, w world) {
 	assert.Equal(t, "done", drilled["state"], drilled)
 }
 
-// majorityLost has two of three machines off for good, and the third go on with what it has.
+// majorityLost switches two of three machines off for good, and makes the third go on with what it
+// has.
 func majorityLost(t *testing.T, w world) {
 	w.sh(t, 0, "etcdctl put kept yes")
 	lost := w.clusterID(t, 0)
@@ -106,8 +107,8 @@ func majorityLost(t *testing.T, w world) {
 	assert.Empty(t, w.sh(t, 0, "systemctl --failed --no-legend --plain"))
 }
 
-// whoReturns boots the lost machines one after the other: systemd alone keeps each down, whose cluster was replaced meanwhile;
-// then its hooks have it join, and its data lies aside.
+// whoReturns boots the lost machines one after the other. systemd alone keeps each member down,
+// because its cluster was replaced meanwhile. Then its hooks make it join, and its data lies aside.
 func whoReturns(t *testing.T, w world) {
 	for voters, n := range []int{2, 1} {
 		unit := fmt.Sprintf("etcd/%d", n)

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSocket: the proxy's socket is for one group of the machine, and there from its boot on.
+// TestSocket: the proxy's socket is for one group of the machine, and exists from each boot on.
 func TestSocket(t *testing.T) {
 	const (
 		socket = "/run/etcd-charm/local-0/etcd.sock"

@@ -15,8 +15,8 @@ import (
 	"github.com/juju-charms/etcd-charm/test/wayup"
 )
 
-// TestWayUp plays the way up from what the field has on machines: three of members, on which the consumers are too, one of a member
-// that comes and goes, and one for each proxy.
+// TestWayUp plays the upgrade from the field's charm on machines: three for members, which the
+// consumers share, one for a member that comes and goes, and one for each proxy.
 func TestWayUp(t *testing.T) {
 	archive, err := field.Charm(t.Context(), wayup.Field)
 	require.NoError(t, err)

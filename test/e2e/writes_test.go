@@ -42,7 +42,7 @@ func (w world) members(t *testing.T) load.Target {
 			continue
 		}
 		target.TLS, err = load.Trust(func(name string) ([]byte, error) {
-			// None of them is ever empty, but lxc was seen to bring nothing of what a command had printed.
+			// It is never empty, but lxc was seen to drop all that a command had printed.
 			for range 3 {
 				out, err := w.run(t.Context(), info.Machine, nil, "cat", "/etc/etcd-charm/"+dashed(unit)+"/tls/"+name)
 				if err != nil || out != "" {
@@ -56,7 +56,7 @@ func (w world) members(t *testing.T) load.Target {
 	return target
 }
 
-// leader is the unit that leads by raft's reckoning.
+// leader is the unit whose member is the raft leader.
 func (w world) leader(t *testing.T) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -66,7 +66,7 @@ func (w world) leader(t *testing.T) string {
 	return unit
 }
 
-// writing lets something happen while users write, and fails if one of them gave up or if a write is lost.
+// writing runs happens while users write, and fails if one of them gave up or if a write is lost.
 func (w world) writing(t *testing.T, target load.Target, happens func()) {
 	t.Helper()
 	l, err := load.Start(t.Context(), target, strings.ReplaceAll(t.Name(), "/", "."))
@@ -83,7 +83,7 @@ func (w world) writing(t *testing.T, target load.Target, happens func()) {
 		assert.Zero(t, report.Failed, "writes failed; the last: %v", report.Last)
 		assert.Zero(t, report.Lost, "acknowledged writes are lost")
 	}
-	defer func() { // what happens may end the test
+	defer func() { // happens may end the test
 		if !stopped {
 			stop()
 		}
@@ -92,7 +92,7 @@ func (w world) writing(t *testing.T, target load.Target, happens func()) {
 	stop()
 }
 
-// logOf tells what the servers that run said in a gap: who led, what was slow.
+// logOf prints what the running servers logged in a gap: which led, what was slow.
 func (w world) logOf(t *testing.T, from time.Time, long time.Duration) {
 	t.Helper()
 	for n := range 3 {
@@ -129,7 +129,8 @@ func (w world) behindProxy(t *testing.T) load.Target {
 	return w.beside(t, proxyMachine)
 }
 
-// beside reaches the proxy of machine n on its loopback, where it serves plaintext to that machine alone.
+// beside reaches the proxy of machine n on its loopback, where it serves plaintext to that machine
+// only.
 func (w world) beside(t *testing.T, n int) load.Target {
 	t.Helper()
 	way := filepath.Join(w.agent.dir, "client.socket")
@@ -144,8 +145,8 @@ func (w world) beside(t *testing.T, n int) load.Target {
 	return load.Target{Endpoints: []string{"unix://" + way}}
 }
 
-// used is the machine of the member that carries the connection of the proxy's one client. The proxy keeps a
-// connection to each member for its own looks; the client's comes on top.
+// used is the machine of the member that carries the connection of the proxy's one client. The
+// proxy keeps a connection to each member for its own health checks; the client's is an extra one.
 func (w world) used(t *testing.T) int {
 	t.Helper()
 	for deadline := time.Now().Add(patience); ; pause(t.Context(), 200*time.Millisecond) {
@@ -177,7 +178,7 @@ type felt struct {
 
 type ack struct{ began, ended time.Time }
 
-// write writes until ctx ends, one attempt after the other, a second at most for each.
+// write writes until ctx ends, one attempt after the other, each for a second at most.
 func (f *felt) write(ctx context.Context, c *clientv3.Client) {
 	for ctx.Err() == nil {
 		began := time.Now()
@@ -211,8 +212,9 @@ func (f *felt) gap() time.Duration {
 	return most
 }
 
-// blackhole lets something happen to the machine of the member that serves a client behind the proxy. It prints how long
-// the client, which keeps one connection and tries for a second at a time, had no success, and answers the machine.
+// blackhole runs happens on the machine of the member that serves a client behind the proxy. It
+// prints how long the client, which keeps one connection and tries for a second at a time, had no
+// success, and returns the machine.
 func (w world) blackhole(t *testing.T, kind string, happens func(machine int)) int {
 	t.Helper()
 	c, err := w.behindProxy(t).Client()

@@ -1,5 +1,5 @@
-// Package endpoint holds what CONTRIBUTING.md says of adding a relation: a few files, one row, and nothing else. It adds one
-// to a copy of the charm and has it live.
+// Package endpoint tests what CONTRIBUTING.md says about adding a relation: a few files, one row,
+// and nothing else. It adds one to a copy of the charm and runs it.
 package endpoint
 
 import (
@@ -48,8 +48,8 @@ func TestAnEndpointIsAdded(t *testing.T) {
 	})
 }
 
-// options have the small program for the hook tools if `make build` has made it: this one, with the race detector, takes
-// long to start.
+// options use the small program for the hook tools if `make build` has made it: this program starts
+// slowly with the race detector.
 func options(t *testing.T) sim.Options {
 	t.Helper()
 	opts := sim.Options{Env: []string{"ETCD_CHARM_ROOT=" + sim.RootVar}, Patience: patience, Transcript: true}
@@ -85,7 +85,8 @@ func extended(t *testing.T) string {
 	return dir
 }
 
-// build builds the charm's binary with the files of testdata/tree laid over the sources, and the row.
+// build builds the charm's binary from the sources with the files of testdata/tree and the row
+// added.
 func build(t *testing.T, to string) {
 	t.Helper()
 	root, err := filepath.Abs("../..")

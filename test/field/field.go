@@ -1,6 +1,7 @@
-// Package field makes packed charms of what was: of commits in this clone's history.
+// Package field makes packed charms of commits in this clone's history.
 //
-// The rule it keeps: a commit's charm is made of the commit's own sources and Makefile, or an error is returned.
+// The rule it keeps: a commit's charm is made of the commit's own sources and Makefile, or an error
+// is returned.
 package field
 
 import (
@@ -15,7 +16,8 @@ import (
 	"strings"
 )
 
-// Charm is the packed charm of a commit, whose whole name is given. It is made once and then kept in the user's cache.
+// Charm returns the packed charm of a commit, named by its full hash. It is made once and then kept
+// in the user's cache.
 func Charm(ctx context.Context, commit string) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -37,13 +39,13 @@ func Charm(ctx context.Context, commit string) (string, error) {
 	if err := checkOut(ctx, commit, tree); err != nil {
 		return "", err
 	}
-	// The tree is no clone, so it cannot know its version by itself.
+	// The tree is not a clone, so it cannot know its version by itself.
 	build := exec.CommandContext(ctx, "make", "charm", "ARCH="+runtime.GOARCH, "VERSION="+commit[:7])
 	build.Dir, build.Env = tree, outside(os.Environ())
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("cannot make the charm of %s: %w\n%s", commit, err, out)
 	}
-	// Whoever made it at the same time made the same.
+	// Another process that made it at the same time made the same.
 	return archive, os.Rename(filepath.Join(tree, "dist", filepath.Base(archive)), archive)
 }
 
@@ -58,7 +60,7 @@ func checkOut(ctx context.Context, commit, dir string) error {
 		return fmt.Errorf("cannot find the top of the clone: %w", err)
 	}
 	pack := exec.CommandContext(ctx, "git", "archive", "--format", "tar", commit)
-	pack.Dir = strings.TrimSpace(string(root)) // elsewhere it would pack the directory it is in
+	pack.Dir = strings.TrimSpace(string(root)) // elsewhere git would pack its current directory
 	unpack := exec.CommandContext(ctx, "tar", "-x", "-C", dir)
 	var said, unpackSaid strings.Builder
 	pack.Stderr, unpack.Stderr = &said, &unpackSaid
@@ -71,8 +73,8 @@ func checkOut(ctx context.Context, commit, dir string) error {
 	return nil
 }
 
-// outside is an environment without what an outer make hands on to inner ones: the variables of its command line, which
-// would count there too.
+// outside is an environment without what an outer make passes to inner ones: the variables of its
+// command line, which would count there too.
 func outside(env []string) []string {
 	return slices.DeleteFunc(env, func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")

@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestCommitThatIsNotHere says what to do.
+// TestCommitThatIsNotHere: the error says what to do.
 func TestCommitThatIsNotHere(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	const nowhere = "1234567890123456789012345678901234567890"
@@ -15,7 +15,7 @@ func TestCommitThatIsNotHere(t *testing.T) {
 		"run `git fetch --unshallow`, or `git fetch origin "+nowhere+"`")
 }
 
-// TestOutside hands nothing on from the make that runs the tests.
+// TestOutside: nothing is passed on from the make that runs the tests.
 func TestOutside(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, []string{"PATH=/bin", "HOME=/root"},

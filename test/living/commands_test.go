@@ -28,28 +28,27 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 
 // commands are the commands that scripts have beside juju-sim's verbs:
 //
-//	writes start [UNIT]         users write to the members of etcd, to the one on a unit, or through the proxy there
-//	writes stop [given-up]      prints what they felt; a write that failed or is lost is a failure. With given-up one that is
-//	                            lost is none: the data went back
+//	writes start [UNIT]         users write to all members of etcd, only to the one on a unit, or through the proxy there
+//	writes stop [given-up]      prints what they felt; a write that failed or is lost is a failure. With given-up a lost
+//	                            write is none: the data went back
 //	watch start KEY             a program watches a key
 //	watch end                   waits until the members end its watch, and prints what it was told
 //	await REGEXP VERB...        runs hooks until what the verb prints matches, and prints that: for long work, which asks for
 //	                            hooks as it ends
 //	restarts start              watches the members
-//	restarts stop               tells which were away meanwhile, by their own logs: a unit a line in the order in which they
-//	                            were told to end, and last "at once: " and the most at one time
-//	pids [FILE]                 the process of each member, a unit and a number a line; it waits for one that is away, and
-//	                            for a change if FILE holds how it was
+//	restarts stop               prints which were away meanwhile, by their own logs: a unit on each line in the order in which
+//	                            they were told to end, and last "at once: " and the largest number at one time
+//	pids [FILE]                 the process of each member, a unit and a number on each line; it waits for one that is away,
+//	                            and for a change if FILE holds the former output
 //	raft-leader VAR [OTHER]     sets $VAR to the unit that leads, and $OTHER to one that does not
-//	hold-port UNIT PORT [bound] listens there until the script ends or free-port; "bound" listens not, as a connection from
-//	                            that port does not: it keeps others out, and nobody sees it beforehand
+//	hold-port UNIT PORT [bound] listens there until the script ends or free-port; "bound" only binds, like a connection from
+//	                            that port: it keeps others out, and no list shows it
 //	free-port
-//	environ UNIT                the environment that its server was started with, a line each
-//	leaf UNIT LEAF              the names in a leaf certificate, and the days that it has left
+//	environ UNIT                the environment that its server was started with, one variable on each line
+//	leaf UNIT LEAF              the names in a leaf certificate, and the days until it expires
 //	spoil UNIT TEXT             changes the text in the database of a running member
 //	tear UNIT                   cuts the log of a member that is stopped
 //	older VAR                   makes a charm of the same sources with the minor version of etcd before, and sets $VAR to it
-//	writes start etcd/N         users write to that member alone: what it acknowledges stands in its log
 //	age UNIT LEAF due|early     replaces a leaf certificate by one that is nearly over, or not yet valid (Juju 2.9 only)
 func commands(ctx context.Context, verbs map[string]command) map[string]command {
 	b := &bench{ctx: ctx, verbs: verbs, at: map[*testscript.TestScript]*scene{}}
@@ -114,7 +113,7 @@ func (b *bench) ask(ts *testscript.TestScript, words ...string) string {
 	return ts.Getenv("ASKED")
 }
 
-// asker is ask for those who take an error.
+// asker is ask for callers that take an error.
 func (b *bench) asker(ts *testscript.TestScript) load.Ask {
 	return func(words ...string) (string, error) { return b.ask(ts, words...), nil }
 }
@@ -202,7 +201,8 @@ func (b *bench) pids(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// pid is the number of a unit's server. One that has just crashed is started again within seconds.
+// pid is the process ID of a unit's server. One that has just crashed is started again within
+// seconds.
 func (b *bench) pid(ts *testscript.TestScript, unit string) string {
 	root := b.ask(ts, "root", unit)
 	tick := time.NewTicker(50 * time.Millisecond)
@@ -216,7 +216,7 @@ func (b *bench) pid(ts *testscript.TestScript, unit string) string {
 	return ""
 }
 
-// server is the number of the process that is the server on a machine now; "" is none.
+// server is the process ID of the server on a machine now; "" is none.
 func server(ts *testscript.TestScript, root string) string {
 	programs, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	ts.Check(err)
@@ -251,7 +251,7 @@ func (b *bench) raftLeader(ts *testscript.TestScript, _ bool, args []string) {
 	defer tick.Stop()
 	leader, err := load.Leader(ctx, b.asker(ts))
 	for err != nil && ctx.Err() == nil {
-		<-tick.C // an election may be on
+		<-tick.C // an election may be going on
 		leader, err = load.Leader(ctx, b.asker(ts))
 	}
 	ts.Check(err)

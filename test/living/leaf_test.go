@@ -17,7 +17,7 @@ func (b *bench) leaf(ts *testscript.TestScript, _ bool, args []string) {
 	fmt.Fprintln(ts.Stdout(), "days", int(time.Until(cert.NotAfter).Hours()/24))
 }
 
-// age puts in place of a unit's leaf certificate one that is nearly over, or not yet valid.
+// age replaces a unit's leaf certificate by one that is nearly over, or not yet valid.
 func (b *bench) age(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(load.Age(b.asker(ts), args[0], args[1], args[2] == "early"))
 }

@@ -1,6 +1,7 @@
-// Package living shows that a cluster stays safe while everything about it changes: one script for each promise, in
-// testdata. The rule it keeps: users write all the while, and a script judges by what they feel, by who was down with whom,
-// and by what an operator reads. The verbs are juju-sim's; commands_test.go has the further ones.
+// Package living shows that a cluster stays safe while everything about it changes: one script for
+// each promise, in testdata. The rule it keeps: users write all the time, and a script judges by
+// what they notice, by which members were down together, and by what an operator reads. The verbs
+// are juju-sim's; commands_test.go has the others.
 package living
 
 import (
@@ -69,8 +70,8 @@ func packed(t *testing.T) string {
 	return archive
 }
 
-// options have the small program for the hook tools if `make build` has made it: this one, with the race detector, takes
-// long to start.
+// options use the small program for the hook tools if `make build` has made it: this program starts
+// slowly with the race detector.
 func options(t *testing.T) sim.Options {
 	t.Helper()
 	opts := sim.Options{Env: []string{"ETCD_CHARM_ROOT=" + sim.RootVar}, Patience: patience}

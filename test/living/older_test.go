@@ -13,7 +13,7 @@ import (
 	"github.com/juju/charm/v12"
 )
 
-// older is what etcd 3.6 has otherwise than 3.7, in the sources that notice: both cannot be in one module.
+// older is how etcd 3.6 differs from 3.7 in our sources; one module cannot have both.
 var older = map[string][]string{
 	"cmd/etcd-charm/command.go": {
 		"\t\"time\"\n", "",
@@ -81,8 +81,8 @@ var older = map[string][]string{
 	},
 }
 
-// olderCharm makes a charm of these sources with the etcd that older/etcd.mod names, the minor version before, in dir. The
-// rest of it is the archive's.
+// olderCharm makes a charm of these sources, in dir, with the etcd that older/etcd.mod names, the
+// minor version before. The rest of it is the archive's.
 func olderCharm(ctx context.Context, archive, dir string) error {
 	root, err := filepath.Abs(filepath.Join("..", ".."))
 	if err != nil {
@@ -114,7 +114,8 @@ func olderCharm(ctx context.Context, archive, dir string) error {
 	return nil
 }
 
-// changed writes the sources that differ into dir, and a file for the compiler that says so, whose path it returns.
+// changed writes the sources that differ into dir, with an overlay file for the compiler, and
+// returns that file's path.
 func changed(root, dir string) (string, error) {
 	var overlay struct{ Replace map[string]string }
 	overlay.Replace = map[string]string{}

@@ -25,8 +25,8 @@ type watched struct {
 	pid  string
 }
 
-// restarts judges who was down with whom by what the servers log themselves: a probe from outside takes a machine that is busy for
-// a member that is down.
+// restarts judges which members were down together by what the servers log themselves: a probe from
+// outside takes a member on a busy machine for one that is down.
 func (b *bench) restarts(ts *testscript.TestScript, _ bool, args []string) {
 	s := b.scene(ts)
 	if args[0] == "start" {
@@ -43,7 +43,7 @@ func (b *bench) restarts(ts *testscript.TestScript, _ bool, args []string) {
 		logs[unit] = ts.ReadFile(w.log)
 		found, err := outages(logs[unit][w.from:])
 		ts.Check(err)
-		_, stays := b.units(ts)[unit] // a member that was taken out while it ran ends without being told
+		_, stays := b.units(ts)[unit] // a member that is removed while it runs ends without a signal
 		if now := server(ts, w.root); stays && (now == w.pid) != (len(found) == 0) {
 			ts.Fatalf("the log of %s tells of %d restarts, its process was %s and is %s", unit, len(found), w.pid, now)
 		}
@@ -58,7 +58,8 @@ func (b *bench) restarts(ts *testscript.TestScript, _ bool, args []string) {
 	fmt.Fprintln(ts.Stdout(), "at once:", most)
 }
 
-// outage is from when a server was told to end, or ended, to when it served again; a zero to is never.
+// outage is the time from when a server was told to end, or ended, until it served again; a zero to
+// means never.
 type outage struct{ from, to time.Time }
 
 // What etcd logs first when it is told to end, and before it serves the first client.
@@ -97,7 +98,8 @@ func outages(log string) ([]outage, error) {
 	return all, nil
 }
 
-// leavers ends the outages of those who have left for good when the first of the others says that they are no members any more.
+// leavers ends the outages of members that have left for good when the first of the others logs
+// that they are no longer members.
 func leavers(all map[string][]outage, logs map[string]string) {
 	own, removed := map[string]string{}, map[string]time.Time{} // unit to member, member to when
 	for unit, log := range logs {
@@ -123,14 +125,14 @@ func leavers(all map[string][]outage, logs map[string]string) {
 		at, gone := removed[own[unit]]
 		if last := len(found) - 1; gone && last >= 0 && found[last].to.IsZero() {
 			if at.Before(found[last].from) {
-				at = found[last].from // it was taken out while it ran
+				at = found[last].from // it was removed while it ran
 			}
 			found[last].to = at
 		}
 	}
 }
 
-// together tells who was away, in which order, and how many at most at one time.
+// together returns which were away, in which order, and how many at most at one time.
 func together(all map[string][]outage) (order []string, most int) {
 	type event struct {
 		at   time.Time
@@ -147,7 +149,7 @@ func together(all map[string][]outage) (order []string, most int) {
 		}
 	}
 	slices.SortStableFunc(events, func(a, b event) int {
-		return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.away, b.away)) // who is back makes room
+		return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.away, b.away)) // a member that is back makes room
 	})
 	now := 0
 	for _, e := range events {
@@ -160,8 +162,8 @@ func together(all map[string][]outage) (order []string, most int) {
 	return order, most
 }
 
-// TestRestartsOfARoll reads the logs of three real servers: of a roll, and of one whose second member went before the first was
-// back.
+// TestRestartsOfARoll reads the logs of three real servers: of a roll, and of a case in which the
+// second member went down before the first was back.
 func TestRestartsOfARoll(t *testing.T) {
 	t.Parallel()
 	all := map[string][]outage{}

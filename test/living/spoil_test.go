@@ -10,8 +10,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// spoil changes the last byte of a text wherever it stands in the database of a unit's member, as a disk gone bad would. A
-// running server sees it: it reads its database as mapped memory.
+// spoil changes the last byte of a text wherever it occurs in the database of a unit's member, as a
+// bad disk would. A running server sees it, because it reads its database as mapped memory.
 func (b *bench) spoil(ts *testscript.TestScript, _ bool, args []string) {
 	unit, text := args[0], []byte(args[1])
 	path := filepath.Join(b.ask(ts, "root", unit), "var/lib/etcd-charm", strings.ReplaceAll(unit, "/", "-"), "data/member/snap/db")
@@ -20,7 +20,7 @@ func (b *bench) spoil(ts *testscript.TestScript, _ bool, args []string) {
 	defer file.Close()
 
 	places := offsets(ts, path, text)
-	// etcd writes to its database in batches, a while after it has said OK.
+	// etcd writes to its database in batches, some time after it has confirmed a write.
 	for deadline := time.Now().Add(patience); len(places) == 0; places = offsets(ts, path, text) {
 		if time.Now().After(deadline) {
 			ts.Fatalf("%q is not in the database of %s", text, unit)
@@ -33,7 +33,7 @@ func (b *bench) spoil(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// offsets tells where in a file a text begins.
+// offsets returns where in a file a text begins.
 func offsets(ts *testscript.TestScript, path string, text []byte) []int64 {
 	data, err := os.ReadFile(path)
 	ts.Check(err)
@@ -48,8 +48,9 @@ func offsets(ts *testscript.TestScript, path string, text []byte) []int64 {
 	}
 }
 
-// tear cuts the second half off what was written to the log of a unit whose member is stopped, as a disk that lied does: entries
-// are gone that its database has. What is cut off beyond those looks as after any power cut.
+// tear cuts off the second half of what was written to the log of a stopped member, as a disk does
+// that confirmed what it did not keep: entries are gone that the database has. The cut end itself
+// looks as after any power cut.
 func (b *bench) tear(ts *testscript.TestScript, _ bool, args []string) {
 	unit := args[0]
 	wal := filepath.Join(b.ask(ts, "root", unit), "var/lib/etcd-charm", strings.ReplaceAll(unit, "/", "-"), "data/member/wal/*.wal")
@@ -61,6 +62,6 @@ func (b *bench) tear(ts *testscript.TestScript, _ bool, args []string) {
 	last := files[len(files)-1] // names sort by number
 	text, err := os.ReadFile(last)
 	ts.Check(err)
-	written := len(bytes.TrimRight(text, "\x00")) // etcd makes room beforehand
+	written := len(bytes.TrimRight(text, "\x00")) // etcd allocates space beforehand
 	ts.Check(os.Truncate(last, int64(written/2)))
 }

@@ -30,7 +30,8 @@ func (w *watcher) Close() error {
 	return w.client.Close()
 }
 
-// watch has a program watch a key from now on, or prints what it has seen once its watch was ended for it.
+// watch makes a program watch a key from now on, or prints what it has seen once its watch has
+// ended.
 func (b *bench) watch(ts *testscript.TestScript, neg bool, args []string) {
 	s := b.scene(ts)
 	switch {
@@ -64,7 +65,8 @@ func (b *bench) watch(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// follow notes what the watch is told, until it is ended. Its client finds its way to other members by itself.
+// follow records what the watch receives, until it ends. Its client moves to other members by
+// itself.
 func (w *watcher) follow(ctx context.Context, key string, created chan<- struct{}) {
 	defer close(w.ended)
 	for got := range w.client.Watch(ctx, key, clientv3.WithCreatedNotify()) {

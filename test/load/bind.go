@@ -8,15 +8,16 @@ import (
 	"syscall"
 )
 
-// Bind takes an address of IPv4 and does not listen, as a connection from there does. It fails if a socket has the address.
+// Bind binds an address of IPv4 and does not listen, like a connection from there. It fails if a
+// socket has the address.
 func Bind(at netip.AddrPort) (io.Closer, error) {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
 	socket := os.NewFile(uintptr(fd), at.String())
-	// With the option on while it binds, connections that ended a moment ago are no obstacle; with it off afterwards, nobody
-	// else may have the address (tcp(7), SO_REUSEADDR).
+	// With the option on during bind, connections that ended a moment ago are no obstacle. With it
+	// off afterwards, no other socket may have the address (tcp(7), SO_REUSEADDR).
 	err = errors.Join(
 		syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1),
 		syscall.Bind(fd, &syscall.SockaddrInet4{Port: int(at.Port()), Addr: at.Addr().As4()}),

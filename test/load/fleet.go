@@ -23,7 +23,7 @@ import (
 // Ask runs a verb of juju-sim and returns what it prints, without the space around it.
 type Ask func(words ...string) (string, error)
 
-// Unit is what status says of one.
+// Unit is what status says of one unit.
 type Unit struct {
 	Address string `json:"public-address"`
 }
@@ -45,13 +45,14 @@ func Units(ask Ask) (map[string]Unit, error) {
 	return status.Applications["etcd"].Units, nil
 }
 
-// Config is where a unit's settings and certificates lie.
+// Config is the directory of a unit's settings and certificates.
 func Config(ask Ask, unit string) (string, error) {
 	root, err := ask("root", unit)
 	return filepath.Join(root, "etc/etcd-charm", strings.ReplaceAll(unit, "/", "-")), err
 }
 
-// Trust is what opens the members to an administrator of a unit, whose files read reads by their names below tls.
+// Trust is the TLS settings of an administrator of a unit, with which the members can be reached.
+// read reads the unit's files by their names below tls.
 func Trust(read func(name string) ([]byte, error)) (*tls.Config, error) {
 	var files [3][]byte
 	for i, name := range []string{"admin.crt", "admin.key", "client-ca.crt"} {
@@ -70,8 +71,8 @@ func Trust(read func(name string) ([]byte, error)) (*tls.Config, error) {
 	return config, nil
 }
 
-// Members are the members of etcd, as the certificate of one of them opens them: for each connection of one that has not left
-// yet, since a unit that leaves takes its keys along and is refused from then on.
+// Members are the members of etcd, reached with the certificate of a unit that has not left yet,
+// chosen for each connection: a unit that leaves removes its keys and is refused from then on.
 func Members(ask Ask) (Target, error) {
 	units, err := Units(ask)
 	if err != nil {
@@ -104,10 +105,11 @@ func Members(ask Ask) (Target, error) {
 	return t, nil
 }
 
-// present is the administrator's certificate of the first unit that has one: of those in dirs, or of one that came later.
+// present is the administrator's certificate of the first unit that has one, of the units in dirs
+// or of one that came later.
 func present(dirs []string) (*tls.Certificate, error) {
 	if len(dirs) > 0 {
-		// A unit's machine is a directory beside the others'.
+		// A unit's machine is a directory beside those of the others.
 		later, err := filepath.Glob(filepath.Join(dirs[0], "../../../../..", "*/etc/etcd-charm/etcd-*/tls"))
 		if err != nil {
 			return nil, err
@@ -124,7 +126,7 @@ func present(dirs []string) (*tls.Certificate, error) {
 	return nil, err
 }
 
-// Leader is the unit that leads by raft's reckoning.
+// Leader is the unit whose member is the raft leader.
 func Leader(ctx context.Context, ask Ask) (string, error) {
 	t, err := Members(ask)
 	if err != nil {
@@ -133,9 +135,9 @@ func Leader(ctx context.Context, ask Ask) (string, error) {
 	return t.Leader(ctx)
 }
 
-// Leader is the unit that leads by raft's reckoning.
+// Leader is the unit whose member is the raft leader.
 func (t Target) Leader(ctx context.Context) (string, error) {
-	t.Fixed = true // a sync changes the endpoints, which Status reads with no lock (etcd client.go, dial)
+	t.Fixed = true // a sync changes the endpoints, which Status reads without a lock (etcd client.go, dial)
 	c, err := t.Client()
 	if err != nil {
 		return "", err
@@ -161,15 +163,15 @@ func (t Target) Leader(ctx context.Context) (string, error) {
 	return "", errors.Join(errors.New("nobody knows who leads"), all)
 }
 
-// NextRelease unpacks the charm into dir with another binary: one that does the same and says that its server and its proxy
-// are others, so that a refresh restarts both.
+// NextRelease unpacks the charm into dir with another binary. It does the same, but its stamp says
+// that its server and its proxy are others, so a refresh restarts both.
 func NextRelease(archive, dir string) error { return rebuilt(archive, dir, "next", true) }
 
-// NextBuild unpacks the charm into dir with another binary that says that its server and its proxy are the same, as of a charm
-// that differs in anything else.
+// NextBuild unpacks the charm into dir with another binary whose stamp says that its server and its
+// proxy are the same, as in a charm that differs in anything else.
 func NextBuild(archive, dir string) error { return rebuilt(archive, dir, "same", false) }
 
-// stamped is what the linker was told of server and proxy (internal/stamp).
+// stamped is the stamp of server and proxy, as the linker writes it (internal/stamp).
 var stamped = regexp.MustCompile("s[0-9a-f]{12}-p[0-9a-f]{12}")
 
 // rebuilt unpacks the charm into dir. Its binary's build ID, by which releases are told apart, ends in four letters.
@@ -196,7 +198,7 @@ func rebuilt(archive, dir, letters string, others bool) error {
 	}
 	copy(text[id.Offset+id.Size-4:], letters)
 	switch {
-	case others: // one that was not stamped equals none
+	case others: // without a stamp it equals no other
 		text = stamped.ReplaceAll(text, []byte("sffffffffffff-pffffffffffff"))
 	case !stamped.Match(text):
 		return errors.New("the binary does not say which server and proxy are in it: it was not built by make charm")

@@ -14,7 +14,7 @@ import (
 	"google.golang.org/grpc"
 )
 
-// undecided is a member that knows nobody who leads, and takes its time to say so.
+// undecided is a member that knows no leader, and is slow to say so.
 type undecided struct {
 	etcdserverpb.UnimplementedClusterServer
 	etcdserverpb.UnimplementedMaintenanceServer
@@ -37,8 +37,9 @@ func (u *undecided) Status(ctx context.Context, _ *etcdserverpb.StatusRequest) (
 	return &etcdserverpb.StatusResponse{Header: &etcdserverpb.ResponseHeader{}}, nil
 }
 
-// TestLeaderAsksOnce asks for longer than a client waits before it syncs: a sync would change the client's endpoints, which
-// Status reads with no lock (client.go, dial), while the questions go on.
+// TestLeaderAsksOnce asks for longer than a client waits before it syncs: a sync would change the
+// client's endpoints, which Status reads without a lock (client.go, dial), while the questions go
+// on.
 func TestLeaderAsksOnce(t *testing.T) {
 	t.Parallel()
 	member, server := &undecided{}, grpc.NewServer()

@@ -31,8 +31,9 @@ func leafFile(ask Ask, unit, leaf string) (string, error) {
 	return filepath.Join(dir, "tls", leaf+".crt"), err
 }
 
-// Age puts in place of a unit's leaf certificate the one that it had issued a year ago, which is over in half an hour, or
-// if early the one that it issued while its clock was a month ahead. The authorities are read where Juju 2.9 keeps them.
+// Age replaces a unit's leaf certificate by one as if issued a year ago, which expires in half an
+// hour, or, if early, as if issued while the clock was a month ahead. It reads the authorities
+// where Juju 2.9 keeps them.
 func Age(ask Ask, unit, leaf string, early bool) error {
 	text, err := ask("bag", "cluster:0", "etcd", "--unsafe", "--format", "json")
 	if err != nil {
@@ -63,7 +64,8 @@ func Age(ask Ask, unit, leaf string, early bool) error {
 	if early {
 		cert.NotBefore, cert.NotAfter = now.AddDate(0, 1, 0), now.AddDate(1, 1, 0)
 	}
-	// A unit's serials have bit 128, by which they are told from those of relations on a revocation list.
+	// A unit's serials have bit 128, which distinguishes them from those of relations on a
+	// revocation list.
 	if cert.SerialNumber, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 128)); err != nil {
 		return fmt.Errorf("cannot choose a serial: %w", err)
 	}
@@ -88,7 +90,7 @@ func certificate(text string) (*x509.Certificate, error) {
 	return cert, nil
 }
 
-// decode is what the first block of PEM holds; empty if there is none.
+// decode is the content of the first PEM block; empty if there is none.
 func decode(text string) []byte {
 	block, _ := pem.Decode([]byte(text))
 	if block == nil {

@@ -1,5 +1,6 @@
-// Package load writes to a cluster as its users do, and tells afterwards what they felt. The rule it keeps: a write counts
-// as failed only when its user gave up, and as lost when it was acknowledged and is not there at the end.
+// Package load writes to a cluster as its users do, and reports afterwards what they noticed. The
+// rule it keeps: a write counts as failed only when its user gave up, and as lost when it was
+// acknowledged and is not there at the end.
 package load
 
 import (
@@ -19,10 +20,10 @@ import (
 	"google.golang.org/grpc"
 )
 
-// Users is how many write side by side, each over a connection of its own.
+// Users is how many users write in parallel, each over its own connection.
 const (
 	Users = 8
-	rate  = 45 // how often a second each does, unless the target says otherwise
+	rate  = 45 // how often each writes in a second, unless the target says otherwise
 	// attempt bounds one try, patience all tries of one write unless the target says otherwise.
 	attempt  = time.Second
 	patience = 15 * time.Second
@@ -31,12 +32,13 @@ const (
 	syncInterval = 500 * time.Millisecond
 )
 
-// Target is the cluster. A nil TLS is plaintext, to a proxy; its members are then the proxy's to know.
+// Target is the cluster. A nil TLS means plaintext, to a proxy; only the proxy then knows the
+// members.
 type Target struct {
 	Endpoints []string
 	TLS       *tls.Config
 	Fixed     bool // clients keep to Endpoints and do not ask for the members
-	Watches   int  // open watches that count what they are told
+	Watches   int  // open watches that count what they receive
 	Reads     bool // each user reads back what it wrote, when it was acknowledged
 	Rate      int  // how often a second each user writes; zero is 45
 	// Patience is how long a user tries one write; zero is 15 s.
@@ -58,7 +60,7 @@ func (t Target) Client() (*clientv3.Client, error) {
 	return c, nil
 }
 
-// Report is what the users felt.
+// Report is what the users noticed.
 type Report struct {
 	Writes  int           // acknowledged
 	Reads   int           // answered
@@ -77,7 +79,7 @@ func (r Report) String() string {
 		r.Worst.Round(time.Millisecond))
 }
 
-// Load is users at work.
+// Load is users that write.
 type Load struct {
 	target Target
 	run    string
@@ -91,7 +93,7 @@ type Load struct {
 	times  []time.Time
 }
 
-// Start sets the users to work; run makes their keys their own. The caller must Stop them.
+// Start makes the users begin; run makes their keys unique. The caller must Stop them.
 func Start(ctx context.Context, target Target, run string) (*Load, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	l := &Load{target: target, run: run, cancel: cancel, acked: map[string]bool{}}
@@ -105,7 +107,7 @@ func Start(ctx context.Context, target Target, run string) (*Load, error) {
 		l.wg.Go(func() {
 			defer c.Close()
 			if user >= Users {
-				for range c.Watch(ctx, prefix, clientv3.WithPrefix()) { // it is enough that it is open
+				for range c.Watch(ctx, prefix, clientv3.WithPrefix()) { // it only has to be open
 				}
 				return
 			}
@@ -161,12 +163,12 @@ func (l *Load) read(c *clientv3.Client, key string) {
 	})
 }
 
-// insist tries until it succeeds, which done puts on record, or its user loses patience. It does not end with the load: what
-// is begun is finished.
+// insist tries until it succeeds, which done records, or its user gives up. It does not end with
+// the load: what has begun is finished.
 func (l *Load) insist(try func(context.Context) error, done func()) bool {
 	began, limit := time.Now(), cmp.Or(l.target.Patience, patience)
 	for tries := 0; ; tries++ {
-		// Where one try after the other takes too long it is the machine that is slow: the next may take longer.
+		// If several tries take too long, the machine is slow: the next may take longer.
 		ctx, cancel := context.WithTimeout(context.Background(), attempt*time.Duration(1+tries/5))
 		err := try(ctx)
 		cancel()
@@ -187,18 +189,18 @@ func (l *Load) insist(try func(context.Context) error, done func()) bool {
 		if err == nil || took > limit || l.gone.Load() {
 			return err == nil
 		}
-		time.Sleep(10 * time.Millisecond) // a refusal that comes at once must not become a storm
+		time.Sleep(10 * time.Millisecond) // a refusal that comes at once must not cause a storm
 	}
 }
 
-// Abandon ends the users, who finish nothing that they have begun.
+// Abandon ends the users, which do not finish what they have begun.
 func (l *Load) Abandon() {
 	l.gone.Store(true)
 	l.cancel()
 	l.wg.Wait()
 }
 
-// Stop ends the users and looks for what they wrote, which it deletes.
+// Stop ends the users, looks for what they wrote, and deletes it.
 func (l *Load) Stop(ctx context.Context) (Report, error) {
 	l.cancel()
 	l.wg.Wait()

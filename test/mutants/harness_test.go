@@ -1,6 +1,6 @@
-// Package mutants breaks the sources, one place at a time, and wants a test to notice. The rule it keeps: a promise is
-// kept only if a test fails when it is broken. Nothing is copied or left behind, since the compiler reads each patched
-// file by way of an overlay.
+// Package mutants breaks the sources, in one place at a time, and requires that a test notices. The
+// rule it keeps: a promise is kept only if a test fails when it is broken. Nothing is copied or
+// left behind, because the compiler reads each patched file through an overlay.
 package mutants
 
 import (
@@ -27,15 +27,15 @@ import (
 type mutant struct {
 	breach   string // what the broken program does
 	file     string // of this repository
-	test     string // that must fail; it stands in the file's package
-	old, new string // the text in the file, which stands there once, and what takes its place
+	test     string // that must fail; it is in the file's package
+	old, new string // the text in the file, which occurs once, and its replacement
 }
 
 func (m mutant) room() string { return path.Dir(m.file) }
 
 var every = flag.Int("every", 8, "TestMutantsInside breaks one mutant in so many; make mutants breaks all")
 
-// hung is when a test is given up. That proves nothing of a mutant: the machine may be slow.
+// hung is when a test is given up. That proves nothing about a mutant: the machine may be slow.
 const hung = 20 * time.Minute
 
 // program is a package's tests, built.
@@ -45,8 +45,8 @@ type program struct{ path, dir string }
 func build(ctx context.Context, root, room, to string, flags ...string) (program, error) {
 	args := slices.Concat([]string{"test", "-c", "-vet=off", "-trimpath", "-o", to}, flags, []string{"./" + room})
 	cmd := exec.CommandContext(ctx, "go", args...)
-	// As `make build` builds the charm, so that what it is made of is compiled once. The race detector would take longer
-	// to build than these tests run.
+	// Built as `make build` builds the charm, so that its parts are compiled only once. The race
+	// detector would take longer to build than these tests run.
 	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return program{}, fmt.Errorf("cannot compile: %w\n%s", err, out)
@@ -54,7 +54,7 @@ func build(ctx context.Context, root, room, to string, flags ...string) (program
 	return program{path: to, dir: filepath.Join(root, room)}, nil
 }
 
-// passes reports whether a test passes, and what it said.
+// passes reports whether a test passes, and returns its output.
 func (p program) passes(ctx context.Context, test string) (bool, string, error) {
 	args := []string{"-test.v", "-test.run", "^" + test + "$", "-test.timeout", hung.String()}
 	cmd := exec.CommandContext(ctx, p.path, args...)
@@ -88,8 +88,8 @@ func (m mutant) source(root string) (string, error) {
 	return string(source), nil
 }
 
-// uncaught says why a mutant of the module at root does not count as caught; nil is that its test fails. It also
-// returns what the test said.
+// uncaught says why a mutant of the module at root does not count as caught; nil means that its
+// test fails. It also returns the test's output.
 func (m mutant) uncaught(ctx context.Context, root, tmp string) (string, error) {
 	where := filepath.Join(root, filepath.FromSlash(m.file))
 	source, err := m.source(root)
@@ -119,7 +119,8 @@ func (m mutant) uncaught(ctx context.Context, root, tmp string) (string, error) 
 	return out, err
 }
 
-// sound says of a test of the module at root why it does not pass while nothing is broken; nil is that it does.
+// sound says why a test of the module at root does not pass while nothing is broken; nil means that
+// it does.
 func sound(ctx context.Context, p program, test string) error {
 	passes, out, err := p.passes(ctx, test)
 	if err == nil && !passes {
@@ -131,7 +132,7 @@ func sound(ctx context.Context, p program, test string) error {
 	return nil
 }
 
-// TestPlaces holds that each mutant of the table has its place in the sources.
+// TestPlaces: each mutant of the table has its place in the sources.
 func TestPlaces(t *testing.T) {
 	t.Parallel()
 	for _, m := range mutants {
@@ -140,7 +141,8 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
-// TestMutantsInside breaks the sources in the ways of the table. The named test must fail then, and pass before.
+// TestMutantsInside breaks the sources in each way of the table. The named test must pass before,
+// and then fail.
 func TestMutantsInside(t *testing.T) {
 	t.Parallel()
 	root, err := filepath.Abs(filepath.Join("..", ".."))

@@ -1,8 +1,8 @@
 package mutants
 
-// mutants breach what the program promises, each in one place. Whoever moves such a place mends its row here. A new
-// promise deserves a row, and a test that fails on it. A test that keeps what it finds beside the sources, as rapid's
-// do, is not for this table.
+// mutants break what the program promises, each in one place. A change of such a place must also
+// change its row here. A new promise deserves a row, and a test that fails on it. A test that keeps
+// what it finds beside the sources, as rapid's do, does not belong in this table.
 var mutants = []mutant{
 	// Judgements and decisions.
 	{

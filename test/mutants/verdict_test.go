@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestVerdicts has a program that is broken in ways that count, and in ways that prove nothing.
+// TestVerdicts uses a program that is broken in ways that count, and in ways that prove nothing.
 func TestVerdicts(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
@@ -44,7 +44,7 @@ func TestSkips(t *testing.T) { t.Skip("no reason") }
 	}
 	for name, tt := range map[string]struct {
 		old, new, test string
-		why            string // it counts as not caught; "" is it is
+		why            string // it does not count as caught; "" means that it does
 	}{
 		"caught":              {"n / 2", "n / 3", "TestHalf", ""},
 		"caught by a panic":   {"n / 2", "n / (n - 4)", "TestHalf", ""},

@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// masks is all that may differ between two runs of a page: each is compared as what stands beside it.
+// masks is all that may differ between two runs of a page: each match is compared as if it were the
+// text beside it.
 var masks = []struct {
 	what string
 	seen *regexp.Regexp
@@ -36,10 +37,10 @@ var masks = []struct {
 	{"times in names of data", regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d{6}Z`), "TIME"},
 }
 
-// ofTheDisk are notes about the disk that the test runs on, which may be any.
+// ofTheDisk are notes about the disk of the machine that runs the test, which may be any.
 var ofTheDisk = regexp.MustCompile(`(?m)^  note     (data lies |a power cut |disk too slow|slow disk|the disk rotates|little room|only \d+ more files).*\n( {11}.*\n)*`)
 
-// masked is a line without what may differ.
+// masked is a line with what may differ replaced.
 func masked(line string) string {
 	for _, m := range masks {
 		line = m.seen.ReplaceAllString(line, m.as)
@@ -47,7 +48,7 @@ func masked(line string) string {
 	return strings.TrimRight(line, " ")
 }
 
-// agree reports whether what was printed is what a page shows, which may leave lines out.
+// agree reports whether the output is what a page shows, which may leave lines out.
 func agree(shown, printed []string) bool {
 	at := slices.Index(shown, cut)
 	if at < 0 {
@@ -66,8 +67,9 @@ func agree(shown, printed []string) bool {
 
 func sameLine(a, b string) bool { return masked(a) == masked(b) }
 
-// rewritten is what a page should show of what was printed: all of it, or as many lines as stand before the page's first
-// cut. A report that is cut keeps its text for people, and loses the keys for programs.
+// rewritten is what a page should show of the output: all of it, or as many lines as the page has
+// before its first cut. A report that is cut keeps its text for people, and loses the keys for
+// programs.
 func rewritten(shown, printed []string) []string {
 	at := slices.Index(shown, cut)
 	if at < 0 {

@@ -1,17 +1,18 @@
-// Package pages_test keeps the documentation true. It runs the commands of pages in a Juju model of their own and compares
-// what they print with the page; it holds the tables of options and actions to config.yaml and actions.yaml; and it follows
-// every link.
+// Package pages_test keeps the documentation true. It runs the commands of pages in a Juju model of
+// their own and compares what they print with the page; it compares the tables of options and
+// actions with config.yaml and actions.yaml; and it follows every link.
 //
-// A page with the line "<!-- page: run -->" is run: the blocks that begin with ```console, from top to bottom, in one model.
-// A line "$ …" in them is a command, as a reader types it; the lines below it are what it prints. A command under which the
-// page shows nothing must succeed, and what it prints is not looked at. The line "…" stands for any number of lines; alone, in
-// a page that is being written, for what is still to come.
+// A page with the line "<!-- page: run -->" is run: the blocks that begin with ```console, from top
+// to bottom, in one model. A line "$ …" in them is a command, as a reader types it; the lines below
+// it are what it prints. A command under which the page shows nothing must succeed, and its output
+// is ignored. The line "…" stands for any number of lines; alone, in a page that is being written,
+// for what is still to come.
 //
 //	<!-- run: COMMAND -->    runs what the page does not show, such as a disaster
 //	<!-- not run: WHY -->    before a block keeps it from running
 //
-// testdata/not-run.txt lists every command of every page that is not run, with the reason, so that nothing is skipped
-// silently. UPDATE_PAGES=1 writes what was printed into the pages, and that list.
+// testdata/not-run.txt lists every command of every page that is not run, with the reason, so that
+// nothing is skipped silently. UPDATE_PAGES=1 writes the output into the pages, and that list.
 package pages_test
 
 import (

@@ -17,7 +17,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// byHand stands in a section of a page below what is generated: what follows, up to the next section, is kept.
+// byHand marks where the generated part of a section ends: what follows, up to the next section, is
+// kept.
 const byHand = "<!-- written by hand below -->"
 
 // section is a part of a page about one option or action.
@@ -25,7 +26,8 @@ type section struct {
 	name, generated string
 }
 
-// reference holds a page to sections: UPDATE_GOLDEN=1 writes what is generated, and keeps what is written by hand.
+// reference compares a page with sections. UPDATE_GOLDEN=1 writes what is generated, and keeps what
+// is written by hand.
 func reference(t *testing.T, name string, sections []section, complete func(name, hand string) string) {
 	t.Helper()
 	file := filepath.Join(root, "docs", "reference", name)
@@ -172,7 +174,7 @@ func parameters(t *testing.T, params *yaml.Node, required []string) string {
 
 var code = regexp.MustCompile("`([^`]+)`")
 
-// firstCells are what stands as code in the first column of a page's tables.
+// firstCells are the texts in code style in the first column of a page's tables.
 func firstCells(p page) (out []string) {
 	for _, line := range p.prose() {
 		if cells := strings.Split(line, "|"); len(cells) > 2 && cells[0] == "" {
@@ -195,7 +197,7 @@ func pageOf(t *testing.T, name string) page {
 	return page{}
 }
 
-// TestLogLines: what the page says that logs have stands in the sources of what logs it.
+// TestLogLines: the log lines that the page names are in the sources of what logs them.
 func TestLogLines(t *testing.T) {
 	t.Parallel()
 	list := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/api/v3",
@@ -238,7 +240,7 @@ func TestMetrics(t *testing.T) {
 	require.NotEmpty(t, names)
 	var known map[string]bool
 	unknown := func(name string) bool { return !known[name] }
-	// Some are there only once they have a value: members measure their round trips now and then.
+	// Some appear only once they have a value: members measure their round trips from time to time.
 	for deadline := time.Now().Add(patience); ; r.rest(1) {
 		known = metricsOf(r)
 		if !slices.ContainsFunc(names, unknown) || time.Now().After(deadline) {
@@ -250,7 +252,7 @@ func TestMetrics(t *testing.T) {
 	assert.False(t, known["grpc_server_handling_seconds"])
 }
 
-// metricsOf are the names of the metrics that a member has, and its unit's of snapshots.
+// metricsOf are the names of a member's metrics, and of its unit's metrics of snapshots.
 func metricsOf(r *reader) map[string]bool {
 	out, err := r.sh("juju ssh etcd/0 curl -s http://127.0.0.1:2381/metrics")
 	require.NoError(r.t, err, out)
@@ -272,8 +274,8 @@ func metricNames(p page) []string {
 	return regexp.MustCompile(`\betcd_[a-z_]+\b`).FindAllString(strings.Join(p.prose(), "\n"), -1)
 }
 
-// TestFiles: every file that a unit makes on its machine stands in the page. A path that ends with a slash is a directory
-// whose files stand there one by one.
+// TestFiles: the page lists every file that a unit makes on its machine. A path that ends with a
+// slash is a directory whose files are listed one by one.
 func TestFiles(t *testing.T) {
 	t.Parallel()
 	r := newReader(t, packed(t))
@@ -308,5 +310,5 @@ func TestFiles(t *testing.T) {
 	assert.Greater(t, seen, 20)
 }
 
-// notOurs are files of Juju, of systemd and of etcd's, and a mark of the charm in memory.
+// notOurs are files of Juju, of systemd and of etcd, and a file of the charm that is in memory.
 var notOurs = regexp.MustCompile(`^/(var/lib/juju|var/log|run/systemd|root|tmp)/|/data/|\.wants/|\.copy$`)

@@ -26,8 +26,9 @@ const (
 	patience = 10 * time.Minute
 	// commandTime bounds a command: one that follows a log never ends.
 	commandTime = 5 * time.Minute
-	// A model has come to rest when what it prints has been the same for so many looks, each after hooks of all units, and
-	// for so long: it then prints what a page does not show. A page that is being written takes what comes sooner.
+	// A model has come to rest when the output has been the same for so many looks, each after
+	// hooks of all units, and for so long: the output is then not what the page shows. A page that
+	// is being written needs fewer looks.
 	restLooks, restTime = 30, time.Minute
 	draftLooks          = 4
 	// atATime is how many pages run at a time: each runs several etcd servers.
@@ -36,7 +37,7 @@ const (
 	archiveName = "etcd_amd64.charm"
 )
 
-// TestMain makes this program the commands of the pages, too: what is typed as juju is juju-sim.
+// TestMain makes this program act as the commands of the pages too: juju is juju-sim.
 func TestMain(m *testing.M) {
 	if name := filepath.Base(os.Args[0]); name == "juju" || name == "juju-sim" {
 		sim.ToolMain()
@@ -74,7 +75,7 @@ func TestPages(t *testing.T) {
 				}
 			}
 			if stale {
-				p.write(t, commands) // whole, so that what belongs together is of one run
+				p.write(t, commands) // as a whole, so that what belongs together is from one run
 			}
 		})
 	}
@@ -92,7 +93,7 @@ func packed(t *testing.T) string {
 	return archive
 }
 
-// reader is somebody who follows a page: a model, and a shell in a directory with what the repository builds.
+// reader follows a page: it is a model, and a shell in a directory with what the repository builds.
 type reader struct {
 	names names
 
@@ -100,7 +101,8 @@ type reader struct {
 	sim *sim.Sim
 	dir string
 	env []string
-	// snapshots: the page takes some, and health says so. Else those that units take now and then by themselves are left out.
+	// snapshots: the page takes some, and health shows them. Otherwise those that units take from
+	// time to time by themselves are left out.
 	snapshots bool
 }
 
@@ -145,12 +147,12 @@ func newReader(t *testing.T, archive string) *reader {
 var looks = regexp.MustCompile(`^juju (status|debug-log|show-|run \S+ (health|list-members|alarm-list|list-snapshots|check-removal|operation$|(restore|recover) .*dry-run)` +
 	`|(ssh|exec) .*etcdctl .*(get|endpoint|member list|version|alarm list)|(ssh|exec) .*(curl|ls|systemctl))|^sleep `)
 
-// follow does what a page says. It returns what the page should show of it, if it is written, and reports whether it shows
-// that already; if it is not to be written, it has to.
+// follow does what a page says. If the page is to be written, it returns what the page should show,
+// and reports whether it already does; otherwise the page must agree.
 func (r *reader) follow(p page, c command) (show []string, same bool) {
 	r.t.Helper()
 	at, began := fmt.Sprintf("%s:%d: %s", p.name, c.line+1, c.text), time.Now()
-	r.t.Log(at) // says with -v where it is
+	r.t.Log(at) // with -v, shows where it is
 	defer func() { r.t.Logf("took %s", time.Since(began).Round(time.Millisecond)) }()
 	printed, err := r.sh(c.text)
 	r.rest(0)
@@ -182,14 +184,15 @@ func (r *reader) follow(p page, c command) (show []string, same bool) {
 	return rewritten(c.shown, printed), same
 }
 
-// rest lets the hooks that are queued run, and then so many rounds of update-status. Units that are in error are what a
-// page may want to show.
+// rest lets the queued hooks run, and then so many rounds of update-status. A page may want to show
+// units that are in error.
 func (r *reader) rest(rounds int) {
 	_ = r.sim.Do(r.t.Context(), sim.Env{Out: io.Discard, Err: io.Discard}, "settle", "--update-status", fmt.Sprint(rounds))
 }
 
-// On a machine of its own a unit's loopback address is 127.0.0.1, root is whoever says sudo, and files lie below /. Units of
-// a model on one machine have an address and a directory each, in which their commands run, as whoever runs the model.
+// On a machine of its own a unit's loopback address is 127.0.0.1, sudo makes the reader root, and
+// files lie below /. Units of a model on one machine have an address and a directory each, in which
+// their commands run, as the user that runs the model.
 var (
 	ourFiles = regexp.MustCompile(` /(etc|var/lib|opt)/etcd-charm`)
 	sudo     = regexp.MustCompile(`^(juju ssh \S+ )sudo `)
@@ -219,21 +222,22 @@ func (r *reader) typed(line string) string {
 	return sudo.ReplaceAllString(line, "$1")
 }
 
-// runs is a command that runs an action. What juju says of its own of that, and the action's log, is on the error output.
+// runs matches a command that runs an action. Juju's own lines about it, and the action's log, are
+// on standard error.
 var runs = regexp.MustCompile(`^juju run `)
 
-// lastTaken is the line of health about the last snapshot.
+// lastTaken matches the line of health about the last snapshot.
 var lastTaken = regexp.MustCompile(`(?m)^  snapshot .*\n`)
 
 var anyAddress = regexp.MustCompile(`\b127(\.\d+){3}\b *`)
 
-// sh runs a line in the shell and returns the lines that it prints. Machines have other addresses in each run; in pages
-// they are those of one network.
+// sh runs a line in the shell and returns the lines that it prints. Machines have other addresses
+// in each run; in pages they are from one network.
 func (r *reader) sh(line string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(r.t.Context(), commandTime)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-c", r.typed(line))
-	cmd.WaitDelay = time.Second // what it has started may hold its output open
+	cmd.WaitDelay = time.Second // a process that it started may hold its output open
 	cmd.Dir, cmd.Env = r.dir, r.env
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -265,7 +269,7 @@ func (r *reader) sh(line string) ([]string, error) {
 	return strings.Split(strings.TrimRight(text, "\n"), "\n"), err
 }
 
-// write replaces what the page shows of its commands.
+// write replaces what the page shows for its commands.
 func (p page) write(t *testing.T, commands []command) {
 	t.Helper()
 	before, err := p.commands()

@@ -1,4 +1,4 @@
-// Package path makes the way to a server as long as it is from far away, for tests.
+// Package path makes the path to a server as slow as to a distant one, for tests.
 package path
 
 import (
@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// Path is the way to a server; the zero value is none. What it takes to connect is added to a
-// connection's first bytes: the kernel takes connections by itself.
+// Path is the path to a server; the zero value is none. The time to connect is added to a
+// connection's first bytes, because the kernel accepts connections by itself.
 type Path struct {
 	RoundTrip time.Duration
 	LostSYN   bool // each connection's first packet is lost, and sent again after a second
-	LossEvery int  // of so many parcels of bytes one is lost, and sent again; 0 is none
+	LossEvery int  // one of so many parcels of bytes is lost, and sent again; 0 is none
 }
 
 // To opens a path to an address at 127.0.0.1 until the listener is closed.
@@ -46,13 +46,13 @@ func (p Path) carry(near net.Conn, address string) {
 	p.pump(far, near, wait)
 }
 
-// parcel is bytes on their way, and when they are due; none are the end.
+// parcel is bytes on their way, and when they are due. An empty one is the end.
 type parcel struct {
 	data []byte
 	due  time.Time
 }
 
-// pump carries one direction, its end like all else.
+// pump carries one direction, including its end.
 func (p Path) pump(to, from net.Conn, first time.Duration) {
 	way := make(chan parcel, 1024)
 	gone := make(chan struct{})
@@ -63,7 +63,7 @@ func (p Path) pump(to, from net.Conn, first time.Duration) {
 			k, err := from.Read(buf)
 			due := time.Now().Add(first + p.RoundTrip/2)
 			if p.LossEvery > 0 && n%p.LossEvery == 0 {
-				due = due.Add(200*time.Millisecond + p.RoundTrip) // TCP's least wait, and what it measured
+				due = due.Add(200*time.Millisecond + p.RoundTrip) // TCP's shortest wait, plus the measured round trip
 			}
 			first = 0
 			select {

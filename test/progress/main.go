@@ -1,5 +1,6 @@
-// Command progress reads `go test -json` and prints each package as it ends, each test that took a while as it passes, and
-// what failed with all that it said. The rule it keeps: somebody who waits for the tests sees within a minute that they go on.
+// Command progress reads `go test -json`. It prints each package when it ends, each test that took
+// a while when it passes, and the whole output of what failed. The rule it keeps: somebody who
+// waits for the tests sees within a minute that they go on.
 package main
 
 import (
@@ -33,13 +34,14 @@ type event struct {
 
 func (e event) took() time.Duration { return time.Duration(e.Elapsed * float64(time.Second)) }
 
-// key is the package or test that the event is of.
+// key is the package or test that the event is about.
 func (e event) key() string { return e.Package + " " + e.Test }
 
-// follow prints until the stream ends. Whether tests failed is go test's own to tell, by its exit code.
+// follow prints until the stream ends. It does not report whether tests failed: go test's exit code
+// does.
 func follow(in io.Reader, out io.Writer) error {
 	began := time.Now()
-	said := map[string]*strings.Builder{} // what each test and package has said so far
+	said := map[string]*strings.Builder{} // the output of each test and package so far
 	tests, failures := 0, 0
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, 64<<20)
@@ -88,8 +90,8 @@ func follow(in io.Reader, out io.Writer) error {
 	return lines.Err()
 }
 
-// closing is what is printed of a package: the line that go test itself prints last, and if it failed all that it said
-// outside its tests.
+// closing is what is printed for a package: the line that go test itself prints last and, if it
+// failed, its whole output outside its tests.
 func closing(e event, words string) string {
 	if e.Action == "fail" {
 		if words == "" {

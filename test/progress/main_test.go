@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestFollow runs go on packages that pass, fail, hang and do not compile.
+// TestFollow runs on packages that pass, fail, hang and do not compile.
 func TestFollow(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -17,13 +17,14 @@ import (
 
 const (
 	prefix = "robustness/"
-	// attempt bounds an operation. What takes longer has ended for its client, though perhaps not for etcd.
+	// attempt bounds an operation. One that takes longer has ended for its client, but perhaps not
+	// for etcd.
 	attempt = 2 * time.Second
-	rate    = 20 // operations a second of one client
+	rate    = 20 // operations of one client in a second
 	keys    = 6
 )
 
-// field is where clients find the cluster at present.
+// field is where clients find the cluster at the moment.
 type field struct {
 	mu      sync.Mutex
 	direct  load.Target
@@ -43,7 +44,7 @@ const (
 	byProxy        // the charm's proxies
 )
 
-// dial opens a connection that is nobody else's.
+// dial opens a connection that no other user shares.
 func (f *field) dial(way int, rng *rand.Rand) (*clientv3.Client, error) {
 	f.mu.Lock()
 	endpoints, config := f.direct.Endpoints, f.direct.TLS
@@ -72,7 +73,7 @@ func open(endpoints []string, config *tls.Config, sync time.Duration) (*clientv3
 	return c, nil
 }
 
-// user does one operation after another, over connections of its own.
+// user makes one operation after another, over connections of its own.
 type user struct {
 	h     *history
 	field *field
@@ -81,7 +82,7 @@ type user struct {
 	id    int
 	name  string // of its values
 	count int
-	last  map[string]string // what it knows to have been in a key
+	last  map[string]string // the last value that it knows of each key
 }
 
 func newUser(h *history, f *field, seed uint64, n int) *user {
@@ -97,7 +98,8 @@ func newUser(h *history, f *field, seed uint64, n int) *user {
 	return u
 }
 
-// work goes on until ctx ends. What is begun is finished. A connection is given up after a while, or when it is of no use.
+// work goes on until ctx ends, and finishes what has begun. It drops a connection after a while, or
+// when it does not work.
 func (u *user) work(ctx context.Context) {
 	tick := time.NewTicker(time.Second / rate)
 	defer tick.Stop()
@@ -123,7 +125,7 @@ func (u *user) work(ctx context.Context) {
 	}
 }
 
-// one does an operation by chance, and reports whether it succeeded.
+// one makes a random operation, and reports whether it succeeded.
 func (u *user) one(c *clientv3.Client) bool {
 	o := op{Client: u.id, Key: fmt.Sprintf("%s%d", prefix, u.rng.IntN(keys))}
 	switch n := u.rng.IntN(20); {
@@ -152,7 +154,7 @@ func (u *user) one(c *clientv3.Client) bool {
 	return o.Outcome == done
 }
 
-// do carries out an operation and keeps it.
+// do makes an operation and records it.
 func (h *history) do(c *clientv3.Client, o op) op {
 	ctx, cancel := context.WithTimeout(context.Background(), attempt)
 	defer cancel()

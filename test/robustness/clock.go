@@ -19,7 +19,8 @@ import (
 // near is how well a server's clock is known: a date of HTTP has no fractions.
 const near = 2 * time.Second
 
-// errClock says that a clock shows what it should not, so that not what was meant was tried.
+// errClock means that a clock does not show what it was set to, so the test did not test what it
+// was to.
 var errClock = errors.New("a clock is not as it was set")
 
 // offs are how far a clock is off: a little, an hour, a day, and longer than certificates live or the cluster is old.
@@ -28,7 +29,7 @@ func offs() []time.Duration {
 	return []time.Duration{5 * time.Second, time.Hour, day, 400 * day, -5 * time.Second, -time.Hour, -day, -400 * day}
 }
 
-// clock is that of a machine, by its file and by the server that tells the time there.
+// clock is that of a machine: its file, and the server there that shows the time.
 type clock struct {
 	file, server string
 }
@@ -54,7 +55,7 @@ func (c *cluster) clockOf(ctx context.Context, unit string) (clock, error) {
 	return k, nil
 }
 
-// set sets the clock off; 0 is right.
+// set sets how far the clock is off; 0 is right.
 func (k clock) set(off time.Duration) error {
 	if off == 0 {
 		if err := os.Remove(k.file); !errors.Is(err, fs.ErrNotExist) {
@@ -66,7 +67,7 @@ func (k clock) set(off time.Duration) error {
 	return errors.Join(err, os.Rename(k.file+".new", k.file))
 }
 
-// tells is how far the clock is off as the server has it.
+// tells returns how far the clock is off, as the server shows it.
 func (k clock) tells(ctx context.Context) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -84,8 +85,8 @@ func (k clock) tells(ctx context.Context) (time.Duration, error) {
 	return time.Until(date), err
 }
 
-// listen asks the server until it tells what the clock was set to. One that is silent all the time is no error: it may
-// be down for other reasons.
+// listen asks the server until it shows what the clock was set to. If it is silent all the time
+// that is not an error: it may be down for other reasons.
 func (k clock) listen(ctx context.Context, off time.Duration) (heard bool, failure error) {
 	for wait(ctx, 100*time.Millisecond) {
 		told, err := k.tells(ctx)
@@ -100,8 +101,8 @@ func (k clock) listen(ctx context.Context, off time.Duration) (heard bool, failu
 	return false, failure
 }
 
-// stepClock is how a clock is set off and right again. Meanwhile the unit looks at the world at least once, as it does by
-// chance every five minutes.
+// stepClock sets a clock off and right again. Meanwhile the unit looks at the world at least once,
+// as it otherwise does every five minutes.
 func (n *nemesis) stepClock(ctx context.Context, unit string, off time.Duration) (begin, end func() error) {
 	var k clock
 	var listening, looking sync.WaitGroup
@@ -120,7 +121,7 @@ func (n *nemesis) stepClock(ctx context.Context, unit string, off time.Duration)
 		if err := n.cluster.do(ctx, "update-status", unit); err != nil {
 			return err
 		}
-		looking.Go(func() { _ = n.cluster.sim.Settle(ctx) }) // whoever waits until all is at rest sees what failed
+		looking.Go(func() { _ = n.cluster.sim.Settle(ctx) }) // waiting for the end shows what failed
 		return nil
 	}
 	end = func() error {

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A server that tells another time than its clock was set to is found out; one that says nothing is not blamed.
+// A server that shows another time than its clock was set to is reported; a silent one is not.
 func TestListen(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

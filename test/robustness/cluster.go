@@ -23,11 +23,12 @@ const (
 	app      = "etcd"
 	proxyApp = "etcd-proxy"
 	members  = 3
-	// patience is how long the charm has to come to rest once nothing disturbs it any more.
+	// patience is how long the charm may take to come to rest once nothing disturbs it any more.
 	patience = 10 * time.Minute
-	// leafLife is how long a leaf certificate is good.
+	// leafLife is how long a leaf certificate is valid.
 	leafLife = 365 * 24 * time.Hour
-	// soon is before the end of a certificate, which is renewed when a third of its life is left.
+	// soon is a time before the end of a certificate, which is renewed when a third of its life is
+	// left.
 	soon = 30 * 24 * time.Hour
 )
 
@@ -36,7 +37,7 @@ type cluster struct {
 	sim     *sim.Sim
 	links   *links
 	field   field
-	errored int // hooks that failed so often that Juju waits for an operator or for its next try
+	errored int // hooks that failed so often that Juju waits for an operator or for its next retry
 }
 
 // ask runs a verb and returns what it prints.
@@ -58,10 +59,10 @@ func (c *cluster) do(ctx context.Context, words ...string) error {
 // firstQuota is the quota that the cluster begins with: small, so that it can be filled.
 const firstQuota = 16 << 20
 
-// found deploys the charm and waits until all is at rest. Where the clock of the machine that founds is ahead, it waits before
-// for what can be had until that is right.
+// found deploys the charm and waits until all is at rest. If the clock of the founder's machine is
+// ahead, it first waits for what is possible until the clock is right.
 func (c *cluster) found(ctx context.Context, charm string, ahead time.Duration) error {
-	founder := app + "/0" // which leads: it came first
+	founder := app + "/0" // which leads, because it came first
 	for _, line := range [][]string{
 		{
 			"deploy", charm, app, "-n", fmt.Sprint(members), "--config", "bind_to_all_interfaces=false",
@@ -95,9 +96,10 @@ func (c *cluster) found(ctx context.Context, charm string, ahead time.Duration) 
 	return c.rightClock(ctx, founder, ahead)
 }
 
-// founded is what is to be waited for while the founder's clock is ahead: that all vote. To one that is ahead for longer than
-// leaf certificates live, those of all others have expired. It refuses them and votes alone. What such a clock has published
-// may not be good yet by the true one, so that nobody waits for the proxies.
+// founded is what to wait for while the founder's clock is ahead: that all vote. If it is ahead for
+// longer than leaf certificates live, the founder sees those of all others as expired. It refuses
+// them and votes alone. What it has published may not be valid yet by the true time, so the proxies
+// are not waited for.
 func (c *cluster) founded(founder string, ahead time.Duration) []string {
 	if ahead < leafLife {
 		return c.unlike(app, fmt.Sprintf("^active .*%d/%d voters", members, members))
@@ -107,8 +109,8 @@ func (c *cluster) founded(founder string, ahead time.Duration) []string {
 	})
 }
 
-// rightClock has a unit's machine have the right time again, of which its server told that it was off, and waits until all
-// is at rest.
+// rightClock sets right the clock of a unit's machine, which its server has shown to be off, and
+// waits until all is at rest.
 func (c *cluster) rightClock(ctx context.Context, unit string, was time.Duration) error {
 	k, err := c.clockOf(ctx, unit)
 	if err != nil {
@@ -131,8 +133,9 @@ func (c *cluster) rightClock(ctx context.Context, unit string, was time.Duration
 	return c.settled(ctx)
 }
 
-// settled lets hooks run until every unit is a voter, every voter ready, the proxies know them and every certificate is
-// good by the true clock; users are told then where the cluster is. A hook that failed is tried again, as Juju does without end.
+// settled lets hooks run until every unit is a voter, every voter is ready, the proxies know them
+// and every certificate is valid by the true clock. Then users learn where the cluster is. A hook
+// that failed is retried, as Juju does without end.
 func (c *cluster) settled(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -147,7 +150,7 @@ func (c *cluster) settled(ctx context.Context) error {
 	return c.tell(ctx)
 }
 
-// rest lets hooks run until there is nothing more to wait for.
+// rest lets hooks run until there is nothing left to wait for.
 func (c *cluster) rest(ctx context.Context, waitsFor func() []string) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -173,7 +176,7 @@ func (c *cluster) rest(ctx context.Context, waitsFor func() []string) error {
 	}
 }
 
-// wake queues update-status, and has failed hooks tried again.
+// wake queues update-status, and has failed hooks retried.
 func (c *cluster) wake(ctx context.Context, failed bool) error {
 	for name, app := range c.sim.Model.Status().Applications {
 		for unit, u := range app.Units {
@@ -188,7 +191,7 @@ func (c *cluster) wake(ctx context.Context, failed bool) error {
 	return c.do(ctx, "update-status")
 }
 
-// unlike is what units say whose status does not match.
+// unlike returns the units whose status does not match, and that status.
 func (c *cluster) unlike(app, pattern string) []string {
 	var all []string
 	match := regexp.MustCompile(pattern)
@@ -201,7 +204,7 @@ func (c *cluster) unlike(app, pattern string) []string {
 	return all
 }
 
-// misdated are leaf certificates that are not good by the true clock, now and for longer than it takes until they are
+// misdated are leaf certificates that are not valid by the true clock, now and until after they are
 // renewed.
 func (c *cluster) misdated(ctx context.Context) []string {
 	var all []string
@@ -223,7 +226,7 @@ func (c *cluster) misdated(ctx context.Context) []string {
 	return all
 }
 
-// tale is all that the model tells of what happened, for those who look into it.
+// tale is the whole log of the model, for people who investigate.
 func (c *cluster) tale(ctx context.Context) string {
 	var all strings.Builder
 	for _, line := range [][]string{{"status", "--relations"}, {"hooks"}, {"debug-log"}} {
@@ -233,7 +236,7 @@ func (c *cluster) tale(ctx context.Context) string {
 	return all.String()
 }
 
-// tell has users know where the cluster is.
+// tell lets users know where the cluster is.
 func (c *cluster) tell(ctx context.Context) error {
 	direct, err := load.Members(c.ask(ctx))
 	if err != nil {
@@ -248,7 +251,7 @@ func (c *cluster) tell(ctx context.Context) error {
 	return nil
 }
 
-// addresses are the units of etcd and where their machines are.
+// addresses are the units of etcd with the addresses of their machines.
 func (c *cluster) addresses() map[string]string {
 	all := map[string]string{}
 	for name, u := range c.sim.Model.Status().Applications[app].Units {
@@ -257,7 +260,7 @@ func (c *cluster) addresses() map[string]string {
 	return all
 }
 
-// owner is the address of the machine of which a process has a socket.
+// owner is the address of the machine whose process has a socket.
 func (c *cluster) owner(socket string) string {
 	programs, _ := filepath.Glob("/proc/[0-9]*/exe")
 	for _, exe := range programs {
@@ -269,8 +272,9 @@ func (c *cluster) owner(socket string) string {
 	return ""
 }
 
-// end holds the cluster against what it should be: members and units are the same, all hold the same data at one revision,
-// certificates are good by the true clock, it calls itself healthy, and no private key was logged.
+// end compares the cluster with what it should be: members and units are the same, all have the
+// same data at one revision, certificates are valid by the true clock, it reports itself healthy,
+// and no private key was logged.
 func (c *cluster) end(ctx context.Context, rev int64) []string {
 	var faults []string
 	fault := func(err error) {
@@ -278,7 +282,8 @@ func (c *cluster) end(ctx context.Context, rev int64) []string {
 			faults = append(faults, err.Error())
 		}
 	}
-	// It syncs here and never by itself: HashKV reads the endpoints that a sync changes with no lock (etcd client.go, dial).
+	// It syncs here and never by itself: HashKV reads without a lock the endpoints that a sync
+	// changes (etcd client.go, dial).
 	client, err := c.field.dial(toOne, nil)
 	if err != nil {
 		return []string{err.Error()}
@@ -323,7 +328,8 @@ func (c *cluster) sameMembers(ctx context.Context, client *clientv3.Client) erro
 	return nil
 }
 
-// sameData compares the hash of all members' data at a revision, which each may have to reach first.
+// sameData compares the hash of all members' data at a revision, which each may first have to
+// reach.
 func sameData(ctx context.Context, client *clientv3.Client, rev int64) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()

@@ -18,9 +18,9 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/sim/model"
 )
 
-// Maintenance that other data comes of: what is judged goes on from it.
+// Maintenance that replaces the data: the judgement takes it into account.
 const (
-	snapshotting = "snapshot" // comes to something once it is restored
+	snapshotting = "snapshot" // matters once it is restored
 	restoring    = "restore"
 	recovering   = "recover"
 )
@@ -33,27 +33,27 @@ type taken struct {
 	Revision int64         `json:"revision"`
 }
 
-// jump is by how much revisions are raised at least where data is replaced.
+// jump is the least by which revisions rise when data is replaced.
 const jump = 1_000_000_000
 
-// replacement is when, and by what, the cluster's data was replaced.
+// replacement is one replacement of the cluster's data.
 type replacement struct {
 	Kind  string        `json:"kind"`
-	Began time.Duration `json:"began"` // from then on; of a recovery, no quorum answered by then
+	Began time.Duration `json:"began"` // when it began; for a recovery, no quorum answered by then
 	Ended time.Duration `json:"ended"` // by then the new data served
-	Last  int64         `json:"last"`  // a revision of the old data, the last that was known when it began
+	Last  int64         `json:"last"`  // the last known revision of the old data when it began
 	First int64         `json:"first"` // a revision of the new data
 
 	// Of a restore: the revision of the snapshot.
 	Snapshot int64 `json:"snapshot,omitempty"`
-	// Of a recovery: what was found in the logs of those who are left, values without order.
+	// Of a recovery: the values found in the logs of the members that are left, in no order.
 	Held []string `json:"held,omitempty"`
 }
 
-// floor parts revisions of the old data, which are below it, from those of the new data.
+// floor separates revisions of the old data, which are below it, from those of the new data.
 func (r replacement) floor() int64 { return r.Last + jump/2 }
 
-// act runs an action. It is run again as long as it fails, since a fault may go on.
+// act runs an action. It repeats an action that fails, because a fault may still be going on.
 func (c *cluster) act(ctx context.Context, unit func() (string, error), action string, params map[string]any) (map[string]any, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -82,7 +82,7 @@ func (c *cluster) act(ctx context.Context, unit func() (string, error), action s
 	}
 }
 
-// cmpErr is the error that says more than that time is over.
+// cmpErr is the error that says more than that the time is over.
 func cmpErr(first, then error) error {
 	if first != nil {
 		return first
@@ -94,7 +94,7 @@ func (c *cluster) leader() (string, error) { return c.sim.Model.Leader(app) }
 
 func always(unit string) func() (string, error) { return func() (string, error) { return unit, nil } }
 
-// snapshot has a unit take one.
+// snapshot makes a unit take a snapshot.
 func (n *nemesis) snapshot(ctx context.Context, rng *rand.Rand) (taken, error) {
 	t := taken{Unit: n.some(rng, 1)[0], Asked: n.history.now()}
 	for {
@@ -111,7 +111,7 @@ func (n *nemesis) snapshot(ctx context.Context, rng *rand.Rand) (taken, error) {
 	}
 }
 
-// kept is one of before, of the data that is served, or one of now.
+// kept is an earlier snapshot of the data that is served, or a new one.
 func (n *nemesis) kept(ctx context.Context, rng *rand.Rand) (taken, error) {
 	var newest []taken // of each unit, which keeps it
 	for _, t := range slices.Backward(n.taken) {
@@ -127,7 +127,7 @@ func (n *nemesis) kept(ctx context.Context, rng *rand.Rand) (taken, error) {
 	return n.snapshot(ctx, rng)
 }
 
-// revision is the cluster's, read linearizably.
+// revision is the cluster's revision, read linearizably.
 func (c *cluster) revision(ctx context.Context) (cluster uint64, rev int64, err error) {
 	client, err := c.field.dial(toAll, nil)
 	if err != nil {
@@ -149,7 +149,7 @@ func (c *cluster) revision(ctx context.Context) (cluster uint64, rev int64, err 
 	}
 }
 
-// restore puts back a snapshot, as dry-run says that it is done.
+// restore restores a snapshot, with the command that a dry run prints.
 func (n *nemesis) restore(ctx context.Context, rng *rand.Rand) error {
 	c := n.cluster
 	t, err := n.kept(ctx, rng)
@@ -158,7 +158,7 @@ func (n *nemesis) restore(ctx context.Context, rng *rand.Rand) error {
 	}
 	r := replacement{Kind: restoring, Snapshot: t.Revision}
 	n.say("  %s of revision %d, on %s", t.Name, t.Revision, t.Unit)
-	wait(ctx, time.Duration(rng.Int64N(int64(3*time.Second)))) // clients write on
+	wait(ctx, time.Duration(rng.Int64N(int64(3*time.Second)))) // clients go on writing
 	shown, err := c.act(ctx, always(t.Unit), restoring, map[string]any{"snapshot": t.Name, "dry-run": true})
 	if err != nil {
 		return err
@@ -171,7 +171,8 @@ func (n *nemesis) restore(ctx context.Context, rng *rand.Rand) error {
 	return n.replaceData(ctx, r, was, fmt.Sprint(shown["command"]))
 }
 
-// recover loses a majority for good, has who is left go on, and has the lost come back, or others in their place.
+// recover loses a majority for good and lets the rest go on. The lost members come back, or others
+// take their place.
 func (n *nemesis) recover(ctx context.Context, rng *rand.Rand) error {
 	c := n.cluster
 	units := n.some(rng, len(c.sim.Model.Units(app)))
@@ -212,8 +213,8 @@ func (n *nemesis) recover(ctx context.Context, rng *rand.Rand) error {
 	return n.change(ctx, boots...)
 }
 
-// replaceData runs the command that replaces the data, and waits until what came of it is known. Where a fault befell it, it may
-// have come to nothing: then the data is what it was.
+// replaceData runs the command that replaces the data, and waits until the outcome is known. If a
+// fault got in the way, the data may be unchanged.
 func (n *nemesis) replaceData(ctx context.Context, r replacement, was uint64, command string) error {
 	c := n.cluster
 	params := map[string]any{}
@@ -248,7 +249,7 @@ func (n *nemesis) replaceData(ctx context.Context, r replacement, was uint64, co
 	return nil
 }
 
-// outcome lets hooks run until an operation is over, and says what came of it.
+// outcome lets hooks run until an operation is over, and returns its outcome.
 func (c *cluster) outcome(ctx context.Context, id string) (string, error) {
 	outcome := ""
 	err := c.rest(ctx, func() []string {
@@ -268,7 +269,7 @@ func (c *cluster) outcome(ctx context.Context, id string) (string, error) {
 // written finds puts of judged keys in a log: the fields of etcd's request, each with its length before it.
 var written = regexp.MustCompile(`(?s)\n.` + prefix + `[0-9a-z]+\x12(.)`)
 
-// held are the values that units have in their logs, which nobody adds to any more.
+// held are the values that units have in their logs, to which nothing is added any more.
 func (c *cluster) held(units []string) ([]string, error) {
 	var all []string
 	for _, unit := range units {

@@ -13,15 +13,16 @@ const (
 	put  = "put"
 	get  = "get"
 	cas  = "cas"  // a transaction: if the value is the expected one, put; otherwise get
-	peek = "peek" // a serializable get: old it may be, false it may not
+	peek = "peek" // a serializable get: it may be old, but not wrong
 
-	// reset is no client's: the key has the value that other data has for it, "" if none.
+	// reset is not a client's: the key has its value in the new data, "" if none.
 	reset = "reset"
 )
 
-// How an operation ended. What came of a write that ended with an error nobody knows: it may have its effect any time
-// later, or never. So it is with one that was refused for want of space: where etcd finds that out only as it applies the
-// write, it carries it out and refuses it (etcdserver/apply/quota.go).
+// How an operation ended. Nobody knows whether a write that ended with an error had an effect: it
+// may have it at any later time, or never. The same holds for one that was refused for lack of
+// space: if etcd notices that only as it applies the write, it carries it out and refuses it
+// (etcdserver/apply/quota.go).
 const (
 	done    = "ok"
 	unknown = "unknown"
@@ -36,7 +37,7 @@ type op struct {
 	Value   string        `json:"value,omitempty"`  // that is written
 	Expect  string        `json:"expect,omitempty"` // of a cas; "" is a key that is not there
 	Call    time.Duration `json:"call"`
-	Return  time.Duration `json:"return"` // both since the history began
+	Return  time.Duration `json:"return"` // both since the beginning of the history
 	Outcome string        `json:"outcome"`
 	Swapped bool          `json:"swapped,omitempty"` // a cas that put
 	Found   string        `json:"found,omitempty"`   // by a get, or by a cas that did not put
@@ -49,7 +50,7 @@ func (o op) writes() bool { return o.Kind == put || o.Kind == cas }
 // acknowledged reports whether the client knows that it wrote.
 func (o op) acknowledged() bool { return o.Outcome == done && (o.Kind == put || o.Swapped) }
 
-// event is what a watcher was told.
+// event is what a watcher received.
 type event struct {
 	Rev     int64  `json:"rev"`
 	Key     string `json:"key"`
@@ -57,13 +58,14 @@ type event struct {
 	Deleted bool   `json:"deleted,omitempty"`
 }
 
-// watch is everything that a watcher was told of revisions from From to Until.
+// watch is everything that a watcher received of revisions from From to Until.
 type watch struct {
 	Name   string `json:"name"`
 	From   int64  `json:"from"`
 	Until  int64  `json:"until"`
 	Opened int    `json:"opened"`
-	// Compacted is what it was told when it could not be resumed, as where the data was replaced; 0 is that it could.
+	// Compacted is set if the watch could not be resumed, for instance because the data was
+	// replaced: the compacted revision that it was told. 0 means that it could.
 	Compacted int64   `json:"compacted,omitempty"`
 	Events    []event `json:"events"`
 }
@@ -85,8 +87,8 @@ func (h *history) add(o op) {
 	h.ops = append(h.ops, o)
 }
 
-// client is a number that nobody has yet. Who does not know how an operation ended goes on under a new one, for the old
-// one is still at it.
+// client returns a number that is not in use yet. A client that does not know how an operation
+// ended goes on under a new number, because the old one may still be busy.
 func (h *history) client() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -94,7 +96,7 @@ func (h *history) client() int {
 	return h.clients - 1
 }
 
-// write keeps a history: a line for the run, for each operation, and for each watch.
+// write writes a history: a line for the run, for each operation, and for each watch.
 func write(path string, what any, ops []op, watches []watch) error {
 	f, err := os.Create(path)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// registers is a register per key, with what the operations say of it.
+// registers is a register per key, with the operations on it.
 func registers() porcupine.Model {
 	return porcupine.Model{
 		Partition: func(all []porcupine.Operation) [][]porcupine.Operation {
@@ -40,7 +40,8 @@ func of(in any) op {
 	return o
 }
 
-// next reports whether an operation can have happened to a register, and what the register holds then.
+// next reports whether an operation can have happened to a register, and what the register contains
+// then.
 func next(was string, o op) (possible bool, is string) {
 	switch {
 	case o.Kind == put, o.Kind == reset:
@@ -71,9 +72,10 @@ func describe(o op) string {
 	return fmt.Sprintf("cas %q to %q found %q", o.Expect, o.Value, o.Found)
 }
 
-// linearizable asks for an order of all operations that a single register per key could have seen. A write whose end
-// nobody knows is open until the end of time. One whose value nobody ever saw is left out: values are unique and an
-// operation that fails tells what it found, so such a write fits at the end if the rest fits at all.
+// linearizable looks for an order of all operations in which each key is a single register. A write
+// whose outcome is unknown is open until the end. One whose value nobody ever saw is left out:
+// values are unique, and an operation that fails shows what it found, so such a write fits at the
+// end if the rest fits at all.
 func linearizable(ops []op, watches []watch, timeout time.Duration) (porcupine.CheckResult, porcupine.LinearizationInfo) {
 	seen := map[string]bool{}
 	end := time.Duration(0)
@@ -99,7 +101,7 @@ func linearizable(ops []op, watches []watch, timeout time.Duration) (porcupine.C
 	return porcupine.CheckOperationsVerbose(registers(), all, timeout)
 }
 
-// truth is what was written, by revision, as far as clients and watchers know together.
+// truth is what was written, by revision, according to clients and watchers together.
 type truth struct {
 	at      map[int64]event
 	written map[string]op // by value
@@ -122,7 +124,8 @@ func (t *truth) learn(who string, e event) {
 	}
 }
 
-// learned is what clients and watchers say together. What a client read was written at the revision that it read.
+// learned is what clients and watchers report together. What a client read was written at the
+// revision that it read.
 func learned(ops []op, watches []watch) *truth {
 	t := &truth{at: map[int64]event{}, written: map[string]op{}}
 	for _, o := range ops {
@@ -146,8 +149,9 @@ func learned(ops []op, watches []watch) *truth {
 	return t
 }
 
-// complete holds watches against each other and against the clients: each tells every write once, in the order of
-// revisions, and nothing else. A watch that ends since the data was replaced is complete as far as it came.
+// complete compares watches with each other and with the clients: each must show every write once,
+// in the order of revisions, and nothing else. A watch that ended because the data was replaced is
+// complete up to its end.
 func complete(ops []op, watches []watch, replaced []replacement) []string {
 	t := learned(ops, watches)
 	for _, w := range watches {
@@ -169,7 +173,7 @@ func complete(ops []op, watches []watch, replaced []replacement) []string {
 	return t.faults
 }
 
-// watched looks at one watch alone.
+// watched checks one watch by itself.
 func (t *truth) watched(w watch, replaced []replacement) {
 	end := int64(math.MaxInt64) // of the data that it watches
 	for _, r := range slices.Backward(replaced) {
@@ -194,7 +198,7 @@ func (t *truth) watched(w watch, replaced []replacement) {
 	}
 }
 
-// once: no write has its effect twice.
+// once checks that no write has its effect twice.
 func (t *truth) once() {
 	at := map[string]int64{}
 	for _, rev := range slices.Sorted(maps.Keys(t.at)) {

@@ -13,9 +13,10 @@ import (
 	"time"
 )
 
-// links are the wires between machines: for each machine a listener at a floating address, which is where others reach it,
-// and behind it what the machine itself listens on. What comes in is carried byte by byte, unless a rule says otherwise.
-// Who calls is found by the process at the other end, for on loopback all callers have one address.
+// links are the wires between machines. Each machine has a listener at a floating address, where
+// others reach it, and behind it the address where the machine itself listens. What comes in is
+// carried byte by byte, unless a rule says otherwise. The caller is found by the process at the
+// other end, because on loopback all callers have one address.
 type links struct {
 	port  string
 	owner func(socket string) string // the address of the machine whose process has a socket; "" is none
@@ -27,10 +28,10 @@ type links struct {
 	conns   map[net.Conn]bool
 	closed  bool
 	failure error
-	cuts    int // times that something waited at a wire that was cut
+	cuts    int // how often something waited at a wire that was cut
 }
 
-// rule is what befalls the bytes on a wire; the zero value is nothing.
+// rule is what happens to the bytes on a wire; the zero value is nothing.
 type rule struct {
 	cut   bool
 	delay time.Duration
@@ -43,7 +44,7 @@ func newLinks(port string, owner func(socket string) string) *links {
 	}
 }
 
-// floating is where others reach the machine at a loopback address.
+// floating is where others reach the machine that has a loopback address.
 func floating(address string) (string, error) {
 	ip, err := netip.ParseAddr(address)
 	if err != nil || !ip.Is4() || !ip.IsLoopback() || ip.As4()[1] >= 100 {
@@ -54,7 +55,7 @@ func floating(address string) (string, error) {
 	return netip.AddrFrom4(b).String(), nil
 }
 
-// reach returns the floating address of a machine; somebody listens there from then on.
+// reach returns the floating address of a machine, and listens there from then on.
 func (l *links) reach(address string) string {
 	out, err := floating(address)
 	l.mu.Lock()
@@ -89,7 +90,7 @@ func (l *links) set(r rule, one string, others ...string) {
 	l.changed = make(chan struct{})
 }
 
-// look returns the rule of a wire, and what is closed when it may be another.
+// look returns the rule of a wire, and a channel that is closed when it may have changed.
 func (l *links) look(wire string) (rule, <-chan struct{}, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -122,7 +123,8 @@ func (l *links) accept(ln net.Listener, address string) {
 	}
 }
 
-// carry connects a caller with the machine behind the floating address. A caller that finds nobody there is refused.
+// carry connects a caller with the machine behind the floating address. If nothing listens there,
+// the caller is refused.
 func (l *links) carry(conn net.Conn, address string) {
 	if !l.hold(conn) {
 		return
@@ -162,14 +164,14 @@ func (l *links) drop(conn net.Conn) {
 	delete(l.conns, conn)
 }
 
-// parcel is bytes on their way, and when they are due; none are the end.
+// parcel is bytes on their way, and when they are due. An empty one is the end.
 type parcel struct {
 	data []byte
 	due  time.Time
 }
 
-// pump carries one direction. The end of a connection is news like any other: it does not pass a wire that is cut, and
-// takes its time on a slow one.
+// pump carries one direction. The end of a connection is treated like bytes: it does not pass a
+// wire that is cut, and is delayed on a slow one.
 func (l *links) pump(wire string, to, from net.Conn) {
 	way := make(chan parcel, 64)
 	gone := make(chan struct{})
@@ -203,7 +205,7 @@ func (l *links) pump(wire string, to, from net.Conn) {
 	l.drop(from)
 }
 
-// Close ends all connections, and reports whether an address could not be listened at.
+// Close ends all connections, and returns an error if an address could not be listened on.
 func (l *links) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -238,7 +240,8 @@ func otherEnd(conn net.Conn) string {
 	return ""
 }
 
-// kernelForm is an address as /proc/net/tcp has it: the IP address as the machine's own number, and the port.
+// kernelForm is an address in the form of /proc/net/tcp: the IP address as the machine's own
+// number, and the port.
 func kernelForm(a net.Addr) string {
 	tcp, ok := a.(*net.TCPAddr)
 	if !ok || tcp.IP.To4() == nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// wired is a machine that echoes, behind a link; this process is the machine that calls.
+// wired is a machine that echoes, behind a link; this process acts as the machine that calls.
 func wired(t *testing.T) (l *links, address, port string) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.44.0.7:0")
@@ -84,7 +84,7 @@ func TestLink(t *testing.T) {
 	conn := call(t, port)
 	echoes(t, conn, "one")
 
-	// A cut between others concerns nobody here.
+	// A cut between other machines changes nothing here.
 	l.set(rule{cut: true}, address, "somebody else")
 	echoes(t, conn, "two")
 
@@ -101,7 +101,7 @@ func TestLink(t *testing.T) {
 	hears(t, conn, "three")
 	hears(t, fresh, "four")
 
-	// A slow wire takes its time, both ways.
+	// A slow wire delays both directions.
 	l.set(rule{delay: 100 * time.Millisecond}, address, "me")
 	began := time.Now()
 	echoes(t, conn, "five")

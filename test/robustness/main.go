@@ -1,7 +1,8 @@
-// Command robustness operates a cluster by the charm, and does to it what happens to clusters: it scales, rolls, refreshes,
-// renews and replaces while processes die, pause and lose each other, and while clients read, write and watch. The rule it
-// keeps: nobody is believed. What clients and watchers saw is judged afterwards, as a whole, by people who were not there:
-// a model of a register for each key, and a list of what was written.
+// Command robustness operates a cluster with the charm, and does to it what happens to clusters: it
+// scales, rolls, refreshes, renews and replaces while processes die, pause and lose each other, and
+// while clients read, write and watch. The rule it keeps: no single report is trusted. What clients
+// and watchers saw is judged afterwards, as a whole, by an independent model: a register for each
+// key, and a list of what was written.
 package main
 
 import (
@@ -72,13 +73,13 @@ func flags() settings {
 	return s
 }
 
-// ahead is how far the clock of the machine that founds is ahead; 0 is right.
+// ahead is how far the clock of the founder's machine is ahead; 0 is right.
 func (s settings) ahead() time.Duration {
 	if !slices.Contains(s.Faults, founding) {
 		return 0
 	}
 	ahead := slices.DeleteFunc(offs(), func(off time.Duration) bool { return off < time.Minute })
-	return ahead[s.Seed/3%uint64(len(ahead))] // the rest says which Juju it is: each meets each
+	return ahead[s.Seed/3%uint64(len(ahead))] // the remainder chooses the Juju version: each meets each
 }
 
 // again is the command that runs the same schedule.
@@ -138,7 +139,7 @@ func run(ctx context.Context) error {
 	return trial(ctx, s, c)
 }
 
-// ingress is where others reach a machine: members through a link, everybody else directly.
+// ingress is where others reach a machine: members through a link, all others directly.
 func (c *cluster) ingress(address, binding string) string {
 	if binding != "cluster" {
 		return address
@@ -146,7 +147,7 @@ func (c *cluster) ingress(address, binding string) string {
 	return c.links.reach(address)
 }
 
-// machineOf is the number of the machine that a program was started on; "" is none of ours.
+// machineOf is the number of the machine on which a program was started; "" is not one of ours.
 func (c *cluster) machineOf(link string) string {
 	program, err := os.Readlink(link)
 	rest, ours := strings.CutPrefix(program, c.sim.Dir()+"/m")
@@ -157,7 +158,7 @@ func (c *cluster) machineOf(link string) string {
 	return number
 }
 
-// trial lets clients work while steps are carried out, and judges.
+// trial lets clients work while steps are done, and judges the result.
 func trial(ctx context.Context, s settings, c *cluster) error {
 	h := &history{began: time.Now()}
 	first, err := mark(h, c, "first")
@@ -209,7 +210,7 @@ func trial(ctx context.Context, s settings, c *cluster) error {
 	return r.print(os.Stdout)
 }
 
-// rage carries out steps until time is over.
+// rage does steps until the time is over.
 func (n *nemesis) rage(ctx context.Context, s *schedule, long time.Duration) error {
 	began := time.Now()
 	for i := 1; time.Since(began) < long; i++ {
@@ -225,7 +226,8 @@ func (n *nemesis) rage(ctx context.Context, s *schedule, long time.Duration) err
 	return nil
 }
 
-// mark writes what stands at the beginning and at the end of a history, reads every key, and returns the revision.
+// mark begins or ends a history: it reads every key, writes one more, and returns that write's
+// revision.
 func mark(h *history, c *cluster, value string) (int64, error) {
 	client, err := c.field.dial(toAll, nil)
 	if err != nil {

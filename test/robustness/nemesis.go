@@ -13,16 +13,17 @@ import (
 	"github.com/juju-charms/etcd-charm/test/load"
 )
 
-// maintenanceNames and faultNames are what a schedule deals.
+// maintenanceNames and faultNames are what a schedule chooses from.
 var (
 	maintenanceNames = []string{"scale-5", "scale-4", "roll", "refresh", "renew", "replace", snapshotting, restoring, recovering}
 	faultNames       = []string{"kill", "kill-all", "pause", "power", "isolate", "cut", "slow", "disk", "clock", "quota", founding}
 )
 
-// founding is the fault that befalls the cluster once, before all steps: the clock of the machine that founds is ahead.
+// founding is the fault that happens once, before all steps: the clock of the founder's machine is
+// ahead.
 const founding = "founding"
 
-// nemesis carries out steps. One goroutine uses it.
+// nemesis does the steps. One goroutine uses it.
 type nemesis struct {
 	cluster *cluster
 	history *history
@@ -30,16 +31,17 @@ type nemesis struct {
 	turn    int       // makes settings differ
 	quota   int64     // of the databases, by the option
 	did     map[string]int
-	missed  int // faults that found nothing to befall
-	heard   int // clocks that a server told to be off
-	failed  int // restores that came to nothing, since a fault befell them
+	missed  int // faults that found nothing to act on
+	heard   int // how often a server showed that its clock was off
+	failed  int // restores that failed because of a fault
 	say     func(format string, args ...any)
 
 	taken    []taken
 	replaced []replacement
 }
 
-// step carries out one: the fault begins while maintenance goes on, ends in any case, and then all comes to rest.
+// step does one step: the fault begins during maintenance and always ends, and then all comes to
+// rest.
 func (n *nemesis) step(ctx context.Context, s step) error {
 	befell := make(chan error, 1)
 	go func() { befell <- n.fault(ctx, s) }()
@@ -109,8 +111,9 @@ func (n *nemesis) change(ctx context.Context, lines ...[]string) error {
 	return n.cluster.settled(ctx)
 }
 
-// replaceUnits has others take the place of units whose machines are off for good. What is on those is gone too: clients that
-// are open would go on to show certificates of theirs, which are revoked.
+// replaceUnits replaces units whose machines are off for good. What is on those machines is gone
+// too: clients that are open would otherwise go on to show certificates of theirs, which are
+// revoked.
 func (n *nemesis) replaceUnits(ctx context.Context, dead ...string) error {
 	for _, unit := range dead {
 		dir, err := load.Config(n.cluster.ask(ctx), unit)
@@ -124,7 +127,7 @@ func (n *nemesis) replaceUnits(ctx context.Context, dead ...string) error {
 	return n.change(ctx, append(words("remove-unit", "--force"), dead...), words("add-unit", app, "-n", fmt.Sprint(len(dead))))
 }
 
-// some are units chosen by chance.
+// some are randomly chosen units.
 func (n *nemesis) some(rng *rand.Rand, count int) []string {
 	units := n.cluster.sim.Model.Units(app)
 	rng.Shuffle(len(units), func(i, j int) { units[i], units[j] = units[j], units[i] })
@@ -139,8 +142,8 @@ func (n *nemesis) scale(ctx context.Context, rng *rand.Rand, more int) error {
 	return n.change(ctx, append(words("remove-unit"), n.some(rng, more)...))
 }
 
-// renew has all leaf certificates issued again: where the authorities can be had, those in place become old; elsewhere they
-// are to bear another name.
+// renew makes all leaf certificates be issued again: where the authorities can be had, the present
+// ones become old; elsewhere a name is added to them.
 func (n *nemesis) renew(ctx context.Context) error {
 	c := n.cluster
 	if c.sim.Model.Rules.Secrets {
@@ -156,7 +159,8 @@ func (n *nemesis) renew(ctx context.Context) error {
 	return n.change(ctx, words("update-status"))
 }
 
-// fault lets one befall a member for a while. The error says that it found nothing to befall.
+// fault makes a fault happen to a member for a while. The error says that it found nothing to act
+// on.
 func (n *nemesis) fault(ctx context.Context, s step) error {
 	if s.fault == "" {
 		return nil
@@ -182,7 +186,7 @@ func (n *nemesis) fault(ctx context.Context, s step) error {
 	return err
 }
 
-// wait waits, and reports whether ctx goes on.
+// wait waits, and reports whether ctx has not ended.
 func wait(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
@@ -192,7 +196,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// victim is the unit a fault befalls, and all others.
+// victim is the unit that a fault happens to, and all others.
 func (n *nemesis) victim(ctx context.Context, number int) (victim string, others []string, err error) {
 	units := n.cluster.sim.Model.Units(app)
 	if len(units) == 0 {
@@ -209,7 +213,7 @@ func (n *nemesis) victim(ctx context.Context, number int) (victim string, others
 	return victim, slices.DeleteFunc(units, func(u string) bool { return u == victim }), nil
 }
 
-// inflict is how a fault begins and how it ends.
+// inflict returns how a fault begins and how it ends.
 func (n *nemesis) inflict(ctx context.Context, s step, victim string, others []string) (begin, end func() error) {
 	c := n.cluster
 	verb := func(words ...string) func() error {

@@ -7,11 +7,13 @@ import (
 	"slices"
 )
 
-// otherData says what each key held where the data was replaced, and what is wrong with it.
+// otherData returns the value of each key after each replacement of the data, and what is wrong
+// with it.
 //
-// A restore goes back to its snapshot's revision. A recovery
-// goes on from where the log ended that it was made of: at least at the last acknowledged write that one of those left had in its
-// log, and at least at whatever anybody read afterwards. What came later, up to the replacement, is gone, and nobody sees it again.
+// A restore goes back to its snapshot's revision. A recovery goes on from the end of the log from
+// which it was made: at least from the last acknowledged write that one of the members left had in
+// its log, and at least from whatever anybody read afterwards. What came later, up to the
+// replacement, is gone, and must not be seen again.
 func otherData(ops []op, watches []watch, replaced []replacement) (resets []op, faults []string) {
 	t := learned(ops, watches)
 	revs := slices.Sorted(maps.Keys(t.at))
@@ -51,12 +53,12 @@ func otherData(ops []op, watches []watch, replaced []replacement) (resets []op, 
 	return resets, faults
 }
 
-// span are the revisions after one and before another.
+// span is the revisions after one and before another.
 type span struct{ after, before int64 }
 
 func (s span) has(rev int64) bool { return rev > s.after && rev < s.before }
 
-// reaches is the last revision that a recovery is known to go on from, of those since from.
+// reaches is the last revision from which a recovery is known to go on, of those since from.
 func (r replacement) reaches(ops []op, at map[string]int64, from int64) (last int64) {
 	know := func(rev int64) {
 		if rev >= from && rev < r.floor() {
@@ -79,7 +81,7 @@ func (r replacement) reaches(ops []op, at map[string]int64, from int64) (last in
 	return last
 }
 
-// undead are reads, since the data was replaced, of what is gone.
+// undead are reads after the replacement that show what is gone.
 func (r replacement) undead(ops []op, gone []span) (faults []string) {
 	for _, o := range ops {
 		if o.Outcome != done || o.Call < r.Ended || o.Found == "" && !o.acknowledged() {
@@ -92,7 +94,7 @@ func (r replacement) undead(ops []op, gone []span) (faults []string) {
 	return faults
 }
 
-// lacking are acknowledged writes that a snapshot lacks, though it was asked for only then.
+// lacking are acknowledged writes that a snapshot lacks although it was asked for after them.
 func lacking(ops []op, all []taken, replaced []replacement) (faults []string) {
 	for _, t := range all {
 		end := int64(math.MaxInt64) // of the data that it is of

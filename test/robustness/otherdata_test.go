@@ -21,7 +21,7 @@ func swapped(at time.Duration, expect, value string, rev int64) op {
 	return op{Kind: cas, Key: "k", Expect: expect, Value: value, Swapped: true, Rev: rev, Call: at, Return: at + 1, Outcome: done}
 }
 
-// TestOtherData has data replaced at time 100 to 200, of which revision 20 was the last.
+// TestOtherData: the data is replaced at time 100 to 200, and revision 20 was its last.
 func TestOtherData(t *testing.T) {
 	t.Parallel()
 	const next = 20 + jump
@@ -69,7 +69,7 @@ func TestOtherData(t *testing.T) {
 	}
 }
 
-// TestLacking: a snapshot has all that was acknowledged before it was asked for, of the data that it is of.
+// TestLacking: a snapshot has all that was acknowledged before it was asked for, of its own data.
 func TestLacking(t *testing.T) {
 	t.Parallel()
 	replaced := []replacement{{Last: 20}}
@@ -81,7 +81,7 @@ func TestLacking(t *testing.T) {
 	assert.Len(t, lacking(ops, []taken{{Name: "s", Asked: 50, Revision: 20 + jump}}, replaced), 1)
 }
 
-// TestTwoReplacements: what the first took back is not there in the second.
+// TestTwoReplacements: what the first replacement took back is not there in the second.
 func TestTwoReplacements(t *testing.T) {
 	t.Parallel()
 	first := replacement{Kind: restoring, Began: 100, Ended: 200, Last: 20, First: 20 + jump, Snapshot: 11}
@@ -93,7 +93,8 @@ func TestTwoReplacements(t *testing.T) {
 	assert.Equal(t, porcupine.Ok, verdict)
 }
 
-// TestWatchesOfReplacedData: a watch ends with a word when its data is replaced, and tells all until then.
+// TestWatchesOfReplacedData: a watch ends with an error when its data is replaced, and is complete
+// until then.
 func TestWatchesOfReplacedData(t *testing.T) {
 	t.Parallel()
 	replaced := []replacement{{Kind: restoring, Began: 100, Ended: 200, Last: 20, First: 20 + jump, Snapshot: 11}}

@@ -9,10 +9,10 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
-// filler is what fills a database, beside the keys that are judged.
+// filler is the prefix of the keys that fill a database, beside the keys that are judged.
 const filler = "filler/"
 
-// fill writes until etcd refuses for want of space. Users go on meanwhile.
+// fill writes until etcd refuses for lack of space. Users go on meanwhile.
 func (n *nemesis) fill(ctx context.Context) error {
 	client, err := n.cluster.field.dial(toAll, nil)
 	if err != nil {
@@ -33,7 +33,7 @@ func (n *nemesis) fill(ctx context.Context) error {
 	return fmt.Errorf("cannot fill the databases: %w", errors.Join(ctx.Err(), err))
 }
 
-// raise raises the quota by as much as it was at first, which leaves room at each time.
+// raise raises the quota by its first value, which makes room each time.
 func (n *nemesis) raise(ctx context.Context) error {
 	n.quota += firstQuota
 	if err := n.cluster.do(ctx, "config", app, fmt.Sprintf("quota_backend_bytes=%d", n.quota)); err != nil {

@@ -16,13 +16,14 @@ import (
 )
 
 const (
-	// thought is how long the judge of linearizability may take. What is undecided then is no pass.
+	// thought is how long the check for linearizability may take. If it is undecided by then, the
+	// run does not pass.
 	thought = 2 * time.Minute
-	// shown bounds how many of the same kind are printed; the history has all.
+	// shown bounds how many faults of the same kind are printed; the history has all.
 	shown = 20
 )
 
-// report is a run and what is found wrong with it.
+// report is a run and what was found wrong with it.
 type report struct {
 	settings settings
 	nemesis  *nemesis
@@ -42,7 +43,7 @@ func (r *report) fault(err error) {
 	}
 }
 
-// judge holds what clients and watchers saw against what may be seen.
+// judge compares what clients and watchers saw with what they may see.
 func (r *report) judge() {
 	began := time.Now()
 	resets, faults := otherData(r.history.ops, r.watches, r.nemesis.replaced)
@@ -65,7 +66,7 @@ func (r *report) judge() {
 	r.faults = append(r.faults, "nobody wrote anything")
 }
 
-// gap is the longest time in which no write was acknowledged, and when it began.
+// gap is the longest time in which no write was acknowledged, and its beginning.
 func gap(ops []op) (longest, from time.Duration) {
 	var at []time.Duration
 	for _, o := range ops {
@@ -123,7 +124,7 @@ func listed(did map[string]int, names []string) string {
 	return strings.Join(parts, ", ")
 }
 
-// keep prints what is wrong, and writes down the history for those who look into it.
+// keep prints what is wrong, and writes the history for people who investigate.
 func (r *report) keep(out io.Writer) error {
 	for i, fault := range r.faults {
 		if i == shown {

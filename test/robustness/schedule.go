@@ -8,12 +8,13 @@ import (
 	"time"
 )
 
-// step is what happens between two times of rest: maintenance, a fault, or a fault in the midst of maintenance.
+// step is what happens between two times of rest: maintenance, a fault, or a fault during
+// maintenance.
 type step struct {
 	maintenance, fault string
-	victim             int           // chooses the member that the fault befalls; an even number is the raft leader
-	choice             uint64        // for whatever maintenance chooses
-	after, lasts       time.Duration // of the fault: when it begins, and how long it is
+	victim             int           // chooses the member that the fault happens to; an even number is the raft leader
+	choice             uint64        // for the choices of maintenance
+	after, lasts       time.Duration // of the fault: when it begins, and how long it lasts
 }
 
 func (s step) String() string {
@@ -38,7 +39,7 @@ func (s step) off() time.Duration {
 	return all[s.choice%uint64(len(all))]
 }
 
-// deck deals each of its cards once before it deals one again.
+// deck returns each of its cards once before it returns one again.
 type deck struct {
 	cards, left []string
 }
@@ -53,7 +54,7 @@ func (d *deck) deal(rng *rand.Rand) string {
 	return card
 }
 
-// schedule is the order of steps. It depends on the seed and on nothing else.
+// schedule is the order of steps. It depends only on the seed.
 type schedule struct {
 	rng                 *rand.Rand
 	maintenance, faults deck
@@ -75,10 +76,10 @@ func (s *schedule) next() step {
 		st.fault = s.faults.deal(s.rng)
 	}
 	if st.maintenance == restoring {
-		st.after *= 10 // it takes that much longer than others, and each of its phases is to be met
+		st.after *= 10 // it takes that much longer than others, and each of its phases is to meet a fault
 	}
 	if st.maintenance == recovering {
-		st.fault = "" // a machine that is off for good must not boot, and more faults than that nobody recovers from
+		st.fault = "" // a machine that is off for good must not boot, and no cluster survives more faults
 	}
 	return st
 }

@@ -17,13 +17,14 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/pack"
 )
 
-// The charm is built such that its programs ask a file of their machine how far the clock is off. Nothing of the product is
-// changed: what is put in its place, by the compiler's overlay, is the standard library's time.Now.
+// The charm is built such that its programs ask a file of their machine how far the clock is off.
+// Nothing of the product is changed: the compiler's overlay replaces the standard library's
+// time.Now.
 
 // machinesDir is the directory above those of the machines, and clockFile the file of each: testdata/wall.go knows both.
 const machinesDir, clockFile = "machines", "clock"
 
-// nowBegins is how time.Now begins, and nowAsks what it does then.
+// nowBegins is the beginning of time.Now, and nowAsks is inserted after it.
 const (
 	nowBegins = "func Now() Time {\n\tsec, nsec, mono := runtimeNow()\n"
 	nowAsks   = "\tsec, nsec = offWall(sec, nsec, mono)\n"
@@ -32,7 +33,7 @@ const (
 //go:embed testdata/wall.go
 var wall []byte
 
-// patch has the source of time.Now ask the file.
+// patch makes the source of time.Now ask the file.
 func patch(source, version string) (string, error) {
 	if n := strings.Count(source, nowBegins); n != 1 {
 		return "", fmt.Errorf("cannot set the clock of what %s builds: time.Now is not the one that is known: %q is there %d times, not once",
@@ -49,9 +50,11 @@ func goTool(ctx context.Context, root, program string, args ...string) *exec.Cmd
 	return cmd
 }
 
-// build builds a program whose clock can be set into out, with the settings of `make charm`; dir is for what that needs.
+// build builds a program whose clock can be set, to out, with the settings of `make charm`; dir is
+// a scratch directory.
 //
-// Go replaces no file of its cache of modules, and a toolchain that it fetched lies there: Go's own directory goes by a link.
+// Go's overlay replaces no file in the module cache, and a toolchain that Go fetched lies there. So
+// Go's own directory is reached through a link.
 func build(ctx context.Context, root, dir, ldflags, program, out string) error {
 	text, err := goTool(ctx, root, "go", "env", "GOROOT", "GOVERSION").Output()
 	if err != nil {
@@ -75,7 +78,8 @@ func build(ctx context.Context, root, dir, ldflags, program, out string) error {
 	return nil
 }
 
-// overlay writes into dir what stands in for the standard library of Go's directory, and returns the file that the compiler is given.
+// overlay writes the replacement for the standard library in goroot into dir, and returns the
+// overlay file for the compiler.
 func overlay(goroot, version, dir string) (string, error) {
 	library := filepath.Join(goroot, "src", "time")
 	source, err := os.ReadFile(filepath.Join(library, "time.go"))

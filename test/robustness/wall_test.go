@@ -14,8 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// teller prints for each line that it reads the time of day as a timer has it, the time of day, how long it has run, and the
-// time of day when it began. A timer's is asked for by the scheduler, which lets the library do far less.
+// teller prints for each line that it reads: the time of day as a timer has it, the time of day,
+// how long it has run, and the time of day when it began. The scheduler asks for a timer's time,
+// and there the library may do far less.
 const teller = `package main
 
 import (
@@ -37,13 +38,13 @@ func main() {
 }
 `
 
-// time4 is what the teller tells.
+// time4 is what the teller prints.
 type time4 struct {
 	fired, now, first time.Time
 	since             time.Duration
 }
 
-// told runs the teller that lies on a machine, and asks it.
+// told runs the teller on a machine, and asks it.
 func told(t *testing.T, program string) (ask func() time4) {
 	t.Helper()
 	cmd := exec.Command(program)
@@ -67,7 +68,7 @@ func told(t *testing.T, program string) (ask func() time4) {
 	}
 }
 
-// The wall clock is off as the file of the machine says, and what timers and durations go by is not.
+// The wall clock is off as the machine's file says, and the clock of timers and durations is not.
 func TestClock(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), machinesDir, "another") // which has no clock
@@ -93,19 +94,20 @@ func TestClock(t *testing.T) {
 		assert.Less(t, told.since, time.Since(began), "durations go on as ever, off by %v", off)
 	}
 
-	// A program that begins while the clock is off has never known another.
+	// A program that begins while the clock is off sees that from the start.
 	require.NoError(t, k.set(-24*time.Hour))
 	young := told(t, program)()
 	assert.WithinDuration(t, time.Now().Add(-24*time.Hour), young.now, time.Minute)
 	assert.WithinDuration(t, young.now, young.first, time.Minute)
 	assert.Less(t, young.since, time.Minute)
 
-	// A file that holds no number is none.
+	// A file that does not hold a number counts as missing.
 	require.NoError(t, os.WriteFile(k.file, []byte("soon"), 0o600))
 	assert.WithinDuration(t, time.Now(), told(t, program)().now, time.Minute)
 }
 
-// A standard library that is another is not built with a clock that cannot be set.
+// With an unknown version of the standard library the build fails; otherwise the clock could not be
+// set.
 func TestPatch(t *testing.T) {
 	t.Parallel()
 	got, err := patch("package time\n\n"+nowBegins+"\treturn\n}\n", "go1.0")

@@ -10,17 +10,18 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// watcher keeps everything it is told of the prefix, and resumes after the last revision whenever a watch ends.
+// watcher records everything that it receives of the prefix, and resumes after the last revision
+// whenever a watch ends.
 type watcher struct {
 	field *field
 	rng   *rand.Rand
 	way   int
-	life  time.Duration // about how long it keeps a watch open; zero is as long as it lasts
+	life  time.Duration // about how long it keeps a watch open; 0 means until it ends
 
 	mu    sync.Mutex
-	ended []watch // that ended since the data was replaced
+	ended []watch // that ended because the data was replaced
 	log   watch
-	at    int64 // the revision that comes next; 0 is that it has to find out
+	at    int64 // the next revision; 0 means that it must find out
 }
 
 func newWatchers(f *field, seed uint64, from int64) []*watcher {
@@ -37,7 +38,8 @@ func newWatchers(f *field, seed uint64, from int64) []*watcher {
 	return all
 }
 
-// work goes on until ctx ends. Where the revision that it needs is compacted it begins again, as informers do.
+// work goes on until ctx ends. If the revision that it needs is compacted it begins again, as
+// informers do.
 func (w *watcher) work(ctx context.Context) {
 	pause := time.NewTicker(100 * time.Millisecond)
 	defer pause.Stop()
@@ -78,7 +80,8 @@ func (w *watcher) follow(ctx context.Context, c *clientv3.Client) {
 	}
 }
 
-// from is the revision from which to watch. Whoever has to begin again lists first, and goes on from there.
+// from is the revision from which to watch. A watcher that has to begin again lists first, and goes
+// on from there.
 func (w *watcher) from(ctx context.Context, c *clientv3.Client) (int64, error) {
 	w.mu.Lock()
 	from := w.at
@@ -101,7 +104,8 @@ func (w *watcher) from(ctx context.Context, c *clientv3.Client) (int64, error) {
 	return from, nil
 }
 
-// reaches waits until it has been told of a revision; the log is then complete up to it, or faulty.
+// reaches waits until the watcher has received a revision; the log is then complete up to it, or
+// faulty.
 func (w *watcher) reaches(ctx context.Context, rev int64) []watch {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()

@@ -25,9 +25,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// startCluster is "cluster NAME SIZE [http]": a cluster that another charm might operate, with one CA for peers and
-// clients, or without TLS, started from $CHARM's binary. It ends with the script. It makes NAME/bag.yaml, what that charm
-// would publish, and variants of it that are wrong in one way each.
+// startCluster is "cluster NAME SIZE [http]": a cluster that another charm might operate, with one
+// CA for peers and clients, or without TLS, started from $CHARM's binary. It ends with the script.
+// It makes NAME/bag.yaml, what that charm would publish, and variants of it with one fault each.
 func startCluster(ts *testscript.TestScript, _ bool, args []string, bin string) {
 	size, err := strconv.Atoi(args[1])
 	ts.Check(err)
@@ -73,7 +73,7 @@ func start(ts *testscript.TestScript, cmd *exec.Cmd, log string) {
 	})
 }
 
-// foreign is a cluster that is not this charm's.
+// foreign is a cluster of another charm.
 type foreign struct {
 	dir   string
 	plain bool
@@ -119,7 +119,7 @@ func (c foreign) flags(i int) ([]string, error) {
 		"--peer-trusted-ca-file", files+"ca", "--peer-cert-file", files+"cert", "--peer-key-file", files+"key", "--peer-client-cert-auth"), err
 }
 
-// publish writes what an honest provider says, and what broken ones might.
+// publish writes what a correct provider publishes, and what broken ones might.
 func (c foreign) publish() error {
 	bag := map[string]string{"cluster": c.clusterString()}
 	if c.plain {
@@ -210,7 +210,8 @@ func (a authority) issue(template *x509.Certificate) (cert, key string, err erro
 
 var lastIP atomic.Int64
 
-// freeIP gives each server a loopback address of its own: 127.128.x.y and up, the start depending on the process.
+// freeIP gives each server its own loopback address: 127.128.x.y and up; the start depends on the
+// process.
 func freeIP(ts *testscript.TestScript) string {
 	for range 1000 {
 		n := int64(os.Getpid())*131 + lastIP.Add(1)

@@ -32,10 +32,10 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 //	credentials DIR                  the last output, a databag as JSON, as files ca.pem, cert.pem, key.pem
 //	                                 and the rest, without what Juju itself puts there, as settings.json
 //	eventually COMMAND               repeats a program until it succeeds
-//	occupy HOST:PORT [bound], release HOST:PORT   listen there, and end it; "bound" listens not, as a connection from there
+//	occupy HOST:PORT [bound], release HOST:PORT   listen there, and end it; "bound" only binds, like a connection from there
 //	learn-keys, no-key, keys-at-home DIR         see keys_test.go; watch-processes DIR comes before them
 //	connect NAME HOST:PORT ROOTS [CERT KEY], ask NAME, servers DIR   see connections_test.go
-//	get URL [SOCKET], post URL BODY  HTTP, of a unix socket if one is named; prints the answer's body; an answer beyond 299 is a failure
+//	get URL [SOCKET], post URL BODY  HTTP, over a unix socket if one is named; prints the answer's body; beyond 299 it fails
 //	consumers FIRST LAST             deploys consumers c<FIRST> to c<LAST>, each related to etcd:proxy
 //	cluster NAME SIZE [http]         a cluster of another charm's, and bags for charms/provider: see startCluster
 func commands(verbs map[string]command, bin string) map[string]command {
@@ -124,7 +124,7 @@ func eventually(ts *testscript.TestScript, neg bool, args []string) {
 // ports are the addresses that a script holds.
 type ports map[string]io.Closer
 
-// portsKey is where a script has its ports.
+// portsKey is the key under which a script has its ports.
 type portsKey struct{}
 
 func occupy(ts *testscript.TestScript, _ bool, args []string) {
@@ -162,7 +162,7 @@ func fetch(ts *testscript.TestScript, neg bool, method, url, body string, socket
 		}
 	}
 	switch slow, ok := errors.AsType[net.Error](err); {
-	case err != nil && (!neg || ok && slow.Timeout()): // which is no refusal
+	case err != nil && (!neg || ok && slow.Timeout()): // which does not count as refused
 		ts.Fatalf("%s %s: %v", method, url, err)
 	case err == nil && neg:
 		ts.Fatalf("%s %s: unexpected success", method, url)

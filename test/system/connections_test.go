@@ -18,7 +18,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// linesKey is where a script has its open connections, and serversKey the servers that it has seen run.
+// linesKey and serversKey are the keys under which a script has its open connections, and the
+// servers that it has seen run.
 type (
 	linesKey   struct{}
 	serversKey struct{}
@@ -34,8 +35,9 @@ type line struct {
 	host string
 }
 
-// connect is "[!] connect NAME HOST:PORT ROOTS [CERT KEY]": opens a connection over TLS and asks for the version. With !
-// it must be the server that refuses it: a client that does not trust the server proves nothing.
+// connect is "[!] connect NAME HOST:PORT ROOTS [CERT KEY]": it opens a connection over TLS and asks
+// for the version. With ! the server must refuse it: a client that does not trust the server proves
+// nothing.
 func connect(ts *testscript.TestScript, neg bool, args []string) {
 	name, address := args[0], args[1]
 	roots := x509.NewCertPool()
@@ -46,7 +48,7 @@ func connect(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) > 3 {
 		pair, err := tls.X509KeyPair([]byte(ts.ReadFile(args[3])), []byte(ts.ReadFile(args[4])))
 		ts.Check(err)
-		// Not Certificates: those are left out where the server names other authorities.
+		// Not Certificates: those are left out if the server names other authorities.
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
 	}
 	l, err := open(address, config)
@@ -76,7 +78,7 @@ func open(address string, config *tls.Config) (*line, error) {
 	return l, nil
 }
 
-// refused tells a server's refusal: an alert, or a connection that it ends.
+// refused reports a server's refusal: an alert, or a connection that it ends.
 func refused(err error) bool {
 	return strings.Contains(err.Error(), "remote error: tls:") || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
@@ -118,8 +120,8 @@ func ask(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// servers is "[!] servers DIR": the same etcd servers run below a directory as when this was last asked; with ! each is
-// another. The first time it only looks.
+// servers is "[!] servers DIR": the same etcd servers run below a directory as at the last call;
+// with ! each is another. The first call only looks.
 func servers(ts *testscript.TestScript, neg bool, args []string) {
 	dir := filepath.Clean(ts.MkAbs(args[0]))
 	found := map[string]bool{}

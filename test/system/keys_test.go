@@ -24,13 +24,13 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/sim"
 )
 
-// keysKey is where a script has the private keys that it knows.
+// keysKey is the key under which a script has the private keys that it knows.
 type keysKey struct{}
 
-// keys are private keys in the forms in which they might leak, and whose they are.
+// keys are private keys in the forms in which they might leak, and their owners.
 type keys map[string]string
 
-// home is where a unit's private keys lie, and nothing else may hold one.
+// home matches where a unit's private keys lie; no other file may hold one.
 var home = regexp.MustCompile(`/etc/etcd-charm/[a-z-]+-\d+/tls/[a-z-]+\.key$`)
 
 var pemMark = []byte("PRIVATE KEY-----")
@@ -69,8 +69,9 @@ func scalarOf(block *pem.Block) ([]byte, error) {
 	return key.Bytes()
 }
 
-// forms are what a key looks like: its scalar as it is (in DER too), in hex, in decimal, as Go and JSON print bytes, in
-// base64 of whatever holds it; a line of its PEM, and that encoded once more.
+// forms are the forms of a key: its scalar as it is (in DER too), in hex, in decimal, as Go and
+// JSON print bytes, in base64 of whatever contains it; a line of its PEM, and that encoded once
+// more.
 func forms(scalar []byte, line string) []string {
 	numbers := strings.Trim(fmt.Sprintf("%d", scalar), "[]")
 	all := []string{
@@ -80,7 +81,7 @@ func forms(scalar []byte, line string) []string {
 	for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
 		for _, text := range []string{string(scalar), line} {
 			for before := range 3 {
-				// What stands before and behind has a say in the first and the last characters.
+				// The surrounding bytes influence the first and the last characters.
 				encoded := encoding.EncodeToString([]byte(strings.Repeat("\x00", before) + text))
 				all = append(all, encoded[(before*8+5)/6:len(encoded)-1])
 			}
@@ -89,7 +90,7 @@ func forms(scalar []byte, line string) []string {
 	return all
 }
 
-// in tells whose key a text has; "" is nobody's.
+// in returns whose key a text contains; "" is nobody's.
 func (k keys) in(text []byte) string {
 	if whose := k.known(text); whose != "" {
 		return whose
@@ -114,7 +115,7 @@ func (k keys) known(text []byte) string {
 	return ""
 }
 
-// TestKeysAreFound: the search finds a key in every form in which it may lie about.
+// TestKeysAreFound: the search finds a key in every form.
 func TestKeysAreFound(t *testing.T) {
 	t.Parallel()
 	const text = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgevZzL1gdAFr88hb2\nOF/2NxApJCzGCEDdfSp6VQO30hyhRANCAAQRWz+jn65BtOMvdyHKcvjBeBSDZH2r\n1RTwjmYSi9R/zpBnuQ4EiMnCqfMPWiZqB4QdbAd0E7oH50VpuZ1P087G\n-----END PRIVATE KEY-----\n"
@@ -138,7 +139,8 @@ func TestKeysAreFound(t *testing.T) {
 	assert.Equal(t, "somebody", known.in([]byte("-----BEGIN EC PRIVATE KEY-----")))
 }
 
-// learnKeys is "learn-keys": the last output is a databag in JSON, with keys that must be nowhere else.
+// learnKeys is "learn-keys": the last output is a databag in JSON, with keys that may be nowhere
+// else.
 func learnKeys(ts *testscript.TestScript, _ bool, _ []string) {
 	var bag map[string]string
 	ts.Check(yaml.Unmarshal([]byte(ts.ReadFile("stdout")), &bag)) // JSON is YAML
@@ -151,7 +153,7 @@ func learnKeys(ts *testscript.TestScript, _ bool, _ []string) {
 	}
 }
 
-// noKey is "no-key": there is none in the last output.
+// noKey is "no-key": the last output contains none.
 func noKey(ts *testscript.TestScript, _ bool, _ []string) {
 	for _, name := range []string{"stdout", "stderr"} {
 		if whose := ts.Value(keysKey{}).(keys).in([]byte(ts.ReadFile(name))); whose != "" {
@@ -160,9 +162,10 @@ func noKey(ts *testscript.TestScript, _ bool, _ []string) {
 	}
 }
 
-// keysAtHome is "keys-at-home DIR": in all that a simulation wrote, DIR, every private key is at home, in a file that its
-// owner alone may read, or in a call of a hook tool that is for keys. None is in the command line or environment of a
-// program that has run since watch-processes, and none of the keys lies where temporary files do.
+// keysAtHome is "keys-at-home DIR": in all that the simulation in DIR wrote, every private key is
+// at home, in a file that only its owner can read, or in a call of a hook tool that is for keys.
+// None is in the command line or environment of a program that has run since watch-processes, and
+// none is where temporary files lie.
 func keysAtHome(ts *testscript.TestScript, _ bool, args []string) {
 	dir := filepath.Clean(ts.MkAbs(args[0]))
 	known := ts.Value(keysKey{}).(keys)

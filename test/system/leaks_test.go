@@ -37,8 +37,8 @@ func readCalls(ts *testscript.TestScript, dir string) []sim.Call {
 	}
 }
 
-// forKeys tells which of a call's streams are there to carry a private key: a consumer's databag, which the proxy reads
-// in turn, and the secret with the authorities.
+// forKeys reports which of a call's streams are meant to carry a private key: a consumer's databag,
+// which the proxy reads in turn, and the secret with the authorities.
 func forKeys(c sim.Call) (stdin, stdout bool) {
 	relation := ""
 	if at := slices.Index(c.Args, "-r"); at >= 0 && at+1 < len(c.Args) {
@@ -48,7 +48,8 @@ func forKeys(c sim.Call) (stdin, stdout bool) {
 		c.Tool == "secret-get" || c.Tool == "relation-get" && strings.HasPrefix(relation, "upstream:")
 }
 
-// learnFromCalls learns every key that went by a call that is for keys, those of the authorities among them.
+// learnFromCalls learns every key that passed through a call that is for keys, including those of
+// the authorities.
 func learnFromCalls(ts *testscript.TestScript, known keys, calls []sim.Call) {
 	seen := map[string]bool{}
 	for _, c := range calls {
@@ -74,7 +75,8 @@ func learnFromCalls(ts *testscript.TestScript, known keys, calls []sim.Call) {
 	}
 }
 
-// searchCalls finds keys in arguments, and in what no key is meant for: state, statuses, logs, results, other databags.
+// searchCalls finds keys in arguments, and in what is not meant for keys: state, statuses, logs,
+// results, other databags.
 func searchCalls(ts *testscript.TestScript, known keys, calls []sim.Call) {
 	searched := map[string]bool{}
 	for _, c := range calls {
@@ -100,22 +102,23 @@ func searchCalls(ts *testscript.TestScript, known keys, calls []sim.Call) {
 	}
 }
 
-// watchKey is where a script has its watch over processes.
+// watchKey is the key under which a script has its watch over processes.
 type watchKey struct{}
 
 // watch keeps the command lines and environments of all programs that were seen below a directory.
 type watch struct {
 	mu    sync.Mutex
 	seen  map[string]bool   // pid and program
-	texts map[string]string // command line or environment, and whose
+	texts map[string]string // command line or environment, and its owner
 	stop  chan struct{}
 }
 
-// watchInterval is between two looks. Hook tools come and go between them: the transcript has those, every one.
+// watchInterval is the time between two looks. Hook tools come and go in between: the transcript
+// has all of them.
 const watchInterval = 50 * time.Millisecond
 
-// watchProcesses is "watch-processes DIR": from now on to the script's end every program that runs below DIR, or with a
-// directory below it in its environment, is looked at.
+// watchProcesses is "watch-processes DIR": from now to the script's end it looks at every program
+// that runs below DIR, or that has a directory below it in its environment.
 func watchProcesses(ts *testscript.TestScript, _ bool, args []string) {
 	w := ts.Value(watchKey{}).(*watch)
 	dir := filepath.Clean(ts.MkAbs(args[0]))
@@ -183,11 +186,11 @@ func searchProcesses(ts *testscript.TestScript, known keys, dir string) {
 	}
 }
 
-// largestTemporary is how large a file may be to be looked into where others leave theirs too.
+// largestTemporary is the largest size of a file that is searched where others leave theirs too.
 const largestTemporary = 1 << 20
 
-// searchTemporary finds the known keys in temporary files that are younger than the simulation's directory. The scripts'
-// own directories, where consumers keep what they were given, are left out.
+// searchTemporary finds the known keys in temporary files that are younger than the simulation's
+// directory. It leaves out the scripts' own directories, where consumers keep what they received.
 func searchTemporary(ts *testscript.TestScript, known keys, dir string) {
 	born, err := os.Stat(filepath.Join(dir, "tools"))
 	ts.Check(err)
@@ -208,7 +211,7 @@ func searchTemporary(ts *testscript.TestScript, known keys, dir string) {
 			}
 			text, err := os.ReadFile(path)
 			if err != nil {
-				return nil //nolint:nilerr // it is gone, or nobody's to read
+				return nil //nolint:nilerr // it is gone, or may not be read
 			}
 			if whose := known.known(text); whose != "" {
 				ts.Fatalf("%s has the private key of %s", path, whose)

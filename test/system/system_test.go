@@ -1,6 +1,7 @@
-// Package system shows what the charm is for, on the packed charm and real etcd: one script for each promise, in
-// testdata. The rule it keeps: a script drives the charm as an operator would, by Juju's verbs, and judges it by what an
-// operator, a consumer or an intruder can see. The verbs are juju-sim's; commands_test.go has the further ones.
+// Package system shows what the charm is for, on the packed charm and real etcd: one script for
+// each promise, in testdata. The rule it keeps: a script drives the charm as an operator would, by
+// Juju's verbs, and judges it by what an operator, a consumer or an intruder can see. The verbs are
+// juju-sim's; commands_test.go has the others.
 package system
 
 import (
@@ -53,7 +54,7 @@ func TestScripts(t *testing.T) {
 			env.Values[linesKey{}], env.Values[serversKey{}] = lines{}, map[string]bool{}
 			env.Setenv("ARCHIVE", archive)
 			env.Setenv("GROUP", group.Name)                  // a machine of the simulation has this host's groups
-			env.Setenv("CHARM", filepath.Join(bin, "charm")) // unpacking it for each deploy takes its time
+			env.Setenv("CHARM", filepath.Join(bin, "charm")) // unpacking it for each deploy would take time
 			env.Setenv("CHARMS", charms)
 			env.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 			return nil
@@ -75,8 +76,8 @@ func packed(t *testing.T) string {
 	return archive
 }
 
-// options have the small program for the hook tools if `make build` has made it: this one, with the race detector, takes
-// long to start.
+// options use the small program for the hook tools if `make build` has made it: this program starts
+// slowly with the race detector.
 func options(t *testing.T) sim.Options {
 	t.Helper()
 	opts := sim.Options{Env: []string{"ETCD_CHARM_ROOT=" + sim.RootVar}, Patience: patience, Transcript: true}

@@ -13,7 +13,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/sim/model"
 )
 
-// keeper holds what consumers are told against what they were told first.
+// keeper compares what consumers are told with what they were told first.
 type keeper struct {
 	model   *model.Model
 	members map[string]string
@@ -21,11 +21,11 @@ type keeper struct {
 	mu      sync.Mutex
 	first   map[string]map[string]string // relation to credentials
 	period  int64
-	spoke   map[string]bool // relation and unit that told any
+	spoke   map[string]bool // relation and unit that had any
 	changes []string
 }
 
-// beside looks before each hook: what the one before it has written is committed by then.
+// beside looks before each hook: what the hook before it wrote is committed by then.
 func (k *keeper) beside(r model.Runner) model.Runner {
 	return model.RunnerFunc(func(ctx context.Context, c *model.Context) (model.Outcome, error) {
 		k.look()
@@ -33,7 +33,7 @@ func (k *keeper) beside(r model.Runner) model.Runner {
 	})
 }
 
-// know takes what consumers are told now for what they were told first.
+// know makes what consumers are told now the reference.
 func (k *keeper) know() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -43,7 +43,8 @@ func (k *keeper) know() {
 	}
 }
 
-// period is the one for which consumers' certificates are issued: 90 days, counted from 1970. Another one needs others.
+// period is the period for which consumers' certificates are issued: 90 days, counted from 1970. In
+// another period they differ.
 func period() int64 { return time.Now().Unix() / (90 * 24 * 60 * 60) }
 
 // look returns which credentials have changed so far, of those known.
@@ -57,7 +58,7 @@ func (k *keeper) look() []string {
 		for _, unit := range k.model.Units(etcd) {
 			known, now := k.first[id], credentials(k.bag(id, unit))
 			if known == nil || len(now) == 0 && !k.spoke[id+" "+unit] {
-				continue // a unit that has just come may say nothing yet
+				continue // a unit that has just come may not have published yet
 			}
 			k.spoke[id+" "+unit] = true
 			if !maps.Equal(known, now) {
@@ -71,7 +72,7 @@ func (k *keeper) look() []string {
 	return slices.Clone(k.changes)
 }
 
-// disagreements are the settings that units of etcd do not tell alike.
+// disagreements are the settings in which units of etcd differ.
 func (k *keeper) disagreements() []string {
 	var all []string
 	for id, consumer := range k.relations() {
@@ -87,7 +88,7 @@ func (k *keeper) disagreements() []string {
 	return all
 }
 
-// relations are those of consumers, by id: who it is.
+// relations are those of consumers, by ID, with the consumer.
 func (k *keeper) relations() map[string]string {
 	all := map[string]string{}
 	for _, r := range k.model.Relations() {
@@ -110,7 +111,8 @@ func (k *keeper) told(consumer, unit string) map[string]string {
 	return nil
 }
 
-// bag is what a unit tells in a relation, without what Juju puts there itself. It may have no bag there yet, or no more.
+// bag is a unit's bag in a relation, without what Juju puts there itself. The unit may have no bag
+// there yet, or no longer.
 func (k *keeper) bag(id, unit string) map[string]string {
 	bag, err := k.model.Bag(id, unit)
 	if err != nil {

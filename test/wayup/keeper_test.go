@@ -12,14 +12,15 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/sim/model"
 )
 
-// bare is a charm that is its metadata.
+// bare is a charm that consists of its metadata.
 type bare struct{ meta *charm.Meta }
 
 func (b bare) Meta() *charm.Meta     { return b.meta }
 func (bare) Config() *charm.Config   { return charm.NewConfig() }
 func (bare) Actions() *charm.Actions { return charm.NewActions() }
 
-// TestKeeperSees has units tell what they must not: each kind must be seen, at the moment at which it is so.
+// TestKeeperSees makes units tell what they must not: each kind must be noticed as soon as it
+// happens.
 func TestKeeperSees(t *testing.T) {
 	t.Parallel()
 	m, err := model.New(model.Options{})

@@ -26,14 +26,14 @@ const Patience = 15 * time.Minute
 const (
 	etcd    = "etcd"
 	members = 3
-	// last is the unit that is left behind first, for as many hooks.
+	// last is the unit that is left behind first, for that many hooks.
 	last, hooks = "etcd/2", 10
 	// rate is how often a second each user writes.
 	rate = 5
 )
 
-// The proxies are applications of the same charm; the others use the credentials themselves, as they are told at the
-// endpoint proxy and at db. The visitor comes and goes.
+// The proxies are applications of the same charm. The others use the credentials themselves, which
+// they get at the endpoints proxy and db. The visitor comes and goes.
 var proxies = []string{"proxy-a", "proxy-b"}
 
 const (
@@ -48,36 +48,36 @@ type Release struct {
 	Path string
 }
 
-// World is an empty model, what runs its hooks, and the charms.
+// World is an empty model, a runner for its hooks, and the charms.
 type World struct {
 	*model.Model
 	Runner         model.Runner
 	Field, Present Release
 	Consumer       Release // requires the interface etcd-proxy, as its endpoint etcd
 	Client         Release // requires the interface etcd, as its endpoint etcd
-	// Beside is where programs on the machine of a proxy's unit find etcd.
+	// Beside returns how programs on the machine of a proxy's unit reach etcd.
 	Beside func(unit string) load.Target
 	// Shell runs a line of shell as root on the machine of a unit, and returns what it prints.
 	Shell func(ctx context.Context, unit, line string) (string, error)
 }
 
-// story is the one that is told; t is that of the part that is on.
+// story is the story that is played; t is that of the present part.
 type story struct {
 	World
 	t      *testing.T
 	keeper *keeper
 	loads  []*load.Load
 	behind string // the unit of etcd that is left behind; "" is none
-	voters int    // how many there are to be
+	voters int    // how many there should be
 }
 
-// Play tells the story. Each part goes on from the one before.
+// Play plays the story. Each part continues the one before.
 func Play(t *testing.T, w World) {
 	t.Helper()
 	s := &story{World: w, keeper: &keeper{model: w.Model}, voters: members}
 	s.Runner = s.keeper.beside(w.Runner)
 	defer func() {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // what failed may have left nobody who answers
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // after a failure nobody may answer
 		defer cancel()
 		for _, l := range s.loads {
 			_, _ = l.Stop(ctx)
@@ -106,12 +106,13 @@ func Play(t *testing.T, w World) {
 			s.t = t
 			part.run()
 		}) {
-			return // what follows would only fail for the same reason
+			return // the rest would only fail for the same reason
 		}
 	}
 }
 
-// found deploys what the field has, and sets the users to work until ctx ends: half of them directly, half through a proxy.
+// found deploys the field's charm, and lets the users work until ctx ends: half of them directly,
+// half through a proxy.
 func (s *story) found(ctx context.Context) {
 	require.NoError(s.t, s.Deploy(etcd, s.Field, s.Field.Path, nil))
 	for range members {
@@ -158,7 +159,7 @@ func (s *story) come(name string, charm Release, endpoint string, machine int) {
 	s.relate(endpoint, name+":etcd")
 }
 
-// allBut gives all members the present charm but one, which is left behind.
+// allBut gives all members but one the present charm; that one is left behind.
 func (s *story) allBut(unit string) {
 	s.behind = unit
 	s.refresh(s.Present, etcd)
@@ -182,8 +183,8 @@ func (s *story) refresh(to Release, apps ...string) {
 	}
 }
 
-// goOn lets the unit that is left behind live: a member comes and goes, which every consumer is told, then a consumer does, a
-// setting is rolled, time passes.
+// goOn lets the unit that is left behind live on: a member comes and goes, which every consumer is
+// told, then a consumer does, a setting is rolled, time passes.
 func (s *story) goOn() {
 	before := len(s.Records(s.behind))
 	s.addUnit(etcd, model.NewMachine)
@@ -215,19 +216,20 @@ func (s *story) rest() {
 	s.agree()
 }
 
-// follow has the unit that is left behind take up the charm of the others.
+// follow makes the unit that is left behind take the charm of the others.
 func (s *story) follow() {
 	require.NoError(s.t, s.Follow(s.behind))
 	s.behind = ""
 	s.rest()
 }
 
-// snapshotService is what the timer of a unit starts.
+// snapshotService is the service that a unit's timer starts.
 func snapshotService(unit string) string {
 	return "etcd-charm-" + strings.ReplaceAll(unit, "/", "-") + "-snapshot"
 }
 
-// snapshots checks that each member's unit takes them by itself: there is one, as soon as its timer is on.
+// snapshots checks that each member's unit takes them by itself: there is one as soon as its timer
+// is on.
 func (s *story) snapshots() {
 	for _, unit := range s.Units(etcd) {
 		s.shell(unit, "systemctl show -p UnitFileState "+snapshotService(unit)+".timer | grep -x UnitFileState=enabled && systemctl is-active "+snapshotService(unit)+".timer")
@@ -245,8 +247,9 @@ func (s *story) snapshots() {
 	}
 }
 
-// leftBehind checks what is on the machines that the field's charm does not know of, and so leaves there: the timer goes on
-// as long as its program is there, and does nothing once that is gone, as it is some releases later.
+// leftBehind checks what is on the machines that the field's charm does not know, and so leaves
+// there: the timer goes on as long as its program is there, and does nothing once that is gone,
+// some releases later.
 func (s *story) leftBehind() {
 	for _, unit := range s.Units(etcd) {
 		name := snapshotService(unit)
@@ -276,7 +279,7 @@ func (s *story) shell(unit, line string) string {
 	return strings.TrimSpace(out)
 }
 
-// judge ends the users' work.
+// judge ends the users' work and checks it.
 func (s *story) judge() {
 	for _, l := range s.loads {
 		report, err := l.Stop(s.t.Context())
@@ -289,7 +292,7 @@ func (s *story) judge() {
 	s.loads = nil
 }
 
-// direct is the cluster as the first plain consumer is told.
+// direct is the cluster as the first plain consumer sees it.
 func (s *story) direct() load.Target {
 	told := s.keeper.told(consumer, etcd+"/0")
 	pair, err := tls.X509KeyPair([]byte(told["client_cert"]), []byte(told["client_key"]))
@@ -325,7 +328,8 @@ func (s *story) memberIDs() map[string]string {
 	return ids
 }
 
-// settle runs hooks until all is at rest: no hook is queued, and every unit says that it is well.
+// settle runs hooks until all is at rest: no hook is queued, and every unit reports that it is
+// well.
 func (s *story) settle() {
 	s.eventually("all is at rest", func() string {
 		require.NoError(s.t, s.Settle(s.t.Context(), s.Runner, members))
@@ -343,7 +347,8 @@ func (s *story) settle() {
 	})
 }
 
-// rests reports whether a unit that says so waits for nothing, or for what does not come by itself.
+// rests reports whether a unit with that status waits for nothing, or only for what does not come
+// by itself.
 func (s *story) rests(app, says string) bool {
 	switch {
 	case app == etcd && s.behind != "" && strings.HasPrefix(says, s.pending()):
@@ -356,7 +361,7 @@ func (s *story) rests(app, says string) bool {
 	return true
 }
 
-// pending is what the raft leader says while a unit is left behind that ought to restart before it.
+// pending is the raft leader's status while a unit is left behind that should restart before it.
 func (s *story) pending() string {
 	return "waiting restart pending: as raft leader this member goes last, after " + s.behind
 }
@@ -387,7 +392,7 @@ func (s *story) agree() {
 	}
 }
 
-// eventually waits until nothing speaks against it any more.
+// eventually waits until against finds nothing wrong any more.
 func (s *story) eventually(what string, against func() string) {
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()

@@ -6,20 +6,20 @@ import (
 	"unsafe"
 )
 
-// wallFresh is how long it holds what the file says.
+// wallFresh is how long the content of the file is used.
 const wallFresh = 10 * int64(Millisecond)
 
-// wall is how far the clock of this program's machine is off. Whoever comes when the file is due reads it; others go on
-// with what was read last, and nobody waits.
+// wall is how far the clock of this program's machine is off. A caller that comes when the file is
+// due reads it; others use what was read last, and none waits.
 var wall struct {
 	due    atomic.Int64 // by the clock that counts from boot
 	offset atomic.Int64 // nanoseconds
 }
 
-// offWall is the time of day as the machine has it. What timers and durations go by is not touched.
+// offWall is the time of day of the machine. The clock of timers and durations is not changed.
 //
-// The scheduler asks for the time too, on its own small stack, when a timer fires: nothing here may take memory, wait, or
-// tell the scheduler of a system call.
+// The scheduler asks for the time too, on its own small stack, when a timer fires: nothing here may
+// allocate, wait, or announce a system call to the scheduler.
 func offWall(sec int64, nsec int32, mono int64) (int64, int32) {
 	if due := wall.due.Load(); mono >= due && wall.due.CompareAndSwap(due, mono+wallFresh) {
 		wall.offset.Store(readWall())
@@ -41,8 +41,8 @@ const (
 	wallFile  = "/clock\x00"
 )
 
-// readWall reads the file clock of the machine in whose directory the program lies: .../machines/NAME. A clock is right
-// without it.
+// readWall reads the file clock of the machine in whose directory the program lies:
+// .../machines/NAME. Without that file the clock is right.
 func readWall() int64 {
 	var name [1024]byte
 	here := -100 // AT_FDCWD
@@ -70,8 +70,8 @@ func readWall() int64 {
 	return wallNumber(text[:n])
 }
 
-// machineEnd is where the name of the machine's directory ends in that of a program; 0 if the program lies in none. The
-// innermost counts.
+// machineEnd is where the name of the machine's directory ends in the path of a program; 0 if the
+// program lies in none. The innermost directory counts.
 func machineEnd(program []byte) int {
 	begin, end := 0, 0
 	for i, c := range program {

@@ -1,5 +1,5 @@
-// Package toy is a relation interface that exists for a test: a unit says its name, and its application who leads and where
-// the other side finds a password.
+// Package toy is a relation interface for a test: a unit gives its name; its application gives its
+// leader, and where the other side finds a password.
 package toy
 
 import "github.com/juju-charms/etcd-charm/interfaces/databag"
@@ -15,5 +15,5 @@ const (
 // EncodeUnit is a unit's bag.
 func EncodeUnit(name string) databag.Bag { return databag.Bag{KeyName: name} }
 
-// EncodeApp is the application's bag, but for the password.
+// EncodeApp is the application's bag, without the password.
 func EncodeApp(leader string) databag.Bag { return databag.Bag{KeyLeader: leader} }
