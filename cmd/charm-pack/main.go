@@ -1,4 +1,5 @@
-// Command charm-pack packs the charm archive from the repository and a built binary, and proves the result.
+// Command charm-pack packs the charm archive from the repository and a built binary, and proves the
+// result.
 //
 //	charm-pack -program bin/etcd-charm -arch amd64 -version v1.2.3 -out dist/etcd_amd64.charm
 //

@@ -23,8 +23,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/webproxy"
 )
 
-// What the linker stamps (-X main.version=…): the charm's version, and which server and which proxy are in it (internal/stamp);
-// "" is not known.
+// What the linker stamps (-X main.version=…): the charm's version, and which server and which proxy
+// are in it (internal/stamp); "" is not known.
 //
 //nolint:gochecknoglobals // the linker sets them
 var (

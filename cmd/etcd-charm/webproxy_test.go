@@ -37,8 +37,8 @@ func (p *webProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusForbidden)
 }
 
-// behindWebProxy gives a unit's programs the variables of a web proxy, as Juju's options http-proxy and https-proxy and
-// /etc/environment do. No program may have asked it when the test ends.
+// behindWebProxy gives a unit's programs the variables of a web proxy, as Juju's options http-proxy
+// and https-proxy and /etc/environment do. No program may have asked it when the test ends.
 func behindWebProxy(t *testing.T, u unit) {
 	t.Helper()
 	p := &webProxy{}

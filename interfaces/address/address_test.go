@@ -81,7 +81,8 @@ func TestKinds(t *testing.T) {
 	}
 }
 
-// TestLeads: the machine's own name may stand for a loopback address, and for nothing else that is not to be dialled.
+// TestLeads: the machine's own name may stand for a loopback address, and for nothing else that is
+// not to be dialled.
 func TestLeads(t *testing.T) {
 	t.Parallel()
 	judge := address.Judge{Listens: []string{"127.0.0.1:2379"}, Names: []string{"Node1", ""}}

@@ -1,6 +1,6 @@
-// Package credentials is the three settings by which an etcd charm lets a client into its cluster: a certificate, its
-// key, and the authorities to check the servers with, all PEM. Several relation interfaces hand them over under the same
-// names.
+// Package credentials is the three settings by which an etcd charm lets a client into its cluster:
+// a certificate, its key, and the authorities to check the servers with, all PEM. Several relation
+// interfaces hand them over under the same names.
 //
 // The rule it keeps: all three or none, and only three that belong together. It opens nothing and
 // reads no clock; no error repeats any part of a value.

@@ -1,8 +1,8 @@
-// Package etcd is the relation interface etcd: what an etcd charm publishes for an application that is itself a client of
-// the cluster, such as Kubernetes, Calico, Flannel or Vault.
+// Package etcd is the relation interface etcd: what an etcd charm publishes for an application that
+// is itself a client of the cluster, such as Kubernetes, Calico, Flannel or Vault.
 //
-// The rule it keeps: all five settings or none. Every unit of the provider writes the same into its own bag, in one
-// commit; the requirer writes nothing.
+// The rule it keeps: all five settings or none. Every unit of the provider writes the same into its
+// own bag, in one commit; the requirer writes nothing.
 //
 //	connection_string  https://10.0.0.5:2379,https://10.0.0.6:2379   client URLs, sorted, no spaces
 //	version            3.7.3                                          etcd's; a reader takes none for 2.x

@@ -16,8 +16,8 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
 )
 
-// Schema is the version of what this charm writes into the peer bags. Bags of schema 1 were never released and are not
-// read.
+// Schema is the version of what this charm writes into the peer bags. Bags of schema 1 were never
+// released and are not read.
 const Schema = 2
 
 // The keys of the peer bags.
@@ -83,12 +83,13 @@ type AppBag struct {
 	Leaves []UnitLeaves
 	// Operation is the one that goes on, or the last one; the zero value is none.
 	Operation Operation
-	// Replaced are the clusters whose data was replaced by an operation, in the order in which that happened: their data is
-	// never served again.
+	// Replaced are the clusters whose data was replaced by an operation, in the order in which that
+	// happened: their data is never served again.
 	Replaced []uint64
 }
 
-// Ended is a consumer relation that ended, the generation of its credentials, and the certificate period in which it ended.
+// Ended is a consumer relation that ended, the generation of its credentials, and the certificate
+// period in which it ended.
 type Ended struct {
 	RelationID string // "proxy:12"
 	Generation int    // from 1
@@ -146,8 +147,8 @@ func EncodeApp(a AppBag) databag.Bag {
 	return bag.Clone()
 }
 
-// DecodeApp reads a peer application bag. An empty bag is the zero AppBag. An error names relation, owner and key, never
-// the value.
+// DecodeApp reads a peer application bag. An empty bag is the zero AppBag. An error names relation,
+// owner and key, never the value.
 func DecodeApp(relationID, owner string, bag databag.Bag) (AppBag, error) {
 	d := decoder{relationID: relationID, owner: owner, bag: bag}
 	a := AppBag{
@@ -188,8 +189,8 @@ func EncodeUnit(u UnitBag) databag.Bag {
 	}.Clone()
 }
 
-// DecodeUnit reads a unit's peer bag. An empty bag is the zero UnitBag: the unit has said nothing. An error names relation,
-// unit and key, never the value.
+// DecodeUnit reads a unit's peer bag. An empty bag is the zero UnitBag: the unit has said nothing.
+// An error names relation, unit and key, never the value.
 func DecodeUnit(relationID, unit string, bag databag.Bag) (UnitBag, error) {
 	d := decoder{relationID: relationID, owner: unit, bag: bag}
 	u := UnitBag{

@@ -183,7 +183,8 @@ func TestBrokenBagsAreNamed(t *testing.T) {
 	}
 }
 
-// TestOperationsThatCannotBe: the ID goes into a server's environment, where a text that is too long keeps it from starting.
+// TestOperationsThatCannotBe: the ID goes into a server's environment, where a text that is too
+// long keeps it from starting.
 func TestOperationsThatCannotBe(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("a", maxWord+1)

@@ -29,7 +29,8 @@ func Valid(text string) bool {
 	return strings.Trim(last, "0123456789") != ""
 }
 
-// ValidPattern reports whether the text is what a certificate may name: a host name, or one behind "*.".
+// ValidPattern reports whether the text is what a certificate may name: a host name, or one behind
+// "*.".
 func ValidPattern(text string) bool { return Valid(strings.TrimPrefix(text, "*.")) }
 
 func notInLabel(r rune) bool {

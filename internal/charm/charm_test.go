@@ -124,7 +124,8 @@ func TestOverdue(t *testing.T) {
 	require.ErrorContains(t, overdue(operator.Plan{Claims: true}, late), "26s after asking who leads")
 }
 
-// TestActionRecordsNoEndTooLate: an action that gives a cluster up relies on is-leader as a hook does.
+// TestActionRecordsNoEndTooLate: an action that gives a cluster up relies on is-leader as a hook
+// does.
 func TestActionRecordsNoEndTooLate(t *testing.T) {
 	t.Parallel()
 	for took, failed := range map[time.Duration][]string{

@@ -68,7 +68,8 @@ func (t tree) look() (DB, error) {
 	if err != nil {
 		return DB{}, err
 	}
-	// A revision is two numbers with a character between, and perhaps one after (mvcc, BytesToBucketKey).
+	// A revision is two numbers with a character between, and perhaps one after (mvcc,
+	// BytesToBucketKey).
 	if len(last) != 0 {
 		if len(last) < 17 || last[8] != '_' {
 			return DB{}, errDamaged

@@ -35,7 +35,8 @@ type Options struct {
 	Progress func(ctx context.Context, text string)
 }
 
-// Host looks at one unit's machine and at the cluster, and does steps on both. It implements operator.Host.
+// Host looks at one unit's machine and at the cluster, and does steps on both. It implements
+// operator.Host.
 type Host struct {
 	paths
 	unitName   string

@@ -16,7 +16,8 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
-// TestLife follows a cluster from its founding through a join, a removal and a return, on real servers.
+// TestLife follows a cluster from its founding through a join, a removal and a return, on real
+// servers.
 func TestLife(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
@@ -250,8 +251,8 @@ func TestRevertMember(t *testing.T) {
 	assert.Equal(t, before, files(), "as it was, though the server was started for the first time with more")
 }
 
-// TestAwaitListed: the wait succeeds while the other member listens where it is listed, and not while
-// it is listed elsewhere.
+// TestAwaitListed: the wait succeeds while the other member listens where it is listed, and not
+// while it is listed elsewhere.
 func TestAwaitListed(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)

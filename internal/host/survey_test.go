@@ -99,7 +99,8 @@ func TestAnswers(t *testing.T) {
 			pause(t, units[1])
 			return f
 		},
-		// The second serves, but not at the URL where it is listed: others reach it by its peer URL.
+		// The second serves, but not at the URL where it is listed: others reach it by its peer
+		// URL.
 		"only others reach it": func(t *testing.T) *fleet {
 			t.Helper()
 			f := newFleet(t)

@@ -27,7 +27,8 @@ import (
 //go:embed unit.service.tmpl
 var unitTemplate string
 
-// systemctlTime bounds a call of systemctl, which answers in milliseconds unless systemd itself hangs.
+// systemctlTime bounds a call of systemctl, which answers in milliseconds unless systemd itself
+// hangs.
 const systemctlTime = 10 * time.Second
 
 // young is how long a process must have lived before its service, though not ready, no longer

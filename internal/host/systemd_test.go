@@ -254,7 +254,8 @@ func TestFailing(t *testing.T) {
 	}
 }
 
-// TestAge: how long the main process has run, by the clock that systemd's monotonic timestamps are on.
+// TestAge: how long the main process has run, by the clock that systemd's monotonic timestamps are
+// on.
 func TestAge(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, 2*time.Second, age(map[string]string{"ExecMainStartTimestampMonotonic": "1000000"}, 3*time.Second))

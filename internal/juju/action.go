@@ -114,8 +114,8 @@ func join(prefix, name string) string {
 	return prefix + "." + name
 }
 
-// resultKey rewrites one part of a key to ^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$ (worker/uniter/runner/jujuc/action-set.go):
-// "etcd/0" becomes "etcd-0".
+// resultKey rewrites one part of a key to ^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$
+// (worker/uniter/runner/jujuc/action-set.go): "etcd/0" becomes "etcd-0".
 func resultKey(name string) string {
 	name = strings.Map(func(r rune) rune {
 		if (r >= 'a' && r <= 'z') || (r >= '0' && r <= '9') {

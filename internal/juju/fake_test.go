@@ -35,7 +35,8 @@ type secret struct {
 	content map[string]string
 }
 
-// fakeJuju answers hook tools from memory as Juju does, and panics on a call that Juju would not understand.
+// fakeJuju answers hook tools from memory as Juju does, and panics on a call that Juju would not
+// understand.
 type fakeJuju struct {
 	unit    string
 	leader  bool

@@ -156,7 +156,8 @@ func TestFlushToRelationNotFound(t *testing.T) {
 	}
 }
 
-// A secret is made once, under its label; then its content is set. The bag that names it is written after it.
+// A secret is made once, under its label; then its content is set. The bag that names it is written
+// after it.
 func TestFlushSecrets(t *testing.T) {
 	t.Parallel()
 	f := healthy(1)

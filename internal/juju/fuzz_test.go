@@ -51,7 +51,8 @@ func FuzzObserveProxy(f *testing.F) {
 	})
 }
 
-// FuzzParams: whatever action-get prints, there are parameters or an error, and the error quotes nothing.
+// FuzzParams: whatever action-get prints, there are parameters or an error, and the error quotes
+// nothing.
 func FuzzParams(f *testing.F) {
 	for _, answer := range []string{`{"revision": 1e400}`, "null", "[]", `{"a": {"b": [1, null]}}`, "", `{"a": hush}`} {
 		f.Add(answer)
@@ -74,7 +75,8 @@ func FuzzParams(f *testing.F) {
 	})
 }
 
-// FuzzAuthorityBag: authorities come back from the bag as they went in, and nothing else in the bag is taken for one.
+// FuzzAuthorityBag: authorities come back from the bag as they went in, and nothing else in the bag
+// is taken for one.
 func FuzzAuthorityBag(f *testing.F) {
 	f.Add("peer-ca-key", "x", "authority", "f00")
 	f.Add("", "", "authority.", "y")

@@ -451,11 +451,11 @@ func (o *observer) appBag(ctx context.Context, relationID, app string) (databag.
 	return bag, nil
 }
 
-// living returns the joined units that goal-state lists and that stay. If there are none, it returns
-// those that are listed, and if there are none of these either, all. On Juju 4.0 relation-list still
-// names a unit that is gone, and relation-get still returns its last bag, which may name members
-// that are gone too. A unit that leaves hears no more of the others. goal-state may not list the
-// units of an application in another model.
+// living returns the joined units that goal-state lists and that stay. If there are none, it
+// returns those that are listed, and if there are none of these either, all. On Juju 4.0
+// relation-list still names a unit that is gone, and relation-get still returns its last bag, which
+// may name members that are gone too. A unit that leaves hears no more of the others. goal-state
+// may not list the units of an application in another model.
 func living(joined []string, goals map[string]goal) []string {
 	listed := func(unit string) bool { _, ok := goals[unit]; return ok }
 	stays := func(unit string) bool { return listed(unit) && goals[unit].Status != string(operator.Dying) }

@@ -79,7 +79,8 @@ func TestObserve(t *testing.T) {
 	assert.False(t, m.Relations["upstream"].OK)
 }
 
-// A healthy update-status of a member of three is at most 15 calls, whatever the number of consumers, and writes nothing.
+// A healthy update-status of a member of three is at most 15 calls, whatever the number of
+// consumers, and writes nothing.
 func TestCallBudget(t *testing.T) {
 	t.Parallel()
 	run := func(consumers int) *fakeJuju {

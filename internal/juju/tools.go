@@ -122,7 +122,8 @@ func notThere(err error) bool {
 	return false
 }
 
-// noRelation reports whether a tool said that a relation does not exist, in these words and no others.
+// noRelation reports whether a tool said that a relation does not exist, in these words and no
+// others.
 func noRelation(err error) bool {
 	var refusal *ToolError
 	return errors.As(err, &refusal) && strings.TrimPrefix(strings.TrimSpace(refusal.Stderr), "ERROR ") == "relation not found"

@@ -82,7 +82,8 @@ func loopback(own string) string {
 	return "127.0.0.1"
 }
 
-// listen is the URLs to bind for an address of ours: the wildcard, or the address itself and loopback.
+// listen is the URLs to bind for an address of ours: the wildcard, or the address itself and
+// loopback.
 func (v view) listen(a Address, port int) []string {
 	host := a.Ingress
 	ip, err := netip.ParseAddr(host)

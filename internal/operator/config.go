@@ -21,7 +21,8 @@ const (
 	RoleProxy  Role = "proxy"
 )
 
-// Config is config.yaml's options, typed. Units are in the names. The zero value is not valid: see ParseConfig.
+// Config is config.yaml's options, typed. Units are in the names. The zero value is not valid: see
+// ParseConfig.
 type Config struct {
 	Role           Role
 	Port           int // client port; the local port on a proxy, 0 for none
@@ -127,7 +128,8 @@ var (
 
 // The ends of options that are given as text.
 var (
-	// SnapshotRange is for snapshot_interval when it is not off, in nanoseconds: a minute to 30 days.
+	// SnapshotRange is for snapshot_interval when it is not off, in nanoseconds: a minute to 30
+	// days.
 	SnapshotRange = Range{int64(time.Minute), int64(30 * 24 * time.Hour)}
 	// KeepRange is for keep_space when it is given, in bytes.
 	KeepRange = Range{64 << 20, 100 << 40}
@@ -340,7 +342,8 @@ func (o *options) sans(name string) []string {
 	return out
 }
 
-// retention is a duration or a number of hours for mode periodic, a number of revisions for mode revision; "0" is off.
+// retention is a duration or a number of hours for mode periodic, a number of revisions for mode
+// revision; "0" is off.
 func (o *options) retention(name, mode string) string {
 	v := o.text(name, "8h")
 	if mode == "revision" {

@@ -136,7 +136,8 @@ func TestCipherSuites(t *testing.T) {
 	t.Parallel()
 	var want []string
 	for _, suite := range tls.CipherSuites() {
-		// HTTP/2 forbids every suite of TLS 1.2 that is no AEAD or has no forward secrecy (RFC 9113, appendix A).
+		// HTTP/2 forbids every suite of TLS 1.2 that is no AEAD or has no forward secrecy (RFC
+		// 9113, appendix A).
 		if slices.Contains(suite.SupportedVersions, tls.VersionTLS12) && strings.HasPrefix(suite.Name, "TLS_ECDHE_ECDSA_") &&
 			!strings.Contains(suite.Name, "_CBC_") {
 			want = append(want, suite.Name)

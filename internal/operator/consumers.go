@@ -11,8 +11,8 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 )
 
-// goneDigest stands in place of a bag's digest once the relation is gone, until its end is on record.
-// It is the digest of no bag, so a relation that comes back under its ID is written again.
+// goneDigest stands in place of a bag's digest once the relation is gone, until its end is on
+// record. It is the digest of no bag, so a relation that comes back under its ID is written again.
 const goneDigest = "gone"
 
 // marked is what is remembered of a bag with credentials of a generation: the digest, and the
@@ -44,8 +44,8 @@ func endedIn(r AppBag) map[string]int {
 	return out
 }
 
-// ConsumerData is what one consumer relation is told. It names started voters only, from a linearizable
-// list, and is the same from every unit.
+// ConsumerData is what one consumer relation is told. It names started voters only, from a
+// linearizable list, and is the same from every unit.
 type ConsumerData struct {
 	Members []ConsumerMember // sorted by name, never empty
 	Version string           // the oldest that answers, such as "3.7.3"
@@ -53,8 +53,8 @@ type ConsumerData struct {
 	Credentials credentials.Credentials
 }
 
-// ConsumerMember is a started voter, with one URL of each kind: existing consumers split lists of URLs
-// at ",".
+// ConsumerMember is a started voter, with one URL of each kind: existing consumers split lists of
+// URLs at ",".
 type ConsumerMember struct{ Name, PeerURL, ClientURL string }
 
 // ClientURLs are the members' client URLs, sorted.

@@ -241,7 +241,8 @@ func (v view) inCluster() bool {
 	return v.w.Reach == Healthy && id != 0 && v.w.ClusterID == id
 }
 
-// self is our own line of the member list: by the identity in our data, else by peer URL, else by name.
+// self is our own line of the member list: by the identity in our data, else by peer URL, else by
+// name.
 func (v view) self() (Member, bool) {
 	for _, mem := range v.w.Members {
 		if v.w.Data.State == OurData && mem.ID == v.w.Data.MemberID {

@@ -17,7 +17,8 @@ import (
 type Diagnose struct {
 	Files  []TextFile
 	Report string // for programs, as Report.JSON
-	// The revision up to which all voters are asked for a hash of their data; 0: they are not asked.
+	// The revision up to which all voters are asked for a hash of their data; 0: they are not
+	// asked.
 	Revision int64
 }
 

@@ -14,7 +14,8 @@ type Endpoint struct {
 	// Encode makes our bag for one consumer relation. The relation's certificate, its revocation
 	// and the time of writing are handled alike for all such endpoints: see publishToConsumers.
 	Encode func(ConsumerData) (databag.Bag, error)
-	// Owns are the keys that Encode may write: those that Encode leaves out are removed from the bag.
+	// Owns are the keys that Encode may write: those that Encode leaves out are removed from the
+	// bag.
 	Owns []string
 	// Handle runs in every pass in which no handler before it wants a step.
 	Handle func(view, *Plan)

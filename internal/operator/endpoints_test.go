@@ -11,7 +11,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// TestEndpointsAreThoseOfTheMetadata: each endpoint of metadata.yaml is a row, and each has a package for its interface.
+// TestEndpointsAreThoseOfTheMetadata: each endpoint of metadata.yaml is a row, and each has a
+// package for its interface.
 func TestEndpointsAreThoseOfTheMetadata(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../metadata.yaml")

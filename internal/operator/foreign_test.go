@@ -12,7 +12,8 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/databag"
 )
 
-// Settings on disk that the charm did not write are written again from what runs, with no restart and no turn.
+// Settings on disk that the charm did not write are written again from what runs, with no restart
+// and no turn.
 func TestSpoiltSettingsAreWrittenAgain(t *testing.T) {
 	t.Parallel()
 	m := model(3)

@@ -171,8 +171,9 @@ func (v view) fence() Fence {
 	return f
 }
 
-// urlsOfLivingUnits are those of the peer URLs that a living unit's bag names. Once a machine is gone, any
-// other process may listen at its address; and without a quorum nobody can take it off the list.
+// urlsOfLivingUnits are those of the peer URLs that a living unit's bag names. Once a machine is
+// gone, any other process may listen at its address; and without a quorum nobody can take it off
+// the list.
 func (v view) urlsOfLivingUnits(urls []string) (out []string) {
 	for unit := range v.m.Units.Value {
 		if url := v.m.Cluster.Value.UnitBags[unit].PeerURL; unit != v.m.Unit && slices.Contains(urls, url) {

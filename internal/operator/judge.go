@@ -270,7 +270,8 @@ func (x *examiner) authorities() {
 	}
 }
 
-// certificateEnds reports whether the server certificate that the member showed should have been renewed.
+// certificateEnds reports whether the server certificate that the member showed should have been
+// renewed.
 func (m MemberReport) certificateEnds() bool {
 	return m.Answers && m.CertRemaining != 0 && m.CertRemaining < certificateDue
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 )
 
-// TestReasons has a row for each reason that a member's report can give: the verdict, the level and the words.
+// TestReasons has a row for each reason that a member's report can give: the verdict, the level and
+// the words.
 func TestReasons(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {

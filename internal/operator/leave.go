@@ -206,9 +206,10 @@ func leaveLast(v view, p *Plan) {
 	}
 }
 
-// isLastMember reports whether it is certain that no other unit's member serves: the cluster says that it
-// has one voter, or this pass stopped the last one. Otherwise each other unit's bag must say that
-// it is stopped or names no cluster, and our own service must have been down before this pass.
+// isLastMember reports whether it is certain that no other unit's member serves: the cluster says
+// that it has one voter, or this pass stopped the last one. Otherwise each other unit's bag must
+// say that it is stopped or names no cluster, and our own service must have been down before this
+// pass.
 func (v view) isLastMember() bool {
 	if slices.Contains(v.w.Done, Step(Stop{lastLeaves})) || (v.ownAnswers() && len(v.voters()) == 1) {
 		return true

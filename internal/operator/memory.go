@@ -26,8 +26,8 @@ type Memory struct {
 	// Foreign is the digest of the settings that our process was started with although it runs with
 	// others.
 	Foreign string
-	// AbandonedTurn is the digest of a turn that was seen to be held by a unit that will never give it
-	// back.
+	// AbandonedTurn is the digest of a turn that was seen to be held by a unit that will never give
+	// it back.
 	AbandonedTurn string
 	// Seen is how far our member's data had come.
 	Seen Seen

@@ -52,7 +52,8 @@ const (
 	Dying Life = "dying"
 )
 
-// Model is what Juju says. It is read whole before anything is decided and is constant for the hook.
+// Model is what Juju says. It is read whole before anything is decided and is constant for the
+// hook.
 type Model struct {
 	UUID string // the model's UUID
 	Unit string // our unit's name, "etcd/0"

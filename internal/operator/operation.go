@@ -306,8 +306,8 @@ func (v view) sayOperation(p *Plan) {
 	}
 }
 
-// dataHolders are the units that hold data of the cluster on record, by their bags, sorted. Units that
-// leave count until they have stopped.
+// dataHolders are the units that hold data of the cluster on record, by their bags, sorted. Units
+// that leave count until they have stopped.
 func (v view) dataHolders() []string {
 	id := v.m.Cluster.Value.AppBag.ClusterID
 	if id == 0 {

@@ -8,7 +8,8 @@ type Plan struct {
 
 	Bags    []BagWrite    // bags to write
 	Secrets []SecretWrite // secrets to write, before the bags that name them
-	// NewAuthority has the certificate authorities made: they are known to be missing (leader only).
+	// NewAuthority has the certificate authorities made: they are known to be missing (leader
+	// only).
 	NewAuthority bool
 	// Claims says that Bags puts a cluster or its end on record, or that the authorities are made.
 	// That may be done only while it is certain that this unit leads.

@@ -115,7 +115,8 @@ func kebab(name string) string {
 	return out.String()
 }
 
-// TestReasonsPage: the reference page lists every kind, as the catalogue has it and in its order, and no other.
+// TestReasonsPage: the reference page lists every kind, as the catalogue has it and in its order,
+// and no other.
 func TestReasonsPage(t *testing.T) {
 	t.Parallel()
 	const file = "../../docs/reference/reasons.md"

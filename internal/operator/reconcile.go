@@ -7,7 +7,8 @@ import (
 	"log/slog"
 )
 
-// maxSteps bounds one pass. The longest orderly pass (a member that yields and joins again) takes about twenty.
+// maxSteps bounds one pass. The longest orderly pass (a member that yields and joins again) takes
+// about twenty.
 const maxSteps = 60
 
 // maxRepeats bounds how often one pass does the same step: a step that is wanted again and again

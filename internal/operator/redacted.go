@@ -6,7 +6,8 @@ import (
 	"log/slog"
 )
 
-// redacted is the whole text of a value that holds a private key, however it is printed, logged or encoded.
+// redacted is the whole text of a value that holds a private key, however it is printed, logged or
+// encoded.
 const redacted = "[redacted]"
 
 // Format prints [redacted] under every verb and flag.

@@ -63,14 +63,16 @@ func (v view) leavesHalted() bool {
 	return goes && slices.ContainsFunc(v.operationUnits(), other)
 }
 
-// halt stops our server for as long as an operation has the cluster stopped, and prepares the new data on its source.
+// halt stops our server for as long as an operation has the cluster stopped, and prepares the new
+// data on its source.
 func (v view) halt(p *Plan) {
 	if v.stopFor(p, operationStopsUs); p.Step == nil {
 		v.prepare(p)
 	}
 }
 
-// replacing is how far our unit is with an operation that replaces the data, and what it says of it.
+// replacing is how far our unit is with an operation that replaces the data, and what it says of
+// it.
 func (v view) replacing() (state, said string) {
 	o := v.operation()
 	source := o.Source == v.m.Unit && o.Snapshot != dataDir
@@ -263,7 +265,8 @@ func (v view) unservedData() (Prepared, bool) {
 	return Prepared{}, false
 }
 
-// neverServed reports whether no unit is known to hold data of the cluster on record, or to serve it.
+// neverServed reports whether no unit is known to hold data of the cluster on record, or to serve
+// it.
 func (v view) neverServed() bool {
 	record := v.m.Cluster.Value.AppBag
 	id := record.ClusterID

@@ -97,7 +97,8 @@ type Report struct {
 
 	// States are the relation states, as charms of the etcd-proxy interface have known them.
 	States []string
-	// Certificate is the shortest life left of a certificate of ours or a member's; 0 is unknown, negative is over.
+	// Certificate is the shortest life left of a certificate of ours or a member's; 0 is unknown,
+	// negative is over.
 	Certificate time.Duration
 
 	Runs, Carries string // the releases that this unit's process runs and that its charm has; "" is none, or not known

@@ -143,7 +143,8 @@ func free(taken map[string]any, key string) string {
 	return try
 }
 
-// slug makes a text a key that action-set takes: lower-case letters, digits, and hyphens between them.
+// slug makes a text a key that action-set takes: lower-case letters, digits, and hyphens between
+// them.
 func slug(s string) string {
 	s = strings.Trim(strings.Map(func(r rune) rune {
 		switch {

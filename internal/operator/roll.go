@@ -30,7 +30,8 @@ func (r rollPhase) String() string {
 	}[r]
 }
 
-// rollPhase says how far the roll of our member is, and for noUpgrade and held why it goes no further.
+// rollPhase says how far the roll of our member is, and for noUpgrade and held why it goes no
+// further.
 func (v view) rollPhase() (rollPhase, Reason) {
 	if v.role() != RoleMember || v.leaving() || v.w.Data.State != OurData || !v.w.Service.Running || !v.inCluster() || v.halted() {
 		return notRolling, Reason{}
@@ -215,8 +216,8 @@ func (v view) holdQuota(own, first Member) Reason {
 	return Reason{}
 }
 
-// refusingAlarm is the worst alarm because of which etcd takes no writes, so that no unit can take the
-// turn; "" is none.
+// refusingAlarm is the worst alarm because of which etcd takes no writes, so that no unit can take
+// the turn; "" is none.
 func (v view) refusingAlarm() string {
 	for _, kind := range []string{corrupt, noSpace} {
 		if slices.ContainsFunc(v.w.Alarms, func(a Alarm) bool { return a.Kind == kind }) {

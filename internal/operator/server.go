@@ -72,7 +72,8 @@ func (s Server) Env() []string {
 		// page has this origin: no name exists below .invalid (RFC 6761), and browsers leave out
 		// port 443. (ETCD_HOST_WHITELIST counts for plaintext only.)
 		"ETCD_CORS=https://none.invalid:443",
-		// Both checks are alpha and off by default in 3.7; without the gates their flags do nothing.
+		// Both checks are alpha and off by default in 3.7; without the gates their flags do
+		// nothing.
 		"ETCD_FEATURE_GATES=CompactHashCheck=true,InitialCorruptCheck=true",
 		"ETCD_COMPACT_HASH_CHECK_TIME=1m0s",
 		"CHARM_RELEASE=" + s.Release,

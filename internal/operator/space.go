@@ -92,9 +92,9 @@ func (v view) raiser() (Member, bool) {
 	return first, first.ID != 0
 }
 
-// mayRestartWithoutTurn reports whether the member may take the higher quota although no unit can take the
-// turn. holdRestart has checked before that it is the raiser, and that no other is to be waited
-// for.
+// mayRestartWithoutTurn reports whether the member may take the higher quota although no unit can
+// take the turn. holdRestart has checked before that it is the raiser, and that no other is to be
+// waited for.
 func (v view) mayRestartWithoutTurn(id uint64) bool {
 	first, raises := v.raiser()
 	return raises && first.ID == id && v.refusingAlarm() == noSpace && v.w.Turn.Known && v.w.Turn.Holder == ""

@@ -81,8 +81,8 @@ func (v view) isSuperseded() bool {
 	return v.m.Cluster.OK && r.ClusterID != 0 && r.ClusterID != r.Ended && r.ClusterID != data && !others
 }
 
-// clusterUnused reports whether our cluster is not on record, so that no unit joined or used it, or can.
-// Only the leader puts it there, and this unit leads.
+// clusterUnused reports whether our cluster is not on record, so that no unit joined or used it, or
+// can. Only the leader puts it there, and this unit leads.
 func (v view) clusterUnused() bool {
 	local := v.w.Local // the other members may be of another cluster, which is not on record either
 	single := v.ownAnswers() && len(v.w.Members) == 1 || local.Ready && local.ClusterID == v.w.Data.ClusterID && local.Voters == 1

@@ -295,7 +295,8 @@ func (s Disarm) String() string {
 	return fmt.Sprintf("disarm alarm %s of member %x", s.Alarm.Kind, s.Alarm.MemberID)
 }
 
-// Revoked is what the two ports refuse: the client certificates of relations, and units' certificates.
+// Revoked is what the two ports refuse: the client certificates of relations, and units'
+// certificates.
 type Revoked struct {
 	ModelUUID string
 	Relations []Ended // sorted by relation

@@ -238,7 +238,8 @@ func TestPeopleAreAnsweredFirst(t *testing.T) {
 	}
 }
 
-// longNames is a healthy cluster whose names, addresses and figures are as long as they may plausibly be.
+// longNames is a healthy cluster whose names, addresses and figures are as long as they may
+// plausibly be.
 func longNames(t *testing.T) (Model, World) {
 	t.Helper()
 	m, w := healthyCluster(3)

@@ -21,9 +21,9 @@ func freeTurn(v view, p *Plan) {
 	}
 }
 
-// turnAbandoned says why the turn's holder will never give it back; none means that it may. No unit ever
-// takes the turn without a lease. A holder that goal-state does not list is gone for good if it had
-// the turn before goal-state was read; a later one may be newer than that answer.
+// turnAbandoned says why the turn's holder will never give it back; none means that it may. No unit
+// ever takes the turn without a lease. A holder that goal-state does not list is gone for good if
+// it had the turn before goal-state was read; a later one may be newer than that answer.
 func (v view) turnAbandoned() Reason {
 	turn := v.w.Turn
 	holder := clip(singleLine(turn.Holder), 16)

@@ -7,7 +7,8 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/etcdproxy"
 )
 
-// Upstream is what the proxy needs to reach the cluster. It holds a private key and prints as [redacted].
+// Upstream is what the proxy needs to reach the cluster. It holds a private key and prints as
+// [redacted].
 type Upstream struct {
 	Release   string
 	Listen    []string // host:port; empty if only the socket is served

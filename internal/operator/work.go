@@ -52,7 +52,8 @@ const (
 	WorkFailed WorkState = "failed" // Work.Error says why; also if its process died silently
 )
 
-// Work is long work of this unit: a transient service of ours, which outlives the hook that began it.
+// Work is long work of this unit: a transient service of ours, which outlives the hook that began
+// it.
 type Work struct {
 	WorkRequest
 
@@ -91,7 +92,8 @@ type Snapshot struct {
 	Error    string // why there is none; "" is a good one
 }
 
-// Users are who may log in to a database once authentication is on in it. The zero value is not known.
+// Users are who may log in to a database once authentication is on in it. The zero value is not
+// known.
 type Users struct {
 	Known bool
 	Count int
@@ -126,7 +128,8 @@ type Schedule struct {
 	Interval int64 // seconds; 0 is never
 	Keep     int   // how many of the usual ones
 	Space    int64 // bytes that all that is kept may take; 0 is a tenth of the file system
-	// Wanted is a snapshot that stays whatever the rest says: an operation on record is about to read it. "" is none.
+	// Wanted is a snapshot that stays whatever the rest says: an operation on record is about to
+	// read it. "" is none.
 	Wanted string `json:",omitempty"`
 }
 

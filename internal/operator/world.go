@@ -154,7 +154,8 @@ type Service struct {
 	Config  string        // digest of what the live process was started with; "" is unknown, Altered is others than the charm wrote
 	Release string        // release that the live process runs
 	Restart string        // the operation that it was restarted for last; "" is none
-	// When Failing: the last line that says why; or what a server waits for that does not serve yet.
+	// When Failing: the last line that says why; or what a server waits for that does not serve
+	// yet.
 	Log  string
 	Held Hold // when not Running: why its gate did not let it start
 

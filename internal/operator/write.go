@@ -26,7 +26,8 @@ type BagWrite struct {
 	Secrets map[string]string
 }
 
-// SecretWrite is one secret of ours as it should be. It may hold private keys and prints as [redacted].
+// SecretWrite is one secret of ours as it should be. It may hold private keys and prints as
+// [redacted].
 type SecretWrite struct {
 	Label    string            // identifies the secret: the same label is the same secret
 	App      bool              // our application's, which only the leader writes; else our unit's

@@ -70,8 +70,8 @@ func (l learned) of(c Config, creds *credentials) learned {
 	return l
 }
 
-// lost reports whether a configured member has left the cluster. The list must know another of them: it
-// may call them all by names and URLs that the configuration does not use.
+// lost reports whether a configured member has left the cluster. The list must know another of
+// them: it may call them all by names and URLs that the configuration does not use.
 func (l learned) lost(m Member, c Config) bool {
 	knows := func(m Member) bool { return match(m, l.Members) >= 0 }
 	return !l.old && !knows(m) && slices.ContainsFunc(c.Members, knows)

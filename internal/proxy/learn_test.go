@@ -240,8 +240,8 @@ func TestOwnAddressIsNotDialled(t *testing.T) {
 	assert.Equal(t, address.Fit, judge.HostPort("[::1]:1"))
 }
 
-// TestProviderOnTheSameMachine: a hosts file may give the machine's own name a loopback address, and a member on
-// the same machine may be named so.
+// TestProviderOnTheSameMachine: a hosts file may give the machine's own name a loopback address,
+// and a member on the same machine may be named so.
 func TestProviderOnTheSameMachine(t *testing.T) {
 	t.Parallel()
 	own, err := os.Hostname()

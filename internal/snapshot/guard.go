@@ -67,7 +67,8 @@ func (c *checker) end() (sum string, err error) {
 	return hex.EncodeToString(c.tail), nil
 }
 
-// bbolt's file format (bbolt internal/common: Page, Meta). A page begins with 16 bytes; the meta's fields follow.
+// bbolt's file format (bbolt internal/common: Page, Meta). A page begins with 16 bytes; the meta's
+// fields follow.
 const (
 	magic       = 0xED0CDAED
 	fileFormat  = 2

@@ -12,7 +12,8 @@ type Budget struct {
 	Space int64 // what all that is kept may take
 	Aside int64 // what is kept beside the snapshots: directories of data that was moved aside
 	Free  int64 // on the file system
-	// Database is the size of the database, which must stay free: a defragmentation writes it a second time.
+	// Database is the size of the database, which must stay free: a defragmentation writes it a
+	// second time.
 	Database int64
 }
 

@@ -38,7 +38,8 @@ func charmDir(unit string) string {
 	return "/var/lib/juju/agents/unit-" + strings.ReplaceAll(unit, "/", "-") + "/charm"
 }
 
-// agent is Juju's side of the machines: it runs the model's hooks there and answers their hook tools.
+// agent is Juju's side of the machines: it runs the model's hooks there and answers their hook
+// tools.
 type agent struct {
 	machines machines
 	model    *model.Model

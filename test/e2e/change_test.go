@@ -123,7 +123,8 @@ func refresh(t *testing.T, w world) {
 	}
 }
 
-// serverKilled kills etcd's process on the leader's machine: systemd starts it again, without a hook.
+// serverKilled kills etcd's process on the leader's machine: systemd starts it again, without a
+// hook.
 func serverKilled(t *testing.T, w world) {
 	unit := w.leader(t)
 	n := w.machine(t, unit)

@@ -253,7 +253,8 @@ func threeUnits(t *testing.T, w world) {
 		assert.Equal(t, three, w.voters(t, n))
 		assert.Equal(t, "one", w.sh(t, n, "etcdctl get --print-value-only first"))
 		assert.Equal(t, "active", w.show(t, n, fmt.Sprintf("etcd/%d", n))["ActiveState"])
-		// Every certificate names the unit's own address: real addresses are what the peer port checks.
+		// Every certificate names the unit's own address: real addresses are what the peer port
+		// checks.
 		assert.Contains(t, w.sh(t, n, "etcdctl endpoint status -w simple"), "3.7.3")
 	}
 	report := w.health(t, "etcd/0")
@@ -278,8 +279,8 @@ func proxy(t *testing.T, w world) {
 		"plaintext stays on the machine: the connection is refused, not slow")
 }
 
-// writeThroughProxy writes over gRPC and over HTTP on the proxy's machine, in plaintext, and reads at the member of
-// machine at.
+// writeThroughProxy writes over gRPC and over HTTP on the proxy's machine, in plaintext, and reads
+// at the member of machine at.
 func (w world) writeThroughProxy(t *testing.T, at int, value string) {
 	t.Helper()
 	ctl := "exec -a etcdctl " + charmDir("local/0") + "/bin/etcd-charm --endpoints http://127.0.0.1:2379 --command-timeout 5s"

@@ -27,7 +27,8 @@ import (
 // patience bounds the waits for what takes seconds on a quiet machine.
 const patience = 5 * time.Minute
 
-// members are the members at their machines' addresses, as an administrator of one of the machines opens them.
+// members are the members at their machines' addresses, as an administrator of one of the machines
+// opens them.
 func (w world) members(t *testing.T) load.Target {
 	t.Helper()
 	var target load.Target
@@ -103,7 +104,8 @@ func (w world) logOf(t *testing.T, from time.Time, long time.Duration) {
 	}
 }
 
-// writeMuch writes more than etcd keeps for members that are behind: 5000 entries, and up to snapshot_count more.
+// writeMuch writes more than etcd keeps for members that are behind: 5000 entries, and up to
+// snapshot_count more.
 func (w world) writeMuch(t *testing.T) {
 	t.Helper()
 	const writers, each = 50, 150

@@ -146,7 +146,8 @@ func (l *Load) write(c *clientv3.Client, key string) bool {
 	})
 }
 
-// read looks for a key that was acknowledged. The read is linearizable: the key is there, or it is lost.
+// read looks for a key that was acknowledged. The read is linearizable: the key is there, or it is
+// lost.
 func (l *Load) read(c *clientv3.Client, key string) {
 	var found int64
 	l.insist(func(ctx context.Context) error {

@@ -76,7 +76,8 @@ func (p program) passes(ctx context.Context, test string) (bool, string, error) 
 	return false, out, fmt.Errorf("cannot run the test: %w", err)
 }
 
-// source is the file of the module at root that the mutant breaks, with the text to break in one place.
+// source is the file of the module at root that the mutant breaks, with the text to break in one
+// place.
 func (m mutant) source(root string) (string, error) {
 	source, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(m.file)))
 	if err != nil {

@@ -143,7 +143,8 @@ func newReader(t *testing.T, archive string) *reader {
 	return r
 }
 
-// looks are the commands that change nothing: they are repeated until they print what the page shows.
+// looks are the commands that change nothing: they are repeated until they print what the page
+// shows.
 var looks = regexp.MustCompile(`^juju (status|debug-log|show-|run \S+ (health|list-members|alarm-list|list-snapshots|check-removal|operation$|(restore|recover) .*dry-run)` +
 	`|(ssh|exec) .*etcdctl .*(get|endpoint|member list|version|alarm list)|(ssh|exec) .*(curl|ls|systemctl))|^sleep `)
 

@@ -23,7 +23,8 @@ const near = 2 * time.Second
 // was to.
 var errClock = errors.New("a clock is not as it was set")
 
-// offs are how far a clock is off: a little, an hour, a day, and longer than certificates live or the cluster is old.
+// offs are how far a clock is off: a little, an hour, a day, and longer than certificates live or
+// the cluster is old.
 func offs() []time.Duration {
 	const day = 24 * time.Hour
 	return []time.Duration{5 * time.Second, time.Hour, day, 400 * day, -5 * time.Second, -time.Hour, -day, -400 * day}

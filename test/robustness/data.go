@@ -266,7 +266,8 @@ func (c *cluster) outcome(ctx context.Context, id string) (string, error) {
 	return outcome, err
 }
 
-// written finds puts of judged keys in a log: the fields of etcd's request, each with its length before it.
+// written finds puts of judged keys in a log: the fields of etcd's request, each with its length
+// before it.
 var written = regexp.MustCompile(`(?s)\n.` + prefix + `[0-9a-z]+\x12(.)`)
 
 // held are the values that units have in their logs, to which nothing is added any more.

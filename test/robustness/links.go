@@ -224,7 +224,8 @@ func (l *links) Close() error {
 	return l.failure
 }
 
-// otherEnd names the socket at the other end of a connection on this machine, as /proc/PID/fd does; "" if it is gone.
+// otherEnd names the socket at the other end of a connection on this machine, as /proc/PID/fd does;
+// "" if it is gone.
 func otherEnd(conn net.Conn) string {
 	table, err := os.ReadFile("/proc/net/tcp")
 	if err != nil {

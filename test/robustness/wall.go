@@ -21,7 +21,8 @@ import (
 // Nothing of the product is changed: the compiler's overlay replaces the standard library's
 // time.Now.
 
-// machinesDir is the directory above those of the machines, and clockFile the file of each: testdata/wall.go knows both.
+// machinesDir is the directory above those of the machines, and clockFile the file of each:
+// testdata/wall.go knows both.
 const machinesDir, clockFile = "machines", "clock"
 
 // nowBegins is the beginning of time.Now, and nowAsks is inserted after it.

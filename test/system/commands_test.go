@@ -68,7 +68,8 @@ func commands(verbs map[string]command, bin string) map[string]command {
 	}
 }
 
-// credentials does what a consumer of the etcd-proxy relation does with a bag, and keeps the bag for comparison.
+// credentials does what a consumer of the etcd-proxy relation does with a bag, and keeps the bag
+// for comparison.
 func credentials(ts *testscript.TestScript, _ bool, args []string) {
 	var bag map[string]string
 	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &bag))

@@ -282,7 +282,8 @@ func (s *Sim) asked(g *group, u *unit, others bool) *member {
 	return nil
 }
 
-// sameList reports whether --initial-cluster is the member list exactly: etcd compares count and URLs.
+// sameList reports whether --initial-cluster is the member list exactly: etcd compares count and
+// URLs.
 func sameList(g *group, initial string) bool {
 	var want, got []string
 	for _, m := range g.members {

@@ -61,7 +61,8 @@ func (s *Sim) own(u *unit) (*group, *member) {
 	return g, m
 }
 
-// overdue reports whether the hook's time is up. A step that is under way may then go on for waitSeconds.
+// overdue reports whether the hook's time is up. A step that is under way may then go on for
+// waitSeconds.
 func (h *machine) overdue() error {
 	if h.s.now-h.began > hookSeconds {
 		return errors.New("the hook has run out of time")

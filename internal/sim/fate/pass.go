@@ -175,7 +175,8 @@ func (s *Sim) observe(u *unit, e operator.Event, seen []uint64) operator.Model {
 		switch {
 		case p.life == dead, p == u:
 		default:
-			// What an agent keeps is the bag of a unit that joined; any other is read again in each hook.
+			// What an agent keeps is the bag of a unit that joined; any other is read again in each
+			// hook.
 			k, joined := u.heard[p.name]
 			if !s.Stale || !joined || k.kept == 0 {
 				k.kept = len(p.words)

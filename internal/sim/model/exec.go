@@ -35,7 +35,8 @@ func (m *Model) beginExec(unitName string) (*Context, error) {
 	return m.beginTask(u, ExecName, map[string]any{}), nil
 }
 
-// beginTask opens the context of an action, or of commands. Juju counts an operation and its one task together.
+// beginTask opens the context of an action, or of commands. Juju counts an operation and its one
+// task together.
 func (m *Model) beginTask(u *unit, name string, params map[string]any) *Context {
 	m.nextTask += 2
 	c := m.begin(u, Hook{Kind: hooks.Action, Action: name})

@@ -5,7 +5,8 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/toy"
 )
 
-// toys writes all that a requirer can write: its unit's bag, and as leader its application's bag and a secret.
+// toys writes all that a requirer can write: its unit's bag, and as leader its application's bag
+// and a secret.
 func toys(l look, p *Plan) {
 	for _, r := range l.m.Relations["toy"].Value {
 		unit := toy.EncodeUnit(l.m.Unit + r.RemoteApp[toy.KeyGreeting])
