@@ -34,7 +34,7 @@ const (
 type Judge struct {
 	// Listens are where this machine's own servers accept connections that they pass on, as
 	// host:port. The host may be empty or unspecified, and then only loopback addresses count. What
-	// is no host:port is ignored.
+	// is not host:port is ignored.
 	Listens []string
 	// Near are hosts that this machine names itself: its own address, or what its administrator
 	// configured. If one is a loopback address, others may be too, because all units then share one

@@ -33,8 +33,8 @@ type Charm struct {
 }
 
 // Run runs the hook or action that argv0 names. An error makes the process exit non-zero: Juju then
-// drops what was published, and runs a hook again. An action that fails or is refused is no error,
-// because Juju then shows the action's own message.
+// drops what was published, and runs a hook again. An action that fails or is refused is not an
+// error, because Juju then shows the action's own message.
 func (c Charm) Run(ctx context.Context, argv0 string) (err error) {
 	event, err := juju.ParseEvent(c.Env, argv0)
 	switch {

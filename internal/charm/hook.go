@@ -48,8 +48,8 @@ func Hook(ctx context.Context, e operator.Event, j Juju, m Machine, decide opera
 	return j.Flush(ctx, model, plan)
 }
 
-// settled logs the last line of a hook: what it did, to whom it publishes, and which status it
-// leaves. For a quiet hook the line is at level DEBUG.
+// settled logs the last line of a hook: what it did, to which relations it publishes, and which
+// status it leaves. For a quiet hook the line is at level DEBUG.
 func settled(ctx context.Context, e operator.Event, p operator.Plan, w operator.World, took time.Duration) {
 	level := slog.LevelDebug
 	if operator.Noteworthy(p, w) {

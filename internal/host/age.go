@@ -34,8 +34,9 @@ type ownerText struct {
 
 const ownerVersion = 1
 
-// lookOwner reads whom the data belongs to. It returns the zero Owner if no file says so. Nothing
-// depends on the file alone, because anybody who can write to the directory can also remove it.
+// lookOwner reads which unit the data belongs to. It returns the zero Owner if no file says so.
+// Nothing depends on the file alone, because anybody who can write to the directory can also remove
+// it.
 func (h *Host) lookOwner() operator.Owner {
 	info, err := os.Lstat(h.ownerFile())
 	if err != nil || !info.Mode().IsRegular() || info.Size() > 1<<16 {
@@ -52,8 +53,8 @@ func (h *Host) lookOwner() operator.Owner {
 	return operator.Owner{Model: text.Model, Unit: text.Unit}
 }
 
-// claim records whom the data belongs to. The server's user may put links into the data directory,
-// so claim follows no link that leads out of it.
+// claim records which unit the data belongs to. The server's user may put links into the data
+// directory, so claim follows no link that leads out of it.
 func (h *Host) claim(owner operator.Owner) error {
 	data, err := json.Marshal(ownerText{ownerVersion, owner.Model, owner.Unit, h.preparedFor()})
 	if err != nil {

@@ -55,7 +55,7 @@ func ended(line string) bool {
 
 // causeOf returns why a run ended, or "" if the run does not say. In order of preference the cause
 // is: the reason that etcd gives for its end; that the process was killed; etcd's first complaint;
-// the first line that is no log line, such as one about an unknown flag. What systemd says about
+// the first line that is not a log line, such as one about an unknown flag. What systemd says about
 // the end comes last.
 func causeOf(run []string) string {
 	var fatal, killed, complaint, words, end string

@@ -138,7 +138,7 @@ func peerTLS(env func(string) string) (*tls.Config, error) {
 	return &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: roots, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}, nil
 }
 
-// errClosed means that a peer completed the handshake, and closed the connection without a word.
+// errClosed means that a peer completed the handshake, and closed the connection without a reason.
 var errClosed = errors.New("closes the connection after the handshake")
 
 // askPeer asks one peer for its members. A refusal without a reason counts only if it comes twice.

@@ -41,7 +41,7 @@ func TestInstall(t *testing.T) {
 		name := release(t, h)
 		names = append(names, name)
 		require.Error(t, h.Do(t.Context(), operator.Install{Release: "3.7.3-else"}))
-		// The rest of a copy that was cut off is no release, and hinders nothing.
+		// What is left of a copy that was cut off is not a release, and does no harm.
 		require.NoError(t, os.MkdirAll(filepath.Join(h.release(name+partial), "x"), 0o755))
 		require.NoError(t, h.Do(t.Context(), operator.Install{Release: name}))
 		require.NoError(t, h.Do(t.Context(), operator.Install{Release: name}), "twice")

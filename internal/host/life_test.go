@@ -135,7 +135,7 @@ func assertNoSecrets(t *testing.T, units ...*unit) {
 	}
 }
 
-// TestReach tells apart what must never be confused.
+// TestReach: the states that must never be confused are kept apart.
 func TestReach(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)

@@ -74,7 +74,7 @@ func (h *Host) breakTurn(ctx context.Context, turn operator.Turn) error {
 	return nil
 }
 
-// tryTurn returns who holds the turn after the try.
+// tryTurn returns which unit holds the turn after the try.
 func (h *Host) tryTurn(ctx context.Context, c *clientv3.Client) (string, error) {
 	now, err := c.Get(ctx, turnKey)
 	if err != nil {

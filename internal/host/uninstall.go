@@ -24,7 +24,7 @@ func (h *Host) leftovers() bool {
 }
 
 // uninstall removes what the unit installed. Data and snapshots stay, and so does the system user,
-// who owns the data. The keys are removed first, whatever else fails.
+// which owns the data. The keys are removed first, whatever else fails.
 func (h *Host) uninstall(ctx context.Context, keepData bool) error {
 	stopped := h.stop(ctx)
 	keys := os.RemoveAll(filepath.Clean(h.tls("")))

@@ -103,7 +103,7 @@ func sample(t *testing.T, kind Kind, which int) Reason {
 	return because(kind, subject[which], details...)
 }
 
-// decisions are kinds whose remedy is no command but a decision, which takes more words than the
+// decisions are kinds whose remedy is not a command but a decision, which takes more words than the
 // line has room for.
 var decisions = map[Kind]bool{
 	quotaTooLow: true, dataDiffers: true, dataOfAnother: true, dataGivenUp: true, dataOfOthers: true, foreignSettings: true, leaveAwaitsVoter: true,

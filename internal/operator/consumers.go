@@ -11,7 +11,7 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 )
 
-// goneDigest stands in place of a bag's digest once the relation is gone, until its end is on
+// goneDigest replaces a bag's digest once the relation is gone, until its end is on
 // record. It is the digest of no bag, so a relation that comes back under its ID is written again.
 const goneDigest = "gone"
 

@@ -73,7 +73,7 @@ func FuzzVersions(f *testing.F) {
 	})
 }
 
-// FuzzAlarm: text that is no alarm gives none, and an alarm that is read is one that etcd can
+// FuzzAlarm: text that is not an alarm gives none, and an alarm that is read is one that etcd can
 // raise.
 func FuzzAlarm(f *testing.F) {
 	f.Add("memberID:10501334649042878790 alarm:NOSPACE ")

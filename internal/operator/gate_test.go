@@ -129,7 +129,7 @@ func TestYieldIsHeld(t *testing.T) {
 	assert.Contains(t, texts(p.Reasons), "etcd is held")
 }
 
-// The fence has the members that a quorum lists, and stays as it is while there is no such list.
+// The fence has the members that a quorum lists, and stays as it is while there is none.
 func TestFenceIsKeptTrue(t *testing.T) {
 	t.Parallel()
 	m := model(3)

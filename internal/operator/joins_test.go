@@ -113,7 +113,7 @@ func kindsOf(p Plan) []Kind {
 }
 
 // lagging is unit etcd/0 whose member is a learner that serves and does not catch up; this hook has
-// waited for it in vain.
+// waited for it without success.
 func lagging(was Learning) (Model, World) {
 	m := model(3)
 	w := world(m)

@@ -43,7 +43,7 @@ func AlarmDisarm(params map[string]any, m Model, w World) ([]Step, Result, error
 	return steps, Result{Failed: why.String(), Finish: finish}, nil
 }
 
-// disarmed tells which alarms went, and whether any came back.
+// disarmed reports which alarms are gone, and whether any came back.
 func disarmed(m Model, before []Alarm, after World) Result {
 	r := Examine(m, after)
 	rows, values := [][]string{{"MEMBER", "ALARM", "NOW"}}, map[string]any{}

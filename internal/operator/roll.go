@@ -259,6 +259,6 @@ func nextMinor(version string) string {
 	return major + strconv.Itoa(minor+1)
 }
 
-// older reports whether a release's etcd version comes before another's. A text that is no version
-// comes before all.
+// older reports whether a release's etcd version comes before another's. A text that is not a
+// version comes before all.
 func older(a, b string) bool { return semver.Compare("v"+version(a), "v"+version(b)) < 0 }

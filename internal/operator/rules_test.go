@@ -898,7 +898,7 @@ func TestRule10KeysStayHome(t *testing.T) {
 			assertHidden(t, fmt.Sprintf(verb, v), "%T with %s", v, verb)
 		}
 		assertHidden(t, fmt.Errorf("cannot do: %w", fmt.Errorf("%v", v)).Error(), "%T in an error", v)
-		encoded, _ := json.Marshal(v) // a bag is no JSON: that is an error, and no leak
+		encoded, _ := json.Marshal(v) // a bag cannot be JSON: that is an error, not a leak
 		assertHidden(t, string(encoded), "%T in JSON", v)
 		assertHidden(t, asYAML(v), "%T in YAML", v)
 		var text, structured bytes.Buffer
@@ -912,7 +912,7 @@ func TestRule10KeysStayHome(t *testing.T) {
 	}
 }
 
-// asYAML is v in YAML. A bag makes the encoder panic or fail; that is no leak.
+// asYAML is v in YAML. A bag makes the encoder panic or fail; that is not a leak.
 func asYAML(v any) (text string) {
 	defer func() { _ = recover() }()
 	encoded, _ := yaml.Marshal(v)

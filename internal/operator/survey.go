@@ -306,7 +306,7 @@ func parseAlarm(text string) (Alarm, bool) {
 	return Alarm{MemberID: id, Kind: found[2]}, err == nil
 }
 
-// turnIn is who has the turn, by a linearizable read of any member.
+// turnIn is the turn, by a linearizable read of any member.
 func turnIn(answers []Answer) Turn {
 	for _, a := range answers {
 		if a.Self.Ready {

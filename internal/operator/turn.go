@@ -2,7 +2,7 @@ package operator
 
 // freeTurn breaks a turn whose holder will never give it back, in the second hook that sees it; the
 // first hook only reports it. A hook that fails in order to keep the unit remembers nothing of an
-// earlier one: it breaks the turn after it has waited for it in vain.
+// earlier one: it breaks the turn once its wait for the turn has failed.
 func freeTurn(v view, p *Plan) {
 	if v.role() != RoleMember || !v.inCluster() || !v.w.Turn.Known {
 		return // nothing is known, so nothing has changed
@@ -38,7 +38,7 @@ func (v view) turnAbandoned() Reason {
 	return because(turnUnowned, holder)
 }
 
-// turn says who has the turn.
+// turn says which unit has the turn.
 func (x *examiner) turn() {
 	switch why := x.turnAbandoned(); {
 	case !why.none():

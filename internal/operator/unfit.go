@@ -108,7 +108,7 @@ func (v view) unfit() string {
 }
 
 // healedEvery is how long a unit must not give up its data again by itself: data that goes bad
-// again so soon is no accident.
+// again so soon does not do so by accident.
 const healedEvery = 24 * 3600 // seconds
 
 const joinsAgain = "; it joins again"

@@ -171,7 +171,7 @@ type DataState int
 const (
 	NoData DataState = iota
 	OurData
-	AlienData   // something is there that is no etcd data of ours, or cannot be read
+	AlienData   // something is there that is not our etcd data, or cannot be read
 	ForeignData // it is another unit's; only Decide finds that
 )
 
@@ -245,7 +245,7 @@ type Member struct {
 	Ready          bool // answered a linearizable read of its own
 	Version        string
 	StorageVersion string
-	Leader         uint64 // whom it believes to lead; 0 is nobody
+	Leader         uint64 // which it believes to lead; 0 is none
 	DBSize         int64  // bytes
 	DBInUse        int64  // bytes
 	Quota          int64  // bytes

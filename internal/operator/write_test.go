@@ -119,7 +119,7 @@ func TestWritesToWhatIsGoneAreForgotten(t *testing.T) {
 
 // Everything that is remembered of a relation is forgotten in the hook in which Juju no longer
 // lists the relation. One thing stays: the end of a consumer's credentials until it is on record.
-// That stands for no bag. The rest of the memory is about no relation.
+// It is not about a bag. The rest of the memory is about no relation.
 func TestMemoryGoesWithItsRelation(t *testing.T) {
 	t.Parallel()
 	of := map[string]func(id string) Memory{

@@ -260,7 +260,7 @@ func TestRequestOfHalfClosedClient(t *testing.T) {
 		body, err := io.ReadAll(r.Body)
 		assert.NoError(t, err)
 		if r.URL.Path == "/late" {
-			<-r.Context().Done() // the member is told, and answers all the same
+			<-r.Context().Done() // the member notices, and answers all the same
 		}
 		fmt.Fprint(w, len(body))
 	})

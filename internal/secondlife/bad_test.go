@@ -80,7 +80,7 @@ func TestRefusedFlipped(t *testing.T) {
 	}
 }
 
-// TestRefused: a file that is no snapshot is refused, with the reason.
+// TestRefused: a file that is not a snapshot is refused, with the reason.
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	b := newBad(t)

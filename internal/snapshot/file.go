@@ -26,7 +26,7 @@ var ErrUnhashed = errUnhashed
 func Packed(path string) bool { return strings.HasSuffix(path, ".zst") }
 
 // Whole returns an error if a plain database does not have all the pages that its header names, and
-// so must not be mapped. A hash at its end is no page.
+// so must not be mapped. A hash at its end does not count as a page.
 func Whole(f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {

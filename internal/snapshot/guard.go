@@ -12,7 +12,7 @@ import (
 	"io"
 )
 
-// Why a stream is no snapshot.
+// Why a stream is not a snapshot.
 var (
 	errTruncated = errors.New("it is cut off")
 	errUnhashed  = errors.New("it has no hash at its end: it is the copy of a database's file")

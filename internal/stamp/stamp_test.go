@@ -11,7 +11,7 @@ import (
 
 const repository = "../.."
 
-// tree copies the sources to a directory in which they are no clone.
+// tree copies the sources to a directory in which they are not a clone.
 func tree(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "elsewhere")

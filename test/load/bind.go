@@ -16,7 +16,7 @@ func Bind(at netip.AddrPort) (io.Closer, error) {
 		return nil, err
 	}
 	socket := os.NewFile(uintptr(fd), at.String())
-	// With the option on during bind, connections that ended a moment ago are no obstacle. With it
+	// With the option on during bind, connections that ended a moment ago do not matter. With it
 	// off afterwards, no other socket may have the address (tcp(7), SO_REUSEADDR).
 	err = errors.Join(
 		syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1),

@@ -174,8 +174,8 @@ func NextBuild(archive, dir string) error { return rebuilt(archive, dir, "same",
 // stamped is the stamp of server and proxy, as the linker writes it (internal/stamp).
 var stamped = regexp.MustCompile("s[0-9a-f]{12}-p[0-9a-f]{12}")
 
-// rebuilt unpacks the charm into dir. Its binary's build ID, by which releases are told apart, ends
-// in four letters.
+// rebuilt unpacks the charm into dir. Its binary's build ID, which distinguishes releases, ends
+// in letters, of which there are four.
 func rebuilt(archive, dir, letters string, others bool) error {
 	read, err := charm.ReadCharmArchive(archive)
 	if err == nil {

@@ -344,7 +344,7 @@ var mutants = []mutant{
 		"model, err := j.Observe(ctx, e, nil)\n\tseen, turn := m.Seen(ctx)\n\tmodel.Seen = seen",
 	},
 
-	// What Juju says, and what it is told.
+	// What Juju says, and what is published.
 	{
 		"believes a goal-state that does not name the unit itself",
 		"internal/juju/observe.go", "TestObserveUnits",

@@ -24,7 +24,7 @@ var (
 	inline   = regexp.MustCompile("`[^`]*`")
 )
 
-// prose are the lines of a page outside of blocks; the others are empty.
+// prose is the lines of a page, with those inside blocks emptied.
 func (p page) prose() []string {
 	out := make([]string, len(p.lines))
 	inBlock := false
@@ -40,7 +40,7 @@ func (p page) prose() []string {
 	return out
 }
 
-// anchors are what a link may name in a page: its headings, as GitHub makes names of them, and what is named outright.
+// anchors are the anchors of a page: its headings, as GitHub names them, and explicit ones.
 func (p page) anchors() map[string]bool {
 	out := map[string]bool{}
 	for _, line := range p.prose() {
@@ -58,7 +58,7 @@ func (p page) anchors() map[string]bool {
 	return out
 }
 
-// slug is a heading's name in links: lower case, spaces as hyphens, no punctuation.
+// slug is a heading's anchor: lower case, spaces as hyphens, no punctuation.
 func slug(heading string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -71,7 +71,7 @@ func slug(heading string) string {
 	}, strings.TrimSpace(heading))
 }
 
-// TestLinks: each link to a file of the repository leads to one that is there, and to a heading that it has.
+// TestLinks: each link into the repository leads to a file that exists, and to a heading that it has.
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	pages := map[string]page{}
@@ -91,7 +91,7 @@ func TestLinks(t *testing.T) {
 	assert.Greater(t, seen, 50, "links are not found any more")
 }
 
-// broken says what is wrong with a link; "" is nothing, and what is elsewhere in the world is not looked at.
+// broken says what is wrong with a link; "" is nothing. It does not check links to other sites.
 func broken(pages map[string]page, from page, target string) string {
 	if strings.Contains(target, "://") || strings.HasPrefix(target, "mailto:") {
 		return ""
@@ -111,7 +111,7 @@ func broken(pages map[string]page, from page, target string) string {
 	return ""
 }
 
-// TestEveryPageIsFound: whoever begins at the index finds every page by its links.
+// TestEveryPageIsFound: from the index, links lead to every page.
 func TestEveryPageIsFound(t *testing.T) {
 	t.Parallel()
 	pages := map[string]page{}
@@ -140,7 +140,7 @@ func TestEveryPageIsFound(t *testing.T) {
 	}
 }
 
-// TestPicture: the picture is sound, and shows without anything from elsewhere.
+// TestPicture: the picture is well formed, and loads nothing from outside.
 func TestPicture(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join(root, "docs", "picture.svg"))

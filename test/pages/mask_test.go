@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// masks is all that may differ between two runs of a page: each match is compared as if it were the
+// masks is all that may differ between two runs of a page: each match is compared as the
 // text beside it.
 var masks = []struct {
 	what string

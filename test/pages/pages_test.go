@@ -33,7 +33,7 @@ const (
 	root    = "../.."
 	runMark = "<!-- page: run -->"
 	fence   = "```"
-	// cut stands in a page for lines that it leaves out.
+	// cut marks lines that a page leaves out.
 	cut = "…"
 )
 
@@ -118,7 +118,8 @@ func (p page) commands() (out []command, err error) {
 	return out, nil
 }
 
-// bare finds the commands of Juju in blocks that are not for running: indented ones, and those of pages without the mark.
+// bare finds the commands of Juju in blocks that are not run: indented ones, and those of pages
+// without the mark.
 var bare = regexp.MustCompile(`^(?: {4,}|)(?:\$ )?(juju(?:-sim)? .*|make [a-z].*)$`)
 
 // notRun are the commands of a page that no test runs, each with the reason.
@@ -150,7 +151,7 @@ func (p page) notRun(t *testing.T) (out []string) {
 	return out
 }
 
-// TestNothingIsSkippedSilently holds the commands that are not run to the list of them.
+// TestNothingIsSkippedSilently compares the commands that are not run with their list.
 func TestNothingIsSkippedSilently(t *testing.T) {
 	t.Parallel()
 	const file = "testdata/not-run.txt"

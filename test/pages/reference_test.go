@@ -107,7 +107,7 @@ func TestOptionsPage(t *testing.T) {
 
 var outsideCode = regexp.MustCompile("`[^`]*`|<")
 
-// escaped is a text in which no angle opens a tag of HTML.
+// escaped is a text in which no "<" opens an HTML tag.
 func escaped(text string) string {
 	return outsideCode.ReplaceAllStringFunc(text, func(found string) string {
 		if found == "<" {
@@ -117,8 +117,8 @@ func escaped(text string) string {
 	})
 }
 
-// TestActionsPage: the reference page has every action, as actions.yaml has it, and says of each what it answers and when it
-// refuses.
+// TestActionsPage: the reference page has every action, as actions.yaml has it, and says what each
+// answers and when it refuses.
 func TestActionsPage(t *testing.T) {
 	t.Parallel()
 	names, actions := entries(t, document(t, "actions.yaml"))

@@ -40,7 +40,7 @@ func (f *field) set(direct load.Target, proxies []string) {
 // Ways to the cluster.
 const (
 	toAll   = iota // every member, as etcd lists them from time to time
-	toOne          // one member, by chance
+	toOne          // one random member
 	byProxy        // the charm's proxies
 )
 

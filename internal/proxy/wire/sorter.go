@@ -75,7 +75,7 @@ type Sorter struct {
 
 // Requests returns the sorter of what the client sends, which begins with its preface.
 func Requests(asked *Streams) *Sorter {
-	return &Sorter{asked: asked, rest: len(h2.ClientPreface)} // the preface is no frame
+	return &Sorter{asked: asked, rest: len(h2.ClientPreface)} // the preface is not a frame
 }
 
 // Answers returns the sorter of what the server sends.

@@ -56,7 +56,7 @@ func (m *Manager) Command(name string, args []string) Reply {
 }
 
 // option splits the first of args into an option and its value, which may be the next argument.
-// valued names the options that take a value, the short ones with a dash. For a word that is no
+// valued names the options that take a value, the short ones with a dash. For a word that is not an
 // option it returns no name.
 func option(args []string, valued ...string) (name, value string, rest []string, err error) {
 	arg := args[0]
