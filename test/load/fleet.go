@@ -175,7 +175,7 @@ func NextBuild(archive, dir string) error { return rebuilt(archive, dir, "same",
 var stamped = regexp.MustCompile("s[0-9a-f]{12}-p[0-9a-f]{12}")
 
 // rebuilt unpacks the charm into dir. Its binary's build ID, which distinguishes releases, ends
-// in letters, of which there are four.
+// in the four letters given.
 func rebuilt(archive, dir, letters string, others bool) error {
 	read, err := charm.ReadCharmArchive(archive)
 	if err == nil {
