@@ -213,7 +213,7 @@ func FoundCluster(params map[string]any, m Model, w World) ([]Step, Result, erro
 	}, nil
 }
 
-// followLater says when the other units learn what an action did: Juju runs no hook on them for it.
+// followLater says when units learn what an action did: Juju runs no hook on them for it.
 const followLater = "with its next hook, update-status at the latest,"
 
 // refused is the refusal of an action on members if this unit is a proxy or the cluster has no

@@ -70,8 +70,8 @@ func packed(t *testing.T) string {
 	return archive
 }
 
-// options use the small program for the hook tools if `make build` has made it: this program starts
-// slowly with the race detector.
+// options have the small program for the hook tools if `make build` has made it: this one, with the race detector, takes
+// long to start.
 func options(t *testing.T) sim.Options {
 	t.Helper()
 	opts := sim.Options{Env: []string{"ETCD_CHARM_ROOT=" + sim.RootVar}, Patience: patience}

@@ -37,7 +37,7 @@ var masks = []struct {
 	{"times in names of data", regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d{6}Z`), "TIME"},
 }
 
-// ofTheDisk are notes about the disk of the machine that runs the test, which may be any.
+// ofTheDisk are notes about the disk that the test runs on, which may be any.
 var ofTheDisk = regexp.MustCompile(`(?m)^  note     (data lies |a power cut |disk too slow|slow disk|the disk rotates|little room|only \d+ more files).*\n( {11}.*\n)*`)
 
 // masked is a line with what may differ replaced.

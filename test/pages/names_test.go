@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// names are what a reader copies from the output into the next command, by the text before them:
-// the ID of a cluster to confirm, the name of an operation to cancel. They differ in each run.
+// names are what a reader copies from what was printed into the next command, by what stands before them: the ID of a cluster to
+// confirm, the name of an operation to cancel. They are others in each run.
 type names struct{ last map[string]string }
 
 var aName = regexp.MustCompile(`\b(confirm=id-|cancel=restore-|cancel=recover-)[0-9a-f]{6,16}\b`)

@@ -197,7 +197,7 @@ func pageOf(t *testing.T, name string) page {
 	return page{}
 }
 
-// TestLogLines: the log lines that the page names are in the sources of what logs them.
+// TestLogLines: what the page says that logs have stands in the sources of what logs it.
 func TestLogLines(t *testing.T) {
 	t.Parallel()
 	list := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/api/v3",
@@ -274,8 +274,8 @@ func metricNames(p page) []string {
 	return regexp.MustCompile(`\betcd_[a-z_]+\b`).FindAllString(strings.Join(p.prose(), "\n"), -1)
 }
 
-// TestFiles: the page lists every file that a unit makes on its machine. A path that ends with a
-// slash is a directory whose files are listed one by one.
+// TestFiles: every file that a unit makes on its machine stands in the page. A path that ends with a slash is a directory
+// whose files stand there one by one.
 func TestFiles(t *testing.T) {
 	t.Parallel()
 	r := newReader(t, packed(t))

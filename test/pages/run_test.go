@@ -93,7 +93,7 @@ func packed(t *testing.T) string {
 	return archive
 }
 
-// reader follows a page: it is a model, and a shell in a directory with what the repository builds.
+// reader is somebody who follows a page: a model, and a shell in a directory with what the repository builds.
 type reader struct {
 	names names
 
