@@ -27,7 +27,7 @@ const (
 // the page is to read (Fetch standard, section 3.2). It leaves Origin out where the page has the
 // request's own origin. An attacker gets there by changing the DNS entry of the page's name (DNS
 // rebinding), and Host then has the page's name. What is left are reads whose answer no page sees;
-// browsers of today mark them with Sec-Fetch-Site. If Host is an address, no attacker chose it.
+// browsers of today mark them with Sec-Fetch-Site. An address in Host cannot be rebound.
 //
 // No page reaches a unix socket, and its clients may send any Host. A program that forwards a
 // browser's requests to it forwards Origin too.

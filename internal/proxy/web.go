@@ -194,9 +194,9 @@ func (c *memberConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write ignores that a member that has hung up takes no more bytes. It may have answered first, for
-// instance that a body is too large, and net/http reads no answer after a failed write. If the
-// connection has ended, the read fails as well.
+// Write never fails. A member may answer and hang up before it has the whole request, for instance
+// because a body is too large, and net/http reads no answer after a failed write. If the connection
+// has ended, the read fails as well.
 func (c *memberConn) Write(p []byte) (int, error) {
 	_, _ = c.upstream.Write(p)
 	return len(p), nil

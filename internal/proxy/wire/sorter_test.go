@@ -385,7 +385,7 @@ func (f *played) sent() (all []byte) {
 	return all
 }
 
-// waits checks what waits against its bounds: nothing waits longer, and no more of it waits.
+// waits checks what waits against its bounds, in time and in bytes.
 func waits(t *testing.T, f *played) {
 	t.Helper()
 	assert.LessOrEqual(t, len(f.waiting), maxWaiting)

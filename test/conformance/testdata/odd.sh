@@ -1,5 +1,5 @@
-# Sourced by the dispatch script in update-status: arguments that the charm never gives to the tools that it calls. What is
-# looked at is the relay's comparison, so a refusal is as good as an answer.
+# Sourced by the dispatch script in update-status: arguments that the charm never gives to its tools. Only the relay's
+# comparison matters, so a tool may refuse them.
 # shellcheck disable=SC2046
 peer=$(relation-ids cluster)
 app=${JUJU_UNIT_NAME%/*}
