@@ -200,7 +200,7 @@ func inTurn(m Model, w World, steps []Step) ([]Step, Reason) {
 		return nil, v.unknown(turnUnknown, "nothing is done")
 	case !v.turnAbandoned().none() && alarm == "":
 		return nil, v.turnAbandoned()
-	case holder != "" && holder != m.Unit && (alarm != corrupt || !disarms): // the former holder cannot give it back
+	case holder != "" && holder != m.Unit && (alarm != corrupt || !disarms): // a holder cannot give it back then
 		return nil, because(turnTaken, holder)
 	case alarm == corrupt && !disarms:
 		return nil, because(corruptStays, alarm)
