@@ -15,6 +15,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gopkg.in/yaml.v3"
+
+	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
 )
 
 // byHand stands in a section of a page below what is generated: what follows, up to the next section, is kept.
@@ -193,6 +195,37 @@ func pageOf(t *testing.T, name string) page {
 	}
 	t.Fatalf("there is no page %s", name)
 	return page{}
+}
+
+// TestRelationKeys: the page has every key of every bag that the interfaces write, and no other one.
+func TestRelationKeys(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(filepath.Join(root, "interfaces", "*", "*.go"))
+	require.NoError(t, err)
+	keys := map[string]bool{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, found := range regexp.MustCompile(`(?m)^\t[kK]ey\w+ += "([a-z_-]+)"`).FindAllSubmatch(text, -1) {
+			keys[string(found[1])] = true
+		}
+	}
+	require.Greater(t, len(keys), 20, "keys are not found any more")
+	_, tables, _ := strings.Cut(strings.Join(pageOf(t, "docs/reference/relations.md").lines, "\n"), "\n## ")
+	listed := map[string]bool{}
+	for _, key := range firstCells(page{lines: strings.Split(tables, "\n")}) {
+		listed[key] = true
+	}
+	assert.Equal(t, keys, listed)
+
+	_, ours, _ := strings.Cut(tables, "\n## cluster\n")
+	var application []string
+	for row := range strings.Lines(ours) {
+		if cells := strings.Split(row, "|"); len(cells) > 2 && regexp.MustCompile(`both|application`).MatchString(cells[2]) {
+			application = append(application, firstCells(page{lines: []string{row}})...)
+		}
+	}
+	assert.ElementsMatch(t, etcdcluster.AppKeys(), application)
 }
 
 // TestLogLines: what the page says that logs have stands in the sources of what logs it.
