@@ -248,9 +248,10 @@ func TestLogLines(t *testing.T) {
 	}
 	lines := firstCells(pageOf(t, "docs/reference/log-lines.md"))
 	require.NotEmpty(t, lines)
+	lines = append(lines, firstCells(pageOf(t, "docs/how-to/read-the-logs.md"))...)
 	var unknown []string
 	for _, line := range lines {
-		for _, part := range regexp.MustCompile(`…|"…"|\w+=|\betcd/\d+\b|[()"]`).Split(line, -1) {
+		for _, part := range regexp.MustCompile(`…|"…"|\w+=\d*|\betcd/\d+\b|[()"]|\b(INFO|WARNING|ERROR) `).Split(line, -1) {
 			if !strings.Contains(sources.String(), strings.TrimSpace(part)) {
 				unknown = append(unknown, line)
 			}
@@ -259,7 +260,50 @@ func TestLogLines(t *testing.T) {
 	assert.Empty(t, unknown, "nothing logs these")
 }
 
-// TestMetrics: a member has each metric that the page lists.
+// TestLogStories: each step that the join and the roll in the page show is one that such a join and
+// such a roll log.
+func TestLogStories(t *testing.T) {
+	t.Parallel()
+	r := newReader(t, packed(t))
+	for _, line := range []string{
+		"juju deploy ./dist/" + archiveName + " etcd -n 3", "juju-sim wait etcd '^active 3/3 voters'", "juju-sim settle",
+		"juju config etcd heartbeat_interval=150 election_timeout=1500", "juju-sim settle --update-status 1",
+		"juju-sim wait etcd '^active 3/3 voters'",
+	} {
+		out, err := r.sh(line)
+		require.NoError(t, err, out)
+	}
+	out, err := r.sh("juju debug-log --replay --no-tail --include etcd --level INFO")
+	require.NoError(t, err, out)
+	logged := map[string]bool{}
+	for _, line := range out {
+		for _, said := range saidOf(line) {
+			logged[said] = true
+		}
+	}
+	told := 0
+	for _, line := range pageOf(t, "docs/how-to/read-the-logs.md").lines {
+		if !strings.HasPrefix(line, "    unit-") {
+			continue
+		}
+		for _, said := range saidOf(line) {
+			told++
+			assert.True(t, logged[said], "not logged: %s", said)
+		}
+	}
+	assert.Greater(t, told, 30)
+}
+
+// saidOf is what a line of the log says that a step does and changes, without what differs between
+// two runs.
+func saidOf(line string) (said []string) {
+	for _, found := range regexp.MustCompile(`\b(do|change)="[^"]+"`).FindAllString(line, -1) {
+		said = append(said, regexp.MustCompile(`[0-9a-f]*[0-9][0-9a-f]*`).ReplaceAllString(found, "N"))
+	}
+	return said
+}
+
+// TestMetrics: a member has each metric that the page lists, and the page has each that is the charm's own.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	r := newReader(t, packed(t))
@@ -276,6 +320,11 @@ func TestMetrics(t *testing.T) {
 		known = metricsOf(r)
 		if !slices.ContainsFunc(names, unknown) || time.Now().After(deadline) {
 			break
+		}
+	}
+	for name := range known {
+		if strings.HasPrefix(name, "etcd_charm_") {
+			assert.Contains(t, names, name)
 		}
 	}
 	assert.Empty(t, slices.DeleteFunc(names, func(name string) bool { return known[name] }), "no metrics of a member")
@@ -303,6 +352,27 @@ func metricsOf(r *reader) map[string]bool {
 // metricNames are the metrics of etcd that a page names.
 func metricNames(p page) []string {
 	return regexp.MustCompile(`\betcd_[a-z_]+\b`).FindAllString(strings.Join(p.prose(), "\n"), -1)
+}
+
+// TestPorts: the page has every option that is a port, with its default; how to open the firewall has it too.
+func TestPorts(t *testing.T) {
+	t.Parallel()
+	_, top := entries(t, document(t, "config.yaml"))
+	options, values := entries(t, top[0])
+	for _, name := range []string{"docs/reference/ports-and-files.md", "docs/how-to/open-the-firewall.md"} {
+		text := strings.Join(pageOf(t, name).lines, "\n")
+		seen := 0
+		for i, option := range options {
+			if !strings.HasSuffix(option, "port") {
+				continue
+			}
+			seen++
+			var o struct{ Default string }
+			require.NoError(t, values[i].Decode(&o))
+			assert.Contains(t, text, fmt.Sprintf("\n| %s | `%s` |", o.Default, option), name)
+		}
+		assert.Equal(t, 4, seen)
+	}
 }
 
 // TestFiles: every file that a unit makes on its machine stands in the page. A path that ends with a slash is a directory
