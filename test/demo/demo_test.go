@@ -44,3 +44,23 @@ func TestTheDemoIsAStory(t *testing.T) {
 		assert.Regexp(t, `^(\[!?hold\] )?say '`, part)
 	}
 }
+
+// The README shows what the demo prints: all that it says of itself, in that order.
+func TestTheReadmeShowsTheDemo(t *testing.T) {
+	t.Parallel()
+	script, err := os.ReadFile("demo.txt")
+	require.NoError(t, err)
+	readme, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	_, shown, found := strings.Cut(string(readme), "<details>")
+	require.True(t, found)
+	shown, _, _ = strings.Cut(shown, "</details>")
+	says := regexp.MustCompile(`(?m)^(?:\[!hold\] )?say '(.*)'$`).FindAllStringSubmatch(string(script), -1)
+	require.Greater(t, len(says), 10)
+	for _, said := range says {
+		line := "\n" + strings.ReplaceAll(said[1], "''", "'") + "\n"
+		at := strings.Index(shown, line)
+		require.NotEqual(t, -1, at, "README.md does not show:%s", line)
+		shown = shown[at+len(line)-1:]
+	}
+}
