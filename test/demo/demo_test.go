@@ -28,6 +28,13 @@ func TestOneBuildOfTheStandardLibrary(t *testing.T) {
 	}
 	stamp := regexp.MustCompile(`(?m)^STAMP .*$`).FindString(makefile)
 	assert.Contains(t, stamp, "$(RUN)")
+
+	flags := regexp.MustCompile(`(?m)^FLAGS +:?= (.*)$`).FindStringSubmatch(makefile)
+	require.NotNil(t, flags)
+	project, err := os.ReadFile("../../charmcraft.yaml")
+	require.NoError(t, err)
+	assert.Contains(t, string(project), "- GOFLAGS: "+flags[1]+"\n")
+	assert.Contains(t, string(project), `- CGO_ENABLED: "0"`+"\n")
 }
 
 // The story says what comes before each part, checks the last health, and looks for what is in the way first.
