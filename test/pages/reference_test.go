@@ -413,3 +413,22 @@ func TestFiles(t *testing.T) {
 
 // notOurs are files of Juju, of systemd and of etcd's, and a mark of the charm in memory.
 var notOurs = regexp.MustCompile(`^/(var/lib/juju|var/log|run/systemd|root|tmp)/|/data/|\.wants/|\.copy$`)
+
+// TestNightlyPage: the page of the long runs is of a run that says when it was and of what, and in
+// which nothing failed.
+func TestNightlyPage(t *testing.T) {
+	t.Parallel()
+	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
+	require.NoError(t, err)
+	lines := pageOf(t, "docs/reference/nightly.md").lines
+	assert.Regexp(t, `(?m)^Begun on \d{4}-\d\d-\d\d at version \S+, with go1\.\S+, on \d+ cores`, strings.Join(lines, "\n"))
+	ran := 0
+	for _, line := range lines {
+		if found := regexp.MustCompile("^\\| `make ([a-z0-9-]+)[^`]*` \\| (.*) \\| \\d+ \\|$").FindStringSubmatch(line); found != nil {
+			ran++
+			assert.Equal(t, "ok", found[2], line)
+			assert.Contains(t, string(makefile), "\n"+found[1]+":", "the Makefile has no such target")
+		}
+	}
+	assert.Positive(t, ran)
+}
