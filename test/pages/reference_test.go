@@ -15,6 +15,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gopkg.in/yaml.v3"
+
+	"github.com/juju-charms/etcd-charm/test/built"
 )
 
 // byHand stands in a section of a page below what is generated: what follows, up to the next section, is kept.
@@ -229,7 +231,7 @@ func TestLogLines(t *testing.T) {
 // TestMetrics: a member has each metric that the page lists.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
-	r := newReader(t, packed(t))
+	r := newReader(t, built.Archive(t))
 	for _, line := range []string{"juju deploy ./dist/" + archiveName + " etcd -n 2", "juju-sim settle", "juju run etcd/0 snapshot"} {
 		out, err := r.sh(line)
 		require.NoError(t, err, out)
@@ -276,7 +278,7 @@ func metricNames(p page) []string {
 // whose files stand there one by one.
 func TestFiles(t *testing.T) {
 	t.Parallel()
-	r := newReader(t, packed(t))
+	r := newReader(t, built.Archive(t))
 	for _, line := range []string{
 		"juju deploy ./dist/" + archiveName + " etcd", "juju deploy ./dist/" + archiveName + " etcd-proxy --config role=proxy",
 		"juju integrate etcd:proxy etcd-proxy:upstream", "juju-sim settle --update-status 1",
