@@ -34,7 +34,7 @@ func (m unitMachine) Observe(ctx context.Context, model operator.Model) (operato
 	probes, errs := proxy.Look(ctx, config, through)
 	world.Upstream = upstreamProbes(config, probes)
 	for i, err := range errs {
-		at := operator.Through{At: world.Service.Listens[i]}
+		at := operator.ProxyRead{At: world.Service.Listens[i]}
 		if err != nil {
 			at.Error = err.Error()
 		}

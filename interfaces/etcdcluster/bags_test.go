@@ -133,9 +133,9 @@ func TestEmptyBagsSayNothing(t *testing.T) {
 	record, err := DecodeApp("cluster:0", "etcd", nil)
 	require.NoError(t, err)
 	assert.Zero(t, record)
-	word, err := DecodeUnit("cluster:0", "etcd/1", databag.Bag{"ingress-address": "10.0.0.5"})
+	unitBag, err := DecodeUnit("cluster:0", "etcd/1", databag.Bag{"ingress-address": "10.0.0.5"})
 	require.NoError(t, err, "Juju writes keys of its own into a unit's bag")
-	assert.Zero(t, word)
+	assert.Zero(t, unitBag)
 }
 
 func TestBrokenBagsAreNamed(t *testing.T) {

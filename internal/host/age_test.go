@@ -97,8 +97,8 @@ func TestLogEnd(t *testing.T) {
 		}
 	}
 	for name, tt := range map[string]struct {
-		deeds []func(*testing.T, *wal.WAL)
-		want  logEnd
+		changes []func(*testing.T, *wal.WAL)
+		want    logEnd
 	}{
 		"none":                   {nil, logEnd{}},
 		"some":                   {[]func(*testing.T, *wal.WAL){save(1, 1, 2, 3)}, logEnd{1, 3}},
@@ -114,8 +114,8 @@ func TestLogEnd(t *testing.T) {
 		require.NoError(t, os.MkdirAll(filepath.Dir(dir), 0o700))
 		w, err := wal.Create(zap.NewNop(), dir, []byte("m"))
 		require.NoError(t, err)
-		for _, deed := range tt.deeds {
-			deed(t, w)
+		for _, change := range tt.changes {
+			change(t, w)
 			assert.NotPanics(t, func() { h.lookLogEnd() }, "while it is written")
 		}
 		require.NoError(t, w.Close())

@@ -46,7 +46,7 @@ func (h *Host) awaitReady(ctx context.Context, learner bool) error {
 			return false, why
 		}
 		if !checked.IsZero() {
-			h.stir(ctx)
+			h.appendEntry(ctx)
 		}
 		checked = time.Now()
 		state, err := h.supervisor.state(ctx)

@@ -64,8 +64,8 @@ func (h *hearing) heard() {
 
 func (h *hearing) patience() time.Duration { return max(h.allowed, 3*h.slowest) }
 
-// hurry shortens the time that a silent member is given.
-func (h *hearing) hurry() {
+// shorten shortens the time that a silent member is given.
+func (h *hearing) shorten() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.allowed = graceTime
@@ -176,7 +176,7 @@ func listed(members []*etcdserverpb.Member) []operator.Member {
 
 // view is what a look at the cluster found. Steps take from it the addresses to ask.
 type view struct {
-	operator.Sight
+	operator.SurveyResult
 	access access
 	own    string // our own member's client URL on this machine; "" is none
 	fit    func(url string) bool
@@ -195,7 +195,7 @@ func (h *Host) lookCluster(ctx context.Context, a access, survey *operator.Surve
 			ctx, ear := listen(ctx)
 			ears = append(ears, ear)
 			if healthy {
-				ear.hurry()
+				ear.shorten()
 			}
 			go func() {
 				defer ear.close()
@@ -205,10 +205,10 @@ func (h *Host) lookCluster(ctx context.Context, a access, survey *operator.Surve
 		if pending == 0 {
 			return
 		}
-		if survey.Hear(<-results) && !healthy {
+		if survey.Add(<-results) && !healthy {
 			healthy = true
 			for _, ear := range ears {
-				ear.hurry()
+				ear.shorten()
 			}
 		}
 	}

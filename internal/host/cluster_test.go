@@ -42,9 +42,9 @@ func TestSilence(t *testing.T) {
 	l, err := net.Listen("tcp", silent.ip+":2379")
 	require.NoError(t, err)
 	defer l.Close()
-	silent.word = operator.Word{ClusterID: 1, ClientURL: silent.url(2379)}
+	silent.word = operator.UnitBag{ClusterID: 1, ClientURL: silent.url(2379)}
 	gone := f.add(t)
-	gone.word = operator.Word{ClusterID: 1, ClientURL: gone.url(2379)}
+	gone.word = operator.UnitBag{ClusterID: 1, ClientURL: gone.url(2379)}
 	look := func() operator.World { // the deadline is missed only if silence is waited for without end
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
@@ -58,9 +58,9 @@ func TestSilence(t *testing.T) {
 
 	// The others are not taken for silent.
 	named := silent.word
-	silent.word, gone.word = operator.Word{}, operator.Word{}
+	silent.word, gone.word = operator.UnitBag{}, operator.UnitBag{}
 	w = f.add(t).found()
-	silent.word = operator.Word{ClusterID: w.ClusterID, ClientURL: named.ClientURL}
+	silent.word = operator.UnitBag{ClusterID: w.ClusterID, ClientURL: named.ClientURL}
 	assert.Equal(t, operator.Healthy, look().Reach)
 }
 

@@ -271,8 +271,8 @@ func settledMember(t *testing.T) (*unit, operator.Model) {
 	_, err := u.hook(m)
 	require.NoError(t, err)
 	w := u.eventually("a founded cluster", func(w operator.World) bool { return w.Reach == operator.Healthy })
-	m.Cluster.Value.Record.ClusterID = w.ClusterID
-	m.Cluster.Value.Record.Authority = u.fleet.authority.Fingerprint()
+	m.Cluster.Value.AppBag.ClusterID = w.ClusterID
+	m.Cluster.Value.AppBag.Authority = u.fleet.authority.Fingerprint()
 	_, err = u.hook(m) // what the first hook leaves to the next
 	require.NoError(t, err)
 	return u, m

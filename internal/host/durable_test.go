@@ -42,7 +42,7 @@ func TestWhatIsWrittenOutlastsAPowerCut(t *testing.T) {
 	require.NoError(t, json.Unmarshal(out.Bytes(), &found), out.String())
 
 	h := durable(root)
-	for deed, tt := range map[string]struct {
+	for writing, tt := range map[string]struct {
 		before []string // synced before any name is in its place; the end of a temporary name is left out
 		placed []string
 		dir    string // synced once all names are in place
@@ -57,15 +57,15 @@ func TestWhatIsWrittenOutlastsAPowerCut(t *testing.T) {
 			placed: []string{h.binary("r"), filepath.Join(h.release("r"), "etcd")}, dir: h.opt(),
 		},
 	} {
-		t.Run(deed, func(t *testing.T) {
+		t.Run(writing, func(t *testing.T) {
 			t.Parallel()
 			for _, path := range tt.before {
-				assert.True(t, slices.ContainsFunc(found[deed], func(s synced) bool {
+				assert.True(t, slices.ContainsFunc(found[writing], func(s synced) bool {
 					return strings.TrimRight(s.Path, "0123456789") == path && len(s.Placed) == 0
-				}), "%s is synced before any name: %v", path, found[deed])
+				}), "%s is synced before any name: %v", path, found[writing])
 			}
-			require.NotEmpty(t, found[deed], "nothing is synced")
-			assert.Equal(t, synced{tt.dir, tt.placed}, found[deed][len(found[deed])-1], "the last")
+			require.NotEmpty(t, found[writing], "nothing is synced")
+			assert.Equal(t, synced{tt.dir, tt.placed}, found[writing][len(found[writing])-1], "the last")
 		})
 	}
 }
@@ -94,7 +94,7 @@ func writeDurably(ctx context.Context, root string) error {
 		return fmt.Errorf("cannot watch syscalls: %w", err)
 	}
 	found := map[string][]synced{}
-	for _, deed := range []struct {
+	for _, writing := range []struct {
 		name   string
 		places []string
 		do     func() error
@@ -107,11 +107,11 @@ func writeDurably(ctx context.Context, root string) error {
 		{"aside", []string{h.data() + ".1970-01-01T000000Z-a-test"}, func() error { return h.putAside(ctx, "a test") }},
 		{"release", []string{h.binary("r"), filepath.Join(h.release("r"), "etcd")}, func() error { return h.copyRelease("r") }},
 	} {
-		w.begin(deed.places)
-		if err := deed.do(); err != nil {
+		w.begin(writing.places)
+		if err := writing.do(); err != nil {
 			return err
 		}
-		found[deed.name] = w.begin(nil)
+		found[writing.name] = w.begin(nil)
 	}
 	return json.NewEncoder(os.Stdout).Encode(found)
 }

@@ -29,7 +29,7 @@ func freshAddress() string {
 // fleet is the units of one application on this machine, with what Juju would know of them.
 type fleet struct {
 	authority *pki.Authority
-	record    operator.Record
+	record    operator.AppBag
 	units     []*unit
 	config    operator.Config
 }
@@ -51,7 +51,7 @@ type unit struct {
 	t       testing.TB
 	fleet   *fleet
 	ip      string
-	word    operator.Word
+	word    operator.UnitBag
 	way     string // where others reach its clients' port, host:port; "" is at its address
 }
 
@@ -112,14 +112,14 @@ func (u *unit) model() operator.Model {
 		UUID: "5f9d2c3e-0000-4000-8000-000000000000", Unit: u.unitName, App: "etcd", Config: u.fleet.config,
 		Authority: operator.Know(u.fleet.authority),
 		Cluster: operator.Know(operator.Cluster{
-			RelationID: "cluster:1", Record: u.fleet.record, Words: map[string]operator.Word{},
+			RelationID: "cluster:1", AppBag: u.fleet.record, UnitBags: map[string]operator.UnitBag{},
 		}),
 		Units: operator.Know(map[string]operator.Life{}),
 	}
 	for _, other := range u.fleet.units {
 		m.Units.Value[other.unitName] = operator.Alive
 		if other != u {
-			m.Cluster.Value.Words[other.unitName] = other.word
+			m.Cluster.Value.UnitBags[other.unitName] = other.word
 		}
 	}
 	return m
@@ -202,7 +202,7 @@ func (u *unit) prepare() {
 }
 
 func (u *unit) tell(w operator.World) {
-	u.word = operator.Word{
+	u.word = operator.UnitBag{
 		PeerURL: u.url(u.fleet.config.ManagementPort), ClientURL: u.clientURL(),
 		ClusterID: w.Data.ClusterID, MemberID: w.Data.MemberID,
 	}

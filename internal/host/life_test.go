@@ -162,7 +162,7 @@ func TestReach(t *testing.T) {
 	// A member that is named and does not answer is not the same as no member.
 	assert.Equal(t, operator.Unreachable, c.look().Reach)
 	m := c.model()
-	m.Cluster.Value.Words = nil
+	m.Cluster.Value.UnitBags = nil
 	w, err := c.Observe(t.Context(), m)
 	require.NoError(t, err)
 	assert.Equal(t, operator.Absent, w.Reach)

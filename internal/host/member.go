@@ -44,7 +44,7 @@ func (h *Host) revertMember(ctx context.Context) error {
 	if config := state.process.config(); config == "" || config == operator.Altered {
 		return errors.New("the settings that the server runs with cannot be read") // the process may be about to become a server
 	}
-	return h.writeSettings(ctx, spent(state.process.settings()))
+	return h.writeSettings(ctx, withoutFirstStart(state.process.settings()))
 }
 
 // settings is everything that belongs to a member's settings: the files, and the service that reads
@@ -130,7 +130,7 @@ func (h *Host) spendInitial() error {
 	if err != nil || lines == nil {
 		return err
 	}
-	lines = spent(lines)
+	lines = withoutFirstStart(lines)
 	slices.Sort(lines)
 	env, err := formatEnv(lines)
 	if err != nil {
@@ -139,8 +139,8 @@ func (h *Host) spendInitial() error {
 	return h.write(file{path: h.memberEnv(), data: env})
 }
 
-// spent returns a server's settings without its first start.
-func spent(lines []string) []string {
+// withoutFirstStart returns a server's settings without its first start.
+func withoutFirstStart(lines []string) []string {
 	var first operator.Initial
 	return append(operator.WithoutInitial(lines), first.Env()...)
 }

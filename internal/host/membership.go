@@ -25,16 +25,16 @@ const (
 
 var errNobody = errors.New("no member answers")
 
-// crew is the connections to the members that answered the last look; it must be closed.
-type crew []crewMember
+// memberConns is the connections to the members that answered the last look; it must be closed.
+type memberConns []memberConn
 
-type crewMember struct {
+type memberConn struct {
 	member
 	id  uint64
 	url string
 }
 
-func (c crew) close() {
+func (c memberConns) close() {
 	for _, m := range c {
 		_ = m.Close()
 	}
@@ -42,11 +42,11 @@ func (c crew) close() {
 
 // others returns the members except the one named. Those that answered a linearizable read come
 // first.
-func (h *Host) others(except uint64) (crew, error) {
+func (h *Host) others(except uint64) (memberConns, error) {
 	h.mu.Lock()
 	v := h.seen
 	h.mu.Unlock()
-	var c crew
+	var c memberConns
 	answers := slices.Clone(v.Answers)
 	slices.SortStableFunc(answers, func(a, b operator.Answer) int {
 		rank := func(a operator.Answer) int {
@@ -70,7 +70,7 @@ func (h *Host) others(except uint64) (crew, error) {
 			c.close()
 			return nil, err
 		}
-		c = append(c, crewMember{m, a.MemberID, a.URL})
+		c = append(c, memberConn{m, a.MemberID, a.URL})
 	}
 	if len(c) == 0 {
 		return nil, errNobody
@@ -87,9 +87,9 @@ const (
 	never
 )
 
-// deed asks the members in turn until an answer is final. The reply to a request may be lost
+// untilFinal asks the members in turn until an answer is final. The reply to a request may be lost
 // although the request was done, so judge must treat "it is so already" as done.
-func (h *Host) deed(ctx context.Context, except uint64, do func(context.Context, crewMember) error, judge func(error) verdict) error {
+func (h *Host) untilFinal(ctx context.Context, except uint64, do func(context.Context, memberConn) error, judge func(error) verdict) error {
 	c, err := h.others(except)
 	if err != nil {
 		return err
@@ -115,7 +115,7 @@ func (h *Host) deed(ctx context.Context, except uint64, do func(context.Context,
 // than 5 s, and while there is another learner; both pass. What the list already forbids is not
 // asked for: see free.
 func (h *Host) addLearner(ctx context.Context, peerURL string) error {
-	err := h.deed(ctx, 0, func(ctx context.Context, m crewMember) error {
+	err := h.untilFinal(ctx, 0, func(ctx context.Context, m memberConn) error {
 		list, err := m.MemberList(ctx)
 		if err != nil {
 			return err
@@ -165,7 +165,7 @@ func (h *Host) promote(ctx context.Context, id uint64) error {
 			if err := h.caughtUp(ctx, m, id); err != nil {
 				if errors.Is(err, errSilent) && time.Since(stirred) > time.Second {
 					stirred = time.Now()
-					h.stir(ctx)
+					h.appendEntry(ctx)
 				}
 				return struct{}{}, err
 			}
@@ -189,7 +189,7 @@ func (h *Host) promote(ctx context.Context, id uint64) error {
 
 // caughtUp compares the learner's index with the index of the voter asked. The leader has
 // everything that the voter has committed.
-func (h *Host) caughtUp(ctx context.Context, voter crewMember, id uint64) error {
+func (h *Host) caughtUp(ctx context.Context, voter memberConn, id uint64) error {
 	list, err := voter.MemberList(ctx)
 	if err != nil {
 		return err
@@ -215,11 +215,11 @@ func (h *Host) caughtUp(ctx context.Context, voter crewMember, id uint64) error 
 	return nil
 }
 
-// stir puts an entry into the cluster's log, if there is a quorum. Who was sent a snapshot counts as far behind until the
+// appendEntry puts an entry into the cluster's log, if there is a quorum. Who was sent a snapshot counts as far behind until the
 // entry after it: it serves no linearizable read, and more than 5000 entries on it takes no request, not even its own that
 // makes it known (etcd 3.7.3, applySnapshot sets no applied index). Where nobody writes it stays so. To read the
 // alarms goes through the log and changes nothing.
-func (h *Host) stir(ctx context.Context) {
+func (h *Host) appendEntry(ctx context.Context) {
 	c, err := h.others(0)
 	if err != nil {
 		return
@@ -285,7 +285,7 @@ var errStarted = errors.New("it has started meanwhile")
 
 // removeMember asks the other members: one that is removed may not live to answer.
 func (h *Host) removeMember(ctx context.Context, s operator.RemoveMember) error {
-	err := h.deed(ctx, s.ID, func(ctx context.Context, m crewMember) error {
+	err := h.untilFinal(ctx, s.ID, func(ctx context.Context, m memberConn) error {
 		if s.Unstarted {
 			list, err := m.MemberList(ctx)
 			if err != nil {
@@ -313,7 +313,7 @@ func (h *Host) removeMember(ctx context.Context, s operator.RemoveMember) error 
 }
 
 func (h *Host) updateMember(ctx context.Context, id uint64, peerURL string) error {
-	err := h.deed(ctx, 0, func(ctx context.Context, m crewMember) error {
+	err := h.untilFinal(ctx, 0, func(ctx context.Context, m memberConn) error {
 		list, err := m.MemberList(ctx)
 		if err != nil {
 			return err

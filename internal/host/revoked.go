@@ -47,7 +47,7 @@ func (h *Host) lookRevoked(m operator.Model, authority *pki.Authority) (revoked 
 	candidates := [][]operator.Ended{h.revoked}
 	h.mu.Unlock()
 	if m.Cluster.OK {
-		candidates = append(candidates, m.Cluster.Value.Record.Revoked)
+		candidates = append(candidates, m.Cluster.Value.AppBag.Revoked)
 	}
 	for _, ended := range candidates {
 		if h.endedDigest(authority, m.UUID, ended) == found {

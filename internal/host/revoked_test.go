@@ -187,9 +187,9 @@ func TestListsOnDisk(t *testing.T) {
 	require.NoError(t, err)
 
 	// Relations and units are on one list, and are not confused with each other.
-	m.Cluster.Value.Record.Revoked = []operator.Ended{{RelationID: "proxy:3", Generation: 1, Period: pki.PeriodOf(now)}}
+	m.Cluster.Value.AppBag.Revoked = []operator.Ended{{RelationID: "proxy:3", Generation: 1, Period: pki.PeriodOf(now)}}
 	step := u.lists(refuse(copied(t, u)))
-	step.Revoked.Relations = m.Cluster.Value.Record.Revoked
+	step.Revoked.Relations = m.Cluster.Value.AppBag.Revoked
 	require.NoError(t, u.Do(t.Context(), step))
 	require.NoError(t, u.Do(t.Context(), step), "twice")
 	assert.Equal(t, operator.RevokedDigest(step.Revoked.Relations), look().Revoked)

@@ -69,7 +69,7 @@ func TestHearing(t *testing.T) {
 				ctx, ear := listen(t.Context())
 				defer ear.close()
 				if test.hurry {
-					ear.hurry()
+					ear.shorten()
 				}
 				for _, after := range test.signs {
 					time.Sleep(after) // by the bubble's clock

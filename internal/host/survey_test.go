@@ -76,12 +76,12 @@ func TestAnswers(t *testing.T) {
 			a := f.add(t)
 			a.found()
 			one := f.record
-			f.record = operator.Record{}
+			f.record = operator.AppBag{}
 			b := f.add(t)
-			word := a.word
-			a.word = operator.Word{}
+			unitBag := a.word
+			a.word = operator.UnitBag{}
 			b.found()
-			a.word, f.record = word, one
+			a.word, f.record = unitBag, one
 			return f
 		},
 		"third removed": func(t *testing.T) *fleet {

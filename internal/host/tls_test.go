@@ -100,18 +100,18 @@ func TestRevoked(t *testing.T) {
 	revoked := func(h *Host, m operator.Model) string { return h.lookTLS(m).Revoked }
 
 	assert.Equal(t, operator.RevokedDigest(nil), revoked(u.Host, m), "an empty list is a list")
-	m.Cluster.Value.Record.Revoked = ended
+	m.Cluster.Value.AppBag.Revoked = ended
 	assert.NotEqual(t, operator.RevokedDigest(ended), revoked(u.Host, m))
 
 	// The hook has written the list before Juju has the record: this process remembers it, and the
 	// next one finds it in the record.
 	step := operator.WriteTLS{Authority: u.fleet.authority, Revoked: &operator.Revoked{ModelUUID: m.UUID, Relations: ended}}
 	require.NoError(t, u.Do(t.Context(), step))
-	m.Cluster.Value.Record.Revoked = nil
+	m.Cluster.Value.AppBag.Revoked = nil
 	assert.Equal(t, operator.RevokedDigest(ended), revoked(u.Host, m))
 	next := New(Options{Root: u.root, Unit: u.unitName})
 	assert.Equal(t, staleList, revoked(next, m))
-	m.Cluster.Value.Record.Revoked = ended
+	m.Cluster.Value.AppBag.Revoked = ended
 	assert.Equal(t, operator.RevokedDigest(ended), revoked(next, m))
 
 	require.NoError(t, os.WriteFile(u.tls(revokedFile), []byte("garbage"), 0o644))
@@ -124,10 +124,10 @@ func BenchmarkLookRevoked(b *testing.B) {
 	now := time.Now()
 	u, m := dressed(b, &now)
 	for i := range int64(1000) {
-		m.Cluster.Value.Record.Revoked = append(m.Cluster.Value.Record.Revoked,
+		m.Cluster.Value.AppBag.Revoked = append(m.Cluster.Value.AppBag.Revoked,
 			operator.Ended{RelationID: "proxy:" + strconv.FormatInt(i, 10), Generation: 1, Period: pki.PeriodOf(now) - i%4})
 	}
-	ended := m.Cluster.Value.Record.Revoked
+	ended := m.Cluster.Value.AppBag.Revoked
 	step := operator.WriteTLS{Authority: u.fleet.authority, Revoked: &operator.Revoked{ModelUUID: m.UUID, Relations: ended}}
 	require.NoError(b, u.Do(b.Context(), step))
 	next := New(Options{Root: u.root, Unit: u.unitName})

@@ -54,7 +54,7 @@ func turnOf(kvs []*mvccpb.KeyValue) operator.Turn {
 // breakTurn deletes the key if it still holds that turn. It leaves the key's lease alone, which
 // other keys may use too.
 func (h *Host) breakTurn(ctx context.Context, turn operator.Turn) error {
-	err := h.deed(ctx, 0, func(ctx context.Context, m crewMember) error {
+	err := h.untilFinal(ctx, 0, func(ctx context.Context, m memberConn) error {
 		now, err := m.Get(ctx, turnKey)
 		if err != nil || turnOf(now.Kvs) != turn {
 			return err
@@ -119,7 +119,7 @@ func (h *Host) tryTurn(ctx context.Context, c *clientv3.Client) (string, error) 
 // releaseTurn deletes the key if it is ours, and revokes its lease. A lease that is left would
 // expire by itself.
 func (h *Host) releaseTurn(ctx context.Context) error {
-	err := h.deed(ctx, 0, func(ctx context.Context, m crewMember) error {
+	err := h.untilFinal(ctx, 0, func(ctx context.Context, m memberConn) error {
 		resp, err := m.Txn(ctx).
 			If(clientv3.Compare(clientv3.Value(turnKey), "=", h.unitName)).
 			Then(clientv3.OpGet(turnKey), clientv3.OpDelete(turnKey)).

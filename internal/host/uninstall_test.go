@@ -83,7 +83,7 @@ func TestUninstall(t *testing.T) {
 	}
 
 	// Another unit comes to the machine, perhaps with the same name.
-	u.fleet.record = operator.Record{}
+	u.fleet.record = operator.AppBag{}
 	assert.Equal(t, operator.NoData, u.look().Data.State)
 	u.found()
 }

@@ -89,7 +89,7 @@ const freedWait = 10 * time.Second
 
 // awaitFreed waits until the sizes that the members report stay the same for a second, because the
 // others compact by themselves.
-func awaitFreed(ctx context.Context, c crew) {
+func awaitFreed(ctx context.Context, c memberConns) {
 	ctx, cancel := context.WithTimeout(ctx, freedWait)
 	defer cancel()
 	var before []int64
@@ -161,7 +161,7 @@ func (h *Host) disarm(ctx context.Context, a operator.Alarm) error {
 		// etcd's client takes no member and no kind to mean all of them.
 		return fmt.Errorf("cannot disarm alarm %s of member %x: it is unknown", a.Kind, a.MemberID)
 	}
-	err := h.deed(ctx, 0, func(ctx context.Context, m crewMember) error {
+	err := h.untilFinal(ctx, 0, func(ctx context.Context, m memberConn) error {
 		_, err := m.AlarmDisarm(ctx, &clientv3.AlarmMember{MemberID: a.MemberID, Alarm: etcdserverpb.AlarmType(kind)})
 		return err
 	}, func(error) verdict { return again })

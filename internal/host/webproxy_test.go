@@ -47,12 +47,12 @@ func lookElsewhere(ctx context.Context, root string) {
 	if err != nil {
 		panic(err)
 	}
-	word := operator.Word{ClusterID: 7, MemberID: 7, PeerURL: "https://198.51.100.7:2380", ClientURL: "https://198.51.100.7:2379"}
+	unitBag := operator.UnitBag{ClusterID: 7, MemberID: 7, PeerURL: "https://198.51.100.7:2380", ClientURL: "https://198.51.100.7:2379"}
 	w, err := h.Observe(ctx, operator.Model{
 		Unit: "etcd/0", App: "etcd", Authority: operator.Know(authority),
 		Units: operator.Know(map[string]operator.Life{"etcd/0": operator.Alive, "etcd/1": operator.Alive}),
 		Cluster: operator.Know(operator.Cluster{
-			Record: operator.Record{ClusterID: 7}, Words: map[string]operator.Word{"etcd/1": word},
+			AppBag: operator.AppBag{ClusterID: 7}, UnitBags: map[string]operator.UnitBag{"etcd/1": unitBag},
 		}),
 	})
 	if err != nil {

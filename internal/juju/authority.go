@@ -68,7 +68,7 @@ func (o *observer) missing(ctx context.Context, why error) operator.Known[*pki.A
 		return unknown("waiting for the leader to make them: " + why.Error())
 	case !o.model.Cluster.OK:
 		return unknown(o.model.Cluster.Why)
-	case o.model.Cluster.Value.Record.Authority != "":
+	case o.model.Cluster.Value.AppBag.Authority != "":
 		return unknown("the certificate authorities that the peer relation speaks of cannot be read: " + why.Error())
 	}
 	if !o.env.Secrets {

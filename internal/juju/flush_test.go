@@ -104,9 +104,9 @@ func TestFlushBags(t *testing.T) {
 	t.Parallel()
 	f := healthy(1000)
 	m := observe(t, f)
-	record := m.Cluster.Value.Record
+	record := m.Cluster.Value.AppBag
 	record.Revoked = []operator.Ended{{RelationID: "proxy:3", Generation: 1, Period: 228}}
-	word := operator.Word{PeerURL: "https://10.0.0.7:2380", MemberID: 0xab}
+	unitBag := operator.UnitBag{PeerURL: "https://10.0.0.7:2380", MemberID: 0xab}
 	f.written["proxy:7"] = databag.Bag{"key": "old", "other": "another's"}
 	memory := m.Memory.Value
 	memory.Bags = maps.Clone(memory.Bags)
@@ -114,16 +114,16 @@ func TestFlushBags(t *testing.T) {
 	delete(memory.Bags, "proxy:9")
 	plan := operator.Plan{Version: "3.7.3", Status: active, Memory: &memory, Bags: []operator.BagWrite{
 		{Relation: "cluster:0", App: true, Owns: etcdcluster.AppKeys(), Bag: etcdcluster.EncodeApp(record)},
-		{Relation: "cluster:0", Owns: etcdcluster.UnitKeys(), Bag: etcdcluster.EncodeUnit(word)},
+		{Relation: "cluster:0", Owns: etcdcluster.UnitKeys(), Bag: etcdcluster.EncodeUnit(unitBag)},
 		{Relation: "proxy:7", Owns: []string{"key", "cert"}, Bag: databag.Bag{"cert": "c", "not-owned": "x"}},
 	}}
 	require.NoError(t, flushed(t, f, m, plan))
 	want := map[string]int{"application-version-set": 1, "relation-set": 3, "state-set": 1, "state-delete": 1, "status-set": 1}
 	assert.Equal(t, want, f.count())
-	assert.Equal(t, etcdcluster.EncodeUnit(word), f.peers["etcd/0"], "keys that are empty now are gone")
+	assert.Equal(t, etcdcluster.EncodeUnit(unitBag), f.peers["etcd/0"], "keys that are empty now are gone")
 	assert.Equal(t, databag.Bag{"cert": "c", "other": "another's"}, f.written["proxy:7"], "only its own keys")
 	again := observe(t, f)
-	assert.Equal(t, record, again.Cluster.Value.Record)
+	assert.Equal(t, record, again.Cluster.Value.AppBag)
 	assert.Equal(t, operator.Know(memory), again.Memory)
 }
 

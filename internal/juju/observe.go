@@ -173,7 +173,7 @@ func (o *observer) endpoint(ctx context.Context, at operator.Endpoint) operator.
 	switch {
 	case !ids.OK:
 		return unknown(ids.Why)
-	case at.Tell != nil && !o.model.Memory.OK:
+	case at.Encode != nil && !o.model.Memory.OK:
 		// Without the memory of what was published, the consumers count as unknown: both what is
 		// gone and what is right depend on it.
 		return unknown(o.model.Memory.Why)
@@ -187,7 +187,7 @@ func (o *observer) endpoint(ctx context.Context, at operator.Endpoint) operator.
 				return unknown(err.Error())
 			}
 		}
-		if at.Tell != nil && o.deserted(ctx, id) {
+		if at.Encode != nil && o.deserted(ctx, id) {
 			if o.model.Deserted == nil {
 				o.model.Deserted = map[string]operator.OwnBag{}
 			}
@@ -304,7 +304,7 @@ func (o *observer) cluster(ctx context.Context, app databag.Bag, err error) data
 	if err == nil {
 		cluster, err = o.readCluster(ctx, app)
 	}
-	if err == nil && (cluster.Record.ClusterID == 0 || cluster.Record.ClusterID == cluster.Record.Ended) {
+	if err == nil && (cluster.AppBag.ClusterID == 0 || cluster.AppBag.ClusterID == cluster.AppBag.Ended) {
 		// Decide might found a cluster now, and no unit may found in a hook in which a tool has
 		// failed.
 		err = o.failure()
@@ -363,9 +363,9 @@ func (o *observer) application(ctx context.Context) (databag.Bag, error) {
 }
 
 func (o *observer) readCluster(ctx context.Context, app databag.Bag) (operator.Cluster, error) {
-	out := operator.Cluster{RelationID: o.peer.Value[0], Words: map[string]operator.Word{}}
+	out := operator.Cluster{RelationID: o.peer.Value[0], UnitBags: map[string]operator.UnitBag{}}
 	var err error
-	if out.Record, err = etcdcluster.DecodeApp(out.RelationID, "application "+o.model.App, app); err != nil {
+	if out.AppBag, err = etcdcluster.DecodeApp(out.RelationID, "application "+o.model.App, app); err != nil {
 		return operator.Cluster{}, err
 	}
 	if !o.model.Units.OK {
@@ -375,21 +375,21 @@ func (o *observer) readCluster(ctx context.Context, app databag.Bag) (operator.C
 		if unit == o.env.Unit {
 			continue
 		}
-		word, err := o.word(ctx, out.RelationID, unit)
+		unitBag, err := o.unitBag(ctx, out.RelationID, unit)
 		if err != nil {
 			return operator.Cluster{}, err
 		}
-		out.Words[unit] = word
+		out.UnitBags[unit] = unitBag
 	}
 	return out, nil
 }
 
-// word reads one unit's peer bag. goal-state also names units that have not entered the relation
+// unitBag reads one unit's peer bag. goal-state also names units that have not entered the relation
 // yet: their bag is empty.
-func (o *observer) word(ctx context.Context, relationID, unit string) (operator.Word, error) {
+func (o *observer) unitBag(ctx context.Context, relationID, unit string) (operator.UnitBag, error) {
 	bag, err := o.bag(ctx, relationID, unit)
 	if err != nil {
-		return operator.Word{}, err
+		return operator.UnitBag{}, err
 	}
 	return etcdcluster.DecodeUnit(relationID, unit, bag)
 }

@@ -36,9 +36,9 @@ func TestAddressIsTheSameInEveryHook(t *testing.T) {
 // healthy is the first of three members, with n consumers, all published.
 func healthy(n int) *fakeJuju {
 	f := newFake()
-	f.app = etcdcluster.EncodeApp(operator.Record{ClusterID: 0xc1, Authority: authority().Fingerprint()})
+	f.app = etcdcluster.EncodeApp(operator.AppBag{ClusterID: 0xc1, Authority: authority().Fingerprint()})
 	for i, unit := range []string{"etcd/0", "etcd/1", "etcd/2"} {
-		f.peers[unit] = etcdcluster.EncodeUnit(operator.Word{PeerURL: fmt.Sprintf("https://10.0.0.%d:2380", i+5), ClusterID: 0xc1})
+		f.peers[unit] = etcdcluster.EncodeUnit(operator.UnitBag{PeerURL: fmt.Sprintf("https://10.0.0.%d:2380", i+5), ClusterID: 0xc1})
 	}
 	remembered := operator.Memory{Bags: map[string]string{"cluster:0": "d0"}, Ports: "2379"}
 	for i := range n {
@@ -52,7 +52,7 @@ func healthy(n int) *fakeJuju {
 
 // foundable reports whether the model lets Decide found a cluster.
 func foundable(m operator.Model) bool {
-	return m.Leader.OK && m.Leader.Value && m.Units.OK && m.Cluster.OK && m.Cluster.Value.Record.ClusterID == 0 &&
+	return m.Leader.OK && m.Leader.Value && m.Units.OK && m.Cluster.OK && m.Cluster.Value.AppBag.ClusterID == 0 &&
 		m.Authority.OK && m.Authority.Value != nil && m.PeerAddress.OK && m.ClientAddress.OK && m.ConfigProblem == ""
 }
 
@@ -67,10 +67,10 @@ func TestObserve(t *testing.T) {
 	assert.Equal(t, operator.Know(true), m.Leader)
 	assert.Equal(t, operator.Know([]databag.Relation{{ID: "proxy:1", Endpoint: "proxy"}, {ID: "proxy:2", Endpoint: "proxy"}}), m.Relations["proxy"])
 	require.True(t, m.Cluster.OK, m.Cluster.Why)
-	assert.Equal(t, uint64(0xc1), m.Cluster.Value.Record.ClusterID)
-	assert.Len(t, m.Cluster.Value.Words, 2)
-	assert.Equal(t, "https://10.0.0.6:2380", m.Cluster.Value.Words["etcd/1"].PeerURL)
-	assert.NotContains(t, m.Cluster.Value.Words, "etcd/0", "our own bag is not read")
+	assert.Equal(t, uint64(0xc1), m.Cluster.Value.AppBag.ClusterID)
+	assert.Len(t, m.Cluster.Value.UnitBags, 2)
+	assert.Equal(t, "https://10.0.0.6:2380", m.Cluster.Value.UnitBags["etcd/1"].PeerURL)
+	assert.NotContains(t, m.Cluster.Value.UnitBags, "etcd/0", "our own bag is not read")
 	assert.Equal(t, "10.0.0.5", m.PeerAddress.Value.Ingress)
 	assert.Equal(t, []string{"10.1.0.5", "juju-1"}, m.ClientAddress.Value.All)
 	require.NotNil(t, m.Authority.Value)
@@ -214,7 +214,7 @@ func TestObserveCluster(t *testing.T) {
 			m := observe(t, f)
 			if test.why == "" {
 				assert.True(t, m.Cluster.OK, m.Cluster.Why)
-				assert.Len(t, m.Cluster.Value.Words, 2)
+				assert.Len(t, m.Cluster.Value.UnitBags, 2)
 				return
 			}
 			assert.False(t, m.Cluster.OK)

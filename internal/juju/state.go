@@ -46,20 +46,20 @@ func decodeState(state map[string]any) operator.Memory {
 	sampled, _ := strconv.ParseUint(text(stateSampled), 16, 64)
 	healed, _ := strconv.ParseInt(text(stateHealed), 10, 64) // 0 means not lately
 	return operator.Memory{
-		Bags:       decodeLines[string](text(stateBags)),
-		Secrets:    decodeLines[string](text(stateSecrets)),
-		Deserted:   decodeLines[operator.Desertion](text(stateDeserted)),
-		Ports:      text(statePorts),
-		Learner:    text(stateLearner),
-		Unrecorded: unrecorded,
-		Foreign:    text(stateForeign),
-		Squat:      text(stateSquat),
-		Seen:       decodeSeen(text(stateSeen)),
-		Healed:     healed,
-		Learning:   decodeLearning(text(stateLearning)),
-		Revisions:  decodeSamples(text(stateRevisions)),
-		Sampled:    sampled,
-		Freed:      freed,
+		Bags:          decodeLines[string](text(stateBags)),
+		Secrets:       decodeLines[string](text(stateSecrets)),
+		Deserted:      decodeLines[operator.Desertion](text(stateDeserted)),
+		Ports:         text(statePorts),
+		Learner:       text(stateLearner),
+		Unrecorded:    unrecorded,
+		Foreign:       text(stateForeign),
+		AbandonedTurn: text(stateSquat),
+		Seen:          decodeSeen(text(stateSeen)),
+		Healed:        healed,
+		Learning:      decodeLearning(text(stateLearning)),
+		Revisions:     decodeSamples(text(stateRevisions)),
+		Sampled:       sampled,
+		Freed:         freed,
 	}
 }
 
@@ -74,7 +74,7 @@ func encodeState(m operator.Memory) map[string]string {
 		stateLearner:    m.Learner,
 		stateUnrecorded: encodeID(m.Unrecorded),
 		stateForeign:    m.Foreign,
-		stateSquat:      m.Squat,
+		stateSquat:      m.AbandonedTurn,
 		stateSeen:       encodeSeen(m.Seen),
 		stateHealed:     encodeTime(m.Healed),
 		stateLearning:   encodeLearning(m.Learning),

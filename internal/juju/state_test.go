@@ -28,12 +28,12 @@ func TestStateOfSchema2(t *testing.T) {
 			"db:140":    "3456789abcdef0123456789abcdef012",
 			"proxy:7":   "gone",
 		},
-		Secrets:  map[string]string{"a:3/a.3": "23456789abcdef0123456789abcdef01"},
-		Deserted: map[string]operator.Desertion{"proxy:12": "missing", "db:140": "deserted"},
-		Ports:    "2379,2382",
-		Learner:  "https://10.0.0.5:2380",
-		Foreign:  "56789abcdef0123456789abcdef01234",
-		Squat:    "6789abcdef0123456789abcdef012345",
+		Secrets:       map[string]string{"a:3/a.3": "23456789abcdef0123456789abcdef01"},
+		Deserted:      map[string]operator.Desertion{"proxy:12": "missing", "db:140": "deserted"},
+		Ports:         "2379,2382",
+		Learner:       "https://10.0.0.5:2380",
+		Foreign:       "56789abcdef0123456789abcdef01234",
+		AbandonedTurn: "6789abcdef0123456789abcdef012345",
 	}
 	assert.Equal(t, operator.Know(want), observe(t, f).Memory)
 

@@ -166,7 +166,7 @@ func tool(key string) string { name, _, _ := strings.Cut(key, " "); return name 
 // taken up and a record to be written.
 func dueMember() (*fakeJuju, *fakeMachine) {
 	f, h := healthy(1), newMachine()
-	f.app = etcdcluster.EncodeApp(operator.Record{ClusterID: 0xc1, Authority: "of before"})
+	f.app = etcdcluster.EncodeApp(operator.AppBag{ClusterID: 0xc1, Authority: "of before"})
 	h.serve()
 	h.world.Service.Running, h.world.Service.Release = true, released
 	h.world.Service.Config, h.world.WrittenConfig = "of before", "of before"

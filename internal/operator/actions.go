@@ -112,7 +112,7 @@ func AlarmList(params map[string]any, m Model, w World) ([]Step, Result, error) 
 	if refused := r.refused("the alarms cannot be known"); refused.Failed != "" {
 		return nil, refused, nil
 	}
-	l := lookAt(Event{}, m, w)
+	v := newView(Event{}, m, w)
 	rows, alarms := [][]string{{"UNIT", "ALARM", "MEANING"}}, map[string]any{}
 	for _, mem := range r.Members {
 		if len(mem.Alarms) == 0 {
@@ -120,8 +120,8 @@ func AlarmList(params map[string]any, m Model, w World) ([]Step, Result, error) 
 		}
 		alarms[keyFor(alarms, mem)] = strings.Join(mem.Alarms, ",")
 		for _, kind := range mem.Alarms {
-			_, meaning, _ := strings.Cut(l.alarm(kind, mem.Label, mem.Unit != "").Text(), ": ")
-			rows = append(rows, []string{tail(mem.Label), kind, or(meaning)})
+			_, meaning, _ := strings.Cut(v.alarm(kind, mem.Label, mem.Unit != "").Text(), ": ")
+			rows = append(rows, []string{tail(mem.Label), kind, dash(meaning)})
 		}
 	}
 	out := Result{Text: "no alarm\n", Values: map[string]any{"count": strconv.Itoa(len(rows) - 1)}}
@@ -146,13 +146,13 @@ func CheckRemoval(params map[string]any, m Model, w World) ([]Step, Result, erro
 	if r.Role == RoleProxy {
 		return nil, r.refused(""), nil
 	}
-	l := lookAt(Event{}, m, w)
+	v := newView(Event{}, m, w)
 	gone := slices.DeleteFunc(slices.Clone(r.Members), func(mem MemberReport) bool { return mem.Unit != unit })
 	if _, listed := m.Units.Value[unit]; !listed && len(gone) == 0 {
 		if !m.Units.OK {
-			return nil, Result{Failed: l.unknown(unitsUnknown, "the removal is not judged").String()}, nil
+			return nil, Result{Failed: v.unknown(unitsUnknown, "the removal is not judged").String()}, nil
 		}
-		return nil, Result{Failed: because(noSuchUnit, unit, m.App, few(ordered(slices.Collect(maps.Keys(m.Units.Value))))).String()}, nil
+		return nil, Result{Failed: because(noSuchUnit, unit, m.App, firstThree(ordered(slices.Collect(maps.Keys(m.Units.Value))))).String()}, nil
 	}
 	if refused := r.refused("a removal needs a quorum now"); refused.Failed != "" {
 		return nil, refused, nil
@@ -161,12 +161,12 @@ func CheckRemoval(params map[string]any, m Model, w World) ([]Step, Result, erro
 	for _, mem := range gone {
 		ids = append(ids, mem.ID)
 	}
-	left, out := r.without(gone, l.votesWithout(ids...)), Result{}
-	if why := l.mayRemove(ids...); !why.none() {
+	left, out := r.without(gone, v.votesWithout(ids...)), Result{}
+	if why := v.mayRemove(ids...); !why.none() {
 		out.Failed = why.String()
 	}
 	out.Values = map[string]any{
-		"unit": unit, "safe": yes(out.Failed == ""), "voters": strconv.Itoa(left.Voters), "ready": strconv.Itoa(left.Ready),
+		"unit": unit, "safe": yesNo(out.Failed == ""), "voters": strconv.Itoa(left.Voters), "ready": strconv.Itoa(left.Ready),
 		"learners": strconv.Itoa(left.Learners),
 	}
 	out.Text = fold("", out.Failed, 0)
@@ -191,24 +191,24 @@ func FoundCluster(params map[string]any, m Model, w World) ([]Step, Result, erro
 	if err != nil {
 		return nil, Result{}, err
 	}
-	l := lookAt(Event{}, m, w)
-	record := m.Cluster.Value.Record
+	v := newView(Event{}, m, w)
+	record := m.Cluster.Value.AppBag
 	id := hexID(record.ClusterID)
-	why := l.whyNotLost()
+	why := v.whyNotLost()
 	if why.none() && !isID(confirm, record.ClusterID) {
 		why = because(confirmDiffers, id)
 	}
-	if why.none() && !l.leader() {
+	if why.none() && !v.leader() {
 		why = because(foundOnLeader, m.Unit)
 	}
 	if !why.none() {
 		return nil, Result{Failed: refusal("nothing is founded", why)}, nil
 	}
 	record.Ended, record.ClusterID = record.ClusterID, 0
-	m.Cluster.Value.Record, w.Reach = record, Absent
+	m.Cluster.Value.AppBag, w.Reach = record, Absent
 	text := fold("", "cluster "+id+" is given up; "+followLater+" the leader founds a new one", 0)
 	return nil, Result{
-		Bags: []BagWrite{l.writeRecord(record)}, Claims: true, Text: text, Values: map[string]any{"ended": id}, Status: StatusOf(Examine(m, w)),
+		Bags: []BagWrite{v.writeRecord(record)}, Claims: true, Text: text, Values: map[string]any{"ended": id}, Status: StatusOf(Examine(m, w)),
 	}, nil
 }
 
@@ -259,7 +259,7 @@ func (r Report) without(gone []MemberReport, left votes) Report {
 func onlyParams(params map[string]any, names ...string) error {
 	for _, name := range slices.Sorted(maps.Keys(params)) {
 		if !slices.Contains(names, name) {
-			return fmt.Errorf("cannot use parameter %q: the action takes %s", plain(name), or(strings.Join(names, ", ")))
+			return fmt.Errorf("cannot use parameter %q: the action takes %s", singleLine(name), dash(strings.Join(names, ", ")))
 		}
 	}
 	return nil

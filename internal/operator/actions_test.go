@@ -225,9 +225,9 @@ func TestFoundCluster(t *testing.T) {
 	assert.Empty(t, result.Failed)
 	assert.Empty(t, steps)
 	require.NotNil(t, recordOf(Plan{Bags: result.Bags}))
-	assert.Equal(t, Record{Schema: etcdcluster.Schema, Ended: clusterID, Authority: ca1().Fingerprint()}, *recordOf(Plan{Bags: result.Bags}), "all else is kept")
+	assert.Equal(t, AppBag{Schema: etcdcluster.Schema, Ended: clusterID, Authority: ca1().Fingerprint()}, *recordOf(Plan{Bags: result.Bags}), "all else is kept")
 	checkValues(t, result.Values)
-	assert.EqualValues(t, clusterID, m.Cluster.Value.Record.ClusterID, "the model is left alone")
+	assert.EqualValues(t, clusterID, m.Cluster.Value.AppBag.ClusterID, "the model is left alone")
 }
 
 // TestFoundClusterRefuses has a row for each thing that might be left of the old cluster.
@@ -248,8 +248,8 @@ func TestFoundClusterRefuses(t *testing.T) {
 		{"goal-state without us", "c1", func(m *Model, _ *World) { m.Units = Know(map[string]Life{"etcd/1": Alive}) }, "there are other units"},
 		{"units unknown", "c1", func(m *Model, _ *World) { m.Units = Unknown[map[string]Life]("no answer") }, "units unknown: no answer"},
 		{"peer relation unseen", "c1", func(m *Model, _ *World) { m.Cluster.OK = false }, "peers unknown"},
-		{"nothing recorded", "0", func(m *Model, _ *World) { *m = record(*m, Record{}) }, "no cluster is recorded"},
-		{"ended in order", "c1", func(m *Model, _ *World) { *m = record(*m, Record{ClusterID: clusterID, Ended: clusterID}) }, "cluster c1 ended in order"},
+		{"nothing recorded", "0", func(m *Model, _ *World) { *m = record(*m, AppBag{}) }, "no cluster is recorded"},
+		{"ended in order", "c1", func(m *Model, _ *World) { *m = record(*m, AppBag{ClusterID: clusterID, Ended: clusterID}) }, "cluster c1 ended in order"},
 		{"our data", "c1", func(_ *Model, w *World) { w.Data.State = OurData }, "there is data on this unit"},
 		{"alien data", "c1", func(_ *Model, w *World) { w.Data.State = AlienData }, "there is data on this unit"},
 		{"healthy", "c1", func(_ *Model, w *World) { w.Reach = Healthy }, "a member of a cluster answers"},

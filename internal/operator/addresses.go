@@ -15,44 +15,44 @@ import (
 func joinHostPort(host string, port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }
 
 // peerURL is where other members reach us.
-func (l look) peerURL() string {
-	if !l.m.PeerAddress.OK {
+func (v view) peerURL() string {
+	if !v.m.PeerAddress.OK {
 		return ""
 	}
-	return "https://" + joinHostPort(l.m.PeerAddress.Value.Ingress, l.m.Config.ManagementPort)
+	return "https://" + joinHostPort(v.m.PeerAddress.Value.Ingress, v.m.Config.ManagementPort)
 }
 
 // clientURL is where clients reach us.
-func (l look) clientURL() string {
-	if !l.m.ClientAddress.OK {
+func (v view) clientURL() string {
+	if !v.m.ClientAddress.OK {
 		return ""
 	}
-	return "https://" + joinHostPort(l.m.ClientAddress.Value.Ingress, l.m.Config.Port)
+	return "https://" + joinHostPort(v.m.ClientAddress.Value.Ingress, v.m.Config.Port)
 }
 
 // servedURLs are the URLs where members and clients reach us now. Until it is restarted, our server
 // keeps the ports that it was started with. It keeps the address too, unless it listens on all
 // addresses of the machine.
-func (l look) servedURLs() (peer, client string) {
-	peer, client = l.peerURL(), l.clientURL()
-	if !l.w.Service.Running || l.w.Service.Config == l.sum {
+func (v view) servedURLs() (peer, client string) {
+	peer, client = v.peerURL(), v.clientURL()
+	if !v.w.Service.Running || v.w.Service.Config == v.desiredDigest {
 		return peer, client
 	}
 	if peer != "" {
-		peer = l.servedURL(l.m.PeerAddress.Value, l.w.Service.PeerURL, peer)
+		peer = v.servedURL(v.m.PeerAddress.Value, v.w.Service.PeerURL, peer)
 	}
 	if client != "" {
-		client = l.servedURL(l.m.ClientAddress.Value, l.w.Service.ClientURL, client)
+		client = v.servedURL(v.m.ClientAddress.Value, v.w.Service.ClientURL, client)
 	}
 	return peer, client
 }
 
-func (l look) servedURL(a Address, started, fallback string) string {
+func (v view) servedURL(a Address, started, fallback string) string {
 	port, ok := portOf(started)
 	if !ok {
 		return fallback
 	}
-	if u, err := url.Parse(l.listen(a, port)[0]); err == nil {
+	if u, err := url.Parse(v.listen(a, port)[0]); err == nil {
 		if ip, err := netip.ParseAddr(u.Hostname()); err == nil && ip.IsUnspecified() {
 			return "https://" + joinHostPort(a.Ingress, port)
 		}
@@ -71,7 +71,7 @@ func portOf(text string) (int, bool) {
 }
 
 // addressed reports whether both bindings are known.
-func (l look) addressed() bool { return l.m.PeerAddress.OK && l.m.ClientAddress.OK }
+func (v view) addressed() bool { return v.m.PeerAddress.OK && v.m.ClientAddress.OK }
 
 // loopback is the address to serve on for this machine only. A unit whose own address is a loopback
 // address uses that one, so that many units can share a machine; every other unit uses 127.0.0.1.
@@ -83,7 +83,7 @@ func loopback(own string) string {
 }
 
 // listen is the URLs to bind for an address of ours: the wildcard, or the address itself and loopback.
-func (l look) listen(a Address, port int) []string {
+func (v view) listen(a Address, port int) []string {
 	host := a.Ingress
 	ip, err := netip.ParseAddr(host)
 	if err != nil || !slices.Contains(a.All, host) {
@@ -92,7 +92,7 @@ func (l look) listen(a Address, port int) []string {
 		host = a.Bound
 	}
 	bound, unbound := netip.ParseAddr(host)
-	if unbound != nil || l.m.Config.BindToAllInterfaces && !bound.IsLoopback() {
+	if unbound != nil || v.m.Config.BindToAllInterfaces && !bound.IsLoopback() {
 		host = "0.0.0.0"
 		if err == nil && ip.Is6() {
 			host = "::"
@@ -106,19 +106,19 @@ func (l look) listen(a Address, port int) []string {
 }
 
 // sans are the names our certificates must bear: every address of every binding, extras, and loopback.
-func (l look) sans() []string {
-	out := []string{"127.0.0.1", "::1", "localhost", l.m.PeerAddress.Value.Ingress, l.m.ClientAddress.Value.Ingress}
-	out = append(out, l.m.PeerAddress.Value.All...)
-	out = append(out, l.m.ClientAddress.Value.All...)
-	return canonical(append(out, l.m.Config.ExtraSANs...))
+func (v view) sans() []string {
+	out := []string{"127.0.0.1", "::1", "localhost", v.m.PeerAddress.Value.Ingress, v.m.ClientAddress.Value.Ingress}
+	out = append(out, v.m.PeerAddress.Value.All...)
+	out = append(out, v.m.ClientAddress.Value.All...)
+	return canonical(append(out, v.m.Config.ExtraSANs...))
 }
 
 // peerSANs are the names for the peer certificate: all addresses, and the host name that peers dial
 // if there is one. If a caller's address is not in its certificate, etcd looks up the DNS names in
 // it (checkCertSAN). A member whose address changed would then hang at its peers for as long as DNS
 // takes, instead of being refused at once; so no other host names are included.
-func (l look) peerSANs(all []string) []string {
-	dialled := canonical([]string{l.m.PeerAddress.Value.Ingress})
+func (v view) peerSANs(all []string) []string {
+	dialled := canonical([]string{v.m.PeerAddress.Value.Ingress})
 	return slices.DeleteFunc(slices.Clone(all), func(name string) bool {
 		_, err := netip.ParseAddr(name)
 		return err != nil && !slices.Contains(dialled, name)
@@ -142,26 +142,26 @@ func canonical(names []string) []string {
 }
 
 // settings are our member's settings as they should be, without those of a first start.
-func (l look) settings() Server {
-	c := l.m.Config
+func (v view) settings() Server {
+	c := v.m.Config
 	s := Server{
-		Name:         memberName(l.m.Unit),
-		Release:      l.w.Carried,
-		ListenPeer:   l.listen(l.m.PeerAddress.Value, c.ManagementPort),
-		ListenClient: l.listen(l.m.ClientAddress.Value, c.Port),
-		ListenMetric: "http://" + joinHostPort(loopback(l.m.ClientAddress.Value.Ingress), c.MetricsPort),
-		PeerURL:      l.peerURL(),
-		ClientURL:    l.clientURL(),
-		Trust:        l.w.TLS.Trust,
+		Name:         memberName(v.m.Unit),
+		Release:      v.w.Carried,
+		ListenPeer:   v.listen(v.m.PeerAddress.Value, c.ManagementPort),
+		ListenClient: v.listen(v.m.ClientAddress.Value, c.Port),
+		ListenMetric: "http://" + joinHostPort(loopback(v.m.ClientAddress.Value.Ingress), c.MetricsPort),
+		PeerURL:      v.peerURL(),
+		ClientURL:    v.clientURL(),
+		Trust:        v.w.TLS.Trust,
 		Config:       c,
-		Paths:        l.w.Paths,
-		Restart:      l.restartMark(),
+		Paths:        v.w.Paths,
+		Restart:      v.restartMark(),
 	}
 	if c.HTTPPort != 0 {
-		s.ListenHTTP = l.listen(l.m.ClientAddress.Value, c.HTTPPort)
+		s.ListenHTTP = v.listen(v.m.ClientAddress.Value, c.HTTPPort)
 	}
-	if l.m.Authority.OK && l.m.Authority.Value != nil {
-		s.Trust = l.m.Authority.Value.Trust()
+	if v.m.Authority.OK && v.m.Authority.Value != nil {
+		s.Trust = v.m.Authority.Value.Trust()
 	}
 	return s
 }

@@ -30,8 +30,8 @@ func TestListen(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			l := lookAt(Event{}, Model{Config: Config{BindToAllInterfaces: test.all}}, World{})
-			assert.Equal(t, test.want, l.listen(test.a, 2379))
+			v := newView(Event{}, Model{Config: Config{BindToAllInterfaces: test.all}}, World{})
+			assert.Equal(t, test.want, v.listen(test.a, 2379))
 		})
 	}
 }
@@ -52,7 +52,7 @@ func TestWordTellsThePortThatIsServed(t *testing.T) {
 	assert.Equal(t, "https://10.0.0.15:2379", wordOf(Decide(lookAgain, m, w)).ClientURL, "at the address that we have now")
 	m.Config.ManagementPort = 4002
 	assert.Equal(t, UpdateMember{1, "https://10.0.0.15:2380"}, peerAt(m, w, 5), "others are told of an address at once")
-	w.Service.Config = lookAt(Event{}, m, w).sum
+	w.Service.Config = newView(Event{}, m, w).desiredDigest
 	w.Members[0].PeerURLs = []string{"https://10.0.0.10:4002"}
 	w.WrittenConfig = w.Service.Config
 	assert.Equal(t, "https://10.0.0.15:4001", wordOf(Decide(lookAgain, m, w)).ClientURL)
@@ -71,7 +71,7 @@ func TestPeersHearOfAPortAfterTheRestart(t *testing.T) {
 	w := world(m)
 	m.Config.ManagementPort = 4002
 	require.IsType(t, TakeTurn{}, firstStep(m, w), "first it has to listen there")
-	s := *lookAt(Event{}, m, w).should
+	s := *newView(Event{}, m, w).desired
 	w.Service.Config, w.WrittenConfig, w.WrittenInitial = s.Digest(), s.Digest(), s.Initial
 	assert.Equal(t, UpdateMember{1, "https://10.0.0.10:4002"}, firstStep(m, w))
 }

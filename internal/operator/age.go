@@ -33,28 +33,28 @@ func AgeInDoubt(m Memory, d Data, local Local) bool {
 }
 
 // older reports whether the data here ends before the point that this unit once had.
-func (l look) older() bool {
-	d, seen := l.w.Data, l.m.Memory.Value.Seen
-	return d.Index != 0 && AgeInDoubt(l.m.Memory.Value, d, l.w.Local) && (d.Index < seen.Index || d.Term < seen.Term)
+func (v view) older() bool {
+	d, seen := v.w.Data, v.m.Memory.Value.Seen
+	return d.Index != 0 && AgeInDoubt(v.m.Memory.Value, d, v.w.Local) && (d.Index < seen.Index || d.Term < seen.Term)
 }
 
 // rememberAge keeps Memory.Healed, Memory.Learning and Memory.Seen true. Seen is written when the
 // memory is written anyway, or when it says something new.
-func rememberAge(l look, p *Plan) {
-	l.rememberHealed(p)
-	l.rememberLearning(p)
-	d, local, was := l.w.Data, l.w.Local, l.m.Memory.Value.Seen
-	if !l.m.Memory.OK || d.State != OurData || local.Index == 0 || local.ClusterID != d.ClusterID || local.MemberID != d.MemberID {
+func rememberAge(v view, p *Plan) {
+	v.rememberHealed(p)
+	v.rememberLearning(p)
+	d, local, was := v.w.Data, v.w.Local, v.m.Memory.Value.Seen
+	if !v.m.Memory.OK || d.State != OurData || local.Index == 0 || local.ClusterID != d.ClusterID || local.MemberID != d.MemberID {
 		return
 	}
-	is := Seen{d.ClusterID, d.MemberID, local.Term, local.Index, local.Revision, l.w.Now}
+	is := Seen{d.ClusterID, d.MemberID, local.Term, local.Index, local.Revision, v.w.Now}
 	fresh := !was.of(d.ClusterID, d.MemberID)
 	if !fresh {
 		is.Term, is.Index, is.Revision = max(is.Term, was.Term), max(is.Index, was.Index), max(is.Revision, was.Revision)
 	}
 	further := cmp.Or(cmp.Compare(is.Term, was.Term), cmp.Compare(is.Index, was.Index), cmp.Compare(is.Revision, was.Revision)) != 0
-	elapsed := l.w.Now - was.At
+	elapsed := v.w.Now - was.At
 	if fresh || is.Term != was.Term || further && (p.Memory != nil || elapsed >= notedEvery || elapsed < 0) {
-		p.memory(l).Seen = is
+		p.memory(v).Seen = is
 	}
 }

@@ -63,12 +63,12 @@ func TestOlder(t *testing.T) {
 		w := world(m)
 		w.Local = Local{}
 		w.Data.Term, w.Data.Index = tt.term, tt.index
-		assert.Equal(t, tt.want, lookAt(lookAgain, m, w).older(), name)
+		assert.Equal(t, tt.want, newView(lookAgain, m, w).older(), name)
 	}
 	w := world(m)
 	w.Data.Term, w.Data.Index = 2, 90
 	w.Local.Term, w.Local.Index = 2, 91
-	assert.False(t, lookAt(lookAgain, m, w).older(), "its server has caught up: then nothing is missing any more")
+	assert.False(t, newView(lookAgain, m, w).older(), "its server has caught up: then nothing is missing any more")
 }
 
 // A quiet hook does not write the memory for this alone: only for a new member, a new term, or an
@@ -103,9 +103,9 @@ func TestRememberAge(t *testing.T) {
 			tt.is.MemberID = 1
 		}
 		w.Local, w.Now = tt.is, tt.now
-		l := lookAt(lookAgain, m, w)
+		v := newView(lookAgain, m, w)
 		p := Plan{}
-		rememberAge(l, &p)
+		rememberAge(v, &p)
 		if tt.want == (Seen{}) {
 			assert.Nil(t, p.Memory, name)
 			continue
@@ -120,9 +120,9 @@ func TestRememberAge(t *testing.T) {
 	m := remembering(model(3), seen(91))
 	w := world(m)
 	w.Local.Term, w.Local.Index, w.Now = 2, 95, 1001
-	l := lookAt(lookAgain, m, w)
+	v := newView(lookAgain, m, w)
 	p := Plan{}
-	p.memory(l).Ports = "2379"
-	rememberAge(l, &p)
+	p.memory(v).Ports = "2379"
+	rememberAge(v, &p)
 	assert.Equal(t, uint64(95), p.Memory.Seen.Index)
 }

@@ -4,12 +4,12 @@ import "fmt"
 
 // mend keeps what lies on the disk as the charm made it. It does not look at what files contain: a
 // file that is missing or cannot be mended is written again by the handler that owns it.
-func mend(l look, p *Plan) {
-	if l.leaving() {
+func mend(v view, p *Plan) {
+	if v.leaving() {
 		return // what is left is taken away
 	}
 	var ours []Astray
-	for _, a := range l.w.Astray {
+	for _, a := range v.w.Astray {
 		switch {
 		case a.Note:
 			p.say(because(pathForeign, a.Path, a.Problem, a.Remedy))
@@ -26,11 +26,11 @@ func mend(l look, p *Plan) {
 	if more := len(ours) - 1; more > 0 {
 		step.What += fmt.Sprintf(", and %d more", more)
 	}
-	if tried, err := l.tried(step); tried {
+	if tried, err := v.tried(step); tried {
 		p.say(because(pathAstray, ours[0].Path, ours[0].Problem, err.Error()))
 		return
 	}
-	p.want(l, step)
+	p.want(v, step)
 }
 
 // Unseen is the error that says why nothing is known of the machine; nil means that something is
@@ -44,11 +44,11 @@ func (w World) Unseen() error {
 
 // unseen is the plan while the disk does not answer: nothing is done and nothing is published. A
 // unit that leaves is held by its last hooks, which fail.
-func unseen(l look) Plan {
-	p := Plan{Reasons: []Reason{because(diskMute, l.w.Mute)}}
+func unseen(v view) Plan {
+	p := Plan{Reasons: []Reason{because(diskMute, v.w.Mute)}}
 	p.Status = Status{levelOf(p.Reasons), line(p.Reasons, "")}
-	if l.last() || l.Departing == l.m.Unit {
-		p.Fail = l.w.Unseen()
+	if v.last() || v.Departing == v.m.Unit {
+		p.Fail = v.w.Unseen()
 	}
 	return p
 }

@@ -42,11 +42,11 @@ func TestRevokedHasABound(t *testing.T) {
 	t.Parallel()
 	m := model(3)
 	said := func(n int) []Reason {
-		m.Cluster.Value.Record.Revoked = make([]Ended, n)
+		m.Cluster.Value.AppBag.Revoked = make([]Ended, n)
 		for i := range n {
-			m.Cluster.Value.Record.Revoked[i] = Ended{RelationID: "proxy:" + strconv.Itoa(i), Generation: 1, Period: 230}
+			m.Cluster.Value.AppBag.Revoked[i] = Ended{RelationID: "proxy:" + strconv.Itoa(i), Generation: 1, Period: 230}
 		}
-		m.Cluster.Value.Record.Revoked[n-1].Period = 229
+		m.Cluster.Value.AppBag.Revoked[n-1].Period = 229
 		return slices.DeleteFunc(Examine(m, world(m)).Reasons, func(r Reason) bool { return r.Kind != revokedMany })
 	}
 	assert.Empty(t, said(manyRevoked-1))
@@ -58,14 +58,14 @@ func TestRevokedHasABound(t *testing.T) {
 	m.Memory.Value.Bags = map[string]string{"proxy:2147483647": "sum"}
 	w := world(m)
 	w.Period = 230
-	got := lookAt(lookAgain, m, w).revoked()
+	got := newView(lookAgain, m, w).revoked()
 	require.Len(t, got, etcdcluster.MaxRevoked)
 	assert.Equal(t, Ended{RelationID: "proxy:2147483647", Generation: 1, Period: 230}, got[len(got)-1])
 	assert.NotContains(t, got, Ended{RelationID: "proxy:29999", Generation: 1, Period: 229}, "it ends first")
 	for i := range got {
 		got[i] = Ended{RelationID: "proxy:2147483647", Generation: 2147483647, Period: 32500}
 	}
-	_, err := etcdcluster.DecodeApp("cluster:0", "etcd", etcdcluster.EncodeApp(Record{Schema: etcdcluster.Schema, Revoked: got}))
+	_, err := etcdcluster.DecodeApp("cluster:0", "etcd", etcdcluster.EncodeApp(AppBag{Schema: etcdcluster.Schema, Revoked: got}))
 	require.NoError(t, err)
 }
 
@@ -88,9 +88,9 @@ func TestRevokedOutlastsAWrongClock(t *testing.T) {
 		{list[:1], 300, list[:1]},
 		{nil, 300, nil},
 	} {
-		m.Cluster.Value.Record.Revoked = tc.was
+		m.Cluster.Value.AppBag.Revoked = tc.was
 		w := world(m)
 		w.Period = tc.period
-		assert.Equal(t, tc.want, lookAt(lookAgain, m, w).revoked(), "%v in period %d", tc.was, tc.period)
+		assert.Equal(t, tc.want, newView(lookAgain, m, w).revoked(), "%v in period %d", tc.was, tc.period)
 	}
 }

@@ -242,10 +242,10 @@ func TestEveryOption(t *testing.T) {
 			raw["auto_compaction_retention"] = "1000"
 		}
 		m := model(3)
-		before := lookAt(Event{}, m, world(m)).settings()
+		before := newView(Event{}, m, world(m)).settings()
 		m.Config, problem = ParseConfig(raw)
 		require.Empty(t, problem, name)
-		after := lookAt(Event{}, m, world(m)).settings()
+		after := newView(Event{}, m, world(m)).settings()
 		if other.env == "" {
 			assert.Equal(t, before.Digest(), after.Digest(), "%s restarts nothing", name)
 			continue

@@ -5,7 +5,7 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/etcd"
 )
 
-// tellDB is what a consumer at the endpoint db is told.
-func tellDB(t Told) (databag.Bag, error) {
+// encodeDB is what a consumer at the endpoint db is told.
+func encodeDB(t ConsumerData) (databag.Bag, error) {
 	return etcd.Encode(etcd.Data{ClientURLs: t.ClientURLs(), Version: t.Version, Credentials: t.Credentials})
 }

@@ -50,7 +50,7 @@ func TestCredentialsAreTheRelationsOwn(t *testing.T) {
 	}
 	m.Relations = consuming(m, ids...)
 	revoked := []Ended{{RelationID: "db:1", Generation: 1, Period: 230}, {RelationID: "proxy:2", Generation: 1, Period: 230}}
-	m = record(m, Record{Schema: m.Cluster.Value.Record.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint(), Revoked: revoked})
+	m = record(m, AppBag{Schema: m.Cluster.Value.AppBag.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint(), Revoked: revoked})
 	w := world(m)
 	w.TLS.Revoked = RevokedDigest(revoked)
 	for _, e := range []Event{lookAgain, {Kind: hooks.RelationCreated, Endpoint: "db", RelationID: "db:2"}} {
@@ -94,7 +94,7 @@ func TestWhatALaterCharmRemembersStays(t *testing.T) {
 
 	// What a later charm has revoked stays on the list that this one writes.
 	revoked := []Ended{{RelationID: "later:4", Generation: 2, Period: 230}}
-	m = record(m, Record{Schema: m.Cluster.Value.Record.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint(), Revoked: revoked})
+	m = record(m, AppBag{Schema: m.Cluster.Value.AppBag.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint(), Revoked: revoked})
 	w.TLS.Revoked = RevokedDigest(append(revoked, ended))
 	p = Decide(lookAgain, m, w)
 	require.Nil(t, p.Step)

@@ -79,28 +79,28 @@ func (r Report) comparable() int64 {
 // unitView is what the decisions see of the unit, field by field: nothing that may hold a key is in
 // it.
 type unitView struct {
-	Unit      string              `json:"unit"`
-	App       string              `json:"application"`
-	Model     string              `json:"model-uuid"`
-	Zone      string              `json:"zone,omitempty"`
-	Leader    string              `json:"leader"`
-	Status    string              `json:"status"`
-	NextStep  string              `json:"next-step,omitempty"`
-	Units     map[string]Life     `json:"units"`
-	Options   []string            `json:"options"`
-	Unusable  string              `json:"options-problem,omitempty"`
-	Relations map[string][]string `json:"relations"`
-	Record    recordView          `json:"record"`
-	Words     map[string]wordView `json:"unit-bags"`
-	Service   map[string]string   `json:"service"`
-	Work      []Work              `json:"work"`
-	Snapshots []Snapshot          `json:"snapshots"`
-	Aside     []AsideDir          `json:"moved-aside"`
-	Releases  map[string]string   `json:"releases"`
-	Unknown   map[string]string   `json:"unknown"`
+	Unit      string                 `json:"unit"`
+	App       string                 `json:"application"`
+	Model     string                 `json:"model-uuid"`
+	Zone      string                 `json:"zone,omitempty"`
+	Leader    string                 `json:"leader"`
+	Status    string                 `json:"status"`
+	NextStep  string                 `json:"next-step,omitempty"`
+	Units     map[string]Life        `json:"units"`
+	Options   []string               `json:"options"`
+	Unusable  string                 `json:"options-problem,omitempty"`
+	Relations map[string][]string    `json:"relations"`
+	Record    appBagView             `json:"record"`
+	UnitBags  map[string]unitBagView `json:"unit-bags"`
+	Service   map[string]string      `json:"service"`
+	Work      []Work                 `json:"work"`
+	Snapshots []Snapshot             `json:"snapshots"`
+	Aside     []AsideDir             `json:"moved-aside"`
+	Releases  map[string]string      `json:"releases"`
+	Unknown   map[string]string      `json:"unknown"`
 }
 
-type recordView struct {
+type appBagView struct {
 	Schema    int      `json:"schema"`
 	Cluster   string   `json:"cluster-id,omitempty"`
 	Ended     string   `json:"ended,omitempty"`
@@ -108,7 +108,7 @@ type recordView struct {
 	Operation string   `json:"operation,omitempty"`
 }
 
-type wordView struct {
+type unitBagView struct {
 	PeerURL   string   `json:"peer-url,omitempty"`
 	ClientURL string   `json:"client-url,omitempty"`
 	Cluster   string   `json:"cluster-id,omitempty"`
@@ -123,12 +123,12 @@ type wordView struct {
 func viewOf(m Model, w World) string {
 	v := unitView{
 		Unit: m.Unit, App: m.App, Model: m.UUID, Zone: m.Zone, Leader: "unknown: " + m.Leader.Why, Units: m.Units.Value,
-		Options: m.Config.text(), Unusable: m.ConfigProblem, Relations: map[string][]string{}, Words: map[string]wordView{},
+		Options: m.Config.text(), Unusable: m.ConfigProblem, Relations: map[string][]string{}, UnitBags: map[string]unitBagView{},
 		Work: w.Work, Snapshots: w.Kept.Snapshots, Aside: w.Kept.Aside, Unknown: map[string]string{},
 		Releases: map[string]string{"carried": w.Carried, "installed": w.Installed, "written": w.WrittenRelease, "runs": w.Service.Release},
 		Service: map[string]string{
-			"kind": string(w.Service.Kind), "enabled": yes(w.Service.Enabled), "running": yes(w.Service.Running),
-			"failing": yes(w.Service.Failing), "crashes": strconv.Itoa(w.Service.Crashes), "age": w.Service.Age.String(),
+			"kind": string(w.Service.Kind), "enabled": yesNo(w.Service.Enabled), "running": yesNo(w.Service.Running),
+			"failing": yesNo(w.Service.Failing), "crashes": strconv.Itoa(w.Service.Crashes), "age": w.Service.Age.String(),
 		},
 	}
 	plan := Decide(Event{Kind: hooks.UpdateStatus}, m, w)
@@ -137,7 +137,7 @@ func viewOf(m Model, w World) string {
 		v.NextStep = plan.Step.String()
 	}
 	if m.Leader.OK {
-		v.Leader = yes(m.Leader.Value)
+		v.Leader = yesNo(m.Leader.Value)
 	}
 	for what, why := range map[string]string{"units": m.Units.Why, "peers": m.Cluster.Why, "authorities": m.Authority.Why, "memory": m.Memory.Why} {
 		if why != "" {
@@ -149,17 +149,17 @@ func viewOf(m Model, w World) string {
 			v.Relations[endpoint] = append(v.Relations[endpoint], rel.ID+" "+cmp.Or(rel.App, "-"))
 		}
 	}
-	record := m.Cluster.Value.Record
-	v.Record = recordView{Schema: record.Schema, Cluster: idText(record.ClusterID), Ended: idText(record.Ended)}
+	record := m.Cluster.Value.AppBag
+	v.Record = appBagView{Schema: record.Schema, Cluster: idText(record.ClusterID), Ended: idText(record.Ended)}
 	for _, id := range record.Replaced {
 		v.Record.Replaced = append(v.Record.Replaced, idText(id))
 	}
 	if record.Operation.ID != "" {
 		v.Record.Operation = record.Operation.ID + " " + record.Operation.Phase
 	}
-	for unit, word := range m.Cluster.Value.Words {
-		v.Words[unit] = wordView{
-			word.PeerURL, word.ClientURL, idText(word.ClusterID), idText(word.MemberID), word.Running, word.Server, word.Can, word.Stopped,
+	for unit, unitBag := range m.Cluster.Value.UnitBags {
+		v.UnitBags[unit] = unitBagView{
+			unitBag.PeerURL, unitBag.ClientURL, idText(unitBag.ClusterID), idText(unitBag.MemberID), unitBag.Running, unitBag.Server, unitBag.Can, unitBag.Stopped,
 		}
 	}
 	text, err := json.MarshalIndent(v, "", "  ")

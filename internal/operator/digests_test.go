@@ -17,17 +17,17 @@ func TestDigests(t *testing.T) {
 	t.Parallel()
 	config, problem := ParseConfig(map[string]any{"extra_sans": "a b", "tls_cipher_suites": requiredSuite})
 	require.Empty(t, problem)
-	word := Word{
+	unitBag := UnitBag{
 		PeerURL: "https://10.0.0.1:2380", ClientURL: "https://10.0.0.1:2379", ClusterID: 1, MemberID: 2, Running: "r", Leaving: true,
 		Leaves: []Issued{{Kind: PeerLeaf, Serial: "1f", End: 9}},
 	}
-	l := lookAt(Event{}, Model{UUID: "m"}, World{Period: 230})
-	l.m.Authority = Know(ca1())
-	told := Told{Members: []ToldMember{{"etcd0", "https://10.0.0.1:2380", "https://10.0.0.1:2379"}}, Version: "3.7.3"}
+	v := newView(Event{}, Model{UUID: "m"}, World{Period: 230})
+	v.m.Authority = Know(ca1())
+	told := ConsumerData{Members: []ConsumerMember{{"etcd0", "https://10.0.0.1:2380", "https://10.0.0.1:2379"}}, Version: "3.7.3"}
 	for name, tt := range map[string]struct{ want, got string }{
 		"the generation of settings": {"724d2db6bc8125d0a6d205f4f26821e0", Server{Release: "3.7.3-0", Trust: "t", Config: config}.Generation()},
-		"a unit's bag":               {"be4f3cf4fe795561dc6c7977c1e3b9af", bagDigest(etcdcluster.EncodeUnit(word))},
-		"a consumer's bag":           {"adad3a35c537485ffb4949cfea13922a", l.sumOf(told)},
+		"a unit's bag":               {"be4f3cf4fe795561dc6c7977c1e3b9af", bagDigest(etcdcluster.EncodeUnit(unitBag))},
+		"a consumer's bag":           {"adad3a35c537485ffb4949cfea13922a", v.digestOf(told)},
 		"the revocation list":        {"1567ea308d3e1b58ea298e90c37a597e", RevokedDigest([]Ended{{RelationID: "proxy:1", Generation: 1, Period: 228}})},
 		"the proxy's process":        {"febfd7bd3816595ffad5a0d9be130ce1", Upstream{Release: "3.7.3-0", Listen: []string{"127.0.0.1:2379"}}.ProcessDigest()},
 		"what the proxy follows":     {"1e30197772cc9ddd2b726eb401af3330", Upstream{Release: "3.7.3-0", Members: []UpstreamMember{{"a", "b", "c"}}, Cert: "d", Key: "e", CA: "f"}.Digest()},

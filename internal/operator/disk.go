@@ -53,22 +53,22 @@ func (CheckDisk) String() string { return "measure the disk" }
 
 // disk has the disk measured once, before there is data: a member that serves would have to share
 // the disk with the measurement.
-func disk(l look, p *Plan) {
-	w := l.w
-	if l.role() != RoleMember || l.leaving() || w.Installed != w.Carried || w.Data.State != NoData || w.Service.Running ||
-		w.Disk.At != 0 || did[CheckDisk](l) {
+func disk(v view, p *Plan) {
+	w := v.w
+	if v.role() != RoleMember || v.leaving() || w.Installed != w.Carried || w.Data.State != NoData || w.Service.Running ||
+		w.Disk.At != 0 || did[CheckDisk](v) {
 		return
 	}
-	p.want(l, CheckDisk{})
+	p.want(v, CheckDisk{})
 }
 
 // refusedDisk says why no data may be created where it would lie. Data that is there already is not
 // refused.
-func (l look) refusedDisk() Reason {
-	if l.role() != RoleMember || l.w.Data.State != NoData || l.w.Service.Running || !isNetworkFS(l.w.Disk.FileSystem) {
+func (v view) refusedDisk() Reason {
+	if v.role() != RoleMember || v.w.Data.State != NoData || v.w.Service.Running || !isNetworkFS(v.w.Disk.FileSystem) {
 		return Reason{}
 	}
-	return because(diskRefused, l.m.Unit, l.w.Disk.FileSystem)
+	return because(diskRefused, v.m.Unit, v.w.Disk.FileSystem)
 }
 
 // flaws are what is wrong with the disk for a database of that size and quota.
@@ -124,12 +124,12 @@ func (x *examiner) disk() {
 }
 
 // flaws are what is wrong with this unit's disk. If the disk is refused, only that is said.
-func (l look) flaws() []Reason {
-	if !l.refusedDisk().none() {
+func (v view) flaws() []Reason {
+	if !v.refusedDisk().none() {
 		return nil
 	}
-	own, _ := l.self()
-	return l.w.Disk.flaws(l.m.Unit, own.DBSize, l.m.Config.QuotaBytes)
+	own, _ := v.self()
+	return v.w.Disk.flaws(v.m.Unit, own.DBSize, v.m.Config.QuotaBytes)
 }
 
 // line is the disk in words; "" is not known.
@@ -183,7 +183,7 @@ func (d Disk) values() values {
 	if d.At != 0 {
 		out["measured"], out["writes"] = moment(d.At), strconv.Itoa(d.Writes)
 		out["p50"], out["p99"], out["max"] = d.P50.String(), d.P99.String(), d.Max.String()
-		out["rotational"], out["snapshots-beside"] = yes(d.Rotational), yes(d.Together)
+		out["rotational"], out["snapshots-beside"] = yesNo(d.Rotational), yesNo(d.Together)
 		out.set("write-cache", d.Cache)
 	}
 	return out
@@ -194,8 +194,8 @@ func CheckDiskNow(params map[string]any, m Model, w World) ([]Step, Result, erro
 	if err := onlyParams(params); err != nil {
 		return nil, Result{}, err
 	}
-	l := lookAt(Event{}, m, w)
-	if l.role() == RoleProxy {
+	v := newView(Event{}, m, w)
+	if v.role() == RoleProxy {
 		return nil, Result{Failed: because(isProxy, m.Unit).String()}, nil
 	}
 	finish := func(after World) Result { return checkedDisk(m, after, w.Service.Running) }
@@ -204,18 +204,18 @@ func CheckDiskNow(params map[string]any, m Model, w World) ([]Step, Result, erro
 
 // checkedDisk is the answer once the disk was measured.
 func checkedDisk(m Model, w World, serving bool) Result {
-	l, d := lookAt(Event{}, m, w), w.Disk
-	flaws := l.flaws()
+	v, d := newView(Event{}, m, w), w.Disk
+	flaws := v.flaws()
 	out := Result{Values: d.values()}
 	out.Values["verdict"] = "good"
 	var text strings.Builder
-	own, _ := l.self()
+	own, _ := v.self()
 	for _, line := range []named{
-		{"lies on", or(d.FileSystem)},
+		{"lies on", dash(d.FileSystem)},
 		{"writes", fmt.Sprintf("%d, each until it is kept: half within %s, 99 of 100 within %s, all within %s", d.Writes,
 			roundTrip(d.P50), roundTrip(d.P99), roundTrip(d.Max))},
 		{"free", fmt.Sprintf("%s, of which %s should stay", size(d.Free), size(d.needed(own.DBSize, m.Config.QuotaBytes)))},
-		{"disk", map[bool]string{true: "rotates", false: "does not rotate, or hides it"}[d.Rotational] + "; cache: " + or(plain(d.Cache))},
+		{"disk", map[bool]string{true: "rotates", false: "does not rotate, or hides it"}[d.Rotational] + "; cache: " + dash(singleLine(d.Cache))},
 	} {
 		text.WriteString(wrap(line.name, line.text))
 	}
@@ -228,7 +228,7 @@ func checkedDisk(m Model, w World, serving bool) Result {
 	if len(flaws) > 0 {
 		out.Values["verdict"], out.Values["flaws"] = "doubtful", texts(flaws)
 	}
-	if why := l.refusedDisk(); !why.none() {
+	if why := v.refusedDisk(); !why.none() {
 		out.Values["verdict"], out.Failed = "unfit", why.String()
 	}
 	verdict := wrap("verdict", out.Values["verdict"].(string))

@@ -6,18 +6,18 @@ import (
 )
 
 // Endpoint is one row for each endpoint of metadata.yaml; a test holds the table to it. A row either hands out credentials
-// to consumers (Tell), or has a handler of its own (Handle).
+// to consumers (Encode), or has a handler of its own (Handle).
 type Endpoint struct {
 	Name string
 	For  Role // the role of the units that use it
 	Read Read
-	// Tell makes our bag for one consumer relation. The relation's certificate, its revocation and
+	// Encode makes our bag for one consumer relation. The relation's certificate, its revocation and
 	// the time of writing are handled alike for all such endpoints: see consumers.
-	Tell func(Told) (databag.Bag, error)
-	// Owns are the keys that Tell may write: those that Tell leaves out are removed from the bag.
+	Encode func(ConsumerData) (databag.Bag, error)
+	// Owns are the keys that Encode may write: those that Encode leaves out are removed from the bag.
 	Owns []string
 	// Handle runs in every pass in which no handler before it wants a step.
-	Handle func(look, *Plan)
+	Handle func(view, *Plan)
 }
 
 // Read says how much of an endpoint's relations is read in each hook. The zero value reads IDs
@@ -44,8 +44,8 @@ const (
 func Endpoints() []Endpoint {
 	return []Endpoint{
 		{Name: PeerEndpoint, For: RoleMember, Read: Peers, Handle: peers},
-		{Name: ClientEndpoint, For: RoleMember, Tell: tellProxy, Owns: proxyKeys()},
-		{Name: "db", For: RoleMember, Tell: tellDB, Owns: etcd.Keys()},
+		{Name: ClientEndpoint, For: RoleMember, Encode: encodeProxy, Owns: proxyKeys()},
+		{Name: "db", For: RoleMember, Encode: encodeDB, Owns: etcd.Keys()},
 		{Name: upstreamEndpoint, For: RoleProxy, Read: Units, Handle: upstream},
 	}
 }

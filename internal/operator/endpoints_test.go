@@ -26,8 +26,8 @@ func TestEndpointsAreThoseOfTheMetadata(t *testing.T) {
 		require.NotContains(t, rows, at.Name)
 		rows[at.Name] = at
 		assert.NotEmpty(t, at.For, at.Name)
-		assert.NotEqual(t, at.Tell == nil, at.Handle == nil, "%s either tells or handles", at.Name)
-		assert.Equal(t, at.Tell != nil, len(at.Owns) > 0, at.Name)
+		assert.NotEqual(t, at.Encode == nil, at.Handle == nil, "%s either tells or handles", at.Name)
+		assert.Equal(t, at.Encode != nil, len(at.Owns) > 0, at.Name)
 	}
 	for _, of := range []endpoints{metadata.Peers, metadata.Provides, metadata.Requires} {
 		for name, endpoint := range of {
@@ -52,9 +52,9 @@ func TestTellsWhenAllUnitsCan(t *testing.T) {
 	require.Len(t, toConsumers(Decide(lookAgain, m, w)), 1)
 	assert.Contains(t, wordOf(Decide(lookAgain, m, w)).Can, ClientEndpoint, "our own charm can")
 
-	word := m.Cluster.Value.Words["etcd/1"]
-	word.Can = []string{"other"}
-	m.Cluster.Value.Words["etcd/1"] = word
+	unitBag := m.Cluster.Value.UnitBags["etcd/1"]
+	unitBag.Can = []string{"other"}
+	m.Cluster.Value.UnitBags["etcd/1"] = unitBag
 	p := Decide(lookAgain, m, w)
 	assert.Empty(t, toConsumers(p))
 	assert.Equal(t, Waiting, p.Status.Level)
@@ -65,6 +65,6 @@ func TestTellsWhenAllUnitsCan(t *testing.T) {
 	assert.Len(t, toConsumers(Decide(lookAgain, m, w)), 1)
 
 	m.Memory = Know(Memory{})
-	m.Cluster.Value.Words["etcd/1"] = Word{}
+	m.Cluster.Value.UnitBags["etcd/1"] = UnitBag{}
 	assert.Len(t, toConsumers(Decide(lookAgain, m, w)), 1, "a unit that has said nothing yet is not asked")
 }

@@ -44,7 +44,7 @@ func related(m Model, endpoint string, relations ...databag.Relation) map[string
 // consuming are a model's relations, with the given ones as consumers: "proxy:1".
 func consuming(m Model, ids ...string) map[string]Known[[]databag.Relation] {
 	for _, at := range Endpoints() {
-		if at.Tell == nil {
+		if at.Encode == nil {
 			continue
 		}
 		var relations []databag.Relation
@@ -62,7 +62,7 @@ func consuming(m Model, ids ...string) map[string]Known[[]databag.Relation] {
 func noConsumers(why string) map[string]Known[[]databag.Relation] {
 	out := map[string]Known[[]databag.Relation]{}
 	for _, at := range Endpoints() {
-		if at.Tell != nil {
+		if at.Encode != nil {
 			out[at.Name] = Unknown[[]databag.Relation](why)
 		}
 	}
@@ -70,7 +70,7 @@ func noConsumers(why string) map[string]Known[[]databag.Relation] {
 }
 
 // recordOf is the record that a plan writes; nil is none.
-func recordOf(p Plan) *Record {
+func recordOf(p Plan) *AppBag {
 	for _, w := range p.Bags {
 		if w.App && strings.HasPrefix(w.Relation, PeerEndpoint+":") {
 			record, err := etcdcluster.DecodeApp(w.Relation, "etcd", w.Bag)
@@ -84,14 +84,14 @@ func recordOf(p Plan) *Record {
 }
 
 // wordOf is our unit's bag in a plan; nil is none.
-func wordOf(p Plan) *Word {
+func wordOf(p Plan) *UnitBag {
 	for _, w := range p.Bags {
 		if !w.App && strings.HasPrefix(w.Relation, PeerEndpoint+":") {
-			word, err := etcdcluster.DecodeUnit(w.Relation, "etcd/0", w.Bag)
+			unitBag, err := etcdcluster.DecodeUnit(w.Relation, "etcd/0", w.Bag)
 			if err != nil {
 				panic(err)
 			}
-			return &word
+			return &unitBag
 		}
 	}
 	return nil
@@ -129,13 +129,13 @@ func model(n int) Model {
 		Memory:        Know(Memory{Bags: map[string]string{}}),
 	}
 	units := map[string]Life{}
-	words := map[string]Word{}
+	unitBags := map[string]UnitBag{}
 	for i := range n {
 		units[unitName(i)] = Alive
 		if i == 0 {
 			continue
 		}
-		words[unitName(i)] = Word{
+		unitBags[unitName(i)] = UnitBag{
 			Schema: etcdcluster.Schema, PeerURL: "https://" + address(i) + ":2380", ClientURL: "https://" + address(i) + ":2379",
 			ClusterID: clusterID, MemberID: uint64(i + 1), Can: can(), Quota: c.QuotaBytes,
 		}
@@ -143,8 +143,8 @@ func model(n int) Model {
 	m.Units = Know(units)
 	m.Cluster = Know(Cluster{
 		RelationID: "cluster:0",
-		Record:     Record{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint()},
-		Words:      words,
+		AppBag:     AppBag{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint()},
+		UnitBags:   unitBags,
 	})
 	for i := range n {
 		m.Seen = append(m.Seen, uint64(i+1))
@@ -156,9 +156,9 @@ func model(n int) Model {
 func fresh(n int) (Model, World) {
 	m := model(n)
 	cluster := m.Cluster.Value
-	cluster.Record = Record{}
-	for u := range cluster.Words {
-		cluster.Words[u] = Word{}
+	cluster.AppBag = AppBag{}
+	for u := range cluster.UnitBags {
+		cluster.UnitBags[u] = UnitBag{}
 	}
 	m.Cluster = Know(cluster)
 	m.Seen = nil
@@ -185,15 +185,15 @@ func world(m Model) World {
 		Period:    230,
 	}
 	w.Members = members(len(m.Units.Value))
-	w.Service.Config = lookAt(Event{}, m, w).sum
+	w.Service.Config = newView(Event{}, m, w).desiredDigest
 	w.WrittenConfig = w.Service.Config
-	w.Schedule = lookAt(Event{}, m, w).schedule()
+	w.Schedule = newView(Event{}, m, w).schedule()
 	return fenced(m, w)
 }
 
 // certified are the certificates that a unit should have.
 func certified(m Model) TLS {
-	l := lookAt(Event{}, m, World{})
+	v := newView(Event{}, m, World{})
 	leaf := func(sans []string) Leaf { return Leaf{Present: true, SANs: sans, Remaining: 300 * 24 * time.Hour} }
 	authority := ca1()
 	if m.Authority.Value != nil {
@@ -201,7 +201,7 @@ func certified(m Model) TLS {
 	}
 	return TLS{
 		Trust: authority.Trust(), Revoked: RevokedDigest(nil), PeerList: true,
-		Peer: leaf(l.peerSANs(l.sans())), Server: leaf(l.sans()), Admin: Leaf{Present: true},
+		Peer: leaf(v.peerSANs(v.sans())), Server: leaf(v.sans()), Admin: Leaf{Present: true},
 	}
 }
 
@@ -246,9 +246,9 @@ func gone(m Model, n int) Model {
 }
 
 // record is m with another record.
-func record(m Model, r Record) Model {
+func record(m Model, r AppBag) Model {
 	c := m.Cluster.Value
-	c.Record = r
+	c.AppBag = r
 	m.Cluster = Know(c)
 	return m
 }
@@ -262,6 +262,6 @@ func wiped(w World) World {
 
 // fenced is w with what the gate before each start should go by.
 func fenced(m Model, w World) World {
-	w.Fence = lookAt(Event{}, m, w).fence()
+	w.Fence = newView(Event{}, m, w).fence()
 	return w
 }

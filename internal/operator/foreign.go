@@ -7,24 +7,24 @@ import (
 
 // foreign reports whether our process runs with other settings than those on disk though it was restarted with them:
 // somebody else adds to its environment, a drop-in of systemd for instance. One more restart would change nothing.
-func (l look) foreign() bool {
-	if l.w.Service.Config != Altered {
+func (v view) foreign() bool {
+	if v.w.Service.Config != Altered {
 		return false
 	}
-	written := l.role() == RoleProxy || l.w.WrittenConfig == l.sum
-	return l.m.Memory.Value.Foreign == l.startSum() || written && l.restartedHere()
+	written := v.role() == RoleProxy || v.w.WrittenConfig == v.desiredDigest
+	return v.m.Memory.Value.Foreign == v.startDigest() || written && v.restartedHere()
 }
 
 // restartedHere reports whether this pass restarted our process and has written no settings since, nor tried to: somebody may
 // change them as fast as they are written.
-func (l look) restartedHere() bool {
-	for _, t := range l.w.Tried {
+func (v view) restartedHere() bool {
+	for _, t := range v.w.Tried {
 		switch t.Step.(type) {
 		case WriteMember, RevertMember, WriteProxy:
 			return false
 		}
 	}
-	for _, s := range slices.Backward(l.w.Done) {
+	for _, s := range slices.Backward(v.w.Done) {
 		switch s.(type) {
 		case Restart:
 			return true
@@ -35,22 +35,22 @@ func (l look) restartedHere() bool {
 	return false
 }
 
-// startSum is the digest of what our process should be started with.
-func (l look) startSum() string {
-	if l.role() == RoleProxy {
-		return l.proxy().ProcessDigest()
+// startDigest is the digest of what our process should be started with.
+func (v view) startDigest() string {
+	if v.role() == RoleProxy {
+		return v.proxy().ProcessDigest()
 	}
-	return l.sum
+	return v.desiredDigest
 }
 
 // rememberForeign keeps Memory.Foreign true.
-func rememberForeign(l look, p *Plan) {
+func rememberForeign(v view, p *Plan) {
 	sum := ""
-	if l.foreign() {
-		sum = l.startSum()
+	if v.foreign() {
+		sum = v.startDigest()
 	}
-	if l.m.Memory.Value.Foreign != sum {
-		p.memory(l).Foreign = sum
+	if v.m.Memory.Value.Foreign != sum {
+		p.memory(v).Foreign = sum
 	}
 }
 

@@ -69,7 +69,7 @@ func FuzzVersions(f *testing.F) {
 			assert.True(t, older(a, c))
 		}
 		same := World{Service: Service{Release: a}, Carried: a}
-		assert.Empty(t, lookAt(Event{}, Model{}, same).upgradeProblem())
+		assert.Empty(t, newView(Event{}, Model{}, same).upgradeProblem())
 	})
 }
 

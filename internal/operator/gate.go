@@ -133,49 +133,49 @@ func (d Data) barred(clusterID uint64, listed bool) Hold {
 
 // barred judges our data as the gate does, but by what this hook knows: the record, and a quorum of
 // the cluster.
-func (l look) barred() Hold {
-	_, listed := l.self()
-	switch named, d := l.named(), l.w.Data; {
-	case Fence{Replaced: l.m.Cluster.Value.Record.Replaced}.replaces(d):
+func (v view) barred() Hold {
+	_, listed := v.self()
+	switch named, d := v.named(), v.w.Data; {
+	case Fence{Replaced: v.m.Cluster.Value.AppBag.Replaced}.replaces(d):
 		return HeldReplaced
 	case named != 0 && named != d.ClusterID:
 		return d.barred(named, false)
-	case l.inCluster():
-		return d.barred(l.w.ClusterID, listed)
+	case v.inCluster():
+		return d.barred(v.w.ClusterID, listed)
 	}
 	return NotHeld
 }
 
 // fence keeps the file true that the gate reads. Its other members are from the last list that a
 // quorum of our data's own cluster gave.
-func fence(l look, p *Plan) {
-	if l.role() != RoleMember || l.leaving() {
+func fence(v view, p *Plan) {
+	if v.role() != RoleMember || v.leaving() {
 		return
 	}
-	if want := l.fence(); !reflect.DeepEqual(want, l.w.Fence) {
-		p.want(l, WriteFence{want})
+	if want := v.fence(); !reflect.DeepEqual(want, v.w.Fence) {
+		p.want(v, WriteFence{want})
 	}
 }
 
-func (l look) fence() Fence {
-	f := l.w.Fence
-	if l.m.Cluster.OK {
-		f.Replaced = l.m.Cluster.Value.Record.Replaced
+func (v view) fence() Fence {
+	f := v.w.Fence
+	if v.m.Cluster.OK {
+		f.Replaced = v.m.Cluster.Value.AppBag.Replaced
 	}
 	switch {
-	case l.w.Data.State == OurData && l.ownAnswers():
-		f.ClusterID, f.MemberID, f.Peers = l.w.Data.ClusterID, l.w.Data.MemberID, l.peerURLs()
-	case l.w.Service.Held != NotHeld && l.m.Cluster.OK && l.m.Units.OK:
-		f.Peers = l.stillThere(f.Peers)
+	case v.w.Data.State == OurData && v.ownAnswers():
+		f.ClusterID, f.MemberID, f.Peers = v.w.Data.ClusterID, v.w.Data.MemberID, v.peerURLs()
+	case v.w.Service.Held != NotHeld && v.m.Cluster.OK && v.m.Units.OK:
+		f.Peers = v.urlsOfLivingUnits(f.Peers)
 	}
 	return f
 }
 
-// stillThere are those of the peer URLs that a living unit's bag names. Once a machine is gone, any
+// urlsOfLivingUnits are those of the peer URLs that a living unit's bag names. Once a machine is gone, any
 // other process may listen at its address; and without a quorum nobody can take it off the list.
-func (l look) stillThere(urls []string) (out []string) {
-	for unit := range l.m.Units.Value {
-		if url := l.m.Cluster.Value.Words[unit].PeerURL; unit != l.m.Unit && slices.Contains(urls, url) {
+func (v view) urlsOfLivingUnits(urls []string) (out []string) {
+	for unit := range v.m.Units.Value {
+		if url := v.m.Cluster.Value.UnitBags[unit].PeerURL; unit != v.m.Unit && slices.Contains(urls, url) {
 			out = append(out, url)
 		}
 	}
@@ -184,11 +184,11 @@ func (l look) stillThere(urls []string) (out []string) {
 }
 
 // peerURLs is where the member list has the other members, sorted.
-func (l look) peerURLs() (urls []string) {
-	judge := l.m.judge(nil)
-	for _, mem := range l.w.Members {
+func (v view) peerURLs() (urls []string) {
+	judge := v.m.judge(nil)
+	for _, mem := range v.w.Members {
 		for _, url := range mem.PeerURLs {
-			if mem.ID != l.w.Data.MemberID && judge.URL(url) == addresses.Fit {
+			if mem.ID != v.w.Data.MemberID && judge.URL(url) == addresses.Fit {
 				urls = append(urls, url)
 			}
 		}
@@ -198,17 +198,17 @@ func (l look) peerURLs() (urls []string) {
 }
 
 // held is the reason for a server that its gate keeps down; none is that the gate does not.
-func (l look) held() Reason {
-	s := l.w.Service
+func (v view) held() Reason {
+	s := v.w.Service
 	if s.Held == NotHeld || s.Running || s.Kind != MemberService {
 		return Reason{}
 	}
 	kind := holds[s.Held].kind
 	switch kind {
 	case etcdHeldReplaced:
-		return because(kind, l.m.Unit, hexID(l.w.Data.ClusterID))
+		return because(kind, v.m.Unit, hexID(v.w.Data.ClusterID))
 	case etcdHeld:
-		return because(kind, l.m.Unit, serviceName(l.m.Unit))
+		return because(kind, v.m.Unit, serviceName(v.m.Unit))
 	}
-	return because(kind, l.m.Unit)
+	return because(kind, v.m.Unit)
 }

@@ -102,17 +102,17 @@ func TestALookIsJudgedAsTheGateJudges(t *testing.T) {
 	t.Parallel()
 	m := model(3)
 	w := world(m)
-	assert.Equal(t, NotHeld, lookAt(lookAgain, m, w).barred())
+	assert.Equal(t, NotHeld, newView(lookAgain, m, w).barred())
 	unlisted := w
 	unlisted.Members = w.Members[1:]
-	assert.Equal(t, HeldUnlisted, lookAt(lookAgain, m, unlisted).barred())
+	assert.Equal(t, HeldUnlisted, newView(lookAgain, m, unlisted).barred())
 	unlisted.Reach = NoQuorum
-	assert.Equal(t, NotHeld, lookAt(lookAgain, m, unlisted).barred(), "one member's view takes nobody's data away")
+	assert.Equal(t, NotHeld, newView(lookAgain, m, unlisted).barred(), "one member's view takes nobody's data away")
 	other := w
 	other.Data.ClusterID = 7
-	assert.Equal(t, HeldElsewhere, lookAt(lookAgain, m, other).barred())
+	assert.Equal(t, HeldElsewhere, newView(lookAgain, m, other).barred())
 	other.Data = Data{}
-	assert.Equal(t, NotHeld, lookAt(lookAgain, m, other).barred())
+	assert.Equal(t, NotHeld, newView(lookAgain, m, other).barred())
 }
 
 // A unit with data of another cluster than the one on record cannot ask a member that its gate
@@ -151,12 +151,12 @@ func TestFenceIsKeptTrue(t *testing.T) {
 		m, w := m, world(m)
 		w.Fence.Peers = []string{"https://10.0.0.19:2380"}
 		change(&m, &w)
-		assert.Equal(t, w.Fence, lookAt(lookAgain, m, w).fence(), name)
+		assert.Equal(t, w.Fence, newView(lookAgain, m, w).fence(), name)
 	}
 
 	w = world(m)
 	w.Members = append(slices.Clone(w.Members[:2]), Member{ID: 9, Learner: true, PeerURLs: []string{"https://127.0.0.1:2380", "https://10.0.0.14:2380"}})
-	assert.Equal(t, []string{"https://10.0.0.11:2380", "https://10.0.0.14:2380"}, lookAt(lookAgain, m, w).fence().Peers,
+	assert.Equal(t, []string{"https://10.0.0.11:2380", "https://10.0.0.14:2380"}, newView(lookAgain, m, w).fence().Peers,
 		"learners too, and no address that leads back here")
 
 	w = world(m)
@@ -171,20 +171,20 @@ func TestFenceForgetsWhoIsGone(t *testing.T) {
 	t.Parallel()
 	m := model(3)
 	delete(m.Units.Value, "etcd/2")
-	delete(m.Cluster.Value.Words, "etcd/2")
+	delete(m.Cluster.Value.UnitBags, "etcd/2")
 	w := silent(world(m))
 	both, one := []string{"https://10.0.0.11:2380", "https://10.0.0.12:2380"}, []string{"https://10.0.0.11:2380"}
 	w.Fence.Peers = both
-	assert.Equal(t, both, lookAt(lookAgain, m, w).fence().Peers, "nothing holds it")
+	assert.Equal(t, both, newView(lookAgain, m, w).fence().Peers, "nothing holds it")
 	w.Service.Held = HeldUntrusted
-	assert.Equal(t, one, lookAt(lookAgain, m, w).fence().Peers)
+	assert.Equal(t, one, newView(lookAgain, m, w).fence().Peers)
 	unknown := m
 	unknown.Units = Unknown[map[string]Life]("failed")
-	assert.Equal(t, both, lookAt(lookAgain, unknown, w).fence().Peers, "nobody knows who is gone")
-	assert.Equal(t, both, lookAt(lookAgain, model(3), w).fence().Peers, "it is there")
+	assert.Equal(t, both, newView(lookAgain, unknown, w).fence().Peers, "nobody knows who is gone")
+	assert.Equal(t, both, newView(lookAgain, model(3), w).fence().Peers, "it is there")
 	delete(m.Units.Value, "etcd/1")
-	delete(m.Cluster.Value.Words, "etcd/1")
-	assert.Nil(t, lookAt(lookAgain, m, w).fence().Peers, "as it is read back")
+	delete(m.Cluster.Value.UnitBags, "etcd/1")
+	assert.Nil(t, newView(lookAgain, m, w).fence().Peers, "as it is read back")
 }
 
 func stepsOf(m Model, w World) []string {

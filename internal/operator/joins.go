@@ -8,28 +8,28 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// neighbours says why a server of the release that would join must not meet the members that are there; none is that it may.
+// versionsAllowJoin says why a server of the release that would join must not meet the members that are there; none is that it may.
 // etcd's own check does not know: its lowest cluster version is 3.0.0 (api/version). But a member of 3.4 panics at the first
 // entry of one of 3.6 or 3.7, and again at each start, for the entry is in its log; and a learner panics at the data of 3.5.
 // Measured: three members of 3.4 were lost for good. So every member that answers must be of our minor version or the one
 // below. What one that does not answer runs is not known: nobody is added then, though whoever is added already may start.
-func (l look) neighbours(adds bool) Reason {
-	ours := version(l.should.Release)
-	for _, mem := range l.w.Members {
+func (v view) versionsAllowJoin(adds bool) Reason {
+	ours := version(v.desired.Release)
+	for _, mem := range v.w.Members {
 		switch {
 		case mem.Answers && mem.Version != "":
-			if !neighbour(ours, mem.Version) {
-				return because(joinRefused, l.label(mem), plain(mem.Version), ours)
+			if !adjacentMinor(ours, mem.Version) {
+				return because(joinRefused, v.label(mem), singleLine(mem.Version), ours)
 			}
 		case adds && mem.Started():
-			return because(joinAwaitsVersion, l.label(mem))
+			return because(joinAwaitsVersion, v.label(mem))
 		}
 	}
 	return Reason{}
 }
 
-// neighbour reports whether a server of version ours may join one of version theirs.
-func neighbour(ours, theirs string) bool {
+// adjacentMinor reports whether a server of version ours may join one of version theirs.
+func adjacentMinor(ours, theirs string) bool {
 	ours, theirs = "v"+ours, "v"+strings.TrimPrefix(theirs, "v")
 	if !semver.IsValid(ours) || !semver.IsValid(theirs) {
 		return false
@@ -62,54 +62,54 @@ func ProgressInDoubt(d Data, members []Member) bool {
 
 // learning is how far our learner is now; ok is false if our member is no learner, or is one that
 // joining again would not help.
-func (l look) learning() (now Learning, ok bool) {
-	own, listed := l.self()
-	if !listed || !own.Learner || !l.inCluster() || !l.m.Memory.OK || l.role() != RoleMember || l.leaving() {
+func (v view) learning() (now Learning, ok bool) {
+	own, listed := v.self()
+	if !listed || !own.Learner || !v.inCluster() || !v.m.Memory.OK || v.role() != RoleMember || v.leaving() {
 		return Learning{}, false
 	}
-	now = Learning{own.ID, l.w.Local.Applied, l.w.Data.Bytes, l.m.Memory.Value.Learning.Replaced}
-	switch l.w.Data.State {
+	now = Learning{own.ID, v.w.Local.Applied, v.w.Data.Bytes, v.m.Memory.Value.Learning.Replaced}
+	switch v.w.Data.State {
 	case OurData:
-		return now, l.unfit() == ""
+		return now, v.unfit() == ""
 	case NoData:
-		return now, l.w.Service.up() && l.w.Service.ails(l.m.Unit).none() && l.inUse().none() && l.neighbours(false).none()
+		return now, v.w.Service.up() && v.w.Service.ails(v.m.Unit).none() && v.inUse().none() && v.versionsAllowJoin(false).none()
 	}
 	return now, false
 }
 
 // stuckLearner reports whether our learner is no further than at the update-status before this one.
-func (l look) stuckLearner() bool {
-	now, ok := l.learning()
-	return ok && l.Kind == hooks.UpdateStatus && now == l.m.Memory.Value.Learning
+func (v view) stuckLearner() bool {
+	now, ok := v.learning()
+	return ok && v.Kind == hooks.UpdateStatus && now == v.m.Memory.Value.Learning
 }
 
 // replaceStuck removes a learner that makes no progress, so that it joins again. A learner has no
 // vote, so this costs no quorum. It runs after the waiting for the learner in this hook.
-func (l look) replaceStuck(p *Plan) {
-	now, ok := l.learning()
+func (v view) replaceStuck(p *Plan) {
+	now, ok := v.learning()
 	switch {
 	case !ok || p.Step != nil:
-	case now.Replaced > mostReplaced || now.Replaced == mostReplaced && l.stuckLearner():
-		p.say(because(learnerStuck, l.m.Unit, serviceName(l.m.Unit)))
-	case l.stuckLearner():
-		p.want(l, RemoveMember{ID: now.MemberID, Name: l.m.Unit, Why: noProgress})
+	case now.Replaced > mostReplaced || now.Replaced == mostReplaced && v.stuckLearner():
+		p.say(because(learnerStuck, v.m.Unit, serviceName(v.m.Unit)))
+	case v.stuckLearner():
+		p.want(v, RemoveMember{ID: now.MemberID, Name: v.m.Unit, Why: noProgress})
 	}
 }
 
 // rememberLearning keeps Memory.Learning true. A hook that dies after it took the learner out remembers nothing: it costs one more.
-func (l look) rememberLearning(p *Plan) {
-	was := l.m.Memory.Value.Learning
+func (v view) rememberLearning(p *Plan) {
+	was := v.m.Memory.Value.Learning
 	is := was
-	own, listed := l.self()
-	now, learns := l.learning()
-	replaced := slices.ContainsFunc(l.w.Done, func(s Step) bool { r, ok := s.(RemoveMember); return ok && r.Why == noProgress })
+	own, listed := v.self()
+	now, learns := v.learning()
+	replaced := slices.ContainsFunc(v.w.Done, func(s Step) bool { r, ok := s.(RemoveMember); return ok && r.Why == noProgress })
 	switch {
-	case l.inCluster() && listed && !own.Learner:
+	case v.inCluster() && listed && !own.Learner:
 		is = Learning{}
 	case replaced:
 		is = Learning{Replaced: was.Replaced + 1}
-	case !learns || l.Kind != hooks.UpdateStatus:
-	case l.stuckLearner() && was.Replaced == mostReplaced:
+	case !learns || v.Kind != hooks.UpdateStatus:
+	case v.stuckLearner() && was.Replaced == mostReplaced:
 		is.Replaced++
 	case was.Replaced > mostReplaced && (Learning{now.MemberID, now.Applied, now.Bytes, 0}) != (Learning{was.MemberID, was.Applied, was.Bytes, 0}):
 		is = now
@@ -118,6 +118,6 @@ func (l look) rememberLearning(p *Plan) {
 		is = now
 	}
 	if is != was {
-		p.memory(l).Learning = is
+		p.memory(v).Learning = is
 	}
 }

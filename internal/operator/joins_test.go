@@ -95,8 +95,8 @@ func TestOneLearnerAtATime(t *testing.T) {
 func TestNoSettingAllowsMoreLearners(t *testing.T) {
 	t.Parallel()
 	m := model(3)
-	l := lookAt(lookAgain, m, world(m))
-	s := *l.should
+	v := newView(lookAgain, m, world(m))
+	s := *v.desired
 	s.Initial = Initial{New: true, Token: "t", Cluster: "c"}
 	for _, line := range s.Env() {
 		assert.NotContains(t, strings.ToUpper(strings.ReplaceAll(line, "-", "_")), "MAX_LEARNERS")
@@ -205,9 +205,9 @@ func TestALearnerThatNeverStartsIsReplaced(t *testing.T) {
 	start := func(log string) (Model, World) {
 		m, w := joining()
 		w.Members = append(w.Members, Member{ID: 9, PeerURLs: []string{joinsAt}, Learner: true})
-		s := lookAt(lookAgain, m, w)
+		s := newView(lookAgain, m, w)
 		w.Service = Service{Kind: MemberService, Enabled: true, Failing: true, Log: log}
-		w.WrittenConfig, w.WrittenInitial = s.sum, Initial{Cluster: initialCluster(w.Members, 9, "etcd0")}
+		w.WrittenConfig, w.WrittenInitial = s.desiredDigest, Initial{Cluster: initialCluster(w.Members, 9, "etcd0")}
 		w.Done = []Step{Start{}}
 		return m, w
 	}

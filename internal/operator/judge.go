@@ -80,18 +80,18 @@ func (x *examiner) alarms() {
 
 // alarm says which alarm is raised on a member, and what it means for the users of the cluster. A
 // unit whose member has bad data has to leave.
-func (l look) alarm(kind, label string, owned bool) Reason {
+func (v view) alarm(kind, label string, owned bool) Reason {
 	switch {
 	case kind == noSpace:
-		return l.nospace(label)
-	case kind == corrupt && owned && l.repairs():
+		return v.nospace(label)
+	case kind == corrupt && owned && v.repairs():
 		return because(corruptRepaired, label)
 	case kind == corrupt && owned:
 		return because(alarmCorrupt, label)
 	case kind == corrupt:
 		return because(alarmCorruptUnowned, label)
 	}
-	return because(alarmRaised, label, or(plain(kind)))
+	return because(alarmRaised, label, dash(singleLine(kind)))
 }
 
 // voting says which members do not vote, or do not vote for the same leader.
@@ -119,7 +119,7 @@ func (x *examiner) voting() {
 			}
 			names = append(names, x.labelOf(id))
 		}
-		x.say(because(leadersDiffer, few(names), number(x.r.TermMin), number(x.r.TermMax)))
+		x.say(because(leadersDiffer, firstThree(names), number(x.r.TermMin), number(x.r.TermMax)))
 	}
 }
 
@@ -136,11 +136,11 @@ func (x *examiner) condition() {
 			x.say(because(memberCertificateDue, m.Label))
 		}
 		if m.Answers && len(m.Errors) > 0 && len(m.Alarms) == 0 {
-			x.say(because(memberErrors, m.Label, few(m.Errors)))
+			x.say(because(memberErrors, m.Label, firstThree(m.Errors)))
 		}
 	}
 	if len(x.r.Versions) > 1 {
-		x.say(because(versionsDiffer, few(x.r.Versions)))
+		x.say(because(versionsDiffer, firstThree(x.r.Versions)))
 	}
 }
 
@@ -157,13 +157,13 @@ func (x *examiner) matching() {
 	for _, m := range x.r.Members {
 		housed[m.Unit] = true
 		if slices.Contains(x.m.Seen, m.ID) && x.orphan(m.Member) {
-			x.r.Orphans = append(x.r.Orphans, m.Label)
+			x.r.MembersWithoutUnit = append(x.r.MembersWithoutUnit, m.Label)
 			x.say(because(memberWithoutUnit, m.Label))
 		}
 	}
 	for _, name := range slices.SortedFunc(slices.Values(slices.Sorted(maps.Keys(x.m.Units.Value))), databag.CompareUnits) {
 		if x.m.Units.Value[name] == Alive && !housed[name] {
-			x.r.Lonely = append(x.r.Lonely, name)
+			x.r.UnitsWithoutMember = append(x.r.UnitsWithoutMember, name)
 			x.say(because(unitWithoutMember, name))
 		}
 	}
@@ -198,7 +198,7 @@ func (x *examiner) own() {
 		x.say(because(etcdAstray, x.m.Unit, hexID(local.ClusterID)))
 	}
 	x.turn()
-	if n := len(x.m.Cluster.Value.Record.Revoked); n >= manyRevoked {
+	if n := len(x.m.Cluster.Value.AppBag.Revoked); n >= manyRevoked {
 		x.say(because(revokedMany, strconv.Itoa(n), strconv.Itoa(etcdcluster.MaxRevoked)))
 	}
 }
@@ -248,12 +248,12 @@ func (x *examiner) leaves() {
 
 // authoritiesLeft is how much longer certificates of the authorities can be valid, and their last
 // day. ok is false if the authorities or the time are not known.
-func (l look) authoritiesLeft() (left time.Duration, last string, ok bool) {
-	if !l.m.Authority.OK || l.m.Authority.Value == nil || l.w.Now == 0 {
+func (v view) authoritiesLeft() (left time.Duration, last string, ok bool) {
+	if !v.m.Authority.OK || v.m.Authority.Value == nil || v.w.Now == 0 {
 		return 0, "", false
 	}
-	ends := l.m.Authority.Value.Ends()
-	return ends.Sub(time.Unix(l.w.Now, 0)), ends.Format(time.DateOnly), !ends.IsZero()
+	ends := v.m.Authority.Value.Ends()
+	return ends.Sub(time.Unix(v.w.Now, 0)), ends.Format(time.DateOnly), !ends.IsZero()
 }
 
 // authorities says when all certificates end for good. The charm cannot replace its authorities, so
@@ -296,7 +296,7 @@ func (x *examiner) probes() {
 		if p.Reads {
 			x.r.Ready++
 		}
-		if v := plain(p.Version); v != "" && !slices.Contains(x.r.Versions, v) {
+		if v := singleLine(p.Version); v != "" && !slices.Contains(x.r.Versions, v) {
 			x.r.Versions = append(x.r.Versions, v)
 		}
 		x.life(p.CertRemaining)
@@ -310,9 +310,9 @@ func (x *examiner) probes() {
 	case len(x.r.Upstream) == 0:
 		x.say(because(upstreamUnknown, x.m.Unit))
 	case x.r.Reachable == 0:
-		x.say(because(upstreamSilent, few(silent)))
+		x.say(because(upstreamSilent, firstThree(silent)))
 	case x.r.Ready == 0 && !x.answers():
-		x.say(because(upstreamNoQuorum, few(labels(x.r.Upstream)), strconv.Itoa(x.r.Reachable), strconv.Itoa(len(x.r.Upstream)), x.provider()))
+		x.say(because(upstreamNoQuorum, firstThree(labels(x.r.Upstream)), strconv.Itoa(x.r.Reachable), strconv.Itoa(len(x.r.Upstream)), x.provider()))
 	default:
 		for _, label := range silent {
 			x.say(because(upstreamMemberSilent, label))
@@ -332,7 +332,7 @@ func (x *examiner) probes() {
 // answers reports whether a read was answered at any address of the proxy: that proves a quorum,
 // even if the members do not answer the probes.
 func (x *examiner) answers() bool {
-	return slices.ContainsFunc(x.w.Through, func(t Through) bool { return t.Error == "" })
+	return slices.ContainsFunc(x.w.Through, func(t ProxyRead) bool { return t.Error == "" })
 }
 
 // through says at which addresses of the proxy an application gets no answer, and what is refused
@@ -340,7 +340,7 @@ func (x *examiner) answers() bool {
 func (x *examiner) through() {
 	for _, t := range x.w.Through {
 		if t.Error != "" {
-			x.say(because(nothingThrough, place(t.At), clip(plain(t.Error), 200), serviceName(x.m.Unit)))
+			x.say(because(nothingThrough, place(t.At), clip(singleLine(t.Error), 200), serviceName(x.m.Unit)))
 		}
 	}
 	var alarms []string
@@ -348,7 +348,7 @@ func (x *examiner) through() {
 		alarms = append(alarms, p.Alarms...)
 	}
 	for _, alarm := range ordered(alarms) {
-		x.say(because(upstreamAlarm, plain(alarm), x.provider()))
+		x.say(because(upstreamAlarm, singleLine(alarm), x.provider()))
 	}
 }
 
@@ -388,7 +388,7 @@ func (x *examiner) clientCertificate() {
 // probeLabel names a member of upstream for people.
 func probeLabel(p UpstreamProbe) string {
 	for _, s := range []string{p.Name, p.ClientURL, p.PeerURL} {
-		if s = plain(s); s != "" {
+		if s = singleLine(s); s != "" {
 			return s
 		}
 	}
@@ -409,11 +409,11 @@ func ordered(names []string) []string {
 	return slices.Compact(slices.SortedFunc(slices.Values(names), databag.CompareUnits))
 }
 
-// few lists the first three and counts the rest.
-func few(names []string) string {
+// firstThree lists the first three and counts the rest.
+func firstThree(names []string) string {
 	const shown = 3
 	if len(names) <= shown {
-		return plain(strings.Join(names, ", "))
+		return singleLine(strings.Join(names, ", "))
 	}
-	return plain(fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), len(names)-shown))
+	return singleLine(fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), len(names)-shown))
 }

@@ -164,7 +164,7 @@ func TestProxyReadProvesQuorum(t *testing.T) {
 	t.Parallel()
 	m, w := healthyProxy(3)
 	unread(&w)
-	w.Through = []Through{{At: "http://127.0.0.1:2379"}}
+	w.Through = []ProxyRead{{At: "http://127.0.0.1:2379"}}
 	assert.Equal(t, Sound, Examine(m, w).Health)
 }
 
@@ -206,13 +206,13 @@ func TestProxyReasons(t *testing.T) {
 		}, shown{health: Unhealthy, level: Waiting, text: "no quorum upstream: 1/3 members answer, none reads or writes; juju status etcd"}},
 		{"no quorum, though all answer, and nothing through the proxy", func(_ *Model, w *World) {
 			unread(w)
-			w.Through = []Through{{"http://127.0.0.1:2379", "deadline exceeded"}}
+			w.Through = []ProxyRead{{"http://127.0.0.1:2379", "deadline exceeded"}}
 		}, shown{health: Unhealthy, level: Waiting, text: "no quorum upstream: 3/3 members answer"}},
 		{"nothing through the proxy", func(_ *Model, w *World) {
-			w.Through = []Through{{"http://127.0.0.1:2379", "deadline exceeded"}, {"unix:///run/x/etcd.sock?group=g", ""}}
+			w.Through = []ProxyRead{{"http://127.0.0.1:2379", "deadline exceeded"}, {"unix:///run/x/etcd.sock?group=g", ""}}
 		}, shown{health: Unhealthy, level: Waiting, text: "the proxy at 127.0.0.1:2379 fails: deadline exceeded"}},
 		{"nothing through the socket", func(_ *Model, w *World) {
-			w.Through = []Through{{"http://127.0.0.1:2379", ""}, {"unix:///run/x/etcd.sock?group=g", "no such file"}}
+			w.Through = []ProxyRead{{"http://127.0.0.1:2379", ""}, {"unix:///run/x/etcd.sock?group=g", "no such file"}}
 		}, shown{health: Unhealthy, level: Waiting, text: "the proxy at /run/x/etcd.sock fails: no such file"}},
 		{"no space upstream", func(_ *Model, w *World) {
 			w.Upstream[0].Alarms, w.Upstream[1].Alarms = []string{"NOSPACE"}, []string{"NOSPACE"}
@@ -295,7 +295,7 @@ func assertReason(t *testing.T, r Report, want shown) {
 // lostCluster is a new unit that finds a record of a cluster, and nothing of that cluster itself.
 func lostCluster() (Model, World) {
 	m, w := fresh(1)
-	return record(m, Record{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint()}), func() World {
+	return record(m, AppBag{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint()}), func() World {
 		w.Reach = Unreachable
 		return w
 	}()

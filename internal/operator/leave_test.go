@@ -33,7 +33,7 @@ func TestLastHooksEndTheService(t *testing.T) {
 			}
 		}
 	}
-	m := record(model(1), Record{Schema: etcdcluster.Schema, ClusterID: clusterID, Ended: clusterID})
+	m := record(model(1), AppBag{Schema: etcdcluster.Schema, ClusterID: clusterID, Ended: clusterID})
 	w := world(m)
 	w.Service = Service{Kind: MemberService, Failing: true}
 	w.Reach, w.Members, w.Local = Unreachable, nil, Local{}
@@ -52,7 +52,7 @@ func TestRemoveUninstalls(t *testing.T) {
 			m.Units, m.Cluster = Unknown[map[string]Life]("proxy"), Unknown[Cluster]("proxy")
 		},
 		"last of a cluster that has ended": func(m *Model, w *World) {
-			*m = record(*m, Record{Schema: etcdcluster.Schema, ClusterID: clusterID, Ended: clusterID})
+			*m = record(*m, AppBag{Schema: etcdcluster.Schema, ClusterID: clusterID, Ended: clusterID})
 			w.Service, w.Reach, w.Members, w.Local = Service{Kind: MemberService}, Unreachable, nil, Local{}
 		},
 		"with options that cannot be used": func(m *Model, w *World) { *w, m.ConfigProblem = wiped(*w), "option port: no" },

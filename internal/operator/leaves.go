@@ -39,8 +39,8 @@ const leafSeconds = 365 * 24 * 60 * 60
 
 // issued are the certificates that our unit publishes: those on its disk, and the former ones that
 // are still valid.
-func (l look) issued() []Issued {
-	return StillIssued(l.w.TLS.Issued, l.w.Now)
+func (v view) issued() []Issued {
+	return StillIssued(v.w.TLS.Issued, v.w.Now)
 }
 
 // StillIssued are those of a unit's certificates that have not ended at a time, in Unix seconds. If
@@ -62,19 +62,19 @@ func StillIssued(leaves []Issued, now int64) []Issued {
 // leaves is the record of all units' certificates. It takes in what the bags of living units name,
 // because the bag of a unit that is gone can no longer be read. It drops certificates that have
 // ended.
-func (l look) leaves() []UnitLeaves {
+func (v view) leaves() []UnitLeaves {
 	merged := map[string][]Issued{}
-	for _, was := range l.m.Cluster.Value.Record.Leaves {
+	for _, was := range v.m.Cluster.Value.AppBag.Leaves {
 		merged[was.Unit] = slices.Clone(was.Leaves)
 	}
-	for unit, word := range l.m.Cluster.Value.Words {
-		merged[unit] = append(merged[unit], word.Leaves...)
+	for unit, unitBag := range v.m.Cluster.Value.UnitBags {
+		merged[unit] = append(merged[unit], unitBag.Leaves...)
 	}
-	merged[l.m.Unit] = append(merged[l.m.Unit], l.issued()...)
-	bygone, n := l.bygone(), 0
+	merged[v.m.Unit] = append(merged[v.m.Unit], v.issued()...)
+	before, n := v.forgetBefore(), 0
 	var out []UnitLeaves
 	for _, unit := range slices.Sorted(maps.Keys(merged)) {
-		if kept := StillIssued(merged[unit], bygone); len(kept) > 0 {
+		if kept := StillIssued(merged[unit], before); len(kept) > 0 {
 			out, n = append(out, UnitLeaves{Unit: unit, Leaves: kept}), n+len(kept)
 		}
 	}
@@ -91,18 +91,18 @@ func (l look) leaves() []UnitLeaves {
 	return out
 }
 
-// bygone is a time, in Unix seconds: certificates that ended before it are dropped. A dropped
+// forgetBefore is a time, in Unix seconds: certificates that ended before it are dropped. A dropped
 // certificate is never refused again, so our own clock alone does not decide. The last certificate
 // that another unit has issued shows that unit's clock.
-func (l look) bygone() int64 {
+func (v view) forgetBefore() int64 {
 	last := int64(0)
-	for _, word := range l.m.Cluster.Value.Words {
-		last = max(last, lastEnd(word.Leaves))
+	for _, unitBag := range v.m.Cluster.Value.UnitBags {
+		last = max(last, lastEnd(unitBag.Leaves))
 	}
 	if last == 0 {
-		return l.w.Now // no other unit has issued one
+		return v.w.Now // no other unit has issued one
 	}
-	return min(last-leafSeconds, l.w.Now)
+	return min(last-leafSeconds, v.w.Now)
 }
 
 func lastEnd(leaves []Issued) int64 {
@@ -116,21 +116,21 @@ func lastEnd(leaves []Issued) int64 {
 // refused are the certificates of units that have left: goal-state does not list the unit, and etcd
 // lists no member of it. The list is computed again in each hook, so a wrong answer does harm for
 // one hook at most. If either answer is missing, the list stays as it was.
-func (l look) refused() Refused {
-	if !l.m.Units.OK || !l.m.Cluster.OK || !l.inCluster() {
-		return l.w.TLS.Refused
+func (v view) refused() Refused {
+	if !v.m.Units.OK || !v.m.Cluster.OK || !v.inCluster() {
+		return v.w.TLS.Refused
 	}
 	stays := map[string]bool{}
-	for unit := range l.m.Units.Value {
+	for unit := range v.m.Units.Value {
 		stays[unit] = true
 	}
-	for _, mem := range l.w.Members {
-		if unit, ok := l.unitOf(mem); ok {
+	for _, mem := range v.w.Members {
+		if unit, ok := v.unitOf(mem); ok {
 			stays[unit] = true
 		}
 	}
 	var out Refused
-	for _, u := range l.m.Cluster.Value.Record.Leaves {
+	for _, u := range v.m.Cluster.Value.AppBag.Leaves {
 		if stays[u.Unit] {
 			continue
 		}

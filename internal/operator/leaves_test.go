@@ -25,14 +25,14 @@ func leavesOf(n int, issued int64) []Issued {
 // put them on record.
 func told(m Model, issued int64) Model {
 	c := m.Cluster.Value
-	c.Words = map[string]Word{}
+	c.UnitBags = map[string]UnitBag{}
 	for i := range len(m.Units.Value) {
 		leaves := leavesOf(i, issued)
-		c.Record.Leaves = append(c.Record.Leaves, UnitLeaves{Unit: unitName(i), Leaves: leaves})
+		c.AppBag.Leaves = append(c.AppBag.Leaves, UnitLeaves{Unit: unitName(i), Leaves: leaves})
 		if i > 0 {
-			word := m.Cluster.Value.Words[unitName(i)]
-			word.Leaves = leaves
-			c.Words[unitName(i)] = word
+			unitBag := m.Cluster.Value.UnitBags[unitName(i)]
+			unitBag.Leaves = leaves
+			c.UnitBags[unitName(i)] = unitBag
 		}
 	}
 	m.Cluster = Know(c)
@@ -152,7 +152,7 @@ func TestOwnCertificateIsReplacedBeforeItIsRefused(t *testing.T) {
 	const at = 1_000_000_000
 	m := told(model(3), at)
 	w := without(certifiedAt(world(m), at), 2)
-	record := m.Cluster.Value.Record
+	record := m.Cluster.Value.AppBag
 	record.Leaves[2].Leaves = append(record.Leaves[2].Leaves, record.Leaves[0].Leaves...) // as if a disk had been copied
 	m = gone(m, 2)
 	step, ok := Decide(lookAgain, m, w).Step.(WriteTLS)
@@ -184,32 +184,32 @@ func TestLeavesGoOnRecord(t *testing.T) {
 	const at = 1_000_000_000
 	m := told(model(3), at)
 	w := certifiedAt(world(m), at)
-	committed := m.Cluster.Value.Record
-	m.Cluster.Value.Record.Leaves = nil
+	committed := m.Cluster.Value.AppBag
+	m.Cluster.Value.AppBag.Leaves = nil
 	p := Decide(lookAgain, m, w)
 	require.NotNil(t, wordOf(p))
 	assert.Equal(t, leavesOf(0, at), wordOf(p).Leaves)
 	require.NotNil(t, recordOf(p))
 	assert.Equal(t, committed, *recordOf(p))
 
-	m.Cluster.Value.Record = committed
+	m.Cluster.Value.AppBag = committed
 	p = Decide(lookAgain, m, w)
 	assert.Nil(t, recordOf(p), "nothing is written again")
 
 	// New certificates do not take the former ones off the record, because they are still valid.
 	// Neither does the unit's end.
 	later := leavesOf(2, at+5)
-	word := m.Cluster.Value.Words["etcd/2"]
-	word.Leaves = later
-	m.Cluster.Value.Words["etcd/2"] = word
+	unitBag := m.Cluster.Value.UnitBags["etcd/2"]
+	unitBag.Leaves = later
+	m.Cluster.Value.UnitBags["etcd/2"] = unitBag
 	p = Decide(lookAgain, m, w)
 	require.NotNil(t, recordOf(p))
 	all := etcdcluster.SortIssued(append(leavesOf(2, at), later...))
 	assert.Equal(t, UnitLeaves{Unit: "etcd/2", Leaves: all}, recordOf(p).Leaves[2])
-	m.Cluster.Value.Record = *recordOf(p)
+	m.Cluster.Value.AppBag = *recordOf(p)
 	m = gone(m, 2)
-	delete(m.Cluster.Value.Words, "etcd/2")
-	assert.Equal(t, all, lookAt(lookAgain, m, w).leaves()[2].Leaves)
+	delete(m.Cluster.Value.UnitBags, "etcd/2")
+	assert.Equal(t, all, newView(lookAgain, m, w).leaves()[2].Leaves)
 
 	m.Leader = Know(false)
 	assert.Nil(t, recordOf(Decide(lookAgain, m, w)))
@@ -238,14 +238,14 @@ func TestLeavesGoWhenTheyHaveEnded(t *testing.T) {
 		"renewed by another, and long after that": {at + 2*year, at + year + 1, 2, false},
 	} {
 		m := model(test.units)
-		m.Cluster.Value.Record.Leaves = []UnitLeaves{{Unit: "etcd/9", Leaves: leavesOf(9, at)}}
+		m.Cluster.Value.AppBag.Leaves = []UnitLeaves{{Unit: "etcd/9", Leaves: leavesOf(9, at)}}
 		if test.other != 0 {
-			m.Cluster.Value.Words["etcd/1"] = Word{Leaves: leavesOf(1, test.other)}
+			m.Cluster.Value.UnitBags["etcd/1"] = UnitBag{Leaves: leavesOf(1, test.other)}
 		}
 		w := world(m)
 		w.Now = test.now
 		found := false
-		for _, u := range lookAt(lookAgain, m, w).leaves() {
+		for _, u := range newView(lookAgain, m, w).leaves() {
 			found = found || u.Unit == "etcd/9"
 		}
 		assert.Equal(t, test.stays, found, name)
@@ -264,18 +264,18 @@ func TestLeavesAreBounded(t *testing.T) {
 	for i := range int64(500) {
 		many = append(many, leavesOf(0, i)...)
 	}
-	m.Cluster.Value.Words["etcd/1"] = Word{Leaves: many}
+	m.Cluster.Value.UnitBags["etcd/1"] = UnitBag{Leaves: many}
 	for i := range 1000 {
-		m.Cluster.Value.Record.Leaves = append(m.Cluster.Value.Record.Leaves, UnitLeaves{Unit: fmt.Sprintf("etcd/%d", i+2), Leaves: leavesOf(i, int64(i))[:3]})
-		m.Cluster.Value.Record.Leaves[i].Leaves = append(m.Cluster.Value.Record.Leaves[i].Leaves, many[:12]...)
+		m.Cluster.Value.AppBag.Leaves = append(m.Cluster.Value.AppBag.Leaves, UnitLeaves{Unit: fmt.Sprintf("etcd/%d", i+2), Leaves: leavesOf(i, int64(i))[:3]})
+		m.Cluster.Value.AppBag.Leaves[i].Leaves = append(m.Cluster.Value.AppBag.Leaves[i].Leaves, many[:12]...)
 	}
 	w := world(m)
 	w.TLS.Issued = many
-	word := lookAt(lookAgain, m, w).word()
-	assert.Len(t, word.Leaves, maxUnitLeaves)
-	assert.Contains(t, word.Leaves, many[len(many)-1], "the last is kept")
+	unitBag := newView(lookAgain, m, w).word()
+	assert.Len(t, unitBag.Leaves, maxUnitLeaves)
+	assert.Contains(t, unitBag.Leaves, many[len(many)-1], "the last is kept")
 	n := 0
-	for _, u := range lookAt(lookAgain, m, w).leaves() {
+	for _, u := range newView(lookAgain, m, w).leaves() {
 		n += len(u.Leaves)
 		assert.LessOrEqual(t, len(u.Leaves), maxUnitLeaves)
 	}

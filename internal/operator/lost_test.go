@@ -34,16 +34,16 @@ func TestStatusNamesFoundClusterWhereItFounds(t *testing.T) {
 			two(m)
 			o := restoreOf(toServe)
 			o.Target = hexID(clusterID)
-			m.Cluster.Value.Record.Operation = o
+			m.Cluster.Value.AppBag.Operation = o
 		}, "no member of cluster c1 answers here; bring the machines back; 1 more in health", false},
 		"another that holds its data": {func(m *Model, _ *World) {
 			two(m)
-			m.Cluster.Value.Words = map[string]Word{"etcd/1": {ClusterID: clusterID}}
+			m.Cluster.Value.UnitBags = map[string]UnitBag{"etcd/1": {ClusterID: clusterID}}
 		}, "no member of cluster c1 answers here; bring the machines back", false},
 		"only another that leaves names it": {func(m *Model, _ *World) {
 			m.Units.Value["etcd/1"] = Dying
-			m.Cluster.Value.Words = map[string]Word{"etcd/1": {ClusterID: clusterID}}
-			*m = record(*m, Record{})
+			m.Cluster.Value.UnitBags = map[string]UnitBag{"etcd/1": {ClusterID: clusterID}}
+			*m = record(*m, AppBag{})
 		}, "no member of cluster c1 answers here; bring the machines back", false},
 		"our server answers": {func(_ *Model, w *World) { w.Local.Live = true }, "", false},
 		"members are listed": {func(_ *Model, w *World) { w.Members = members(1) }, "", false},

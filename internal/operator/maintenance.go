@@ -26,10 +26,10 @@ func AlarmDisarm(params map[string]any, m Model, w World) ([]Step, Result, error
 	if refused := r.refused("nothing is disarmed"); refused.Failed != "" {
 		return nil, refused, nil
 	}
-	l := lookAt(Event{}, m, w)
+	v := newView(Event{}, m, w)
 	var steps []Step
 	for _, a := range w.Alarms {
-		if why := l.cause(a, int64(m.Config.MaxRequestBytes)); !why.none() {
+		if why := v.cause(a, int64(m.Config.MaxRequestBytes)); !why.none() {
 			return nil, Result{Failed: refusal("nothing is disarmed", why)}, nil
 		}
 		steps = append(steps, Disarm{a})
@@ -56,8 +56,8 @@ func disarmed(m Model, before []Alarm, after World) Result {
 		if slices.Contains(after.Alarms, a) {
 			now, out.Failed = "raised", because(alarmRaised, who.Label, a.Kind).String()
 		}
-		rows = append(rows, []string{tail(who.Label), or(plain(a.Kind)), now})
-		values[keyFor(values, who)] = map[string]any{"alarm": or(plain(a.Kind)), "now": now}
+		rows = append(rows, []string{tail(who.Label), dash(singleLine(a.Kind)), now})
+		values[keyFor(values, who)] = map[string]any{"alarm": dash(singleLine(a.Kind)), "now": now}
 	}
 	out.Text = strings.TrimPrefix(grid(rows), "\n")
 	out.Text += "\n" + fold("", "this unit's status says so now; "+followLater+" each other unit's does", 0)
@@ -146,7 +146,7 @@ func Defragment(params map[string]any, m Model, w World) ([]Step, Result, error)
 		return mem.Learner || (unit != "" && mem.Unit != unit)
 	})
 	if len(members) == 0 {
-		return nil, Result{Failed: refusal("nothing is defragmented", because(noVoter, or(unit)))}, nil
+		return nil, Result{Failed: refusal("nothing is defragmented", because(noVoter, dash(unit)))}, nil
 	}
 	slices.SortStableFunc(members, func(a, b MemberReport) int {
 		switch lead := asLeader; {
@@ -190,22 +190,22 @@ func (r Report) unsettled(what string) Result {
 // CORRUPT is raised, and then only the alarm itself may be touched.
 func inTurn(m Model, w World, steps []Step) ([]Step, Reason) {
 	holder := w.Turn.Holder
-	l := lookAt(Event{}, m, w)
-	alarm := l.refusing()
+	v := newView(Event{}, m, w)
+	alarm := v.refusingAlarm()
 	_, disarms := steps[0].(Disarm)
 	_, defrags := steps[0].(Defrag)
-	raiser, raises := l.raiser()
+	raiser, raises := v.raiser()
 	switch {
 	case !w.Turn.Known:
-		return nil, l.unknown(turnUnknown, "nothing is done")
-	case !l.squatted().none() && alarm == "":
-		return nil, l.squatted()
+		return nil, v.unknown(turnUnknown, "nothing is done")
+	case !v.turnAbandoned().none() && alarm == "":
+		return nil, v.turnAbandoned()
 	case holder != "" && holder != m.Unit && (alarm != corrupt || !disarms): // who had it then cannot give it back
 		return nil, because(turnTaken, holder)
 	case alarm == corrupt && !disarms:
 		return nil, because(corruptStays, alarm)
 	case defrags && raises:
-		return nil, because(turnTaken, l.label(raiser))
+		return nil, because(turnTaken, v.label(raiser))
 	case alarm != "" && (!m.Leader.OK || !m.Leader.Value):
 		return nil, because(alarmOnLeader, alarm, m.App)
 	case alarm != "":

@@ -26,9 +26,9 @@ type Memory struct {
 	// Foreign is the digest of the settings that our process was started with although it runs with
 	// others.
 	Foreign string
-	// Squat is the digest of a turn that was seen to be held by a unit that will never give it
+	// AbandonedTurn is the digest of a turn that was seen to be held by a unit that will never give it
 	// back.
-	Squat string
+	AbandonedTurn string
 	// Seen is how far our member's data had come.
 	Seen Seen
 	// Healed is when this unit last gave up unfit data and joined again, in Unix seconds; 0 is
@@ -45,13 +45,13 @@ type Memory struct {
 
 // memory is what the plan makes the unit remember, for a handler to change. Until it is called the
 // memory does not change. A memory that could not be read is not overwritten.
-func (p *Plan) memory(l look) *Memory {
+func (p *Plan) memory(v view) *Memory {
 	if p.Memory != nil {
 		return p.Memory
 	}
-	m := l.m.Memory.Value
+	m := v.m.Memory.Value
 	m.Bags, m.Secrets, m.Deserted = clone(m.Bags), clone(m.Secrets), clone(m.Deserted)
-	if l.m.Memory.OK {
+	if v.m.Memory.OK {
 		p.Memory = &m
 	}
 	return &m

@@ -108,6 +108,6 @@ type Address struct {
 // Cluster is the peer relation: the record that the leader keeps, and each unit's own word.
 type Cluster struct {
 	RelationID string
-	Record     Record
-	Words      map[string]Word // the other units' bags, for units in goal-state only
+	AppBag     AppBag
+	UnitBags   map[string]UnitBag // the other units' bags, for units in goal-state only
 }

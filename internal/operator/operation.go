@@ -29,9 +29,9 @@ const (
 	toServe   = "serving"    // the source serves the new data, the others join it
 )
 
-// deed describes a kind of operation by its phases. How far a unit has to be in each phase is in
+// procedure describes a kind of operation by its phases. How far a unit has to be in each phase is in
 // came.
-type deed struct {
+type procedure struct {
 	phases []string
 	// final is the phase from which on nothing can be undone. It is put on record before any unit
 	// acts on it. "" means that the kind has none: a restart cannot be undone, but the cluster goes
@@ -39,7 +39,7 @@ type deed struct {
 	final string
 }
 
-var deeds = map[string]deed{
+var procedures = map[string]procedure{
 	rollingRestart: {[]string{toAnswer, toRestart}, ""},
 	restoring:      {[]string{toAnswer, toPrepare, toStop, toServe}, toServe},
 	recovering:     {[]string{toAnswer, toStop, toPrepare, toServe}, toServe},
@@ -65,70 +65,70 @@ const (
 )
 
 // operation is the one on record; the zero value is none, or not known.
-func (l look) operation() Operation { return l.m.Cluster.Value.Record.Operation }
+func (v view) operation() Operation { return v.m.Cluster.Value.AppBag.Operation }
 
-// knows reports whether this charm can carry on the operation. What the phases of an unknown kind
+// isSupported reports whether this charm can carry on the operation. What the phases of an unknown kind
 // mean, only a later charm knows.
-func knows(o Operation) bool { return slices.Contains(deeds[o.Kind].phases, o.Phase) }
+func isSupported(o Operation) bool { return slices.Contains(procedures[o.Kind].phases, o.Phase) }
 
 // replaces reports whether the operation puts other data in the place of the cluster's, and has not
 // done so yet.
 func replaces(o Operation) bool {
-	return o.Going() && knows(o) && deeds[o.Kind].final != "" && !passed(o)
+	return o.Going() && isSupported(o) && procedures[o.Kind].final != "" && !passed(o)
 }
 
 // passed reports whether the operation is past its point of no return.
-func passed(o Operation) bool { return o.Phase != "" && o.Phase == deeds[o.Kind].final }
+func passed(o Operation) bool { return o.Phase != "" && o.Phase == procedures[o.Kind].final }
 
 // stops reports whether the operation has the cluster stopped.
 func stops(o Operation) bool {
-	phases := deeds[o.Kind].phases
+	phases := procedures[o.Kind].phases
 	at := slices.Index(phases, toStop)
 	return replaces(o) && at >= 0 && slices.Index(phases, o.Phase) >= at
 }
 
 // restarts reports whether our member has to restart for the operation on record, or has done so.
-func (l look) restarts() bool {
-	o := l.operation()
-	return o.Going() && o.Kind == rollingRestart && o.Phase == toRestart && o.Takes(l.m.Unit) && !l.leaving()
+func (v view) restarts() bool {
+	o := v.operation()
+	return o.Going() && o.Kind == rollingRestart && o.Phase == toRestart && o.Takes(v.m.Unit) && !v.leaving()
 }
 
 // restartMark is the ID of the operation in our server's settings. Only a rolling restart changes
 // it: a member that restarted for an operation does not restart again when that is over.
-func (l look) restartMark() string {
+func (v view) restartMark() string {
 	switch {
-	case l.restarts():
-		return l.operation().ID
-	case l.w.Service.Running:
-		return l.w.Service.Restart
+	case v.restarts():
+		return v.operation().ID
+	case v.w.Service.Running:
+		return v.w.Service.Restart
 	}
-	return l.w.WrittenRestart
+	return v.w.WrittenRestart
 }
 
 // part is how far our unit is with the operation.
-func (l look) part() etcdcluster.Part {
-	o := l.operation()
-	if !o.Going() || !o.Takes(l.m.Unit) || l.leaving() || !slices.Contains(can(), o.Kind) {
+func (v view) part() etcdcluster.Part {
+	o := v.operation()
+	if !o.Going() || !o.Takes(v.m.Unit) || v.leaving() || !slices.Contains(can(), o.Kind) {
 		return etcdcluster.Part{}
 	}
 	part := etcdcluster.Part{ID: o.ID, State: answered}
 	switch {
-	case l.restarts() && l.w.Service.Running && l.w.Service.Restart == o.ID && l.w.Local.Ready:
+	case v.restarts() && v.w.Service.Running && v.w.Service.Restart == o.ID && v.w.Local.Ready:
 		part.State = finished
-	case deeds[o.Kind].final != "":
-		part.State, part.Said = l.replacing()
+	case procedures[o.Kind].final != "":
+		part.State, part.Said = v.replacing()
 	}
 	return part
 }
 
 // partOf is how far a unit is with the operation, by its bag. If the unit's charm cannot take part,
 // what its bag says is left over from a newer charm and does not count.
-func (l look) partOf(unit string) etcdcluster.Part {
-	o := l.operation()
-	part := l.part()
-	if unit != l.m.Unit {
-		word := l.m.Cluster.Value.Words[unit]
-		if part = word.Part; !slices.Contains(word.Can, o.Kind) {
+func (v view) partOf(unit string) etcdcluster.Part {
+	o := v.operation()
+	part := v.part()
+	if unit != v.m.Unit {
+		unitBag := v.m.Cluster.Value.UnitBags[unit]
+		if part = unitBag.Part; !slices.Contains(unitBag.Can, o.Kind) {
 			part = etcdcluster.Part{}
 		}
 	}
@@ -143,35 +143,35 @@ func taking(o Operation) []string {
 	return slices.DeleteFunc(slices.Clone(o.Units), func(unit string) bool { return !o.Takes(unit) })
 }
 
-// takers are the units of the operation. Where it stops the cluster, whoever has come to hold its data since is one more.
-func (l look) takers() []string {
-	o := l.operation()
+// operationUnits are the units of the operation. Where it stops the cluster, whoever has come to hold its data since is one more.
+func (v view) operationUnits() []string {
+	o := v.operation()
 	if !replaces(o) {
 		return o.Units
 	}
-	late := slices.DeleteFunc(l.holders(), func(unit string) bool { return slices.Contains(o.Without, unit) })
+	late := slices.DeleteFunc(v.dataHolders(), func(unit string) bool { return slices.Contains(o.Without, unit) })
 	return ordered(slices.Concat(o.Units, late))
 }
 
 // participants are the units that the operation waits for. A unit that leaves is no longer one;
 // while the cluster is being stopped, only once it has stopped.
-func (l look) participants() []string {
-	o := l.operation()
-	return slices.DeleteFunc(slices.Clone(l.takers()), func(unit string) bool {
-		life, there := l.m.Units.Value[unit]
-		word := l.m.Cluster.Value.Words[unit]
-		leaves, down := word.Leaving || life == Dying, word.Stopped
-		if unit == l.m.Unit {
-			leaves, down = l.leaving(), !l.w.Service.up()
+func (v view) participants() []string {
+	o := v.operation()
+	return slices.DeleteFunc(slices.Clone(v.operationUnits()), func(unit string) bool {
+		life, there := v.m.Units.Value[unit]
+		unitBag := v.m.Cluster.Value.UnitBags[unit]
+		leaves, down := unitBag.Leaving || life == Dying, unitBag.Stopped
+		if unit == v.m.Unit {
+			leaves, down = v.leaving(), !v.w.Service.up()
 		}
-		gone := l.m.Units.OK && !there
+		gone := v.m.Units.OK && !there
 		return gone || slices.Contains(o.Without, unit) || leaves && (down || !stops(o))
 	})
 }
 
 // came reports whether a unit has come as far as the phase requires.
-func (l look) came(unit string) bool {
-	o, state := l.operation(), l.partOf(unit).State
+func (v view) came(unit string) bool {
+	o, state := v.operation(), v.partOf(unit).State
 	switch o.Phase {
 	case toAnswer:
 		return state != ""
@@ -188,61 +188,61 @@ func (l look) came(unit string) bool {
 }
 
 // awaited are the participants that have not come as far as the phase requires.
-func (l look) awaited() []string { return slices.DeleteFunc(l.participants(), l.came) }
+func (v view) awaited() []string { return slices.DeleteFunc(v.participants(), v.came) }
 
 // advanced is the operation as the leader now puts it on record.
-func (l look) advanced() Operation {
-	o := l.operation()
-	if !o.Going() || !knows(o) || !l.m.Units.OK {
+func (v view) advanced() Operation {
+	o := v.operation()
+	if !o.Going() || !isSupported(o) || !v.m.Units.OK {
 		return o
 	}
-	o.Units = l.takers()
-	record, source := l.m.Cluster.Value.Record, l.partOf(o.Source)
+	o.Units = v.operationUnits()
+	record, source := v.m.Cluster.Value.AppBag, v.partOf(o.Source)
 	ended := record.ClusterID == 0 || record.ClusterID == record.Ended
 	replaces := replaces(o)
 	switch {
-	case ended && deeds[o.Kind].final == "":
+	case ended && procedures[o.Kind].final == "":
 		o.Outcome = outcomeEnded
-	case len(l.participants()) == 0:
+	case len(v.participants()) == 0:
 		o.Outcome = outcomeDeserted
-	case replaces && o.Source != "" && !l.stays(o.Source):
+	case replaces && o.Source != "" && !v.stays(o.Source):
 		// Its part may no longer be true: a unit that leaves may serve again until it can leave.
 		o.Outcome = fmt.Sprintf(outcomeSourceGone, o.Source)
-	case o.Source != "" && !slices.Contains(l.participants(), o.Source) && record.ClusterID == o.NewCluster() && l.unborn():
+	case o.Source != "" && !slices.Contains(v.participants(), o.Source) && record.ClusterID == o.NewCluster() && v.neverServed():
 		o.Outcome = fmt.Sprintf(outcomeSourceGone, o.Source)
 	case replaces && source.State == unable:
 		o.Outcome = outcomeFailed + source.Said
-	case len(l.awaited()) > 0:
+	case len(v.awaited()) > 0:
 		return o
 	default:
-		o = l.next(o)
+		o = v.next(o)
 	}
-	o.Moved = l.w.Now
+	o.Moved = v.w.Now
 	return o
 }
 
 // next is the operation in its next phase, once all participants have come through this one.
-func (l look) next(o Operation) Operation {
-	phases := deeds[o.Kind].phases
+func (v view) next(o Operation) Operation {
+	phases := procedures[o.Kind].phases
 	at := slices.Index(phases, o.Phase)
 	if o.Phase == toPrepare {
-		o.Target, _, _ = strings.Cut(l.partOf(o.Source).Said, " ")
-		if id := o.NewCluster(); id == 0 || id == l.m.Cluster.Value.Record.ClusterID || l.isReplaced(id) {
+		o.Target, _, _ = strings.Cut(v.partOf(o.Source).Said, " ")
+		if id := o.NewCluster(); id == 0 || id == v.m.Cluster.Value.AppBag.ClusterID || v.isReplaced(id) {
 			o.Outcome, o.Target = outcomeFailed+"what was prepared is of no new cluster", ""
 			return o
 		}
 	}
-	if o.Kind == recovering && !passed(o) && l.w.Reach == Healthy && l.w.ClusterID == l.m.Cluster.Value.Record.ClusterID {
+	if o.Kind == recovering && !passed(o) && v.w.Reach == Healthy && v.w.ClusterID == v.m.Cluster.Value.AppBag.ClusterID {
 		// A unit that was left out is back, and takes writes that no participant has.
 		o.Outcome = outcomeFailed + "a quorum answers"
 		return o
 	}
 	if o.Kind == recovering && o.Phase == toStop {
 		// Who was left out since it was confirmed, or has gone, moves nobody up or down.
-		gone := func(unit string) bool { return !slices.Contains(l.participants(), unit) }
+		gone := func(unit string) bool { return !slices.Contains(v.participants(), unit) }
 		confirmed := slices.DeleteFunc(slices.Clone(o.Order), gone)
-		if order := l.ranking(); !slices.Equal(order, confirmed) {
-			o.Outcome = outcomeFailed + "the order changed: " + or(strings.Join(order, ", "))
+		if order := v.ranking(); !slices.Equal(order, confirmed) {
+			o.Outcome = outcomeFailed + "the order changed: " + dash(strings.Join(order, ", "))
 			return o
 		}
 	}
@@ -260,8 +260,8 @@ func (l look) next(o Operation) Operation {
 // lookAgain has a hook run here once this one's record is committed, where it moves an operation that stops the cluster, or has
 // it go on without a unit. Juju tells nobody of what it wrote itself, and a leader who is left alone would hear nothing until
 // update-status, in each phase. The zero value is that nothing is asked for.
-func (l look) lookAgain(o Operation) StartWork {
-	was, phase := l.operation(), o.Phase
+func (v view) lookAgain(o Operation) StartWork {
+	was, phase := v.operation(), o.Phase
 	if !o.Going() {
 		phase = "over"
 	}
@@ -269,26 +269,26 @@ func (l look) lookAgain(o Operation) StartWork {
 	if !moves && len(o.Without) > len(was.Without) { // they may have been all that was waited for
 		moves, phase = true, fmt.Sprintf("%s-%d", phase, len(o.Without))
 	}
-	if !moves || o.Outcome == outcomeDone || deeds[o.Kind].final == "" || l.leaving() {
+	if !moves || o.Outcome == outcomeDone || procedures[o.Kind].final == "" || v.leaving() {
 		return StartWork{}
 	}
 	return StartWork{WorkRequest{ID: o.ID + "-" + phase, Kind: LookAgain}}
 }
 
 // sayOperation says what the operation waits for.
-func (l look) sayOperation(p *Plan) {
-	o := l.operation()
-	if !o.Going() || l.leaving() {
+func (v view) sayOperation(p *Plan) {
+	o := v.operation()
+	if !o.Going() || v.leaving() {
 		return
 	}
-	if !knows(o) {
-		p.say(because(operationLater, o.ID, o.Kind, l.m.App))
+	if !isSupported(o) {
+		p.say(because(operationLater, o.ID, o.Kind, v.m.App))
 		return
 	}
 	if stops(o) {
 		p.say(because(operationHalts, o.ID))
 	}
-	for _, unit := range l.awaited() {
+	for _, unit := range v.awaited() {
 		switch {
 		case o.Phase == toAnswer:
 			p.say(because(operationAwaits, unit, o.ID))
@@ -304,26 +304,26 @@ func (l look) sayOperation(p *Plan) {
 	}
 }
 
-// holders are the units that hold data of the cluster on record, by their bags, sorted. Units that
+// dataHolders are the units that hold data of the cluster on record, by their bags, sorted. Units that
 // leave count until they have stopped.
-func (l look) holders() []string {
-	id := l.m.Cluster.Value.Record.ClusterID
+func (v view) dataHolders() []string {
+	id := v.m.Cluster.Value.AppBag.ClusterID
 	if id == 0 {
 		return nil
 	}
 	var units []string
-	for unit, word := range l.m.Cluster.Value.Words {
-		if _, there := l.m.Units.Value[unit]; there && !word.Stopped && word.ClusterID == id {
+	for unit, unitBag := range v.m.Cluster.Value.UnitBags {
+		if _, there := v.m.Units.Value[unit]; there && !unitBag.Stopped && unitBag.ClusterID == id {
 			units = append(units, unit)
 		}
 	}
-	if l.w.Data.State == OurData && l.w.Data.ClusterID == id {
-		units = append(units, l.m.Unit)
+	if v.w.Data.State == OurData && v.w.Data.ClusterID == id {
+		units = append(units, v.m.Unit)
 	}
 	return ordered(units)
 }
 
 // stays reports whether a unit is there and is not leaving.
-func (l look) stays(unit string) bool {
-	return l.m.Units.Value[unit] == Alive && !l.m.Cluster.Value.Words[unit].Leaving
+func (v view) stays(unit string) bool {
+	return v.m.Units.Value[unit] == Alive && !v.m.Cluster.Value.UnitBags[unit].Leaving
 }

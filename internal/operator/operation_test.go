@@ -19,7 +19,7 @@ func operating(phase string, change ...func(*Operation)) Model {
 		c(&o)
 	}
 	cluster := m.Cluster.Value
-	cluster.Record.Operation = o
+	cluster.AppBag.Operation = o
 	m.Cluster = Know(cluster)
 	return m
 }
@@ -27,9 +27,9 @@ func operating(phase string, change ...func(*Operation)) Model {
 // shows makes a unit's bag show how far it is with the operation.
 func shows(m Model, unit, state string) Model {
 	cluster := m.Cluster.Value
-	word := cluster.Words[unit]
-	word.Part = etcdcluster.Part{ID: cluster.Record.Operation.ID, State: state}
-	cluster.Words[unit] = word
+	unitBag := cluster.UnitBags[unit]
+	unitBag.Part = etcdcluster.Part{ID: cluster.AppBag.Operation.ID, State: state}
+	cluster.UnitBags[unit] = unitBag
 	return m
 }
 
@@ -63,16 +63,16 @@ func TestOperationAdvances(t *testing.T) {
 		},
 		"one's charm was rolled back, and its bag says what it said": {
 			phase: toAnswer, others: answered, want: toAnswer, model: func(m *Model) {
-				word := m.Cluster.Value.Words["etcd/1"]
-				word.Can = []string{"db", "proxy"}
-				m.Cluster.Value.Words["etcd/1"] = word
+				unitBag := m.Cluster.Value.UnitBags["etcd/1"]
+				unitBag.Can = []string{"db", "proxy"}
+				m.Cluster.Value.UnitBags["etcd/1"] = unitBag
 			},
 		},
 		"one shows its part in another operation": {
 			phase: toAnswer, others: answered, want: toAnswer, model: func(m *Model) {
-				word := m.Cluster.Value.Words["etcd/1"]
-				word.Part.ID = "restart-0f"
-				m.Cluster.Value.Words["etcd/1"] = word
+				unitBag := m.Cluster.Value.UnitBags["etcd/1"]
+				unitBag.Part.ID = "restart-0f"
+				m.Cluster.Value.UnitBags["etcd/1"] = unitBag
 			},
 		},
 		"all have restarted but us": {phase: toRestart, others: finished, want: toRestart},
@@ -100,7 +100,7 @@ func TestOperationAdvances(t *testing.T) {
 			}
 			if tc.second == "-" {
 				m = shows(m, "etcd/2", "")
-				m.Cluster.Value.Words["etcd/2"] = Word{Schema: 2, Can: can(), ClusterID: clusterID, MemberID: 3}
+				m.Cluster.Value.UnitBags["etcd/2"] = UnitBag{Schema: 2, Can: can(), ClusterID: clusterID, MemberID: 3}
 			} else if tc.second != "" {
 				m = shows(m, "etcd/2", tc.second)
 			}
@@ -112,8 +112,8 @@ func TestOperationAdvances(t *testing.T) {
 				tc.world(&w)
 			}
 			w.Now = 9
-			l := lookAt(lookAgain, m, w)
-			was, is := m.Cluster.Value.Record.Operation, l.advanced()
+			v := newView(lookAgain, m, w)
+			was, is := m.Cluster.Value.AppBag.Operation, v.advanced()
 			assert.Equal(t, tc.want, is.Phase)
 			assert.Equal(t, tc.outcome, is.Outcome)
 			if is.Phase != was.Phase || is.Outcome != was.Outcome {
@@ -163,11 +163,11 @@ func TestOperationRestartsOnce(t *testing.T) {
 	// No member restarts again when it is over, when another unit leads, or when the record is
 	// unknown.
 	for name, change := range map[string]func(*Model){
-		"done":      func(m *Model) { m.Cluster.Value.Record.Operation.Outcome = outcomeDone },
-		"cancelled": func(m *Model) { m.Cluster.Value.Record.Operation.Outcome = outcomeCancelled },
-		"forgotten": func(m *Model) { m.Cluster.Value.Record.Operation = Operation{} },
+		"done":      func(m *Model) { m.Cluster.Value.AppBag.Operation.Outcome = outcomeDone },
+		"cancelled": func(m *Model) { m.Cluster.Value.AppBag.Operation.Outcome = outcomeCancelled },
+		"forgotten": func(m *Model) { m.Cluster.Value.AppBag.Operation = Operation{} },
 		"unknown":   func(m *Model) { m.Cluster = Unknown[Cluster]("failed") },
-		"left out":  func(m *Model) { m.Cluster.Value.Record.Operation.Without = []string{"etcd/0"} },
+		"left out":  func(m *Model) { m.Cluster.Value.AppBag.Operation.Without = []string{"etcd/0"} },
 	} {
 		m := shows(shows(operating(toRestart), "etcd/1", answered), "etcd/2", answered)
 		change(&m)
@@ -184,9 +184,9 @@ func TestRaftLeaderRestartsLastInAnOperation(t *testing.T) {
 	for i := range w.Members {
 		w.Members[i].Leader = 1
 	}
-	for unit, word := range m.Cluster.Value.Words {
-		word.Running = lookAt(lookAgain, m, w).should.Generation()
-		m.Cluster.Value.Words[unit] = word
+	for unit, unitBag := range m.Cluster.Value.UnitBags {
+		unitBag.Running = newView(lookAgain, m, w).desired.Generation()
+		m.Cluster.Value.UnitBags[unit] = unitBag
 	}
 	p := Decide(lookAgain, m, w)
 	assert.Nil(t, p.Step)
@@ -227,14 +227,14 @@ func TestRollingRestart(t *testing.T) {
 		},
 		"a unit of an older charm": {
 			model: func(m *Model) {
-				word := m.Cluster.Value.Words["etcd/1"]
-				word.Can = []string{"db"}
-				m.Cluster.Value.Words["etcd/1"] = word
+				unitBag := m.Cluster.Value.UnitBags["etcd/1"]
+				unitBag.Can = []string{"db"}
+				m.Cluster.Value.UnitBags["etcd/1"] = unitBag
 			},
 			failed: "nothing restarts: the charm of etcd/1 does not know rolling-restart; refresh it, or leave it out: without=etcd/1",
 		},
 		"a unit that never announced itself": {
-			model: func(m *Model) { m.Cluster.Value.Words["etcd/2"] = Word{} },
+			model: func(m *Model) { m.Cluster.Value.UnitBags["etcd/2"] = UnitBag{} },
 			units: []string{"etcd/0", "etcd/1"},
 		},
 		"another goes on": {
@@ -260,9 +260,9 @@ func TestRollingRestart(t *testing.T) {
 		"a unit of an older charm that is not meant": {
 			params: map[string]any{"from": "etcd/2"}, units: []string{"etcd/2"},
 			model: func(m *Model) {
-				word := m.Cluster.Value.Words["etcd/1"]
-				word.Can = []string{"db"}
-				m.Cluster.Value.Words["etcd/1"] = word
+				unitBag := m.Cluster.Value.UnitBags["etcd/1"]
+				unitBag.Can = []string{"db"}
+				m.Cluster.Value.UnitBags["etcd/1"] = unitBag
 			},
 		},
 		"one that a later charm keeps": {
@@ -315,7 +315,7 @@ func TestOperationOfALaterCharm(t *testing.T) {
 	newPhase := func(o *Operation) { o.Phase = "pausing" }
 	for name, change := range map[string]func(*Operation){"another kind": later, "another phase": newPhase} {
 		m := operating(toAnswer, change)
-		id, w := m.Cluster.Value.Record.Operation.ID, world(m)
+		id, w := m.Cluster.Value.AppBag.Operation.ID, world(m)
 		for _, params := range []map[string]any{{"cancel": id}, {"without": "etcd/2"}} {
 			_, result, err := ShowOperation(params, m, w)
 			require.NoError(t, err)
@@ -392,7 +392,7 @@ etcd/2  -
 	require.NoError(t, err)
 	assert.Equal(t, outcomeCancelled, record.Operation.Outcome)
 	assert.Equal(t, "rolling-restart restart-1a: cancelled at 1970-01-01T00:01:05Z\n", result.Text)
-	assert.Empty(t, m.Cluster.Value.Record.Operation.Outcome, "the model is not changed")
+	assert.Empty(t, m.Cluster.Value.AppBag.Operation.Outcome, "the model is not changed")
 
 	for name, tc := range map[string]struct {
 		params map[string]any
@@ -423,7 +423,7 @@ func TestLeaverTakesNoPart(t *testing.T) {
 	e := Event{Kind: hooks.RelationDeparted, Departing: "etcd/0"}
 	p := Decide(e, m, w)
 	require.Equal(t, TakeTurn{}, p.Step)
-	l := lookAt(e, m, w)
-	assert.Zero(t, l.part())
-	assert.Empty(t, l.restartMark(), "it does not restart for it")
+	v := newView(e, m, w)
+	assert.Zero(t, v.part())
+	assert.Empty(t, v.restartMark(), "it does not restart for it")
 }

@@ -17,25 +17,25 @@ func RollingRestart(params map[string]any, m Model, w World) ([]Step, Result, er
 	if err != nil {
 		return nil, Result{}, err
 	}
-	l := lookAt(Event{}, m, w)
+	v := newView(Event{}, m, w)
 	const what = "nothing restarts"
 	r := Examine(m, w)
 	if refused := r.unsettled(what); refused.Failed != "" {
 		return nil, refused, nil
 	}
-	o := l.newOperation(rollingRestart, "restart", l.beginners(), without)
-	why := l.mayBegin(o, from)
+	o := v.newOperation(rollingRestart, "restart", v.startParticipants(), without)
+	why := v.mayBegin(o, from)
 	if !why.none() {
 		return nil, Result{Failed: refusal(what, why)}, nil
 	}
 	o.Units = notBefore(from, o.Units)
-	record := m.Cluster.Value.Record
+	record := m.Cluster.Value.AppBag
 	record.Operation = o
 	takes := taking(o)
 	said := fmt.Sprintf("%s is on record: %s restart one after another, the raft leader last", o.ID, strings.Join(takes, ", "))
 	text := fold("", said, 0) + fmt.Sprintf("follow it: juju run %s/leader operation\n", m.App)
 	values := map[string]any{"operation": o.ID, "units": strings.Join(takes, ",")}
-	return nil, Result{Bags: []BagWrite{l.writeRecord(record)}, Text: text, Values: values}, nil
+	return nil, Result{Bags: []BagWrite{v.writeRecord(record)}, Text: text, Values: values}, nil
 }
 
 // notBefore are the units from the given one on; with "" all of them.
@@ -45,69 +45,69 @@ func notBefore(from string, units []string) []string {
 
 // newOperation is an operation that begins now. Two that begin in the same second differ in their
 // IDs.
-func (l look) newOperation(kind, name string, units, without []string) Operation {
-	id := digest(l.m.UUID, l.m.Unit, strconv.FormatInt(l.w.Now, 10), l.operation().ID)
+func (v view) newOperation(kind, name string, units, without []string) Operation {
+	id := digest(v.m.UUID, v.m.Unit, strconv.FormatInt(v.w.Now, 10), v.operation().ID)
 	return Operation{
-		ID: name + "-" + id[:6], Kind: kind, Phase: toAnswer, Units: units, Without: without, Began: l.w.Now, Moved: l.w.Now,
+		ID: name + "-" + id[:6], Kind: kind, Phase: toAnswer, Units: units, Without: without, Began: v.w.Now, Moved: v.w.Now,
 	}
 }
 
-// beginners are the units that would take part in an operation that begins now: those whose bag names the cluster.
-func (l look) beginners() []string {
-	units := slices.Collect(maps.Keys(l.m.Cluster.Value.Words))
+// startParticipants are the units that would take part in an operation that begins now: those whose bag names the cluster.
+func (v view) startParticipants() []string {
+	units := slices.Collect(maps.Keys(v.m.Cluster.Value.UnitBags))
 	units = slices.DeleteFunc(units, func(unit string) bool {
-		word := l.m.Cluster.Value.Words[unit]
-		return l.m.Units.Value[unit] != Alive || word.Leaving || word.ClusterID != l.named()
+		unitBag := v.m.Cluster.Value.UnitBags[unit]
+		return v.m.Units.Value[unit] != Alive || unitBag.Leaving || unitBag.ClusterID != v.named()
 	})
-	if l.w.Data.State == OurData && l.w.Data.ClusterID == l.named() && !l.leaving() {
-		units = append(units, l.m.Unit)
+	if v.w.Data.State == OurData && v.w.Data.ClusterID == v.named() && !v.leaving() {
+		units = append(units, v.m.Unit)
 	}
 	return ordered(units)
 }
 
 // mayOperate says why no operation of any kind can begin. elsewhere is the reason if another unit
 // leads.
-func (l look) mayOperate(elsewhere Reason) Reason {
+func (v view) mayOperate(elsewhere Reason) Reason {
 	switch {
-	case !l.m.Cluster.OK:
-		return l.unknown(peersUnknown, "no operation begins")
-	case !l.m.Units.OK:
-		return l.unknown(unitsUnknown, "no operation begins")
-	case !l.leader():
+	case !v.m.Cluster.OK:
+		return v.unknown(peersUnknown, "no operation begins")
+	case !v.m.Units.OK:
+		return v.unknown(unitsUnknown, "no operation begins")
+	case !v.leader():
 		return elsewhere
-	case l.operation().Going() && !knows(l.operation()):
-		return because(operationLater, l.operation().ID, l.operation().Kind, l.m.App)
-	case l.operation().Going() && passed(l.operation()):
-		return because(operationPassed, l.operation().ID)
-	case l.operation().Going():
-		return because(operationRuns, l.operation().ID)
+	case v.operation().Going() && !isSupported(v.operation()):
+		return because(operationLater, v.operation().ID, v.operation().Kind, v.m.App)
+	case v.operation().Going() && passed(v.operation()):
+		return because(operationPassed, v.operation().ID)
+	case v.operation().Going():
+		return because(operationRuns, v.operation().ID)
 	}
 	return Reason{}
 }
 
 // mayTake says why those units cannot take part: each must be there and have a charm that knows the operation.
-func (l look) mayTake(o Operation, takes []string) Reason {
+func (v view) mayTake(o Operation, takes []string) Reason {
 	for _, unit := range takes {
-		if unit != l.m.Unit && !slices.Contains(l.m.Cluster.Value.Words[unit].Can, o.Kind) {
+		if unit != v.m.Unit && !slices.Contains(v.m.Cluster.Value.UnitBags[unit].Can, o.Kind) {
 			return because(operationAwaitsCharm, unit, o.Kind)
 		}
 	}
 	if len(takes) == 0 {
-		return because(operationEmpty, l.m.App)
+		return because(operationEmpty, v.m.App)
 	}
 	return Reason{}
 }
 
 // mayBegin says why the rolling restart cannot begin.
-func (l look) mayBegin(o Operation, from string) Reason {
-	if why := l.mayOperate(because(operationOnLeader, l.m.App)); !why.none() {
+func (v view) mayBegin(o Operation, from string) Reason {
+	if why := v.mayOperate(because(operationOnLeader, v.m.App)); !why.none() {
 		return why
 	}
 	switch {
-	case l.refusing() != "":
-		return because(corruptStays, l.refusing())
-	case !l.squatted().none():
-		return l.squatted()
+	case v.refusingAlarm() != "":
+		return because(corruptStays, v.refusingAlarm())
+	case !v.turnAbandoned().none():
+		return v.turnAbandoned()
 	}
 	named := slices.Clone(o.Without)
 	if from != "" {
@@ -115,11 +115,11 @@ func (l look) mayBegin(o Operation, from string) Reason {
 	}
 	for _, unit := range named {
 		if !slices.Contains(o.Units, unit) {
-			return because(noSuchUnit, unit, l.m.App, few(o.Units))
+			return because(noSuchUnit, unit, v.m.App, firstThree(o.Units))
 		}
 	}
 	takes := slices.DeleteFunc(notBefore(from, o.Units), func(unit string) bool { return !o.Takes(unit) })
-	return l.mayTake(o, takes)
+	return v.mayTake(o, takes)
 }
 
 // ShowOperation shows the operation that goes on, or the last one. It can also end it, or have it
@@ -129,18 +129,18 @@ func ShowOperation(params map[string]any, m Model, w World) ([]Step, Result, err
 	if err != nil {
 		return nil, Result{}, err
 	}
-	l := lookAt(Event{}, m, w)
+	v := newView(Event{}, m, w)
 	if Examine(m, w).Role == RoleProxy {
 		return nil, Result{Failed: because(isProxy, m.Unit).String()}, nil
 	}
 	if !m.Cluster.OK {
-		return nil, Result{Failed: l.unknown(peersUnknown, "operations cannot be known").String()}, nil
+		return nil, Result{Failed: v.unknown(peersUnknown, "operations cannot be known").String()}, nil
 	}
 	if cancel == "" && len(without) == 0 {
-		return nil, l.showOperation(), nil
+		return nil, v.showOperation(), nil
 	}
-	o := l.operation()
-	if why := l.mayChange(cancel, without); !why.none() {
+	o := v.operation()
+	if why := v.mayChange(cancel, without); !why.none() {
 		return nil, Result{Failed: refusal("nothing is changed", why)}, nil
 	}
 	o.Without = ordered(slices.Concat(o.Without, without))
@@ -148,53 +148,53 @@ func ShowOperation(params map[string]any, m Model, w World) ([]Step, Result, err
 		o.Outcome, o.Moved = outcomeCancelled, w.Now
 	}
 	var steps []Step
-	if again := l.lookAgain(o); again.Request.ID != "" {
+	if again := v.lookAgain(o); again.Request.ID != "" {
 		steps = []Step{again}
 	}
-	record := m.Cluster.Value.Record
+	record := m.Cluster.Value.AppBag
 	record.Operation = o
-	m.Cluster.Value.Record = record
-	out := lookAt(Event{}, m, w).showOperation()
-	out.Bags = []BagWrite{l.writeRecord(record)}
+	m.Cluster.Value.AppBag = record
+	out := newView(Event{}, m, w).showOperation()
+	out.Bags = []BagWrite{v.writeRecord(record)}
 	return steps, out, nil
 }
 
 // mayChange says why the operation on record cannot be cancelled, or cannot go on without those
 // units.
-func (l look) mayChange(cancel string, without []string) Reason {
-	o := l.operation()
+func (v view) mayChange(cancel string, without []string) Reason {
+	o := v.operation()
 	switch {
-	case !l.leader():
-		return because(operationOnLeader, l.m.App)
+	case !v.leader():
+		return because(operationOnLeader, v.m.App)
 	case !o.Going():
-		return because(operationNone, l.m.App)
+		return because(operationNone, v.m.App)
 	case cancel != "" && cancel != o.ID:
 		return because(operationOther, o.ID)
-	case !knows(o):
-		return because(operationLater, o.ID, o.Kind, l.m.App)
+	case !isSupported(o):
+		return because(operationLater, o.ID, o.Kind, v.m.App)
 	case cancel != "" && passed(o):
 		return because(operationPassed, o.ID)
 	}
 	for _, unit := range without {
 		if !slices.Contains(o.Units, unit) {
-			return because(noSuchUnit, unit, o.ID, few(o.Units))
+			return because(noSuchUnit, unit, o.ID, firstThree(o.Units))
 		}
 	}
-	return l.mayGo(o, without)
+	return v.mayGo(o, without)
 }
 
 // mayGo says why an operation that replaces the data cannot go on without those units: a unit whose
 // member still answers would go on with the old data.
-func (l look) mayGo(o Operation, without []string) Reason {
-	if deeds[o.Kind].final == "" {
+func (v view) mayGo(o Operation, without []string) Reason {
+	if procedures[o.Kind].final == "" {
 		return Reason{}
 	}
 	for _, unit := range without {
 		if unit == o.Source {
 			return because(operationSource, unit, o.ID)
 		}
-		answers := func(mem Member) bool { of, ok := l.unitOf(mem); return ok && of == unit && mem.Answers }
-		if slices.ContainsFunc(l.w.Members, answers) || unit == l.m.Unit && l.w.Local.Live {
+		answers := func(mem Member) bool { of, ok := v.unitOf(mem); return ok && of == unit && mem.Answers }
+		if slices.ContainsFunc(v.w.Members, answers) || unit == v.m.Unit && v.w.Local.Live {
 			return because(unitAnswers, unit, serviceName(unit))
 		}
 	}
@@ -202,8 +202,8 @@ func (l look) mayGo(o Operation, without []string) Reason {
 }
 
 // showOperation is the answer that shows the operation on record.
-func (l look) showOperation() Result {
-	o := l.operation()
+func (v view) showOperation() Result {
+	o := v.operation()
 	if o.ID == "" {
 		text := "there has been no operation\n"
 		return Result{Text: text, Values: map[string]any{}}
@@ -211,10 +211,10 @@ func (l look) showOperation() Result {
 	values := map[string]any{"operation": o.ID, "kind": o.Kind, "phase": o.Phase, "began": moment(o.Began), "since": moment(o.Moved)}
 	text := fmt.Sprintf("%s %s: %s since %s\n", o.Kind, o.ID, o.Phase, moment(o.Moved))
 	if !o.Going() {
-		values["outcome"] = plain(o.Outcome)
-		text = fmt.Sprintf("%s %s: %s at %s\n", o.Kind, o.ID, plain(o.Outcome), moment(o.Moved))
+		values["outcome"] = singleLine(o.Outcome)
+		text = fmt.Sprintf("%s %s: %s at %s\n", o.Kind, o.ID, singleLine(o.Outcome), moment(o.Moved))
 	}
-	for key, value := range map[string]string{"source": o.Source, "snapshot": plain(o.Snapshot), "cluster-id": o.Target} {
+	for key, value := range map[string]string{"source": o.Source, "snapshot": singleLine(o.Snapshot), "cluster-id": o.Target} {
 		if value != "" {
 			values[key] = value
 		}
@@ -222,20 +222,20 @@ func (l look) showOperation() Result {
 	if o.Outcome == outcomeDone && o.Source != "" {
 		text += fold("", leasesBack, 0)
 	} else if o.Source != "" {
-		text += fold("", "the new data comes from "+or(plain(o.Snapshot))+" on "+o.Source, 0)
+		text += fold("", "the new data comes from "+dash(singleLine(o.Snapshot))+" on "+o.Source, 0)
 	}
 	rows, units := [][]string{{"UNIT", "PART"}}, map[string]any{}
 	parts := map[string]string{}
 	for _, unit := range o.Units {
-		part := l.partOf(unit)
-		text := or(part.State)
+		part := v.partOf(unit)
+		text := dash(part.State)
 		if part.Said != "" {
-			text += ": " + plain(part.Said)
+			text += ": " + singleLine(part.Said)
 		}
 		switch {
 		case !o.Takes(unit):
 			text = "left out"
-		case !slices.Contains(l.participants(), unit):
+		case !slices.Contains(v.participants(), unit):
 			text = "gone"
 		case !o.Going():
 			text = "-"
@@ -249,7 +249,7 @@ func (l look) showOperation() Result {
 	if o.Going() {
 		text += grid(rows)
 		values["units"] = units
-		if waits := l.awaited(); len(waits) > 0 {
+		if waits := v.awaited(); len(waits) > 0 {
 			values["waits-for"] = strings.Join(waits, ",")
 		}
 	}

@@ -26,7 +26,7 @@ func TestStrangers(t *testing.T) {
 			w.Data.Owner.Model = "former"
 		}, "etcd/0 of another model"},
 		"a former unit's, whose cluster ended in order": {func(m *Model, w *World) {
-			*m = record(*m, Record{Schema: etcdcluster.Schema, Ended: clusterID})
+			*m = record(*m, AppBag{Schema: etcdcluster.Schema, Ended: clusterID})
 			w.Data.Owner.Unit = "etcd/7"
 		}, ""},
 		"a former unit's, and whether it ended is not known": {func(m *Model, w *World) {
@@ -61,7 +61,7 @@ func TestStrangers(t *testing.T) {
 		}, ""},
 		"there before this unit was, of a cluster that ended": {func(m *Model, w *World) {
 			m.Memory = Know(Memory{})
-			*m = record(*m, Record{Schema: etcdcluster.Schema, Ended: clusterID})
+			*m = record(*m, AppBag{Schema: etcdcluster.Schema, Ended: clusterID})
 			w.Data.Owner = Owner{}
 			w.Service, w.WrittenConfig = Service{}, ""
 		}, ""},
@@ -75,14 +75,14 @@ func TestStrangers(t *testing.T) {
 		w := world(m)
 		require.Equal(t, ours, w.Data.Owner)
 		tt.with(&m, &w)
-		l := lookAt(lookAgain, m, w)
+		v := newView(lookAgain, m, w)
 		want := OurData
 		if tt.want != "" {
 			want = ForeignData
 		}
-		assert.Equal(t, want, l.w.Data.State, name)
+		assert.Equal(t, want, v.w.Data.State, name)
 		if tt.want != "" {
-			assert.Equal(t, tt.want, l.w.Data.Problem, name)
+			assert.Equal(t, tt.want, v.w.Data.Problem, name)
 		}
 	}
 }

@@ -26,7 +26,7 @@ type Plan struct {
 	// text is that of Reasons.
 	Fail error
 
-	record *Record // the peer application bag as it should be; nil leaves it (leader only)
+	record *AppBag // the peer application bag as it should be; nil leaves it (leader only)
 	held   bool    // the hook is to fail
 }
 

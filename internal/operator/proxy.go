@@ -5,8 +5,8 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/etcdproxy"
 )
 
-// tellProxy is what a consumer at the endpoint proxy is told.
-func tellProxy(t Told) (databag.Bag, error) {
+// encodeProxy is what a consumer at the endpoint proxy is told.
+func encodeProxy(t ConsumerData) (databag.Bag, error) {
 	data := etcdproxy.Data{ClientURLs: t.ClientURLs(), Version: t.Version, Credentials: t.Credentials}
 	for _, m := range t.Members {
 		data.Members = append(data.Members, etcdproxy.Member{Name: m.Name, PeerURL: m.PeerURL})

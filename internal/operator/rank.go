@@ -47,17 +47,17 @@ func Rank(survivors []Survivor, cluster uint64, first []string) []Survivor {
 }
 
 // survivors are the given units with what their bags show, and ours with what its machine has.
-func (l look) survivors(units []string) []Survivor {
+func (v view) survivors(units []string) []Survivor {
 	var out []Survivor
 	for _, unit := range units {
-		word := l.m.Cluster.Value.Words[unit]
-		s := Survivor{unit, word.ClusterID, word.Log}
-		if unit == l.m.Unit {
-			s.Log, s.ClusterID = l.w.Log, 0
-			if l.w.Data.State == OurData {
-				s.ClusterID = l.w.Data.ClusterID
+		unitBag := v.m.Cluster.Value.UnitBags[unit]
+		s := Survivor{unit, unitBag.ClusterID, unitBag.Log}
+		if unit == v.m.Unit {
+			s.Log, s.ClusterID = v.w.Log, 0
+			if v.w.Data.State == OurData {
+				s.ClusterID = v.w.Data.ClusterID
 			}
-		} else if !slices.Contains(word.Can, recovering) {
+		} else if !slices.Contains(unitBag.Can, recovering) {
 			s.Log = LogState{} // left behind by a charm that was rolled back
 		}
 		out = append(out, s)
@@ -67,10 +67,10 @@ func (l look) survivors(units []string) []Survivor {
 
 // ranking are the units that take part in a recovery, the best first. Equals keep the order that
 // was confirmed.
-func (l look) ranking() []string {
-	o := l.operation()
+func (v view) ranking() []string {
+	o := v.operation()
 	var units []string
-	for _, s := range Rank(l.survivors(l.participants()), l.m.Cluster.Value.Record.ClusterID, o.Order) {
+	for _, s := range Rank(v.survivors(v.participants()), v.m.Cluster.Value.AppBag.ClusterID, o.Order) {
 		units = append(units, s.Unit)
 	}
 	return units

@@ -31,9 +31,9 @@ type Reason struct {
 // because makes a reason.
 func because(kind Kind, subject string, details ...string) Reason {
 	for i, d := range details {
-		details[i] = plain(d)
+		details[i] = singleLine(d)
 	}
-	return Reason{kind, []string{plain(subject)}, catalogue[kind].level, details}
+	return Reason{kind, []string{singleLine(subject)}, catalogue[kind].level, details}
 }
 
 // NoElection is the reason why the charm cannot run on a Juju that elects no leaders.
@@ -65,7 +65,7 @@ func (r Reason) at(unit string) Reason {
 func (r Reason) Health() Verdict { return catalogue[r.Kind].health }
 
 // Text says in one line what is wrong.
-func (r Reason) Text() string { return r.fill(catalogue[r.Kind].text, few(r.Subjects)) }
+func (r Reason) Text() string { return r.fill(catalogue[r.Kind].text, firstThree(r.Subjects)) }
 
 // Remedy says what to do about it; "" is nothing. Subjects may be part of a command: then all of
 // them are named, separated by commas only if they are the value of one parameter.

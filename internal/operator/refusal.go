@@ -11,35 +11,35 @@ import (
 // refuse says why the options may not be applied: they cannot be used as they are (ParseConfig), or
 // the unit, this machine or the data would refuse them. An option that our process already runs
 // with has shown that it works.
-func (l look) refuse() Reason {
+func (v view) refuse() Reason {
 	switch {
-	case l.m.ConfigProblem != "":
-		return l.invalid()
-	case l.role() != l.m.Config.Role:
-		return because(roleFixed, l.m.Unit, string(l.role()), string(l.m.Config.Role))
-	case l.leaving(), l.w.Service.Running && !l.w.Service.Failing && l.w.Service.Config == l.sum:
+	case v.m.ConfigProblem != "":
+		return v.invalid()
+	case v.role() != v.m.Config.Role:
+		return because(roleFixed, v.m.Unit, string(v.role()), string(v.m.Config.Role))
+	case v.leaving(), v.w.Service.Running && !v.w.Service.Failing && v.w.Service.Config == v.desiredDigest:
 		return Reason{}
 	}
-	if why := l.refusedPort(); !why.none() {
+	if why := v.refusedPort(); !why.none() {
 		return why
 	}
-	if l.w.Machine.NoGroup {
-		return because(groupUnknown, l.m.Config.SocketGroup)
+	if v.w.Machine.NoGroup {
+		return because(groupUnknown, v.m.Config.SocketGroup)
 	}
-	if why := l.refusedDisk(); !why.none() {
+	if why := v.refusedDisk(); !why.none() {
 		return why
 	}
-	return l.refusedQuota()
+	return v.refusedQuota()
 }
 
 // invalid says which option cannot be used, or that none could be read.
-func (l look) invalid() Reason {
-	if name, is := strings.CutPrefix(l.m.ConfigProblem, "option "); is {
+func (v view) invalid() Reason {
+	if name, is := strings.CutPrefix(v.m.ConfigProblem, "option "); is {
 		if option, problem, is := strings.Cut(name, ": "); is {
 			return because(optionInvalid, option, problem)
 		}
 	}
-	return because(optionsUnread, l.m.Unit, l.m.ConfigProblem)
+	return because(optionsUnread, v.m.Unit, v.m.ConfigProblem)
 }
 
 // binding is what an option has our service listen on.
@@ -49,35 +49,35 @@ type binding struct {
 }
 
 // bindings are where our service is to listen; none while our own addresses are not known.
-func (l look) bindings() []binding {
+func (v view) bindings() []binding {
 	switch {
-	case l.role() == RoleProxy && l.m.ClientAddress.OK && l.m.Config.Port != 0:
-		at := joinHostPort(loopback(l.m.ClientAddress.Value.Ingress), l.m.Config.Port)
+	case v.role() == RoleProxy && v.m.ClientAddress.OK && v.m.Config.Port != 0:
+		at := joinHostPort(loopback(v.m.ClientAddress.Value.Ingress), v.m.Config.Port)
 		return []binding{{"port", addrPorts([]string{"http://" + at})}}
-	case l.role() == RoleProxy, !l.addressed():
+	case v.role() == RoleProxy, !v.addressed():
 		return nil
 	}
 	return []binding{
-		{"port", addrPorts(l.should.ListenClient)},
-		{"management_port", addrPorts(l.should.ListenPeer)},
-		{"metrics_port", addrPorts([]string{l.should.ListenMetric})},
-		{"http_port", addrPorts(l.should.ListenHTTP)},
+		{"port", addrPorts(v.desired.ListenClient)},
+		{"management_port", addrPorts(v.desired.ListenPeer)},
+		{"metrics_port", addrPorts([]string{v.desired.ListenMetric})},
+		{"http_port", addrPorts(v.desired.ListenHTTP)},
 	}
 }
 
 // refusedPort says which port this machine does not let our service use, and why.
-func (l look) refusedPort() Reason {
-	own := addrPorts(l.w.Service.Listens)
-	knows := len(own) > 0 || !l.w.Service.Running // otherwise the process that listens may be ours
-	for _, b := range l.bindings() {
+func (v view) refusedPort() Reason {
+	own := addrPorts(v.w.Service.Listens)
+	knows := len(own) > 0 || !v.w.Service.Running // otherwise the process that listens may be ours
+	for _, b := range v.bindings() {
 		for _, want := range b.at {
 			port := int(want.Port())
-			if port < l.w.Machine.LowestPort {
-				return because(portForbidden, b.option, strconv.Itoa(port), strconv.Itoa(l.w.Machine.LowestPort))
+			if port < v.w.Machine.LowestPort {
+				return because(portForbidden, b.option, strconv.Itoa(port), strconv.Itoa(v.w.Machine.LowestPort))
 			}
-			for _, taken := range l.w.Machine.Listening {
+			for _, taken := range v.w.Machine.Listening {
 				if knows && collide(want, taken) && !slices.ContainsFunc(own, func(o netip.AddrPort) bool { return same(o, taken) }) {
-					return because(portTaken, b.option, taken.String(), l.m.App)
+					return because(portTaken, b.option, taken.String(), v.m.App)
 				}
 			}
 		}
@@ -89,20 +89,20 @@ func (l look) refusedPort() Reason {
 // service's log proves it: a socket that is bound but does not listen is in no list, and our own is
 // bound for a moment at each attempt. It is none while the options are refused, because the log may
 // then be about another port.
-func (l look) inUse() Reason {
-	if !l.w.Service.Failing || l.m.ConfigProblem != "" {
+func (v view) inUse() Reason {
+	if !v.w.Service.Failing || v.m.ConfigProblem != "" {
 		return Reason{}
 	}
-	_, told, listens := strings.Cut(l.w.Service.Log, "listen tcp ")
+	_, told, listens := strings.Cut(v.w.Service.Log, "listen tcp ")
 	address, _, taken := strings.Cut(told, ": bind: address already in use")
 	at, err := netip.ParseAddrPort(address)
 	if !listens || !taken || err != nil {
 		return Reason{}
 	}
-	for _, b := range l.bindings() {
+	for _, b := range v.bindings() {
 		for _, want := range b.at {
 			if want.Port() == at.Port() {
-				return because(portTaken, b.option, at.String(), l.m.App)
+				return because(portTaken, b.option, at.String(), v.m.App)
 			}
 		}
 	}
@@ -149,15 +149,15 @@ func addrPorts(urls []string) []netip.AddrPort {
 // refusedQuota says that the data would not fit a lowered quota: the first member to take it would
 // raise alarm NOSPACE, and all writes would be refused. If the database has outgrown a quota by
 // itself, the alarm reports that.
-func (l look) refusedQuota() Reason {
-	quota, fullest := l.m.Config.QuotaBytes, Member{}
-	for _, mem := range l.w.Members {
+func (v view) refusedQuota() Reason {
+	quota, fullest := v.m.Config.QuotaBytes, Member{}
+	for _, mem := range v.w.Members {
 		if mem.Answers && mem.Quota > quota && mem.DBSize >= quota && mem.DBSize > fullest.DBSize {
 			fullest = mem
 		}
 	}
-	if l.role() != RoleMember || fullest.ID == 0 {
+	if v.role() != RoleMember || fullest.ID == 0 {
 		return Reason{}
 	}
-	return because(quotaTooLow, l.label(fullest), strconv.FormatInt(quota, 10), strconv.FormatInt(fullest.DBSize, 10))
+	return because(quotaTooLow, v.label(fullest), strconv.FormatInt(quota, 10), strconv.FormatInt(fullest.DBSize, 10))
 }

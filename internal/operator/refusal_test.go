@@ -89,12 +89,12 @@ func TestRule12OptionsMeetTheWorld(t *testing.T) {
 			}
 
 			// What runs with it has shown that it works, and an alarm speaks for itself.
-			w.Service.Config = lookAt(Event{}, m, w).sum
+			w.Service.Config = newView(Event{}, m, w).desiredDigest
 			w.WrittenConfig = w.Service.Config
 			for i := range w.Members {
 				w.Members[i].Quota = m.Config.QuotaBytes
 			}
-			assert.Empty(t, lookAt(e, m, w).refusal.String())
+			assert.Empty(t, newView(e, m, w).refusal.String())
 		})
 	}
 }
@@ -109,9 +109,9 @@ func TestOutgrownQuota(t *testing.T) {
 		w.Members[i].Quota = 16 << 20
 	}
 	m = configured(t, m, map[string]any{"quota_backend_bytes": 16 << 20, "log_level": "warn"})
-	assert.Empty(t, lookAt(Event{}, m, w).refusal.String())
+	assert.Empty(t, newView(Event{}, m, w).refusal.String())
 	m = configured(t, m, map[string]any{"quota_backend_bytes": 32 << 20})
-	assert.Empty(t, lookAt(Event{}, m, w).refusal.String(), "more is the way out")
+	assert.Empty(t, newView(Event{}, m, w).refusal.String(), "more is the way out")
 }
 
 // TestTakenPortOfAMember: a member that keeps failing says which process has its port. One that may
@@ -129,7 +129,7 @@ func TestTakenPortOfAMember(t *testing.T) {
 	assert.Contains(t, p.Status.Message, "option management_port: 0.0.0.0:2380 is taken")
 
 	w.Service.Running, w.Service.Listens = true, nil
-	assert.Empty(t, lookAt(Event{}, m, w).refusal.String(), "nobody knows what the live process listens on")
+	assert.Empty(t, newView(Event{}, m, w).refusal.String(), "nobody knows what the live process listens on")
 }
 
 // TestOwnWildcardIsNotTaken: a member that listens on all addresses, as most do, may take up other options.
@@ -142,9 +142,9 @@ func TestOwnWildcardIsNotTaken(t *testing.T) {
 	for _, port := range []string{"[::]:2379", "[::]:2380", "127.0.0.1:2381"} { // as Go listens where it is told 0.0.0.0
 		w.Machine.Listening = append(w.Machine.Listening, netip.MustParseAddrPort(port))
 	}
-	assert.Empty(t, lookAt(lookAgain, m, w).refusal.String())
+	assert.Empty(t, newView(lookAgain, m, w).refusal.String())
 	w.Service.Listens = w.Service.Listens[1:]
-	assert.Contains(t, lookAt(lookAgain, m, w).refusal.String(), "option port: [::]:2379 is taken")
+	assert.Contains(t, newView(lookAgain, m, w).refusal.String(), "option port: [::]:2379 is taken")
 }
 
 // TestTakenPortOfAProxy: the same for the one port of a proxy.
@@ -154,12 +154,12 @@ func TestTakenPortOfAProxy(t *testing.T) {
 	m = configured(t, m, map[string]any{"role": "proxy"})
 	w := World{Machine: Machine{Listening: []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:2379"), netip.MustParseAddrPort("0.0.0.0:2380")}}}
 	assert.Equal(t, "option port: 0.0.0.0:2379 is taken; juju config px port=…",
-		lookAt(Event{}, m, w).refusal.String())
+		newView(Event{}, m, w).refusal.String())
 	w.Service = Service{Kind: ProxyService, Enabled: true, Running: true, Listens: []string{"http://127.0.0.1:2379"}}
 	w.Machine.Listening[0] = netip.MustParseAddrPort("127.0.0.1:2379")
-	assert.Empty(t, lookAt(Event{}, m, w).refusal.String(), "that is the proxy itself")
+	assert.Empty(t, newView(Event{}, m, w).refusal.String(), "that is the proxy itself")
 	w.Service, w.Machine.Listening = Service{}, []netip.AddrPort{netip.MustParseAddrPort("[::1]:2379")}
-	assert.Empty(t, lookAt(Event{}, m, w).refusal.String(), "it can do without that one")
+	assert.Empty(t, newView(Event{}, m, w).refusal.String(), "it can do without that one")
 }
 
 // TestPortInUse: if a service keeps failing because of a port, the status names the option of that
@@ -239,7 +239,7 @@ func TestSocketOfAProxy(t *testing.T) {
 	assert.Empty(t, alone.Upstream.Also())
 	assert.NotEqual(t, both.Upstream.ProcessDigest(), alone.Upstream.ProcessDigest())
 	w.Machine.LowestPort = 1024
-	assert.True(t, lookAt(lookAgain, m, w).usable(), "no port is none below another")
+	assert.True(t, newView(lookAgain, m, w).usable(), "no port is none below another")
 
 	// With options that are refused it keeps the socket that it has.
 	w.Service = Service{Kind: ProxyService, Running: true, Enabled: true, Listens: both.Upstream.URLs()}

@@ -44,13 +44,13 @@ func ProxyID(release string) string {
 // taken at the next restart or start by the charm. Nothing else needs a restart if digest, of what
 // should run with the running release, is that of the live process, or if the process runs with
 // settings that somebody else changed.
-func (l look) release(id, digest func(release string) string) string {
-	runs := l.w.Service.Release
-	if !l.w.Service.Running || runs == l.w.Carried || id(runs) == "" || id(runs) != id(l.w.Carried) {
-		return l.w.Carried
+func (v view) release(id, digest func(release string) string) string {
+	runs := v.w.Service.Release
+	if !v.w.Service.Running || runs == v.w.Carried || id(runs) == "" || id(runs) != id(v.w.Carried) {
+		return v.w.Carried
 	}
-	if sum := digest(runs); sum == l.w.Service.Config || sum == l.m.Memory.Value.Foreign {
+	if sum := digest(runs); sum == v.w.Service.Config || sum == v.m.Memory.Value.Foreign {
 		return runs
 	}
-	return l.w.Carried
+	return v.w.Carried
 }

@@ -38,7 +38,7 @@ func refreshed(from, to string) (Model, World) {
 	m := model(3)
 	w := world(m)
 	w.Carried, w.Installed, w.Service.Release = from, from, from
-	w.Service.Config = lookAt(lookAgain, m, w).sum
+	w.Service.Config = newView(lookAgain, m, w).desiredDigest
 	w.WrittenConfig, w.WrittenRelease = w.Service.Config, from
 	w.Carried, w.Installed = to, to
 	w.Kept.Snapshots = []Snapshot{{Work: upgradeID(to), Why: beforeUpgrade}} // see TestASnapshotBeforeAnUpgrade
@@ -75,7 +75,7 @@ func TestARefreshRestartsForAnotherServer(t *testing.T) {
 			p := Decide(Event{Kind: hooks.UpgradeCharm}, m, w)
 			if tt.restarts {
 				assert.Equal(t, TakeTurn{}, p.Step)
-				assert.Equal(t, tt.to, lookAt(lookAgain, m, w).should.Release)
+				assert.Equal(t, tt.to, newView(lookAgain, m, w).desired.Release)
 				return
 			}
 			require.Nil(t, p.Step)
@@ -130,10 +130,10 @@ func TestGenerationsOfBuilds(t *testing.T) {
 	assert.NotEqual(t, of(buildA, "ETCD_DATA_DIR=/etcd-0"), of(buildA, "ETCD_DATA_DIR=/etcd-0", "ETCD_WAL_DIR=/etcd-0"), "a line more")
 
 	m, w := refreshed(buildA, againA)
-	before := lookAt(lookAgain, m, w).word()
+	before := newView(lookAgain, m, w).word()
 	assert.NotEmpty(t, before.Running)
-	w.Service.Release, w.Service.Config = againA, lookAt(lookAgain, m, w).should.on(againA)
-	assert.Equal(t, before, lookAt(lookAgain, m, w).word(), "a unit that has taken up the copy says nothing new")
+	w.Service.Release, w.Service.Config = againA, newView(lookAgain, m, w).desired.on(againA)
+	assert.Equal(t, before, newView(lookAgain, m, w).word(), "a unit that has taken up the copy says nothing new")
 }
 
 // TestAProxyRestartsForAnotherProxy is the same for the proxy.

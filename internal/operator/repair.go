@@ -17,22 +17,22 @@ const differs = "not what the others have"
 // all voters without it must have the same data, and each must say so to this unit twice. The alarm
 // is required: a server that exits at its start because its data differs may be the good one,
 // because that check asks no majority. repair never acts on it.
-func (l look) repair(p *Plan, own Member) {
-	if !l.repairs() || !l.accused(own.ID) {
+func (v view) repair(p *Plan, own Member) {
+	if !v.repairs() || !v.accused(own.ID) {
 		return
 	}
-	healed := l.m.Memory.Value.Healed
+	healed := v.m.Memory.Value.Healed
 	switch {
-	case healed != 0 && l.w.Now-healed < healedEvery:
-		p.say(because(dataUnfitAgain, l.m.Unit, differs))
-	case !l.m.Memory.OK || !l.mayForget(own.ID).none():
-		p.say(because(corruptAwaitsQuorum, l.m.Unit))
-	case len(l.w.Hashes) < asksTwice:
-		p.want(l, AskHashes{l.commonRevision(own.ID), len(l.w.Hashes) + 1})
-	case !l.majorityAgrees(own.ID):
-		p.say(because(corruptDisputed, l.m.Unit))
+	case healed != 0 && v.w.Now-healed < healedEvery:
+		p.say(because(dataUnfitAgain, v.m.Unit, differs))
+	case !v.m.Memory.OK || !v.mayForget(own.ID).none():
+		p.say(because(corruptAwaitsQuorum, v.m.Unit))
+	case len(v.w.Hashes) < asksTwice:
+		p.want(v, AskHashes{v.commonRevision(own.ID), len(v.w.Hashes) + 1})
+	case !v.majorityAgrees(own.ID):
+		p.say(because(corruptDisputed, v.m.Unit))
 	default:
-		p.want(l, RemoveMember{ID: own.ID, Name: l.m.Unit, Why: "data is " + differs + joinsAgain})
+		p.want(v, RemoveMember{ID: own.ID, Name: v.m.Unit, Why: "data is " + differs + joinsAgain})
 	}
 }
 
@@ -41,26 +41,26 @@ const asksTwice = 2
 
 // repairs reports whether the charm replaces members with bad data by itself. With two voters it is
 // not known whose data is bad.
-func (l look) repairs() bool {
-	return l.usable() && l.m.Config.AutoRepair && l.inCluster() && len(l.voters()) > 2
+func (v view) repairs() bool {
+	return v.usable() && v.m.Config.AutoRepair && v.inCluster() && len(v.voters()) > 2
 }
 
 // accused reports whether our member is the next that alarm CORRUPT calls for: they go one after
 // another, by member ID. An alarm without a member means that etcd does not know whose data is bad.
-func (l look) accused(own uint64) bool {
+func (v view) accused(own uint64) bool {
 	var first *Alarm
-	for i, a := range l.w.Alarms {
+	for i, a := range v.w.Alarms {
 		if a.Kind == corrupt && (first == nil || a.MemberID < first.MemberID) {
-			first = &l.w.Alarms[i]
+			first = &v.w.Alarms[i]
 		}
 	}
 	return first != nil && first.MemberID == own
 }
 
 // commonRevision is the latest revision that all voters that answer have, without ours.
-func (l look) commonRevision(own uint64) int64 {
+func (v view) commonRevision(own uint64) int64 {
 	var common int64
-	for _, mem := range l.voters() {
+	for _, mem := range v.voters() {
 		if mem.ID != own && mem.Answers && (common == 0 || mem.Revision < common) {
 			common = mem.Revision
 		}
@@ -70,10 +70,10 @@ func (l look) commonRevision(own uint64) int64 {
 
 // majorityAgrees reports whether a majority of all voters, without the given one, said the same
 // each time it was asked.
-func (l look) majorityAgrees(without uint64) bool {
-	voters := l.voters()
+func (v view) majorityAgrees(without uint64) bool {
+	voters := v.voters()
 	said := map[Hash][]uint64{} // the members that said it each time
-	for i, asking := range l.w.Hashes {
+	for i, asking := range v.w.Hashes {
 		now := map[Hash][]uint64{}
 		for _, h := range asking {
 			votes := slices.ContainsFunc(voters, func(mem Member) bool { return mem.ID == h.MemberID })
@@ -86,7 +86,7 @@ func (l look) majorityAgrees(without uint64) bool {
 	}
 	for _, who := range said {
 		if len(who) >= Quorum(len(voters)) {
-			return len(l.w.Hashes) >= asksTwice
+			return len(v.w.Hashes) >= asksTwice
 		}
 	}
 	return false
@@ -94,25 +94,25 @@ func (l look) majorityAgrees(without uint64) bool {
 
 // disarm disarms the alarm that our member left behind; the member was removed because of it. It
 // reports whether the unit may go on and join again.
-func (l look) disarm(p *Plan) bool {
-	left := Alarm{l.w.Data.MemberID, corrupt}
-	if !l.usable() || !l.m.Config.AutoRepair || !slices.Contains(l.w.Alarms, left) {
+func (v view) disarm(p *Plan) bool {
+	left := Alarm{v.w.Data.MemberID, corrupt}
+	if !v.usable() || !v.m.Config.AutoRepair || !slices.Contains(v.w.Alarms, left) {
 		return true
 	}
-	p.want(l, Disarm{left})
+	p.want(v, Disarm{left})
 	return false
 }
 
 // disarmGone makes the leader disarm alarm CORRUPT of a member that is gone: the bad data went with
 // it. That member's unit may have died before it could do so, or may have left. A leader that
 // leaves does so too, because the alarm would keep it here.
-func disarmGone(l look, p *Plan) {
-	if !l.leader() || l.role() != RoleMember || !l.usable() || !l.m.Config.AutoRepair || !l.inCluster() {
+func disarmGone(v view, p *Plan) {
+	if !v.leader() || v.role() != RoleMember || !v.usable() || !v.m.Config.AutoRepair || !v.inCluster() {
 		return
 	}
-	for _, a := range l.w.Alarms {
-		listed := slices.ContainsFunc(l.w.Members, func(mem Member) bool { return mem.ID == a.MemberID })
-		if a.Kind == corrupt && a.MemberID != 0 && !listed && p.want(l, Disarm{a}) {
+	for _, a := range v.w.Alarms {
+		listed := slices.ContainsFunc(v.w.Members, func(mem Member) bool { return mem.ID == a.MemberID })
+		if a.Kind == corrupt && a.MemberID != 0 && !listed && p.want(v, Disarm{a}) {
 			return
 		}
 	}

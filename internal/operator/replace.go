@@ -21,73 +21,73 @@ const (
 const dataDir = "data-dir"
 
 // isReplaced reports whether data of that cluster was replaced, and so never serves again.
-func (l look) isReplaced(id uint64) bool {
-	return slices.Contains(l.m.Cluster.Value.Record.Replaced, id)
+func (v view) isReplaced(id uint64) bool {
+	return slices.Contains(v.m.Cluster.Value.AppBag.Replaced, id)
 }
 
 // isTarget reports whether the operation on record will make the cluster of our data the
 // application's.
-func (l look) isTarget() bool {
-	o := l.operation()
-	return replaces(o) && l.w.Data.State == OurData && l.w.Data.ClusterID == o.NewCluster()
+func (v view) isTarget() bool {
+	o := v.operation()
+	return replaces(o) && v.w.Data.State == OurData && v.w.Data.ClusterID == o.NewCluster()
 }
 
 // awaitsData reports whether nothing is founded or joined because the cluster is about to have
 // other data. It does not wait if the source, or a unit that holds the present data, is leaving:
 // the leave may wait for a new member, and a leader whose hook fails does not move the operation.
-func (l look) awaitsData() bool {
-	o := l.operation()
-	leaves := func(unit string) bool { return !l.stays(unit) }
-	return replaces(o) && (!l.m.Units.OK || l.stays(o.Source) && !slices.ContainsFunc(l.holders(), leaves))
+func (v view) awaitsData() bool {
+	o := v.operation()
+	leaves := func(unit string) bool { return !v.stays(unit) }
+	return replaces(o) && (!v.m.Units.OK || v.stays(o.Source) && !slices.ContainsFunc(v.dataHolders(), leaves))
 }
 
 // halted reports whether our server must not run because an operation has the cluster stopped. A
 // unit that is no participant but has data stops too.
-func (l look) halted() bool {
-	o := l.operation()
-	concerned := o.Takes(l.m.Unit) || l.w.Data.State != NoData
-	return l.m.Cluster.OK && stops(o) && concerned && !l.isTarget()
+func (v view) halted() bool {
+	o := v.operation()
+	concerned := o.Takes(v.m.Unit) || v.w.Data.State != NoData
+	return v.m.Cluster.OK && stops(o) && concerned && !v.isTarget()
 }
 
 // leavesHalted reports whether a unit that leaves just stops, because other units carry on an
 // operation that replaces the data. Either the operation has the cluster stopped, or there is no
 // quorum and a hook that fails sees no newer record. A unit that stopped for this reason does not
 // start again: the others may have gone on since.
-func (l look) leavesHalted() bool {
-	o := l.operation()
+func (v view) leavesHalted() bool {
+	o := v.operation()
 	other := func(unit string) bool {
-		_, there := l.m.Units.Value[unit]
-		return there && unit != l.m.Unit && !slices.Contains(o.Without, unit)
+		_, there := v.m.Units.Value[unit]
+		return there && unit != v.m.Unit && !slices.Contains(o.Without, unit)
 	}
-	goes := replaces(o) && (stops(o) || l.w.Reach != Healthy) && !l.isTarget() && !l.alone()
-	return goes && slices.ContainsFunc(l.takers(), other)
+	goes := replaces(o) && (stops(o) || v.w.Reach != Healthy) && !v.isTarget() && !v.alone()
+	return goes && slices.ContainsFunc(v.operationUnits(), other)
 }
 
 // halt stops our server for as long as an operation has the cluster stopped, and prepares the new data on its source.
-func (l look) halt(p *Plan) {
-	if l.stopFor(p, operationStopsUs); p.Step == nil {
-		l.prepare(p)
+func (v view) halt(p *Plan) {
+	if v.stopFor(p, operationStopsUs); p.Step == nil {
+		v.prepare(p)
 	}
 }
 
 // replacing is how far our unit is with an operation that replaces the data, and what it says of it.
-func (l look) replacing() (state, said string) {
-	o := l.operation()
-	source := o.Source == l.m.Unit && o.Snapshot != dataDir
-	if why := l.unprepared(); source && replaces(o) && why != "" {
-		return unable, clip(plain(why), etcdcluster.MaxSaid)
+func (v view) replacing() (state, said string) {
+	o := v.operation()
+	source := o.Source == v.m.Unit && o.Snapshot != dataDir
+	if why := v.unprepared(); source && replaces(o) && why != "" {
+		return unable, clip(singleLine(why), etcdcluster.MaxSaid)
 	}
-	made, isMade := l.made()
+	made, isMade := v.made()
 	if source && isMade {
-		said = clip(fmt.Sprintf("%x", made.ClusterID)+l.notKept(), etcdcluster.MaxSaid)
+		said = clip(fmt.Sprintf("%x", made.ClusterID)+v.notKept(), etcdcluster.MaxSaid)
 	}
-	data := l.w.Data
+	data := v.w.Data
 	switch {
-	case passed(o) && data.State == OurData && data.ClusterID == o.NewCluster() && l.w.Local.Ready && l.inCluster():
+	case passed(o) && data.State == OurData && data.ClusterID == o.NewCluster() && v.w.Local.Ready && v.inCluster():
 		return finished, ""
-	case source && isMade && o.Phase == toPrepare && (!stops(o) || l.still()):
+	case source && isMade && o.Phase == toPrepare && (!stops(o) || v.still()):
 		return prepared, said
-	case stops(o) && (l.isTarget() || l.still()):
+	case stops(o) && (v.isTarget() || v.still()):
 		return stopped, said
 	}
 	return answered, ""
@@ -95,13 +95,13 @@ func (l look) replacing() (state, said string) {
 
 // still reports whether our server is down and, for a recovery, whether what its log holds is
 // known.
-func (l look) still() bool {
-	return !l.w.Service.up() && (l.operation().Kind != recovering || l.w.Data.State != OurData || l.w.Log != LogState{})
+func (v view) still() bool {
+	return !v.w.Service.up() && (v.operation().Kind != recovering || v.w.Data.State != OurData || v.w.Log != LogState{})
 }
 
 // work is our long work of that ID; the zero value is none.
-func (l look) work(id string) Work {
-	for _, work := range l.w.Work {
+func (v view) work(id string) Work {
+	for _, work := range v.w.Work {
 		if work.ID == id {
 			return work
 		}
@@ -110,9 +110,9 @@ func (l look) work(id string) Work {
 }
 
 // made is what was prepared for the operation on record.
-func (l look) made() (Prepared, bool) {
-	o := l.operation()
-	for _, made := range l.w.Prepared {
+func (v view) made() (Prepared, bool) {
+	o := v.operation()
+	for _, made := range v.w.Prepared {
 		if made.ID == o.ID && (o.Target == "" || made.ClusterID == o.NewCluster()) {
 			return made, true
 		}
@@ -122,17 +122,17 @@ func (l look) made() (Prepared, bool) {
 
 // unprepared says why the source has no new data and will have none; "" means that it has, or may
 // still get it.
-func (l look) unprepared() string {
-	o := l.operation()
-	_, isMade := l.made()
-	switch work := l.work(o.ID); {
+func (v view) unprepared() string {
+	o := v.operation()
+	_, isMade := v.made()
+	switch work := v.work(o.ID); {
 	case isMade, work.State == WorkRuns:
 		return ""
 	case work.State == WorkFailed:
 		return work.Error
 	case work.State == WorkDone, o.Target != "":
 		return "what was prepared is gone"
-	case o.Phase == toPrepare && o.Kind == restoring && l.snapshotOf(o) == "":
+	case o.Phase == toPrepare && o.Kind == restoring && v.snapshotOf(o) == "":
 		return "there is no such snapshot here"
 	}
 	return ""
@@ -140,11 +140,11 @@ func (l look) unprepared() string {
 
 // snapshotOf is the name of the operation's snapshot; "" is that there is none. "latest" stands for
 // the newest good one or, with Before, the newest good one from before that time.
-func (l look) snapshotOf(o Operation) string {
+func (v view) snapshotOf(o Operation) string {
 	if o.Snapshot != latest {
 		return o.Snapshot
 	}
-	return newest(l.w.Kept.Snapshots, o.Before).Name
+	return newest(v.w.Kept.Snapshots, o.Before).Name
 }
 
 // latest in an operation's Snapshot means the newest good one that is kept.
@@ -170,42 +170,42 @@ const beforeRestore = "before-restore"
 func beforeID(o Operation) string { return o.ID + "-before" }
 
 // prepare makes the source prepare the new data by long work, while the cluster goes on if it can.
-func (l look) prepare(p *Plan) {
-	o := l.operation()
-	if !replaces(o) || o.Phase != toPrepare || o.Source != l.m.Unit || o.Target != "" || l.leaving() {
+func (v view) prepare(p *Plan) {
+	o := v.operation()
+	if !replaces(o) || o.Phase != toPrepare || o.Source != v.m.Unit || o.Target != "" || v.leaving() {
 		return
 	}
-	if _, isMade := l.made(); isMade || l.unprepared() != "" || l.work(o.ID).State != "" {
+	if _, isMade := v.made(); isMade || v.unprepared() != "" || v.work(o.ID).State != "" {
 		return
 	}
-	if before := l.work(beforeID(o)); before.State == WorkRuns {
+	if before := v.work(beforeID(o)); before.State == WorkRuns {
 		return
-	} else if before.State == "" && l.keepable() == "" && o.Kind == restoring {
-		why := WorkRequest{ID: beforeID(o), Kind: TakeSnapshot, Why: beforeRestore, Snapshot: l.snapshotOf(o)}
-		if p.want(l, StartWork{why}) {
+	} else if before.State == "" && v.keepable() == "" && o.Kind == restoring {
+		why := WorkRequest{ID: beforeID(o), Kind: TakeSnapshot, Why: beforeRestore, Snapshot: v.snapshotOf(o)}
+		if p.want(v, StartWork{why}) {
 			return
 		}
 	}
 	request := WorkRequest{
-		ID: o.ID, Kind: PrepareRestore, Snapshot: l.snapshotOf(o), Unverified: o.Unverified, Name: l.should.Name,
-		PeerURL: l.should.PeerURL, Token: o.Token, Seen: max(o.Seen, l.highestRevision()),
+		ID: o.ID, Kind: PrepareRestore, Snapshot: v.snapshotOf(o), Unverified: o.Unverified, Name: v.desired.Name,
+		PeerURL: v.desired.PeerURL, Token: o.Token, Seen: max(o.Seen, v.highestRevision()),
 	}
 	if o.Kind == recovering {
 		request.Kind, request.Snapshot = PrepareRecover, ""
 	}
-	if l.addressed() {
-		p.want(l, StartWork{request})
+	if v.addressed() {
+		p.want(v, StartWork{request})
 	}
 }
 
 // keepable says why no snapshot can be taken of the present state before it is replaced; "" means
 // that it can.
-func (l look) keepable() string {
-	own, listed := l.self()
-	if !l.inCluster() || !listed || own.Learner || !l.w.Local.Ready {
+func (v view) keepable() string {
+	own, listed := v.self()
+	if !v.inCluster() || !listed || own.Learner || !v.w.Local.Ready {
 		return "no quorum answers"
 	}
-	kept, used := l.w.Kept, int64(0)
+	kept, used := v.w.Kept, int64(0)
 	for _, s := range kept.Snapshots {
 		used += s.Stored
 	}
@@ -220,58 +220,58 @@ func (l look) keepable() string {
 
 // notKept says that no snapshot was taken of what is replaced, and why; "" means that one was
 // taken.
-func (l look) notKept() string {
-	o := l.operation()
+func (v view) notKept() string {
+	o := v.operation()
 	taken := func(s Snapshot) bool { return s.Work == beforeID(o) && s.Error == "" } // its work may be forgotten
-	if o.Kind != restoring || slices.ContainsFunc(l.w.Kept.Snapshots, taken) {
+	if o.Kind != restoring || slices.ContainsFunc(v.w.Kept.Snapshots, taken) {
 		return ""
 	}
-	switch before := l.work(beforeID(o)); before.State {
+	switch before := v.work(beforeID(o)); before.State {
 	case WorkDone:
 		return ""
 	case WorkFailed:
-		return " (none was taken of what it replaces: " + plain(before.Error) + ")"
+		return " (none was taken of what it replaces: " + singleLine(before.Error) + ")"
 	}
 	return " (none was taken of what it replaces)"
 }
 
 // highestRevision is the highest revision of the key space that this unit knows of.
-func (l look) highestRevision() int64 {
-	out := max(l.m.Memory.Value.Seen.Revision, l.w.Local.Revision, l.w.Log.Revision)
-	for _, mem := range l.w.Members {
+func (v view) highestRevision() int64 {
+	out := max(v.m.Memory.Value.Seen.Revision, v.w.Local.Revision, v.w.Log.Revision)
+	for _, mem := range v.w.Members {
 		out = max(out, mem.Revision)
 	}
-	for _, word := range l.m.Cluster.Value.Words {
-		out = max(out, word.Log.Revision)
+	for _, unitBag := range v.m.Cluster.Value.UnitBags {
+		out = max(out, unitBag.Log.Revision)
 	}
 	return out
 }
 
-// unserved is data that was prepared here and that, by the record, is now the application's
+// unservedData is data that was prepared here and that, by the record, is now the application's
 // cluster, but was never served. If another unit has that cluster already, or this unit once had
 // it, this data is not served: it would be a member that has forgotten everything.
-func (l look) unserved() (Prepared, bool) {
-	id := l.m.Cluster.Value.Record.ClusterID
-	if !l.unborn() || !l.m.Memory.OK {
+func (v view) unservedData() (Prepared, bool) {
+	id := v.m.Cluster.Value.AppBag.ClusterID
+	if !v.neverServed() || !v.m.Memory.OK {
 		return Prepared{}, false
 	}
-	for _, made := range l.w.Prepared {
-		if made.ClusterID == id && l.m.Memory.Value.Seen.ClusterID != id {
+	for _, made := range v.w.Prepared {
+		if made.ClusterID == id && v.m.Memory.Value.Seen.ClusterID != id {
 			return made, true
 		}
 	}
 	return Prepared{}, false
 }
 
-// unborn reports whether no unit is known to hold data of the cluster on record, or to serve it.
-func (l look) unborn() bool {
-	record := l.m.Cluster.Value.Record
+// neverServed reports whether no unit is known to hold data of the cluster on record, or to serve it.
+func (v view) neverServed() bool {
+	record := v.m.Cluster.Value.AppBag
 	id := record.ClusterID
-	if !l.m.Cluster.OK || id == 0 || id == record.Ended || l.w.ClusterID == id || l.w.Data.State == OurData && l.w.Data.ClusterID == id {
+	if !v.m.Cluster.OK || id == 0 || id == record.Ended || v.w.ClusterID == id || v.w.Data.State == OurData && v.w.Data.ClusterID == id {
 		return false
 	}
-	for _, word := range l.m.Cluster.Value.Words {
-		if word.ClusterID == id {
+	for _, unitBag := range v.m.Cluster.Value.UnitBags {
+		if unitBag.ClusterID == id {
 			return false
 		}
 	}
@@ -280,13 +280,13 @@ func (l look) unborn() bool {
 
 // serveNew puts the prepared data into the place of our data. It reports whether there is such data
 // to serve.
-func (l look) serveNew(p *Plan) bool {
-	made, due := l.unserved()
-	if state := l.w.Data.State; !due || state == AlienData || state == ForeignData {
+func (v view) serveNew(p *Plan) bool {
+	made, due := v.unservedData()
+	if state := v.w.Data.State; !due || state == AlienData || state == ForeignData {
 		return false
 	}
-	if l.stopFor(p, operationStopsUs); p.Step == nil && !l.w.Service.up() {
-		p.want(l, ServePrepared{made.ID})
+	if v.stopFor(p, operationStopsUs); p.Step == nil && !v.w.Service.up() {
+		p.want(v, ServePrepared{made.ID})
 	}
 	return true
 }
@@ -294,42 +294,42 @@ func (l look) serveNew(p *Plan) bool {
 // giveUpReplaced keeps replaced data from being served. The server is stopped at once. The data is
 // moved aside once the cluster that took its place answers with a quorum, however many voters the
 // replaced one has.
-func (l look) giveUpReplaced(p *Plan) {
-	named := l.named()
+func (v view) giveUpReplaced(p *Plan) {
+	named := v.named()
 	switch {
-	case l.w.Service.up():
-		p.want(l, Stop{dataWasReplaced})
-	case l.w.Reach == Healthy && l.w.ClusterID == named:
-		p.want(l, MoveAside{dataWasReplaced})
+	case v.w.Service.up():
+		p.want(v, Stop{dataWasReplaced})
+	case v.w.Reach == Healthy && v.w.ClusterID == named:
+		p.want(v, MoveAside{dataWasReplaced})
 	default:
-		p.say(because(dataGivenUp, hexID(l.w.Data.ClusterID), hexID(named)))
+		p.say(because(dataGivenUp, hexID(v.w.Data.ClusterID), hexID(named)))
 	}
 }
 
 // leftovers ends work and drops data that an operation began and no longer needs.
-func leftovers(l look, p *Plan) {
-	if !l.m.Cluster.OK {
+func leftovers(v view, p *Plan) {
+	if !v.m.Cluster.OK {
 		return
 	}
-	o, record := l.operation(), l.m.Cluster.Value.Record
-	goes := o.Going() && !l.leaving() && (!knows(o) || !passed(o))
+	o, record := v.operation(), v.m.Cluster.Value.AppBag
+	goes := o.Going() && !v.leaving() && (!isSupported(o) || !passed(o))
 	needed := func(id string) bool { return goes && strings.TrimSuffix(id, "-before") == o.ID }
-	for _, work := range l.w.Work {
+	for _, work := range v.w.Work {
 		ours := work.Kind == PrepareRestore || work.Kind == PrepareRecover || strings.HasSuffix(work.ID, "-before")
 		if ours && work.State == WorkRuns && !needed(work.ID) {
-			p.want(l, EndWork{work.ID, operationOver})
+			p.want(v, EndWork{work.ID, operationOver})
 			return
 		}
 	}
-	if l.leaving() {
+	if v.leaving() {
 		return // it may be the application's data now, and a unit that leaves may not know that
 	}
-	for _, made := range l.w.Prepared {
-		isOurs := l.w.Data.State == OurData && l.w.Data.ClusterID == made.ClusterID
+	for _, made := range v.w.Prepared {
+		isOurs := v.w.Data.State == OurData && v.w.Data.ClusterID == made.ClusterID
 		// To be served, whatever became of the operation.
 		waits := made.ClusterID == record.ClusterID && !isOurs
 		if !needed(made.ID) && !waits {
-			p.want(l, DropPrepared{made.ID})
+			p.want(v, DropPrepared{made.ID})
 			return
 		}
 	}

@@ -50,10 +50,10 @@ func during(o Operation, n int) (Model, World) {
 	m := model(3)
 	w := world(m)
 	if n > 0 {
-		own := m.Cluster.Value.Words[unitName(n)]
-		delete(m.Cluster.Value.Words, unitName(n))
+		own := m.Cluster.Value.UnitBags[unitName(n)]
+		delete(m.Cluster.Value.UnitBags, unitName(n))
 		own.ClusterID, own.MemberID, own.PeerURL, own.ClientURL = clusterID, 1, "https://"+address(0)+":2380", "https://"+address(0)+":2379"
-		m.Cluster.Value.Words["etcd/0"] = own
+		m.Cluster.Value.UnitBags["etcd/0"] = own
 		m.Unit, m.Leader = unitName(n), Know(false)
 		m.PeerAddress = Know(Address{Ingress: address(n), All: []string{address(n)}})
 		m.ClientAddress = m.PeerAddress
@@ -61,16 +61,16 @@ func during(o Operation, n int) (Model, World) {
 		w.Data.MemberID, w.Local.MemberID = uint64(n+1), uint64(n+1)
 		w.Service.PeerURL, w.Service.ClientURL = "https://"+address(n)+":2380", "https://"+address(n)+":2379"
 		w.TLS = certified(m)
-		w.Service.Config = lookAt(Event{}, m, w).sum
+		w.Service.Config = newView(Event{}, m, w).desiredDigest
 		w.WrittenConfig = w.Service.Config
 	}
-	record := m.Cluster.Value.Record
+	record := m.Cluster.Value.AppBag
 	record.Operation = o
 	if passed(o) {
 		record.ClusterID, record.Replaced = newID, []uint64{clusterID}
 	}
 	cluster := m.Cluster.Value
-	cluster.Record = record
+	cluster.AppBag = record
 	m.Cluster = Know(cluster)
 	w.Now = 9
 	return m, w
@@ -87,13 +87,13 @@ func silent(w World) World {
 // saying makes the other units show that as their part.
 func saying(m Model, state, said string) Model {
 	cluster := m.Cluster.Value
-	for unit, word := range cluster.Words {
-		word.Part = etcdcluster.Part{ID: cluster.Record.Operation.ID, State: state}
-		if unit == cluster.Record.Operation.Source {
-			word.Part.Said = said
+	for unit, unitBag := range cluster.UnitBags {
+		unitBag.Part = etcdcluster.Part{ID: cluster.AppBag.Operation.ID, State: state}
+		if unit == cluster.AppBag.Operation.Source {
+			unitBag.Part.Said = said
 		}
-		word.Log = LogState{Term: 2, Index: 100, Revision: 90}
-		cluster.Words[unit] = word
+		unitBag.Log = LogState{Term: 2, Index: 100, Revision: 90}
+		cluster.UnitBags[unit] = unitBag
 	}
 	return m
 }
@@ -184,9 +184,9 @@ func TestReplacingStepByStep(t *testing.T) {
 		"restore, serving, another that runs": {o: restoreOf(toServe), step: Stop{dataWasReplaced}},
 		"restore, serving, another may go on": {o: restoreOf(toServe), world: all(quiet, func(w *World) { w.Reach, w.ClusterID, w.Members = Healthy, newID, members(1) }), step: MoveAside{dataWasReplaced}},
 		"restore, serving, others have it": {o: restoreOf(toServe), unit: 1, world: all(quiet, made), model: func(m *Model) {
-			word := m.Cluster.Value.Words["etcd/2"]
-			word.ClusterID = newID
-			m.Cluster.Value.Words["etcd/2"] = word
+			unitBag := m.Cluster.Value.UnitBags["etcd/2"]
+			unitBag.ClusterID = newID
+			m.Cluster.Value.UnitBags["etcd/2"] = unitBag
 		}, part: answered},
 		"restore, serving, it was served once": {o: restoreOf(toServe), unit: 1, world: all(quiet, made), model: func(m *Model) { m.Memory.Value.Seen = Seen{ClusterID: newID, MemberID: 7} }, part: answered},
 		"restore, cancelled": {
@@ -220,7 +220,7 @@ func TestReplacingStepByStep(t *testing.T) {
 				tc.model(&m)
 			}
 			w = fenced(m, w)
-			w.Schedule = lookAt(lookAgain, m, w).schedule() // a snapshot is kept for it since it is on record
+			w.Schedule = newView(lookAgain, m, w).schedule() // a snapshot is kept for it since it is on record
 			if tc.step != nil {
 				assert.Equal(t, tc.step, Decide(lookAgain, m, w).Step)
 				return
@@ -248,9 +248,9 @@ func TestReplacingAdvances(t *testing.T) {
 		"restore, it is prepared":       {o: restoreOf(toPrepare), others: prepared, said: "d2 (none)", phase: toStop},
 		"restore, it is prepared, and one that joined since has not answered": {
 			o: restoreOf(toPrepare), others: prepared, said: "d2", phase: toPrepare, model: func(m *Model) {
-				word := m.Cluster.Value.Words["etcd/2"]
-				word.Part = etcdcluster.Part{}
-				m.Cluster.Value.Words["etcd/2"] = word
+				unitBag := m.Cluster.Value.UnitBags["etcd/2"]
+				unitBag.Part = etcdcluster.Part{}
+				m.Cluster.Value.UnitBags["etcd/2"] = unitBag
 			},
 		},
 		"restore, it cannot be prepared": {o: restoreOf(toPrepare), others: unable, said: "too short", phase: toPrepare, outcome: "nothing is changed: too short"},
@@ -265,7 +265,7 @@ func TestReplacingAdvances(t *testing.T) {
 			o: restoreOf(toStop), others: unable, said: "gone", world: func(w *World) { *w = silent(*w) }, phase: toStop, outcome: "nothing is changed: gone",
 		},
 		"restore, its source has gone": {
-			o: restoreOf(toStop), others: stopped, model: func(m *Model) { delete(m.Units.Value, "etcd/1"); delete(m.Cluster.Value.Words, "etcd/1") },
+			o: restoreOf(toStop), others: stopped, model: func(m *Model) { delete(m.Units.Value, "etcd/1"); delete(m.Cluster.Value.UnitBags, "etcd/1") },
 			phase: toStop, outcome: "its source, etcd/1, has gone",
 		},
 		"restore, its source leaves": {
@@ -274,13 +274,13 @@ func TestReplacingAdvances(t *testing.T) {
 		"restore, one leaves and runs yet": {
 			o: restoreOf(toStop), others: stopped, world: func(w *World) { *w = silent(*w) }, phase: toStop, model: func(m *Model) {
 				m.Units.Value["etcd/2"] = Dying
-				m.Cluster.Value.Words["etcd/2"] = Word{Schema: 2, ClusterID: clusterID, Leaving: true}
+				m.Cluster.Value.UnitBags["etcd/2"] = UnitBag{Schema: 2, ClusterID: clusterID, Leaving: true}
 			},
 		},
 		"restore, one leaves and has stopped": {
 			o: restoreOf(toStop), others: stopped, world: func(w *World) { *w = silent(*w) }, phase: toServe, model: func(m *Model) {
 				m.Units.Value["etcd/2"] = Dying
-				m.Cluster.Value.Words["etcd/2"] = Word{Schema: 2, ClusterID: clusterID, Leaving: true, Stopped: true}
+				m.Cluster.Value.UnitBags["etcd/2"] = UnitBag{Schema: 2, ClusterID: clusterID, Leaving: true, Stopped: true}
 			},
 		},
 		"restore, goal-state is not believed": {
@@ -294,27 +294,27 @@ func TestReplacingAdvances(t *testing.T) {
 		},
 		"restore, served before its source went": {
 			o: restoreOf(toServe), others: finished, phase: toServe, outcome: "its source, etcd/1, has gone",
-			model: func(m *Model) { delete(m.Units.Value, "etcd/1"); delete(m.Cluster.Value.Words, "etcd/1") },
+			model: func(m *Model) { delete(m.Units.Value, "etcd/1"); delete(m.Cluster.Value.UnitBags, "etcd/1") },
 			world: func(w *World) { *w = silent(*w) },
 		},
 		"restore, others serve, we do not": {o: restoreOf(toServe), others: finished, world: func(w *World) { *w = silent(*w) }, phase: toServe},
 		"restore, one left out": {
 			o: func() Operation { o := restoreOf(toAnswer); o.Without = []string{"etcd/2"}; return o }(), others: answered,
-			model: func(m *Model) { m.Cluster.Value.Words["etcd/2"] = Word{} }, phase: toPrepare,
+			model: func(m *Model) { m.Cluster.Value.UnitBags["etcd/2"] = UnitBag{} }, phase: toPrepare,
 		},
 		"restore, one joined the old cluster meanwhile": {
 			o: func() Operation { o := restoreOf(toAnswer); o.Units = []string{"etcd/0", "etcd/1"}; return o }(), others: answered,
 			model: func(m *Model) {
-				word := m.Cluster.Value.Words["etcd/2"]
-				word.Part = etcdcluster.Part{}
-				m.Cluster.Value.Words["etcd/2"] = word
+				unitBag := m.Cluster.Value.UnitBags["etcd/2"]
+				unitBag.Part = etcdcluster.Part{}
+				m.Cluster.Value.UnitBags["etcd/2"] = unitBag
 			}, phase: toAnswer,
 		},
 		"restore, a charm that was rolled back": {
 			o: restoreOf(toAnswer), others: answered, phase: toAnswer, model: func(m *Model) {
-				word := m.Cluster.Value.Words["etcd/2"]
-				word.Can = []string{"db", "rolling-restart"}
-				m.Cluster.Value.Words["etcd/2"] = word
+				unitBag := m.Cluster.Value.UnitBags["etcd/2"]
+				unitBag.Can = []string{"db", "rolling-restart"}
+				m.Cluster.Value.UnitBags["etcd/2"] = unitBag
 			},
 		},
 		"restore, of data that is there": {
@@ -325,7 +325,7 @@ func TestReplacingAdvances(t *testing.T) {
 			}(), others: answered, phase: toStop,
 		},
 		"restore, from nothing": {
-			o: restoreOf(toAnswer), others: answered, model: func(m *Model) { m.Cluster.Value.Record.ClusterID = 0 }, phase: toPrepare,
+			o: restoreOf(toAnswer), others: answered, model: func(m *Model) { m.Cluster.Value.AppBag.ClusterID = 0 }, phase: toPrepare,
 		},
 		"recover, all have answered": {o: recoverOf(toAnswer), others: answered, phase: toStop, world: func(w *World) { *w = noQuorumWorld(*w) }},
 		"recover, all have answered, and a quorum answers again": {
@@ -342,16 +342,16 @@ func TestReplacingAdvances(t *testing.T) {
 		},
 		"recover, one left out before it answered": {
 			o: leftOut(recoverOf(toStop), "etcd/2"), others: stopped, world: func(w *World) { *w = silent(*w) }, phase: toPrepare,
-			model: func(m *Model) { m.Cluster.Value.Words["etcd/2"] = Word{} },
+			model: func(m *Model) { m.Cluster.Value.UnitBags["etcd/2"] = UnitBag{} },
 		},
 		"recover, one left meanwhile": {
 			o: recoverOf(toStop), others: stopped, world: func(w *World) { *w = silent(*w) }, phase: toPrepare,
-			model: func(m *Model) { delete(m.Units.Value, "etcd/2"); delete(m.Cluster.Value.Words, "etcd/2") },
+			model: func(m *Model) { delete(m.Units.Value, "etcd/2"); delete(m.Cluster.Value.UnitBags, "etcd/2") },
 		},
 		"recover, it is prepared": {o: recoverOf(toPrepare), others: stopped, said: "d2", world: func(w *World) { *w = silent(*w) }, phase: toServe, model: func(m *Model) {
-			word := m.Cluster.Value.Words["etcd/1"]
-			word.Part.State = prepared
-			m.Cluster.Value.Words["etcd/1"] = word
+			unitBag := m.Cluster.Value.UnitBags["etcd/1"]
+			unitBag.Part.State = prepared
+			m.Cluster.Value.UnitBags["etcd/1"] = unitBag
 		}},
 		"recover, all have stopped, and a quorum answers again": {
 			o: recoverOf(toStop), others: stopped, world: func(w *World) { *w = silent(*w); w.Reach, w.ClusterID = Healthy, clusterID },
@@ -360,15 +360,15 @@ func TestReplacingAdvances(t *testing.T) {
 		"recover, it is prepared, and a quorum answers again": {
 			o: recoverOf(toPrepare), others: stopped, said: "d2", phase: toPrepare, outcome: "nothing is changed: a quorum answers",
 			world: func(w *World) { *w = silent(*w); w.Reach, w.ClusterID = Healthy, clusterID }, model: func(m *Model) {
-				word := m.Cluster.Value.Words["etcd/1"]
-				word.Part.State = prepared
-				m.Cluster.Value.Words["etcd/1"] = word
+				unitBag := m.Cluster.Value.UnitBags["etcd/1"]
+				unitBag.Part.State = prepared
+				m.Cluster.Value.UnitBags["etcd/1"] = unitBag
 			},
 		},
 		"recover, all serve what was recovered, with a quorum": {
 			o: recoverOf(toServe), others: finished, phase: toServe, outcome: outcomeDone,
 			world: func(w *World) { w.ClusterID, w.Data.ClusterID = newID, newID },
-			model: func(m *Model) { m.Cluster.Value.Record.ClusterID = newID },
+			model: func(m *Model) { m.Cluster.Value.AppBag.ClusterID = newID },
 		},
 		"recover, it is prepared and one runs": {o: recoverOf(toPrepare), others: prepared, said: "d2", phase: toPrepare},
 	} {
@@ -384,8 +384,8 @@ func TestReplacingAdvances(t *testing.T) {
 			if tc.world != nil {
 				tc.world(&w)
 			}
-			l := lookAt(lookAgain, m, w)
-			is := l.advanced()
+			v := newView(lookAgain, m, w)
+			is := v.advanced()
 			assert.Equal(t, tc.phase, is.Phase)
 			assert.Equal(t, tc.outcome, is.Outcome)
 			if is.Phase == toServe && tc.o.Phase != toServe {
@@ -413,7 +413,7 @@ func TestNothingMovesWhileTheClusterIsStopped(t *testing.T) {
 		assert.Contains(t, Decide(lookAgain, m, w).Status.Message, o.ID+" has the cluster stopped")
 
 		newcomer := wiped(w)
-		m.Cluster.Value.Record.Operation.Units = []string{"etcd/1", "etcd/2"}
+		m.Cluster.Value.AppBag.Operation.Units = []string{"etcd/1", "etcd/2"}
 		p := Decide(lookAgain, m, newcomer)
 		assert.Nil(t, p.Step)
 		m.Units.Value["etcd/7"] = Alive
@@ -429,7 +429,7 @@ func TestNothingMovesWhileTheClusterIsStopped(t *testing.T) {
 	}
 	m, w := during(restoreOf(toPrepare), 0)
 	cluster := m.Cluster.Value
-	cluster.Record.Operation.Units = []string{"etcd/1", "etcd/2"}
+	cluster.AppBag.Operation.Units = []string{"etcd/1", "etcd/2"}
 	m.Cluster = Know(cluster)
 	p := Decide(lookAgain, m, wiped(w))
 	assert.Nil(t, p.Step)
@@ -440,8 +440,8 @@ func TestNothingMovesWhileTheClusterIsStopped(t *testing.T) {
 
 	m, w = fresh(1)
 	cluster = m.Cluster.Value
-	cluster.Record.Operation = restoreOf(toPrepare)
-	cluster.Record.Operation.Units, cluster.Record.Operation.Source = []string{"etcd/0"}, "etcd/0"
+	cluster.AppBag.Operation = restoreOf(toPrepare)
+	cluster.AppBag.Operation.Units, cluster.AppBag.Operation.Source = []string{"etcd/0"}, "etcd/0"
 	m.Cluster = Know(cluster)
 	w.Kept = Kept{Snapshots: []Snapshot{{Name: "a", Taken: 4}}}
 	assert.IsType(t, StartWork{}, Decide(lookAgain, m, w).Step, "it founds nothing, and prepares")
@@ -467,19 +467,19 @@ func TestReplacedDataIsNobodys(t *testing.T) {
 	t.Parallel()
 	m, w := during(restoreOf(toServe), 0)
 	cluster := m.Cluster.Value
-	cluster.Record.Operation.Outcome = outcomeDone
-	cluster.Record.Ended = cluster.Record.ClusterID // the new one has ended in order
+	cluster.AppBag.Operation.Outcome = outcomeDone
+	cluster.AppBag.Ended = cluster.AppBag.ClusterID // the new one has ended in order
 	m.Cluster = Know(cluster)
-	l := lookAt(lookAgain, m, silent(w))
-	assert.Zero(t, l.named(), "the words of others name it")
+	v := newView(lookAgain, m, silent(w))
+	assert.Zero(t, v.named(), "the words of others name it")
 	assert.False(t, NewSurvey(m, Data{}, "", nil).anybody)
 	p := Decide(lookAgain, m, fenced(m, silent(w)))
 	assert.Nil(t, p.Step, "nothing is started, nothing is recorded")
 	assert.Nil(t, recordOf(p))
 	m.Memory.Value.Unrecorded = clusterID
-	assert.Zero(t, lookAt(lookAgain, m, wiped(silent(w))).named())
+	assert.Zero(t, newView(lookAgain, m, wiped(silent(w))).named())
 	survey := NewSurvey(m, w.Data, "https://127.0.0.1:2379", nil)
-	assert.False(t, survey.Hear(Answer{URL: "https://127.0.0.1:2379", ClusterID: clusterID, MemberID: 1, Linear: members(3)}))
+	assert.False(t, survey.Add(Answer{URL: "https://127.0.0.1:2379", ClusterID: clusterID, MemberID: 1, Linear: members(3)}))
 	assert.NotEqual(t, Healthy, survey.Find(true, true).Reach)
 
 	e := Event{Kind: hooks.Stop}
@@ -523,7 +523,7 @@ func TestDataDirBecomesTheCluster(t *testing.T) {
 	assert.Equal(t, stopped, part.State)
 	m = saying(m, stopped, "")
 	w.Reach, w.ClusterID, w.Members = Unreachable, 0, nil
-	m.Cluster.Value.Record.Replaced = []uint64{newID, 0xe3}
+	m.Cluster.Value.AppBag.Replaced = []uint64{newID, 0xe3}
 	record := recordOf(moved(t, m, fenced(m, w)))
 	require.NotNil(t, record)
 	assert.Equal(t, uint64(newID), record.ClusterID)
@@ -571,9 +571,9 @@ func TestLatestSnapshot(t *testing.T) {
 			o.Before = tc.before
 			m, w := during(o, 1)
 			w.Kept.Snapshots = tc.have
-			l := lookAt(Event{}, m, w)
-			assert.Equal(t, tc.want, l.snapshotOf(o))
-			assert.Equal(t, tc.want, l.keptAs(wish{snapshot: latest, before: tc.before}).Name)
+			v := newView(Event{}, m, w)
+			assert.Equal(t, tc.want, v.snapshotOf(o))
+			assert.Equal(t, tc.want, v.keptAs(dataRequest{snapshot: latest, before: tc.before}).Name)
 		})
 	}
 }

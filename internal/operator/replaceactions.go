@@ -13,8 +13,8 @@ import (
 // leasesBack is what a client that holds a lock has to know about restored data.
 const leasesBack = "leases come back with their full time, those too that had run out since; watches begin again"
 
-// wish is what an operator asks of restore or recover.
-type wish struct {
+// dataRequest is what an operator asks of restore or recover.
+type dataRequest struct {
 	name       string // of the action
 	snapshot   string // "" with from=data-dir, and of recover
 	before     int64
@@ -27,8 +27,8 @@ type wish struct {
 }
 
 // restoreParams reads the parameters of restore.
-func restoreParams(params map[string]any) (wish, error) {
-	want := wish{name: "restore"}
+func restoreParams(params map[string]any) (dataRequest, error) {
+	want := dataRequest{name: "restore"}
 	if err := onlyParams(params, "snapshot", "before", "from", "source", "unverified", "without", "confirm", "dry-run"); err != nil {
 		return want, err
 	}
@@ -57,7 +57,7 @@ func restoreParams(params map[string]any) (wish, error) {
 }
 
 // settle checks that the parameters name one thing to restore, and only one.
-func (want *wish) settle(before, from string) error {
+func (want *dataRequest) settle(before, from string) error {
 	switch {
 	case from != "" && from != dataDir:
 		return fmt.Errorf("cannot use parameter %q: it takes %q alone", "from", dataDir)
@@ -75,14 +75,14 @@ func (want *wish) settle(before, from string) error {
 		want.snapshot, want.before = latest, at.Unix()
 	case want.snapshot == "":
 		return fmt.Errorf("cannot do without one of the parameters %q, %q and %q", "snapshot", "before", "from")
-	case len(want.snapshot) > 4096 || plain(want.snapshot) != want.snapshot:
+	case len(want.snapshot) > 4096 || singleLine(want.snapshot) != want.snapshot:
 		return fmt.Errorf("cannot use parameter %q: it is no name and no path", "snapshot")
 	}
 	return nil
 }
 
 // command is the command that does what was asked, on that unit, with what is known so far.
-func (l look) command(want wish, unit, confirm string, dryRun bool) string {
+func (v view) command(want dataRequest, unit, confirm string, dryRun bool) string {
 	parts := []string{"juju run", unit, want.name}
 	add := func(name, value string) {
 		if value != "" {
@@ -119,8 +119,8 @@ func shellQuoted(word string) string {
 }
 
 // givenUp is the cluster whose data would be given up; 0 is none.
-func (l look) givenUp() uint64 {
-	record := l.m.Cluster.Value.Record
+func (v view) givenUp() uint64 {
+	record := v.m.Cluster.Value.AppBag
 	if record.ClusterID == record.Ended {
 		return 0
 	}
@@ -128,7 +128,7 @@ func (l look) givenUp() uint64 {
 }
 
 // confirms is the ID to confirm what is given up; "" is that nothing is.
-func (l look) confirms() string { return idText(l.givenUp()) }
+func (v view) confirms() string { return idText(v.givenUp()) }
 
 // isID reports whether the text is that ID. Juju's client reads key=value as YAML, where 1234 and
 // 1e5 are numbers, which it refuses for a string; so an ID may have the prefix "id-".
@@ -144,50 +144,50 @@ func Restore(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	if err != nil {
 		return nil, Result{}, err
 	}
-	l := lookAt(Event{}, m, w)
+	v := newView(Event{}, m, w)
 	const what = "nothing is restored"
 	switch {
-	case l.role() == RoleProxy:
+	case v.role() == RoleProxy:
 		return nil, Result{Failed: because(isProxy, m.Unit).String()}, nil
 	case !m.Cluster.OK:
-		return nil, Result{Failed: refusal(what, l.unknown(peersUnknown, "no operation begins"))}, nil
+		return nil, Result{Failed: refusal(what, v.unknown(peersUnknown, "no operation begins"))}, nil
 	}
 	if want.source == "" { // the name of a kept snapshot begins with its unit
-		want.source = cmp.Or(l.unitOfSnapshot(want.snapshot), m.Unit)
+		want.source = cmp.Or(v.unitOfSnapshot(want.snapshot), m.Unit)
 	}
 	if want.dryRun {
-		steps, result := l.tryRestore(want)
+		steps, result := v.tryRestore(want)
 		return steps, result, nil
 	}
-	o := l.newOperation(restoring, want.name, ordered(slices.Concat(l.holders(), []string{want.source}, want.without)), want.without)
+	o := v.newOperation(restoring, want.name, ordered(slices.Concat(v.dataHolders(), []string{want.source}, want.without)), want.without)
 	o.Source, o.Snapshot, o.Before, o.Unverified = want.source, want.snapshot, want.before, want.unverified
-	o.Token, o.Seen = digest(o.ID, m.UUID, strconv.FormatInt(w.Now, 10))[:16], l.highestRevision()
+	o.Token, o.Seen = digest(o.ID, m.UUID, strconv.FormatInt(w.Now, 10))[:16], v.highestRevision()
 	if want.dataDir {
 		o.Snapshot = dataDir
-		if id := l.dataOf(want.source); id != 0 {
+		if id := v.dataOf(want.source); id != 0 {
 			o.Target = hexID(id)
 		}
 	}
-	if why := l.mayRestore(o, want); !why.none() {
+	if why := v.mayRestore(o, want); !why.none() {
 		return nil, Result{Failed: refusal(what, why)}, nil
 	}
-	return []Step{l.lookAgain(o)}, l.begin(o, "once "+want.source+" has prepared the new data"), nil
+	return []Step{v.lookAgain(o)}, v.begin(o, "once "+want.source+" has prepared the new data"), nil
 }
 
 // dataOf is the cluster of a unit's data, as far as it is known; 0 is none.
-func (l look) dataOf(unit string) uint64 {
+func (v view) dataOf(unit string) uint64 {
 	switch {
-	case unit != l.m.Unit:
-		return l.m.Cluster.Value.Words[unit].ClusterID
-	case l.w.Data.State == OurData:
-		return l.w.Data.ClusterID
+	case unit != v.m.Unit:
+		return v.m.Cluster.Value.UnitBags[unit].ClusterID
+	case v.w.Data.State == OurData:
+		return v.w.Data.ClusterID
 	}
 	return 0
 }
 
 // begin is the answer of an action that has put an operation on record that replaces the data.
-func (l look) begin(o Operation, when string) Result {
-	record := l.m.Cluster.Value.Record
+func (v view) begin(o Operation, when string) Result {
+	record := v.m.Cluster.Value.AppBag
 	record.Operation = o
 	takes := taking(o)
 	stop := "stop their etcd"
@@ -197,27 +197,27 @@ func (l look) begin(o Operation, when string) Result {
 	text := fold("", fmt.Sprintf("%s is on record: %s %s %s, then %s serves it and the others join",
 		o.ID, strings.Join(takes, ", "), stop, when, o.Source), 0)
 	text += fold("", leasesBack, 0)
-	text += fmt.Sprintf("until it serves, cancel it: juju run %s/leader operation cancel=%s\n", l.m.App, o.ID)
-	text += fmt.Sprintf("follow it: juju run %s/leader operation\n", l.m.App)
+	text += fmt.Sprintf("until it serves, cancel it: juju run %s/leader operation cancel=%s\n", v.m.App, o.ID)
+	text += fmt.Sprintf("follow it: juju run %s/leader operation\n", v.m.App)
 	values := map[string]any{"operation": o.ID, "units": strings.Join(takes, ","), "source": o.Source}
-	return Result{Bags: []BagWrite{l.writeRecord(record)}, Text: text, Values: values}
+	return Result{Bags: []BagWrite{v.writeRecord(record)}, Text: text, Values: values}
 }
 
 // mayRestore says why the restore cannot begin.
-func (l look) mayRestore(o Operation, want wish) Reason {
-	id := l.givenUp()
-	elsewhere := because(operationBegun, l.m.App, l.command(want, l.m.App+"/leader", l.confirms(), false))
-	if why := l.mayOperate(elsewhere); !why.none() {
+func (v view) mayRestore(o Operation, want dataRequest) Reason {
+	id := v.givenUp()
+	elsewhere := because(operationBegun, v.m.App, v.command(want, v.m.App+"/leader", v.confirms(), false))
+	if why := v.mayOperate(elsewhere); !why.none() {
 		return why
 	}
-	all := ordered(slices.Collect(maps.Keys(l.m.Units.Value)))
+	all := ordered(slices.Collect(maps.Keys(v.m.Units.Value)))
 	for _, unit := range append([]string{o.Source}, o.Without...) {
 		if !slices.Contains(all, unit) {
-			return because(noSuchUnit, unit, l.m.App, few(all))
+			return because(noSuchUnit, unit, v.m.App, firstThree(all))
 		}
 	}
 	switch {
-	case !l.stays(o.Source):
+	case !v.stays(o.Source):
 		return because(sourceLeaves, o.Source)
 	case want.dataDir && o.Target == "":
 		return because(dataMissing, o.Source)
@@ -226,13 +226,13 @@ func (l look) mayRestore(o Operation, want wish) Reason {
 	case slices.Contains(o.Without, o.Source):
 		return because(operationSource, o.Source, o.ID)
 	}
-	if o.Source == l.m.Unit && !want.dataDir && !strings.HasPrefix(want.snapshot, "/") && l.keptAs(want).Name == "" {
+	if o.Source == v.m.Unit && !want.dataDir && !strings.HasPrefix(want.snapshot, "/") && v.keptAs(want).Name == "" {
 		return because(snapshotMissing, want.named())
 	}
-	if why := l.mayGo(o, o.Without); !why.none() {
+	if why := v.mayGo(o, o.Without); !why.none() {
 		return why
 	}
-	if why := l.mayTake(o, taking(o)); !why.none() {
+	if why := v.mayTake(o, taking(o)); !why.none() {
 		return why
 	}
 	if id != 0 && !isID(want.confirm, id) {
@@ -242,11 +242,11 @@ func (l look) mayRestore(o Operation, want wish) Reason {
 }
 
 // keptAs is the kept snapshot that is asked for; the zero value is none.
-func (l look) keptAs(want wish) Snapshot {
+func (v view) keptAs(want dataRequest) Snapshot {
 	if want.snapshot == latest {
-		return newest(l.w.Kept.Snapshots, want.before)
+		return newest(v.w.Kept.Snapshots, want.before)
 	}
-	for _, s := range l.w.Kept.Snapshots {
+	for _, s := range v.w.Kept.Snapshots {
 		if s.Name == want.snapshot && s.Error == "" {
 			return s
 		}
@@ -256,25 +256,25 @@ func (l look) keptAs(want wish) Snapshot {
 
 // tryRestore says what a restore would do, on the unit that has the snapshot. A file that is not a
 // kept snapshot is read first, by long work.
-func (l look) tryRestore(want wish) ([]Step, Result) {
+func (v view) tryRestore(want dataRequest) ([]Step, Result) {
 	const what = "nothing is shown"
-	if want.source != l.m.Unit {
-		elsewhere := because(sourceElsewhere, want.source, l.command(want, want.source, "", true))
+	if want.source != v.m.Unit {
+		elsewhere := because(sourceElsewhere, want.source, v.command(want, want.source, "", true))
 		return nil, Result{Failed: refusal(what, elsewhere)}
 	}
-	command := l.command(want, l.m.App+"/leader", l.confirms(), false)
-	deed := restoreIt(command)
+	command := v.command(want, v.m.App+"/leader", v.confirms(), false)
+	lines := restoreIt(command)
 	switch {
-	case want.dataDir && l.dataOf(l.m.Unit) == 0:
-		return nil, Result{Failed: refusal(what, because(dataMissing, l.m.Unit))}
+	case want.dataDir && v.dataOf(v.m.Unit) == 0:
+		return nil, Result{Failed: refusal(what, because(dataMissing, v.m.Unit))}
 	case want.dataDir:
-		id := hexID(l.dataOf(l.m.Unit))
-		text := fold("", "the data here is of cluster "+id+", which would be the application's; "+l.loses(0), 0) + deed
+		id := hexID(v.dataOf(v.m.Unit))
+		text := fold("", "the data here is of cluster "+id+", which would be the application's; "+v.loses(0), 0) + lines
 		return nil, Result{Text: text, Values: map[string]any{"cluster-id": id, "command": command}}
 	case strings.HasPrefix(want.snapshot, "/"):
-		return l.readForeign(want, command)
+		return v.readForeign(want, command)
 	}
-	s := l.keptAs(want)
+	s := v.keptAs(want)
 	if s.Name == "" {
 		return nil, Result{Failed: refusal(what, because(snapshotMissing, want.named()))}
 	}
@@ -283,7 +283,7 @@ func (l look) tryRestore(want wish) ([]Step, Result) {
 		{"SNAPSHOT", "TAKEN", "REVISION", "KEYS", "BYTES"},
 		{s.Name, taken, strconv.FormatInt(s.Revision, 10), strconv.FormatInt(s.Keys, 10), strconv.FormatInt(s.Size, 10)},
 	})
-	text = strings.TrimPrefix(text, "\n") + "\n" + fold("", s.holds(), 0) + fold("", l.loses(s.Revision)+"; "+leasesBack, 0) + deed
+	text = strings.TrimPrefix(text, "\n") + "\n" + fold("", s.holds(), 0) + fold("", v.loses(s.Revision)+"; "+leasesBack, 0) + lines
 	values := map[string]any{
 		"snapshot": s.Name, "taken": taken, "revision": strconv.FormatInt(s.Revision, 10), "keys": strconv.FormatInt(s.Keys, 10),
 		"bytes": strconv.FormatInt(s.Size, 10), "command": command,
@@ -324,9 +324,9 @@ func (u Users) String() string {
 		text += ": " + strings.Join(u.Names, ", ")
 	}
 	if u.Auth {
-		return plain(text) + "; authentication is on"
+		return singleLine(text) + "; authentication is on"
 	}
-	return plain(text) + "; authentication is off"
+	return singleLine(text) + "; authentication is off"
 }
 
 func (u Users) tell(values map[string]any) {
@@ -334,14 +334,14 @@ func (u Users) tell(values map[string]any) {
 		values["users"] = "not known"
 		return
 	}
-	values["users"], values["authentication"] = strconv.Itoa(u.Count), yes(u.Auth)
+	values["users"], values["authentication"] = strconv.Itoa(u.Count), yesNo(u.Auth)
 	if len(u.Names) > 0 {
-		values["user-names"] = plain(strings.Join(u.Names, ","))
+		values["user-names"] = singleLine(strings.Join(u.Names, ","))
 	}
 }
 
 // named is the snapshot that is wished for, in words.
-func (want wish) named() string {
+func (want dataRequest) named() string {
 	switch {
 	case want.before != 0:
 		return "from before " + moment(want.before)
@@ -352,13 +352,13 @@ func (want wish) named() string {
 }
 
 // loses says what is lost of what the members have by now, if the data goes back to a revision; 0 is not known.
-func (l look) loses(revision int64) string {
-	seen := l.highestRevision()
+func (v view) loses(revision int64) string {
+	seen := v.highestRevision()
 	switch {
-	case l.givenUp() == 0:
+	case v.givenUp() == 0:
 		return "no cluster is given up for it"
 	case revision == 0 || seen == 0:
-		return "what is written to cluster " + l.confirms() + " alone is lost"
+		return "what is written to cluster " + v.confirms() + " alone is lost"
 	case seen <= revision:
 		return "nothing is known to be lost"
 	case seen == revision+1:
@@ -375,38 +375,38 @@ const (
 )
 
 // readForeign has a file read, and shows what it holds.
-func (l look) readForeign(want wish, command string) ([]Step, Result) {
+func (v view) readForeign(want dataRequest, command string) ([]Step, Result) {
 	request := WorkRequest{
-		ID: l.workID("verify"), Kind: VerifySnapshot, Snapshot: want.snapshot, Unverified: want.unverified,
+		ID: v.workID("verify"), Kind: VerifySnapshot, Snapshot: want.snapshot, Unverified: want.unverified,
 	}
 	steps := beginAndAwait(request)
-	for _, work := range slices.Backward(l.w.Work) {
+	for _, work := range slices.Backward(v.w.Work) {
 		if work.Kind != request.Kind || work.Snapshot != request.Snapshot || work.Unverified != request.Unverified {
 			continue
 		}
 		if work.State == WorkRuns {
 			steps, request.ID = []Step{AwaitWork{ID: work.ID}}, work.ID
-		} else if work.Ended-work.Began >= slowRead && l.w.Now-work.Ended < freshRead {
+		} else if work.Ended-work.Began >= slowRead && v.w.Now-work.Ended < freshRead {
 			steps, request.ID = nil, work.ID
 		}
 		break
 	}
 	show := func(w World) Result {
-		out := worked(*l.m, w, request.ID)
+		out := workResult(*v.m, w, request.ID)
 		switch {
 		case out.Failed != "":
-			why := strings.TrimPrefix(lookAt(Event{}, *l.m, w).work(request.ID).Error, want.snapshot)
+			why := strings.TrimPrefix(newView(Event{}, *v.m, w).work(request.ID).Error, want.snapshot)
 			out.Failed = because(snapshotUnfit, want.snapshot, strings.TrimLeft(why, ": ")).String()
 		case out.Values["state"] == string(WorkRuns):
-			out.Text += "ask again: " + l.command(want, l.m.Unit, "", true) + "\n"
+			out.Text += "ask again: " + v.command(want, v.m.Unit, "", true) + "\n"
 		default:
-			out.Text += fold("", l.loses(0)+"; "+leasesBack, 0) + restoreIt(command)
+			out.Text += fold("", v.loses(0)+"; "+leasesBack, 0) + restoreIt(command)
 			out.Values["command"] = command
 		}
 		return out
 	}
 	if steps == nil {
-		return nil, show(*l.w)
+		return nil, show(*v.w)
 	}
 	return steps, Result{Finish: show}
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // begun is the record that an action leaves which begins an operation, and has asked for a hook.
-func begun(t *testing.T, steps []Step, result Result) Record {
+func begun(t *testing.T, steps []Step, result Result) AppBag {
 	t.Helper()
 	require.Empty(t, result.Failed)
 	require.Len(t, steps, 1)
@@ -82,7 +82,7 @@ func TestRestore(t *testing.T) {
 		"too early":       {params: map[string]any{"before": "1970-01-01T00:00:50Z"}, failed: "no good snapshot from before 1970-01-01T00:00:50Z is kept here"},
 		"not confirmed":   {params: map[string]any{"snapshot": "a", "confirm": "id-c2"}, failed: "nothing is restored: confirm is not the ID of the cluster whose data is given up; confirm=id-c1"},
 		"nothing to give up": {
-			params: map[string]any{"snapshot": "a", "confirm": ""}, model: func(m *Model) { m.Cluster.Value.Record.ClusterID = 0 },
+			params: map[string]any{"snapshot": "a", "confirm": ""}, model: func(m *Model) { m.Cluster.Value.AppBag.ClusterID = 0 },
 			world: func(w *World) { w.Data = Data{} }, want: func(o *Operation) { o.Snapshot, o.Units = "a", []string{"etcd/0"} },
 		},
 		"not on the leader": {
@@ -90,30 +90,30 @@ func TestRestore(t *testing.T) {
 			failed: "this unit is not known to be the leader; juju run etcd/leader restore snapshot=a source=etcd/0 confirm=id-c1",
 		},
 		"another goes on":       {params: map[string]any{"snapshot": "a"}, model: func(m *Model) { *m = operating(toAnswer) }, failed: "operation restart-1a goes on; operation cancel=restart-1a ends it"},
-		"another has begun":     {params: map[string]any{"snapshot": "a"}, model: func(m *Model) { m.Cluster.Value.Record.Operation = restoreOf(toServe) }, failed: "restore-1a is past the point from which it can be taken back"},
+		"another has begun":     {params: map[string]any{"snapshot": "a"}, model: func(m *Model) { m.Cluster.Value.AppBag.Operation = restoreOf(toServe) }, failed: "restore-1a is past the point from which it can be taken back"},
 		"a unit that is none":   {params: map[string]any{"snapshot": "a", "source": "etcd/9"}, failed: "etcd/9 is no unit of etcd"},
 		"without one that is":   {params: map[string]any{"snapshot": "a", "without": "etcd/2"}, failed: "etcd on etcd/2 still answers, and would go on with the old data; on its machine: systemctl disable --now etcd-charm-etcd-2"},
 		"without the source":    {params: map[string]any{"snapshot": "a", "without": "etcd/0"}, failed: "etcd/0 is the source of the new data"},
 		"without one that died": {params: map[string]any{"snapshot": "a", "without": "etcd/2"}, world: func(w *World) { *w = down(*w, 2) }, want: func(o *Operation) { o.Snapshot, o.Without = "a", []string{"etcd/2"} }},
 		"a unit of an older charm": {
 			params: map[string]any{"snapshot": "a"}, model: func(m *Model) {
-				word := m.Cluster.Value.Words["etcd/1"]
-				word.Can = []string{"db", "rolling-restart"}
-				m.Cluster.Value.Words["etcd/1"] = word
+				unitBag := m.Cluster.Value.UnitBags["etcd/1"]
+				unitBag.Can = []string{"db", "rolling-restart"}
+				m.Cluster.Value.UnitBags["etcd/1"] = unitBag
 			}, failed: "the charm of etcd/1 does not know restore",
 		},
 		"no quorum": {params: map[string]any{"snapshot": "a"}, world: func(w *World) { *w = noQuorumWorld(*w) }, want: func(o *Operation) { o.Snapshot = "a" }},
 		"an alarm":  {params: map[string]any{"snapshot": "a"}, world: func(w *World) { w.Alarms = []Alarm{{2, corrupt}} }, want: func(o *Operation) { o.Snapshot = "a" }},
 		"the data of a unit": {
 			params: map[string]any{"from": "data-dir", "source": "etcd/2"}, model: func(m *Model) {
-				word := m.Cluster.Value.Words["etcd/2"]
-				word.ClusterID = newID
-				m.Cluster.Value.Words["etcd/2"] = word
+				unitBag := m.Cluster.Value.UnitBags["etcd/2"]
+				unitBag.ClusterID = newID
+				m.Cluster.Value.UnitBags["etcd/2"] = unitBag
 			}, want: func(o *Operation) { o.Snapshot, o.Source, o.Target = dataDir, "etcd/2", "d2" },
 		},
 		"the data that is on record": {params: map[string]any{"from": "data-dir"}, failed: "cluster c1 is on record already"},
 		"the data of a unit without": {
-			params: map[string]any{"from": "data-dir", "source": "etcd/2"}, model: func(m *Model) { m.Cluster.Value.Words["etcd/2"] = Word{} },
+			params: map[string]any{"from": "data-dir", "source": "etcd/2"}, model: func(m *Model) { m.Cluster.Value.UnitBags["etcd/2"] = UnitBag{} },
 			failed: "etcd/2 shows no data of a cluster",
 		},
 		"a source that leaves":       {params: map[string]any{"snapshot": "a", "source": "etcd/1"}, model: func(m *Model) { m.Units.Value["etcd/1"] = Dying }, failed: "etcd/1 leaves, and cannot be the source"},
@@ -156,7 +156,7 @@ func TestRestore(t *testing.T) {
 			assert.Len(t, is.Token, 16)
 			assert.Contains(t, result.Text, "leases come back with their full time")
 			assert.Contains(t, result.Text, "cancel it: juju run etcd/leader operation cancel="+is.ID)
-			assert.Equal(t, m.Cluster.Value.Record.ClusterID, record.ClusterID, "nothing has changed yet")
+			assert.Equal(t, m.Cluster.Value.AppBag.ClusterID, record.ClusterID, "nothing has changed yet")
 		})
 	}
 }
@@ -213,10 +213,10 @@ restore it: juju run etcd/leader restore snapshot=latest source=etcd/0 confirm=i
 	w.Work = []Work{{WorkRequest: request, State: WorkRuns, Progress: "unpack", Began: w.Now}}
 	assert.Contains(t, result.Finish(w).Text, "ask again: juju run etcd/0 restore snapshot='/my files/x.db' source=etcd/0 dry-run=true\n")
 	w.Work[0].State, w.Work[0].Progress, w.Work[0].Result = WorkDone, "", "revision 7, 3 keys"
-	const deed = "juju run etcd/leader restore snapshot='/my files/x.db' source=etcd/0 confirm=id-c1"
+	const command = "juju run etcd/leader restore snapshot='/my files/x.db' source=etcd/0 confirm=id-c1"
 	assert.Contains(t, result.Finish(w).Text, "revision 7, 3 keys\n")
-	assert.Contains(t, result.Finish(w).Text, "restore it: "+deed+"\n")
-	assert.Equal(t, deed, result.Finish(w).Values["command"])
+	assert.Contains(t, result.Finish(w).Text, "restore it: "+command+"\n")
+	assert.Equal(t, command, result.Finish(w).Values["command"])
 	failed := w
 	failed.Work = []Work{{WorkRequest: request, State: WorkFailed, Error: "too short"}}
 	assert.Equal(t, "/my files/x.db cannot be restored: too short", result.Finish(failed).Failed)
@@ -302,9 +302,9 @@ func lostMajority() (Model, World) {
 	m := model(3)
 	w := noQuorumWorld(world(m))
 	w.Log = LogState{Term: 3, Index: 1000, Revision: 900}
-	word := m.Cluster.Value.Words["etcd/1"]
-	word.Log = LogState{Term: 3, Index: 1008, Revision: 800}
-	m.Cluster.Value.Words["etcd/1"] = word
+	unitBag := m.Cluster.Value.UnitBags["etcd/1"]
+	unitBag.Log = LogState{Term: 3, Index: 1008, Revision: 800}
+	m.Cluster.Value.UnitBags["etcd/1"] = unitBag
 	w.Now = 1000
 	return m, w
 }
@@ -323,26 +323,26 @@ func TestRecover(t *testing.T) {
 		"there is a quorum":  {params: map[string]any{"without": "etcd/2"}, world: func(w *World) { w.Reach = Healthy }, failed: "cluster c1 has a quorum: there is nothing to recover"},
 		"not confirmed":      {params: map[string]any{"without": "etcd/2", "confirm": "id-1"}, failed: "confirm is not the ID of the cluster whose data is given up; confirm=id-c1"},
 		"a charm of before": {params: map[string]any{"without": "etcd/2"}, model: func(m *Model) {
-			word := m.Cluster.Value.Words["etcd/1"]
-			word.Can = []string{"db"}
-			m.Cluster.Value.Words["etcd/1"] = word
+			unitBag := m.Cluster.Value.UnitBags["etcd/1"]
+			unitBag.Can = []string{"db"}
+			m.Cluster.Value.UnitBags["etcd/1"] = unitBag
 		}, failed: "it is not known what the log of etcd/1 holds"},
 		"one that answers":     {params: map[string]any{"without": "etcd/0,etcd/2"}, failed: "etcd on etcd/0 still answers"},
 		"nobody is left":       {params: map[string]any{"without": "etcd/2,etcd/1,etcd/0"}, world: func(w *World) { w.Members, w.Local = nil, Local{} }, failed: "no unit shows data to recover from; restore a snapshot"},
 		"not on the leader":    {params: map[string]any{"without": "etcd/2"}, model: func(m *Model) { m.Leader = Know(false) }, failed: "juju run etcd/leader recover without=etcd/2 confirm=id-c1"},
-		"nothing is on record": {params: map[string]any{"without": "etcd/2"}, model: func(m *Model) { m.Cluster.Value.Record.ClusterID = 0 }, failed: "no cluster is recorded"},
+		"nothing is on record": {params: map[string]any{"without": "etcd/2"}, model: func(m *Model) { m.Cluster.Value.AppBag.ClusterID = 0 }, failed: "no cluster is recorded"},
 		"the leader wins a tie": {
 			params: map[string]any{"without": "etcd/2"}, world: func(w *World) { w.Log.Index = 1008 },
 			want: func(o *Operation) { o.Source, o.Order = "etcd/0", []string{"etcd/0", "etcd/1"} },
 		},
 		"an operation goes on": {params: map[string]any{"without": "etcd/2"}, model: func(m *Model) {
-			m.Cluster.Value.Record.Operation = restoreOf(toStop)
+			m.Cluster.Value.AppBag.Operation = restoreOf(toStop)
 		}, failed: "restore-1a goes on"},
 		"what was restored has lost its majority before all served it": {
-			params: map[string]any{"without": "etcd/2"}, model: func(m *Model) { m.Cluster.Value.Record.Operation = restoreOf(toServe) },
+			params: map[string]any{"without": "etcd/2"}, model: func(m *Model) { m.Cluster.Value.AppBag.Operation = restoreOf(toServe) },
 		},
 		"who has lost its data is nobody": {
-			params: map[string]any{}, model: func(m *Model) { m.Cluster.Value.Words["etcd/2"] = Word{Can: can()} },
+			params: map[string]any{}, model: func(m *Model) { m.Cluster.Value.UnitBags["etcd/2"] = UnitBag{Can: can()} },
 			want: func(o *Operation) { o.Units, o.Without = []string{"etcd/0", "etcd/1"}, nil },
 		},
 	} {
@@ -383,7 +383,7 @@ func TestRecover(t *testing.T) {
 func TestRecoverOfOne(t *testing.T) {
 	t.Parallel()
 	m, w := lostMajority()
-	m.Cluster.Value.Words["etcd/1"] = Word{Can: can()}
+	m.Cluster.Value.UnitBags["etcd/1"] = UnitBag{Can: can()}
 	_, result, err := Recover(map[string]any{"without": "etcd/1,etcd/2", "confirm": "id-c1"}, m, w)
 	require.NoError(t, err)
 	require.Empty(t, result.Failed)
@@ -413,7 +413,7 @@ recover from it: juju run etcd/leader recover without=etcd/2 confirm=id-c1
 }
 
 // TestRecoverDryRunNamesTheDead: at night nobody knows which units to leave out. Those of which nothing is known are in the command,
-// and one that answers is refused there as it would be in the deed.
+// and one that answers is refused there as it would be in the command.
 func TestRecoverDryRunNamesTheDead(t *testing.T) {
 	t.Parallel()
 	m, w := lostMajority()
@@ -472,7 +472,7 @@ func TestFoundsNothingMeanwhile(t *testing.T) {
 	m, w := during(restoreOf(toPrepare), 0)
 	delete(m.Units.Value, "etcd/1")
 	delete(m.Units.Value, "etcd/2")
-	m.Cluster.Value.Words = nil
+	m.Cluster.Value.UnitBags = nil
 	_, result, err := FoundCluster(map[string]any{"confirm": "id-c1"}, m, wiped(silent(w)))
 	require.NoError(t, err)
 	assert.Contains(t, result.Failed, "operation restore-1a goes on")

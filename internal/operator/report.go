@@ -84,13 +84,13 @@ type Report struct {
 	Margin                   int // how many more voters may fail; negative: how many are missing for a quorum
 	// Leaders are the members that other members believe to lead, 0 for none: one entry if all
 	// agree.
-	Leaders          []uint64
-	Leader           string // the one that all agree on; "" is none, or that there is no quorum to lead
-	TermMin, TermMax uint64
-	Versions         []string
-	Members          []MemberReport
-	Orphans          []string // members without a unit
-	Lonely           []string // units without a member
+	Leaders            []uint64
+	Leader             string // the one that all agree on; "" is none, or that there is no quorum to lead
+	TermMin, TermMax   uint64
+	Versions           []string
+	Members            []MemberReport
+	MembersWithoutUnit []string // members without a unit
+	UnitsWithoutMember []string // units without a member
 
 	// Memory is what this unit's service takes, in bytes; 0 is unknown.
 	Memory int64
@@ -113,21 +113,21 @@ type Report struct {
 
 // examiner gathers a report.
 type examiner struct {
-	look
+	view
 	r Report
 }
 
 // Examine says how the cluster fares, as far as model and world show; on a proxy unit, what the
 // proxy reaches.
 func Examine(m Model, w World) Report {
-	l := lookAt(Event{}, m, w)
-	return examine(l, l.reasons())
+	v := newView(Event{}, m, w)
+	return examine(v, v.reasons())
 }
 
 // examine adds to the handlers' reasons those which the state of the cluster gives.
-func examine(l look, reasons []Reason) Report {
-	m, w := l.m, l.w
-	x := examiner{look: l}
+func examine(v view, reasons []Reason) Report {
+	m, w := v.m, v.w
+	x := examiner{view: v}
 	x.r = Report{Role: x.role(), App: m.App, Unit: m.Unit, Reach: w.Reach, ClusterID: w.ClusterID, Reasons: reasons}
 	x.r.States = x.states()
 	if x.r.Role == RoleProxy {
@@ -154,8 +154,8 @@ func examine(l look, reasons []Reason) Report {
 	return x.r
 }
 
-// grounds are the reasons of the report's health.
-func (r Report) grounds() []Reason { return r.only(Degraded, Unhealthy) }
+// healthReasons are the reasons of the report's health.
+func (r Report) healthReasons() []Reason { return r.only(Degraded, Unhealthy) }
 
 // notes are the reasons that are no ground for concern.
 func (r Report) notes() []Reason { return r.only(Sound) }
@@ -197,7 +197,7 @@ func (x *examiner) members() {
 		}
 		for _, a := range x.w.Alarms {
 			if a.MemberID == mem.ID {
-				m.Alarms = append(m.Alarms, or(plain(a.Kind)))
+				m.Alarms = append(m.Alarms, dash(singleLine(a.Kind)))
 			}
 		}
 		if own, ok := x.self(); ok && own.ID == mem.ID && mem.CertRemaining == 0 && x.w.TLS.Server.Present {
@@ -246,7 +246,7 @@ func (x *examiner) count(m MemberReport) {
 		x.r.TermMin = m.Term
 	}
 	x.r.TermMax = max(x.r.TermMax, m.Term)
-	if v := plain(m.Version); v != "" && !slices.Contains(x.r.Versions, v) {
+	if v := singleLine(m.Version); v != "" && !slices.Contains(x.r.Versions, v) {
 		x.r.Versions = append(x.r.Versions, v)
 	}
 	x.life(m.CertRemaining)
@@ -306,10 +306,10 @@ func memberLabel(mem Member, unit string) string {
 	switch {
 	case unit != "":
 		return unit
-	case plain(mem.Name) != "":
-		return plain(mem.Name)
-	case len(mem.PeerURLs) > 0 && plain(mem.PeerURLs[0]) != "":
-		return plain(mem.PeerURLs[0])
+	case singleLine(mem.Name) != "":
+		return singleLine(mem.Name)
+	case len(mem.PeerURLs) > 0 && singleLine(mem.PeerURLs[0]) != "":
+		return singleLine(mem.PeerURLs[0])
 	}
 	return hexID(mem.ID)
 }
@@ -321,7 +321,7 @@ func hexID(id uint64) string { return strconv.FormatUint(id, 16) }
 func (x *examiner) states() []string {
 	var out []string
 	for _, at := range Endpoints() {
-		if at.Tell != nil && len(x.m.Relations[at.Name].Value) > 0 {
+		if at.Encode != nil && len(x.m.Relations[at.Name].Value) > 0 {
 			out = append(out, etcdproxy.States(at.Name, etcdproxy.State{Connected: true})...)
 		}
 	}
@@ -332,8 +332,8 @@ func (x *examiner) states() []string {
 	return append(out, etcdproxy.States("upstream", relations...)...)
 }
 
-// plain is text from elsewhere, made fit for one line of a table and for a process's arguments.
-func plain(s string) string {
+// singleLine is text from elsewhere, made fit for one line of a table and for a process's arguments.
+func singleLine(s string) string {
 	return strings.Join(strings.FieldsFunc(strings.ToValidUTF8(s, "?"), func(r rune) bool {
 		return r <= ' ' || (r >= 0x7f && r < 0xa0) || r == '\u2028' || r == '\u2029'
 	}), " ")

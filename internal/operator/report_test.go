@@ -90,8 +90,8 @@ func TestExamineNamesAnUnstartedMemberByItsPeerURL(t *testing.T) {
 	r := Examine(m, w)
 	assert.Equal(t, "etcd/1", r.Members[1].Unit)
 	assert.Equal(t, asUnstarted, r.Members[1].Role)
-	assert.Empty(t, r.Orphans)
-	assert.Empty(t, r.Lonely)
+	assert.Empty(t, r.MembersWithoutUnit)
+	assert.Empty(t, r.UnitsWithoutMember)
 	assert.Equal(t, []int{2, 2, 1}, []int{r.Voters, r.Quorum, r.Learners})
 }
 
@@ -107,9 +107,9 @@ func TestExamineJudgesOnlyMembersSeenBeforeTheUnits(t *testing.T) {
 	t.Parallel()
 	m, w := healthyCluster(3)
 	m = gone(m, 2)
-	assert.Equal(t, []string{"etcd/2"}, Examine(m, w).Orphans)
+	assert.Equal(t, []string{"etcd/2"}, Examine(m, w).MembersWithoutUnit)
 	m.Seen = m.Seen[:2]
-	assert.Empty(t, Examine(m, w).Orphans, "it may have joined since")
+	assert.Empty(t, Examine(m, w).MembersWithoutUnit, "it may have joined since")
 }
 
 func TestExamineWithoutGoalStateAccusesNobody(t *testing.T) {
@@ -117,7 +117,7 @@ func TestExamineWithoutGoalStateAccusesNobody(t *testing.T) {
 	m, w := healthyCluster(3)
 	m.Units = Unknown[map[string]Life]("goal-state failed")
 	r := Examine(m, w)
-	assert.Empty(t, append(r.Orphans, r.Lonely...))
+	assert.Empty(t, append(r.MembersWithoutUnit, r.UnitsWithoutMember...))
 	assertReason(t, r, shown{Degraded, Waiting, "units unknown: goal-state failed; until then: members without a unit stay"})
 }
 
@@ -127,7 +127,7 @@ func TestExamineDyingUnitNeedsNoMember(t *testing.T) {
 	m.Units.Value["etcd/2"] = Dying
 	w.Members = w.Members[:2]
 	w.Members[0].Leader, w.Members[1].Leader = 1, 1
-	assert.Empty(t, Examine(m, w).Lonely)
+	assert.Empty(t, Examine(m, w).UnitsWithoutMember)
 }
 
 func TestExamineStates(t *testing.T) {
@@ -172,7 +172,7 @@ func TestExamineAnyWorld(t *testing.T) {
 		r := Examine(m, w)
 		require.LessOrEqual(t, r.Ready, r.Reachable)
 		require.Contains(t, []Verdict{Sound, Degraded, Unhealthy}, r.Health)
-		require.Equal(t, r.Health == Sound, len(r.grounds()) == 0)
+		require.Equal(t, r.Health == Sound, len(r.healthReasons()) == 0)
 		if r.Role == RoleMember {
 			require.Len(t, r.Members, len(w.Members))
 			require.Equal(t, len(r.Members), r.Voters+r.Learners)
@@ -247,7 +247,7 @@ func anyWorld(t *rapid.T) World {
 			rapid.SliceOfN(text, 0, 2).Draw(t, "alarms"), text.Draw(t, "error"),
 		}
 	})
-	through := rapid.Custom(func(t *rapid.T) Through { return Through{text.Draw(t, "at"), text.Draw(t, "error")} })
+	through := rapid.Custom(func(t *rapid.T) ProxyRead { return ProxyRead{text.Draw(t, "at"), text.Draw(t, "error")} })
 	leaf := rapid.Custom(func(t *rapid.T) Leaf {
 		return Leaf{Present: rapid.Bool().Draw(t, "present"), Problem: text.Draw(t, "problem"), Remaining: span.Draw(t, "remaining")}
 	})
@@ -285,7 +285,7 @@ func TestMemoryIsTold(t *testing.T) {
 	w.Service.Crashes, w.Service.Starved = 2, true
 	r := Examine(m, w)
 	assert.Equal(t, Degraded, r.Health)
-	assert.Equal(t, "memory ran out here 2 times, etcd was started again; give the machine more", texts(r.grounds()))
+	assert.Equal(t, "memory ran out here 2 times, etcd was started again; give the machine more", texts(r.healthReasons()))
 	assert.Empty(t, r.notes(), "said once")
 }
 

@@ -17,7 +17,7 @@ func (x *examiner) builds() {
 		case m.Unit == x.m.Unit:
 			x.r.Members[i].Server = ServerID(x.r.Runs)
 		case m.Answers && m.Unit != "":
-			x.r.Members[i].Server = x.m.Cluster.Value.Words[m.Unit].Server
+			x.r.Members[i].Server = x.m.Cluster.Value.UnitBags[m.Unit].Server
 		}
 	}
 }

@@ -11,11 +11,11 @@ import (
 func TestHealthTellsServersApart(t *testing.T) {
 	t.Parallel()
 	m, w := refreshed(buildA, otherServer)
-	assert.Equal(t, "aaaaaaaaaaaa", lookAt(lookAgain, m, w).word().Server)
+	assert.Equal(t, "aaaaaaaaaaaa", newView(lookAgain, m, w).word().Server)
 	says := func(unit, id string) {
-		word := m.Cluster.Value.Words[unit]
-		word.Server = id
-		m.Cluster.Value.Words[unit] = word
+		unitBag := m.Cluster.Value.UnitBags[unit]
+		unitBag.Server = id
+		m.Cluster.Value.UnitBags[unit] = unitBag
 	}
 	says("etcd/0", "cccccccccccc") // what its bag says counts less than what it runs
 	says("etcd/1", "bbbbbbbbbbbb")

@@ -128,7 +128,7 @@ func (r Report) JSON() string {
 
 func (r Report) forPrograms() reportJSON {
 	out := reportJSON{
-		Schema: reportSchema, Unit: r.Unit, Role: r.Role, Health: r.Health, Summary: plain(Summary(r)),
+		Schema: reportSchema, Unit: r.Unit, Role: r.Role, Health: r.Health, Summary: singleLine(Summary(r)),
 		Reasons: []reasonJSON{}, States: listOf(r.States), Members: []memberJSON{}, Memory: r.Memory, Certificate: left(r.Certificate),
 	}
 	for _, reason := range r.Reasons {
@@ -149,7 +149,7 @@ func (r Report) forPrograms() reportJSON {
 	out.Cluster = &clusterJSON{
 		Reach: r.Reach.String(), Voters: r.Voters, Ready: r.Ready, Reachable: r.Reachable, Learners: r.Learners, Quorum: r.Quorum,
 		Margin: r.Margin, Leader: r.Leader, TermMin: r.TermMin, TermMax: r.TermMax, Versions: listOf(r.Versions),
-		MembersWithoutUnit: listOf(r.Orphans), UnitsWithoutMember: listOf(r.Lonely),
+		MembersWithoutUnit: listOf(r.MembersWithoutUnit), UnitsWithoutMember: listOf(r.UnitsWithoutMember),
 	}
 	if r.ClusterID != 0 {
 		out.Cluster.ID = hexID(r.ClusterID)
@@ -163,13 +163,13 @@ func (r Report) forPrograms() reportJSON {
 
 func (m MemberReport) forPrograms() memberJSON {
 	out := memberJSON{
-		ID: hexID(m.ID), Unit: m.Unit, Name: plain(m.Name), Role: m.Role, PeerURLs: plains(m.PeerURLs), ClientURLs: plains(m.ClientURLs),
-		Alarms: listOf(m.Alarms), Errors: plains(m.Errors), Server: m.Server, Answers: m.Answers,
+		ID: hexID(m.ID), Unit: m.Unit, Name: singleLine(m.Name), Role: m.Role, PeerURLs: singleLines(m.PeerURLs), ClientURLs: singleLines(m.ClientURLs),
+		Alarms: listOf(m.Alarms), Errors: singleLines(m.Errors), Server: m.Server, Answers: m.Answers,
 	}
 	if !m.Answers {
 		return out
 	}
-	out.Ready, out.Version, out.Storage = m.Ready, plain(m.Version), plain(m.StorageVersion)
+	out.Ready, out.Version, out.Storage = m.Ready, singleLine(m.Version), singleLine(m.StorageVersion)
 	out.memberFigures = &memberFigures{m.DBSize, m.DBInUse, m.Quota, m.Term, m.Index, m.Applied, m.Lag, m.Revision}
 	out.RoundTrip, out.Certificate = m.RTT.Seconds(), left(m.CertRemaining)
 	return out
@@ -177,18 +177,18 @@ func (m MemberReport) forPrograms() memberJSON {
 
 func (p UpstreamProbe) forPrograms() memberJSON {
 	out := memberJSON{
-		Name: plain(p.Name), PeerURLs: plains(some(p.PeerURL)), ClientURLs: plains(some(p.ClientURL)), Alarms: listOf(p.Alarms),
-		Errors: plains(some(p.Error)), Answers: p.Answers, Ready: p.Reads,
+		Name: singleLine(p.Name), PeerURLs: singleLines(nonEmpty(p.PeerURL)), ClientURLs: singleLines(nonEmpty(p.ClientURL)), Alarms: listOf(p.Alarms),
+		Errors: singleLines(nonEmpty(p.Error)), Answers: p.Answers, Ready: p.Reads,
 	}
 	if p.Answers {
-		out.Version, out.RoundTrip, out.Certificate = plain(p.Version), p.RTT.Seconds(), left(p.CertRemaining)
+		out.Version, out.RoundTrip, out.Certificate = singleLine(p.Version), p.RTT.Seconds(), left(p.CertRemaining)
 	}
 	return out
 }
 
 func (r Report) keepsForPrograms() *keepsJSON {
 	out := &keepsJSON{
-		Snapshots: r.kept.good(), Failure: plain(r.snapshots.failure), Aside: len(r.kept.Aside), Used: r.kept.used(), Space: r.kept.Space,
+		Snapshots: r.kept.good(), Failure: singleLine(r.snapshots.failure), Aside: len(r.kept.Aside), Used: r.kept.used(), Space: r.kept.Space,
 	}
 	for _, a := range r.kept.Aside {
 		out.AsideBytes += a.Bytes
@@ -215,17 +215,17 @@ func left(d time.Duration) *int64 {
 // listOf is a list that is never null in JSON.
 func listOf(of []string) []string { return append([]string{}, of...) }
 
-// plains are texts from elsewhere, each made fit for one line.
-func plains(of []string) []string {
+// singleLines are texts from elsewhere, each made fit for one line.
+func singleLines(of []string) []string {
 	out := []string{}
 	for _, text := range of {
-		out = append(out, plain(text))
+		out = append(out, singleLine(text))
 	}
 	return out
 }
 
-// some is a list of the text, or an empty one if the text is empty.
-func some(text string) []string {
+// nonEmpty is a list of the text, or an empty one if the text is empty.
+func nonEmpty(text string) []string {
 	if text == "" {
 		return nil
 	}

@@ -118,7 +118,7 @@ func TestReportFitsATerminal(t *testing.T) {
 			assert.Regexp(t, `^health +(un)?healthy\n|^health +degraded\n`, out.Text)
 			because := strings.Join(strings.Fields(out.Text), " ")
 			after := 0
-			for _, reason := range r.grounds() {
+			for _, reason := range r.healthReasons() {
 				at := strings.Index(because, "because "+strings.Fields(reason.Text())[0])
 				assert.Greater(t, at, after, "in the order of the reasons: %s", reason)
 				after = at
@@ -131,16 +131,16 @@ func TestReportFitsATerminal(t *testing.T) {
 // renamed is the same application under another name.
 func renamed(m Model, w World, app string) (Model, World) {
 	swap := func(text string) string { return strings.Replace(text, "etcd/", app+"/", 1) }
-	units, words := map[string]Life{}, map[string]Word{}
+	units, unitBags := map[string]Life{}, map[string]UnitBag{}
 	for unit, life := range m.Units.Value {
 		units[swap(unit)] = life
 	}
-	for unit, word := range m.Cluster.Value.Words {
-		words[swap(unit)] = word
+	for unit, unitBag := range m.Cluster.Value.UnitBags {
+		unitBags[swap(unit)] = unitBag
 	}
 	m.App, m.Unit, m.Units = app, swap(m.Unit), Know(units)
 	c := m.Cluster.Value
-	c.Words = words
+	c.UnitBags = unitBags
 	m.Cluster = Know(c)
 	for i := range w.Members {
 		w.Members[i].Name = strings.Replace(w.Members[i].Name, "etcd", app, 1)

@@ -52,7 +52,7 @@ type named struct{ name, text string }
 
 func (r Report) head() []named {
 	out := []named{{"health", string(r.Health)}}
-	for _, reason := range r.grounds() {
+	for _, reason := range r.healthReasons() {
 		out = append(out, named{"because", reason.String()})
 	}
 	if r.Role == RoleProxy {
@@ -77,7 +77,7 @@ func (r Report) head() []named {
 	if text := r.disk.line(); text != "" {
 		out = append(out, named{"disk", text})
 	}
-	out = append(out, named{"states", or(strings.Join(r.States, ", "))})
+	out = append(out, named{"states", dash(strings.Join(r.States, ", "))})
 	for _, reason := range r.notes() {
 		out = append(out, named{"note", reason.String()})
 	}
@@ -90,12 +90,12 @@ func (r Report) listenText() string {
 	if r.Socket != (Socket{}) {
 		at = append(at, r.Socket.Path+" (group "+r.Socket.Group+")")
 	}
-	return or(strings.Join(at, ", "))
+	return dash(strings.Join(at, ", "))
 }
 
 // leaderText says who leads and in which term.
 func (r Report) leaderText() string {
-	text := or(r.Leader)
+	text := dash(r.Leader)
 	switch {
 	case len(r.Leaders) > 1:
 		text = "not agreed"
@@ -120,7 +120,7 @@ func (r Report) memberRows() [][]string {
 			rows = append(rows, append(row, "silent"))
 			continue
 		}
-		rows = append(rows, append(row, yes(m.Ready), or(clip(plain(m.Version), 12)), percent(m.Use()), number(m.Lag), roundTrip(m.RTT),
+		rows = append(rows, append(row, yesNo(m.Ready), dash(clip(singleLine(m.Version), 12)), percent(m.Use()), number(m.Lag), roundTrip(m.RTT),
 			lifetime(m.CertRemaining)))
 	}
 	return rows
@@ -149,13 +149,13 @@ func (r Report) addressRows() [][]string {
 				rows, row = append(rows, row), []string{"", what, text}
 			}
 		}
-		add("name", plain(m.Name))
-		add("format", plain(m.StorageVersion))
+		add("name", singleLine(m.Name))
+		add("format", singleLine(m.StorageVersion))
 		for _, url := range m.PeerURLs {
-			add("peer", plain(url))
+			add("peer", singleLine(url))
 		}
 		for _, url := range m.ClientURLs {
-			add("client", plain(url))
+			add("client", singleLine(url))
 		}
 		rows = append(rows, row)
 	}
@@ -166,9 +166,9 @@ func (r Report) addressRows() [][]string {
 func (r Report) upstreamRows() [][]string {
 	rows := [][]string{{"MEMBER", "ANSWERS", "VERSION", "RTT", "CERT"}}
 	for _, p := range r.Upstream {
-		row := []string{tail(probeLabel(p)), yes(p.Answers), "-", "-", "-"}
+		row := []string{tail(probeLabel(p)), yesNo(p.Answers), "-", "-", "-"}
 		if p.Answers {
-			row[2], row[3], row[4] = or(clip(plain(p.Version), 12)), roundTrip(p.RTT), lifetime(p.CertRemaining)
+			row[2], row[3], row[4] = dash(clip(singleLine(p.Version), 12)), roundTrip(p.RTT), lifetime(p.CertRemaining)
 		}
 		rows = append(rows, row)
 	}
@@ -179,11 +179,11 @@ func (r Report) upstreamRows() [][]string {
 func (r Report) upstreamAddressRows() [][]string {
 	rows := [][]string{{"MEMBER", "AT"}}
 	for _, p := range r.Upstream {
-		at := plain(p.ClientURL)
+		at := singleLine(p.ClientURL)
 		if at == "" {
-			at = plain(p.PeerURL)
+			at = singleLine(p.PeerURL)
 		}
-		rows = append(rows, []string{tail(probeLabel(p)), or(at)})
+		rows = append(rows, []string{tail(probeLabel(p)), dash(at)})
 	}
 	return rows
 }
@@ -196,18 +196,18 @@ func (r Report) problems() []named {
 			out = append(out, named{m.Label, "alarm " + a})
 		}
 		for _, e := range m.Errors {
-			out = append(out, named{m.Label, plain(e)})
+			out = append(out, named{m.Label, singleLine(e)})
 		}
 	}
-	for _, label := range r.Orphans {
+	for _, label := range r.MembersWithoutUnit {
 		out = append(out, named{label, "member without a unit"})
 	}
-	for _, name := range r.Lonely {
+	for _, name := range r.UnitsWithoutMember {
 		out = append(out, named{name, "unit without a member"})
 	}
 	for _, p := range r.Upstream {
 		if p.Error != "" {
-			out = append(out, named{probeLabel(p), plain(p.Error)})
+			out = append(out, named{probeLabel(p), singleLine(p.Error)})
 		}
 	}
 	return out
@@ -285,15 +285,15 @@ func tail(label string) string {
 	return "…" + string(runes[len(runes)-labelWidth+1:])
 }
 
-// or is the text, or a dash if it is empty.
-func or(s string) string {
+// dash is the text, or a dash if it is empty.
+func dash(s string) string {
 	if s == "" {
 		return "-"
 	}
 	return s
 }
 
-func yes(b bool) string {
+func yesNo(b bool) string {
 	if b {
 		return "yes"
 	}

@@ -110,11 +110,11 @@ func TestCells(t *testing.T) {
 		{roundTrip(1234567890), "1.23s"},
 		{clip("abcdef", 6), "abcdef"},
 		{clip("abcdefg", 6), "abcde…"},
-		{plain("a\x00b\tc\nd\xff é"), "a b c d? é"},
+		{singleLine("a\x00b\tc\nd\xff é"), "a b c d? é"},
 		{slug("etcd/0"), "etcd-0"},
 		{slug("//Ü"), "unnamed"},
-		{few([]string{"a", "b", "c"}), "a, b, c"},
-		{few([]string{"a", "b", "c", "d"}), "a, b, c and 1 more"},
+		{firstThree([]string{"a", "b", "c"}), "a, b, c"},
+		{firstThree([]string{"a", "b", "c", "d"}), "a, b, c and 1 more"},
 	} {
 		assert.Equal(t, tc.want, tc.got)
 	}

@@ -9,10 +9,10 @@ import (
 // each leaf is a text that is not empty. What is not known is left out.
 func (r Report) Values() map[string]any {
 	out := values{
-		"health": string(r.Health), "role": string(r.Role), "summary": plain(Summary(r)),
+		"health": string(r.Health), "role": string(r.Role), "summary": singleLine(Summary(r)),
 	}
 	out.set("seen-by", r.Unit)
-	out.set("reasons", texts(r.grounds()))
+	out.set("reasons", texts(r.healthReasons()))
 	out.set("notes", texts(r.notes()))
 	out.set("states", strings.Join(r.States, ","))
 	out.set("versions", strings.Join(r.Versions, ","))
@@ -30,8 +30,8 @@ func (r Report) Values() map[string]any {
 		out["disk"] = map[string]any(d)
 	}
 	out.set("reach", r.Reach.String())
-	out.set("members-without-unit", strings.Join(r.Orphans, ","))
-	out.set("units-without-member", strings.Join(r.Lonely, ","))
+	out.set("members-without-unit", strings.Join(r.MembersWithoutUnit, ","))
+	out.set("units-without-member", strings.Join(r.UnitsWithoutMember, ","))
 	if r.ClusterID != 0 {
 		out["cluster-id"] = hexID(r.ClusterID)
 	}
@@ -69,19 +69,19 @@ func (v values) set(key, text string) {
 }
 
 func (m MemberReport) values() values {
-	out := values{"id": hexID(m.ID), "role": m.Role, "answers": yes(m.Answers)}
+	out := values{"id": hexID(m.ID), "role": m.Role, "answers": yesNo(m.Answers)}
 	out.set("unit", m.Unit)
-	out.set("name", plain(m.Name))
-	out.set("peer-urls", plain(strings.Join(m.PeerURLs, ",")))
-	out.set("client-urls", plain(strings.Join(m.ClientURLs, ",")))
+	out.set("name", singleLine(m.Name))
+	out.set("peer-urls", singleLine(strings.Join(m.PeerURLs, ",")))
+	out.set("client-urls", singleLine(strings.Join(m.ClientURLs, ",")))
 	out.set("server", m.Server)
 	out.set("alarms", strings.Join(m.Alarms, ","))
 	if !m.Answers {
 		return out
 	}
-	out["ready"] = yes(m.Ready)
-	out.set("version", plain(m.Version))
-	out.set("storage-version", plain(m.StorageVersion))
+	out["ready"] = yesNo(m.Ready)
+	out.set("version", singleLine(m.Version))
+	out.set("storage-version", singleLine(m.StorageVersion))
 	out["db-size"], out["db-in-use"] = strconv.FormatInt(m.DBSize, 10), strconv.FormatInt(m.DBInUse, 10)
 	if m.Use() >= 0 {
 		out["quota"], out["use-percent"] = strconv.FormatInt(m.Quota, 10), strconv.Itoa(m.Use())
@@ -89,7 +89,7 @@ func (m MemberReport) values() values {
 	out["term"], out["index"], out["applied"], out["lag"] = number(m.Term), number(m.Index), number(m.Applied), number(m.Lag)
 	out.set("round-trip", known(roundTrip(m.RTT)))
 	out.set("certificate", known(lifetime(m.CertRemaining)))
-	out.set("errors", plain(strings.Join(m.Errors, "; ")))
+	out.set("errors", singleLine(strings.Join(m.Errors, "; ")))
 	return out
 }
 
@@ -101,13 +101,13 @@ func (r Report) upstreamValues(out values) {
 	out["members-known"], out["members-reachable"] = strconv.Itoa(len(r.Upstream)), strconv.Itoa(r.Reachable)
 	members := map[string]any{}
 	for _, p := range r.Upstream {
-		one := values{"answers": yes(p.Answers)}
-		one.set("name", plain(p.Name))
-		one.set("peer-urls", plain(p.PeerURL))
-		one.set("client-urls", plain(p.ClientURL))
-		one.set("errors", plain(p.Error))
+		one := values{"answers": yesNo(p.Answers)}
+		one.set("name", singleLine(p.Name))
+		one.set("peer-urls", singleLine(p.PeerURL))
+		one.set("client-urls", singleLine(p.ClientURL))
+		one.set("errors", singleLine(p.Error))
 		if p.Answers {
-			one.set("version", plain(p.Version))
+			one.set("version", singleLine(p.Version))
 			one.set("round-trip", known(roundTrip(p.RTT)))
 			one.set("certificate", known(lifetime(p.CertRemaining)))
 		}
@@ -121,7 +121,7 @@ func (r Report) upstreamValues(out values) {
 // keyFor is the member's key: its name in etcd, which a proxy knows too, or the name that it will
 // have; else its ID. It is never a key that is taken.
 func keyFor(taken map[string]any, m MemberReport) string {
-	key := slug(plain(m.Name))
+	key := slug(singleLine(m.Name))
 	switch {
 	case m.Name == "" && m.Unit != "":
 		key = memberName(m.Unit)

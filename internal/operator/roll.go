@@ -31,32 +31,32 @@ func (r rollPhase) String() string {
 }
 
 // rollPhase says how far the roll of our member is, and for noUpgrade and held why it goes no further.
-func (l look) rollPhase() (rollPhase, Reason) {
-	if l.role() != RoleMember || l.leaving() || l.w.Data.State != OurData || !l.w.Service.Running || !l.inCluster() || l.halted() {
+func (v view) rollPhase() (rollPhase, Reason) {
+	if v.role() != RoleMember || v.leaving() || v.w.Data.State != OurData || !v.w.Service.Running || !v.inCluster() || v.halted() {
 		return notRolling, Reason{}
 	}
-	own, listed := l.self()
-	if !listed || own.Learner || l.unfit() != "" {
+	own, listed := v.self()
+	if !listed || own.Learner || v.unfit() != "" {
 		return notRolling, Reason{}
 	}
-	if !l.restartDue() {
+	if !v.restartDue() {
 		return applied, Reason{}
 	}
-	if why := l.upgradeProblem(); !why.none() {
+	if why := v.upgradeProblem(); !why.none() {
 		return noUpgrade, why
 	}
-	if why := l.holdRestart(own); !why.none() {
+	if why := v.holdRestart(own); !why.none() {
 		return held, why
 	}
-	missed, _ := l.tried(AwaitListed{own.ID})
+	missed, _ := v.tried(AwaitListed{own.ID})
 	switch {
 	case missed:
 		return unfound, Reason{}
-	case !l.hasTurn() && !l.withoutTurn(own.ID):
+	case !v.hasTurn() && !v.mayRestartWithoutTurn(own.ID):
 		return turnless, Reason{}
-	case l.w.Service.PeerURL != l.should.PeerURL && !did[AwaitListed](l):
+	case v.w.Service.PeerURL != v.desired.PeerURL && !did[AwaitListed](v):
 		return finding, Reason{}
-	case l.w.WrittenConfig != l.sum:
+	case v.w.WrittenConfig != v.desiredDigest:
 		return unwritten, Reason{}
 	}
 	return restarting, Reason{}
@@ -66,134 +66,134 @@ func (l look) rollPhase() (rollPhase, Reason) {
 // in turn, the raft leader last, and only while every other voter is ready. While space is tight
 // the members take a higher quota in the order of their IDs; they do so without a turn while etcd
 // takes no key. roll also gives back a turn that is no longer needed.
-func roll(l look, p *Plan) {
-	phase, why := l.rollPhase()
+func roll(v view, p *Plan) {
+	phase, why := v.rollPhase()
 	if phase == notRolling {
 		return
 	}
-	p.need(l, "settings are not applied", peerAddressUnknown, clientAddressUnknown)
+	p.need(v, "settings are not applied", peerAddressUnknown, clientAddressUnknown)
 	if phase >= unfound {
-		p.need(l, "settings are not applied", turnUnknown)
+		p.need(v, "settings are not applied", turnUnknown)
 	}
-	own, _ := l.self()
+	own, _ := v.self()
 	switch phase {
 	case applied:
-		l.lend(p)
+		v.releaseUnusedTurn(p)
 	case noUpgrade, held:
 		p.say(why)
-		l.lend(p)
+		v.releaseUnusedTurn(p)
 	case unfound:
-		p.want(l, AwaitListed{own.ID}) // it was tried: this says why it failed
-		l.lend(p)
+		p.want(v, AwaitListed{own.ID}) // it was tried: this says why it failed
+		v.releaseUnusedTurn(p)
 	case turnless:
-		if !l.saved(p) {
-			l.takeTurn(p)
+		if !v.saved(p) {
+			v.takeTurn(p)
 		}
 	case finding:
 		// The others find us at our new address only once we are listed there. Until then we must
 		// find them where they are.
-		p.want(l, AwaitListed{own.ID})
+		p.want(v, AwaitListed{own.ID})
 	case unwritten:
-		p.want(l, WriteMember{*l.should})
+		p.want(v, WriteMember{*v.desired})
 	case restarting:
-		p.want(l, Restart{})
+		p.want(v, Restart{})
 	}
 }
 
 // takeTurn takes the turn to restart. While etcd takes no key no unit can take it; the report then
 // says what is done, or has to be.
-func (l look) takeTurn(p *Plan) {
-	if why := l.squatted(); !why.none() {
+func (v view) takeTurn(p *Plan) {
+	if why := v.turnAbandoned(); !why.none() {
 		p.say(why.to(Waiting))
 		return
 	}
-	if l.w.Turn.Holder == l.m.Unit || l.refusing() == "" {
-		p.want(l, TakeTurn{})
+	if v.w.Turn.Holder == v.m.Unit || v.refusingAlarm() == "" {
+		p.want(v, TakeTurn{})
 	}
 }
 
 // hasTurn reports whether the turn is ours for longer than this hook: it was taken, or prolonged, in this pass. One that an
 // earlier hook took and left behind may run out in the middle of this one.
-func (l look) hasTurn() bool {
-	return l.w.Turn.Holder == l.m.Unit && did[TakeTurn](l)
+func (v view) hasTurn() bool {
+	return v.w.Turn.Holder == v.m.Unit && did[TakeTurn](v)
 }
 
 // did reports whether such a step was done in this pass.
-func did[S Step](l look) bool {
-	return slices.ContainsFunc(l.w.Done, func(s Step) bool { _, ok := s.(S); return ok })
+func did[S Step](v view) bool {
+	return slices.ContainsFunc(v.w.Done, func(s Step) bool { _, ok := s.(S); return ok })
 }
 
-// lend gives the turn back while we have no use for it: what holds our restart may be a member that waits for the turn.
+// releaseUnusedTurn gives the turn back while we have no use for it: what holds our restart may be a member that waits for the turn.
 // Settings that were written with it are taken back before: the machine may start again at any time, and nobody then expects
 // the server with another port.
-func (l look) lend(p *Plan) {
-	if l.revertible() && l.w.Service.Config != l.w.WrittenConfig {
-		p.want(l, RevertMember{})
+func (v view) releaseUnusedTurn(p *Plan) {
+	if v.revertible() && v.w.Service.Config != v.w.WrittenConfig {
+		p.want(v, RevertMember{})
 		return
 	}
-	if p.need(l, unreleased, turnUnknown) && l.w.Turn.Holder == l.m.Unit && l.w.Local.Ready {
-		p.want(l, ReleaseTurn{})
+	if p.need(v, unreleased, turnUnknown) && v.w.Turn.Holder == v.m.Unit && v.w.Local.Ready {
+		p.want(v, ReleaseTurn{})
 	}
 }
 
 const unreleased = "the turn is not given back"
 
 // revertible reports whether what our server runs with can be read, and is what the charm once wrote.
-func (l look) revertible() bool {
-	return l.w.Service.Running && l.w.Service.Config != "" && l.w.Service.Config != Altered
+func (v view) revertible() bool {
+	return v.w.Service.Running && v.w.Service.Config != "" && v.w.Service.Config != Altered
 }
 
 // restartDue reports whether the running server differs from what it should be.
-func (l look) restartDue() bool {
-	return l.usable() && l.addressed() && l.w.Installed == l.w.Carried && l.w.Service.Config != l.sum && !l.foreign()
+func (v view) restartDue() bool {
+	return v.usable() && v.addressed() && v.w.Installed == v.w.Carried && v.w.Service.Config != v.desiredDigest && !v.foreign()
 }
 
 // holdRestart says why our restart must not happen now; none means that it may.
-func (l look) holdRestart(own Member) Reason {
-	for _, mem := range l.w.Members {
+func (v view) holdRestart(own Member) Reason {
+	for _, mem := range v.w.Members {
 		if mem.Learner {
-			return because(restartAwaitsLearner, l.label(mem))
+			return because(restartAwaitsLearner, v.label(mem))
 		}
 	}
-	if bad := l.notReady(); len(bad) > 0 {
-		return because(restartAwaitsVoter, l.label(bad[0]))
+	if bad := v.notReady(); len(bad) > 0 {
+		return because(restartAwaitsVoter, v.label(bad[0]))
 	}
-	for _, mem := range l.voters() {
+	for _, mem := range v.voters() {
 		// Two that listen where they are not listed do not find each other, and without a quorum neither can be listed again.
-		name, ok := l.unitOf(mem)
-		if url := l.m.Cluster.Value.Words[name].PeerURL; ok && mem.ID != own.ID && url != "" && !slices.Contains(mem.PeerURLs, url) {
+		name, ok := v.unitOf(mem)
+		if url := v.m.Cluster.Value.UnitBags[name].PeerURL; ok && mem.ID != own.ID && url != "" && !slices.Contains(mem.PeerURLs, url) {
 			return because(restartAwaitsListing, name)
 		}
 	}
 	// A member that is not ready may restart if the others have a quorum: its settings may be the
 	// cause.
-	if !l.mayGoDown(own.ID).none() {
-		return because(restartAwaitsSelf, l.m.Unit)
+	if !v.mayGoDown(own.ID).none() {
+		return because(restartAwaitsSelf, v.m.Unit)
 	}
-	if first, raises := l.raiser(); raises {
-		return l.holdQuota(own, first)
+	if first, raises := v.raiser(); raises {
+		return v.holdQuota(own, first)
 	}
 	if own.Leader != own.ID {
 		return Reason{}
 	}
-	if !l.m.Cluster.OK && len(l.voters()) > 1 {
-		return l.unknown(peersUnknown, "the raft leader does not restart")
+	if !v.m.Cluster.OK && len(v.voters()) > 1 {
+		return v.unknown(peersUnknown, "the raft leader does not restart")
 	}
-	want := l.should.Generation()
-	for _, mem := range l.voters() {
-		name, ok := l.unitOf(mem)
-		if mem.ID == own.ID || !ok || l.m.Units.Value[name] == Dying {
+	want := v.desired.Generation()
+	for _, mem := range v.voters() {
+		name, ok := v.unitOf(mem)
+		if mem.ID == own.ID || !ok || v.m.Units.Value[name] == Dying {
 			// A unit that leaves does not restart before, and may wait for us to answer at a new
 			// address.
 			continue
 		}
-		if l.m.Cluster.Value.Words[name].Running != want {
+		if v.m.Cluster.Value.UnitBags[name].Running != want {
 			return because(restartAwaitsOthers, name)
 		}
 	}
-	if l.restarts() {
-		for _, name := range l.awaited() {
-			if name != l.m.Unit {
+	if v.restarts() {
+		for _, name := range v.awaited() {
+			if name != v.m.Unit {
 				return because(restartAwaitsOthers, name)
 			}
 		}
@@ -202,21 +202,21 @@ func (l look) holdRestart(own Member) Reason {
 }
 
 // holdQuota says why our member must not take the higher quota now; none means that it may.
-func (l look) holdQuota(own, first Member) Reason {
+func (v view) holdQuota(own, first Member) Reason {
 	if first.ID != own.ID {
-		return because(restartAwaitsQuota, l.label(first))
+		return because(restartAwaitsQuota, v.label(first))
 	}
-	if a := l.raiseAwaits(); a.who != "" && l.withoutTurn(own.ID) {
+	if a := v.raiseAwaits(); a.who != "" && v.mayRestartWithoutTurn(own.ID) {
 		return because(restartAwaitsAll, a.who, a.why)
 	}
 	return Reason{}
 }
 
-// refusing is the worst alarm because of which etcd takes no writes, so that no unit can take the
+// refusingAlarm is the worst alarm because of which etcd takes no writes, so that no unit can take the
 // turn; "" is none.
-func (l look) refusing() string {
+func (v view) refusingAlarm() string {
 	for _, kind := range []string{corrupt, noSpace} {
-		if slices.ContainsFunc(l.w.Alarms, func(a Alarm) bool { return a.Kind == kind }) {
+		if slices.ContainsFunc(v.w.Alarms, func(a Alarm) bool { return a.Kind == kind }) {
 			return kind
 		}
 	}
@@ -225,19 +225,19 @@ func (l look) refusing() string {
 
 // upgradeProblem says why the carried release must not replace the running one; none means that it
 // may. etcd goes up one minor version at a time, and reads no data of a newer minor version.
-func (l look) upgradeProblem() Reason {
-	from, to := l.w.Service.Release, l.w.Carried
-	if !l.w.Service.Running {
-		from = l.w.WrittenRelease // the release that ran last
+func (v view) upgradeProblem() Reason {
+	from, to := v.w.Service.Release, v.w.Carried
+	if !v.w.Service.Running {
+		from = v.w.WrittenRelease // the release that ran last
 	}
 	was, is := "v"+version(from), "v"+version(to)
 	switch {
 	case !semver.IsValid(was) || !semver.IsValid(is) || semver.MajorMinor(was) == semver.MajorMinor(is):
 		return Reason{}
 	case semver.Compare(is, was) < 0:
-		return because(downgrade, l.m.Unit, was[1:], is[1:], semver.MajorMinor(was)[1:])
+		return because(downgrade, v.m.Unit, was[1:], is[1:], semver.MajorMinor(was)[1:])
 	case semver.MajorMinor(is) != nextMinor(was):
-		return because(upgradeTooFar, l.m.Unit, was[1:], is[1:])
+		return because(upgradeTooFar, v.m.Unit, was[1:], is[1:])
 	}
 	return Reason{}
 }

@@ -99,9 +99,9 @@ func TestTheRaftLeaderWaitsForNobodyWhoLeaves(t *testing.T) {
 	for i := range w.Members {
 		w.Members[i].Leader = 1
 	}
-	word := m.Cluster.Value.Words["etcd/1"]
-	word.Running = lookAt(lookAgain, m, w).should.Generation()
-	m.Cluster.Value.Words["etcd/1"] = word
+	unitBag := m.Cluster.Value.UnitBags["etcd/1"]
+	unitBag.Running = newView(lookAgain, m, w).desired.Generation()
+	m.Cluster.Value.UnitBags["etcd/1"] = unitBag
 	p := Decide(lookAgain, m, w)
 	require.Nil(t, p.Step)
 	assert.Contains(t, p.Status.Message, "as raft leader this member goes last, after etcd/2")
@@ -151,14 +151,14 @@ func TestRollPhase(t *testing.T) {
 		{"has the turn", func(_ *Model, w *World) { turn(w) }, unwritten, ""},
 		{"has written", func(m *Model, w *World) {
 			turn(w)
-			w.WrittenConfig = lookAt(lookAgain, *m, *w).sum
+			w.WrittenConfig = newView(lookAgain, *m, *w).desiredDigest
 		}, restarting, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			m, w := due()
 			tc.change(&m, &w)
-			phase, why := lookAt(lookAgain, m, w).rollPhase()
+			phase, why := newView(lookAgain, m, w).rollPhase()
 			assert.Equal(t, tc.want.String(), phase.String())
 			assert.Contains(t, why.String(), tc.why)
 			assert.Equal(t, tc.why == "", why.none())

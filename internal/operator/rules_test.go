@@ -49,10 +49,10 @@ func TestRule01FoundedOnce(t *testing.T) {
 		{"authority not committed", func(m *Model, _ *World) { m.Authority = Know[*pki.Authority](nil) }, false},
 		{"authority unknown", func(m *Model, _ *World) { m.Authority = Unknown[*pki.Authority]("permission denied") }, false},
 		{"address unknown", func(m *Model, _ *World) { m.PeerAddress = Unknown[Address]("no address") }, false},
-		{"record names a cluster", func(m *Model, _ *World) { *m = record(*m, Record{ClusterID: 7}) }, false},
-		{"another unit names a cluster", func(m *Model, _ *World) { m.Cluster.Value.Words["etcd/1"] = Word{ClusterID: 7} }, false},
-		{"recorded cluster ended in order", func(m *Model, _ *World) { *m = record(*m, Record{ClusterID: 7, Ended: 7}) }, true},
-		{"another cluster ended", func(m *Model, _ *World) { *m = record(*m, Record{ClusterID: 8, Ended: 7}) }, false},
+		{"record names a cluster", func(m *Model, _ *World) { *m = record(*m, AppBag{ClusterID: 7}) }, false},
+		{"another unit names a cluster", func(m *Model, _ *World) { m.Cluster.Value.UnitBags["etcd/1"] = UnitBag{ClusterID: 7} }, false},
+		{"recorded cluster ended in order", func(m *Model, _ *World) { *m = record(*m, AppBag{ClusterID: 7, Ended: 7}) }, true},
+		{"another cluster ended", func(m *Model, _ *World) { *m = record(*m, AppBag{ClusterID: 8, Ended: 7}) }, false},
 		{"somebody unreachable", func(_ *Model, w *World) { w.Reach = Unreachable }, false},
 		{"somebody without quorum", func(_ *Model, w *World) { w.Reach = NoQuorum }, false},
 		{"a cluster answers", func(_ *Model, w *World) { w.Reach = Healthy }, false},
@@ -89,7 +89,7 @@ func TestRule01FoundedOnce(t *testing.T) {
 			func(*Model) {},
 			func(m *Model) { m.UUID = "other" },
 			func(m *Model) { m.Authority = Know(ca2()) },
-			func(m *Model) { *m = record(*m, Record{Ended: 9}) },
+			func(m *Model) { *m = record(*m, AppBag{Ended: 9}) },
 		} {
 			m, w := fresh(1)
 			change(&m)
@@ -104,7 +104,7 @@ func TestRule01FoundedOnce(t *testing.T) {
 
 	t.Run("a crash after founding keeps the data and publishes it", func(t *testing.T) {
 		t.Parallel()
-		m := record(model(1), Record{})
+		m := record(model(1), AppBag{})
 		p := Decide(lookAgain, m, world(m))
 		require.Nil(t, p.Step)
 		require.NotNil(t, recordOf(p))
@@ -139,7 +139,7 @@ func TestRule01FoundedOnce(t *testing.T) {
 			assert.Equal(t, Blocked, p.Status.Level)
 			assert.Contains(t, p.Status.Message, remedy)
 			// As the action writes it.
-			m = record(m, Record{Schema: etcdcluster.Schema, Ended: clusterID, Authority: ca1().Fingerprint()})
+			m = record(m, AppBag{Schema: etcdcluster.Schema, Ended: clusterID, Authority: ca1().Fingerprint()})
 			m.Memory = Know(after(m, p))
 			step, ok := firstStep(m, absent).(WriteMember)
 			assert.True(t, ok && step.Server.Initial.New, "it was given up")
@@ -177,7 +177,7 @@ func TestRule01FoundedOnce(t *testing.T) {
 			m := model(1)
 			w := world(m)
 			m.Units = Know(map[string]Life{"etcd/0": Dying, "etcd/1": Dying})
-			m.Cluster.Value.Words = map[string]Word{"etcd/1": {Schema: etcdcluster.Schema, Leaving: true}}
+			m.Cluster.Value.UnitBags = map[string]UnitBag{"etcd/1": {Schema: etcdcluster.Schema, Leaving: true}}
 			e := Event{Kind: hooks.RelationDeparted, Endpoint: PeerEndpoint, RelationID: "cluster:0", RemoteUnit: "etcd/1", Departing: departing}
 			m.Leader = Know(false)
 			p := Decide(e, m, w)
@@ -202,7 +202,7 @@ func TestRule01FoundedOnce(t *testing.T) {
 			assert.Equal(t, uint64(clusterID), recordOf(p).Ended)
 			assert.True(t, p.Claims)
 
-			m.Cluster.Value.Words = map[string]Word{"etcd/1": {Schema: etcdcluster.Schema, Leaving: true, ClusterID: clusterID, MemberID: 2}}
+			m.Cluster.Value.UnitBags = map[string]UnitBag{"etcd/1": {Schema: etcdcluster.Schema, Leaving: true, ClusterID: clusterID, MemberID: 2}}
 			p = Decide(e, m, w)
 			if record := recordOf(p); record != nil {
 				assert.Zero(t, record.Ended, "the other may still serve")
@@ -225,7 +225,7 @@ func TestRule01FoundedOnce(t *testing.T) {
 	t.Run("a record without end and without data is blocked and names the action", func(t *testing.T) {
 		t.Parallel()
 		m, w := fresh(1)
-		m = record(m, Record{ClusterID: clusterID})
+		m = record(m, AppBag{ClusterID: clusterID})
 		p := Decide(lookAgain, m, w)
 		assert.Nil(t, p.Step)
 		assert.Equal(t, Blocked, p.Status.Level)
@@ -303,7 +303,7 @@ func TestRule03LearnersFirst(t *testing.T) {
 
 	w = wiped(world(m))
 	w.Members = w.Members[1:]
-	unrecorded := record(m, Record{})
+	unrecorded := record(m, AppBag{})
 	unrecorded.Leader = Know(false)
 	assert.Nil(t, firstStep(unrecorded, w), "what units name and the record does not may yet yield")
 
@@ -358,8 +358,8 @@ func TestRule05OneAtATime(t *testing.T) {
 	require.IsType(t, TakeTurn{}, firstStep(m, mine), "one that an earlier hook left behind may run out in this one")
 	mine.Done = []Step{TakeTurn{}}
 	require.IsType(t, WriteMember{}, firstStep(m, mine))
-	l := lookAt(Event{}, m, mine)
-	mine.WrittenConfig = l.sum
+	v := newView(Event{}, m, mine)
+	mine.WrittenConfig = v.desiredDigest
 	require.IsType(t, Restart{}, firstStep(m, mine))
 
 	moves := mine
@@ -409,11 +409,11 @@ func TestRule05OneAtATime(t *testing.T) {
 	p = Decide(lookAgain, m, leads)
 	assert.Nil(t, p.Step)
 	assert.Contains(t, p.Status.Message, "goes last")
-	for u, word := range m.Cluster.Value.Words {
-		word.Running = l.should.Generation()
-		m.Cluster.Value.Words[u] = word
+	for u, unitBag := range m.Cluster.Value.UnitBags {
+		unitBag.Running = v.desired.Generation()
+		m.Cluster.Value.UnitBags[u] = unitBag
 	}
-	leads.Turn.Holder, leads.WrittenConfig = "etcd/0", l.sum
+	leads.Turn.Holder, leads.WrittenConfig = "etcd/0", v.desiredDigest
 	assert.IsType(t, Restart{}, firstStep(m, leads), "when the others are through, the leader goes")
 }
 
@@ -514,7 +514,7 @@ func TestRule06QuorumFirst(t *testing.T) {
 
 	t.Run("a recorded end is the end, whoever came meanwhile", func(t *testing.T) {
 		t.Parallel()
-		m := record(leaving(model(2)), Record{Schema: etcdcluster.Schema, ClusterID: clusterID, Ended: clusterID})
+		m := record(leaving(model(2)), AppBag{Schema: etcdcluster.Schema, ClusterID: clusterID, Ended: clusterID})
 		w := world(m)
 		w.Service, w.Local, w.Members, w.Reach = Service{Kind: MemberService}, Local{}, nil, Unreachable
 		p := Decide(Event{Kind: hooks.Remove}, m, w)
@@ -524,15 +524,15 @@ func TestRule06QuorumFirst(t *testing.T) {
 
 	t.Run("a founder that leaves before it was recorded puts its cluster on record for who joins", func(t *testing.T) {
 		t.Parallel()
-		m := record(leaving(model(2)), Record{})
+		m := record(leaving(model(2)), AppBag{})
 		w := world(m)
 		w.Members = members(1)
 		p := Decide(lookAgain, m, w)
 		require.NoError(t, p.Fail)
 		require.NotNil(t, recordOf(p))
 		assert.Equal(t, uint64(clusterID), recordOf(p).ClusterID)
-		m = record(m, Record{Schema: etcdcluster.Schema, ClusterID: 7, Ended: 7, Authority: ca1().Fingerprint()})
-		m.Cluster.Value.Words["etcd/1"] = Word{ClusterID: clusterID, Leaving: true, Stopped: true}
+		m = record(m, AppBag{Schema: etcdcluster.Schema, ClusterID: 7, Ended: 7, Authority: ca1().Fingerprint()})
+		m.Cluster.Value.UnitBags["etcd/1"] = UnitBag{ClusterID: clusterID, Leaving: true, Stopped: true}
 		w.Service, w.Local, w.Members, w.Reach = Service{Kind: MemberService}, Local{}, nil, Unreachable
 		w.Tried = []Attempt{{Start{}, errors.New("no")}}
 		assert.Nil(t, recordOf(Decide(lookAgain, m, w)), "but not what it has stopped: that may have ended before another")
@@ -541,7 +541,7 @@ func TestRule06QuorumFirst(t *testing.T) {
 	t.Run("a founder whose cluster nobody was told of leaves, though another unit stays", func(t *testing.T) {
 		t.Parallel()
 		stop := Event{Kind: hooks.Stop}
-		m := record(leaving(model(2)), Record{})
+		m := record(leaving(model(2)), AppBag{})
 		w := world(m)
 		w.Members = members(1)
 		require.IsType(t, Stop{}, firstStepOf(stop, m, w))
@@ -549,7 +549,7 @@ func TestRule06QuorumFirst(t *testing.T) {
 		m.Leader.Value = false
 		require.Error(t, Decide(stop, m, w).Fail, "whoever leads may put it on record")
 		m.Leader.Value = true
-		require.Error(t, Decide(stop, record(m, Record{Schema: etcdcluster.Schema, ClusterID: clusterID}), w).Fail, "who comes looks for it")
+		require.Error(t, Decide(stop, record(m, AppBag{Schema: etcdcluster.Schema, ClusterID: clusterID}), w).Fail, "who comes looks for it")
 		w.Reach, w.Members, w.Local.Voters = Unreachable, nil, 1
 		assert.IsType(t, Stop{}, firstStepOf(stop, m, w), "others may be in another such cluster, and its own server tells that it is alone")
 		w.Local.Voters = 2
@@ -558,7 +558,7 @@ func TestRule06QuorumFirst(t *testing.T) {
 
 	t.Run("a founder that had to yield goes last and leaves the record alone", func(t *testing.T) {
 		t.Parallel()
-		m := record(leaving(model(1)), Record{Schema: etcdcluster.Schema, ClusterID: 7})
+		m := record(leaving(model(1)), AppBag{Schema: etcdcluster.Schema, ClusterID: 7})
 		w := world(m)
 		w.Service, w.Local, w.Members, w.Reach = Service{Kind: MemberService}, Local{}, nil, Unreachable
 		p := Decide(Event{Kind: hooks.Stop}, m, w)
@@ -578,8 +578,8 @@ func TestRule06QuorumFirst(t *testing.T) {
 		require.IsType(t, Stop{}, firstStepOf(Event{Kind: hooks.Stop}, m, w), "in ours, who is not listed has left")
 		other := w.Data.ClusterID + 1
 		w.ClusterID, m.Leader.Value = other, false
-		m.Cluster.Value.Record = Record{}
-		m.Cluster.Value.Words["etcd/1"] = Word{Schema: etcdcluster.Schema, ClusterID: other}
+		m.Cluster.Value.AppBag = AppBag{}
+		m.Cluster.Value.UnitBags["etcd/1"] = UnitBag{Schema: etcdcluster.Schema, ClusterID: other}
 		p := Decide(Event{Kind: hooks.Stop}, m, w)
 		assert.Nil(t, p.Step)
 		require.Error(t, p.Fail)
@@ -678,18 +678,18 @@ func TestRule06QuorumFirst(t *testing.T) {
 		w := world(m)
 		w.Members = append(members(2), Member{ID: 3, PeerURLs: []string{"https://10.9.9.9:2380"}, Learner: true})
 		w = fenced(m, w)
-		m.Cluster.Value.Words["etcd/2"] = Word{}
+		m.Cluster.Value.UnitBags["etcd/2"] = UnitBag{}
 		assert.Nil(t, firstStep(m, w))
-		m.Cluster.Value.Words["etcd/2"] = Word{PeerURL: "https://10.9.9.9:2999"}
+		m.Cluster.Value.UnitBags["etcd/2"] = UnitBag{PeerURL: "https://10.9.9.9:2999"}
 		assert.Nil(t, firstStep(m, w), "its word is from before the port changed")
-		m.Cluster.Value.Words["etcd/2"] = Word{PeerURL: "https://10.0.0.12:2999"}
+		m.Cluster.Value.UnitBags["etcd/2"] = UnitBag{PeerURL: "https://10.0.0.12:2999"}
 		assert.IsType(t, RemoveMember{}, firstStep(m, w), "at whatever port, it is at another address")
 		joined := w
 		joined.Members = append(members(3), Member{ID: 4, PeerURLs: []string{"https://10.9.9.9:2380"}, Learner: true})
 		m.Seen = []uint64{1, 2, 3, 4}
 		assert.IsType(t, RemoveMember{}, firstStep(m, joined), "which does not matter once it has a member")
 		m.Seen = []uint64{1, 2, 3}
-		m.Cluster.Value.Words["etcd/2"] = Word{PeerURL: "https://10.0.0.12:2380"}
+		m.Cluster.Value.UnitBags["etcd/2"] = UnitBag{PeerURL: "https://10.0.0.12:2380"}
 		assert.IsType(t, RemoveMember{}, firstStep(m, w))
 	})
 
@@ -740,8 +740,8 @@ func TestRule08OnlyTruthsArePublished(t *testing.T) {
 		other := m
 		other.Unit = "etcd/1"
 		other.Leader = Know(false)
-		words := map[string]Word{"etcd/0": {PeerURL: "https://10.0.0.10:2380"}, "etcd/2": {PeerURL: "https://10.0.0.12:2380"}}
-		other.Cluster = Know(Cluster{RelationID: "cluster:0", Record: m.Cluster.Value.Record, Words: words})
+		unitBags := map[string]UnitBag{"etcd/0": {PeerURL: "https://10.0.0.10:2380"}, "etcd/2": {PeerURL: "https://10.0.0.12:2380"}}
+		other.Cluster = Know(Cluster{RelationID: "cluster:0", AppBag: m.Cluster.Value.AppBag, UnitBags: unitBags})
 		other.PeerAddress = Know(Address{Ingress: address(1), All: []string{address(1)}})
 		other.ClientAddress = other.PeerAddress
 		w2 := world(other)
@@ -773,7 +773,7 @@ func TestRule08OnlyTruthsArePublished(t *testing.T) {
 			assert.Empty(t, toConsumers(Decide(lookAgain, m, w)), reach)
 		}
 		w := world(m)
-		unrecorded := record(m, Record{})
+		unrecorded := record(m, AppBag{})
 		unrecorded.Leader = Know(false)
 		assert.Empty(t, toConsumers(Decide(lookAgain, unrecorded, w)), "a cluster that is not on record may have to yield")
 		w.Members = nil
@@ -783,7 +783,7 @@ func TestRule08OnlyTruthsArePublished(t *testing.T) {
 		t.Parallel()
 		for _, leads := range []bool{true, false} {
 			ended := []Ended{{RelationID: "proxy:1", Generation: 1, Period: 229}, {RelationID: "proxy:1", Generation: 2, Period: 230}}
-			listed := record(m, Record{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint(), Revoked: ended})
+			listed := record(m, AppBag{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint(), Revoked: ended})
 			listed.Leader, listed.Memory = Know(leads), Know(after(m, p))
 			w := w
 			w.TLS.Revoked = RevokedDigest(ended)
@@ -874,7 +874,7 @@ func TestRule10KeysStayHome(t *testing.T) {
 	assert.GreaterOrEqual(t, len(slices.DeleteFunc(slices.Clone(leaks()), func(l string) bool { return !strings.Contains(shown, l) })), 3, "what is looked for would be found")
 	bag := BagWrite{Relation: "proxy:1", Bag: databag.Bag{"client_key": secret}}
 	write := SecretWrite{Label: "a", Content: map[string]string{"k": secret}}
-	told := Told{Credentials: must(authority.Credentials("uuid", "proxy:1", 1, 230))}
+	told := ConsumerData{Credentials: must(authority.Credentials("uuid", "proxy:1", 1, 230))}
 	told.Credentials.Key += secret
 	m := Model{Authority: Know(authority), Relations: related(Model{}, upstreamEndpoint, databag.Relation{Units: map[string]databag.Bag{"etcd/0": {"client_key": secret}}})}
 	for _, v := range []any{
@@ -962,9 +962,9 @@ func TestRule11PublishLast(t *testing.T) {
 	assert.Empty(t, toConsumers(p))
 	assert.Nil(t, p.Memory)
 	// The bag is never the only record: with an empty bag the same is found on disk and in etcd.
-	m = record(m, Record{})
-	for u := range m.Cluster.Value.Words {
-		m.Cluster.Value.Words[u] = Word{}
+	m = record(m, AppBag{})
+	for u := range m.Cluster.Value.UnitBags {
+		m.Cluster.Value.UnitBags[u] = UnitBag{}
 	}
 	p = Decide(lookAgain, m, world(m))
 	require.Nil(t, p.Step)

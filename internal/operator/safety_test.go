@@ -35,9 +35,9 @@ func TestQuorumFirst(t *testing.T) {
 					// Once removed it is no voter; the last voter is not removed, it only stops.
 					remove := voters > 1 && decide(others, voters-1)
 
-					l := lookAt(lookAgain, m, w)
-					assert.Equal(t, goDown, l.mayGoDown(1).none(), "may go down: %q", l.mayGoDown(1))
-					assert.Equal(t, remove, l.mayRemove(1).none(), "may be removed: %q", l.mayRemove(1))
+					v := newView(lookAgain, m, w)
+					assert.Equal(t, goDown, v.mayGoDown(1).none(), "may go down: %q", v.mayGoDown(1))
+					assert.Equal(t, remove, v.mayRemove(1).none(), "may be removed: %q", v.mayRemove(1))
 				})
 			}
 		}
@@ -73,13 +73,13 @@ func TestQuorumFirstInWords(t *testing.T) {
 			m := model(tc.units)
 			w := world(m)
 			tc.change(&w)
-			l := lookAt(lookAgain, m, w)
-			assert.Equal(t, tc.goDown, l.mayGoDown(1).String())
-			assert.Equal(t, tc.remove, l.mayRemove(1).String())
+			v := newView(lookAgain, m, w)
+			assert.Equal(t, tc.goDown, v.mayGoDown(1).String())
+			assert.Equal(t, tc.remove, v.mayRemove(1).String())
 		})
 	}
 	m := model(4)
-	l := lookAt(lookAgain, m, world(m))
-	assert.True(t, l.mayRemove(1, 2).none())
-	assert.Equal(t, "without etcd/0, etcd/1 there is no quorum: 1 of 2 voters would be ready, 2 are needed", lookAt(lookAgain, m, down(world(m), 3)).mayRemove(1, 2).String(), "together")
+	v := newView(lookAgain, m, world(m))
+	assert.True(t, v.mayRemove(1, 2).none())
+	assert.Equal(t, "without etcd/0, etcd/1 there is no quorum: 1 of 2 voters would be ready, 2 are needed", newView(lookAgain, m, down(world(m), 3)).mayRemove(1, 2).String(), "together")
 }

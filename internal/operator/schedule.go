@@ -11,33 +11,33 @@ import (
 )
 
 // schedule has our member's snapshots taken by a timer of the machine, not in a hook.
-func schedule(l look, p *Plan) {
-	if l.role() != RoleMember || l.leaving() || l.w.Installed != l.w.Carried || !l.usable() || !l.w.Service.Running || !l.inCluster() {
+func schedule(v view, p *Plan) {
+	if v.role() != RoleMember || v.leaving() || v.w.Installed != v.w.Carried || !v.usable() || !v.w.Service.Running || !v.inCluster() {
 		return
 	}
-	if _, listed := l.self(); !listed {
+	if _, listed := v.self(); !listed {
 		return
 	}
-	if want := l.schedule(); l.w.Schedule != want {
-		p.want(l, WriteSchedule{want})
+	if want := v.schedule(); v.w.Schedule != want {
+		p.want(v, WriteSchedule{want})
 	}
 }
 
 // schedule is how snapshots should be taken here.
-func (l look) schedule() Schedule {
-	c := l.m.Config
-	return Schedule{Interval: c.SnapshotSeconds, Keep: c.SnapshotKeep, Space: c.KeepBytes, Wanted: l.wanted()}
+func (v view) schedule() Schedule {
+	c := v.m.Config
+	return Schedule{Interval: c.SnapshotSeconds, Keep: c.SnapshotKeep, Space: c.KeepBytes, Wanted: v.wanted()}
 }
 
 // wanted is the snapshot kept here that the operation on record is to restore; "" is none. Its work says so too, but may begin
 // long after: all units have to answer before.
-func (l look) wanted() string {
-	o := l.operation()
-	if !replaces(o) || o.Kind != restoring || o.Source != l.m.Unit {
+func (v view) wanted() string {
+	o := v.operation()
+	if !replaces(o) || o.Kind != restoring || o.Source != v.m.Unit {
 		return ""
 	}
-	name := l.snapshotOf(o)
-	for _, s := range l.w.Kept.Snapshots {
+	name := v.snapshotOf(o)
+	for _, s := range v.w.Kept.Snapshots {
 		if s.Name == name && s.Error == "" {
 			return name
 		}
@@ -66,15 +66,15 @@ func (w Work) streams() bool {
 // first is the step that has to come before a step. There is one upkeep at a time on a member, and
 // a snapshot gives way. bbolt does not close its file before all its readers are gone, so a
 // defragmentation, or a server that ends, would have to wait until the snapshot is read.
-func (l look) first(s Step) Step {
+func (v view) first(s Step) Step {
 	switch s.(type) {
 	case Restart, Stop, Uninstall, Defrag:
 	default:
 		return s
 	}
-	for _, w := range l.w.Work {
+	for _, w := range v.w.Work {
 		end := EndWork{w.ID, "the member is wanted for: " + s.String()}
-		if tried, _ := l.tried(end); w.streams() && !tried {
+		if tried, _ := v.tried(end); w.streams() && !tried {
 			return end
 		}
 	}
@@ -87,25 +87,25 @@ const beforeUpgrade = "before-upgrade"
 // saved has a snapshot taken before the first member restarts with another server, and reports
 // whether the restart waits for it. The restart waits only in the hook that began the snapshot. No
 // snapshot is taken while a unit has the turn.
-func (l look) saved(p *Plan) bool {
+func (v view) saved(p *Plan) bool {
 	server := func(release string) string { return cmp.Or(ServerID(release), release) }
-	if l.refusing() != "" || !l.w.Turn.Known || l.w.Turn.Holder != "" || server(l.w.Service.Release) == server(l.should.Release) || l.rollBegan() {
+	if v.refusingAlarm() != "" || !v.w.Turn.Known || v.w.Turn.Holder != "" || server(v.w.Service.Release) == server(v.desired.Release) || v.rollBegan() {
 		return false
 	}
-	id := upgradeID(l.w.Carried)
-	if slices.ContainsFunc(l.w.Kept.Snapshots, func(s Snapshot) bool { return s.Work == id }) {
+	id := upgradeID(v.w.Carried)
+	if slices.ContainsFunc(v.w.Kept.Snapshots, func(s Snapshot) bool { return s.Work == id }) {
 		return false
 	}
-	at := slices.IndexFunc(l.w.Work, func(w Work) bool { return w.ID == id })
+	at := slices.IndexFunc(v.w.Work, func(w Work) bool { return w.ID == id })
 	switch {
 	case at < 0:
-		return p.want(l, StartWork{WorkRequest{ID: id, Kind: TakeSnapshot, Why: beforeUpgrade}})
-	case l.w.Work[at].State != WorkRuns || !did[StartWork](l):
+		return p.want(v, StartWork{WorkRequest{ID: id, Kind: TakeSnapshot, Why: beforeUpgrade}})
+	case v.w.Work[at].State != WorkRuns || !did[StartWork](v):
 		return false
-	case !did[AwaitWork](l):
-		return p.want(l, AwaitWork{ID: id, Hook: true})
+	case !did[AwaitWork](v):
+		return p.want(v, AwaitWork{ID: id, Hook: true})
 	}
-	p.say(because(restartAwaitsSnapshot, string(TakeSnapshot), or(l.w.Work[at].Progress)))
+	p.say(because(restartAwaitsSnapshot, string(TakeSnapshot), dash(v.w.Work[at].Progress)))
 	return true
 }
 
@@ -114,11 +114,11 @@ func upgradeID(release string) string { return "upgrade-" + digest(release)[:6] 
 
 // rollBegan reports whether another voter already runs what ours should run: the first of them saw
 // to a snapshot.
-func (l look) rollBegan() bool {
-	own, _ := l.self()
-	return slices.ContainsFunc(l.voters(), func(mem Member) bool {
-		name, ok := l.unitOf(mem)
-		return ok && mem.ID != own.ID && l.m.Cluster.Value.Words[name].Running == l.should.Generation()
+func (v view) rollBegan() bool {
+	own, _ := v.self()
+	return slices.ContainsFunc(v.voters(), func(mem Member) bool {
+		name, ok := v.unitOf(mem)
+		return ok && mem.ID != own.ID && v.m.Cluster.Value.UnitBags[name].Running == v.desired.Generation()
 	})
 }
 
@@ -149,27 +149,27 @@ type snapshots struct {
 
 // snapshots judges the kept snapshots by the interval. The next is overdue after two intervals and
 // the time that it may have had to wait: one more interval, but at most an hour.
-func (l look) snapshots() snapshots {
+func (v view) snapshots() snapshots {
 	var s snapshots
-	if s.good, s.found = l.w.Kept.lastGood(l.w.Data.ClusterID); s.found {
-		s.age = max(time.Duration(l.w.Now-s.good.Taken)*time.Second, 0) // a clock may have gone back
+	if s.good, s.found = v.w.Kept.lastGood(v.w.Data.ClusterID); s.found {
+		s.age = max(time.Duration(v.w.Now-s.good.Taken)*time.Second, 0) // a clock may have gone back
 	}
-	for _, w := range l.w.Work {
+	for _, w := range v.w.Work {
 		if w.Kind == TakeSnapshot && w.Why == "" && w.State == WorkFailed && !strings.HasPrefix(w.Error, EndedWork) && (!s.found || w.Ended > s.good.Taken) {
 			s.failure = w.Error
 		}
 	}
-	if kept := l.w.Kept.Snapshots; len(kept) > 0 && kept[len(kept)-1].Why == "" && kept[len(kept)-1].Error != "" {
+	if kept := v.w.Kept.Snapshots; len(kept) > 0 && kept[len(kept)-1].Why == "" && kept[len(kept)-1].Error != "" {
 		s.failure = kept[len(kept)-1].Error
 	}
-	every := time.Duration(l.m.Config.SnapshotSeconds) * time.Second
+	every := time.Duration(v.m.Config.SnapshotSeconds) * time.Second
 	late := 2*every + min(every, time.Hour)
 	switch {
 	case every == 0:
 	case s.found:
 		s.overdue = s.age > late
 	default:
-		s.overdue = l.w.Service.Age > late
+		s.overdue = v.w.Service.Age > late
 	}
 	return s
 }
@@ -201,7 +201,7 @@ func (x *examiner) keeping() {
 		switch {
 		case w.Kind == LookAgain:
 		case w.State == WorkRuns:
-			x.say(because(workRuns, string(w.Kind), or(w.Progress)))
+			x.say(because(workRuns, string(w.Kind), dash(w.Progress)))
 		case w.State == WorkFailed && w.Why != "":
 			x.say(because(snapshotMissed, x.m.Unit, w.Why, w.Error))
 		}
@@ -262,7 +262,7 @@ func (r Report) keptValues(out values) {
 		s["last"], s["revision"] = r.snapshots.good.Name, strconv.FormatInt(r.snapshots.good.Revision, 10)
 		s["count"] = strconv.Itoa(r.kept.good())
 	}
-	s.set("failed", plain(r.snapshots.failure))
+	s.set("failed", singleLine(r.snapshots.failure))
 	if r.kept.Drilled > 0 {
 		s["drilled"] = moment(r.kept.Drilled)
 	}

@@ -131,15 +131,15 @@ func TestASnapshotGivesWay(t *testing.T) {
 			w.Tried = []Attempt{{end, assert.AnError}}
 		}
 		var p Plan
-		p.want(lookAt(lookAgain, m, w), Restart{})
+		p.want(newView(lookAgain, m, w), Restart{})
 		assert.Equal(t, tc.want, p.Step, name)
 	}
 	for _, s := range []Step{Stop{"x"}, Uninstall{}, Defrag{ID: 1}} {
 		w.Work, w.Tried = []Work{stream}, nil
-		assert.IsType(t, EndWork{}, lookAt(lookAgain, m, w).first(s), s.String())
+		assert.IsType(t, EndWork{}, newView(lookAgain, m, w).first(s), s.String())
 	}
 	for _, s := range []Step{Start{}, WriteMember{}, ReleaseTurn{}} {
-		assert.Equal(t, s, lookAt(lookAgain, m, w).first(s))
+		assert.Equal(t, s, newView(lookAgain, m, w).first(s))
 	}
 }
 
@@ -274,9 +274,9 @@ func TestTakeSnapshotNow(t *testing.T) {
 	}
 	m := model(3)
 	w := world(m)
-	first := lookAt(Event{}, m, w).workID("snapshot")
+	first := newView(Event{}, m, w).workID("snapshot")
 	w.Work = []Work{{WorkRequest: WorkRequest{ID: first, Kind: TakeSnapshot}, State: WorkDone}}
-	assert.NotEqual(t, first, lookAt(Event{}, m, w).workID("snapshot"), "two of one second are two")
+	assert.NotEqual(t, first, newView(Event{}, m, w).workID("snapshot"), "two of one second are two")
 	for _, bad := range []any{"x.db", "/a/../b", "/a/", 7, ""} {
 		_, _, err := TakeSnapshotNow(map[string]any{"to": bad}, model(3), world(model(3)))
 		require.ErrorContains(t, err, `cannot use parameter "to"`, "%v", bad)
@@ -388,9 +388,9 @@ func TestASnapshotBeforeAnUpgrade(t *testing.T) {
 		"the first":       {want: StartWork{r}},
 		"the same server": {change: func(_ *Model, w *World) { w.Carried, w.Installed = againA, againA }},
 		"another began": {change: func(m *Model, w *World) {
-			word := m.Cluster.Value.Words["etcd/1"]
-			word.Running = lookAt(lookAgain, *m, *w).should.Generation()
-			m.Cluster.Value.Words["etcd/1"] = word
+			unitBag := m.Cluster.Value.UnitBags["etcd/1"]
+			unitBag.Running = newView(lookAgain, *m, *w).desired.Generation()
+			m.Cluster.Value.UnitBags["etcd/1"] = unitBag
 		}, want: TakeTurn{}},
 		"another restarts":  {change: func(_ *Model, w *World) { w.Turn.Holder = "etcd/1" }, want: TakeTurn{}},
 		"it will not begin": {change: func(_ *Model, w *World) { w.Tried = []Attempt{{StartWork{r}, assert.AnError}} }, want: TakeTurn{}},

@@ -27,42 +27,42 @@ func TakeSnapshotNow(params map[string]any, m Model, w World) ([]Step, Result, e
 	if refused := Examine(m, w).refused(what); refused.Failed != "" {
 		return nil, refused, nil
 	}
-	l := lookAt(Event{}, m, w)
-	if why := l.maySnapshot(); !why.none() {
+	v := newView(Event{}, m, w)
+	if why := v.maySnapshot(); !why.none() {
 		return nil, Result{Failed: refusal(what, why)}, nil
 	}
-	r := WorkRequest{ID: l.workID("snapshot"), Kind: TakeSnapshot, To: to}
-	return beginAndAwait(r), Result{Finish: func(after World) Result { return worked(m, after, r.ID) }}, nil
+	r := WorkRequest{ID: v.workID("snapshot"), Kind: TakeSnapshot, To: to}
+	return beginAndAwait(r), Result{Finish: func(after World) Result { return workResult(m, after, r.ID) }}, nil
 }
 
 // beginAndAwait are the steps of an action that begins long work and waits for it.
 func beginAndAwait(r WorkRequest) []Step { return []Step{StartWork{r}, AwaitWork{ID: r.ID}} }
 
 // workID is the ID of work that begins now. Two that begin in the same second differ in their IDs.
-func (l look) workID(what string) string {
-	parts := []string{l.m.UUID, l.m.Unit, strconv.FormatInt(l.w.Now, 10)}
-	for _, w := range l.w.Work {
+func (v view) workID(what string) string {
+	parts := []string{v.m.UUID, v.m.Unit, strconv.FormatInt(v.w.Now, 10)}
+	for _, w := range v.w.Work {
 		parts = append(parts, w.ID)
 	}
 	return what + "-" + digest(parts...)[:6]
 }
 
 // maySnapshot says why no snapshot can be taken from our member now; none means that one can.
-func (l look) maySnapshot() Reason {
-	own, listed := l.self()
-	if !listed || own.Learner || !l.serves(own) {
-		return because(snapshotAwaitsVoter, l.m.Unit)
+func (v view) maySnapshot() Reason {
+	own, listed := v.self()
+	if !listed || own.Learner || !v.serves(own) {
+		return because(snapshotAwaitsVoter, v.m.Unit)
 	}
-	for _, w := range l.w.Work {
+	for _, w := range v.w.Work {
 		if w.Kind == TakeSnapshot && w.State == WorkRuns {
-			return because(snapshotRuns, string(w.Kind), or(w.Progress))
+			return because(snapshotRuns, string(w.Kind), dash(w.Progress))
 		}
 	}
 	return Reason{}
 }
 
-// worked is the answer of an action after it has begun work and waited for it.
-func worked(m Model, w World, id string) Result {
+// workResult is the answer of an action after it has begun work and waited for it.
+func workResult(m Model, w World, id string) Result {
 	at := slices.IndexFunc(w.Work, func(work Work) bool { return work.ID == id })
 	if at < 0 {
 		return Result{Failed: because(workFailed, id, "it has not begun").String()}
@@ -71,14 +71,14 @@ func worked(m Model, w World, id string) Result {
 	out := Result{Values: map[string]any{"work": id, "state": string(work.State)}}
 	switch work.State {
 	case WorkRuns:
-		text := fmt.Sprintf("%s goes on: %s; follow it: juju run %s list-snapshots", work.Kind, or(work.Progress), m.Unit)
+		text := fmt.Sprintf("%s goes on: %s; follow it: juju run %s list-snapshots", work.Kind, dash(work.Progress), m.Unit)
 		out.Text = fold("", text, 0)
-		out.Values["progress"] = or(plain(work.Progress))
+		out.Values["progress"] = dash(singleLine(work.Progress))
 	case WorkFailed:
 		out.Failed = because(workFailed, string(work.Kind), work.Error).String()
 	case WorkDone:
-		out.Text = fold("", plain(work.Result), 0)
-		out.Values["result"] = or(plain(work.Result))
+		out.Text = fold("", singleLine(work.Result), 0)
+		out.Values["result"] = dash(singleLine(work.Result))
 	}
 	for _, s := range w.Kept.Snapshots {
 		if s.Work == id && s.Error == "" {
@@ -89,9 +89,9 @@ func worked(m Model, w World, id string) Result {
 }
 
 func (s Snapshot) values() values {
-	out := values{"taken": moment(s.Taken), "good": yes(s.Error == "")}
+	out := values{"taken": moment(s.Taken), "good": yesNo(s.Error == "")}
 	out.set("name", s.Name)
-	out.set("error", plain(s.Error))
+	out.set("error", singleLine(s.Error))
 	out.set("kept-for", s.Why)
 	if s.Error == "" {
 		out.set("path", s.Path)
@@ -118,12 +118,12 @@ func ListSnapshots(params map[string]any, m Model, w World) ([]Step, Result, err
 	for _, s := range w.Kept.Snapshots {
 		snapshots[slug(s.Name)] = map[string]any(s.values())
 		if s.Error != "" {
-			failed.WriteString(wrap(s.Name, "failed: "+plain(s.Error)))
+			failed.WriteString(wrap(s.Name, "failed: "+singleLine(s.Error)))
 			continue
 		}
 		rows = append(rows, []string{
 			s.Name, ago(max(time.Duration(w.Now-s.Taken)*time.Second, 0)), strconv.FormatInt(s.Revision, 10), strconv.FormatInt(s.Keys, 10),
-			size(s.Size), size(s.Stored), or(s.Why),
+			size(s.Size), size(s.Stored), dash(s.Why),
 		})
 	}
 	out := Result{Values: map[string]any{
@@ -139,8 +139,8 @@ func ListSnapshots(params map[string]any, m Model, w World) ([]Step, Result, err
 	out.Text += failed.String()
 	for _, work := range w.Work {
 		if work.State == WorkRuns && work.Kind != LookAgain {
-			out.Text += fmt.Sprintf("%s runs: %s\n", work.Kind, or(plain(work.Progress)))
-			out.Values["runs"], out.Values["progress"] = string(work.Kind), or(plain(work.Progress))
+			out.Text += fmt.Sprintf("%s runs: %s\n", work.Kind, dash(singleLine(work.Progress)))
+			out.Values["runs"], out.Values["progress"] = string(work.Kind), dash(singleLine(work.Progress))
 		}
 	}
 	out.Text += w.Kept.spaceLine()
@@ -192,33 +192,33 @@ func readSnapshot(m Model, w World, r WorkRequest, refused string) ([]Step, Resu
 	if Examine(m, w).Role == RoleProxy {
 		return nil, Result{Failed: because(isProxy, m.Unit).String()}
 	}
-	l := lookAt(Event{}, m, w)
-	r.ID, r.Snapshot = l.workID(string(r.Kind)), cmp.Or(r.Snapshot, latest)
-	if why := l.findSnapshot(r.Snapshot); !why.none() {
+	v := newView(Event{}, m, w)
+	r.ID, r.Snapshot = v.workID(string(r.Kind)), cmp.Or(r.Snapshot, latest)
+	if why := v.findSnapshot(r.Snapshot); !why.none() {
 		return nil, Result{Failed: refusal(refused, why)}
 	}
-	return beginAndAwait(r), Result{Finish: func(after World) Result { return worked(m, after, r.ID) }}
+	return beginAndAwait(r), Result{Finish: func(after World) Result { return workResult(m, after, r.ID) }}
 }
 
 // findSnapshot says why there is no such snapshot here; whether there is anything at a path the work finds.
-func (l look) findSnapshot(which string) Reason {
+func (v view) findSnapshot(which string) Reason {
 	if path.IsAbs(which) {
 		return Reason{}
 	}
-	for _, s := range l.w.Kept.Snapshots {
+	for _, s := range v.w.Kept.Snapshots {
 		if s.Error == "" && (s.Name == which || which == latest) {
 			return Reason{}
 		}
 	}
-	if unit := l.unitOfSnapshot(which); unit != "" && unit != l.m.Unit {
+	if unit := v.unitOfSnapshot(which); unit != "" && unit != v.m.Unit {
 		return because(snapshotElsewhere, unit, which)
 	}
-	return because(snapshotUnknown, which, l.m.Unit)
+	return because(snapshotUnknown, which, v.m.Unit)
 }
 
 // unitOfSnapshot is the unit of our application that a snapshot's name begins with; "" is none.
-func (l look) unitOfSnapshot(name string) string {
-	for unit := range l.m.Units.Value {
+func (v view) unitOfSnapshot(name string) string {
+	for unit := range v.m.Units.Value {
 		if strings.HasPrefix(name, strings.ReplaceAll(unit, "/", "-")+"-2") {
 			return unit
 		}

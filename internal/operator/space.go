@@ -29,43 +29,43 @@ const (
 const takesQuota = "quota"
 
 // full reports whether alarm NOSPACE is raised.
-func (l look) full() bool {
-	return slices.ContainsFunc(l.w.Alarms, func(a Alarm) bool { return a.Kind == noSpace })
+func (v view) full() bool {
+	return slices.ContainsFunc(v.w.Alarms, func(a Alarm) bool { return a.Kind == noSpace })
 }
 
 // hasRoom reports whether the database takes so little of its quota that writes may go on.
 func (m Member) hasRoom() bool { return m.Quota <= 0 || m.DBSize*100 < m.Quota*roomUse }
 
-// tight reports whether NOSPACE is raised, or would soon be raised again where somebody has taken it back by hand.
-func (l look) tight() bool {
-	return l.full() || slices.ContainsFunc(l.voters(), func(mem Member) bool { return mem.Answers && !mem.hasRoom() })
+// shortOfSpace reports whether NOSPACE is raised, or would soon be raised again where somebody has taken it back by hand.
+func (v view) shortOfSpace() bool {
+	return v.full() || slices.ContainsFunc(v.voters(), func(mem Member) bool { return mem.Answers && !mem.hasRoom() })
 }
 
 // lowQuota reports whether the member runs with a lower quota than the options say.
-func (l look) lowQuota(mem Member) bool {
-	return mem.Answers && mem.Quota > 0 && mem.Quota < l.m.Config.QuotaBytes
+func (v view) lowQuota(mem Member) bool {
+	return mem.Answers && mem.Quota > 0 && mem.Quota < v.m.Config.QuotaBytes
 }
 
-// toldQuota is the quota that a unit's bag says it takes; 0 is none. Without the word in can, the
+// bagQuota is the quota that a unit's bag says it takes; 0 is none. Without the word in can, the
 // number was left in the bag by an earlier charm of the unit and does not count.
-func (l look) toldQuota(unit string) int64 {
-	if unit == l.m.Unit {
-		return l.takenQuota()
+func (v view) bagQuota(unit string) int64 {
+	if unit == v.m.Unit {
+		return v.takenQuota()
 	}
-	word := l.m.Cluster.Value.Words[unit]
-	if !slices.Contains(word.Can, takesQuota) {
+	unitBag := v.m.Cluster.Value.UnitBags[unit]
+	if !slices.Contains(unitBag.Can, takesQuota) {
 		return 0
 	}
-	return word.Quota
+	return unitBag.Quota
 }
 
 // takenQuota is the quota that our member runs with, or would restart with; 0 means that it keeps
 // the quota that it has.
-func (l look) takenQuota() int64 {
-	if l.role() != RoleMember || !l.usable() || l.foreign() || !l.upgradeProblem().none() {
+func (v view) takenQuota() int64 {
+	if v.role() != RoleMember || !v.usable() || v.foreign() || !v.upgradeProblem().none() {
 		return 0
 	}
-	return l.m.Config.QuotaBytes
+	return v.m.Config.QuotaBytes
 }
 
 // raiser is the voter that takes the higher quota next while space is tight. Of the voters whose
@@ -73,28 +73,28 @@ func (l look) takenQuota() int64 {
 // Every unit computes the same one, whether the turn can be taken or not. So it also holds back a
 // unit that has the turn: if somebody disarms the alarm by hand, a unit may take the turn just as
 // the raiser restarts without it. There is no raiser while a voter's unit does not know this order.
-func (l look) raiser() (Member, bool) {
-	if !l.m.Cluster.OK || !l.tight() {
+func (v view) raiser() (Member, bool) {
+	if !v.m.Cluster.OK || !v.shortOfSpace() {
 		return Member{}, false
 	}
 	var first Member
-	for _, mem := range l.voters() {
-		if unit, _ := l.unitOf(mem); l.toldQuota(unit) == 0 {
+	for _, mem := range v.voters() {
+		if unit, _ := v.unitOf(mem); v.bagQuota(unit) == 0 {
 			return Member{}, false
 		}
-		if l.lowQuota(mem) && (first.ID == 0 || mem.ID < first.ID) {
+		if v.lowQuota(mem) && (first.ID == 0 || mem.ID < first.ID) {
 			first = mem
 		}
 	}
 	return first, first.ID != 0
 }
 
-// withoutTurn reports whether the member may take the higher quota although no unit can take the
+// mayRestartWithoutTurn reports whether the member may take the higher quota although no unit can take the
 // turn. holdRestart has checked before that it is the raiser, and that no other is to be waited
 // for.
-func (l look) withoutTurn(id uint64) bool {
-	first, raises := l.raiser()
-	return raises && first.ID == id && l.refusing() == noSpace && l.w.Turn.Known && l.w.Turn.Holder == ""
+func (v view) mayRestartWithoutTurn(id uint64) bool {
+	first, raises := v.raiser()
+	return raises && first.ID == id && v.refusingAlarm() == noSpace && v.w.Turn.Known && v.w.Turn.Holder == ""
 }
 
 // awaited is what something waits for, and why. The zero value is nothing.
@@ -104,37 +104,37 @@ type awaited struct {
 }
 
 // turnAwaited is the unit that holds the turn, unless it is the given one.
-func (l look) turnAwaited(but string) awaited {
-	if holder := l.w.Turn.Holder; holder != "" && holder != but {
-		return awaited{clip(plain(holder), 16), "has the turn", true}
+func (v view) turnAwaited(but string) awaited {
+	if holder := v.w.Turn.Holder; holder != "" && holder != but {
+		return awaited{clip(singleLine(holder), 16), "has the turn", true}
 	}
 	return awaited{}
 }
 
 // raiseAwaits says what the raiser waits for while no turn can be taken.
-func (l look) raiseAwaits() awaited {
-	if a := l.turnAwaited(l.m.Unit); a.who != "" {
+func (v view) raiseAwaits() awaited {
+	if a := v.turnAwaited(v.m.Unit); a.who != "" {
 		return a
 	}
-	if !l.m.Units.OK || !l.m.Cluster.OK {
-		return awaited{l.m.Unit, "does not hear of the others", true}
+	if !v.m.Units.OK || !v.m.Cluster.OK {
+		return awaited{v.m.Unit, "does not hear of the others", true}
 	}
-	for _, mem := range l.w.Members {
-		unit, _ := l.unitOf(mem)
-		life, there := l.m.Units.Value[unit]
-		told := l.toldQuota(unit)
-		switch who := l.label(mem); {
+	for _, mem := range v.w.Members {
+		unit, _ := v.unitOf(mem)
+		life, there := v.m.Units.Value[unit]
+		told := v.bagQuota(unit)
+		switch who := v.label(mem); {
 		case mem.Learner:
 			return awaited{who, "is joining", true}
-		case !l.serves(mem):
+		case !v.serves(mem):
 			return awaited{who, "is not ready", false}
 		case !there:
 			return awaited{who, "has no unit", true}
-		case life == Dying || l.m.Cluster.Value.Words[unit].Leaving || unit == l.m.Unit && l.leaving():
+		case life == Dying || v.m.Cluster.Value.UnitBags[unit].Leaving || unit == v.m.Unit && v.leaving():
 			return awaited{who, "leaves", true}
 		case told == 0:
 			return awaited{who, "cannot take it", false}
-		case told != l.m.Config.QuotaBytes:
+		case told != v.m.Config.QuotaBytes:
 			return awaited{who, "has not heard yet", true}
 		}
 	}
@@ -143,39 +143,39 @@ func (l look) raiseAwaits() awaited {
 
 // space disarms the alarm and frees space. Any unit that sees that there is room disarms it, which
 // is harmless twice; only the leader frees space.
-func space(l look, p *Plan) {
-	own, listed := l.self()
-	if l.role() != RoleMember || l.leaving() || l.w.Data.State != OurData || !l.inCluster() || !listed || own.Learner {
+func space(v view, p *Plan) {
+	own, listed := v.self()
+	if v.role() != RoleMember || v.leaving() || v.w.Data.State != OurData || !v.inCluster() || !listed || own.Learner {
 		return
 	}
-	l.rememberRevision(p)
+	v.rememberRevision(p)
 	// A step that takes too long goes on after the hook.
-	if did[Compact](l) || did[Defrag](l) || failed[Compact](l) || failed[Defrag](l) {
-		p.memory(l).Freed = l.w.Now
+	if did[Compact](v) || did[Defrag](v) || failed[Compact](v) || failed[Defrag](v) {
+		p.memory(v).Freed = v.w.Now
 	}
-	if l.refusing() != noSpace {
+	if v.refusingAlarm() != noSpace {
 		return
 	}
-	if _, raises := l.raiser(); raises && len(l.notReady()) == 0 {
+	if _, raises := v.raiser(); raises && len(v.notReady()) == 0 {
 		return // until it runs with the higher quota
 	}
-	for _, a := range l.w.Alarms {
-		if l.hasSpace() && p.want(l, Disarm{a}) {
+	for _, a := range v.w.Alarms {
+		if v.hasSpace() && p.want(v, Disarm{a}) {
 			return
 		}
 	}
-	if l.hasSpace() || !l.leader() || !l.m.Memory.OK || !l.freesSpace() {
+	if v.hasSpace() || !v.leader() || !v.m.Memory.OK || !v.freesSpace() {
 		return
 	}
-	if l.freeingAwaits().who == "" && !l.freedLately() {
-		l.free(p)
+	if v.freeingAwaits().who == "" && !v.freedLately() {
+		v.free(p)
 	}
 }
 
 // hasSpace reports whether every voter that answers has room, even for the largest request.
-func (l look) hasSpace() bool {
-	for _, mem := range l.voters() {
-		if mem.Answers && (!mem.hasRoom() || mem.DBSize+int64(l.m.Config.MaxRequestBytes) > mem.Quota) {
+func (v view) hasSpace() bool {
+	for _, mem := range v.voters() {
+		if mem.Answers && (!mem.hasRoom() || mem.DBSize+int64(v.m.Config.MaxRequestBytes) > mem.Quota) {
 			return false
 		}
 	}
@@ -183,33 +183,33 @@ func (l look) hasSpace() bool {
 }
 
 // freesSpace reports whether the options say that the charm frees space.
-func (l look) freesSpace() bool { return l.usable() && l.m.Config.AutoFreeSpace }
+func (v view) freesSpace() bool { return v.usable() && v.m.Config.AutoFreeSpace }
 
 // failed reports whether such a step was tried in this pass and failed.
-func failed[S Step](l look) bool {
-	return slices.ContainsFunc(l.w.Tried, func(t Attempt) bool { _, ok := t.Step.(S); return ok })
+func failed[S Step](v view) bool {
+	return slices.ContainsFunc(v.w.Tried, func(t Attempt) bool { _, ok := t.Step.(S); return ok })
 }
 
 // freedLately reports whether the last round of freeing space was too recent for another.
-func (l look) freedLately() bool {
-	age := l.w.Now - l.m.Memory.Value.Freed
-	return l.m.Memory.Value.Freed != 0 && age >= 0 && age < freeingPause
+func (v view) freedLately() bool {
+	age := v.w.Now - v.m.Memory.Value.Freed
+	return v.m.Memory.Value.Freed != 0 && age >= 0 && age < freeingPause
 }
 
 // freeingAwaits says what freeing space waits for. A voter that does not answer is no reason by
 // itself: safety.go decides whether another may be made to stop answering.
-func (l look) freeingAwaits() awaited {
-	if a := l.turnAwaited(""); a.who != "" {
+func (v view) freeingAwaits() awaited {
+	if a := v.turnAwaited(""); a.who != "" {
 		return a
 	}
-	for _, mem := range l.w.Members {
-		unit, _ := l.unitOf(mem)
-		switch told := l.toldQuota(unit); {
+	for _, mem := range v.w.Members {
+		unit, _ := v.unitOf(mem)
+		switch told := v.bagQuota(unit); {
 		case mem.Learner:
-			return awaited{l.label(mem), "is joining", true}
-		case told != 0 && told != l.m.Config.QuotaBytes:
+			return awaited{v.label(mem), "is joining", true}
+		case told != 0 && told != v.m.Config.QuotaBytes:
 			// It may restart at any moment.
-			return awaited{l.label(mem), "takes another quota", true}
+			return awaited{v.label(mem), "takes another quota", true}
 		}
 	}
 	return awaited{}
@@ -218,26 +218,26 @@ func (l look) freeingAwaits() awaited {
 // free does the next step of a round: compact as far as retention allows, then defragment one
 // member after another, the raft leader last. What does not fit into this pass is left for the next
 // round.
-func (l look) free(p *Plan) {
-	if to := l.compactable(); to > 0 && !did[Compact](l) && l.inTime(l.largest()) && p.want(l, Compact{to}) {
+func (v view) free(p *Plan) {
+	if to := v.compactable(); to > 0 && !did[Compact](v) && v.inTime(v.largest()) && p.want(v, Compact{to}) {
 		return
 	}
-	for _, mem := range l.fragmented() {
-		if slices.Contains(l.w.Done, Step(Defrag{mem.ID, l.label(mem)})) || !l.inTime(mem) {
+	for _, mem := range v.fragmented() {
+		if slices.Contains(v.w.Done, Step(Defrag{mem.ID, v.label(mem)})) || !v.inTime(mem) {
 			continue
 		}
-		if !l.mayGoDown(mem.ID).none() {
+		if !v.mayGoDown(mem.ID).none() {
 			return
 		}
-		if p.want(l, Defrag{mem.ID, l.label(mem)}) {
+		if p.want(v, Defrag{mem.ID, v.label(mem)}) {
 			return
 		}
 	}
 }
 
 // fragmented are the voters whose defragmentation would free enough, by ID, the raft leader last.
-func (l look) fragmented() []Member {
-	voters := slices.DeleteFunc(l.voters(), func(mem Member) bool {
+func (v view) fragmented() []Member {
+	voters := slices.DeleteFunc(v.voters(), func(mem Member) bool {
 		return !mem.Answers || mem.DBSize <= 0 || (mem.DBSize-mem.DBInUse)*100 < mem.DBSize*worthFreeing
 	})
 	leads := func(mem Member) int {
@@ -251,9 +251,9 @@ func (l look) fragmented() []Member {
 }
 
 // largest is the voter with the largest database.
-func (l look) largest() Member {
+func (v view) largest() Member {
 	var out Member
-	for _, mem := range l.voters() {
+	for _, mem := range v.voters() {
 		if mem.Answers && mem.DBSize > out.DBSize {
 			out = mem
 		}
@@ -263,7 +263,7 @@ func (l look) largest() Member {
 
 // inTime reports whether a step that reads all of the member's database would end in time if it
 // began now.
-func (l look) inTime(mem Member) bool { return l.w.Now-l.w.Began+mem.freeingSeconds() <= freeingTime }
+func (v view) inTime(mem Member) bool { return v.w.Now-v.w.Began+mem.freeingSeconds() <= freeingTime }
 
 // freeingSeconds is how long compacting or defragmenting the member's database may take.
 func (m Member) freeingSeconds() int64 { return m.DBSize * secondsPerGiB >> 30 }
@@ -286,9 +286,9 @@ func (c Config) retention() int64 {
 }
 
 // revision is the revision of the key space, as far as it is known.
-func (l look) revision() int64 {
+func (v view) revision() int64 {
 	var out int64
-	for _, mem := range l.w.Members {
+	for _, mem := range v.w.Members {
 		out = max(out, mem.Revision)
 	}
 	return out
@@ -299,39 +299,39 @@ func (c Config) sampling() int64 { return max(c.retention()/10, leastSampling) }
 
 // samples are the remembered samples of our cluster. Those with a later revision or time than now
 // are left out: the clock was ahead.
-func (l look) samples() []Sample {
-	memory, revision := l.m.Memory.Value, l.revision()
-	if memory.Sampled != l.w.ClusterID {
+func (v view) samples() []Sample {
+	memory, revision := v.m.Memory.Value, v.revision()
+	if memory.Sampled != v.w.ClusterID {
 		return nil
 	}
-	later := func(s Sample) bool { return s.At > l.w.Now || s.Revision > revision }
+	later := func(s Sample) bool { return s.At > v.w.Now || s.Revision > revision }
 	return slices.DeleteFunc(slices.Clone(memory.Revisions), later)
 }
 
 // rememberRevision keeps Memory.Revisions: ten samples in a retention, and the newest of those that
 // are older. etcd compacts by such samples itself, but keeps them in process memory, and begins
 // again at each start (server/v3 v3compactor/periodic.go).
-func (l look) rememberRevision(p *Plan) {
-	samples, now, revision, every := l.samples(), l.w.Now, l.revision(), l.m.Config.sampling()
-	if !l.freesSpace() || l.m.Config.retention() == 0 || revision == 0 {
+func (v view) rememberRevision(p *Plan) {
+	samples, now, revision, every := v.samples(), v.w.Now, v.revision(), v.m.Config.sampling()
+	if !v.freesSpace() || v.m.Config.retention() == 0 || revision == 0 {
 		return
 	}
 	if n := len(samples); n > 0 && now-samples[n-1].At < every {
 		return
 	}
-	memory := p.memory(l)
-	memory.Sampled, memory.Revisions = l.w.ClusterID, append(samples[max(l.aged(samples), 0):], Sample{now, revision})
+	memory := p.memory(v)
+	memory.Sampled, memory.Revisions = v.w.ClusterID, append(samples[max(v.aged(samples), 0):], Sample{now, revision})
 }
 
 // aged is the newest sample that is as old as retention; -1 is none. Of the time between two
 // samples, at most twice the time that lies between samples while hooks run is counted. etcd counts
 // by a clock that cannot be set; ours can be, and setting it, right or wrong, must not make a young
 // sample old.
-func (l look) aged(samples []Sample) int {
+func (v view) aged(samples []Sample) int {
 	var age int64
-	until, most := l.w.Now, 2*l.m.Config.sampling()
+	until, most := v.w.Now, 2*v.m.Config.sampling()
 	for i, s := range slices.Backward(samples) {
-		if age += min(until-s.At, most); age >= l.m.Config.retention() {
+		if age += min(until-s.At, most); age >= v.m.Config.retention() {
 			return i
 		}
 		until = s.At
@@ -340,17 +340,17 @@ func (l look) aged(samples []Sample) int {
 }
 
 // compactable is the revision up to which retention allows to compact; 0 is none.
-func (l look) compactable() int64 {
-	c := l.m.Config
+func (v view) compactable() int64 {
+	c := v.m.Config
 	if c.CompactionMode == "revision" {
 		count, err := strconv.ParseInt(c.CompactionRetention, 10, 64)
 		if err != nil || count <= 0 {
 			return 0
 		}
-		return max(l.revision()-count, 0)
+		return max(v.revision()-count, 0)
 	}
-	samples := l.samples()
-	if i := l.aged(samples); c.retention() > 0 && i >= 0 {
+	samples := v.samples()
+	if i := v.aged(samples); c.retention() > 0 && i >= 0 {
 		return samples[i].Revision
 	}
 	return 0
@@ -365,36 +365,36 @@ func (a awaited) level() Level {
 }
 
 // nospace says that alarm NOSPACE is raised on a member, and what is done about it, or has to be.
-func (l look) nospace(label string) Reason {
-	if slices.ContainsFunc(l.voters(), l.lowQuota) {
-		quota := size(l.m.Config.QuotaBytes)
-		if a := l.raiseAwaits(); a.who != "" {
+func (v view) nospace(label string) Reason {
+	if slices.ContainsFunc(v.voters(), v.lowQuota) {
+		quota := size(v.m.Config.QuotaBytes)
+		if a := v.raiseAwaits(); a.who != "" {
 			return because(quotaAwaits, label, quota, a.who, a.why).to(a.level())
 		}
-		first, _ := l.raiser()
-		return because(quotaRaised, label, l.label(first), quota)
+		first, _ := v.raiser()
+		return because(quotaRaised, label, v.label(first), quota)
 	}
 	var fullest Member
-	for _, mem := range l.voters() {
+	for _, mem := range v.voters() {
 		if mem.Answers && mem.Quota > 0 && (fullest.ID == 0 || mem.DBInUse*(fullest.Quota>>20) > fullest.DBInUse*(mem.Quota>>20)) {
 			fullest = mem
 		}
 	}
 	inUse := Member{Quota: fullest.Quota, DBSize: fullest.DBInUse}
-	a := l.freeingAwaits()
-	if bad := l.notReady(); a.who == "" && len(bad) > 0 && !l.mayGoDown(l.largest().ID).none() {
-		a = awaited{l.label(bad[0]), "is not ready", false}
+	a := v.freeingAwaits()
+	if bad := v.notReady(); a.who == "" && len(bad) > 0 && !v.mayGoDown(v.largest().ID).none() {
+		a = awaited{v.label(bad[0]), "is not ready", false}
 	}
 	switch {
-	case l.freesSpace() && !l.hasSpace() && l.largest().freeingSeconds() > freeingTime:
+	case v.freesSpace() && !v.hasSpace() && v.largest().freeingSeconds() > freeingTime:
 		return because(spaceTooLarge, label)
-	case !inUse.hasRoom() && l.m.Config.CompactionRetention == "0":
+	case !inUse.hasRoom() && v.m.Config.CompactionRetention == "0":
 		return because(spaceKeptHistory, label, size(fullest.DBInUse), size(fullest.Quota))
 	case !inUse.hasRoom():
 		return because(spaceLiveData, label, size(fullest.DBInUse), size(fullest.Quota))
-	case l.hasSpace():
+	case v.hasSpace():
 		return because(spaceFreed, label)
-	case !l.freesSpace():
+	case !v.freesSpace():
 		return because(alarmNospace, label)
 	case a.who != "":
 		return because(spaceAwaits, label, a.who, a.why).to(a.level())

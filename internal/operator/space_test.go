@@ -22,9 +22,9 @@ func filled() (Model, World) {
 	m.Config.QuotaBytes = lowQuota
 	w := world(m) // it runs with the low quota
 	m.Config.QuotaBytes = highQuota
-	for unit, word := range m.Cluster.Value.Words {
-		word.Quota = highQuota
-		m.Cluster.Value.Words[unit] = word
+	for unit, unitBag := range m.Cluster.Value.UnitBags {
+		unitBag.Quota = highQuota
+		m.Cluster.Value.UnitBags[unit] = unitBag
 	}
 	for i := range w.Members {
 		w.Members[i].Quota, w.Members[i].DBSize, w.Members[i].DBInUse, w.Members[i].Revision = lowQuota, lowQuota, lowQuota, 5000
@@ -36,9 +36,9 @@ func filled() (Model, World) {
 
 // says sets the quota that another unit's bag names.
 func says(m *Model, unit string, quota int64) {
-	word := m.Cluster.Value.Words[unit]
-	word.Quota = quota
-	m.Cluster.Value.Words[unit] = word
+	unitBag := m.Cluster.Value.UnitBags[unit]
+	unitBag.Quota = quota
+	m.Cluster.Value.UnitBags[unit] = unitBag
 }
 
 // raised makes members run with the high quota.
@@ -60,7 +60,7 @@ func TestQuotaIsTheWayOut(t *testing.T) {
 		status string
 	}{
 		{"the lowest ID", func(*Model, *World) {}, unwritten, "", ""},
-		{"written", func(m *Model, w *World) { w.WrittenConfig = lookAt(lookAgain, *m, *w).sum }, restarting, "", ""},
+		{"written", func(m *Model, w *World) { w.WrittenConfig = newView(lookAgain, *m, *w).desiredDigest }, restarting, "", ""},
 		{"the lowest ID leads", func(_ *Model, w *World) {
 			for i := range w.Members {
 				w.Members[i].Leader = 1
@@ -97,9 +97,9 @@ func TestQuotaIsTheWayOut(t *testing.T) {
 			"awaits etcd/2: it cannot take it",
 		},
 		{"another's charm was rolled back, and its bag still has the key", func(m *Model, _ *World) {
-			word := m.Cluster.Value.Words["etcd/2"]
-			word.Can = []string{"db"}
-			m.Cluster.Value.Words["etcd/2"] = word
+			unitBag := m.Cluster.Value.UnitBags["etcd/2"]
+			unitBag.Can = []string{"db"}
+			m.Cluster.Value.UnitBags["etcd/2"] = unitBag
 		}, turnless, "", "awaits etcd/2: it cannot take it"},
 		{"the units are not known", func(m *Model, _ *World) { m.Units = Unknown[map[string]Life]("no") }, held, "does not hear of the others", ""},
 		{"data differs besides", func(_ *Model, w *World) { w.Alarms = append(w.Alarms, Alarm{3, corrupt}) }, turnless, "", ""},
@@ -113,8 +113,8 @@ func TestQuotaIsTheWayOut(t *testing.T) {
 			m, w := filled()
 			tc.change(&m, &w)
 			w = fenced(m, w)
-			l := lookAt(lookAgain, m, w)
-			phase, why := l.rollPhase()
+			v := newView(lookAgain, m, w)
+			phase, why := v.rollPhase()
 			assert.Equal(t, tc.want.String(), phase.String())
 			assert.Contains(t, why.String(), tc.why)
 			p := Decide(lookAgain, m, w)
@@ -136,26 +136,26 @@ func TestOneOrderForBoth(t *testing.T) {
 	t.Parallel()
 	m, w := filled()
 	w.Alarms = nil
-	phase, _ := lookAt(lookAgain, m, w).rollPhase()
+	phase, _ := newView(lookAgain, m, w).rollPhase()
 	assert.Equal(t, turnless, phase, "it takes the turn, which can be had")
 	w.Turn.Holder, w.Done = "etcd/0", []Step{TakeTurn{}}
-	phase, _ = lookAt(lookAgain, m, w).rollPhase()
+	phase, _ = newView(lookAgain, m, w).rollPhase()
 	assert.Equal(t, unwritten, phase, "also as the raft leader, which went last else")
 
 	m, w = filled()
 	w.Alarms = nil
 	w.Members[0].ID, w.Data.MemberID, w.Local.MemberID = 9, 9, 9
 	w.Turn.Holder, w.Done = "etcd/0", []Step{TakeTurn{}}
-	phase, why := lookAt(lookAgain, m, w).rollPhase()
+	phase, why := newView(lookAgain, m, w).rollPhase()
 	assert.Equal(t, held, phase, "with the turn")
 	assert.Contains(t, why.String(), "etcd/1 takes the higher quota first")
 	assert.Equal(t, ReleaseTurn{}, Decide(lookAgain, m, w).Step)
 	// It need not know the other unit's new quota, because that unit knows its own.
 	says(&m, "etcd/1", lowQuota)
-	phase, _ = lookAt(lookAgain, m, w).rollPhase()
+	phase, _ = newView(lookAgain, m, w).rollPhase()
 	assert.Equal(t, held, phase)
 	says(&m, "etcd/1", 0)
-	phase, _ = lookAt(lookAgain, m, w).rollPhase()
+	phase, _ = newView(lookAgain, m, w).rollPhase()
 	assert.Equal(t, unwritten, phase, "beside a charm that never restarts without the turn, nobody does")
 
 	m, w = filled()
@@ -214,8 +214,8 @@ func TestAlarmIsTakenBack(t *testing.T) {
 		m.Config.AutoFreeSpace = auto
 		m.Leader = Know(false)
 		raised(&w, 1, 2, 3)
-		l := lookAt(lookAgain, m, w)
-		w.Service.Config, w.WrittenConfig = l.sum, l.sum
+		v := newView(lookAgain, m, w)
+		w.Service.Config, w.WrittenConfig = v.desiredDigest, v.desiredDigest
 		return m, w
 	}
 	for _, auto := range []bool{true, false} {
@@ -252,7 +252,7 @@ func history() (Model, World) {
 	m := model(3)
 	m.Config.QuotaBytes = lowQuota
 	m.Config.CompactionMode, m.Config.CompactionRetention = "revision", "100"
-	for unit := range m.Cluster.Value.Words {
+	for unit := range m.Cluster.Value.UnitBags {
 		says(&m, unit, lowQuota)
 	}
 	w := world(m) // etcd/2 is the raft leader
@@ -300,8 +300,8 @@ func TestAFailedRoundIsARound(t *testing.T) {
 	for i := range w.Members {
 		w.Tried = append(w.Tried, Attempt{Defrag{uint64(i + 1), unitName(i)}, fmt.Errorf("it takes too long")})
 	}
-	l := lookAt(lookAgain, m, w)
-	w.Service.Config, w.WrittenConfig = l.sum, l.sum
+	v := newView(lookAgain, m, w)
+	w.Service.Config, w.WrittenConfig = v.desiredDigest, v.desiredDigest
 	p := Decide(lookAgain, m, w)
 	require.Nil(t, p.Step)
 	assert.Equal(t, w.Now, after(m, p).Freed)
@@ -364,11 +364,11 @@ func TestWhenNoSpaceIsFreed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m, w := history()
-			delete(m.Cluster.Value.Words, "etcd/0")
+			delete(m.Cluster.Value.UnitBags, "etcd/0")
 			tc.change(&m, &w)
-			delete(m.Cluster.Value.Words, "etcd/0")
-			l := lookAt(lookAgain, m, w)
-			w.Service.Config, w.WrittenConfig = l.sum, l.sum
+			delete(m.Cluster.Value.UnitBags, "etcd/0")
+			v := newView(lookAgain, m, w)
+			w.Service.Config, w.WrittenConfig = v.desiredDigest, v.desiredDigest
 			p := Decide(lookAgain, m, w)
 			assert.Equal(t, tc.want, p.Step)
 			if tc.want == nil {
@@ -386,8 +386,8 @@ func TestHistoryByTime(t *testing.T) {
 	m.Config.CompactionMode, m.Config.CompactionRetention = "periodic", (8 * time.Hour).String()
 	alarms := w.Alarms
 	w.Alarms = nil
-	l := lookAt(lookAgain, m, w)
-	w.Service.Config, w.WrittenConfig = l.sum, l.sum
+	v := newView(lookAgain, m, w)
+	w.Service.Config, w.WrittenConfig = v.desiredDigest, v.desiredDigest
 	begun, wrote := w.Now, 0
 	for hook := range 200 { // one in five minutes
 		w.Now = begun + int64(hook)*300
@@ -410,8 +410,8 @@ func TestHistoryByTime(t *testing.T) {
 	assert.Greater(t, to, int64(old-20), "and not much older")
 
 	m.Config.CompactionRetention = "0"
-	l = lookAt(lookAgain, m, w)
-	w.Service.Config, w.WrittenConfig = l.sum, l.sum
+	v = newView(lookAgain, m, w)
+	w.Service.Config, w.WrittenConfig = v.desiredDigest, v.desiredDigest
 	assert.IsType(t, Defrag{}, Decide(lookAgain, m, w).Step, "nothing is compacted where all is kept")
 }
 
@@ -425,7 +425,7 @@ func TestHistoryOfAnotherTime(t *testing.T) {
 			for range 4 {
 				look(1)
 			}
-			m.Cluster.Value.Record.ClusterID, w.ClusterID, w.Data.ClusterID, w.Local.ClusterID = 99, 99, 99, 99
+			m.Cluster.Value.AppBag.ClusterID, w.ClusterID, w.Data.ClusterID, w.Local.ClusterID = 99, 99, 99, 99
 		},
 		"another cluster, which is not as far": func(_ *Model, w *World, _ func(int64)) {
 			for i := range w.Members {
@@ -445,8 +445,8 @@ func TestHistoryOfAnotherTime(t *testing.T) {
 			w.Now = 1_800_000_000
 			alarms := w.Alarms
 			w.Alarms = nil
-			l := lookAt(lookAgain, m, w)
-			w.Service.Config, w.WrittenConfig = l.sum, l.sum
+			v := newView(lookAgain, m, w)
+			w.Service.Config, w.WrittenConfig = v.desiredDigest, v.desiredDigest
 			look := func(by int64) {
 				w.Now += by * hours
 				for i := range w.Members {

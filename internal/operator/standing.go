@@ -26,22 +26,22 @@ func (s standing) String() string {
 
 // standing says what our member is to its cluster. What that cluster answers counts before what the
 // record says.
-func (l look) standing() standing {
-	own, listed := l.self()
+func (v view) standing() standing {
+	own, listed := v.self()
 	switch {
-	case l.left() || (l.ownAnswers() && l.w.Data.barred(l.w.ClusterID, listed) == HeldUnlisted):
+	case v.left() || (v.ownAnswers() && v.w.Data.barred(v.w.ClusterID, listed) == HeldUnlisted):
 		return outside
-	case l.ownAnswers() && own.Learner:
+	case v.ownAnswers() && own.Learner:
 		return learner
-	case l.ownAnswers() && len(l.voters()) > 1:
+	case v.ownAnswers() && len(v.voters()) > 1:
 		return voterAmongOthers
-	case l.hasEnded():
+	case v.hasEnded():
 		return ended
-	case l.isSuperseded():
+	case v.isSuperseded():
 		return superseded
-	case l.alone():
+	case v.alone():
 		return lastUnit
-	case l.nobodys():
+	case v.clusterUnused():
 		return unrecorded
 	}
 	return stuck
@@ -49,66 +49,66 @@ func (l look) standing() standing {
 
 // ownAnswers reports whether the cluster of our data answers. That is the cluster to leave,
 // whatever is on record: no other one knows our member.
-func (l look) ownAnswers() bool {
-	return l.w.Reach == Healthy && l.w.Data.ClusterID != 0 && l.w.ClusterID == l.w.Data.ClusterID
+func (v view) ownAnswers() bool {
+	return v.w.Reach == Healthy && v.w.Data.ClusterID != 0 && v.w.ClusterID == v.w.Data.ClusterID
 }
 
 // left reports whether this pass removed our member. After that there may be no member left to ask
 // whether it is listed.
-func (l look) left() bool {
-	return slices.ContainsFunc(l.w.Done, func(s Step) bool {
+func (v view) left() bool {
+	return slices.ContainsFunc(v.w.Done, func(s Step) bool {
 		removal, ok := s.(RemoveMember)
-		return ok && removal.ID == l.w.Data.MemberID
+		return ok && removal.ID == v.w.Data.MemberID
 	})
 }
 
 // hasEnded reports whether the record says that our data's cluster ended: a later unit founds
 // another.
-func (l look) hasEnded() bool {
-	return l.m.Cluster.OK && l.w.Data.ClusterID != 0 && l.m.Cluster.Value.Record.Ended == l.w.Data.ClusterID
+func (v view) hasEnded() bool {
+	return v.m.Cluster.OK && v.w.Data.ClusterID != 0 && v.m.Cluster.Value.AppBag.Ended == v.w.Data.ClusterID
 }
 
 // isSuperseded reports whether another cluster than that of our data is on record, or has replaced
 // it. A unit's view of the record never goes back, and no unit joins or uses a cluster that is not
 // on record. So the other cluster need not answer, and a unit whose hook fails could not wait for
 // that. If our own cluster has other members it is false, unless it was replaced.
-func (l look) isSuperseded() bool {
-	r, data := l.m.Cluster.Value.Record, l.w.Data.ClusterID
-	others := l.w.ClusterID == data && len(l.w.Members) > 1
-	if l.m.Cluster.OK && l.isReplaced(data) {
+func (v view) isSuperseded() bool {
+	r, data := v.m.Cluster.Value.AppBag, v.w.Data.ClusterID
+	others := v.w.ClusterID == data && len(v.w.Members) > 1
+	if v.m.Cluster.OK && v.isReplaced(data) {
 		return true
 	}
-	return l.m.Cluster.OK && r.ClusterID != 0 && r.ClusterID != r.Ended && r.ClusterID != data && !others
+	return v.m.Cluster.OK && r.ClusterID != 0 && r.ClusterID != r.Ended && r.ClusterID != data && !others
 }
 
-// nobodys reports whether our cluster is not on record, so that no unit joined or used it, or can.
+// clusterUnused reports whether our cluster is not on record, so that no unit joined or used it, or can.
 // Only the leader puts it there, and this unit leads.
-func (l look) nobodys() bool {
-	local := l.w.Local // the other members may be of another cluster, which is not on record either
-	sole := l.ownAnswers() && len(l.w.Members) == 1 || local.Ready && local.ClusterID == l.w.Data.ClusterID && local.Voters == 1
-	return l.unrecorded() && (sole || l.stopped())
+func (v view) clusterUnused() bool {
+	local := v.w.Local // the other members may be of another cluster, which is not on record either
+	single := v.ownAnswers() && len(v.w.Members) == 1 || local.Ready && local.ClusterID == v.w.Data.ClusterID && local.Voters == 1
+	return v.unrecorded() && (single || v.stopped())
 }
 
 // unrecorded reports whether we are to put our cluster on record.
-func (l look) unrecorded() bool {
-	r := l.m.Cluster.Value.Record
-	return l.leader() && l.m.Cluster.OK && r.ClusterID == r.Ended
+func (v view) unrecorded() bool {
+	r := v.m.Cluster.Value.AppBag
+	return v.leader() && v.m.Cluster.OK && r.ClusterID == r.Ended
 }
 
 // alone reports whether no other unit is there or will come: goal-state lists no other that is
 // alive, and no other unit's member serves.
-func (l look) alone() bool { return l.m.Units.OK && len(l.others()) == 0 && !l.othersServe() }
+func (v view) alone() bool { return v.m.Units.OK && len(v.others()) == 0 && !v.othersServe() }
 
 // othersServe reports whether voters of other units are listed, as far as any member answers.
-func (l look) othersServe() bool {
-	for _, mem := range l.w.Members {
-		if mem.ID == l.w.Data.MemberID || mem.Learner {
+func (v view) othersServe() bool {
+	for _, mem := range v.w.Members {
+		if mem.ID == v.w.Data.MemberID || mem.Learner {
 			continue
 		}
-		if u, ok := l.unitOf(mem); ok {
+		if u, ok := v.unitOf(mem); ok {
 			// A member that was added after goal-state was read may belong to a unit that is newer
 			// than that answer.
-			if _, there := l.m.Units.Value[u]; there || !slices.Contains(l.m.Seen, mem.ID) {
+			if _, there := v.m.Units.Value[u]; there || !slices.Contains(v.m.Seen, mem.ID) {
 				return true
 			}
 		}

@@ -17,8 +17,8 @@ func TestStanding(t *testing.T) {
 		want   standing
 	}{
 		{"one of three", 3, func(*Model, *World) {}, voterAmongOthers},
-		{"one of three, on no record", 3, func(m *Model, _ *World) { *m = record(*m, Record{}) }, voterAmongOthers},
-		{"one of three, another on record", 3, func(m *Model, _ *World) { *m = record(*m, Record{ClusterID: 7}) }, voterAmongOthers},
+		{"one of three, on no record", 3, func(m *Model, _ *World) { *m = record(*m, AppBag{}) }, voterAmongOthers},
+		{"one of three, another on record", 3, func(m *Model, _ *World) { *m = record(*m, AppBag{ClusterID: 7}) }, voterAmongOthers},
 		{"not listed", 3, func(_ *Model, w *World) { w.Members = w.Members[1:] }, outside},
 		{"taken out in this pass, and nobody answers", 3, func(_ *Model, w *World) {
 			silent(w)
@@ -39,28 +39,28 @@ func TestStanding(t *testing.T) {
 			silent(w)
 		}, lastUnit},
 		{"ended", 2, func(m *Model, w *World) {
-			*m = record(*m, Record{ClusterID: clusterID, Ended: clusterID})
+			*m = record(*m, AppBag{ClusterID: clusterID, Ended: clusterID})
 			silent(w)
 		}, ended},
 		{"another on record", 2, func(m *Model, w *World) {
-			*m = record(*m, Record{ClusterID: 7})
+			*m = record(*m, AppBag{ClusterID: 7})
 			silent(w)
 		}, superseded},
 		{"another was on record and ended", 2, func(m *Model, w *World) {
-			*m = record(*m, Record{ClusterID: 7, Ended: 7})
+			*m = record(*m, AppBag{ClusterID: 7, Ended: 7})
 			silent(w)
 		}, stuck},
 		{"on no record, alone in its cluster", 2, func(m *Model, w *World) {
-			*m = record(*m, Record{})
+			*m = record(*m, AppBag{})
 			w.Members = members(1)
 		}, unrecorded},
 		{"on no record, and not to be put there by us", 2, func(m *Model, w *World) {
-			*m = record(*m, Record{})
+			*m = record(*m, AppBag{})
 			m.Leader = Know(false)
 			w.Members = members(1)
 		}, stuck},
 		{"on no record, and nobody answers", 2, func(m *Model, w *World) {
-			*m = record(*m, Record{})
+			*m = record(*m, AppBag{})
 			silent(w)
 		}, stuck},
 	} {
@@ -69,7 +69,7 @@ func TestStanding(t *testing.T) {
 			m := model(tc.units)
 			w := world(m)
 			tc.change(&m, &w)
-			assert.Equal(t, tc.want.String(), lookAt(Event{Kind: hooks.Stop}, m, w).standing().String())
+			assert.Equal(t, tc.want.String(), newView(Event{Kind: hooks.Stop}, m, w).standing().String())
 		})
 	}
 }

@@ -15,7 +15,7 @@ func TestVainStartSaysWhy(t *testing.T) {
 	for name, fixture := range map[string]func() (Model, World){
 		"a first start": func() (Model, World) {
 			m, w := fresh(1)
-			s := *lookAt(Event{}, m, w).should
+			s := *newView(Event{}, m, w).desired
 			plan := Decide(lookAgain, m, w)
 			s.Initial = plan.Step.(WriteMember).Server.Initial
 			w.WrittenConfig, w.WrittenInitial = s.Digest(), s.Initial

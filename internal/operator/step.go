@@ -257,7 +257,7 @@ func (s AwaitLearner) String() string { return fmt.Sprintf("wait for learner %x 
 func (AwaitListed) String() string    { return "wait until voters listen as listed" }
 func (TakeTurn) String() string       { return "take the turn" }
 func (ReleaseTurn) String() string    { return "give the turn back" }
-func (s BreakTurn) String() string    { return "break the turn of " + clip(plain(s.Turn.Holder), 60) }
+func (s BreakTurn) String() string    { return "break the turn of " + clip(singleLine(s.Turn.Holder), 60) }
 
 func (s Defrag) String() string    { return fmt.Sprintf("defragment member %x (%s)", s.ID, s.Name) }
 func (s Compact) String() string   { return fmt.Sprintf("compact to revision %d", s.Revision) }

@@ -72,7 +72,7 @@ func becomes(what, before, after string) string {
 	return fmt.Sprintf("%s %s → %s", what, brief(before), brief(after))
 }
 
-func brief(value string) string { return clip(plain(cmp.Or(value, "none")), maxChange) }
+func brief(value string) string { return clip(singleLine(cmp.Or(value, "none")), maxChange) }
 
 // settingsChange names the settings that differ between the running server and the next one, by
 // etcd's environment variables. If the running server's settings are not known, as before a first

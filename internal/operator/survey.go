@@ -57,26 +57,26 @@ func NewSurvey(m Model, data Data, own string, earlier []string) *Survey {
 	s := &Survey{own: own, data: data, asked: make(map[string]bool, 8)}
 	s.judge, s.unjudged = m.judge(nil), !m.PeerAddress.OK && !m.ClientAddress.OK
 	s.anybody = data.State != NoData || !m.Cluster.OK
-	record := m.Cluster.Value.Record
+	record := m.Cluster.Value.AppBag
 	s.replaced = record.Replaced
 	if record.ClusterID != 0 && record.ClusterID != record.Ended {
 		s.clusters = []uint64{record.ClusterID}
 	}
 	s.wants(own)
 	var told []uint64
-	for _, unit := range slices.Sorted(maps.Keys(m.Cluster.Value.Words)) {
+	for _, unit := range slices.Sorted(maps.Keys(m.Cluster.Value.UnitBags)) {
 		if _, there := m.Units.Value[unit]; m.Units.OK && !there {
 			continue
 		}
-		word := m.Cluster.Value.Words[unit]
+		unitBag := m.Cluster.Value.UnitBags[unit]
 		// A unit that names no cluster is asked too, because it may have founded one and died before Juju heard of it;
 		// its silence means nothing.
-		if word.ClusterID != 0 && word.ClusterID != record.Ended && !word.Stopped && !slices.Contains(s.replaced, word.ClusterID) {
+		if unitBag.ClusterID != 0 && unitBag.ClusterID != record.Ended && !unitBag.Stopped && !slices.Contains(s.replaced, unitBag.ClusterID) {
 			s.anybody = true
-			told = append(told, word.ClusterID)
+			told = append(told, unitBag.ClusterID)
 		}
-		if !word.Stopped {
-			s.wants(word.ClientURL)
+		if !unitBag.Stopped {
+			s.wants(unitBag.ClientURL)
 		}
 	}
 	for _, url := range earlier {
@@ -120,9 +120,9 @@ func (s *Survey) Ask() []string {
 	return todo
 }
 
-// Hear takes one answer; Ask may return more URLs after it. It reports whether the answer proves a
+// Add takes one answer; Ask may return more URLs after it. It reports whether the answer proves a
 // quorum of a cluster that counts: a server that is silent then is not worth a long wait.
-func (s *Survey) Hear(a Answer) (healthy bool) {
+func (s *Survey) Add(a Answer) (healthy bool) {
 	if s.Own(a.URL) {
 		s.self = a
 	}
@@ -147,8 +147,8 @@ func (s *Survey) counts(clusterID uint64) bool {
 	return clusterID != 0 && !slices.Contains(s.replaced, clusterID) && (len(s.clusters) == 0 || slices.Contains(s.clusters, clusterID))
 }
 
-// Sight is what a survey found.
-type Sight struct {
+// SurveyResult is what a survey found.
+type SurveyResult struct {
 	Reach     Reach
 	ClusterID uint64   // of the cluster that was reached; 0 when none answered
 	Answers   []Answer // of that cluster, by URL
@@ -160,10 +160,10 @@ type Sight struct {
 }
 
 // Find judges what was heard. live and ready are what our own server says on its metrics URL.
-func (s *Survey) Find(live, ready bool) Sight {
+func (s *Survey) Find(live, ready bool) SurveyResult {
 	slices.SortFunc(s.answers, func(a, b Answer) int { return strings.Compare(a.URL, b.URL) })
 	id, healthy := s.reached()
-	out := Sight{ClusterID: id}
+	out := SurveyResult{ClusterID: id}
 	for _, a := range s.answers {
 		if a.ClusterID == id {
 			out.Answers = append(out.Answers, a)

@@ -26,7 +26,7 @@ func recorded(t *testing.T, situation string) []Answer {
 
 // surveyOf makes a survey ask as the host does, and gives it the answers; all other URLs are
 // silent. It returns what was found and which URLs were asked.
-func surveyOf(m Model, data Data, own string, live bool, answers []Answer) (Sight, []string) {
+func surveyOf(m Model, data Data, own string, live bool, answers []Answer) (SurveyResult, []string) {
 	s := NewSurvey(m, data, own, nil)
 	var asked []string
 	for urls := s.Ask(); len(urls) > 0; urls = s.Ask() {
@@ -36,7 +36,7 @@ func surveyOf(m Model, data Data, own string, live bool, answers []Answer) (Sigh
 			if at := slices.IndexFunc(answers, func(a Answer) bool { return a.URL == url }); at >= 0 {
 				a = answers[at]
 			}
-			s.Hear(a)
+			s.Add(a)
 		}
 	}
 	return s.Find(live, live), asked
@@ -89,7 +89,7 @@ func TestSurvey(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := Cluster{Record: Record{ClusterID: tt.record}, Words: map[string]Word{}}
+			c := Cluster{AppBag: AppBag{ClusterID: tt.record}, UnitBags: map[string]UnitBag{}}
 			units := map[string]Life{"etcd/0": Alive}
 			for _, n := range tt.words {
 				unit := fmt.Sprintf("etcd/%d", n)
@@ -98,7 +98,7 @@ func TestSurvey(t *testing.T) {
 					named = uint64(n)
 				}
 				url := clientAt(n)
-				units[unit], c.Words[unit] = Alive, Word{ClientURL: url, ClusterID: named}
+				units[unit], c.UnitBags[unit] = Alive, UnitBag{ClientURL: url, ClusterID: named}
 			}
 			own := ""
 			if tt.own != 0 {
@@ -126,10 +126,10 @@ func TestSurvey(t *testing.T) {
 // TestSurveyAsks: a survey asks every URL that bags, lists or an earlier look name, each once.
 func TestSurveyAsks(t *testing.T) {
 	t.Parallel()
-	word := func(id uint64) Word { return Word{ClusterID: id, ClientURL: clientAt(2)} }
+	word := func(id uint64) UnitBag { return UnitBag{ClusterID: id, ClientURL: clientAt(2)} }
 	for name, tt := range map[string]struct {
-		record   Record
-		words    map[string]Word
+		record   AppBag
+		words    map[string]UnitBag
 		unknown  bool // the peer relation
 		data     Data
 		asked    []string
@@ -138,22 +138,22 @@ func TestSurveyAsks(t *testing.T) {
 	}{
 		"nobody":                          {silence: Absent},
 		"the peer relation is unknown":    {unknown: true, silence: Unreachable},
-		"the record alone":                {record: Record{ClusterID: 1}, silence: Absent, clusters: 1},
-		"a record that ended":             {record: Record{ClusterID: 1, Ended: 1}, silence: Absent},
-		"a record founded again":          {record: Record{ClusterID: 2, Ended: 1}, silence: Absent, clusters: 2},
-		"another unit":                    {words: map[string]Word{"etcd/1": word(3)}, asked: []string{clientAt(2)}, silence: Unreachable, clusters: 3},
-		"a unit that only came up":        {words: map[string]Word{"etcd/1": {PeerURL: clientAt(2)}}, silence: Absent},
-		"a unit that founded and died":    {words: map[string]Word{"etcd/1": {ClientURL: clientAt(2)}}, asked: []string{clientAt(2)}, silence: Absent},
-		"a unit that is gone":             {words: map[string]Word{"etcd/9": word(3)}, silence: Absent},
-		"a unit that stopped":             {words: map[string]Word{"etcd/1": {ClusterID: 3, ClientURL: clientAt(2), Stopped: true}}, silence: Absent},
-		"the record counts, not the unit": {record: Record{ClusterID: 1}, words: map[string]Word{"etcd/1": word(3)}, asked: []string{clientAt(2)}, silence: Unreachable, clusters: 1},
+		"the record alone":                {record: AppBag{ClusterID: 1}, silence: Absent, clusters: 1},
+		"a record that ended":             {record: AppBag{ClusterID: 1, Ended: 1}, silence: Absent},
+		"a record founded again":          {record: AppBag{ClusterID: 2, Ended: 1}, silence: Absent, clusters: 2},
+		"another unit":                    {words: map[string]UnitBag{"etcd/1": word(3)}, asked: []string{clientAt(2)}, silence: Unreachable, clusters: 3},
+		"a unit that only came up":        {words: map[string]UnitBag{"etcd/1": {PeerURL: clientAt(2)}}, silence: Absent},
+		"a unit that founded and died":    {words: map[string]UnitBag{"etcd/1": {ClientURL: clientAt(2)}}, asked: []string{clientAt(2)}, silence: Absent},
+		"a unit that is gone":             {words: map[string]UnitBag{"etcd/9": word(3)}, silence: Absent},
+		"a unit that stopped":             {words: map[string]UnitBag{"etcd/1": {ClusterID: 3, ClientURL: clientAt(2), Stopped: true}}, silence: Absent},
+		"the record counts, not the unit": {record: AppBag{ClusterID: 1}, words: map[string]UnitBag{"etcd/1": word(3)}, asked: []string{clientAt(2)}, silence: Unreachable, clusters: 1},
 		"our data":                        {data: Data{State: OurData, ClusterID: 4}, silence: Unreachable, clusters: 4},
-		"our data is of another cluster":  {data: Data{State: OurData, ClusterID: 4}, record: Record{ClusterID: 1}, silence: Unreachable, clusters: 1},
+		"our data is of another cluster":  {data: Data{State: OurData, ClusterID: 4}, record: AppBag{ClusterID: 1}, silence: Unreachable, clusters: 1},
 		"data that is not ours":           {data: Data{State: AlienData}, silence: Unreachable},
 	} {
 		m := Model{
 			Units:   Know(map[string]Life{"etcd/0": Alive, "etcd/1": Dying}),
-			Cluster: Know(Cluster{Record: tt.record, Words: tt.words}),
+			Cluster: Know(Cluster{AppBag: tt.record, UnitBags: tt.words}),
 		}
 		if tt.unknown {
 			m.Cluster = Unknown[Cluster]("not visible")
@@ -169,7 +169,7 @@ func TestSurveyAsks(t *testing.T) {
 	s := NewSurvey(Model{}, Data{}, clientAt(1), []string{clientAt(1), clientAt(2), ""})
 	assert.Equal(t, []string{clientAt(1), clientAt(2)}, s.Ask())
 	assert.Empty(t, s.Ask())
-	healthy := s.Hear(Answer{URL: clientAt(1), ClusterID: 1, MemberID: 1, Linear: []Member{{ID: 3, ClientURLs: []string{clientAt(3), clientAt(2)}}}})
+	healthy := s.Add(Answer{URL: clientAt(1), ClusterID: 1, MemberID: 1, Linear: []Member{{ID: 3, ClientURLs: []string{clientAt(3), clientAt(2)}}}})
 	assert.True(t, healthy)
 	assert.Equal(t, []string{clientAt(3)}, s.Ask(), "each is asked once")
 }
@@ -178,12 +178,12 @@ func TestSurveyAsks(t *testing.T) {
 // counts.
 func TestSurveyLocal(t *testing.T) {
 	t.Parallel()
-	m := Model{Units: Know(map[string]Life{"etcd/0": Alive}), Cluster: Know(Cluster{Record: Record{ClusterID: 1}})}
+	m := Model{Units: Know(map[string]Life{"etcd/0": Alive}), Cluster: Know(Cluster{AppBag: AppBag{ClusterID: 1}})}
 	own := Answer{URL: "https://127.0.0.1:2379", ClusterID: 1, MemberID: 2}
 	learns := []Member{{ID: 1, Name: "etcd0", ClientURLs: []string{clientAt(1)}}, {ID: 2, Name: "etcd1", ClientURLs: []string{clientAt(2)}, Learner: true}}
 	other := Answer{URL: clientAt(1), ClusterID: 1, MemberID: 1, List: learns, Linear: learns, Self: Member{Ready: true}}
 	data := Data{State: OurData, ClusterID: 1, MemberID: 2}
-	m.Cluster.Value.Words = map[string]Word{"etcd/1": {ClusterID: 1, ClientURL: clientAt(1)}}
+	m.Cluster.Value.UnitBags = map[string]UnitBag{"etcd/1": {ClusterID: 1, ClientURL: clientAt(1)}}
 	m.Units.Value["etcd/1"] = Alive
 
 	got, asked := surveyOf(m, data, own.URL, true, []Answer{own, other})
@@ -212,11 +212,11 @@ func TestSurveyOfAuthentication(t *testing.T) {
 	t.Parallel()
 	for _, cluster := range []uint64{1, 2} {
 		on := Answer{URL: clientAt(1), ClusterID: cluster, MemberID: 1, Auth: true}
-		c := Cluster{Record: Record{ClusterID: 1}}
+		c := Cluster{AppBag: AppBag{ClusterID: 1}}
 		s := NewSurvey(Model{Cluster: Know(c)}, Data{}, clientAt(1), nil)
 		assert.True(t, s.Own(clientAt(1)))
 		assert.False(t, s.Own(clientAt(2)))
-		s.Hear(on)
+		s.Add(on)
 		assert.Equal(t, cluster == 1, s.Find(true, false).Auth)
 	}
 	assert.False(t, NewSurvey(Model{}, Data{}, "", nil).Own(""))
@@ -238,12 +238,12 @@ func TestSurveyFindsATwin(t *testing.T) {
 	m := model(3)
 	for url, want := range map[string]bool{"https://" + address(1) + ":2379": true, "https://" + address(2) + ":2379": false} {
 		s := NewSurvey(m, Data{State: OurData, ClusterID: clusterID, MemberID: 2}, "https://127.0.0.1:2379", nil)
-		s.Hear(Answer{URL: "https://127.0.0.1:2379", ClusterID: clusterID, MemberID: 2})
+		s.Add(Answer{URL: "https://127.0.0.1:2379", ClusterID: clusterID, MemberID: 2})
 		id := uint64(3)
 		if want {
 			id = 2
 		}
-		s.Hear(Answer{URL: url, ClusterID: clusterID, MemberID: id})
+		s.Add(Answer{URL: url, ClusterID: clusterID, MemberID: id})
 		assert.Equal(t, want, s.Find(true, true).Local.Twin, url)
 	}
 }
@@ -255,7 +255,7 @@ func TestSurveyIsNotMisled(t *testing.T) {
 	model := func(ingress, named string) Model {
 		return Model{
 			ClientAddress: Know(Address{Ingress: ingress}),
-			Cluster: Know(Cluster{Record: Record{ClusterID: 1}, Words: map[string]Word{
+			Cluster: Know(Cluster{AppBag: AppBag{ClusterID: 1}, UnitBags: map[string]UnitBag{
 				"etcd/1": {ClusterID: 1, MemberID: 2, ClientURL: named}, "etcd/2": {ClusterID: 1, MemberID: 3, ClientURL: clientAt(3)},
 			}}),
 		}
@@ -274,7 +274,7 @@ func TestSurveyIsNotMisled(t *testing.T) {
 				if url == clientAt(3) {
 					a = listing[0]
 				}
-				s.Hear(a)
+				s.Add(a)
 			}
 		}
 		return asked, s.Misled()

@@ -52,7 +52,7 @@ func TestConfirmIsNoNumber(t *testing.T) {
 	t.Parallel()
 	for _, id := range []uint64{0xc1, 0x1234567890123456, 0x12e4, 0x1, 0xe1, 0xffffffffffffffff} {
 		m, w := lostCluster()
-		m = record(m, Record{ClusterID: id})
+		m = record(m, AppBag{ClusterID: id})
 		_, command, found := strings.Cut(StatusOf(Examine(m, w)).Message, "run action found-cluster confirm=")
 		require.True(t, found)
 		assert.Regexp(t, `^id-[0-9a-f]{1,16}$`, command)
@@ -150,9 +150,9 @@ func TestAJoiningMemberIsNoOrphan(t *testing.T) {
 	w.Members = append(w.Members, Member{ID: 4, Learner: true, PeerURLs: []string{"https://10.0.0.13:2380"}})
 	m.Seen = append(m.Seen, 4)
 	r := Examine(m, w)
-	assert.Empty(t, r.Orphans)
+	assert.Empty(t, r.MembersWithoutUnit)
 	delete(m.Units.Value, "etcd/3")
-	assert.Equal(t, []string{"https://10.0.0.13:2380"}, Examine(m, w).Orphans, "unless each unit has its own")
+	assert.Equal(t, []string{"https://10.0.0.13:2380"}, Examine(m, w).MembersWithoutUnit, "unless each unit has its own")
 }
 
 // TestStatusSaysNothingThatIsSoonOld: who leads and how large the databases are may change between

@@ -13,17 +13,17 @@ import (
 func TestASquattedTurnIsBrokenInTheSecondHook(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		turn     Turn
-		seen     string // the holder before goal-state was read; "" is as now
-		unknown  bool   // what goal-state says
-		squatted string
+		turn      Turn
+		seen      string // the holder before goal-state was read; "" is as now
+		unknown   bool   // what goal-state says
+		abandoned string
 	}{
-		"put by hand":                         {turn: Turn{Holder: "etcd/99", Unleased: true}, squatted: "turn of etcd/99 has no lease"},
-		"put by hand in a unit's name":        {turn: Turn{Holder: "etcd/1", Unleased: true}, squatted: "turn of etcd/1 has no lease"},
-		"put by hand in our own name":         {turn: Turn{Holder: "etcd/0", Unleased: true}, squatted: "turn of etcd/0 has no lease"},
-		"put by hand, goal-state unknown":     {turn: Turn{Holder: "etcd/99", Unleased: true}, unknown: true, squatted: "turn of etcd/99 has no lease"},
-		"text without end":                    {turn: Turn{Holder: strings.Repeat("x\n", 1<<20), Unleased: true}, squatted: "turn of x x x x x x x x… has no lease"},
-		"with the lease of somebody":          {turn: Turn{Holder: "etcd/99"}, squatted: "turn of etcd/99 is of no unit"},
+		"put by hand":                         {turn: Turn{Holder: "etcd/99", Unleased: true}, abandoned: "turn of etcd/99 has no lease"},
+		"put by hand in a unit's name":        {turn: Turn{Holder: "etcd/1", Unleased: true}, abandoned: "turn of etcd/1 has no lease"},
+		"put by hand in our own name":         {turn: Turn{Holder: "etcd/0", Unleased: true}, abandoned: "turn of etcd/0 has no lease"},
+		"put by hand, goal-state unknown":     {turn: Turn{Holder: "etcd/99", Unleased: true}, unknown: true, abandoned: "turn of etcd/99 has no lease"},
+		"text without end":                    {turn: Turn{Holder: strings.Repeat("x\n", 1<<20), Unleased: true}, abandoned: "turn of x x x x x x x x… has no lease"},
+		"with the lease of somebody":          {turn: Turn{Holder: "etcd/99"}, abandoned: "turn of etcd/99 is of no unit"},
 		"of a unit":                           {turn: Turn{Holder: "etcd/1"}},
 		"of nobody":                           {},
 		"of a unit newer than goal-state":     {turn: Turn{Holder: "etcd/99"}, seen: "etcd/1"},
@@ -48,20 +48,20 @@ func TestASquattedTurnIsBrokenInTheSecondHook(t *testing.T) {
 				return
 			}
 			require.Nil(t, p.Step, "not at first sight")
-			if tc.squatted == "" {
-				assert.Empty(t, after(m, p).Squat)
-				m.Memory.Value.Squat = "x"
+			if tc.abandoned == "" {
+				assert.Empty(t, after(m, p).AbandonedTurn)
+				m.Memory.Value.AbandonedTurn = "x"
 				p = Decide(lookAgain, m, w)
 				assert.Nil(t, p.Step)
-				assert.Empty(t, after(m, p).Squat)
+				assert.Empty(t, after(m, p).AbandonedTurn)
 				return
 			}
-			assert.Contains(t, texts(p.Reasons), tc.squatted+", all wait for it; etcdctl del etcd-charm/turn")
-			assert.Less(t, len(after(m, p).Squat), 100)
+			assert.Contains(t, texts(p.Reasons), tc.abandoned+", all wait for it; etcdctl del etcd-charm/turn")
+			assert.Less(t, len(after(m, p).AbandonedTurn), 100)
 			report := Examine(m, w)
 			assert.Equal(t, Degraded, report.Health)
 
-			m.Memory.Value.Squat = after(m, p).Squat
+			m.Memory.Value.AbandonedTurn = after(m, p).AbandonedTurn
 			assert.Equal(t, BreakTurn{tc.turn}, firstStep(m, w))
 			assert.LessOrEqual(t, len(BreakTurn{tc.turn}.String()), 100)
 			other := w
@@ -70,7 +70,7 @@ func TestASquattedTurnIsBrokenInTheSecondHook(t *testing.T) {
 			assert.Nil(t, firstStep(m, other), "each is looked at twice")
 			unsure := w
 			unsure.Turn = Turn{}
-			assert.Equal(t, m.Memory.Value.Squat, after(m, Decide(lookAgain, m, unsure)).Squat, "what cannot be seen may be there still")
+			assert.Equal(t, m.Memory.Value.AbandonedTurn, after(m, Decide(lookAgain, m, unsure)).AbandonedTurn, "what cannot be seen may be there still")
 			corrupted := w
 			corrupted.Alarms = []Alarm{{2, corrupt}}
 			assert.Nil(t, firstStep(m, corrupted), "etcd takes no delete then")
@@ -93,7 +93,7 @@ func TestWhoNeedsASquattedTurnNamesIt(t *testing.T) {
 	p = Decide(leaves, m, w)
 	require.Nil(t, p.Step)
 	require.NoError(t, p.Fail, "a hook that fails remembers nothing")
-	assert.NotEmpty(t, after(m, p).Squat)
+	assert.NotEmpty(t, after(m, p).AbandonedTurn)
 	assert.Contains(t, p.Status.Message, remedy)
 	stops := Event{Kind: hooks.Stop}
 	require.Equal(t, TakeTurn{}, firstStepOf(stops, m, w), "it remembers nothing, and waits instead")
@@ -103,12 +103,12 @@ func TestWhoNeedsASquattedTurnNamesIt(t *testing.T) {
 	waited.Tried = append(waited.Tried, Attempt{BreakTurn{w.Turn}, errors.New("no answer")})
 	p = Decide(stops, m, waited)
 	require.ErrorContains(t, p.Fail, remedy)
-	m.Memory.Value.Squat = after(m, Decide(leaves, m, w)).Squat
+	m.Memory.Value.AbandonedTurn = after(m, Decide(leaves, m, w)).AbandonedTurn
 	assert.IsType(t, BreakTurn{}, firstStepOf(Event{Kind: hooks.Stop}, m, w))
 
 	_, why := inTurn(m, w, []Step{Defrag{}})
 	assert.Equal(t, remedy, why.String())
-	m.Memory.Value.Squat = ""
+	m.Memory.Value.AbandonedTurn = ""
 	gone := gone(m, 2)
 	p = Decide(lookAgain, gone, w)
 	assert.Contains(t, p.Status.Message, "turn of etcd/99 has no lease")

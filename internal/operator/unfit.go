@@ -81,7 +81,7 @@ func (s Service) ails(unit string) Reason {
 	case ailment == locked:
 		return because(dataLocked, unit)
 	case !s.Failing:
-	case s.spoilt():
+	case s.inconsistent():
 		return because(dataDiffers, unit)
 	case ailment == diskFull:
 		return because(dataDiskFull, unit, s.Log)
@@ -94,14 +94,14 @@ func (s Service) ails(unit string) Reason {
 }
 
 // unfit says in words why our member must not go on with its data; "" is that it may.
-func (l look) unfit() string {
-	d, seen := l.w.Data, l.m.Memory.Value.Seen
+func (v view) unfit() string {
+	d, seen := v.w.Data, v.m.Memory.Value.Seen
 	switch {
 	case d.State != OurData:
 		return ""
-	case l.older():
+	case v.older():
 		return "older than it was (" + number(d.Index) + " of " + number(seen.Index) + " entries)"
-	case l.w.Service.Failing && l.w.Service.ailment() == badData:
+	case v.w.Service.Failing && v.w.Service.ailment() == badData:
 		return "bad or too old"
 	}
 	return ""
@@ -118,44 +118,44 @@ const joinsAgain = "; it joins again"
 // its data is moved aside like that of any removed member. The charm does this by itself only while
 // a majority of all voters decides without the member and has what it once had: then nothing
 // depends on its data.
-func (l look) replace(p *Plan, what string) {
-	own, _ := l.self()
-	healed := l.m.Memory.Value.Healed
+func (v view) replace(p *Plan, what string) {
+	own, _ := v.self()
+	healed := v.m.Memory.Value.Healed
 	switch {
-	case l.alone() || l.behindAll():
-		p.say(because(dataUnfitAlone, l.m.Unit, what))
-	case !l.inCluster() || !l.m.Memory.OK || !l.mayForget(own.ID).none():
-		p.say(because(dataUnfit, l.m.Unit, what))
-	case healed != 0 && l.w.Now-healed < healedEvery:
-		p.say(because(dataUnfitAgain, l.m.Unit, what))
+	case v.alone() || v.behindAll():
+		p.say(because(dataUnfitAlone, v.m.Unit, what))
+	case !v.inCluster() || !v.m.Memory.OK || !v.mayForget(own.ID).none():
+		p.say(because(dataUnfit, v.m.Unit, what))
+	case healed != 0 && v.w.Now-healed < healedEvery:
+		p.say(because(dataUnfitAgain, v.m.Unit, what))
 	default:
-		p.want(l, RemoveMember{ID: own.ID, Name: l.m.Unit, Why: "data is " + what + joinsAgain})
+		p.want(v, RemoveMember{ID: own.ID, Name: v.m.Unit, Why: "data is " + what + joinsAgain})
 	}
 }
 
 // behindAll reports whether no other member has come as far as ours once had: then all of their
 // data is older too.
-func (l look) behindAll() bool {
-	if !l.older() || !l.inCluster() {
+func (v view) behindAll() bool {
+	if !v.older() || !v.inCluster() {
 		return false
 	}
-	seen := l.m.Memory.Value.Seen
-	return !slices.ContainsFunc(l.w.Members, func(mem Member) bool {
+	seen := v.m.Memory.Value.Seen
+	return !slices.ContainsFunc(v.w.Members, func(mem Member) bool {
 		return mem.ID != seen.MemberID && (!mem.Answers || mem.Index >= seen.Index)
 	})
 }
 
 // rememberHealed keeps Memory.Healed true. If a hook dies after the removal, nothing is remembered:
 // the unit may then give up its data again within the same day.
-func (l look) rememberHealed(p *Plan) {
+func (v view) rememberHealed(p *Plan) {
 	gaveUp := func(s Step) bool { r, ok := s.(RemoveMember); return ok && strings.HasSuffix(r.Why, joinsAgain) }
-	switch healed := l.m.Memory.Value.Healed; {
-	case slices.ContainsFunc(l.w.Done, gaveUp):
-		p.memory(l).Healed = l.w.Now
-	case healed > l.w.Now:
+	switch healed := v.m.Memory.Value.Healed; {
+	case slices.ContainsFunc(v.w.Done, gaveUp):
+		p.memory(v).Healed = v.w.Now
+	case healed > v.w.Now:
 		// It was noted by a clock that was ahead, and would count as recent for as long.
-		p.memory(l).Healed = l.w.Now
-	case healed != 0 && l.w.Now-healed >= healedEvery && p.Memory != nil:
-		p.memory(l).Healed = 0
+		p.memory(v).Healed = v.w.Now
+	case healed != 0 && v.w.Now-healed >= healedEvery && p.Memory != nil:
+		p.memory(v).Healed = 0
 	}
 }

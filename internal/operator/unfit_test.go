@@ -198,7 +198,7 @@ func TestMayForget(t *testing.T) {
 		for _, n := range tt.down {
 			w = down(w, n)
 		}
-		assert.Equal(t, tt.may, lookAt(lookAgain, m, w).mayForget(1).none(), name)
+		assert.Equal(t, tt.may, newView(lookAgain, m, w).mayForget(1).none(), name)
 	}
 }
 

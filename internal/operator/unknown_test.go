@@ -49,7 +49,7 @@ func gaps() []gap {
 		out = append(out, gap{at.Name, func(m *Model, _ *World) {
 			m.Relations = maps.Clone(m.Relations)
 			m.Relations[at.Name] = Unknown[[]databag.Relation](why)
-			if at.Tell != nil {
+			if at.Encode != nil {
 				m.Deserted = nil
 			}
 		}, []string{why}})
@@ -98,7 +98,7 @@ func scenes() []scene {
 			return m, w
 		})},
 		{"just founded", member(1, func(m *Model, _ *World) {
-			*m = record(*m, Record{Schema: etcdcluster.Schema, Authority: ca1().Fingerprint()})
+			*m = record(*m, AppBag{Schema: etcdcluster.Schema, Authority: ca1().Fingerprint()})
 			m.Relations = consuming(*m, "proxy:1")
 		})},
 		{"a consumer to be told", member(3, func(m *Model, _ *World) { m.Relations = consuming(*m, "proxy:1") })},
@@ -118,7 +118,7 @@ func scenes() []scene {
 			at := Know(Address{Ingress: "10.0.0.99", All: []string{"10.0.0.99"}})
 			m.PeerAddress, m.ClientAddress = at, at
 			w.TLS = certified(*m)
-			w.Service.Config = lookAt(Event{}, *m, *w).sum
+			w.Service.Config = newView(Event{}, *m, *w).desiredDigest
 			w.WrittenConfig = w.Service.Config
 		})},
 		{"a turn to give back", member(3, func(m *Model, w *World) { w.Turn.Holder = m.Unit })},
@@ -206,17 +206,17 @@ func scenes() []scene {
 // workOf is everything that the handlers want in a look, even those after the first that wants a
 // step, and what the status then says.
 func workOf(e Event, m Model, w World) ([]any, Status) {
-	l := lookAt(e, m, w)
+	v := newView(e, m, w)
 	p := Plan{}
 	var work []any
 	for _, handle := range handlers {
 		p.Step = nil
-		if handle(l, &p); p.Step != nil {
+		if handle(v, &p); p.Step != nil {
 			work = append(work, p.Step)
 		}
 	}
 	p.Step = nil
-	finish(l, &p)
+	finish(v, &p)
 	if recordOf(p) != nil {
 		work = append(work, *recordOf(p))
 	}
@@ -311,7 +311,7 @@ func (s scene) hides(a, b, g gap) bool {
 	}
 	e, m, w := s.build()
 	other.hide(&m, &w)
-	if e.Kind == hooks.Stop || lookAt(e, m, w).role() == "" {
+	if e.Kind == hooks.Stop || newView(e, m, w).role() == "" {
 		return true
 	}
 	left, _ := workOf(e, m, w)
@@ -396,7 +396,7 @@ func TestUnknownThatDoesNotMendItselfBlocks(t *testing.T) {
 	for stuck, remedy := range map[Stuck]string{TooOld: "deploy the application again", TooNew: "juju refresh etcd"} {
 		for _, s := range scenes() {
 			e, m, w := s.build()
-			if lookAt(e, m, w).role() == RoleProxy {
+			if newView(e, m, w).role() == RoleProxy {
 				continue
 			}
 			m.Cluster = Unknown[Cluster]("a bag cannot be read")
@@ -425,7 +425,7 @@ func TestStatusWithUnknowns(t *testing.T) {
 	r := Examine(m, w)
 	assert.Equal(t, Status{Waiting, "consumers unknown: network-get: exit code 1: ERROR network-get: exit code 1: ER…; 2 more in health"}, StatusOf(r))
 	require.Len(t, r.Reasons, 3)
-	assert.Contains(t, r.Reasons[2].String(), "address for clients unknown: "+plain(why)+"; until then: certificates are not issued, peers hear nothing of this unit, settings are not applied")
+	assert.Contains(t, r.Reasons[2].String(), "address for clients unknown: "+singleLine(why)+"; until then: certificates are not issued, peers hear nothing of this unit, settings are not applied")
 	w.Alarms = []Alarm{{2, noSpace}}
 	assert.Equal(t, "NOSPACE on etcd/1: no writes", strings.Split(StatusOf(Examine(m, w)).Message, ";")[0], "the worst comes first")
 }

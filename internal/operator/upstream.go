@@ -106,74 +106,74 @@ func (u Upstream) on(release string) string {
 // upstream keeps the local proxy of role proxy running. What the provider publishes is written to
 // files that the proxy follows without a restart. A broken bag changes nothing: the proxy goes on
 // with what it has.
-func upstream(l look, p *Plan) {
-	if l.leaving() {
+func upstream(v view, p *Plan) {
+	if v.leaving() {
 		return
 	}
-	p.need(l, "the proxy follows no change", upstreamUnread, clientAddressUnknown)
+	p.need(v, "the proxy follows no change", upstreamUnread, clientAddressUnknown)
 	switch {
-	case !l.m.Relations[upstreamEndpoint].OK:
+	case !v.m.Relations[upstreamEndpoint].OK:
 		return
-	case len(l.providers) == 0:
-		if l.w.Service.Running || l.w.Service.Enabled {
-			p.want(l, Stop{"relation upstream is gone"})
+	case len(v.providers) == 0:
+		if v.w.Service.Running || v.w.Service.Enabled {
+			p.want(v, Stop{"relation upstream is gone"})
 		}
 		return // the report says what is needed
 	}
-	provider := l.providers[0]
+	provider := v.providers[0]
 	// The report says what is wrong with a bag, or still missing from it.
 	whole := provider.Problem.IsZero() && provider.Waiting() == ""
-	if whole && (l.usable() || len(l.w.Service.Listens) > 0) {
-		l.serve(p, provider.Data, l.m.Relations[upstreamEndpoint].Value[0].ID)
+	if whole && (v.usable() || len(v.w.Service.Listens) > 0) {
+		v.serve(p, provider.Data, v.m.Relations[upstreamEndpoint].Value[0].ID)
 	}
-	stopped := !l.w.Service.Running && !l.startedInVain()
-	if l.w.Service.Kind == ProxyService && (stopped || l.w.Service.Running && !l.w.Service.Enabled) {
-		p.want(l, Start{})
+	stopped := !v.w.Service.Running && !v.startedInVain()
+	if v.w.Service.Kind == ProxyService && (stopped || v.w.Service.Running && !v.w.Service.Enabled) {
+		p.want(v, Start{})
 	}
 }
 
 // proxy is what the proxy's process should be started with. While an option is refused the proxy
 // stays where it listens; members and credentials still change.
-func (l look) proxy() Upstream {
-	up := Upstream{Release: l.w.Carried}
-	if l.usable() {
-		if port := l.m.Config.Port; port != 0 {
-			up.Listen = []string{joinHostPort(loopback(l.m.ClientAddress.Value.Ingress), port)}
+func (v view) proxy() Upstream {
+	up := Upstream{Release: v.w.Carried}
+	if v.usable() {
+		if port := v.m.Config.Port; port != 0 {
+			up.Listen = []string{joinHostPort(loopback(v.m.ClientAddress.Value.Ingress), port)}
 		}
-		if group := l.m.Config.SocketGroup; group != "" {
-			up.Socket = Socket{l.w.Socket, group}
+		if group := v.m.Config.SocketGroup; group != "" {
+			up.Socket = Socket{v.w.Socket, group}
 		}
 	} else {
-		for _, at := range addrPorts(l.w.Service.Listens) {
+		for _, at := range addrPorts(v.w.Service.Listens) {
 			up.Listen = append(up.Listen, at.String())
 		}
-		for _, url := range l.w.Service.Listens {
+		for _, url := range v.w.Service.Listens {
 			if socket, is := socketOf(url); is {
 				up.Socket = socket
 			}
 		}
 	}
-	up.Release = l.release(ProxyID, up.on)
+	up.Release = v.release(ProxyID, up.on)
 	return up
 }
 
 // serve makes the proxy's files and process what data says. If no address in data may be dialled,
 // nothing changes.
-func (l look) serve(p *Plan, data etcdproxy.Data, relation string) {
-	up := l.proxy()
+func (v view) serve(p *Plan, data etcdproxy.Data, relation string) {
+	up := v.proxy()
 	var misled []string
-	up.Members, misled = l.m.fit(upstreamMembers(data), slices.Concat(up.Listen, up.Also()))
-	if len(misled) > 0 && l.m.ClientAddress.OK {
-		p.say(because(upstreamMisled, relation, few(misled)))
+	up.Members, misled = v.m.fit(upstreamMembers(data), slices.Concat(up.Listen, up.Also()))
+	if len(misled) > 0 && v.m.ClientAddress.OK {
+		p.say(because(upstreamMisled, relation, firstThree(misled)))
 	}
 	up.Cert, up.Key, up.CA = data.Credentials.Cert, data.Credentials.Key, data.Credentials.CA
 	switch {
-	case !l.m.ClientAddress.OK || l.w.Installed != l.w.Carried || len(up.Members) == 0:
+	case !v.m.ClientAddress.OK || v.w.Installed != v.w.Carried || len(up.Members) == 0:
 		return
-	case l.w.Proxy.Written != up.Digest():
-		p.want(l, WriteProxy{up})
-	case l.w.Service.Running && l.w.Service.Config != up.ProcessDigest() && !l.foreign():
-		p.want(l, Restart{}) // a port or a release takes effect only at the start
+	case v.w.Proxy.Written != up.Digest():
+		p.want(v, WriteProxy{up})
+	case v.w.Service.Running && v.w.Service.Config != up.ProcessDigest() && !v.foreign():
+		p.want(v, Restart{}) // a port or a release takes effect only at the start
 	}
 }
 

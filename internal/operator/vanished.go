@@ -41,21 +41,21 @@ func desertion(was Desertion, bag OwnBag) Desertion {
 }
 
 // desertion is the state of a consumer relation without units; "" if it has some, or never had any.
-func (l look) desertion(id string) Desertion {
-	bag, read := l.m.Deserted[id]
+func (v view) desertion(id string) Desertion {
+	bag, read := v.m.Deserted[id]
 	if !read {
 		return ""
 	}
-	return desertion(l.m.Memory.Value.Deserted[id], bag)
+	return desertion(v.m.Memory.Value.Deserted[id], bag)
 }
 
 // vanished reports whether a relation that Juju still lists has ended.
-func (l look) vanished(id string) bool { return l.desertion(id) == vanished }
+func (v view) vanished(id string) bool { return v.desertion(id) == vanished }
 
 // writable reports whether a consumer relation can be written to. A write to a relation that Juju
 // does not find fails the hook, and every hook after it.
-func (l look) writable(id string) bool {
-	is := l.desertion(id)
+func (v view) writable(id string) bool {
+	is := v.desertion(id)
 	return is != missing && is != vanished
 }
 
@@ -64,7 +64,7 @@ func (l look) writable(id string) bool {
 // may delete a relation before this unit has seen any unit of it. Such an end is noticed when there
 // is something to write to the relation, or when the agent restarts.
 func (p *Plan) NotFound(m Model, relationID string) {
-	memory := p.memory(look{m: &m})
+	memory := p.memory(view{m: &m})
 	memory.Bags, memory.Deserted = clone(memory.Bags), clone(memory.Deserted)
 	if was, told := m.Memory.Value.Bags[relationID]; told {
 		memory.Bags[relationID] = was
@@ -75,15 +75,15 @@ func (p *Plan) NotFound(m Model, relationID string) {
 }
 
 // rememberDeserted keeps Memory.Deserted true.
-func (l look) rememberDeserted(p *Plan) {
-	if !l.consumers.OK {
+func (v view) rememberDeserted(p *Plan) {
+	if !v.consumers.OK {
 		return
 	}
-	now := make(map[string]Desertion, len(l.m.Deserted))
-	for id := range l.m.Deserted {
-		now[id] = l.desertion(id)
+	now := make(map[string]Desertion, len(v.m.Deserted))
+	for id := range v.m.Deserted {
+		now[id] = v.desertion(id)
 	}
-	if !maps.Equal(now, l.m.Memory.Value.Deserted) {
-		p.memory(l).Deserted = now
+	if !maps.Equal(now, v.m.Memory.Value.Deserted) {
+		p.memory(v).Deserted = now
 	}
 }

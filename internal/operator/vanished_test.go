@@ -86,8 +86,8 @@ func TestVanishedRelationIsRevoked(t *testing.T) {
 		require.Len(t, toConsumers(p), 1, "a write would fail the hook")
 		assert.Equal(t, "proxy:2", toConsumers(p)[0].Relation)
 		assert.Equal(t, RevokedDigest([]Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}), w.TLS.Revoked)
-		assert.Equal(t, leads, len(m.Cluster.Value.Record.Revoked) == 1, "the leader records it")
-		m = record(m, Record{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint(), Revoked: []Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}})
+		assert.Equal(t, leads, len(m.Cluster.Value.AppBag.Revoked) == 1, "the leader records it")
+		m = record(m, AppBag{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint(), Revoked: []Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}})
 
 		w.Members = members(3)
 		w = fenced(m, w)
@@ -138,7 +138,7 @@ func TestRelationNotFoundAsItIsWritten(t *testing.T) {
 	assert.Equal(t, missing, m.Memory.Value.Deserted["proxy:1"])
 	m.Deserted = map[string]OwnBag{"proxy:1": BagNotFound}
 	hook(t, lookAgain, &m, &w)
-	assert.Equal(t, []Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}, m.Cluster.Value.Record.Revoked)
+	assert.Equal(t, []Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}, m.Cluster.Value.AppBag.Revoked)
 }
 
 var (
@@ -153,7 +153,7 @@ func TestResumedRelationOfTheLeader(t *testing.T) {
 	m, w := published(t, true)
 	m.Relations = consuming(m, "proxy:2")
 	hook(t, broken, &m, &w)
-	require.Equal(t, []Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}, m.Cluster.Value.Record.Revoked)
+	require.Equal(t, []Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}, m.Cluster.Value.AppBag.Revoked)
 	assert.NotContains(t, m.Memory.Value.Bags, "proxy:1", "what is remembered of a write is forgotten in the hook of its end")
 
 	m.Relations = consuming(m, "proxy:1", "proxy:2")
@@ -165,7 +165,7 @@ func TestResumedRelationOfTheLeader(t *testing.T) {
 
 	m.Relations = consuming(m, "proxy:2")
 	hook(t, broken, &m, &w)
-	assert.Equal(t, []Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}, {RelationID: "proxy:1", Generation: 2, Period: 230}}, m.Cluster.Value.Record.Revoked)
+	assert.Equal(t, []Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}, {RelationID: "proxy:1", Generation: 2, Period: 230}}, m.Cluster.Value.AppBag.Revoked)
 	assert.NotContains(t, m.Memory.Value.Bags, "proxy:1")
 }
 
@@ -185,7 +185,7 @@ func TestResumedRelationOfAnotherUnit(t *testing.T) {
 	assert.Equal(t, certificate(t, 1), toConsumers(p)[0].Bag["client_cert"])
 	assert.Equal(t, RevokedDigest(nil), w.TLS.Revoked)
 
-	m = record(m, Record{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint(), Revoked: []Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}})
+	m = record(m, AppBag{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint(), Revoked: []Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}})
 	p = hook(t, lookAgain, &m, &w)
 	require.Len(t, toConsumers(p), 1, "the leader did see it gone")
 	assert.Equal(t, certificate(t, 2), toConsumers(p)[0].Bag["client_cert"])
@@ -197,7 +197,7 @@ func TestResumedRelationOfAnotherUnit(t *testing.T) {
 func TestEndOfTheSecondGenerationIsKept(t *testing.T) {
 	t.Parallel()
 	m, w := published(t, false)
-	m = record(m, Record{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint(), Revoked: []Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}})
+	m = record(m, AppBag{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint(), Revoked: []Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}}})
 	hook(t, lookAgain, &m, &w)
 	m.Relations = consuming(m, "proxy:2")
 	hook(t, broken, &m, &w)
@@ -206,7 +206,7 @@ func TestEndOfTheSecondGenerationIsKept(t *testing.T) {
 
 	m.Leader = Know(true) // the leader died before the end was on record
 	hook(t, lookAgain, &m, &w)
-	assert.Equal(t, []Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}, {RelationID: "proxy:1", Generation: 2, Period: 230}}, m.Cluster.Value.Record.Revoked)
+	assert.Equal(t, []Ended{{RelationID: "proxy:1", Generation: 1, Period: 230}, {RelationID: "proxy:1", Generation: 2, Period: 230}}, m.Cluster.Value.AppBag.Revoked)
 	assert.NotContains(t, m.Memory.Value.Bags, "proxy:1")
 }
 
@@ -216,11 +216,11 @@ func TestGenerationsOutlastTheirCertificates(t *testing.T) {
 	t.Parallel()
 	m, w := published(t, true)
 	old := []Ended{{RelationID: "proxy:1", Generation: 1, Period: 200}, {RelationID: "proxy:9", Generation: 1, Period: 200}, {RelationID: "proxy:8", Generation: 1, Period: 230}}
-	m = record(m, Record{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint(), Revoked: old})
+	m = record(m, AppBag{Schema: etcdcluster.Schema, ClusterID: clusterID, Authority: ca1().Fingerprint(), Revoked: old})
 	hook(t, lookAgain, &m, &w)
-	assert.Equal(t, []Ended{{RelationID: "proxy:1", Generation: 1, Period: 200}, {RelationID: "proxy:8", Generation: 1, Period: 230}}, m.Cluster.Value.Record.Revoked)
+	assert.Equal(t, []Ended{{RelationID: "proxy:1", Generation: 1, Period: 200}, {RelationID: "proxy:8", Generation: 1, Period: 230}}, m.Cluster.Value.AppBag.Revoked)
 	m.Relations = noConsumers("relation-ids failed")
-	assert.Equal(t, old, lookAt(lookAgain, record(m, Record{Revoked: old}), w).revoked(), "nobody knows whether it lives")
+	assert.Equal(t, old, newView(lookAgain, record(m, AppBag{Revoked: old}), w).revoked(), "nobody knows whether it lives")
 }
 
 // certificate is that of proxy:1 of a generation.
@@ -239,7 +239,7 @@ func TestRelationResumedUnseenGoesOn(t *testing.T) {
 	p := hook(t, created, &m, &w)
 	require.Len(t, toConsumers(p), 1, "its bag is empty, though this unit remembers it full")
 	assert.Equal(t, certificate(t, 1), toConsumers(p)[0].Bag["client_cert"])
-	assert.Empty(t, m.Cluster.Value.Record.Revoked)
+	assert.Empty(t, m.Cluster.Value.AppBag.Revoked)
 
 	w.Reach = Unreachable
 	assert.Empty(t, toConsumers(hook(t, created, &m, &w)))

@@ -72,7 +72,7 @@ type World struct {
 	Upstream []UpstreamProbe
 	// Through is what an application gets at each address that the proxy was started to listen on;
 	// none unless the proxy runs.
-	Through []Through
+	Through []ProxyRead
 	// Socket is the path of the proxy's socket.
 	Socket string
 
@@ -288,8 +288,8 @@ type UpstreamProbe struct {
 	Error         string        // in words: why it does not answer, or does not read
 }
 
-// Through is a linearizable read through one address of the proxy.
-type Through struct {
+// ProxyRead is a linearizable read through one address of the proxy.
+type ProxyRead struct {
 	At    string // as Service.Listens has it
 	Error string // why it is not answered; "" is that it is
 }

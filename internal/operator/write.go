@@ -37,8 +37,8 @@ type SecretWrite struct {
 // publish writes a bag, unless the same was written there last; sum is the digest of what goes into
 // it. It remembers what it writes. The bag is made only if it is to be written; if it cannot be
 // made, the status says why. Only the leader writes an application's bag.
-func (p *Plan) publish(l look, w BagWrite, sum string, bag func() (databag.Bag, error)) {
-	if (w.App && !l.leader()) || l.written(w) == sum {
+func (p *Plan) publish(v view, w BagWrite, sum string, bag func() (databag.Bag, error)) {
+	if (w.App && !v.leader()) || v.written(w) == sum {
 		return
 	}
 	var err error
@@ -48,22 +48,22 @@ func (p *Plan) publish(l look, w BagWrite, sum string, bag func() (databag.Bag, 
 	}
 	p.Bags = append(p.Bags, w)
 	if !w.App {
-		p.memory(l).Bags[w.Relation] = sum
+		p.memory(v).Bags[w.Relation] = sum
 	}
 }
 
 // written is the digest of what went into a bag of ours; "" is not known, or nothing. For our
 // unit's bag it is remembered. Our application's bag is read, because another unit may have written
 // it last; its digest is that of the bag itself.
-func (l look) written(w BagWrite) string {
+func (v view) written(w BagWrite) string {
 	if !w.App {
-		if l.entered(w.Relation) {
+		if v.entered(w.Relation) {
 			return ""
 		}
-		return l.m.Memory.Value.Bags[w.Relation]
+		return v.m.Memory.Value.Bags[w.Relation]
 	}
 	bag := databag.Bag{}
-	for _, relations := range l.m.Relations {
+	for _, relations := range v.m.Relations {
 		for _, r := range relations.Value {
 			if r.ID != w.Relation {
 				continue
@@ -83,12 +83,12 @@ func (l look) written(w BagWrite) string {
 
 // entered reports whether our unit enters the relation in this hook. Its bag is empty then,
 // whatever it wrote to an earlier relation of the same ID.
-func (l look) entered(id string) bool { return l.Kind == hooks.RelationCreated && l.RelationID == id }
+func (v view) entered(id string) bool { return v.Kind == hooks.RelationCreated && v.RelationID == id }
 
 // forget drops what is remembered of an endpoint's relations that are gone. The end of a consumer's
 // relation has to be put on record first: see tell.
-func (l look) forget(p *Plan, at Endpoint) {
-	relations := l.m.Relations[at.Name]
+func (v view) forget(p *Plan, at Endpoint) {
+	relations := v.m.Relations[at.Name]
 	if at.Read == Peers || !relations.OK {
 		return
 	}
@@ -96,22 +96,22 @@ func (l look) forget(p *Plan, at Endpoint) {
 		listed := func(r databag.Relation) bool { return r.ID == id }
 		return strings.HasPrefix(id, at.Name+":") && !slices.ContainsFunc(relations.Value, listed)
 	}
-	for id := range l.m.Memory.Value.Bags {
+	for id := range v.m.Memory.Value.Bags {
 		if gone(id) {
-			delete(p.memory(l).Bags, id)
+			delete(p.memory(v).Bags, id)
 		}
 	}
-	for key := range l.m.Memory.Value.Secrets {
+	for key := range v.m.Memory.Value.Secrets {
 		if id, _, _ := strings.Cut(key, "/"); gone(id) {
-			delete(p.memory(l).Secrets, key)
+			delete(p.memory(v).Secrets, key)
 		}
 	}
 }
 
 // writeRecord is the write of the peer application bag for r.
-func (l look) writeRecord(r Record) BagWrite {
+func (v view) writeRecord(r AppBag) BagWrite {
 	return BagWrite{
-		Relation: l.m.Cluster.Value.RelationID, App: true, Owns: etcdcluster.AppKeys(), Bag: etcdcluster.EncodeApp(r),
+		Relation: v.m.Cluster.Value.RelationID, App: true, Owns: etcdcluster.AppKeys(), Bag: etcdcluster.EncodeApp(r),
 	}
 }
 
@@ -119,12 +119,12 @@ func (l look) writeRecord(r Record) BagWrite {
 // relation comes back it is written again, because the other side must be granted it again. Only
 // the leader writes an application's secret, and does not rely on what it wrote before another unit
 // led.
-func (p *Plan) publishSecret(l look, s SecretWrite) {
+func (p *Plan) publishSecret(v view, s SecretWrite) {
 	label := s.Relation + "/" + s.Label
-	was := l.m.Memory.Value.Secrets[label]
-	if s.App && !l.leader() {
-		if l.m.Leader.OK && was != "" {
-			delete(p.memory(l).Secrets, label)
+	was := v.m.Memory.Value.Secrets[label]
+	if s.App && !v.leader() {
+		if v.m.Leader.OK && was != "" {
+			delete(p.memory(v).Secrets, label)
 		}
 		return
 	}
@@ -132,9 +132,9 @@ func (p *Plan) publishSecret(l look, s SecretWrite) {
 	for _, key := range slices.Sorted(maps.Keys(s.Content)) {
 		parts = append(parts, key, s.Content[key])
 	}
-	if sum := digest(parts...); was != sum || (s.Relation != "" && l.entered(s.Relation)) {
+	if sum := digest(parts...); was != sum || (s.Relation != "" && v.entered(s.Relation)) {
 		p.Secrets = append(p.Secrets, s)
-		p.memory(l).Secrets[label] = sum
+		p.memory(v).Secrets[label] = sum
 	}
 }
 

@@ -20,7 +20,7 @@ func TestSecretIsWrittenOnce(t *testing.T) {
 	m := model(1)
 	secret := SecretWrite{Label: "a", Content: map[string]string{"k": "hush"}, Relation: "toy:1"}
 	var p Plan
-	p.publishSecret(lookAt(lookAgain, m, world(m)), secret)
+	p.publishSecret(newView(lookAgain, m, world(m)), secret)
 	require.Equal(t, []SecretWrite{secret}, p.Secrets)
 	m.Memory = Know(after(m, p))
 	for change, want := range map[string]SecretWrite{
@@ -29,7 +29,7 @@ func TestSecretIsWrittenOnce(t *testing.T) {
 		"its value":  {Label: "a", Content: map[string]string{"k": "other"}, Relation: "toy:1"},
 	} {
 		p = Plan{}
-		p.publishSecret(lookAt(lookAgain, m, world(m)), want)
+		p.publishSecret(newView(lookAgain, m, world(m)), want)
 		assert.Len(t, p.Secrets, map[bool]int{true: 0, false: 1}[change == "nothing"], change)
 	}
 	assert.NotContains(t, fmt.Sprintf("%v %+v %#v", p, secret, []SecretWrite{secret}), "hush")
@@ -52,7 +52,7 @@ func TestApplicationBagIsRead(t *testing.T) {
 	} {
 		m.Relations = map[string]Known[[]databag.Relation]{"toy": Know([]databag.Relation{{ID: "toy:1", LocalApp: tc.stands}})}
 		var p Plan
-		p.publish(lookAt(lookAgain, m, world(m)), w, bagDigest(bag), func() (databag.Bag, error) { return bag, nil })
+		p.publish(newView(lookAgain, m, world(m)), w, bagDigest(bag), func() (databag.Bag, error) { return bag, nil })
 		assert.Equal(t, tc.writes, len(p.Bags) == 1, name)
 		assert.Nil(t, p.Memory, "nothing is remembered")
 	}
@@ -66,9 +66,9 @@ func TestLeaderAloneWritesForTheApplication(t *testing.T) {
 	secret := SecretWrite{Label: "a", App: true, Content: map[string]string{"k": "hush"}, Relation: "toy:1"}
 	publish := func(e Event) Plan {
 		var p Plan
-		l := lookAt(e, m, world(m))
-		p.publishSecret(l, secret)
-		p.publish(l, BagWrite{Relation: "toy:1", App: true, Owns: []string{"k"}}, "sum", func() (databag.Bag, error) { return databag.Bag{"k": "v"}, nil })
+		v := newView(e, m, world(m))
+		p.publishSecret(v, secret)
+		p.publish(v, BagWrite{Relation: "toy:1", App: true, Owns: []string{"k"}}, "sum", func() (databag.Bag, error) { return databag.Bag{"k": "v"}, nil })
 		m.Memory = Know(after(m, p))
 		return p
 	}
@@ -92,7 +92,7 @@ func TestSecretOfARelationThatComesBack(t *testing.T) {
 	secret := SecretWrite{Label: "a", Content: map[string]string{"k": "hush"}, Relation: "toy:1"}
 	for range 2 {
 		var p Plan
-		p.publishSecret(lookAt(Event{Kind: hooks.RelationCreated, RelationID: "toy:1"}, m, world(m)), secret)
+		p.publishSecret(newView(Event{Kind: hooks.RelationCreated, RelationID: "toy:1"}, m, world(m)), secret)
 		assert.Len(t, p.Secrets, 1)
 		m.Memory = Know(after(m, p))
 	}
@@ -107,13 +107,13 @@ func TestWritesToWhatIsGoneAreForgotten(t *testing.T) {
 	m.Relations["toy"] = Know([]databag.Relation{{ID: "toy:2"}})
 	m.Memory.Value.Secrets = map[string]string{"toy:1/a": "x", "toy:2/a": "y", "/own": "z"}
 	var p Plan
-	lookAt(lookAgain, m, world(m)).forget(&p, Endpoint{Name: "toy", Read: Units})
+	newView(lookAgain, m, world(m)).forget(&p, Endpoint{Name: "toy", Read: Units})
 	assert.Equal(t, map[string]string{"toy:2": "y"}, after(m, p).Bags)
 	assert.Equal(t, map[string]string{"toy:2/a": "y", "/own": "z"}, after(m, p).Secrets)
 
 	m.Relations["toy"] = Unknown[[]databag.Relation]("relation-ids failed")
 	p = Plan{}
-	lookAt(lookAgain, m, world(m)).forget(&p, Endpoint{Name: "toy", Read: Units})
+	newView(lookAgain, m, world(m)).forget(&p, Endpoint{Name: "toy", Read: Units})
 	assert.Nil(t, p.Memory)
 }
 
@@ -131,7 +131,7 @@ func TestMemoryGoesWithItsRelation(t *testing.T) {
 			return Memory{Bags: map[string]string{}, Secrets: map[string]string{id + "/label": "sum"}}
 		},
 	}
-	ofNone := []string{"Ports", "Learner", "Unrecorded", "Foreign", "Squat", "Seen", "Healed", "Learning", "Revisions", "Sampled", "Freed"}
+	ofNone := []string{"Ports", "Learner", "Unrecorded", "Foreign", "AbandonedTurn", "Seen", "Healed", "Learning", "Revisions", "Sampled", "Freed"}
 	for kind := range reflect.TypeFor[Memory]().Fields() {
 		_, known := of[kind.Name]
 		assert.True(t, known || slices.Contains(ofNone, kind.Name), "of what is %s?", kind.Name)
@@ -141,7 +141,7 @@ func TestMemoryGoesWithItsRelation(t *testing.T) {
 			if at.Read == Peers {
 				continue // it goes with the unit
 			}
-			if kind == "Deserted" && at.Tell == nil || kind == "Secrets" && at.Tell != nil {
+			if kind == "Deserted" && at.Encode == nil || kind == "Secrets" && at.Encode != nil {
 				continue // nothing of that kind is ever written there
 			}
 			for _, leads := range []bool{true, false} {
@@ -164,8 +164,8 @@ func TestMemoryGoesWithItsRelation(t *testing.T) {
 				got := after(m, p)
 				assert.Empty(t, got.Deserted, "%s of %s", kind, id)
 				assert.Empty(t, got.Secrets, "%s of %s", kind, id)
-				if at.Tell != nil && kind == "Bags" && !leads {
-					assert.Equal(t, goneSum, got.Bags[id], "until the leader has put the end on record")
+				if at.Encode != nil && kind == "Bags" && !leads {
+					assert.Equal(t, goneDigest, got.Bags[id], "until the leader has put the end on record")
 				} else {
 					assert.Empty(t, got.Bags[id], "%s of %s", kind, id)
 				}

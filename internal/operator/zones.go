@@ -17,7 +17,7 @@ func (x *examiner) zones() {
 		if m.Learner {
 			continue
 		}
-		zone := x.m.Cluster.Value.Words[m.Unit].Zone
+		zone := x.m.Cluster.Value.UnitBags[m.Unit].Zone
 		if m.Unit == x.m.Unit {
 			zone = x.m.Zone
 		}

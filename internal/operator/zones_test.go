@@ -39,9 +39,9 @@ func TestZones(t *testing.T) {
 			m := model(len(tt.zones))
 			m.Zone = tt.zones[0]
 			for i, zone := range tt.zones[1:] {
-				word := m.Cluster.Value.Words[unitName(i+1)]
-				word.Zone = zone
-				m.Cluster.Value.Words[unitName(i+1)] = word
+				unitBag := m.Cluster.Value.UnitBags[unitName(i+1)]
+				unitBag.Zone = zone
+				m.Cluster.Value.UnitBags[unitName(i+1)] = unitBag
 			}
 			r := Examine(m, world(m))
 			assert.Equal(t, Sound, r.Health)

@@ -61,7 +61,7 @@ func (p *proxy) serveHTTP1(ctx context.Context, client socket, head []byte) {
 	s := &http.Server{
 		Handler: w, ReadHeaderTimeout: headerTimeout, DisableGeneralOptionsHandler: true, ErrorLog: quiet,
 	}
-	_ = s.Serve(newSole(client, head)) // it ends with the client's connection
+	_ = s.Serve(newSingle(client, head)) // it ends with the client's connection
 }
 
 // rewrite undoes what a reverse proxy changes for servers other than etcd.
@@ -211,16 +211,16 @@ func (c *memberConn) Close() error {
 // CloseWrite says that the client has said all it had to say.
 func (c *memberConn) CloseWrite() error { return c.link.finishWriting() }
 
-// sole is a listener that gives out one connection, the client's, and ends with it.
-type sole struct {
+// single is a listener that gives out one connection, the client's, and ends with it.
+type single struct {
 	net.Conn
 	rest  io.Reader     // what was read from the connection, and it
 	given chan net.Conn // holds the connection until it is given out; closed with it
 	end   func() error
 }
 
-func newSole(c net.Conn, head []byte) *sole {
-	s := &sole{Conn: c, rest: io.MultiReader(bytes.NewReader(head), c), given: make(chan net.Conn, 1)}
+func newSingle(c net.Conn, head []byte) *single {
+	s := &single{Conn: c, rest: io.MultiReader(bytes.NewReader(head), c), given: make(chan net.Conn, 1)}
 	s.given <- s
 	s.end = sync.OnceValue(func() error {
 		close(s.given)
@@ -229,19 +229,19 @@ func newSole(c net.Conn, head []byte) *sole {
 	return s
 }
 
-func (s *sole) Accept() (net.Conn, error) {
+func (s *single) Accept() (net.Conn, error) {
 	if c, ok := <-s.given; ok {
 		return c, nil
 	}
 	return nil, net.ErrClosed
 }
 
-func (s *sole) Addr() net.Addr             { return s.LocalAddr() }
-func (s *sole) Read(p []byte) (int, error) { return s.rest.Read(p) }
-func (s *sole) Close() error               { return s.end() }
+func (s *single) Addr() net.Addr             { return s.LocalAddr() }
+func (s *single) Read(p []byte) (int, error) { return s.rest.Read(p) }
+func (s *single) Close() error               { return s.end() }
 
 // CloseWrite lets net/http end its answer before the connection.
-func (s *sole) CloseWrite() error {
+func (s *single) CloseWrite() error {
 	if w, ok := s.Conn.(interface{ CloseWrite() error }); ok {
 		return w.CloseWrite()
 	}

@@ -228,18 +228,18 @@ func freeBytes(dir string) (int64, error) {
 }
 
 // inWords puts before an error what an operator can do about it.
-func inWords(deed string, err error) error {
+func inWords(what string, err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, context.Canceled):
-		return fmt.Errorf("cannot %s: it was ended: %w", deed, err)
+		return fmt.Errorf("cannot %s: it was ended: %w", what, err)
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
-		return fmt.Errorf("cannot %s: disk is full: %w", deed, err)
+		return fmt.Errorf("cannot %s: disk is full: %w", what, err)
 	case errors.Is(err, unix.EROFS):
-		return fmt.Errorf("cannot %s: file system is read-only: %w", deed, err)
+		return fmt.Errorf("cannot %s: file system is read-only: %w", what, err)
 	}
-	return fmt.Errorf("cannot %s: %w", deed, err)
+	return fmt.Errorf("cannot %s: %w", what, err)
 }
 
 // identity is that of the one member that the new data will have.

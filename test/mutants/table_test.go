@@ -14,14 +14,14 @@ var mutants = []mutant{
 	{
 		"removes the last voter",
 		"internal/operator/safety.go", "TestQuorumFirst",
-		"return because(lastVoter, l.names(ids...))",
+		"return because(lastVoter, v.names(ids...))",
 		"return Reason{}",
 	},
 	{
 		"gives up data that no majority has",
 		"internal/operator/safety.go", "TestMayForget",
-		"if v := (votes{len(l.voters()), l.ready(id)}); !v.decide() {",
-		"if v := (votes{len(l.voters()), l.ready(id)}); v.voters == 0 {",
+		"if tally := (votes{len(v.voters()), v.ready(id)}); !tally.decide() {",
+		"if tally := (votes{len(v.voters()), v.ready(id)}); tally.voters == 0 {",
 	},
 	{
 		"takes a log of a former term for one of today",
@@ -32,7 +32,7 @@ var mutants = []mutant{
 	{
 		"takes another unit's data for its own",
 		"internal/operator/owner.go", "TestStrangers",
-		"case owner.Unit != \"\" && owner.Unit != l.m.Unit:",
+		"case owner.Unit != \"\" && owner.Unit != v.m.Unit:",
 		"case false:",
 	},
 	{
@@ -44,7 +44,7 @@ var mutants = []mutant{
 	{
 		"joins members of any version",
 		"internal/operator/joins.go", "TestNobodyJoinsAStrangeVersion",
-		"if !neighbour(ours, mem.Version) {",
+		"if !adjacentMinor(ours, mem.Version) {",
 		"if false {",
 	},
 	{
@@ -56,14 +56,14 @@ var mutants = []mutant{
 	{
 		"adds a learner beside another",
 		"internal/operator/cluster.go", "TestOneLearnerAtATime",
-		"		if mem.Learner {\n			l.awaitLearner(p, mem)",
-		"		if mem.Learner && mem.Ready {\n			l.awaitLearner(p, mem)",
+		"		if mem.Learner {\n			v.awaitLearner(p, mem)",
+		"		if mem.Learner && mem.Ready {\n			v.awaitLearner(p, mem)",
 	},
 	{
 		"takes a learner out that makes progress",
 		"internal/operator/joins.go", "TestALearnerWithoutProgressIsReplaced",
-		"ok && l.Kind == hooks.UpdateStatus && now == l.m.Memory.Value.Learning",
-		"ok && l.Kind == hooks.UpdateStatus && now.MemberID == l.m.Memory.Value.Learning.MemberID",
+		"ok && v.Kind == hooks.UpdateStatus && now == v.m.Memory.Value.Learning",
+		"ok && v.Kind == hooks.UpdateStatus && now.MemberID == v.m.Memory.Value.Learning.MemberID",
 	},
 	{
 		"replaces a learner without end",
@@ -74,14 +74,14 @@ var mutants = []mutant{
 	{
 		"gives data up for an alarm alone",
 		"internal/operator/repair.go", "TestRule04CorruptDataIsGivenUp",
-		"case !l.majorityAgrees(own.ID):",
+		"case !v.majorityAgrees(own.ID):",
 		"case false:",
 	},
 	{
 		"takes a majority of those that answer for one of all voters",
 		"internal/operator/repair.go", "TestRule04CorruptDataIsGivenUp",
 		"if len(who) >= Quorum(len(voters)) {",
-		"if len(who) >= Quorum(len(l.w.Hashes[0])) {",
+		"if len(who) >= Quorum(len(v.w.Hashes[0])) {",
 	},
 	{
 		"believes the members once",
@@ -134,14 +134,14 @@ var mutants = []mutant{
 	{
 		"founds beside a cluster that only a unit names",
 		"internal/operator/decide.go", "TestNamed",
-		"word.ClusterID != r.Ended && !word.Stopped && !l.isReplaced(word.ClusterID) {",
+		"unitBag.ClusterID != r.Ended && !unitBag.Stopped && !v.isReplaced(unitBag.ClusterID) {",
 		"false {",
 	},
 	{
 		"founds again when the data of a cluster that was never on record is lost",
 		"internal/operator/decide.go", "TestRule01FoundedOnce",
-		"lost != r.Ended && !l.isReplaced(lost) && l.w.Data.State == NoData && l.leader() {",
-		"lost == 1 && l.leader() {",
+		"lost != r.Ended && !v.isReplaced(lost) && v.w.Data.State == NoData && v.leader() {",
+		"lost == 1 && v.leader() {",
 	},
 	{
 		"starts a member of etcd's list on an empty disk",
@@ -152,14 +152,14 @@ var mutants = []mutant{
 	{
 		"forgets that the cluster ended",
 		"internal/operator/leave.go", "TestRule01FoundedOnce",
-		"record.ClusterID, record.Ended = l.w.Data.ClusterID, l.w.Data.ClusterID",
-		"record.ClusterID = l.w.Data.ClusterID",
+		"record.ClusterID, record.Ended = v.w.Data.ClusterID, v.w.Data.ClusterID",
+		"record.ClusterID = v.w.Data.ClusterID",
 	},
 	{
 		"records the end while another member may serve",
 		"internal/operator/leave.go", "TestRule01FoundedOnce",
-		"if word.ClusterID != 0 && !word.Stopped {",
-		"if false && word.Stopped {",
+		"if unitBag.ClusterID != 0 && !unitBag.Stopped {",
+		"if false && unitBag.Stopped {",
 	},
 	{
 		"gives up a cluster whose data lies here",
@@ -206,26 +206,26 @@ var mutants = []mutant{
 	{
 		"lets whoever has the turn restart while another may without, once somebody has taken NOSPACE back",
 		"internal/operator/space.go", "TestOneOrderForBoth",
-		"!l.m.Cluster.OK || !l.tight()",
-		"!l.m.Cluster.OK || !l.full()",
+		"!v.m.Cluster.OK || !v.shortOfSpace()",
+		"!v.m.Cluster.OK || !v.full()",
 	},
 	{
 		"restarts without the turn though not every unit has heard of the quota",
 		"internal/operator/roll.go", "TestQuotaIsTheWayOut",
-		"a.who != \"\" && l.withoutTurn(own.ID)",
-		"a.who == own.Name && l.withoutTurn(own.ID)",
+		"a.who != \"\" && v.mayRestartWithoutTurn(own.ID)",
+		"a.who == own.Name && v.mayRestartWithoutTurn(own.ID)",
 	},
 	{
 		"restarts in a turn of an earlier hook, which may run out",
 		"internal/operator/roll.go", "TestRollPhase",
-		" && did[TakeTurn](l)\n",
+		" && did[TakeTurn](v)\n",
 		"\n",
 	},
 	{
 		"refuses units' certificates though the units are unknown",
 		"internal/operator/leaves.go", "TestWhatLeftIsRefused",
-		"if !l.m.Units.OK || !l.m.Cluster.OK",
-		"if !l.m.Cluster.OK",
+		"if !v.m.Units.OK || !v.m.Cluster.OK",
+		"if !v.m.Cluster.OK",
 	},
 	{
 		"refuses its own peer certificate before it has another",
@@ -242,7 +242,7 @@ var mutants = []mutant{
 	{
 		"leaves an address of clients out of certificates",
 		"internal/operator/addresses.go", "TestRule09TrustOverlaps",
-		"out = append(out, l.m.ClientAddress.Value.All...)",
+		"out = append(out, v.m.ClientAddress.Value.All...)",
 		"",
 	},
 	{
@@ -266,7 +266,7 @@ var mutants = []mutant{
 	{
 		"remembers what it wrote to a relation that is gone",
 		"internal/operator/decide.go", "TestMemoryGoesWithItsRelation",
-		"l.forget(p, at)",
+		"v.forget(p, at)",
 		"",
 	},
 	{
@@ -278,8 +278,8 @@ var mutants = []mutant{
 	{
 		"tells consumers of a learner that serves",
 		"internal/operator/consumers.go", "TestRule08OnlyTruthsArePublished",
-		"for _, mem := range l.voters() {\n\t\tif !mem.Started()",
-		"for _, mem := range l.w.Members {\n\t\tif !mem.Started()",
+		"for _, mem := range v.voters() {\n\t\tif !mem.Started()",
+		"for _, mem := range v.w.Members {\n\t\tif !mem.Started()",
 	},
 	{
 		"compares settings without what they trust",
@@ -291,7 +291,7 @@ var mutants = []mutant{
 		"restarts for another copy of the same server",
 		"internal/operator/release.go", "TestARefreshRestartsForAnotherServer",
 		"return runs\n",
-		"return l.w.Carried\n",
+		"return v.w.Carried\n",
 	},
 	{
 		"takes two servers that are not known for the same",

@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/test/built"
 )
 
 // asked are the actions, each as it is asked of a healthy cluster or of its proxy, in an order in
@@ -39,7 +41,7 @@ func TestAnswers(t *testing.T) {
 	}
 	require.Empty(t, names, "nobody asks these actions")
 
-	r := newReader(t, packed(t))
+	r := newReader(t, built.Archive(t))
 	for _, line := range []string{
 		"juju deploy ./dist/" + archiveName + " etcd -n 3", "juju deploy ./dist/" + archiveName + " etcd-proxy --config role=proxy",
 		"juju integrate etcd:proxy etcd-proxy:upstream",

@@ -17,6 +17,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
+	"github.com/juju-charms/etcd-charm/test/built"
 )
 
 // byHand stands in a section of a page below what is generated: what follows, up to the next section, is kept.
@@ -264,7 +265,7 @@ func TestLogLines(t *testing.T) {
 // such a roll log.
 func TestLogStories(t *testing.T) {
 	t.Parallel()
-	r := newReader(t, packed(t))
+	r := newReader(t, built.Archive(t))
 	for _, line := range []string{
 		"juju deploy ./dist/" + archiveName + " etcd -n 3", "juju-sim wait etcd '^active 3/3 voters'", "juju-sim settle",
 		"juju config etcd heartbeat_interval=150 election_timeout=1500", "juju-sim settle --update-status 1",
@@ -306,7 +307,7 @@ func saidOf(line string) (said []string) {
 // TestMetrics: a member has each metric that the page lists, and the page has each that is the charm's own.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
-	r := newReader(t, packed(t))
+	r := newReader(t, built.Archive(t))
 	for _, line := range []string{"juju deploy ./dist/" + archiveName + " etcd -n 2", "juju-sim settle", "juju run etcd/0 snapshot"} {
 		out, err := r.sh(line)
 		require.NoError(t, err, out)
@@ -379,7 +380,7 @@ func TestPorts(t *testing.T) {
 // whose files stand there one by one.
 func TestFiles(t *testing.T) {
 	t.Parallel()
-	r := newReader(t, packed(t))
+	r := newReader(t, built.Archive(t))
 	for _, line := range []string{
 		"juju deploy ./dist/" + archiveName + " etcd", "juju deploy ./dist/" + archiveName + " etcd-proxy --config role=proxy",
 		"juju integrate etcd:proxy etcd-proxy:upstream", "juju-sim settle --update-status 1",

@@ -40,15 +40,15 @@ func main() {
 
 // settings are the flags.
 type settings struct {
-	Tool   string        `json:"-"`
-	Out    string        `json:"-"`
-	Time   time.Duration `json:"time"`
-	Seed   uint64        `json:"seed"`
-	Juju   string        `json:"juju"`
-	Faults []string      `json:"faults"`
-	Deeds  []string      `json:"maintenance"`
-	Link   string        `json:"-"`
-	charms [2]string
+	Tool        string        `json:"-"`
+	Out         string        `json:"-"`
+	Time        time.Duration `json:"time"`
+	Seed        uint64        `json:"seed"`
+	Juju        string        `json:"juju"`
+	Faults      []string      `json:"faults"`
+	Maintenance []string      `json:"maintenance"`
+	Link        string        `json:"-"`
+	charms      [2]string
 }
 
 func flags() settings {
@@ -60,9 +60,9 @@ func flags() settings {
 	flag.Uint64Var(&s.Seed, "seed", 0, "of the schedule; zero is a new one")
 	flag.StringVar(&s.Juju, "juju", "", "series of Juju; empty is chosen by the seed")
 	faults := flag.String("faults", strings.Join(faultNames, ","), "which there are")
-	deeds := flag.String("maintenance", strings.Join(maintenanceNames, ","), "which there is")
+	maintenance := flag.String("maintenance", strings.Join(maintenanceNames, ","), "which there is")
 	flag.Parse()
-	s.Faults, s.Deeds = strings.Split(*faults, ","), strings.Split(*deeds, ",")
+	s.Faults, s.Maintenance = strings.Split(*faults, ","), strings.Split(*maintenance, ",")
 	if s.Seed == 0 {
 		s.Seed = rand.Uint64()>>32 + 1 //nolint:gosec // short enough to type
 	}
@@ -83,11 +83,11 @@ func (s settings) ahead() time.Duration {
 
 // again is the command that runs the same schedule.
 func (s settings) again() string {
-	if slices.Equal(s.Faults, faultNames) && slices.Equal(s.Deeds, maintenanceNames) {
+	if slices.Equal(s.Faults, faultNames) && slices.Equal(s.Maintenance, maintenanceNames) {
 		return fmt.Sprintf("make robustness TIME=%v SEED=%d", s.Time, s.Seed)
 	}
 	return fmt.Sprintf("go run ./test/robustness -time %v -seed %d -faults %s -maintenance %s", s.Time, s.Seed,
-		strings.Join(s.Faults, ","), strings.Join(s.Deeds, ","))
+		strings.Join(s.Faults, ","), strings.Join(s.Maintenance, ","))
 }
 
 func run(ctx context.Context) error {
@@ -97,9 +97,9 @@ func run(ctx context.Context) error {
 			return fmt.Errorf("there is no fault %q: %q", fault, faultNames)
 		}
 	}
-	for _, deed := range s.Deeds {
-		if !slices.Contains(maintenanceNames, deed) {
-			return fmt.Errorf("there is no maintenance %q: %q", deed, maintenanceNames)
+	for _, kind := range s.Maintenance {
+		if !slices.Contains(maintenanceNames, kind) {
+			return fmt.Errorf("there is no maintenance %q: %q", kind, maintenanceNames)
 		}
 	}
 	fmt.Printf("seed %d, Juju %s, for %v: %s\n", s.Seed, s.Juju, s.Time, s.again())
@@ -183,7 +183,7 @@ func trial(ctx context.Context, s settings, c *cluster) error {
 		n.say("founded while the clock of the founder was %v ahead", ahead)
 		n.did[founding]++
 	}
-	failure := n.rage(ctx, newSchedule(s.Seed, s.Deeds, s.Faults), s.Time)
+	failure := n.rage(ctx, newSchedule(s.Seed, s.Maintenance, s.Faults), s.Time)
 	stopWorking()
 	work.Wait()
 

@@ -168,7 +168,7 @@ func (n *nemesis) fault(ctx context.Context, s step) error {
 	if err != nil {
 		return err
 	}
-	begin, end := n.deed(ctx, s, victim, others)
+	begin, end := n.inflict(ctx, s, victim, others)
 	err = begin()
 	n.say("  %s befalls %s: %v", s.what(), victim, err)
 	if err == nil {
@@ -209,8 +209,8 @@ func (n *nemesis) victim(ctx context.Context, number int) (victim string, others
 	return victim, slices.DeleteFunc(units, func(u string) bool { return u == victim }), nil
 }
 
-// deed is how a fault begins and how it ends.
-func (n *nemesis) deed(ctx context.Context, s step, victim string, others []string) (begin, end func() error) {
+// inflict is how a fault begins and how it ends.
+func (n *nemesis) inflict(ctx context.Context, s step, victim string, others []string) (begin, end func() error) {
 	c := n.cluster
 	verb := func(words ...string) func() error {
 		return func() error { return c.do(context.WithoutCancel(ctx), words...) }

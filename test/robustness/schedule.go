@@ -59,9 +59,9 @@ type schedule struct {
 	maintenance, faults deck
 }
 
-func newSchedule(seed uint64, deeds, faults []string) *schedule {
+func newSchedule(seed uint64, maintenance, faults []string) *schedule {
 	faults = slices.DeleteFunc(slices.Clone(faults), func(name string) bool { return name == founding })
-	return &schedule{rng: rand.New(rand.NewPCG(seed, 1)), maintenance: deck{cards: deeds}, faults: deck{cards: faults}}
+	return &schedule{rng: rand.New(rand.NewPCG(seed, 1)), maintenance: deck{cards: maintenance}, faults: deck{cards: faults}}
 }
 
 func (s *schedule) next() step {

@@ -78,7 +78,7 @@ func (h *machine) atEtcd(step operator.Step) error {
 	})
 }
 
-// request is what internal/host asks of etcd, and what it makes of the answer: a deed that is done already is done.
+// request is what internal/host asks of etcd, and what it makes of the answer: a change that is made already counts as made.
 func (s *Sim) request(u *unit, h *hook, g *group, at *member, step operator.Step) error {
 	switch step := step.(type) {
 	case operator.AddLearner:

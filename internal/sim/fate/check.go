@@ -29,12 +29,12 @@ func (s *Sim) check() {
 }
 
 // checkRecord checks that the record names no second cluster before the first has ended.
-func (s *Sim) checkRecord(h *hook, r operator.Record) {
+func (s *Sim) checkRecord(h *hook, r operator.AppBag) {
 	if r.Ended != 0 && !s.ended[r.Ended] {
 		if g := s.group(r.Ended); g != nil {
 			for _, m := range g.members {
 				if m.owner.number >= h.units {
-					s.Begged = true // the unit joined after the last unit's stop hook had asked Juju
+					s.NeedsAdministrator = true // the unit joined after the last unit's stop hook had asked Juju
 				} else if !m.learner && s.runs(g, m) && m.owner.life == alive {
 					s.broken("cluster %x is recorded as ended while %s runs", g.id, m.owner.name)
 				}
@@ -57,7 +57,7 @@ func (s *Sim) checkRecord(h *hook, r operator.Record) {
 
 // checkLeaves checks that no certificate that is still valid is removed from the record: a
 // certificate that is not there can never be refused.
-func (s *Sim) checkLeaves(r operator.Record) {
+func (s *Sim) checkLeaves(r operator.AppBag) {
 	now := map[operator.Issued]bool{}
 	for _, u := range r.Leaves {
 		for _, leaf := range u.Leaves {
@@ -118,7 +118,7 @@ func (s *Sim) settledLeaves() string {
 
 // checkPublication checks that consumers are told of started voters only, and of all of them. The
 // hook's last look counts: a hook cannot publish what happened after it.
-func (s *Sim) checkPublication(u *unit, id string, is told, record *operator.Record) {
+func (s *Sim) checkPublication(u *unit, id string, is told, record *operator.AppBag) {
 	for generation := range ended(*record, id) {
 		if is.cert == s.certOf(id, generation+1) {
 			s.broken("%s publishes the revoked certificate of %s", u.name, id)
@@ -191,7 +191,7 @@ func (s *Sim) checkDown(u *unit, h *hook, step operator.Step) {
 		return // the hook cannot have seen what happened since, or the member is down already
 	}
 	if slices.ContainsFunc(g.voters(), func(v *member) bool { return v.owner.number >= h.units }) && h.view == nil {
-		s.Begged = true // a unit joined while the last unit was in its stop hook, and at that unit's last look no member answered
+		s.NeedsAdministrator = true // a unit joined while the last unit was in its stop hook, and at that unit's last look no member answered
 		return
 	}
 	raises := restart && h.full && u.disk.written.Config.QuotaBytes > quotaOf(m)
@@ -246,24 +246,24 @@ func (s *Sim) checkRemoval(u *unit, g *group, id uint64) {
 func (s *Sim) abandoned(m *member) bool {
 	o := m.owner
 	return m.name == "" && m.learner && (o.moved || m.peerURL != address(o.address, s.config().ManagementPort) ||
-		slices.ContainsFunc(o.words, func(w operator.Word) bool { return w.PeerURL != m.peerURL }))
+		slices.ContainsFunc(o.words, func(w operator.UnitBag) bool { return w.PeerURL != m.peerURL }))
 }
 
 // Settled returns what is not as it must be once nothing happens any more; "" if all is well.
 func (s *Sim) Settled() string {
 	units := s.living()
 	g := s.group(s.record().ClusterID)
-	if len(units) == 0 || s.Begged {
+	if len(units) == 0 || s.NeedsAdministrator {
 		return ""
 	}
-	if g != nil && !s.ended[g.id] && s.bereft(g) {
-		s.Begged = true
+	if g != nil && !s.ended[g.id] && s.withoutVoters(g) {
+		s.NeedsAdministrator = true
 		return ""
 	}
 	for _, u := range units {
 		if u.life == dying {
-			if slices.ContainsFunc(units, func(u *unit) bool { return u.life == dying && s.forsaken(u) }) {
-				s.Begged = true
+			if slices.ContainsFunc(units, func(u *unit) bool { return u.life == dying && s.stranded(u) }) {
+				s.NeedsAdministrator = true
 				return ""
 			}
 			return fmt.Sprintf("%s has not left: %v", u.name, u.fail)
@@ -329,7 +329,7 @@ func listed(g *group, say func(*member) string) string {
 	return strings.Join(out, ",")
 }
 
-// forsaken reports whether only --force can take a leaving unit away. These are the cases; other
+// stranded reports whether only --force can take a leaving unit away. These are the cases; other
 // leaving units may wait for such a unit:
 //   - Its cluster has ended, and the unit did not hear of it.
 //   - It could not tell the others what they need to take over, because a hook that fails publishes
@@ -344,7 +344,7 @@ func listed(g *group, say func(*member) string) string {
 //   - It does not find a member with a new address, which takes the higher quota only after this
 //     unit has left.
 //   - Its cluster lost its majority before an operation began.
-func (s *Sim) forsaken(u *unit) bool {
+func (s *Sim) stranded(u *unit) bool {
 	d := u.disk.data
 	if d == nil {
 		return false
@@ -366,9 +366,9 @@ func (s *Sim) mistaken(u *unit) bool {
 	})
 }
 
-// bereft reports whether no unit that lives holds a vote of the cluster: its units left all at once, or the last was not
+// withoutVoters reports whether no unit that lives holds a vote of the cluster: its units left all at once, or the last was not
 // the leader and could not record the end.
-func (s *Sim) bereft(g *group) bool {
+func (s *Sim) withoutVoters(g *group) bool {
 	return !slices.ContainsFunc(g.voters(), func(m *member) bool {
 		d := m.owner.disk.data
 		return m.owner.life != dead && d != nil && d.member == m.id

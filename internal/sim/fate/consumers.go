@@ -131,7 +131,7 @@ func (u *unit) vanish(id string, departed bool) {
 // enter makes a unit enter all relations that it is not in, at once.
 func (s *Sim) enter(u *unit) {
 	if len(u.words) == 0 {
-		u.words = []operator.Word{{}} // Juju writes the unit's addresses into the new bag
+		u.words = []operator.UnitBag{{}} // Juju writes the unit's addresses into the new bag
 	}
 	for _, r := range s.relations {
 		if sc := u.scopes[r.id]; !sc.in && !r.parts() {
@@ -271,7 +271,7 @@ func (s *Sim) consumersOf(u *unit, e operator.Event) (ids []string, answers map[
 }
 
 // ended returns the last generation of a consumer's credentials that the record lists as revoked.
-func ended(r operator.Record, id string) int {
+func ended(r operator.AppBag, id string) int {
 	last := 0
 	for _, e := range r.Revoked {
 		if e.RelationID == id {

@@ -89,14 +89,14 @@ func hostile(d *dice) (operator.Event, operator.Model, operator.World) {
 	}
 	ids := []uint64{0xc1, 0xc1, 0xc1, 0xc2, 0}
 	units := map[string]operator.Life{}
-	words := map[string]operator.Word{}
+	unitBags := map[string]operator.UnitBag{}
 	for i := range 4 {
 		name := fmt.Sprintf("etcd/%d", i)
 		if name == m.Unit || d.yes() {
 			units[name] = one(d, operator.Alive, operator.Alive, operator.Alive, operator.Dying, operator.Life("odd"))
 		}
 		if name != m.Unit && d.yes() {
-			words[name] = operator.Word{
+			unitBags[name] = operator.UnitBag{
 				Schema: d.n(3), PeerURL: one(d, "", "https://"+host(10+i)+":2380", "rubbish\x00"), ClientURL: one(d, "https://"+host(10+i)+":2379", ""),
 				ClusterID: one(d, ids...), MemberID: uint64(d.n(6)), Running: one(d, "", "x"), Leaves: one(d, nil, someLeaves),
 			}
@@ -104,8 +104,8 @@ func hostile(d *dice) (operator.Event, operator.Model, operator.World) {
 	}
 	m.Units = known(d, units)
 	m.Cluster = known(d, operator.Cluster{
-		RelationID: "cluster:0", Words: one(d, words, words, words, nil),
-		Record: operator.Record{
+		RelationID: "cluster:0", UnitBags: one(d, unitBags, unitBags, unitBags, nil),
+		AppBag: operator.AppBag{
 			ClusterID: one(d, ids...), Ended: one[uint64](d, 0, 0, 0, 0xc1, 0xc2),
 			Revoked: one(d, nil, []operator.Ended{{RelationID: "proxy:9", Period: 220}, {RelationID: "", Period: -1}}),
 			Leaves:  one(d, nil, []operator.UnitLeaves{{Unit: "etcd/9", Leaves: someLeaves}, {Unit: m.Unit, Leaves: someLeaves[:1]}, {Unit: ""}}),
@@ -198,10 +198,10 @@ func hostileSpace(d *dice, m operator.Model, w *operator.World) {
 		mem.DBSize = one(d, low, low, low/2, 0)
 		mem.DBInUse, mem.Revision = one(d, mem.DBSize, mem.DBSize/2), int64(d.n(3)*1000)
 	}
-	for _, unit := range slices.Sorted(maps.Keys(m.Cluster.Value.Words)) {
-		word := m.Cluster.Value.Words[unit]
-		word.Quota, word.Can = one(d, m.Config.QuotaBytes, m.Config.QuotaBytes, m.Config.QuotaBytes, low, 0), one(d, []string{"quota"}, []string{"quota"}, []string{"quota"}, nil)
-		m.Cluster.Value.Words[unit] = word
+	for _, unit := range slices.Sorted(maps.Keys(m.Cluster.Value.UnitBags)) {
+		unitBag := m.Cluster.Value.UnitBags[unit]
+		unitBag.Quota, unitBag.Can = one(d, m.Config.QuotaBytes, m.Config.QuotaBytes, m.Config.QuotaBytes, low, 0), one(d, []string{"quota"}, []string{"quota"}, []string{"quota"}, nil)
+		m.Cluster.Value.UnitBags[unit] = unitBag
 	}
 	w.Now, w.Began = 1_000_000, 1_000_000-int64(d.n(3)*60)
 	if d.yes() {
@@ -228,10 +228,10 @@ func orderly(d *dice, m operator.Model, w *operator.World) {
 		if life := m.Units.Value[unit]; life == "" && m.Units.Value != nil && d.often() {
 			m.Units.Value[unit] = operator.Alive
 		}
-		if m.Cluster.Value.Words != nil && d.often() {
-			word := m.Cluster.Value.Words[unit]
-			word.PeerURL, word.Quota, word.Can = mem.PeerURLs[0], m.Config.QuotaBytes, []string{"quota"}
-			m.Cluster.Value.Words[unit] = word
+		if m.Cluster.Value.UnitBags != nil && d.often() {
+			unitBag := m.Cluster.Value.UnitBags[unit]
+			unitBag.PeerURL, unitBag.Quota, unitBag.Can = mem.PeerURLs[0], m.Config.QuotaBytes, []string{"quota"}
+			m.Cluster.Value.UnitBags[unit] = unitBag
 		}
 	}
 }
@@ -308,7 +308,7 @@ func lawless(e operator.Event, m operator.Model, w operator.World, p operator.Pl
 		switch {
 		case w.Reach != operator.Healthy || w.Data.State != operator.NoData || !m.Units.OK || !m.Cluster.OK:
 			return "joins blindly"
-		case m.Cluster.Value.Record.ClusterID != w.ClusterID:
+		case m.Cluster.Value.AppBag.ClusterID != w.ClusterID:
 			return "joins what is not on record"
 		case j.leaving():
 			return "joins while it leaves"
@@ -361,7 +361,7 @@ func lawlessBag(m operator.Model, world operator.World, w operator.BagWrite, p o
 		return "writes a bag that is not visible"
 	case ours && w.App:
 		record, err := etcdcluster.DecodeApp(w.Relation, "etcd", w.Bag)
-		was := m.Cluster.Value.Record
+		was := m.Cluster.Value.AppBag
 		if _, hostile := etcdcluster.DecodeApp(w.Relation, "etcd", etcdcluster.EncodeApp(was)); hostile != nil {
 			return "" // no charm wrote that bag, and none can read it
 		}
@@ -527,7 +527,7 @@ func (j judge) older() bool {
 
 // starting judges a start with the data on disk.
 func (j judge) starting() string {
-	d, record := j.w.Data, j.m.Cluster.Value.Record
+	d, record := j.w.Data, j.m.Cluster.Value.AppBag
 	local := j.w.Local
 	caughtUp := local.ClusterID == d.ClusterID && local.MemberID == d.MemberID && local.Index >= 20 && local.Term >= 1
 	switch {
@@ -547,9 +547,9 @@ func (j judge) writing(step operator.WriteMember) string {
 	if !step.Server.Initial.New {
 		return ""
 	}
-	record := j.m.Cluster.Value.Record
-	for _, word := range j.m.Cluster.Value.Words {
-		if word.ClusterID != 0 && word.ClusterID != record.Ended {
+	record := j.m.Cluster.Value.AppBag
+	for _, unitBag := range j.m.Cluster.Value.UnitBags {
+		if unitBag.ClusterID != 0 && unitBag.ClusterID != record.Ended {
 			return "founds though a unit names a cluster"
 		}
 	}
@@ -590,7 +590,7 @@ func (j judge) down(restart bool) string {
 		return ""
 	case restart && j.w.Service.Failing: // it is down already
 		return ""
-	case !restart && j.leaving() && (n == 1 || j.m.Cluster.Value.Record.Ended == j.w.Data.ClusterID):
+	case !restart && j.leaving() && (n == 1 || j.m.Cluster.Value.AppBag.Ended == j.w.Data.ClusterID):
 		return ""
 	case !restart && j.leaving() && j.m.Units.OK && !j.othersLive(own.ID):
 		return ""
@@ -616,8 +616,8 @@ func (j judge) raises(own operator.Member) bool {
 	}
 	for _, mem := range j.w.Members {
 		unit := strings.Replace(mem.Name, "etcd", "etcd/", 1)
-		word := j.m.Cluster.Value.Words[unit]
-		told := word.Quota == want && slices.Contains(word.Can, "quota")
+		unitBag := j.m.Cluster.Value.UnitBags[unit]
+		told := unitBag.Quota == want && slices.Contains(unitBag.Can, "quota")
 		switch {
 		case mem.Learner, mem.ID < own.ID && mem.Answers && mem.Quota < want:
 			return false

@@ -37,7 +37,7 @@ func TestAllLeaveAtOnce(t *testing.T) {
 					assert.Equal(t, first, s.record().Ended, "at yield %d: the end is on record", at)
 					s.AddUnit()
 					require.Empty(t, s.Calm(), "at yield %d", at)
-					require.False(t, s.Begged, "at yield %d", at)
+					require.False(t, s.NeedsAdministrator, "at yield %d", at)
 					require.NotEqual(t, first, s.record().ClusterID)
 					s.Halt()
 				}

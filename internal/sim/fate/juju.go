@@ -44,7 +44,7 @@ type Sim struct {
 	lastLeaf int64
 
 	leader    *unit
-	records   []operator.Record // each commit of the application's bag
+	records   []operator.AppBag // each commit of the application's bag
 	authority *pki.Authority
 	relations []relation // of consumers
 	options   int        // version of the options
@@ -65,9 +65,9 @@ type Sim struct {
 	rescue   bool // an administrator attends to a cluster that is lost
 	ticks    int
 	wrong    string // the first broken rule
-	// Begged means that the end is one which only an administrator can mend, and that the status
+	// NeedsAdministrator means that the end is one which only an administrator can mend, and that the status
 	// line asks for it.
-	Begged bool
+	NeedsAdministrator bool
 
 	// strike is called once, when the hooks have yielded strikeAt times in all; its unit is the one
 	// that yielded.
@@ -118,9 +118,9 @@ func (s *Sim) unit(name string) *unit {
 func (s *Sim) reachable(a, b *unit) bool { return a == b || (a.up && b.up && a.island == b.island) }
 
 // record returns the application's bag as committed.
-func (s *Sim) record() operator.Record {
+func (s *Sim) record() operator.AppBag {
 	if len(s.records) == 0 {
-		return operator.Record{}
+		return operator.AppBag{}
 	}
 	return s.records[len(s.records)-1]
 }
@@ -158,7 +158,7 @@ func (s *Sim) RemoveUnit(u *unit) {
 	s.tell("remove %s", u.name)
 	u.life, u.again = dying, nil
 	if !u.installed && u.hook == nil && (u.retry == nil || u.killed) {
-		s.bury(u) // nothing needs undoing: Juju removes it at once
+		s.removeMachine(u) // nothing needs undoing: Juju removes it at once
 	}
 }
 
@@ -172,12 +172,12 @@ func (s *Sim) ForceRemove(u *unit, lingers bool) {
 	s.faults++
 	s.cut(u)
 	up := u.up
-	s.bury(u)
+	s.removeMachine(u)
 	u.up = up && lingers
 }
 
-// bury removes a unit from goal-state, and its machine.
-func (s *Sim) bury(u *unit) {
+// removeMachine removes a unit from goal-state, and its machine.
+func (s *Sim) removeMachine(u *unit) {
 	u.life, u.scopes, u.again, u.retry = dead, nil, nil, nil
 	u.up = false
 	if s.leader == u {

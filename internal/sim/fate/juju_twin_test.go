@@ -137,12 +137,12 @@ func (w *jujuTwin) decide(e operator.Event, m operator.Model, world operator.Wor
 	p := operator.Plan{Memory: &memory}
 	if c := m.Cluster; c.OK {
 		if m.Leader.Value {
-			record := c.Value.Record
+			record := c.Value.AppBag
 			record.Schema, record.Revoked = etcdcluster.Schema, []operator.Ended{{RelationID: "proxy:99", Generation: 1, Period: int64(w.number)}}
 			p.Bags = append(p.Bags, operator.BagWrite{Relation: peerRelation, App: true, Owns: etcdcluster.AppKeys(), Bag: etcdcluster.EncodeApp(record)})
 			p.NewAuthority = m.Authority.OK && m.Authority.Value == nil
 		}
-		word := etcdcluster.EncodeUnit(operator.Word{Schema: etcdcluster.Schema, MemberID: uint64(w.number)})
+		word := etcdcluster.EncodeUnit(operator.UnitBag{Schema: etcdcluster.Schema, MemberID: uint64(w.number)})
 		p.Bags = append(p.Bags, operator.BagWrite{Relation: peerRelation, Owns: etcdcluster.UnitKeys(), Bag: word})
 	}
 	for id := range m.Deserted {
@@ -190,12 +190,12 @@ func (w *jujuTwin) sight(e operator.Event, m operator.Model, world operator.Worl
 	if c := m.Cluster.Value; m.Cluster.OK {
 		if w.sim.Stale {
 			others := map[string]uint64{}
-			for name, word := range c.Words {
-				others[name] = word.MemberID
+			for name, unitBag := range c.UnitBags {
+				others[name] = unitBag.MemberID
 			}
 			fmt.Fprintf(&out, ", others %v", others)
 		} else {
-			fmt.Fprintf(&out, ", record %v of authority %v", c.Record.Revoked, c.Record.Authority != "")
+			fmt.Fprintf(&out, ", record %v of authority %v", c.AppBag.Revoked, c.AppBag.Authority != "")
 		}
 	}
 	return numbered.ReplaceAllString(out.String(), "consumer")

@@ -106,7 +106,7 @@ func (h *machine) Observe(_ context.Context, m operator.Model) (operator.World, 
 	lists := map[*group][]operator.Member{}
 	for urls := survey.Ask(); len(urls) > 0; urls = survey.Ask() {
 		for _, url := range urls {
-			survey.Hear(s.answer(u, url, lists))
+			survey.Add(s.answer(u, url, lists))
 		}
 	}
 	sight := survey.Find(u.process.booted(s.now) && u.disk.data != nil, s.readyUnit(u))
@@ -124,7 +124,7 @@ func (h *machine) Observe(_ context.Context, m operator.Model) (operator.World, 
 const oneTerm = 1
 
 // looked stores what later steps and checks need of a look.
-func (h *machine) looked(sight operator.Sight) {
+func (h *machine) looked(sight operator.SurveyResult) {
 	h.h.view, h.h.voters, h.h.turn, h.h.full = nil, 0, "", false
 	if len(sight.Answers) == 0 {
 		return

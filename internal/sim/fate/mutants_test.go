@@ -32,8 +32,8 @@ var mutants = []struct {
 		if w.Reach == operator.Unreachable && w.Data.State == operator.NoData {
 			w.Reach = operator.Absent
 			c := m.Cluster.Value
-			c.Record = operator.Record{}
-			c.Words = map[string]operator.Word{}
+			c.AppBag = operator.AppBag{}
+			c.UnitBags = map[string]operator.UnitBag{}
 			m.Cluster.Value = c
 		}
 		return operator.Decide(e, m, w)
@@ -77,7 +77,7 @@ var mutants = []struct {
 	{"publishes what is revoked", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
 		p := operator.Decide(e, m, w)
 		c := m.Cluster.Value
-		c.Record.Revoked = nil
+		c.AppBag.Revoked = nil
 		m.Cluster.Value = c
 		p.Bags = slices.DeleteFunc(p.Bags, toConsumer)
 		for _, w := range operator.Decide(e, m, w).Bags {
@@ -147,7 +147,7 @@ var mutants = []struct {
 	}},
 	{"lets in what has left", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
 		c := m.Cluster.Value
-		c.Record.Leaves = nil
+		c.AppBag.Leaves = nil
 		told := m
 		told.Cluster.Value = c
 		p := operator.Decide(e, told, w)
@@ -188,9 +188,9 @@ var mutants = []struct {
 	}},
 	{"goes on with data that was replaced", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
 		c := m.Cluster.Value
-		if slices.Contains(c.Record.Replaced, w.Data.ClusterID) && w.Data.State == operator.OurData {
-			c.Record.Replaced, c.Record.ClusterID = nil, w.Data.ClusterID
-			c.Record.Operation = operator.Operation{}
+		if slices.Contains(c.AppBag.Replaced, w.Data.ClusterID) && w.Data.State == operator.OurData {
+			c.AppBag.Replaced, c.AppBag.ClusterID = nil, w.Data.ClusterID
+			c.AppBag.Operation = operator.Operation{}
 		}
 		m.Cluster.Value = c
 		return operator.Decide(e, m, w)
@@ -198,7 +198,7 @@ var mutants = []struct {
 	{"waits in an operation for units that are gone", func(e operator.Event, m operator.Model, w operator.World) operator.Plan {
 		c := m.Cluster.Value
 		units := maps.Clone(m.Units.Value)
-		for _, unit := range c.Record.Operation.Units {
+		for _, unit := range c.AppBag.Operation.Units {
 			if _, there := units[unit]; !there && units != nil {
 				units[unit] = operator.Alive
 			}
@@ -241,7 +241,7 @@ var mutants = []struct {
 // withOperation decides as if the operation on record were another.
 func withOperation(e operator.Event, m operator.Model, w operator.World, change func(*operator.Operation)) operator.Plan {
 	c := m.Cluster.Value
-	change(&c.Record.Operation)
+	change(&c.AppBag.Operation)
 	m.Cluster.Value = c
 	return operator.Decide(e, m, w)
 }
@@ -249,11 +249,11 @@ func withOperation(e operator.Event, m operator.Model, w operator.World, change 
 // withReady decides as if a unit that has no more than answered had come further in that phase.
 func withReady(e operator.Event, m operator.Model, w operator.World, phase, state string) operator.Plan {
 	c := m.Cluster.Value
-	c.Words = maps.Clone(c.Words)
-	for unit, word := range c.Words {
-		if word.Part.State == "ready" && c.Record.Operation.Phase == phase {
-			word.Part.State = state
-			c.Words[unit] = word
+	c.UnitBags = maps.Clone(c.UnitBags)
+	for unit, unitBag := range c.UnitBags {
+		if unitBag.Part.State == "ready" && c.AppBag.Operation.Phase == phase {
+			unitBag.Part.State = state
+			c.UnitBags[unit] = unitBag
 		}
 	}
 	m.Cluster.Value = c

@@ -22,7 +22,7 @@ func (s *Sim) Operate(act operator.Action, params map[string]any) string {
 	m := &machine{s: s, u: u, h: h, yield: func(point) {}, began: s.now}
 	seen, _ := m.Seen(context.Background())
 	model := s.model(u, h.event, seen)
-	h.record = model.Cluster.Value.Record
+	h.record = model.Cluster.Value.AppBag
 	world, err := m.Observe(context.Background(), model)
 	if err != nil {
 		return err.Error()
@@ -71,7 +71,7 @@ func (s *Sim) checkRestart(u *unit, h *hook) {
 		return // the operation was cancelled after this hook began, and units that know of that no longer show a part
 	}
 	for _, p := range s.living() {
-		if o.Takes(p.name) && p.life == alive && !slices.ContainsFunc(p.words, func(w operator.Word) bool { return w.Part.ID == mark }) {
+		if o.Takes(p.name) && p.life == alive && !slices.ContainsFunc(p.words, func(w operator.UnitBag) bool { return w.Part.ID == mark }) {
 			s.broken("%s restarts for %s, which %s has not answered", u.name, mark, p.name)
 		}
 	}

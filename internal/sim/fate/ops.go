@@ -205,7 +205,7 @@ func (s *Sim) Calm() string {
 	problem := ""
 	for range 12 {
 		s.relieve()
-		s.nurse()
+		s.administer()
 		for _, u := range s.units {
 			s.mendStalled(u)
 			s.Poke(u)

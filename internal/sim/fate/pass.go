@@ -86,7 +86,7 @@ func (c *controller) Observe(_ context.Context, e operator.Event, seen []uint64)
 	s, u, h := c.s, c.u, c.h
 	c.yield(point{at: "seen"})
 	m := s.model(u, e, seen)
-	h.led, h.units, h.record = s.leader == u, len(s.units), m.Cluster.Value.Record
+	h.led, h.units, h.record = s.leader == u, len(s.units), m.Cluster.Value.AppBag
 	c.yield(point{at: "read"})
 	c.began = s.now
 	return m, nil
@@ -167,9 +167,9 @@ func (s *Sim) observe(u *unit, e operator.Event, seen []uint64) operator.Model {
 		m.Cluster = operator.Unknown[operator.Cluster]("the peer relation is not visible any more")
 		return m
 	}
-	c := operator.Cluster{RelationID: peerRelation, Record: s.record(), Words: map[string]operator.Word{}}
+	c := operator.Cluster{RelationID: peerRelation, AppBag: s.record(), UnitBags: map[string]operator.UnitBag{}}
 	if s.Stale && s.leader != u && u.heardApp > 0 {
-		c.Record = s.records[u.heardApp-1]
+		c.AppBag = s.records[u.heardApp-1]
 	}
 	for _, p := range s.units {
 		switch {
@@ -183,7 +183,7 @@ func (s *Sim) observe(u *unit, e operator.Event, seen []uint64) operator.Model {
 			if joined {
 				u.heard[p.name] = k
 			}
-			c.Words[p.name] = p.word(k.kept)
+			c.UnitBags[p.name] = p.word(k.kept)
 		}
 	}
 	m.Cluster = operator.Know(c)
@@ -224,10 +224,10 @@ func (s *Sim) flush(u *unit, p operator.Plan, yield func(point)) error {
 			s.records = append(s.records, record)
 			u.heardApp = len(s.records)
 		case w.Relation == peerRelation:
-			word := decoded(etcdcluster.DecodeUnit(w.Relation, u.name, w.Bag))
-			u.words = append(u.words, word)
+			unitBag := decoded(etcdcluster.DecodeUnit(w.Relation, u.name, w.Bag))
+			u.words = append(u.words, unitBag)
 			if s.Trace != nil {
-				s.tell("%s: says %s", u.name, wordText(word))
+				s.tell("%s: says %s", u.name, unitBagText(unitBag))
 			}
 		case u.scopes[w.Relation].ghost:
 			p.NotFound(operator.Model{Memory: operator.Know(u.memory)}, w.Relation)
@@ -242,7 +242,7 @@ func (s *Sim) flush(u *unit, p operator.Plan, yield func(point)) error {
 }
 
 // tellConsumer commits a consumer's bag.
-func (s *Sim) tellConsumer(u *unit, w operator.BagWrite, record *operator.Record) {
+func (s *Sim) tellConsumer(u *unit, w operator.BagWrite, record *operator.AppBag) {
 	is := toldBy(w.Bag)
 	s.checkPublication(u, w.Relation, is, record)
 	u.hook.view.published = true
@@ -262,7 +262,7 @@ func decoded[T any](value T, err error) T {
 }
 
 // recordText returns the application's bag as the trace shows it.
-func recordText(r operator.Record) string {
+func recordText(r operator.AppBag) string {
 	text := fmt.Sprintf("cluster %x", r.ClusterID)
 	if r.Ended != 0 {
 		text += fmt.Sprintf(", ended %x", r.Ended)
@@ -273,8 +273,8 @@ func recordText(r operator.Record) string {
 	return text
 }
 
-// wordText returns a unit's own bag as the trace shows it.
-func wordText(w operator.Word) string {
+// unitBagText returns a unit's own bag as the trace shows it.
+func unitBagText(w operator.UnitBag) string {
 	text := fmt.Sprintf("member %x of %x at %s", w.MemberID, w.ClusterID, w.PeerURL)
 	for _, flag := range []struct {
 		on   bool

@@ -59,7 +59,7 @@ func run(o Options, ops []Op) (string, bool) {
 			return s.wrong, false
 		}
 	}
-	return s.Calm(), s.Begged
+	return s.Calm(), s.NeedsAdministrator
 }
 
 // class returns a problem without its numbers, so that shrinking does not drift to another problem.

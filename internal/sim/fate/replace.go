@@ -238,10 +238,10 @@ func (s *Sim) loseMajority(gone bool, units ...*unit) {
 	s.Rest()
 }
 
-// nurse is the administrator that the status asks for. A cluster that lost its majority is
+// administer is the administrator that the status asks for. A cluster that lost its majority is
 // recovered. If the cluster on record is gone before its new data was served, the application goes
 // back to the data that is left.
-func (s *Sim) nurse() {
+func (s *Sim) administer() {
 	r := s.record()
 	g := s.group(r.ClusterID)
 	o := r.Operation
@@ -255,14 +255,14 @@ func (s *Sim) nurse() {
 		switch {
 		case u.life != alive || d == nil:
 		case d.cluster == r.ClusterID:
-			s.tell("a nurse: %s", s.recover())
+			s.tell("an administrator: %s", s.recover())
 			return
 		case best == nil || d.index > best.disk.data.index:
 			best = u
 		}
 	}
 	if best != nil {
-		s.tell("a nurse: %s", s.Operate(operator.Restore, s.confirmed(map[string]any{"from": "data-dir", "source": best.name}, nil)))
+		s.tell("an administrator: %s", s.Operate(operator.Restore, s.confirmed(map[string]any{"from": "data-dir", "source": best.name}, nil)))
 	}
 }
 
@@ -284,7 +284,7 @@ func (s *Sim) checkHalt(h *hook, was, is operator.Operation) {
 		return
 	}
 	for _, p := range s.living() {
-		if p.hook != h && was.Takes(p.name) && p.life == alive && !slices.ContainsFunc(p.words, func(w operator.Word) bool { return w.Part.ID == is.ID }) {
+		if p.hook != h && was.Takes(p.name) && p.life == alive && !slices.ContainsFunc(p.words, func(w operator.UnitBag) bool { return w.Part.ID == is.ID }) {
 			s.broken("%s has the cluster stopped, and %s has not answered", is.ID, p.name)
 		}
 	}
@@ -293,7 +293,7 @@ func (s *Sim) checkHalt(h *hook, was, is operator.Operation) {
 // checkReplaced checks that only an operation past its point of no return replaces data. No unit
 // that takes part may be serving the old data then, and the data of a recovery must hold everything
 // that those units have.
-func (s *Sim) checkReplaced(h *hook, was, is operator.Record) {
+func (s *Sim) checkReplaced(h *hook, was, is operator.AppBag) {
 	s.checkHalt(h, was.Operation, is.Operation)
 	for _, id := range was.Replaced {
 		if !slices.Contains(is.Replaced, id) {

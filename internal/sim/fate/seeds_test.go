@@ -30,7 +30,7 @@ func TestHeldUnitIsFound(t *testing.T) {
 	s.RemoveUnit(first)
 	s.AddUnit()
 	require.Empty(t, s.Calm())
-	require.False(t, s.Begged)
+	require.False(t, s.NeedsAdministrator)
 }
 
 // TestFoundSchedules runs again the schedules that random runs found, as shrunk and printed.

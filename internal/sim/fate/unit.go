@@ -32,7 +32,7 @@ type unit struct {
 	carried string // the release in the charm directory
 
 	// What Juju knows of the unit.
-	words     []operator.Word // each commit of its own peer bag
+	words     []operator.UnitBag // each commit of its own peer bag
 	memory    operator.Memory
 	consumers map[string]told  // what its bags tell consumers
 	scopes    map[string]scope // its part in the consumers' relations
@@ -132,7 +132,7 @@ type hook struct {
 	urls    []string // clients' URLs that the member list showed in this hook
 	hashes  [][]operator.Hash
 	shown   []member // the started voters at the last look
-	record  operator.Record
+	record  operator.AppBag
 }
 
 func host(address int) string { return "10.0.0." + strconv.Itoa(address) }
@@ -147,10 +147,10 @@ func (u *unit) listen() {
 	}
 }
 
-// word returns the unit's peer bag at a version; the zero Word for version 0.
-func (u *unit) word(version int) operator.Word {
+// word returns the unit's peer bag at a version; the zero UnitBag for version 0.
+func (u *unit) word(version int) operator.UnitBag {
 	if version == 0 {
-		return operator.Word{}
+		return operator.UnitBag{}
 	}
 	return u.words[version-1]
 }
@@ -189,7 +189,7 @@ func (s *Sim) kill(u *unit) {
 	s.cut(u)
 	u.retry, u.retryAt, u.killed = &e, s.now, true
 	if u.life == dying && e.Kind == hooks.Install {
-		s.bury(u)
+		s.removeMachine(u)
 	}
 }
 
@@ -345,6 +345,6 @@ func (s *Sim) done(u *unit, e operator.Event) {
 		if d := u.disk; u.process.running || d.enabled || d.installed != "" || d.tls.Peer.Present {
 			s.broken("%s is removed and leaves what it installed", u.name)
 		}
-		s.bury(u)
+		s.removeMachine(u)
 	}
 }
