@@ -116,8 +116,12 @@ func (e entry) follows() bool {
 }
 
 // routine reports whether a line that is not etcd's says nothing about a cause: systemd's report of
-// any start or end, or the proxy's lines (slog) while all goes well.
+// any start or end, the proxy's lines (slog) while all goes well, or what the gate was told before
+// it let the server start.
 func routine(line string) bool {
+	if strings.HasPrefix(line, GateName+": ") {
+		return !strings.Contains(line, staysDown)
+	}
 	if strings.TrimSpace(line) == "" || strings.HasPrefix(line, "time=") && !strings.Contains(line, " level=ERROR ") {
 		return true
 	}

@@ -25,9 +25,11 @@ func logOf(t *testing.T, name string) string {
 
 // systemd's lines about the end of a service.
 const (
-	unitName  = "etcd-charm-etcd-0.service"
-	unitStart = "Starting " + unitName + " - etcd member of Juju unit etcd/0...\n"
-	unitEnd   = unitName + ": Main process exited, code=exited, status=1/FAILURE\n" +
+	unitName   = "etcd-charm-etcd-0.service"
+	unitStart  = "Starting " + unitName + " - etcd member of Juju unit etcd/0...\n"
+	gatePassed = "etcd-gate: https://127.0.0.1:2380 answers for cluster 1e3\n" +
+		"etcd-gate: member 1a of cluster 1e3 may start\n"
+	unitEnd = unitName + ": Main process exited, code=exited, status=1/FAILURE\n" +
 		unitName + ": Failed with result 'exit-code'.\n" +
 		"Failed to start " + unitName + " - etcd member of Juju unit etcd/0.\n" +
 		unitName + ": Scheduled restart job, restart counter is at 2.\n" +
@@ -80,8 +82,8 @@ func TestCauseWhileItEnds(t *testing.T) {
 			continue // these give the reason in several lines, one after the other
 		}
 		log := logOf(t, name)
-		so := unitStart + log + unitEnd + unitStart
-		for line := range strings.Lines(log) {
+		so := unitStart + gatePassed + log + unitEnd + unitStart
+		for line := range strings.Lines(gatePassed + log) {
 			so += line
 			assert.Contains(t, cause(so), want, "%s, up to %s", name, line)
 		}
@@ -125,6 +127,11 @@ func TestCause(t *testing.T) {
 			`{"level":"error","msg":"checkInitialHashKV failed","error":"8e9e05c52164694d found data inconsistency with peers"}` + "\n" +
 				`{"level":"fatal","msg":"discovery failed","error":"8e9e05c52164694d found data inconsistency with peers"}`,
 			"8e9e05c52164694d found data inconsistency with peers",
+		},
+		"the gate holds it": {
+			unitStart + "etcd-gate: https://127.0.0.1:2380 answers for cluster 2\n" +
+				"etcd-gate: member 1a of cluster 1e3 stays down until a hook of its unit has looked: elsewhere\n" + unitEnd,
+			"etcd-gate: member 1a of cluster 1e3 stays down until a hook of its unit has looked: elsewhere",
 		},
 		"long": {strings.Repeat("é", 400), strings.Repeat("é", 150) + "…"},
 	} {

@@ -25,6 +25,9 @@ import (
 // of the program that has a gate.
 const GateName = "etcd-gate"
 
+// staysDown is in the gate's last line if the server must not start.
+const staysDown = "stays down"
+
 // gateTime bounds the gate. A peer that has not answered by then counts as silent: after a power
 // cut of the whole cluster no peer answers, and the cluster must start all the same.
 const gateTime = 4500 * time.Millisecond
@@ -72,8 +75,8 @@ func Gate(ctx context.Context, fence string, env func(string) string, out io.Wri
 	if by != "" {
 		by = " (" + by + ")"
 	}
-	fmt.Fprintf(out, "%s: member %x of cluster %x stays down until a hook of its unit has looked: %s%s\n",
-		GateName, data.MemberID, data.ClusterID, hold, by)
+	fmt.Fprintf(out, "%s: member %x of cluster %x %s until a hook of its unit has looked: %s%s\n",
+		GateName, data.MemberID, data.ClusterID, staysDown, hold, by)
 	if hold == operator.HeldUnlisted {
 		fmt.Fprintf(out, "%s: if the unit was removed by force no hook comes any more, and this service may go\n", GateName)
 	}

@@ -190,7 +190,12 @@ func (v view) begin(o Operation, when string) Result {
 	record := v.m.Cluster.Value.AppBag
 	record.Operation = o
 	takes := taking(o)
-	text := fold("", fmt.Sprintf("%s is on record: %s stop their etcd %s, then %s serves it and the others join", o.ID, strings.Join(takes, ", "), when, o.Source), 0)
+	stop := "stop their etcd"
+	if len(takes) == 1 {
+		stop = "stops its etcd"
+	}
+	text := fold("", fmt.Sprintf("%s is on record: %s %s %s, then %s serves it and the others join",
+		o.ID, strings.Join(takes, ", "), stop, when, o.Source), 0)
 	text += fold("", leasesBack, 0)
 	text += fmt.Sprintf("until it serves, cancel it: juju run %s/leader operation cancel=%s\n", v.m.App, o.ID)
 	text += fmt.Sprintf("follow it: juju run %s/leader operation\n", v.m.App)

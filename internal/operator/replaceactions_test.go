@@ -380,6 +380,17 @@ func TestRecover(t *testing.T) {
 	}
 }
 
+// TestRecoverOfOne: what is said of one unit is in the singular.
+func TestRecoverOfOne(t *testing.T) {
+	t.Parallel()
+	m, w := lostMajority()
+	m.Cluster.Value.UnitBags["etcd/1"] = UnitBag{Can: can()}
+	_, result, err := Recover(map[string]any{"without": "etcd/1,etcd/2", "confirm": "id-c1"}, m, w)
+	require.NoError(t, err)
+	require.Empty(t, result.Failed)
+	assert.Contains(t, result.Text, "etcd/0 stops its etcd and")
+}
+
 // TestRecoverDryRun: any unit answers at once, and changes nothing.
 func TestRecoverDryRun(t *testing.T) {
 	t.Parallel()

@@ -28,6 +28,13 @@ func TestOneBuildOfTheStandardLibrary(t *testing.T) {
 	}
 	stamp := regexp.MustCompile(`(?m)^STAMP .*$`).FindString(makefile)
 	assert.Contains(t, stamp, "$(RUN)")
+
+	flags := regexp.MustCompile(`(?m)^FLAGS +:?= (.*)$`).FindStringSubmatch(makefile)
+	require.NotNil(t, flags)
+	project, err := os.ReadFile("../../charmcraft.yaml")
+	require.NoError(t, err)
+	assert.Contains(t, string(project), "- GOFLAGS: "+flags[1]+"\n")
+	assert.Contains(t, string(project), `- CGO_ENABLED: "0"`+"\n")
 }
 
 // The demo says what comes before each part, checks the last health, and first looks for what is in
@@ -43,5 +50,25 @@ func TestTheDemoIsAStory(t *testing.T) {
 	parts := strings.Split(script, "\nsay\n")
 	for _, part := range parts[2:] {
 		assert.Regexp(t, `^(\[!?hold\] )?say '`, part)
+	}
+}
+
+// The README shows what the demo prints: all that it says of itself, in that order.
+func TestTheReadmeShowsTheDemo(t *testing.T) {
+	t.Parallel()
+	script, err := os.ReadFile("demo.txt")
+	require.NoError(t, err)
+	readme, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	_, shown, found := strings.Cut(string(readme), "<details>")
+	require.True(t, found)
+	shown, _, _ = strings.Cut(shown, "</details>")
+	says := regexp.MustCompile(`(?m)^(?:\[!hold\] )?say '(.*)'$`).FindAllStringSubmatch(string(script), -1)
+	require.Greater(t, len(says), 10)
+	for _, said := range says {
+		line := "\n" + strings.ReplaceAll(said[1], "''", "'") + "\n"
+		at := strings.Index(shown, line)
+		require.NotEqual(t, -1, at, "README.md does not show:%s", line)
+		shown = shown[at+len(line)-1:]
 	}
 }

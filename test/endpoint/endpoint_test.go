@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/juju-charms/etcd-charm/internal/sim"
+	"github.com/juju-charms/etcd-charm/test/built"
 )
 
 func TestMain(m *testing.M) { sim.Main(m) }
@@ -48,25 +48,19 @@ func TestAnEndpointIsAdded(t *testing.T) {
 	})
 }
 
-// options have the small program for the hook tools if `make build` has made it: this one, with the race detector, takes
-// long to start.
 func options(t *testing.T) sim.Options {
 	t.Helper()
-	opts := sim.Options{Env: []string{"ETCD_CHARM_ROOT=" + sim.RootVar}, Patience: patience, Transcript: true}
-	tool, err := filepath.Abs(filepath.Join("..", "..", "bin", "juju-sim-tool"))
-	require.NoError(t, err)
-	if _, err := os.Stat(tool); err == nil {
-		opts.Tool = tool
+	return sim.Options{
+		Env: []string{"ETCD_CHARM_ROOT=" + sim.RootVar}, Patience: patience, Transcript: true, Tool: built.Tool(t),
 	}
-	return opts
 }
 
 // extended is the charm with the endpoint toy, unpacked.
 func extended(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "charm")
-	archive, err := charm.ReadCharmArchive(filepath.Join("..", "..", "dist", "etcd_"+runtime.GOARCH+".charm"))
-	require.NoError(t, err, "there is no packed charm: run `make charm` first")
+	archive, err := charm.ReadCharmArchive(built.Archive(t))
+	require.NoError(t, err)
 	require.NoError(t, os.MkdirAll(dir, 0o700))
 	require.NoError(t, archive.ExpandTo(dir))
 

@@ -7,7 +7,6 @@ package living
 import (
 	"os"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"testing"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/juju-charms/etcd-charm/internal/sim"
+	"github.com/juju-charms/etcd-charm/test/built"
 	"github.com/juju-charms/etcd-charm/test/load"
 )
 
@@ -25,7 +25,7 @@ const atATime = 2
 
 func TestScripts(t *testing.T) {
 	t.Parallel()
-	archive := packed(t)
+	archive := built.Archive(t)
 	next := filepath.Join(t.TempDir(), "next")
 	require.NoError(t, load.NextRelease(archive, next))
 	same := filepath.Join(t.TempDir(), "same")
@@ -56,29 +56,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// packed is the charm's archive: $CHARM, or the one of `make charm`.
-func packed(t *testing.T) string {
-	t.Helper()
-	archive := os.Getenv("CHARM")
-	if archive == "" {
-		archive = filepath.Join("..", "..", "dist", "etcd_"+runtime.GOARCH+".charm")
-	}
-	archive, err := filepath.Abs(archive)
-	require.NoError(t, err)
-	_, err = os.Stat(archive)
-	require.NoError(t, err, "there is no packed charm: run `make charm` first, or set CHARM to one")
-	return archive
-}
-
-// options have the small program for the hook tools if `make build` has made it: this one, with the race detector, takes
-// long to start.
 func options(t *testing.T) sim.Options {
 	t.Helper()
-	opts := sim.Options{Env: []string{"ETCD_CHARM_ROOT=" + sim.RootVar}, Patience: patience}
-	tool, err := filepath.Abs(filepath.Join("..", "..", "bin", "juju-sim-tool"))
-	require.NoError(t, err)
-	if _, err := os.Stat(tool); err == nil {
-		opts.Tool = tool
-	}
-	return opts
+	return sim.Options{Env: []string{"ETCD_CHARM_ROOT=" + sim.RootVar}, Patience: patience, Tool: built.Tool(t)}
 }

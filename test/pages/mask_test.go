@@ -30,6 +30,8 @@ var masks = []struct {
 	{"terms and who leads", regexp.MustCompile(`(etcd/\d+|none), term \d+`), "LEADER"},
 	{"roles", regexp.MustCompile(`\b(leader|voter)( |$)`), "ROLE$2"},
 	{"terms and indexes in a table", regexp.MustCompile(`(GiB +)\d+ +\d+ +\d+\s*$`), "${1}N"},
+	{"terms and indexes of logs", regexp.MustCompile(`\b(term|index) \d+`), "$1 N"},
+	{"terms and indexes of logs in a table", regexp.MustCompile(`( +)\d+ +\d+( +\d+ +(intact|torn) )`), "${1}N  N$2"},
 	{"large numbers, sizes in bytes too", regexp.MustCompile(`\b\d{5,}\b`), "N"},
 	{"what the disk is like", regexp.MustCompile(`^(\s+disk {2,}).*$`), "${1}DISK"},
 	{"widths", regexp.MustCompile(` {2,}`), "  "},

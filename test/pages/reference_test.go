@@ -15,6 +15,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gopkg.in/yaml.v3"
+
+	"github.com/juju-charms/etcd-charm/interfaces/etcdcluster"
+	"github.com/juju-charms/etcd-charm/test/built"
 )
 
 // byHand marks where the generated part of a section ends: what follows, up to the next section, is
@@ -197,6 +200,37 @@ func pageOf(t *testing.T, name string) page {
 	return page{}
 }
 
+// TestRelationKeys: the page has every key of every bag that the interfaces write, and no other one.
+func TestRelationKeys(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(filepath.Join(root, "interfaces", "*", "*.go"))
+	require.NoError(t, err)
+	keys := map[string]bool{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, found := range regexp.MustCompile(`(?m)^\t[kK]ey\w+ += "([a-z_-]+)"`).FindAllSubmatch(text, -1) {
+			keys[string(found[1])] = true
+		}
+	}
+	require.Greater(t, len(keys), 20, "keys are not found any more")
+	_, tables, _ := strings.Cut(strings.Join(pageOf(t, "docs/reference/relations.md").lines, "\n"), "\n## ")
+	listed := map[string]bool{}
+	for _, key := range firstCells(page{lines: strings.Split(tables, "\n")}) {
+		listed[key] = true
+	}
+	assert.Equal(t, keys, listed)
+
+	_, ours, _ := strings.Cut(tables, "\n## cluster\n")
+	var application []string
+	for row := range strings.Lines(ours) {
+		if cells := strings.Split(row, "|"); len(cells) > 2 && regexp.MustCompile(`both|application`).MatchString(cells[2]) {
+			application = append(application, firstCells(page{lines: []string{row}})...)
+		}
+	}
+	assert.ElementsMatch(t, etcdcluster.AppKeys(), application)
+}
+
 // TestLogLines: what the page says that logs have stands in the sources of what logs it.
 func TestLogLines(t *testing.T) {
 	t.Parallel()
@@ -217,9 +251,10 @@ func TestLogLines(t *testing.T) {
 	}
 	lines := firstCells(pageOf(t, "docs/reference/log-lines.md"))
 	require.NotEmpty(t, lines)
+	lines = append(lines, firstCells(pageOf(t, "docs/how-to/read-the-logs.md"))...)
 	var unknown []string
 	for _, line := range lines {
-		for _, part := range regexp.MustCompile(`…|"…"|\w+=|\betcd/\d+\b|[()"]`).Split(line, -1) {
+		for _, part := range regexp.MustCompile(`…|"…"|\w+=\d*|\betcd/\d+\b|[()"]|\b(INFO|WARNING|ERROR) `).Split(line, -1) {
 			if !strings.Contains(sources.String(), strings.TrimSpace(part)) {
 				unknown = append(unknown, line)
 			}
@@ -228,10 +263,53 @@ func TestLogLines(t *testing.T) {
 	assert.Empty(t, unknown, "nothing logs these")
 }
 
-// TestMetrics: a member has each metric that the page lists.
+// TestLogStories: each step that the join and the roll in the page show is one that such a join and
+// such a roll log.
+func TestLogStories(t *testing.T) {
+	t.Parallel()
+	r := newReader(t, built.Archive(t))
+	for _, line := range []string{
+		"juju deploy ./dist/" + archiveName + " etcd -n 3", "juju-sim wait etcd '^active 3/3 voters'", "juju-sim settle",
+		"juju config etcd heartbeat_interval=150 election_timeout=1500", "juju-sim settle --update-status 1",
+		"juju-sim wait etcd '^active 3/3 voters'",
+	} {
+		out, err := r.sh(line)
+		require.NoError(t, err, out)
+	}
+	out, err := r.sh("juju debug-log --replay --no-tail --include etcd --level INFO")
+	require.NoError(t, err, out)
+	logged := map[string]bool{}
+	for _, line := range out {
+		for _, said := range saidOf(line) {
+			logged[said] = true
+		}
+	}
+	told := 0
+	for _, line := range pageOf(t, "docs/how-to/read-the-logs.md").lines {
+		if !strings.HasPrefix(line, "    unit-") {
+			continue
+		}
+		for _, said := range saidOf(line) {
+			told++
+			assert.True(t, logged[said], "not logged: %s", said)
+		}
+	}
+	assert.Greater(t, told, 30)
+}
+
+// saidOf is what a line of the log says that a step does and changes, without what differs between
+// two runs.
+func saidOf(line string) (said []string) {
+	for _, found := range regexp.MustCompile(`\b(do|change)="[^"]+"`).FindAllString(line, -1) {
+		said = append(said, regexp.MustCompile(`[0-9a-f]*[0-9][0-9a-f]*`).ReplaceAllString(found, "N"))
+	}
+	return said
+}
+
+// TestMetrics: a member has each metric that the page lists, and the page has each that is the charm's own.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
-	r := newReader(t, packed(t))
+	r := newReader(t, built.Archive(t))
 	for _, line := range []string{"juju deploy ./dist/" + archiveName + " etcd -n 2", "juju-sim settle", "juju run etcd/0 snapshot"} {
 		out, err := r.sh(line)
 		require.NoError(t, err, out)
@@ -245,6 +323,11 @@ func TestMetrics(t *testing.T) {
 		known = metricsOf(r)
 		if !slices.ContainsFunc(names, unknown) || time.Now().After(deadline) {
 			break
+		}
+	}
+	for name := range known {
+		if strings.HasPrefix(name, "etcd_charm_") {
+			assert.Contains(t, names, name)
 		}
 	}
 	assert.Empty(t, slices.DeleteFunc(names, func(name string) bool { return known[name] }), "no metrics of a member")
@@ -274,11 +357,32 @@ func metricNames(p page) []string {
 	return regexp.MustCompile(`\betcd_[a-z_]+\b`).FindAllString(strings.Join(p.prose(), "\n"), -1)
 }
 
+// TestPorts: the page has every option that is a port, with its default; how to open the firewall has it too.
+func TestPorts(t *testing.T) {
+	t.Parallel()
+	_, top := entries(t, document(t, "config.yaml"))
+	options, values := entries(t, top[0])
+	for _, name := range []string{"docs/reference/ports-and-files.md", "docs/how-to/open-the-firewall.md"} {
+		text := strings.Join(pageOf(t, name).lines, "\n")
+		seen := 0
+		for i, option := range options {
+			if !strings.HasSuffix(option, "port") {
+				continue
+			}
+			seen++
+			var o struct{ Default string }
+			require.NoError(t, values[i].Decode(&o))
+			assert.Contains(t, text, fmt.Sprintf("\n| %s | `%s` |", o.Default, option), name)
+		}
+		assert.Equal(t, 4, seen)
+	}
+}
+
 // TestFiles: every file that a unit makes on its machine stands in the page. A path that ends with a slash is a directory
 // whose files stand there one by one.
 func TestFiles(t *testing.T) {
 	t.Parallel()
-	r := newReader(t, packed(t))
+	r := newReader(t, built.Archive(t))
 	for _, line := range []string{
 		"juju deploy ./dist/" + archiveName + " etcd", "juju deploy ./dist/" + archiveName + " etcd-proxy --config role=proxy",
 		"juju integrate etcd:proxy etcd-proxy:upstream", "juju-sim settle --update-status 1",
@@ -312,3 +416,22 @@ func TestFiles(t *testing.T) {
 
 // notOurs are files of Juju, of systemd and of etcd, and a file of the charm that is in memory.
 var notOurs = regexp.MustCompile(`^/(var/lib/juju|var/log|run/systemd|root|tmp)/|/data/|\.wants/|\.copy$`)
+
+// TestNightlyPage: the page of the long runs is of a run that says when it was and of what, and in
+// which nothing failed.
+func TestNightlyPage(t *testing.T) {
+	t.Parallel()
+	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
+	require.NoError(t, err)
+	lines := pageOf(t, "docs/reference/nightly.md").lines
+	assert.Regexp(t, `(?m)^Begun on \d{4}-\d\d-\d\d at version \S+, with go1\.\S+, on \d+ cores`, strings.Join(lines, "\n"))
+	ran := 0
+	for _, line := range lines {
+		if found := regexp.MustCompile("^\\| `make ([a-z0-9-]+)[^`]*` \\| (.*) \\| \\d+ \\|$").FindStringSubmatch(line); found != nil {
+			ran++
+			assert.Equal(t, "ok", found[2], line)
+			assert.Contains(t, string(makefile), "\n"+found[1]+":", "the Makefile has no such target")
+		}
+	}
+	assert.Positive(t, ran)
+}

@@ -2,7 +2,6 @@ package pages_test
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -10,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -19,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/juju-charms/etcd-charm/internal/sim"
+	"github.com/juju-charms/etcd-charm/test/built"
 )
 
 const (
@@ -48,7 +47,7 @@ func TestMain(m *testing.M) {
 
 func TestPages(t *testing.T) {
 	t.Parallel()
-	archive := packed(t)
+	archive := built.Archive(t)
 	turns := make(chan struct{}, atATime)
 	ran := 0
 	for _, p := range allPages(t) {
@@ -82,17 +81,6 @@ func TestPages(t *testing.T) {
 	require.Positive(t, ran, "no page is run")
 }
 
-// packed is the charm's archive: $CHARM, or the one of `make charm`.
-func packed(t *testing.T) string {
-	t.Helper()
-	archive := cmp.Or(os.Getenv("CHARM"), filepath.Join(root, "dist", "etcd_"+runtime.GOARCH+".charm"))
-	archive, err := filepath.Abs(archive)
-	require.NoError(t, err)
-	_, err = os.Stat(archive)
-	require.NoError(t, err, "there is no packed charm: run `make charm` first, or set CHARM to one")
-	return archive
-}
-
 // reader is somebody who follows a page: a model, and a shell in a directory with what the repository builds.
 type reader struct {
 	names names
@@ -108,13 +96,9 @@ type reader struct {
 
 func newReader(t *testing.T, archive string) *reader {
 	t.Helper()
-	opts := sim.Options{Env: []string{"ETCD_CHARM_ROOT=" + sim.RootVar}, Patience: patience}
-	tool, err := filepath.Abs(filepath.Join(root, "bin", "juju-sim-tool"))
-	require.NoError(t, err)
-	if _, err := os.Stat(tool); err == nil {
-		opts.Tool = tool // starts faster than this program with the race detector
-	}
-	s, err := sim.New(opts)
+	s, err := sim.New(sim.Options{
+		Env: []string{"ETCD_CHARM_ROOT=" + sim.RootVar}, Patience: patience, Tool: built.Tool(t),
+	})
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	served := make(chan error, 1)

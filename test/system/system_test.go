@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"testing"
 	"time"
@@ -20,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/juju-charms/etcd-charm/internal/sim"
+	"github.com/juju-charms/etcd-charm/test/built"
 )
 
 func TestMain(m *testing.M) { sim.Main(m) }
@@ -32,7 +32,7 @@ const patience = 15 * time.Minute
 
 func TestScripts(t *testing.T) {
 	t.Parallel()
-	archive := packed(t)
+	archive := built.Archive(t)
 	bin := programs(t, archive)
 	turns := make(chan struct{}, atATime)
 	cmds := sim.Cmds(t.Context(), options(t))
@@ -62,31 +62,11 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// packed is the charm's archive: $CHARM, or the one of `make charm`.
-func packed(t *testing.T) string {
-	t.Helper()
-	archive := os.Getenv("CHARM")
-	if archive == "" {
-		archive = filepath.Join("..", "..", "dist", "etcd_"+runtime.GOARCH+".charm")
-	}
-	archive, err := filepath.Abs(archive)
-	require.NoError(t, err)
-	_, err = os.Stat(archive)
-	require.NoError(t, err, "there is no packed charm: run `make charm` first, or set CHARM to one")
-	return archive
-}
-
-// options have the small program for the hook tools if `make build` has made it: this one, with the race detector, takes
-// long to start.
 func options(t *testing.T) sim.Options {
 	t.Helper()
-	opts := sim.Options{Env: []string{"ETCD_CHARM_ROOT=" + sim.RootVar}, Patience: patience, Transcript: true}
-	tool, err := filepath.Abs(filepath.Join("..", "..", "bin", "juju-sim-tool"))
-	require.NoError(t, err)
-	if _, err := os.Stat(tool); err == nil {
-		opts.Tool = tool
+	return sim.Options{
+		Env: []string{"ETCD_CHARM_ROOT=" + sim.RootVar}, Patience: patience, Transcript: true, Tool: built.Tool(t),
 	}
-	return opts
 }
 
 // programs is a directory with the charm's binary under the names etcd and etcdctl.

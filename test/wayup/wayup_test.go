@@ -6,13 +6,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 
 	"github.com/juju/charm/v12"
 	"github.com/stretchr/testify/require"
 
 	"github.com/juju-charms/etcd-charm/internal/sim"
+	"github.com/juju-charms/etcd-charm/test/built"
 	"github.com/juju-charms/etcd-charm/test/field"
 	"github.com/juju-charms/etcd-charm/test/load"
 )
@@ -24,15 +24,11 @@ func TestWayUp(t *testing.T) {
 	t.Parallel()
 	archive, err := field.Charm(t.Context(), Field)
 	require.NoError(t, err)
-	present := os.Getenv("CHARM")
-	if present == "" {
-		present = filepath.Join("..", "..", "dist", "etcd_"+runtime.GOARCH+".charm")
-	}
 	s, err := sim.New(options(t))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	Play(t, World{
-		Model: s.Model, Runner: s, Field: unpacked(t, archive), Present: unpacked(t, present),
+		Model: s.Model, Runner: s, Field: unpacked(t, archive), Present: unpacked(t, built.Archive(t)),
 		Consumer: release(t, filepath.Join("..", "system", "testdata", "charms", "consumer")),
 		Client:   release(t, filepath.Join("..", "system", "testdata", "charms", "client")),
 		Shell: func(ctx context.Context, unit, line string) (string, error) {
@@ -52,7 +48,7 @@ func TestWayUp(t *testing.T) {
 func unpacked(t *testing.T, archive string) Release {
 	t.Helper()
 	read, err := charm.ReadCharmArchive(archive)
-	require.NoError(t, err, "there is no packed charm: run `make charm` first, or set CHARM to one")
+	require.NoError(t, err)
 	dir := filepath.Join(t.TempDir(), "charm")
 	require.NoError(t, os.Mkdir(dir, 0o700))
 	require.NoError(t, read.ExpandTo(dir))
@@ -68,15 +64,9 @@ func release(t *testing.T, dir string) Release {
 	return Release{read, dir}
 }
 
-// options have the small program for the hook tools if `make build` has made it: this one, with the race detector, takes
-// long to start.
 func options(t *testing.T) sim.Options {
 	t.Helper()
-	opts := sim.Options{Env: []string{"ETCD_CHARM_ROOT=" + sim.RootVar}, Patience: Patience, Progress: t.Output()}
-	tool, err := filepath.Abs(filepath.Join("..", "..", "bin", "juju-sim-tool"))
-	require.NoError(t, err)
-	if _, err := os.Stat(tool); err == nil {
-		opts.Tool = tool
+	return sim.Options{
+		Env: []string{"ETCD_CHARM_ROOT=" + sim.RootVar}, Patience: Patience, Progress: t.Output(), Tool: built.Tool(t),
 	}
-	return opts
 }
