@@ -149,7 +149,7 @@ func TestSummary(t *testing.T) {
 		Certificates: []Certificate{{File: evil, Issuer: evil, NotAfter: time.Unix(1, 0)}, {File: "x", Problem: evil}},
 		Hooks: []Hook{
 			{Name: evil, Began: 1000, Took: 20, Lines: []Line{{After: 1, Level: "INFO", Text: "step do=" + evil}}},
-			{Name: "config-changed", Began: 5000, Took: 2000, Lines: []Line{{After: 1, Level: evil, Text: "step did not succeed"}}},
+			{Name: "config-changed", Began: 5000, Took: 2000, Lines: []Line{{After: 1, Level: evil, Text: "step failed"}}},
 		},
 	}))
 	page := out.String()

@@ -126,7 +126,7 @@ func tell(l look, p *Plan) {
 	if l.consumers.OK && len(l.consumers.Value) == 0 {
 		return
 	}
-	if !p.need(l, "consumers hear of no change", consumersUnknown, peersUnknown, authoritiesUnknown) || l.m.Authority.Value == nil || !l.inCluster() {
+	if !p.need(l, "nothing new is published to consumers", consumersUnknown, peersUnknown, authoritiesUnknown) || l.m.Authority.Value == nil || !l.inCluster() {
 		return
 	}
 	// A cluster that is neither on record nor put on record by this hook may still have to yield to

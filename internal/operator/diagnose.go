@@ -50,7 +50,7 @@ func WriteDiagnosis(params map[string]any, m Model, w World) ([]Step, Result, er
 		if a.Path == "" {
 			return Result{Failed: because(workFailed, "diagnose", "nothing was written").String()}
 		}
-		text := fold("", fmt.Sprintf("%s of texts about %s, without keys and without data of users; summary.html in it opens in a browser",
+		text := fold("", fmt.Sprintf("%s of texts about %s, without keys and users' data; open its summary.html in a browser",
 			size(a.Bytes), m.Unit), 0)
 		// Commands are not folded, so that they can be copied whole.
 		text += fmt.Sprintf("juju ssh %s sudo install -o ubuntu -m 600 %s /home/ubuntu\njuju scp %s:%s .\n", m.Unit, a.Path, m.Unit, path.Base(a.Path))

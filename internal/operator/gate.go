@@ -34,7 +34,7 @@ var holds = map[Hold]struct {
 	HeldUntrusted: {81, "the certificate of a peer is not trusted here", etcdHeldUntrusted},
 	HeldRefused:   {82, "a peer refuses our certificate", etcdHeldRefused},
 	HeldUnlisted:  {83, "the cluster does not list our member any more", etcdHeldUnlisted},
-	HeldElsewhere: {84, "a peer is of another cluster", etcdHeldElsewhere},
+	HeldElsewhere: {84, "a peer belongs to another cluster", etcdHeldElsewhere},
 	HeldReplaced:  {85, "the cluster of our data was replaced", etcdHeldReplaced},
 }
 

@@ -81,7 +81,7 @@ func leaveCluster(l look, p *Plan) {
 			leaveHeld(l, p)
 			return
 		}
-		rejoin(l, p, "the unit leaves a cluster that nobody was told of")
+		rejoin(l, p, "the unit leaves a cluster that was never recorded")
 	case stuck:
 		leaveHeld(l, p)
 	}
@@ -119,7 +119,7 @@ func leaveVoters(l look, p *Plan, own Member) {
 			p.want(l, ReleaseTurn{}) // what we wait for may wait for the turn
 		}
 		serveOn(l, p)
-		p.hold(l, because(leaveCostsQuorum, l.m.Unit, strconv.Itoa(n), strconv.Itoa(l.ready(own.ID)), strconv.Itoa(Quorum(n-1))))
+		p.hold(l, because(leaveCostsQuorum, l.m.Unit, strconv.Itoa(l.ready(own.ID)), strconv.Itoa(n), strconv.Itoa(Quorum(n-1))))
 	case l.refusing() == corrupt:
 		leaveCorrupt(l, p, own)
 	case l.refusing() == noSpace && l.w.Turn.Known && l.w.Turn.Holder == "":

@@ -58,7 +58,7 @@ const (
 const (
 	outcomeDone       = "done"
 	outcomeCancelled  = "cancelled"
-	outcomeDeserted   = "no unit is left that takes part"
+	outcomeDeserted   = "no participating unit is left"
 	outcomeEnded      = "the cluster has ended"
 	outcomeFailed     = "nothing is changed: "
 	outcomeSourceGone = "its source, %s, has gone"
@@ -228,7 +228,7 @@ func (l look) next(o Operation) Operation {
 	if o.Phase == toPrepare {
 		o.Target, _, _ = strings.Cut(l.partOf(o.Source).Said, " ")
 		if id := o.NewCluster(); id == 0 || id == l.m.Cluster.Value.Record.ClusterID || l.isReplaced(id) {
-			o.Outcome, o.Target = outcomeFailed+"what was prepared is of no new cluster", ""
+			o.Outcome, o.Target = outcomeFailed+"the prepared data is not of a new cluster", ""
 			return o
 		}
 	}

@@ -134,7 +134,7 @@ func ShowOperation(params map[string]any, m Model, w World) ([]Step, Result, err
 		return nil, Result{Failed: because(isProxy, m.Unit).String()}, nil
 	}
 	if !m.Cluster.OK {
-		return nil, Result{Failed: l.unknown(peersUnknown, "operations cannot be known").String()}, nil
+		return nil, Result{Failed: l.unknown(peersUnknown, "operations are not known").String()}, nil
 	}
 	if cancel == "" && len(without) == 0 {
 		return nil, l.showOperation(), nil

@@ -24,10 +24,10 @@ const keptPeriods = 5
 // peers writes the peer relation: our own bag, and as leader the record.
 func peers(l look, p *Plan) {
 	if !l.leaving() {
-		p.need(l, "ended relations are not revoked", consumersUnknown)
+		p.need(l, "certificates of ended relations are not revoked", consumersUnknown)
 	}
-	addressed := p.need(l, "peers hear nothing of this unit", peerAddressUnknown, clientAddressUnknown)
-	if !p.need(l, "peers hear nothing of this unit", peersUnknown) {
+	addressed := p.need(l, "nothing is published to the peers", peerAddressUnknown, clientAddressUnknown)
+	if !p.need(l, "nothing is published to the peers", peersUnknown) {
 		p.need(l, recordStays, leaderUnknown)
 		return
 	}
@@ -74,7 +74,7 @@ func peers(l look, p *Plan) {
 	}
 }
 
-const recordStays = "the record of the cluster stays as it is"
+const recordStays = "the cluster's record is not updated"
 
 // rememberLearner keeps Memory.Learner true.
 func (l look) rememberLearner(p *Plan) {

@@ -45,7 +45,7 @@ func reap(l look, p *Plan) {
 	}
 }
 
-const unreaped = "members without a unit stay"
+const unreaped = "members without a unit are not removed"
 
 // reaps reports whether it is ours to reap: as leader, as one that leaves, which the dead may hold, or as the first ready
 // voter whose unit lives. A leader that has no member yet has seen none listed before goal-state, and its own join may be

@@ -12,7 +12,7 @@ import (
 // that. What a unit does follows from the record alone, so it survives the failure of any hook.
 
 const (
-	operationStopsUs = "an operation has the cluster stopped"
+	operationStopsUs = "an operation has stopped the cluster"
 	dataWasReplaced  = "its data was replaced"
 	operationOver    = "its operation is over"
 )
@@ -41,7 +41,7 @@ func (l look) awaitsData() bool {
 	return replaces(o) && (!l.m.Units.OK || l.stays(o.Source) && !slices.ContainsFunc(l.holders(), leaves))
 }
 
-// halted reports whether our server must not run because an operation has the cluster stopped. A
+// halted reports whether our server must not run because an operation has stopped the cluster. A
 // unit that is no participant but has data stops too.
 func (l look) halted() bool {
 	o := l.operation()
@@ -63,7 +63,7 @@ func (l look) leavesHalted() bool {
 	return goes && slices.ContainsFunc(l.takers(), other)
 }
 
-// halt stops our server for as long as an operation has the cluster stopped, and prepares the new data on its source.
+// halt stops our server for as long as an operation has stopped the cluster, and prepares the new data on its source.
 func (l look) halt(p *Plan) {
 	if l.stopFor(p, operationStopsUs); p.Step == nil {
 		l.prepare(p)
@@ -131,7 +131,7 @@ func (l look) unprepared() string {
 	case work.State == WorkFailed:
 		return work.Error
 	case work.State == WorkDone, o.Target != "":
-		return "what was prepared is gone"
+		return "the prepared data is gone"
 	case o.Phase == toPrepare && o.Kind == restoring && l.snapshotOf(o) == "":
 		return "there is no such snapshot here"
 	}
@@ -230,9 +230,9 @@ func (l look) notKept() string {
 	case WorkDone:
 		return ""
 	case WorkFailed:
-		return " (none was taken of what it replaces: " + plain(before.Error) + ")"
+		return " (no snapshot was taken of the replaced data: " + plain(before.Error) + ")"
 	}
-	return " (none was taken of what it replaces)"
+	return " (no snapshot was taken of the replaced data)"
 }
 
 // highestRevision is the highest revision of the key space that this unit knows of.

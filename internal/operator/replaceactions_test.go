@@ -30,14 +30,14 @@ func TestRestoreParams(t *testing.T) {
 		params map[string]any
 		err    string
 	}{
-		"nothing":                 {map[string]any{}, `cannot do without one of the parameters "snapshot", "before" and "from"`},
+		"nothing":                 {map[string]any{}, `missing parameter: one of "snapshot", "before" and "from"`},
 		"a name and a time":       {map[string]any{"snapshot": "a", "before": "2026-01-31T23:59:00Z"}, `cannot use parameter "before" together with a snapshot that has a name`},
 		"latest and a time":       {map[string]any{"snapshot": "latest", "before": "2026-01-31T23:59:00Z"}, ""},
-		"a time that is none":     {map[string]any{"before": "yesterday"}, `cannot use parameter "before": it wants a time`},
-		"a day":                   {map[string]any{"before": "2026-01-31"}, `cannot use parameter "before": it wants a time`},
+		"a time that is none":     {map[string]any{"before": "yesterday"}, `cannot use parameter "before": it must be a time`},
+		"a day":                   {map[string]any{"before": "2026-01-31"}, `cannot use parameter "before": it must be a time`},
 		"data-dir and a snapshot": {map[string]any{"from": "data-dir", "snapshot": "a"}, `cannot use parameter "from" together with a snapshot`},
-		"from elsewhere":          {map[string]any{"from": "s3"}, `cannot use parameter "from": it takes "data-dir" alone`},
-		"a flag that is none":     {map[string]any{"snapshot": "a", "unverified": "yes"}, `cannot use parameter "unverified": it wants true or false`},
+		"from elsewhere":          {map[string]any{"from": "s3"}, `cannot use parameter "from": it must be "data-dir"`},
+		"a flag that is none":     {map[string]any{"snapshot": "a", "unverified": "yes"}, `cannot use parameter "unverified": it must be true or false`},
 		"a flag as a text":        {map[string]any{"snapshot": "a", "dry-run": "true"}, ""},
 		"a control character":     {map[string]any{"snapshot": "/a\n"}, `cannot use parameter "snapshot"`},
 		"a number":                {map[string]any{"snapshot": 7}, `cannot use parameter "snapshot"`},
@@ -89,9 +89,9 @@ func TestRestore(t *testing.T) {
 			params: map[string]any{"snapshot": "a", "confirm": ""}, model: func(m *Model) { m.Leader = Know(false) },
 			failed: "this unit is not known to be the leader; juju run etcd/leader restore snapshot=a source=etcd/0 confirm=id-c1",
 		},
-		"another goes on":       {params: map[string]any{"snapshot": "a"}, model: func(m *Model) { *m = operating(toAnswer) }, failed: "operation restart-1a goes on; operation cancel=restart-1a ends it"},
-		"another has begun":     {params: map[string]any{"snapshot": "a"}, model: func(m *Model) { m.Cluster.Value.Record.Operation = restoreOf(toServe) }, failed: "restore-1a is past the point from which it can be taken back"},
-		"a unit that is none":   {params: map[string]any{"snapshot": "a", "source": "etcd/9"}, failed: "etcd/9 is no unit of etcd"},
+		"another goes on":       {params: map[string]any{"snapshot": "a"}, model: func(m *Model) { *m = operating(toAnswer) }, failed: "operation restart-1a is in progress; operation cancel=restart-1a cancels it"},
+		"another has begun":     {params: map[string]any{"snapshot": "a"}, model: func(m *Model) { m.Cluster.Value.Record.Operation = restoreOf(toServe) }, failed: "restore-1a is past its point of no return"},
+		"a unit that is none":   {params: map[string]any{"snapshot": "a", "source": "etcd/9"}, failed: "etcd/9 is not a unit of etcd"},
 		"without one that is":   {params: map[string]any{"snapshot": "a", "without": "etcd/2"}, failed: "etcd on etcd/2 still answers, and would go on with the old data; on its machine: systemctl disable --now etcd-charm-etcd-2"},
 		"without the source":    {params: map[string]any{"snapshot": "a", "without": "etcd/0"}, failed: "etcd/0 is the source of the new data"},
 		"without one that died": {params: map[string]any{"snapshot": "a", "without": "etcd/2"}, world: func(w *World) { *w = down(*w, 2) }, want: func(o *Operation) { o.Snapshot, o.Without = "a", []string{"etcd/2"} }},
@@ -116,7 +116,7 @@ func TestRestore(t *testing.T) {
 			params: map[string]any{"from": "data-dir", "source": "etcd/2"}, model: func(m *Model) { m.Cluster.Value.Words["etcd/2"] = Word{} },
 			failed: "etcd/2 shows no data of a cluster",
 		},
-		"a source that leaves":       {params: map[string]any{"snapshot": "a", "source": "etcd/1"}, model: func(m *Model) { m.Units.Value["etcd/1"] = Dying }, failed: "etcd/1 leaves, and cannot be the source"},
+		"a source that leaves":       {params: map[string]any{"snapshot": "a", "source": "etcd/1"}, model: func(m *Model) { m.Units.Value["etcd/1"] = Dying }, failed: "etcd/1 is leaving and cannot be the source"},
 		"goal-state is not believed": {params: map[string]any{"snapshot": "a"}, model: func(m *Model) { m.Units = Unknown[map[string]Life]("failed") }, failed: "units unknown: failed"},
 		"the peers are not known":    {params: map[string]any{"snapshot": "a"}, model: func(m *Model) { m.Cluster = Unknown[Cluster]("failed") }, failed: "peers unknown: failed"},
 	} {
@@ -174,9 +174,9 @@ func TestRestoreDryRun(t *testing.T) {
 b         1970-01-01T00:03:20Z  50        4     4096
 
 users not known: action verify-snapshot reads them
-10 revisions are lost: from 51 to 60, and what is written until it begins;
-leases come back with their full time, those too that had run out since;
-watches begin again
+10 revisions are lost: from 51 to 60, and what is written until the restore
+begins; leases come back with their full time, even those expired since;
+watches start again
 restore it: juju run etcd/leader restore snapshot=latest source=etcd/0 confirm=id-c1
 `, result.Text)
 	assert.Equal(t, "juju run etcd/leader restore snapshot=latest source=etcd/0 confirm=id-c1", result.Values["command"])
@@ -186,15 +186,15 @@ restore it: juju run etcd/leader restore snapshot=latest source=etcd/0 confirm=i
 	w.Kept.Snapshots[1].Revision = 59
 	_, result, err = Restore(map[string]any{"snapshot": "latest", "dry-run": true}, m, w)
 	require.NoError(t, err)
-	assert.Contains(t, result.Text, "revision 60 is lost, and what is written until it begins;")
+	assert.Contains(t, result.Text, "revision 60 is lost, and what is written until the restore begins;")
 
 	_, result, err = Restore(map[string]any{"snapshot": "a", "source": "etcd/1", "dry-run": true}, m, w)
 	require.NoError(t, err)
-	assert.Equal(t, "nothing is shown: what etcd/1 has is seen there alone; juju run etcd/1 restore snapshot=a source=etcd/1 dry-run=true", result.Failed)
+	assert.Equal(t, "nothing is shown: what etcd/1 has can only be seen there; juju run etcd/1 restore snapshot=a source=etcd/1 dry-run=true", result.Failed)
 
 	_, result, err = Restore(map[string]any{"from": "data-dir", "dry-run": true}, m, w)
 	require.NoError(t, err)
-	assert.Contains(t, result.Text, "the data here is of cluster c1")
+	assert.Contains(t, result.Text, "the data here belongs to cluster c1")
 
 	// A kept one's name says on which unit it is.
 	_, result, err = Restore(map[string]any{"snapshot": "etcd-1-20270101T000000Z", "dry-run": true}, m, w)
@@ -211,7 +211,7 @@ restore it: juju run etcd/leader restore snapshot=latest source=etcd/0 confirm=i
 	assert.Equal(t, "/my files/x.db", request.Snapshot)
 	assert.Equal(t, AwaitWork{ID: request.ID}, steps[1])
 	w.Work = []Work{{WorkRequest: request, State: WorkRuns, Progress: "unpack", Began: w.Now}}
-	assert.Contains(t, result.Finish(w).Text, "ask again: juju run etcd/0 restore snapshot='/my files/x.db' source=etcd/0 dry-run=true\n")
+	assert.Contains(t, result.Finish(w).Text, "run it again: juju run etcd/0 restore snapshot='/my files/x.db' source=etcd/0 dry-run=true\n")
 	w.Work[0].State, w.Work[0].Progress, w.Work[0].Result = WorkDone, "", "revision 7, 3 keys"
 	const deed = "juju run etcd/leader restore snapshot='/my files/x.db' source=etcd/0 confirm=id-c1"
 	assert.Contains(t, result.Finish(w).Text, "revision 7, 3 keys\n")
@@ -337,7 +337,7 @@ func TestRecover(t *testing.T) {
 		},
 		"an operation goes on": {params: map[string]any{"without": "etcd/2"}, model: func(m *Model) {
 			m.Cluster.Value.Record.Operation = restoreOf(toStop)
-		}, failed: "restore-1a goes on"},
+		}, failed: "restore-1a is in progress"},
 		"what was restored has lost its majority before all served it": {
 			params: map[string]any{"without": "etcd/2"}, model: func(m *Model) { m.Cluster.Value.Record.Operation = restoreOf(toServe) },
 		},
@@ -374,7 +374,7 @@ func TestRecover(t *testing.T) {
 				tc.want(&want)
 			}
 			assert.Equal(t, want, is)
-			assert.Contains(t, result.Text, "acknowledged after index 1008 are gone")
+			assert.Contains(t, result.Text, "writes after index 1008\nthat only the lost members have are gone")
 		})
 	}
 }
@@ -393,9 +393,9 @@ func TestRecoverDryRun(t *testing.T) {
 etcd/1  3     1008   0       intact  800
 etcd/0  3     1000   8       intact  900
 
-etcd/1 is the best: term 3, index 1008, revision 800; writes that the lost
-members alone acknowledged after index 1008 are gone; leases come back with
-their full time, those too that had run out since; watches begin again
+etcd/1 is the best: term 3, index 1008, revision 800; writes after index 1008
+that only the lost members have are gone; leases come back with their full
+time, even those expired since; watches start again
 recover from it: juju run etcd/leader recover without=etcd/2 confirm=id-c1
 `, result.Text)
 	assert.Equal(t, "etcd/1", result.Values["best"])
@@ -427,7 +427,7 @@ func TestOperationPastTheEnd(t *testing.T) {
 			_, result, err := ShowOperation(map[string]any{"cancel": o.ID}, m, w)
 			require.NoError(t, err)
 			if phase == toServe {
-				assert.Equal(t, "nothing is changed: "+o.ID+" is past the point from which it can be taken back; its old data stays on the units", result.Failed)
+				assert.Equal(t, "nothing is changed: "+o.ID+" is past its point of no return; the old data stays on the units", result.Failed)
 			} else {
 				require.Empty(t, result.Failed)
 				record, err := etcdcluster.DecodeApp("cluster:0", "etcd", result.Bags[0].Bag)
@@ -464,5 +464,5 @@ func TestFoundsNothingMeanwhile(t *testing.T) {
 	m.Cluster.Value.Words = nil
 	_, result, err := FoundCluster(map[string]any{"confirm": "id-c1"}, m, wiped(silent(w)))
 	require.NoError(t, err)
-	assert.Contains(t, result.Failed, "operation restore-1a goes on")
+	assert.Contains(t, result.Failed, "operation restore-1a is in progress")
 }

@@ -73,7 +73,7 @@ func (l look) first(s Step) Step {
 		return s
 	}
 	for _, w := range l.w.Work {
-		end := EndWork{w.ID, "the member is wanted for: " + s.String()}
+		end := EndWork{w.ID, "it gives way to: " + s.String()}
 		if tried, _ := l.tried(end); w.streams() && !tried {
 			return end
 		}

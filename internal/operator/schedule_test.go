@@ -112,7 +112,7 @@ func TestASnapshotGivesWay(t *testing.T) {
 	m := model(3)
 	w := world(m)
 	stream := Work{WorkRequest: WorkRequest{ID: "scheduled", Kind: TakeSnapshot}, State: WorkRuns, Progress: "copy: 1 of 2 MiB"}
-	end := EndWork{"scheduled", "the member is wanted for: restart service"}
+	end := EndWork{"scheduled", "it gives way to: restart service"}
 	for name, tc := range map[string]struct {
 		work  Work
 		tried bool
@@ -236,7 +236,7 @@ func TestTakeSnapshotNow(t *testing.T) {
 		"no quorum": {world: func(w *World) { w.Reach = NoQuorum }, want: "no snapshot is taken"},
 		"another one": {world: func(w *World) {
 			w.Work = []Work{{WorkRequest: WorkRequest{ID: "x", Kind: TakeSnapshot}, State: WorkRuns}}
-		}, want: "snapshot runs already"},
+		}, want: "snapshot is already running"},
 		"a proxy": {model: func(m *Model) { m.Config.Role = RoleProxy }, world: func(w *World) { *w = World{} }, want: "is a proxy"},
 	} {
 		m := model(3)
@@ -266,11 +266,11 @@ func TestTakeSnapshotNow(t *testing.T) {
 		assert.Equal(t, "it is taken\n", done.Text)
 		assert.Equal(t, w.Kept.Snapshots[0].Name, done.Values["snapshot"].(map[string]any)["name"])
 		w.Work[0].State, w.Work[0].Progress = WorkRuns, "copy: 1 of 9 MiB"
-		assert.Equal(t, "snapshot goes on: copy: 1 of 9 MiB; follow it: juju run etcd/0 list-snapshots\n", result.Finish(w).Text)
+		assert.Equal(t, "snapshot runs: copy: 1 of 9 MiB; follow it: juju run etcd/0 list-snapshots\n", result.Finish(w).Text)
 		w.Work[0].State, w.Work[0].Error = WorkFailed, "no room"
 		assert.Equal(t, "snapshot failed: no room", result.Finish(w).Failed)
 		w.Work = nil
-		assert.Contains(t, result.Finish(w).Failed, "it has not begun")
+		assert.Contains(t, result.Finish(w).Failed, "it has not started")
 	}
 	m := model(3)
 	w := world(m)
@@ -344,16 +344,16 @@ func TestPurgeKept(t *testing.T) {
 		text   string
 		failed string
 	}{
-		"what may":            {text: "may go: 65 MiB"},
-		"what would":          {params: map[string]any{"what": old}, text: "would go: 1 MiB"},
+		"what may":            {text: "can be deleted: 65 MiB"},
+		"what would":          {params: map[string]any{"what": old}, text: "would be deleted: 1 MiB"},
 		"an old one":          {params: map[string]any{"what": old, "confirm": true}, steps: []Step{Purge{Snapshots: []string{old}}}},
 		"two things":          {params: map[string]any{"what": old + ",aside", "confirm": true}, steps: []Step{Purge{Snapshots: []string{old}, Aside: []string{aside}}}},
 		"by its path":         {params: map[string]any{"what": aside, "confirm": true}, steps: []Step{Purge{Aside: []string{aside}}}},
 		"by its name":         {params: map[string]any{"what": "data.2027-01-01T000000Z-x", "confirm": true}, steps: []Step{Purge{Aside: []string{aside}}}},
 		"the newest":          {params: map[string]any{"what": newest, "confirm": true}, failed: "nothing is purged: " + newest + " is the newest good snapshot, which is never deleted"},
 		"the data":            {params: map[string]any{"what": "/var/lib/etcd-charm/etcd-0/data", "confirm": true}, failed: "keeps no"},
-		"confirmed nothing":   {params: map[string]any{"confirm": true}, text: "may go: 65 MiB"},
-		"one of them unheard": {params: map[string]any{"what": old + ",x", "confirm": true}, failed: "etcd/0 keeps no x; purge says what may go"},
+		"confirmed nothing":   {params: map[string]any{"confirm": true}, text: "can be deleted: 65 MiB"},
+		"one of them unheard": {params: map[string]any{"what": old + ",x", "confirm": true}, failed: "etcd/0 keeps no x; purge lists what can be deleted"},
 	} {
 		steps, result, err := PurgeKept(tc.params, m, w)
 		require.NoError(t, err, name)
@@ -362,14 +362,14 @@ func TestPurgeKept(t *testing.T) {
 		assert.Contains(t, result.Failed, tc.failed, name)
 		assert.NotContains(t, result.Text, newest, name)
 		if len(steps) > 0 {
-			assert.Contains(t, result.Finish(w).Text, "gone: ", name)
+			assert.Contains(t, result.Finish(w).Text, "deleted: ", name)
 		}
 	}
 	_, _, err := PurgeKept(map[string]any{"confirm": "yes"}, m, w)
-	require.ErrorContains(t, err, "it wants true or false")
+	require.ErrorContains(t, err, "it must be true or false")
 	_, result, err := PurgeKept(nil, m, world(m))
 	require.NoError(t, err)
-	assert.Equal(t, "nothing is kept that may go\n", result.Text)
+	assert.Equal(t, "nothing is kept that can be deleted\n", result.Text)
 }
 
 // TestASnapshotBeforeAnUpgrade: the first member that will run another server has a snapshot taken,

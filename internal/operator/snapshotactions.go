@@ -21,7 +21,7 @@ func TakeSnapshotNow(params map[string]any, m Model, w World) ([]Step, Result, e
 		return nil, Result{}, err
 	}
 	if to != "" && (!path.IsAbs(to) || path.Clean(to) != to) {
-		return nil, Result{}, fmt.Errorf("cannot use parameter %q: it wants the whole path of a file", "to")
+		return nil, Result{}, fmt.Errorf("cannot use parameter %q: it must be the absolute path of a file", "to")
 	}
 	const what = "no snapshot is taken"
 	if refused := Examine(m, w).refused(what); refused.Failed != "" {
@@ -65,13 +65,13 @@ func (l look) maySnapshot() Reason {
 func worked(m Model, w World, id string) Result {
 	at := slices.IndexFunc(w.Work, func(work Work) bool { return work.ID == id })
 	if at < 0 {
-		return Result{Failed: because(workFailed, id, "it has not begun").String()}
+		return Result{Failed: because(workFailed, id, "it has not started").String()}
 	}
 	work := w.Work[at]
 	out := Result{Values: map[string]any{"work": id, "state": string(work.State)}}
 	switch work.State {
 	case WorkRuns:
-		text := fmt.Sprintf("%s goes on: %s; follow it: juju run %s list-snapshots", work.Kind, or(work.Progress), m.Unit)
+		text := fmt.Sprintf("%s runs: %s; follow it: juju run %s list-snapshots", work.Kind, or(work.Progress), m.Unit)
 		out.Text = fold("", text, 0)
 		out.Values["progress"] = or(plain(work.Progress))
 	case WorkFailed:
@@ -183,7 +183,7 @@ func DrillNow(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	if err != nil {
 		return nil, Result{}, err
 	}
-	steps, result := readSnapshot(m, w, WorkRequest{Kind: Drill, Snapshot: which}, "nothing is drilled")
+	steps, result := readSnapshot(m, w, WorkRequest{Kind: Drill, Snapshot: which}, "no drill is run")
 	return steps, result, nil
 }
 
@@ -248,20 +248,20 @@ func PurgeKept(params map[string]any, m Model, w World) ([]Step, Result, error) 
 		return nil, Result{Failed: refusal("nothing is purged", why)}, nil
 	}
 	if what == "" {
-		out := purged(w.Kept, p, "may go")
+		out := purged(w.Kept, p, "may go", "can be deleted")
 		if out.Values["items"] == nil {
 			return nil, out, nil
 		}
-		out.Text += fold("", fmt.Sprintf("say which: juju run %s purge what=NAME,… (or what=aside), and with confirm=true they go", m.Unit), 0)
+		out.Text += fold("", fmt.Sprintf("name them: juju run %s purge what=NAME,… (or what=aside); confirm=true deletes them", m.Unit), 0)
 		return nil, out, nil
 	}
 	if !confirm {
-		out := purged(w.Kept, p, "would go")
-		out.Text += fold("", fmt.Sprintf("with confirm=true they go: juju run %s purge what=%s confirm=true", m.Unit, what), 0)
+		out := purged(w.Kept, p, "would go", "would be deleted")
+		out.Text += fold("", fmt.Sprintf("to delete them: juju run %s purge what=%s confirm=true", m.Unit, what), 0)
 		return nil, out, nil
 	}
 	before := w.Kept
-	return []Step{p}, Result{Finish: func(World) Result { return purged(before, p, "gone") }}, nil
+	return []Step{p}, Result{Finish: func(World) Result { return purged(before, p, "gone", "deleted") }}, nil
 }
 
 // allAside stands for all directories of data that was moved aside.
@@ -305,8 +305,8 @@ func (k Kept) purge(what, unit string) (Purge, Reason) {
 	return p, Reason{}
 }
 
-// purged lists what is deleted.
-func purged(k Kept, p Purge, how string) Result {
+// purged lists what is deleted. state is for programs, and says for people.
+func purged(k Kept, p Purge, state, says string) Result {
 	rows, values := [][]string{{"WHAT", "SIZE", ""}}, map[string]any{}
 	var total int64
 	add := func(name, kind string, bytes int64) {
@@ -328,12 +328,12 @@ func purged(k Kept, p Purge, how string) Result {
 			add(path.Base(a.Path), "moved aside", a.Bytes)
 		}
 	}
-	out := Result{Values: map[string]any{"count": strconv.Itoa(len(rows) - 1), "bytes": strconv.FormatInt(total, 10), "state": how}}
+	out := Result{Values: map[string]any{"count": strconv.Itoa(len(rows) - 1), "bytes": strconv.FormatInt(total, 10), "state": state}}
 	if len(rows) == 1 {
-		out.Text = "nothing is kept that may go\n"
+		out.Text = "nothing is kept that can be deleted\n"
 		return out
 	}
 	out.Values["items"] = values
-	out.Text = strings.TrimPrefix(grid(rows), "\n") + fmt.Sprintf("%s: %s\n", how, size(total))
+	out.Text = strings.TrimPrefix(grid(rows), "\n") + fmt.Sprintf("%s: %s\n", says, size(total))
 	return out
 }

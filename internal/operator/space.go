@@ -117,7 +117,7 @@ func (l look) raiseAwaits() awaited {
 		return a
 	}
 	if !l.m.Units.OK || !l.m.Cluster.OK {
-		return awaited{l.m.Unit, "does not hear of the others", true}
+		return awaited{l.m.Unit, "does not know the others", true}
 	}
 	for _, mem := range l.w.Members {
 		unit, _ := l.unitOf(mem)
@@ -131,11 +131,11 @@ func (l look) raiseAwaits() awaited {
 		case !there:
 			return awaited{who, "has no unit", true}
 		case life == Dying || l.m.Cluster.Value.Words[unit].Leaving || unit == l.m.Unit && l.leaving():
-			return awaited{who, "leaves", true}
+			return awaited{who, "is leaving", true}
 		case told == 0:
 			return awaited{who, "cannot take it", false}
 		case told != l.m.Config.QuotaBytes:
-			return awaited{who, "has not heard yet", true}
+			return awaited{who, "has the old quota", true}
 		}
 	}
 	return awaited{}

@@ -110,7 +110,7 @@ func upstream(l look, p *Plan) {
 	if l.leaving() {
 		return
 	}
-	p.need(l, "the proxy follows no change", upstreamUnread, clientAddressUnknown)
+	p.need(l, "the proxy is not updated", upstreamUnread, clientAddressUnknown)
 	switch {
 	case !l.m.Relations[upstreamEndpoint].OK:
 		return

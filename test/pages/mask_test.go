@@ -37,7 +37,7 @@ var masks = []struct {
 }
 
 // ofTheDisk are notes about the disk that the test runs on, which may be any.
-var ofTheDisk = regexp.MustCompile(`(?m)^  note     (data lies |a power cut |disk too slow|slow disk|the disk rotates|little room|only \d+ more files).*\n( {11}.*\n)*`)
+var ofTheDisk = regexp.MustCompile(`(?m)^  note     (data is [io]n |a power cut |disk too slow|slow disk|the disk is rotational|little space|only \d+ more files).*\n( {11}.*\n)*`)
 
 // masked is a line without what may differ.
 func masked(line string) string {
