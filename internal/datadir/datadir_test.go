@@ -312,7 +312,7 @@ func TestReadDB(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, other.Close())
 	_, err = datadir.ReadDB(alien)
-	require.ErrorContains(t, err, "it is no etcd database")
+	require.ErrorContains(t, err, "it is not an etcd database")
 }
 
 // TestReadDBWhileItIsWritten: what is read of a database that is being written is one of its

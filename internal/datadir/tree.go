@@ -154,7 +154,7 @@ func (t tree) bucket(name []byte) (node, error) {
 	case err != nil:
 		return nil, err
 	case !is || len(value) < 16:
-		return nil, errors.New("it is no etcd database")
+		return nil, errors.New("it is not an etcd database")
 	}
 	if id := binary.LittleEndian.Uint64(value); id != 0 {
 		return t.read(id)

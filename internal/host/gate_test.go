@@ -169,8 +169,8 @@ func TestGate(t *testing.T) {
 		assert.False(t, w.Service.Running)
 		assert.False(t, w.Service.Failing)
 		assert.True(t, w.Service.Enabled)
-		assert.Contains(t, b.journal(), "stays down until a hook of its unit has looked: the cluster does not list our member any more ("+a.peerURL()+")")
-		assert.Contains(t, b.journal(), "if the unit was removed by force no hook comes any more")
+		assert.Contains(t, b.journal(), "stays down until the next hook of its unit: the cluster does not list our member any more ("+a.peerURL()+")")
+		assert.Contains(t, b.journal(), "if the unit was removed by force no hook will come")
 		b.here(operator.Stop{Why: "test"})
 		assert.Equal(t, operator.NotHeld, b.look().Service.Held, "who is stopped is not held")
 

@@ -108,14 +108,14 @@ func TestTargetsOfSnapshots(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "file"), nil, 0o600))
 	for to, why := range map[string]string{
-		filepath.Join(dir, "no", "x.db"): "no such file", filepath.Join(dir, "file"): "is there already", filepath.Join(dir, "file", "x"): "is not a directory",
+		filepath.Join(dir, "no", "x.db"): "no such file", filepath.Join(dir, "file"): "already exists", filepath.Join(dir, "file", "x"): "is not a directory",
 	} {
 		work := u.works(operator.WorkRequest{ID: "to-" + filepath.Base(to) + "-" + strings.Fields(why)[0] + strings.Fields(why)[1], Kind: operator.TakeSnapshot, To: to})
 		assert.Contains(t, work.Error, why, to)
 	}
 	assert.Empty(t, u.look().Kept.Snapshots)
-	require.ErrorContains(t, u.Do(t.Context(), operator.StartWork{Request: operator.WorkRequest{ID: "../x"}}), "is no ID")
-	require.ErrorContains(t, u.Do(t.Context(), operator.EndWork{ID: "../x"}), "is no ID")
+	require.ErrorContains(t, u.Do(t.Context(), operator.StartWork{Request: operator.WorkRequest{ID: "../x"}}), "is not an ID")
+	require.ErrorContains(t, u.Do(t.Context(), operator.EndWork{ID: "../x"}), "is not an ID")
 }
 
 // TestTimer: a snapshot is taken by itself when one is due, and not again before the next is.

@@ -82,7 +82,7 @@ func Forget(dir string) error {
 }
 
 // errUnknown means that this release does not know how to do the work.
-var errUnknown = errors.New("this release does not know such work")
+var errUnknown = errors.New("this release does not know this kind of work")
 
 // errEnded means that the work was ended on purpose, or ran out of time.
 var errEnded = errors.New("it was ended")
@@ -92,7 +92,7 @@ var errEnded = errors.New("it was ended")
 func Run(ctx context.Context, dir string, kinds map[operator.WorkKind]Do) error {
 	var r begun
 	if err := read(dir, RequestFile, &r); err != nil {
-		return fmt.Errorf("cannot read what is to be done: %w", err)
+		return fmt.Errorf("cannot read the request: %w", err)
 	}
 	release, err := takeUp(dir)
 	if err != nil {
@@ -121,7 +121,7 @@ func recovered(do func() (string, error)) (result string, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			fmt.Fprintf(os.Stderr, "panic: %v\n%s", p, debug.Stack())
-			err = errors.New("internal error: the journal of its service has it")
+			err = errors.New("internal error: see the journal of its service")
 		}
 	}()
 	return do()
@@ -177,7 +177,7 @@ func Look(dir string) (operator.Work, bool) {
 	case held, starting:
 		w.State, w.Progress = operator.WorkRuns, p.Progress
 	default:
-		w.State, w.Error = operator.WorkFailed, "it ended without a word"
+		w.State, w.Error = operator.WorkFailed, "it ended without a result"
 		w.Ended = changed(dir)
 		if p.Progress != "" {
 			w.Error += ", at " + p.Progress
@@ -259,7 +259,7 @@ func Prune(below string) error {
 }
 
 // ErrHeld means that another process holds a lock.
-var ErrHeld = errors.New("somebody else is at it")
+var ErrHeld = errors.New("another process is doing it")
 
 // Hold takes the lock of a file until release is called or the process ends: whoever works on a member holds the same.
 func Hold(path string) (release func(), err error) {

@@ -55,8 +55,8 @@ func TestRun(t *testing.T) {
 			},
 			state: operator.WorkFailed, why: "no room",
 		},
-		"a panic":            {do: func(context.Context, operator.WorkRequest, Progress) (string, error) { panic("x") }, state: operator.WorkFailed, why: "internal error: the journal of its service has it"},
-		"of a later release": {state: operator.WorkFailed, why: "this release does not know such work: drill"},
+		"a panic":            {do: func(context.Context, operator.WorkRequest, Progress) (string, error) { panic("x") }, state: operator.WorkFailed, why: "internal error: see the journal of its service"},
+		"of a later release": {state: operator.WorkFailed, why: "this release does not know this kind of work: drill"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -150,7 +150,7 @@ func TestDiesWithoutAWord(t *testing.T) {
 	w, ok = Look(dir)
 	require.True(t, ok)
 	assert.Equal(t, operator.WorkFailed, w.State)
-	assert.Equal(t, "it ended without a word, at copy: 120 of 340 MiB", w.Error)
+	assert.Equal(t, "it ended without a result, at copy: 120 of 340 MiB", w.Error)
 	assert.NotZero(t, w.Ended)
 }
 

@@ -177,9 +177,9 @@ func TestWhatIsSaidOfSnapshots(t *testing.T) {
 		}},
 		"one that failed its check": {world: func(w World) World {
 			w = kept(w, now, time.Hour)
-			w.Kept.Snapshots = append(w.Kept.Snapshots, Snapshot{Name: "x", Taken: now, Error: "etcd does not read it"})
+			w.Kept.Snapshots = append(w.Kept.Snapshots, Snapshot{Name: "x", Taken: now, Error: "etcd cannot read it"})
 			return w
-		}, want: "snapshot failed: etcd does not read it"},
+		}, want: "snapshot failed: etcd cannot read it"},
 		"a learner takes none": {world: func(w World) World {
 			w.Members[0].Learner = true
 			return kept(w, now, 900*time.Hour)
@@ -287,7 +287,7 @@ func TestListSnapshots(t *testing.T) {
 	t.Parallel()
 	m := model(3)
 	w := kept(world(m), 1_800_000_000, 5*time.Hour, time.Hour)
-	w.Kept.Snapshots = append(w.Kept.Snapshots, Snapshot{Name: "etcd-0-20270115T080000Z", Taken: 1_800_000_000, Error: "etcd does not read it"})
+	w.Kept.Snapshots = append(w.Kept.Snapshots, Snapshot{Name: "etcd-0-20270115T080000Z", Taken: 1_800_000_000, Error: "etcd cannot read it"})
 	_, result, err := ListSnapshots(nil, m, w)
 	require.NoError(t, err)
 	assert.Empty(t, result.Failed)
@@ -295,7 +295,7 @@ func TestListSnapshots(t *testing.T) {
 etcd-0-20270115T030000Z  5h   7         3     2 MiB  1 MiB  -
 etcd-0-20270115T070000Z  60m  7         3     2 MiB  1 MiB  -
 `), result.Text)
-	assert.Contains(t, result.Text, "failed: etcd does not read it")
+	assert.Contains(t, result.Text, "failed: etcd cannot read it")
 	assert.Contains(t, result.Text, "2 MiB of 10 GiB are used by what is kept, 50 GiB are free")
 	assert.Equal(t, "2", result.Values["count"])
 	_, result, err = ListSnapshots(nil, m, world(m))

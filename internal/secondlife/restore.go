@@ -127,7 +127,7 @@ func (m making) restored(ctx context.Context, s source, as identity, seen int64,
 	// A database that was restored before may have one more key, without a name, where its
 	// revisions jumped: no client can read it.
 	case int64(found.Keys) != out.keys && int64(found.Keys) != out.keys+1:
-		return out, fmt.Errorf("it has %d keys, and %d were read back", found.Keys, out.keys)
+		return out, fmt.Errorf("it has %d keys, but %d were read back", found.Keys, out.keys)
 	}
 	return out, nil
 }
@@ -135,7 +135,7 @@ func (m making) restored(ctx context.Context, s source, as identity, seen int64,
 // jump is how much is added to the revisions.
 func jump(revision, seen int64) (int64, error) {
 	if beyond := max(revision, seen); beyond < 0 || beyond > math.MaxInt64-2*Jump {
-		return 0, fmt.Errorf("revision %d leaves no room for those to come", beyond)
+		return 0, fmt.Errorf("revision %d leaves no room for later ones", beyond)
 	}
 	return max(0, seen-revision) + Jump, nil
 }
@@ -152,7 +152,7 @@ func (m making) unpacked(ctx context.Context, s source) (source, error) {
 	}
 	sum, size, err := unpack(ctx, s.path, to)
 	if err == nil && s.sum != "" && s.sum != sum {
-		err = errors.New("it is not the one that was written down")
+		err = errors.New("it is not the one that was recorded")
 	}
 	s.path, s.size, s.packed = to, size, false
 	return s, err
@@ -224,7 +224,7 @@ func (s *server) clean(ctx context.Context, out *restoration) error {
 	}
 	for _, alarm := range alarms.Alarms {
 		if _, err := s.AlarmDisarm(ctx, (*clientv3.AlarmMember)(alarm)); err != nil {
-			return fmt.Errorf("alarm %s cannot be taken back: %w", alarm.GetAlarm(), err)
+			return fmt.Errorf("alarm %s cannot be disarmed: %w", alarm.GetAlarm(), err)
 		}
 		out.notes = append(out.notes, fmt.Sprintf("alarm %s was on and is off", alarm.GetAlarm()))
 	}

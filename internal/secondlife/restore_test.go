@@ -137,7 +137,7 @@ func TestRestoreChooses(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, first.Name, s.words)
 	for name, why := range map[string]string{
-		"bad": "snapshot bad is none: disk is full", "no-such": `no snapshot "no-such" is kept here`, "../x": "is kept here",
+		"bad": "snapshot bad cannot be used: disk is full", "no-such": `no snapshot "no-such" is kept here`, "../x": "is kept here",
 	} {
 		_, err := u.find(t.Context(), request("op", name))
 		require.ErrorContains(t, err, why)

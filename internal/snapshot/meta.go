@@ -121,7 +121,7 @@ func List(dir string) ([]Meta, error) {
 			continue
 		}
 		if info, err := os.Lstat(m.file(dir)); m.Good() && (err != nil || !info.Mode().IsRegular() || info.Size() != m.Stored) {
-			m.Error = "its file is missing or of another size"
+			m.Error = "its file is missing or has another size"
 		}
 		all = append(all, m)
 	}
@@ -176,7 +176,7 @@ func Newest(have []Meta) (Meta, bool) {
 // Remove takes a snapshot away.
 func Remove(dir string, m Meta) error {
 	if m.Name == "" || m.Name != filepath.Base(m.Name) {
-		return fmt.Errorf("cannot remove snapshot %q: it is no name", m.Name)
+		return fmt.Errorf("cannot remove snapshot %q: it is not a name", m.Name)
 	}
 	for _, path := range []string{m.file(dir), filepath.Join(dir, m.Name+about)} {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -328,7 +328,7 @@ var mutants = []mutant{
 	{
 		"publishes a pass that did not settle",
 		"internal/charm/hook.go", "TestBlindCharmFails",
-		`return fmt.Errorf("cannot settle: %w", err)`,
+		`return fmt.Errorf("cannot reconcile: %w", err)`,
 		"return j.Flush(ctx, model, plan)",
 	},
 	{
