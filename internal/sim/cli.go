@@ -68,17 +68,17 @@ func Command(opts Options, in io.Reader, out, errOut io.Writer, args []string) *
 		Use: "juju-sim", Short: "A Juju model on one machine, with real hooks",
 		Long: "juju-sim runs charms by Juju's rules on this machine: each hook is a process of the charm, each unit's\n" +
 			"machine a directory and a loopback address. It needs neither root nor Juju.\n\n" +
-			"Start a model with \"juju-sim up\"; then speak to it from another terminal, as you would with juju:\n\n" +
+			"Start a model with \"juju-sim up\"; then use it from another terminal, as you would juju:\n\n" +
 			"  juju-sim deploy dist/etcd_amd64.charm etcd -n 3\n" +
 			"  juju-sim status --watch 1s\n" +
 			"  juju-sim run etcd/0 health\n\n" +
-			"The commands of Juju do what they do there, as far as \"juju-sim COMMAND --help\" says; shell reads them from\n" +
-			"standard input, script from files.",
+			"Juju's commands do what they do in Juju, as far as \"juju-sim COMMAND --help\" says; shell reads them from\n" +
+			"standard input, script reads them from files.",
 		SilenceUsage: true, SilenceErrors: true,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	flags := root.PersistentFlags()
-	flags.StringVarP(&a.dir, "dir", "d", os.Getenv(DirVar), "directory of the simulation; by default $"+DirVar+", or else one for each user")
+	flags.StringVarP(&a.dir, "dir", "d", os.Getenv(DirVar), "directory of the simulation; by default $"+DirVar+", else one directory per user")
 	root.SetHelpCommandGroupID(ownGroup)
 	root.AddGroup(
 		&cobra.Group{ID: startGroup, Title: "Start a model:"}, &cobra.Group{ID: jujuGroup, Title: "As in Juju:"},
@@ -179,11 +179,11 @@ func (a *app) simFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&a.opts.Series, "juju", "4.0", "the Juju to simulate: 2.9, 3.6 or 4.0")
 	f.StringVar(&a.opts.Name, "model", "sim", "name of the model")
-	f.Uint64Var(&a.opts.Seed, "seed", 0, "run the units' hooks in a random order, the same for the same seed")
+	f.Uint64Var(&a.opts.Seed, "seed", 0, "run the units' hooks in a random order, which is the same for the same seed")
 	f.IntVar(&a.opts.Parallel, "parallel", 1, "how many hooks run at a time")
-	f.BoolVar(&a.opts.Keep, "keep", false, "leave the directory at the end")
-	f.StringArrayVar(&a.opts.Env, "env", a.opts.Env, "further environment of the hooks, KEY=VALUE; "+RootVar+" is the machine's root")
-	f.BoolVarP(&a.quiet, "quiet", "q", false, "no line for each hook")
+	f.BoolVar(&a.opts.Keep, "keep", false, "keep the directory at the end")
+	f.StringArrayVar(&a.opts.Env, "env", a.opts.Env, "additional environment of the hooks, KEY=VALUE; "+RootVar+" is the machine's root")
+	f.BoolVarP(&a.quiet, "quiet", "q", false, "print no line for each hook")
 	f.DurationVar(&a.status, "update-status", 5*time.Minute, "while it is up, run update-status this often")
 }
 
@@ -225,18 +225,18 @@ func (a *app) newNamed() (*Sim, error) {
 		return s, err
 	}
 	if isUp(opts.Dir) {
-		return nil, fmt.Errorf("a simulation is up in %s already: end that one, or name another directory with -d", opts.Dir)
+		return nil, fmt.Errorf("a simulation is up in %s already: end it, or name another directory with -d", opts.Dir)
 	}
-	return nil, fmt.Errorf("%s exists: remove it if it is left from a simulation that was killed, or name another directory with -d", opts.Dir)
+	return nil, fmt.Errorf("%s exists: remove it if it was left by a simulation that was killed, or name another directory with -d", opts.Dir)
 }
 
 // greet says how to speak to a simulation: lines to copy, right from any directory.
 func (a *app) greet(s *Sim) {
-	fmt.Fprintf(a.out, "A model of Juju %s is up. Speak to it from another terminal:\n\n", s.Model.Rules.Version)
+	fmt.Fprintf(a.out, "A model of Juju %s is up. Use it from another terminal:\n\n", s.Model.Rules.Version)
 	for _, words := range [][]string{{"status", "--relations"}, {"status", "--watch", "1s"}, {"--help"}} {
 		fmt.Fprintf(a.out, "    %s\n", a.line(s, words...))
 	}
-	fmt.Fprintln(a.out, "\nEach hook that ends is a line here. Ctrl-C ends all of it.")
+	fmt.Fprintln(a.out, "\nEach hook that ends is printed as a line here. Ctrl-C ends everything.")
 }
 
 // line is a command for this simulation, as a shell takes it.

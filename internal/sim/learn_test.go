@@ -139,7 +139,7 @@ func TestOneSimulationForEachUser(t *testing.T) {
 	require.NoError(t, err)
 	assert.NotContains(t, a.line(s, "status"), " -d ", "it is found without")
 	_, err = a.newNamed()
-	require.ErrorContains(t, err, "remove it if it is left", "nobody serves it yet")
+	require.ErrorContains(t, err, "remove it if it was left", "nobody serves it yet")
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- s.Serve(ctx, time.Hour) }()

@@ -23,9 +23,9 @@ type targets struct {
 
 func (t *targets) flags(f *pflag.FlagSet) {
 	f.StringSliceVarP(&t.units, "unit", "u", nil, "units, <application>/leader among them")
-	f.StringSliceVarP(&t.apps, "application", "a", nil, "applications: on each of their units")
+	f.StringSliceVarP(&t.apps, "application", "a", nil, "applications, on each of their units")
 	f.StringSliceVar(&t.apps, "app", nil, "the same as --application")
-	f.StringSliceVar(&t.machines, "machine", nil, "machines, by number: outside of any unit, without hook tools")
+	f.StringSliceVar(&t.machines, "machine", nil, "machines, by number; outside of any unit, without hook tools")
 	f.BoolVar(&t.all, "all", false, "all machines")
 }
 

@@ -67,7 +67,7 @@ func (s *Sim) updateStatus(units []string) error {
 
 func updateStatusVerb(s *Sim, _ Env) *cobra.Command {
 	return &cobra.Command{
-		Use: "update-status [unit...]", Short: "Queue update-status, on all units if none is named",
+		Use: "update-status [unit...]", Short: "Queue update-status, on all units unless some are named",
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				args = s.Model.Units("")
@@ -82,9 +82,9 @@ func waitVerb(s *Sim, e Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "wait <unit|application> <regexp>", Aliases: []string{"wait-for"},
 		Short: "Run hooks until a unit's, or every unit's, status and message match",
-		Long: "Runs hooks until \"<status> <message>\" matches the regular expression; what is queued first,\n" +
-			"then update-status and what failed every second of real time. While it waits it says for what, and what there is\n" +
-			"instead. (Juju's wait-for takes queries; this is another.)",
+		Long: "Runs hooks until \"<status> <message>\" matches the regular expression: queued hooks first,\n" +
+			"then every second update-status and the hooks that failed. While it waits it prints what it waits for and what there\n" +
+			"is instead. (Juju's wait-for takes queries; this is a different command.)",
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			pattern, err := regexp.Compile(args[1])

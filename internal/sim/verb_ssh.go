@@ -19,7 +19,7 @@ import (
 func sshVerb(s *Sim, e Env) *cobra.Command {
 	var describe bool
 	cmd := &cobra.Command{
-		Use: "ssh <unit|machine> [command] [argument...]", Short: "Run a command, or a shell, as on the unit's machine; sudo may stand before it",
+		Use: "ssh <unit|machine> [command] [argument...]", Short: "Run a command, or a shell, as on the unit's machine; a leading sudo is accepted",
 		Long: "Runs a command in the machine's directory, with its programs first in PATH; without a command a shell. Standard\n" +
 			"input is the command's. sudo changes nothing, because the simulator's machines belong to whoever runs it.\n" +
 			"In scripts and in shell a command is needed, and standard input is empty.",
@@ -43,7 +43,7 @@ func sshVerb(s *Sim, e Env) *cobra.Command {
 				return writeJSON(e, machine{unit, c.Dir, c.Env})
 			}
 			if len(args) < 2 {
-				return errors.New("name a command: a shell is for the command line alone")
+				return errors.New("name a command: a shell is for the command line only")
 			}
 			c.Stdout, c.Stderr = e.Out, e.Err
 			return c.Run()
@@ -138,8 +138,8 @@ func scpVerb(s *Sim, e Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "scp <source>... <destination>", Short: "Copy files from or to machines: etcd/0:var/lib/x .",
 		Long: "Copies files between here and machines, or between machines. <unit>:<path> and <machine>:<path> mean a machine's\n" +
-			"file. The path is relative to the machine's root, with or without a leading /, unless it begins with that root, as the\n" +
-			"paths do that actions print.",
+			"file. The path is relative to the machine's root, with or without a leading /, unless it begins with that root, like\n" +
+			"the paths that actions print.",
 		Example: "  juju-sim scp etcd/0:/var/lib/snapshot.db .\n  juju-sim scp -r 0:/etc/etcd-charm /tmp/seen",
 		Args:    cobra.MinimumNArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -195,7 +195,7 @@ func scp(from, to string, recursive bool) error {
 	}
 	switch {
 	case info.IsDir() && !recursive:
-		return errors.New("not a regular file: say -r for a directory")
+		return errors.New("not a regular file: use -r for a directory")
 	case info.IsDir():
 		return copyAll(from, to)
 	}

@@ -19,8 +19,8 @@ func statusVerb(s *Sim, e Env) *cobra.Command {
 	var watch time.Duration
 	cmd := &cobra.Command{
 		Use: "status [application|unit...]", Short: "Show the model",
-		Long: "Shows the model, or some of its applications and units. In the form of a table messages are whole, where Juju\n" +
-			"cuts them; --relations shows the number of each relation, as suspend-relation wants it.",
+		Long: "Shows the model, or some of its applications and units. The table shows messages whole, where Juju\n" +
+			"cuts them; --relations shows the number of each relation, which suspend-relation takes.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			v.only = args
 			if watch == 0 {

@@ -247,7 +247,7 @@ func suspendRelationVerb(s *Sim, _ Env) *cobra.Command {
 	return &cobra.Command{
 		Use: "suspend-relation <relation-id>...", Short: "Suspend relations: their units run departed and broken",
 		Long: "Suspends relations until resume-relation: their units run departed and broken. Juju suspends relations with\n" +
-			"applications of another model only; here any but a peer relation will do.",
+			"applications of another model only; here any relation but a peer relation can be suspended.",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return each(args, s.Model.Suspend) },
 	}

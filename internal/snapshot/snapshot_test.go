@@ -143,7 +143,7 @@ func TestTakeThatFails(t *testing.T) {
 		why    string
 	}{
 		"etcd cannot read it": {func(r *Request) { r.Etcdutl = "/bin/false" }, "etcd cannot read it"},
-		"no such program":       {func(r *Request) { r.Etcdutl = "/no/such/program" }, "no such file"},
+		"no such program":     {func(r *Request) { r.Etcdutl = "/no/such/program" }, "no such file"},
 	} {
 		dir := t.TempDir()
 		r := request(t, dir)
