@@ -312,7 +312,7 @@ func (o *options) ciphers(name string) []string {
 		}
 	}
 	if len(names) > 0 && !slices.Contains(names, requiredSuite) {
-		o.fail(name, "HTTP/2 requires %s: add it", requiredSuite)
+		o.fail(name, "HTTP/2 needs %s", requiredSuite)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)

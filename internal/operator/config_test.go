@@ -47,7 +47,7 @@ func TestParseConfig(t *testing.T) {
 		{"election too short", map[string]any{"heartbeat_interval": 500}, "option election_timeout: 1000 ms is below ten times heartbeat_interval (500 ms)"},
 		{"both together", map[string]any{"heartbeat_interval": 500, "election_timeout": 5000}, ""},
 		{"cipher", map[string]any{"tls_cipher_suites": "TLS_RSA_WITH_RC4_128_SHA"}, "option tls_cipher_suites:"},
-		{"cipher without HTTP/2's", map[string]any{"tls_cipher_suites": "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"}, "option tls_cipher_suites: HTTP/2 requires TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256: add it"},
+		{"cipher without HTTP/2's", map[string]any{"tls_cipher_suites": "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"}, "option tls_cipher_suites: HTTP/2 needs TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"},
 		{"cipher with HTTP/2's", map[string]any{"tls_cipher_suites": "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"}, ""},
 		{"cipher that HTTP/2 forbids", map[string]any{"tls_cipher_suites": "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA"}, "option tls_cipher_suites:"},
 		{"retention that is no time at all", map[string]any{"auto_compaction_retention": "5ns"}, `option auto_compaction_retention: "5ns" is neither 0 nor 1m0s to 8760h0m0s`},
