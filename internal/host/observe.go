@@ -85,6 +85,10 @@ func (h *Host) observe(ctx context.Context, m operator.Model) (operator.World, e
 	v := view{survey.Find(live, ready), access, own, survey.Fit}
 	w.Reach, w.ClusterID, w.Members = v.Reach, v.ClusterID, v.Members
 	w.Alarms, w.Auth, w.Turn, w.Local = v.Alarms, v.Auth, v.Turn, v.Local
+	// Without certificates nobody can be asked.
+	if answers, err := askPeers(ctx, operator.PeersInDoubt(m, w), func(key string) string { return lookup(env, key) }); err == nil {
+		w.Peers = judged(answers)
+	}
 	if operator.ProgressInDoubt(w.Data, w.Members) {
 		w.Data.Bytes = h.snapBytes()
 	}

@@ -68,6 +68,8 @@ func withoutData(l look, p *Plan) {
 		found(l, p)
 	case l.whyNotLost().none():
 		p.say(l.lost())
+	case !l.outlived().none():
+		p.say(l.outlived())
 	case l.unclaimed():
 		p.say(because(clusterUnclaimed, hexID(l.named())))
 	case l.w.Reach != Healthy || l.w.ClusterID != l.named():

@@ -14,6 +14,7 @@ const (
 	// The cluster.
 	clusterLost
 	lostAwaitsLeadership
+	clusterOutlives
 	clusterUnclaimed
 	clusterDiffers
 	alarmNospace
@@ -259,6 +260,7 @@ var catalogue = [kinds]entry{
 
 	clusterLost:          {"cluster-lost", "cluster", Unhealthy, Blocked, "", "the cluster is lost", "run action found-cluster confirm=id-{cluster}"},
 	lostAwaitsLeadership: {"lost-awaits-leadership", "cluster", Unhealthy, Blocked, "", "cluster {cluster} is lost", "once this unit leads, it can found another"},
+	clusterOutlives:      {"cluster-outlives", "cluster", Unhealthy, Blocked, "", "cluster {cluster} still answers at {address}", "save it, then stop it"},
 	clusterUnclaimed:     {"cluster-unclaimed", "cluster", Unhealthy, Blocked, "", "no known unit holds cluster {cluster}", "if it is lost: keep one unit only"},
 	clusterDiffers:       {"cluster-differs", "cluster", Unhealthy, Blocked, "", "cluster {cluster} answers, {recorded} is on record", "see who answers"},
 	alarmNospace:         {"alarm-nospace", "member", Unhealthy, Blocked, "", "NOSPACE on {member}: no writes", "raise quota_backend_bytes or free space"},

@@ -168,6 +168,12 @@ var mutants = []mutant{
 		"case w.Data.State == AlienData:",
 	},
 	{
+		"gives up a cluster for which a peer answers",
+		"internal/operator/lost.go", "TestNobodyFoundsWhatTheGateFindsAlive",
+		"return l.outlived()",
+		"return Reason{}",
+	},
+	{
 		"takes a member from a snapshot that streams",
 		"internal/operator/schedule.go", "TestASnapshotGivesWay",
 		"w.streams() && !tried",
