@@ -360,7 +360,7 @@ func (h *Host) verifySnapshot(ctx context.Context, r operator.WorkRequest, p lon
 	if err != nil {
 		return "", err
 	}
-	m, err := snapshot.Pick(metas, r.Snapshot, r.Before)
+	m, err := snapshot.Pick(metas, r.Snapshot)
 	if err != nil {
 		return "", err
 	}

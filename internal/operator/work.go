@@ -25,7 +25,6 @@ type WorkRequest struct {
 	// none. For TakeSnapshot it is one that must not be deleted meanwhile, because it is about to
 	// be restored.
 	Snapshot string `json:"snapshot,omitempty"`
-	Before   int64  `json:"before,omitempty"` // with "latest": the newest that was taken before, in Unix seconds; 0 is any
 	// To is a path that TakeSnapshot also copies the snapshot to, as plain as etcdctl saves one; ""
 	// is none.
 	To  string `json:"to,omitempty"`

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
-	"time"
 
 	etcdversion "go.etcd.io/etcd/api/v3/version"
 	"golang.org/x/mod/semver"
@@ -62,9 +61,8 @@ func (u Unit) kept(r operator.WorkRequest) (snapshot.Meta, error) {
 	}
 	var newest snapshot.Meta
 	for _, m := range all { // the oldest first
-		before := r.Before == 0 || m.Taken.Before(time.Unix(r.Before, 0))
 		switch latest := r.Snapshot == "latest"; {
-		case latest && m.Good() && before:
+		case latest && m.Good():
 			newest = m
 		case !latest && m.Name == strings.TrimSuffix(r.Snapshot, ".db.zst"):
 			if !m.Good() {
@@ -78,9 +76,6 @@ func (u Unit) kept(r operator.WorkRequest) (snapshot.Meta, error) {
 		return newest, nil
 	case r.Snapshot != "latest":
 		return snapshot.Meta{}, fmt.Errorf("no snapshot %q is kept here, and it is no path", r.Snapshot)
-	case r.Before != 0:
-		return snapshot.Meta{}, fmt.Errorf("no good snapshot from before %s is kept here",
-			time.Unix(r.Before, 0).UTC().Format(time.RFC3339))
 	}
 	return snapshot.Meta{}, errors.New("no good snapshot is kept here")
 }

@@ -192,12 +192,11 @@ var ErrUnknown = errors.New("no such snapshot is kept")
 // Latest stands for the newest good one.
 const Latest = "latest"
 
-// Pick finds a good snapshot by its name, or with Latest the newest good one that was taken before
-// the given time, in Unix seconds; 0 is any time.
-func Pick(have []Meta, which string, before int64) (Meta, error) {
+// Pick finds a good snapshot by its name, or with Latest the newest good one.
+func Pick(have []Meta, which string) (Meta, error) {
 	for _, m := range slices.Backward(have) {
 		switch {
-		case which == Latest && m.Good() && (before == 0 || m.Taken.Unix() < before), which == m.Name && m.Good():
+		case (which == Latest || which == m.Name) && m.Good():
 			return m, nil
 		case which == m.Name:
 			return Meta{}, fmt.Errorf("snapshot %s is not good: %s", m.Name, m.Error)
