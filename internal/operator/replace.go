@@ -142,7 +142,7 @@ func (l look) unprepared() string {
 // the newest good one or, with Before, the newest good one from before that time.
 func (l look) snapshotOf(o Operation) string {
 	if o.Snapshot != latest {
-		return o.Snapshot
+		return l.w.Kept.nameOf(o.Snapshot)
 	}
 	return newest(l.w.Kept.Snapshots, o.Before).Name
 }

@@ -152,6 +152,7 @@ func Restore(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	case !m.Cluster.OK:
 		return nil, Result{Failed: refusal(what, l.unknown(peersUnknown, "no operation begins"))}, nil
 	}
+	want.snapshot = w.Kept.nameOf(want.snapshot)
 	if want.source == "" { // the name of a kept snapshot begins with its unit
 		want.source = cmp.Or(l.unitOfSnapshot(want.snapshot), m.Unit)
 	}

@@ -74,6 +74,7 @@ func TestRestore(t *testing.T) {
 	}{
 		"the newest":      {params: map[string]any{"snapshot": "latest"}},
 		"by name":         {params: map[string]any{"snapshot": "a"}, want: func(o *Operation) { o.Snapshot = "a" }},
+		"by its file":     {params: map[string]any{"snapshot": "a.db.zst"}, want: func(o *Operation) { o.Snapshot = "a" }},
 		"by time":         {params: map[string]any{"before": "1970-01-01T00:02:30Z"}, want: func(o *Operation) { o.Before = 150 }},
 		"a file":          {params: map[string]any{"snapshot": "/tmp/x.db", "unverified": true}, want: func(o *Operation) { o.Snapshot, o.Unverified = "/tmp/x.db", true }},
 		"of another unit": {params: map[string]any{"snapshot": "z", "source": "etcd/1"}, want: func(o *Operation) { o.Snapshot, o.Source = "z", "etcd/1" }},

@@ -13,13 +13,15 @@ import (
 // snapshot away for another.
 func TestWhatARestoreNamesIsKept(t *testing.T) {
 	t.Parallel()
-	had := []Snapshot{{Name: "old", Taken: 3}, {Name: "bad", Taken: 4, Error: "no"}, {Name: "new", Taken: 6}, {Name: "apart", Taken: 7, Why: beforeRestore}}
+	had := []Snapshot{{Name: "old", Path: "/kept/old.db.zst", Taken: 3}, {Name: "bad", Taken: 4, Error: "no"}, {Name: "new", Taken: 6}, {Name: "apart", Taken: 7, Why: beforeRestore}}
 	for name, tc := range map[string]struct {
 		phase  string
 		change func(*Operation, *World)
 		want   string
 	}{
 		"by its name":         {toAnswer, func(o *Operation, _ *World) { o.Snapshot = "old" }, "old"},
+		"by its file's name":  {toAnswer, func(o *Operation, _ *World) { o.Snapshot = "old.db.zst" }, "old"},
+		"by its file":         {toAnswer, func(o *Operation, _ *World) { o.Snapshot = "/kept/old.db.zst" }, "old"},
 		"the newest":          {toAnswer, nil, "new"},
 		"from before a time":  {toAnswer, func(o *Operation, _ *World) { o.Before = 5 }, "old"},
 		"one that is no good": {toAnswer, func(o *Operation, _ *World) { o.Snapshot = "bad" }, ""},
@@ -303,12 +305,24 @@ etcd-0-20270115T070000Z  60m  7         3     2 MiB  1 MiB  -
 	assert.Contains(t, result.Text, "no snapshot is kept on this unit\n")
 }
 
+// A kept snapshot is meant by its name, by its file's name, or by the path that list-snapshots shows.
+func TestNamesOfASnapshot(t *testing.T) {
+	t.Parallel()
+	k := Kept{Snapshots: []Snapshot{{Name: "a", Path: "/kept/a.db.zst"}, {Name: "a.db", Path: "/kept/a.db.db.zst"}, {Error: "no name"}}}
+	for text, want := range map[string]string{
+		"a": "a", "a.db.zst": "a", "/kept/a.db.zst": "a", "a.db": "a.db", "/kept/a.db.db.zst": "a.db",
+		"": "", ".db.zst": ".db.zst", "b": "b", "latest": "latest", "data-dir": "data-dir", "/tmp/a.db.zst": "/tmp/a.db.zst", "/kept/a": "/kept/a",
+	} {
+		assert.Equal(t, want, k.nameOf(text), text)
+	}
+}
+
 func TestVerifySnapshotNow(t *testing.T) {
 	t.Parallel()
 	m := model(3)
 	w := kept(world(m), 1_800_000_000, time.Hour)
 	for which, want := range map[string]string{
-		"": "", "latest": "", w.Kept.Snapshots[0].Name: "", "/tmp/x.db": "",
+		"": "", "latest": "", w.Kept.Snapshots[0].Name: "", w.Kept.Snapshots[0].Name + ".db.zst": "", "/tmp/x.db": "",
 		"etcd-1-20270115T030000Z": "nothing is verified: etcd-1-20270115T030000Z is on etcd/1; juju run etcd/1 …",
 		"nonsense":                "no snapshot nonsense is kept on etcd/0; list-snapshots says which are",
 	} {
@@ -347,6 +361,7 @@ func TestPurgeKept(t *testing.T) {
 		"what may":            {text: "may go: 65 MiB"},
 		"what would":          {params: map[string]any{"what": old}, text: "would go: 1 MiB"},
 		"an old one":          {params: map[string]any{"what": old, "confirm": true}, steps: []Step{Purge{Snapshots: []string{old}}}},
+		"by its file":         {params: map[string]any{"what": old + ".db.zst", "confirm": true}, steps: []Step{Purge{Snapshots: []string{old}}}},
 		"two things":          {params: map[string]any{"what": old + ",aside", "confirm": true}, steps: []Step{Purge{Snapshots: []string{old}, Aside: []string{aside}}}},
 		"by its path":         {params: map[string]any{"what": aside, "confirm": true}, steps: []Step{Purge{Aside: []string{aside}}}},
 		"by its name":         {params: map[string]any{"what": "data.2027-01-01T000000Z-x", "confirm": true}, steps: []Step{Purge{Aside: []string{aside}}}},

@@ -193,7 +193,7 @@ func readSnapshot(m Model, w World, r WorkRequest, refused string) ([]Step, Resu
 		return nil, Result{Failed: because(isProxy, m.Unit).String()}
 	}
 	l := lookAt(Event{}, m, w)
-	r.ID, r.Snapshot = l.workID(string(r.Kind)), cmp.Or(r.Snapshot, latest)
+	r.ID, r.Snapshot = l.workID(string(r.Kind)), w.Kept.nameOf(cmp.Or(r.Snapshot, latest))
 	if why := l.findSnapshot(r.Snapshot); !why.none() {
 		return nil, Result{Failed: refusal(refused, why)}
 	}
@@ -214,6 +214,21 @@ func (l look) findSnapshot(which string) Reason {
 		return because(snapshotElsewhere, unit, which)
 	}
 	return because(snapshotUnknown, which, l.m.Unit)
+}
+
+// snapshotFile is how the file of a kept snapshot ends.
+const snapshotFile = ".db.zst"
+
+// nameOf is the name of the kept snapshot that a text means: its name, or that of its file, with or
+// without the directory. Any other text is returned as it is. Everything that compares names of
+// snapshots does so after this.
+func (k Kept) nameOf(text string) string {
+	for _, s := range k.Snapshots {
+		if s.Name != "" && (s.Name == text || s.Name+snapshotFile == text || s.Path == text) {
+			return s.Name
+		}
+	}
+	return text
 }
 
 // unitOfSnapshot is the unit of our application that a snapshot's name begins with; "" is none.
@@ -281,6 +296,7 @@ func (k Kept) purge(what, unit string) (Purge, Reason) {
 		}
 	}
 	for _, name := range strings.FieldsFunc(what, func(r rune) bool { return r == ',' || r == ' ' }) {
+		name = k.nameOf(name)
 		found := name == allAside && len(k.Aside) > 0
 		for _, a := range k.Aside {
 			if name == allAside || name == a.Path || name == path.Base(a.Path) {

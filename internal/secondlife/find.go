@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 
 	etcdversion "go.etcd.io/etcd/api/v3/version"
 	"golang.org/x/mod/semver"
@@ -64,7 +63,7 @@ func (u Unit) kept(r operator.WorkRequest) (snapshot.Meta, error) {
 		switch latest := r.Snapshot == "latest"; {
 		case latest && m.Good():
 			newest = m
-		case !latest && m.Name == strings.TrimSuffix(r.Snapshot, ".db.zst"):
+		case !latest && m.Name == r.Snapshot:
 			if !m.Good() {
 				return snapshot.Meta{}, fmt.Errorf("snapshot %s is none: %s", m.Name, m.Error)
 			}
