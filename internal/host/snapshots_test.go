@@ -99,6 +99,20 @@ func TestSnapshotsOfAMember(t *testing.T) {
 	assert.Equal(t, operator.OurData, w.Data.State)
 }
 
+// TestHungWorkIsEnded: work that heeds no signal is killed when it is to end, and leaves nothing.
+func TestHungWorkIsEnded(t *testing.T) {
+	t.Parallel()
+	u := newFleet(t).add(t)
+	u.prepare()
+	u.do(operator.StartWork{Request: operator.WorkRequest{ID: "hung", Kind: "hang"}})
+	w := u.eventually("its progress", func(w operator.World) bool { return len(w.Work) == 1 && w.Work[0].Progress != "" })
+	assert.Equal(t, "copy: 1 of 9 MiB", w.Work[0].Progress)
+	assert.NotZero(t, w.Work[0].Moved)
+	u.do(operator.EndWork{ID: "hung"})
+	assert.Empty(t, u.look().Work)
+	assert.Contains(t, u.machine.Journal(u.workService("hung")), "hung")
+}
+
 // TestTargetsOfSnapshots: for a path to which no snapshot can be copied, nothing is asked of the
 // member.
 func TestTargetsOfSnapshots(t *testing.T) {

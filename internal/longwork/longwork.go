@@ -104,7 +104,7 @@ func Run(ctx context.Context, dir string, kinds map[operator.WorkKind]Do) error 
 		if do == nil {
 			return "", fmt.Errorf("%w: %s", errUnknown, r.Kind)
 		}
-		return do(ctx, r.WorkRequest, tell(dir))
+		return do(ctx, r.WorkRequest, tell(dir, each))
 	})
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("%w: %w", errEnded, context.Cause(ctx))
@@ -130,10 +130,10 @@ func recovered(do func() (string, error)) (result string, err error) {
 // each is how often progress is written down.
 const each = time.Second
 
-// tell writes progress down. If that fails the work goes on.
-func tell(dir string) Progress {
+// tell writes progress down, at most so often. If that fails the work goes on.
+func tell(dir string, each time.Duration) Progress {
 	var mu sync.Mutex
-	var what string
+	var what, said string
 	var at time.Time
 	return func(now string, done, total int64) {
 		mu.Lock()
@@ -142,7 +142,11 @@ func tell(dir string) Progress {
 			return
 		}
 		what, at = now, time.Now()
-		_ = write(dir, progressFile, progressed{inWords(now, done, total)})
+		// The file's time is when the work last moved.
+		if text := inWords(now, done, total); text != said {
+			said = text
+			_ = write(dir, progressFile, progressed{text})
+		}
 	}
 }
 
@@ -175,7 +179,10 @@ func Look(dir string) (operator.Work, bool) {
 	case err == nil:
 		w.State, w.Ended, w.Result, w.Error = e.State, e.Ended, e.Result, e.Error
 	case held, starting:
-		w.State, w.Progress = operator.WorkRuns, p.Progress
+		w.State, w.Progress, w.Moved = operator.WorkRuns, p.Progress, w.Began
+		if info, err := os.Lstat(filepath.Join(dir, progressFile)); err == nil {
+			w.Moved = info.ModTime().Unix()
+		}
 	default:
 		w.State, w.Error = operator.WorkFailed, "it ended without a word"
 		w.Ended = changed(dir)

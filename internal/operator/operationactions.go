@@ -224,6 +224,12 @@ func (l look) showOperation() Result {
 	} else if o.Source != "" {
 		text += fold("", "the new data comes from "+or(plain(o.Snapshot))+" on "+o.Source, 0)
 	}
+	if work := l.work(o.ID); o.Going() && work.State == WorkRuns {
+		values["progress"] = plain(work.howFar(l.w.Now))
+		text += fold("", "the new data: "+plain(work.howFar(l.w.Now)), 0)
+	} else if o.Going() && o.Phase == toPrepare && o.Source != l.m.Unit {
+		text += fmt.Sprintf("how far that is: juju run %s operation\n", o.Source)
+	}
 	rows, units := [][]string{{"UNIT", "PART"}}, map[string]any{}
 	parts := map[string]string{}
 	for _, unit := range o.Units {

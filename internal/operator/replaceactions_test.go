@@ -455,6 +455,42 @@ func TestOperationPastTheEnd(t *testing.T) {
 	}
 }
 
+// TestWorkThatHangs: whoever asks the source reads how far the new data is and for how long it has
+// not moved; whoever asks elsewhere reads where to ask. Cancelled, the work is ended by the source's
+// next hook.
+func TestWorkThatHangs(t *testing.T) {
+	t.Parallel()
+	for _, o := range []Operation{restoreOf(toPrepare), recoverOf(toPrepare)} {
+		m, w := during(o, 0)
+		_, result, err := ShowOperation(nil, m, w)
+		require.NoError(t, err)
+		assert.Contains(t, result.Text, "how far that is: juju run etcd/1 operation\n")
+		assert.NotContains(t, result.Values, "progress")
+
+		m, w = during(o, 1)
+		w.Now = 10_000
+		hung := Work{WorkRequest: WorkRequest{ID: o.ID, Kind: PrepareRestore}, State: WorkRuns, Progress: "copy: 1 of 9 MiB", Moved: w.Now - 34*60}
+		w.Work = []Work{hung}
+		_, result, err = ShowOperation(nil, m, w)
+		require.NoError(t, err)
+		assert.Contains(t, result.Text, "the new data: copy: 1 of 9 MiB, unchanged for 34m\n")
+		assert.Equal(t, "copy: 1 of 9 MiB, unchanged for 34m", result.Values["progress"])
+		assert.Contains(t, Examine(m, w).Table(), "restore runs: copy: 1 of 9 MiB, unchanged for 34m")
+
+		w.Work[0].Moved = w.Now - 10
+		_, result, err = ShowOperation(nil, m, w)
+		require.NoError(t, err)
+		assert.Contains(t, result.Text, "the new data: copy: 1 of 9 MiB\n")
+
+		o.Outcome = outcomeCancelled
+		m, _ = during(o, 1)
+		assert.Equal(t, EndWork{o.ID, operationOver}, Decide(lookAgain, m, w).Step)
+		_, result, err = ShowOperation(nil, m, w)
+		require.NoError(t, err)
+		assert.NotContains(t, result.Values, "progress")
+	}
+}
+
 // TestFoundsNothingMeanwhile: a cluster that an operation is about to put back is not given up for
 // an empty one.
 func TestFoundsNothingMeanwhile(t *testing.T) {

@@ -201,7 +201,7 @@ func (x *examiner) keeping() {
 		switch {
 		case w.Kind == LookAgain:
 		case w.State == WorkRuns:
-			x.say(because(workRuns, string(w.Kind), or(w.Progress)))
+			x.say(because(workRuns, string(w.Kind), w.howFar(x.w.Now)))
 		case w.State == WorkFailed && w.Why != "":
 			x.say(because(snapshotMissed, x.m.Unit, w.Why, w.Error))
 		}

@@ -55,10 +55,22 @@ func (l look) maySnapshot() Reason {
 	}
 	for _, w := range l.w.Work {
 		if w.Kind == TakeSnapshot && w.State == WorkRuns {
-			return because(snapshotRuns, string(w.Kind), or(w.Progress))
+			return because(snapshotRuns, string(w.Kind), w.howFar(l.w.Now))
 		}
 	}
 	return Reason{}
+}
+
+// unmoved is for how many seconds work may stand still before that is said.
+const unmoved = 300
+
+// howFar is how far work is that runs, and for how long it has not moved.
+func (w Work) howFar(now int64) string {
+	text := or(w.Progress)
+	if d := now - w.Moved; w.Moved != 0 && d >= unmoved {
+		text += ", unchanged for " + ago(time.Duration(d)*time.Second)
+	}
+	return text
 }
 
 // worked is the answer of an action after it has begun work and waited for it.
@@ -139,7 +151,7 @@ func ListSnapshots(params map[string]any, m Model, w World) ([]Step, Result, err
 	out.Text += failed.String()
 	for _, work := range w.Work {
 		if work.State == WorkRuns && work.Kind != LookAgain {
-			out.Text += fmt.Sprintf("%s runs: %s\n", work.Kind, or(plain(work.Progress)))
+			out.Text += fmt.Sprintf("%s runs: %s\n", work.Kind, plain(work.howFar(w.Now)))
 			out.Values["runs"], out.Values["progress"] = string(work.Kind), or(plain(work.Progress))
 		}
 	}

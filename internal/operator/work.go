@@ -59,6 +59,7 @@ type Work struct {
 	Began    int64  // Unix seconds
 	Ended    int64  // Unix seconds; 0 while it runs
 	Progress string // in words: "copy: 120 of 340 MiB"; "" once it has ended
+	Moved    int64  // when Progress became what it is, in Unix seconds; 0 is not known
 	Error    string // why it failed, in words
 	Result   string // what came of it, in words
 }
