@@ -127,8 +127,7 @@ func (l look) partOf(unit string) etcdcluster.Part {
 	o := l.operation()
 	part := l.part()
 	if unit != l.m.Unit {
-		word := l.m.Cluster.Value.Words[unit]
-		if part = word.Part; !slices.Contains(word.Can, o.Kind) {
+		if part = l.m.Cluster.Value.Words[unit].Part; !l.able(unit, o.Kind) {
 			part = etcdcluster.Part{}
 		}
 	}
@@ -136,6 +135,18 @@ func (l look) partOf(unit string) etcdcluster.Part {
 		return etcdcluster.Part{}
 	}
 	return part
+}
+
+// able reports whether a unit's charm knows operations of that kind.
+func (l look) able(unit, kind string) bool {
+	return unit == l.m.Unit || slices.Contains(l.m.Cluster.Value.Words[unit].Can, kind)
+}
+
+// rolledBack reports whether the charm of a unit that takes part does not know the operation on
+// record any more: all knew it when it began.
+func (l look) rolledBack(unit string) bool {
+	_, spoke := l.m.Cluster.Value.Words[unit]
+	return spoke && !l.able(unit, l.operation().Kind)
 }
 
 // taking are the units of an operation that are not left out of it.
@@ -289,6 +300,9 @@ func (l look) sayOperation(p *Plan) {
 		p.say(because(operationHalts, o.ID))
 	}
 	for _, unit := range l.awaited() {
+		if l.rolledBack(unit) {
+			p.say(because(operationAwaitsCharm, unit, o.Kind))
+		}
 		switch {
 		case o.Phase == toAnswer:
 			p.say(because(operationAwaits, unit, o.ID))

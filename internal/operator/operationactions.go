@@ -88,7 +88,7 @@ func (l look) mayOperate(elsewhere Reason) Reason {
 // mayTake says why those units cannot take part: each must be there and have a charm that knows the operation.
 func (l look) mayTake(o Operation, takes []string) Reason {
 	for _, unit := range takes {
-		if unit != l.m.Unit && !slices.Contains(l.m.Cluster.Value.Words[unit].Can, o.Kind) {
+		if !l.able(unit, o.Kind) {
 			return because(operationAwaitsCharm, unit, o.Kind)
 		}
 	}
@@ -245,6 +245,8 @@ func (l look) showOperation() Result {
 			text = "gone"
 		case !o.Going():
 			text = "-"
+		case l.rolledBack(unit):
+			text = "its charm does not know " + o.Kind
 		}
 		parts[unit] = text
 	}

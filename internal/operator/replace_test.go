@@ -577,3 +577,59 @@ func TestLatestSnapshot(t *testing.T) {
 		})
 	}
 }
+
+// TestRolledBackWhileServing: a unit whose charm does not know the operation on record, or its
+// phase, neither starts data that was replaced nor founds a cluster. It serves the new data if it
+// has it already.
+func TestRolledBackWhileServing(t *testing.T) {
+	t.Parallel()
+	for kind, phase := range map[string]string{restoring: "copying", recovering: "copying", "split": toServe} {
+		for n := range 3 {
+			for name, tc := range map[string]struct {
+				change func(*World)
+				want   Step
+			}{
+				"its server runs":  {func(*World) {}, Stop{dataWasReplaced}},
+				"it has stopped":   {func(w *World) { w.Service.Running, w.Service.Enabled, w.Local = false, false, Local{} }, nil},
+				"its data is gone": {func(w *World) { *w = wiped(*w) }, nil},
+				"it has the prepared data": {func(w *World) {
+					*w = wiped(*w)
+					w.Prepared = []Prepared{{ID: restoreID, ClusterID: newID, MemberID: 7}}
+				}, ServePrepared{restoreID}},
+			} {
+				o := restoreOf(toServe)
+				m, w := during(o, n)
+				o.Kind, o.Phase = kind, phase
+				m.Cluster.Value.Record.Operation = o
+				w = silent(w)
+				w.Service.Running = true
+				tc.change(&w)
+				w = fenced(m, w)
+				p := Decide(lookAgain, m, w)
+				assert.Equal(t, tc.want, p.Step, "%s in %s on etcd/%d, %s: %s", kind, phase, n, name, texts(p.Reasons))
+				if p.record != nil {
+					assert.Equal(t, uint64(newID), p.record.ClusterID)
+				}
+			}
+		}
+	}
+}
+
+// TestWhoWasRolledBackIsNamed: whoever waits for a unit that was rolled back reads that its charm is
+// why.
+func TestWhoWasRolledBackIsNamed(t *testing.T) {
+	t.Parallel()
+	for _, phase := range []string{toAnswer, toPrepare, toStop, toServe} {
+		m, w := during(restoreOf(phase), 0)
+		assert.NotContains(t, texts(Decide(lookAgain, m, w).Reasons), "does not know")
+		word := m.Cluster.Value.Words["etcd/1"]
+		word.Can = nil
+		m.Cluster.Value.Words["etcd/1"] = word
+		_, result, err := ShowOperation(nil, m, w)
+		require.NoError(t, err)
+		assert.Contains(t, result.Text, "etcd/1  its charm does not know restore\n", phase)
+		_, health, err := Health(nil, m, w)
+		require.NoError(t, err)
+		assert.Contains(t, health.Text, "the charm of etcd/1 does not know restore", phase)
+	}
+}

@@ -78,7 +78,7 @@ func rollBack(t *testing.T, r *rollback, serves bool) {
 
 	require.NoError(t, r.Model.Refresh(etcd, r.field, r.field.Path))
 	want := r.record()["cluster-id"]
-	require.NotEqual(t, r.old, want)
+	require.NotEqual(t, want, r.old)
 	for range 4 {
 		r.settle()
 		assert.Equal(t, want, r.record()["cluster-id"])
