@@ -196,6 +196,10 @@ func TestAHookBarsWhatTheGateHolds(t *testing.T) {
 			l.w.Members = append(l.w.Members, Member{ID: id})
 		}
 		assert.Equal(t, hold, lookAt(lookAgain, l.m, l.w).barred(), l)
+		m, w := record(l.m, Record{ClusterID: 7, Replaced: []uint64{clusterID}}), l.w
+		w.Fence.Replaced = []uint64{clusterID}
+		replaced, _ := w.Fence.Hold(w.Data, []PeerAnswer{l.peer})
+		assert.Equal(t, replaced, lookAt(lookAgain, m, w).barred(), l)
 		if hold == NotHeld {
 			free++
 		} else {
