@@ -52,8 +52,9 @@ func WriteDiagnosis(params map[string]any, m Model, w World) ([]Step, Result, er
 		}
 		text := fold("", fmt.Sprintf("%s of texts about %s, without keys and without data of users; summary.html in it opens in a browser",
 			size(a.Bytes), m.Unit), 0)
-		// Commands are not folded, so that they can be copied whole.
-		text += fmt.Sprintf("juju ssh %s sudo install -o ubuntu -m 600 %s /home/ubuntu\njuju scp %s:%s .\n", m.Unit, a.Path, m.Unit, path.Base(a.Path))
+		// A command is not folded, so that it can be copied whole. It goes through ssh since juju scp reads
+		// no file of root; with a terminal's pseudo-terminal, which Juju asks for, bytes would change.
+		text += fmt.Sprintf("juju ssh --pty=false %s sudo cat %s > %s\n", m.Unit, a.Path, path.Base(a.Path))
 		return Result{Text: text, Values: map[string]any{"path": a.Path, "size": strconv.FormatInt(a.Bytes, 10)}}
 	}
 	return []Step{step}, Result{Finish: finish}, nil

@@ -42,7 +42,7 @@ func TestWriteDiagnosis(t *testing.T) {
 	answer := out.Finish(w)
 	assert.Empty(t, answer.Failed)
 	assert.Equal(t, a.Path, answer.Values["path"])
-	assert.Contains(t, answer.Text, "\njuju scp etcd/0:etcd-0-20261127T071200Z.tar.gz .\n")
+	assert.Contains(t, answer.Text, "\njuju ssh --pty=false etcd/0 sudo cat "+a.Path+" > etcd-0-20261127T071200Z.tar.gz\n")
 	w.Kept.Diagnosis = Archive{}
 	assert.NotEmpty(t, out.Finish(w).Failed)
 

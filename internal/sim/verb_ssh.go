@@ -17,7 +17,7 @@ import (
 )
 
 func sshVerb(s *Sim, e Env) *cobra.Command {
-	var describe bool
+	var describe, pty bool
 	cmd := &cobra.Command{
 		Use: "ssh <unit|machine> [command] [argument...]", Short: "Run a command, or a shell, as on the unit's machine; sudo may stand before it",
 		Long: "Runs a command in the machine's directory, with its programs first in PATH; without a command a shell. Standard\n" +
@@ -50,6 +50,7 @@ func sshVerb(s *Sim, e Env) *cobra.Command {
 		},
 	}
 	cmd.Flags().SetInterspersed(false)
+	cmd.Flags().BoolVar(&pty, "pty", false, "taken as Juju takes it; commands have this program's terminal, or none")
 	cmd.Flags().BoolVar(&describe, "describe", false, "print what a program there runs in, as JSON")
 	_ = cmd.Flags().MarkHidden("describe")
 	return cmd
