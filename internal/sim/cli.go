@@ -48,6 +48,9 @@ func Program(opts Options, args []string) int {
 	// its processes left running.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	if err := Command(opts, os.Stdin, os.Stdout, os.Stderr, args).ExecuteContext(ctx); err != nil {
+		if strings.HasPrefix(err.Error(), "unknown command") {
+			err = fmt.Errorf("%s; see \"juju-sim --help\"", strings.TrimSpace(err.Error()))
+		}
 		if !errors.Is(err, context.Canceled) { // whoever pressed Ctrl-C knows
 			fmt.Fprintln(os.Stderr, "ERROR", err)
 		}
@@ -95,6 +98,7 @@ func Command(opts Options, in io.Reader, out, errOut io.Writer, args []string) *
 			root.AddCommand(a.remoteCmd(v, g.id, args))
 		}
 	}
+	explainUsage(root)
 	root.SetOut(out)
 	root.SetErr(errOut)
 	root.SetArgs(args)
@@ -176,6 +180,7 @@ func verbArgs(cmd *cobra.Command, args []string) []string {
 }
 
 func (a *app) simFlags(cmd *cobra.Command) {
+	cmd.PreRunE = func(*cobra.Command, []string) error { return a.checked() }
 	f := cmd.Flags()
 	f.StringVar(&a.opts.Series, "juju", "4.0", "the Juju to simulate: 2.9, 3.6 or 4.0")
 	f.StringVar(&a.opts.Name, "model", "sim", "name of the model")
@@ -185,6 +190,17 @@ func (a *app) simFlags(cmd *cobra.Command) {
 	f.StringArrayVar(&a.opts.Env, "env", a.opts.Env, "further environment of the hooks, KEY=VALUE; "+RootVar+" is the machine's root")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "no line for each hook")
 	f.DurationVar(&a.status, "update-status", 5*time.Minute, "while it is up, run update-status this often")
+}
+
+// checked returns an error for a flag of a simulation that makes no sense.
+func (a *app) checked() error {
+	switch {
+	case a.status <= 0:
+		return fmt.Errorf("--update-status must be positive, such as 5m, got %s", a.status)
+	case a.opts.Parallel < 1:
+		return fmt.Errorf("--parallel must be at least 1, got %d", a.opts.Parallel)
+	}
+	return nil
 }
 
 func (a *app) options() Options {

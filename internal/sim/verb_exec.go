@@ -95,7 +95,7 @@ func (s *Sim) exec(ctx context.Context, e Env, t targets, format string, words [
 	case !t.given():
 		return errors.New("You must specify a target, either through --all, --machine, --application or --unit") //nolint:staticcheck // Juju's words
 	case !slices.Contains([]string{"plain", "yaml", "json"}, format):
-		return fmt.Errorf("unknown format %q", format)
+		return fmt.Errorf("unknown format %q: it is plain, yaml or json", format)
 	}
 	units, machines, err := t.resolve(s)
 	if err != nil {

@@ -27,6 +27,9 @@ func debugLogVerb(s *Sim, e Env) *cobra.Command {
 			if !slices.Contains(logLevels, strings.ToUpper(l.level)) {
 				return fmt.Errorf("level value %q is not one of %s", l.level, strings.Join(logLevels, ", "))
 			}
+			if l.lines < 0 {
+				return fmt.Errorf("--lines must not be negative, got %d", l.lines)
+			}
 			for _, who := range slices.Concat(l.include, l.exclude) {
 				if err := s.logged(who); err != nil {
 					return err
@@ -50,8 +53,12 @@ func debugLogVerb(s *Sim, e Env) *cobra.Command {
 // logged returns an error for a name that the model has never had: units that are gone have logged
 // too.
 func (s *Sim) logged(who string) error {
-	app, _, _ := strings.Cut(who, "/")
-	if _, ok := s.Model.Status().Applications[app]; ok {
+	name, _, isUnit := strings.Cut(who, "/")
+	app, ok := s.Model.Status().Applications[name]
+	if isUnit {
+		_, ok = app.Units[who]
+	}
+	if ok {
 		return nil
 	}
 	if slices.ContainsFunc(s.Model.Log(""), func(l model.LogLine) bool { return of(l, who) }) {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -101,8 +100,17 @@ func waitVerb(s *Sim, e Env) *cobra.Command {
 }
 
 func (s *Sim) wait(ctx context.Context, e Env, target string, pattern *regexp.Regexp) error {
-	if app, _, _ := strings.Cut(target, "/"); !slices.Contains(slices.Collect(maps.Keys(s.Model.Status().Applications)), app) {
-		return fmt.Errorf("application %q not found", app)
+	target, err := s.unitArg(target)
+	if err != nil {
+		return err
+	}
+	name, _, isUnit := strings.Cut(target, "/")
+	app, ok := s.Model.Status().Applications[name]
+	if !ok {
+		return fmt.Errorf("application %q not found", name)
+	}
+	if _, ok := app.Units[target]; isUnit && !ok {
+		return fmt.Errorf("unit %q not found", target)
 	}
 	said := ""
 	for {
@@ -160,6 +168,9 @@ func hooksVerb(s *Sim, e Env) *cobra.Command {
 				unit = args[0]
 			}
 			rs := s.Model.Records(unit)
+			if err := s.logged(unit); unit != "" && len(rs) == 0 && err != nil {
+				return err
+			}
 			if hook != "" {
 				rs = slices.DeleteFunc(rs, func(r model.Record) bool { return r.Hook != hook })
 			}
@@ -196,7 +207,7 @@ func writeRecords(e Env, rs []model.Record, format string) error {
 		return writeJSON(e, rs)
 	case "tabular":
 	default:
-		return fmt.Errorf("unknown format %q", format)
+		return fmt.Errorf("unknown format %q: it is tabular or json", format)
 	}
 	w := tabwriter.NewWriter(e.Out, 0, 1, 2, ' ', 0)
 	fmt.Fprintln(w, "Seq\tUnit\tHook\tResult\tExit\tCalls\tBytes\tTime\tCPU\tTools")

@@ -38,10 +38,11 @@ func runVerb(s *Sim, e Env) *cobra.Command {
 				return s.exec(cmd.Context(), e, t, r.format, args)
 			}
 			if len(args) == 0 {
-				return errors.New("no unit specified")
+				return errors.New("no unit specified: it is juju-sim run <unit> <action> [key=value...]")
 			}
 			if len(args) == 1 {
-				return errors.New("no action specified")
+				app, _, _ := strings.Cut(args[0], "/")
+				return fmt.Errorf("no action specified: \"juju-sim actions %s\" lists them", app)
 			}
 			return r.do(cmd.Context(), s, e, args[0], args[1], args[2:])
 		},
@@ -155,7 +156,7 @@ func printResult(e Env, res model.ActionResult, format string) error {
 		return writeYAML(e, map[string]any{res.Unit: res})
 	case "plain":
 	default:
-		return fmt.Errorf("unknown format %q", format)
+		return fmt.Errorf("unknown format %q: it is plain, yaml or json", format)
 	}
 	// juju run prints the output first, then the results.
 	rest := maps.Clone(res.Results)

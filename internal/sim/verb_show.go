@@ -24,7 +24,7 @@ func writeAs(e Env, format string, v any) error {
 		return writeJSON(e, v)
 	case "yaml":
 	default:
-		return fmt.Errorf("unknown format %q", format)
+		return fmt.Errorf("unknown format %q: it is yaml or json", format)
 	}
 	text, err := json.Marshal(v)
 	if err != nil {

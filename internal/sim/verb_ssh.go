@@ -20,10 +20,11 @@ func sshVerb(s *Sim, e Env) *cobra.Command {
 	var describe, pty bool
 	cmd := &cobra.Command{
 		Use: "ssh <unit|machine> [command] [argument...]", Short: "Run a command, or a shell, as on the unit's machine; sudo may stand before it",
-		Long: "Runs a command in the machine's directory, with its programs first in PATH; without a command a shell. Standard\n" +
-			"input is the command's. sudo changes nothing, because the simulator's machines belong to whoever runs it.\n" +
-			"In scripts and in shell a command is needed, and standard input is empty.",
-		Example: "  juju-sim ssh etcd/0 sudo etcdctl member list\n  juju-sim ssh etcd/leader",
+		Long: "Runs a command in the machine's directory, with its programs first in PATH; without a command a shell. One word is\n" +
+			"taken as a line for the shell, several are taken as they are. Standard input is the command's. sudo changes\n" +
+			"nothing, because the simulator's machines belong to whoever runs it. In scripts and in shell a command is\n" +
+			"needed, and standard input is empty.",
+		Example: "  juju-sim ssh etcd/0 sudo etcdctl member list\n  juju-sim ssh etcd/0 'etcdctl member list | wc -l'\n  juju-sim ssh etcd/leader",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			unit, err := s.unitArg(args[0])
@@ -35,7 +36,7 @@ func sshVerb(s *Sim, e Env) *cobra.Command {
 				return err
 			}
 			// env looks the command's name up in the machine's own PATH.
-			c, err := s.machineCommand(cmd.Context(), id, "/usr/bin/env", args[1:]...)
+			c, err := s.machineCommand(cmd.Context(), id, "/usr/bin/env", login(args[1:])...)
 			if err != nil {
 				return err
 			}
@@ -56,6 +57,14 @@ func sshVerb(s *Sim, e Env) *cobra.Command {
 	return cmd
 }
 
+// login is a command as a login's shell takes it: one word is a line.
+func login(words []string) []string {
+	if len(words) == 1 {
+		return []string{"sh", "-c", words[0]}
+	}
+	return words
+}
+
 // machine is the surroundings of a program on a machine.
 type machine struct {
 	Name string   `json:"name"`
@@ -74,7 +83,7 @@ func (a *app) ssh(ctx context.Context, args []string) error {
 	if err := json.Unmarshal(out.Bytes(), &m); err != nil {
 		return fmt.Errorf("cannot understand the simulation: %w", err)
 	}
-	command := args[1:]
+	command := login(args[1:])
 	if len(command) == 0 {
 		command = []string{"sh"}
 	}
