@@ -175,8 +175,8 @@ func TestSummary(t *testing.T) {
 	require.Error(t, Summary(&out, Facts{Report: []byte(`[`)}))
 }
 
-// TestEntries: the newest hook comes first, with the status that it left or with what failed in it; hooks
-// with steps are open, and so is each in which something failed.
+// TestEntries: the newest hook comes first, with the status that it left or with what failed in it;
+// hooks with steps are open, and so is each in which something failed.
 func TestEntries(t *testing.T) {
 	t.Parallel()
 	line := func(level, text string) Line { return Line{Level: level, Text: text} }
@@ -213,8 +213,9 @@ func TestMarks(t *testing.T) {
 	assert.Empty(t, axis)
 }
 
-// wellFormed checks that a page's tags match, and that a browser makes of them the elements that are written
-// there, in their order: it would move or end those that stand where HTML does not have them.
+// wellFormed checks that a page's tags match, and that a browser makes of them the elements that
+// are written there, in their order: it would move or end those that stand where HTML does not have
+// them.
 func wellFormed(t *testing.T, page string) {
 	t.Helper()
 	d := xml.NewDecoder(strings.NewReader(page))

@@ -197,8 +197,8 @@ const (
 	ticks = 3
 )
 
-// marks place the hooks and their lines on a time line from the first to the last. axis is the times
-// below it, in Unix milliseconds.
+// marks place the hooks and their lines on a time line from the first to the last. axis are the
+// times below it, in Unix milliseconds.
 func marks(hooks []Hook) (out []mark, axis []int64) {
 	if len(hooks) == 0 {
 		return nil, nil

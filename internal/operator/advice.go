@@ -2,9 +2,9 @@ package operator
 
 import "cmp"
 
-// remedyFor says what to do about a reason, where there is room for it. What is to be done about the worst
-// comes first: of a reason that is less bad only the remedy is shown. A silent member, for instance, must
-// not be replaced while there is no quorum.
+// remedyFor says what to do about a reason, where there is room for it. What is to be done about
+// the worst comes first: of a reason that is less bad only the remedy is shown. A silent member,
+// for instance, must not be replaced while there is no quorum.
 func (r Report) remedyFor(reason Reason) string {
 	if reason.Health() != r.Health {
 		return reason.Remedy()
@@ -12,8 +12,9 @@ func (r Report) remedyFor(reason Reason) string {
 	return cmp.Or(reason.Remedy(), advice[reason.Kind])
 }
 
-// advice says what to do about reasons whose remedy would leave no room in the status line for what is
-// worth more there, or is nothing but a place to look. Health, a diagnosis and the page of reasons have it.
+// advice says what to do about reasons whose remedy would leave no room in the status line for what
+// is worth more there, or is nothing but a place to look. Health, a diagnosis and the page of
+// reasons have it.
 var advice = map[Kind]string{
 	operationHalts: "action operation shows how far it is",
 

@@ -51,8 +51,8 @@ func (s *Sim) Do(ctx context.Context, e Env, args ...string) error {
 	return err
 }
 
-// safely makes an error of a panic. A verb that panics must not end the program: others use the model, and
-// its processes and its directory would be left.
+// safely makes an error of a panic. A verb that panics must not end the program: others use the
+// model, and its processes and its directory would be left.
 func safely(do func() error) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -69,7 +69,8 @@ func explainUsage(root *cobra.Command) {
 			if err == nil {
 				return nil
 			}
-			return fmt.Errorf("%w; it is %s, see \"juju-sim %s --help\"", err, strings.TrimSuffix(cmd.UseLine(), " [flags]"), cmd.Name())
+			form := strings.TrimSuffix(cmd.UseLine(), " [flags]")
+			return fmt.Errorf("%w; it is %s, see \"juju-sim %s --help\"", err, form, cmd.Name())
 		}
 		cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return explain(err) })
 		if right := cmd.Args; right != nil {
