@@ -48,8 +48,8 @@ func Program(opts Options, args []string) int {
 	// its processes left running.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	if err := Command(opts, os.Stdin, os.Stdout, os.Stderr, args).ExecuteContext(ctx); err != nil {
-		if strings.HasPrefix(err.Error(), "unknown command") {
-			err = fmt.Errorf("%s; see \"juju-sim --help\"", strings.TrimSpace(err.Error()))
+		if text := err.Error(); strings.HasPrefix(text, "unknown command") && !strings.Contains(text, "--help") {
+			err = fmt.Errorf("%s\nsee \"juju-sim --help\"", strings.TrimSpace(text))
 		}
 		if !errors.Is(err, context.Canceled) { // whoever pressed Ctrl-C knows
 			fmt.Fprintln(os.Stderr, "ERROR", err)
@@ -82,7 +82,7 @@ func Command(opts Options, in io.Reader, out, errOut io.Writer, args []string) *
 	root.CompletionOptions.DisableDefaultCmd = true
 	flags := root.PersistentFlags()
 	flags.StringVarP(&a.dir, "dir", "d", os.Getenv(DirVar), "directory of the simulation; by default $"+DirVar+", or else one for each user")
-	root.SetHelpCommandGroupID(ownGroup)
+	root.SetHelpCommand(helpCmd(root))
 	root.AddGroup(
 		&cobra.Group{ID: startGroup, Title: "Start a model:"}, &cobra.Group{ID: jujuGroup, Title: "As in Juju:"},
 		&cobra.Group{ID: ownGroup, Title: "Only here:"}, &cobra.Group{ID: faultGroup, Title: "Make something fail, only here:"})
@@ -103,6 +103,20 @@ func Command(opts Options, in io.Reader, out, errOut io.Writer, args []string) *
 	root.SetErr(errOut)
 	root.SetArgs(args)
 	return root
+}
+
+// helpCmd is cobra's own, but that an unknown command is an error.
+func helpCmd(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use: "help [command]", Short: "Help about any command", GroupID: ownGroup,
+		RunE: func(_ *cobra.Command, args []string) error {
+			cmd, _, err := root.Find(args)
+			if err != nil {
+				return err
+			}
+			return cmd.Help()
+		},
+	}
 }
 
 // Commands returns the names of all commands of the program, sorted.

@@ -175,3 +175,10 @@ func TestFlagsThatMakeNoSense(t *testing.T) {
 		assert.NoDirExists(t, dir)
 	}
 }
+
+func TestHelpForWhatIsNotThere(t *testing.T) {
+	t.Parallel()
+	cmd := Command(Options{}, nil, io.Discard, io.Discard, []string{"help", "nosuch"})
+	require.ErrorContains(t, cmd.ExecuteContext(t.Context()), `unknown command "nosuch"`)
+	require.NoError(t, Command(Options{}, nil, io.Discard, io.Discard, []string{"help", "status"}).ExecuteContext(t.Context()))
+}
