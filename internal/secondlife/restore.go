@@ -228,6 +228,9 @@ func (s *server) clean(ctx context.Context, out *restoration) error {
 		}
 		out.notes = append(out.notes, fmt.Sprintf("alarm %s was on and is off", alarm.GetAlarm()))
 	}
+	if err := s.endDowngrade(ctx, out); err != nil {
+		return err
+	}
 	if _, err := s.Delete(ctx, OwnKeys, clientv3.WithPrefix()); err != nil {
 		return fmt.Errorf("the charm's own keys cannot be deleted: %w", err)
 	}
@@ -238,5 +241,34 @@ func (s *server) clean(ctx context.Context, out *restoration) error {
 	if n := len(leases.Leases); n > 0 {
 		out.notes = append(out.notes, fmt.Sprintf("%d leases begin with their full time", n))
 	}
+	return nil
+}
+
+// endDowngrade ends a downgrade that the former cluster had begun. etcdutl keeps it, and etcd would
+// go on with it: to 3.6 it would downgrade the new cluster, to 3.5 it would change no cluster
+// version again (server/v3 etcdserver/version/monitor.go, decideClusterVersion).
+func (s *server) endDowngrade(ctx context.Context, out *restoration) error {
+	target := func() (string, error) {
+		status, err := s.Status(ctx, s.Endpoints()[0])
+		if err != nil {
+			return "", fmt.Errorf("it does not say whether it is being downgraded: %w", err)
+		}
+		if !status.DowngradeInfo.GetEnabled() {
+			return "", nil
+		}
+		return status.DowngradeInfo.GetTargetVersion(), nil
+	}
+	to, err := target()
+	if err != nil || to == "" {
+		return err
+	}
+	// A cancel that fails returns no error: the second look finds that.
+	if _, err := s.Downgrade(ctx, clientv3.DowngradeCancel, ""); err != nil {
+		return fmt.Errorf("the downgrade to %s cannot be ended: %w", to, err)
+	}
+	if left, err := target(); err != nil || left != "" {
+		return errors.Join(fmt.Errorf("the downgrade to %s cannot be ended", to), err)
+	}
+	out.notes = append(out.notes, fmt.Sprintf("a downgrade to %s had begun and is ended", to))
 	return nil
 }
