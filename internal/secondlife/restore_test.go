@@ -148,8 +148,8 @@ func TestRestoreChooses(t *testing.T) {
 	require.ErrorContains(t, err, "no good snapshot from before 2026-01-02T12:00:00Z")
 }
 
-// TestRestoreWithAuthentication: a cluster that was not the charm's, with authentication on and an
-// alarm raised, is restored with both off.
+// TestRestoreWithAuthentication: a cluster that was not the charm's, with authentication on, is
+// restored with it off.
 func TestRestoreWithAuthentication(t *testing.T) {
 	t.Parallel()
 	u := newUnit(t)
