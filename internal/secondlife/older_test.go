@@ -3,6 +3,7 @@ package secondlife
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.uber.org/zap"
 
 	"github.com/juju-charms/etcd-charm/internal/datadir"
 	"github.com/juju-charms/etcd-charm/internal/snapshot"
@@ -161,6 +164,63 @@ func asOlder(ctx context.Context, t *testing.T, s *server) {
 	require.NoError(t, err)
 	_, err = s.Authenticate(ctx, "app", "another")
 	require.Error(t, err)
+}
+
+// TestOthersJoinOlder: restored data of an older release becomes data of our own release, and
+// another member joins it.
+func TestOthersJoinOlder(t *testing.T) {
+	t.Parallel()
+	for name := range older {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			u := newUnit(t)
+			path, _ := olderFile(t, name)
+			peers := []url.URL{freeURL(t), freeURL(t)}
+			r := request("op", path)
+			r.PeerURL = peers[0].String()
+			_, err := u.PrepareRestore(t.Context(), r, nil)
+			require.NoError(t, err)
+
+			cluster := "etcd-0=" + peers[0].String()
+			start := func(data, name string, peer url.URL, state string) *clientv3.Client {
+				c := embed.NewConfig()
+				c.Dir, c.Name, c.LogLevel, c.UnsafeNoFsync, c.ClusterState = data, name, "error", true, state
+				c.ListenPeerUrls, c.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
+				client := freeURL(t)
+				c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
+				c.InitialCluster = cluster
+				c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
+				e, err := embed.StartEtcd(c)
+				require.NoError(t, err)
+				t.Cleanup(e.Close)
+				<-e.Server.ReadyNotify()
+				cl, err := clientv3.New(clientv3.Config{Endpoints: []string{client.Host}, Logger: zap.NewNop()})
+				require.NoError(t, err)
+				t.Cleanup(func() { assert.NoError(t, cl.Close()) })
+				return cl
+			}
+			one := start(filepath.Join(u.Prepared, "op"), "etcd-0", peers[0], embed.ClusterStateFlagExisting)
+			added, err := one.MemberAddAsLearner(t.Context(), []string{peers[1].String()})
+			require.NoError(t, err)
+			cluster += ",etcd-1=" + peers[1].String()
+			two := start(t.TempDir(), "etcd-1", peers[1], embed.ClusterStateFlagExisting)
+			require.EventuallyWithT(t, func(look *assert.CollectT) {
+				_, err := one.MemberPromote(t.Context(), added.Member.GetID())
+				require.NoError(look, err)
+			}, time.Minute, retry)
+			for _, c := range []*clientv3.Client{one, two} {
+				require.EventuallyWithT(t, func(look *assert.CollectT) {
+					all, err := c.Get(t.Context(), "k/", clientv3.WithPrefix(), clientv3.WithCountOnly())
+					require.NoError(look, err)
+					assert.EqualValues(look, 180, all.Count)
+					status, err := c.Status(t.Context(), c.Endpoints()[0])
+					require.NoError(look, err)
+					assert.Equal(look, "3.7.0", status.StorageVersion)
+					assert.Empty(look, status.Errors)
+				}, time.Minute, retry)
+			}
+		})
+	}
 }
 
 // TestRefusedOlder: an older snapshot that is cut off or changed is refused, and leaves nothing.

@@ -520,6 +520,12 @@ var mutants = []mutant{
 		"if auth.Enabled && false {",
 	},
 	{
+		"goes on with a downgrade of the former cluster",
+		"internal/secondlife/restore.go", "TestRestoreDuringDowngrade",
+		"if err != nil || to == \"\" {",
+		"if err != nil || to != \"no\" {",
+	},
+	{
 		"restores what a later etcd wrote",
 		"internal/secondlife/find.go", "TestOtherVersions",
 		"semver.Compare(have, ours) > 0",
