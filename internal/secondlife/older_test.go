@@ -58,49 +58,45 @@ func TestRestoreOlder(t *testing.T) {
 	t.Parallel()
 	for name, has := range older {
 		for _, raw := range []bool{false, true} {
-			for _, packed := range []bool{false, true} {
-				t.Run(fmt.Sprintf("%s raw=%t packed=%t", name, raw, packed), func(t *testing.T) {
-					t.Parallel()
-					u := newUnit(t)
-					file := name
-					if raw {
-						file += "-raw"
-					}
-					path, data := olderFile(t, file)
-					if !packed {
-						path = filepath.Join(t.TempDir(), "older.db")
-						require.NoError(t, os.WriteFile(path, data, 0o600))
-						db, err := datadir.ReadDB(path)
-						require.NoError(t, err)
-						assert.EqualValues(t, 13, db.Revision)
-						if !raw {
-							assert.Equal(t, has.version, db.Version)
-						}
-						users, err := datadir.ReadUsers(path)
-						require.NoError(t, err)
-						assert.Equal(t, snapshot.Users{Count: 2, Names: []string{"app", "root"}, Auth: has.auth}, users)
-					}
-					r := request("op", path)
-					if raw {
-						_, err := u.PrepareRestore(t.Context(), r, nil)
-						require.ErrorContains(t, err, "only unverified=true restores that")
-						nothing(t, u)
-						r.Unverified = true
-					}
-					r.Seen = 5000
-					words, err := u.PrepareRestore(t.Context(), r, nil)
+			t.Run(fmt.Sprintf("%s raw=%t", name, raw), func(t *testing.T) {
+				t.Parallel()
+				u := newUnit(t)
+				file := name
+				if raw { // it stays packed
+					file += "-raw"
+				}
+				path, data := olderFile(t, file)
+				if !raw {
+					path = filepath.Join(t.TempDir(), "older.db")
+					require.NoError(t, os.WriteFile(path, data, 0o600))
+					db, err := datadir.ReadDB(path)
 					require.NoError(t, err)
-					assert.Contains(t, words, "183 keys, revision 13, which is 1000005000 from now on")
-					assert.Contains(t, words, "1 leases begin with their full time")
-					if has.auth {
-						assert.Contains(t, words, "authentication was on and is off")
-					} else {
-						assert.NotContains(t, words, "authentication")
-					}
-					assert.Equal(t, name == "3.6.16-downgrade", strings.Contains(words, "a downgrade to 3.5.0 had begun and is ended"), words)
-					served(t, u, "op", func(ctx context.Context, s *server) { asOlder(ctx, t, s) })
-				})
-			}
+					assert.EqualValues(t, 13, db.Revision)
+					assert.Equal(t, has.version, db.Version)
+					users, err := datadir.ReadUsers(path)
+					require.NoError(t, err)
+					assert.Equal(t, snapshot.Users{Count: 2, Names: []string{"app", "root"}, Auth: has.auth}, users)
+				}
+				r := request("op", path)
+				if raw {
+					_, err := u.PrepareRestore(t.Context(), r, nil)
+					require.ErrorContains(t, err, "only unverified=true restores that")
+					nothing(t, u)
+					r.Unverified = true
+				}
+				r.Seen = 5000
+				words, err := u.PrepareRestore(t.Context(), r, nil)
+				require.NoError(t, err)
+				assert.Contains(t, words, "183 keys, revision 13, which is 1000005000 from now on")
+				assert.Contains(t, words, "1 leases begin with their full time")
+				if has.auth {
+					assert.Contains(t, words, "authentication was on and is off")
+				} else {
+					assert.NotContains(t, words, "authentication")
+				}
+				assert.Equal(t, name == "3.6.16-downgrade", strings.Contains(words, "a downgrade to 3.5.0 had begun and is ended"), words)
+				served(t, u, "op", func(ctx context.Context, s *server) { asOlder(ctx, t, s) })
+			})
 		}
 	}
 }
