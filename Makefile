@@ -55,7 +55,7 @@ FORCE:
 # Said before anything is compiled, stamps among it.
 .PHONY: first
 first:
-	@[[ -e bin/etcd-charm ]] || echo 'the first build compiles about 700 packages, etcd and the standard library among them: minutes, once'
+	@[[ -e bin/etcd-charm ]] || echo 'the first build compiles about 700 packages, etcd and the standard library among them: this takes minutes, once'
 
 bin/etcd-charm: FORCE first
 	@$(BUILD) -v -ldflags '$(call CHARM_LDFLAGS,$(shell go env GOARCH))' -o $@ ./cmd/etcd-charm $(COUNT)
@@ -67,7 +67,7 @@ bin/juju-sim-tool: FORCE
 	@$(BUILD) -ldflags '-s -w' -o $@ ./cmd/juju-sim/juju-sim-tool
 
 .PHONY: demo
-demo: build charm ## three members and two proxies as real processes: relate, write, read, kill the leader; KEEP=1 leaves them up
+demo: build charm ## three members and two proxies as real processes: relate, write, read, kill the leader; KEEP=1 keeps them running
 	@CHARM='$(CURDIR)/dist/etcd_$(ARCH).charm' bin/juju-sim script --story $(if $(KEEP),--hold) test/demo/demo.txt
 
 FATE_ROOM = ./internal/sim/fate
@@ -79,7 +79,7 @@ LIMIT = -timeout 4h
 .PHONY: test
 test: build charm ## every test that needs no root, with the race detector if there is a C compiler; 25 minutes on two quiet cores
 	@$(if $(RACE),true,echo 'make test: no working C compiler ($(CC)), so the tests run without the race detector')
-	@echo 'make test: each package is named as it ends, and what takes a while within it; first they are built, which may take minutes'
+	@echo 'make test: prints each package as it ends, and long tests as they run; the first build may take minutes'
 	@go build -o bin/progress ./test/progress
 	@# Scripts wait more than they compute, so they come first and several at a time, and the simulation of Juju and etcd fills
 	@# the gaps. The race detector would make the simulation too slow, and it has no concurrency to watch.
@@ -94,17 +94,17 @@ NIGHT = 30m
 LONG  = test fuzz fate mutants conformance robustness bench second-life
 
 .PHONY: nightly
-nightly: ## all that takes longer (NIGHT=30m each, LONG='test fuzz …' for some of it); writes dist/nightly.md
+nightly: ## everything that takes long (NIGHT=30m each, LONG='test fuzz …' for some of it); writes dist/nightly.md
 	@VERSION='$(VERSION)' NIGHT='$(NIGHT)' LONG='$(LONG)' .ci/nightly
 
 .PHONY: e2e
-e2e: machines charm bin/juju-sim-tool ## the packed charm on machines with systemd (root; ONLY=regexp of the tests, MACHINES=another script that raises them)
+e2e: machines charm bin/juju-sim-tool ## the packed charm on machines with systemd (root; ONLY=regexp of tests, MACHINES=another script that starts machines)
 	@MACHINES='$(abspath $(MACHINES))' CHARM="$(CURDIR)/dist/etcd_$$(go env GOARCH).charm" TOOL='$(CURDIR)/bin/juju-sim-tool' \
 	CGO_ENABLED=0 go test -tags e2e -count 1 -v $(LIMIT) $(if $(ONLY),-run '$(ONLY)') ./test/e2e
 
 .PHONY: machines
 machines:
-	@test -x '$(MACHINES)' || { echo 'make e2e: $(MACHINES) is not to be run: MACHINES names the script that raises machines' >&2; exit 1; }
+	@test -x '$(MACHINES)' || { echo 'make e2e: $(MACHINES) cannot be run: MACHINES names the script that starts machines' >&2; exit 1; }
 
 .PHONY: charm
 charm: first ## write dist/etcd_ARCH.charm and read it back (ARCH=amd64 or arm64)
@@ -115,7 +115,7 @@ charm: first ## write dist/etcd_ARCH.charm and read it back (ARCH=amd64 or arm64
 CHECK = lint test
 
 .PHONY: release
-release: ## check (CHECK='lint test'), then write to dist what is published: charms, sources, SBOMs, checksums, notes
+release: ## check (CHECK='lint test'), then write what is published to dist: charms, sources, SBOMs, checksums, notes
 	@VERSION='$(VERSION)' CHECK='$(CHECK)' .ci/release
 
 .PHONY: lint
@@ -127,40 +127,40 @@ lint: ## format, vet, linters, tidy modules; changes nothing
 	for script in .ci/* test/machines/machines; do bash -n "$$script" || exit 1; done
 
 .PHONY: format
-format: ## rewrite the sources as `make lint` wants them
+format: ## format the sources as `make lint` requires
 	$(TOOL) golangci-lint fmt ./...
 
 .PHONY: bench
-bench: build charm ## what it costs and what users feel, beside bare etcd and other proxies; writes dist/bench.json (RUNS=10, ONLY=prefixes of names or second-life, which takes long and is left out else)
+bench: build charm ## cost and latency, compared with bare etcd and other proxies; writes dist/bench.json (RUNS=10, ONLY=prefixes of names, or second-life, which takes long and is not run otherwise)
 	@go run ./test/bench -charm "dist/etcd_$$(go env GOARCH).charm" -n $(RUNS) -only '$(ONLY)' -o dist/bench.json
 
 .PHONY: second-life
-second-life: ## snapshots, restores and recoveries of a large database, beside etcd's own tools; adds to dist/bench.json
+second-life: ## snapshots, restores and recoveries of a large database, compared with etcd's own tools; adds to dist/bench.json
 	@$(MAKE) --no-print-directory bench ONLY=second-life
 
 .PHONY: robustness
-robustness: build ## maintenance and faults at once, while clients read, write and watch: nothing lost, stale or out of order (TIME=5m, SEED=)
+robustness: build ## maintenance and faults while clients read, write and watch: nothing lost, stale or out of order (TIME=5m, SEED=)
 	go run ./test/robustness -ldflags '$(call CHARM_LDFLAGS,$(shell go env GOARCH))' -time $(if $(filter file,$(origin TIME)),5m,$(TIME)) $(if $(SEED),-seed $(SEED))
 
 .PHONY: fate
-fate: ## random schedules of all that can happen to a cluster, in memory, after every crash point and fault (TIME=1m, SEED=the first)
+fate: ## every crash point and fault, then random schedules of all that can happen to a cluster, in memory (TIME=1m, SEED=the first)
 	@FATE=$(if $(filter file,$(origin TIME)),1m,$(TIME)) go test -count 1 -v -timeout 24h ./internal/sim/fate $(if $(SEED),-first $(SEED)) \
 	  | grep -vE '^=== |^ +--- PASS'
 
 .PHONY: mutants
-mutants: ## break the decisions in two dozen ways, and the sources in seven dozen, and print what catches them
+mutants: ## break the decisions in two dozen ways and the sources in seven dozen, and print which tests notice
 	@failed=0; for room in internal/sim/fate 'test/mutants -every 1'; do \
 	  go test -count 1 -v $(LIMIT) -run Mutant ./$$room | grep --line-buffered -E 'mutants|FAIL|^ok|_test.go' || failed=1; \
 	done; exit $$failed
 
 # A module of its own, since Juju stands under the AGPL: nothing of it comes into what we build or ship.
 .PHONY: conformance
-conformance: build charm ## the simulator's hook tools beside Juju's own commands, call by call, while the charm lives in it
+conformance: build charm ## compare the simulator's hook tools with Juju's own commands, call by call, while the charm runs in it
 	@cd test/conformance && go mod tidy -diff && go vet . && go test -vet off -count 1 -v -timeout 30m . | grep -v '^=== '
 
 # One build for each package, since linking etcd takes longer than many a fuzz test.
 .PHONY: fuzz
-fuzz: ## every fuzz test in turn (TIME=20s each, ONLY=regexp of their names); what is found stays in testdata/fuzz
+fuzz: ## every fuzz test in turn (TIME=20s each, ONLY=regexp of names); findings stay in testdata/fuzz
 	@failed=; program=$$(mktemp); trap 'rm -f "$$program"' EXIT; \
 	for dir in $$(git grep -l '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \
 	  names=$$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$dir/*_test.go | grep -E '$(ONLY)') || continue; \

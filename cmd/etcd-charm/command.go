@@ -34,7 +34,7 @@ func execute(cmd *cobra.Command) int {
 func ownCommand(ctx context.Context) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "etcd-charm",
-		Short:         "The etcd charm's program: hooks, actions, etcd and its tools, and the proxy, each by the name it is called under",
+		Short:         "The etcd charm's program: hooks, actions, etcd and its tools, and the proxy, each by the name that it is called by",
 		SilenceUsage:  true,
 		SilenceErrors: false,
 	}
@@ -47,7 +47,7 @@ func ownCommand(ctx context.Context) *cobra.Command {
 			return proxy.Main(cmd.Context(), config)
 		},
 	}
-	run.Flags().StringVar(&config, "config", "", "the file that says where to listen and whom to reach; it is followed")
+	run.Flags().StringVar(&config, "config", "", "file with the addresses to listen on and the members to reach; changes to it are followed")
 	if err := run.MarkFlagRequired("config"); err != nil {
 		panic(err) // the flag is defined two lines above
 	}
@@ -72,7 +72,7 @@ func gateCommand(code *int) *cobra.Command {
 			*code = host.Gate(cmd.Context(), fence, os.Getenv, cmd.ErrOrStderr())
 		},
 	}
-	cmd.Flags().StringVar(&fence, "fence", "", "the file that says which clusters were replaced, and whom to ask")
+	cmd.Flags().StringVar(&fence, "fence", "", "file with the replaced clusters and the peers to ask")
 	if err := cmd.MarkFlagRequired("fence"); err != nil {
 		panic(err) // the flag is defined two lines above
 	}
@@ -101,9 +101,9 @@ func workCommand() *cobra.Command {
 			return h.Work(cmd.Context(), request, charmDir, h.Kinds())
 		},
 	}
-	cmd.Flags().StringVar(&request, "request", "", "the file that says what is to be done")
-	cmd.Flags().StringVar(&due, "due", "", "the file that says how often snapshots are taken")
-	cmd.Flags().StringVar(&charmDir, "charm", "", "the charm's directory, one of whose hooks is asked for at the end; none if empty")
+	cmd.Flags().StringVar(&request, "request", "", "file with the request")
+	cmd.Flags().StringVar(&due, "due", "", "file with the schedule of snapshots")
+	cmd.Flags().StringVar(&charmDir, "charm", "", "the charm's directory, whose hook update-status is run at the end; if empty, none is")
 	cmd.MarkFlagsMutuallyExclusive("request", "due")
 	cmd.MarkFlagsOneRequired("request", "due")
 	return cmd
@@ -142,7 +142,7 @@ func etcdctl() int {
 	}
 	// Without the presets etcdctl would speak plaintext to a TLS port until its timeout.
 	if said := len(unsaid([]string{"ETCDCTL_ENDPOINTS="}, os.Args[1:], os.LookupEnv)) == 0; err != nil && asks(os.Args[1:]) && !said {
-		fmt.Fprintf(os.Stderr, "etcdctl: %v: run sudo etcdctl, which may read this unit's endpoints and certificates, or say --endpoints\n", err)
+		fmt.Fprintf(os.Stderr, "etcdctl: %v: run sudo etcdctl, which may read this unit's endpoints and certificates, or give --endpoints\n", err)
 		return 1
 	}
 	ctlv3.MustStart()

@@ -95,7 +95,7 @@ func runCharm() int {
 	slog.SetDefault(log)
 	hostname, err := os.Hostname()
 	if err != nil {
-		log.WarnContext(ctx, "cannot tell the machine's name", "error", err)
+		log.WarnContext(ctx, "cannot read the hostname", "error", err)
 	}
 	machine := unitMachine{host.New(host.Options{
 		Root: os.Getenv(rootVar), Unit: os.Getenv("JUJU_UNIT_NAME"), Log: log, Stamp: stamp, Progress: shown(tools, log),

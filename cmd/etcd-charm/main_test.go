@@ -174,7 +174,7 @@ func TestWithoutJuju(t *testing.T) {
 		code, stdout, stderr := u.call(t, path)
 		assert.NotZero(t, code)
 		assert.Empty(t, stdout)
-		assert.Equal(t, "etcd-charm: there is no Juju here: it calls this charm's hooks and actions, in an environment and with tools of its own\n", stderr)
+		assert.Equal(t, "etcd-charm: not run by Juju, which calls the charm's hooks and actions with an environment and hook tools of its own\n", stderr)
 	}
 }
 
@@ -286,7 +286,7 @@ func TestEtcdctlPresets(t *testing.T) {
 	code, stdout, stderr := u.call(t, etcdctl, "--command-timeout=1h", "get", "x")
 	assert.Equal(t, 1, code)
 	assert.Empty(t, stdout)
-	assert.Regexp(t, `^etcdctl: .*: run sudo etcdctl, which may read .*, or say --endpoints\n$`, stderr)
+	assert.Regexp(t, `^etcdctl: .*: run sudo etcdctl, which may read .*, or give --endpoints\n$`, stderr)
 	code, _, _ = u.call(t, etcdctl, "version")
 	assert.Equal(t, 0, code)
 	_, stdout, stderr = u.call(t, etcdctl, "--endpoints=http://127.0.0.1:1", "--dial-timeout=10ms", "--command-timeout=10ms", "endpoint", "health")

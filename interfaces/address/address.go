@@ -23,8 +23,8 @@ const (
 	Own         Kind = "this machine's own"
 	Loopback    Kind = "a loopback address"
 	LinkLocal   Kind = "a link-local address"
-	Unspecified Kind = "no machine's"
-	Multicast   Kind = "not one machine's"
+	Unspecified Kind = "an unspecified address"
+	Multicast   Kind = "a multicast address"
 	Zoned       Kind = "tied to an interface"
 	Malformed   Kind = "neither an address nor a host name"
 )

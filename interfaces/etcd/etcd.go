@@ -116,11 +116,11 @@ func checkURL(text string) error {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || strings.ContainsAny(text, ", \t\n"):
-		return errors.New("is no URL")
+		return errors.New("is not a URL")
 	case u.Scheme != "https":
 		return errors.New("is not https")
 	case u.Hostname() == "" || u.Port() == "" || text != "https://"+u.Host:
-		return errors.New("is not scheme, host and port alone")
+		return errors.New("is not just scheme, host and port")
 	}
 	return nil
 }

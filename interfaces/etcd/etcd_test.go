@@ -73,18 +73,18 @@ func TestEncodeRefuses(t *testing.T) {
 	c, other := mint(t), mint(t)
 	good := etcd.Data{ClientURLs: []string{"https://10.0.0.5:2379"}, Version: "3.7.3", Credentials: c}
 	for want, change := range map[string]func(*etcd.Data){
-		"no client URLs":           func(d *etcd.Data) { d.ClientURLs = nil },
-		"is not https":             func(d *etcd.Data) { d.ClientURLs = []string{"http://10.0.0.5:2379"} },
-		"is no URL":                func(d *etcd.Data) { d.ClientURLs = []string{"https://10.0.0.5:2379, https://10.0.0.6:2379"} },
-		"scheme, host and port":    func(d *etcd.Data) { d.ClientURLs = []string{"https://10.0.0.5:2379/"} },
-		"host and port alone":      func(d *etcd.Data) { d.ClientURLs = []string{"https://10.0.0.5"} },
-		"not a version":            func(d *etcd.Data) { d.Version = "" },
-		"version":                  func(d *etcd.Data) { d.Version = "3.7.3\n" },
-		"no client credentials":    func(d *etcd.Data) { d.Credentials = credentials.Credentials{} },
-		"without client_key":       func(d *etcd.Data) { d.Credentials.Key = "" },
-		"does not match its key":   func(d *etcd.Data) { d.Credentials.Key = other.Key },
-		"client_ca is not PEM":     func(d *etcd.Data) { d.Credentials.CA = "x" },
-		"connection_string: URL 2": func(d *etcd.Data) { d.ClientURLs = append(d.ClientURLs, "nonsense") },
+		"no client URLs":             func(d *etcd.Data) { d.ClientURLs = nil },
+		"is not https":               func(d *etcd.Data) { d.ClientURLs = []string{"http://10.0.0.5:2379"} },
+		"is not a URL":               func(d *etcd.Data) { d.ClientURLs = []string{"https://10.0.0.5:2379, https://10.0.0.6:2379"} },
+		"scheme, host and port":      func(d *etcd.Data) { d.ClientURLs = []string{"https://10.0.0.5:2379/"} },
+		"just scheme, host and port": func(d *etcd.Data) { d.ClientURLs = []string{"https://10.0.0.5"} },
+		"not a version":              func(d *etcd.Data) { d.Version = "" },
+		"version":                    func(d *etcd.Data) { d.Version = "3.7.3\n" },
+		"no client credentials":      func(d *etcd.Data) { d.Credentials = credentials.Credentials{} },
+		"without client_key":         func(d *etcd.Data) { d.Credentials.Key = "" },
+		"does not match its key":     func(d *etcd.Data) { d.Credentials.Key = other.Key },
+		"client_ca is not PEM":       func(d *etcd.Data) { d.Credentials.CA = "x" },
+		"connection_string: URL 2":   func(d *etcd.Data) { d.ClientURLs = append(d.ClientURLs, "nonsense") },
 	} {
 		d := good
 		change(&d)

@@ -172,7 +172,7 @@ func (d *decoder) names(key string) []string {
 	names := strings.Split(value, ",")
 	for i, n := range names {
 		if !name(n) || (i > 0 && names[i-1] >= n) {
-			d.fail(key, "is no sorted list of names")
+			d.fail(key, "is not a sorted list of names")
 			return nil
 		}
 	}
@@ -206,7 +206,7 @@ func (d *decoder) unitLeaves(key string) []UnitLeaves {
 		unit, text, _ := strings.Cut(part, "=")
 		u := UnitLeaves{Unit: unit, Leaves: d.leaves(key, text)}
 		if !strings.Contains(unit, "/") || len(u.Leaves) == 0 || (len(out) > 0 && out[len(out)-1].Unit >= unit) {
-			d.fail(key, "has an entry that is no unit's, or not in order")
+			d.fail(key, "has an entry that is not a unit's, or out of order")
 			return nil
 		}
 		out = append(out, u)

@@ -47,7 +47,7 @@ func (d *decoder) log(key string) LogState {
 	s.Learner = strings.HasSuffix(value, ":learner")
 	// There is one form only: a value that is written otherwise was not understood whole.
 	if s.String() != value || s.Revision < 0 {
-		d.fail(key, "is no state of a log")
+		d.fail(key, "is not the state of a log")
 		return LogState{}
 	}
 	return s
@@ -77,7 +77,7 @@ func (d *decoder) ids(key string) []uint64 {
 	out := make([]uint64, 0, len(parts))
 	for _, part := range parts {
 		if !hexID(part) {
-			d.fail(key, "has an entry that is no hexadecimal number of 64 bits")
+			d.fail(key, "has an entry that is not a hexadecimal number of 64 bits")
 			return nil
 		}
 		id, _ := strconv.ParseUint(part, 16, 64)

@@ -118,12 +118,12 @@ func (d *decoder) operation(key string) Operation {
 	}
 	var o Operation
 	if err := json.Unmarshal([]byte(value), &o); err != nil || !word(o.ID) || !word(o.Kind) || !word(o.Phase) {
-		d.fail(key, "is no operation")
+		d.fail(key, "is not an operation")
 		return Operation{}
 	}
 	o.later = laterFields(value)
 	if !o.sound() {
-		d.fail(key, "says what no operation does")
+		d.fail(key, "has a value that no operation has")
 		return Operation{}
 	}
 	for _, units := range []*[]string{&o.Units, &o.Without, &o.Order} {
@@ -131,7 +131,7 @@ func (d *decoder) operation(key string) Operation {
 			*units = nil
 		}
 		if len(*units) > maxUnits || slices.ContainsFunc(*units, func(u string) bool { return !unitName(u) }) {
-			d.fail(key, "names a unit that is none")
+			d.fail(key, "names something that is not a unit")
 			return Operation{}
 		}
 	}
@@ -180,7 +180,7 @@ func (d *decoder) part(key, keySaid string) Part {
 	}
 	id, state, _ := strings.Cut(value, " ")
 	if !word(id) || !word(state) {
-		d.fail(key, "is no operation's ID and a state")
+		d.fail(key, "is not an operation's ID and a state")
 		return Part{}
 	}
 	part := Part{ID: id, State: state}

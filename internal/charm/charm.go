@@ -49,12 +49,12 @@ func (c Charm) Run(ctx context.Context, argv0 string) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			c.Log.ErrorContext(context.WithoutCancel(ctx), "panic", "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
-			err = c.failed(context.WithoutCancel(ctx), event, fmt.Errorf("the charm broke: %v", cause))
+			err = c.failed(context.WithoutCancel(ctx), event, fmt.Errorf("internal error: %v", cause))
 		}
 	}()
 
 	if c.Env("JUJU_UNIT_NAME") == "" && !c.Find.Has("is-leader") {
-		return errors.New("there is no Juju here: it calls this charm's hooks and actions, in an environment and with tools of its own")
+		return errors.New("not run by Juju, which calls the charm's hooks and actions with an environment and hook tools of its own")
 	}
 	switch err := juju.Preflight(ctx, c.Tools, c.Find, c.Log, c.Env("JUJU_VERSION")); {
 	case errors.Is(err, juju.ErrNoElection) && event.Kind == hooks.Action:

@@ -79,7 +79,7 @@ func TestBrokenCharmPublishesNothing(t *testing.T) {
 	broken := fakeMachine{look: func() error { panic("index out of range") }}
 	f := &fakeTools{}
 	c := newCharm(f, broken)
-	require.ErrorContains(t, c.Run(t.Context(), "hooks/config-changed"), "the charm broke: index out of range")
+	require.ErrorContains(t, c.Run(t.Context(), "hooks/config-changed"), "internal error: index out of range")
 	assert.Empty(t, f.called("status-set"))
 	require.Len(t, f.called("juju-log"), 1)
 	assert.Contains(t, f.called("juju-log")[0], "ERROR -- panic cause=")
@@ -88,7 +88,7 @@ func TestBrokenCharmPublishesNothing(t *testing.T) {
 	f = &fakeTools{}
 	c = newCharm(f, broken)
 	require.Error(t, c.Run(t.Context(), "actions/health"))
-	assert.Equal(t, []string{"action-fail -- the charm broke: index out of range"}, f.called("action-fail"))
+	assert.Equal(t, []string{"action-fail -- internal error: index out of range"}, f.called("action-fail"))
 }
 
 func TestBlindCharmFails(t *testing.T) {
@@ -130,7 +130,7 @@ func TestActionRecordsNoEndTooLate(t *testing.T) {
 	t.Parallel()
 	for took, failed := range map[time.Duration][]string{
 		leadership:               {},
-		leadership + time.Second: {"action-fail -- cannot publish as leader 26s after asking who leads: the next try does it"},
+		leadership + time.Second: {"action-fail -- cannot publish as leader 26s after asking who leads: the next hook or try does"},
 	} {
 		f := &fakeTools{says: map[string]string{
 			"action-get": `{"confirm": "c1"}`, "relation-ids": `["cluster:0"]`, "relation-get": `{"schema": "2", "cluster-id": "c1"}`, "relation-set": "",

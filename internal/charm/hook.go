@@ -39,7 +39,7 @@ func Hook(ctx context.Context, e operator.Event, j Juju, m Machine, decide opera
 	}
 	plan, world, err := operator.Reconcile(ctx, decide, e, model, m)
 	if err != nil {
-		return fmt.Errorf("cannot settle: %w", err)
+		return fmt.Errorf("cannot reconcile: %w", err)
 	}
 	if err := overdue(plan, now().Sub(began)); err != nil {
 		return err
@@ -80,5 +80,5 @@ func overdue(p operator.Plan, age time.Duration) error {
 	if !p.Claims || age <= leadership {
 		return nil
 	}
-	return fmt.Errorf("cannot publish as leader %s after asking who leads: the next try does it", age.Round(time.Second))
+	return fmt.Errorf("cannot publish as leader %s after asking who leads: the next hook or try does", age.Round(time.Second))
 }

@@ -312,7 +312,29 @@ func TestReadDB(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, other.Close())
 	_, err = datadir.ReadDB(alien)
-	require.ErrorContains(t, err, "it is no etcd database")
+	require.ErrorContains(t, err, "it is not an etcd database")
+}
+
+// TestReadDBOfHugeValues: values may be longer than what is read at once. bbolt keeps at least two
+// on a page.
+func TestReadDBOfHugeValues(t *testing.T) {
+	t.Parallel()
+	path := database(t, t.TempDir(), 55)
+	big, err := bolt.Open(path, 0o600, &bolt.Options{NoSync: true})
+	require.NoError(t, err)
+	require.NoError(t, big.Update(func(tx *bolt.Tx) error {
+		for _, rev := range []int64{701, 702} {
+			key := mvcc.RevToBytes(mvcc.Revision{Main: rev}, mvcc.NewRevBytes())
+			if err := tx.Bucket(schema.Key.Name()).Put(key, make([]byte, 33<<20)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	require.NoError(t, big.Close())
+	db, err := datadir.ReadDB(path)
+	require.NoError(t, err)
+	assert.Equal(t, datadir.DB{Revision: 702, Index: 55}, db)
 }
 
 // TestReadDBWhileItIsWritten: what is read of a database that is being written is one of its

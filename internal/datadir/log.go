@@ -72,7 +72,7 @@ func ReadLog(data string) (Log, error) {
 		return Log{}, errors.New("it names no cluster")
 	}
 	if l.Damage == "" && l.Commit > l.Index {
-		l.Damage = fmt.Sprintf("entry %d was agreed, and %d is the last", l.Commit, l.Index)
+		l.Damage = fmt.Sprintf("entry %d is committed, but %d is the last", l.Commit, l.Index)
 	}
 	return l, nil
 }

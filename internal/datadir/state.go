@@ -25,7 +25,7 @@ func Read(data string) (State, error) {
 		log.Damage = noLog.Error()
 	}
 	if log.Damage == "" && db.Index > log.Index {
-		log.Damage = fmt.Sprintf("its database has entry %d, and it ends with %d", db.Index, log.Index)
+		log.Damage = fmt.Sprintf("its database has entry %d, but it ends with %d", db.Index, log.Index)
 	}
 	return State{log, db}, nil
 }
@@ -46,7 +46,7 @@ func (l Log) Cut(data string) error {
 	name := func(path string) bool { return filepath.Base(path) == filepath.Base(l.segment) }
 	at := slices.IndexFunc(segments, name)
 	if at < 0 {
-		return fmt.Errorf("%s is not there", filepath.Base(l.segment))
+		return fmt.Errorf("%s does not exist", filepath.Base(l.segment))
 	}
 	if err := os.Truncate(segments[at], l.offset); err != nil {
 		return err

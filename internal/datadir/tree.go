@@ -28,8 +28,9 @@ const (
 	headerSize           = 16
 	elementSize          = 16
 	bucketFlag           = 0x01
-	// Bytes; a value has at most 1.5 MiB, unless an option allows more.
-	mostPage   = 64 << 20
+	// Bytes of a key or a value that is read. Those of a page may be many more: bbolt keeps at least
+	// two values on each, and an option lets a value be as long as an operator likes.
+	mostRead   = 64 << 20
 	mostLevels = 32
 )
 
@@ -49,59 +50,76 @@ func newest(f io.ReaderAt) (tree, error) {
 		}
 		out = tree{f, int64(binary.LittleEndian.Uint32(m[24:])), u64(56), u64(32), u64(64)}
 	}
-	if out.f == nil || out.page < 512 {
+	if out.f == nil || out.page < 512 || out.page > 64<<10 { // no kernel has larger ones
 		return tree{}, errDamaged
 	}
 	return out, nil
 }
 
-// node is a page, with its overflow pages.
-type node []byte
-
-func (t tree) read(id uint64) (node, error) {
-	var header [headerSize]byte
-	if id >= t.high {
-		return nil, errDamaged
-	}
-	if _, err := t.f.ReadAt(header[:], int64(id)*t.page); err != nil { //nolint:gosec // it is below high
-		return nil, err
-	}
-	more := uint64(binary.LittleEndian.Uint32(header[12:]))
-	size := (int64(more) + 1) * t.page //nolint:gosec // it is 32 bits long
-	if id+more >= t.high || size > mostPage || binary.LittleEndian.Uint64(header[:]) != id {
-		return nil, errDamaged
-	}
-	n := make(node, size)
-	_, err := t.f.ReadAt(n, int64(id)*t.page) //nolint:gosec // it is below high
-	return n, err
+// node is a page, with its overflow pages, or a bucket that lies inline in a value. Overflow pages
+// are read only where something of them is asked for.
+type node struct {
+	head []byte      // its beginning: the first page, or all of an inline bucket
+	size uint64      // bytes, with those of the overflow pages
+	f    io.ReaderAt // what head does not have
+	at   int64       // where it begins in f
 }
 
-func (n node) leaf() bool { return binary.LittleEndian.Uint16(n[8:])&leafPage != 0 }
-
-func (n node) count() int { return int(binary.LittleEndian.Uint16(n[10:])) }
-
-// element is the i-th element of a node: its key, and either the number of a page or a value, which
-// may be a bucket.
-func (n node) element(i int) (key, value []byte, child uint64, bucket bool, err error) {
-	at := headerSize + i*elementSize
-	if i < 0 || i >= n.count() || at+elementSize > len(n) {
-		return nil, nil, 0, false, errDamaged
+func (t tree) read(id uint64) (node, error) {
+	if id >= t.high {
+		return node{}, errDamaged
 	}
-	u32 := func(o int) uint64 { return uint64(binary.LittleEndian.Uint32(n[at+o:])) }
-	cut := func(from, size uint64) []byte {
-		if from+size > uint64(len(n)) {
-			err = errDamaged
-			return nil
-		}
-		return n[from : from+size]
+	n := node{head: make([]byte, t.page), f: t.f, at: int64(id) * t.page} //nolint:gosec // it is below high
+	if _, err := t.f.ReadAt(n.head, n.at); err != nil {
+		return node{}, err
 	}
+	more := uint64(binary.LittleEndian.Uint32(n.head[12:]))
+	if id+more >= t.high || binary.LittleEndian.Uint64(n.head) != id {
+		return node{}, errDamaged
+	}
+	n.size = (more + 1) * uint64(t.page) //nolint:gosec // it is positive
+	return n, nil
+}
+
+func (n node) leaf() bool { return binary.LittleEndian.Uint16(n.head[8:])&leafPage != 0 }
+
+func (n node) count() int { return int(binary.LittleEndian.Uint16(n.head[10:])) }
+
+// span is a part of a node.
+type span struct{ from, size uint64 }
+
+func (n node) cut(s span) ([]byte, error) {
+	end := s.from + s.size
+	switch {
+	case end > n.size || s.size > mostRead:
+		return nil, errDamaged
+	case end <= uint64(len(n.head)):
+		return n.head[s.from:end], nil
+	}
+	out := make([]byte, s.size)
+	_, err := n.f.ReadAt(out, n.at+int64(s.from)) //nolint:gosec // it is below size
+	return out, err
+}
+
+// element is the i-th element of a node: its key, and either the number of a page or where its
+// value is, which may be a bucket.
+func (n node) element(i int) (key []byte, value span, child uint64, bucket bool, err error) {
+	if i < 0 || i >= n.count() {
+		return nil, span{}, 0, false, errDamaged
+	}
+	at := uint64(headerSize + i*elementSize) //nolint:gosec // it is positive
+	e, err := n.cut(span{at, elementSize})
+	if err != nil {
+		return nil, span{}, 0, false, err
+	}
+	u32 := func(o int) uint64 { return uint64(binary.LittleEndian.Uint32(e[o:])) }
 	if !n.leaf() {
-		key = cut(uint64(at)+u32(0), u32(4)) //nolint:gosec // at is small
-		return key, nil, binary.LittleEndian.Uint64(n[at+8:]), false, err
+		key, err = n.cut(span{at + u32(0), u32(4)})
+		return key, span{}, binary.LittleEndian.Uint64(e[8:]), false, err
 	}
-	from := uint64(at) + u32(4) //nolint:gosec // at is small
-	key, value = cut(from, u32(8)), cut(from+u32(8), u32(12))
-	return key, value, 0, u32(0)&bucketFlag != 0, err
+	name := span{at + u32(4), u32(8)}
+	key, err = n.cut(name)
+	return key, span{name.from + name.size, u32(12)}, 0, u32(0)&bucketFlag != 0, err
 }
 
 // search goes from a node down to a leaf; choose picks an element in each node.
@@ -112,13 +130,13 @@ func (t tree) search(n node, choose func(node) int) (node, error) {
 		}
 		_, _, child, _, err := n.element(choose(n))
 		if err != nil {
-			return nil, err
+			return node{}, err
 		}
 		if n, err = t.read(child); err != nil {
-			return nil, err
+			return node{}, err
 		}
 	}
-	return nil, errDamaged
+	return node{}, errDamaged
 }
 
 // find is the value of a key below a node; nil means that there is none.
@@ -137,33 +155,35 @@ func (t tree) find(n node, name []byte) (value []byte, bucket bool, err error) {
 	if i < 0 {
 		return nil, false, nil
 	}
-	key, value, _, bucket, err := leaf.element(i)
+	key, where, _, bucket, err := leaf.element(i)
 	if err != nil || !bytes.Equal(key, name) {
 		return nil, false, err
 	}
-	return value, bucket, nil
+	value, err = leaf.cut(where)
+	return value, bucket, err
 }
 
 // bucket is the first node of a bucket. A small bucket lies inline in its value.
 func (t tree) bucket(name []byte) (node, error) {
 	root, err := t.read(t.root)
 	if err != nil {
-		return nil, err
+		return node{}, err
 	}
 	value, is, err := t.find(root, name)
 	switch {
 	case err != nil:
-		return nil, err
+		return node{}, err
 	case !is || len(value) < 16:
-		return nil, errors.New("it is no etcd database")
+		return node{}, errors.New("it is not an etcd database")
 	}
 	if id := binary.LittleEndian.Uint64(value); id != 0 {
 		return t.read(id)
 	}
 	if len(value) < 16+headerSize {
-		return nil, errDamaged
+		return node{}, errDamaged
 	}
-	return value[16:], nil
+	inline := value[16:]
+	return node{head: inline, size: uint64(len(inline))}, nil
 }
 
 func (t tree) get(bucket node, key []byte) ([]byte, error) {

@@ -59,7 +59,7 @@ func TestReadUsers(t *testing.T) {
 		assert.Equal(t, want, got, name)
 	}
 	_, err := datadir.ReadUsers(database(t, t.TempDir(), 1))
-	require.ErrorContains(t, err, "it is no etcd database", "it never had the buckets")
+	require.ErrorContains(t, err, "it is not an etcd database", "it never had the buckets")
 	_, err = datadir.ReadUsers(t.TempDir())
 	require.Error(t, err, "a directory")
 }

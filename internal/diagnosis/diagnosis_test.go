@@ -21,6 +21,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/net/html"
 )
 
 // unpack returns the files of an archive, by name.
@@ -134,11 +135,14 @@ func TestSummary(t *testing.T) {
 	const evil = `<script>alert(1)</script>"'><img src=x onerror=alert(1)>`
 	health, err := json.Marshal(map[string]any{
 		"health": "degraded", "summary": "2/3 voters " + evil, "role": "member",
-		"reasons": []any{map[string]any{"kind": "zone-alone", "health": "healthy", "text": "in zone " + evil, "remedy": evil}},
+		"reasons": []any{
+			map[string]any{"kind": "zone-alone", "health": "healthy", "text": "in zone " + evil, "remedy": evil},
+			map[string]any{"kind": "member-silent", "health": "degraded", "text": "no answer here from etcd/2"},
+		},
 		"cluster": map[string]any{"id": "c1", "leader": evil, "voters": 3, "quorum": 2, "margin": 0},
 		"members": []any{
 			map[string]any{"unit": evil, "answers": true, "ready": true, "version": evil, "db-size": 1 << 30, "db-in-use": 1 << 29, "quota": 2 << 30, "alarms": []string{evil}},
-			map[string]any{"name": evil, "answers": false},
+			map[string]any{"name": evil, "answers": false, "errors": []string{evil}},
 		},
 		"disk": map[string]any{"file-system": evil, "free": 1 << 40, "p99-seconds": 0.003},
 	})
@@ -149,7 +153,7 @@ func TestSummary(t *testing.T) {
 		Certificates: []Certificate{{File: evil, Issuer: evil, NotAfter: time.Unix(1, 0)}, {File: "x", Problem: evil}},
 		Hooks: []Hook{
 			{Name: evil, Began: 1000, Took: 20, Lines: []Line{{After: 1, Level: "INFO", Text: "step do=" + evil}}},
-			{Name: "config-changed", Began: 5000, Took: 2000, Lines: []Line{{After: 1, Level: evil, Text: "step did not succeed"}}},
+			{Name: "config-changed", Began: 5000, Took: 2000, Lines: []Line{{After: 1, Level: evil, Text: "step failed"}}},
 		},
 	}))
 	page := out.String()
@@ -159,7 +163,9 @@ func TestSummary(t *testing.T) {
 	assert.Contains(t, page, "&lt;script&gt;")
 	assert.NotRegexp(t, `(?i)<[a-z]+[^>&]*\s(src|href)=|url\(|@import|https?:`, page)
 	assert.Contains(t, page, "default-src 'none'")
-	assert.Equal(t, 2, strings.Count(page, "<title>")-1, "a mark for each hook")
+	assert.Equal(t, 4, strings.Count(page, "<title>")-1, "a mark for each hook and each step")
+	assert.Less(t, strings.Index(page, "What is wrong"), strings.Index(page, "Members"), "what is wrong comes first")
+	assert.Less(t, strings.Index(page, "no answer here"), strings.Index(page, "Worth knowing"), "what is worth knowing is apart")
 	assert.Contains(t, page, "512 MiB")
 	wellFormed(t, page)
 
@@ -169,19 +175,82 @@ func TestSummary(t *testing.T) {
 	require.Error(t, Summary(&out, Facts{Report: []byte(`[`)}))
 }
 
-// wellFormed checks that a page's tags match, as far as an XML reader that knows HTML's empty tags
-// can.
+// TestEntries: the newest hook comes first, with the status that it left or with what failed in it;
+// hooks with steps are open, and so is each in which something failed.
+func TestEntries(t *testing.T) {
+	t.Parallel()
+	line := func(level, text string) Line { return Line{Level: level, Text: text} }
+	quiet := Hook{Name: "quiet", Lines: []Line{line("INFO", `settled hook=x status="active: 3/3 voters, \"x\"" took=1s`)}}
+	busy := Hook{Name: "busy", Lines: []Line{line("INFO", "step do=x"), line("INFO", "settled hook=x steps=1 status=active took=1s")}}
+	failed := Hook{Name: "failed", Lines: []Line{line("WARN", "step did not succeed"), line("ERROR", "exit status 1"), line("INFO", "settled status=waiting")}}
+	var said []string
+	for _, e := range entries([]Hook{failed, busy, busy, busy, busy, quiet}) {
+		said = append(said, fmt.Sprintf("%s open=%v failed=%v %s", e.Name, e.Open, e.Failed, e.Said))
+	}
+	assert.Equal(t, []string{
+		`quiet open=false failed=false active: 3/3 voters, "x"`,
+		"busy open=true failed=false active", "busy open=true failed=false active", "busy open=true failed=false active",
+		"busy open=false failed=false active",
+		"failed open=true failed=true step did not succeed",
+	}, said)
+}
+
+// TestMarks: hooks and steps stand where they belong on a line that has room for the last one.
+func TestMarks(t *testing.T) {
+	t.Parallel()
+	out, axis := marks([]Hook{
+		{Began: 1000, Took: 1000, Lines: []Line{{After: 500, Level: "INFO"}}},
+		{Began: 5000, Lines: []Line{{Level: "WARN"}}},
+	})
+	var at []string
+	for _, m := range out {
+		at = append(at, fmt.Sprintf("%s %d+%d", m.Kind, m.X, m.Wide))
+	}
+	assert.Equal(t, []string{"step 124+1", "info 0+249", "failed 998+1", "failed 998+2"}, at)
+	assert.Equal(t, []int64{1000, 3000, 5000}, axis)
+	out, axis = marks(nil)
+	assert.Empty(t, out)
+	assert.Empty(t, axis)
+}
+
+// wellFormed checks that a page's tags match, and that a browser makes of them the elements that
+// are written there, in their order: it would move or end those that stand where HTML does not have
+// them.
 func wellFormed(t *testing.T, page string) {
 	t.Helper()
 	d := xml.NewDecoder(strings.NewReader(page))
-	d.Strict, d.AutoClose, d.Entity = true, nil, xml.HTMLEntity
+	d.Strict, d.Entity = true, xml.HTMLEntity
+	var written, made []string
 	for {
-		_, err := d.Token()
+		token, err := d.Token()
 		if errors.Is(err, io.EOF) {
-			return
+			break
 		}
 		require.NoError(t, err)
+		switch token := token.(type) {
+		case xml.StartElement:
+			written = append(written, token.Name.Local)
+		case xml.EndElement:
+			written = append(written, "/"+token.Name.Local)
+		}
 	}
+	tree, err := html.Parse(strings.NewReader(page))
+	require.NoError(t, err)
+	var walk func(*html.Node)
+	walk = func(n *html.Node) {
+		element := n.Type == html.ElementNode && n.Data != "tbody" // which a browser adds
+		if element {
+			made = append(made, n.Data)
+		}
+		for c := range n.ChildNodes() {
+			walk(c)
+		}
+		if element {
+			made = append(made, "/"+n.Data)
+		}
+	}
+	walk(tree)
+	assert.Equal(t, written, made)
 }
 
 // TestRecorder: what a hook logs at INFO and above is kept, in bounds; everything is passed on.

@@ -1,11 +1,16 @@
 package diagnosis
 
 import (
+	"cmp"
 	_ "embed"
 	"encoding/json"
 	"fmt"
 	"html/template"
 	"io"
+	"log/slog"
+	"regexp"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -38,11 +43,12 @@ type Certificate struct {
 // report is what the page shows of the health report.
 type report struct {
 	Role, Health, Summary string
-	Reasons               []struct{ Kind, Health, Text, Remedy string }
+	Reasons               []reason
 	Members               []member
 	Cluster               *struct {
 		ID, Leader             string
 		Voters, Quorum, Margin int
+		Ready                  int `json:"voters-ready"`
 	}
 	Disk *struct {
 		FileSystem string  `json:"file-system"`
@@ -51,6 +57,8 @@ type report struct {
 	}
 }
 
+type reason struct{ Kind, Health, Text, Remedy string }
+
 type member struct {
 	Unit, Name, ID, Role, Version string
 	Answers, Ready                bool
@@ -58,11 +66,20 @@ type member struct {
 	DBInUse                       int64 `json:"db-in-use"`
 	Quota, Revision               int64
 	Lag                           uint64
-	Alarms                        []string
+	Alarms, Errors                []string
+	Certificate                   *int64 `json:"certificate-seconds"`
 }
 
-// maxShown bounds the hooks that the page shows; the archive has more.
-const maxShown = 200
+// Label is the first name that the member has.
+func (m member) Label() string { return cmp.Or(m.Unit, m.Name, m.ID, "?") }
+
+const (
+	maxShown = 200 // hooks; the archive has more
+	maxOpen  = 3   // hooks with steps that are shown unfolded, beside those in which something failed
+)
+
+// healthy is the verdict of reasons that are only worth knowing.
+const healthy = "healthy"
 
 // Summary writes a page that loads nothing from outside. Everything in it is escaped.
 func Summary(w io.Writer, f Facts) error {
@@ -73,100 +90,141 @@ func Summary(w io.Writer, f Facts) error {
 	if n := len(f.Hooks); n > maxShown {
 		f.Hooks = f.Hooks[n-maxShown:]
 	}
+	days := func(seconds int64) string { return fmt.Sprintf("%d d", seconds/(24*60*60)) }
 	t, err := template.New("summary").Funcs(template.FuncMap{
-		"size": func(n int64) string { return humanize.IBytes(uint64(max(n, 0))) },
-		"date": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") },
-		"at":   func(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02 15:04:05") },
-		"took": func(ms int64) string { return (time.Duration(ms) * time.Millisecond).String() },
-		"ms":   func(s float64) string { return fmt.Sprintf("%.2f ms", s*1000) },
+		"size":   func(n int64) string { return humanize.IBytes(uint64(max(n, 0))) },
+		"share":  share,
+		"margin": margin,
+		"date":   func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") },
+		"at":     func(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02 15:04:05") },
+		"took":   func(ms int64) string { return (time.Duration(ms) * time.Millisecond).String() },
+		"ms":     func(s float64) string { return fmt.Sprintf("%.2f ms", s*1000) },
+		"days":   func(seconds *int64) string { return days(*seconds) },
+		"left": func(end time.Time) string {
+			if left := end.Sub(f.Made); left > 0 {
+				return days(int64(left / time.Second))
+			}
+			return "over"
+		},
 	}).Parse(page)
 	if err != nil {
 		return fmt.Errorf("cannot read the page: %w", err)
 	}
-	if err := t.Execute(w, struct {
+	show := struct {
 		Facts
-		Report report
-		Bars   []bar
-		Tall   int
-		Marks  []mark
-	}{f, r, bars(r.Members), barHeight * len(r.Members), marks(f.Hooks)}); err != nil {
+		Report       report
+		Wrong, Notes []reason
+		Hooks        []entry
+		Marks        []mark
+		Axis         []int64
+	}{Facts: f, Report: r, Hooks: entries(f.Hooks)}
+	for _, one := range r.Reasons {
+		if one.Health == healthy {
+			show.Notes = append(show.Notes, one)
+		} else {
+			show.Wrong = append(show.Wrong, one)
+		}
+	}
+	show.Marks, show.Axis = marks(f.Hooks)
+	if err := t.Execute(w, show); err != nil {
 		return fmt.Errorf("cannot write the page: %w", err)
 	}
 	return nil
 }
 
-// Sizes in the drawings.
-const (
-	width     = 600
-	barHeight = 22
-)
-
-// bar is one member's database in a drawing.
-type bar struct {
-	Label            string
-	Y                int
-	Size, Used, Full int // widths
-	Text             string
+// share is how much of a whole something is, in percent, at least 1 to be seen.
+func share(part, whole int64) int {
+	return int(min(max(float64(part)/float64(whole)*100, 1), 100))
 }
 
-// bars draw the sizes of the members' databases, relative to the largest quota or size.
-func bars(members []member) []bar {
-	var most int64 = 1
-	for _, m := range members {
-		most = max(most, m.Quota, m.DBSize)
+// margin says in words how many more members may fail.
+func margin(n int) string {
+	switch {
+	case n < 0:
+		return fmt.Sprintf("no writes, %d more needed", -n)
+	case n == 0:
+		return "no more may fail"
 	}
-	var out []bar
-	for i, m := range members {
-		if !m.Answers || m.Quota == 0 {
-			continue
+	return fmt.Sprintf("%d more may fail", n)
+}
+
+// entry is a hook in the page's list.
+type entry struct {
+	Hook
+	Failed, Open bool
+	Said         string // the status that it left, or what failed first
+}
+
+// statusOf finds the status in the last line of a hook.
+var statusOf = regexp.MustCompile(`^settled .*\bstatus=("(?:[^"\\]|\\.)*"|\S+)`)
+
+// entries are the hooks in the order in which the page lists them, the newest first.
+func entries(hooks []Hook) []entry {
+	var out []entry
+	open := 0
+	for _, h := range slices.Backward(hooks) {
+		e := entry{Hook: h}
+		if e.Open = len(h.Lines) > 1 && open < maxOpen; e.Open {
+			open++
 		}
-		wide := func(n int64) int { return int(float64(n) / float64(most) * width) }
-		out = append(out, bar{
-			Label: clip(m.label(), 14), Y: i * barHeight, Size: max(wide(m.DBSize), 1), Used: max(wide(m.DBInUse), 1), Full: wide(m.Quota),
-			Text: humanize.IBytes(uint64(max(m.DBSize, 0))) + " of " + humanize.IBytes(uint64(m.Quota)), //nolint:gosec // no negative quota
-		})
+		for _, l := range h.Lines {
+			switch found := statusOf.FindStringSubmatch(l.Text); {
+			case l.failed() && !e.Failed:
+				e.Failed, e.Open, e.Said = true, true, l.Text
+			case found != nil && !e.Failed:
+				if text, err := strconv.Unquote(found[1]); err == nil {
+					found[1] = text
+				}
+				e.Said = found[1]
+			}
+		}
+		out = append(out, e)
 	}
 	return out
 }
 
-func (m member) label() string {
-	for _, name := range []string{m.Unit, m.Name, m.ID} {
-		if name != "" {
-			return name
-		}
-	}
-	return "?"
-}
+func (l Line) failed() bool { return l.Level != slog.LevelInfo.String() }
 
-// mark is one hook on the time line.
+// mark is one hook or one step on the time line.
 type mark struct {
-	X, Wide int
-	Kind    string // the worst level in it
-	Title   string
+	X, Y, Wide, Tall int
+	Kind, Title      string
 }
 
-// marks place the hooks on a line from the first to the last.
-func marks(hooks []Hook) []mark {
+// How the time line is drawn.
+const (
+	width = 998 // of 1000: the last mark has room too
+	ticks = 3
+)
+
+// marks place the hooks and their lines on a time line from the first to the last. axis are the
+// times below it, in Unix milliseconds.
+func marks(hooks []Hook) (out []mark, axis []int64) {
 	if len(hooks) == 0 {
-		return nil
+		return nil, nil
 	}
 	first, last := hooks[0].Began, hooks[0].Began
 	for _, h := range hooks {
 		first, last = min(first, h.Began), max(last, h.Began+h.Took)
 	}
-	span := max(float64(last-first), 1)
-	var out []mark
+	span := max(last-first, 1)
+	at := func(ms int64) int { return int(float64(ms-first) / float64(span) * width) }
 	for _, h := range hooks {
-		kind := "info"
-		for _, l := range h.Lines {
-			if l.Level != "INFO" {
-				kind = "warn"
-			}
-		}
-		out = append(out, mark{
-			X: int(float64(h.Began-first) / span * width), Wide: max(int(float64(h.Took)/span*width), 2), Kind: kind,
+		hook := mark{
+			X: at(h.Began), Y: 2, Wide: max(at(first+h.Took), 2), Tall: 22, Kind: "info",
 			Title: time.UnixMilli(h.Began).UTC().Format("15:04:05") + " " + h.Name,
-		})
+		}
+		for _, l := range h.Lines {
+			step := mark{X: at(h.Began + l.After), Y: 28, Wide: 1, Tall: 10, Kind: "step", Title: l.Text}
+			if l.failed() {
+				hook.Kind, step.Kind = "failed", "failed"
+			}
+			out = append(out, step)
+		}
+		out = append(out, hook)
 	}
-	return out
+	for n := range int64(ticks) {
+		axis = append(axis, first+span*n/(ticks-1))
+	}
+	return out, axis
 }

@@ -70,7 +70,7 @@ func (h *Host) claim(owner operator.Owner) error {
 		err = writeIn(root, file{filepath.Join("member", filepath.Base(h.ownerFile())), append(data, '\n'), secret, server})
 	}
 	if err != nil {
-		return fmt.Errorf("cannot note whose the data is: %w", err)
+		return fmt.Errorf("cannot note the owner of the data: %w", err)
 	}
 	return nil
 }

@@ -95,7 +95,7 @@ func (h *Host) awaitPeer(ctx context.Context, id uint64) error {
 func (h *Host) awaitLearner(ctx context.Context, id uint64) error {
 	err := h.pollList(ctx, func(_ context.Context, list []*etcdserverpb.Member) (bool, error) {
 		if m := find(list, id); m != nil && m.IsLearner {
-			return false, fmt.Errorf("%s is a learner yet", nameOf(m))
+			return false, fmt.Errorf("%s is still a learner", nameOf(m))
 		}
 		return true, nil
 	})

@@ -130,8 +130,8 @@ func TestCause(t *testing.T) {
 		},
 		"the gate holds it": {
 			unitStart + "etcd-gate: https://127.0.0.1:2380 answers for cluster 2\n" +
-				"etcd-gate: member 1a of cluster 1e3 stays down until a hook of its unit has looked: elsewhere\n" + unitEnd,
-			"etcd-gate: member 1a of cluster 1e3 stays down until a hook of its unit has looked: elsewhere",
+				"etcd-gate: member 1a of cluster 1e3 stays down until the next hook of its unit: elsewhere\n" + unitEnd,
+			"etcd-gate: member 1a of cluster 1e3 stays down until the next hook of its unit: elsewhere",
 		},
 		"long": {strings.Repeat("é", 400), strings.Repeat("é", 150) + "…"},
 	} {

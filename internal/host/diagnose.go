@@ -156,7 +156,7 @@ func (h *Host) certificates() []diagnosis.Certificate {
 		}
 		block, rest := pem.Decode(text)
 		if block == nil {
-			out = append(out, diagnosis.Certificate{File: name, Problem: "is no certificate"})
+			out = append(out, diagnosis.Certificate{File: name, Problem: "is not a certificate"})
 		}
 		for ; block != nil; block, rest = pem.Decode(rest) {
 			cert, err := x509.ParseCertificate(block.Bytes)
@@ -237,7 +237,7 @@ func (h *Host) machineText() []byte {
 	}
 	for _, dir := range []string{h.data(), h.snapshots(), h.opt()} {
 		all, free, err := fileSystem(dir)
-		fmt.Fprintf(&out, "== %s: %d bytes, %d free%s\n", dir, all, free, map[bool]string{true: " (cannot be looked at)"}[err != nil])
+		fmt.Fprintf(&out, "== %s: %d bytes, %d free%s\n", dir, all, free, map[bool]string{true: " (cannot be read)"}[err != nil])
 	}
 	return out.Bytes()
 }
@@ -265,7 +265,7 @@ func (h *Host) Remember(ctx context.Context, hook diagnosis.Hook) {
 	select {
 	case err := <-written:
 		if err != nil {
-			h.logger.DebugContext(ctx, "what the hook did is not written down", "error", err)
+			h.logger.DebugContext(ctx, "cannot record what the hook did", "error", err)
 		}
 	case <-ctx.Done(): // a file system that hangs
 	}

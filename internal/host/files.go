@@ -179,7 +179,7 @@ func formatEnv(lines []string) ([]byte, error) {
 		key, value, ok := strings.Cut(line, "=")
 		if !ok || key == "" || strings.ContainsAny(value, "\"'\\") || strings.TrimSpace(value) != value ||
 			strings.ContainsFunc(line, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-			return nil, fmt.Errorf("cannot write setting %q: its value has quotes, backslashes, control characters or outer blanks", key)
+			return nil, fmt.Errorf("cannot write setting %q: its value has quotes, backslashes, control characters or spaces at an end", key)
 		}
 		b.WriteString(line + "\n")
 	}

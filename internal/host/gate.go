@@ -75,10 +75,10 @@ func Gate(ctx context.Context, fence string, env func(string) string, out io.Wri
 	if by != "" {
 		by = " (" + by + ")"
 	}
-	fmt.Fprintf(out, "%s: member %x of cluster %x %s until a hook of its unit has looked: %s%s\n",
+	fmt.Fprintf(out, "%s: member %x of cluster %x %s until the next hook of its unit: %s%s\n",
 		GateName, data.MemberID, data.ClusterID, staysDown, hold, by)
 	if hold == operator.HeldUnlisted {
-		fmt.Fprintf(out, "%s: if the unit was removed by force no hook comes any more, and this service may go\n", GateName)
+		fmt.Fprintf(out, "%s: if the unit was removed by force no hook will come, and this service can be removed\n", GateName)
 	}
 	return hold.Code()
 }
@@ -183,7 +183,7 @@ func replyOf(ctx context.Context, err error) operator.PeerReply {
 func (a *peerAnswer) ask(ctx context.Context, config *tls.Config) error {
 	at, err := url.Parse(a.URL)
 	if err != nil || at.Scheme != "https" {
-		return fmt.Errorf("is no URL of a peer: %s", a.URL)
+		return fmt.Errorf("is not a peer URL: %s", a.URL)
 	}
 	raw, err := new(net.Dialer).DialContext(ctx, "tcp", at.Host)
 	if err != nil {
@@ -195,7 +195,7 @@ func (a *peerAnswer) ask(ctx context.Context, config *tls.Config) error {
 	own.ServerName = at.Hostname()
 	conn := tls.Client(raw, own)
 	if err := conn.HandshakeContext(ctx); err != nil {
-		return fmt.Errorf("does not shake hands: %w", err)
+		return fmt.Errorf("fails the TLS handshake: %w", err)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.URL+"/members", nil)
 	if err != nil {
@@ -233,13 +233,13 @@ const maxMembers = 1 << 20
 func (a *peerAnswer) read(resp *http.Response) error {
 	var err error
 	if a.ClusterID, err = strconv.ParseUint(resp.Header.Get("X-Etcd-Cluster-ID"), 16, 64); err != nil || resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("answers as no member does: %s", resp.Status)
+		return fmt.Errorf("does not answer like a member: %s", resp.Status)
 	}
 	var members []struct {
 		ID uint64 `json:"id"`
 	}
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxMembers)).Decode(&members); err != nil {
-		return fmt.Errorf("answers as no member does: %w", err)
+		return fmt.Errorf("does not answer like a member: %w", err)
 	}
 	for _, m := range members {
 		a.Members = append(a.Members, m.ID)

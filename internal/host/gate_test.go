@@ -169,8 +169,8 @@ func TestGate(t *testing.T) {
 		assert.False(t, w.Service.Running)
 		assert.False(t, w.Service.Failing)
 		assert.True(t, w.Service.Enabled)
-		assert.Contains(t, b.journal(), "stays down until a hook of its unit has looked: the cluster does not list our member any more ("+a.peerURL()+")")
-		assert.Contains(t, b.journal(), "if the unit was removed by force no hook comes any more")
+		assert.Contains(t, b.journal(), "stays down until the next hook of its unit: the cluster does not list our member any more ("+a.peerURL()+")")
+		assert.Contains(t, b.journal(), "if the unit was removed by force no hook will come")
 		b.here(operator.Stop{Why: "test"})
 		assert.Equal(t, operator.NotHeld, b.look().Service.Held, "who is stopped is not held")
 
@@ -205,6 +205,36 @@ func listener(t *testing.T, serve func(net.Conn)) string {
 		}
 	}()
 	return "https://" + l.Addr().String()
+}
+
+// A unit whose data is gone, and which is the only one left, asks the peers in its fence: one of
+// them may go on though its unit was removed by force.
+func TestPeersAreAskedBeforeTheClusterIsLost(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	a, b := f.add(t), f.add(t)
+	a.found()
+	b.tell(b.join())
+	b.fenced("https://"+freshAddress()+":2380", a.peerURL())
+	require.Empty(t, b.look().Peers, "there is nothing to doubt")
+	f.units = []*unit{b}
+	require.Empty(t, b.look().Peers, "the data is here")
+	b.here(operator.Stop{Why: "its disk is gone"}, operator.MoveAside{Why: "its disk is gone"})
+	b.seen = view{} // a later hook has not seen the member list
+
+	w := b.look()
+	require.Len(t, w.Peers, 2)
+	assert.Equal(t, operator.SaysNothing, w.Peers[0].Says(f.record.ClusterID, 0))
+	assert.True(t, w.Peers[1].Says(f.record.ClusterID, 0).Alive())
+	assert.Equal(t, a.peerURL(), w.Peers[1].URL)
+	report := operator.Examine(b.model(), w)
+	assert.Contains(t, operator.StatusOf(report).Message, "still answers at")
+
+	a.here(operator.Stop{Why: "somebody ends it there"})
+	w = b.look()
+	require.Len(t, w.Peers, 2)
+	assert.False(t, w.Peers[1].Says(f.record.ClusterID, 0).Alive())
+	assert.NotContains(t, operator.StatusOf(operator.Examine(b.model(), w)).Message, "still answers")
 }
 
 // The gate ends by its own deadline, however many peers hang.

@@ -39,7 +39,7 @@ func TestALearnerIsSeenToProgress(t *testing.T) {
 
 	short, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	require.ErrorContains(t, founder.awaitLearner(short, id), "etcd1 is a learner yet")
+	require.ErrorContains(t, founder.awaitLearner(short, id), "etcd1 is still a learner")
 	voted := make(chan error, 1)
 	founder.look()
 	go func() { voted <- founder.Do(t.Context(), operator.AwaitLearner{ID: id}) }()

@@ -107,7 +107,7 @@ func listeners(family uint8) (out []netip.AddrPort, err error) {
 			case syscall.NLMSG_DONE:
 				return out, nil
 			case syscall.NLMSG_ERROR:
-				return nil, errors.New("the kernel does not tell")
+				return nil, errors.New("the kernel does not say")
 			}
 			if at, ok := diagAddress(message.Data); ok {
 				out = append(out, at)

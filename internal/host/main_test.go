@@ -13,6 +13,9 @@ import (
 	"github.com/spf13/cobra"
 	"go.etcd.io/etcd/etcdutl/v3/etcdutl"
 	"go.etcd.io/etcd/server/v3/etcdmain"
+
+	"github.com/juju-charms/etcd-charm/internal/longwork"
+	"github.com/juju-charms/etcd-charm/internal/operator"
 )
 
 // TestMain lets the test binary act as the charm's binary: hosts install copies of it, which are
@@ -38,7 +41,12 @@ func TestMain(m *testing.M) {
 		if err == nil && os.Args[2] == "--due" {
 			err = h.Due(ctx, "")
 		} else if err == nil {
-			err = h.Work(ctx, os.Args[3], "", h.Kinds())
+			kinds := h.Kinds()
+			kinds["hang"] = func(_ context.Context, _ operator.WorkRequest, p longwork.Progress) (string, error) {
+				p("copy", 1<<20, 9<<20)
+				select {}
+			}
+			err = h.Work(ctx, os.Args[3], "", kinds)
 		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -116,13 +116,13 @@ func (it item) problem() string {
 	case errors.Is(err, fs.ErrNotExist):
 		return missing
 	case err != nil:
-		return "cannot be looked at: " + reasonOf(err)
+		return "cannot be checked: " + reasonOf(err)
 	case it.mode.IsDir() && !info.IsDir():
 		return "is not a directory"
 	case !it.mode.IsDir() && !info.Mode().IsRegular():
 		return "is not a file"
 	case !it.owner.owns(info):
-		return "belongs to somebody else"
+		return "belongs to another user"
 	case info.Mode().Perm() != it.mode.Perm():
 		return fmt.Sprintf("has mode %04o, not %04o", info.Mode().Perm(), it.mode.Perm())
 	}
@@ -153,11 +153,11 @@ func (h *Host) lookAstray(state serviceState, carried string) (out []operator.As
 		if h.whole(release, carried) {
 			continue
 		}
-		a := operator.Astray{Path: h.release(release), Problem: "is not whole"}
+		a := operator.Astray{Path: h.release(release), Problem: "is incomplete"}
 		if info, err := os.Stat(h.binary(release)); err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
 			a = operator.Astray{
 				Path: h.binary(release), Problem: "is not what was installed",
-				Remedy: "it is left when the service restarts with the charm's own release",
+				Remedy: "the service no longer uses it once it restarts with the charm's own release",
 			}
 		}
 		out = append(out, a)
@@ -169,7 +169,7 @@ func (h *Host) lookAstray(state serviceState, carried string) (out []operator.As
 		case linkForeign:
 			out = append(out, operator.Astray{
 				Path: h.tool(tool), Problem: "is not the charm's", Note: true,
-				Remedy: "take it away, and the next hook makes the link",
+				Remedy: "remove it, and the next hook makes the link",
 			})
 		}
 	}
@@ -183,7 +183,7 @@ func (h *Host) lookAstray(state serviceState, carried string) (out []operator.As
 }
 
 // dataSays reports whether the item is the data directory and lookData reports its problem. The
-// charm does not mend data that is gone or that belongs to somebody else.
+// charm does not mend data that is gone or that belongs to another user.
 func (h *Host) dataSays(it item) bool {
 	if it.path != h.data() {
 		return false
@@ -222,7 +222,7 @@ func (h *Host) mend(ctx context.Context) error {
 			continue
 		}
 		if err := errors.Join(h.mendRelease(release), h.linkRelease(release)); err != nil {
-			return fmt.Errorf("cannot mend release %s: %w", release, err)
+			return fmt.Errorf("cannot repair release %s: %w", release, err)
 		}
 	}
 	return h.linkTools(h.newest(cmp.Or(state.release(), carried)))
@@ -246,7 +246,7 @@ func (h *Host) mendItems(ctx context.Context) error {
 			continue
 		}
 		if !first || problem != missing {
-			h.logger.WarnContext(ctx, "mending", "path", it.path, "problem", problem)
+			h.logger.WarnContext(ctx, "repairing", "path", it.path, "problem", problem)
 		}
 		failed = append(failed, h.mendItem(it))
 	}
@@ -277,11 +277,11 @@ func (h *Host) mendItem(it item) error {
 	}
 	if it.owner.set {
 		if err := os.Lchown(it.path, it.owner.uid, it.owner.gid); err != nil {
-			return fmt.Errorf("cannot mend owner: %w", err)
+			return fmt.Errorf("cannot set owner: %w", err)
 		}
 	}
 	if err := os.Chmod(it.path, it.mode.Perm()); err != nil {
-		return fmt.Errorf("cannot mend mode: %w", err)
+		return fmt.Errorf("cannot set mode: %w", err)
 	}
 	return nil
 }
@@ -295,7 +295,7 @@ func (h *Host) clear(path string) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:
-		return fmt.Errorf("cannot clear the way: %w", err)
+		return fmt.Errorf("cannot move it out of the way: %w", err)
 	case info.Mode()&fs.ModeNamedPipe != 0:
 		releaseReaders(path)
 	}
@@ -309,7 +309,7 @@ func (h *Host) clear(path string) error {
 		err = os.Rename(path, aside)
 	}
 	if err != nil {
-		return fmt.Errorf("cannot clear the way: %w", err)
+		return fmt.Errorf("cannot move it out of the way: %w", err)
 	}
 	return nil
 }
@@ -332,7 +332,7 @@ func (h *Host) wantedProblem() string {
 	case err != nil:
 		return "is not a link"
 	case filepath.Base(target) != h.serviceName():
-		return "leads elsewhere"
+		return "points elsewhere"
 	}
 	return ""
 }

@@ -14,8 +14,9 @@ import (
 )
 
 // Observe looks at the machine and the cluster. It takes about 3 s at most, and three times as long
-// if a member that goes on answering is far away. A cluster that does not answer is no error, nor
-// is a file that cannot be read. If the disk does not answer, the World says nothing else.
+// if a member that goes on answering is far away; before a cluster is taken for lost, as long again
+// as the gate takes. A cluster that does not answer is no error, nor is a file that cannot be read.
+// If the disk does not answer, the World says nothing else.
 func (h *Host) Observe(ctx context.Context, m operator.Model) (operator.World, error) {
 	type look struct {
 		operator.World
@@ -85,6 +86,10 @@ func (h *Host) observe(ctx context.Context, m operator.Model) (operator.World, e
 	v := view{survey.Find(live, ready), access, own, survey.Fit}
 	w.Reach, w.ClusterID, w.Members = v.Reach, v.ClusterID, v.Members
 	w.Alarms, w.Auth, w.Turn, w.Local = v.Alarms, v.Auth, v.Turn, v.Local
+	// Without certificates nobody can be asked.
+	if answers, err := askPeers(ctx, operator.PeersInDoubt(m, w), func(key string) string { return lookup(env, key) }); err == nil {
+		w.Peers = judged(answers)
+	}
 	if operator.ProgressInDoubt(w.Data, w.Members) {
 		w.Data.Bytes = h.snapBytes()
 	}

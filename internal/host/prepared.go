@@ -44,7 +44,7 @@ func (h *Host) secondLife() (secondlife.Unit, error) {
 // ours. So this is known before anything stops.
 func (h *Host) replaceable() (secondlife.Unit, error) {
 	if _, err := os.Lstat(h.data()); err == nil && !sameDisk(h.data(), h.state()) {
-		return secondlife.Unit{}, fmt.Errorf("%s is on another disk than %s, and cannot be replaced: mount that one instead",
+		return secondlife.Unit{}, fmt.Errorf("%s is on another disk than %s and cannot be replaced: mount a disk at %[2]s instead",
 			h.data(), h.state())
 	}
 	return h.secondLife()
@@ -134,7 +134,7 @@ func (h *Host) lookPrepared() (out []operator.Prepared) {
 // preparedDir returns the directory of the data that was prepared for an operation.
 func (h *Host) preparedDir(id string) (string, error) {
 	if id == "" || id != filepath.Base(id) || strings.HasPrefix(id, ".") {
-		return "", fmt.Errorf("%q is no operation", id)
+		return "", fmt.Errorf("%q is not an operation", id)
 	}
 	return filepath.Join(h.prepared(), id), nil
 }
@@ -145,31 +145,31 @@ func (h *Host) preparedDir(id string) (string, error) {
 func (h *Host) servePrepared(ctx context.Context, id string) error {
 	dir, err := h.preparedDir(id)
 	if err != nil {
-		return fmt.Errorf("cannot serve what was prepared: %w", err)
+		return fmt.Errorf("cannot serve the prepared data: %w", err)
 	}
 	state, err := h.supervisor.state(ctx)
 	if err != nil {
-		return fmt.Errorf("cannot serve what was prepared: %w", err)
+		return fmt.Errorf("cannot serve the prepared data: %w", err)
 	}
 	if h.preparedFor() == id {
 		return nil
 	}
 	if state.process.alive() {
-		return errors.New("cannot serve what was prepared: the service is running")
+		return errors.New("cannot serve the prepared data: the service is running")
 	}
 	// Our data stays in place until the prepared data is known to be usable.
 	if _, err := walIdentity(datadir.WALDir(dir)); err != nil {
-		return fmt.Errorf("cannot serve what was prepared for %s: %w", id, err)
+		return fmt.Errorf("cannot serve the prepared data for %s: %w", id, err)
 	}
 	if err := h.putAside(ctx, "replaced by "+id); err != nil {
 		return err
 	}
 	// A hook may have made an empty data directory.
 	if err := removed(syscall.Rmdir(h.data())); err != nil {
-		return fmt.Errorf("cannot serve what was prepared: %w", err)
+		return fmt.Errorf("cannot serve the prepared data: %w", err)
 	}
 	if err := os.Rename(dir, h.data()); err != nil {
-		return fmt.Errorf("cannot serve what was prepared: %w", err)
+		return fmt.Errorf("cannot serve the prepared data: %w", err)
 	}
 	if err := syncDir(h.state()); err != nil {
 		return err
@@ -184,10 +184,10 @@ func (h *Host) dropPrepared(id string) error {
 		err = errors.Join(os.RemoveAll(dir), os.RemoveAll(dir+secondlife.Unmade))
 	}
 	if err != nil {
-		return fmt.Errorf("cannot drop what was prepared: %w", err)
+		return fmt.Errorf("cannot drop the prepared data: %w", err)
 	}
 	if err := syscall.Rmdir(h.prepared()); err != nil && !errors.Is(err, syscall.ENOTEMPTY) && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("cannot drop what was prepared: %w", err)
+		return fmt.Errorf("cannot drop the prepared data: %w", err)
 	}
 	return nil
 }

@@ -148,8 +148,8 @@ func TestDropPrepared(t *testing.T) {
 	require.NoError(t, h.Do(t.Context(), operator.DropPrepared{ID: "other"}))
 	assert.NoDirExists(t, h.prepared())
 	for _, id := range []string{"", "..", "../data", ".x"} {
-		require.ErrorContains(t, h.Do(t.Context(), operator.DropPrepared{ID: id}), "is no operation")
-		require.ErrorContains(t, h.Do(t.Context(), operator.ServePrepared{ID: id}), "is no operation")
+		require.ErrorContains(t, h.Do(t.Context(), operator.DropPrepared{ID: id}), "is not an operation")
+		require.ErrorContains(t, h.Do(t.Context(), operator.ServePrepared{ID: id}), "is not an operation")
 	}
 }
 

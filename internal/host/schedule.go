@@ -66,7 +66,7 @@ func (h *Host) scheduleFiles(s operator.Schedule) ([]file, error) {
 	}
 	for _, part := range []string{h.unitName, h.binary(carried), h.snapshotConfig(), h.charmDir()} {
 		if strings.ContainsFunc(part, notPlain) {
-			return nil, fmt.Errorf("cannot write timer: %q is not plain", part)
+			return nil, fmt.Errorf("cannot write timer: %q has special characters", part)
 		}
 	}
 	timer := fmt.Sprintf(timerText, h.unitName, askEvery(s.Interval))

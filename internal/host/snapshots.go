@@ -145,7 +145,7 @@ func (h *Host) fit(ctx context.Context, m member) (size int64, err error) {
 		}
 		for _, listed := range list.Members {
 			if listed.IsLearner {
-				return 0, fmt.Errorf("%w: it brings %s up to date", errUnfit, listed.Name)
+				return 0, fmt.Errorf("%w: it is bringing %s up to date", errUnfit, listed.Name)
 			}
 		}
 	}
@@ -164,7 +164,7 @@ func (h *Host) takeSnapshot(ctx context.Context, r operator.WorkRequest, p longw
 	}
 	release, err := longwork.Hold(h.upkeepLock())
 	if err != nil {
-		return "", fmt.Errorf("no snapshot is taken while another is: %w", err)
+		return "", fmt.Errorf("another snapshot is being taken: %w", err)
 	}
 	defer release()
 	m, err := h.ownMember()
@@ -214,7 +214,7 @@ func (h *Host) takeSnapshot(ctx context.Context, r operator.WorkRequest, p longw
 	if err != nil {
 		return "", err
 	}
-	result := fmt.Sprintf("%s is taken and verified: revision %d, %d keys, %d bytes, kept in %d", taken.Name, taken.Revision, taken.Keys, taken.Size, taken.Stored)
+	result := fmt.Sprintf("%s was taken and verified: revision %d, %d keys, %d bytes, stored in %d", taken.Name, taken.Revision, taken.Keys, taken.Size, taken.Stored)
 	if r.To != "" {
 		result += "; " + r.To + " is a copy"
 	}
@@ -233,7 +233,7 @@ func target(to string) error {
 		return fmt.Errorf("%s is not a directory", filepath.Dir(to))
 	}
 	if _, err := os.Lstat(to); err == nil {
-		return fmt.Errorf("%s is there already", to)
+		return fmt.Errorf("%s already exists", to)
 	}
 	return nil
 }
@@ -361,7 +361,7 @@ func (h *Host) verifySnapshot(ctx context.Context, r operator.WorkRequest, p lon
 	if err != nil {
 		return "", err
 	}
-	m, err := snapshot.Pick(metas, r.Snapshot, r.Before)
+	m, err := snapshot.Pick(metas, r.Snapshot)
 	if err != nil {
 		return "", err
 	}
@@ -421,7 +421,7 @@ func (h *Host) writeMetrics() error {
 		failed = 1
 	}
 	gauge("count", "How many good snapshots are kept.", good)
-	gauge("last_failed", "Whether the last snapshot that was tried failed.", failed)
+	gauge("last_failed", "Whether the last attempt to take a snapshot failed.", failed)
 	if err := directory(h.metricsDir(), 0o755, h.adminOwner()); err != nil {
 		return err
 	}

@@ -99,6 +99,20 @@ func TestSnapshotsOfAMember(t *testing.T) {
 	assert.Equal(t, operator.OurData, w.Data.State)
 }
 
+// TestHungWorkIsEnded: work that heeds no signal is killed when it is to end, and leaves nothing.
+func TestHungWorkIsEnded(t *testing.T) {
+	t.Parallel()
+	u := newFleet(t).add(t)
+	u.prepare()
+	u.do(operator.StartWork{Request: operator.WorkRequest{ID: "hung", Kind: "hang"}})
+	w := u.eventually("its progress", func(w operator.World) bool { return len(w.Work) == 1 && w.Work[0].Progress != "" })
+	assert.Equal(t, "copy: 1 of 9 MiB", w.Work[0].Progress)
+	assert.NotZero(t, w.Work[0].Moved)
+	u.do(operator.EndWork{ID: "hung"})
+	assert.Empty(t, u.look().Work)
+	assert.Contains(t, u.machine.Journal(u.workService("hung")), "hung")
+}
+
 // TestTargetsOfSnapshots: for a path to which no snapshot can be copied, nothing is asked of the
 // member.
 func TestTargetsOfSnapshots(t *testing.T) {
@@ -108,14 +122,14 @@ func TestTargetsOfSnapshots(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "file"), nil, 0o600))
 	for to, why := range map[string]string{
-		filepath.Join(dir, "no", "x.db"): "no such file", filepath.Join(dir, "file"): "is there already", filepath.Join(dir, "file", "x"): "is not a directory",
+		filepath.Join(dir, "no", "x.db"): "no such file", filepath.Join(dir, "file"): "already exists", filepath.Join(dir, "file", "x"): "is not a directory",
 	} {
 		work := u.works(operator.WorkRequest{ID: "to-" + filepath.Base(to) + "-" + strings.Fields(why)[0] + strings.Fields(why)[1], Kind: operator.TakeSnapshot, To: to})
 		assert.Contains(t, work.Error, why, to)
 	}
 	assert.Empty(t, u.look().Kept.Snapshots)
-	require.ErrorContains(t, u.Do(t.Context(), operator.StartWork{Request: operator.WorkRequest{ID: "../x"}}), "is no ID")
-	require.ErrorContains(t, u.Do(t.Context(), operator.EndWork{ID: "../x"}), "is no ID")
+	require.ErrorContains(t, u.Do(t.Context(), operator.StartWork{Request: operator.WorkRequest{ID: "../x"}}), "is not an ID")
+	require.ErrorContains(t, u.Do(t.Context(), operator.EndWork{ID: "../x"}), "is not an ID")
 }
 
 // TestTimer: a snapshot is taken by itself when one is due, and not again before the next is.

@@ -58,7 +58,7 @@ func notPlain(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(
 func renderUnit(s service) ([]byte, error) {
 	for _, part := range append([]string{s.Unit, s.EnvFile, s.Writable, s.User, s.RunDir, s.Group, s.Fence}, s.Argv...) {
 		if strings.ContainsFunc(part, notPlain) {
-			return nil, fmt.Errorf("cannot write unit file: %q is not plain", part)
+			return nil, fmt.Errorf("cannot write unit file: %q has special characters", part)
 		}
 	}
 	if len(s.Argv) == 0 || slices.Contains(s.Argv, "") {

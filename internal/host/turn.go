@@ -64,7 +64,7 @@ func (h *Host) breakTurn(ctx context.Context, turn operator.Turn) error {
 			Then(clientv3.OpDelete(turnKey)).
 			Commit()
 		if err == nil && !resp.Succeeded {
-			err = errors.New("it changes hands")
+			err = errors.New("it has changed hands")
 		}
 		return err
 	}, func(error) verdict { return again })
@@ -88,7 +88,7 @@ func (h *Host) tryTurn(ctx context.Context, c *clientv3.Client) (string, error) 
 		// The answer to an earlier try may have been lost, so a key with our name is our turn. It
 		// counts only while its lease lives.
 		if _, err := c.KeepAliveOnce(ctx, clientv3.LeaseID(kv.Lease)); err != nil {
-			return "", fmt.Errorf("cannot prolong it: %w", err)
+			return "", fmt.Errorf("cannot extend it: %w", err)
 		}
 		return h.unitName, nil
 	}
@@ -113,7 +113,7 @@ func (h *Host) tryTurn(ctx context.Context, c *clientv3.Client) (string, error) 
 	if kvs := resp.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
 		return turnOf(kvs).Holder, nil
 	}
-	return "", errors.New("it changes hands")
+	return "", errors.New("it has changed hands")
 }
 
 // releaseTurn deletes the key if it is ours, and revokes its lease. A lease that is left would

@@ -61,7 +61,7 @@ func (h *Host) defrag(ctx context.Context, id uint64) error {
 		}
 		return nil
 	}
-	return fmt.Errorf("cannot defragment member %x: it did not answer the last look", id)
+	return fmt.Errorf("cannot defragment member %x: it did not answer when last asked", id)
 }
 
 // compact waits until the revisions are gone from the disk of the member asked; the others compact
@@ -148,7 +148,7 @@ func (h *Host) askHash(ctx context.Context, v view, mem operator.Member, revisio
 			return operator.Hash{MemberID: mem.ID, Revision: said.HashRevision, Compacted: said.CompactRevision, Hash: said.Hash}
 		}
 		if err != nil {
-			h.logger.WarnContext(ctx, "a member does not say what it has", "url", url, "error", err)
+			h.logger.WarnContext(ctx, "a member does not report its hash", "url", url, "error", err)
 		}
 	}
 	return operator.Hash{}

@@ -81,7 +81,7 @@ func TestUpkeep(t *testing.T) {
 	for _, m := range a.look().Members {
 		assert.Less(t, m.DBSize, int64(4<<20))
 	}
-	require.ErrorContains(t, a.Do(t.Context(), operator.Defrag{ID: 12345}), "did not answer the last look")
+	require.ErrorContains(t, a.Do(t.Context(), operator.Defrag{ID: 12345}), "did not answer when last asked")
 
 	for _, alarm := range a.look().Alarms {
 		a.do(operator.Disarm{Alarm: alarm}, operator.Disarm{Alarm: alarm})

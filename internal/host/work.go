@@ -58,7 +58,7 @@ func sandbox() []string {
 // startWork begins long work in a transient service, unless work of that ID has begun.
 func (h *Host) startWork(ctx context.Context, r operator.WorkRequest) error {
 	if !plainID(r.ID) || r.ID == scheduled {
-		return fmt.Errorf("cannot begin work: %q is no ID", r.ID)
+		return fmt.Errorf("cannot begin work: %q is not an ID", r.ID)
 	}
 	dir := h.work(r.ID)
 	if _, begun := longwork.Look(dir); begun {
@@ -109,7 +109,7 @@ func (h *Host) charmDir() string {
 // endWork ends work of that ID and forgets it.
 func (h *Host) endWork(ctx context.Context, id string) error {
 	if !plainID(id) {
-		return fmt.Errorf("cannot end work: %q is no ID", id)
+		return fmt.Errorf("cannot end work: %q is not an ID", id)
 	}
 	dir := h.work(id)
 	w, begun := longwork.Look(dir)
@@ -122,7 +122,7 @@ func (h *Host) endWork(ctx context.Context, id string) error {
 		}
 		err := poll(ctx, lookInterval, func(context.Context) (bool, error) {
 			if w, begun := longwork.Look(dir); begun && w.State == operator.WorkRuns {
-				return false, fmt.Errorf("cannot end work %s: it goes on", id)
+				return false, fmt.Errorf("cannot end work %s: it is still running", id)
 			}
 			return true, nil
 		})
@@ -152,7 +152,7 @@ func (h *Host) awaitWork(ctx context.Context, id string) error {
 func (h *Host) endAllWork(ctx context.Context) {
 	for _, w := range longwork.All(h.worksDir()) {
 		if err := h.endWork(ctx, w.ID); err != nil {
-			h.logger.WarnContext(ctx, "work goes on", "id", w.ID, "error", err)
+			h.logger.WarnContext(ctx, "work is still running", "id", w.ID, "error", err)
 		}
 	}
 }
@@ -169,7 +169,7 @@ func ForWork(file string, o Options) (*Host, error) {
 			return New(o), nil
 		}
 	}
-	return nil, fmt.Errorf("%s is no file of a unit", file)
+	return nil, fmt.Errorf("%s is not a file of a unit", file)
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {
@@ -182,7 +182,7 @@ func cutLast(s, sep string) (before, after string, found bool) {
 
 // Work does the work of that request, and asks for a hook once it has ended.
 func (h *Host) Work(ctx context.Context, request, charmDir string, kinds map[operator.WorkKind]longwork.Do) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, workTime, errors.New("its time is over"))
+	ctx, cancel := context.WithTimeoutCause(ctx, workTime, errors.New("it ran out of time"))
 	defer cancel()
 	err := longwork.Run(ctx, filepath.Dir(request), kinds)
 	err = errors.Join(err, longwork.Prune(h.worksDir()))

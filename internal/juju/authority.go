@@ -69,7 +69,7 @@ func (o *observer) missing(ctx context.Context, why error) operator.Known[*pki.A
 	case !o.model.Cluster.OK:
 		return unknown(o.model.Cluster.Why)
 	case o.model.Cluster.Value.AppBag.Authority != "":
-		return unknown("the certificate authorities that the peer relation speaks of cannot be read: " + why.Error())
+		return unknown("the certificate authorities that the peer relation names cannot be read: " + why.Error())
 	}
 	if !o.env.Secrets {
 		return operator.Know[*pki.Authority](nil)
@@ -78,7 +78,7 @@ func (o *observer) missing(ctx context.Context, why error) operator.Known[*pki.A
 	case err != nil:
 		return unknown(err.Error())
 	case id != "":
-		return unknown("the secret with the certificate authorities is there and cannot be read: " + why.Error())
+		return unknown("the secret with the certificate authorities exists but cannot be read: " + why.Error())
 	}
 	return operator.Know[*pki.Authority](nil)
 }

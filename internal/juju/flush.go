@@ -78,7 +78,7 @@ func (f *flush) authority(ctx context.Context) error {
 	if !f.model.Secrets {
 		return f.set(ctx, etcdcluster.EncodeAuthority(content), f.model.Cluster.Value.RelationID, "--app")
 	}
-	const description = "etcd: certificate authorities; who has them can join the cluster and write to it"
+	const description = "etcd: certificate authorities; whoever has them can join the cluster and write to it"
 	if err := addSecret(ctx, f.tools, operator.SecretWrite{Label: authorityLabel, App: true, Content: content}, description); err != nil {
 		return fmt.Errorf("cannot store the certificate authorities: %w", err)
 	}

@@ -28,7 +28,7 @@ func TestObserveAuthority(t *testing.T) {
 		"missing, other secrets":   {func(f *fakeJuju) { f.secrets = other }, false, "missing"},
 		"missing for a follower":   {func(f *fakeJuju) { f.secrets, f.leader = nil, false }, false, "waiting for the leader"},
 		"missing, leader unknown":  {func(f *fakeJuju) { f.secrets, f.fail["is-leader"] = nil, errors.New("gone") }, false, "not found"},
-		"missing, but on record":   {func(f *fakeJuju) { f.secrets, f.app = nil, databag.Bag{"schema": "2", "authority": "f00"} }, false, "speaks of"},
+		"missing, but on record":   {func(f *fakeJuju) { f.secrets, f.app = nil, databag.Bag{"schema": "2", "authority": "f00"} }, false, "relation names"},
 		"missing, record unread":   {func(f *fakeJuju) { f.secrets, f.ids["cluster"] = nil, nil }, false, "not visible"},
 		"there, but not readable":  {func(f *fakeJuju) { f.fail["secret-get"] = refusal("secret-get", "ERROR permission denied") }, false, "cannot be read"},
 		"secrets cannot be listed": {func(f *fakeJuju) { f.secrets, f.fail["secret-ids"] = nil, errors.New("gone") }, false, "gone"},

@@ -60,7 +60,7 @@ func (o *observer) address(ctx context.Context, binding string) operator.Known[o
 		out.Ingress = out.Bound
 	}
 	if out.Ingress == "" {
-		return operator.Unknown[operator.Address]("network-get tells no usable address of binding " + binding)
+		return operator.Unknown[operator.Address]("network-get has no usable address for binding " + binding)
 	}
 	out.All = append(out.All, usable(o.env.Hostname)...)
 	slices.Sort(out.All)

@@ -22,7 +22,7 @@ import (
 )
 
 // ErrUnconcerned is returned by Observe in a hook that has no news for this unit.
-var ErrUnconcerned = errors.New("the hook is for members alone")
+var ErrUnconcerned = errors.New("the hook is for members only")
 
 // Env is what the charm knows without asking a tool.
 type Env struct {

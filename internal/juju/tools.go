@@ -149,7 +149,7 @@ func query(ctx context.Context, tools Tools, out any, tool string, args ...strin
 	}
 	if err := json.Unmarshal(answer, out, lenient); err != nil {
 		// The decoder's error may quote the answer, which may hold keys.
-		return fmt.Errorf("%s: answer of %d bytes is not the JSON it should be", tool, len(answer))
+		return fmt.Errorf("%s: unexpected JSON (%d bytes)", tool, len(answer))
 	}
 	return nil
 }

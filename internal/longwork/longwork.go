@@ -82,7 +82,7 @@ func Forget(dir string) error {
 }
 
 // errUnknown means that this release does not know how to do the work.
-var errUnknown = errors.New("this release does not know such work")
+var errUnknown = errors.New("this release does not know this kind of work")
 
 // errEnded means that the work was ended on purpose, or ran out of time.
 var errEnded = errors.New("it was ended")
@@ -92,7 +92,7 @@ var errEnded = errors.New("it was ended")
 func Run(ctx context.Context, dir string, kinds map[operator.WorkKind]Do) error {
 	var r begun
 	if err := read(dir, RequestFile, &r); err != nil {
-		return fmt.Errorf("cannot read what is to be done: %w", err)
+		return fmt.Errorf("cannot read the request: %w", err)
 	}
 	release, err := takeUp(dir)
 	if err != nil {
@@ -104,7 +104,7 @@ func Run(ctx context.Context, dir string, kinds map[operator.WorkKind]Do) error 
 		if do == nil {
 			return "", fmt.Errorf("%w: %s", errUnknown, r.Kind)
 		}
-		return do(ctx, r.WorkRequest, tell(dir))
+		return do(ctx, r.WorkRequest, tell(dir, each))
 	})
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("%w: %w", errEnded, context.Cause(ctx))
@@ -121,7 +121,7 @@ func recovered(do func() (string, error)) (result string, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			fmt.Fprintf(os.Stderr, "panic: %v\n%s", p, debug.Stack())
-			err = errors.New("internal error: the journal of its service has it")
+			err = errors.New("internal error: see the journal of its service")
 		}
 	}()
 	return do()
@@ -130,10 +130,10 @@ func recovered(do func() (string, error)) (result string, err error) {
 // each is how often progress is written down.
 const each = time.Second
 
-// tell writes progress down. If that fails the work goes on.
-func tell(dir string) Progress {
+// tell writes progress down, at most so often. If that fails the work goes on.
+func tell(dir string, each time.Duration) Progress {
 	var mu sync.Mutex
-	var what string
+	var what, said string
 	var at time.Time
 	return func(now string, done, total int64) {
 		mu.Lock()
@@ -142,7 +142,11 @@ func tell(dir string) Progress {
 			return
 		}
 		what, at = now, time.Now()
-		_ = write(dir, progressFile, progressed{inWords(now, done, total)})
+		// The file's time is when the work last moved.
+		if text := inWords(now, done, total); text != said {
+			said = text
+			_ = write(dir, progressFile, progressed{text})
+		}
 	}
 }
 
@@ -175,9 +179,12 @@ func Look(dir string) (operator.Work, bool) {
 	case err == nil:
 		w.State, w.Ended, w.Result, w.Error = e.State, e.Ended, e.Result, e.Error
 	case held, starting:
-		w.State, w.Progress = operator.WorkRuns, p.Progress
+		w.State, w.Progress, w.Moved = operator.WorkRuns, p.Progress, w.Began
+		if info, err := os.Lstat(filepath.Join(dir, progressFile)); err == nil {
+			w.Moved = info.ModTime().Unix()
+		}
 	default:
-		w.State, w.Error = operator.WorkFailed, "it ended without a word"
+		w.State, w.Error = operator.WorkFailed, "it ended without a result"
 		w.Ended = changed(dir)
 		if p.Progress != "" {
 			w.Error += ", at " + p.Progress
@@ -259,7 +266,7 @@ func Prune(below string) error {
 }
 
 // ErrHeld means that another process holds a lock.
-var ErrHeld = errors.New("somebody else is at it")
+var ErrHeld = errors.New("another process is doing it")
 
 // Hold takes the lock of a file until release is called or the process ends. All that work on a
 // member take the same lock.

@@ -55,8 +55,8 @@ func TestRun(t *testing.T) {
 			},
 			state: operator.WorkFailed, why: "no room",
 		},
-		"a panic":            {do: func(context.Context, operator.WorkRequest, Progress) (string, error) { panic("x") }, state: operator.WorkFailed, why: "internal error: the journal of its service has it"},
-		"of a later release": {state: operator.WorkFailed, why: "this release does not know such work: drill"},
+		"a panic":            {do: func(context.Context, operator.WorkRequest, Progress) (string, error) { panic("x") }, state: operator.WorkFailed, why: "internal error: see the journal of its service"},
+		"of a later release": {state: operator.WorkFailed, why: "this release does not know this kind of work: drill"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -68,7 +68,8 @@ func TestRun(t *testing.T) {
 					p("copy", 1<<20, 3<<20)
 					w, ok := Look(dir)
 					require.True(t, ok)
-					assert.Equal(t, operator.Work{WorkRequest: request, State: operator.WorkRuns, Began: 1000, Progress: "copy: 1 of 3 MiB"}, w)
+					assert.Equal(t, operator.Work{WorkRequest: request, State: operator.WorkRuns, Began: 1000, Progress: "copy: 1 of 3 MiB", Moved: w.Moved}, w)
+					assert.Greater(t, w.Moved, w.Began)
 					require.ErrorIs(t, Run(ctx, dir, nil), ErrHeld, "nobody does it twice")
 					return tc.do(ctx, r, p)
 				}
@@ -82,6 +83,25 @@ func TestRun(t *testing.T) {
 			assert.Empty(t, w.Progress)
 			assert.Equal(t, tc.why == "", err == nil, "%v", err)
 		})
+	}
+}
+
+// TestWhenItLastMoved: progress that is reported again and says the same does not count as moved.
+func TestWhenItLastMoved(t *testing.T) {
+	t.Parallel()
+	dir := begin(t, operator.WorkRequest{ID: "one", Kind: operator.Drill})
+	w, _ := Look(dir)
+	assert.Equal(t, w.Began, w.Moved)
+	say, was := tell(dir, 0), time.Now().Add(-time.Hour)
+	for _, step := range []struct {
+		what  string
+		done  int64
+		moved bool
+	}{{"copy", 5 << 20, true}, {"copy", 5<<20 + 1, false}, {"copy", 6 << 20, true}, {"wait", 0, true}, {"wait", 0, false}} {
+		say(step.what, step.done, 9<<20)
+		w, _ = Look(dir)
+		assert.Equal(t, step.moved, w.Moved != was.Unix(), "%+v", step)
+		require.NoError(t, os.Chtimes(filepath.Join(dir, progressFile), was, was))
 	}
 }
 
@@ -150,7 +170,7 @@ func TestDiesWithoutAWord(t *testing.T) {
 	w, ok = Look(dir)
 	require.True(t, ok)
 	assert.Equal(t, operator.WorkFailed, w.State)
-	assert.Equal(t, "it ended without a word, at copy: 120 of 340 MiB", w.Error)
+	assert.Equal(t, "it ended without a result, at copy: 120 of 340 MiB", w.Error)
 	assert.NotZero(t, w.Ended)
 }
 

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -73,7 +74,7 @@ func Health(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	case "json":
 		out.Text, out.Values[JSONKey] = "", r.JSON()
 	default:
-		return nil, Result{}, fmt.Errorf("cannot use parameter %q: it is text or json", "format")
+		return nil, Result{}, fmt.Errorf("cannot use parameter %q: it must be text or json", "format")
 	}
 	if r.Health == Unhealthy {
 		out.Failed = refusal(string(Unhealthy), r.only(Unhealthy)...)
@@ -109,7 +110,7 @@ func AlarmList(params map[string]any, m Model, w World) ([]Step, Result, error) 
 		return nil, Result{}, err
 	}
 	r := Examine(m, w)
-	if refused := r.refused("the alarms cannot be known"); refused.Failed != "" {
+	if refused := r.refused("the alarms are not known"); refused.Failed != "" {
 		return nil, refused, nil
 	}
 	v := newView(Event{}, m, w)
@@ -150,11 +151,11 @@ func CheckRemoval(params map[string]any, m Model, w World) ([]Step, Result, erro
 	gone := slices.DeleteFunc(slices.Clone(r.Members), func(mem MemberReport) bool { return mem.Unit != unit })
 	if _, listed := m.Units.Value[unit]; !listed && len(gone) == 0 {
 		if !m.Units.OK {
-			return nil, Result{Failed: v.unknown(unitsUnknown, "the removal is not judged").String()}, nil
+			return nil, Result{Failed: v.unknown(unitsUnknown, "the removal cannot be judged").String()}, nil
 		}
 		return nil, Result{Failed: because(noSuchUnit, unit, m.App, firstThree(ordered(slices.Collect(maps.Keys(m.Units.Value))))).String()}, nil
 	}
-	if refused := r.refused("a removal needs a quorum now"); refused.Failed != "" {
+	if refused := r.refused("a removal needs a quorum"); refused.Failed != "" {
 		return nil, refused, nil
 	}
 	var ids []uint64
@@ -214,7 +215,7 @@ func FoundCluster(params map[string]any, m Model, w World) ([]Step, Result, erro
 }
 
 // followLater says when units learn what an action did: Juju runs no hook on them for it.
-const followLater = "with its next hook, update-status at the latest,"
+const followLater = "in its next hook, update-status at the latest,"
 
 // refused is the refusal of an action on members if this unit is a proxy or the cluster has no
 // quorum. Otherwise it is the zero value.
@@ -260,7 +261,7 @@ func (r Report) without(gone []MemberReport, left votes) Report {
 func onlyParams(params map[string]any, names ...string) error {
 	for _, name := range slices.Sorted(maps.Keys(params)) {
 		if !slices.Contains(names, name) {
-			return fmt.Errorf("cannot use parameter %q: the action takes %s", singleLine(name), dash(strings.Join(names, ", ")))
+			return fmt.Errorf("cannot use parameter %q: the action takes %s", singleLine(name), cmp.Or(strings.Join(names, ", "), "none"))
 		}
 	}
 	return nil
@@ -270,11 +271,11 @@ func onlyParams(params map[string]any, names ...string) error {
 func textParam(params map[string]any, name string) (string, error) {
 	v, there := params[name]
 	if !there {
-		return "", fmt.Errorf("cannot do without parameter %q", name)
+		return "", fmt.Errorf("missing parameter %q", name)
 	}
 	text, ok := v.(string)
 	if !ok {
-		return "", fmt.Errorf("cannot use parameter %q: it wants a text, not a %T; pass --string-args", name, v)
+		return "", fmt.Errorf("cannot use parameter %q: it must be a string, not a %T; pass --string-args", name, v)
 	}
 	if text == "" {
 		return "", fmt.Errorf("cannot use parameter %q: it is empty", name)

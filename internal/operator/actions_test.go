@@ -65,7 +65,7 @@ func TestActionsAreThoseDeclared(t *testing.T) {
 		if required, _ := spec.Params["required"].([]any); len(required) > 0 {
 			require.Error(t, spec.ValidateParams(nil), name)
 			_, _, err = Actions[name](nil, m, w)
-			require.ErrorContains(t, err, "cannot do without parameter", name)
+			require.ErrorContains(t, err, "missing parameter", name)
 		}
 	}
 }
@@ -145,7 +145,7 @@ func TestAlarmList(t *testing.T) {
 
 	_, result, err = AlarmList(nil, m, withoutQuorum(w))
 	require.NoError(t, err)
-	assert.Contains(t, result.Failed, "the alarms cannot be known: no quorum")
+	assert.Contains(t, result.Failed, "the alarms are not known: no quorum")
 	assert.Empty(t, result.Values)
 
 	m, w = healthyProxy(1)
@@ -188,12 +188,12 @@ func TestCheckRemoval(t *testing.T) {
 			"a member whose unit is gone", 4, "etcd/3", func(m *Model, _ *World) { *m = gone(*m, 3) }, "",
 			"without etcd/3: 3 of 3 voters ready, quorum 2: survives 1 failure\n",
 		},
-		{"a stranger", 3, "etcd/9", nil, `etcd/9 is no unit of etcd: they are etcd/0, etcd/1, etcd/2`, ""},
+		{"a stranger", 3, "etcd/9", nil, `etcd/9 is not a unit of etcd, which has etcd/0, etcd/1, etcd/2`, ""},
 		{
 			"a stranger, perhaps", 3, "etcd/9", func(m *Model, _ *World) { m.Units = Unknown[map[string]Life]("no answer") },
 			"units unknown: no answer", "",
 		},
-		{"no quorum", 3, "etcd/2", func(_ *Model, w *World) { *w = withoutQuorum(*w) }, "a removal needs a quorum now: no quorum", ""},
+		{"no quorum", 3, "etcd/2", func(_ *Model, w *World) { *w = withoutQuorum(*w) }, "a removal needs a quorum: no quorum", ""},
 		{"a proxy", 3, "etcd/2", func(m *Model, w *World) { *m, *w = healthyProxy(1) }, "etcd-proxy/0 is a proxy", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -249,7 +249,7 @@ func TestFoundClusterRefuses(t *testing.T) {
 		{"units unknown", "c1", func(m *Model, _ *World) { m.Units = Unknown[map[string]Life]("no answer") }, "units unknown: no answer"},
 		{"peer relation unseen", "c1", func(m *Model, _ *World) { m.Cluster.OK = false }, "peers unknown"},
 		{"nothing recorded", "0", func(m *Model, _ *World) { *m = record(*m, AppBag{}) }, "no cluster is recorded"},
-		{"ended in order", "c1", func(m *Model, _ *World) { *m = record(*m, AppBag{ClusterID: clusterID, Ended: clusterID}) }, "cluster c1 ended in order"},
+		{"ended properly", "c1", func(m *Model, _ *World) { *m = record(*m, AppBag{ClusterID: clusterID, Ended: clusterID}) }, "cluster c1 ended properly"},
 		{"our data", "c1", func(_ *Model, w *World) { w.Data.State = OurData }, "there is data on this unit"},
 		{"alien data", "c1", func(_ *Model, w *World) { w.Data.State = AlienData }, "there is data on this unit"},
 		{"healthy", "c1", func(_ *Model, w *World) { w.Reach = Healthy }, "a member of a cluster answers"},

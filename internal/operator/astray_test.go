@@ -74,7 +74,7 @@ func TestUnseen(t *testing.T) {
 		w := World{Mute: "/srv/etcd"}
 		p := Decide(lookAgain, m, w)
 		require.NoError(t, p.Fail)
-		assert.Equal(t, Status{Blocked, "/srv/etcd does not answer; mend or unmount it"}, p.Status)
+		assert.Equal(t, Status{Blocked, "/srv/etcd does not answer; repair or unmount it"}, p.Status)
 		assert.Equal(t, Plan{Status: p.Status, Reasons: p.Reasons}, p)
 		require.Error(t, Decide(Event{Kind: hooks.Stop}, m, w).Fail, "a unit that leaves is held")
 		require.ErrorContains(t, w.Unseen(), "/srv/etcd")

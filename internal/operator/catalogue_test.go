@@ -34,7 +34,7 @@ var samples = map[string][2]string{
 	"lowest":      {"1024", "65535"},
 	"address":     {"0.0.0.0:2379", "[fd42:1234:5678:9abc:216:3eff:fe12:3456]:2379"},
 	"path":        {"/etc/etcd-charm/etcd-0/tls/server.key", "/opt/etcd-charm/" + strings.Repeat("a-long-name/", 9)},
-	"remedy":      {"chmod o+x /etc", "it is left when the service restarts with the charm's own release"},
+	"remedy":      {"chmod o+x /etc", "the service no longer uses it once it restarts with the charm's own release"},
 	"id":          {"restart-1a2b3c", "restart-1a2b3c"},
 	"operation":   {"rolling-restart", "rolling-restart"},
 	"age":         {"13h", "400d"},

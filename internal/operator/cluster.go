@@ -68,6 +68,8 @@ func withoutData(v view, p *Plan) {
 		found(v, p)
 	case v.whyNotLost().none():
 		p.say(v.lost())
+	case !v.outlived().none():
+		p.say(v.outlived())
 	case v.unclaimed():
 		p.say(because(clusterUnclaimed, hexID(v.named())))
 	case v.w.Reach != Healthy || v.w.ClusterID != v.named():

@@ -195,7 +195,7 @@ func (o *options) integer(name string, fallback, low, high int64) int64 {
 		}
 		n = int64(v)
 	default:
-		o.fail(name, "wants a whole number")
+		o.fail(name, "must be a whole number")
 		return fallback
 	}
 	if n < low || n > high {
@@ -212,7 +212,7 @@ func (o *options) text(name, fallback string) string {
 	case string:
 		return strings.TrimSpace(v)
 	default:
-		o.fail(name, "wants a text")
+		o.fail(name, "must be a string")
 		return fallback
 	}
 }
@@ -220,7 +220,7 @@ func (o *options) text(name, fallback string) string {
 func (o *options) choice(name, fallback string, allowed ...string) string {
 	v := o.text(name, fallback)
 	if !slices.Contains(allowed, v) {
-		o.fail(name, "%q is none of %s", v, strings.Join(allowed, ", "))
+		o.fail(name, "%q is not one of %s", v, strings.Join(allowed, ", "))
 		return fallback
 	}
 	return v
@@ -233,7 +233,7 @@ func (o *options) boolean(name string, fallback bool) bool {
 	case bool:
 		return v
 	default:
-		o.fail(name, "wants true or false")
+		o.fail(name, "must be true or false")
 		return fallback
 	}
 }
@@ -288,17 +288,17 @@ func (o *options) together(c Config) {
 	for i, a := range ports {
 		for _, b := range ports[:i] {
 			if a.port == b.port && a.port != 0 {
-				o.fail(a.name, "%d is taken by option %s", a.port, b.name)
+				o.fail(a.name, "%d is already used by option %s", a.port, b.name)
 			}
 		}
 	}
 	switch {
 	case c.Role == RoleMember && c.SocketGroup != "":
-		o.fail("socket_group", "a member has no socket, a proxy has (role=proxy)")
+		o.fail("socket_group", "only a proxy has a socket (role=proxy)")
 	case c.Role == RoleMember && c.Port == 0:
-		o.fail("port", "a member needs one; a proxy can do with its socket (role=proxy)")
+		o.fail("port", "a member needs one; a proxy with a socket does not (role=proxy)")
 	case c.Port == 0 && c.SocketGroup == "":
-		o.fail("port", "0 leaves the proxy its socket alone: set socket_group too")
+		o.fail("port", "0 leaves the proxy only its socket: set socket_group too")
 	}
 	// etcd refuses less than five; ten is what its tuning guide asks for.
 	if c.ElectionMillis < 10*c.HeartbeatMillis {
@@ -311,11 +311,11 @@ func (o *options) ciphers(name string) []string {
 	names := o.list(name)
 	for _, n := range names {
 		if !slices.Contains(cipherSuites, n) {
-			o.fail(name, "%q is none of %s", n, strings.Join(cipherSuites, ", "))
+			o.fail(name, "%q is not one of %s", n, strings.Join(cipherSuites, ", "))
 		}
 	}
 	if len(names) > 0 && !slices.Contains(names, requiredSuite) {
-		o.fail(name, "%s is missing, which HTTP/2 requires: add it", requiredSuite)
+		o.fail(name, "HTTP/2 needs %s", requiredSuite)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
@@ -337,7 +337,7 @@ func (o *options) sans(name string) []string {
 	slices.Sort(out)
 	out = slices.Compact(out)
 	if len(out) > maxNames {
-		o.fail(name, "%d names are more than %d", len(out), maxNames)
+		o.fail(name, "%d names are given, at most %d are allowed", len(out), maxNames)
 	}
 	return out
 }
@@ -385,7 +385,7 @@ func (o *options) interval(name, fallback string) int64 {
 	shortest, longest := time.Duration(SnapshotRange.Low), time.Duration(SnapshotRange.High)
 	switch {
 	case err != nil:
-		o.fail(name, "%q is no duration (6h)", v)
+		o.fail(name, "%q is not a duration such as 6h", v)
 	case d != 0 && (d < shortest || d > longest):
 		o.fail(name, "%q is neither 0 nor 1m to 720h", v)
 	default:
@@ -408,9 +408,9 @@ func (o *options) bytes(name string) int64 {
 	n, err := strconv.ParseInt(number, 10, 64)
 	switch r := KeepRange; {
 	case err != nil || !known:
-		o.fail(name, "%.32q is no size (20GiB)", v)
+		o.fail(name, "%.32q is not a size such as 20GiB", v)
 	case n > r.High>>shift || n<<shift < r.Low:
-		o.fail(name, "%.32q is not from 64MiB to 100TiB", v)
+		o.fail(name, "%.32q is not between 64MiB and 100TiB", v)
 	default:
 		return n << shift
 	}

@@ -126,7 +126,7 @@ func publishToConsumers(v view, p *Plan) {
 	if v.consumers.OK && len(v.consumers.Value) == 0 {
 		return
 	}
-	if !p.need(v, "consumers hear of no change", consumersUnknown, peersUnknown, authoritiesUnknown) || v.m.Authority.Value == nil || !v.inCluster() {
+	if !p.need(v, "nothing new is published to consumers", consumersUnknown, peersUnknown, authoritiesUnknown) || v.m.Authority.Value == nil || !v.inCluster() {
 		return
 	}
 	// A cluster that is neither on record nor put on record by this hook may still have to yield to

@@ -52,5 +52,5 @@ func TestCorruptDataIsReplaced(t *testing.T) {
 	w = down(w, 1)
 	p = Decide(leaves, m, w)
 	assert.Nil(t, p.Step)
-	require.ErrorContains(t, p.Fail, "of 3 voters 1 would be ready", "not at the price of the quorum")
+	require.ErrorContains(t, p.Fail, "1 of 3 voters would be ready", "not at the price of the quorum")
 }

@@ -45,16 +45,22 @@ func WriteDiagnosis(params map[string]any, m Model, w World) ([]Step, Result, er
 	}
 	r := Examine(m, w)
 	step := Diagnose{Report: r.JSON(), Revision: r.comparable()}
-	step.Files = []TextFile{{"health.txt", r.Table() + r.memberTable()}, {"health.json", step.Report + "\n"}, {"unit.json", viewOf(m, w)}}
+	text := r.Table()
+	if r.Role != RoleProxy { // whose table has the addresses
+		text += grid(r.addressRows())
+	}
+	step.Files = []TextFile{{"health.txt", text}, {"health.json", step.Report + "\n"}, {"unit.json", viewOf(m, w)}}
 	finish := func(after World) Result {
 		a := after.Kept.Diagnosis
 		if a.Path == "" {
 			return Result{Failed: because(workFailed, "diagnose", "nothing was written").String()}
 		}
-		text := fold("", fmt.Sprintf("%s of texts about %s, without keys and without data of users; summary.html in it opens in a browser",
+		text := fold("", fmt.Sprintf("%s of texts about %s, without keys and users' data; open its summary.html in a browser",
 			size(a.Bytes), m.Unit), 0)
-		// Commands are not folded, so that they can be copied whole.
-		text += fmt.Sprintf("juju ssh %s sudo install -o ubuntu -m 600 %s /home/ubuntu\njuju scp %s:%s .\n", m.Unit, a.Path, m.Unit, path.Base(a.Path))
+		// A command is not folded, so that it can be copied whole. It goes through ssh since juju
+		// scp reads no file of root; with a terminal's pseudo-terminal, which Juju asks for, bytes
+		// would change.
+		text += fmt.Sprintf("juju ssh --pty=false %s sudo cat %s > %s\n", m.Unit, a.Path, path.Base(a.Path))
 		return Result{Text: text, Values: map[string]any{"path": a.Path, "size": strconv.FormatInt(a.Bytes, 10)}}
 	}
 	return []Step{step}, Result{Finish: finish}, nil

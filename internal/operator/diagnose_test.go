@@ -36,20 +36,23 @@ func TestWriteDiagnosis(t *testing.T) {
 		assert.Contains(t, all.String(), want)
 	}
 	assert.NotContains(t, all.String(), "somebody's")
+	assert.Equal(t, 1, strings.Count(step.Files[0].Text, "  READY "), "each table is there once")
+	assert.Contains(t, step.Files[0].Text, "client  https://10.0.0.10:2379")
 
 	a := Archive{"/var/lib/etcd-charm/etcd-0/diagnoses/etcd-0-20261127T071200Z.tar.gz", 50 << 10}
 	w.Kept.Diagnosis = a
 	answer := out.Finish(w)
 	assert.Empty(t, answer.Failed)
 	assert.Equal(t, a.Path, answer.Values["path"])
-	assert.Contains(t, answer.Text, "\njuju scp etcd/0:etcd-0-20261127T071200Z.tar.gz .\n")
+	assert.Contains(t, answer.Text, "\njuju ssh --pty=false etcd/0 sudo cat "+a.Path+" > etcd-0-20261127T071200Z.tar.gz\n")
 	w.Kept.Diagnosis = Archive{}
 	assert.NotEmpty(t, out.Finish(w).Failed)
 
 	m, w = healthyProxy(2)
 	steps, _, err = WriteDiagnosis(nil, m, w)
 	require.NoError(t, err)
-	assert.Len(t, steps, 1, "a proxy too")
+	require.Len(t, steps, 1, "a proxy too")
+	assert.Equal(t, 1, strings.Count(steps[0].(Diagnose).Files[0].Text, "  ANSWERS "), "each table is there once")
 }
 
 func TestComparable(t *testing.T) {

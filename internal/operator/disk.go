@@ -22,7 +22,7 @@ type Disk struct {
 	P99, Max   time.Duration
 	Rotational bool
 	Cache      string // "write back", "write through"; "" is not known
-	Together   bool   // snapshots lie on the same file system
+	Together   bool   // snapshots are on the same file system
 }
 
 // Limits past which a disk is reported (etcd's documentation on disks, and the alerts in use for
@@ -141,7 +141,7 @@ func (d Disk) line() string {
 	if d.At == 0 {
 		return text + "; not measured: action disk-check"
 	}
-	return fmt.Sprintf("%s; 99 of 100 writes are kept within %s", text, roundTrip(d.P99))
+	return fmt.Sprintf("%s; 99 of 100 writes are synced within %s", text, roundTrip(d.P99))
 }
 
 // diskJSON is the disk for programs.
@@ -213,18 +213,18 @@ func checkedDisk(m Model, w World, serving bool) Result {
 	own, _ := v.self()
 	for _, line := range []named{
 		{"lies on", dash(d.FileSystem)},
-		{"writes", fmt.Sprintf("%d, each until it is kept: half within %s, 99 of 100 within %s, all within %s", d.Writes,
+		{"writes", fmt.Sprintf("%d, each synced: half within %s, 99 of 100 within %s, all within %s", d.Writes,
 			roundTrip(d.P50), roundTrip(d.P99), roundTrip(d.Max))},
-		{"free", fmt.Sprintf("%s, of which %s should stay", size(d.Free), size(d.needed(own.DBSize, m.Config.QuotaBytes)))},
-		{"disk", map[bool]string{true: "rotates", false: "does not rotate, or hides it"}[d.Rotational] + "; cache: " + dash(singleLine(d.Cache))},
+		{"free", fmt.Sprintf("%s, of which %s should stay free", size(d.Free), size(d.needed(own.DBSize, m.Config.QuotaBytes)))},
+		{"disk", map[bool]string{true: "rotational", false: "not rotational, or it does not say so"}[d.Rotational] + "; cache: " + dash(singleLine(d.Cache))},
 	} {
 		text.WriteString(wrap(line.name, line.text))
 	}
 	if d.Together {
-		text.WriteString(wrap("kept", "snapshots lie on the same file system as the data: copy them elsewhere"))
+		text.WriteString(wrap("kept", "snapshots are on the same file system as the data: copy them elsewhere"))
 	}
 	if serving {
-		text.WriteString(wrap("note", "the member served meanwhile: it and the measuring shared the disk"))
+		text.WriteString(wrap("note", "the member served meanwhile, so it shared the disk with the measurement"))
 	}
 	if len(flaws) > 0 {
 		out.Values["verdict"], out.Values["flaws"] = "doubtful", texts(flaws)

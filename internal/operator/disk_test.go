@@ -112,12 +112,12 @@ func TestDiskIsRefused(t *testing.T) {
 		assert.Equal(t, refused, p.Step == nil, fs)
 		if refused {
 			assert.Equal(t, Blocked, p.Status.Level)
-			assert.Contains(t, p.Status.Message, "data would lie on "+fs+", over a network; put a local disk there")
+			assert.Contains(t, p.Status.Message, "data would be on "+fs+", a network file system; mount a local disk there")
 			_, out, err := CheckDiskNow(nil, m, w)
 			require.NoError(t, err)
 			answer := out.Finish(w)
 			assert.Equal(t, "unfit", answer.Values["verdict"])
-			assert.Contains(t, answer.Failed, "over a network")
+			assert.Contains(t, answer.Failed, "a network file system")
 		}
 	}
 	m = model(3)
@@ -126,7 +126,7 @@ func TestDiskIsRefused(t *testing.T) {
 	w.Disk.FileSystem = "nfs"
 	p := Decide(lookAgain, m, w)
 	assert.Equal(t, Active, p.Status.Level, "it serves on")
-	assert.Contains(t, Examine(m, w).Table(), "note     data lies on nfs, over a network; move it to a local disk\n")
+	assert.Contains(t, Examine(m, w).Table(), "note     data is on nfs, a network file system; move it to a local disk\n")
 }
 
 func TestCheckDiskNow(t *testing.T) {
@@ -148,7 +148,7 @@ func TestCheckDiskNow(t *testing.T) {
 	answer = out.Finish(w)
 	assert.Equal(t, "doubtful", answer.Values["verdict"])
 	assert.Regexp(t, `^verdict  doubtful\nbecause  disk too slow: a write takes 1s`, answer.Text)
-	assert.Contains(t, Examine(m, w).Table(), "disk     ext4, 50 GiB free; 99 of 100 writes are kept within 1s\n")
+	assert.Contains(t, Examine(m, w).Table(), "disk     ext4, 50 GiB free; 99 of 100 writes are synced within 1s\n")
 
 	m, w = healthyProxy(1)
 	steps, out, err = CheckDiskNow(nil, m, w)

@@ -57,7 +57,7 @@ func TestAServerWithForeignSettingsRestartsOnce(t *testing.T) {
 	require.Nil(t, p.Step)
 	assert.Equal(t, sum, after(m, p).Foreign)
 	assert.Equal(t, Blocked, p.Status.Level)
-	assert.Contains(t, p.Status.Message, "foreign settings here; see health")
+	assert.Contains(t, p.Status.Message, "the service has settings that are not the charm's; see health")
 	assert.NotEmpty(t, wordOf(p).Running, "the raft leader does not wait for it")
 
 	// The next hook remembers it, until there is another reason to restart, or it is gone.

@@ -34,7 +34,7 @@ var holds = map[Hold]struct {
 	HeldUntrusted: {81, "the certificate of a peer is not trusted here", etcdHeldUntrusted},
 	HeldRefused:   {82, "a peer refuses our certificate", etcdHeldRefused},
 	HeldUnlisted:  {83, "the cluster does not list our member any more", etcdHeldUnlisted},
-	HeldElsewhere: {84, "a peer is of another cluster", etcdHeldElsewhere},
+	HeldElsewhere: {84, "a peer belongs to another cluster", etcdHeldElsewhere},
 	HeldReplaced:  {85, "the cluster of our data was replaced", etcdHeldReplaced},
 }
 
@@ -75,6 +75,52 @@ type PeerAnswer struct {
 	Members   []uint64 // as in the peer's own copy of the member list
 }
 
+// PeerSays is what a peer's answer means to a member, and to the cluster that the member is of.
+// The gate, hooks and action found-cluster all go by it.
+type PeerSays int
+
+// Only the last two are of the member's cluster. Whoever refuses us or is not trusted says nothing
+// of its cluster.
+const (
+	SaysNothing   PeerSays = iota
+	SaysUntrusted          // its certificate is not trusted here
+	SaysRefused            // it refuses our certificate
+	SaysElsewhere          // it is of another cluster
+	SaysUnlisted           // it is of the cluster, and does not list the member
+	SaysListed             // it is of the cluster, and lists the member
+)
+
+// answerHolds is the hold that an answer calls for; the others call for none.
+var answerHolds = map[PeerSays]Hold{
+	SaysUntrusted: HeldUntrusted, SaysRefused: HeldRefused, SaysElsewhere: HeldElsewhere, SaysUnlisted: HeldUnlisted,
+}
+
+// Alive reports whether the peer is of the cluster, which then is not lost.
+func (s PeerSays) Alive() bool { return s == SaysUnlisted || s == SaysListed }
+
+// Says is what the answer means to a member of a cluster.
+func (a PeerAnswer) Says(clusterID, memberID uint64) PeerSays {
+	switch {
+	case a.Reply == PeerRefuses:
+		return SaysRefused
+	case a.Reply == PeerUntrusted:
+		return SaysUntrusted
+	case a.Reply != PeerAnswers:
+		return SaysNothing
+	}
+	return saysOf(a.ClusterID == clusterID, slices.Contains(a.Members, memberID))
+}
+
+func saysOf(ofIt, listed bool) PeerSays {
+	switch {
+	case !ofIt:
+		return SaysElsewhere
+	case !listed:
+		return SaysUnlisted
+	}
+	return SaysListed
+}
+
 // Asks are the peer URLs to ask before a start with that data. There are none if the fence was
 // written for other data, or if the data was replaced.
 func (f Fence) Asks(d Data) []string {
@@ -104,31 +150,19 @@ func (f Fence) replaces(d Data) bool {
 
 // hold is the hold that one answer calls for.
 func (a PeerAnswer) hold(d Data) Hold {
-	switch {
-	case d.State != OurData:
+	if d.State != OurData {
 		return NotHeld
-	case a.Reply == PeerAnswers:
-		return d.barred(a.ClusterID, slices.Contains(a.Members, d.MemberID))
-	case a.Reply == PeerRefuses:
-		return HeldRefused
-	case a.Reply == PeerUntrusted:
-		return HeldUntrusted
 	}
-	return NotHeld
+	return answerHolds[a.Says(d.ClusterID, d.MemberID)]
 }
 
 // barred judges our data by what a cluster says: is it the cluster of the data, and does it list
 // our member?
 func (d Data) barred(clusterID uint64, listed bool) Hold {
-	switch {
-	case d.State != OurData:
+	if d.State != OurData {
 		return NotHeld
-	case clusterID != d.ClusterID:
-		return HeldElsewhere
-	case !listed:
-		return HeldUnlisted
 	}
-	return NotHeld
+	return answerHolds[saysOf(clusterID == d.ClusterID, listed)]
 }
 
 // barred judges our data as the gate does, but by what this hook knows: the record, and a quorum of

@@ -39,7 +39,7 @@ func TestNobodyJoinsAStrangeVersion(t *testing.T) {
 			} else {
 				assert.Nil(t, p.Step, theirs)
 				assert.Equal(t, Blocked, p.Status.Level, theirs)
-				assert.Contains(t, p.Status.Message, "cannot join: etcd/1 runs etcd "+theirs+", here is 3.7.3", theirs)
+				assert.Contains(t, p.Status.Message, "cannot join: etcd/1 runs etcd "+theirs+", this charm has 3.7.3", theirs)
 			}
 			w.Members = append(w.Members, Member{ID: 9, PeerURLs: []string{joinsAt}, Learner: true})
 			_, starts := firstStep(m, w).(WriteMember)
@@ -57,7 +57,7 @@ func TestNobodyJoinsAnUnknownVersion(t *testing.T) {
 	p := Decide(lookAgain, m, w)
 	assert.Nil(t, p.Step)
 	assert.Equal(t, Waiting, p.Status.Level)
-	assert.Contains(t, texts(p.Reasons), "waiting to join: etcd/1 does not tell its version")
+	assert.Contains(t, texts(p.Reasons), "waiting to join: etcd/1 does not report its version")
 	w.Members = append(w.Members, Member{ID: 9, PeerURLs: []string{joinsAt}, Learner: true})
 	assert.IsType(t, WriteMember{}, firstStep(m, w))
 
@@ -175,7 +175,7 @@ func TestALearnerIsReplacedThreeTimes(t *testing.T) {
 		assert.Equal(t, want, replaces, times)
 		if !replaces {
 			assert.Equal(t, Blocked, p.Status.Level)
-			assert.Contains(t, p.Status.Message, "cannot catch up, thrice replaced")
+			assert.Contains(t, p.Status.Message, "cannot catch up after 3 tries")
 			assert.Equal(t, 4, after(m, p).Learning.Replaced)
 			continue
 		}

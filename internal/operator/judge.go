@@ -48,6 +48,8 @@ func (x *examiner) reached() {
 	switch {
 	case x.whyNotLost().none():
 		x.say(x.lost())
+	case !x.outlived().none():
+		x.say(x.outlived())
 	case x.w.Reach == Absent:
 		x.sayUnless(because(clusterAbsent, x.m.App), authoritiesMade, authoritiesAwaited, foundAwaitsLeader)
 	case x.w.Reach == Unreachable && x.r.ClusterID == 0:

@@ -49,20 +49,20 @@ func TestReasons(t *testing.T) {
 			"schema 1 is of a charm that was never released; deploy the application again"}},
 		{"our member waits alone", func(_ *Model, w *World) {
 			w.Reach, w.Members = NoQuorum, nil
-		}, shown{health: Unhealthy, level: Waiting, text: "no quorum: etcd here awaits other members"}},
+		}, shown{health: Unhealthy, level: Waiting, text: "no quorum: etcd waits for other members"}},
 		{"another cluster answers", func(_ *Model, w *World) {
 			w.ClusterID = 0xbad
-		}, shown{health: Unhealthy, level: Blocked, text: "cluster bad answers, c1 is on record"}},
+		}, shown{health: Unhealthy, level: Blocked, text: "cluster bad answers, c1 is recorded"}},
 		{"no space", func(_ *Model, w *World) {
 			w.Alarms = []Alarm{{2, "NOSPACE"}, {1, "NOSPACE"}}
 			w.Members[1].DBSize, w.Members[1].DBInUse = 2<<30, 2<<30
 		}, shown{health: Unhealthy, level: Blocked, text: "NOSPACE on etcd/0, etcd/1: no writes; 2 GiB of 2 GiB live: raise quota or delete"}},
 		{"authentication is on", func(_ *Model, w *World) {
 			w.Auth = true
-		}, shown{health: Degraded, level: Blocked, text: "authentication is on: who has no user is refused; as root: etcdctl auth disable"}},
+		}, shown{health: Degraded, level: Blocked, text: "auth is on: clients without a user are refused; as root: etcdctl auth disable"}},
 		{"corrupt, to be repaired", func(_ *Model, w *World) {
 			w.Alarms = []Alarm{{3, "CORRUPT"}}
-		}, shown{health: Unhealthy, level: Waiting, text: "CORRUPT: data of etcd/2 differs; if the others agree it joins again"}},
+		}, shown{health: Unhealthy, level: Waiting, text: "CORRUPT: data of etcd/2 differs; it joins again if the others agree"}},
 		{"corrupt", func(m *Model, w *World) {
 			w.Alarms, m.Config.AutoRepair = []Alarm{{3, "CORRUPT"}}, false
 		}, shown{health: Unhealthy, level: Blocked, text: "CORRUPT: data of etcd/2 differs; juju remove-unit etcd/2, then alarm-disarm"}},
@@ -81,10 +81,10 @@ func TestReasons(t *testing.T) {
 		}, shown{health: Degraded, level: Waiting, text: "no answer here from etcd/0"}},
 		{"voter that is not ready", func(_ *Model, w *World) {
 			w.Members[1].Ready = false
-		}, shown{health: Degraded, level: Active, text: "answers and is not ready: etcd/1"}},
+		}, shown{health: Degraded, level: Active, text: "answers but is not ready: etcd/1"}},
 		{"learner", func(_ *Model, w *World) {
 			w.Members[0].Learner = true
-		}, shown{health: Degraded, level: Waiting, text: "learner, no voter yet: etcd/0"}},
+		}, shown{health: Degraded, level: Waiting, text: "still a learner: etcd/0"}},
 		{"no leader", func(_ *Model, w *World) {
 			for i := range w.Members {
 				w.Members[i].Leader = 0
@@ -102,10 +102,10 @@ func TestReasons(t *testing.T) {
 		}, shown{health: Degraded, level: Active, text: "more than 5000 entries behind: etcd/1"}},
 		{"another's certificate", func(_ *Model, w *World) {
 			w.Members[2].CertRemaining = 29 * day
-		}, shown{health: Degraded, level: Active, text: "server certificate ends within 30 days: etcd/2"}},
+		}, shown{health: Degraded, level: Active, text: "server certificate expires within 30 days: etcd/2"}},
 		{"our certificate", func(_ *Model, w *World) {
 			w.TLS.Server.Remaining, w.TLS.Peer.Remaining = 29*day, 30*time.Hour
-		}, shown{health: Degraded, level: Active, text: "certificates here end within 30 days: peer (30h), server (29d)"}},
+		}, shown{health: Degraded, level: Active, text: "certificates here expire within 30 days: peer (30h), server (29d)"}},
 		{"broken certificate", func(_ *Model, w *World) {
 			w.TLS.Admin.Problem = "the key does not match"
 		}, shown{health: Degraded, level: Active, text: "admin certificate here: the key does not match"}},
@@ -138,7 +138,7 @@ func TestReasons(t *testing.T) {
 		}, shown{health: Degraded, level: Waiting, text: "etcd does not run here"}},
 		{"our server went astray", func(_ *Model, w *World) {
 			w.Local.ClusterID = 0xbad
-		}, shown{health: Degraded, level: Waiting, text: "etcd here is of another cluster, bad"}},
+		}, shown{health: Degraded, level: Waiting, text: "etcd here belongs to another cluster, bad"}},
 		{"alien data", func(_ *Model, w *World) {
 			w.Data = Data{State: AlienData, Problem: "a file named notes"}
 		}, shown{health: Degraded, level: Blocked, text: "data directory: a file named notes; move it away, then: juju resolved etcd/0"}},
@@ -194,13 +194,13 @@ func TestProxyReasons(t *testing.T) {
 		}, shown{health: Unhealthy, level: Waiting, text: "no member of upstream answers here: etcd0, etcd1, etcd2"}},
 		{"our certificate due", func(_ *Model, w *World) {
 			w.Proxy.CertRemaining = 30*day - time.Hour
-		}, shown{health: Degraded, level: Active, text: "client certificate of etcd-proxy/0 ends soon (29d); see the status of etcd"}},
+		}, shown{health: Degraded, level: Active, text: "client certificate of etcd-proxy/0 expires soon (29d); see the status of etcd"}},
 		{"our certificate over", func(_ *Model, w *World) {
 			w.Proxy.CertRemaining = -time.Second
-		}, shown{health: Degraded, level: Active, text: "client certificate of etcd-proxy/0 ends soon (expired)"}},
+		}, shown{health: Degraded, level: Active, text: "client certificate of etcd-proxy/0 expires soon (expired)"}},
 		{"a short-lived certificate due", func(_ *Model, w *World) {
 			w.Proxy.CertRemaining, w.Proxy.CertLife = 2*day, 7*day
-		}, shown{health: Degraded, level: Active, text: "client certificate of etcd-proxy/0 ends soon (2d); see the status of etcd"}},
+		}, shown{health: Degraded, level: Active, text: "client certificate of etcd-proxy/0 expires soon (2d); see the status of etcd"}},
 		{"no quorum, though one answers", func(_ *Model, w *World) {
 			unread(w)
 			w.Upstream[1].Answers, w.Upstream[2].Answers = false, false

@@ -105,7 +105,7 @@ func CompactHistory(params map[string]any, m Model, w World) ([]Step, Result, er
 	finish := func(after World) Result {
 		out := sizes(before, Examine(m, after), nil, func(mem MemberReport) int64 { return mem.DBInUse })
 		// etcd may have kept less than that already.
-		done := fmt.Sprintf("revisions before %d are gone, the current one is %d; what the databases use as yet:", revision, current)
+		done := fmt.Sprintf("revisions before %d are gone, the current one is %d; what the databases use now:", revision, current)
 		out.Text = fold("", done, 0) + out.Text
 		if out.Values["freed"] == "0" {
 			out.Text += nothingFreed(revision, current)
@@ -277,7 +277,7 @@ func countParam(params map[string]any, name string, low int64) (n int64, there b
 	o := options{raw: params}
 	n = o.integer(name, low, low, 1<<53)
 	if o.problem != "" || v == nil {
-		return 0, true, fmt.Errorf("cannot use parameter %q: it wants a whole number of at least %d", name, low)
+		return 0, true, fmt.Errorf("cannot use parameter %q: it must be a whole number of at least %d", name, low)
 	}
 	return n, true, nil
 }

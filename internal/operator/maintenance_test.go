@@ -78,7 +78,7 @@ func TestCompactHistory(t *testing.T) {
 		"keep none":          {map[string]any{"keep": 0}, []string{"take the turn", "compact to revision 5000", "give the turn back"}, "", "", ""},
 		"keep more":          {map[string]any{"keep": 5000}, nil, "", "nothing to compact: the current revision is 5000, and the last 5000 are kept;\nkeep=0 drops all history\n", ""},
 		"to a revision":      {map[string]any{"revision": 7.0, "keep": 1000.0}, []string{"take the turn", "compact to revision 7", "give the turn back"}, "", "", ""},
-		"to the future":      {map[string]any{"revision": 5001}, nil, "nothing is compacted: revision 5001 is yet to come, the current one is 5000", "", ""},
+		"to the future":      {map[string]any{"revision": 5001}, nil, "nothing is compacted: revision 5001 does not exist yet, the current one is 5000", "", ""},
 		"no revision":        {map[string]any{"revision": 0}, nil, "", "", `cannot use parameter "revision"`},
 		"half a revision":    {map[string]any{"revision": 1.5}, nil, "", "", `cannot use parameter "revision"`},
 		"a revision in text": {map[string]any{"revision": "all"}, nil, "", "", `cannot use parameter "revision"`},
@@ -160,7 +160,7 @@ func TestAlarmDisarm(t *testing.T) {
 	steps, result, err = AlarmDisarm(nil, m, w)
 	require.NoError(t, err)
 	assert.Empty(t, steps)
-	assert.Contains(t, result.Failed, "nothing is disarmed: the data of etcd/1 is not to be trusted")
+	assert.Contains(t, result.Failed, "nothing is disarmed: the data of etcd/1 cannot be trusted")
 	assert.Contains(t, result.Failed, "juju remove-unit etcd/1, then alarm-disarm again, then juju add-unit etcd")
 
 	// etcd names no member if it cannot tell whose data is wrong.
@@ -199,7 +199,7 @@ func TestMaintenanceRefused(t *testing.T) {
 		"no quorum":              {func(_ *Model, w *World) { *w = withoutQuorum(*w) }, "no quorum", "no quorum"},
 		"full, on the leader":    {func(*Model, *World) {}, "", ""},
 		"full, elsewhere":        {func(m *Model, _ *World) { m.Leader = Know(false) }, "", ""},
-		"corrupt":                {func(*Model, *World) {}, "while alarm CORRUPT is raised all stays as it is", ""},
+		"corrupt":                {func(*Model, *World) {}, "while alarm CORRUPT is raised nothing is changed", ""},
 		"a proxy": {
 			func(m *Model, w *World) { *m, *w = healthyProxy(1) }, "etcd-proxy/0 is a proxy", "etcd-proxy/0 is a proxy",
 		},

@@ -58,7 +58,7 @@ const (
 const (
 	outcomeDone       = "done"
 	outcomeCancelled  = "cancelled"
-	outcomeDeserted   = "no unit is left that takes part"
+	outcomeDeserted   = "no participating unit is left"
 	outcomeEnded      = "the cluster has ended"
 	outcomeFailed     = "nothing is changed: "
 	outcomeSourceGone = "its source, %s, has gone"
@@ -127,8 +127,7 @@ func (v view) partOf(unit string) etcdcluster.Part {
 	o := v.operation()
 	part := v.part()
 	if unit != v.m.Unit {
-		unitBag := v.m.Cluster.Value.UnitBags[unit]
-		if part = unitBag.Part; !slices.Contains(unitBag.Can, o.Kind) {
+		if part = v.m.Cluster.Value.UnitBags[unit].Part; !v.able(unit, o.Kind) {
 			part = etcdcluster.Part{}
 		}
 	}
@@ -136,6 +135,18 @@ func (v view) partOf(unit string) etcdcluster.Part {
 		return etcdcluster.Part{}
 	}
 	return part
+}
+
+// able reports whether a unit's charm knows operations of that kind.
+func (v view) able(unit, kind string) bool {
+	return unit == v.m.Unit || slices.Contains(v.m.Cluster.Value.UnitBags[unit].Can, kind)
+}
+
+// rolledBack reports whether the charm of a unit that takes part does not know the operation on
+// record any more: all knew it when it began.
+func (v view) rolledBack(unit string) bool {
+	_, spoke := v.m.Cluster.Value.UnitBags[unit]
+	return spoke && !v.able(unit, v.operation().Kind)
 }
 
 // taking are the units of an operation that are not left out of it.
@@ -229,7 +240,7 @@ func (v view) next(o Operation) Operation {
 	if o.Phase == toPrepare {
 		o.Target, _, _ = strings.Cut(v.partOf(o.Source).Said, " ")
 		if id := o.NewCluster(); id == 0 || id == v.m.Cluster.Value.AppBag.ClusterID || v.isReplaced(id) {
-			o.Outcome, o.Target = outcomeFailed+"what was prepared is of no new cluster", ""
+			o.Outcome, o.Target = outcomeFailed+"the prepared data is not of a new cluster", ""
 			return o
 		}
 	}
@@ -291,6 +302,9 @@ func (v view) sayOperation(p *Plan) {
 		p.say(because(operationHalts, o.ID))
 	}
 	for _, unit := range v.awaited() {
+		if v.rolledBack(unit) {
+			p.say(because(operationAwaitsCharm, unit, o.Kind))
+		}
 		switch {
 		case o.Phase == toAnswer:
 			p.say(because(operationAwaits, unit, o.ID))

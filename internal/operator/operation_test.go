@@ -217,13 +217,13 @@ func TestRollingRestart(t *testing.T) {
 		"all":        {units: []string{"etcd/0", "etcd/1", "etcd/2"}},
 		"from":       {params: map[string]any{"from": "etcd/1"}, units: []string{"etcd/1", "etcd/2"}},
 		"without":    {params: map[string]any{"without": "etcd/1"}, units: []string{"etcd/0", "etcd/1", "etcd/2"}},
-		"of no unit": {params: map[string]any{"from": "etcd/7"}, failed: "nothing restarts: etcd/7 is no unit of etcd: they are etcd/0, etcd/1, etcd/2"},
+		"of no unit": {params: map[string]any{"from": "etcd/7"}, failed: "nothing restarts: etcd/7 is not a unit of etcd, which has etcd/0, etcd/1, etcd/2"},
 		"without all": {
 			params: map[string]any{"without": "etcd/0,etcd/1,etcd/2"}, failed: "nothing restarts: no unit would take part",
 		},
 		"not on the leader": {
 			model:  func(m *Model) { m.Leader = Know(false) },
-			failed: "nothing restarts: only the leader keeps operations, and this unit is not known to be the leader; juju run etcd/leader …",
+			failed: "nothing restarts: only the leader manages operations, and this unit is not known to be the leader; juju run etcd/leader …",
 		},
 		"a unit of an older charm": {
 			model: func(m *Model) {
@@ -239,7 +239,7 @@ func TestRollingRestart(t *testing.T) {
 		},
 		"another goes on": {
 			model:  func(m *Model) { *m = operating(toAnswer) },
-			failed: "nothing restarts: operation restart-1a goes on; operation cancel=restart-1a ends it",
+			failed: "nothing restarts: operation restart-1a is in progress; operation cancel=restart-1a cancels it",
 		},
 		"another is over": {
 			model: func(m *Model) { *m = operating(toAnswer, func(o *Operation) { o.Outcome = outcomeDone }) },
@@ -255,7 +255,7 @@ func TestRollingRestart(t *testing.T) {
 		},
 		"an alarm": {
 			world:  func(w *World) { w.Alarms = []Alarm{{2, noSpace}} },
-			failed: "nothing restarts: while alarm NOSPACE is raised all stays as it is",
+			failed: "nothing restarts: while alarm NOSPACE is raised nothing is changed",
 		},
 		"a unit of an older charm that is not meant": {
 			params: map[string]any{"from": "etcd/2"}, units: []string{"etcd/2"},
@@ -267,7 +267,7 @@ func TestRollingRestart(t *testing.T) {
 		},
 		"one that a later charm keeps": {
 			model:  func(m *Model) { *m = operating(toAnswer, later) },
-			failed: "nothing restarts: restore-1a is for a later charm: restore; juju refresh etcd",
+			failed: "nothing restarts: restore-1a needs a newer charm: restore; juju refresh etcd",
 		},
 		"goal-state is not believed": {
 			model:  func(m *Model) { m.Units = Unknown[map[string]Life]("goal-state failed") },
@@ -319,7 +319,7 @@ func TestOperationOfALaterCharm(t *testing.T) {
 		for _, params := range []map[string]any{{"cancel": id}, {"without": "etcd/2"}} {
 			_, result, err := ShowOperation(params, m, w)
 			require.NoError(t, err)
-			assert.Contains(t, result.Failed, "nothing is changed: "+id+" is for a later charm: ", name)
+			assert.Contains(t, result.Failed, "nothing is changed: "+id+" needs a newer charm: ", name)
 			assert.Empty(t, result.Bags, name)
 		}
 		_, result, err := ShowOperation(nil, m, w)
@@ -327,7 +327,7 @@ func TestOperationOfALaterCharm(t *testing.T) {
 		assert.Contains(t, result.Text, id)
 		p := Decide(lookAgain, m, w)
 		assert.Nil(t, p.Step, name)
-		assert.Contains(t, p.Status.Message, id+" is for a later charm: ", name)
+		assert.Contains(t, p.Status.Message, id+" needs a newer charm: ", name)
 		assert.NotContains(t, p.Status.Message, "etcd/1", name)
 		assert.LessOrEqual(t, len(p.Status.Message), 80, name)
 		for _, bag := range p.Bags {
@@ -399,10 +399,10 @@ etcd/2  -
 		model  Model
 		failed string
 	}{
-		"cancel of another":   {map[string]any{"cancel": "restart-2b"}, m, "nothing is changed: the operation that goes on is restart-1a"},
-		"cancel of none":      {map[string]any{"cancel": "restart-2b"}, model(3), "nothing is changed: no operation goes on"},
-		"without no unit":     {map[string]any{"without": "etcd/9"}, m, "nothing is changed: etcd/9 is no unit of restart-1a"},
-		"not on the leader":   {map[string]any{"cancel": "restart-1a"}, func() Model { m := operating(toAnswer); m.Leader = Know(false); return m }(), "only the leader keeps operations"},
+		"cancel of another":   {map[string]any{"cancel": "restart-2b"}, m, "nothing is changed: the operation in progress is restart-1a"},
+		"cancel of none":      {map[string]any{"cancel": "restart-2b"}, model(3), "nothing is changed: no operation is in progress"},
+		"without no unit":     {map[string]any{"without": "etcd/9"}, m, "nothing is changed: etcd/9 is not a unit of restart-1a"},
+		"not on the leader":   {map[string]any{"cancel": "restart-1a"}, func() Model { m := operating(toAnswer); m.Leader = Know(false); return m }(), "only the leader manages operations"},
 		"the peers not known": {nil, func() Model { m := model(3); m.Cluster = Unknown[Cluster]("failed"); return m }(), "peers unknown: failed"},
 	} {
 		_, result, err := ShowOperation(tc.params, tc.model, world(model(3)))

@@ -90,7 +90,7 @@ func (v view) mayOperate(elsewhere Reason) Reason {
 // operation.
 func (v view) mayTake(o Operation, takes []string) Reason {
 	for _, unit := range takes {
-		if unit != v.m.Unit && !slices.Contains(v.m.Cluster.Value.UnitBags[unit].Can, o.Kind) {
+		if !v.able(unit, o.Kind) {
 			return because(operationAwaitsCharm, unit, o.Kind)
 		}
 	}
@@ -136,7 +136,7 @@ func ShowOperation(params map[string]any, m Model, w World) ([]Step, Result, err
 		return nil, Result{Failed: because(isProxy, m.Unit).String()}, nil
 	}
 	if !m.Cluster.OK {
-		return nil, Result{Failed: v.unknown(peersUnknown, "operations cannot be known").String()}, nil
+		return nil, Result{Failed: v.unknown(peersUnknown, "operations are not known").String()}, nil
 	}
 	if cancel == "" && len(without) == 0 {
 		return nil, v.showOperation(), nil
@@ -226,6 +226,12 @@ func (v view) showOperation() Result {
 	} else if o.Source != "" {
 		text += fold("", "the new data comes from "+dash(singleLine(o.Snapshot))+" on "+o.Source, 0)
 	}
+	if work := v.work(o.ID); o.Going() && work.State == WorkRuns {
+		values["progress"] = singleLine(work.howFar(v.w.Now))
+		text += fold("", "the new data: "+singleLine(work.howFar(v.w.Now)), 0)
+	} else if o.Going() && o.Phase == toPrepare && o.Source != v.m.Unit {
+		text += fmt.Sprintf("how far that is: juju run %s operation\n", o.Source)
+	}
 	rows, units := [][]string{{"UNIT", "PART"}}, map[string]any{}
 	parts := map[string]string{}
 	for _, unit := range o.Units {
@@ -241,6 +247,8 @@ func (v view) showOperation() Result {
 			text = "gone"
 		case !o.Going():
 			text = "-"
+		case v.rolledBack(unit):
+			text = "its charm does not know " + o.Kind
 		}
 		parts[unit] = text
 	}

@@ -25,7 +25,7 @@ func TestStrangers(t *testing.T) {
 		"that of a unit of our name in another model": {func(_ *Model, w *World) {
 			w.Data.Owner.Model = "former"
 		}, "etcd/0 of another model"},
-		"a former unit's, whose cluster ended in order": {func(m *Model, w *World) {
+		"a former unit's, whose cluster ended properly": {func(m *Model, w *World) {
 			*m = record(*m, AppBag{Schema: etcdcluster.Schema, Ended: clusterID})
 			w.Data.Owner.Unit = "etcd/7"
 		}, ""},
@@ -99,7 +99,7 @@ func TestClaim(t *testing.T) {
 	w.Tried = []Attempt{{claim, errors.New("read-only file system")}}
 	p := Decide(lookAgain, m, w)
 	assert.Nil(t, p.Step)
-	assert.Contains(t, texts(p.Reasons), "cannot note whose the data is")
+	assert.Contains(t, texts(p.Reasons), "cannot note the owner of the data")
 
 	w.Tried = nil
 	w.Members[0].PeerURLs = []string{"https://10.9.9.9:2380"}
@@ -126,7 +126,7 @@ func TestRule04NobodyElsesMemory(t *testing.T) {
 	p := Decide(lookAgain, m, w)
 	require.Nil(t, p.Step)
 	assert.Equal(t, Blocked, p.Status.Level)
-	assert.Contains(t, p.Status.Message, "data here is of etcd/1; put its own disk back")
+	assert.Contains(t, p.Status.Message, "data here belongs to etcd/1; put this unit's disk back")
 	require.NotNil(t, wordOf(p))
 	assert.Zero(t, wordOf(p).MemberID, "another unit's member is not told as ours")
 

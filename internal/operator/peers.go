@@ -24,10 +24,10 @@ const keptPeriods = 5
 // peers writes the peer relation: our own bag, and as leader the record.
 func peers(v view, p *Plan) {
 	if !v.leaving() {
-		p.need(v, "ended relations are not revoked", consumersUnknown)
+		p.need(v, "certificates of ended relations are not revoked", consumersUnknown)
 	}
-	addressed := p.need(v, "peers hear nothing of this unit", peerAddressUnknown, clientAddressUnknown)
-	if !p.need(v, "peers hear nothing of this unit", peersUnknown) {
+	addressed := p.need(v, "nothing is published to the peers", peerAddressUnknown, clientAddressUnknown)
+	if !p.need(v, "nothing is published to the peers", peersUnknown) {
 		p.need(v, recordStays, leaderUnknown)
 		return
 	}
@@ -74,7 +74,7 @@ func peers(v view, p *Plan) {
 	}
 }
 
-const recordStays = "the record of the cluster stays as it is"
+const recordStays = "the cluster's record is not updated"
 
 // rememberLearner keeps Memory.Learner true.
 func (v view) rememberLearner(p *Plan) {

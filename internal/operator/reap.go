@@ -45,7 +45,7 @@ func reap(v view, p *Plan) {
 	}
 }
 
-const unreaped = "members without a unit stay"
+const unreaped = "members without a unit are not removed"
 
 // reaps reports whether this unit is to reap: as the leader, as a unit that leaves, because dead
 // members may hold up its leave, or as the first ready voter whose unit lives. A leader without a

@@ -78,9 +78,12 @@ func (r Reason) Remedy() string {
 }
 
 // String is text and remedy, and the work that waits.
-func (r Reason) String() string {
+func (r Reason) String() string { return r.with(r.Remedy()) }
+
+// with is the text, what to do, and the work that waits.
+func (r Reason) with(remedy string) string {
 	out := r.Text()
-	if remedy := r.Remedy(); remedy != "" {
+	if remedy != "" {
 		out += "; " + remedy
 	}
 	if catalogue[r.Kind].of == work {

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -15,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestCatalogue: each kind has one name, that of its constant, and a text; a kind that blocks a
-// unit says what to do.
+// TestCatalogue: each kind has one name, that of its constant, and a text; a kind that blocks a unit
+// says what to do, in the status line; one that calls for somebody does, in health at least.
 func TestCatalogue(t *testing.T) {
 	t.Parallel()
 	names := map[string]bool{}
@@ -29,6 +30,10 @@ func TestCatalogue(t *testing.T) {
 		assert.NotEmpty(t, e.health, e.name)
 		assert.NotEmpty(t, e.text, e.name)
 		assert.True(t, e.level != Blocked || e.remedy != "" || saysAll[e.name], "%s blocks and does not say what to do", e.name)
+		advice := advice[Kind(kind+1)]
+		assert.True(t, e.remedy == "" || advice == "", "%s says twice what to do", e.name)
+		concern := e.health == Unhealthy || e.health == Degraded && e.level != Waiting
+		assert.True(t, !concern || e.remedy+advice != "" || saysAll[e.name], "%s does not say what to do", e.name)
 		bare := regexp.MustCompile(`\{[^}]*\}`).ReplaceAllString(e.text+"; "+e.remedy, "")
 		assert.LessOrEqual(t, len(bare), 130, "%s is too long for a status line", e.name)
 	}
@@ -125,8 +130,8 @@ func TestReasonsPage(t *testing.T) {
 	intro, _, found := strings.Cut(string(page), tableHead)
 	require.True(t, found, "the page has no table")
 	want := intro + tableHead
-	for _, e := range catalogue[1:] {
-		want += row(e)
+	for kind, e := range catalogue[1:] {
+		want += row(e, advice[Kind(kind+1)])
 	}
 	if os.Getenv("UPDATE_GOLDEN") != "" {
 		require.NoError(t, os.WriteFile(file, []byte(want), 0o644))
@@ -142,16 +147,13 @@ func TestReasonsPage(t *testing.T) {
 
 const tableHead = "| kind | status | health | it says | what to do |\n|---|---|---|---|---|\n"
 
-func row(e entry) string {
-	level, remedy := string(e.level), e.remedy
+func row(e entry, advice string) string {
+	level, remedy := string(e.level), cmp.Or(e.remedy, advice, "–")
 	if level == "" {
 		level = "–"
 	}
 	if e.own != "" {
 		level += ", on the unit itself " + string(e.own)
-	}
-	if remedy == "" {
-		remedy = "–"
 	}
 	return "| <a id=\"" + e.name + "\"></a>`" + e.name + "` | " + level + " | " + string(e.health) + " | " + angles(e.text) + " | " + angles(remedy) + " |\n"
 }

@@ -16,7 +16,7 @@ const maxSteps = 60
 const maxRepeats = 3
 
 // ErrUnsettled means that a pass still found steps at its bound.
-var ErrUnsettled = errors.New("no end of steps in sight")
+var ErrUnsettled = fmt.Errorf("did not settle within %d steps", maxSteps)
 
 // ErrNoEffect is the failure of a step that succeeded and was still wanted again and again.
 var ErrNoEffect = errors.New("done repeatedly, without effect")
@@ -57,7 +57,7 @@ func Reconcile(ctx context.Context, decide Decider, e Event, m Model, h Host) (P
 			err = ErrNoEffect
 		}
 		if err != nil {
-			slog.WarnContext(ctx, "step did not succeed", "step", what, "error", err)
+			slog.WarnContext(ctx, "step failed", "step", what, "error", err)
 			pass.Tried = append(pass.Tried, Attempt{p.Step, err})
 		} else {
 			pass.Done = append(pass.Done, p.Step)

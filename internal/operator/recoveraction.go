@@ -40,7 +40,7 @@ func Recover(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	if !why.none() {
 		return nil, Result{Failed: refusal(what, why)}, nil
 	}
-	out := v.begin(o, "and "+o.Source+" makes the new data of what it has")
+	out := v.begin(o, "and "+o.Source+" makes the new data from its own")
 	out.Text += fold("", v.mayLose(ranked), 0)
 	return []Step{v.lookAgain(o)}, out, nil
 }
@@ -128,10 +128,10 @@ func (v view) mayConfirm(o Operation, want dataRequest) Reason {
 // mayLose says which writes are gone if only the lost members had them.
 func (v view) mayLose(ranked []Survivor) string {
 	best := ranked[0]
-	text := fmt.Sprintf("%s is the best: term %d, index %d, revision %d; writes that the lost members alone acknowledged after index %d are gone",
+	text := fmt.Sprintf("%s is the best: term %d, index %d, revision %d; writes after index %d that only the lost members have are gone",
 		best.Unit, best.Log.Term, best.Log.Index, best.Log.Revision, best.Log.Index)
 	if best.Log.Torn {
-		text += "; its log is damaged, what stood beyond that is gone too"
+		text += "; its log is damaged: what came after that is gone too"
 	}
 	return text
 }
@@ -164,7 +164,7 @@ func (v view) tryRecover(want dataRequest, ranked []Survivor, silent []string) R
 		units[memberName(unit)] = "not known"
 	}
 	if len(silent) > 0 {
-		text = fold("", "leave out "+firstThree(silent)+" only if dead for good: one that runs has to show its log first, with its next hook", 0)
+		text = fold("", "leave out "+firstThree(silent)+" only if dead for good: a unit that runs has to show its log first, in its next hook", 0)
 		want.without = ordered(append(silent, want.without...))
 	}
 	command := v.command(want, v.m.App+"/leader", hexID(v.givenUp()), false)

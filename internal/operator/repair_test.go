@@ -58,7 +58,7 @@ func TestRule04CorruptDataIsGivenUp(t *testing.T) {
 		}, gives, ""},
 		"three of five": {5, []uint32{9, 7, 7, 7, 8}, nil, gives, ""},
 
-		"the others differ":         {3, []uint32{9, 7, 8}, nil, nil, "no majority agrees: action alarm-disarm"},
+		"the others differ":         {3, []uint32{9, 7, 8}, nil, nil, "no majority agrees: run action alarm-disarm"},
 		"one agrees with it":        {3, []uint32{9, 7, 9}, nil, nil, "no majority agrees"},
 		"two of five":               {5, []uint32{9, 7, 7, 8, 8}, nil, nil, "no majority agrees"},
 		"two of five, two silent":   {5, []uint32{9, 7, 7, 0, 0}, nil, nil, "no majority agrees"},
@@ -186,7 +186,7 @@ func TestWhatIsSaidOfCorruptData(t *testing.T) {
 	p := Decide(Event{Kind: hooks.ConfigChanged}, m, w)
 	require.Nil(t, p.Step)
 	assert.Equal(t, Waiting, p.Status.Level)
-	assert.True(t, strings.HasPrefix(p.Status.Message, "CORRUPT: data of etcd/1 differs; if the others agree it joins again"), p.Status.Message)
+	assert.True(t, strings.HasPrefix(p.Status.Message, "CORRUPT: data of etcd/1 differs; it joins again if the others agree"), p.Status.Message)
 	m.Config.AutoRepair = false
 	assert.Equal(t, Blocked, Decide(lookAgain, m, w).Status.Level)
 }

@@ -12,7 +12,7 @@ import (
 // that. What a unit does follows from the record alone, so it survives the failure of any hook.
 
 const (
-	operationStopsUs = "an operation has the cluster stopped"
+	operationStopsUs = "an operation has stopped the cluster"
 	dataWasReplaced  = "its data was replaced"
 	operationOver    = "its operation is over"
 )
@@ -41,7 +41,7 @@ func (v view) awaitsData() bool {
 	return replaces(o) && (!v.m.Units.OK || v.stays(o.Source) && !slices.ContainsFunc(v.dataHolders(), leaves))
 }
 
-// halted reports whether our server must not run because an operation has the cluster stopped. A
+// halted reports whether our server must not run because an operation has stopped the cluster. A
 // unit that is no participant but has data stops too.
 func (v view) halted() bool {
 	o := v.operation()
@@ -63,7 +63,7 @@ func (v view) leavesHalted() bool {
 	return goes && slices.ContainsFunc(v.operationUnits(), other)
 }
 
-// halt stops our server for as long as an operation has the cluster stopped, and prepares the new data on its source.
+// halt stops our server for as long as an operation has stopped the cluster, and prepares the new data on its source.
 func (v view) halt(p *Plan) {
 	if v.stopFor(p, operationStopsUs); p.Step == nil {
 		v.prepare(p)
@@ -132,7 +132,7 @@ func (v view) unprepared() string {
 	case work.State == WorkFailed:
 		return work.Error
 	case work.State == WorkDone, o.Target != "":
-		return "what was prepared is gone"
+		return "the prepared data is gone"
 	case o.Phase == toPrepare && o.Kind == restoring && v.snapshotOf(o) == "":
 		return "there is no such snapshot here"
 	}
@@ -143,7 +143,7 @@ func (v view) unprepared() string {
 // the newest good one or, with Before, the newest good one from before that time.
 func (v view) snapshotOf(o Operation) string {
 	if o.Snapshot != latest {
-		return o.Snapshot
+		return v.w.Kept.nameOf(o.Snapshot)
 	}
 	return newest(v.w.Kept.Snapshots, o.Before).Name
 }
@@ -231,9 +231,9 @@ func (v view) notKept() string {
 	case WorkDone:
 		return ""
 	case WorkFailed:
-		return " (none was taken of what it replaces: " + singleLine(before.Error) + ")"
+		return " (no snapshot was taken of the replaced data: " + singleLine(before.Error) + ")"
 	}
-	return " (none was taken of what it replaces)"
+	return " (no snapshot was taken of the replaced data)"
 }
 
 // highestRevision is the highest revision of the key space that this unit knows of.

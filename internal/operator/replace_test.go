@@ -161,18 +161,18 @@ func TestReplacingStepByStep(t *testing.T) {
 		"restore, preparing, it runs":      {o: restoreOf(toPrepare), unit: 1, world: all(kept, before, work(restoreID, PrepareRestore, WorkRuns)), part: answered},
 		"restore, preparing, it failed":    {o: restoreOf(toPrepare), unit: 1, world: all(kept, before, work(restoreID, PrepareRestore, WorkFailed)), part: unable, said: "the disk is full"},
 		"restore, preparing, it is made":   {o: restoreOf(toPrepare), unit: 1, world: all(kept, before, work(restoreID, PrepareRestore, WorkDone), made), part: prepared, said: "d2"},
-		"restore, preparing, without copy": {o: restoreOf(toPrepare), unit: 1, world: all(kept, work(restoreID, PrepareRestore, WorkDone), made), part: prepared, said: "d2 (none was taken of what it replaces)"},
+		"restore, preparing, without copy": {o: restoreOf(toPrepare), unit: 1, world: all(kept, work(restoreID, PrepareRestore, WorkDone), made), part: prepared, said: "d2 (no snapshot was taken of the replaced data)"},
 		"restore, preparing, its copy's work is forgotten": {
 			o: restoreOf(toPrepare), unit: 1, part: prepared, said: "d2", world: all(kept, made, func(w *World) {
 				w.Kept.Snapshots = append(w.Kept.Snapshots, Snapshot{Name: "c", Taken: 8, Why: beforeRestore, Work: restoreID + "-before"})
 			}),
 		},
-		"restore, preparing, it is gone": {o: restoreOf(toPrepare), unit: 1, world: all(kept, before, work(restoreID, PrepareRestore, WorkDone)), part: unable, said: "what was prepared is gone"},
+		"restore, preparing, it is gone": {o: restoreOf(toPrepare), unit: 1, world: all(kept, before, work(restoreID, PrepareRestore, WorkDone)), part: unable, said: "the prepared data is gone"},
 		"restore, stopping":              {o: restoreOf(toStop), step: Stop{operationStopsUs}},
 		"restore, stopping, enabled yet": {o: restoreOf(toStop), world: all(quiet, func(w *World) { w.Service.Enabled = true }), step: Stop{operationStopsUs}},
 		"restore, stopped":               {o: restoreOf(toStop), world: quiet, part: stopped},
 		"restore, stopped, the source":   {o: restoreOf(toStop), unit: 1, world: all(quiet, before, made), part: stopped, said: "d2"},
-		"restore, stopped, it is gone":   {o: restoreOf(toStop), unit: 1, world: quiet, part: unable, said: "what was prepared is gone"},
+		"restore, stopped, it is gone":   {o: restoreOf(toStop), unit: 1, world: quiet, part: unable, said: "the prepared data is gone"},
 		"restore, stopped, no data":      {o: restoreOf(toStop), world: all(quiet, func(w *World) { w.Data = Data{} }), part: stopped},
 		"restore, stopped, left out": {
 			o: func() Operation { o := restoreOf(toStop); o.Without = []string{"etcd/0"}; return o }(), step: Stop{operationStopsUs},
@@ -254,14 +254,14 @@ func TestReplacingAdvances(t *testing.T) {
 			},
 		},
 		"restore, it cannot be prepared": {o: restoreOf(toPrepare), others: unable, said: "too short", phase: toPrepare, outcome: "nothing is changed: too short"},
-		"restore, prepared of nothing":   {o: restoreOf(toPrepare), others: prepared, said: "x", phase: toPrepare, outcome: "nothing is changed: what was prepared is of no new cluster"},
-		"restore, prepared of the same":  {o: restoreOf(toPrepare), others: prepared, said: "c1", phase: toPrepare, outcome: "nothing is changed: what was prepared is of no new cluster"},
+		"restore, prepared of nothing":   {o: restoreOf(toPrepare), others: prepared, said: "x", phase: toPrepare, outcome: "nothing is changed: the prepared data is not of a new cluster"},
+		"restore, prepared of the same":  {o: restoreOf(toPrepare), others: prepared, said: "c1", phase: toPrepare, outcome: "nothing is changed: the prepared data is not of a new cluster"},
 		"restore, we have not stopped":   {o: restoreOf(toStop), others: stopped, phase: toStop},
 		"restore, another has not stopped": {
 			o: restoreOf(toStop), others: answered, world: func(w *World) { *w = silent(*w) }, phase: toStop,
 		},
 		"restore, all have stopped": {o: restoreOf(toStop), others: stopped, world: func(w *World) { *w = silent(*w) }, phase: toServe},
-		"restore, what was prepared is gone when all have stopped": {
+		"restore, the prepared data is gone when all have stopped": {
 			o: restoreOf(toStop), others: unable, said: "gone", world: func(w *World) { *w = silent(*w) }, phase: toStop, outcome: "nothing is changed: gone",
 		},
 		"restore, its source has gone": {
@@ -410,7 +410,7 @@ func TestNothingMovesWhileTheClusterIsStopped(t *testing.T) {
 		w = silent(w)
 		assert.Nil(t, Decide(lookAgain, m, w).Step, o.Phase)
 		assert.Equal(t, Waiting, Decide(lookAgain, m, w).Status.Level)
-		assert.Contains(t, Decide(lookAgain, m, w).Status.Message, o.ID+" has the cluster stopped")
+		assert.Contains(t, Decide(lookAgain, m, w).Status.Message, o.ID+" has stopped the cluster")
 
 		newcomer := wiped(w)
 		m.Cluster.Value.AppBag.Operation.Units = []string{"etcd/1", "etcd/2"}
@@ -433,10 +433,10 @@ func TestNothingMovesWhileTheClusterIsStopped(t *testing.T) {
 	m.Cluster = Know(cluster)
 	p := Decide(lookAgain, m, wiped(w))
 	assert.Nil(t, p.Step)
-	assert.Contains(t, p.Status.Message, "waiting to join: restore-1a goes on")
+	assert.Contains(t, p.Status.Message, "waiting to join: restore-1a is in progress")
 
 	m.Units.Value["etcd/1"] = Dying
-	assert.NotContains(t, Decide(lookAgain, m, wiped(w)).Status.Message, "waiting to join: restore-1a goes on", "it cannot come to its end")
+	assert.NotContains(t, Decide(lookAgain, m, wiped(w)).Status.Message, "waiting to join: restore-1a is in progress", "it cannot come to its end")
 
 	m, w = fresh(1)
 	cluster = m.Cluster.Value
@@ -576,5 +576,61 @@ func TestLatestSnapshot(t *testing.T) {
 			assert.Equal(t, tc.want, v.snapshotOf(o))
 			assert.Equal(t, tc.want, v.keptAs(dataRequest{snapshot: latest, before: tc.before}).Name)
 		})
+	}
+}
+
+// TestRolledBackWhileServing: a unit whose charm does not know the operation on record, or its
+// phase, neither starts data that was replaced nor founds a cluster. It serves the new data if it
+// has it already.
+func TestRolledBackWhileServing(t *testing.T) {
+	t.Parallel()
+	for kind, phase := range map[string]string{restoring: "copying", recovering: "copying", "split": toServe} {
+		for n := range 3 {
+			for name, tc := range map[string]struct {
+				change func(*World)
+				want   Step
+			}{
+				"its server runs":  {func(*World) {}, Stop{dataWasReplaced}},
+				"it has stopped":   {func(w *World) { w.Service.Running, w.Service.Enabled, w.Local = false, false, Local{} }, nil},
+				"its data is gone": {func(w *World) { *w = wiped(*w) }, nil},
+				"it has the prepared data": {func(w *World) {
+					*w = wiped(*w)
+					w.Prepared = []Prepared{{ID: restoreID, ClusterID: newID, MemberID: 7}}
+				}, ServePrepared{restoreID}},
+			} {
+				o := restoreOf(toServe)
+				m, w := during(o, n)
+				o.Kind, o.Phase = kind, phase
+				m.Cluster.Value.AppBag.Operation = o
+				w = silent(w)
+				w.Service.Running = true
+				tc.change(&w)
+				w = fenced(m, w)
+				p := Decide(lookAgain, m, w)
+				assert.Equal(t, tc.want, p.Step, "%s in %s on etcd/%d, %s: %s", kind, phase, n, name, texts(p.Reasons))
+				if p.record != nil {
+					assert.Equal(t, uint64(newID), p.record.ClusterID)
+				}
+			}
+		}
+	}
+}
+
+// TestWhoWasRolledBackIsNamed: whoever waits for a unit that was rolled back reads that its charm is
+// why.
+func TestWhoWasRolledBackIsNamed(t *testing.T) {
+	t.Parallel()
+	for _, phase := range []string{toAnswer, toPrepare, toStop, toServe} {
+		m, w := during(restoreOf(phase), 0)
+		assert.NotContains(t, texts(Decide(lookAgain, m, w).Reasons), "does not know")
+		unitBag := m.Cluster.Value.UnitBags["etcd/1"]
+		unitBag.Can = nil
+		m.Cluster.Value.UnitBags["etcd/1"] = unitBag
+		_, result, err := ShowOperation(nil, m, w)
+		require.NoError(t, err)
+		assert.Contains(t, result.Text, "etcd/1  its charm does not know restore\n", phase)
+		_, health, err := Health(nil, m, w)
+		require.NoError(t, err)
+		assert.Contains(t, health.Text, "the charm of etcd/1 does not know restore", phase)
 	}
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // leasesBack is what a client that holds a lock has to know about restored data.
-const leasesBack = "leases come back with their full time, those too that had run out since; watches begin again"
+const leasesBack = "leases come back with their full time, even those expired since; watches start again"
 
 // dataRequest is what an operator asks of restore or recover.
 type dataRequest struct {
@@ -60,7 +60,7 @@ func restoreParams(params map[string]any) (dataRequest, error) {
 func (want *dataRequest) settle(before, from string) error {
 	switch {
 	case from != "" && from != dataDir:
-		return fmt.Errorf("cannot use parameter %q: it takes %q alone", "from", dataDir)
+		return fmt.Errorf("cannot use parameter %q: it must be %q", "from", dataDir)
 	case want.dataDir && (want.snapshot != "" || before != "" || want.unverified):
 		return fmt.Errorf("cannot use parameter %q together with a snapshot", "from")
 	case want.dataDir:
@@ -70,13 +70,13 @@ func (want *dataRequest) settle(before, from string) error {
 	case before != "":
 		at, err := time.Parse(time.RFC3339, before)
 		if err != nil || at.Unix() <= 0 {
-			return fmt.Errorf("cannot use parameter %q: it wants a time like 2026-01-31T23:59:00Z", "before")
+			return fmt.Errorf("cannot use parameter %q: it must be a time such as 2026-01-31T23:59:00Z", "before")
 		}
 		want.snapshot, want.before = latest, at.Unix()
 	case want.snapshot == "":
-		return fmt.Errorf("cannot do without one of the parameters %q, %q and %q", "snapshot", "before", "from")
+		return fmt.Errorf("missing parameter: one of %q, %q and %q is needed", "snapshot", "before", "from")
 	case len(want.snapshot) > 4096 || singleLine(want.snapshot) != want.snapshot:
-		return fmt.Errorf("cannot use parameter %q: it is no name and no path", "snapshot")
+		return fmt.Errorf("cannot use parameter %q: it is neither a name nor a path", "snapshot")
 	}
 	return nil
 }
@@ -152,6 +152,7 @@ func Restore(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	case !m.Cluster.OK:
 		return nil, Result{Failed: refusal(what, v.unknown(peersUnknown, "no operation begins"))}, nil
 	}
+	want.snapshot = w.Kept.nameOf(want.snapshot)
 	if want.source == "" { // the name of a kept snapshot begins with its unit
 		want.source = cmp.Or(v.unitOfSnapshot(want.snapshot), m.Unit)
 	}
@@ -269,7 +270,7 @@ func (v view) tryRestore(want dataRequest) ([]Step, Result) {
 		return nil, Result{Failed: refusal(what, because(dataMissing, v.m.Unit))}
 	case want.dataDir:
 		id := hexID(v.dataOf(v.m.Unit))
-		text := fold("", "the data here is of cluster "+id+", which would be the application's; "+v.loses(0), 0) + lines
+		text := fold("", "the data here belongs to cluster "+id+", which would become the application's; "+v.loses(0), 0) + lines
 		return nil, Result{Text: text, Values: map[string]any{"cluster-id": id, "command": command}}
 	case strings.HasPrefix(want.snapshot, "/"):
 		return v.readForeign(want, command)
@@ -359,13 +360,13 @@ func (v view) loses(revision int64) string {
 	case v.givenUp() == 0:
 		return "no cluster is given up for it"
 	case revision == 0 || seen == 0:
-		return "what is written to cluster " + v.confirms() + " alone is lost"
+		return "what was written only to cluster " + v.confirms() + " is lost"
 	case seen <= revision:
 		return "nothing is known to be lost"
 	case seen == revision+1:
-		return fmt.Sprintf("revision %d is lost, and what is written until it begins", seen)
+		return fmt.Sprintf("revision %d is lost, and what is written until the restore begins", seen)
 	}
-	return fmt.Sprintf("%d revisions are lost: from %d to %d, and what is written until it begins", seen-revision, revision+1, seen)
+	return fmt.Sprintf("%d revisions are lost: from %d to %d, and what is written until the restore begins", seen-revision, revision+1, seen)
 }
 
 // An action waits for work that takes less than slowRead. The result of longer work is shown to a
@@ -399,7 +400,7 @@ func (v view) readForeign(want dataRequest, command string) ([]Step, Result) {
 			why := strings.TrimPrefix(newView(Event{}, *v.m, w).work(request.ID).Error, want.snapshot)
 			out.Failed = because(snapshotUnfit, want.snapshot, strings.TrimLeft(why, ": ")).String()
 		case out.Values["state"] == string(WorkRuns):
-			out.Text += "ask again: " + v.command(want, v.m.Unit, "", true) + "\n"
+			out.Text += "run it again: " + v.command(want, v.m.Unit, "", true) + "\n"
 		default:
 			out.Text += fold("", v.loses(0)+"; "+leasesBack, 0) + restoreIt(command)
 			out.Values["command"] = command
@@ -424,5 +425,5 @@ func boolParam(params map[string]any, name string) (bool, error) {
 			return v == "true", nil
 		}
 	}
-	return false, fmt.Errorf("cannot use parameter %q: it wants true or false", name)
+	return false, fmt.Errorf("cannot use parameter %q: it must be true or false", name)
 }

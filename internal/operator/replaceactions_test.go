@@ -30,14 +30,14 @@ func TestRestoreParams(t *testing.T) {
 		params map[string]any
 		err    string
 	}{
-		"nothing":                 {map[string]any{}, `cannot do without one of the parameters "snapshot", "before" and "from"`},
+		"nothing":                 {map[string]any{}, `missing parameter: one of "snapshot", "before" and "from"`},
 		"a name and a time":       {map[string]any{"snapshot": "a", "before": "2026-01-31T23:59:00Z"}, `cannot use parameter "before" together with a snapshot that has a name`},
 		"latest and a time":       {map[string]any{"snapshot": "latest", "before": "2026-01-31T23:59:00Z"}, ""},
-		"a time that is none":     {map[string]any{"before": "yesterday"}, `cannot use parameter "before": it wants a time`},
-		"a day":                   {map[string]any{"before": "2026-01-31"}, `cannot use parameter "before": it wants a time`},
+		"a time that is none":     {map[string]any{"before": "yesterday"}, `cannot use parameter "before": it must be a time`},
+		"a day":                   {map[string]any{"before": "2026-01-31"}, `cannot use parameter "before": it must be a time`},
 		"data-dir and a snapshot": {map[string]any{"from": "data-dir", "snapshot": "a"}, `cannot use parameter "from" together with a snapshot`},
-		"from elsewhere":          {map[string]any{"from": "s3"}, `cannot use parameter "from": it takes "data-dir" alone`},
-		"a flag that is none":     {map[string]any{"snapshot": "a", "unverified": "yes"}, `cannot use parameter "unverified": it wants true or false`},
+		"from elsewhere":          {map[string]any{"from": "s3"}, `cannot use parameter "from": it must be "data-dir"`},
+		"a flag that is none":     {map[string]any{"snapshot": "a", "unverified": "yes"}, `cannot use parameter "unverified": it must be true or false`},
 		"a flag as a text":        {map[string]any{"snapshot": "a", "dry-run": "true"}, ""},
 		"a control character":     {map[string]any{"snapshot": "/a\n"}, `cannot use parameter "snapshot"`},
 		"a number":                {map[string]any{"snapshot": 7}, `cannot use parameter "snapshot"`},
@@ -74,6 +74,7 @@ func TestRestore(t *testing.T) {
 	}{
 		"the newest":      {params: map[string]any{"snapshot": "latest"}},
 		"by name":         {params: map[string]any{"snapshot": "a"}, want: func(o *Operation) { o.Snapshot = "a" }},
+		"by its file":     {params: map[string]any{"snapshot": "a.db.zst"}, want: func(o *Operation) { o.Snapshot = "a" }},
 		"by time":         {params: map[string]any{"before": "1970-01-01T00:02:30Z"}, want: func(o *Operation) { o.Before = 150 }},
 		"a file":          {params: map[string]any{"snapshot": "/tmp/x.db", "unverified": true}, want: func(o *Operation) { o.Snapshot, o.Unverified = "/tmp/x.db", true }},
 		"of another unit": {params: map[string]any{"snapshot": "z", "source": "etcd/1"}, want: func(o *Operation) { o.Snapshot, o.Source = "z", "etcd/1" }},
@@ -89,9 +90,9 @@ func TestRestore(t *testing.T) {
 			params: map[string]any{"snapshot": "a", "confirm": ""}, model: func(m *Model) { m.Leader = Know(false) },
 			failed: "this unit is not known to be the leader; juju run etcd/leader restore snapshot=a source=etcd/0 confirm=id-c1",
 		},
-		"another goes on":       {params: map[string]any{"snapshot": "a"}, model: func(m *Model) { *m = operating(toAnswer) }, failed: "operation restart-1a goes on; operation cancel=restart-1a ends it"},
-		"another has begun":     {params: map[string]any{"snapshot": "a"}, model: func(m *Model) { m.Cluster.Value.AppBag.Operation = restoreOf(toServe) }, failed: "restore-1a is past the point from which it can be taken back"},
-		"a unit that is none":   {params: map[string]any{"snapshot": "a", "source": "etcd/9"}, failed: "etcd/9 is no unit of etcd"},
+		"another goes on":       {params: map[string]any{"snapshot": "a"}, model: func(m *Model) { *m = operating(toAnswer) }, failed: "operation restart-1a is in progress; operation cancel=restart-1a cancels it"},
+		"another has begun":     {params: map[string]any{"snapshot": "a"}, model: func(m *Model) { m.Cluster.Value.AppBag.Operation = restoreOf(toServe) }, failed: "restore-1a is past its point of no return"},
+		"a unit that is none":   {params: map[string]any{"snapshot": "a", "source": "etcd/9"}, failed: "etcd/9 is not a unit of etcd"},
 		"without one that is":   {params: map[string]any{"snapshot": "a", "without": "etcd/2"}, failed: "etcd on etcd/2 still answers, and would go on with the old data; on its machine: systemctl disable --now etcd-charm-etcd-2"},
 		"without the source":    {params: map[string]any{"snapshot": "a", "without": "etcd/0"}, failed: "etcd/0 is the source of the new data"},
 		"without one that died": {params: map[string]any{"snapshot": "a", "without": "etcd/2"}, world: func(w *World) { *w = down(*w, 2) }, want: func(o *Operation) { o.Snapshot, o.Without = "a", []string{"etcd/2"} }},
@@ -116,7 +117,7 @@ func TestRestore(t *testing.T) {
 			params: map[string]any{"from": "data-dir", "source": "etcd/2"}, model: func(m *Model) { m.Cluster.Value.UnitBags["etcd/2"] = UnitBag{} },
 			failed: "etcd/2 shows no data of a cluster",
 		},
-		"a source that leaves":       {params: map[string]any{"snapshot": "a", "source": "etcd/1"}, model: func(m *Model) { m.Units.Value["etcd/1"] = Dying }, failed: "etcd/1 leaves, and cannot be the source"},
+		"a source that leaves":       {params: map[string]any{"snapshot": "a", "source": "etcd/1"}, model: func(m *Model) { m.Units.Value["etcd/1"] = Dying }, failed: "etcd/1 is leaving and cannot be the source"},
 		"goal-state is not believed": {params: map[string]any{"snapshot": "a"}, model: func(m *Model) { m.Units = Unknown[map[string]Life]("failed") }, failed: "units unknown: failed"},
 		"the peers are not known":    {params: map[string]any{"snapshot": "a"}, model: func(m *Model) { m.Cluster = Unknown[Cluster]("failed") }, failed: "peers unknown: failed"},
 	} {
@@ -174,9 +175,9 @@ func TestRestoreDryRun(t *testing.T) {
 b         1970-01-01T00:03:20Z  50        4     4096
 
 users not known: action verify-snapshot reads them
-10 revisions are lost: from 51 to 60, and what is written until it begins;
-leases come back with their full time, those too that had run out since;
-watches begin again
+10 revisions are lost: from 51 to 60, and what is written until the restore
+begins; leases come back with their full time, even those expired since;
+watches start again
 restore it: juju run etcd/leader restore snapshot=latest source=etcd/0 confirm=id-c1
 `, result.Text)
 	assert.Equal(t, "juju run etcd/leader restore snapshot=latest source=etcd/0 confirm=id-c1", result.Values["command"])
@@ -186,15 +187,15 @@ restore it: juju run etcd/leader restore snapshot=latest source=etcd/0 confirm=i
 	w.Kept.Snapshots[1].Revision = 59
 	_, result, err = Restore(map[string]any{"snapshot": "latest", "dry-run": true}, m, w)
 	require.NoError(t, err)
-	assert.Contains(t, result.Text, "revision 60 is lost, and what is written until it begins;")
+	assert.Contains(t, result.Text, "revision 60 is lost, and what is written until the restore begins;")
 
 	_, result, err = Restore(map[string]any{"snapshot": "a", "source": "etcd/1", "dry-run": true}, m, w)
 	require.NoError(t, err)
-	assert.Equal(t, "nothing is shown: what etcd/1 has is seen there alone; juju run etcd/1 restore snapshot=a source=etcd/1 dry-run=true", result.Failed)
+	assert.Equal(t, "nothing is shown: what etcd/1 has can only be seen there; juju run etcd/1 restore snapshot=a source=etcd/1 dry-run=true", result.Failed)
 
 	_, result, err = Restore(map[string]any{"from": "data-dir", "dry-run": true}, m, w)
 	require.NoError(t, err)
-	assert.Contains(t, result.Text, "the data here is of cluster c1")
+	assert.Contains(t, result.Text, "the data here belongs to cluster c1")
 
 	// A kept one's name says on which unit it is.
 	_, result, err = Restore(map[string]any{"snapshot": "etcd-1-20270101T000000Z", "dry-run": true}, m, w)
@@ -211,7 +212,7 @@ restore it: juju run etcd/leader restore snapshot=latest source=etcd/0 confirm=i
 	assert.Equal(t, "/my files/x.db", request.Snapshot)
 	assert.Equal(t, AwaitWork{ID: request.ID}, steps[1])
 	w.Work = []Work{{WorkRequest: request, State: WorkRuns, Progress: "unpack", Began: w.Now}}
-	assert.Contains(t, result.Finish(w).Text, "ask again: juju run etcd/0 restore snapshot='/my files/x.db' source=etcd/0 dry-run=true\n")
+	assert.Contains(t, result.Finish(w).Text, "run it again: juju run etcd/0 restore snapshot='/my files/x.db' source=etcd/0 dry-run=true\n")
 	w.Work[0].State, w.Work[0].Progress, w.Work[0].Result = WorkDone, "", "revision 7, 3 keys"
 	const command = "juju run etcd/leader restore snapshot='/my files/x.db' source=etcd/0 confirm=id-c1"
 	assert.Contains(t, result.Finish(w).Text, "revision 7, 3 keys\n")
@@ -338,7 +339,7 @@ func TestRecover(t *testing.T) {
 		},
 		"an operation goes on": {params: map[string]any{"without": "etcd/2"}, model: func(m *Model) {
 			m.Cluster.Value.AppBag.Operation = restoreOf(toStop)
-		}, failed: "restore-1a goes on"},
+		}, failed: "restore-1a is in progress"},
 		"what was restored has lost its majority before all served it": {
 			params: map[string]any{"without": "etcd/2"}, model: func(m *Model) { m.Cluster.Value.AppBag.Operation = restoreOf(toServe) },
 		},
@@ -375,7 +376,7 @@ func TestRecover(t *testing.T) {
 				tc.want(&want)
 			}
 			assert.Equal(t, want, is)
-			assert.Contains(t, result.Text, "acknowledged after index 1008 are gone")
+			assert.Contains(t, result.Text, "writes after index 1008\nthat only the lost members have are gone")
 		})
 	}
 }
@@ -405,9 +406,9 @@ func TestRecoverDryRun(t *testing.T) {
 etcd/1  3     1008   0       intact  800
 etcd/0  3     1000   8       intact  900
 
-etcd/1 is the best: term 3, index 1008, revision 800; writes that the lost
-members alone acknowledged after index 1008 are gone; leases come back with
-their full time, those too that had run out since; watches begin again
+etcd/1 is the best: term 3, index 1008, revision 800; writes after index 1008
+that only the lost members have are gone; leases come back with their full
+time, even those expired since; watches start again
 recover from it: juju run etcd/leader recover without=etcd/2 confirm=id-c1
 `, result.Text)
 	assert.Equal(t, "etcd/1", result.Values["best"])
@@ -440,7 +441,7 @@ func TestOperationPastTheEnd(t *testing.T) {
 			_, result, err := ShowOperation(map[string]any{"cancel": o.ID}, m, w)
 			require.NoError(t, err)
 			if phase == toServe {
-				assert.Equal(t, "nothing is changed: "+o.ID+" is past the point from which it can be taken back; its old data stays on the units", result.Failed)
+				assert.Equal(t, "nothing is changed: "+o.ID+" is past its point of no return; the old data stays on the units", result.Failed)
 			} else {
 				require.Empty(t, result.Failed)
 				record, err := etcdcluster.DecodeApp("cluster:0", "etcd", result.Bags[0].Bag)
@@ -467,6 +468,42 @@ func TestOperationPastTheEnd(t *testing.T) {
 	}
 }
 
+// TestWorkThatHangs: whoever asks the source reads how far the new data is and for how long it has
+// not moved; whoever asks elsewhere reads where to ask. Cancelled, the work is ended by the source's
+// next hook.
+func TestWorkThatHangs(t *testing.T) {
+	t.Parallel()
+	for _, o := range []Operation{restoreOf(toPrepare), recoverOf(toPrepare)} {
+		m, w := during(o, 0)
+		_, result, err := ShowOperation(nil, m, w)
+		require.NoError(t, err)
+		assert.Contains(t, result.Text, "how far that is: juju run etcd/1 operation\n")
+		assert.NotContains(t, result.Values, "progress")
+
+		m, w = during(o, 1)
+		w.Now = 10_000
+		hung := Work{WorkRequest: WorkRequest{ID: o.ID, Kind: PrepareRestore}, State: WorkRuns, Progress: "copy: 1 of 9 MiB", Moved: w.Now - 34*60}
+		w.Work = []Work{hung}
+		_, result, err = ShowOperation(nil, m, w)
+		require.NoError(t, err)
+		assert.Contains(t, result.Text, "the new data: copy: 1 of 9 MiB, unchanged for 34m\n")
+		assert.Equal(t, "copy: 1 of 9 MiB, unchanged for 34m", result.Values["progress"])
+		assert.Contains(t, Examine(m, w).Table(), "restore runs: copy: 1 of 9 MiB, unchanged for 34m")
+
+		w.Work[0].Moved = w.Now - 10
+		_, result, err = ShowOperation(nil, m, w)
+		require.NoError(t, err)
+		assert.Contains(t, result.Text, "the new data: copy: 1 of 9 MiB\n")
+
+		o.Outcome = outcomeCancelled
+		m, _ = during(o, 1)
+		assert.Equal(t, EndWork{o.ID, operationOver}, Decide(lookAgain, m, w).Step)
+		_, result, err = ShowOperation(nil, m, w)
+		require.NoError(t, err)
+		assert.NotContains(t, result.Values, "progress")
+	}
+}
+
 // TestFoundsNothingMeanwhile: a cluster that an operation is about to put back is not given up for
 // an empty one.
 func TestFoundsNothingMeanwhile(t *testing.T) {
@@ -477,5 +514,5 @@ func TestFoundsNothingMeanwhile(t *testing.T) {
 	m.Cluster.Value.UnitBags = nil
 	_, result, err := FoundCluster(map[string]any{"confirm": "id-c1"}, m, wiped(silent(w)))
 	require.NoError(t, err)
-	assert.Contains(t, result.Failed, "operation restore-1a goes on")
+	assert.Contains(t, result.Failed, "operation restore-1a is in progress")
 }

@@ -118,7 +118,7 @@ func TestExamineWithoutGoalStateAccusesNobody(t *testing.T) {
 	m.Units = Unknown[map[string]Life]("goal-state failed")
 	r := Examine(m, w)
 	assert.Empty(t, append(r.MembersWithoutUnit, r.UnitsWithoutMember...))
-	assertReason(t, r, shown{Degraded, Waiting, "units unknown: goal-state failed; until then: members without a unit stay"})
+	assertReason(t, r, shown{Degraded, Waiting, "units unknown: goal-state failed; until then: members without a unit are not removed"})
 }
 
 func TestExamineDyingUnitNeedsNoMember(t *testing.T) {

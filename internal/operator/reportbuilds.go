@@ -56,7 +56,7 @@ func (r Report) serversText() string {
 		out = append(out, id+" on "+strings.Join(units[id], ", "))
 	}
 	if unknown := units[""]; len(unknown) > 0 {
-		out = append(out, "not known of "+strings.Join(unknown, ", "))
+		out = append(out, "not known for "+strings.Join(unknown, ", "))
 	}
 	return strings.Join(out, "; ")
 }

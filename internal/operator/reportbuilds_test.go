@@ -20,7 +20,7 @@ func TestHealthTellsServersApart(t *testing.T) {
 	says("etcd/1", "bbbbbbbbbbbb")
 	r := Examine(m, w)
 	table := r.Table()
-	assert.Contains(t, table, "servers  aaaaaaaaaaaa on etcd/0; bbbbbbbbbbbb on etcd/1; not known of etcd/2\n")
+	assert.Contains(t, table, "servers  aaaaaaaaaaaa on etcd/0; bbbbbbbbbbbb on etcd/1; not known for etcd/2\n")
 	assert.Contains(t, table, "charm    has server bbbbbbbbbbbb, proxy aaaaaaaaaaaa\n")
 	values := r.Values()
 	assert.Equal(t, "bbbbbbbbbbbb", values["charm-server"])
@@ -31,7 +31,7 @@ func TestHealthTellsServersApart(t *testing.T) {
 	assert.NotContains(t, members["etcd2"], "server")
 
 	says("etcd/2", "aaaaaaaaaaaa")
-	assert.Contains(t, Examine(m, down(w, 1)).Table(), "servers  aaaaaaaaaaaa on etcd/0, etcd/2; not known of etcd/1\n", "one that is silent may have ended")
+	assert.Contains(t, Examine(m, down(w, 1)).Table(), "servers  aaaaaaaaaaaa on etcd/0, etcd/2; not known for etcd/1\n", "one that is silent may have ended")
 
 	m, w = healthyProxy(1)
 	w.Service.Release, w.Carried = buildA, otherProxy

@@ -133,7 +133,7 @@ func (r Report) forPrograms() reportJSON {
 	}
 	for _, reason := range r.Reasons {
 		out.Reasons = append(out.Reasons, reasonJSON{
-			reason.Kind.String(), reason.Health(), listOf(reason.Subjects), reason.Text(), reason.Remedy(),
+			reason.Kind.String(), reason.Health(), listOf(reason.Subjects), reason.Text(), r.remedyFor(reason),
 		})
 	}
 	if r.Runs != "" || r.Carries != "" {

@@ -53,7 +53,7 @@ type named struct{ name, text string }
 func (r Report) head() []named {
 	out := []named{{"health", string(r.Health)}}
 	for _, reason := range r.healthReasons() {
-		out = append(out, named{"because", reason.String()})
+		out = append(out, named{"because", reason.with(r.remedyFor(reason))})
 	}
 	if r.Role == RoleProxy {
 		out = append(out, named{"seen by", r.Unit}, named{"listens", r.listenText()}, named{"reaches", fmt.Sprintf("%d of %d members", r.Reachable, len(r.Upstream))})

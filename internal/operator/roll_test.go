@@ -16,11 +16,11 @@ func TestRefreshPreflight(t *testing.T) {
 		"a patch back":             {"3.7.3-0123456789ab", "3.7.2-0123456789ab", ""},
 		"another build":            {"3.7.3-0123456789ab", "3.7.3-ba9876543210", ""},
 		"the next minor":           {"3.7.3-0123456789ab", "3.8.0-0123456789ab", ""},
-		"a minor skipped":          {"3.6.14-0123456789ab", "3.8.0-0123456789ab", "etcd 3.6.14 cannot become 3.8.0 at once; go up one minor version at a time"},
-		"a minor back":             {"3.8.0-0123456789ab", "3.7.3-0123456789ab", "etcd 3.8.0 cannot become 3.7.3 again; refresh to a charm with etcd 3.8"},
+		"a minor skipped":          {"3.6.14-0123456789ab", "3.8.0-0123456789ab", "etcd 3.6.14 cannot go to 3.8.0 in one step; go up one minor version at a time"},
+		"a minor back":             {"3.8.0-0123456789ab", "3.7.3-0123456789ab", "etcd 3.8.0 cannot go back to 3.7.3; refresh to a charm with etcd 3.8; 3/3 voters"},
 		"ten comes after nine":     {"3.9.1-0123456789ab", "3.10.0-0123456789ab", ""},
-		"a major back":             {"4.0.0-0123456789ab", "3.7.3-0123456789ab", "etcd 4.0.0 cannot become 3.7.3 again; refresh to a charm with etcd 4.0"},
-		"a major":                  {"3.7.3-0123456789ab", "4.0.0-0123456789ab", "etcd 3.7.3 cannot become 4.0.0 at once; go up one minor version at a time"},
+		"a major back":             {"4.0.0-0123456789ab", "3.7.3-0123456789ab", "etcd 4.0.0 cannot go back to 3.7.3; refresh to a charm with etcd 4.0; 3/3 voters"},
+		"a major":                  {"3.7.3-0123456789ab", "4.0.0-0123456789ab", "etcd 3.7.3 cannot go to 4.0.0 in one step; go up one minor version at a time"},
 		"what runs is not known":   {"", "3.7.3-0123456789ab", ""},
 		"what runs has no version": {"nightly", "3.7.3-0123456789ab", ""},
 	} {
@@ -48,8 +48,8 @@ func TestPreflightOfAServerThatIsDown(t *testing.T) {
 	for carried, why := range map[string]string{
 		"3.7.4-0123456789ab":  "",
 		"3.8.0-0123456789ab":  "",
-		"3.9.0-0123456789ab":  "etcd 3.7.3 cannot become 3.9.0 at once; go up one minor version at a time",
-		"3.6.16-0123456789ab": "etcd 3.7.3 cannot become 3.6.16 again; refresh to a charm with etcd 3.7",
+		"3.9.0-0123456789ab":  "etcd 3.7.3 cannot go to 3.9.0 in one step; go up one minor version at a time",
+		"3.6.16-0123456789ab": "etcd 3.7.3 cannot go back to 3.6.16; refresh to a charm with etcd 3.7",
 	} {
 		m := model(3)
 		w := down(world(m), 0)
@@ -88,7 +88,7 @@ func TestNobodyRestartsWhileAnotherIsListedElsewhere(t *testing.T) {
 	w = fenced(m, w)
 	p := Decide(lookAgain, m, w)
 	assert.Nil(t, p.Step)
-	assert.Contains(t, p.Status.Message, "restart pending: etcd/1 is not listed where it listens yet")
+	assert.Contains(t, p.Status.Message, "restart pending: etcd/1 is not yet listed where it listens")
 }
 
 // The raft leader goes last of the members that stay. A unit that leaves never restarts, and may

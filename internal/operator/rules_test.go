@@ -51,7 +51,7 @@ func TestRule01FoundedOnce(t *testing.T) {
 		{"address unknown", func(m *Model, _ *World) { m.PeerAddress = Unknown[Address]("no address") }, false},
 		{"record names a cluster", func(m *Model, _ *World) { *m = record(*m, AppBag{ClusterID: 7}) }, false},
 		{"another unit names a cluster", func(m *Model, _ *World) { m.Cluster.Value.UnitBags["etcd/1"] = UnitBag{ClusterID: 7} }, false},
-		{"recorded cluster ended in order", func(m *Model, _ *World) { *m = record(*m, AppBag{ClusterID: 7, Ended: 7}) }, true},
+		{"recorded cluster ended properly", func(m *Model, _ *World) { *m = record(*m, AppBag{ClusterID: 7, Ended: 7}) }, true},
 		{"another cluster ended", func(m *Model, _ *World) { *m = record(*m, AppBag{ClusterID: 8, Ended: 7}) }, false},
 		{"somebody unreachable", func(_ *Model, w *World) { w.Reach = Unreachable }, false},
 		{"somebody without quorum", func(_ *Model, w *World) { w.Reach = NoQuorum }, false},
@@ -486,7 +486,7 @@ func TestRule06QuorumFirst(t *testing.T) {
 		w.Members[0].Answers, w.Members[0].Ready = false, false
 		assert.IsType(t, RemoveMember{}, firstStep(m, w), "nobody finds it where it is listed, and yet it is ready")
 		w.Local.Ready = false
-		assert.Nil(t, firstStep(m, w), "that would costs the quorum")
+		assert.Nil(t, firstStep(m, w), "that would would cost the quorum")
 	})
 
 	t.Run("who is held starts nothing while it cannot tell whether the cluster has ended", func(t *testing.T) {
@@ -669,7 +669,7 @@ func TestRule06QuorumFirst(t *testing.T) {
 		w = fenced(m, w)
 		p := Decide(lookAgain, m, down(w, 1))
 		assert.Nil(t, p.Step)
-		assert.Contains(t, p.Status.Message, "costs the quorum")
+		assert.Contains(t, p.Status.Message, "would cost the quorum")
 	})
 
 	t.Run("an unstarted member of an unknown owner stays while a unit is unaccounted for", func(t *testing.T) {

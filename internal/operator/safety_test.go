@@ -58,7 +58,7 @@ func TestQuorumFirstInWords(t *testing.T) {
 		"three, another silent": {3, func(w *World) { *w = down(*w, 1) }, "without etcd/0 there is no quorum: 1 of 3 voters would be ready, 2 are needed", "without etcd/0 there is no quorum: 1 of 2 voters would be ready, 2 are needed"},
 		"four, another silent":  {4, func(w *World) { *w = down(*w, 1) }, "without etcd/0 there is no quorum: 2 of 4 voters would be ready, 3 are needed", ""},
 		"two, the other silent": {2, func(w *World) { *w = down(*w, 1) }, "etcd/1 is not ready", "without etcd/0 there is no quorum: 0 of 1 voters would be ready, 1 are needed"},
-		"two, the other answers and is not ready": {2, func(w *World) { w.Members[1].Ready = false }, "etcd/1 is not ready", "without etcd/0 there is no quorum: 0 of 1 voters would be ready, 1 are needed"},
+		"two, the other answers but is not ready": {2, func(w *World) { w.Members[1].Ready = false }, "etcd/1 is not ready", "without etcd/0 there is no quorum: 0 of 1 voters would be ready, 1 are needed"},
 		"two, ours silent":                        {2, func(w *World) { *w = down(*w, 0) }, "etcd/0 is not ready", ""},
 		"two, ours does not call itself ready":    {2, func(w *World) { w.Local.Ready = false }, "etcd/0 is not ready", ""},
 		"two, ours does not answer us":            {2, func(w *World) { w.Local = Local{} }, "etcd/0 is not ready", ""},

@@ -73,7 +73,7 @@ func (v view) first(s Step) Step {
 		return s
 	}
 	for _, w := range v.w.Work {
-		end := EndWork{w.ID, "the member is wanted for: " + s.String()}
+		end := EndWork{w.ID, "it gives way to: " + s.String()}
 		if tried, _ := v.tried(end); w.streams() && !tried {
 			return end
 		}
@@ -202,7 +202,7 @@ func (x *examiner) keeping() {
 		switch {
 		case w.Kind == LookAgain:
 		case w.State == WorkRuns:
-			x.say(because(workRuns, string(w.Kind), dash(w.Progress)))
+			x.say(because(workRuns, string(w.Kind), w.howFar(x.w.Now)))
 		case w.State == WorkFailed && w.Why != "":
 			x.say(because(snapshotMissed, x.m.Unit, w.Why, w.Error))
 		}

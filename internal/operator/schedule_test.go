@@ -13,13 +13,15 @@ import (
 // the timer does not delete the snapshot to make room for another.
 func TestWhatARestoreNamesIsKept(t *testing.T) {
 	t.Parallel()
-	had := []Snapshot{{Name: "old", Taken: 3}, {Name: "bad", Taken: 4, Error: "no"}, {Name: "new", Taken: 6}, {Name: "apart", Taken: 7, Why: beforeRestore}}
+	had := []Snapshot{{Name: "old", Path: "/kept/old.db.zst", Taken: 3}, {Name: "bad", Taken: 4, Error: "no"}, {Name: "new", Taken: 6}, {Name: "apart", Taken: 7, Why: beforeRestore}}
 	for name, tc := range map[string]struct {
 		phase  string
 		change func(*Operation, *World)
 		want   string
 	}{
 		"by its name":         {toAnswer, func(o *Operation, _ *World) { o.Snapshot = "old" }, "old"},
+		"by its file's name":  {toAnswer, func(o *Operation, _ *World) { o.Snapshot = "old.db.zst" }, "old"},
+		"by its file":         {toAnswer, func(o *Operation, _ *World) { o.Snapshot = "/kept/old.db.zst" }, "old"},
 		"the newest":          {toAnswer, nil, "new"},
 		"from before a time":  {toAnswer, func(o *Operation, _ *World) { o.Before = 5 }, "old"},
 		"one that is no good": {toAnswer, func(o *Operation, _ *World) { o.Snapshot = "bad" }, ""},
@@ -112,7 +114,7 @@ func TestASnapshotGivesWay(t *testing.T) {
 	m := model(3)
 	w := world(m)
 	stream := Work{WorkRequest: WorkRequest{ID: "scheduled", Kind: TakeSnapshot}, State: WorkRuns, Progress: "copy: 1 of 2 MiB"}
-	end := EndWork{"scheduled", "the member is wanted for: restart service"}
+	end := EndWork{"scheduled", "it gives way to: restart service"}
 	for name, tc := range map[string]struct {
 		work  Work
 		tried bool
@@ -177,9 +179,9 @@ func TestWhatIsSaidOfSnapshots(t *testing.T) {
 		}},
 		"one that failed its check": {world: func(w World) World {
 			w = kept(w, now, time.Hour)
-			w.Kept.Snapshots = append(w.Kept.Snapshots, Snapshot{Name: "x", Taken: now, Error: "etcd does not read it"})
+			w.Kept.Snapshots = append(w.Kept.Snapshots, Snapshot{Name: "x", Taken: now, Error: "etcd cannot read it"})
 			return w
-		}, want: "snapshot failed: etcd does not read it"},
+		}, want: "snapshot failed: etcd cannot read it"},
 		"a learner takes none": {world: func(w World) World {
 			w.Members[0].Learner = true
 			return kept(w, now, 900*time.Hour)
@@ -236,7 +238,7 @@ func TestTakeSnapshotNow(t *testing.T) {
 		"no quorum": {world: func(w *World) { w.Reach = NoQuorum }, want: "no snapshot is taken"},
 		"another one": {world: func(w *World) {
 			w.Work = []Work{{WorkRequest: WorkRequest{ID: "x", Kind: TakeSnapshot}, State: WorkRuns}}
-		}, want: "snapshot runs already"},
+		}, want: "snapshot is already running"},
 		"a proxy": {model: func(m *Model) { m.Config.Role = RoleProxy }, world: func(w *World) { *w = World{} }, want: "is a proxy"},
 	} {
 		m := model(3)
@@ -266,11 +268,11 @@ func TestTakeSnapshotNow(t *testing.T) {
 		assert.Equal(t, "it is taken\n", done.Text)
 		assert.Equal(t, w.Kept.Snapshots[0].Name, done.Values["snapshot"].(map[string]any)["name"])
 		w.Work[0].State, w.Work[0].Progress = WorkRuns, "copy: 1 of 9 MiB"
-		assert.Equal(t, "snapshot goes on: copy: 1 of 9 MiB; follow it: juju run etcd/0 list-snapshots\n", result.Finish(w).Text)
+		assert.Equal(t, "snapshot runs: copy: 1 of 9 MiB; follow it: juju run etcd/0 list-snapshots\n", result.Finish(w).Text)
 		w.Work[0].State, w.Work[0].Error = WorkFailed, "no room"
 		assert.Equal(t, "snapshot failed: no room", result.Finish(w).Failed)
 		w.Work = nil
-		assert.Contains(t, result.Finish(w).Failed, "it has not begun")
+		assert.Contains(t, result.Finish(w).Failed, "it has not started")
 	}
 	m := model(3)
 	w := world(m)
@@ -287,7 +289,7 @@ func TestListSnapshots(t *testing.T) {
 	t.Parallel()
 	m := model(3)
 	w := kept(world(m), 1_800_000_000, 5*time.Hour, time.Hour)
-	w.Kept.Snapshots = append(w.Kept.Snapshots, Snapshot{Name: "etcd-0-20270115T080000Z", Taken: 1_800_000_000, Error: "etcd does not read it"})
+	w.Kept.Snapshots = append(w.Kept.Snapshots, Snapshot{Name: "etcd-0-20270115T080000Z", Taken: 1_800_000_000, Error: "etcd cannot read it"})
 	_, result, err := ListSnapshots(nil, m, w)
 	require.NoError(t, err)
 	assert.Empty(t, result.Failed)
@@ -295,7 +297,7 @@ func TestListSnapshots(t *testing.T) {
 etcd-0-20270115T030000Z  5h   7         3     2 MiB  1 MiB  -
 etcd-0-20270115T070000Z  60m  7         3     2 MiB  1 MiB  -
 `), result.Text)
-	assert.Contains(t, result.Text, "failed: etcd does not read it")
+	assert.Contains(t, result.Text, "failed: etcd cannot read it")
 	assert.Contains(t, result.Text, "2 MiB of 10 GiB are used by what is kept, 50 GiB are free")
 	assert.Equal(t, "2", result.Values["count"])
 	_, result, err = ListSnapshots(nil, m, world(m))
@@ -303,12 +305,24 @@ etcd-0-20270115T070000Z  60m  7         3     2 MiB  1 MiB  -
 	assert.Contains(t, result.Text, "no snapshot is kept on this unit\n")
 }
 
+// A kept snapshot is meant by its name, by its file's name, or by the path that list-snapshots shows.
+func TestNamesOfASnapshot(t *testing.T) {
+	t.Parallel()
+	k := Kept{Snapshots: []Snapshot{{Name: "a", Path: "/kept/a.db.zst"}, {Name: "a.db", Path: "/kept/a.db.db.zst"}, {Error: "no name"}}}
+	for text, want := range map[string]string{
+		"a": "a", "a.db.zst": "a", "/kept/a.db.zst": "a", "a.db": "a.db", "/kept/a.db.db.zst": "a.db",
+		"": "", ".db.zst": ".db.zst", "b": "b", "latest": "latest", "data-dir": "data-dir", "/tmp/a.db.zst": "/tmp/a.db.zst", "/kept/a": "/kept/a",
+	} {
+		assert.Equal(t, want, k.nameOf(text), text)
+	}
+}
+
 func TestVerifySnapshotNow(t *testing.T) {
 	t.Parallel()
 	m := model(3)
 	w := kept(world(m), 1_800_000_000, time.Hour)
 	for which, want := range map[string]string{
-		"": "", "latest": "", w.Kept.Snapshots[0].Name: "", "/tmp/x.db": "",
+		"": "", "latest": "", w.Kept.Snapshots[0].Name: "", w.Kept.Snapshots[0].Name + ".db.zst": "", "/tmp/x.db": "",
 		"etcd-1-20270115T030000Z": "nothing is verified: etcd-1-20270115T030000Z is on etcd/1; juju run etcd/1 …",
 		"nonsense":                "no snapshot nonsense is kept on etcd/0; list-snapshots says which are",
 	} {
@@ -344,16 +358,17 @@ func TestPurgeKept(t *testing.T) {
 		text   string
 		failed string
 	}{
-		"what may":            {text: "may go: 65 MiB"},
-		"what would":          {params: map[string]any{"what": old}, text: "would go: 1 MiB"},
+		"what may":            {text: "can be deleted: 65 MiB"},
+		"what would":          {params: map[string]any{"what": old}, text: "would be deleted: 1 MiB"},
 		"an old one":          {params: map[string]any{"what": old, "confirm": true}, steps: []Step{Purge{Snapshots: []string{old}}}},
+		"by its file":         {params: map[string]any{"what": old + ".db.zst", "confirm": true}, steps: []Step{Purge{Snapshots: []string{old}}}},
 		"two things":          {params: map[string]any{"what": old + ",aside", "confirm": true}, steps: []Step{Purge{Snapshots: []string{old}, Aside: []string{aside}}}},
 		"by its path":         {params: map[string]any{"what": aside, "confirm": true}, steps: []Step{Purge{Aside: []string{aside}}}},
 		"by its name":         {params: map[string]any{"what": "data.2027-01-01T000000Z-x", "confirm": true}, steps: []Step{Purge{Aside: []string{aside}}}},
 		"the newest":          {params: map[string]any{"what": newest, "confirm": true}, failed: "nothing is purged: " + newest + " is the newest good snapshot, which is never deleted"},
 		"the data":            {params: map[string]any{"what": "/var/lib/etcd-charm/etcd-0/data", "confirm": true}, failed: "keeps no"},
-		"confirmed nothing":   {params: map[string]any{"confirm": true}, text: "may go: 65 MiB"},
-		"one of them unheard": {params: map[string]any{"what": old + ",x", "confirm": true}, failed: "etcd/0 keeps no x; purge says what may go"},
+		"confirmed nothing":   {params: map[string]any{"confirm": true}, text: "can be deleted: 65 MiB"},
+		"one of them unheard": {params: map[string]any{"what": old + ",x", "confirm": true}, failed: "etcd/0 keeps no x; purge lists what can be deleted"},
 	} {
 		steps, result, err := PurgeKept(tc.params, m, w)
 		require.NoError(t, err, name)
@@ -362,14 +377,14 @@ func TestPurgeKept(t *testing.T) {
 		assert.Contains(t, result.Failed, tc.failed, name)
 		assert.NotContains(t, result.Text, newest, name)
 		if len(steps) > 0 {
-			assert.Contains(t, result.Finish(w).Text, "gone: ", name)
+			assert.Contains(t, result.Finish(w).Text, "deleted: ", name)
 		}
 	}
 	_, _, err := PurgeKept(map[string]any{"confirm": "yes"}, m, w)
-	require.ErrorContains(t, err, "it wants true or false")
+	require.ErrorContains(t, err, "it must be true or false")
 	_, result, err := PurgeKept(nil, m, world(m))
 	require.NoError(t, err)
-	assert.Equal(t, "nothing is kept that may go\n", result.Text)
+	assert.Equal(t, "nothing is kept that can be deleted\n", result.Text)
 }
 
 // TestASnapshotBeforeAnUpgrade: the first member that will run another server has a snapshot taken,

@@ -21,7 +21,7 @@ func TakeSnapshotNow(params map[string]any, m Model, w World) ([]Step, Result, e
 		return nil, Result{}, err
 	}
 	if to != "" && (!path.IsAbs(to) || path.Clean(to) != to) {
-		return nil, Result{}, fmt.Errorf("cannot use parameter %q: it wants the whole path of a file", "to")
+		return nil, Result{}, fmt.Errorf("cannot use parameter %q: it must be the absolute path of a file", "to")
 	}
 	const what = "no snapshot is taken"
 	if refused := Examine(m, w).refused(what); refused.Failed != "" {
@@ -55,23 +55,35 @@ func (v view) maySnapshot() Reason {
 	}
 	for _, w := range v.w.Work {
 		if w.Kind == TakeSnapshot && w.State == WorkRuns {
-			return because(snapshotRuns, string(w.Kind), dash(w.Progress))
+			return because(snapshotRuns, string(w.Kind), w.howFar(v.w.Now))
 		}
 	}
 	return Reason{}
+}
+
+// unmoved is for how many seconds work may stand still before that is said.
+const unmoved = 300
+
+// howFar is how far work is that runs, and for how long it has not moved.
+func (w Work) howFar(now int64) string {
+	text := dash(w.Progress)
+	if d := now - w.Moved; w.Moved != 0 && d >= unmoved {
+		text += ", unchanged for " + ago(time.Duration(d)*time.Second)
+	}
+	return text
 }
 
 // workResult is the answer of an action after it has begun work and waited for it.
 func workResult(m Model, w World, id string) Result {
 	at := slices.IndexFunc(w.Work, func(work Work) bool { return work.ID == id })
 	if at < 0 {
-		return Result{Failed: because(workFailed, id, "it has not begun").String()}
+		return Result{Failed: because(workFailed, id, "it has not started").String()}
 	}
 	work := w.Work[at]
 	out := Result{Values: map[string]any{"work": id, "state": string(work.State)}}
 	switch work.State {
 	case WorkRuns:
-		text := fmt.Sprintf("%s goes on: %s; follow it: juju run %s list-snapshots", work.Kind, dash(work.Progress), m.Unit)
+		text := fmt.Sprintf("%s runs: %s; follow it: juju run %s list-snapshots", work.Kind, dash(work.Progress), m.Unit)
 		out.Text = fold("", text, 0)
 		out.Values["progress"] = dash(singleLine(work.Progress))
 	case WorkFailed:
@@ -139,7 +151,7 @@ func ListSnapshots(params map[string]any, m Model, w World) ([]Step, Result, err
 	out.Text += failed.String()
 	for _, work := range w.Work {
 		if work.State == WorkRuns && work.Kind != LookAgain {
-			out.Text += fmt.Sprintf("%s runs: %s\n", work.Kind, dash(singleLine(work.Progress)))
+			out.Text += fmt.Sprintf("%s runs: %s\n", work.Kind, singleLine(work.howFar(w.Now)))
 			out.Values["runs"], out.Values["progress"] = string(work.Kind), dash(singleLine(work.Progress))
 		}
 	}
@@ -183,7 +195,7 @@ func DrillNow(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	if err != nil {
 		return nil, Result{}, err
 	}
-	steps, result := readSnapshot(m, w, WorkRequest{Kind: Drill, Snapshot: which}, "nothing is drilled")
+	steps, result := readSnapshot(m, w, WorkRequest{Kind: Drill, Snapshot: which}, "no drill is run")
 	return steps, result, nil
 }
 
@@ -194,7 +206,7 @@ func readSnapshot(m Model, w World, r WorkRequest, refused string) ([]Step, Resu
 		return nil, Result{Failed: because(isProxy, m.Unit).String()}
 	}
 	v := newView(Event{}, m, w)
-	r.ID, r.Snapshot = v.workID(string(r.Kind)), cmp.Or(r.Snapshot, latest)
+	r.ID, r.Snapshot = v.workID(string(r.Kind)), w.Kept.nameOf(cmp.Or(r.Snapshot, latest))
 	if why := v.findSnapshot(r.Snapshot); !why.none() {
 		return nil, Result{Failed: refusal(refused, why)}
 	}
@@ -215,6 +227,21 @@ func (v view) findSnapshot(which string) Reason {
 		return because(snapshotElsewhere, unit, which)
 	}
 	return because(snapshotUnknown, which, v.m.Unit)
+}
+
+// snapshotFile is how the file of a kept snapshot ends.
+const snapshotFile = ".db.zst"
+
+// nameOf is the name of the kept snapshot that a text means: its name, or that of its file, with or
+// without the directory. Any other text is returned as it is. Everything that compares names of
+// snapshots does so after this.
+func (k Kept) nameOf(text string) string {
+	for _, s := range k.Snapshots {
+		if s.Name != "" && (s.Name == text || s.Name+snapshotFile == text || s.Path == text) {
+			return s.Name
+		}
+	}
+	return text
 }
 
 // unitOfSnapshot is the unit of our application that a snapshot's name begins with; "" is none.
@@ -249,20 +276,20 @@ func PurgeKept(params map[string]any, m Model, w World) ([]Step, Result, error) 
 		return nil, Result{Failed: refusal("nothing is purged", why)}, nil
 	}
 	if what == "" {
-		out := purged(w.Kept, p, "may go")
+		out := purged(w.Kept, p, "may go", "can be deleted")
 		if out.Values["items"] == nil {
 			return nil, out, nil
 		}
-		out.Text += fold("", fmt.Sprintf("say which: juju run %s purge what=NAME,… (or what=aside), and with confirm=true they go", m.Unit), 0)
+		out.Text += fold("", fmt.Sprintf("name them: juju run %s purge what=NAME,… (or what=aside); confirm=true deletes them", m.Unit), 0)
 		return nil, out, nil
 	}
 	if !confirm {
-		out := purged(w.Kept, p, "would go")
-		out.Text += fold("", fmt.Sprintf("with confirm=true they go: juju run %s purge what=%s confirm=true", m.Unit, what), 0)
+		out := purged(w.Kept, p, "would go", "would be deleted")
+		out.Text += fold("", fmt.Sprintf("to delete them: juju run %s purge what=%s confirm=true", m.Unit, what), 0)
 		return nil, out, nil
 	}
 	before := w.Kept
-	return []Step{p}, Result{Finish: func(World) Result { return purged(before, p, "gone") }}, nil
+	return []Step{p}, Result{Finish: func(World) Result { return purged(before, p, "gone", "deleted") }}, nil
 }
 
 // allAside stands for all directories of data that was moved aside.
@@ -282,6 +309,7 @@ func (k Kept) purge(what, unit string) (Purge, Reason) {
 		}
 	}
 	for _, name := range strings.FieldsFunc(what, func(r rune) bool { return r == ',' || r == ' ' }) {
+		name = k.nameOf(name)
 		found := name == allAside && len(k.Aside) > 0
 		for _, a := range k.Aside {
 			if name == allAside || name == a.Path || name == path.Base(a.Path) {
@@ -306,8 +334,8 @@ func (k Kept) purge(what, unit string) (Purge, Reason) {
 	return p, Reason{}
 }
 
-// purged lists what is deleted.
-func purged(k Kept, p Purge, how string) Result {
+// purged lists what is deleted. state is for programs, and says for people.
+func purged(k Kept, p Purge, state, says string) Result {
 	rows, values := [][]string{{"WHAT", "SIZE", ""}}, map[string]any{}
 	var total int64
 	add := func(name, kind string, bytes int64) {
@@ -329,12 +357,12 @@ func purged(k Kept, p Purge, how string) Result {
 			add(path.Base(a.Path), "moved aside", a.Bytes)
 		}
 	}
-	out := Result{Values: map[string]any{"count": strconv.Itoa(len(rows) - 1), "bytes": strconv.FormatInt(total, 10), "state": how}}
+	out := Result{Values: map[string]any{"count": strconv.Itoa(len(rows) - 1), "bytes": strconv.FormatInt(total, 10), "state": state}}
 	if len(rows) == 1 {
-		out.Text = "nothing is kept that may go\n"
+		out.Text = "nothing is kept that can be deleted\n"
 		return out
 	}
 	out.Values["items"] = values
-	out.Text = strings.TrimPrefix(grid(rows), "\n") + fmt.Sprintf("%s: %s\n", how, size(total))
+	out.Text = strings.TrimPrefix(grid(rows), "\n") + fmt.Sprintf("%s: %s\n", says, size(total))
 	return out
 }

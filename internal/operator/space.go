@@ -120,7 +120,7 @@ func (v view) raiseAwaits() awaited {
 		return a
 	}
 	if !v.m.Units.OK || !v.m.Cluster.OK {
-		return awaited{v.m.Unit, "does not hear of the others", true}
+		return awaited{v.m.Unit, "does not know the others", true}
 	}
 	for _, mem := range v.w.Members {
 		unit, _ := v.unitOf(mem)
@@ -134,11 +134,11 @@ func (v view) raiseAwaits() awaited {
 		case !there:
 			return awaited{who, "has no unit", true}
 		case life == Dying || v.m.Cluster.Value.UnitBags[unit].Leaving || unit == v.m.Unit && v.leaving():
-			return awaited{who, "leaves", true}
+			return awaited{who, "is leaving", true}
 		case told == 0:
 			return awaited{who, "cannot take it", false}
 		case told != v.m.Config.QuotaBytes:
-			return awaited{who, "has not heard yet", true}
+			return awaited{who, "has the old quota", true}
 		}
 	}
 	return awaited{}

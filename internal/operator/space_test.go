@@ -77,31 +77,31 @@ func TestQuotaIsTheWayOut(t *testing.T) {
 		}, unwritten, "", ""},
 		{
 			"somebody has the turn", func(_ *Model, w *World) { w.Turn.Holder = "etcd/2" }, turnless, "",
-			"no writes; quota 32 MiB awaits etcd/2: it has the turn",
+			"no writes; quota 32 MiB waits: etcd/2 has the turn",
 		},
 		{"it has the turn itself", func(_ *Model, w *World) { w.Turn.Holder = "etcd/0" }, turnless, "", ""},
 		{"who has the turn is not known", func(_ *Model, w *World) { w.Turn = Turn{} }, turnless, "", ""},
 		{
 			"another is not ready", func(_ *Model, w *World) { *w = down(*w, 2) }, held, "etcd/2 is not ready",
-			"quota 32 MiB awaits etcd/2: it is not ready",
+			"quota 32 MiB waits: etcd/2 is not ready",
 		},
-		{"another joins", func(_ *Model, w *World) { w.Members[2].Learner = true }, held, "etcd/2 is joining", "awaits etcd/2: it is joining"},
-		{"another leaves", func(m *Model, _ *World) { m.Units.Value["etcd/2"] = Dying }, held, "etcd/2 leaves", "awaits etcd/2: it leaves"},
+		{"another joins", func(_ *Model, w *World) { w.Members[2].Learner = true }, held, "etcd/2 is joining", "waits: etcd/2 is joining"},
+		{"another leaves", func(m *Model, _ *World) { m.Units.Value["etcd/2"] = Dying }, held, "etcd/2 is leaving", "waits: etcd/2 is leaving"},
 		{"another's unit is gone", func(m *Model, _ *World) { delete(m.Units.Value, "etcd/2") }, held, "etcd/2 has no unit", ""},
 		{
-			"another has not heard of it", func(m *Model, _ *World) { says(m, "etcd/2", lowQuota) }, held, "etcd/2 has not heard yet",
-			"awaits etcd/2: it has not heard yet",
+			"another has not heard of it", func(m *Model, _ *World) { says(m, "etcd/2", lowQuota) }, held, "etcd/2 has the old quota",
+			"waits: etcd/2 has the old quota",
 		},
 		{
 			"another's charm does not know the order", func(m *Model, _ *World) { says(m, "etcd/2", 0) }, turnless, "",
-			"awaits etcd/2: it cannot take it",
+			"waits: etcd/2 cannot take it",
 		},
 		{"another's charm was rolled back, and its bag still has the key", func(m *Model, _ *World) {
 			unitBag := m.Cluster.Value.UnitBags["etcd/2"]
 			unitBag.Can = []string{"db"}
 			m.Cluster.Value.UnitBags["etcd/2"] = unitBag
-		}, turnless, "", "awaits etcd/2: it cannot take it"},
-		{"the units are not known", func(m *Model, _ *World) { m.Units = Unknown[map[string]Life]("no") }, held, "does not hear of the others", ""},
+		}, turnless, "", "waits: etcd/2 cannot take it"},
+		{"the units are not known", func(m *Model, _ *World) { m.Units = Unknown[map[string]Life]("no") }, held, "does not know the others", ""},
 		{"data differs besides", func(_ *Model, w *World) { w.Alarms = append(w.Alarms, Alarm{3, corrupt}) }, turnless, "", ""},
 		{"another option changes, and no quota", func(m *Model, w *World) {
 			raised(w, 1, 2, 3)
@@ -195,7 +195,7 @@ func TestLeavingAFullDatabase(t *testing.T) {
 	bad := down(w, 1)
 	p = Decide(departs, m, bad)
 	require.Nil(t, p.Step)
-	require.ErrorContains(t, p.Fail, "cannot leave: of 3 voters 1 would be ready, 2 needed")
+	require.ErrorContains(t, p.Fail, "cannot leave: 1 of 3 voters would be ready, 2 needed")
 
 	w.Alarms, w.Turn.Holder, w.Done = nil, "etcd/0", []Step{TakeTurn{}}
 	assert.Equal(t, remove, Decide(departs, m, w).Step, "with the turn too, while another may restart without")
@@ -327,15 +327,15 @@ func TestWhenNoSpaceIsFreed(t *testing.T) {
 		"a round was made":      {func(m *Model, w *World) { m.Memory.Value.Freed = w.Now - 600 }, Compact{4900}, ""},
 		"a clock went back":     {func(m *Model, w *World) { m.Memory.Value.Freed = w.Now + 1 }, Compact{4900}, ""},
 		"no alarm":              {func(_ *Model, w *World) { w.Alarms = nil }, nil, ""},
-		"a member restarts":     {func(_ *Model, w *World) { w.Turn.Holder = "etcd/1" }, nil, "space awaits etcd/1: it has the turn"},
-		"a member joins":        {func(_ *Model, w *World) { w.Members[2].Learner = true }, nil, "space awaits etcd/2: it is joining"},
+		"a member restarts":     {func(_ *Model, w *World) { w.Turn.Holder = "etcd/1" }, nil, "freeing waits: etcd/1 has the turn"},
+		"a member joins":        {func(_ *Model, w *World) { w.Members[2].Learner = true }, nil, "freeing waits: etcd/2 is joining"},
 		"another has heard of a higher quota": {
 			func(m *Model, _ *World) { says(m, "etcd/1", highQuota) }, nil,
-			"space awaits etcd/1: it takes another quota",
+			"freeing waits: etcd/1 takes another quota",
 		},
 		"a member of an earlier charm":  {func(m *Model, _ *World) { says(m, "etcd/1", 0) }, Compact{4900}, ""},
 		"a member is dead":              {func(_ *Model, w *World) { *w = down(*w, 2) }, Compact{4900}, ""},
-		"a member is dead, and history": {func(_ *Model, w *World) { *w = down(*w, 2); w.Done = []Step{Compact{4900}} }, nil, "space awaits etcd/2: it is not ready"},
+		"a member is dead, and history": {func(_ *Model, w *World) { *w = down(*w, 2); w.Done = []Step{Compact{4900}} }, nil, "freeing waits: etcd/2 is not ready"},
 		"compacting fails": {
 			func(_ *Model, w *World) { w.Tried = []Attempt{{Compact{4900}, fmt.Errorf("no")}} },
 			Defrag{1, "etcd/0"},
@@ -344,7 +344,7 @@ func TestWhenNoSpaceIsFreed(t *testing.T) {
 		"live data": {func(_ *Model, w *World) { inUse(w); w.Done = []Step{Compact{4900}} }, nil, live},
 		"all history is kept": {
 			func(m *Model, w *World) { inUse(w); m.Config.CompactionRetention = "0" }, nil,
-			"16 MiB of 16 MiB kept: compact or raise it",
+			"16 MiB of 16 MiB kept: compact or raise quota",
 		},
 		"it would free less than a tenth": {func(_ *Model, w *World) {
 			for i := range w.Members {
@@ -359,7 +359,7 @@ func TestWhenNoSpaceIsFreed(t *testing.T) {
 				w.Members[i].Quota, w.Members[i].DBSize = 10<<30, 10<<30
 				says(m, unitName(i), 10<<30)
 			}
-		}, nil, "too large for a hook: run compact, defrag"},
+		}, nil, "too large for a hook: run compact and defrag"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -168,7 +168,7 @@ func (r Report) survival() string {
 	case r.Margin < 0:
 		return fmt.Sprintf("no quorum, %d more needed", r.Quorum-r.Reachable)
 	case r.Ready < r.Voters && r.Margin == 0:
-		return "survives no more failure"
+		return "no failure tolerance left"
 	case r.Ready < r.Voters:
 		return "survives " + failures(r.Margin, "more ")
 	case r.Margin == 0:

@@ -32,13 +32,13 @@ func TestStatusOfMembers(t *testing.T) {
 		{"six", 6, nil, Active, "6/6 voters, 3.7.3; survives 2 failures, as 5 would"},
 		{"one of three is out", 3, func(_ *Model, w *World) {
 			*w = down(*w, 1)
-		}, Active, "no answer here from etcd/1; 2/3 voters, survives no more failure"},
+		}, Active, "no answer here from etcd/1; 2/3 voters, no failure tolerance left"},
 		{"one of five is out", 5, func(_ *Model, w *World) {
 			*w = down(*w, 1)
 		}, Active, "no answer here from etcd/1; 4/5 voters, survives 1 more failure"},
 		{"four and one learner", 5, func(_ *Model, w *World) {
 			w.Members[1].Learner = true
-		}, Active, "learner, no voter yet: etcd/1; 4/4 voters, survives 1 failure, as 3 would"},
+		}, Active, "still a learner: etcd/1; 4/4 voters, survives 1 failure, as 3 would"},
 		{"no quorum", 3, func(_ *Model, w *World) {
 			*w = withoutQuorum(*w)
 		}, Waiting, "no quorum: 0 of 3 voters ready, 2 needed; bring them back; if gone: run recover; 2 more in health"},
@@ -133,7 +133,7 @@ func TestStatusOfProxies(t *testing.T) {
 // number of the others.
 func TestLine(t *testing.T) {
 	t.Parallel()
-	const core = "2/3 voters, survives no more failure"
+	const core = "2/3 voters, no failure tolerance left"
 	silent, orphan := because(memberSilent, "etcd/2"), because(memberWithoutUnit, "etcd9")
 	stopped, invalid := because(etcdStopped, "etcd/0"), because(optionInvalid, "port", "no")
 	for name, tc := range map[string]struct {

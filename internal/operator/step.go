@@ -207,7 +207,7 @@ func (AskHashes) step()     {}
 
 func (s Install) String() string { return "install release " + s.Release }
 
-func (s Mend) String() string { return "mend " + s.What }
+func (s Mend) String() string { return "repair " + s.What }
 
 func (s WriteTLS) String() string {
 	revocations := ""
@@ -227,15 +227,15 @@ func (s WriteTLS) String() string {
 }
 
 func (s WriteMember) String() string { return "write settings of member " + s.Server.Name }
-func (RevertMember) String() string  { return "write the settings that run" }
-func (SpendInitial) String() string  { return "take the first start out of the settings" }
+func (RevertMember) String() string  { return "write the settings that etcd runs with" }
+func (SpendInitial) String() string  { return "remove the first start's settings" }
 func (s WriteProxy) String() string  { return "write upstream of the proxy" }
 func (Start) String() string         { return "start service" }
 func (Restart) String() string       { return "restart service" }
 func (s Stop) String() string        { return "stop service: " + s.Why }
 func (Uninstall) String() string     { return "uninstall the unit" }
 func (s MoveAside) String() string   { return "move data aside: " + s.Why }
-func (s Claim) String() string       { return "note whose the data is: " + s.Owner.Unit }
+func (s Claim) String() string       { return "note the owner of the data: " + s.Owner.Unit }
 func (s AddLearner) String() string  { return "add ourselves as learner at " + s.PeerURL }
 func (s Promote) String() string     { return fmt.Sprintf("promote learner %x", s.ID) }
 func (s RemoveMember) String() string {
@@ -273,9 +273,9 @@ func (s WriteSchedule) String() string {
 		return "keep snapshot " + s.Schedule.Wanted + ": it is to be restored"
 	}
 	if s.Schedule.Interval == 0 {
-		return "have no snapshots taken"
+		return "take no snapshots by timer"
 	}
-	return "have snapshots taken every " + seconds(s.Schedule.Interval)
+	return "take snapshots by timer every " + seconds(s.Schedule.Interval)
 }
 
 func (s Purge) String() string {

@@ -17,7 +17,7 @@ func TestActionsLeaveATrueStatus(t *testing.T) {
 	_, result, err := FoundCluster(map[string]any{"confirm": "c1"}, m, w)
 	require.NoError(t, err)
 	assert.Equal(t, Status{Waiting, "no cluster has been founded yet"}, result.Status, "not that the cluster is lost")
-	assert.Contains(t, joined(strings.Fields(result.Text)), "with its next hook, update-status at the latest, the leader founds")
+	assert.Contains(t, joined(strings.Fields(result.Text)), "in its next hook, update-status at the latest, the leader founds")
 
 	m, w = healthyCluster(3)
 	w.Alarms = []Alarm{{2, "NOSPACE"}}
@@ -112,9 +112,9 @@ func TestTheEndOfTheAuthoritiesIsTold(t *testing.T) {
 		note   string
 	}{
 		"more than a year":    {366 * day, Sound, "", ""},
-		"less than a year":    {364 * day, Sound, "", "certificate authorities end on " + last},
-		"less than half":      {181 * day, Degraded, "certificate authorities end on " + last + "; move to another application before", ""},
-		"a day after the end": {-day, Unhealthy, "certificate authorities ended on " + last + "; move to another application", ""},
+		"less than a year":    {364 * day, Sound, "", "certificate authorities expire on " + last},
+		"less than half":      {181 * day, Degraded, "certificate authorities expire on " + last + "; move to another application before", ""},
+		"a day after the end": {-day, Unhealthy, "certificate authorities expired on " + last + "; move to another application", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -23,7 +23,7 @@ func TestASquattedTurnIsBrokenInTheSecondHook(t *testing.T) {
 		"put by hand in our own name":         {turn: Turn{Holder: "etcd/0", Unleased: true}, abandoned: "turn of etcd/0 has no lease"},
 		"put by hand, goal-state unknown":     {turn: Turn{Holder: "etcd/99", Unleased: true}, unknown: true, abandoned: "turn of etcd/99 has no lease"},
 		"text without end":                    {turn: Turn{Holder: strings.Repeat("x\n", 1<<20), Unleased: true}, abandoned: "turn of x x x x x x x x… has no lease"},
-		"with the lease of somebody":          {turn: Turn{Holder: "etcd/99"}, abandoned: "turn of etcd/99 is of no unit"},
+		"with the lease of somebody":          {turn: Turn{Holder: "etcd/99"}, abandoned: "turn holder etcd/99 is not a unit"},
 		"of a unit":                           {turn: Turn{Holder: "etcd/1"}},
 		"of nobody":                           {},
 		"of a unit newer than goal-state":     {turn: Turn{Holder: "etcd/99"}, seen: "etcd/1"},

@@ -92,7 +92,7 @@ func TestRule04NoDataOfAnotherTime(t *testing.T) {
 				memory := m.Memory.Value
 				memory.Healed = w.Now - healedEvery + 1
 				m.Memory = Know(memory)
-			}, "twice in a day; look after its disk; juju remove-unit etcd/0"},
+			}, "twice in a day; check its disk; juju remove-unit etcd/0"},
 			"it is alone": {func(m *Model, w *World) {
 				w.Members, w.Reach = nil, Unreachable
 				m.Units = Know(map[string]Life{"etcd/0": Alive})
@@ -158,7 +158,7 @@ func TestAilmentsAreSaid(t *testing.T) {
 		"failed to create WAL: no space left on device":                       "disk full: failed to create WAL: no space left on device; see health",
 		"failed to open database: read /d/member/snap/db: input/output error": "cannot read data: failed to open database",
 		"fatal error: fault": "cannot read data: fatal error: fault; see health",
-		"failed to open database: open /d/member/snap/db: permission denied": "may not use data: failed to open database",
+		"failed to open database: open /d/member/snap/db: permission denied": "cannot use data: failed to open database",
 		"listen tcp: address already in use":                                 "etcd keeps failing: listen tcp: address already in use",
 	} {
 		m := model(3)

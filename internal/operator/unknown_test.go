@@ -62,7 +62,7 @@ func gaps() []gap {
 		gap{"Turn", func(_ *Model, w *World) { w.Turn = Turn{} }, []string{"turn to restart unknown"}},
 		gap{"Unreachable", func(_ *Model, w *World) {
 			w.Reach, w.ClusterID, w.Members, w.Alarms, w.Turn = Unreachable, 0, nil, nil, Turn{}
-		}, []string{"unreachable", "no member of cluster", "no member of a cluster"}},
+		}, []string{"unreachable", "no member of cluster", "no member answers"}},
 		gap{"NoQuorum", func(_ *Model, w *World) { w.Reach, w.Turn = NoQuorum, Turn{} }, []string{"no quorum"}},
 	)
 }
@@ -425,7 +425,7 @@ func TestStatusWithUnknowns(t *testing.T) {
 	r := Examine(m, w)
 	assert.Equal(t, Status{Waiting, "consumers unknown: network-get: exit code 1: ERROR network-get: exit code 1: ER…; 2 more in health"}, StatusOf(r))
 	require.Len(t, r.Reasons, 3)
-	assert.Contains(t, r.Reasons[2].String(), "address for clients unknown: "+singleLine(why)+"; until then: certificates are not issued, peers hear nothing of this unit, settings are not applied")
+	assert.Contains(t, r.Reasons[2].String(), "address for clients unknown: "+singleLine(why)+"; until then: certificates are not issued, nothing is published to the peers, settings are not applied")
 	w.Alarms = []Alarm{{2, noSpace}}
 	assert.Equal(t, "NOSPACE on etcd/1: no writes", strings.Split(StatusOf(Examine(m, w)).Message, ";")[0], "the worst comes first")
 }

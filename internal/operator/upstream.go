@@ -111,7 +111,7 @@ func upstream(v view, p *Plan) {
 	if v.leaving() {
 		return
 	}
-	p.need(v, "the proxy follows no change", upstreamUnread, clientAddressUnknown)
+	p.need(v, "the proxy is not updated", upstreamUnread, clientAddressUnknown)
 	switch {
 	case !v.m.Relations[upstreamEndpoint].OK:
 		return

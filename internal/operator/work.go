@@ -25,7 +25,6 @@ type WorkRequest struct {
 	// none. For TakeSnapshot it is one that must not be deleted meanwhile, because it is about to
 	// be restored.
 	Snapshot string `json:"snapshot,omitempty"`
-	Before   int64  `json:"before,omitempty"` // with "latest": the newest that was taken before, in Unix seconds; 0 is any
 	// To is a path that TakeSnapshot also copies the snapshot to, as plain as etcdctl saves one; ""
 	// is none.
 	To  string `json:"to,omitempty"`
@@ -61,6 +60,7 @@ type Work struct {
 	Began    int64  // Unix seconds
 	Ended    int64  // Unix seconds; 0 while it runs
 	Progress string // in words: "copy: 120 of 340 MiB"; "" once it has ended
+	Moved    int64  // when Progress became what it is, in Unix seconds; 0 is not known
 	Error    string // why it failed, in words
 	Result   string // what came of it, in words
 }

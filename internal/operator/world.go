@@ -94,6 +94,9 @@ type World struct {
 	Schedule Schedule
 	// Fence is what is written for the gate before each start.
 	Fence Fence
+	// Peers are the answers of the peers in the fence. They are asked only if PeersInDoubt names
+	// them.
+	Peers []PeerAnswer
 
 	// Period is the running period of derived client certificates (pki.PeriodOf).
 	Period int64

@@ -116,11 +116,11 @@ func dialAs(ctx context.Context, v Variant, t target, creds *credentials, alpn s
 	tc := tls.Client(records, creds.config(t.host, alpn))
 	if err := tc.HandshakeContext(ctx); err != nil {
 		_ = raw.Close()
-		return nil, fmt.Errorf("cannot shake hands: %w", err)
+		return nil, fmt.Errorf("TLS handshake failed: %w", err)
 	}
 	if got := tc.ConnectionState().NegotiatedProtocol; got != alpn && alpn == alpnH2 {
 		_ = raw.Close()
-		return nil, fmt.Errorf("cannot shake hands: the server does not speak %s", alpn)
+		return nil, fmt.Errorf("TLS handshake failed: the server does not speak %s", alpn)
 	}
 	return &upstream{Conn: tc, raw: raw, records: records}, nil
 }

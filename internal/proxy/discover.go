@@ -135,7 +135,7 @@ func (p *proxy) watchMembers(ctx context.Context, first chan<- struct{}) {
 		start := time.Now()
 		err := p.refreshListing(ctx)
 		if err != nil && !failing && ctx.Err() == nil {
-			p.log.Warn("member list cannot be had from the peer URLs, client URLs are guessed", "error", err)
+			p.log.Warn("cannot read the member list from the peer URLs, client URLs are guessed", "error", err)
 		}
 		failing = err != nil
 		if first != nil {

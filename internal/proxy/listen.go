@@ -99,9 +99,9 @@ func (l *socketListener) keep(ctx context.Context, log *slog.Logger) {
 			continue
 		}
 		if err := l.give(); err != nil {
-			log.Error("the socket cannot be mended", "socket", l.path, "error", err)
+			log.Error("cannot repair the socket", "socket", l.path, "error", err)
 			continue
 		}
-		log.Warn("somebody changed mode or group of the socket: it was mended", "socket", l.path)
+		log.Warn("mode or group of the socket was changed by someone: repaired", "socket", l.path)
 	}
 }

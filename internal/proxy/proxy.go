@@ -130,7 +130,7 @@ func listen(ctx context.Context, addrs []string, log *slog.Logger) ([]net.Listen
 
 func notify(log *slog.Logger, state string) {
 	if _, err := daemon.SdNotify(false, state); err != nil {
-		log.Warn("systemd cannot be told", "state", state, "error", err)
+		log.Warn("cannot notify systemd", "state", state, "error", err)
 	}
 }
 

@@ -19,7 +19,7 @@ func (p *proxy) reach(ctx context.Context, client socket, alpn string) (*backend
 	l := &link{client: client, up: up, variant: p.variant}
 	if !p.pool.attach(b, l) {
 		l.close()
-		return nil, nil, fmt.Errorf("%w: %s is none any more", errNoMember, b.label())
+		return nil, nil, fmt.Errorf("%w: %s is no longer a member", errNoMember, b.label())
 	}
 	if p.resting.Swap(false) {
 		kick(p.healthKick)

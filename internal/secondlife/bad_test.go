@@ -104,9 +104,9 @@ func TestRefused(t *testing.T) {
 	}{
 		"empty":                 {plainFile, nil, false, "it is cut off"},
 		"a few bytes":           {plainFile, []byte("hello"), false, "it is cut off"},
-		"another magic":         {plainFile, zeroed(0, 8192), false, "it is no etcd database"},
-		"no hash":               {plainFile, raw, false, "only unverified=true restores that"},
-		"no hash, packed":       {packedFile, packed(raw), false, "only unverified=true restores that"},
+		"another magic":         {plainFile, zeroed(0, 8192), false, "it is not an etcd database"},
+		"no hash":               {plainFile, raw, false, "only unverified=true restores it"},
+		"no hash, packed":       {packedFile, packed(raw), false, "only unverified=true restores it"},
 		"cut off, packed":       {packedFile, packed(b.good)[:200], false, "unexpected EOF"},
 		"not packed":            {packedFile, b.good, false, "magic number mismatch"},
 		"another hash":          {plainFile, zeroed(len(b.good)-32, 32), false, "its hash does not match its content"},
@@ -175,7 +175,7 @@ func TestOtherVersions(t *testing.T) {
 	t.Parallel()
 	b := newBad(t)
 	b.rewritten(t, func(meta *bolt.Bucket) error { return meta.Put(schema.MetaStorageVersionName, []byte("3.8.0")) })
-	b.refuses(t, true, "it is of etcd 3.8, and this charm has 3.7")
+	b.refuses(t, true, "it is of etcd 3.8, but this charm has 3.7")
 
 	b.rewritten(t, func(meta *bolt.Bucket) error {
 		for _, key := range [][]byte{schema.MetaStorageVersionName, schema.MetaConfStateName, schema.MetaTermKeyName} {
@@ -203,7 +203,7 @@ func TestNoRoom(t *testing.T) {
 	b := newBad(t)
 	require.NoError(t, os.WriteFile(b.file, b.good, 0o600))
 	b.Free = func(string) (int64, error) { return 300 * mib, nil }
-	b.refuses(t, false, "and 300 are free, of which 256 stay so")
+	b.refuses(t, false, "300 are free, of which 256 must stay free")
 
 	b.Free = nil
 	full := b
@@ -220,7 +220,7 @@ func TestNoRoom(t *testing.T) {
 	}
 	for _, id := range []string{"", "../up", ".", "op.new"} {
 		_, err := b.PrepareRestore(t.Context(), request(id, b.file), nil)
-		require.ErrorContains(t, err, "it is no name", id)
+		require.ErrorContains(t, err, "it is not a name", id)
 	}
 	nameless := request("op", b.file)
 	nameless.Name = ""

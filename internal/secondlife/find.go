@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
-	"time"
 
 	etcdversion "go.etcd.io/etcd/api/v3/version"
 	"golang.org/x/mod/semver"
@@ -46,7 +44,7 @@ func (u Unit) find(ctx context.Context, r operator.WorkRequest) (source, error) 
 	case errors.Is(err, snapshot.ErrUnhashed) && r.Unverified:
 		s.hashed = false
 	case errors.Is(err, snapshot.ErrUnhashed):
-		return source{}, fmt.Errorf("%s: %w: only unverified=true restores that", s.words, err)
+		return source{}, fmt.Errorf("%s: %w: only unverified=true restores it", s.words, err)
 	case err != nil:
 		return source{}, fmt.Errorf("%s: %w", s.words, err)
 	}
@@ -62,13 +60,12 @@ func (u Unit) kept(r operator.WorkRequest) (snapshot.Meta, error) {
 	}
 	var newest snapshot.Meta
 	for _, m := range all { // the oldest first
-		before := r.Before == 0 || m.Taken.Before(time.Unix(r.Before, 0))
 		switch latest := r.Snapshot == "latest"; {
-		case latest && m.Good() && before:
+		case latest && m.Good():
 			newest = m
-		case !latest && m.Name == strings.TrimSuffix(r.Snapshot, ".db.zst"):
+		case !latest && m.Name == r.Snapshot:
 			if !m.Good() {
-				return snapshot.Meta{}, fmt.Errorf("snapshot %s is none: %s", m.Name, m.Error)
+				return snapshot.Meta{}, fmt.Errorf("snapshot %s cannot be used: %s", m.Name, m.Error)
 			}
 			return m, nil
 		}
@@ -77,10 +74,7 @@ func (u Unit) kept(r operator.WorkRequest) (snapshot.Meta, error) {
 	case newest.Good():
 		return newest, nil
 	case r.Snapshot != "latest":
-		return snapshot.Meta{}, fmt.Errorf("no snapshot %q is kept here, and it is no path", r.Snapshot)
-	case r.Before != 0:
-		return snapshot.Meta{}, fmt.Errorf("no good snapshot from before %s is kept here",
-			time.Unix(r.Before, 0).UTC().Format(time.RFC3339))
+		return snapshot.Meta{}, fmt.Errorf("no snapshot %q is kept here, and it is not a path", r.Snapshot)
 	}
 	return snapshot.Meta{}, errors.New("no good snapshot is kept here")
 }
@@ -90,7 +84,7 @@ func (u Unit) kept(r operator.WorkRequest) (snapshot.Meta, error) {
 func tooNew(db datadir.DB) error {
 	have, ours := semver.MajorMinor("v"+db.Version), semver.MajorMinor("v"+etcdversion.Version)
 	if semver.IsValid(have) && semver.Compare(have, ours) > 0 {
-		return fmt.Errorf("it is of etcd %s, and this charm has %s: a charm with that etcd restores it", have[1:], ours[1:])
+		return fmt.Errorf("it is of etcd %s, but this charm has %s: restore it with a charm that has that etcd", have[1:], ours[1:])
 	}
 	return nil
 }

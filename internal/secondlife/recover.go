@@ -117,7 +117,7 @@ func (m making) replayed(ctx context.Context, state datadir.State, size int64) (
 			return err
 		}
 		if status.RaftAppliedIndex < state.Log.Index {
-			return fmt.Errorf("etcd took its log up to entry %d, not to %d", status.RaftAppliedIndex, state.Log.Index)
+			return fmt.Errorf("etcd replayed its log up to entry %d, not to %d", status.RaftAppliedIndex, state.Log.Index)
 		}
 		return snapshot.Save(ctx, s.Client, to, func(done int64) { m.say("copy", done, size) })
 	}()
@@ -140,7 +140,7 @@ func lock(path string) (func(), error) {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); err != nil {
 		_ = f.Close() // it was only read
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			err = errors.New("a server has the database")
+			err = errors.New("a server has the database open")
 		}
 		return nil, err
 	}

@@ -127,7 +127,7 @@ func (m making) restored(ctx context.Context, s source, as identity, seen int64,
 	// A database that was restored before may have one more key, without a name, where its
 	// revisions jumped: no client can read it.
 	case int64(found.Keys) != out.keys && int64(found.Keys) != out.keys+1:
-		return out, fmt.Errorf("it has %d keys, and %d were read back", found.Keys, out.keys)
+		return out, fmt.Errorf("it has %d keys, but %d were read back", found.Keys, out.keys)
 	}
 	return out, nil
 }
@@ -135,7 +135,7 @@ func (m making) restored(ctx context.Context, s source, as identity, seen int64,
 // jump is how much is added to the revisions.
 func jump(revision, seen int64) (int64, error) {
 	if beyond := max(revision, seen); beyond < 0 || beyond > math.MaxInt64-2*Jump {
-		return 0, fmt.Errorf("revision %d leaves no room for those to come", beyond)
+		return 0, fmt.Errorf("revision %d leaves no room for later ones", beyond)
 	}
 	return max(0, seen-revision) + Jump, nil
 }
@@ -152,7 +152,7 @@ func (m making) unpacked(ctx context.Context, s source) (source, error) {
 	}
 	sum, size, err := unpack(ctx, s.path, to)
 	if err == nil && s.sum != "" && s.sum != sum {
-		err = errors.New("it is not the one that was written down")
+		err = errors.New("it is not the one that was recorded")
 	}
 	s.path, s.size, s.packed = to, size, false
 	return s, err
@@ -224,9 +224,12 @@ func (s *server) clean(ctx context.Context, out *restoration) error {
 	}
 	for _, alarm := range alarms.Alarms {
 		if _, err := s.AlarmDisarm(ctx, (*clientv3.AlarmMember)(alarm)); err != nil {
-			return fmt.Errorf("alarm %s cannot be taken back: %w", alarm.GetAlarm(), err)
+			return fmt.Errorf("alarm %s cannot be disarmed: %w", alarm.GetAlarm(), err)
 		}
 		out.notes = append(out.notes, fmt.Sprintf("alarm %s was on and is off", alarm.GetAlarm()))
+	}
+	if err := s.endDowngrade(ctx, out); err != nil {
+		return err
 	}
 	if _, err := s.Delete(ctx, OwnKeys, clientv3.WithPrefix()); err != nil {
 		return fmt.Errorf("the charm's own keys cannot be deleted: %w", err)
@@ -238,5 +241,35 @@ func (s *server) clean(ctx context.Context, out *restoration) error {
 	if n := len(leases.Leases); n > 0 {
 		out.notes = append(out.notes, fmt.Sprintf("%d leases begin with their full time", n))
 	}
+	return nil
+}
+
+// endDowngrade ends a downgrade that the former cluster had begun. etcdutl keeps it, and etcd would
+// go on with it: to 3.6 it would downgrade the new cluster, and whatever the target is, no member of
+// the same etcd could join meanwhile (server/v3 etcdserver/version/monitor.go, decideClusterVersion;
+// etcdserver/cluster_util.go, allowedVersionRange).
+func (s *server) endDowngrade(ctx context.Context, out *restoration) error {
+	target := func() (string, error) {
+		status, err := s.Status(ctx, s.Endpoints()[0])
+		if err != nil {
+			return "", fmt.Errorf("it does not say whether it is being downgraded: %w", err)
+		}
+		if !status.DowngradeInfo.GetEnabled() {
+			return "", nil
+		}
+		return status.DowngradeInfo.GetTargetVersion(), nil
+	}
+	to, err := target()
+	if err != nil || to == "" {
+		return err
+	}
+	// A cancel that fails returns no error: the second look finds that.
+	if _, err := s.Downgrade(ctx, clientv3.DowngradeCancel, ""); err != nil {
+		return fmt.Errorf("the downgrade to %s cannot be ended: %w", to, err)
+	}
+	if left, err := target(); err != nil || left != "" {
+		return errors.Join(fmt.Errorf("the downgrade to %s cannot be ended", to), err)
+	}
+	out.notes = append(out.notes, fmt.Sprintf("a downgrade to %s had begun and is ended", to))
 	return nil
 }

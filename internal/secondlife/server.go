@@ -157,13 +157,13 @@ func (s *server) stop() error {
 	select {
 	case <-s.exited:
 	case <-time.After(endTime):
-		return errors.Join(errors.New("etcd does not end"), s.kill())
+		return errors.Join(errors.New("etcd does not stop"), s.kill())
 	}
 	err := s.Close()
 	if s.err != nil {
 		// etcd raises the same signal on itself, once it has closed everything.
 		if status, ok := s.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGTERM {
-			err = fmt.Errorf("etcd did not end well: %s (%w)", s.out.last(), s.err)
+			err = fmt.Errorf("etcd did not stop cleanly: %s (%w)", s.out.last(), s.err)
 		}
 	}
 	return errors.Join(err, s.dir.Close())

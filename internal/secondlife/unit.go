@@ -62,7 +62,7 @@ type making struct {
 // begin makes the directory for new data. m.end deletes everything that was not renamed.
 func (u Unit) begin(id string, say Progress) (making, error) {
 	if id == "" || id != filepath.Base(id) || strings.HasPrefix(id, ".") || strings.HasSuffix(id, Unmade) {
-		return making{}, fmt.Errorf("cannot make data for %q: it is no name", id)
+		return making{}, fmt.Errorf("cannot make data for %q: it is not a name", id)
 	}
 	if say == nil {
 		say = func(string, int64, int64) {}
@@ -123,7 +123,7 @@ func (u Unit) already(id string) (string, bool) {
 func (m making) settle() error {
 	if m.Owner != nil {
 		if err := m.claim(); err != nil {
-			return fmt.Errorf("cannot note whose it is: %w", err)
+			return fmt.Errorf("cannot note its owner: %w", err)
 		}
 	}
 	if err := syncTree(m.data()); err != nil {
@@ -213,7 +213,7 @@ func (u Unit) room(need int64) error {
 		return fmt.Errorf("cannot see how much is free: %w", err)
 	}
 	if have < need+spare {
-		return fmt.Errorf("it needs %d MiB in %s, and %d are free, of which %d stay so",
+		return fmt.Errorf("it needs %d MiB in %s: %d are free, of which %d must stay free",
 			(need+mib-1)/mib, u.Prepared, have/mib, spare/mib)
 	}
 	return nil

@@ -48,6 +48,9 @@ func Program(opts Options, args []string) int {
 	// processes running.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	if err := Command(opts, os.Stdin, os.Stdout, os.Stderr, args).ExecuteContext(ctx); err != nil {
+		if text := err.Error(); strings.HasPrefix(text, "unknown command") && !strings.Contains(text, "--help") {
+			err = fmt.Errorf("%s\nsee \"juju-sim --help\"", strings.TrimSpace(text))
+		}
 		if !errors.Is(err, context.Canceled) { // the user who pressed Ctrl-C knows
 			fmt.Fprintln(os.Stderr, "ERROR", err)
 		}
@@ -68,18 +71,18 @@ func Command(opts Options, in io.Reader, out, errOut io.Writer, args []string) *
 		Use: "juju-sim", Short: "A Juju model on one machine, with real hooks",
 		Long: "juju-sim runs charms by Juju's rules on this machine: each hook is a process of the charm, each unit's\n" +
 			"machine a directory and a loopback address. It needs neither root nor Juju.\n\n" +
-			"Start a model with \"juju-sim up\"; then speak to it from another terminal, as you would with juju:\n\n" +
+			"Start a model with \"juju-sim up\"; then use it from another terminal, as you would juju:\n\n" +
 			"  juju-sim deploy dist/etcd_amd64.charm etcd -n 3\n" +
 			"  juju-sim status --watch 1s\n" +
 			"  juju-sim run etcd/0 health\n\n" +
-			"The commands of Juju do what they do there, as far as \"juju-sim COMMAND --help\" says; shell reads them from\n" +
-			"standard input, script from files.",
+			"Juju's commands do what they do in Juju, as far as \"juju-sim COMMAND --help\" says; shell reads them from\n" +
+			"standard input, script reads them from files.",
 		SilenceUsage: true, SilenceErrors: true,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	flags := root.PersistentFlags()
-	flags.StringVarP(&a.dir, "dir", "d", os.Getenv(DirVar), "directory of the simulation; by default $"+DirVar+", or else one for each user")
-	root.SetHelpCommandGroupID(ownGroup)
+	flags.StringVarP(&a.dir, "dir", "d", os.Getenv(DirVar), "directory of the simulation; by default $"+DirVar+", else one directory per user")
+	root.SetHelpCommand(helpCmd(root))
 	root.AddGroup(
 		&cobra.Group{ID: startGroup, Title: "Start a model:"}, &cobra.Group{ID: jujuGroup, Title: "As in Juju:"},
 		&cobra.Group{ID: ownGroup, Title: "Only here:"}, &cobra.Group{ID: faultGroup, Title: "Make something fail, only here:"})
@@ -95,10 +98,25 @@ func Command(opts Options, in io.Reader, out, errOut io.Writer, args []string) *
 			root.AddCommand(a.remoteCmd(v, g.id, args))
 		}
 	}
+	explainUsage(root)
 	root.SetOut(out)
 	root.SetErr(errOut)
 	root.SetArgs(args)
 	return root
+}
+
+// helpCmd is cobra's own, but that an unknown command is an error.
+func helpCmd(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use: "help [command]", Short: "Help about any command", GroupID: ownGroup,
+		RunE: func(_ *cobra.Command, args []string) error {
+			cmd, _, err := root.Find(args)
+			if err != nil {
+				return err
+			}
+			return cmd.Help()
+		},
+	}
 }
 
 // Commands returns the names of all commands of the program, sorted.
@@ -176,15 +194,27 @@ func verbArgs(cmd *cobra.Command, args []string) []string {
 }
 
 func (a *app) simFlags(cmd *cobra.Command) {
+	cmd.PreRunE = func(*cobra.Command, []string) error { return a.checked() }
 	f := cmd.Flags()
 	f.StringVar(&a.opts.Series, "juju", "4.0", "the Juju to simulate: 2.9, 3.6 or 4.0")
 	f.StringVar(&a.opts.Name, "model", "sim", "name of the model")
-	f.Uint64Var(&a.opts.Seed, "seed", 0, "run the units' hooks in a random order, the same for the same seed")
+	f.Uint64Var(&a.opts.Seed, "seed", 0, "run the units' hooks in a random order, which is the same for the same seed")
 	f.IntVar(&a.opts.Parallel, "parallel", 1, "how many hooks run at a time")
-	f.BoolVar(&a.opts.Keep, "keep", false, "leave the directory at the end")
-	f.StringArrayVar(&a.opts.Env, "env", a.opts.Env, "further environment of the hooks, KEY=VALUE; "+RootVar+" is the machine's root")
-	f.BoolVarP(&a.quiet, "quiet", "q", false, "no line for each hook")
+	f.BoolVar(&a.opts.Keep, "keep", false, "keep the directory at the end")
+	f.StringArrayVar(&a.opts.Env, "env", a.opts.Env, "additional environment of the hooks, KEY=VALUE; "+RootVar+" is the machine's root")
+	f.BoolVarP(&a.quiet, "quiet", "q", false, "print no line for each hook")
 	f.DurationVar(&a.status, "update-status", 5*time.Minute, "while it is up, run update-status this often")
+}
+
+// checked returns an error for a flag of a simulation that makes no sense.
+func (a *app) checked() error {
+	switch {
+	case a.status <= 0:
+		return fmt.Errorf("--update-status must be positive, such as 5m, got %s", a.status)
+	case a.opts.Parallel < 1:
+		return fmt.Errorf("--parallel must be at least 1, got %d", a.opts.Parallel)
+	}
+	return nil
 }
 
 func (a *app) options() Options {
@@ -225,18 +255,18 @@ func (a *app) newNamed() (*Sim, error) {
 		return s, err
 	}
 	if isUp(opts.Dir) {
-		return nil, fmt.Errorf("a simulation is up in %s already: end that one, or name another directory with -d", opts.Dir)
+		return nil, fmt.Errorf("a simulation is up in %s already: end it, or name another directory with -d", opts.Dir)
 	}
-	return nil, fmt.Errorf("%s exists: remove it if it is left from a simulation that was killed, or name another directory with -d", opts.Dir)
+	return nil, fmt.Errorf("%s exists: remove it if it was left by a simulation that was killed, or name another directory with -d", opts.Dir)
 }
 
 // greet prints how to reach a simulation: lines to copy, which work from any directory.
 func (a *app) greet(s *Sim) {
-	fmt.Fprintf(a.out, "A model of Juju %s is up. Speak to it from another terminal:\n\n", s.Model.Rules.Version)
+	fmt.Fprintf(a.out, "A model of Juju %s is up. Use it from another terminal:\n\n", s.Model.Rules.Version)
 	for _, words := range [][]string{{"status", "--relations"}, {"status", "--watch", "1s"}, {"--help"}} {
 		fmt.Fprintf(a.out, "    %s\n", a.line(s, words...))
 	}
-	fmt.Fprintln(a.out, "\nEach hook that ends is a line here. Ctrl-C ends all of it.")
+	fmt.Fprintln(a.out, "\nEach hook that ends is printed as a line here. Ctrl-C ends everything.")
 }
 
 // line is a command for this simulation, quoted for a shell.

@@ -16,14 +16,14 @@ func (a *app) runCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "script <file.txt>...", Short: "Run scripts: text files with a verb on each line",
 		Long: "Runs scripts in testscript's format: verbs, and testscript's own commands (exec, stdout, cmp ...),\n" +
-			"one a line; ! before a command expects it to fail. kill and wait are kill-unit and wait-for there, exec is\n" +
-			"\"juju exec\"; say tells the reader something, head n shows n lines of what a verb prints. $JUJU_SIM is a command\n" +
-			"line for this simulation; [hold] before a command is for --hold.",
+			"one a line; ! before a command expects it to fail. kill and wait are called kill-unit and wait-for, exec is\n" +
+			"\"juju exec\"; say prints a text, head n shows the first n lines of what a verb prints. $JUJU_SIM is a command\n" +
+			"line for this simulation; [hold] before a command runs it with --hold only.",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runScripts(cmd.Context(), args) },
 	}
 	a.simFlags(cmd)
-	cmd.Flags().BoolVar(&a.hold, "hold", false, "at the end of the script stay up until Ctrl-C")
+	cmd.Flags().BoolVar(&a.hold, "hold", false, "stay up until Ctrl-C at the end of the script")
 	cmd.Flags().BoolVar(&a.story, "story", false, "show what scripts say, run and get, but no line for each hook, and how it ended")
 	return cmd
 }

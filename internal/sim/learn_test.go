@@ -139,7 +139,7 @@ func TestOneSimulationForEachUser(t *testing.T) {
 	require.NoError(t, err)
 	assert.NotContains(t, a.line(s, "status"), " -d ", "it is found without")
 	_, err = a.newNamed()
-	require.ErrorContains(t, err, "remove it if it is left", "nobody serves it yet")
+	require.ErrorContains(t, err, "remove it if it was left", "nobody serves it yet")
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- s.Serve(ctx, time.Hour) }()
@@ -153,4 +153,32 @@ func TestOneSimulationForEachUser(t *testing.T) {
 func TestShellWords(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, `a/0 'two words' '' 'it'\''s' x=1`, shellWords([]string{"a/0", "two words", "", "it's", "x=1"}))
+}
+
+// A verb that panics is an error of that verb.
+func TestAPanicIsAnError(t *testing.T) {
+	t.Parallel()
+	require.ErrorContains(t, safely(func() error { panic("at once") }), "internal error: at once\n")
+	require.NoError(t, safely(func() error { return nil }))
+}
+
+// Flags of a simulation that make no sense are refused before anything is started.
+func TestFlagsThatMakeNoSense(t *testing.T) {
+	t.Parallel()
+	for flag, want := range map[string]string{
+		"--update-status=0s": "--update-status must be positive, such as 5m, got 0s",
+		"--parallel=0":       "--parallel must be at least 1, got 0",
+	} {
+		dir := filepath.Join(t.TempDir(), "model")
+		cmd := Command(Options{}, nil, io.Discard, io.Discard, []string{"-d", dir, "up", flag})
+		require.EqualError(t, cmd.ExecuteContext(t.Context()), want)
+		assert.NoDirExists(t, dir)
+	}
+}
+
+func TestHelpForWhatIsNotThere(t *testing.T) {
+	t.Parallel()
+	cmd := Command(Options{}, nil, io.Discard, io.Discard, []string{"help", "nosuch"})
+	require.ErrorContains(t, cmd.ExecuteContext(t.Context()), `unknown command "nosuch"`)
+	require.NoError(t, Command(Options{}, nil, io.Discard, io.Discard, []string{"help", "status"}).ExecuteContext(t.Context()))
 }

@@ -18,7 +18,7 @@ const hookPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/
 
 // errSlow ends a hook that takes longer than Options.HookTimeout. A shorter deadline of the caller
 // ends it with another error, because that is not the hook's fault.
-var errSlow = errors.New("the hook takes too long")
+var errSlow = errors.New("the hook took too long")
 
 // Run runs a hook or an action as a process of the charm, the way Juju's agent
 // does. It implements model.Runner.

@@ -162,7 +162,7 @@ func (sc *scripts) run(ctx context.Context, ts *testscript.TestScript, neg bool,
 	out, errOut := ts.Stdout(), ts.Stderr()
 	hooks := errOut
 	if sc.live != nil {
-		fmt.Fprintf(sc.live, "> %s\n", strings.Join(args, " "))
+		fmt.Fprintf(sc.live, "> %s\n", shellWords(args)) // as it is typed
 		out, errOut = io.MultiWriter(out, shown(sc.live)), io.MultiWriter(errOut, sc.live)
 		if !sc.story {
 			hooks = errOut

@@ -16,12 +16,12 @@ func configVerb(s *Sim, e Env) *cobra.Command {
 	var c configure
 	cmd := &cobra.Command{
 		Use: "config <application> [key | key=value...]", Short: "Show, set or reset options",
-		Long: "Shows every option of an application with its type and where its value is from, or the value of one;\n" +
-			"with key=value sets options, with --reset sets them back to their defaults. Units run config-changed.",
+		Long: "Shows every option of an application with its type and the source of its value, or the value of one option;\n" +
+			"with key=value sets options, with --reset resets them to their defaults. Units run config-changed.",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return c.run(s, e, args[0], args[1:]) },
 	}
-	cmd.Flags().StringSliceVar(&c.reset, "reset", nil, "options to set back to their defaults")
+	cmd.Flags().StringSliceVar(&c.reset, "reset", nil, "options to reset to their defaults")
 	cmd.Flags().BoolVar(&c.twice, "twice", false, "fire config-changed twice, as Juju 4.0 does")
 	cmd.Flags().StringVar(&c.format, "format", "yaml", "yaml or json")
 	return cmd

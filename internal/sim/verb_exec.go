@@ -23,9 +23,9 @@ type targets struct {
 
 func (t *targets) flags(f *pflag.FlagSet) {
 	f.StringSliceVarP(&t.units, "unit", "u", nil, "units, <application>/leader among them")
-	f.StringSliceVarP(&t.apps, "application", "a", nil, "applications: on each of their units")
+	f.StringSliceVarP(&t.apps, "application", "a", nil, "applications, on each of their units")
 	f.StringSliceVar(&t.apps, "app", nil, "the same as --application")
-	f.StringSliceVar(&t.machines, "machine", nil, "machines, by number: outside of any unit, without hook tools")
+	f.StringSliceVar(&t.machines, "machine", nil, "machines, by number; outside of any unit, without hook tools")
 	f.BoolVar(&t.all, "all", false, "all machines")
 }
 
@@ -95,7 +95,7 @@ func (s *Sim) exec(ctx context.Context, e Env, t targets, format string, words [
 	case !t.given():
 		return errors.New("You must specify a target, either through --all, --machine, --application or --unit") //nolint:staticcheck // Juju's words
 	case !slices.Contains([]string{"plain", "yaml", "json"}, format):
-		return fmt.Errorf("unknown format %q", format)
+		return fmt.Errorf("unknown format %q: it is plain, yaml or json", format)
 	}
 	units, machines, err := t.resolve(s)
 	if err != nil {

@@ -83,7 +83,7 @@ func (s *Sim) kill(e Env, machine int, pattern *regexp.Regexp, sig syscall.Signa
 
 func powerOffVerb(s *Sim, _ Env) *cobra.Command {
 	return &cobra.Command{
-		Use: "power-off <unit|machine>", Short: "Stop a machine at once: all processes end, its agents hear nothing", Args: cobra.ExactArgs(1),
+		Use: "power-off <unit|machine>", Short: "Stop a machine at once: all processes end, its agents get no events", Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			id, err := s.machineArg(args[0])
 			if err != nil {
@@ -143,10 +143,10 @@ func crashVerb(s *Sim, _ Env) *cobra.Command {
 func vanishRelationVerb(s *Sim, _ Env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "vanish-relation <application[:endpoint]> <application[:endpoint]>",
-		Short: "Delete a relation whose end the units of the first application never hear",
-		Long: "Deletes a relation as Juju 4.0 may do on the offering side of one between two models: units of the first\n" +
+		Short: "Delete a relation; the units of the first application never see it end",
+		Long: "Deletes a relation as Juju 4.0 may do on the offering side of a cross-model relation: units of the first\n" +
 			"application run departed, but never broken. Until their agents start again (start-agents, boot), relation-ids\n" +
-			"lists it, relation-get says \"relation not found\" and relation-set fails. The other side hears all.",
+			"lists it, relation-get says \"relation not found\" and relation-set fails. The other side gets all events.",
 		Args: cobra.ExactArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error { return s.Model.Vanish(args[0], args[1]) },
 	}

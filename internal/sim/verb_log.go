@@ -20,12 +20,15 @@ func debugLogVerb(s *Sim, e Env) *cobra.Command {
 	var replay, noTail bool
 	cmd := &cobra.Command{
 		Use: "debug-log [unit...]", Short: "Print the log of the hooks",
-		Long: "Prints what hooks logged so far, and with --tail what they go on to log. Juju follows the log from its last ten\n" +
-			"lines unless told otherwise; here everything is printed, from the beginning, and no more.",
+		Long: "Prints what hooks have logged, and with --tail what they log from then on. Juju follows the log from its last ten\n" +
+			"lines unless told otherwise; here everything so far is printed, and the command ends.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			l.include = append(l.include, args...)
 			if !slices.Contains(logLevels, strings.ToUpper(l.level)) {
 				return fmt.Errorf("level value %q is not one of %s", l.level, strings.Join(logLevels, ", "))
+			}
+			if l.lines < 0 {
+				return fmt.Errorf("--lines must not be negative, got %d", l.lines)
 			}
 			for _, who := range slices.Concat(l.include, l.exclude) {
 				if err := s.logged(who); err != nil {
@@ -41,17 +44,21 @@ func debugLogVerb(s *Sim, e Env) *cobra.Command {
 	f.StringVarP(&l.level, "level", "l", "DEBUG", "only lines of this level and above: DEBUG, INFO, WARNING or ERROR")
 	f.IntVarP(&l.lines, "lines", "n", 0, "only the last so many (0 is all)")
 	f.IntVar(&l.lines, "limit", 0, "the same as --lines")
-	f.BoolVar(&l.tail, "tail", false, "go on until Ctrl-C")
-	f.BoolVar(&replay, "replay", true, "accepted as in Juju; it is from the beginning")
-	f.BoolVar(&noTail, "no-tail", true, "accepted as in Juju; it ends unless --tail is given")
+	f.BoolVar(&l.tail, "tail", false, "follow the log until Ctrl-C")
+	f.BoolVar(&replay, "replay", true, "accepted as in Juju; the log is always printed from the beginning")
+	f.BoolVar(&noTail, "no-tail", true, "accepted as in Juju; the command ends unless --tail is given")
 	return cmd
 }
 
 // logged returns an error for a name that the model has never had: units that are gone have logged
 // too.
 func (s *Sim) logged(who string) error {
-	app, _, _ := strings.Cut(who, "/")
-	if _, ok := s.Model.Status().Applications[app]; ok {
+	name, _, isUnit := strings.Cut(who, "/")
+	app, ok := s.Model.Status().Applications[name]
+	if isUnit {
+		_, ok = app.Units[who]
+	}
+	if ok {
 		return nil
 	}
 	if slices.ContainsFunc(s.Model.Log(""), func(l model.LogLine) bool { return of(l, who) }) {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -68,7 +67,7 @@ func (s *Sim) updateStatus(units []string) error {
 
 func updateStatusVerb(s *Sim, _ Env) *cobra.Command {
 	return &cobra.Command{
-		Use: "update-status [unit...]", Short: "Queue update-status, on all units if none is named",
+		Use: "update-status [unit...]", Short: "Queue update-status, on all units unless some are named",
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				args = s.Model.Units("")
@@ -83,9 +82,9 @@ func waitVerb(s *Sim, e Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "wait <unit|application> <regexp>", Aliases: []string{"wait-for"},
 		Short: "Run hooks until a unit's, or every unit's, status and message match",
-		Long: "Runs hooks until \"<status> <message>\" matches the regular expression; what is queued first,\n" +
-			"then update-status and what failed every second of real time. While it waits it says for what, and what there is\n" +
-			"instead. (Juju's wait-for takes queries; this is another.)",
+		Long: "Runs hooks until \"<status> <message>\" matches the regular expression: queued hooks first,\n" +
+			"then every second update-status and the hooks that failed. While it waits it prints what it waits for and what there\n" +
+			"is instead. (Juju's wait-for takes queries; this is a different command.)",
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			pattern, err := regexp.Compile(args[1])
@@ -102,8 +101,17 @@ func waitVerb(s *Sim, e Env) *cobra.Command {
 }
 
 func (s *Sim) wait(ctx context.Context, e Env, target string, pattern *regexp.Regexp) error {
-	if app, _, _ := strings.Cut(target, "/"); !slices.Contains(slices.Collect(maps.Keys(s.Model.Status().Applications)), app) {
-		return fmt.Errorf("application %q not found", app)
+	target, err := s.unitArg(target)
+	if err != nil {
+		return err
+	}
+	name, _, isUnit := strings.Cut(target, "/")
+	app, ok := s.Model.Status().Applications[name]
+	if !ok {
+		return fmt.Errorf("application %q not found", name)
+	}
+	if _, ok := app.Units[target]; isUnit && !ok {
+		return fmt.Errorf("unit %q not found", target)
 	}
 	said := ""
 	for {
@@ -161,6 +169,9 @@ func hooksVerb(s *Sim, e Env) *cobra.Command {
 				unit = args[0]
 			}
 			rs := s.Model.Records(unit)
+			if err := s.logged(unit); unit != "" && len(rs) == 0 && err != nil {
+				return err
+			}
 			if hook != "" {
 				rs = slices.DeleteFunc(rs, func(r model.Record) bool { return r.Hook != hook })
 			}
@@ -197,7 +208,7 @@ func writeRecords(e Env, rs []model.Record, format string) error {
 		return writeJSON(e, rs)
 	case "tabular":
 	default:
-		return fmt.Errorf("unknown format %q", format)
+		return fmt.Errorf("unknown format %q: it is tabular or json", format)
 	}
 	w := tabwriter.NewWriter(e.Out, 0, 1, 2, ' ', 0)
 	fmt.Fprintln(w, "Seq\tUnit\tHook\tResult\tExit\tCalls\tBytes\tTime\tCPU\tTools")

@@ -27,7 +27,7 @@ func readdressVerb(s *Sim, e Env) *cobra.Command {
 
 func zoneVerb(s *Sim, _ Env) *cobra.Command {
 	return &cobra.Command{
-		Use: "zone <unit|machine> <zone>", Short: "Put a machine into an availability zone: its later hooks are told", Args: cobra.ExactArgs(2),
+		Use: "zone <unit|machine> <zone>", Short: "Put a machine into an availability zone, which its later hooks see", Args: cobra.ExactArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
 			id, err := s.machineArg(args[0])
 			if err != nil {
@@ -42,7 +42,7 @@ func diskFullVerb(s *Sim, _ Env) *cobra.Command {
 	return &cobra.Command{
 		Use: "disk-full <unit|machine>", Short: "Refuse what the processes of a machine, and those they start, write to files",
 		Long: "Refuses what the processes that run on a machine, and those they start, write to files: EFBIG, where a full disk\n" +
-			"says ENOSPC. Hooks that begin later are not concerned.",
+			"says ENOSPC. Hooks that start later are not affected.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return s.limitFiles(args[0], 0) },
 	}
@@ -92,7 +92,7 @@ func (s *Sim) limitFiles(arg string, size uint64) error {
 
 func stopAgentsVerb(s *Sim, _ Env) *cobra.Command {
 	return &cobra.Command{
-		Use: "stop-agents <unit|machine>", Short: "End the Juju agents of a machine and nothing else: its units hear nothing", Args: cobra.ExactArgs(1),
+		Use: "stop-agents <unit|machine>", Short: "Stop the Juju agents of a machine and nothing else: its units get no events", Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			id, err := s.machineArg(args[0])
 			if err != nil {
@@ -105,7 +105,7 @@ func stopAgentsVerb(s *Sim, _ Env) *cobra.Command {
 
 func startAgentsVerb(s *Sim, _ Env) *cobra.Command {
 	return &cobra.Command{
-		Use: "start-agents <unit|machine>", Short: "Start the Juju agents that stop-agents ended", Args: cobra.ExactArgs(1),
+		Use: "start-agents <unit|machine>", Short: "Start the Juju agents that stop-agents stopped", Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			id, err := s.machineArg(args[0])
 			if err != nil {

@@ -14,9 +14,9 @@ import (
 func checkPortsVerb(s *Sim, _ Env) *cobra.Command {
 	var machines int
 	cmd := &cobra.Command{
-		Use: "check-ports <port>...", Short: "An error if something listens already where the next machines are to listen",
-		Long: "Looks whether ports are free at the addresses of the machines to come. A program of this host that listens on\n" +
-			"0.0.0.0 has them all.",
+		Use: "check-ports <port>...", Short: "Fail if something already listens where the next machines are to listen",
+		Long: "Checks whether ports are free at the addresses of the next machines. A program on this host that listens on\n" +
+			"0.0.0.0 takes the port at all of them.",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			first := len(s.machines())
@@ -33,7 +33,7 @@ func checkPortsVerb(s *Sim, _ Env) *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().IntVarP(&machines, "machines", "n", 1, "how many machines are to come")
+	cmd.Flags().IntVarP(&machines, "machines", "n", 1, "number of machines to check for")
 	return cmd
 }
 

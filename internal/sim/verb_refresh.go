@@ -16,8 +16,8 @@ func refreshVerb(s *Sim, e Env) *cobra.Command {
 		Long: "Replaces an application's charm by a newer or an older one: each unit runs upgrade-charm and config-changed.\n" +
 			"Every --path is a revision, counted from 0, which is what was deployed; --revision goes to one of those, as in\n" +
 			"Juju for charms from Charmhub. A charm that would break a relation or lose storage is refused.\n" +
-			"Units named by --except are left behind, as units are whose agent is slow to hear of it: they go on with the\n" +
-			"charm that they have until follow, whatever refreshes come meanwhile.",
+			"Units named by --except are left behind, like units whose agent is slow to notice: they keep the charm that\n" +
+			"they have until follow, whatever refreshes come in between.",
 		Example: "  juju-sim refresh etcd --path dist/etcd_amd64.charm\n  juju-sim refresh etcd --revision 0",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -22,26 +22,27 @@ func runVerb(s *Sim, e Env) *cobra.Command {
 	var t targets
 	cmd := &cobra.Command{
 		Use: "run <unit> <action> [key=value...]", Aliases: []string{"run-action"},
-		Short: "Run an action, print its results; a failed action is an error",
-		Long: "Runs an action on a unit (or on <application>/leader) at once, and prints its results; while it runs, what it\n" +
-			"says of itself. Values are read as YAML, so that 5 is a number; a dotted key makes a map. A failed action is an\n" +
-			"error here, while Juju says so and exits with 0.\n" +
-			"With --juju 2.9, \"run --unit <unit> <command>\" is what exec is since.",
+		Short: "Run an action and print its results; a failed action is an error",
+		Long: "Runs an action on a unit (or on <application>/leader) at once and prints its results, and while it runs its\n" +
+			"progress. Values are read as YAML, so that 5 is a number; a dotted key makes a map. A failed action is an\n" +
+			"error here; Juju says that it failed, and exits with 0.\n" +
+			"With --juju 2.9, \"run --unit <unit> <command>\" does what exec does in later versions.",
 		Example: "  juju-sim run etcd/0 health\n  juju-sim run etcd/leader compact revision=7\n" +
 			"  juju-sim run-action etcd/0 health --wait",
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if t.given() {
 				if !strings.HasPrefix(s.Model.Rules.Version, "2.") {
-					return errors.New("run is for actions since Juju 3: for commands there is exec")
+					return errors.New("since Juju 3 run is for actions: use exec for commands")
 				}
 				return s.exec(cmd.Context(), e, t, r.format, args)
 			}
 			if len(args) == 0 {
-				return errors.New("no unit specified")
+				return errors.New("no unit specified: it is juju-sim run <unit> <action> [key=value...]")
 			}
 			if len(args) == 1 {
-				return errors.New("no action specified")
+				app, _, _ := strings.Cut(args[0], "/")
+				return fmt.Errorf("no action specified: \"juju-sim actions %s\" lists them", app)
 			}
 			return r.do(cmd.Context(), s, e, args[0], args[1], args[2:])
 		},
@@ -155,7 +156,7 @@ func printResult(e Env, res model.ActionResult, format string) error {
 		return writeYAML(e, map[string]any{res.Unit: res})
 	case "plain":
 	default:
-		return fmt.Errorf("unknown format %q", format)
+		return fmt.Errorf("unknown format %q: it is plain, yaml or json", format)
 	}
 	// juju run prints the output first, then the results.
 	rest := maps.Clone(res.Results)

@@ -24,7 +24,7 @@ func writeAs(e Env, format string, v any) error {
 		return writeJSON(e, v)
 	case "yaml":
 	default:
-		return fmt.Errorf("unknown format %q", format)
+		return fmt.Errorf("unknown format %q: it is yaml or json", format)
 	}
 	text, err := json.Marshal(v)
 	if err != nil {
@@ -57,7 +57,7 @@ func showUnitVerb(s *Sim, e Env) *cobra.Command {
 	var app, unsafe bool
 	cmd := &cobra.Command{
 		Use: "show-unit <unit>...", Short: "Show units with their relations and what is in the databags",
-		Long: "Shows units with their relations and what is in the databags. Private keys are left out, which Juju prints.",
+		Long: "Shows units with their relations and what is in the databags. Private keys are left out; Juju prints them.",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			all := map[string]model.UnitView{}
@@ -81,7 +81,7 @@ func showUnitVerb(s *Sim, e Env) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&format, "format", "yaml", "yaml or json")
 	cmd.Flags().StringVar(&endpoint, "endpoint", "", "only relations of this endpoint")
-	cmd.Flags().StringVar(&related, "related-unit", "", "of the related units only this one")
+	cmd.Flags().StringVar(&related, "related-unit", "", "only this one of the related units")
 	cmd.Flags().BoolVar(&app, "app", false, "only the data of applications")
 	cmd.Flags().BoolVar(&unsafe, "unsafe", false, "print private keys")
 	return cmd
@@ -223,7 +223,7 @@ func showSecretVerb(s *Sim, e Env) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", "yaml", "yaml or json")
-	cmd.Flags().BoolVar(&reveal, "reveal", false, "show the content; private keys are left out, which Juju prints")
+	cmd.Flags().BoolVar(&reveal, "reveal", false, "show the content; private keys are left out, while Juju prints them")
 	cmd.Flags().BoolVar(&unsafe, "unsafe", false, "print private keys too")
 	return cmd
 }
@@ -233,7 +233,7 @@ func removeSecretVerb(s *Sim, _ Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "remove-secret <ID|label>", Short: "Remove a secret, or one revision of it: no unit is told",
 		Long: "Removes a secret with all its revisions, or one of them. No unit is told; each finds out when it reads it.\n" +
-			"Juju lets users remove secrets of users only; here those of charms go too, to see what a charm does then.",
+			"Juju lets users remove only secrets of users; here they may remove those of charms too, to see what a charm does.",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return errors.New("missing secret URI")

@@ -17,13 +17,14 @@ import (
 )
 
 func sshVerb(s *Sim, e Env) *cobra.Command {
-	var describe bool
+	var describe, pty bool
 	cmd := &cobra.Command{
-		Use: "ssh <unit|machine> [command] [argument...]", Short: "Run a command, or a shell, as on the unit's machine; sudo may stand before it",
-		Long: "Runs a command in the machine's directory, with its programs first in PATH; without a command a shell. Standard\n" +
-			"input is the command's. sudo changes nothing, because the simulator's machines belong to whoever runs it.\n" +
-			"In scripts and in shell a command is needed, and standard input is empty.",
-		Example: "  juju-sim ssh etcd/0 sudo etcdctl member list\n  juju-sim ssh etcd/leader",
+		Use: "ssh <unit|machine> [command] [argument...]", Short: "Run a command, or a shell, as on the unit's machine; a leading sudo is accepted",
+		Long: "Runs a command in the machine's directory, with its programs first in PATH; without a command a shell. One word is\n" +
+			"taken as a line for the shell, several are taken as they are. Standard input is the command's. sudo changes\n" +
+			"nothing, because the simulator's machines belong to whoever runs it. In scripts and in shell a command is\n" +
+			"needed, and standard input is empty.",
+		Example: "  juju-sim ssh etcd/0 sudo etcdctl member list\n  juju-sim ssh etcd/0 'etcdctl member list | wc -l'\n  juju-sim ssh etcd/leader",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			unit, err := s.unitArg(args[0])
@@ -35,7 +36,7 @@ func sshVerb(s *Sim, e Env) *cobra.Command {
 				return err
 			}
 			// env looks the command's name up in the machine's own PATH.
-			c, err := s.machineCommand(cmd.Context(), id, "/usr/bin/env", args[1:]...)
+			c, err := s.machineCommand(cmd.Context(), id, "/usr/bin/env", login(args[1:])...)
 			if err != nil {
 				return err
 			}
@@ -43,16 +44,25 @@ func sshVerb(s *Sim, e Env) *cobra.Command {
 				return writeJSON(e, machine{unit, c.Dir, c.Env})
 			}
 			if len(args) < 2 {
-				return errors.New("name a command: a shell is for the command line alone")
+				return errors.New("name a command: a shell is for the command line only")
 			}
 			c.Stdout, c.Stderr = e.Out, e.Err
 			return c.Run()
 		},
 	}
 	cmd.Flags().SetInterspersed(false)
+	cmd.Flags().BoolVar(&pty, "pty", false, "taken as Juju takes it; commands have this program's terminal, or none")
 	cmd.Flags().BoolVar(&describe, "describe", false, "print what a program there runs in, as JSON")
 	_ = cmd.Flags().MarkHidden("describe")
 	return cmd
+}
+
+// login is a command as a login's shell takes it: one word is a line.
+func login(words []string) []string {
+	if len(words) == 1 {
+		return []string{"sh", "-c", words[0]}
+	}
+	return words
 }
 
 // machine is the surroundings of a program on a machine.
@@ -73,7 +83,7 @@ func (a *app) ssh(ctx context.Context, args []string) error {
 	if err := json.Unmarshal(out.Bytes(), &m); err != nil {
 		return fmt.Errorf("cannot understand the simulation: %w", err)
 	}
-	command := args[1:]
+	command := login(args[1:])
 	if len(command) == 0 {
 		command = []string{"sh"}
 	}
@@ -138,8 +148,8 @@ func scpVerb(s *Sim, e Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "scp <source>... <destination>", Short: "Copy files from or to machines: etcd/0:var/lib/x .",
 		Long: "Copies files between here and machines, or between machines. <unit>:<path> and <machine>:<path> mean a machine's\n" +
-			"file. The path is relative to the machine's root, with or without a leading /, unless it begins with that root, as the\n" +
-			"paths do that actions print.",
+			"file. The path is relative to the machine's root, with or without a leading /, unless it begins with that root, like\n" +
+			"the paths that actions print.",
 		Example: "  juju-sim scp etcd/0:/var/lib/snapshot.db .\n  juju-sim scp -r 0:/etc/etcd-charm /tmp/seen",
 		Args:    cobra.MinimumNArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -195,7 +205,7 @@ func scp(from, to string, recursive bool) error {
 	}
 	switch {
 	case info.IsDir() && !recursive:
-		return errors.New("not a regular file: say -r for a directory")
+		return errors.New("not a regular file: use -r for a directory")
 	case info.IsDir():
 		return copyAll(from, to)
 	}

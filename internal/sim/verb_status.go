@@ -19,11 +19,14 @@ func statusVerb(s *Sim, e Env) *cobra.Command {
 	var watch time.Duration
 	cmd := &cobra.Command{
 		Use: "status [application|unit...]", Short: "Show the model",
-		Long: "Shows the model, or some of its applications and units. In the form of a table messages are whole, where Juju\n" +
-			"cuts them; --relations shows the number of each relation, as suspend-relation wants it.",
+		Long: "Shows the model, or some of its applications and units. The table shows messages whole, where Juju\n" +
+			"cuts them; --relations shows the number of each relation, which suspend-relation takes.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			v.only = args
-			if watch == 0 {
+			switch {
+			case watch < 0:
+				return fmt.Errorf("--watch must not be negative, got %s", watch)
+			case watch == 0:
 				return v.write(s, e)
 			}
 			return v.watch(cmd.Context(), s, e, watch)
@@ -47,10 +50,13 @@ func (v view) write(s *Sim, e Env) error {
 	if err := v.narrow(&st); err != nil {
 		return err
 	}
-	if v.format == "tabular" {
+	switch v.format {
+	case "tabular":
 		return writeStatus(e, st, v.relations)
+	case "yaml", "json":
+		return writeAs(e, v.format, st)
 	}
-	return writeAs(e, v.format, st)
+	return fmt.Errorf("unknown format %q: it is tabular, yaml or json", v.format)
 }
 
 // narrow keeps what was asked for: applications, and their units.

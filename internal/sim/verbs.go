@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,12 +42,41 @@ func (s *Sim) Do(ctx context.Context, e Env, args ...string) error {
 	for _, v := range verbs() {
 		root.AddCommand(v(s, e))
 	}
+	explainUsage(root)
 	root.SetOut(e.Out)
 	root.SetErr(e.Err)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	err := safely(func() error { return root.ExecuteContext(ctx) })
 	s.wake()
 	return err
+}
+
+// safely makes an error of a panic. A verb that panics must not end the program: others use the
+// model, and its processes and its directory would be left.
+func safely(do func() error) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("internal error: %v\n%s", cause, debug.Stack())
+		}
+	}()
+	return do()
+}
+
+// explainUsage makes the errors about flags and arguments of root's commands say what is right.
+func explainUsage(root *cobra.Command) {
+	for _, cmd := range root.Commands() {
+		explain := func(err error) error {
+			if err == nil {
+				return nil
+			}
+			form := strings.TrimSuffix(cmd.UseLine(), " [flags]")
+			return fmt.Errorf("%w; it is %s, see \"juju-sim %s --help\"", err, form, cmd.Name())
+		}
+		cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return explain(err) })
+		if right := cmd.Args; right != nil {
+			cmd.Args = func(cmd *cobra.Command, args []string) error { return explain(right(cmd, args)) }
+		}
+	}
 }
 
 // wake makes the loop that runs hooks look again.
@@ -91,8 +121,11 @@ func (p *placement) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&p.to, "to", "", "machines for the units, by number, separated by commas; the rest get new ones")
 }
 
-func (p *placement) add(s *Sim, app string) ([]string, error) {
-	var on []int
+// machines returns the machines that --to names.
+func (p *placement) machines(s *Sim) (on []int, err error) {
+	if p.n < 0 {
+		return nil, fmt.Errorf("-n must not be negative, got %d", p.n)
+	}
 	for _, part := range strings.Split(p.to, ",") {
 		if part == "" {
 			continue
@@ -101,7 +134,18 @@ func (p *placement) add(s *Sim, app string) ([]string, error) {
 		if err != nil || n < 0 {
 			return nil, fmt.Errorf("invalid machine %q", part)
 		}
+		if n >= len(s.machines()) {
+			return nil, fmt.Errorf("machine %d not found", n)
+		}
 		on = append(on, n)
+	}
+	return on, nil
+}
+
+func (p *placement) add(s *Sim, app string) ([]string, error) {
+	on, err := p.machines(s)
+	if err != nil {
+		return nil, err
 	}
 	var names []string
 	for i := range p.n {
@@ -136,6 +180,9 @@ func deployVerb(s *Sim, e Env) *cobra.Command {
 			name := ch.Meta().Name
 			if len(args) == 2 {
 				name = args[1]
+			}
+			if _, err := p.machines(s); err != nil {
+				return err
 			}
 			if err := s.Model.Deploy(name, ch, source, values); err != nil {
 				return err
@@ -247,7 +294,7 @@ func suspendRelationVerb(s *Sim, _ Env) *cobra.Command {
 	return &cobra.Command{
 		Use: "suspend-relation <relation-id>...", Short: "Suspend relations: their units run departed and broken",
 		Long: "Suspends relations until resume-relation: their units run departed and broken. Juju suspends relations with\n" +
-			"applications of another model only; here any but a peer relation will do.",
+			"applications of another model only; here any relation but a peer relation can be suspended.",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return each(args, s.Model.Suspend) },
 	}

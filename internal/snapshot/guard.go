@@ -15,9 +15,9 @@ import (
 // Why a stream is not a snapshot.
 var (
 	errTruncated = errors.New("it is cut off")
-	errUnhashed  = errors.New("it has no hash at its end: it is the copy of a database's file")
+	errUnhashed  = errors.New("it has no hash at its end: it is a copy of a database file")
 	errHash      = errors.New("its hash does not match its content")
-	errFormat    = errors.New("it is no etcd database")
+	errFormat    = errors.New("it is not an etcd database")
 )
 
 // checker reads a snapshot as it is copied: all but the hash at its end goes into sum. It keeps
@@ -106,7 +106,7 @@ func guard(head []byte, size int64) error {
 	case !found:
 		return errFormat
 	case page == 0 || pages > uint64(size)/page:
-		return fmt.Errorf("%w: it has %d bytes, and says that it has %d pages of %d", errTruncated, size, pages, page)
+		return fmt.Errorf("%w: it has %d bytes, but says that it has %d pages of %d", errTruncated, size, pages, page)
 	}
 	return nil
 }

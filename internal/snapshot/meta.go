@@ -122,7 +122,7 @@ func List(dir string) ([]Meta, error) {
 			continue
 		}
 		if info, err := os.Lstat(m.file(dir)); m.Good() && (err != nil || !info.Mode().IsRegular() || info.Size() != m.Stored) {
-			m.Error = "its file is missing or of another size"
+			m.Error = "its file is missing or has another size"
 		}
 		all = append(all, m)
 	}
@@ -177,7 +177,7 @@ func Newest(have []Meta) (Meta, bool) {
 // Remove takes a snapshot away.
 func Remove(dir string, m Meta) error {
 	if m.Name == "" || m.Name != filepath.Base(m.Name) {
-		return fmt.Errorf("cannot remove snapshot %q: it is no name", m.Name)
+		return fmt.Errorf("cannot remove snapshot %q: it is not a name", m.Name)
 	}
 	for _, path := range []string{m.file(dir), filepath.Join(dir, m.Name+about)} {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -193,12 +193,11 @@ var ErrUnknown = errors.New("no such snapshot is kept")
 // Latest stands for the newest good one.
 const Latest = "latest"
 
-// Pick finds a good snapshot by its name, or with Latest the newest good one that was taken before
-// the given time, in Unix seconds; 0 is any time.
-func Pick(have []Meta, which string, before int64) (Meta, error) {
+// Pick finds a good snapshot by its name, or with Latest the newest good one.
+func Pick(have []Meta, which string) (Meta, error) {
 	for _, m := range slices.Backward(have) {
 		switch {
-		case which == Latest && m.Good() && (before == 0 || m.Taken.Unix() < before), which == m.Name && m.Good():
+		case (which == Latest || which == m.Name) && m.Good():
 			return m, nil
 		case which == m.Name:
 			return Meta{}, fmt.Errorf("snapshot %s is not good: %s", m.Name, m.Error)

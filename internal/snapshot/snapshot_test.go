@@ -142,8 +142,8 @@ func TestTakeThatFails(t *testing.T) {
 		change func(*Request)
 		why    string
 	}{
-		"etcd does not read it": {func(r *Request) { r.Etcdutl = "/bin/false" }, "etcd does not read it"},
-		"no such program":       {func(r *Request) { r.Etcdutl = "/no/such/program" }, "no such file"},
+		"etcd cannot read it": {func(r *Request) { r.Etcdutl = "/bin/false" }, "etcd cannot read it"},
+		"no such program":     {func(r *Request) { r.Etcdutl = "/no/such/program" }, "no such file"},
 	} {
 		dir := t.TempDir()
 		r := request(t, dir)
@@ -289,7 +289,7 @@ func TestSnapshotThatWasChanged(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(m.file(dir), data, 0o600))
 	_, err = Verify(t.Context(), dir, m, r.Etcdutl, r.Users)
-	require.ErrorContains(t, err, "it is not the one that was written down")
+	require.ErrorContains(t, err, "it is not the one that was recorded")
 	require.NoError(t, os.Remove(later.file(dir)))
 	all, err := List(dir)
 	require.NoError(t, err)
@@ -325,7 +325,7 @@ func TestRoom(t *testing.T) {
 		"there is room beside others":  {budget: Budget{10 * gib, 0, 50 * gib, gib}, have: []Meta{good("a", gib), good("b", gib)}, size: gib},
 		"the budget is used":           {budget: Budget{3 * gib, 0, 50 * gib, gib}, have: []Meta{good("a", gib), good("b", gib), good("c", gib)}, size: gib, drop: []string{"a"}},
 		"data moved aside counts":      {budget: Budget{3 * gib, gib, 50 * gib, gib}, have: []Meta{good("a", gib), good("b", gib)}, size: gib, drop: []string{"a"}},
-		"the newest good one stays":    {budget: Budget{2 * gib, gib, 50 * gib, gib}, have: []Meta{good("a", gib)}, size: gib, noRoom: "it takes 1.0 GiB, and of 2.0 GiB in all 2.0 GiB are used"},
+		"the newest good one stays":    {budget: Budget{2 * gib, gib, 50 * gib, gib}, have: []Meta{good("a", gib)}, size: gib, noRoom: "it takes 1.0 GiB, and of the 2.0 GiB allowed 2.0 GiB are used"},
 		"nothing goes for nothing":     {budget: Budget{2 * gib, 0, 50 * gib, gib}, have: []Meta{good("a", 10*mib), good("b", gib)}, size: 2 * gib, noRoom: "it takes 2.0 GiB"},
 		"2 GiB stay free":              {budget: Budget{10 * gib, 0, 2*gib + 50*mib, gib}, have: []Meta{good("a", 60*mib), good("b", mib)}, size: 100 * mib, drop: []string{"a"}},
 		"and what it needs meanwhile":  {budget: Budget{10 * gib, 0, 2*gib + 50*mib, gib}, have: []Meta{good("a", 60*mib), good("b", mib)}, size: 10 * mib, work: 90 * mib, drop: []string{"a"}},
@@ -414,8 +414,8 @@ func TestExport(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, m.Revision, status.Revision)
 	_, err = Take(t.Context(), c, r)
-	require.ErrorContains(t, err, "is kept, and cannot be copied")
-	require.ErrorContains(t, err, "is there already")
+	require.ErrorContains(t, err, "is kept, but cannot be copied")
+	require.ErrorContains(t, err, "already exists")
 	r.To = filepath.Join(out, "no", "such.db")
 	_, err = Take(t.Context(), c, r)
 	require.ErrorIs(t, err, os.ErrNotExist)

@@ -67,7 +67,7 @@ func Take(ctx context.Context, client *clientv3.Client, r Request) (Meta, error)
 	if err == nil && r.To != "" {
 		r.progress("copy to "+r.To, 0, m.Size)
 		if err = export(ctx, raw, r.To); err != nil {
-			return m, fmt.Errorf("snapshot %s is kept, and cannot be copied: %w", m.Name, err)
+			return m, fmt.Errorf("snapshot %s is kept, but cannot be copied: %w", m.Name, err)
 		}
 	}
 	if err != nil && r.Why == "" && ctx.Err() != nil {
@@ -91,7 +91,7 @@ func export(ctx context.Context, raw, to string) error {
 	}
 	defer func() { _ = from.Close() }() // it was only read
 	if _, err := os.Lstat(to); err == nil {
-		return fmt.Errorf("%s is there already", to)
+		return fmt.Errorf("%s already exists", to)
 	}
 	out, err := os.OpenFile(to+partial, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
@@ -166,11 +166,11 @@ func DeepCheck(ctx context.Context, etcdutl, file string) (Status, error) {
 		if ctx.Err() != nil { // it was killed because ctx ended, which is the only error to report
 			return Status{}, ctx.Err()
 		}
-		return Status{}, fmt.Errorf("etcd does not read it: %w: %s", err, lastLine(trouble.String()))
+		return Status{}, fmt.Errorf("etcd cannot read it: %w: %s", err, lastLine(trouble.String()))
 	}
 	var s Status
 	if err := json.Unmarshal([]byte(out.String()), &s); err != nil {
-		return Status{}, fmt.Errorf("etcd does not read it: %w", err)
+		return Status{}, fmt.Errorf("etcd cannot read it: %w", err)
 	}
 	return s, nil
 }

@@ -30,7 +30,7 @@ func Verify(ctx context.Context, dir string, m Meta, etcdutl string, users ReadU
 	case err != nil:
 		return Status{}, fmt.Errorf("snapshot %s: %w", m.Name, err)
 	case sum != m.SHA256 || size != m.Size:
-		return Status{}, fmt.Errorf("snapshot %s: it is not the one that was written down", m.Name)
+		return Status{}, fmt.Errorf("snapshot %s: it is not the one that was recorded", m.Name)
 	}
 	s, err := DeepCheck(ctx, etcdutl, raw)
 	if err == nil {
@@ -48,7 +48,7 @@ func Verify(ctx context.Context, dir string, m Meta, etcdutl string, users ReadU
 func VerifyFile(ctx context.Context, path, raw, etcdutl string, unverified bool, users ReadUsers) (Status, error) {
 	if _, _, err := unpack(ctx, path, raw, unverified); err != nil {
 		if errors.Is(err, errUnhashed) {
-			err = fmt.Errorf("%w: only unverified=true takes that", err)
+			err = fmt.Errorf("%w: only unverified=true accepts it", err)
 		}
 		// An error of the file system, which names the path.
 		if strings.Contains(err.Error(), path) {

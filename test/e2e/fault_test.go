@@ -33,7 +33,7 @@ func (w world) unreachable(t *testing.T, n int) {
 	}
 	w.settle(t)
 	for _, unit := range w.others(t, n) {
-		assert.Contains(t, w.message(unit), "2/3 voters, survives no more failure")
+		assert.Contains(t, w.message(unit), "2/3 voters, no failure tolerance left")
 		assert.Contains(t, w.message(unit), "no answer here from "+lost)
 		assert.Equal(t, three, w.voters(t, w.machine(t, unit)))
 		report := w.health(t, unit)

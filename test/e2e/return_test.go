@@ -112,7 +112,7 @@ func takenOut(t *testing.T, w world) {
 // happened.
 func (w world) held(t *testing.T, n int, unit string, why operator.Hold) {
 	t.Helper()
-	w.eventually(t, n, patience, "journalctl -q -b -u "+service(unit)+" | grep -q 'has looked: "+why.String()+"'")
+	w.eventually(t, n, patience, "journalctl -q -b -u "+service(unit)+" | grep -q 'next hook of its unit: "+why.String()+"'")
 	w.eventually(t, n, patience, "systemctl show "+service(unit)+" | grep -q '^Result=exec-condition'")
 	p := w.show(t, n, unit)
 	assert.Equal(t, "inactive", p["ActiveState"])

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/juju/charm/v12"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/juju-charms/etcd-charm/test/load"
@@ -47,6 +48,7 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 //	environ UNIT                the environment that its server was started with, one variable on each line
 //	leaf UNIT LEAF              the names in a leaf certificate, and the days until it expires
 //	spoil UNIT TEXT             changes the text in the database of a running member
+//	unpack DIR                  the packed charm as a directory, to be changed
 //	tear UNIT                   cuts the log of a member that is stopped
 //	older VAR                   makes a charm of the same sources with the minor version of etcd before, and sets $VAR to it
 //	age UNIT LEAF due|early     replaces a leaf certificate by one that is nearly over, or not yet valid (Juju 2.9 only)
@@ -67,7 +69,17 @@ func commands(ctx context.Context, verbs map[string]command) map[string]command 
 		"environ":     b.environ,
 		"spoil":       b.spoil,
 		"tear":        b.tear,
+		"unpack":      unpack,
 	}
+}
+
+// unpack makes a directory of the packed charm.
+func unpack(ts *testscript.TestScript, _ bool, args []string) {
+	archive, err := charm.ReadCharmArchive(ts.Getenv("CHARM"))
+	ts.Check(err)
+	dir := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(dir, 0o700))
+	ts.Check(archive.ExpandTo(dir))
 }
 
 // bench keeps what runs beside each script.

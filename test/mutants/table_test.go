@@ -168,6 +168,12 @@ var mutants = []mutant{
 		"case w.Data.State == AlienData:",
 	},
 	{
+		"gives up a cluster for which a peer answers",
+		"internal/operator/lost.go", "TestNobodyFoundsWhatTheGateFindsAlive",
+		"return v.outlived()",
+		"return Reason{}",
+	},
+	{
 		"takes a member from a snapshot that streams",
 		"internal/operator/schedule.go", "TestASnapshotGivesWay",
 		"w.streams() && !tried",
@@ -328,7 +334,7 @@ var mutants = []mutant{
 	{
 		"publishes a pass that did not settle",
 		"internal/charm/hook.go", "TestBlindCharmFails",
-		`return fmt.Errorf("cannot settle: %w", err)`,
+		`return fmt.Errorf("cannot reconcile: %w", err)`,
 		"return j.Flush(ctx, model, plan)",
 	},
 	{
@@ -518,6 +524,12 @@ var mutants = []mutant{
 		"internal/secondlife/restore.go", "TestRestoreWithAuthentication",
 		"if auth.Enabled {",
 		"if auth.Enabled && false {",
+	},
+	{
+		"goes on with a downgrade of the former cluster",
+		"internal/secondlife/restore.go", "TestRestoreDuringDowngrade",
+		"if err != nil || to == \"\" {",
+		"if err != nil || to != \"no\" {",
 	},
 	{
 		"restores what a later etcd wrote",

@@ -23,7 +23,7 @@ var masks = []struct {
 	{"days", regexp.MustCompile(`\b\d+d\b`), "DAYS"},
 	{"space of the machine", regexp.MustCompile(`\b\d+(\.\d+)? [KMGT]?i?B (of|are)\b`), "SIZE $2"},
 	{"sizes", regexp.MustCompile(`\b\d+(\.\d+)? (B|KiB|MiB|kB|MB|bytes)\b`), "SIZE"},
-	{"sizes when packed", regexp.MustCompile(`\bkept in \d+\b`), "kept in SIZE"},
+	{"sizes when packed", regexp.MustCompile(`\bstored in \d+\b`), "stored in SIZE"},
 	{"IDs", regexp.MustCompile(`\b(id-)?[0-9a-f]{12,16}\b`), "ID"},
 	{"names of operations", regexp.MustCompile(`\b(restart|restore|recover|snapshot|verify|drill)-[0-9a-f]{6,}\b`), "OPERATION"},
 	{"addresses of machines", regexp.MustCompile(`\b127\.\d+\.\d+\.\d+\b`), "ADDRESS"},
@@ -40,7 +40,7 @@ var masks = []struct {
 }
 
 // ofTheDisk are notes about the disk that the test runs on, which may be any.
-var ofTheDisk = regexp.MustCompile(`(?m)^  note     (data lies |a power cut |disk too slow|slow disk|the disk rotates|little room|only \d+ more files).*\n( {11}.*\n)*`)
+var ofTheDisk = regexp.MustCompile(`(?m)^  note     (data is [io]n |a power cut |disk too slow|slow disk|the disk is rotational|little space|only \d+ more files).*\n( {11}.*\n)*`)
 
 // masked is a line with what may differ replaced.
 func masked(line string) string {

@@ -9,10 +9,10 @@ import (
 )
 
 // names are what a reader copies from what was printed into the next command, by what stands before them: the ID of a cluster to
-// confirm, the name of an operation to cancel. They are others in each run.
+// confirm, the name of an operation to cancel, the name of an archive. They are others in each run.
 type names struct{ last map[string]string }
 
-var aName = regexp.MustCompile(`\b(confirm=id-|cancel=restore-|cancel=recover-)[0-9a-f]{6,16}\b`)
+var aName = regexp.MustCompile(`\b((confirm=id-|cancel=restore-|cancel=recover-)[0-9a-f]{6,16}\b|etcd-\d+-\d{8}T\d{6}Z\.tar\.gz)`)
 
 func kindOfName(name string) string { return name[:strings.LastIndex(name, "-")+1] }
 
@@ -48,6 +48,8 @@ func TestNames(t *testing.T) {
 	n.note([]string{"restore it: … confirm=id-00000000000000c2", "… operation cancel=restore-abcdef"})
 	n.note([]string{"restore it: … confirm=id-00000000000000c3"})
 	assert.Equal(t, "juju run etcd/leader restore snapshot=latest confirm=id-00000000000000c3", n.copied(typed))
+	n.note([]string{"sudo cat /x/etcd-0-20261127T000001Z.tar.gz > etcd-0-20261127T000001Z.tar.gz"})
+	assert.Equal(t, "tar tzf etcd-0-20261127T000001Z.tar.gz", n.copied("tar tzf etcd-0-20260101T000000Z.tar.gz"))
 	assert.Equal(t, "operation cancel=restore-abcdef", n.copied("operation cancel=restore-000000"))
 	assert.Equal(t, "operation cancel=recover-000000", n.copied("operation cancel=recover-000000"))
 }

@@ -181,7 +181,7 @@ func (r *reader) rest(rounds int) {
 var (
 	ourFiles = regexp.MustCompile(` /(etc|var/lib|opt)/etcd-charm`)
 	sudo     = regexp.MustCompile(`^(juju ssh \S+ )sudo `)
-	onUnit   = regexp.MustCompile(`^juju ssh (\S+/\d+) `)
+	onUnit   = regexp.MustCompile(`^juju ssh (?:--\S+ )*(\S+/\d+) `)
 	loopback = "127.0.0.1"
 	onRun    = regexp.MustCompile(`^juju run (\S+/\d+) `)
 	anyFile  = regexp.MustCompile(` (to|snapshot)=/`)

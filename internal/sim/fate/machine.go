@@ -112,6 +112,9 @@ func (h *machine) Observe(_ context.Context, m operator.Model) (operator.World, 
 	}
 	sight := survey.Find(u.process.booted(s.now) && u.disk.data != nil, s.readyUnit(u))
 	w.Reach, w.ClusterID, w.Members, w.Turn, w.Local = sight.Reach, sight.ClusterID, sight.Members, sight.Turn, sight.Local
+	for _, url := range operator.PeersInDoubt(m, w) {
+		w.Peers = append(w.Peers, s.peerAnswer(u, url))
+	}
 	if d := u.disk.data; operator.AgeInDoubt(m.Memory.Value, w.Data, w.Local) {
 		w.Data.Term, w.Data.Index = oneTerm, uint64(d.index)
 	}
