@@ -33,7 +33,7 @@ type mutant struct {
 
 func (m mutant) room() string { return path.Dir(m.file) }
 
-var every = flag.Int("every", 8, "TestMutantsInside breaks one mutant in so many; make mutants breaks all")
+var every = flag.Int("every", 16, "TestMutantsInside breaks one mutant in so many; make mutants breaks all")
 
 // hung is when a test is given up. That proves nothing about a mutant: the machine may be slow.
 const hung = 20 * time.Minute
