@@ -3,7 +3,8 @@ package operator
 import "cmp"
 
 // remedyFor says what to do about a reason, where there is room for it. Only a reason as bad as the
-// verdict gets advice: a silent member, for instance, must not be replaced while there is no quorum.
+// verdict gets advice: a silent member, for instance, must not be replaced while there is no
+// quorum.
 func (r Report) remedyFor(reason Reason) string {
 	if reason.Health() != r.Health {
 		return reason.Remedy()

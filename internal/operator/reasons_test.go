@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestCatalogue: each kind has one name, that of its constant, and a text; a kind that blocks a unit
-// says what to do, in the status line; one that calls for somebody does, in health at least.
+// TestCatalogue: each kind has one name, that of its constant, and a text; a kind that blocks a
+// unit says what to do, in the status line; one that calls for somebody does, in health at least.
 func TestCatalogue(t *testing.T) {
 	t.Parallel()
 	names := map[string]bool{}

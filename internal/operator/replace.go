@@ -63,7 +63,8 @@ func (v view) leavesHalted() bool {
 	return goes && slices.ContainsFunc(v.operationUnits(), other)
 }
 
-// halt stops our server for as long as an operation has stopped the cluster, and prepares the new data on its source.
+// halt stops our server for as long as an operation has stopped the cluster, and prepares the new
+// data on its source.
 func (v view) halt(p *Plan) {
 	if v.stopFor(p, operationStopsUs); p.Step == nil {
 		v.prepare(p)

@@ -616,8 +616,8 @@ func TestRolledBackWhileServing(t *testing.T) {
 	}
 }
 
-// TestWhoWasRolledBackIsNamed: whoever waits for a unit that was rolled back reads that its charm is
-// why.
+// TestWhoWasRolledBackIsNamed: whoever waits for a unit that was rolled back reads that its charm
+// is why.
 func TestWhoWasRolledBackIsNamed(t *testing.T) {
 	t.Parallel()
 	for _, phase := range []string{toAnswer, toPrepare, toStop, toServe} {

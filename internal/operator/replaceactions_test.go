@@ -469,8 +469,8 @@ func TestOperationPastTheEnd(t *testing.T) {
 }
 
 // TestWorkThatHangs: whoever asks the source reads how far the new data is and for how long it has
-// not moved; whoever asks elsewhere reads where to ask. Cancelled, the work is ended by the source's
-// next hook.
+// not moved; whoever asks elsewhere reads where to ask. Cancelled, the work is ended by the
+// source's next hook.
 func TestWorkThatHangs(t *testing.T) {
 	t.Parallel()
 	for _, o := range []Operation{restoreOf(toPrepare), recoverOf(toPrepare)} {

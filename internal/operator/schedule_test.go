@@ -305,7 +305,8 @@ etcd-0-20270115T070000Z  60m  7         3     2 MiB  1 MiB  -
 	assert.Contains(t, result.Text, "no snapshot is kept on this unit\n")
 }
 
-// A kept snapshot is meant by its name, by its file's name, or by the path that list-snapshots shows.
+// A kept snapshot is meant by its name, by its file's name, or by the path that list-snapshots
+// shows.
 func TestNamesOfASnapshot(t *testing.T) {
 	t.Parallel()
 	k := Kept{Snapshots: []Snapshot{{Name: "a", Path: "/kept/a.db.zst"}, {Name: "a.db", Path: "/kept/a.db.db.zst"}, {Error: "no name"}}}

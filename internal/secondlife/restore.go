@@ -245,9 +245,9 @@ func (s *server) clean(ctx context.Context, out *restoration) error {
 }
 
 // endDowngrade ends a downgrade that the former cluster had begun. etcdutl keeps it, and etcd would
-// go on with it: to 3.6 it would downgrade the new cluster, and whatever the target is, no member of
-// the same etcd could join meanwhile (server/v3 etcdserver/version/monitor.go, decideClusterVersion;
-// etcdserver/cluster_util.go, allowedVersionRange).
+// go on with it: to 3.6 it would downgrade the new cluster, and whatever the target is, no member
+// of the same etcd could join meanwhile (server/v3 etcdserver/version/monitor.go,
+// decideClusterVersion; etcdserver/cluster_util.go, allowedVersionRange).
 func (s *server) endDowngrade(ctx context.Context, out *restoration) error {
 	target := func() (string, error) {
 		status, err := s.Status(ctx, s.Endpoints()[0])

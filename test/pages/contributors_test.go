@@ -48,8 +48,8 @@ var (
 	declaration = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
 )
 
-// TestWhatContributorsAreTold: the files, the tests and the names that pages for contributors have as
-// code are there, and a command that runs some tests runs at least one.
+// TestWhatContributorsAreTold: the files, the tests and the names that pages for contributors have
+// as code are there, and a command that runs some tests runs at least one.
 func TestWhatContributorsAreTold(t *testing.T) {
 	t.Parallel()
 	all := sources(t)

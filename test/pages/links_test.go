@@ -71,7 +71,8 @@ func slug(heading string) string {
 	}, strings.TrimSpace(heading))
 }
 
-// TestLinks: each link into the repository leads to a file that exists, and to a heading that it has.
+// TestLinks: each link into the repository leads to a file that exists, and to a heading that it
+// has.
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	pages := map[string]page{}

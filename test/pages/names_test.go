@@ -8,8 +8,9 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// names are what a reader copies from what was printed into the next command, by what stands before them: the ID of a cluster to
-// confirm, the name of an operation to cancel, the name of an archive. They are others in each run.
+// names are what a reader copies from what was printed into the next command, by what stands before
+// them: the ID of a cluster to confirm, the name of an operation to cancel, the name of an archive.
+// They are others in each run.
 type names struct{ last map[string]string }
 
 var aName = regexp.MustCompile(`\b((confirm=id-|cancel=restore-|cancel=recover-)[0-9a-f]{6,16}\b|etcd-\d+-\d{8}T\d{6}Z\.tar\.gz)`)

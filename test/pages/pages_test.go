@@ -83,7 +83,8 @@ type command struct {
 
 var comment = regexp.MustCompile(`^<!-- (run|not run): (.*) -->$`)
 
-// commands are the commands of a page, in order: those of its console blocks, and those in comments.
+// commands are the commands of a page, in order: those of its console blocks, and those in
+// comments.
 func (p page) commands() (out []command, err error) {
 	inBlock, console, skipped := false, false, ""
 	for i, line := range p.lines {

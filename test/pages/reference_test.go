@@ -200,7 +200,8 @@ func pageOf(t *testing.T, name string) page {
 	return page{}
 }
 
-// TestRelationKeys: the page has every key of every bag that the interfaces write, and no other one.
+// TestRelationKeys: the page has every key of every bag that the interfaces write, and no other
+// one.
 func TestRelationKeys(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob(filepath.Join(root, "interfaces", "*", "*.go"))
@@ -306,7 +307,8 @@ func saidOf(line string) (said []string) {
 	return said
 }
 
-// TestMetrics: a member has each metric that the page lists, and the page has each that is the charm's own.
+// TestMetrics: a member has each metric that the page lists, and the page has each that is the
+// charm's own.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	r := newReader(t, built.Archive(t))
@@ -357,7 +359,8 @@ func metricNames(p page) []string {
 	return regexp.MustCompile(`\betcd_[a-z_]+\b`).FindAllString(strings.Join(p.prose(), "\n"), -1)
 }
 
-// TestPorts: the page has every option that is a port, with its default; how to open the firewall has it too.
+// TestPorts: the page has every option that is a port, with its default; how to open the firewall
+// has it too.
 func TestPorts(t *testing.T) {
 	t.Parallel()
 	_, top := entries(t, document(t, "config.yaml"))
@@ -378,8 +381,8 @@ func TestPorts(t *testing.T) {
 	}
 }
 
-// TestFiles: every file that a unit makes on its machine stands in the page. A path that ends with a slash is a directory
-// whose files stand there one by one.
+// TestFiles: every file that a unit makes on its machine stands in the page. A path that ends with
+// a slash is a directory whose files stand there one by one.
 func TestFiles(t *testing.T) {
 	t.Parallel()
 	r := newReader(t, built.Archive(t))

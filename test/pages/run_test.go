@@ -81,7 +81,8 @@ func TestPages(t *testing.T) {
 	require.Positive(t, ran, "no page is run")
 }
 
-// reader is somebody who follows a page: a model, and a shell in a directory with what the repository builds.
+// reader is somebody who follows a page: a model, and a shell in a directory with what the
+// repository builds.
 type reader struct {
 	names names
 

@@ -19,8 +19,8 @@ var (
 	wellLine = regexp.MustCompile(`^(\d+/\d+ voters, |proxy on )[^;]*$`)
 )
 
-// TestStatusLines: each status line that a page shows and no test prints is one that the reasons can
-// make: what is wrong, then what to do or where that stands.
+// TestStatusLines: each status line that a page shows and no test prints is one that the reasons
+// can make: what is wrong, then what to do or where that stands.
 func TestStatusLines(t *testing.T) {
 	t.Parallel()
 	lines := map[string][]*regexp.Regexp{}

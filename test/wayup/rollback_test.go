@@ -20,8 +20,8 @@ import (
 )
 
 // TestRollbackWhileServing rolls all units back to the field's charm, which knows no operations,
-// once a restore is past its point of no return: before its source serves, and after. No unit starts
-// its replaced data or founds a cluster, and the present charm ends the restore.
+// once a restore is past its point of no return: before its source serves, and after. No unit
+// starts its replaced data or founds a cluster, and the present charm ends the restore.
 func TestRollbackWhileServing(t *testing.T) {
 	t.Parallel()
 	archive, err := field.Charm(t.Context(), Field)

@@ -5,7 +5,8 @@ import (
 	"github.com/juju-charms/etcd-charm/interfaces/toy"
 )
 
-// toys writes all that a requirer can write: its unit's bag, and as leader its application's bag and a secret.
+// toys writes all that a requirer can write: its unit's bag, and as leader its application's bag
+// and a secret.
 func toys(v view, p *Plan) {
 	for _, r := range v.m.Relations["toy"].Value {
 		unit := toy.EncodeUnit(v.m.Unit + r.RemoteApp[toy.KeyGreeting])
