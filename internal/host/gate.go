@@ -26,7 +26,7 @@ import (
 const GateName = "etcd-gate"
 
 // staysDown is in the gate's last line if the server must not start.
-const staysDown = "stays down"
+const staysDown = "stays down until the next hook of its unit"
 
 // gateTime bounds the gate. A peer that has not answered by then counts as silent: after a power
 // cut of the whole cluster no peer answers, and the cluster must start all the same.
@@ -75,7 +75,7 @@ func Gate(ctx context.Context, fence string, env func(string) string, out io.Wri
 	if by != "" {
 		by = " (" + by + ")"
 	}
-	fmt.Fprintf(out, "%s: member %x of cluster %x %s until the next hook of its unit: %s%s\n",
+	fmt.Fprintf(out, "%s: member %x of cluster %x %s: %s%s\n",
 		GateName, data.MemberID, data.ClusterID, staysDown, hold, by)
 	if hold == operator.HeldUnlisted {
 		fmt.Fprintf(out, "%s: if the unit was removed by force no hook will come, and this service can be removed\n", GateName)
