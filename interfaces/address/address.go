@@ -69,7 +69,8 @@ func (j Judge) Place(host, port string) Kind {
 	switch {
 	case j.listens(host, kind, port):
 		return Own
-	case (kind == Loopback || kind == LinkLocal) && slices.ContainsFunc(j.Near, func(n string) bool { return kindOf(n) == kind }):
+	case (kind == Loopback || kind == LinkLocal) &&
+		slices.ContainsFunc(j.Near, func(n string) bool { return kindOf(n) == kind }):
 		return Fit
 	default:
 		return kind
@@ -79,7 +80,9 @@ func (j Judge) Place(host, port string) Kind {
 // Leads judges the "host:port" that a host, usually a name, was resolved to.
 func (j Judge) Leads(host, place string) Kind {
 	kind := j.HostPort(place)
-	if kind == Loopback && slices.ContainsFunc(j.Names, func(own string) bool { return sameMachine(canonical(host), canonical(own)) }) {
+	if kind == Loopback && slices.ContainsFunc(j.Names, func(own string) bool {
+		return sameMachine(canonical(host), canonical(own))
+	}) {
 		return Fit
 	}
 	return kind

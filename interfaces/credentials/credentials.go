@@ -93,7 +93,8 @@ func (c Credentials) Complete() bool { return c.Cert != "" && c.Key != "" && c.C
 
 // String shows the lengths of the certificates in bytes, and nothing of the key.
 func (c Credentials) String() string {
-	return fmt.Sprintf("{cert: %d bytes, key: %s, ca: %d bytes}", len(c.Cert), c.hiddenKey(), len(c.CA))
+	return fmt.Sprintf("{cert: %d bytes, key: %s, ca: %d bytes}",
+		len(c.Cert), c.hiddenKey(), len(c.CA))
 }
 
 // Format prints what String gives, under every verb and flag.
@@ -103,7 +104,9 @@ func (c Credentials) Format(state fmt.State, _ rune) {
 
 // LogValue is the credentials in a structured log, the key redacted.
 func (c Credentials) LogValue() slog.Value {
-	return slog.GroupValue(slog.Int("cert", len(c.Cert)), slog.String("key", c.hiddenKey()), slog.Int("ca", len(c.CA)))
+	return slog.GroupValue(
+		slog.Int("cert", len(c.Cert)), slog.String("key", c.hiddenKey()), slog.Int("ca", len(c.CA)),
+	)
 }
 
 // MarshalText is what JSON and other encoders get: the key redacted. Credentials
@@ -141,7 +144,8 @@ func (c Credentials) check(now int64) error {
 		limit      int
 	}{{KeyCert, c.Cert, MaxCert}, {KeyKey, c.Key, MaxKey}, {KeyCA, c.CA, MaxCA}} {
 		if len(bound.value) > bound.limit {
-			return faultOf(bound.key, " has %d bytes, more than the %d allowed", len(bound.value), bound.limit)
+			return faultOf(bound.key, " has %d bytes, more than the %d allowed",
+				len(bound.value), bound.limit)
 		}
 	}
 	chain, err := ParseCertificates(c.Cert)
@@ -185,7 +189,10 @@ func (c Credentials) incomplete() error {
 	if len(there) == 0 {
 		return &FaultError{Key: KeyKey, Text: "there are no client credentials"}
 	}
-	return &FaultError{Key: there[0], Text: strings.Join(there, " and ") + " without " + strings.Join(missing, " and ")}
+	return &FaultError{
+		Key:  there[0],
+		Text: strings.Join(there, " and ") + " without " + strings.Join(missing, " and "),
+	}
 }
 
 // Begun reports whether the certificate is valid already. If there is no certificate, there is
@@ -197,7 +204,9 @@ func (c Credentials) Begun(now int64) bool {
 
 func expired(cert *x509.Certificate, now int64) bool { return now > cert.NotAfter.Unix() }
 
-func end(cert *x509.Certificate) string { return cert.NotAfter.UTC().Format("2006-01-02T15:04:05Z") }
+func end(cert *x509.Certificate) string {
+	return cert.NotAfter.UTC().Format("2006-01-02T15:04:05Z")
+}
 
 // ParseCertificates reads every certificate of a PEM text, at least one. Text around the blocks is
 // allowed, because the authority easyrsa writes it. A broken block is refused, and so is one of

@@ -95,7 +95,9 @@ func (b Bag) MarshalJSON() ([]byte, error) { return nil, errEncoded }
 // MarshalYAML always fails, as MarshalJSON does.
 func (b Bag) MarshalYAML() (any, error) { return nil, errEncoded }
 
-var errEncoded = errors.New("a databag.Bag is not encoded because it may hold keys: convert it to map[string]string first")
+var errEncoded = errors.New(
+	"a databag.Bag is not encoded because it may hold keys: convert it to map[string]string first",
+)
 
 // showKey makes a key fit for a text: plain keys as they are, others quoted, long
 // ones cut.

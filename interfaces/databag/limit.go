@@ -22,7 +22,8 @@ func Check(relationID, owner string, b Bag) error {
 		}
 	}
 	if size := b.Size(); size > MaxBag {
-		return fmt.Errorf("relation %s: bag of %s has %d bytes, more than the %d allowed; its largest value is %s",
+		return fmt.Errorf(
+			"relation %s: bag of %s has %d bytes, more than the %d allowed; its largest value is %s",
 			relationID, owner, size, MaxBag, showKey(largest(b)))
 	}
 	return nil

@@ -126,7 +126,8 @@ func checkURL(text string) error {
 }
 
 func checkVersion(version string) error {
-	if version == "" || len(version) > maxVersion || strings.Trim(version, "0123456789abcdefghijklmnopqrstuvwxyz.-+~") != "" {
+	if version == "" || len(version) > maxVersion ||
+		strings.Trim(version, "0123456789abcdefghijklmnopqrstuvwxyz.-+~") != "" {
 		return errors.New("is not a version of etcd")
 	}
 	return nil

@@ -26,7 +26,8 @@ const (
 	keyClusterID = "cluster-id" // hex
 	keyEnded     = "ended"      // hex
 	keyAuthority = "authority"
-	keyRevoked   = "revoked" // "proxy:12.1@228,db:15.2@228": relation ID . generation @ period; sorted as it came
+	// "proxy:12.1@228,db:15.2@228": relation ID . generation @ period; sorted as it came
+	keyRevoked   = "revoked"
 	keyPeerURL   = "peer-url"
 	keyClientURL = "client-url"
 	keyMemberID  = "member-id" // hex
@@ -41,7 +42,8 @@ const (
 	keySaid      = "operation-said" // "ID STATE: words"
 	keyLog       = "log"            // "TERM:INDEX:intact:REVISION"
 	keyReplaced  = "replaced"       // "7f3a…,…": hex, as it came
-	keyLeaves    = "leaves"         // "peer:1f@1796774400,…"; in the application bag "etcd/0=peer:…;etcd/1=…"
+	// "peer:1f@1796774400,…"; in the application bag "etcd/0=peer:…;etcd/1=…"
+	keyLeaves = "leaves"
 
 	// If Juju keeps no secrets, the authorities are in the application bag, key by key.
 	authorityPrefix = "authority."
@@ -49,13 +51,15 @@ const (
 
 // unitKeys are all keys that a unit's bag may hold: those not written are removed.
 var unitKeys = []string{
-	keySchema, keyPeerURL, keyClientURL, keyClusterID, keyMemberID, keyRunning, keyServer, keyLeaving, keyStopped,
-	keyCan, keyLeaves, keyQuota, keyZone, keyOperation, keySaid, keyLog,
+	keySchema, keyPeerURL, keyClientURL, keyClusterID, keyMemberID, keyRunning, keyServer,
+	keyLeaving, keyStopped, keyCan, keyLeaves, keyQuota, keyZone, keyOperation, keySaid, keyLog,
 }
 
 // AppKeys returns all keys that EncodeApp may write.
 func AppKeys() []string {
-	return []string{keySchema, keyClusterID, keyEnded, keyAuthority, keyRevoked, keyLeaves, keyOperation, keyReplaced}
+	return []string{
+		keySchema, keyClusterID, keyEnded, keyAuthority, keyRevoked, keyLeaves, keyOperation, keyReplaced,
+	}
 }
 
 // UnitKeys returns all keys that a unit's bag may hold.
@@ -108,11 +112,14 @@ type UnitBag struct {
 	ClientURL string
 	ClusterID uint64 // the cluster its data belongs to; 0 is none
 	MemberID  uint64
-	Running   string // digest of what all members share of the settings that its server runs; "" is none, or one that needs a restart
-	Server    string // ID of the server that runs, which tells builds apart (internal/stamp); "" is not known
-	Leaving   bool
-	Stopped   bool     // its server has stopped for good
-	Can       []string // what its charm can do that all units must do alike; sorted
+	// digest of what all members share of the settings that its server runs; "" is none, or one that
+	// needs a restart
+	Running string
+	// ID of the server that runs, which tells builds apart (internal/stamp); "" is not known
+	Server  string
+	Leaving bool
+	Stopped bool     // its server has stopped for good
+	Can     []string // what its charm can do that all units must do alike; sorted
 	// Quota is how large its database may get, in bytes, by the options that the unit applies; 0
 	// means that it does not say.
 	Quota  int64

@@ -65,11 +65,13 @@ func DecodeIssued(text string) ([]Issued, error) {
 			return nil, errors.New("has a certificate of an unknown kind")
 		}
 		// RFC 5280 has serials of 20 bytes at most.
-		if serial == "" || len(serial) > 40 || serial[0] == '0' || strings.Trim(serial, "0123456789abcdef") != "" {
+		if serial == "" || len(serial) > 40 || serial[0] == '0' ||
+			strings.Trim(serial, "0123456789abcdef") != "" {
 			return nil, errors.New("has a certificate without a serial")
 		}
 		var err error
-		if leaf.End, err = strconv.ParseInt(end, 10, 64); err != nil || strconv.FormatInt(leaf.End, 10) != end {
+		if leaf.End, err = strconv.ParseInt(end, 10, 64); err != nil ||
+			strconv.FormatInt(leaf.End, 10) != end {
 			return nil, errors.New("has a certificate without an end")
 		}
 		leaves = append(leaves, leaf)
@@ -80,7 +82,9 @@ func DecodeIssued(text string) ([]Issued, error) {
 // SortIssued sorts a list and leaves each certificate in it once.
 func SortIssued(leaves []Issued) []Issued {
 	slices.SortFunc(leaves, func(a, b Issued) int {
-		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.End, b.End), cmp.Compare(a.Serial, b.Serial))
+		return cmp.Or(
+			cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.End, b.End), cmp.Compare(a.Serial, b.Serial),
+		)
 	})
 	return slices.Compact(leaves)
 }

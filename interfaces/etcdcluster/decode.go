@@ -205,7 +205,8 @@ func (d *decoder) unitLeaves(key string) []UnitLeaves {
 	for _, part := range parts {
 		unit, text, _ := strings.Cut(part, "=")
 		u := UnitLeaves{Unit: unit, Leaves: d.leaves(key, text)}
-		if !strings.Contains(unit, "/") || len(u.Leaves) == 0 || (len(out) > 0 && out[len(out)-1].Unit >= unit) {
+		if !strings.Contains(unit, "/") || len(u.Leaves) == 0 ||
+			(len(out) > 0 && out[len(out)-1].Unit >= unit) {
 			d.fail(key, "has an entry that is not a unit's, or out of order")
 			return nil
 		}

@@ -24,7 +24,10 @@ func (s LogState) String() string {
 	if s.Torn {
 		state = "torn"
 	}
-	parts := []string{strconv.FormatUint(s.Term, 10), strconv.FormatUint(s.Index, 10), state, strconv.FormatInt(s.Revision, 10)}
+	parts := []string{
+		strconv.FormatUint(s.Term, 10), strconv.FormatUint(s.Index, 10), state,
+		strconv.FormatInt(s.Revision, 10),
+	}
 	if s.Learner {
 		parts = append(parts, "learner")
 	}

@@ -25,13 +25,20 @@ type Operation struct {
 
 	// The rest is of operations that replace the cluster's data.
 
-	Source     string `json:"source,omitempty"`     // the unit that prepares the new data, and serves it first
-	Snapshot   string `json:"snapshot,omitempty"`   // which: "latest", a kept one's name, the path of a file, or "data-dir"
-	Before     int64  `json:"before,omitempty"`     // with "latest": the newest taken before, in Unix seconds; 0 is any
-	Unverified bool   `json:"unverified,omitempty"` // the file may lack a hash
-	Token      string `json:"token,omitempty"`      // unique: it makes the new cluster's ID
-	Seen       int64  `json:"seen,omitempty"`       // the highest revision that was known when it began
-	Target     string `json:"target,omitempty"`     // the new cluster's ID in hex, once its data is there; "" is not yet
+	// the unit that prepares the new data, and serves it first
+	Source string `json:"source,omitempty"`
+	// which: "latest", a kept one's name, the path of a file, or "data-dir"
+	Snapshot string `json:"snapshot,omitempty"`
+	// with "latest": the newest taken before, in Unix seconds; 0 is any
+	Before int64 `json:"before,omitempty"`
+	// the file may lack a hash
+	Unverified bool `json:"unverified,omitempty"`
+	// unique: it makes the new cluster's ID
+	Token string `json:"token,omitempty"`
+	// the highest revision that was known when it began
+	Seen int64 `json:"seen,omitempty"`
+	// the new cluster's ID in hex, once its data is there; "" is not yet
+	Target string `json:"target,omitempty"`
 	// Order are the units as they ranked when a recovery was confirmed, the best first.
 	Order []string `json:"order,omitempty"`
 
@@ -63,7 +70,9 @@ func (o Operation) Takes(unit string) bool {
 type Part struct {
 	ID    string // the operation's
 	State string // one of the states that the kind has
-	Said  string // more of it, in one plain line of at most MaxSaid characters: an ID, or why it failed; "" is nothing
+	// more of it, in one plain line of at most MaxSaid characters: an ID, or why it failed; "" is
+	// nothing
+	Said string
 }
 
 // String is a part as it is in the bag; "" is none.
@@ -103,7 +112,8 @@ func laterFields(text string) map[string]json.RawMessage {
 	if len(all) == 0 {
 		return nil
 	}
-	form, err := json.Marshal(all) // as encodeOperation has them, so that two records that say the same are equal
+	// as encodeOperation has them, so that two records that say the same are equal
+	form, err := json.Marshal(all)
 	var out map[string]json.RawMessage
 	if err != nil || json.Unmarshal(form, &out) != nil {
 		return nil
@@ -117,7 +127,8 @@ func (d *decoder) operation(key string) Operation {
 		return Operation{}
 	}
 	var o Operation
-	if err := json.Unmarshal([]byte(value), &o); err != nil || !word(o.ID) || !word(o.Kind) || !word(o.Phase) {
+	if err := json.Unmarshal([]byte(value), &o); err != nil ||
+		!word(o.ID) || !word(o.Kind) || !word(o.Phase) {
 		d.fail(key, "is not an operation")
 		return Operation{}
 	}
@@ -130,7 +141,8 @@ func (d *decoder) operation(key string) Operation {
 		if len(*units) == 0 {
 			*units = nil
 		}
-		if len(*units) > maxUnits || slices.ContainsFunc(*units, func(u string) bool { return !unitName(u) }) {
+		if len(*units) > maxUnits ||
+			slices.ContainsFunc(*units, func(u string) bool { return !unitName(u) }) {
 			d.fail(key, "names something that is not a unit")
 			return Operation{}
 		}
@@ -146,8 +158,11 @@ func (d *decoder) operation(key string) Operation {
 
 // sound reports whether the fields about new data are as a leader writes them.
 func (o Operation) sound() bool {
-	return (o.Source == "" || unitName(o.Source)) && (o.Token == "" || word(o.Token)) && (o.Target == "" || hexID(o.Target)) &&
-		o.Before >= 0 && o.Seen >= 0 && len(o.Snapshot) <= maxPath && !strings.ContainsFunc(o.Snapshot, control)
+	return (o.Source == "" || unitName(o.Source)) &&
+		(o.Token == "" || word(o.Token)) &&
+		(o.Target == "" || hexID(o.Target)) &&
+		o.Before >= 0 && o.Seen >= 0 &&
+		len(o.Snapshot) <= maxPath && !strings.ContainsFunc(o.Snapshot, control)
 }
 
 // NewCluster is Target as a number; 0 is none.

@@ -193,9 +193,11 @@ func checkVersion(version string) error {
 	if len(version) > maxVersion {
 		return fmt.Errorf("has %d bytes, more than the %d allowed", len(version), maxVersion)
 	}
-	if version == "" || version[0] < '0' || version[0] > '9' || strings.ContainsFunc(version, func(r rune) bool {
-		return !strings.ContainsRune(".-+~", r) && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
-	}) {
+	if version == "" || version[0] < '0' || version[0] > '9' ||
+		strings.ContainsFunc(version, func(r rune) bool {
+			return !strings.ContainsRune(".-+~", r) &&
+				(r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+		}) {
 		return errors.New("is not a version")
 	}
 	return nil

@@ -128,7 +128,8 @@ func (r *reading) refuse(key string, err error) {
 
 // whole reports whether a requirer needs nothing besides this bag.
 func (r *reading) whole() bool {
-	return len(r.faults) == 0 && len(r.data.Members) > 0 && (r.data.Credentials.Complete() || !r.data.needsTLS())
+	return len(r.faults) == 0 && len(r.data.Members) > 0 &&
+		(r.data.Credentials.Complete() || !r.data.needsTLS())
 }
 
 // merge takes each part from the first unit that has a valid one.

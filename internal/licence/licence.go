@@ -112,7 +112,8 @@ func Notices(mods []Module) string {
 	var b strings.Builder
 	b.WriteString("The program in this archive holds the modules named below, each under the terms that follow it.\n")
 	for _, text := range order {
-		fmt.Fprintf(&b, "\n%s\n%s\n\n%s\n", strings.Repeat("=", 80), strings.Join(users[text], "\n"), strings.TrimSpace(text))
+		fmt.Fprintf(&b, "\n%s\n%s\n\n%s\n",
+			strings.Repeat("=", 80), strings.Join(users[text], "\n"), strings.TrimSpace(text))
 	}
 	return b.String()
 }

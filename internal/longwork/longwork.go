@@ -325,7 +325,8 @@ func write(dir, name string, v any) error {
 	if err != nil {
 		return err
 	}
-	if err := renameio.WriteFile(filepath.Join(dir, name), append(text, '\n'), 0o600, renameio.WithTempDir(dir)); err != nil {
+	if err := renameio.WriteFile(filepath.Join(dir, name), append(text, '\n'), 0o600,
+		renameio.WithTempDir(dir)); err != nil {
 		return fmt.Errorf("cannot write %s: %w", name, err)
 	}
 	return nil

@@ -28,7 +28,9 @@ const MaxBytes = 15_000_000
 // files are the plain files of a charm, and links its directories of links. All of them must exist.
 // manifest.yaml is generated.
 var (
-	files = []string{"metadata.yaml", "config.yaml", "actions.yaml", "icon.svg", "LICENSE", "README.md"}
+	files = []string{
+		"metadata.yaml", "config.yaml", "actions.yaml", "icon.svg", "LICENSE", "README.md",
+	}
 	links = []string{"hooks", "actions"}
 )
 
@@ -94,7 +96,8 @@ func archive(ctx context.Context, stage, path string, date time.Time) (string, e
 	if err != nil {
 		return "", fmt.Errorf("cannot create archive: %w", err)
 	}
-	err = errors.Join(tidy(until{ctx.Err, out}, packed.Bytes(), date), out.Chmod(0o644), out.Sync(), out.Close())
+	err = errors.Join(tidy(until{ctx.Err, out}, packed.Bytes(), date),
+		out.Chmod(0o644), out.Sync(), out.Close())
 	if err != nil {
 		_ = os.Remove(out.Name())
 		return "", fmt.Errorf("cannot write archive: %w", err)
@@ -173,7 +176,10 @@ func fill(stage string, src Source) error {
 	if err := copyFile(src.Program, filepath.Join(stage, Binary), info.Mode().Perm()); err != nil {
 		return fmt.Errorf("cannot stage %s: %w", Binary, err)
 	}
-	for name, text := range map[string]string{"version": src.Version, "LICENSE.third-party": src.Notices} {
+	for name, text := range map[string]string{
+		"version":             src.Version,
+		"LICENSE.third-party": src.Notices,
+	} {
 		if text == "" {
 			continue
 		}

@@ -46,7 +46,9 @@ var machines = map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AA
 
 // needed are the hooks of a unit's life without which the charm could not work. config-changed is
 // among them for Juju's sake too: without that hook a unit's network information goes stale.
-var needed = []string{"install", "start", "stop", "config-changed", "upgrade-charm", "update-status", "leader-elected"}
+var needed = []string{
+	"install", "start", "stop", "config-changed", "upgrade-charm", "update-status", "leader-elected",
+}
 
 // Verify reads the archive back. It returns what is in it, or the first of the errors above that
 // makes it a bad charm for that architecture.

@@ -123,8 +123,11 @@ func newCA(random io.Reader, now time.Time, name, role string) (CA, error) {
 		until = from // if the clock was never set, the CA would otherwise end before its first use
 	}
 	template := &x509.Certificate{
-		SerialNumber:          serial,
-		Subject:               pkix.Name{Organization: []string{organization}, CommonName: cutName(name, maxNameRunes-len(suffix)) + suffix},
+		SerialNumber: serial,
+		Subject: pkix.Name{
+			Organization: []string{organization},
+			CommonName:   cutName(name, maxNameRunes-len(suffix)) + suffix,
+		},
 		NotBefore:             from,
 		NotAfter:              until.AddDate(caYears, 0, 0),
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
@@ -228,14 +231,20 @@ func DecodeAuthority(content map[string]string) (*Authority, error) {
 	for _, p := range peerTrust {
 		for _, c := range clientTrust {
 			if samePublicKey(p.PublicKey, c.PublicKey) {
-				return nil, fmt.Errorf("cannot decode authority: %s and %s share a key, so clients could pass as members", keyPeerTrust, keyClientTrust)
+				return nil, fmt.Errorf(
+					"cannot decode authority: %s and %s share a key, so clients could pass as members",
+					keyPeerTrust, keyClientTrust,
+				)
 			}
 		}
 	}
-	return assemble(peer, client, encodeCertificates(peerTrust...), encodeCertificates(clientTrust...)), nil
+	return assemble(peer, client,
+		encodeCertificates(peerTrust...), encodeCertificates(clientTrust...)), nil
 }
 
-func decodeCA(content map[string]string, certName, keyName, trustName string) (CA, []*x509.Certificate, error) {
+func decodeCA(
+	content map[string]string, certName, keyName, trustName string,
+) (CA, []*x509.Certificate, error) {
 	fail := func(name string, err error) (CA, []*x509.Certificate, error) {
 		return CA{}, nil, fmt.Errorf("%s %w", name, err)
 	}
@@ -274,7 +283,8 @@ func decodeCA(content map[string]string, certName, keyName, trustName string) (C
 
 func checkCA(cert *x509.Certificate) error {
 	const usage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
-	if !cert.BasicConstraintsValid || !cert.IsCA || cert.KeyUsage&usage != usage || len(cert.SubjectKeyId) == 0 {
+	if !cert.BasicConstraintsValid || !cert.IsCA ||
+		cert.KeyUsage&usage != usage || len(cert.SubjectKeyId) == 0 {
 		return errors.New("holds a certificate that is not a CA's")
 	}
 	return nil

@@ -59,7 +59,8 @@ func CRL(ca CA, serials []*big.Int, now time.Time) ([]byte, error) {
 // else of the CRL.
 func RevokedSerials(der []byte) ([]*big.Int, error) {
 	if len(der) > maxCRLBytes {
-		return nil, fmt.Errorf("cannot read CRL: it is %d bytes long, the limit is %d", len(der), maxCRLBytes)
+		return nil, fmt.Errorf("cannot read CRL: it is %d bytes long, the limit is %d",
+			len(der), maxCRLBytes)
 	}
 	list, err := x509.ParseRevocationList(der)
 	if err != nil {

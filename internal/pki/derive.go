@@ -58,7 +58,9 @@ func PeriodOf(now time.Time) int64 {
 //
 // Derived credentials are remembered: a signature and its check cost time, and a hook asks for the
 // same ones several times.
-func (a *Authority) Credentials(modelUUID, relationID string, generation int, period int64) (credentials.Credentials, error) {
+func (a *Authority) Credentials(
+	modelUUID, relationID string, generation int, period int64,
+) (credentials.Credentials, error) {
 	of := derivedOf{modelUUID, relationID, generation, period}
 	if c, known := a.derived.find(of); known {
 		return c, nil
@@ -67,7 +69,11 @@ func (a *Authority) Credentials(modelUUID, relationID string, generation int, pe
 	if err != nil {
 		return credentials.Credentials{}, fmt.Errorf("cannot derive client certificate: %w", err)
 	}
-	c := credentials.Credentials{Cert: string(encodeCertificates(cert)), Key: string(key.PEM()), CA: string(a.TrustClient)}
+	c := credentials.Credentials{
+		Cert: string(encodeCertificates(cert)),
+		Key:  string(key.PEM()),
+		CA:   string(a.TrustClient),
+	}
 	a.derived.keep(of, c)
 	return c, nil
 }
@@ -93,7 +99,9 @@ func (a *Authority) derive(of derivedOf) (*x509.Certificate, PrivateKey, error) 
 	if !start.Before(until) {
 		return fail(fmt.Errorf("CA ends before period %d", of.period))
 	}
-	key, err := sampleKey(func(try int) ([]byte, error) { return source.expand("key", of.period, try, 32) })
+	key, err := sampleKey(func(try int) ([]byte, error) {
+		return source.expand("key", of.period, try, 32)
+	})
 	if err != nil {
 		return fail(err)
 	}
@@ -147,7 +155,9 @@ func (d *derivations) keep(of derivedOf, c credentials.Credentials) {
 // periods before it, of the period itself, and of the next, which a unit whose clock was ahead may
 // have published. They are those of this CA only: while its predecessor is trusted, ask for that
 // one's serials too.
-func SerialsOf(client CA, modelUUID, relationID string, generation int, endedPeriod int64) ([]*big.Int, error) {
+func SerialsOf(
+	client CA, modelUUID, relationID string, generation int, endedPeriod int64,
+) ([]*big.Int, error) {
 	source, err := newSource(client, modelUUID, relationID, generation)
 	if err != nil {
 		return nil, fmt.Errorf("cannot derive serials: %w", err)
@@ -190,7 +200,10 @@ func newSource(client CA, modelUUID, relationID string, generation int) (source,
 		return source{}, fmt.Errorf("cannot extract: %w", err)
 	}
 	context := append(lengthPrefixed(modelUUID), lengthPrefixed(relationID)...)
-	return source{secret: secret, context: binary.BigEndian.AppendUint64(context, uint64(generation))}, nil
+	return source{
+		secret:  secret,
+		context: binary.BigEndian.AppendUint64(context, uint64(generation)),
+	}, nil
 }
 
 func (s source) expand(purpose string, period int64, try, length int) ([]byte, error) {

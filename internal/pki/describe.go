@@ -14,16 +14,18 @@ type LeafInfo struct {
 	SANs   []string // addresses and DNS names, in the form that the function SANs gives them, sorted
 	Serial string   // hex
 
-	NotAfter    time.Time     // UTC
-	Life        time.Duration // from NotBefore to NotAfter
-	Remaining   time.Duration // from now to NotAfter; negative when expired
-	Due         bool          // less than a third of a leaf's year remains, and its signer lives longer: time to renew
+	NotAfter  time.Time     // UTC
+	Life      time.Duration // from NotBefore to NotAfter
+	Remaining time.Duration // from now to NotAfter; negative when expired
+	// less than a third of a leaf's year remains, and its signer lives longer: time to renew
+	Due         bool
 	Expired     bool
 	NotYetValid bool
 
 	KeyMatches bool
-	Trusted    bool   // it chains to the trust bundle, its own dates not considered
-	SignedBy   string // fingerprint of the certificate in the trust bundle that it chains to, "" if not Trusted
+	Trusted    bool // it chains to the trust bundle, its own dates not considered
+	// fingerprint of the certificate in the trust bundle that it chains to, "" if not Trusted
+	SignedBy string
 }
 
 // Describe reads a certificate (the first of certPEM; intermediates may follow) and checks it

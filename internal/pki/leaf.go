@@ -83,7 +83,10 @@ func issueServer(now time.Time, random io.Reader, ca CA, r Request) (Leaf, error
 		return Leaf{}, err
 	}
 	template := &x509.Certificate{
-		Subject:     pkix.Name{Organization: []string{organization}, CommonName: cutName(r.CommonName, maxNameRunes)},
+		Subject: pkix.Name{
+			Organization: []string{organization},
+			CommonName:   cutName(r.CommonName, maxNameRunes),
+		},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
 	for _, name := range names {

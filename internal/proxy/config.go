@@ -105,7 +105,8 @@ func ReadConfig(path string) (Config, error) {
 // ParseConfig decodes and checks a configuration file's content.
 func ParseConfig(data []byte) (Config, error) {
 	if len(data) > maxConfigBytes {
-		return Config{}, fmt.Errorf("cannot use proxy configuration: larger than %d bytes", maxConfigBytes)
+		return Config{}, fmt.Errorf("cannot use proxy configuration: larger than %d bytes",
+			maxConfigBytes)
 	}
 	var c Config
 	dec := yaml.NewDecoder(bytes.NewReader(data))

@@ -82,11 +82,15 @@ func dial(ctx context.Context, t target, creds *credentials, alpn string) (*upst
 }
 
 // dialAs is dial for a variant. It calls heard when t has taken the connection.
-func dialAs(ctx context.Context, v Variant, t target, creds *credentials, alpn string, heard func()) (*upstream, error) {
+func dialAs(
+	ctx context.Context, v Variant, t target, creds *credentials, alpn string, heard func(),
+) (*upstream, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	d := net.Dialer{
-		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepAliveIdle, Interval: time.Second, Count: 3},
+		KeepAliveConfig: net.KeepAliveConfig{
+			Enable: true, Idle: keepAliveIdle, Interval: time.Second, Count: 3,
+		},
 		Control: func(_, place string, c syscall.RawConn) error {
 			return errors.Join(t.judged(place), setUserTimeout(c, userTimeout))
 		},

@@ -73,7 +73,9 @@ func membersClient(creds *credentials, judge *address.Judge) *http.Client {
 			return nil, err
 		}
 		whoever := target{host: host, judge: judge}
-		d := net.Dialer{Control: func(_, place string, _ syscall.RawConn) error { return whoever.judged(place) }}
+		d := net.Dialer{Control: func(_, place string, _ syscall.RawConn) error {
+			return whoever.judged(place)
+		}}
 		return d.DialContext(ctx, network, addr)
 	}
 	tr := &http.Transport{DialContext: dial, DisableKeepAlives: true, ForceAttemptHTTP2: false}
@@ -135,7 +137,8 @@ func (p *proxy) watchMembers(ctx context.Context, first chan<- struct{}) {
 		start := time.Now()
 		err := p.refreshListing(ctx)
 		if err != nil && !failing && ctx.Err() == nil {
-			p.log.Warn("cannot read the member list from the peer URLs, client URLs are guessed", "error", err)
+			p.log.Warn("cannot read the member list from the peer URLs, client URLs are guessed",
+				"error", err)
 		}
 		failing = err != nil
 		if first != nil {

@@ -31,7 +31,9 @@ func stampOf(path string) stamp {
 	}
 	st, ok := fi.Sys().(*syscall.Stat_t)
 	if !ok {
-		return stamp{exists: true, size: fi.Size(), mtime: syscall.NsecToTimespec(fi.ModTime().UnixNano())}
+		return stamp{
+			exists: true, size: fi.Size(), mtime: syscall.NsecToTimespec(fi.ModTime().UnixNano()),
+		}
 	}
 	return stamp{exists: true, dev: st.Dev, ino: st.Ino, size: st.Size, mtime: st.Mtim, ctime: st.Ctim}
 }
@@ -43,7 +45,10 @@ type credentialStamp struct {
 }
 
 func credentialStampOf(paths Credentials) credentialStamp {
-	return credentialStamp{paths: paths, ca: stampOf(paths.CA), cert: stampOf(paths.Cert), key: stampOf(paths.Key)}
+	return credentialStamp{
+		paths: paths,
+		ca:    stampOf(paths.CA), cert: stampOf(paths.Cert), key: stampOf(paths.Key),
+	}
 }
 
 // follower holds the configuration and credentials last found good on disk. A broken file is logged
@@ -103,8 +108,11 @@ func (f *follower) refreshConfig() bool {
 		f.log.Error("new proxy configuration is not usable, the old one stays", "error", err)
 		return false
 	}
-	if !slices.Equal(cfg.Listen, f.cfg.Listen) || !slices.Equal(cfg.Also, f.cfg.Also) || cfg.Socket != f.cfg.Socket {
-		f.log.Warn("listen addresses changed: a restart is needed for that", "listen", cfg.Listen, "also", cfg.Also, "socket", cfg.Socket.Path)
+	if !slices.Equal(cfg.Listen, f.cfg.Listen) ||
+		!slices.Equal(cfg.Also, f.cfg.Also) ||
+		cfg.Socket != f.cfg.Socket {
+		f.log.Warn("listen addresses changed: a restart is needed for that",
+			"listen", cfg.Listen, "also", cfg.Also, "socket", cfg.Socket.Path)
 	}
 	f.cfg = cfg
 	f.log.Info("proxy configuration read again", "members", len(cfg.Members))

@@ -64,7 +64,9 @@ var (
 //
 // A check that is late fails this round and goes on: started again in each round, it would never
 // end where the path is slow.
-func (c *checker) check(ctx context.Context, dial func(context.Context) (net.Conn, error), addr string) error {
+func (c *checker) check(
+	ctx context.Context, dial func(context.Context) (net.Conn, error), addr string,
+) error {
 	l, wait := c.begin(dial, addr)
 	late := time.NewTimer(wait)
 	defer late.Stop()
@@ -79,7 +81,9 @@ func (c *checker) check(ctx context.Context, dial func(context.Context) (net.Con
 }
 
 // begin returns the look that is under way, or a new one, and how long to wait for it.
-func (c *checker) begin(dial func(context.Context) (net.Conn, error), addr string) (*look, time.Duration) {
+func (c *checker) begin(
+	dial func(context.Context) (net.Conn, error), addr string,
+) (*look, time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	wait := mostWait
@@ -123,7 +127,8 @@ func (c *checker) ask(dial func(context.Context) (net.Conn, error), addr string)
 // readQuorum makes the read. Any answer that a member gives after it went through the quorum
 // counts, an error too: permission denied, for one.
 func readQuorum(ctx context.Context, conn *grpc.ClientConn, how ...grpc.CallOption) error {
-	_, err := pb.NewKVClient(conn).Range(ctx, &pb.RangeRequest{Key: []byte("health"), CountOnly: true}, how...)
+	_, err := pb.NewKVClient(conn).Range(ctx,
+		&pb.RangeRequest{Key: []byte("health"), CountOnly: true}, how...)
 	switch status.Code(err) {
 	case codes.PermissionDenied, codes.Unauthenticated, codes.InvalidArgument, codes.DataLoss:
 		return nil
@@ -132,7 +137,9 @@ func readQuorum(ctx context.Context, conn *grpc.ClientConn, how ...grpc.CallOpti
 	}
 }
 
-func (c *checker) open(dial func(context.Context) (net.Conn, error), addr string) (*grpc.ClientConn, error) {
+func (c *checker) open(
+	dial func(context.Context) (net.Conn, error), addr string,
+) (*grpc.ClientConn, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -149,12 +156,18 @@ func (c *checker) open(dial func(context.Context) (net.Conn, error), addr string
 }
 
 // newClientConn makes a gRPC connection over dial, which does TLS itself.
-func newClientConn(dial func(context.Context) (net.Conn, error), addr string) (*grpc.ClientConn, error) {
+func newClientConn(
+	dial func(context.Context) (net.Conn, error), addr string,
+) (*grpc.ClientConn, error) {
 	return grpc.NewClient("passthrough:///"+addr,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return dial(ctx) }),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			return dial(ctx)
+		}),
 		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+			Backoff: backoff.Config{
+				BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second,
+			},
 			MinConnectTimeout: dialTimeout,
 		}),
 		grpc.WithDisableServiceConfig(),
@@ -202,7 +215,9 @@ func (p *proxy) round(ctx context.Context, everyone bool) {
 
 // checkAll checks those of bs that results does not hold yet, all at once, and
 // returns both.
-func (p *proxy) checkAll(ctx context.Context, bs []*backend, results map[*backend]error) map[*backend]error {
+func (p *proxy) checkAll(
+	ctx context.Context, bs []*backend, results map[*backend]error,
+) map[*backend]error {
 	out := maps.Clone(results)
 	if out == nil {
 		out = map[*backend]error{}

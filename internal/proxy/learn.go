@@ -62,7 +62,9 @@ func (l learned) of(c Config, creds *credentials) learned {
 	if l.Under == id {
 		return l
 	}
-	shared := func(m Member) bool { return match(Member{PeerURL: m.PeerURL, ClientURL: m.ClientURL}, l.Members) >= 0 }
+	shared := func(m Member) bool {
+		return match(Member{PeerURL: m.PeerURL, ClientURL: m.ClientURL}, l.Members) >= 0
+	}
 	if !slices.ContainsFunc(c.Members, shared) {
 		return learned{}
 	}
@@ -138,7 +140,8 @@ func readMembers(ctx context.Context, conn *grpc.ClientConn) (learned, error) {
 	l := learned{Cluster: resp.GetHeader().GetClusterId()}
 	for _, m := range resp.GetMembers() {
 		l.Members = append(l.Members, listedMember{
-			Name: m.GetName(), PeerURLs: m.GetPeerURLs(), ClientURLs: m.GetClientURLs(), IsLearner: m.GetIsLearner(),
+			Name: m.GetName(), PeerURLs: m.GetPeerURLs(), ClientURLs: m.GetClientURLs(),
+			IsLearner: m.GetIsLearner(),
 		})
 	}
 	return l, nil
@@ -210,10 +213,11 @@ func (p *proxy) learn(ctx context.Context) {
 }
 
 func (l learned) same(o learned) bool {
-	return l.Under == o.Under && l.Cluster == o.Cluster && slices.EqualFunc(l.Members, o.Members, func(a, b listedMember) bool {
-		return a.Name == b.Name && a.IsLearner == b.IsLearner &&
-			slices.Equal(a.PeerURLs, b.PeerURLs) && slices.Equal(a.ClientURLs, b.ClientURLs)
-	})
+	return l.Under == o.Under && l.Cluster == o.Cluster &&
+		slices.EqualFunc(l.Members, o.Members, func(a, b listedMember) bool {
+			return a.Name == b.Name && a.IsLearner == b.IsLearner &&
+				slices.Equal(a.PeerURLs, b.PeerURLs) && slices.Equal(a.ClientURLs, b.ClientURLs)
+		})
 }
 
 // watchList follows the member list until ctx ends.

@@ -34,7 +34,10 @@ func newTarget(name string, u *url.URL) target {
 		port = defaultClientPort
 	}
 	addr := net.JoinHostPort(u.Hostname(), port)
-	return target{name: name, url: u.Scheme + "://" + addr, addr: addr, host: u.Hostname(), tls: u.Scheme == "https"}
+	return target{
+		name: name, url: u.Scheme + "://" + addr,
+		addr: addr, host: u.Hostname(), tls: u.Scheme == "https",
+	}
 }
 
 // listedMember is one member as etcd lists it at GET <peer URL>/members
@@ -167,7 +170,9 @@ func match(m Member, listed []listedMember) int {
 		i = slices.IndexFunc(listed, func(l listedMember) bool { return l.Name == m.Name })
 	}
 	if i < 0 && m.ClientURL != "" {
-		i = slices.IndexFunc(listed, func(l listedMember) bool { return slices.Contains(l.ClientURLs, m.ClientURL) })
+		i = slices.IndexFunc(listed, func(l listedMember) bool {
+			return slices.Contains(l.ClientURLs, m.ClientURL)
+		})
 	}
 	return i
 }

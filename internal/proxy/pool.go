@@ -20,8 +20,9 @@ const evictAfter = 2
 // rest.
 type backend struct {
 	target
-	renamed  atomic.Pointer[string] // the member's name if it differs from the target's by now; nil if not
-	spare    bool                   // as of now; the target's own may be out of date
+	// the member's name if it differs from the target's by now; nil if not
+	renamed  atomic.Pointer[string]
+	spare    bool // as of now; the target's own may be out of date
 	badUntil time.Time
 	strikes  int
 	pending  int // connections being dialled
@@ -267,7 +268,8 @@ func (p *pool) judge(results map[*backend]error) (worse bool) {
 	}
 	p.mu.Unlock()
 	for _, b := range evicted {
-		p.log.Warn("connections moved away from a member", "member", b.label(), "url", b.url, "closed", p.evict(b))
+		p.log.Warn("connections moved away from a member",
+			"member", b.label(), "url", b.url, "closed", p.evict(b))
 	}
 	return worse
 }

@@ -69,7 +69,9 @@ func Probe(ctx context.Context, c Config) []MemberProbe {
 	out := probeAll(ctx, configured, creds, err)
 	if len(spare) > 0 && !slices.ContainsFunc(out, func(p MemberProbe) bool { return p.Reachable }) {
 		// The configuration may be older than the members' present addresses.
-		if there := probeAll(ctx, spare, creds, err); slices.ContainsFunc(there, func(p MemberProbe) bool { return p.Reachable }) {
+		if there := probeAll(ctx, spare, creds, err); slices.ContainsFunc(there, func(p MemberProbe) bool {
+			return p.Reachable
+		}) {
 			out = there
 		}
 	}

@@ -67,7 +67,8 @@ func runAs(ctx context.Context, variant Variant, path string, log *slog.Logger) 
 	}
 	p := &proxy{
 		log: log, files: files, pool: newPool(log), variant: variant,
-		healthKick: make(chan struct{}, 1), discoverKick: make(chan struct{}, 1), learnKick: make(chan struct{}, 1),
+		healthKick: make(chan struct{}, 1), discoverKick: make(chan struct{}, 1),
+		learnKick: make(chan struct{}, 1),
 	}
 	cfg, creds := files.current()
 	p.keep = cfg.Learned
@@ -121,7 +122,8 @@ func listen(ctx context.Context, addrs []string, log *slog.Logger) ([]net.Listen
 		}
 		ls = append(ls, l)
 		if ta, ok := l.Addr().(*net.TCPAddr); ok && !ta.IP.IsLoopback() {
-			log.Warn("clients of other machines can reach the plaintext address", "address", l.Addr().String())
+			log.Warn("clients of other machines can reach the plaintext address",
+				"address", l.Addr().String())
 		}
 		log.Info("listening", "address", l.Addr().String())
 	}
@@ -187,7 +189,9 @@ func (p *proxy) retarget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	cfg, creds := p.files.current()
-	known := func(m Member) bool { return m.PeerURL == p.listing.from || match(m, p.listing.members) >= 0 }
+	known := func(m Member) bool {
+		return m.PeerURL == p.listing.from || match(m, p.listing.members) >= 0
+	}
 	if !slices.ContainsFunc(cfg.Members, known) {
 		p.listing = listing{}
 	}

@@ -19,7 +19,9 @@ var errNoTry = errors.New("none is known")
 // try, nil if there is none; it is called when a try has failed, and when none has ended for
 // patience. Tries that are not needed any more are cancelled. If one of them succeeds after all,
 // its result is given to waste. If all fail, the error is the last one's.
-func race[T any](ctx context.Context, next func() func(context.Context) (T, error), waste func(T)) (T, error) {
+func race[T any](
+	ctx context.Context, next func() func(context.Context) (T, error), waste func(T),
+) (T, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	type outcome struct {
 		made T

@@ -76,7 +76,9 @@ type transfer struct {
 
 // run moves bytes of p by step. wait calls step again whenever it has returned false and the socket
 // has become ready.
-func (t *transfer) run(name string, wait func(func(uintptr) bool) error, step func(uintptr) bool, p []byte) (int, error) {
+func (t *transfer) run(
+	name string, wait func(func(uintptr) bool) error, step func(uintptr) bool, p []byte,
+) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.p, t.n, t.errno = p, 0, 0
@@ -117,7 +119,8 @@ func (t *transfer) send(fd uintptr) bool {
 // move is recv(2) or send(2) of p, which is not empty.
 func move(trap, fd uintptr, p []byte, flags uintptr) (int, syscall.Errno) {
 	for {
-		n, _, errno := syscall.RawSyscall6(trap, fd, uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), flags, 0, 0)
+		n, _, errno := syscall.RawSyscall6(trap, fd,
+			uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), flags, 0, 0)
 		switch errno {
 		case 0:
 			return int(n), 0

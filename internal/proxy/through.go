@@ -76,7 +76,9 @@ func read(ctx context.Context, at Address) error {
 func alarmsIn(st *pb.StatusResponse) []string {
 	var out []string
 	for _, kind := range []pb.AlarmType{pb.AlarmType_NOSPACE, pb.AlarmType_CORRUPT} {
-		if slices.ContainsFunc(st.GetErrors(), func(s string) bool { return strings.Contains(s, "alarm:"+kind.String()) }) {
+		if slices.ContainsFunc(st.GetErrors(), func(s string) bool {
+			return strings.Contains(s, "alarm:"+kind.String())
+		}) {
 			out = append(out, kind.String())
 		}
 	}

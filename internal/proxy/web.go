@@ -220,7 +220,11 @@ type single struct {
 }
 
 func newSingle(c net.Conn, head []byte) *single {
-	s := &single{Conn: c, rest: io.MultiReader(bytes.NewReader(head), c), given: make(chan net.Conn, 1)}
+	s := &single{
+		Conn:  c,
+		rest:  io.MultiReader(bytes.NewReader(head), c),
+		given: make(chan net.Conn, 1),
+	}
 	s.given <- s
 	s.end = sync.OnceValue(func() error {
 		close(s.given)

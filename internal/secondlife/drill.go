@@ -40,7 +40,8 @@ func (u Unit) Drill(ctx context.Context, r operator.WorkRequest, say Progress) (
 			return err
 		}
 		read := func(ctx context.Context, server *server) error { return m.readAll(ctx, server, s.size) }
-		if made, err = m.restored(ctx, s, identity{"drill", "http://localhost:2380", "drill-" + r.ID}, r.Seen, read); err != nil {
+		if made, err = m.restored(ctx, s,
+			identity{"drill", "http://localhost:2380", "drill-" + r.ID}, r.Seen, read); err != nil {
 			return fmt.Errorf("%s: %w", s.words, err)
 		}
 		return nil
@@ -52,7 +53,8 @@ func (u Unit) Drill(ctx context.Context, r operator.WorkRequest, say Progress) (
 	if err == nil {
 		err = renameio.WriteFile(u.Drilled, append(text, '\n'), 0o600)
 	}
-	return fmt.Sprintf("%s can be restored: %d keys, revision %d", s.words, made.keys, made.was), inWords("note the drill", err)
+	return fmt.Sprintf("%s can be restored: %d keys, revision %d", s.words, made.keys, made.was),
+		inWords("note the drill", err)
 }
 
 // pageBytes is about how much is read at once.
@@ -63,7 +65,8 @@ const pageBytes = 8 * mib
 func (m making) readAll(ctx context.Context, s *server, size int64) error {
 	from, total, limit := "\x00", int64(0), int64(16)
 	for read := int64(0); ; {
-		got, err := s.Get(ctx, from, clientv3.WithFromKey(), clientv3.WithLimit(limit), clientv3.WithSerializable())
+		got, err := s.Get(ctx, from,
+			clientv3.WithFromKey(), clientv3.WithLimit(limit), clientv3.WithSerializable())
 		if err != nil {
 			return err
 		}

@@ -74,7 +74,8 @@ func (u Unit) kept(r operator.WorkRequest) (snapshot.Meta, error) {
 	case newest.Good():
 		return newest, nil
 	case r.Snapshot != "latest":
-		return snapshot.Meta{}, fmt.Errorf("no snapshot %q is kept here, and it is not a path", r.Snapshot)
+		return snapshot.Meta{}, fmt.Errorf("no snapshot %q is kept here, and it is not a path",
+			r.Snapshot)
 	}
 	return snapshot.Meta{}, errors.New("no good snapshot is kept here")
 }
@@ -84,7 +85,10 @@ func (u Unit) kept(r operator.WorkRequest) (snapshot.Meta, error) {
 func tooNew(db datadir.DB) error {
 	have, ours := semver.MajorMinor("v"+db.Version), semver.MajorMinor("v"+etcdversion.Version)
 	if semver.IsValid(have) && semver.Compare(have, ours) > 0 {
-		return fmt.Errorf("it is of etcd %s, but this charm has %s: restore it with a charm that has that etcd", have[1:], ours[1:])
+		return fmt.Errorf(
+			"it is of etcd %s, but this charm has %s: restore it with a charm that has that etcd",
+			have[1:], ours[1:],
+		)
 	}
 	return nil
 }

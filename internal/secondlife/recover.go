@@ -26,7 +26,9 @@ import (
 
 // PrepareRecover makes data from everything that our stopped member has on disk, ready to be
 // served. It works on a copy, and says in words what it recovered.
-func (u Unit) PrepareRecover(ctx context.Context, r operator.WorkRequest, say Progress) (string, error) {
+func (u Unit) PrepareRecover(
+	ctx context.Context, r operator.WorkRequest, say Progress,
+) (string, error) {
 	if words, ok := u.already(r.ID); ok {
 		return words, nil
 	}
@@ -81,7 +83,8 @@ func (m making) salvage(ctx context.Context) (source, string, error) {
 		return source{}, "", fmt.Errorf("its log cannot be completed: %w", err)
 	}
 	s, err := m.replayed(ctx, state, size)
-	return s, fmt.Sprintf("its log to the end, term %d, entry %d", state.Log.Term, state.Log.Index), err
+	return s, fmt.Sprintf("its log to the end, term %d, entry %d",
+		state.Log.Term, state.Log.Index), err
 }
 
 // database is a copy of the member's database without its log.
@@ -106,7 +109,8 @@ func (m making) database(ctx context.Context, state datadir.State) (source, stri
 func (m making) replayed(ctx context.Context, state datadir.State, size int64) (source, error) {
 	m.say("replay", 0, size)
 	// The copy is thrown away.
-	s, err := m.serve(ctx, m.path("copy"), "recovered", size, "--force-new-cluster", "--unsafe-no-fsync")
+	s, err := m.serve(ctx, m.path("copy"), "recovered", size,
+		"--force-new-cluster", "--unsafe-no-fsync")
 	if err != nil {
 		return source{}, err
 	}
@@ -117,7 +121,8 @@ func (m making) replayed(ctx context.Context, state datadir.State, size int64) (
 			return err
 		}
 		if status.RaftAppliedIndex < state.Log.Index {
-			return fmt.Errorf("etcd replayed its log up to entry %d, not to %d", status.RaftAppliedIndex, state.Log.Index)
+			return fmt.Errorf("etcd replayed its log up to entry %d, not to %d",
+				status.RaftAppliedIndex, state.Log.Index)
 		}
 		return snapshot.Save(ctx, s.Client, to, func(done int64) { m.say("copy", done, size) })
 	}()
@@ -149,21 +154,22 @@ func lock(path string) (func(), error) {
 
 // list lists the regular files of a member, and their size together.
 func list(data string) (files []string, size int64, err error) {
-	err = filepath.WalkDir(filepath.Join(data, "member"), func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(data, path)
-		if err != nil {
-			return err
-		}
-		files, size = append(files, name), size+info.Size()
-		return nil
-	})
+	err = filepath.WalkDir(filepath.Join(data, "member"),
+		func(path string, d fs.DirEntry, err error) error {
+			if err != nil || !d.Type().IsRegular() {
+				return err
+			}
+			info, err := d.Info()
+			if err != nil {
+				return err
+			}
+			name, err := filepath.Rel(data, path)
+			if err != nil {
+				return err
+			}
+			files, size = append(files, name), size+info.Size()
+			return nil
+		})
 	return files, size, err
 }
 
@@ -244,7 +250,8 @@ func raise(data string, log datadir.Log) error {
 		term, index = entries[n-1].GetTerm(), entries[n-1].GetIndex()
 	}
 	if index != log.Index || term != log.Term {
-		return fmt.Errorf("it ends with entry %d of term %d, not %d of term %d", index, term, log.Index, log.Term)
+		return fmt.Errorf("it ends with entry %d of term %d, not %d of term %d",
+			index, term, log.Index, log.Term)
 	}
 	var more []*raftpb.Entry
 	if log.Standing == datadir.Learner {
@@ -275,6 +282,7 @@ func promotion(log datadir.Log) (*raftpb.Entry, error) {
 		Type: raftpb.ConfChangeAddNode.Enum(), NodeId: proto.Uint64(log.MemberID), Context: text,
 	})
 	return &raftpb.Entry{
-		Type: raftpb.EntryConfChange.Enum(), Term: proto.Uint64(log.Term), Index: proto.Uint64(log.Index + 1), Data: change,
+		Type: raftpb.EntryConfChange.Enum(), Term: proto.Uint64(log.Term),
+		Index: proto.Uint64(log.Index + 1), Data: change,
 	}, err
 }

@@ -26,7 +26,9 @@ const OwnKeys = "etcd-charm/"
 
 // PrepareRestore makes data from a snapshot, ready to be served, while the cluster goes on. It says
 // in words what it restored.
-func (u Unit) PrepareRestore(ctx context.Context, r operator.WorkRequest, say Progress) (string, error) {
+func (u Unit) PrepareRestore(
+	ctx context.Context, r operator.WorkRequest, say Progress,
+) (string, error) {
 	if words, ok := u.already(r.ID); ok {
 		return words, nil
 	}
@@ -67,7 +69,10 @@ func (r restoration) String() string {
 
 // restored makes data from a database, serves it once and puts it right. If read is set it reads
 // the data back.
-func (m making) restored(ctx context.Context, s source, as identity, seen int64, read func(context.Context, *server) error) (restoration, error) {
+func (m making) restored(
+	ctx context.Context, s source, as identity, seen int64,
+	read func(context.Context, *server) error,
+) (restoration, error) {
 	need := s.size + logRoom
 	if s.packed {
 		need += s.size
@@ -162,8 +167,9 @@ func (m making) unpacked(ctx context.Context, s source) (source, error) {
 func (m making) etcdutl(ctx context.Context, s source, as identity, bump int64) error {
 	args := []string{
 		"snapshot", "restore", s.path, "--data-dir=" + m.data(),
-		"--name=" + as.name, "--initial-cluster=" + as.name + "=" + as.peerURL, "--initial-advertise-peer-urls=" + as.peerURL,
-		"--initial-cluster-token=" + as.token, "--bump-revision=" + strconv.FormatInt(bump, 10), "--mark-compacted",
+		"--name=" + as.name, "--initial-cluster=" + as.name + "=" + as.peerURL,
+		"--initial-advertise-peer-urls=" + as.peerURL, "--initial-cluster-token=" + as.token,
+		"--bump-revision=" + strconv.FormatInt(bump, 10), "--mark-compacted",
 	}
 	// What we unpacked was compared with its hash, and only root can have changed it since.
 	if !s.hashed || filepath.Dir(s.path) == m.dir {
@@ -177,14 +183,18 @@ func (m making) etcdutl(ctx context.Context, s source, as identity, bump int64) 
 }
 
 // putRight serves the data once, removes what is about the former cluster, and reads the data back.
-func (m making) putRight(ctx context.Context, as identity, size int64, out *restoration, read func(context.Context, *server) error) error {
+func (m making) putRight(
+	ctx context.Context, as identity, size int64, out *restoration,
+	read func(context.Context, *server) error,
+) error {
 	s, err := m.serve(ctx, m.data(), as.name, size)
 	if err != nil {
 		return err
 	}
 	err = func() error {
 		// The count is at the revision at which the data begins: keys may expire from now on.
-		all, err := s.Get(ctx, "\x00", clientv3.WithFromKey(), clientv3.WithCountOnly(), clientv3.WithRev(out.is))
+		all, err := s.Get(ctx, "\x00",
+			clientv3.WithFromKey(), clientv3.WithCountOnly(), clientv3.WithRev(out.is))
 		if err != nil {
 			return fmt.Errorf("it cannot be read back: %w", err)
 		}

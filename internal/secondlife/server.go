@@ -55,7 +55,9 @@ const retry = 20 * time.Millisecond
 const endTime = time.Minute
 
 // serve starts a server on the data and waits until it is ready.
-func (m making) serve(ctx context.Context, data, name string, size int64, more ...string) (_ *server, err error) {
+func (m making) serve(
+	ctx context.Context, data, name string, size int64, more ...string,
+) (_ *server, err error) {
 	dir := m.path("run")
 	if err := os.RemoveAll(dir); err != nil { // left by the server before
 		return nil, err
@@ -80,7 +82,8 @@ func (m making) serve(ctx context.Context, data, name string, size int64, more .
 		"--name=" + name, "--data-dir=" + data,
 		"--listen-client-urls=unixs://" + clientSocket, "--advertise-client-urls=" + advertised,
 		"--listen-peer-urls=unix://" + peerSocket,
-		"--trusted-ca-file=" + trustFile, "--cert-file=" + certFile, "--key-file=" + keyOne, "--client-cert-auth",
+		"--trusted-ca-file=" + trustFile,
+		"--cert-file=" + certFile, "--key-file=" + keyOne, "--client-cert-auth",
 		"--enable-grpc-gateway=false", "--log-level=warn", "--log-outputs=stderr",
 		// A single member need not wait for others.
 		"--heartbeat-interval=10", "--election-timeout=100",
@@ -90,7 +93,10 @@ func (m making) serve(ctx context.Context, data, name string, size int64, more .
 	if m.noFsync {
 		args = append(args, "--unsafe-no-fsync")
 	}
-	s := &server{cmd: command(context.WithoutCancel(ctx), m.Etcd, args...), exited: make(chan struct{})}
+	s := &server{
+		cmd:    command(context.WithoutCancel(ctx), m.Etcd, args...),
+		exited: make(chan struct{}),
+	}
 	s.cmd.Dir, s.cmd.Stdout, s.cmd.Stderr = dir, &s.out, &s.out
 	if m.User != nil {
 		s.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: m.User}
@@ -121,13 +127,16 @@ func (s *server) dial(config *tls.Config) (*clientv3.Client, error) {
 	// The server does not listen yet. Without this setting gRPC would wait a second before it tries
 	// again.
 	again := grpc.WithConnectParams(grpc.ConnectParams{
-		Backoff: backoff.Config{BaseDelay: retry, Multiplier: 1, MaxDelay: retry}, MinConnectTimeout: endTime,
+		Backoff:           backoff.Config{BaseDelay: retry, Multiplier: 1, MaxDelay: retry},
+		MinConnectTimeout: endTime,
 	})
 	return clientv3.New(clientv3.Config{
 		Endpoints: []string{"https://localhost:1"}, TLS: config, Logger: zap.NewNop(),
-		DialOptions: []grpc.DialOption{again, grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-		})},
+		DialOptions: []grpc.DialOption{again, grpc.WithContextDialer(
+			func(ctx context.Context, _ string) (net.Conn, error) {
+				return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+			},
+		)},
 	})
 }
 
@@ -162,7 +171,8 @@ func (s *server) stop() error {
 	err := s.Close()
 	if s.err != nil {
 		// etcd raises the same signal on itself, once it has closed everything.
-		if status, ok := s.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGTERM {
+		if status, ok := s.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok ||
+			status.Signal() != syscall.SIGTERM {
 			err = fmt.Errorf("etcd did not stop cleanly: %s (%w)", s.out.last(), s.err)
 		}
 	}
@@ -200,7 +210,8 @@ func credentials(dir string) (*tls.Config, error) {
 		}
 	}
 	ca := template(1, "of one server", x509.ExtKeyUsageServerAuth)
-	ca.IsCA, ca.KeyUsage, ca.DNSNames = true, x509.KeyUsageCertSign|x509.KeyUsageDigitalSignature, []string{"localhost"}
+	ca.IsCA, ca.KeyUsage, ca.DNSNames = true,
+		x509.KeyUsageCertSign|x509.KeyUsageDigitalSignature, []string{"localhost"}
 	// It signs both server and client certificates.
 	ca.ExtKeyUsage = append(ca.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -227,7 +238,9 @@ func credentials(dir string) (*tls.Config, error) {
 	}
 	pemCA := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER})
 	for name, text := range map[string][]byte{
-		trustFile: pemCA, certFile: pemCA, keyOne: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}),
+		trustFile: pemCA,
+		certFile:  pemCA,
+		keyOne:    pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
 			return nil, err

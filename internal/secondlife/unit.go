@@ -61,7 +61,8 @@ type making struct {
 
 // begin makes the directory for new data. m.end deletes everything that was not renamed.
 func (u Unit) begin(id string, say Progress) (making, error) {
-	if id == "" || id != filepath.Base(id) || strings.HasPrefix(id, ".") || strings.HasSuffix(id, Unmade) {
+	if id == "" || id != filepath.Base(id) ||
+		strings.HasPrefix(id, ".") || strings.HasSuffix(id, Unmade) {
 		return making{}, fmt.Errorf("cannot make data for %q: it is not a name", id)
 	}
 	if say == nil {
@@ -246,7 +247,9 @@ func inWords(what string, err error) error {
 type identity struct{ name, peerURL, token string }
 
 func identityOf(r operator.WorkRequest) (identity, error) {
-	for _, p := range []struct{ name, value string }{{"name", r.Name}, {"peer URL", r.PeerURL}, {"token", r.Token}} {
+	for _, p := range []struct{ name, value string }{
+		{"name", r.Name}, {"peer URL", r.PeerURL}, {"token", r.Token},
+	} {
 		if p.value == "" {
 			return identity{}, fmt.Errorf("the request has no %s", p.name)
 		}

@@ -77,7 +77,8 @@ func Look(ctx context.Context, path string) (size int64, err error) {
 
 // lookPacked reads what zstd packed to its end, and judges it.
 func lookPacked(ctx context.Context, from io.Reader) (size int64, err error) {
-	z, err := zstd.NewReader(&interruptible{ctx, from}, zstd.WithDecoderMaxMemory(decoderMemory), zstd.WithDecoderConcurrency(1))
+	z, err := zstd.NewReader(&interruptible{ctx, from},
+		zstd.WithDecoderMaxMemory(decoderMemory), zstd.WithDecoderConcurrency(1))
 	if err != nil {
 		return 0, err
 	}
@@ -94,7 +95,9 @@ func lookPacked(ctx context.Context, from io.Reader) (size int64, err error) {
 
 // Save writes the database of the one member that the client is connected to, with its hash, to a
 // file that must not exist yet. If that fails it leaves no file.
-func Save(ctx context.Context, client *clientv3.Client, to string, say func(done int64)) (err error) {
+func Save(
+	ctx context.Context, client *clientv3.Client, to string, say func(done int64),
+) (err error) {
 	answer, err := client.SnapshotWithVersion(ctx)
 	if err != nil {
 		return fmt.Errorf("the member gives no snapshot: %w", err)

@@ -93,26 +93,31 @@ func guard(head []byte, size int64) error {
 		meta := head[at : at+metaEnd]
 		h := fnv.New64a()
 		_, _ = h.Write(meta[atMagic:atChecksum])
-		if binary.LittleEndian.Uint32(meta[atMagic:]) != magic || binary.LittleEndian.Uint32(meta[atFormat:]) != fileFormat ||
+		if binary.LittleEndian.Uint32(meta[atMagic:]) != magic ||
+			binary.LittleEndian.Uint32(meta[atFormat:]) != fileFormat ||
 			binary.LittleEndian.Uint64(meta[atChecksum:]) != h.Sum64() {
 			continue
 		}
 		if tx := binary.LittleEndian.Uint64(meta[atTxID:]); !found || tx > newest {
 			found, newest = true, tx
-			pages, page = binary.LittleEndian.Uint64(meta[atHighWater:]), uint64(binary.LittleEndian.Uint32(meta[atPageSize:]))
+			pages, page = binary.LittleEndian.Uint64(meta[atHighWater:]),
+				uint64(binary.LittleEndian.Uint32(meta[atPageSize:]))
 		}
 	}
 	switch {
 	case !found:
 		return errFormat
 	case page == 0 || pages > uint64(size)/page:
-		return fmt.Errorf("%w: it has %d bytes, but says that it has %d pages of %d", errTruncated, size, pages, page)
+		return fmt.Errorf("%w: it has %d bytes, but says that it has %d pages of %d",
+			errTruncated, size, pages, page)
 	}
 	return nil
 }
 
 // copyChecked copies a snapshot and judges it.
-func copyChecked(to io.Writer, from io.Reader, unverified bool) (sum string, size int64, err error) {
+func copyChecked(
+	to io.Writer, from io.Reader, unverified bool,
+) (sum string, size int64, err error) {
 	c := newChecker()
 	if _, err := io.Copy(io.MultiWriter(to, c), from); err != nil {
 		return "", 0, err

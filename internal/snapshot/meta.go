@@ -31,21 +31,22 @@ type Meta struct {
 	Name string `json:"name"` // without directory and suffix
 	// Number is higher than that of each snapshot that was kept when this one was taken, because a
 	// clock may go back.
-	Number         int       `json:"number,omitempty"`
-	Taken          time.Time `json:"taken"`             // by the machine's clock
-	Cluster        string    `json:"cluster,omitempty"` // IDs in hexadecimal, as etcdctl shows them
-	Member         string    `json:"member,omitempty"`
-	Unit           string    `json:"unit"`
-	Revision       int64     `json:"revision,omitempty"` // the highest in it
-	Keys           int       `json:"keys,omitempty"`
-	Users          *Users    `json:"users,omitempty"`  // nil is not known, as in one that an earlier charm took
-	SHA256         string    `json:"sha256,omitempty"` // of the database, as the server sent it
-	Size           int64     `json:"size,omitempty"`   // of the database
-	Stored         int64     `json:"stored,omitempty"` // on disk
-	StorageVersion string    `json:"storage-version,omitempty"`
-	EtcdVersion    string    `json:"etcd-version,omitempty"`
-	Charm          string    `json:"charm,omitempty"`
-	Work           string    `json:"work,omitempty"` // the ID of the work that took it
+	Number   int       `json:"number,omitempty"`
+	Taken    time.Time `json:"taken"`             // by the machine's clock
+	Cluster  string    `json:"cluster,omitempty"` // IDs in hexadecimal, as etcdctl shows them
+	Member   string    `json:"member,omitempty"`
+	Unit     string    `json:"unit"`
+	Revision int64     `json:"revision,omitempty"` // the highest in it
+	Keys     int       `json:"keys,omitempty"`
+	// nil is not known, as in one that an earlier charm took
+	Users          *Users `json:"users,omitempty"`
+	SHA256         string `json:"sha256,omitempty"` // of the database, as the server sent it
+	Size           int64  `json:"size,omitempty"`   // of the database
+	Stored         int64  `json:"stored,omitempty"` // on disk
+	StorageVersion string `json:"storage-version,omitempty"`
+	EtcdVersion    string `json:"etcd-version,omitempty"`
+	Charm          string `json:"charm,omitempty"`
+	Work           string `json:"work,omitempty"` // the ID of the work that took it
 	// Why says why it is kept apart: "before-restore", "before-upgrade"; "" is one of the usual
 	// ones.
 	Why string `json:"why,omitempty"`
@@ -97,7 +98,8 @@ func (m Meta) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	return renameio.WriteFile(filepath.Join(dir, m.Name+about), append(text, '\n'), 0o600, renameio.WithTempDir(dir))
+	return renameio.WriteFile(filepath.Join(dir, m.Name+about), append(text, '\n'), 0o600,
+		renameio.WithTempDir(dir))
 }
 
 // List returns what is kept in a directory, oldest first, with those that failed. A directory that
@@ -121,7 +123,8 @@ func List(dir string) ([]Meta, error) {
 		if err != nil || json.Unmarshal(text, &m) != nil || m.Name != name {
 			continue
 		}
-		if info, err := os.Lstat(m.file(dir)); m.Good() && (err != nil || !info.Mode().IsRegular() || info.Size() != m.Stored) {
+		if info, err := os.Lstat(m.file(dir)); m.Good() &&
+			(err != nil || !info.Mode().IsRegular() || info.Size() != m.Stored) {
 			m.Error = "its file is missing or has another size"
 		}
 		all = append(all, m)

@@ -56,9 +56,11 @@ func (b Budget) Room(have []Meta, size, work int64) ([]Meta, error) {
 		return drop, nil
 	}
 	if used+b.Aside+size > b.Space {
-		return nil, fmt.Errorf("%w: it takes %s, and of the %s allowed %s are used", ErrNoRoom, sizeText(size), sizeText(b.Space), sizeText(used+b.Aside))
+		return nil, fmt.Errorf("%w: it takes %s, and of the %s allowed %s are used",
+			ErrNoRoom, sizeText(size), sizeText(b.Space), sizeText(used+b.Aside))
 	}
-	return nil, fmt.Errorf("%w: it needs %s, %s are free, and %s must stay free", ErrNoRoom, sizeText(size+work), sizeText(free), sizeText(b.Floor()))
+	return nil, fmt.Errorf("%w: it needs %s, %s are free, and %s must stay free",
+		ErrNoRoom, sizeText(size+work), sizeText(free), sizeText(b.Floor()))
 }
 
 // sizeText is a size in words.

@@ -121,7 +121,8 @@ func (m *Meta) stream(ctx context.Context, client *clientv3.Client, raw string, 
 	if err != nil {
 		return fmt.Errorf("the member does not answer a linearizable read: %w", err)
 	}
-	m.Cluster, m.Member = fmt.Sprintf("%x", got.Header.GetClusterId()), fmt.Sprintf("%x", got.Header.GetMemberId())
+	m.Cluster, m.Member = fmt.Sprintf("%x", got.Header.GetClusterId()),
+		fmt.Sprintf("%x", got.Header.GetMemberId())
 	total := int64(0)
 	if status, err := client.Status(ctx, client.Endpoints()[0]); err == nil {
 		total, m.EtcdVersion = status.DbSize, status.Version
@@ -137,7 +138,9 @@ func (m *Meta) stream(ctx context.Context, client *clientv3.Client, raw string, 
 		return err
 	}
 	defer func() { _ = f.Close() }()
-	m.SHA256, m.Size, err = copyChecked(f, &counted{r: answer.Snapshot, say: func(n int64) { r.progress("copy", n, total) }}, false)
+	m.SHA256, m.Size, err = copyChecked(f, &counted{r: answer.Snapshot, say: func(n int64) {
+		r.progress("copy", n, total)
+	}}, false)
 	if err != nil {
 		return err
 	}
@@ -207,7 +210,8 @@ func (m *Meta) store(ctx context.Context, raw string, r Request) error {
 		return err
 	}
 	defer func() { _, _ = to.Close(), os.Remove(path+partial) }()
-	z, err := zstd.NewWriter(to, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
+	z, err := zstd.NewWriter(to,
+		zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,9 @@ const decoderMemory = 64 << 20
 
 // Verify reads a kept snapshot again as a restore would: it unpacks it beside the others, compares
 // its hash with its content and with the recorded one, and has etcd check every page and key.
-func Verify(ctx context.Context, dir string, m Meta, etcdutl string, users ReadUsers) (Status, error) {
+func Verify(
+	ctx context.Context, dir string, m Meta, etcdutl string, users ReadUsers,
+) (Status, error) {
 	raw := filepath.Join(dir, m.Name+".verify"+partial)
 	defer func() { _ = os.Remove(raw) }()
 	sum, size, err := Unpack(ctx, m.file(dir), raw)
@@ -45,7 +47,9 @@ func Verify(ctx context.Context, dir string, m Meta, etcdutl string, users ReadU
 
 // VerifyFile reads a snapshot that was not made here as Verify does a kept one. It unpacks it to
 // raw, at which nothing may be, and removes that again.
-func VerifyFile(ctx context.Context, path, raw, etcdutl string, unverified bool, users ReadUsers) (Status, error) {
+func VerifyFile(
+	ctx context.Context, path, raw, etcdutl string, unverified bool, users ReadUsers,
+) (Status, error) {
 	if _, _, err := unpack(ctx, path, raw, unverified); err != nil {
 		if errors.Is(err, errUnhashed) {
 			err = fmt.Errorf("%w: only unverified=true accepts it", err)
@@ -74,7 +78,8 @@ var errNewer = errors.New("a later etcd wrote it")
 // readable refuses a database in the storage format of a later minor version than that of this
 // etcd. Before 3.6 etcd did not record a version.
 func readable(storage string) error {
-	if storage != "" && semver.Compare(semver.MajorMinor("v"+storage), semver.MajorMinor("v"+etcdversion.Version)) > 0 {
+	if storage != "" &&
+		semver.Compare(semver.MajorMinor("v"+storage), semver.MajorMinor("v"+etcdversion.Version)) > 0 {
 		return fmt.Errorf("%w: format %s, this is etcd %s", errNewer, storage, etcdversion.Version)
 	}
 	return nil
@@ -95,7 +100,9 @@ func UnpackUnverified(ctx context.Context, from, to string) (sum string, size in
 	return unpack(ctx, from, to, true)
 }
 
-func unpack(ctx context.Context, from, to string, unverified bool) (sum string, size int64, err error) {
+func unpack(
+	ctx context.Context, from, to string, unverified bool,
+) (sum string, size int64, err error) {
 	src, err := regular.Open(from)
 	if err != nil {
 		return "", 0, err
@@ -103,7 +110,8 @@ func unpack(ctx context.Context, from, to string, unverified bool) (sum string, 
 	defer func() { _ = src.Close() }()
 	var r io.Reader = src
 	if strings.HasSuffix(strings.TrimSuffix(from, partial), ".zst") {
-		z, err := zstd.NewReader(src, zstd.WithDecoderMaxMemory(decoderMemory), zstd.WithDecoderConcurrency(1))
+		z, err := zstd.NewReader(src,
+			zstd.WithDecoderMaxMemory(decoderMemory), zstd.WithDecoderConcurrency(1))
 		if err != nil {
 			return "", 0, err
 		}

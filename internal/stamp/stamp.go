@@ -93,7 +93,8 @@ func (t tool) common(ctx context.Context) ([]string, error) {
 	}
 	// The tool tags name experiments and the level of the architecture.
 	target, err := t.run(ctx, "list", "-f",
-		"{{with context}}{{.Compiler}} {{.GOOS}} {{.GOARCH}} {{.CgoEnabled}} {{.BuildTags}} {{.ToolTags}}{{end}} {{.DefaultGODEBUG}}", program)
+		"{{with context}}{{.Compiler}} {{.GOOS}} {{.GOARCH}} {{.CgoEnabled}} {{.BuildTags}} {{.ToolTags}}{{end}} {{.DefaultGODEBUG}}",
+		program)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +106,12 @@ func (t tool) common(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []string{"toolchain " + string(toolchain), "target " + string(target), "flags " + compilers(string(flags)), "unit file " + string(unit)}, nil
+	return []string{
+		"toolchain " + string(toolchain),
+		"target " + string(target),
+		"flags " + compilers(string(flags)),
+		"unit file " + string(unit),
+	}, nil
 }
 
 // compilers returns the flags if some of them change what is compiled, else "". Tags count with the

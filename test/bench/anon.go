@@ -50,7 +50,8 @@ func anonOf(pid int) (a anon) {
 			a.own, a.all = kib<<10, kib<<10
 		}
 	}
-	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid)) // the pattern is well formed
+	// the pattern is well formed
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	for _, list := range lists {
 		text, _ := os.ReadFile(list) // a thread may be gone
 		for child := range strings.FieldsSeq(string(text)) {

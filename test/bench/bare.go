@@ -37,7 +37,11 @@ func (b *bench) newBare(ctx context.Context) (*bare, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &bare{juju: j, dir: filepath.Join(b.dir, "bare"), binary: [2]string{1: filepath.Join(b.dir, "bare", "etcd")}}
+	h := &bare{
+		juju:   j,
+		dir:    filepath.Join(b.dir, "bare"),
+		binary: [2]string{1: filepath.Join(b.dir, "bare", "etcd")},
+	}
 	if err := h.takeOver(ctx, b.next); err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
@@ -113,9 +117,11 @@ func (h *bare) found(i int, state string) {
 	s, token := h.servers[i].settings, fmt.Sprintf("bare-%d", h.formed)
 	var members []string
 	for _, m := range h.servers[:h.running] {
-		members = append(members, m.settings["ETCD_NAME"]+"="+m.settings["ETCD_INITIAL_ADVERTISE_PEER_URLS"])
+		members = append(members,
+			m.settings["ETCD_NAME"]+"="+m.settings["ETCD_INITIAL_ADVERTISE_PEER_URLS"])
 	}
-	s["ETCD_DATA_DIR"] = filepath.Join(h.dir, fmt.Sprintf("%s-%s-%d", token, s["ETCD_NAME"], time.Now().UnixNano()))
+	s["ETCD_DATA_DIR"] = filepath.Join(h.dir,
+		fmt.Sprintf("%s-%s-%d", token, s["ETCD_NAME"], time.Now().UnixNano()))
 	s["ETCD_INITIAL_CLUSTER"] = strings.Join(members, ",")
 	s["ETCD_INITIAL_CLUSTER_STATE"] = state
 	s["ETCD_INITIAL_CLUSTER_TOKEN"] = token
@@ -204,7 +210,8 @@ func (h *bare) join(ctx context.Context) error {
 	next := h.servers[h.running]
 	var id uint64
 	err = until(ctx, "a learner to be taken", func() bool {
-		added, err := c.MemberAddAsLearner(ctx, []string{next.settings["ETCD_INITIAL_ADVERTISE_PEER_URLS"]})
+		added, err := c.MemberAddAsLearner(ctx,
+			[]string{next.settings["ETCD_INITIAL_ADVERTISE_PEER_URLS"]})
 		if err == nil {
 			id = added.Member.ID
 		}

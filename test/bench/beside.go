@@ -29,7 +29,8 @@ type op struct {
 	run  func(ctx context.Context, u *user, i int) error
 }
 
-var value = strings.Repeat("v", 256) //nolint:gochecknoglobals // a constant that Go cannot write as one
+//nolint:gochecknoglobals // a constant that Go cannot write as one
+var value = strings.Repeat("v", 256)
 
 var ops = []op{
 	{"put", func(ctx context.Context, u *user, i int) error {
@@ -87,7 +88,8 @@ func (b *bench) proxies(ctx context.Context) error {
 		failures = append(failures, b.failover(ctx, w))
 	}
 	wanted := func(way string) bool {
-		return b.wants(way+".rss-mib") || slices.ContainsFunc(ops, func(o op) bool { return b.wants(way + "." + o.name + ".") })
+		return b.wants(way+".rss-mib") ||
+			slices.ContainsFunc(ops, func(o op) bool { return b.wants(way + "." + o.name + ".") })
 	}
 	if err := w.open(ctx, b.dir, wanted); err != nil {
 		return errors.Join(append(failures, err)...)
@@ -130,7 +132,9 @@ func (b *bench) beside(ctx context.Context, w *ways, r rate, ops []op) error {
 		}
 	}
 	for _, o := range ops {
-		if !slices.ContainsFunc(w.all, func(one *way) bool { return b.wants(fmt.Sprintf("%s.%s.%s.", one.name, o.name, r.name)) }) {
+		if !slices.ContainsFunc(w.all, func(one *way) bool {
+			return b.wants(fmt.Sprintf("%s.%s.%s.", one.name, o.name, r.name))
+		}) {
 			continue
 		}
 		progress("%s with %s clients", o.name, r.name)
@@ -163,7 +167,9 @@ func closeUsers(users []*user) {
 // rounds gives each way its turn, b.runs times, and three times as often at half load, where rounds
 // differ most. The way that begins changes. A single client is a new one each time, so that no
 // result depends on the member that one connection leads to.
-func (b *bench) rounds(ctx context.Context, all []*way, users map[*way][]*user, o op, r rate) error {
+func (b *bench) rounds(
+	ctx context.Context, all []*way, users map[*way][]*user, o op, r rate,
+) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for _, one := range all {
@@ -252,7 +258,8 @@ func (b *bench) compare(all []*way, got map[string]sample, what, op string) {
 		b.add(name+"."+what+".cpu-us", "µs", milliseconds(s.cpu)*1000)
 	}
 	// Serializable reads and watches are not compared: grpc-proxy answers them itself.
-	if other, ok := got["grpc-proxy"]; ok && (op == "put" || op == "lin") && !strings.HasSuffix(what, "half") {
+	if other, ok := got["grpc-proxy"]; ok &&
+		(op == "put" || op == "lin") && !strings.HasSuffix(what, "half") {
 		b.add("proxy."+what+".ratio-to-grpc-proxy", "ratio", got["proxy"].rate/other.rate)
 	}
 }
@@ -276,7 +283,8 @@ func takeTurn(ctx context.Context, users []*user, o op, pace, long time.Duration
 	start := time.Now()
 	for k, u := range users {
 		wg.Go(func() {
-			took, err := u.work(ctx, o, start.Add(pace*time.Duration(k)/time.Duration(len(users))), pace, start.Add(long), k)
+			took, err := u.work(ctx, o,
+				start.Add(pace*time.Duration(k)/time.Duration(len(users))), pace, start.Add(long), k)
 			mu.Lock()
 			defer mu.Unlock()
 			all = append(all, took...)
@@ -292,12 +300,15 @@ func takeTurn(ctx context.Context, users []*user, o op, pace, long time.Duration
 	}
 	slices.Sort(all)
 	return sample{
-		requests: len(all), rate: float64(len(all)) / long.Seconds(), p50: all[len(all)/2], p99: all[len(all)*99/100],
+		requests: len(all), rate: float64(len(all)) / long.Seconds(),
+		p50: all[len(all)/2], p99: all[len(all)*99/100],
 	}, nil
 }
 
 // work makes one request after another until end, from number k, and returns how long each took.
-func (u *user) work(ctx context.Context, o op, next time.Time, pace time.Duration, end time.Time, k int) ([]time.Duration, error) {
+func (u *user) work(
+	ctx context.Context, o op, next time.Time, pace time.Duration, end time.Time, k int,
+) ([]time.Duration, error) {
 	var took []time.Duration
 	for i := k; ; i++ {
 		if pace > 0 {

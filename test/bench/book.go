@@ -38,7 +38,9 @@ type figure struct {
 // wants reports whether a figure whose name begins with one of prefixes is asked for.
 func (b *book) wants(prefixes ...string) bool {
 	return slices.ContainsFunc(prefixes, func(p string) bool {
-		return slices.ContainsFunc(b.only, func(o string) bool { return strings.HasPrefix(p, o) || strings.HasPrefix(o, p) })
+		return slices.ContainsFunc(b.only, func(o string) bool {
+			return strings.HasPrefix(p, o) || strings.HasPrefix(o, p)
+		})
 	})
 }
 
@@ -59,7 +61,8 @@ func (b *book) figures() []figure {
 	figures := []figure{} // not null in JSON
 	for _, e := range b.entries {
 		figures = append(figures, figure{
-			e.name, rounded(median(e.samples)), e.unit, len(e.samples), rounded(slices.Min(e.samples)), rounded(slices.Max(e.samples)),
+			e.name, rounded(median(e.samples)), e.unit, len(e.samples),
+			rounded(slices.Min(e.samples)), rounded(slices.Max(e.samples)),
 		})
 	}
 	return figures
@@ -180,7 +183,8 @@ func (f figure) target() (goal, met string) {
 	case t.least > 0:
 		return "≥ " + decimal(t.least), yes(f.Value >= t.least)
 	case t.worst > 0:
-		return fmt.Sprintf("≤ %s, worst ≤ %s", decimal(t.most), decimal(t.worst)), yes(f.Value <= t.most && f.Max <= t.worst)
+		return fmt.Sprintf("≤ %s, worst ≤ %s", decimal(t.most), decimal(t.worst)),
+			yes(f.Value <= t.most && f.Max <= t.worst)
 	default:
 		return "≤ " + decimal(t.most), yes(f.Value <= t.most)
 	}

@@ -142,7 +142,8 @@ func (b *bench) byHand(ctx context.Context, s *sides, e event) error {
 
 // watchChange makes an event happen while users write, from a second before it to a second after.
 func (b *bench) watchChange(
-	ctx context.Context, side string, e event, members func(context.Context) (load.Target, error), happen func() error,
+	ctx context.Context, side string, e event,
+	members func(context.Context) (load.Target, error), happen func() error,
 ) (load.Report, error) {
 	t, err := members(ctx)
 	if err != nil {
@@ -178,7 +179,10 @@ func (b *bench) watchChange(
 
 // roll changes a setting that needs a restart.
 func (b *bench) roll(ctx context.Context, j *juju) error {
-	return errors.Join(j.do(ctx, "config", "etcd", fmt.Sprintf("snapshot_count=%d", 10000+b.turn)), j.healthy(ctx, 3))
+	return errors.Join(
+		j.do(ctx, "config", "etcd", fmt.Sprintf("snapshot_count=%d", 10000+b.turn)),
+		j.healthy(ctx, 3),
+	)
 }
 
 // refresh replaces the charm by one with another binary, and goes back at the next turn.
@@ -197,7 +201,11 @@ func (*bench) scale(ctx context.Context, j *juju) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(j.healthy(ctx, 5), j.do(ctx, append([]string{"remove-unit"}, strings.Fields(more)...)...), j.healthy(ctx, 3))
+	return errors.Join(
+		j.healthy(ctx, 5),
+		j.do(ctx, append([]string{"remove-unit"}, strings.Fields(more)...)...),
+		j.healthy(ctx, 3),
+	)
 }
 
 // kill kills the leader, which systemd starts again.
@@ -206,5 +214,9 @@ func (*bench) kill(ctx context.Context, j *juju) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(j.do(ctx, "kill", leader, "/etcd$"), j.do(ctx, "update-status"), j.healthy(ctx, 3))
+	return errors.Join(
+		j.do(ctx, "kill", leader, "/etcd$"),
+		j.do(ctx, "update-status"),
+		j.healthy(ctx, 3),
+	)
 }

@@ -77,7 +77,10 @@ func (b *bench) consumers(ctx context.Context) error {
 func (b *bench) relate(ctx context.Context, n int) (related, error) {
 	r := related{n: n, consumer: filepath.Join(b.dir, "consumer")}
 	meta := "name: consumer\nsummary: reads\ndescription: reads\nrequires:\n  etcd:\n    interface: etcd-proxy\n"
-	err := errors.Join(os.MkdirAll(r.consumer, 0o700), os.WriteFile(filepath.Join(r.consumer, "metadata.yaml"), []byte(meta), 0o600))
+	err := errors.Join(
+		os.MkdirAll(r.consumer, 0o700),
+		os.WriteFile(filepath.Join(r.consumer, "metadata.yaml"), []byte(meta), 0o600),
+	)
 	if err != nil {
 		return r, fmt.Errorf("cannot write a charm: %w", err)
 	}
@@ -99,7 +102,11 @@ func (r related) addConsumer(ctx context.Context, i int) error {
 	if i > 0 {
 		deploy = append(deploy, "--to", "1")
 	}
-	return errors.Join(r.do(ctx, deploy...), r.do(ctx, "integrate", "etcd:proxy", app), r.unheard(ctx, app+"/0"))
+	return errors.Join(
+		r.do(ctx, deploy...),
+		r.do(ctx, "integrate", "etcd:proxy", app),
+		r.unheard(ctx, app+"/0"),
+	)
 }
 
 // unheard drops the hooks that are queued for a consumer and for etcd: running three for each

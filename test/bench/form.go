@@ -91,7 +91,8 @@ func (b *bench) formByJoins(ctx context.Context, h *bare, took time.Duration) er
 		return err
 	}
 	b.add("bare.form.3.joins-seconds", "seconds", byHand.Seconds())
-	b.add("form.3.seconds-less-5-ratio-to-bare", "ratio", (took-etcdsWait).Seconds()/(byHand-etcdsWait).Seconds())
+	b.add("form.3.seconds-less-5-ratio-to-bare", "ratio",
+		(took-etcdsWait).Seconds()/(byHand-etcdsWait).Seconds())
 	return nil
 }
 

@@ -39,7 +39,9 @@ func (b *bench) deployed(ctx context.Context, n int, changes ...func(*sim.Option
 }
 
 // deployedOf is a model with n members of a packed charm.
-func (b *bench) deployedOf(ctx context.Context, charm string, n int, changes ...func(*sim.Options)) (*juju, error) {
+func (b *bench) deployedOf(
+	ctx context.Context, charm string, n int, changes ...func(*sim.Options),
+) (*juju, error) {
 	j, err := b.newJuju(changes...)
 	if err != nil {
 		return nil, err
@@ -102,7 +104,9 @@ func (j *juju) program(ctx context.Context, unit, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	found, err := filepath.Glob(filepath.Join(root, "opt/etcd-charm", strings.ReplaceAll(unit, "/", "-"), "*", name))
+	found, err := filepath.Glob(
+		filepath.Join(root, "opt/etcd-charm", strings.ReplaceAll(unit, "/", "-"), "*", name),
+	)
 	if err != nil || len(found) == 0 {
 		return "", errors.Join(fmt.Errorf("%s has no program %s", unit, name), err)
 	}

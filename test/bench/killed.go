@@ -40,7 +40,8 @@ func (t programs) oneKill(ctx context.Context, i int) (ours, theirs int, err err
 		for _, s := range all {
 			err = errors.Join(err, s.end(syscall.SIGKILL))
 		}
-		err = errors.Join(err, os.RemoveAll(filepath.Join(t.dir, "killed")), os.RemoveAll(t.unit("").Prepared))
+		err = errors.Join(err,
+			os.RemoveAll(filepath.Join(t.dir, "killed")), os.RemoveAll(t.unit("").Prepared))
 	}()
 	if err := startAll(ctx, all...); err != nil {
 		return 0, 0, err
@@ -66,7 +67,9 @@ func (t programs) oneKill(ctx context.Context, i int) (ours, theirs int, err err
 
 // midst has sixteen clients write, each as fast as it can, kills all members after a while, and
 // returns which writes were acknowledged.
-func (t programs) midst(ctx context.Context, all []*server, while time.Duration) (map[string]bool, error) {
+func (t programs) midst(
+	ctx context.Context, all []*server, while time.Duration,
+) (map[string]bool, error) {
 	ctx, stop := context.WithTimeout(ctx, time.Minute)
 	defer stop()
 	var mu sync.Mutex
@@ -134,7 +137,9 @@ func furthest(all []*server) (best *server, err error) {
 
 // missing serves data, with etcd's flag if alone is set, and counts the acknowledged writes that
 // are not in it.
-func (t programs) missing(ctx context.Context, data string, acked map[string]bool, alone bool) (n int, err error) {
+func (t programs) missing(
+	ctx context.Context, data string, acked map[string]bool, alone bool,
+) (n int, err error) {
 	all, err := t.plain("", 1)
 	if err != nil {
 		return 0, err

@@ -91,7 +91,8 @@ func run(ctx context.Context) error {
 	flag.IntVar(&b.mib, "mib", 1400, "size of the database of the second life")
 	flag.IntVar(&b.pairs, "pairs", 5, "pairs of its snapshots and restores")
 	flag.IntVar(&b.kills, "kills", 50, "clusters that are killed for it")
-	only := flag.String("only", "", "names of parts and prefixes of the names of figures, separated by commas; all by default")
+	only := flag.String("only", "",
+		"names of parts and prefixes of the names of figures, separated by commas; all by default")
 	out := flag.String("o", "", "file for the figures as JSON")
 	flag.Parse()
 	b.only = b.figuresOf(strings.Split(*only, ","))

@@ -32,10 +32,14 @@ func (w *ways) nameless(dir string) (cert, key string, err error) {
 		return "", "", err
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		SerialNumber: big.NewInt(time.Now().UnixNano()),
+		NotBefore:    time.Now().Add(-time.Hour),
+		NotAfter:     time.Now().Add(24 * time.Hour),
+		KeyUsage:     x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, authority.Leaf, private.Public(), authority.PrivateKey)
+	der, err := x509.CreateCertificate(rand.Reader, template, authority.Leaf,
+		private.Public(), authority.PrivateKey)
 	if err != nil {
 		return "", "", err
 	}
@@ -61,7 +65,8 @@ func (w *ways) clientAuthority() (tls.Certificate, error) {
 			return tls.Certificate{}, err
 		}
 		var content map[string]string
-		if call.Tool == "secret-get" && json.Unmarshal(call.Stdout, &content) == nil && content["client-ca-key"] != "" {
+		if call.Tool == "secret-get" && json.Unmarshal(call.Stdout, &content) == nil &&
+			content["client-ca-key"] != "" {
 			return tls.X509KeyPair([]byte(content["client-ca-cert"]), []byte(content["client-ca-key"]))
 		}
 	}

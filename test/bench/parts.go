@@ -38,7 +38,8 @@ func (b *bench) proxyParts(ctx context.Context) error {
 		if err := f.config(file, listen); err != nil {
 			return err
 		}
-		if err := w.start(ctx, "one."+string(v), listen, nil, self, proxyCommand, string(v), file); err != nil {
+		if err := w.start(ctx, "one."+string(v), listen, nil,
+			self, proxyCommand, string(v), file); err != nil {
 			return err
 		}
 	}

@@ -48,7 +48,8 @@ func (b *bench) tools() (programs, error) {
 	t := programs{dir, at("etcd"), at("etcdctl"), at("etcdutl")}
 	err := os.MkdirAll(filepath.Join(dir, "bin"), 0o700)
 	for _, link := range []string{t.etcd, t.etcdctl, t.etcdutl} {
-		err = errors.Join(err, os.RemoveAll(link), os.Symlink(filepath.Join(b.next, "bin", "etcd-charm"), link))
+		err = errors.Join(err, os.RemoveAll(link),
+			os.Symlink(filepath.Join(b.next, "bin", "etcd-charm"), link))
 	}
 	return t, err
 }
@@ -86,7 +87,10 @@ func (t programs) plain(name string, n int) ([]*server, error) {
 	var all []*server
 	var initial []string
 	for i := range n {
-		s := &server{binary: t.etcd, settings: settings{"ETCD_NAME": fmt.Sprintf("m%d", i), "ETCD_LOG_LEVEL": "error"}}
+		s := &server{
+			binary:   t.etcd,
+			settings: settings{"ETCD_NAME": fmt.Sprintf("m%d", i), "ETCD_LOG_LEVEL": "error"},
+		}
 		for _, port := range []struct{ listen, advertise string }{
 			{"ETCD_LISTEN_CLIENT_URLS", "ETCD_ADVERTISE_CLIENT_URLS"},
 			{"ETCD_LISTEN_PEER_URLS", "ETCD_INITIAL_ADVERTISE_PEER_URLS"},
@@ -103,7 +107,8 @@ func (t programs) plain(name string, n int) ([]*server, error) {
 		}
 		s.settings["ETCD_DATA_DIR"] = filepath.Join(t.dir, name, s.settings["ETCD_NAME"])
 		s.settings["ETCD_QUOTA_BACKEND_BYTES"] = "8589934592"
-		initial = append(initial, s.settings["ETCD_NAME"]+"="+s.settings["ETCD_INITIAL_ADVERTISE_PEER_URLS"])
+		initial = append(initial,
+			s.settings["ETCD_NAME"]+"="+s.settings["ETCD_INITIAL_ADVERTISE_PEER_URLS"])
 		all = append(all, s)
 	}
 	for _, s := range all {
@@ -113,7 +118,9 @@ func (t programs) plain(name string, n int) ([]*server, error) {
 }
 
 func (s *server) client() (*clientv3.Client, error) {
-	return clientv3.New(clientv3.Config{Endpoints: []string{s.settings["ETCD_ADVERTISE_CLIENT_URLS"]}, Logger: zap.NewNop()})
+	return clientv3.New(clientv3.Config{
+		Endpoints: []string{s.settings["ETCD_ADVERTISE_CLIENT_URLS"]}, Logger: zap.NewNop(),
+	})
 }
 
 // large takes snapshots of a member with a large database during writes, by us and by etcdctl in
@@ -125,7 +132,8 @@ func (b *bench) large(ctx context.Context, t programs) (err error) {
 	}
 	s := all[0]
 	defer func() {
-		err = errors.Join(err, s.end(syscall.SIGKILL), os.RemoveAll(filepath.Join(t.dir, "large")), os.RemoveAll(t.file()))
+		err = errors.Join(err, s.end(syscall.SIGKILL),
+			os.RemoveAll(filepath.Join(t.dir, "large")), os.RemoveAll(t.file()))
 	}()
 	if err := startAll(ctx, s); err != nil {
 		return err
@@ -144,10 +152,13 @@ func (b *bench) large(ctx context.Context, t programs) (err error) {
 		return nil
 	}
 	file := t.file()
-	if err := runTool(ctx, t.etcdctl, "--endpoints="+s.settings["ETCD_ADVERTISE_CLIENT_URLS"], "snapshot", "save", file); err != nil {
+	if err := runTool(ctx, t.etcdctl, "--endpoints="+s.settings["ETCD_ADVERTISE_CLIENT_URLS"],
+		"snapshot", "save", file); err != nil {
 		return err
 	}
-	if err := errors.Join(s.end(syscall.SIGTERM), os.RemoveAll(s.settings["ETCD_DATA_DIR"])); err != nil { // frees its space
+	// frees its space
+	if err := errors.Join(s.end(syscall.SIGTERM),
+		os.RemoveAll(s.settings["ETCD_DATA_DIR"])); err != nil {
 		return err
 	}
 	for i := range b.pairs {
@@ -182,7 +193,8 @@ func fill(ctx context.Context, s *server, mib int) error {
 }
 
 func pod(i int) string {
-	line := fmt.Sprintf(`{"kind":"Pod","metadata":{"name":"pod-%07d","uid":"%016x"},`, i, uint64(i)*0x9e3779b97f4a7c15)
+	line := fmt.Sprintf(`{"kind":"Pod","metadata":{"name":"pod-%07d","uid":"%016x"},`,
+		i, uint64(i)*0x9e3779b97f4a7c15)
 	return strings.Repeat(line, valueSize/len(line)+1)[:valueSize]
 }
 
@@ -229,7 +241,8 @@ func (t programs) save(ctx context.Context, s *server) (taken, error) {
 	file := filepath.Join(t.dir, "theirs.db")
 	defer os.Remove(file)
 	began := time.Now()
-	err := runTool(ctx, t.etcdctl, "--endpoints="+s.settings["ETCD_ADVERTISE_CLIENT_URLS"], "snapshot", "save", file)
+	err := runTool(ctx, t.etcdctl, "--endpoints="+s.settings["ETCD_ADVERTISE_CLIENT_URLS"],
+		"snapshot", "save", file)
 	took := time.Since(began).Seconds()
 	return taken{Copied: took, Whole: took}, err
 }
@@ -246,7 +259,8 @@ func (t programs) take(ctx context.Context, s *server) (taken, error) {
 	if err != nil {
 		return taken{}, err
 	}
-	cmd := exec.CommandContext(ctx, self, takeCommand, s.settings["ETCD_ADVERTISE_CLIENT_URLS"], dir, t.etcdutl)
+	cmd := exec.CommandContext(ctx, self,
+		takeCommand, s.settings["ETCD_ADVERTISE_CLIENT_URLS"], dir, t.etcdutl)
 	var out strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, os.Stderr
 	if err := cmd.Start(); err != nil {
@@ -355,7 +369,10 @@ func (b *bench) restores(ctx context.Context, t programs, file string, first boo
 
 // life is a request to prepare new data.
 func life(id, snapshot string) operator.WorkRequest {
-	return operator.WorkRequest{ID: id, Snapshot: snapshot, Name: "again", PeerURL: "http://127.0.0.1:1", Token: id}
+	return operator.WorkRequest{
+		ID: id, Snapshot: snapshot,
+		Name: "again", PeerURL: "http://127.0.0.1:1", Token: id,
+	}
 }
 
 func runTool(ctx context.Context, name string, args ...string) error {

@@ -43,7 +43,8 @@ func settingsOf(ask load.Ask, unit string) (settings, error) {
 func (s settings) ready(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s["ETCD_LISTEN_METRICS_URLS"]+"/readyz", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet,
+		s["ETCD_LISTEN_METRICS_URLS"]+"/readyz", nil)
 	if err != nil {
 		return false
 	}
@@ -98,7 +99,9 @@ func (s *server) start() error {
 }
 
 func (s *server) ready(ctx context.Context) error {
-	return until(ctx, s.settings["ETCD_NAME"]+" to be ready", func() bool { return s.settings.ready(ctx) })
+	return until(ctx, s.settings["ETCD_NAME"]+" to be ready", func() bool {
+		return s.settings.ready(ctx)
+	})
 }
 
 // end ends the process by a signal, if it runs, and waits until it has ended.

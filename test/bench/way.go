@@ -40,9 +40,14 @@ func (b *bench) newWays(ctx context.Context, members int) (*ways, error) {
 		return nil, err
 	}
 	w := &ways{juju: j}
-	err = errors.Join(j.do(ctx, "deploy", b.charm, "etcd-proxy", "--config", "role=proxy"), j.healthy(ctx, members),
-		j.do(ctx, "integrate", "etcd:proxy", "etcd-proxy:upstream"), j.healthy(ctx, members),
-		j.do(ctx, "wait", "--timeout", "2m", "etcd-proxy", fmt.Sprintf("^active .*%[1]d/%[1]d members", members)))
+	err = errors.Join(
+		j.do(ctx, "deploy", b.charm, "etcd-proxy", "--config", "role=proxy"),
+		j.healthy(ctx, members),
+		j.do(ctx, "integrate", "etcd:proxy", "etcd-proxy:upstream"),
+		j.healthy(ctx, members),
+		j.do(ctx, "wait", "--timeout", "2m", "etcd-proxy",
+			fmt.Sprintf("^active .*%[1]d/%[1]d members", members)),
+	)
 	if err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
@@ -104,7 +109,9 @@ func (w *ways) front(ctx context.Context) (*front, error) {
 	c := credentials{files + "-ca.crt", files + ".crt", files + ".key"}
 	f.credentials = c
 	f.trusted, err = load.Trust(func(name string) ([]byte, error) {
-		return os.ReadFile(map[string]string{"client-ca.crt": c.CA, "admin.crt": c.Cert, "admin.key": c.Key}[name])
+		return os.ReadFile(map[string]string{
+			"client-ca.crt": c.CA, "admin.crt": c.Cert, "admin.key": c.Key,
+		}[name])
 	})
 	return &f, err
 }
@@ -140,12 +147,14 @@ func (w *ways) open(ctx context.Context, dir string, wanted func(way string) boo
 		return err
 	}
 	if wanted("proxy") {
-		if err := w.process(ctx, "proxy", listen, nil, "etcd-charm", "proxy", "--config", file); err != nil {
+		if err := w.process(ctx, "proxy", listen, nil,
+			"etcd-charm", "proxy", "--config", file); err != nil {
 			return err
 		}
 	}
 	if listen, err = freePort(); err == nil && wanted("gateway") {
-		err = w.process(ctx, "gateway", listen, trusted, "etcd", "gateway", "start", "--endpoints", strings.Join(hosts, ","), "--listen-addr", listen)
+		err = w.process(ctx, "gateway", listen, trusted,
+			"etcd", "gateway", "start", "--endpoints", strings.Join(hosts, ","), "--listen-addr", listen)
 	}
 	if err != nil {
 		return err
@@ -154,14 +163,20 @@ func (w *ways) open(ctx context.Context, dir string, wanted func(way string) boo
 		if c.Cert, c.Key, err = w.nameless(dir); err != nil {
 			return err
 		}
-		err = w.process(ctx, "grpc-proxy", listen, nil, "etcd", "grpc-proxy", "start", "--endpoints", strings.Join(urls, ","), "--listen-addr", listen,
-			"--advertise-client-url", listen, "--cacert", c.CA, "--cert", c.Cert, "--key", c.Key, "--data-dir", filepath.Join(dir, "grpc-proxy"))
+		err = w.process(ctx, "grpc-proxy", listen, nil,
+			"etcd", "grpc-proxy", "start",
+			"--endpoints", strings.Join(urls, ","),
+			"--listen-addr", listen, "--advertise-client-url", listen,
+			"--cacert", c.CA, "--cert", c.Cert, "--key", c.Key,
+			"--data-dir", filepath.Join(dir, "grpc-proxy"))
 	}
 	return err
 }
 
 // process starts a program of the proxy's unit.
-func (w *ways) process(ctx context.Context, name, listen string, trusted *tls.Config, program string, args ...string) error {
+func (w *ways) process(
+	ctx context.Context, name, listen string, trusted *tls.Config, program string, args ...string,
+) error {
 	path, err := w.program(ctx, proxyUnit, program)
 	if err != nil {
 		return err
@@ -170,8 +185,12 @@ func (w *ways) process(ctx context.Context, name, listen string, trusted *tls.Co
 }
 
 // start starts a program that listens, and waits until it does.
-func (w *ways) start(ctx context.Context, name, listen string, trusted *tls.Config, path string, args ...string) error {
-	one := &way{name: name, Target: load.Target{Endpoints: []string{"http://" + listen}, TLS: trusted, Fixed: true}}
+func (w *ways) start(
+	ctx context.Context, name, listen string, trusted *tls.Config, path string, args ...string,
+) error {
+	one := &way{name: name, Target: load.Target{
+		Endpoints: []string{"http://" + listen}, TLS: trusted, Fixed: true,
+	}}
 	if trusted != nil {
 		one.Endpoints[0] = "https://" + listen
 	}
@@ -212,7 +231,8 @@ func (w *way) spent() time.Duration {
 		return 0
 	}
 	var all time.Duration
-	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", w.cmd.Process.Pid)) // the pattern is good
+	// the pattern is good
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", w.cmd.Process.Pid))
 	for _, task := range tasks {
 		text, err := os.ReadFile(task)
 		if err != nil {

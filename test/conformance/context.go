@@ -82,7 +82,10 @@ func (c *hookContext) GoalState() (*application.GoalState, error) {
 		}
 		return out
 	}
-	out := &application.GoalState{Units: state(said.Units), Relations: map[string]application.UnitsGoalState{}}
+	out := &application.GoalState{
+		Units:     state(said.Units),
+		Relations: map[string]application.UnitsGoalState{},
+	}
 	for endpoint, from := range said.Relations {
 		out.Relations[endpoint] = state(from)
 	}
@@ -147,7 +150,9 @@ func (c *hookContext) OpenedPortRanges() network.GroupedPortRanges {
 	return out
 }
 
-func (c *hookContext) NetworkInfo(bindings []string, id int) (map[string]params.NetworkInfoResult, error) {
+func (c *hookContext) NetworkInfo(
+	bindings []string, id int,
+) (map[string]params.NetworkInfoResult, error) {
 	out := map[string]params.NetworkInfoResult{}
 	for _, b := range bindings {
 		args := []string{b}
@@ -179,7 +184,9 @@ func (c *hookContext) inAction() error {
 	return nil
 }
 
-func (c *hookContext) GetSecret(uri *secrets.URI, label string, refresh, peek bool) (secrets.SecretValue, error) {
+func (c *hookContext) GetSecret(
+	uri *secrets.URI, label string, refresh, peek bool,
+) (secrets.SecretValue, error) {
 	var args []string
 	if uri != nil {
 		args = append(args, uri.String())

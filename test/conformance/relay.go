@@ -70,7 +70,8 @@ func (j *relayed) Main(req jujuc.Request, resp *exec.ExecResponse) error {
 func (r *relay) serve(req jujuc.Request, resp *exec.ExecResponse) error {
 	c, err := r.context(req.ContextId)
 	if err != nil {
-		r.findings = append(r.findings, fmt.Sprintf("%s: %s: cannot prepare: %v", req.ContextId, req.CommandName, err))
+		r.findings = append(r.findings, fmt.Sprintf("%s: %s: cannot prepare: %v",
+			req.ContextId, req.CommandName, err))
 		return err
 	}
 	before := r.look(c, req)
@@ -81,7 +82,9 @@ func (r *relay) serve(req jujuc.Request, resp *exec.ExecResponse) error {
 	var want exec.ExecResponse
 	wantErr := run(c, req, &want)
 	told := func(format string, args ...any) {
-		r.findings = append(r.findings, fmt.Sprintf("%s: %s %q: ", req.ContextId, req.CommandName, req.Args)+fmt.Sprintf(format, args...))
+		r.findings = append(r.findings,
+			fmt.Sprintf("%s: %s %q: ", req.ContextId, req.CommandName, req.Args)+
+				fmt.Sprintf(format, args...))
 	}
 	switch {
 	case (upErr == nil) != (wantErr == nil) || upErr != nil && upErr.Error() != wantErr.Error():
@@ -123,7 +126,9 @@ func run(c *hookContext, req jujuc.Request, resp *exec.ExecResponse) error {
 	}
 	var stdout, stderr bytes.Buffer
 	wrapped := &kept{Command: command}
-	resp.Code = cmd.Main(wrapped, &cmd.Context{Dir: req.Dir, Stdin: stdin, Stdout: &stdout, Stderr: &stderr}, req.Args)
+	resp.Code = cmd.Main(wrapped, &cmd.Context{
+		Dir: req.Dir, Stdin: stdin, Stdout: &stdout, Stderr: &stderr,
+	}, req.Args)
 	if errors.Cause(wrapped.err) == jujuc.ErrNoStdin {
 		return jujuc.ErrNoStdin
 	}
@@ -148,10 +153,17 @@ func (k *kept) Run(ctx *cmd.Context) error {
 
 // context is what one tool sees.
 func (r *relay) context(id string) (*hookContext, error) {
-	c := &hookContext{meta: r.meta, bags: map[string]map[string]*string{}, state: map[string]*string{}, opened: map[string]bool{}}
+	c := &hookContext{
+		meta:   r.meta,
+		bags:   map[string]map[string]*string{},
+		state:  map[string]*string{},
+		opened: map[string]bool{},
+	}
 	c.ask = func(tool string, args ...string) ([]byte, error) {
 		var resp exec.ExecResponse
-		if err := r.up.Call("Jujuc.Main", jujuc.Request{ContextId: id, Dir: "/", CommandName: tool, Args: args}, &resp); err != nil {
+		if err := r.up.Call("Jujuc.Main", jujuc.Request{
+			ContextId: id, Dir: "/", CommandName: tool, Args: args,
+		}, &resp); err != nil {
 			return nil, err
 		}
 		if resp.Code != 0 {
@@ -217,10 +229,12 @@ func (r *relay) look(c *hookContext, req jujuc.Request) map[string]map[string]st
 			return nil
 		}
 		for _, key := range keys {
-			if own, err := answer[map[string]string](c, "relation-get", "-r", key, "-", c.UnitName()); err == nil {
+			if own, err := answer[map[string]string](c,
+				"relation-get", "-r", key, "-", c.UnitName()); err == nil {
 				out[key+" "+c.UnitName()] = own
 			}
-			if app, err := answer[map[string]string](c, "relation-get", "-r", key, "--app", "-", c.appName()); err == nil {
+			if app, err := answer[map[string]string](c,
+				"relation-get", "-r", key, "--app", "-", c.appName()); err == nil {
 				out[key+" "+c.appName()] = app
 			}
 		}
@@ -235,7 +249,9 @@ func (r *relay) look(c *hookContext, req jujuc.Request) map[string]map[string]st
 	case "secret-add", "secret-set":
 		uri := c.added
 		if req.CommandName == "secret-set" && len(req.Args) > 0 {
-			uri = req.Args[slices.IndexFunc(req.Args, func(a string) bool { return strings.HasPrefix(a, "secret:") })]
+			uri = req.Args[slices.IndexFunc(req.Args, func(a string) bool {
+				return strings.HasPrefix(a, "secret:")
+			})]
 		}
 		if uri == "" {
 			break
@@ -263,12 +279,15 @@ func (c *hookContext) differences(before, after map[string]map[string]string) []
 			}
 		}
 		if before[at] != nil && !maps.Equal(want, after[at]) {
-			out = append(out, fmt.Sprintf("Juju leaves the keys %v at %q, the simulator %v, or their values differ",
+			out = append(out, fmt.Sprintf(
+				"Juju leaves the keys %v at %q, the simulator %v, or their values differ",
 				slices.Sorted(maps.Keys(want)), at, slices.Sorted(maps.Keys(after[at]))))
 		}
 	}
-	if s := c.status; s != nil && (after["status"]["status"] != s.Status || after["status"]["message"] != s.Info) {
-		out = append(out, fmt.Sprintf("Juju sets status %s %q, the simulator %v", s.Status, s.Info, after["status"]))
+	if s := c.status; s != nil &&
+		(after["status"]["status"] != s.Status || after["status"]["message"] != s.Info) {
+		out = append(out, fmt.Sprintf("Juju sets status %s %q, the simulator %v",
+			s.Status, s.Info, after["status"]))
 	}
 	if c.content != nil && !maps.Equal(c.content, after["secret"]) {
 		out = append(out, fmt.Sprintf("Juju keeps a secret of %v, the simulator of %v",

@@ -51,7 +51,8 @@ func Charm(ctx context.Context, commit string) (string, error) {
 
 // checkOut puts the files of a commit into a directory, and leaves no trace of it in the clone.
 func checkOut(ctx context.Context, commit, dir string) error {
-	if out, err := exec.CommandContext(ctx, "git", "cat-file", "-e", commit+"^{commit}").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx,
+		"git", "cat-file", "-e", commit+"^{commit}").CombinedOutput(); err != nil {
 		return fmt.Errorf("this clone lacks commit %s, of which a charm is to be made; "+
 			"run `git fetch --unshallow`, or `git fetch origin %s`: %w\n%s", commit, commit, err, out)
 	}
@@ -78,6 +79,8 @@ func checkOut(ctx context.Context, commit, dir string) error {
 func outside(env []string) []string {
 	return slices.DeleteFunc(env, func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
-		return slices.Contains([]string{"MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "GNUMAKEFLAGS", "GOWORK"}, name)
+		return slices.Contains([]string{
+			"MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "GNUMAKEFLAGS", "GOWORK",
+		}, name)
 	})
 }

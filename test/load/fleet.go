@@ -66,7 +66,11 @@ func Trust(read func(name string) ([]byte, error)) (*tls.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot use the certificate: %w", err)
 	}
-	config := &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
+	config := &tls.Config{
+		Certificates: []tls.Certificate{pair},
+		RootCAs:      x509.NewCertPool(),
+		MinVersion:   tls.VersionTLS12,
+	}
 	config.RootCAs.AppendCertsFromPEM(files[2])
 	return config, nil
 }
@@ -91,7 +95,9 @@ func Members(ask Ask) (Target, error) {
 		if err != nil {
 			return Target{}, err
 		}
-		t.TLS, err = Trust(func(name string) ([]byte, error) { return os.ReadFile(filepath.Join(dir, "tls", name)) })
+		t.TLS, err = Trust(func(name string) ([]byte, error) {
+			return os.ReadFile(filepath.Join(dir, "tls", name))
+		})
 		if err != nil {
 			return Target{}, fmt.Errorf("cannot be an administrator of %s: %w", unit, err)
 		}
@@ -100,7 +106,9 @@ func Members(ask Ask) (Target, error) {
 	slices.Sort(t.Endpoints)
 	if t.TLS != nil {
 		t.TLS.Certificates = nil
-		t.TLS.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return present(dirs) }
+		t.TLS.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return present(dirs)
+		}
 	}
 	return t, nil
 }
@@ -110,7 +118,9 @@ func Members(ask Ask) (Target, error) {
 func present(dirs []string) (*tls.Certificate, error) {
 	if len(dirs) > 0 {
 		// A unit's machine is a directory beside those of the others.
-		later, err := filepath.Glob(filepath.Join(dirs[0], "../../../../..", "*/etc/etcd-charm/etcd-*/tls"))
+		later, err := filepath.Glob(
+			filepath.Join(dirs[0], "../../../../..", "*/etc/etcd-charm/etcd-*/tls"),
+		)
 		if err != nil {
 			return nil, err
 		}
@@ -119,7 +129,9 @@ func present(dirs []string) (*tls.Certificate, error) {
 	err := errors.New("there is no unit")
 	for _, dir := range dirs {
 		var pair tls.Certificate
-		if pair, err = tls.LoadX509KeyPair(filepath.Join(dir, "admin.crt"), filepath.Join(dir, "admin.key")); err == nil {
+		if pair, err = tls.LoadX509KeyPair(
+			filepath.Join(dir, "admin.crt"), filepath.Join(dir, "admin.key"),
+		); err == nil {
 			return &pair, nil
 		}
 	}
@@ -137,7 +149,8 @@ func Leader(ctx context.Context, ask Ask) (string, error) {
 
 // Leader is the unit whose member is the raft leader.
 func (t Target) Leader(ctx context.Context) (string, error) {
-	t.Fixed = true // a sync changes the endpoints, which Status reads without a lock (etcd client.go, dial)
+	// a sync changes the endpoints, which Status reads without a lock (etcd client.go, dial)
+	t.Fixed = true
 	c, err := t.Client()
 	if err != nil {
 		return "", err
@@ -202,7 +215,9 @@ func rebuilt(archive, dir, letters string, others bool) error {
 	case others: // without a stamp it equals no other
 		text = stamped.ReplaceAll(text, []byte("sffffffffffff-pffffffffffff"))
 	case !stamped.Match(text):
-		return errors.New("the binary does not say which server and proxy are in it: it was not built by make charm")
+		return errors.New(
+			"the binary does not say which server and proxy are in it: it was not built by make charm",
+		)
 	}
 	return os.WriteFile(path, text, 0o700) //nolint:gosec // it is a program
 }

@@ -66,7 +66,8 @@ func Age(ask Ask, unit, leaf string, early bool) error {
 	}
 	// A unit's serials have bit 128, which distinguishes them from those of relations on a
 	// revocation list.
-	if cert.SerialNumber, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 128)); err != nil {
+	if cert.SerialNumber, err = rand.Int(rand.Reader,
+		new(big.Int).Lsh(big.NewInt(1), 128)); err != nil {
 		return fmt.Errorf("cannot choose a serial: %w", err)
 	}
 	cert.SerialNumber.SetBit(cert.SerialNumber, 128, 1)

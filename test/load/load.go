@@ -48,7 +48,8 @@ type Target struct {
 // Client is a client of the cluster.
 func (t Target) Client() (*clientv3.Client, error) {
 	config := clientv3.Config{
-		Endpoints: t.Endpoints, TLS: t.TLS, Logger: zap.NewNop(), DialOptions: []grpc.DialOption{grpc.WithNoProxy()},
+		Endpoints: t.Endpoints, TLS: t.TLS, Logger: zap.NewNop(),
+		DialOptions: []grpc.DialOption{grpc.WithNoProxy()},
 	}
 	if t.TLS != nil && !t.Fixed {
 		config.AutoSyncInterval = syncInterval
@@ -74,9 +75,11 @@ type Report struct {
 }
 
 func (r Report) String() string {
-	return fmt.Sprintf("%d writes, %d reads, %d failed, %d lost, %d attempts retried, longest gap %v from %s, slowest %v",
-		r.Writes, r.Reads, r.Failed, r.Lost, r.Retried, r.Gap.Round(time.Millisecond), r.GapFrom.Format("15:04:05.000"),
-		r.Worst.Round(time.Millisecond))
+	return fmt.Sprintf(
+		"%d writes, %d reads, %d failed, %d lost, %d attempts retried, longest gap %v from %s, slowest %v",
+		r.Writes, r.Reads, r.Failed, r.Lost, r.Retried,
+		r.Gap.Round(time.Millisecond), r.GapFrom.Format("15:04:05.000"), r.Worst.Round(time.Millisecond),
+	)
 }
 
 // Load is users that write.

@@ -63,7 +63,8 @@ func (p Path) pump(to, from net.Conn, first time.Duration) {
 			k, err := from.Read(buf)
 			due := time.Now().Add(first + p.RoundTrip/2)
 			if p.LossEvery > 0 && n%p.LossEvery == 0 {
-				due = due.Add(200*time.Millisecond + p.RoundTrip) // TCP's shortest wait, plus the measured round trip
+				// TCP's shortest wait, plus the measured round trip
+				due = due.Add(200*time.Millisecond + p.RoundTrip)
 			}
 			first = 0
 			select {

@@ -86,7 +86,8 @@ func follow(in io.Reader, out io.Writer) error {
 			fmt.Fprintf(out, "    \t%s\t%.1fs\n", short, e.Elapsed)
 		}
 	}
-	fmt.Fprintf(out, "DONE %d tests, %d failures in %.0fs\n", tests, failures, time.Since(began).Seconds())
+	fmt.Fprintf(out, "DONE %d tests, %d failures in %.0fs\n",
+		tests, failures, time.Since(began).Seconds())
 	return lines.Err()
 }
 

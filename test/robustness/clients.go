@@ -65,7 +65,9 @@ func (f *field) dial(way int, rng *rand.Rand) (*clientv3.Client, error) {
 func open(endpoints []string, config *tls.Config, sync time.Duration) (*clientv3.Client, error) {
 	c, err := clientv3.New(clientv3.Config{
 		Endpoints: endpoints, TLS: config, AutoSyncInterval: sync, Logger: zap.NewNop(),
-		DialKeepAliveTime: 2 * time.Second, DialKeepAliveTimeout: time.Second, DialOptions: []grpc.DialOption{grpc.WithNoProxy()},
+		DialKeepAliveTime:    2 * time.Second,
+		DialKeepAliveTimeout: time.Second,
+		DialOptions:          []grpc.DialOption{grpc.WithNoProxy()},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cannot open client: %w", err)
@@ -86,7 +88,10 @@ type user struct {
 }
 
 func newUser(h *history, f *field, seed uint64, n int) *user {
-	u := &user{h: h, field: f, rng: rand.New(rand.NewPCG(seed, uint64(n)+100)), id: h.client(), name: fmt.Sprintf("u%d", n), last: map[string]string{}}
+	u := &user{
+		h: h, field: f, rng: rand.New(rand.NewPCG(seed, uint64(n)+100)),
+		id: h.client(), name: fmt.Sprintf("u%d", n), last: map[string]string{},
+	}
 	switch n % 5 {
 	case 0, 1:
 		u.way = byProxy
@@ -188,7 +193,8 @@ func carryOut(ctx context.Context, c *clientv3.Client, o *op) error {
 		if o.Expect == "" {
 			expected = clientv3.Compare(clientv3.CreateRevision(o.Key), "=", 0)
 		}
-		resp, err := c.Txn(ctx).If(expected).Then(clientv3.OpPut(o.Key, o.Value)).Else(clientv3.OpGet(o.Key)).Commit()
+		resp, err := c.Txn(ctx).If(expected).
+			Then(clientv3.OpPut(o.Key, o.Value)).Else(clientv3.OpGet(o.Key)).Commit()
 		if err != nil {
 			return err
 		}

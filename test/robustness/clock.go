@@ -27,7 +27,10 @@ var errClock = errors.New("a clock is not as it was set")
 // the cluster is old.
 func offs() []time.Duration {
 	const day = 24 * time.Hour
-	return []time.Duration{5 * time.Second, time.Hour, day, 400 * day, -5 * time.Second, -time.Hour, -day, -400 * day}
+	return []time.Duration{
+		5 * time.Second, time.Hour, day, 400 * day,
+		-5 * time.Second, -time.Hour, -day, -400 * day,
+	}
 }
 
 // clock is that of a machine: its file, and the server there that shows the time.
@@ -50,7 +53,8 @@ func (c *cluster) clockOf(ctx context.Context, unit string) (clock, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return clock{}, fmt.Errorf("cannot read the server's settings: %w", err)
 	}
-	if found := regexp.MustCompile(`(?m)^ETCD_LISTEN_METRICS_URLS="?(http:[^",\s]+)`).FindSubmatch(settings); found != nil {
+	if found := regexp.MustCompile(`(?m)^ETCD_LISTEN_METRICS_URLS="?(http:[^",\s]+)`).
+		FindSubmatch(settings); found != nil {
 		k.server = string(found[1])
 	}
 	return k, nil
@@ -64,7 +68,8 @@ func (k clock) set(off time.Duration) error {
 		}
 		return nil
 	}
-	err := os.WriteFile(k.file+".new", strconv.AppendInt(nil, int64(off), 10), 0o644) //nolint:gosec // services are other users
+	//nolint:gosec // services are other users
+	err := os.WriteFile(k.file+".new", strconv.AppendInt(nil, int64(off), 10), 0o644)
 	return errors.Join(err, os.Rename(k.file+".new", k.file))
 }
 
@@ -104,7 +109,9 @@ func (k clock) listen(ctx context.Context, off time.Duration) (heard bool, failu
 
 // stepClock sets a clock off and right again. Meanwhile the unit looks at the world at least once,
 // as it otherwise does every five minutes.
-func (n *nemesis) stepClock(ctx context.Context, unit string, off time.Duration) (begin, end func() error) {
+func (n *nemesis) stepClock(
+	ctx context.Context, unit string, off time.Duration,
+) (begin, end func() error) {
 	var k clock
 	var listening, looking sync.WaitGroup
 	var heard bool

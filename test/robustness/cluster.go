@@ -124,7 +124,10 @@ func (c *cluster) rightClock(ctx context.Context, unit string, was time.Duration
 		heard, failure := k.listen(within, off)
 		cancel()
 		if !heard {
-			return errors.Join(fmt.Errorf("%w: the server of %s was not heard to be off by %v", errClock, unit, off), failure)
+			return errors.Join(
+				fmt.Errorf("%w: the server of %s was not heard to be off by %v", errClock, unit, off),
+				failure,
+			)
 		}
 	}
 	if err := c.do(ctx, "update-status"); err != nil {
@@ -212,7 +215,8 @@ func (c *cluster) misdated(ctx context.Context) []string {
 		for _, unit := range c.sim.Model.Units(app) {
 			for _, leaf := range leaves {
 				cert, err := load.Leaf(c.ask(ctx), unit, leaf)
-				if now := time.Now(); err == nil && (now.Before(cert.NotBefore) || now.Add(soon).After(cert.NotAfter)) {
+				if now := time.Now(); err == nil &&
+					(now.Before(cert.NotBefore) || now.Add(soon).After(cert.NotAfter)) {
 					err = fmt.Errorf("is from %v to %v", cert.NotBefore, cert.NotAfter)
 				}
 				if err != nil {

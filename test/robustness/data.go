@@ -54,7 +54,9 @@ type replacement struct {
 func (r replacement) floor() int64 { return r.Last + jump/2 }
 
 // act runs an action. It repeats an action that fails, because a fault may still be going on.
-func (c *cluster) act(ctx context.Context, unit func() (string, error), action string, params map[string]any) (map[string]any, error) {
+func (c *cluster) act(
+	ctx context.Context, unit func() (string, error), action string, params map[string]any,
+) (map[string]any, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var failure error
@@ -92,7 +94,9 @@ func cmpErr(first, then error) error {
 
 func (c *cluster) leader() (string, error) { return c.sim.Model.Leader(app) }
 
-func always(unit string) func() (string, error) { return func() (string, error) { return unit, nil } }
+func always(unit string) func() (string, error) {
+	return func() (string, error) { return unit, nil }
+}
 
 // snapshot makes a unit take a snapshot.
 func (n *nemesis) snapshot(ctx context.Context, rng *rand.Rand) (taken, error) {
@@ -117,7 +121,8 @@ func (n *nemesis) kept(ctx context.Context, rng *rand.Rand) (taken, error) {
 	for _, t := range slices.Backward(n.taken) {
 		same := func(other taken) bool { return other.Unit == t.Unit }
 		old := len(n.replaced) > 0 && t.Revision < n.replaced[len(n.replaced)-1].floor()
-		if !old && slices.Contains(n.cluster.sim.Model.Units(app), t.Unit) && !slices.ContainsFunc(newest, same) {
+		if !old && slices.Contains(n.cluster.sim.Model.Units(app), t.Unit) &&
+			!slices.ContainsFunc(newest, same) {
 			newest = append(newest, t)
 		}
 	}
@@ -159,7 +164,9 @@ func (n *nemesis) restore(ctx context.Context, rng *rand.Rand) error {
 	r := replacement{Kind: restoring, Snapshot: t.Revision}
 	n.say("  %s of revision %d, on %s", t.Name, t.Revision, t.Unit)
 	wait(ctx, time.Duration(rng.Int64N(int64(3*time.Second)))) // clients go on writing
-	shown, err := c.act(ctx, always(t.Unit), restoring, map[string]any{"snapshot": t.Name, "dry-run": true})
+	shown, err := c.act(ctx, always(t.Unit), restoring, map[string]any{
+		"snapshot": t.Name, "dry-run": true,
+	})
 	if err != nil {
 		return err
 	}
@@ -196,7 +203,9 @@ func (n *nemesis) recover(ctx context.Context, rng *rand.Rand) error {
 		return err
 	}
 	n.say("  lost: %q, left: %q", lost, left)
-	shown, err := c.act(ctx, c.leader, recovering, map[string]any{"without": strings.Join(lost, ","), "dry-run": true})
+	shown, err := c.act(ctx, c.leader, recovering, map[string]any{
+		"without": strings.Join(lost, ","), "dry-run": true,
+	})
 	if err != nil {
 		return err
 	}
@@ -215,7 +224,9 @@ func (n *nemesis) recover(ctx context.Context, rng *rand.Rand) error {
 
 // replaceData runs the command that replaces the data, and waits until the outcome is known. If a
 // fault got in the way, the data may be unchanged.
-func (n *nemesis) replaceData(ctx context.Context, r replacement, was uint64, command string) error {
+func (n *nemesis) replaceData(
+	ctx context.Context, r replacement, was uint64, command string,
+) error {
 	c := n.cluster
 	params := map[string]any{}
 	for _, word := range strings.Fields(command) {
@@ -278,7 +289,8 @@ func (c *cluster) held(units []string) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		logs, err := filepath.Glob(filepath.Join(c.sim.Root(info.Machine), "var/lib/etcd-charm", strings.ReplaceAll(unit, "/", "-"), "data/member/wal/*.wal"))
+		logs, err := filepath.Glob(filepath.Join(c.sim.Root(info.Machine), "var/lib/etcd-charm",
+			strings.ReplaceAll(unit, "/", "-"), "data/member/wal/*.wal"))
 		if err != nil || len(logs) == 0 {
 			return nil, fmt.Errorf("no log of %s: %w", unit, err)
 		}

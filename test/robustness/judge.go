@@ -76,7 +76,9 @@ func describe(o op) string {
 // whose outcome is unknown is open until the end. One whose value nobody ever saw is left out:
 // values are unique, and an operation that fails shows what it found, so such a write fits at the
 // end if the rest fits at all.
-func linearizable(ops []op, watches []watch, timeout time.Duration) (porcupine.CheckResult, porcupine.LinearizationInfo) {
+func linearizable(
+	ops []op, watches []watch, timeout time.Duration,
+) (porcupine.CheckResult, porcupine.LinearizationInfo) {
 	seen := map[string]bool{}
 	end := time.Duration(0)
 	for _, o := range ops {
@@ -96,7 +98,10 @@ func linearizable(ops []op, watches []watch, timeout time.Duration) (porcupine.C
 		case o.Outcome == unknown:
 			o.Return = end
 		}
-		all = append(all, porcupine.Operation{ClientId: o.Client, Input: o, Output: o, Call: int64(o.Call), Return: int64(o.Return)})
+		all = append(all, porcupine.Operation{
+			ClientId: o.Client, Input: o, Output: o,
+			Call: int64(o.Call), Return: int64(o.Return),
+		})
 	}
 	return porcupine.CheckOperationsVerbose(registers(), all, timeout)
 }
@@ -115,7 +120,8 @@ func (t *truth) fault(format string, args ...any) {
 // learn takes a statement that e was written.
 func (t *truth) learn(who string, e event) {
 	if was, ok := t.at[e.Rev]; ok && was != e {
-		t.fault("%s: revision %d is %s=%q, and others saw %s=%q", who, e.Rev, e.Key, e.Value, was.Key, was.Value)
+		t.fault("%s: revision %d is %s=%q, and others saw %s=%q",
+			who, e.Rev, e.Key, e.Value, was.Key, was.Value)
 		return
 	}
 	t.at[e.Rev] = e
@@ -165,7 +171,8 @@ func complete(ops []op, watches []watch, replaced []replacement) []string {
 		}
 		for _, rev := range revs {
 			if rev >= w.From && rev <= w.Until && !told[rev] {
-				t.fault("watcher %s: revision %d is missing: %s=%q", w.Name, rev, t.at[rev].Key, t.at[rev].Value)
+				t.fault("watcher %s: revision %d is missing: %s=%q",
+					w.Name, rev, t.at[rev].Key, t.at[rev].Value)
 			}
 		}
 	}
@@ -182,7 +189,8 @@ func (t *truth) watched(w watch, replaced []replacement) {
 		}
 	}
 	if w.Compacted != 0 && w.Compacted < end {
-		t.fault("watcher %s: revisions before %d are compacted, and %d was needed", w.Name, w.Compacted, w.Until+1)
+		t.fault("watcher %s: revisions before %d are compacted, and %d was needed",
+			w.Name, w.Compacted, w.Until+1)
 	}
 	last := w.From - 1
 	for _, e := range w.Events {

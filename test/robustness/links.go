@@ -18,8 +18,9 @@ import (
 // carried byte by byte, unless a rule says otherwise. The caller is found by the process at the
 // other end, because on loopback all callers have one address.
 type links struct {
-	port  string
-	owner func(socket string) string // the address of the machine whose process has a socket; "" is none
+	port string
+	// the address of the machine whose process has a socket; "" is none
+	owner func(socket string) string
 
 	mu      sync.Mutex
 	rules   map[string]rule // by wire

@@ -54,7 +54,8 @@ type settings struct {
 
 func flags() settings {
 	var s settings
-	flag.StringVar(&s.Link, "ldflags", "-s -w -B gobuildid", "what the linker is told when the charm is built")
+	flag.StringVar(&s.Link, "ldflags", "-s -w -B gobuildid",
+		"what the linker is told when the charm is built")
 	flag.StringVar(&s.Tool, "tool", "bin/juju-sim-tool", "program of the hook tools")
 	flag.StringVar(&s.Out, "out", "dist", "where the history of a run that fails goes")
 	flag.DurationVar(&s.Time, "time", 5*time.Minute, "how long steps are begun")
@@ -79,7 +80,8 @@ func (s settings) ahead() time.Duration {
 		return 0
 	}
 	ahead := slices.DeleteFunc(offs(), func(off time.Duration) bool { return off < time.Minute })
-	return ahead[s.Seed/3%uint64(len(ahead))] // the remainder chooses the Juju version: each meets each
+	// the remainder chooses the Juju version: each meets each
+	return ahead[s.Seed/3%uint64(len(ahead))]
 }
 
 // again is the command that runs the same schedule.
@@ -87,8 +89,8 @@ func (s settings) again() string {
 	if slices.Equal(s.Faults, faultNames) && slices.Equal(s.Maintenance, maintenanceNames) {
 		return fmt.Sprintf("make robustness TIME=%v SEED=%d", s.Time, s.Seed)
 	}
-	return fmt.Sprintf("go run ./test/robustness -time %v -seed %d -faults %s -maintenance %s", s.Time, s.Seed,
-		strings.Join(s.Faults, ","), strings.Join(s.Maintenance, ","))
+	return fmt.Sprintf("go run ./test/robustness -time %v -seed %d -faults %s -maintenance %s",
+		s.Time, s.Seed, strings.Join(s.Faults, ","), strings.Join(s.Maintenance, ","))
 }
 
 func run(ctx context.Context) error {
@@ -124,7 +126,8 @@ func run(ctx context.Context) error {
 	c.links = newLinks("2380", c.owner)
 	defer c.links.Close()
 	c.sim, err = sim.New(sim.Options{
-		Series: s.Juju, Dir: filepath.Join(dir, machinesDir), Tool: s.Tool, Env: []string{"ETCD_CHARM_ROOT=" + sim.RootVar},
+		Series: s.Juju, Dir: filepath.Join(dir, machinesDir),
+		Tool: s.Tool, Env: []string{"ETCD_CHARM_ROOT=" + sim.RootVar},
 		Parallel: 3, Ingress: c.ingress,
 	})
 	if err != nil {
@@ -177,9 +180,12 @@ func trial(ctx context.Context, s settings, c *cluster) error {
 	for n := range users {
 		work.Go(func() { newUser(h, &c.field, s.Seed, n).work(working) })
 	}
-	n := &nemesis{cluster: c, history: h, charms: s.charms, quota: firstQuota, did: map[string]int{}, say: func(format string, args ...any) {
-		fmt.Printf("%7.1fs %s\n", h.now().Seconds(), fmt.Sprintf(format, args...))
-	}}
+	n := &nemesis{
+		cluster: c, history: h, charms: s.charms, quota: firstQuota, did: map[string]int{},
+		say: func(format string, args ...any) {
+			fmt.Printf("%7.1fs %s\n", h.now().Seconds(), fmt.Sprintf(format, args...))
+		},
+	}
 	if ahead := s.ahead(); ahead != 0 {
 		n.say("founded while the clock of the founder was %v ahead", ahead)
 		n.did[founding]++

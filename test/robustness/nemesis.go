@@ -15,8 +15,13 @@ import (
 
 // maintenanceNames and faultNames are what a schedule chooses from.
 var (
-	maintenanceNames = []string{"scale-5", "scale-4", "roll", "refresh", "renew", "replace", snapshotting, restoring, recovering}
-	faultNames       = []string{"kill", "kill-all", "pause", "power", "isolate", "cut", "slow", "disk", "clock", "quota", founding}
+	maintenanceNames = []string{
+		"scale-5", "scale-4", "roll", "refresh", "renew", "replace",
+		snapshotting, restoring, recovering,
+	}
+	faultNames = []string{
+		"kill", "kill-all", "pause", "power", "isolate", "cut", "slow", "disk", "clock", "quota", founding,
+	}
 )
 
 // founding is the fault that happens once, before all steps: the clock of the founder's machine is
@@ -79,7 +84,9 @@ func (n *nemesis) maintain(ctx context.Context, s step) error {
 		return n.change(ctx, words("config", app, fmt.Sprintf("snapshot_count=%d", 10000+n.turn)))
 	case "refresh":
 		n.charms[0], n.charms[1] = n.charms[1], n.charms[0]
-		return n.change(ctx, words("refresh", app, "--path", n.charms[0]), words("refresh", proxyApp, "--path", n.charms[0]))
+		return n.change(ctx,
+			words("refresh", app, "--path", n.charms[0]),
+			words("refresh", proxyApp, "--path", n.charms[0]))
 	case "renew":
 		return n.renew(ctx)
 	case "replace":
@@ -124,7 +131,9 @@ func (n *nemesis) replaceUnits(ctx context.Context, dead ...string) error {
 			return err
 		}
 	}
-	return n.change(ctx, append(words("remove-unit", "--force"), dead...), words("add-unit", app, "-n", fmt.Sprint(len(dead))))
+	return n.change(ctx,
+		append(words("remove-unit", "--force"), dead...),
+		words("add-unit", app, "-n", fmt.Sprint(len(dead))))
 }
 
 // some are randomly chosen units.
@@ -197,7 +206,9 @@ func wait(ctx context.Context, d time.Duration) bool {
 }
 
 // victim is the unit that a fault happens to, and all others.
-func (n *nemesis) victim(ctx context.Context, number int) (victim string, others []string, err error) {
+func (n *nemesis) victim(
+	ctx context.Context, number int,
+) (victim string, others []string, err error) {
 	units := n.cluster.sim.Model.Units(app)
 	if len(units) == 0 {
 		return "", nil, errors.New("there is no unit")
@@ -206,7 +217,8 @@ func (n *nemesis) victim(ctx context.Context, number int) (victim string, others
 	if number%2 == 0 {
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 		defer cancel()
-		if leader, err := load.Leader(ctx, n.cluster.ask(ctx)); err == nil && slices.Contains(units, leader) {
+		if leader, err := load.Leader(ctx, n.cluster.ask(ctx)); err == nil &&
+			slices.Contains(units, leader) {
 			victim = leader
 		}
 	}
@@ -214,7 +226,9 @@ func (n *nemesis) victim(ctx context.Context, number int) (victim string, others
 }
 
 // inflict returns how a fault begins and how it ends.
-func (n *nemesis) inflict(ctx context.Context, s step, victim string, others []string) (begin, end func() error) {
+func (n *nemesis) inflict(
+	ctx context.Context, s step, victim string, others []string,
+) (begin, end func() error) {
 	c := n.cluster
 	verb := func(words ...string) func() error {
 		return func() error { return c.do(context.WithoutCancel(ctx), words...) }
@@ -240,7 +254,8 @@ func (n *nemesis) inflict(ctx context.Context, s step, victim string, others []s
 	case "clock":
 		return n.stepClock(ctx, victim, s.off())
 	case "quota":
-		return func() error { return n.fill(ctx) }, func() error { return n.raise(context.WithoutCancel(ctx)) }
+		return func() error { return n.fill(ctx) },
+			func() error { return n.raise(context.WithoutCancel(ctx)) }
 	}
 	r := rule{cut: true}
 	if s.fault == "slow" {
@@ -255,5 +270,6 @@ func (n *nemesis) inflict(ctx context.Context, s step, victim string, others []s
 		far = append(far, where[unit])
 	}
 	at := where[victim]
-	return func() error { c.links.set(r, at, far...); return nil }, func() error { c.links.set(rule{}, at, far...); return nil }
+	return func() error { c.links.set(r, at, far...); return nil },
+		func() error { c.links.set(rule{}, at, far...); return nil }
 }

@@ -29,7 +29,8 @@ func otherData(ops []op, watches []watch, replaced []replacement) (resets []op, 
 	from := int64(0)
 	for _, r := range replaced {
 		if r.First < r.floor() {
-			faults = append(faults, fmt.Sprintf("%s: revisions did not jump: from %d to %d", r.Kind, r.Last, r.First))
+			faults = append(faults, fmt.Sprintf("%s: revisions did not jump: from %d to %d",
+				r.Kind, r.Last, r.First))
 		}
 		last := r.Snapshot
 		if r.Kind == recovering {
@@ -45,7 +46,8 @@ func otherData(ops []op, watches []watch, replaced []replacement) (resets []op, 
 		}
 		for _, key := range slices.Sorted(maps.Keys(keys)) {
 			resets = append(resets, op{
-				Client: clients, Kind: reset, Key: key, Value: value[key], Call: r.Began, Return: r.Ended, Outcome: done,
+				Client: clients, Kind: reset, Key: key, Value: value[key],
+				Call: r.Began, Return: r.Ended, Outcome: done,
 			})
 		}
 		from, clients = r.floor(), clients+1
@@ -88,7 +90,8 @@ func (r replacement) undead(ops []op, gone []span) (faults []string) {
 			continue
 		}
 		if slices.ContainsFunc(gone, func(s span) bool { return s.has(o.Rev) }) {
-			faults = append(faults, fmt.Sprintf("%s: client %d sees revision %d again, which is gone: %s=%q", r.Kind, o.Client, o.Rev, o.Key, o.Found+o.Value))
+			faults = append(faults, fmt.Sprintf("%s: client %d sees revision %d again, which is gone: %s=%q",
+				r.Kind, o.Client, o.Rev, o.Key, o.Found+o.Value))
 		}
 	}
 	return faults
@@ -105,7 +108,10 @@ func lacking(ops []op, all []taken, replaced []replacement) (faults []string) {
 		}
 		for _, o := range ops {
 			if o.acknowledged() && o.Return < t.Asked && o.Rev > t.Revision && o.Rev < end {
-				faults = append(faults, fmt.Sprintf("snapshot %s of revision %d lacks %q, which was written at %d before", t.Name, t.Revision, o.Value, o.Rev))
+				faults = append(faults, fmt.Sprintf(
+					"snapshot %s of revision %d lacks %q, which was written at %d before",
+					t.Name, t.Revision, o.Value, o.Rev,
+				))
 			}
 		}
 	}

@@ -36,7 +36,8 @@ func (n *nemesis) fill(ctx context.Context) error {
 // raise raises the quota by its first value, which makes room each time.
 func (n *nemesis) raise(ctx context.Context) error {
 	n.quota += firstQuota
-	if err := n.cluster.do(ctx, "config", app, fmt.Sprintf("quota_backend_bytes=%d", n.quota)); err != nil {
+	if err := n.cluster.do(ctx, "config", app,
+		fmt.Sprintf("quota_backend_bytes=%d", n.quota)); err != nil {
 		return err
 	}
 	return nil

@@ -47,14 +47,18 @@ func (r *report) fault(err error) {
 func (r *report) judge() {
 	began := time.Now()
 	resets, faults := otherData(r.history.ops, r.watches, r.nemesis.replaced)
-	r.faults = append(append(r.faults, faults...), lacking(r.history.ops, r.nemesis.taken, r.nemesis.replaced)...)
+	r.faults = append(append(r.faults, faults...),
+		lacking(r.history.ops, r.nemesis.taken, r.nemesis.replaced)...)
 	r.result, r.info = linearizable(slices.Concat(r.history.ops, resets), r.watches, thought)
 	r.judged = time.Since(began)
 	switch r.result {
 	case porcupine.Illegal:
 		r.faults = append(r.faults, "what clients read and wrote is not linearizable")
 	case porcupine.Unknown:
-		r.faults = append(r.faults, fmt.Sprintf("undecided: no order of what clients read and wrote was found or refuted in %v", thought))
+		r.faults = append(r.faults, fmt.Sprintf(
+			"undecided: no order of what clients read and wrote was found or refuted in %v",
+			thought,
+		))
 	case porcupine.Ok:
 	}
 	r.faults = append(r.faults, complete(r.history.ops, r.watches, r.nemesis.replaced)...)
@@ -91,7 +95,8 @@ func (r *report) print(out io.Writer) error {
 		count[[2]string{o.Kind, o.Outcome}]++
 	}
 	for _, kind := range []string{put, cas, get, peek} {
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\n", kind, count[[2]string{kind, done}], count[[2]string{kind, unknown}], count[[2]string{kind, failed}])
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\n", kind,
+			count[[2]string{kind, done}], count[[2]string{kind, unknown}], count[[2]string{kind, failed}])
 	}
 	fmt.Fprintln(w, "\nWATCHER\tEVENTS\tOPENED")
 	for _, one := range r.watches {
@@ -102,13 +107,21 @@ func (r *report) print(out io.Writer) error {
 	}
 	n := r.nemesis
 	longest, from := gap(r.history.ops)
-	fmt.Fprintf(out, "\nmaintenance: %s\nfaults: %s; %d found nothing to befall; servers told of %d clocks that they were off; bytes waited %d times at a wire that was cut\n",
-		listed(n.did, maintenanceNames), listed(n.did, faultNames), n.missed, n.heard, n.cluster.links.cuts)
-	fmt.Fprintf(out, "snapshots: %d; data replaced: %d times; replacements that came to nothing: %d\n", len(n.taken), len(n.replaced), n.failed)
-	fmt.Fprintf(out, "hooks tried again after they failed: %d\nlongest gap between writes: %v, from %.1fs on\n%d operations in %v, judged in %v\n",
-		n.cluster.errored, longest.Round(time.Millisecond), from.Seconds(), len(r.history.ops), r.took.Round(time.Second), r.judged.Round(time.Millisecond))
+	fmt.Fprintf(out,
+		"\nmaintenance: %s\nfaults: %s; %d found nothing to befall; servers told of %d clocks that they were off; bytes waited %d times at a wire that was cut\n",
+		listed(n.did, maintenanceNames), listed(n.did, faultNames),
+		n.missed, n.heard, n.cluster.links.cuts)
+	fmt.Fprintf(out,
+		"snapshots: %d; data replaced: %d times; replacements that came to nothing: %d\n",
+		len(n.taken), len(n.replaced), n.failed)
+	fmt.Fprintf(out,
+		"hooks tried again after they failed: %d\nlongest gap between writes: %v, from %.1fs on\n%d operations in %v, judged in %v\n",
+		n.cluster.errored, longest.Round(time.Millisecond), from.Seconds(),
+		len(r.history.ops), r.took.Round(time.Second), r.judged.Round(time.Millisecond))
 	if len(r.faults) == 0 {
-		fmt.Fprintf(out, "verdict: linearizable; watches complete and in order; members are the units and hold the same data (seed %d)\n", r.settings.Seed)
+		fmt.Fprintf(out,
+			"verdict: linearizable; watches complete and in order; members are the units and hold the same data (seed %d)\n",
+			r.settings.Seed)
 		return nil
 	}
 	return r.keep(out)
@@ -134,7 +147,10 @@ func (r *report) keep(out io.Writer) error {
 		fmt.Fprintln(out, "VIOLATION:", fault)
 	}
 	base := filepath.Join(r.settings.Out, fmt.Sprintf("robustness-%d", r.settings.Seed))
-	err := write(base+".json", map[string]any{"settings": r.settings, "faults": r.faults, "replaced": r.nemesis.replaced, "taken": r.nemesis.taken}, r.history.ops, r.watches)
+	err := write(base+".json", map[string]any{
+		"settings": r.settings, "faults": r.faults,
+		"replaced": r.nemesis.replaced, "taken": r.nemesis.taken,
+	}, r.history.ops, r.watches)
 	if err == nil {
 		fmt.Fprintf(out, "history: %s.json\n", base)
 	}
@@ -149,5 +165,8 @@ func (r *report) keep(out io.Writer) error {
 			fmt.Fprintf(out, "drawn: %s.html\n", base)
 		}
 	}
-	return errors.Join(fmt.Errorf("verdict: %d violations; again: %s", len(r.faults), r.settings.again()), err)
+	return errors.Join(
+		fmt.Errorf("verdict: %d violations; again: %s", len(r.faults), r.settings.again()),
+		err,
+	)
 }

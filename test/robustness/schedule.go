@@ -12,9 +12,10 @@ import (
 // maintenance.
 type step struct {
 	maintenance, fault string
-	victim             int           // chooses the member that the fault happens to; an even number is the raft leader
-	choice             uint64        // for the choices of maintenance
-	after, lasts       time.Duration // of the fault: when it begins, and how long it lasts
+	// chooses the member that the fault happens to; an even number is the raft leader
+	victim       int
+	choice       uint64        // for the choices of maintenance
+	after, lasts time.Duration // of the fault: when it begins, and how long it lasts
 }
 
 func (s step) String() string {
@@ -22,7 +23,9 @@ func (s step) String() string {
 	if s.fault != "" {
 		fault = fmt.Sprintf("%s after %v for %v", s.what(), s.after, s.lasts)
 	}
-	return strings.Join(slices.DeleteFunc([]string{s.maintenance, fault}, func(part string) bool { return part == "" }), " with ")
+	return strings.Join(slices.DeleteFunc([]string{s.maintenance, fault}, func(part string) bool {
+		return part == ""
+	}), " with ")
 }
 
 // what names the fault.
@@ -61,13 +64,24 @@ type schedule struct {
 }
 
 func newSchedule(seed uint64, maintenance, faults []string) *schedule {
-	faults = slices.DeleteFunc(slices.Clone(faults), func(name string) bool { return name == founding })
-	return &schedule{rng: rand.New(rand.NewPCG(seed, 1)), maintenance: deck{cards: maintenance}, faults: deck{cards: faults}}
+	faults = slices.DeleteFunc(slices.Clone(faults), func(name string) bool {
+		return name == founding
+	})
+	return &schedule{
+		rng:         rand.New(rand.NewPCG(seed, 1)),
+		maintenance: deck{cards: maintenance},
+		faults:      deck{cards: faults},
+	}
 }
 
 func (s *schedule) next() step {
-	ms := func(from, to int) time.Duration { return time.Duration(from+s.rng.IntN(to-from)) * time.Millisecond }
-	st := step{victim: s.rng.IntN(12), choice: s.rng.Uint64(), after: ms(0, 3000), lasts: ms(2000, 6000)}
+	ms := func(from, to int) time.Duration {
+		return time.Duration(from+s.rng.IntN(to-from)) * time.Millisecond
+	}
+	st := step{
+		victim: s.rng.IntN(12), choice: s.rng.Uint64(),
+		after: ms(0, 3000), lasts: ms(2000, 6000),
+	}
 	kind := s.rng.IntN(3)
 	if kind != 0 {
 		st.maintenance = s.maintenance.deal(s.rng)

@@ -37,7 +37,8 @@ var wall []byte
 // patch makes the source of time.Now ask the file.
 func patch(source, version string) (string, error) {
 	if n := strings.Count(source, nowBegins); n != 1 {
-		return "", fmt.Errorf("cannot set the clock of what %s builds: time.Now is not the one that is known: %q is there %d times, not once",
+		return "", fmt.Errorf(
+			"cannot set the clock of what %s builds: time.Now is not the one that is known: %q is there %d times, not once",
 			version, nowBegins, n)
 	}
 	return strings.Replace(source, nowBegins, nowBegins+nowAsks, 1), nil
@@ -70,7 +71,8 @@ func build(ctx context.Context, root, dir, ldflags, program, out string) error {
 	if err != nil {
 		return err
 	}
-	cmd := goTool(ctx, root, filepath.Join(goroot, "bin", "go"), "build", "-trimpath", "-buildvcs=false", "-overlay", file,
+	cmd := goTool(ctx, root, filepath.Join(goroot, "bin", "go"), "build",
+		"-trimpath", "-buildvcs=false", "-overlay", file,
 		"-ldflags", ldflags, "-o", out, program)
 	cmd.Env = append(cmd.Env, "GOROOT="+link, "GOTOOLCHAIN=local")
 	if text, err := cmd.CombinedOutput(); err != nil {

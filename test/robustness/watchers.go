@@ -63,10 +63,13 @@ func (w *watcher) follow(ctx context.Context, c *clientv3.Client) {
 	if err != nil {
 		return
 	}
-	for resp := range c.Watch(clientv3.WithRequireLeader(ctx), prefix, clientv3.WithPrefix(), clientv3.WithRev(from)) {
+	for resp := range c.Watch(clientv3.WithRequireLeader(ctx), prefix,
+		clientv3.WithPrefix(), clientv3.WithRev(from)) {
 		w.mu.Lock()
 		for _, e := range resp.Events {
-			w.log.Events = append(w.log.Events, event{e.Kv.ModRevision, string(e.Kv.Key), string(e.Kv.Value), e.Type == clientv3.EventTypeDelete})
+			w.log.Events = append(w.log.Events, event{
+				e.Kv.ModRevision, string(e.Kv.Key), string(e.Kv.Value), e.Type == clientv3.EventTypeDelete,
+			})
 			w.at = e.Kv.ModRevision + 1
 		}
 		if resp.CompactRevision > 0 {

@@ -80,7 +80,8 @@ func (k *keeper) disagreements() []string {
 		for _, unit := range units[1:] {
 			one, other := k.bag(id, units[0]), k.bag(id, unit)
 			if !maps.Equal(one, other) {
-				all = append(all, fmt.Sprintf("%s: %s and %s on %s", consumer, units[0], unit, unlike(one, other)))
+				all = append(all, fmt.Sprintf("%s: %s and %s on %s",
+					consumer, units[0], unit, unlike(one, other)))
 			}
 		}
 	}

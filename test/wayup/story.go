@@ -134,7 +134,10 @@ func (s *story) found(ctx context.Context) {
 	s.keeper.members = s.memberIDs()
 	require.Len(s.t, s.keeper.members, members)
 	s.agree()
-	for name, target := range map[string]load.Target{"direct": s.direct(), "proxy": s.Beside(proxies[0] + "/0")} {
+	for name, target := range map[string]load.Target{
+		"direct": s.direct(),
+		"proxy":  s.Beside(proxies[0] + "/0"),
+	} {
 		target.Rate, target.Reads, target.Patience = rate, true, Patience
 		l, err := load.Start(ctx, target, "way-up-"+name)
 		require.NoError(s.t, err)
@@ -232,7 +235,9 @@ func snapshotService(unit string) string {
 // is on.
 func (s *story) snapshots() {
 	for _, unit := range s.Units(etcd) {
-		s.shell(unit, "systemctl show -p UnitFileState "+snapshotService(unit)+".timer | grep -x UnitFileState=enabled && systemctl is-active "+snapshotService(unit)+".timer")
+		s.shell(unit, "systemctl show -p UnitFileState "+snapshotService(unit)+
+			".timer | grep -x UnitFileState=enabled && systemctl is-active "+snapshotService(unit)+
+			".timer")
 		s.shell(unit, "systemctl start "+snapshotService(unit)+".service")
 		s.eventually(unit+" has a snapshot", func() string {
 			res, _, err := s.RunAction(s.t.Context(), unit, "list-snapshots", nil, s.Runner)
@@ -257,7 +262,8 @@ func (s *story) leftBehind() {
 			"ls $program >/dev/null",
 			"rm -r $(dirname $program)",
 		} {
-			s.shell(unit, "program=$(systemctl show -p ExecCondition "+name+".service | sed 's/.*test -x \\([^ ]*\\) .*/\\1/'); "+then)
+			s.shell(unit, "program=$(systemctl show -p ExecCondition "+name+
+				".service | sed 's/.*test -x \\([^ ]*\\) .*/\\1/'); "+then)
 			s.shell(unit, "systemctl start "+name+".service")
 			s.eventually(name+" has ended", func() string {
 				state := s.shell(unit, "systemctl show --value -p ActiveState "+name+".service")
@@ -301,7 +307,11 @@ func (s *story) direct() load.Target {
 	require.True(s.t, roots.AppendCertsFromPEM([]byte(told["client_ca"])))
 	return load.Target{
 		Endpoints: strings.Split(told["client_urls"], ","),
-		TLS:       &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: roots, MinVersion: tls.VersionTLS12},
+		TLS: &tls.Config{
+			Certificates: []tls.Certificate{pair},
+			RootCAs:      roots,
+			MinVersion:   tls.VersionTLS12,
+		},
 	}
 }
 
@@ -356,7 +366,8 @@ func (s *story) rests(app, says string) bool {
 	case app == etcd:
 		return strings.HasPrefix(says, fmt.Sprintf("active %d/%d voters", s.voters, s.voters))
 	case slices.Contains(proxies, app):
-		return strings.HasPrefix(says, "active ") && strings.Contains(says, fmt.Sprintf("%d/%d members", s.voters, s.voters))
+		return strings.HasPrefix(says, "active ") &&
+			strings.Contains(says, fmt.Sprintf("%d/%d members", s.voters, s.voters))
 	}
 	return true
 }

@@ -64,7 +64,8 @@ func (s *Sorter) busy(at time.Time) bool {
 
 // begin looks at the header of a frame that does not wait for its turn.
 func (s *Sorter) begin(header []byte, size int, at time.Time) {
-	kind, flags, stream := h2.FrameType(header[3]), h2.Flags(header[4]), binary.BigEndian.Uint32(header[5:])
+	kind, flags, stream := h2.FrameType(header[3]), h2.Flags(header[4]),
+		binary.BigEndian.Uint32(header[5:])
 	s.early, s.open = false, false
 	if kind == h2.FramePing {
 		return

@@ -46,7 +46,8 @@ const (
 func readWall() int64 {
 	var name [1024]byte
 	here := -100 // AT_FDCWD
-	n, _, e := syscall.RawSyscall6(syscall.SYS_READLINKAT, uintptr(here), uintptr(unsafe.Pointer(unsafe.StringData(wallExe))),
+	n, _, e := syscall.RawSyscall6(syscall.SYS_READLINKAT, uintptr(here),
+		uintptr(unsafe.Pointer(unsafe.StringData(wallExe))),
 		uintptr(unsafe.Pointer(&name[0])), uintptr(len(name)), 0, 0)
 	if e != 0 {
 		return 0
@@ -56,13 +57,14 @@ func readWall() int64 {
 		return 0
 	}
 	copy(name[end:], wallFile)
-	fd, _, e := syscall.RawSyscall6(syscall.SYS_OPENAT, uintptr(here), uintptr(unsafe.Pointer(&name[0])),
-		syscall.O_RDONLY|syscall.O_CLOEXEC, 0, 0, 0)
+	fd, _, e := syscall.RawSyscall6(syscall.SYS_OPENAT, uintptr(here),
+		uintptr(unsafe.Pointer(&name[0])), syscall.O_RDONLY|syscall.O_CLOEXEC, 0, 0, 0)
 	if e != 0 {
 		return 0
 	}
 	var text [32]byte
-	n, _, e = syscall.RawSyscall(syscall.SYS_READ, fd, uintptr(unsafe.Pointer(&text[0])), uintptr(len(text)))
+	n, _, e = syscall.RawSyscall(syscall.SYS_READ, fd,
+		uintptr(unsafe.Pointer(&text[0])), uintptr(len(text)))
 	syscall.RawSyscall(syscall.SYS_CLOSE, fd, 0, 0)
 	if e != 0 {
 		return 0

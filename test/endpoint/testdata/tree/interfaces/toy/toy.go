@@ -6,9 +6,10 @@ import "github.com/juju-charms/etcd-charm/interfaces/databag"
 
 // The keys of the requirer's bags.
 const (
-	KeyName     = "name"     // in the unit's bag
-	KeyLeader   = "leader"   // in the application's bag
-	KeyPassword = "password" // in the application's bag: the URI of a secret, whose content has the same key
+	KeyName   = "name"   // in the unit's bag
+	KeyLeader = "leader" // in the application's bag
+	// in the application's bag: the URI of a secret, whose content has the same key
+	KeyPassword = "password"
 	KeyGreeting = "greeting" // in the provider's application bag
 )
 

@@ -10,15 +10,20 @@ import (
 func toys(v view, p *Plan) {
 	for _, r := range v.m.Relations["toy"].Value {
 		unit := toy.EncodeUnit(v.m.Unit + r.RemoteApp[toy.KeyGreeting])
-		p.publish(v, BagWrite{Relation: r.ID, Owns: []string{toy.KeyName}}, bagDigest(unit), func() (databag.Bag, error) { return unit, nil })
+		p.publish(v, BagWrite{Relation: r.ID, Owns: []string{toy.KeyName}}, bagDigest(unit),
+			func() (databag.Bag, error) { return unit, nil })
 		if !v.m.Secrets {
 			continue
 		}
 		label := "toy." + r.ID
-		p.publishSecret(v, SecretWrite{Label: label, App: true, Content: map[string]string{toy.KeyPassword: "of-" + v.m.App}, Relation: r.ID})
+		p.publishSecret(v, SecretWrite{
+			Label: label, App: true,
+			Content: map[string]string{toy.KeyPassword: "of-" + v.m.App}, Relation: r.ID,
+		})
 		app := toy.EncodeApp(v.m.Unit)
 		p.publish(v, BagWrite{
-			Relation: r.ID, App: true, Owns: []string{toy.KeyLeader}, Secrets: map[string]string{toy.KeyPassword: label},
+			Relation: r.ID, App: true, Owns: []string{toy.KeyLeader},
+			Secrets: map[string]string{toy.KeyPassword: label},
 		}, bagDigest(app), func() (databag.Bag, error) { return app, nil })
 	}
 }
