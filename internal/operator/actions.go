@@ -148,12 +148,17 @@ func CheckRemoval(params map[string]any, m Model, w World) ([]Step, Result, erro
 		return nil, r.refused(""), nil
 	}
 	v := newView(Event{}, m, w)
-	gone := slices.DeleteFunc(slices.Clone(r.Members), func(mem MemberReport) bool { return mem.Unit != unit })
+	gone := slices.DeleteFunc(slices.Clone(r.Members), func(mem MemberReport) bool {
+		return mem.Unit != unit
+	})
 	if _, listed := m.Units.Value[unit]; !listed && len(gone) == 0 {
 		if !m.Units.OK {
 			return nil, Result{Failed: v.unknown(unitsUnknown, "the removal cannot be judged").String()}, nil
 		}
-		return nil, Result{Failed: because(noSuchUnit, unit, m.App, firstThree(ordered(slices.Collect(maps.Keys(m.Units.Value))))).String()}, nil
+		return nil, Result{
+			Failed: because(noSuchUnit, unit, m.App,
+				firstThree(ordered(slices.Collect(maps.Keys(m.Units.Value))))).String(),
+		}, nil
 	}
 	if refused := r.refused("a removal needs a quorum"); refused.Failed != "" {
 		return nil, refused, nil
@@ -167,7 +172,8 @@ func CheckRemoval(params map[string]any, m Model, w World) ([]Step, Result, erro
 		out.Failed = why.String()
 	}
 	out.Values = map[string]any{
-		"unit": unit, "safe": yesNo(out.Failed == ""), "voters": strconv.Itoa(left.Voters), "ready": strconv.Itoa(left.Ready),
+		"unit": unit, "safe": yesNo(out.Failed == ""),
+		"voters": strconv.Itoa(left.Voters), "ready": strconv.Itoa(left.Ready),
 		"learners": strconv.Itoa(left.Learners),
 	}
 	out.Text = fold("", out.Failed, 0)
@@ -177,7 +183,8 @@ func CheckRemoval(params map[string]any, m Model, w World) ([]Step, Result, erro
 	}
 	if out.Failed == "" {
 		text := "without %s: %d of %d voters ready, quorum %d: %s"
-		out.Text = fold("", fmt.Sprintf(text, unit, left.Ready, left.Voters, left.Quorum, left.survival()), 0)
+		out.Text = fold("",
+			fmt.Sprintf(text, unit, left.Ready, left.Voters, left.Quorum, left.survival()), 0)
 	}
 	return nil, out, nil
 }
@@ -210,7 +217,8 @@ func FoundCluster(params map[string]any, m Model, w World) ([]Step, Result, erro
 	m.Cluster.Value.AppBag, w.Reach = record, Absent
 	text := fold("", "cluster "+id+" is given up; "+followLater+" the leader founds a new one", 0)
 	return nil, Result{
-		Bags: []BagWrite{v.writeRecord(record)}, Claims: true, Text: text, Values: map[string]any{"ended": id}, Status: StatusOf(Examine(m, w)),
+		Bags: []BagWrite{v.writeRecord(record)}, Claims: true,
+		Text: text, Values: map[string]any{"ended": id}, Status: StatusOf(Examine(m, w)),
 	}, nil
 }
 
@@ -233,7 +241,8 @@ func (r Report) refused(what string) Result {
 // stop writes, but not decisions.
 func (r Report) worst() []Reason {
 	why := slices.DeleteFunc(r.only(Unhealthy), func(reason Reason) bool {
-		return slices.Contains(nospaceKinds, reason.Kind) || reason.Kind == alarmCorrupt || reason.Kind == alarmCorruptUnowned
+		return slices.Contains(nospaceKinds, reason.Kind) ||
+			reason.Kind == alarmCorrupt || reason.Kind == alarmCorruptUnowned
 	})
 	return why[:min(1, len(why))]
 }
@@ -261,7 +270,8 @@ func (r Report) without(gone []MemberReport, left votes) Report {
 func onlyParams(params map[string]any, names ...string) error {
 	for _, name := range slices.Sorted(maps.Keys(params)) {
 		if !slices.Contains(names, name) {
-			return fmt.Errorf("cannot use parameter %q: the action takes %s", singleLine(name), cmp.Or(strings.Join(names, ", "), "none"))
+			return fmt.Errorf("cannot use parameter %q: the action takes %s",
+				singleLine(name), cmp.Or(strings.Join(names, ", "), "none"))
 		}
 	}
 	return nil
@@ -275,7 +285,8 @@ func textParam(params map[string]any, name string) (string, error) {
 	}
 	text, ok := v.(string)
 	if !ok {
-		return "", fmt.Errorf("cannot use parameter %q: it must be a string, not a %T; pass --string-args", name, v)
+		return "", fmt.Errorf(
+			"cannot use parameter %q: it must be a string, not a %T; pass --string-args", name, v)
 	}
 	if text == "" {
 		return "", fmt.Errorf("cannot use parameter %q: it is empty", name)

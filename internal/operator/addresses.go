@@ -12,7 +12,9 @@ import (
 )
 
 // joinHostPort is net.JoinHostPort of a number.
-func joinHostPort(host string, port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }
+func joinHostPort(host string, port int) string {
+	return net.JoinHostPort(host, strconv.Itoa(port))
+}
 
 // peerURL is where other members reach us.
 func (v view) peerURL() string {
@@ -109,7 +111,10 @@ func (v view) listen(a Address, port int) []string {
 // sans are the names that our certificates must contain: every address of every binding, extras,
 // and loopback.
 func (v view) sans() []string {
-	out := []string{"127.0.0.1", "::1", "localhost", v.m.PeerAddress.Value.Ingress, v.m.ClientAddress.Value.Ingress}
+	out := []string{
+		"127.0.0.1", "::1", "localhost",
+		v.m.PeerAddress.Value.Ingress, v.m.ClientAddress.Value.Ingress,
+	}
 	out = append(out, v.m.PeerAddress.Value.All...)
 	out = append(out, v.m.ClientAddress.Value.All...)
 	return canonical(append(out, v.m.Config.ExtraSANs...))

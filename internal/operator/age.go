@@ -29,13 +29,15 @@ const notedEvery = 3600 // seconds
 func AgeInDoubt(m Memory, d Data, local Local) bool {
 	seen := m.Seen
 	return d.State == OurData && seen.of(d.ClusterID, d.MemberID) &&
-		(local.ClusterID != d.ClusterID || local.MemberID != d.MemberID || local.Index < seen.Index || local.Term < seen.Term)
+		(local.ClusterID != d.ClusterID || local.MemberID != d.MemberID ||
+			local.Index < seen.Index || local.Term < seen.Term)
 }
 
 // older reports whether the data here ends before the point that this unit once had.
 func (v view) older() bool {
 	d, seen := v.w.Data, v.m.Memory.Value.Seen
-	return d.Index != 0 && AgeInDoubt(v.m.Memory.Value, d, v.w.Local) && (d.Index < seen.Index || d.Term < seen.Term)
+	return d.Index != 0 && AgeInDoubt(v.m.Memory.Value, d, v.w.Local) &&
+		(d.Index < seen.Index || d.Term < seen.Term)
 }
 
 // rememberAge keeps Memory.Healed, Memory.Learning and Memory.Seen true. Seen is written when the
@@ -44,17 +46,24 @@ func rememberAge(v view, p *Plan) {
 	v.rememberHealed(p)
 	v.rememberLearning(p)
 	d, local, was := v.w.Data, v.w.Local, v.m.Memory.Value.Seen
-	if !v.m.Memory.OK || d.State != OurData || local.Index == 0 || local.ClusterID != d.ClusterID || local.MemberID != d.MemberID {
+	if !v.m.Memory.OK || d.State != OurData || local.Index == 0 ||
+		local.ClusterID != d.ClusterID || local.MemberID != d.MemberID {
 		return
 	}
 	is := Seen{d.ClusterID, d.MemberID, local.Term, local.Index, local.Revision, v.w.Now}
 	fresh := !was.of(d.ClusterID, d.MemberID)
 	if !fresh {
-		is.Term, is.Index, is.Revision = max(is.Term, was.Term), max(is.Index, was.Index), max(is.Revision, was.Revision)
+		is.Term, is.Index, is.Revision =
+			max(is.Term, was.Term), max(is.Index, was.Index), max(is.Revision, was.Revision)
 	}
-	further := cmp.Or(cmp.Compare(is.Term, was.Term), cmp.Compare(is.Index, was.Index), cmp.Compare(is.Revision, was.Revision)) != 0
+	further := cmp.Or(
+		cmp.Compare(is.Term, was.Term),
+		cmp.Compare(is.Index, was.Index),
+		cmp.Compare(is.Revision, was.Revision),
+	) != 0
 	elapsed := v.w.Now - was.At
-	if fresh || is.Term != was.Term || further && (p.Memory != nil || elapsed >= notedEvery || elapsed < 0) {
+	if fresh || is.Term != was.Term ||
+		further && (p.Memory != nil || elapsed >= notedEvery || elapsed < 0) {
 		p.memory(v).Seen = is
 	}
 }

@@ -12,7 +12,8 @@ func certificates(v view, p *Plan) {
 	}
 	// A unit that leaves needs no new certificates. Its leave may take long, though, and meanwhile
 	// its server must refuse what is revoked: so its revocation lists are still written.
-	if !v.leaving() && !p.need(v, "certificates are not issued", authoritiesUnknown, peersUnknown, peerAddressUnknown, clientAddressUnknown) ||
+	if !v.leaving() && !p.need(v, "certificates are not issued",
+		authoritiesUnknown, peersUnknown, peerAddressUnknown, clientAddressUnknown) ||
 		!v.m.Authority.OK || v.m.Authority.Value == nil || !v.m.Cluster.OK {
 		return
 	}
@@ -39,8 +40,10 @@ func certificates(v view, p *Plan) {
 	step.Peer = stale(peer, step.PeerSANs) || slices.Contains(refused.Peer, peer.Serial)
 	step.Server = stale(server, step.ServerSANs) || slices.Contains(refused.Client, server.Serial)
 	step.Admin = stale(admin, nil) || slices.Contains(refused.Client, admin.Serial)
-	if !slices.Contains(refused.Peer, peer.Serial) && !slices.Contains(refused.Client, server.Serial) &&
-		!slices.Contains(refused.Client, admin.Serial) { // new leaves come first, or we lock ourselves out
+	// New leaves come first, or we lock ourselves out.
+	if !slices.Contains(refused.Peer, peer.Serial) &&
+		!slices.Contains(refused.Client, server.Serial) &&
+		!slices.Contains(refused.Client, admin.Serial) {
 		step.Revoked = v.lists(refused)
 	}
 	if step.Trust || step.Revoked != nil || step.Peer || step.Server || step.Admin {
@@ -53,7 +56,8 @@ func certificates(v view, p *Plan) {
 // the leader once they are on record.
 func (v view) lists(refused Refused) *Revoked {
 	r := Revoked{ModelUUID: v.m.UUID, Relations: v.revoked(), Refused: refused}
-	if v.w.TLS.Revoked == RevokedDigest(r.Relations) && v.w.TLS.PeerList && v.w.TLS.Refused.equal(refused) {
+	if v.w.TLS.Revoked == RevokedDigest(r.Relations) &&
+		v.w.TLS.PeerList && v.w.TLS.Refused.equal(refused) {
 		return nil
 	}
 	return &r

@@ -47,7 +47,9 @@ const unfounded = "no cluster is founded or joined"
 
 // withoutData founds or joins, or says what that waits for.
 func withoutData(v view, p *Plan) {
-	needs := []Kind{unitsUnknown, peersUnknown, peerAddressUnknown, clientAddressUnknown, authoritiesUnknown}
+	needs := []Kind{
+		unitsUnknown, peersUnknown, peerAddressUnknown, clientAddressUnknown, authoritiesUnknown,
+	}
 	if v.named() == 0 || (v.m.Authority.OK && v.m.Authority.Value == nil) {
 		needs = append(needs, leaderUnknown) // to found, and to make the authorities
 	}
@@ -114,7 +116,8 @@ func found(v view, p *Plan) {
 		New: true,
 		// The token is unique: the authorities are random for each deployment, unit numbers are
 		// never used twice, and a cluster that was given up changes Ended.
-		Token:   digest("found", v.m.UUID, v.m.Unit, v.m.Authority.Value.Fingerprint(), fmt.Sprint(record.Ended)),
+		Token: digest("found", v.m.UUID, v.m.Unit,
+			v.m.Authority.Value.Fingerprint(), fmt.Sprint(record.Ended)),
 		Cluster: s.Name + "=" + s.PeerURL,
 	}
 	launch(v, p, s)
@@ -135,7 +138,8 @@ func launch(v view, p *Plan, s Server) {
 // holds. Another start in this pass would not help: the reason is shown instead, and the service
 // manager or the next hook tries again.
 func (v view) startedInVain() bool {
-	return (v.w.Service.Failing || v.w.Service.Held != NotHeld) && slices.Contains(v.w.Done, Step(Start{}))
+	return (v.w.Service.Failing || v.w.Service.Held != NotHeld) &&
+		slices.Contains(v.w.Done, Step(Start{}))
 }
 
 // justStarted reports whether this hook, or the machine's boot just before it, started our server.
@@ -149,7 +153,9 @@ func join(v view, p *Plan) {
 	own, listed := v.self()
 	if listed && own.Started() {
 		if v.mayRemove(own.ID).none() {
-			p.want(v, RemoveMember{ID: own.ID, Name: v.m.Unit, Why: "its data is gone; it joins as a new member"})
+			p.want(v, RemoveMember{
+				ID: own.ID, Name: v.m.Unit, Why: "its data is gone; it joins as a new member",
+			})
 			return
 		}
 		p.say(because(rejoinAwaitsQuorum, v.m.Unit))
@@ -293,7 +299,8 @@ func withData(v view, p *Plan) {
 	// that URL is right, it may never be ready.
 	early := (listed && own.Learner) || moved
 	serving := v.w.Local.Ready || (early && v.w.Local.Live) ||
-		(own.Ready && v.refusingAlarm() == corrupt) // etcd then calls nobody ready, though all read and vote
+		// etcd then calls nobody ready, though all read and vote.
+		(own.Ready && v.refusingAlarm() == corrupt)
 	if v.claim(p); p.Step != nil {
 		return
 	}
@@ -324,7 +331,8 @@ func withData(v view, p *Plan) {
 func (v view) moved() bool {
 	own, listed := v.self()
 	peer, _ := v.servedURLs()
-	return listed && v.inCluster() && v.usable() && v.addressed() && !slices.Contains(own.PeerURLs, peer)
+	return listed && v.inCluster() && v.usable() && v.addressed() &&
+		!slices.Contains(own.PeerURLs, peer)
 }
 
 // encodeAddress makes etcd list us at the URL where we listen now. If etcd listed a port before we
@@ -389,7 +397,8 @@ func yield(v view, p *Plan, named uint64) {
 	case v.w.Local.Voters == 0:
 		p.want(v, AwaitReady{})
 	case v.w.Local.Voters > 1:
-		p.say(because(dataOfOthers, hexID(v.w.Data.ClusterID), hexID(named), strconv.Itoa(v.w.Local.Voters)))
+		p.say(because(dataOfOthers,
+			hexID(v.w.Data.ClusterID), hexID(named), strconv.Itoa(v.w.Local.Voters)))
 	default:
 		rejoin(v, p, yielding)
 	}

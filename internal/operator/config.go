@@ -48,7 +48,8 @@ type Config struct {
 
 	SnapshotSeconds int64 // between two snapshots; 0 is off
 	SnapshotKeep    int
-	KeepBytes       int64 // that all that is kept beside the data may take; 0 is a tenth of the file system
+	// That all that is kept beside the data may take; 0 is a tenth of the file system.
+	KeepBytes int64
 
 	SocketGroup string // whose members may use a proxy's socket; "" is no socket
 }
@@ -89,7 +90,8 @@ const requiredSuite = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
 // cipherSuites are the TLS 1.2 suites that an ECDSA certificate can be served with over HTTP/2,
 // which forbids CBC; those of TLS 1.3 cannot be chosen. A test compares the list with Go's.
 var cipherSuites = []string{
-	requiredSuite, "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+	requiredSuite,
+	"TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
 }
 
 // Range is the numbers that an option takes, both ends included.
@@ -171,9 +173,11 @@ func (o *options) port(name string, fallback int64) int64 {
 func (o *options) group(name string) string {
 	v := o.text(name, "")
 	fits := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-.", r)
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||
+			strings.ContainsRune("_-.", r)
 	}
-	if v != "" && (len(v) > maxGroup || strings.ContainsFunc(v, func(r rune) bool { return !fits(r) }) ||
+	if v != "" && (len(v) > maxGroup ||
+		strings.ContainsFunc(v, func(r rune) bool { return !fits(r) }) ||
 		strings.Trim(v, "0123456789") == "" || v[0] == '-' || v[0] == '.') {
 		o.fail(name, "no group is called %.32q", v)
 	}
@@ -240,7 +244,9 @@ func (o *options) boolean(name string, fallback bool) bool {
 
 // list splits at commas and white space.
 func (o *options) list(name string) []string {
-	return strings.FieldsFunc(o.text(name, ""), func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\t' })
+	return strings.FieldsFunc(o.text(name, ""), func(r rune) bool {
+		return r == ',' || r == ' ' || r == '\n' || r == '\t'
+	})
 }
 
 // ParseConfig reads the options as config-get answers them. A missing option has config.yaml's
@@ -249,7 +255,8 @@ func (o *options) list(name string) []string {
 func ParseConfig(raw map[string]any) (Config, string) {
 	o := &options{raw: raw}
 	c := Config{
-		Role:                Role(o.choice("role", string(RoleMember), string(RoleMember), string(RoleProxy))),
+		Role: Role(o.choice("role",
+			string(RoleMember), string(RoleMember), string(RoleProxy))),
 		Port:                int(o.port("port", 2379)),
 		ManagementPort:      int(o.number("management_port", 2380)),
 		MetricsPort:         int(o.number("metrics_port", 2381)),
@@ -284,7 +291,12 @@ func (o *options) together(c Config) {
 	ports := []struct {
 		name string
 		port int
-	}{{"port", c.Port}, {"management_port", c.ManagementPort}, {"metrics_port", c.MetricsPort}, {"http_port", c.HTTPPort}}
+	}{
+		{"port", c.Port},
+		{"management_port", c.ManagementPort},
+		{"metrics_port", c.MetricsPort},
+		{"http_port", c.HTTPPort},
+	}
 	for i, a := range ports {
 		for _, b := range ports[:i] {
 			if a.port == b.port && a.port != 0 {
@@ -302,7 +314,8 @@ func (o *options) together(c Config) {
 	}
 	// etcd refuses less than five; ten is what its tuning guide asks for.
 	if c.ElectionMillis < 10*c.HeartbeatMillis {
-		o.fail("election_timeout", "%d ms is below ten times heartbeat_interval (%d ms)", c.ElectionMillis, c.HeartbeatMillis)
+		o.fail("election_timeout", "%d ms is below ten times heartbeat_interval (%d ms)",
+			c.ElectionMillis, c.HeartbeatMillis)
 	}
 }
 
@@ -404,7 +417,9 @@ func (o *options) bytes(name string) int64 {
 	if at := strings.IndexFunc(v, func(r rune) bool { return r < '0' || r > '9' }); at >= 0 {
 		number, unit = v[:at], v[at:]
 	}
-	shift, known := map[string]int{"": 0, "M": 20, "MiB": 20, "G": 30, "GiB": 30, "T": 40, "TiB": 40}[unit]
+	shift, known := map[string]int{
+		"": 0, "M": 20, "MiB": 20, "G": 30, "GiB": 30, "T": 40, "TiB": 40,
+	}[unit]
 	n, err := strconv.ParseInt(number, 10, 64)
 	switch r := KeepRange; {
 	case err != nil || !known:

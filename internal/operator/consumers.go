@@ -118,7 +118,8 @@ func publishToConsumers(v view, p *Plan) {
 	}
 	for _, c := range v.consumers.Value {
 		if was := v.m.Memory.Value.Bags[c.id]; v.entered(c.id) && was != "" {
-			p.memory(v).Bags[c.id] = marked(goneDigest, generationIn(was)) // it may not be written in this hook
+			// It may not be written in this hook.
+			p.memory(v).Bags[c.id] = marked(goneDigest, generationIn(was))
 		}
 	}
 	v.rememberDeserted(p)
@@ -126,7 +127,9 @@ func publishToConsumers(v view, p *Plan) {
 	if v.consumers.OK && len(v.consumers.Value) == 0 {
 		return
 	}
-	if !p.need(v, "nothing new is published to consumers", consumersUnknown, peersUnknown, authoritiesUnknown) || v.m.Authority.Value == nil || !v.inCluster() {
+	if !p.need(v, "nothing new is published to consumers",
+		consumersUnknown, peersUnknown, authoritiesUnknown) ||
+		v.m.Authority.Value == nil || !v.inCluster() {
 		return
 	}
 	// A cluster that is neither on record nor put on record by this hook may still have to yield to
@@ -141,14 +144,16 @@ func publishToConsumers(v view, p *Plan) {
 			continue
 		}
 		generation := ended[c.id] + 1
-		p.publish(v, BagWrite{Relation: c.id, Owns: c.at.Owns}, marked(sum, generation), func() (databag.Bag, error) {
-			told := told
-			var err error
-			if told.Credentials, err = v.m.Authority.Value.Credentials(v.m.UUID, c.id, generation, v.w.Period); err != nil {
-				return nil, err
-			}
-			return c.at.Encode(told)
-		})
+		p.publish(v, BagWrite{Relation: c.id, Owns: c.at.Owns}, marked(sum, generation),
+			func() (databag.Bag, error) {
+				told := told
+				var err error
+				if told.Credentials, err = v.m.Authority.Value.Credentials(
+					v.m.UUID, c.id, generation, v.w.Period); err != nil {
+					return nil, err
+				}
+				return c.at.Encode(told)
+			})
 	}
 }
 
@@ -193,7 +198,8 @@ func (v view) digestOf(told ConsumerData) string {
 	}
 	return digest(
 		strconv.FormatInt(v.w.Period, 10), v.m.Authority.Value.Fingerprint(), v.m.UUID,
-		strings.Join(pieces, ","), strings.Join(told.ClientURLs(), ","), told.Version, strconv.Itoa(etcdcluster.Schema),
+		strings.Join(pieces, ","), strings.Join(told.ClientURLs(), ","),
+		told.Version, strconv.Itoa(etcdcluster.Schema),
 	)
 }
 
@@ -209,7 +215,9 @@ func (v view) consumerData() ConsumerData {
 			told.Version = mem.Version
 		}
 	}
-	slices.SortFunc(told.Members, func(a, b ConsumerMember) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(told.Members, func(a, b ConsumerMember) int {
+		return strings.Compare(a.Name, b.Name)
+	})
 	return told
 }
 

@@ -7,5 +7,7 @@ import (
 
 // encodeDB is what a consumer at the endpoint db gets.
 func encodeDB(t ConsumerData) (databag.Bag, error) {
-	return etcd.Encode(etcd.Data{ClientURLs: t.ClientURLs(), Version: t.Version, Credentials: t.Credentials})
+	return etcd.Encode(etcd.Data{
+		ClientURLs: t.ClientURLs(), Version: t.Version, Credentials: t.Credentials,
+	})
 }

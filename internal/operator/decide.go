@@ -163,7 +163,8 @@ func memberName(unit string) string { return strings.ReplaceAll(unit, "/", "") }
 // unitOf is the unit that a member belongs to: by its name or, while it has none, by the peer URL
 // in a unit's bag.
 func (v view) unitOf(mem Member) (string, bool) {
-	if number, ok := strings.CutPrefix(mem.Name, v.m.App); ok && number != "" && strings.Trim(number, "0123456789") == "" {
+	if number, ok := strings.CutPrefix(mem.Name, v.m.App); ok &&
+		number != "" && strings.Trim(number, "0123456789") == "" {
 		return v.m.App + "/" + number, true
 	}
 	if slices.Contains(mem.PeerURLs, v.desired.PeerURL) {
@@ -187,7 +188,8 @@ func (v view) label(mem Member) string {
 
 // leaving reports whether our unit is on its way out.
 func (v view) leaving() bool {
-	return v.Kind == hooks.Stop || v.Kind == hooks.Remove || (v.Departing != "" && v.Departing == v.m.Unit) ||
+	return v.Kind == hooks.Stop || v.Kind == hooks.Remove ||
+		(v.Departing != "" && v.Departing == v.m.Unit) ||
 		(v.m.Units.OK && v.m.Units.Value[v.m.Unit] == Dying)
 }
 
@@ -221,12 +223,14 @@ func (v view) named() uint64 {
 	for _, unit := range slices.Sorted(maps.Keys(v.m.Cluster.Value.UnitBags)) {
 		// A unit that has stopped for good holds nothing for others, and its bag may name a cluster
 		// that ended long ago.
-		if unitBag := v.m.Cluster.Value.UnitBags[unit]; unitBag.ClusterID != 0 && unitBag.ClusterID != r.Ended && !unitBag.Stopped && !v.isReplaced(unitBag.ClusterID) {
+		if unitBag := v.m.Cluster.Value.UnitBags[unit]; unitBag.ClusterID != 0 &&
+			unitBag.ClusterID != r.Ended && !unitBag.Stopped && !v.isReplaced(unitBag.ClusterID) {
 			return unitBag.ClusterID
 		}
 	}
 	// Of our own unit the memory counts, not the bag.
-	if lost := v.m.Memory.Value.Unrecorded; lost != r.Ended && !v.isReplaced(lost) && v.w.Data.State == NoData && v.leader() {
+	if lost := v.m.Memory.Value.Unrecorded; lost != r.Ended && !v.isReplaced(lost) &&
+		v.w.Data.State == NoData && v.leader() {
 		return lost
 	}
 	return 0
@@ -286,7 +290,8 @@ func (v view) ready(except uint64) int {
 // we are listed.
 func (v view) serves(mem Member) bool {
 	local := v.w.Local
-	return (mem.Answers && mem.Ready) || (local.Ready && local.MemberID == mem.ID && local.ClusterID == v.w.ClusterID)
+	return (mem.Answers && mem.Ready) ||
+		(local.Ready && local.MemberID == mem.ID && local.ClusterID == v.w.ClusterID)
 }
 
 // notReady names the voters that are not ready, other than ourselves.

@@ -49,19 +49,27 @@ func WriteDiagnosis(params map[string]any, m Model, w World) ([]Step, Result, er
 	if r.Role != RoleProxy { // whose table has the addresses
 		text += grid(r.addressRows())
 	}
-	step.Files = []TextFile{{"health.txt", text}, {"health.json", step.Report + "\n"}, {"unit.json", viewOf(m, w)}}
+	step.Files = []TextFile{
+		{"health.txt", text},
+		{"health.json", step.Report + "\n"},
+		{"unit.json", viewOf(m, w)},
+	}
 	finish := func(after World) Result {
 		a := after.Kept.Diagnosis
 		if a.Path == "" {
 			return Result{Failed: because(workFailed, "diagnose", "nothing was written").String()}
 		}
-		text := fold("", fmt.Sprintf("%s of texts about %s, without keys and users' data; open its summary.html in a browser",
+		text := fold("", fmt.Sprintf(
+			"%s of texts about %s, without keys and users' data; open its summary.html in a browser",
 			size(a.Bytes), m.Unit), 0)
 		// A command is not folded, so that it can be copied whole. It goes through ssh since juju
 		// scp reads no file of root; with a terminal's pseudo-terminal, which Juju asks for, bytes
 		// would change.
-		text += fmt.Sprintf("juju ssh --pty=false %s sudo cat %s > %s\n", m.Unit, a.Path, path.Base(a.Path))
-		return Result{Text: text, Values: map[string]any{"path": a.Path, "size": strconv.FormatInt(a.Bytes, 10)}}
+		text += fmt.Sprintf("juju ssh --pty=false %s sudo cat %s > %s\n",
+			m.Unit, a.Path, path.Base(a.Path))
+		return Result{Text: text, Values: map[string]any{
+			"path": a.Path, "size": strconv.FormatInt(a.Bytes, 10),
+		}}
 	}
 	return []Step{step}, Result{Finish: finish}, nil
 }
@@ -129,13 +137,19 @@ type unitBagView struct {
 // viewOf is the unitView as JSON. Its plan is what a hook would do next.
 func viewOf(m Model, w World) string {
 	v := unitView{
-		Unit: m.Unit, App: m.App, Model: m.UUID, Zone: m.Zone, Leader: "unknown: " + m.Leader.Why, Units: m.Units.Value,
-		Options: m.Config.text(), Unusable: m.ConfigProblem, Relations: map[string][]string{}, UnitBags: map[string]unitBagView{},
+		Unit: m.Unit, App: m.App, Model: m.UUID, Zone: m.Zone,
+		Leader: "unknown: " + m.Leader.Why, Units: m.Units.Value,
+		Options: m.Config.text(), Unusable: m.ConfigProblem,
+		Relations: map[string][]string{}, UnitBags: map[string]unitBagView{},
 		Work: w.Work, Snapshots: w.Kept.Snapshots, Aside: w.Kept.Aside, Unknown: map[string]string{},
-		Releases: map[string]string{"carried": w.Carried, "installed": w.Installed, "written": w.WrittenRelease, "runs": w.Service.Release},
+		Releases: map[string]string{
+			"carried": w.Carried, "installed": w.Installed,
+			"written": w.WrittenRelease, "runs": w.Service.Release,
+		},
 		Service: map[string]string{
-			"kind": string(w.Service.Kind), "enabled": yesNo(w.Service.Enabled), "running": yesNo(w.Service.Running),
-			"failing": yesNo(w.Service.Failing), "crashes": strconv.Itoa(w.Service.Crashes), "age": w.Service.Age.String(),
+			"kind": string(w.Service.Kind), "enabled": yesNo(w.Service.Enabled),
+			"running": yesNo(w.Service.Running), "failing": yesNo(w.Service.Failing),
+			"crashes": strconv.Itoa(w.Service.Crashes), "age": w.Service.Age.String(),
 		},
 	}
 	plan := Decide(Event{Kind: hooks.UpdateStatus}, m, w)
@@ -146,7 +160,10 @@ func viewOf(m Model, w World) string {
 	if m.Leader.OK {
 		v.Leader = yesNo(m.Leader.Value)
 	}
-	for what, why := range map[string]string{"units": m.Units.Why, "peers": m.Cluster.Why, "authorities": m.Authority.Why, "memory": m.Memory.Why} {
+	for what, why := range map[string]string{
+		"units": m.Units.Why, "peers": m.Cluster.Why,
+		"authorities": m.Authority.Why, "memory": m.Memory.Why,
+	} {
 		if why != "" {
 			v.Unknown[what] = why
 		}
@@ -157,7 +174,9 @@ func viewOf(m Model, w World) string {
 		}
 	}
 	record := m.Cluster.Value.AppBag
-	v.Record = appBagView{Schema: record.Schema, Cluster: idText(record.ClusterID), Ended: idText(record.Ended)}
+	v.Record = appBagView{
+		Schema: record.Schema, Cluster: idText(record.ClusterID), Ended: idText(record.Ended),
+	}
 	for _, id := range record.Replaced {
 		v.Record.Replaced = append(v.Record.Replaced, idText(id))
 	}
@@ -166,7 +185,8 @@ func viewOf(m Model, w World) string {
 	}
 	for unit, unitBag := range m.Cluster.Value.UnitBags {
 		v.UnitBags[unit] = unitBagView{
-			unitBag.PeerURL, unitBag.ClientURL, idText(unitBag.ClusterID), idText(unitBag.MemberID), unitBag.Running, unitBag.Server, unitBag.Can, unitBag.Stopped,
+			unitBag.PeerURL, unitBag.ClientURL, idText(unitBag.ClusterID), idText(unitBag.MemberID),
+			unitBag.Running, unitBag.Server, unitBag.Can, unitBag.Stopped,
 		}
 	}
 	text, err := json.MarshalIndent(v, "", "  ")

@@ -41,8 +41,10 @@ const (
 func isNetworkFS(name string) bool {
 	return slices.Contains([]string{"nfs", "cifs", "smb2", "ceph"}, name)
 }
-func isMemoryFS(name string) bool  { return name == "tmpfs" || name == "ramfs" }
-func isLayeredFS(name string) bool { return slices.Contains([]string{"overlay", "fuse", "9p"}, name) }
+func isMemoryFS(name string) bool { return name == "tmpfs" || name == "ramfs" }
+func isLayeredFS(name string) bool {
+	return slices.Contains([]string{"overlay", "fuse", "9p"}, name)
+}
 func isCopyingFS(name string) bool { return name == "zfs" || name == "btrfs" }
 
 // CheckDisk measures what the data lies on, for two seconds at most.
@@ -55,7 +57,8 @@ func (CheckDisk) String() string { return "measure the disk" }
 // the disk with the measurement.
 func disk(v view, p *Plan) {
 	w := v.w
-	if v.role() != RoleMember || v.leaving() || w.Installed != w.Carried || w.Data.State != NoData || w.Service.Running ||
+	if v.role() != RoleMember || v.leaving() || w.Installed != w.Carried ||
+		w.Data.State != NoData || w.Service.Running ||
 		w.Disk.At != 0 || did[CheckDisk](v) {
 		return
 	}
@@ -65,7 +68,8 @@ func disk(v view, p *Plan) {
 // refusedDisk says why no data may be created where it would lie. Data that is there already is not
 // refused.
 func (v view) refusedDisk() Reason {
-	if v.role() != RoleMember || v.w.Data.State != NoData || v.w.Service.Running || !isNetworkFS(v.w.Disk.FileSystem) {
+	if v.role() != RoleMember || v.w.Data.State != NoData || v.w.Service.Running ||
+		!isNetworkFS(v.w.Disk.FileSystem) {
 		return Reason{}
 	}
 	return because(diskRefused, v.m.Unit, v.w.Disk.FileSystem)
@@ -161,7 +165,8 @@ func (d Disk) forPrograms() *diskJSON {
 		return nil
 	}
 	out := &diskJSON{
-		FileSystem: d.FileSystem, Free: d.Free, P50: d.P50.Seconds(), P99: d.P99.Seconds(), Max: d.Max.Seconds(),
+		FileSystem: d.FileSystem, Free: d.Free,
+		P50: d.P50.Seconds(), P99: d.P99.Seconds(), Max: d.Max.Seconds(),
 		Rotational: d.Rotational, Cache: d.Cache,
 	}
 	if d.At != 0 {
@@ -213,18 +218,25 @@ func checkedDisk(m Model, w World, serving bool) Result {
 	own, _ := v.self()
 	for _, line := range []named{
 		{"lies on", dash(d.FileSystem)},
-		{"writes", fmt.Sprintf("%d, each synced: half within %s, 99 of 100 within %s, all within %s", d.Writes,
-			roundTrip(d.P50), roundTrip(d.P99), roundTrip(d.Max))},
-		{"free", fmt.Sprintf("%s, of which %s should stay free", size(d.Free), size(d.needed(own.DBSize, m.Config.QuotaBytes)))},
-		{"disk", map[bool]string{true: "rotational", false: "not rotational, or it does not say so"}[d.Rotational] + "; cache: " + dash(singleLine(d.Cache))},
+		{"writes", fmt.Sprintf(
+			"%d, each synced: half within %s, 99 of 100 within %s, all within %s",
+			d.Writes, roundTrip(d.P50), roundTrip(d.P99), roundTrip(d.Max))},
+		{"free", fmt.Sprintf("%s, of which %s should stay free",
+			size(d.Free), size(d.needed(own.DBSize, m.Config.QuotaBytes)))},
+		{"disk", map[bool]string{
+			true:  "rotational",
+			false: "not rotational, or it does not say so",
+		}[d.Rotational] + "; cache: " + dash(singleLine(d.Cache))},
 	} {
 		text.WriteString(wrap(line.name, line.text))
 	}
 	if d.Together {
-		text.WriteString(wrap("kept", "snapshots are on the same file system as the data: copy them elsewhere"))
+		text.WriteString(wrap("kept",
+			"snapshots are on the same file system as the data: copy them elsewhere"))
 	}
 	if serving {
-		text.WriteString(wrap("note", "the member served meanwhile, so it shared the disk with the measurement"))
+		text.WriteString(wrap("note",
+			"the member served meanwhile, so it shared the disk with the measurement"))
 	}
 	if len(flaws) > 0 {
 		out.Values["verdict"], out.Values["flaws"] = "doubtful", texts(flaws)

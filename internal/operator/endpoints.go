@@ -30,7 +30,8 @@ const (
 	IDs          Read = iota // the relations' IDs
 	Units                    // and the bags of the units that joined
 	UnitsAndApps             // and the other application's bag, and as leader our own application's
-	Peers                    // of our own peers: the application's bag and every unit's, into Model.Cluster
+	// Of our own peers: the application's bag and every unit's, into Model.Cluster.
+	Peers
 )
 
 // Endpoints that other parts of the charm know by name. The bindings of the first two say where

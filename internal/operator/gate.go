@@ -92,7 +92,8 @@ const (
 
 // answerHolds is the hold that an answer calls for; the others call for none.
 var answerHolds = map[PeerSays]Hold{
-	SaysUntrusted: HeldUntrusted, SaysRefused: HeldRefused, SaysElsewhere: HeldElsewhere, SaysUnlisted: HeldUnlisted,
+	SaysUntrusted: HeldUntrusted, SaysRefused: HeldRefused,
+	SaysElsewhere: HeldElsewhere, SaysUnlisted: HeldUnlisted,
 }
 
 // Alive reports whether the peer is of the cluster, which then is not lost.
@@ -210,7 +211,8 @@ func (v view) fence() Fence {
 // the list.
 func (v view) urlsOfLivingUnits(urls []string) (out []string) {
 	for unit := range v.m.Units.Value {
-		if url := v.m.Cluster.Value.UnitBags[unit].PeerURL; unit != v.m.Unit && slices.Contains(urls, url) {
+		if url := v.m.Cluster.Value.UnitBags[unit].PeerURL; unit != v.m.Unit &&
+			slices.Contains(urls, url) {
 			out = append(out, url)
 		}
 	}

@@ -66,7 +66,8 @@ func ProgressInDoubt(d Data, members []Member) bool {
 // joining again would not help.
 func (v view) learning() (now Learning, ok bool) {
 	own, listed := v.self()
-	if !listed || !own.Learner || !v.inCluster() || !v.m.Memory.OK || v.role() != RoleMember || v.leaving() {
+	if !listed || !own.Learner || !v.inCluster() || !v.m.Memory.OK ||
+		v.role() != RoleMember || v.leaving() {
 		return Learning{}, false
 	}
 	now = Learning{own.ID, v.w.Local.Applied, v.w.Data.Bytes, v.m.Memory.Value.Learning.Replaced}
@@ -74,7 +75,8 @@ func (v view) learning() (now Learning, ok bool) {
 	case OurData:
 		return now, v.unfit() == ""
 	case NoData:
-		return now, v.w.Service.up() && v.w.Service.ails(v.m.Unit).none() && v.inUse().none() && v.versionsAllowJoin(false).none()
+		return now, v.w.Service.up() && v.w.Service.ails(v.m.Unit).none() &&
+			v.inUse().none() && v.versionsAllowJoin(false).none()
 	}
 	return now, false
 }
@@ -105,7 +107,10 @@ func (v view) rememberLearning(p *Plan) {
 	is := was
 	own, listed := v.self()
 	now, learns := v.learning()
-	replaced := slices.ContainsFunc(v.w.Done, func(s Step) bool { r, ok := s.(RemoveMember); return ok && r.Why == noProgress })
+	replaced := slices.ContainsFunc(v.w.Done, func(s Step) bool {
+		r, ok := s.(RemoveMember)
+		return ok && r.Why == noProgress
+	})
 	switch {
 	case v.inCluster() && listed && !own.Learner:
 		is = Learning{}
@@ -114,7 +119,9 @@ func (v view) rememberLearning(p *Plan) {
 	case !learns || v.Kind != hooks.UpdateStatus:
 	case v.stuckLearner() && was.Replaced == mostReplaced:
 		is.Replaced++
-	case was.Replaced > mostReplaced && (Learning{now.MemberID, now.Applied, now.Bytes, 0}) != (Learning{was.MemberID, was.Applied, was.Bytes, 0}):
+	case was.Replaced > mostReplaced &&
+		(Learning{now.MemberID, now.Applied, now.Bytes, 0}) !=
+			(Learning{was.MemberID, was.Applied, was.Bytes, 0}):
 		is = now
 		is.Replaced = mostReplaced
 	default:

@@ -18,7 +18,9 @@ func (x *examiner) say(r Reason) { x.r.Reasons = append(x.r.Reasons, r.at(x.m.Un
 // sayUnless adds the reason. It keeps it out of the status line if a reason of one of those kinds
 // is there already, which explains it.
 func (x *examiner) sayUnless(r Reason, kinds ...Kind) {
-	if slices.ContainsFunc(x.r.Reasons, func(said Reason) bool { return slices.Contains(kinds, said.Kind) }) {
+	if slices.ContainsFunc(x.r.Reasons, func(said Reason) bool {
+		return slices.Contains(kinds, said.Kind)
+	}) {
 		r = r.to("")
 	}
 	x.say(r)
@@ -26,7 +28,9 @@ func (x *examiner) sayUnless(r Reason, kinds ...Kind) {
 
 // sayOnce adds a reason, unless it is none or one of its kind is there already.
 func (x *examiner) sayOnce(r Reason) {
-	if !r.none() && !slices.ContainsFunc(x.r.Reasons, func(said Reason) bool { return said.Kind == r.Kind }) {
+	if !r.none() && !slices.ContainsFunc(x.r.Reasons, func(said Reason) bool {
+		return said.Kind == r.Kind
+	}) {
 		x.say(r)
 	}
 }
@@ -51,7 +55,8 @@ func (x *examiner) reached() {
 	case !x.outlived().none():
 		x.say(x.outlived())
 	case x.w.Reach == Absent:
-		x.sayUnless(because(clusterAbsent, x.m.App), authoritiesMade, authoritiesAwaited, foundAwaitsLeader)
+		x.sayUnless(because(clusterAbsent, x.m.App),
+			authoritiesMade, authoritiesAwaited, foundAwaitsLeader)
 	case x.w.Reach == Unreachable && x.r.ClusterID == 0:
 		x.sayUnless(because(clusterUnknown, x.m.Unit), peersUnknown)
 	case x.w.Reach == Unreachable:
@@ -62,7 +67,9 @@ func (x *examiner) reached() {
 	case x.r.Voters == 0:
 		x.say(because(membersNone, hexID(x.r.ClusterID)))
 	case x.r.Margin < 0 || x.w.Reach == NoQuorum:
-		x.sayUnless(because(noQuorum, hexID(x.r.ClusterID), strconv.Itoa(x.r.Ready), strconv.Itoa(x.r.Voters), strconv.Itoa(x.r.Quorum)), operationHalts)
+		x.sayUnless(because(noQuorum, hexID(x.r.ClusterID),
+			strconv.Itoa(x.r.Ready), strconv.Itoa(x.r.Voters), strconv.Itoa(x.r.Quorum)),
+			operationHalts)
 	}
 	if named := x.named(); named != 0 && x.w.ClusterID != 0 && named != x.w.ClusterID {
 		x.say(because(clusterDiffers, hexID(x.w.ClusterID), hexID(named)))
@@ -72,7 +79,9 @@ func (x *examiner) reached() {
 // alarms says which alarms are raised, and what else a client has done that affects all others.
 func (x *examiner) alarms() {
 	for _, a := range x.w.Alarms {
-		owned := slices.ContainsFunc(x.r.Members, func(m MemberReport) bool { return m.ID == a.MemberID && m.Unit != "" })
+		owned := slices.ContainsFunc(x.r.Members, func(m MemberReport) bool {
+			return m.ID == a.MemberID && m.Unit != ""
+		})
 		x.say(x.alarm(a.Kind, x.labelOf(a.MemberID), owned))
 	}
 	if x.w.Auth {
@@ -163,7 +172,8 @@ func (x *examiner) matching() {
 			x.say(because(memberWithoutUnit, m.Label))
 		}
 	}
-	for _, name := range slices.SortedFunc(slices.Values(slices.Sorted(maps.Keys(x.m.Units.Value))), databag.CompareUnits) {
+	for _, name := range slices.SortedFunc(
+		slices.Values(slices.Sorted(maps.Keys(x.m.Units.Value))), databag.CompareUnits) {
 		if x.m.Units.Value[name] == Alive && !housed[name] {
 			x.r.UnitsWithoutMember = append(x.r.UnitsWithoutMember, name)
 			x.say(because(unitWithoutMember, name))
@@ -288,7 +298,9 @@ func (x *examiner) probes() {
 	up := x.proxy()
 	x.r.Listen, x.r.Socket = up.Listen, up.Socket
 	x.r.Upstream = slices.Clone(x.w.Upstream)
-	slices.SortStableFunc(x.r.Upstream, func(a, b UpstreamProbe) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(x.r.Upstream, func(a, b UpstreamProbe) int {
+		return strings.Compare(a.Name, b.Name)
+	})
 	var silent []string
 	for _, p := range x.r.Upstream {
 		if !p.Answers {
@@ -315,7 +327,8 @@ func (x *examiner) probes() {
 	case x.r.Reachable == 0:
 		x.say(because(upstreamSilent, firstThree(silent)))
 	case x.r.Ready == 0 && !x.answers():
-		x.say(because(upstreamNoQuorum, firstThree(labels(x.r.Upstream)), strconv.Itoa(x.r.Reachable), strconv.Itoa(len(x.r.Upstream)), x.provider()))
+		x.say(because(upstreamNoQuorum, firstThree(labels(x.r.Upstream)),
+			strconv.Itoa(x.r.Reachable), strconv.Itoa(len(x.r.Upstream)), x.provider()))
 	default:
 		for _, label := range silent {
 			x.say(because(upstreamMemberSilent, label))
@@ -343,7 +356,8 @@ func (x *examiner) answers() bool {
 func (x *examiner) through() {
 	for _, t := range x.w.Through {
 		if t.Error != "" {
-			x.say(because(nothingThrough, place(t.At), clip(singleLine(t.Error), 200), serviceName(x.m.Unit)))
+			x.say(because(nothingThrough,
+				place(t.At), clip(singleLine(t.Error), 200), serviceName(x.m.Unit)))
 		}
 	}
 	var alarms []string
@@ -418,5 +432,6 @@ func firstThree(names []string) string {
 	if len(names) <= shown {
 		return singleLine(strings.Join(names, ", "))
 	}
-	return singleLine(fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), len(names)-shown))
+	return singleLine(fmt.Sprintf("%s and %d more",
+		strings.Join(names[:shown], ", "), len(names)-shown))
 }

@@ -119,7 +119,8 @@ func leaveVoters(v view, p *Plan, own Member) {
 			p.want(v, ReleaseTurn{}) // what we wait for may wait for the turn
 		}
 		serveOn(v, p)
-		p.hold(v, because(leaveCostsQuorum, v.m.Unit, strconv.Itoa(v.ready(own.ID)), strconv.Itoa(n), strconv.Itoa(Quorum(n-1))))
+		p.hold(v, because(leaveCostsQuorum, v.m.Unit,
+			strconv.Itoa(v.ready(own.ID)), strconv.Itoa(n), strconv.Itoa(Quorum(n-1))))
 	case v.refusingAlarm() == corrupt:
 		leaveCorrupt(v, p, own)
 	case v.refusingAlarm() == noSpace && v.w.Turn.Known && v.w.Turn.Holder == "":

@@ -78,7 +78,8 @@ func (v view) lost() Reason {
 // living unit's bag names it, and no server answers. It does not count as lost while an operation
 // is about to have it served by its source.
 func (v view) unclaimed() bool {
-	if o := v.operation(); o.Going() && o.NewCluster() == v.named() && v.m.Units.Value[o.Source] != "" {
+	if o := v.operation(); o.Going() && o.NewCluster() == v.named() &&
+		v.m.Units.Value[o.Source] != "" {
 		return false
 	}
 	for _, unit := range v.others() {
@@ -86,5 +87,6 @@ func (v view) unclaimed() bool {
 			return false
 		}
 	}
-	return v.m.Cluster.Value.AppBag.ClusterID == v.named() && (v.w.Reach == Absent || v.w.Reach == Unreachable)
+	return v.m.Cluster.Value.AppBag.ClusterID == v.named() &&
+		(v.w.Reach == Absent || v.w.Reach == Unreachable)
 }

@@ -50,7 +50,9 @@ func disarmed(m Model, before []Alarm, after World) Result {
 	out := Result{}
 	for _, a := range before {
 		now, who := "disarmed", MemberReport{Member: Member{ID: a.MemberID}, Label: hexID(a.MemberID)}
-		if at := slices.IndexFunc(r.Members, func(mem MemberReport) bool { return mem.ID == a.MemberID }); at >= 0 {
+		if at := slices.IndexFunc(r.Members, func(mem MemberReport) bool {
+			return mem.ID == a.MemberID
+		}); at >= 0 {
 			who = r.Members[at]
 		}
 		if slices.Contains(after.Alarms, a) {
@@ -60,7 +62,8 @@ func disarmed(m Model, before []Alarm, after World) Result {
 		values[keyFor(values, who)] = map[string]any{"alarm": dash(singleLine(a.Kind)), "now": now}
 	}
 	out.Text = strings.TrimPrefix(grid(rows), "\n")
-	out.Text += "\n" + fold("", "this unit's status says so now; "+followLater+" each other unit's does", 0)
+	out.Text += "\n" +
+		fold("", "this unit's status says so now; "+followLater+" each other unit's does", 0)
 	out.Values = map[string]any{"count": strconv.Itoa(len(before)), "alarms": values}
 	out.Status = StatusOf(r)
 	return out
@@ -98,19 +101,26 @@ func CompactHistory(params map[string]any, m Model, w World) ([]Step, Result, er
 		why := because(revisionAhead, strconv.FormatInt(revision, 10), strconv.FormatInt(current, 10))
 		return nil, Result{Failed: refusal("nothing is compacted", why)}, nil
 	case revision < 1:
-		text := fold("", fmt.Sprintf("nothing to compact: the current revision is %d, and the last %d are kept; keep=0 drops all history", current, keep), 0)
-		return nil, Result{Text: text, Values: map[string]any{"current-revision": strconv.FormatInt(current, 10)}}, nil
+		text := fold("", fmt.Sprintf(
+			"nothing to compact: the current revision is %d, and the last %d are kept; keep=0 drops all history",
+			current, keep), 0)
+		return nil, Result{Text: text, Values: map[string]any{
+			"current-revision": strconv.FormatInt(current, 10),
+		}}, nil
 	}
 	before := r.Members
 	finish := func(after World) Result {
 		out := sizes(before, Examine(m, after), nil, func(mem MemberReport) int64 { return mem.DBInUse })
 		// etcd may have kept less than that already.
-		done := fmt.Sprintf("revisions before %d are gone, the current one is %d; what the databases use now:", revision, current)
+		done := fmt.Sprintf(
+			"revisions before %d are gone, the current one is %d; what the databases use now:",
+			revision, current)
 		out.Text = fold("", done, 0) + out.Text
 		if out.Values["freed"] == "0" {
 			out.Text += nothingFreed(revision, current)
 		}
-		out.Values["revision"], out.Values["current-revision"] = strconv.FormatInt(revision, 10), strconv.FormatInt(current, 10)
+		out.Values["revision"], out.Values["current-revision"] =
+			strconv.FormatInt(revision, 10), strconv.FormatInt(current, 10)
 		return out
 	}
 	steps, why := inTurn(m, w, []Step{Compact{revision}})
@@ -165,7 +175,9 @@ func Defragment(params map[string]any, m Model, w World) ([]Step, Result, error)
 	}
 	before := r.Members
 	finish := func(after World) Result {
-		return sizes(before, Examine(m, after), chosen, func(mem MemberReport) int64 { return mem.DBSize })
+		return sizes(before, Examine(m, after), chosen, func(mem MemberReport) int64 {
+			return mem.DBSize
+		})
 	}
 	steps, why := inTurn(m, w, steps)
 	return steps, Result{Failed: why.String(), Finish: finish}, nil
@@ -200,7 +212,8 @@ func inTurn(m Model, w World, steps []Step) ([]Step, Reason) {
 		return nil, v.unknown(turnUnknown, "nothing is done")
 	case !v.turnAbandoned().none() && alarm == "":
 		return nil, v.turnAbandoned()
-	case holder != "" && holder != m.Unit && (alarm != corrupt || !disarms): // a holder cannot give it back then
+	// A holder cannot give it back then.
+	case holder != "" && holder != m.Unit && (alarm != corrupt || !disarms):
 		return nil, because(turnTaken, holder)
 	case alarm == corrupt && !disarms:
 		return nil, because(corruptStays, alarm)
@@ -235,7 +248,9 @@ func alone(steps []Step) []Step {
 // The action then says why, or does without the turn. Alarm NOSPACE is raised by the first write to
 // a full database. That write may be the one that takes the turn, so no earlier look could see the
 // alarm. ok is false if the action would only try the same again; its error then stands.
-func Redecide(act Action, params map[string]any, m Model, since World) (steps []Step, result Result, ok bool) {
+func Redecide(
+	act Action, params map[string]any, m Model, since World,
+) (steps []Step, result Result, ok bool) {
 	steps, result, err := act(params, m, since)
 	if err != nil || len(steps) > 0 && steps[0] == Step(TakeTurn{}) {
 		return nil, Result{}, false
@@ -253,7 +268,9 @@ func sizes(before []MemberReport, r Report, only []uint64, of func(MemberReport)
 		}
 		row := []string{tail(was.Label), size(of(was)), "-", "-"}
 		value := values{"before": strconv.FormatInt(of(was), 10)}
-		at := slices.IndexFunc(r.Members, func(mem MemberReport) bool { return mem.ID == was.ID && mem.Answers })
+		at := slices.IndexFunc(r.Members, func(mem MemberReport) bool {
+			return mem.ID == was.ID && mem.Answers
+		})
 		if at >= 0 {
 			now := of(r.Members[at])
 			freed := max(of(was)-now, 0)
@@ -265,7 +282,9 @@ func sizes(before []MemberReport, r Report, only []uint64, of func(MemberReport)
 		members[keyFor(members, was)] = map[string]any(value)
 	}
 	text := strings.TrimPrefix(grid(rows), "\n")
-	return Result{Text: text, Values: map[string]any{"members": members, "freed": strconv.FormatInt(total, 10)}}
+	return Result{Text: text, Values: map[string]any{
+		"members": members, "freed": strconv.FormatInt(total, 10),
+	}}
 }
 
 // countParam is a parameter that, if it is there, is a whole number of at least low.
@@ -277,7 +296,8 @@ func countParam(params map[string]any, name string, low int64) (n int64, there b
 	o := options{raw: params}
 	n = o.integer(name, low, low, 1<<53)
 	if o.problem != "" || v == nil {
-		return 0, true, fmt.Errorf("cannot use parameter %q: it must be a whole number of at least %d", name, low)
+		return 0, true, fmt.Errorf(
+			"cannot use parameter %q: it must be a whole number of at least %d", name, low)
 	}
 	return n, true, nil
 }

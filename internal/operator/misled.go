@@ -22,7 +22,9 @@ func (m Model) judge(listens []string) addresses.Judge {
 
 // fit are a provider's members without the addresses that must not be dialled, and those addresses,
 // each with the reason. A member that has no other address is left out.
-func (m Model) fit(members []UpstreamMember, listens []string) (out []UpstreamMember, misled []string) {
+func (m Model) fit(
+	members []UpstreamMember, listens []string,
+) (out []UpstreamMember, misled []string) {
 	j := m.judge(listens)
 	for _, mem := range members {
 		for _, url := range []*string{&mem.PeerURL, &mem.ClientURL} {

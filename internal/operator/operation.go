@@ -15,9 +15,12 @@ type Operation = etcdcluster.Operation
 
 // The kinds of operations.
 const (
-	rollingRestart = "rolling-restart" // restart one member after another, the raft leader last
-	restoring      = "restore"         // have the cluster go on from a snapshot, or from the data of one unit
-	recovering     = "recover"         // have the cluster go on from the best of the members that are left
+	// Restart one member after another, the raft leader last.
+	rollingRestart = "rolling-restart"
+	// Have the cluster go on from a snapshot, or from the data of one unit.
+	restoring = "restore"
+	// Have the cluster go on from the best of the members that are left.
+	recovering = "recover"
 )
 
 // The phases of operations.
@@ -90,7 +93,8 @@ func stops(o Operation) bool {
 // restarts reports whether our member has to restart for the operation on record, or has done so.
 func (v view) restarts() bool {
 	o := v.operation()
-	return o.Going() && o.Kind == rollingRestart && o.Phase == toRestart && o.Takes(v.m.Unit) && !v.leaving()
+	return o.Going() && o.Kind == rollingRestart && o.Phase == toRestart &&
+		o.Takes(v.m.Unit) && !v.leaving()
 }
 
 // restartMark is the ID of the operation in our server's settings. Only a rolling restart changes
@@ -161,7 +165,9 @@ func (v view) operationUnits() []string {
 	if !replaces(o) {
 		return o.Units
 	}
-	late := slices.DeleteFunc(v.dataHolders(), func(unit string) bool { return slices.Contains(o.Without, unit) })
+	late := slices.DeleteFunc(v.dataHolders(), func(unit string) bool {
+		return slices.Contains(o.Without, unit)
+	})
 	return ordered(slices.Concat(o.Units, late))
 }
 
@@ -220,7 +226,8 @@ func (v view) advanced() Operation {
 	case replaces && o.Source != "" && !v.stays(o.Source):
 		// Its part may no longer be true: a unit that leaves may serve again until it can leave.
 		o.Outcome = fmt.Sprintf(outcomeSourceGone, o.Source)
-	case o.Source != "" && !slices.Contains(v.participants(), o.Source) && record.ClusterID == o.NewCluster() && v.neverServed():
+	case o.Source != "" && !slices.Contains(v.participants(), o.Source) &&
+		record.ClusterID == o.NewCluster() && v.neverServed():
 		o.Outcome = fmt.Sprintf(outcomeSourceGone, o.Source)
 	case replaces && source.State == unable:
 		o.Outcome = outcomeFailed + source.Said
@@ -244,7 +251,8 @@ func (v view) next(o Operation) Operation {
 			return o
 		}
 	}
-	if o.Kind == recovering && !passed(o) && v.w.Reach == Healthy && v.w.ClusterID == v.m.Cluster.Value.AppBag.ClusterID {
+	if o.Kind == recovering && !passed(o) &&
+		v.w.Reach == Healthy && v.w.ClusterID == v.m.Cluster.Value.AppBag.ClusterID {
 		// A unit that was left out is back, and takes writes that no participant has.
 		o.Outcome = outcomeFailed + "a quorum answers"
 		return o

@@ -32,7 +32,8 @@ func RollingRestart(params map[string]any, m Model, w World) ([]Step, Result, er
 	record := m.Cluster.Value.AppBag
 	record.Operation = o
 	takes := taking(o)
-	said := fmt.Sprintf("%s is on record: %s restart one after another, the raft leader last", o.ID, strings.Join(takes, ", "))
+	said := fmt.Sprintf("%s is on record: %s restart one after another, the raft leader last",
+		o.ID, strings.Join(takes, ", "))
 	text := fold("", said, 0) + fmt.Sprintf("follow it: juju run %s/leader operation\n", m.App)
 	values := map[string]any{"operation": o.ID, "units": strings.Join(takes, ",")}
 	return nil, Result{Bags: []BagWrite{v.writeRecord(record)}, Text: text, Values: values}, nil
@@ -40,7 +41,9 @@ func RollingRestart(params map[string]any, m Model, w World) ([]Step, Result, er
 
 // notBefore are the units from the given one on; with "" all of them.
 func notBefore(from string, units []string) []string {
-	return slices.DeleteFunc(slices.Clone(units), func(unit string) bool { return from != "" && databag.CompareUnits(unit, from) < 0 })
+	return slices.DeleteFunc(slices.Clone(units), func(unit string) bool {
+		return from != "" && databag.CompareUnits(unit, from) < 0
+	})
 }
 
 // newOperation is an operation that begins now. Two that begin in the same second differ in their
@@ -48,7 +51,8 @@ func notBefore(from string, units []string) []string {
 func (v view) newOperation(kind, name string, units, without []string) Operation {
 	id := digest(v.m.UUID, v.m.Unit, strconv.FormatInt(v.w.Now, 10), v.operation().ID)
 	return Operation{
-		ID: name + "-" + id[:6], Kind: kind, Phase: toAnswer, Units: units, Without: without, Began: v.w.Now, Moved: v.w.Now,
+		ID: name + "-" + id[:6], Kind: kind, Phase: toAnswer,
+		Units: units, Without: without, Began: v.w.Now, Moved: v.w.Now,
 	}
 }
 
@@ -120,7 +124,9 @@ func (v view) mayBegin(o Operation, from string) Reason {
 			return because(noSuchUnit, unit, v.m.App, firstThree(o.Units))
 		}
 	}
-	takes := slices.DeleteFunc(notBefore(from, o.Units), func(unit string) bool { return !o.Takes(unit) })
+	takes := slices.DeleteFunc(notBefore(from, o.Units), func(unit string) bool {
+		return !o.Takes(unit)
+	})
 	return v.mayTake(o, takes)
 }
 
@@ -195,7 +201,10 @@ func (v view) mayGo(o Operation, without []string) Reason {
 		if unit == o.Source {
 			return because(operationSource, unit, o.ID)
 		}
-		answers := func(mem Member) bool { of, ok := v.unitOf(mem); return ok && of == unit && mem.Answers }
+		answers := func(mem Member) bool {
+			of, ok := v.unitOf(mem)
+			return ok && of == unit && mem.Answers
+		}
 		if slices.ContainsFunc(v.w.Members, answers) || unit == v.m.Unit && v.w.Local.Live {
 			return because(unitAnswers, unit, serviceName(unit))
 		}
@@ -210,13 +219,18 @@ func (v view) showOperation() Result {
 		text := "there has been no operation\n"
 		return Result{Text: text, Values: map[string]any{}}
 	}
-	values := map[string]any{"operation": o.ID, "kind": o.Kind, "phase": o.Phase, "began": moment(o.Began), "since": moment(o.Moved)}
+	values := map[string]any{
+		"operation": o.ID, "kind": o.Kind, "phase": o.Phase,
+		"began": moment(o.Began), "since": moment(o.Moved),
+	}
 	text := fmt.Sprintf("%s %s: %s since %s\n", o.Kind, o.ID, o.Phase, moment(o.Moved))
 	if !o.Going() {
 		values["outcome"] = singleLine(o.Outcome)
 		text = fmt.Sprintf("%s %s: %s at %s\n", o.Kind, o.ID, singleLine(o.Outcome), moment(o.Moved))
 	}
-	for key, value := range map[string]string{"source": o.Source, "snapshot": singleLine(o.Snapshot), "cluster-id": o.Target} {
+	for key, value := range map[string]string{
+		"source": o.Source, "snapshot": singleLine(o.Snapshot), "cluster-id": o.Target,
+	} {
 		if value != "" {
 			values[key] = value
 		}
@@ -268,7 +282,9 @@ func (v view) showOperation() Result {
 
 // operationParams are the parameters of an action on operations: a text with that name, and the
 // units to go on without.
-func operationParams(params map[string]any, name string) (text string, without []string, err error) {
+func operationParams(
+	params map[string]any, name string,
+) (text string, without []string, err error) {
 	if err := onlyParams(params, name, "without"); err != nil {
 		return "", nil, err
 	}

@@ -25,7 +25,8 @@ func (v view) foreignOwner() string {
 		return ""
 	}
 	for _, unit := range slices.Sorted(maps.Keys(v.m.Cluster.Value.UnitBags)) {
-		if unitBag := v.m.Cluster.Value.UnitBags[unit]; unitBag.ClusterID == d.ClusterID && unitBag.MemberID == d.MemberID {
+		if unitBag := v.m.Cluster.Value.UnitBags[unit]; unitBag.ClusterID == d.ClusterID &&
+			unitBag.MemberID == d.MemberID {
 			return unit
 		}
 	}
@@ -42,16 +43,18 @@ func (v view) provablyOurs() bool {
 	if v.m.Memory.Value.Seen.of(d.ClusterID, d.MemberID) {
 		return true
 	}
-	return v.addressed() && v.w.Reach == Healthy && v.w.ClusterID == d.ClusterID && slices.ContainsFunc(v.w.Members, func(mem Member) bool {
-		return mem.ID == d.MemberID && slices.Contains(mem.PeerURLs, v.desired.PeerURL)
-	})
+	return v.addressed() && v.w.Reach == Healthy && v.w.ClusterID == d.ClusterID &&
+		slices.ContainsFunc(v.w.Members, func(mem Member) bool {
+			return mem.ID == d.MemberID && slices.Contains(mem.PeerURLs, v.desired.PeerURL)
+		})
 }
 
 // newcomer reports whether the data was there before this unit: no settings and no service of a
 // member are written here, and either the unit has published nothing yet or the data is not of the
 // cluster on record.
 func (v view) newcomer() bool {
-	unheard := len(v.m.Memory.Value.Bags) == 0 || v.m.Cluster.OK && v.m.Cluster.Value.AppBag.ClusterID != v.w.Data.ClusterID
+	unheard := len(v.m.Memory.Value.Bags) == 0 ||
+		v.m.Cluster.OK && v.m.Cluster.Value.AppBag.ClusterID != v.w.Data.ClusterID
 	return v.m.Memory.OK && unheard && v.w.Service.Kind == NoService && v.w.WrittenConfig == ""
 }
 
@@ -71,7 +74,9 @@ const foreignData = "its data is another unit's"
 func withForeignData(v view, p *Plan) {
 	d := v.w.Data
 	ours := d.ClusterID == v.named() || d.ClusterID == v.w.ClusterID
-	votes := ours && slices.ContainsFunc(v.voters(), func(mem Member) bool { return mem.ID == d.MemberID })
+	votes := ours && slices.ContainsFunc(v.voters(), func(mem Member) bool {
+		return mem.ID == d.MemberID
+	})
 	switch {
 	case !v.w.Service.up():
 		if v.w.Turn.Holder == v.m.Unit {

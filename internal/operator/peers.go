@@ -26,7 +26,8 @@ func peers(v view, p *Plan) {
 	if !v.leaving() {
 		p.need(v, "certificates of ended relations are not revoked", consumersUnknown)
 	}
-	addressed := p.need(v, "nothing is published to the peers", peerAddressUnknown, clientAddressUnknown)
+	addressed := p.need(v, "nothing is published to the peers",
+		peerAddressUnknown, clientAddressUnknown)
 	if !p.need(v, "nothing is published to the peers", peersUnknown) {
 		p.need(v, recordStays, leaderUnknown)
 		return
@@ -49,7 +50,8 @@ func peers(v view, p *Plan) {
 	if record.ClusterID == 0 || record.ClusterID == record.Ended {
 		// The record remembers one end only. So a unit that leaves must not put a cluster on record
 		// again that it has stopped, or that another bag once named.
-		if v.w.Data.State == OurData && v.w.Data.ClusterID != record.Ended && !v.isReplaced(v.w.Data.ClusterID) && (!v.leaving() || v.inCluster()) {
+		if v.w.Data.State == OurData && v.w.Data.ClusterID != record.Ended &&
+			!v.isReplaced(v.w.Data.ClusterID) && (!v.leaving() || v.inCluster()) {
 			record.ClusterID = v.w.Data.ClusterID
 		} else if named := v.named(); named != 0 && !v.leaving() {
 			record.ClusterID = named
@@ -67,7 +69,8 @@ func peers(v view, p *Plan) {
 		return
 	}
 	if p.need(v, recordStays, leaderUnknown) && !same {
-		if again := v.lookAgain(record.Operation); again.Request.ID != "" && !slices.Contains(v.w.Done, Step(again)) && p.want(v, again) {
+		if again := v.lookAgain(record.Operation); again.Request.ID != "" &&
+			!slices.Contains(v.w.Done, Step(again)) && p.want(v, again) {
 			return
 		}
 		p.record = &record
@@ -102,7 +105,8 @@ func (v view) rememberUnrecorded(p *Plan) {
 	if v.w.Data.State == OurData {
 		id = v.w.Data.ClusterID
 	}
-	if id == record.Ended || slices.Contains(record.Replaced, id) || (record.ClusterID != 0 && record.ClusterID != record.Ended) {
+	if id == record.Ended || slices.Contains(record.Replaced, id) ||
+		(record.ClusterID != 0 && record.ClusterID != record.Ended) {
 		id = 0
 	}
 	if v.m.Memory.Value.Unrecorded != id {
@@ -114,7 +118,9 @@ func (v view) rememberUnrecorded(p *Plan) {
 // is written in the same write as the phase from which on nothing can be undone.
 func replaced(r AppBag, id uint64) AppBag {
 	was := r.ClusterID
-	r.Replaced = slices.DeleteFunc(slices.Clone(r.Replaced), func(old uint64) bool { return old == id || old == was })
+	r.Replaced = slices.DeleteFunc(slices.Clone(r.Replaced), func(old uint64) bool {
+		return old == id || old == was
+	})
 	if was != 0 && was != r.Ended {
 		r.Replaced = append(r.Replaced, was)
 	}
@@ -128,7 +134,8 @@ func replaced(r AppBag, id uint64) AppBag {
 // word is what our unit publishes about itself in its bag.
 func (v view) word() UnitBag {
 	w := UnitBag{
-		Schema: etcdcluster.Schema, Leaving: v.leaving(), Can: can(), Leaves: v.issued(), Quota: v.takenQuota(), Zone: v.m.Zone, Part: v.part(),
+		Schema: etcdcluster.Schema, Leaving: v.leaving(), Can: can(), Leaves: v.issued(),
+		Quota: v.takenQuota(), Zone: v.m.Zone, Part: v.part(),
 	}
 	w.PeerURL, w.ClientURL = v.servedURLs()
 	w.Stopped = w.Leaving && !v.w.Service.Running

@@ -70,7 +70,8 @@ func (v view) survivors(units []string) []Survivor {
 func (v view) ranking() []string {
 	o := v.operation()
 	var units []string
-	for _, s := range Rank(v.survivors(v.participants()), v.m.Cluster.Value.AppBag.ClusterID, o.Order) {
+	for _, s := range Rank(
+		v.survivors(v.participants()), v.m.Cluster.Value.AppBag.ClusterID, o.Order) {
 		units = append(units, s.Unit)
 	}
 	return units

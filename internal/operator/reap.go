@@ -73,7 +73,9 @@ func (v view) orphan(mem Member) bool {
 		return true
 	}
 	for unit := range v.m.Units.Value {
-		if unit == v.m.Unit || slices.ContainsFunc(v.w.Members, func(m Member) bool { return m.Name == memberName(unit) }) {
+		if unit == v.m.Unit || slices.ContainsFunc(v.w.Members, func(m Member) bool {
+			return m.Name == memberName(unit)
+		}) {
 			continue
 		}
 		// A bag from before a change of the port does not say at which port its unit joins now,

@@ -128,7 +128,9 @@ func inOrder(reasons []Reason) []Reason {
 }
 
 // rank orders levels, the worst first.
-func rank(l Level) int { return slices.Index([]Level{Blocked, Waiting, Maintenance, Active, ""}, l) }
+func rank(l Level) int {
+	return slices.Index([]Level{Blocked, Waiting, Maintenance, Active, ""}, l)
+}
 
 // placeholders are the words that stand for details, in order.
 func (e entry) placeholders() []string {

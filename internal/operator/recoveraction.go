@@ -27,11 +27,14 @@ func Recover(params map[string]any, m Model, w World) ([]Step, Result, error) {
 	var o Operation
 	if why.none() && len(silent) > 0 {
 		want.without = ordered(append(silent, want.without...))
-		why = because(logUnread, firstThree(silent), v.command(want, v.m.App+"/leader", hexID(v.givenUp()), false))
+		why = because(logUnread, firstThree(silent),
+			v.command(want, v.m.App+"/leader", hexID(v.givenUp()), false))
 	}
 	if why.none() {
-		o = v.newOperation(recovering, want.name, ordered(append(v.dataHolders(), want.without...)), want.without)
-		o.Source, o.Token, o.Seen = ranked[0].Unit, digest(o.ID, m.UUID, strconv.FormatInt(w.Now, 10))[:16], v.highestRevision()
+		o = v.newOperation(recovering, want.name,
+			ordered(append(v.dataHolders(), want.without...)), want.without)
+		o.Source, o.Token, o.Seen =
+			ranked[0].Unit, digest(o.ID, m.UUID, strconv.FormatInt(w.Now, 10))[:16], v.highestRevision()
 		for _, s := range ranked {
 			o.Order = append(o.Order, s.Unit)
 		}
@@ -128,7 +131,8 @@ func (v view) mayConfirm(o Operation, want dataRequest) Reason {
 // mayLose says which writes are gone if only the lost members had them.
 func (v view) mayLose(ranked []Survivor) string {
 	best := ranked[0]
-	text := fmt.Sprintf("%s is the best: term %d, index %d, revision %d; writes after index %d that only the lost members have are gone",
+	text := fmt.Sprintf(
+		"%s is the best: term %d, index %d, revision %d; writes after index %d that only the lost members have are gone",
 		best.Unit, best.Log.Term, best.Log.Index, best.Log.Revision, best.Log.Index)
 	if best.Log.Torn {
 		text += "; its log is damaged: what came after that is gone too"
@@ -155,7 +159,10 @@ func (v view) tryRecover(want dataRequest, ranked []Survivor, silent []string) R
 		default:
 			behind = number(best.Index - s.Log.Index)
 		}
-		rows = append(rows, []string{clip(s.Unit, 24), number(s.Log.Term), number(s.Log.Index), behind, state, strconv.FormatInt(s.Log.Revision, 10)})
+		rows = append(rows, []string{
+			clip(s.Unit, 24), number(s.Log.Term), number(s.Log.Index), behind, state,
+			strconv.FormatInt(s.Log.Revision, 10),
+		})
 		units[memberName(s.Unit)] = s.Log.String()
 	}
 	text := ""
@@ -164,11 +171,15 @@ func (v view) tryRecover(want dataRequest, ranked []Survivor, silent []string) R
 		units[memberName(unit)] = "not known"
 	}
 	if len(silent) > 0 {
-		text = fold("", "leave out "+firstThree(silent)+" only if dead for good: a unit that runs has to show its log first, in its next hook", 0)
+		text = fold("", "leave out "+firstThree(silent)+
+			" only if dead for good: a unit that runs has to show its log first, in its next hook", 0)
 		want.without = ordered(append(silent, want.without...))
 	}
 	command := v.command(want, v.m.App+"/leader", hexID(v.givenUp()), false)
-	text = strings.TrimPrefix(grid(rows), "\n") + "\n" + fold("", v.mayLose(ranked)+"; "+leasesBack, 0) + text
+	text = strings.TrimPrefix(grid(rows), "\n") + "\n" +
+		fold("", v.mayLose(ranked)+"; "+leasesBack, 0) + text
 	text += "recover from it: " + command + "\n"
-	return Result{Text: text, Values: map[string]any{"best": ranked[0].Unit, "units": units, "command": command}}
+	return Result{Text: text, Values: map[string]any{
+		"best": ranked[0].Unit, "units": units, "command": command,
+	}}
 }

@@ -17,7 +17,8 @@ func (v view) refuse() Reason {
 		return v.invalid()
 	case v.role() != v.m.Config.Role:
 		return because(roleFixed, v.m.Unit, string(v.role()), string(v.m.Config.Role))
-	case v.leaving(), v.w.Service.Running && !v.w.Service.Failing && v.w.Service.Config == v.desiredDigest:
+	case v.leaving(),
+		v.w.Service.Running && !v.w.Service.Failing && v.w.Service.Config == v.desiredDigest:
 		return Reason{}
 	}
 	if why := v.refusedPort(); !why.none() {
@@ -73,10 +74,12 @@ func (v view) refusedPort() Reason {
 		for _, want := range b.at {
 			port := int(want.Port())
 			if port < v.w.Machine.LowestPort {
-				return because(portForbidden, b.option, strconv.Itoa(port), strconv.Itoa(v.w.Machine.LowestPort))
+				return because(portForbidden, b.option,
+					strconv.Itoa(port), strconv.Itoa(v.w.Machine.LowestPort))
 			}
 			for _, taken := range v.w.Machine.Listening {
-				if knows && collide(want, taken) && !slices.ContainsFunc(own, func(o netip.AddrPort) bool { return same(o, taken) }) {
+				if knows && collide(want, taken) &&
+					!slices.ContainsFunc(own, func(o netip.AddrPort) bool { return same(o, taken) }) {
 					return because(portTaken, b.option, taken.String(), v.m.App)
 				}
 			}
@@ -112,7 +115,8 @@ func (v view) inUse() Reason {
 // same reports whether a socket is the one that a process was told to listen on. If Go is told
 // 0.0.0.0 it listens on [::], which takes IPv4 connections too (net, favoriteAddrFamily).
 func same(told, socket netip.AddrPort) bool {
-	return told == socket || told.Port() == socket.Port() && told.Addr().IsUnspecified() && socket.Addr().IsUnspecified()
+	return told == socket || told.Port() == socket.Port() &&
+		told.Addr().IsUnspecified() && socket.Addr().IsUnspecified()
 }
 
 // collide reports whether one socket cannot listen where the other does. A socket on [::] takes
@@ -159,5 +163,6 @@ func (v view) refusedQuota() Reason {
 	if v.role() != RoleMember || fullest.ID == 0 {
 		return Reason{}
 	}
-	return because(quotaTooLow, v.label(fullest), strconv.FormatInt(quota, 10), strconv.FormatInt(fullest.DBSize, 10))
+	return because(quotaTooLow, v.label(fullest),
+		strconv.FormatInt(quota, 10), strconv.FormatInt(fullest.DBSize, 10))
 }

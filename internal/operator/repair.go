@@ -4,9 +4,10 @@ import "slices"
 
 // Hash is what a member reports about its data up to a revision.
 type Hash struct {
-	MemberID  uint64
-	Revision  int64 // up to which
-	Compacted int64 // from which on: members that have compacted to different revisions cannot be compared
+	MemberID uint64
+	Revision int64 // up to which
+	// From which on: members that have compacted to different revisions cannot be compared.
+	Compacted int64
 	Hash      uint32
 }
 
@@ -107,7 +108,8 @@ func (v view) disarm(p *Plan) bool {
 // it. That member's unit may have died before it could do so, or may have left. A leader that
 // leaves does so too, because the alarm would keep it here.
 func disarmGone(v view, p *Plan) {
-	if !v.leader() || v.role() != RoleMember || !v.usable() || !v.m.Config.AutoRepair || !v.inCluster() {
+	if !v.leader() || v.role() != RoleMember || !v.usable() ||
+		!v.m.Config.AutoRepair || !v.inCluster() {
 		return
 	}
 	for _, a := range v.w.Alarms {

@@ -38,7 +38,8 @@ func (v view) isTarget() bool {
 func (v view) awaitsData() bool {
 	o := v.operation()
 	leaves := func(unit string) bool { return !v.stays(unit) }
-	return replaces(o) && (!v.m.Units.OK || v.stays(o.Source) && !slices.ContainsFunc(v.dataHolders(), leaves))
+	return replaces(o) && (!v.m.Units.OK ||
+		v.stays(o.Source) && !slices.ContainsFunc(v.dataHolders(), leaves))
 }
 
 // halted reports whether our server must not run because an operation has stopped the cluster. A
@@ -85,7 +86,8 @@ func (v view) replacing() (state, said string) {
 	}
 	data := v.w.Data
 	switch {
-	case passed(o) && data.State == OurData && data.ClusterID == o.NewCluster() && v.w.Local.Ready && v.inCluster():
+	case passed(o) && data.State == OurData && data.ClusterID == o.NewCluster() &&
+		v.w.Local.Ready && v.inCluster():
 		return finished, ""
 	case source && isMade && o.Phase == toPrepare && (!stops(o) || v.still()):
 		return prepared, said
@@ -98,7 +100,8 @@ func (v view) replacing() (state, said string) {
 // still reports whether our server is down and, for a recovery, whether what its log holds is
 // known.
 func (v view) still() bool {
-	return !v.w.Service.up() && (v.operation().Kind != recovering || v.w.Data.State != OurData || v.w.Log != LogState{})
+	return !v.w.Service.up() && (v.operation().Kind != recovering ||
+		v.w.Data.State != OurData || v.w.Log != LogState{})
 }
 
 // work is our long work of that ID; the zero value is none.
@@ -183,14 +186,17 @@ func (v view) prepare(p *Plan) {
 	if before := v.work(beforeID(o)); before.State == WorkRuns {
 		return
 	} else if before.State == "" && v.keepable() == "" && o.Kind == restoring {
-		why := WorkRequest{ID: beforeID(o), Kind: TakeSnapshot, Why: beforeRestore, Snapshot: v.snapshotOf(o)}
+		why := WorkRequest{
+			ID: beforeID(o), Kind: TakeSnapshot, Why: beforeRestore, Snapshot: v.snapshotOf(o),
+		}
 		if p.want(v, StartWork{why}) {
 			return
 		}
 	}
 	request := WorkRequest{
-		ID: o.ID, Kind: PrepareRestore, Snapshot: v.snapshotOf(o), Unverified: o.Unverified, Name: v.desired.Name,
-		PeerURL: v.desired.PeerURL, Token: o.Token, Seen: max(o.Seen, v.highestRevision()),
+		ID: o.ID, Kind: PrepareRestore, Snapshot: v.snapshotOf(o), Unverified: o.Unverified,
+		Name: v.desired.Name, PeerURL: v.desired.PeerURL,
+		Token: o.Token, Seen: max(o.Seen, v.highestRevision()),
 	}
 	if o.Kind == recovering {
 		request.Kind, request.Snapshot = PrepareRecover, ""
@@ -224,7 +230,8 @@ func (v view) keepable() string {
 // taken.
 func (v view) notKept() string {
 	o := v.operation()
-	taken := func(s Snapshot) bool { return s.Work == beforeID(o) && s.Error == "" } // its work may be forgotten
+	// Its work may be forgotten.
+	taken := func(s Snapshot) bool { return s.Work == beforeID(o) && s.Error == "" }
 	if o.Kind != restoring || slices.ContainsFunc(v.w.Kept.Snapshots, taken) {
 		return ""
 	}
@@ -270,7 +277,8 @@ func (v view) unservedData() (Prepared, bool) {
 func (v view) neverServed() bool {
 	record := v.m.Cluster.Value.AppBag
 	id := record.ClusterID
-	if !v.m.Cluster.OK || id == 0 || id == record.Ended || v.w.ClusterID == id || v.w.Data.State == OurData && v.w.Data.ClusterID == id {
+	if !v.m.Cluster.OK || id == 0 || id == record.Ended || v.w.ClusterID == id ||
+		v.w.Data.State == OurData && v.w.Data.ClusterID == id {
 		return false
 	}
 	for _, unitBag := range v.m.Cluster.Value.UnitBags {
@@ -318,7 +326,8 @@ func leftovers(v view, p *Plan) {
 	goes := o.Going() && !v.leaving() && (!isSupported(o) || !passed(o))
 	needed := func(id string) bool { return goes && strings.TrimSuffix(id, "-before") == o.ID }
 	for _, work := range v.w.Work {
-		ours := work.Kind == PrepareRestore || work.Kind == PrepareRecover || strings.HasSuffix(work.ID, "-before")
+		ours := work.Kind == PrepareRestore || work.Kind == PrepareRecover ||
+			strings.HasSuffix(work.ID, "-before")
 		if ours && work.State == WorkRuns && !needed(work.ID) {
 			p.want(v, EndWork{work.ID, operationOver})
 			return

@@ -29,12 +29,14 @@ type dataRequest struct {
 // restoreParams reads the parameters of restore.
 func restoreParams(params map[string]any) (dataRequest, error) {
 	want := dataRequest{name: "restore"}
-	if err := onlyParams(params, "snapshot", "before", "from", "source", "unverified", "without", "confirm", "dry-run"); err != nil {
+	if err := onlyParams(params, "snapshot", "before", "from",
+		"source", "unverified", "without", "confirm", "dry-run"); err != nil {
 		return want, err
 	}
 	var before, from string
 	for name, at := range map[string]*string{
-		"snapshot": &want.snapshot, "before": &before, "from": &from, "source": &want.source, "confirm": &want.confirm,
+		"snapshot": &want.snapshot, "before": &before, "from": &from,
+		"source": &want.source, "confirm": &want.confirm,
 	} {
 		text, err := optionalText(params, name)
 		if err != nil {
@@ -70,11 +72,13 @@ func (want *dataRequest) settle(before, from string) error {
 	case before != "":
 		at, err := time.Parse(time.RFC3339, before)
 		if err != nil || at.Unix() <= 0 {
-			return fmt.Errorf("cannot use parameter %q: it must be a time such as 2026-01-31T23:59:00Z", "before")
+			return fmt.Errorf(
+				"cannot use parameter %q: it must be a time such as 2026-01-31T23:59:00Z", "before")
 		}
 		want.snapshot, want.before = latest, at.Unix()
 	case want.snapshot == "":
-		return fmt.Errorf("missing parameter: one of %q, %q and %q is needed", "snapshot", "before", "from")
+		return fmt.Errorf("missing parameter: one of %q, %q and %q is needed",
+			"snapshot", "before", "from")
 	case len(want.snapshot) > 4096 || singleLine(want.snapshot) != want.snapshot:
 		return fmt.Errorf("cannot use parameter %q: it is neither a name nor a path", "snapshot")
 	}
@@ -112,7 +116,8 @@ func (v view) command(want dataRequest, unit, confirm string, dryRun bool) strin
 
 // shellQuoted is a word quoted for a shell.
 func shellQuoted(word string) string {
-	if strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:+@%=,") == "" {
+	if strings.Trim(word,
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:+@%=,") == "" {
 		return word
 	}
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
@@ -160,8 +165,10 @@ func Restore(params map[string]any, m Model, w World) ([]Step, Result, error) {
 		steps, result := v.tryRestore(want)
 		return steps, result, nil
 	}
-	o := v.newOperation(restoring, want.name, ordered(slices.Concat(v.dataHolders(), []string{want.source}, want.without)), want.without)
-	o.Source, o.Snapshot, o.Before, o.Unverified = want.source, want.snapshot, want.before, want.unverified
+	o := v.newOperation(restoring, want.name,
+		ordered(slices.Concat(v.dataHolders(), []string{want.source}, want.without)), want.without)
+	o.Source, o.Snapshot, o.Before, o.Unverified =
+		want.source, want.snapshot, want.before, want.unverified
 	o.Token, o.Seen = digest(o.ID, m.UUID, strconv.FormatInt(w.Now, 10))[:16], v.highestRevision()
 	if want.dataDir {
 		o.Snapshot = dataDir
@@ -198,7 +205,8 @@ func (v view) begin(o Operation, when string) Result {
 	text := fold("", fmt.Sprintf("%s is on record: %s %s %s, then %s serves it and the others join",
 		o.ID, strings.Join(takes, ", "), stop, when, o.Source), 0)
 	text += fold("", leasesBack, 0)
-	text += fmt.Sprintf("until it serves, cancel it: juju run %s/leader operation cancel=%s\n", v.m.App, o.ID)
+	text += fmt.Sprintf("until it serves, cancel it: juju run %s/leader operation cancel=%s\n",
+		v.m.App, o.ID)
 	text += fmt.Sprintf("follow it: juju run %s/leader operation\n", v.m.App)
 	values := map[string]any{"operation": o.ID, "units": strings.Join(takes, ","), "source": o.Source}
 	return Result{Bags: []BagWrite{v.writeRecord(record)}, Text: text, Values: values}
@@ -207,7 +215,8 @@ func (v view) begin(o Operation, when string) Result {
 // mayRestore says why the restore cannot begin.
 func (v view) mayRestore(o Operation, want dataRequest) Reason {
 	id := v.givenUp()
-	elsewhere := because(operationBegun, v.m.App, v.command(want, v.m.App+"/leader", v.confirms(), false))
+	elsewhere := because(operationBegun, v.m.App,
+		v.command(want, v.m.App+"/leader", v.confirms(), false))
 	if why := v.mayOperate(elsewhere); !why.none() {
 		return why
 	}
@@ -227,7 +236,8 @@ func (v view) mayRestore(o Operation, want dataRequest) Reason {
 	case slices.Contains(o.Without, o.Source):
 		return because(operationSource, o.Source, o.ID)
 	}
-	if o.Source == v.m.Unit && !want.dataDir && !strings.HasPrefix(want.snapshot, "/") && v.keptAs(want).Name == "" {
+	if o.Source == v.m.Unit && !want.dataDir && !strings.HasPrefix(want.snapshot, "/") &&
+		v.keptAs(want).Name == "" {
 		return because(snapshotMissing, want.named())
 	}
 	if why := v.mayGo(o, o.Without); !why.none() {
@@ -270,7 +280,8 @@ func (v view) tryRestore(want dataRequest) ([]Step, Result) {
 		return nil, Result{Failed: refusal(what, because(dataMissing, v.m.Unit))}
 	case want.dataDir:
 		id := hexID(v.dataOf(v.m.Unit))
-		text := fold("", "the data here belongs to cluster "+id+", which would become the application's; "+v.loses(0), 0) + lines
+		text := fold("", "the data here belongs to cluster "+id+
+			", which would become the application's; "+v.loses(0), 0) + lines
 		return nil, Result{Text: text, Values: map[string]any{"cluster-id": id, "command": command}}
 	case strings.HasPrefix(want.snapshot, "/"):
 		return v.readForeign(want, command)
@@ -282,12 +293,17 @@ func (v view) tryRestore(want dataRequest) ([]Step, Result) {
 	taken := moment(s.Taken)
 	text := grid([][]string{
 		{"SNAPSHOT", "TAKEN", "REVISION", "KEYS", "BYTES"},
-		{s.Name, taken, strconv.FormatInt(s.Revision, 10), strconv.FormatInt(s.Keys, 10), strconv.FormatInt(s.Size, 10)},
+		{
+			s.Name, taken, strconv.FormatInt(s.Revision, 10),
+			strconv.FormatInt(s.Keys, 10), strconv.FormatInt(s.Size, 10),
+		},
 	})
-	text = strings.TrimPrefix(text, "\n") + "\n" + fold("", s.holds(), 0) + fold("", v.loses(s.Revision)+"; "+leasesBack, 0) + lines
+	text = strings.TrimPrefix(text, "\n") + "\n" + fold("", s.holds(), 0) +
+		fold("", v.loses(s.Revision)+"; "+leasesBack, 0) + lines
 	values := map[string]any{
-		"snapshot": s.Name, "taken": taken, "revision": strconv.FormatInt(s.Revision, 10), "keys": strconv.FormatInt(s.Keys, 10),
-		"bytes": strconv.FormatInt(s.Size, 10), "command": command,
+		"snapshot": s.Name, "taken": taken, "revision": strconv.FormatInt(s.Revision, 10),
+		"keys": strconv.FormatInt(s.Keys, 10), "bytes": strconv.FormatInt(s.Size, 10),
+		"command": command,
 	}
 	s.Users.tell(values)
 	return nil, Result{Text: text, Values: values}
@@ -366,7 +382,9 @@ func (v view) loses(revision int64) string {
 	case seen == revision+1:
 		return fmt.Sprintf("revision %d is lost, and what is written until the restore begins", seen)
 	}
-	return fmt.Sprintf("%d revisions are lost: from %d to %d, and what is written until the restore begins", seen-revision, revision+1, seen)
+	return fmt.Sprintf(
+		"%d revisions are lost: from %d to %d, and what is written until the restore begins",
+		seen-revision, revision+1, seen)
 }
 
 // An action waits for work that takes less than slowRead. The result of longer work is shown to a
@@ -379,11 +397,13 @@ const (
 // readForeign has a file read, and shows what it holds.
 func (v view) readForeign(want dataRequest, command string) ([]Step, Result) {
 	request := WorkRequest{
-		ID: v.workID("verify"), Kind: VerifySnapshot, Snapshot: want.snapshot, Unverified: want.unverified,
+		ID: v.workID("verify"), Kind: VerifySnapshot,
+		Snapshot: want.snapshot, Unverified: want.unverified,
 	}
 	steps := beginAndAwait(request)
 	for _, work := range slices.Backward(v.w.Work) {
-		if work.Kind != request.Kind || work.Snapshot != request.Snapshot || work.Unverified != request.Unverified {
+		if work.Kind != request.Kind || work.Snapshot != request.Snapshot ||
+			work.Unverified != request.Unverified {
 			continue
 		}
 		if work.State == WorkRuns {

@@ -81,11 +81,13 @@ type Report struct {
 	Voters, Reachable, Ready int
 	Learners                 int
 	Quorum                   int // voters needed to decide; valid if Voters is not 0
-	Margin                   int // how many more voters may fail; negative: how many are missing for a quorum
+	// How many more voters may fail; negative: how many are missing for a quorum.
+	Margin int
 	// Leaders are the members that other members believe to lead, 0 for none: one entry if all
 	// agree.
-	Leaders            []uint64
-	Leader             string // the one that all agree on; "" is none, or that there is no quorum to lead
+	Leaders []uint64
+	// The one that all agree on; "" is none, or that there is no quorum to lead.
+	Leader             string
 	TermMin, TermMax   uint64
 	Versions           []string
 	Members            []MemberReport
@@ -101,7 +103,8 @@ type Report struct {
 	// negative is over.
 	Certificate time.Duration
 
-	Runs, Carries string // the releases that this unit's process runs and that its charm has; "" is none, or not known
+	// The releases that this unit's process runs and that its charm has; "" is none, or not known.
+	Runs, Carries string
 
 	kept      Kept      // what this unit keeps beside its data
 	snapshots snapshots // how its snapshots are
@@ -129,7 +132,10 @@ func Examine(m Model, w World) Report {
 func examine(v view, reasons []Reason) Report {
 	m, w := v.m, v.w
 	x := examiner{view: v}
-	x.r = Report{Role: x.role(), App: m.App, Unit: m.Unit, Reach: w.Reach, ClusterID: w.ClusterID, Reasons: reasons}
+	x.r = Report{
+		Role: x.role(), App: m.App, Unit: m.Unit,
+		Reach: w.Reach, ClusterID: w.ClusterID, Reasons: reasons,
+	}
 	x.r.States = x.states()
 	if x.r.Role == RoleProxy {
 		x.probes()
@@ -201,7 +207,8 @@ func (x *examiner) members() {
 				m.Alarms = append(m.Alarms, dash(singleLine(a.Kind)))
 			}
 		}
-		if own, ok := x.self(); ok && own.ID == mem.ID && mem.CertRemaining == 0 && x.w.TLS.Server.Present {
+		if own, ok := x.self(); ok && own.ID == mem.ID &&
+			mem.CertRemaining == 0 && x.w.TLS.Server.Present {
 			m.CertRemaining = x.w.TLS.Server.Remaining
 		}
 		x.count(m)
@@ -210,7 +217,9 @@ func (x *examiner) members() {
 	if x.r.Quorum = Quorum(x.r.Voters); x.r.Voters > 0 {
 		x.r.Margin = x.r.margin()
 	}
-	slices.SortStableFunc(x.r.Members, func(a, b MemberReport) int { return databag.CompareUnits(a.Label, b.Label) })
+	slices.SortStableFunc(x.r.Members, func(a, b MemberReport) int {
+		return databag.CompareUnits(a.Label, b.Label)
+	})
 }
 
 // margin is Margin, once all members are counted. Without a quorum no member is ready, so the
@@ -275,7 +284,8 @@ func (x *examiner) leadership() {
 	for i, m := range x.r.Members {
 		// If they disagree, each member that believes in itself is shown as leader, so that the
 		// disagreement shows.
-		if m.Role == asVoter && m.ID != 0 && ((agreed && m.ID == x.r.Leaders[0]) || (!agreed && m.Answers && m.ID == m.Leader)) {
+		if m.Role == asVoter && m.ID != 0 &&
+			((agreed && m.ID == x.r.Leaders[0]) || (!agreed && m.Answers && m.ID == m.Leader)) {
 			x.r.Members[i].Role = asLeader
 		}
 	}

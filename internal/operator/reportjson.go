@@ -128,12 +128,15 @@ func (r Report) JSON() string {
 
 func (r Report) forPrograms() reportJSON {
 	out := reportJSON{
-		Schema: reportSchema, Unit: r.Unit, Role: r.Role, Health: r.Health, Summary: singleLine(Summary(r)),
-		Reasons: []reasonJSON{}, States: listOf(r.States), Members: []memberJSON{}, Memory: r.Memory, Certificate: left(r.Certificate),
+		Schema: reportSchema, Unit: r.Unit, Role: r.Role,
+		Health: r.Health, Summary: singleLine(Summary(r)), Reasons: []reasonJSON{},
+		States: listOf(r.States), Members: []memberJSON{},
+		Memory: r.Memory, Certificate: left(r.Certificate),
 	}
 	for _, reason := range r.Reasons {
 		out.Reasons = append(out.Reasons, reasonJSON{
-			reason.Kind.String(), reason.Health(), listOf(reason.Subjects), reason.Text(), r.remedyFor(reason),
+			reason.Kind.String(), reason.Health(), listOf(reason.Subjects),
+			reason.Text(), r.remedyFor(reason),
 		})
 	}
 	if r.Runs != "" || r.Carries != "" {
@@ -147,9 +150,11 @@ func (r Report) forPrograms() reportJSON {
 		return out
 	}
 	out.Cluster = &clusterJSON{
-		Reach: r.Reach.String(), Voters: r.Voters, Ready: r.Ready, Reachable: r.Reachable, Learners: r.Learners, Quorum: r.Quorum,
-		Margin: r.Margin, Leader: r.Leader, TermMin: r.TermMin, TermMax: r.TermMax, Versions: listOf(r.Versions),
-		MembersWithoutUnit: listOf(r.MembersWithoutUnit), UnitsWithoutMember: listOf(r.UnitsWithoutMember),
+		Reach: r.Reach.String(), Voters: r.Voters, Ready: r.Ready, Reachable: r.Reachable,
+		Learners: r.Learners, Quorum: r.Quorum, Margin: r.Margin, Leader: r.Leader,
+		TermMin: r.TermMin, TermMax: r.TermMax, Versions: listOf(r.Versions),
+		MembersWithoutUnit: listOf(r.MembersWithoutUnit),
+		UnitsWithoutMember: listOf(r.UnitsWithoutMember),
 	}
 	if r.ClusterID != 0 {
 		out.Cluster.ID = hexID(r.ClusterID)
@@ -163,32 +168,38 @@ func (r Report) forPrograms() reportJSON {
 
 func (m MemberReport) forPrograms() memberJSON {
 	out := memberJSON{
-		ID: hexID(m.ID), Unit: m.Unit, Name: singleLine(m.Name), Role: m.Role, PeerURLs: singleLines(m.PeerURLs), ClientURLs: singleLines(m.ClientURLs),
+		ID: hexID(m.ID), Unit: m.Unit, Name: singleLine(m.Name), Role: m.Role,
+		PeerURLs: singleLines(m.PeerURLs), ClientURLs: singleLines(m.ClientURLs),
 		Alarms: listOf(m.Alarms), Errors: singleLines(m.Errors), Server: m.Server, Answers: m.Answers,
 	}
 	if !m.Answers {
 		return out
 	}
 	out.Ready, out.Version, out.Storage = m.Ready, singleLine(m.Version), singleLine(m.StorageVersion)
-	out.memberFigures = &memberFigures{m.DBSize, m.DBInUse, m.Quota, m.Term, m.Index, m.Applied, m.Lag, m.Revision}
+	out.memberFigures = &memberFigures{
+		m.DBSize, m.DBInUse, m.Quota, m.Term, m.Index, m.Applied, m.Lag, m.Revision,
+	}
 	out.RoundTrip, out.Certificate = m.RTT.Seconds(), left(m.CertRemaining)
 	return out
 }
 
 func (p UpstreamProbe) forPrograms() memberJSON {
 	out := memberJSON{
-		Name: singleLine(p.Name), PeerURLs: singleLines(nonEmpty(p.PeerURL)), ClientURLs: singleLines(nonEmpty(p.ClientURL)), Alarms: listOf(p.Alarms),
+		Name: singleLine(p.Name), PeerURLs: singleLines(nonEmpty(p.PeerURL)),
+		ClientURLs: singleLines(nonEmpty(p.ClientURL)), Alarms: listOf(p.Alarms),
 		Errors: singleLines(nonEmpty(p.Error)), Answers: p.Answers, Ready: p.Reads,
 	}
 	if p.Answers {
-		out.Version, out.RoundTrip, out.Certificate = singleLine(p.Version), p.RTT.Seconds(), left(p.CertRemaining)
+		out.Version, out.RoundTrip, out.Certificate =
+			singleLine(p.Version), p.RTT.Seconds(), left(p.CertRemaining)
 	}
 	return out
 }
 
 func (r Report) keepsForPrograms() *keepsJSON {
 	out := &keepsJSON{
-		Snapshots: r.kept.good(), Failure: singleLine(r.snapshots.failure), Aside: len(r.kept.Aside), Used: r.kept.used(), Space: r.kept.Space,
+		Snapshots: r.kept.good(), Failure: singleLine(r.snapshots.failure),
+		Aside: len(r.kept.Aside), Used: r.kept.used(), Space: r.kept.Space,
 	}
 	for _, a := range r.kept.Aside {
 		out.AsideBytes += a.Bytes

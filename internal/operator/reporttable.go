@@ -56,11 +56,15 @@ func (r Report) head() []named {
 		out = append(out, named{"because", reason.with(r.remedyFor(reason))})
 	}
 	if r.Role == RoleProxy {
-		out = append(out, named{"seen by", r.Unit}, named{"listens", r.listenText()}, named{"reaches", fmt.Sprintf("%d of %d members", r.Reachable, len(r.Upstream))})
+		out = append(out,
+			named{"seen by", r.Unit},
+			named{"listens", r.listenText()},
+			named{"reaches", fmt.Sprintf("%d of %d members", r.Reachable, len(r.Upstream))})
 	} else {
 		if r.Voters > 0 {
 			out = append(out, named{"seen by", r.Unit})
-			out = append(out, named{"margin", fmt.Sprintf("%d: %s; %d of %d voters ready, quorum %d", r.Margin, r.survival(), r.Ready, r.Voters, r.Quorum)})
+			out = append(out, named{"margin", fmt.Sprintf("%d: %s; %d of %d voters ready, quorum %d",
+				r.Margin, r.survival(), r.Ready, r.Voters, r.Quorum)})
 			out = append(out, named{"leader", r.leaderText()})
 		}
 		if r.ClusterID != 0 {
@@ -120,8 +124,9 @@ func (r Report) memberRows() [][]string {
 			rows = append(rows, append(row, "silent"))
 			continue
 		}
-		rows = append(rows, append(row, yesNo(m.Ready), dash(clip(singleLine(m.Version), 12)), percent(m.Use()), number(m.Lag), roundTrip(m.RTT),
-			lifetime(m.CertRemaining)))
+		rows = append(rows, append(row,
+			yesNo(m.Ready), dash(clip(singleLine(m.Version), 12)), percent(m.Use()),
+			number(m.Lag), roundTrip(m.RTT), lifetime(m.CertRemaining)))
 	}
 	return rows
 }
@@ -132,7 +137,8 @@ func (r Report) dataRows() [][]string {
 	for _, m := range r.Members {
 		if m.Answers {
 			rows = append(rows, []string{
-				tail(m.Label), size(m.DBSize), size(m.DBInUse), quotaText(m.Quota), number(m.Term), number(m.Index), number(m.Applied),
+				tail(m.Label), size(m.DBSize), size(m.DBInUse), quotaText(m.Quota),
+				number(m.Term), number(m.Index), number(m.Applied),
 			})
 		}
 	}
@@ -168,7 +174,8 @@ func (r Report) upstreamRows() [][]string {
 	for _, p := range r.Upstream {
 		row := []string{tail(probeLabel(p)), yesNo(p.Answers), "-", "-", "-"}
 		if p.Answers {
-			row[2], row[3], row[4] = dash(clip(singleLine(p.Version), 12)), roundTrip(p.RTT), lifetime(p.CertRemaining)
+			row[2], row[3], row[4] =
+				dash(clip(singleLine(p.Version), 12)), roundTrip(p.RTT), lifetime(p.CertRemaining)
 		}
 		rows = append(rows, row)
 	}

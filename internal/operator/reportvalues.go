@@ -82,11 +82,13 @@ func (m MemberReport) values() values {
 	out["ready"] = yesNo(m.Ready)
 	out.set("version", singleLine(m.Version))
 	out.set("storage-version", singleLine(m.StorageVersion))
-	out["db-size"], out["db-in-use"] = strconv.FormatInt(m.DBSize, 10), strconv.FormatInt(m.DBInUse, 10)
+	out["db-size"], out["db-in-use"] =
+		strconv.FormatInt(m.DBSize, 10), strconv.FormatInt(m.DBInUse, 10)
 	if m.Use() >= 0 {
 		out["quota"], out["use-percent"] = strconv.FormatInt(m.Quota, 10), strconv.Itoa(m.Use())
 	}
-	out["term"], out["index"], out["applied"], out["lag"] = number(m.Term), number(m.Index), number(m.Applied), number(m.Lag)
+	out["term"], out["index"], out["applied"], out["lag"] =
+		number(m.Term), number(m.Index), number(m.Applied), number(m.Lag)
 	out.set("round-trip", known(roundTrip(m.RTT)))
 	out.set("certificate", known(lifetime(m.CertRemaining)))
 	out.set("errors", singleLine(strings.Join(m.Errors, "; ")))
@@ -98,7 +100,8 @@ func (r Report) upstreamValues(out values) {
 	out.set("listen", strings.Join(r.Listen, ","))
 	out.set("socket", r.Socket.Path)
 	out.set("socket-group", r.Socket.Group)
-	out["members-known"], out["members-reachable"] = strconv.Itoa(len(r.Upstream)), strconv.Itoa(r.Reachable)
+	out["members-known"], out["members-reachable"] =
+		strconv.Itoa(len(r.Upstream)), strconv.Itoa(r.Reachable)
 	members := map[string]any{}
 	for _, p := range r.Upstream {
 		one := values{"answers": yesNo(p.Answers)}

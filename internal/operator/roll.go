@@ -13,27 +13,30 @@ type rollPhase int
 
 const (
 	notRolling rollPhase = iota // no voter of ours runs in our cluster
-	applied                     // it runs with the settings that it should have, as far as that is known
-	noUpgrade                   // the carried release must not replace the running one
-	held                        // another member comes first
-	unfound                     // this pass did not find the other voters where they are listed
-	turnless                    // it needs the turn
-	finding                     // its peer URL changes, and it looks for the other voters first
-	unwritten                   // the new settings are to be written
-	restarting                  // the server is to be restarted with them
+	// It runs with the settings that it should have, as far as that is known.
+	applied
+	noUpgrade  // the carried release must not replace the running one
+	held       // another member comes first
+	unfound    // this pass did not find the other voters where they are listed
+	turnless   // it needs the turn
+	finding    // its peer URL changes, and it looks for the other voters first
+	unwritten  // the new settings are to be written
+	restarting // the server is to be restarted with them
 )
 
 // String names the phase.
 func (r rollPhase) String() string {
 	return [...]string{
-		"not rolling", "applied", "no upgrade", "held", "unfound", "turnless", "finding", "unwritten", "restarting",
+		"not rolling", "applied", "no upgrade", "held", "unfound",
+		"turnless", "finding", "unwritten", "restarting",
 	}[r]
 }
 
 // rollPhase says how far the roll of our member is, and for noUpgrade and held why it goes no
 // further.
 func (v view) rollPhase() (rollPhase, Reason) {
-	if v.role() != RoleMember || v.leaving() || v.w.Data.State != OurData || !v.w.Service.Running || !v.inCluster() || v.halted() {
+	if v.role() != RoleMember || v.leaving() || v.w.Data.State != OurData ||
+		!v.w.Service.Running || !v.inCluster() || v.halted() {
 		return notRolling, Reason{}
 	}
 	own, listed := v.self()
@@ -148,7 +151,8 @@ func (v view) revertible() bool {
 
 // restartDue reports whether the running server differs from what it should be.
 func (v view) restartDue() bool {
-	return v.usable() && v.addressed() && v.w.Installed == v.w.Carried && v.w.Service.Config != v.desiredDigest && !v.foreign()
+	return v.usable() && v.addressed() && v.w.Installed == v.w.Carried &&
+		v.w.Service.Config != v.desiredDigest && !v.foreign()
 }
 
 // holdRestart says why our restart must not happen now; none means that it may.
@@ -165,7 +169,8 @@ func (v view) holdRestart(own Member) Reason {
 		// Two members that listen where they are not listed do not find each other, and without a
 		// quorum neither can be listed correctly again.
 		name, ok := v.unitOf(mem)
-		if url := v.m.Cluster.Value.UnitBags[name].PeerURL; ok && mem.ID != own.ID && url != "" && !slices.Contains(mem.PeerURLs, url) {
+		if url := v.m.Cluster.Value.UnitBags[name].PeerURL; ok && mem.ID != own.ID &&
+			url != "" && !slices.Contains(mem.PeerURLs, url) {
 			return because(restartAwaitsListing, name)
 		}
 	}
@@ -236,7 +241,8 @@ func (v view) upgradeProblem() Reason {
 	}
 	was, is := "v"+version(from), "v"+version(to)
 	switch {
-	case !semver.IsValid(was) || !semver.IsValid(is) || semver.MajorMinor(was) == semver.MajorMinor(is):
+	case !semver.IsValid(was) || !semver.IsValid(is) ||
+		semver.MajorMinor(was) == semver.MajorMinor(is):
 		return Reason{}
 	case semver.Compare(is, was) < 0:
 		return because(downgrade, v.m.Unit, was[1:], is[1:], semver.MajorMinor(was)[1:])

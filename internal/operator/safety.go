@@ -19,7 +19,8 @@ func (tally votes) decide() bool { return tally.ready >= Quorum(tally.voters) }
 
 // without is the reason that the voters would have no quorum without those members.
 func (tally votes) without(names string) Reason {
-	return because(quorumAtStake, names, strconv.Itoa(tally.ready), strconv.Itoa(tally.voters), strconv.Itoa(Quorum(tally.voters)))
+	return because(quorumAtStake, names,
+		strconv.Itoa(tally.ready), strconv.Itoa(tally.voters), strconv.Itoa(Quorum(tally.voters)))
 }
 
 // votesWithout counts the votes once the members with those IDs are removed.

@@ -12,7 +12,8 @@ import (
 
 // schedule has our member's snapshots taken by a timer of the machine, not in a hook.
 func schedule(v view, p *Plan) {
-	if v.role() != RoleMember || v.leaving() || v.w.Installed != v.w.Carried || !v.usable() || !v.w.Service.Running || !v.inCluster() {
+	if v.role() != RoleMember || v.leaving() || v.w.Installed != v.w.Carried ||
+		!v.usable() || !v.w.Service.Running || !v.inCluster() {
 		return
 	}
 	if _, listed := v.self(); !listed {
@@ -26,7 +27,9 @@ func schedule(v view, p *Plan) {
 // schedule is how snapshots should be taken here.
 func (v view) schedule() Schedule {
 	c := v.m.Config
-	return Schedule{Interval: c.SnapshotSeconds, Keep: c.SnapshotKeep, Space: c.KeepBytes, Wanted: v.wanted()}
+	return Schedule{
+		Interval: c.SnapshotSeconds, Keep: c.SnapshotKeep, Space: c.KeepBytes, Wanted: v.wanted(),
+	}
 }
 
 // wanted is the snapshot kept here that the operation on record is to restore; "" is none. The work
@@ -89,7 +92,8 @@ const beforeUpgrade = "before-upgrade"
 // snapshot is taken while a unit has the turn.
 func (v view) saved(p *Plan) bool {
 	server := func(release string) string { return cmp.Or(ServerID(release), release) }
-	if v.refusingAlarm() != "" || !v.w.Turn.Known || v.w.Turn.Holder != "" || server(v.w.Service.Release) == server(v.desired.Release) || v.rollBegan() {
+	if v.refusingAlarm() != "" || !v.w.Turn.Known || v.w.Turn.Holder != "" ||
+		server(v.w.Service.Release) == server(v.desired.Release) || v.rollBegan() {
 		return false
 	}
 	id := upgradeID(v.w.Carried)
@@ -118,7 +122,8 @@ func (v view) rollBegan() bool {
 	own, _ := v.self()
 	return slices.ContainsFunc(v.voters(), func(mem Member) bool {
 		name, ok := v.unitOf(mem)
-		return ok && mem.ID != own.ID && v.m.Cluster.Value.UnitBags[name].Running == v.desired.Generation()
+		return ok && mem.ID != own.ID &&
+			v.m.Cluster.Value.UnitBags[name].Running == v.desired.Generation()
 	})
 }
 
@@ -155,11 +160,14 @@ func (v view) snapshots() snapshots {
 		s.age = max(time.Duration(v.w.Now-s.good.Taken)*time.Second, 0) // a clock may have gone back
 	}
 	for _, w := range v.w.Work {
-		if w.Kind == TakeSnapshot && w.Why == "" && w.State == WorkFailed && !strings.HasPrefix(w.Error, EndedWork) && (!s.found || w.Ended > s.good.Taken) {
+		if w.Kind == TakeSnapshot && w.Why == "" &&
+			w.State == WorkFailed && !strings.HasPrefix(w.Error, EndedWork) &&
+			(!s.found || w.Ended > s.good.Taken) {
 			s.failure = w.Error
 		}
 	}
-	if kept := v.w.Kept.Snapshots; len(kept) > 0 && kept[len(kept)-1].Why == "" && kept[len(kept)-1].Error != "" {
+	if kept := v.w.Kept.Snapshots; len(kept) > 0 &&
+		kept[len(kept)-1].Why == "" && kept[len(kept)-1].Error != "" {
 		s.failure = kept[len(kept)-1].Error
 	}
 	every := time.Duration(v.m.Config.SnapshotSeconds) * time.Second
@@ -225,7 +233,8 @@ func (r Report) snapshotLine() string {
 	if !r.snapshots.found {
 		return ""
 	}
-	text := fmt.Sprintf("the last is %s old, revision %d; %d kept here", ago(r.snapshots.age), r.snapshots.good.Revision, r.kept.good())
+	text := fmt.Sprintf("the last is %s old, revision %d; %d kept here",
+		ago(r.snapshots.age), r.snapshots.good.Revision, r.kept.good())
 	if r.kept.Drilled != 0 {
 		text += "; drilled on " + time.Unix(r.kept.Drilled, 0).UTC().Format(time.DateOnly)
 	}
@@ -272,7 +281,8 @@ func (r Report) keptValues(out values) {
 		for _, a := range r.kept.Aside {
 			bytes += a.Bytes
 		}
-		s["moved-aside"], s["moved-aside-bytes"] = strconv.Itoa(len(r.kept.Aside)), strconv.FormatInt(bytes, 10)
+		s["moved-aside"], s["moved-aside-bytes"] =
+			strconv.Itoa(len(r.kept.Aside)), strconv.FormatInt(bytes, 10)
 	}
 	if len(s) > 0 {
 		s["space"], s["used"] = strconv.FormatInt(r.kept.Space, 10), strconv.FormatInt(r.kept.used(), 10)

@@ -86,7 +86,9 @@ func (s Server) Env() []string {
 		env = append(env, "ETCD_LISTEN_CLIENT_HTTP_URLS="+strings.Join(s.ListenHTTP, ","))
 	}
 	if c.CompactionMode != "" && c.CompactionRetention != "0" {
-		env = append(env, "ETCD_AUTO_COMPACTION_MODE="+c.CompactionMode, "ETCD_AUTO_COMPACTION_RETENTION="+c.CompactionRetention)
+		env = append(env,
+			"ETCD_AUTO_COMPACTION_MODE="+c.CompactionMode,
+			"ETCD_AUTO_COMPACTION_RETENTION="+c.CompactionRetention)
 	}
 	if len(c.CipherSuites) > 0 {
 		env = append(env, "ETCD_CIPHER_SUITES="+strings.Join(c.CipherSuites, ","))
@@ -135,7 +137,9 @@ func InitialOf(env []string) Initial {
 
 // WithoutInitial are the lines without those of a first start.
 func WithoutInitial(env []string) []string {
-	return slices.DeleteFunc(slices.Clone(env), func(line string) bool { return strings.HasPrefix(line, firstStart) })
+	return slices.DeleteFunc(slices.Clone(env), func(line string) bool {
+		return strings.HasPrefix(line, firstStart)
+	})
 }
 
 // Altered stands for settings that the charm never wrote: lines were removed, changed or added.
@@ -164,7 +168,9 @@ func EnvDigest(env []string) string {
 	}
 	slices.Sort(kept)
 	slices.Sort(first)
-	if digest(kept...) != sum || server && !slices.Equal(first, InitialOf(first).Env()) || !server && first != nil {
+	if digest(kept...) != sum ||
+		server && !slices.Equal(first, InitialOf(first).Env()) ||
+		!server && first != nil {
 		return Altered
 	}
 	return sum

@@ -21,7 +21,8 @@ func TakeSnapshotNow(params map[string]any, m Model, w World) ([]Step, Result, e
 		return nil, Result{}, err
 	}
 	if to != "" && (!path.IsAbs(to) || path.Clean(to) != to) {
-		return nil, Result{}, fmt.Errorf("cannot use parameter %q: it must be the absolute path of a file", "to")
+		return nil, Result{}, fmt.Errorf(
+			"cannot use parameter %q: it must be the absolute path of a file", "to")
 	}
 	const what = "no snapshot is taken"
 	if refused := Examine(m, w).refused(what); refused.Failed != "" {
@@ -32,7 +33,9 @@ func TakeSnapshotNow(params map[string]any, m Model, w World) ([]Step, Result, e
 		return nil, Result{Failed: refusal(what, why)}, nil
 	}
 	r := WorkRequest{ID: v.workID("snapshot"), Kind: TakeSnapshot, To: to}
-	return beginAndAwait(r), Result{Finish: func(after World) Result { return workResult(m, after, r.ID) }}, nil
+	return beginAndAwait(r), Result{Finish: func(after World) Result {
+		return workResult(m, after, r.ID)
+	}}, nil
 }
 
 // beginAndAwait are the steps of an action that begins long work and waits for it.
@@ -83,7 +86,8 @@ func workResult(m Model, w World, id string) Result {
 	out := Result{Values: map[string]any{"work": id, "state": string(work.State)}}
 	switch work.State {
 	case WorkRuns:
-		text := fmt.Sprintf("%s runs: %s; follow it: juju run %s list-snapshots", work.Kind, dash(work.Progress), m.Unit)
+		text := fmt.Sprintf("%s runs: %s; follow it: juju run %s list-snapshots",
+			work.Kind, dash(work.Progress), m.Unit)
 		out.Text = fold("", text, 0)
 		out.Values["progress"] = dash(singleLine(work.Progress))
 	case WorkFailed:
@@ -125,7 +129,9 @@ func ListSnapshots(params map[string]any, m Model, w World) ([]Step, Result, err
 	if Examine(m, w).Role == RoleProxy {
 		return nil, Result{Failed: because(isProxy, m.Unit).String()}, nil
 	}
-	rows, snapshots := [][]string{{"SNAPSHOT", "AGE", "REVISION", "KEYS", "SIZE", "KEPT", "FOR"}}, map[string]any{}
+	rows, snapshots := [][]string{
+		{"SNAPSHOT", "AGE", "REVISION", "KEYS", "SIZE", "KEPT", "FOR"},
+	}, map[string]any{}
 	var failed strings.Builder
 	for _, s := range w.Kept.Snapshots {
 		snapshots[slug(s.Name)] = map[string]any(s.values())
@@ -134,12 +140,15 @@ func ListSnapshots(params map[string]any, m Model, w World) ([]Step, Result, err
 			continue
 		}
 		rows = append(rows, []string{
-			s.Name, ago(max(time.Duration(w.Now-s.Taken)*time.Second, 0)), strconv.FormatInt(s.Revision, 10), strconv.FormatInt(s.Keys, 10),
+			s.Name, ago(max(time.Duration(w.Now-s.Taken)*time.Second, 0)),
+			strconv.FormatInt(s.Revision, 10), strconv.FormatInt(s.Keys, 10),
 			size(s.Size), size(s.Stored), dash(s.Why),
 		})
 	}
 	out := Result{Values: map[string]any{
-		"count": strconv.Itoa(w.Kept.good()), "space": strconv.FormatInt(w.Kept.Space, 10), "used": strconv.FormatInt(w.Kept.used(), 10),
+		"count": strconv.Itoa(w.Kept.good()),
+		"space": strconv.FormatInt(w.Kept.Space, 10),
+		"used":  strconv.FormatInt(w.Kept.used(), 10),
 	}}
 	out.Text = "no snapshot is kept on this unit\n"
 	if len(rows) > 1 {
@@ -161,7 +170,8 @@ func ListSnapshots(params map[string]any, m Model, w World) ([]Step, Result, err
 
 // spaceLine says how much space all that is kept takes.
 func (k Kept) spaceLine() string {
-	text := fmt.Sprintf("%s of %s are used by what is kept, %s are free", size(k.used()), size(k.Space), size(k.Free))
+	text := fmt.Sprintf("%s of %s are used by what is kept, %s are free",
+		size(k.used()), size(k.Space), size(k.Free))
 	if n := len(k.Aside); n > 0 {
 		text += fmt.Sprintf("; data was moved aside %d times: action purge", n)
 	}
@@ -181,7 +191,9 @@ func VerifySnapshotNow(params map[string]any, m Model, w World) ([]Step, Result,
 	if err != nil {
 		return nil, Result{}, err
 	}
-	steps, result := readSnapshot(m, w, WorkRequest{Kind: VerifySnapshot, Snapshot: which, Unverified: unverified}, "nothing is verified")
+	steps, result := readSnapshot(m, w, WorkRequest{
+		Kind: VerifySnapshot, Snapshot: which, Unverified: unverified,
+	}, "nothing is verified")
 	return steps, result, nil
 }
 
@@ -210,7 +222,9 @@ func readSnapshot(m Model, w World, r WorkRequest, refused string) ([]Step, Resu
 	if why := v.findSnapshot(r.Snapshot); !why.none() {
 		return nil, Result{Failed: refusal(refused, why)}
 	}
-	return beginAndAwait(r), Result{Finish: func(after World) Result { return workResult(m, after, r.ID) }}
+	return beginAndAwait(r), Result{Finish: func(after World) Result {
+		return workResult(m, after, r.ID)
+	}}
 }
 
 // findSnapshot says why there is no such snapshot here. It does not check a path: the work does.
@@ -280,16 +294,21 @@ func PurgeKept(params map[string]any, m Model, w World) ([]Step, Result, error) 
 		if out.Values["items"] == nil {
 			return nil, out, nil
 		}
-		out.Text += fold("", fmt.Sprintf("name them: juju run %s purge what=NAME,… (or what=aside); confirm=true deletes them", m.Unit), 0)
+		out.Text += fold("", fmt.Sprintf(
+			"name them: juju run %s purge what=NAME,… (or what=aside); confirm=true deletes them",
+			m.Unit), 0)
 		return nil, out, nil
 	}
 	if !confirm {
 		out := purged(w.Kept, p, "would go", "would be deleted")
-		out.Text += fold("", fmt.Sprintf("to delete them: juju run %s purge what=%s confirm=true", m.Unit, what), 0)
+		out.Text += fold("", fmt.Sprintf(
+			"to delete them: juju run %s purge what=%s confirm=true", m.Unit, what), 0)
 		return nil, out, nil
 	}
 	before := w.Kept
-	return []Step{p}, Result{Finish: func(World) Result { return purged(before, p, "gone", "deleted") }}, nil
+	return []Step{p}, Result{Finish: func(World) Result {
+		return purged(before, p, "gone", "deleted")
+	}}, nil
 }
 
 // allAside stands for all directories of data that was moved aside.
@@ -340,7 +359,9 @@ func purged(k Kept, p Purge, state, says string) Result {
 	var total int64
 	add := func(name, kind string, bytes int64) {
 		rows = append(rows, []string{name, size(bytes), kind})
-		values[free(values, slug(name))] = map[string]any{"name": name, "kind": kind, "bytes": strconv.FormatInt(bytes, 10)}
+		values[free(values, slug(name))] = map[string]any{
+			"name": name, "kind": kind, "bytes": strconv.FormatInt(bytes, 10),
+		}
 		total += bytes
 	}
 	for _, s := range k.Snapshots {
@@ -357,7 +378,11 @@ func purged(k Kept, p Purge, state, says string) Result {
 			add(path.Base(a.Path), "moved aside", a.Bytes)
 		}
 	}
-	out := Result{Values: map[string]any{"count": strconv.Itoa(len(rows) - 1), "bytes": strconv.FormatInt(total, 10), "state": state}}
+	out := Result{Values: map[string]any{
+		"count": strconv.Itoa(len(rows) - 1),
+		"bytes": strconv.FormatInt(total, 10),
+		"state": state,
+	}}
 	if len(rows) == 1 {
 		out.Text = "nothing is kept that can be deleted\n"
 		return out

@@ -41,7 +41,9 @@ func (m Member) hasRoom() bool { return m.Quota <= 0 || m.DBSize*100 < m.Quota*r
 // shortOfSpace reports whether NOSPACE is raised, or would soon be raised again after somebody
 // disarmed it by hand.
 func (v view) shortOfSpace() bool {
-	return v.full() || slices.ContainsFunc(v.voters(), func(mem Member) bool { return mem.Answers && !mem.hasRoom() })
+	return v.full() || slices.ContainsFunc(v.voters(), func(mem Member) bool {
+		return mem.Answers && !mem.hasRoom()
+	})
 }
 
 // lowQuota reports whether the member runs with a lower quota than the options say.
@@ -97,7 +99,8 @@ func (v view) raiser() (Member, bool) {
 // waited for.
 func (v view) mayRestartWithoutTurn(id uint64) bool {
 	first, raises := v.raiser()
-	return raises && first.ID == id && v.refusingAlarm() == noSpace && v.w.Turn.Known && v.w.Turn.Holder == ""
+	return raises && first.ID == id && v.refusingAlarm() == noSpace &&
+		v.w.Turn.Known && v.w.Turn.Holder == ""
 }
 
 // awaited is what something waits for, and why. The zero value is nothing.
@@ -148,7 +151,8 @@ func (v view) raiseAwaits() awaited {
 // is harmless twice; only the leader frees space.
 func space(v view, p *Plan) {
 	own, listed := v.self()
-	if v.role() != RoleMember || v.leaving() || v.w.Data.State != OurData || !v.inCluster() || !listed || own.Learner {
+	if v.role() != RoleMember || v.leaving() || v.w.Data.State != OurData ||
+		!v.inCluster() || !listed || own.Learner {
 		return
 	}
 	v.rememberRevision(p)
@@ -222,7 +226,8 @@ func (v view) freeingAwaits() awaited {
 // member after another, the raft leader last. What does not fit into this pass is left for the next
 // round.
 func (v view) free(p *Plan) {
-	if to := v.compactable(); to > 0 && !did[Compact](v) && v.inTime(v.largest()) && p.want(v, Compact{to}) {
+	if to := v.compactable(); to > 0 && !did[Compact](v) &&
+		v.inTime(v.largest()) && p.want(v, Compact{to}) {
 		return
 	}
 	for _, mem := range v.fragmented() {
@@ -249,7 +254,9 @@ func (v view) fragmented() []Member {
 		}
 		return 0
 	}
-	slices.SortFunc(voters, func(a, b Member) int { return cmp.Or(leads(a)-leads(b), cmp.Compare(a.ID, b.ID)) })
+	slices.SortFunc(voters, func(a, b Member) int {
+		return cmp.Or(leads(a)-leads(b), cmp.Compare(a.ID, b.ID))
+	})
 	return voters
 }
 
@@ -266,7 +273,9 @@ func (v view) largest() Member {
 
 // inTime reports whether a step that reads all of the member's database would end in time if it
 // began now.
-func (v view) inTime(mem Member) bool { return v.w.Now-v.w.Began+mem.freeingSeconds() <= freeingTime }
+func (v view) inTime(mem Member) bool {
+	return v.w.Now-v.w.Began+mem.freeingSeconds() <= freeingTime
+}
 
 // freeingSeconds is how long compacting or defragmenting the member's database may take.
 func (m Member) freeingSeconds() int64 { return m.DBSize * secondsPerGiB >> 30 }
@@ -323,7 +332,8 @@ func (v view) rememberRevision(p *Plan) {
 		return
 	}
 	memory := p.memory(v)
-	memory.Sampled, memory.Revisions = v.w.ClusterID, append(samples[max(v.aged(samples), 0):], Sample{now, revision})
+	memory.Sampled, memory.Revisions =
+		v.w.ClusterID, append(samples[max(v.aged(samples), 0):], Sample{now, revision})
 }
 
 // aged is the newest sample that is as old as retention; -1 is none. Of the time between two
@@ -379,7 +389,8 @@ func (v view) nospace(label string) Reason {
 	}
 	var fullest Member
 	for _, mem := range v.voters() {
-		if mem.Answers && mem.Quota > 0 && (fullest.ID == 0 || mem.DBInUse*(fullest.Quota>>20) > fullest.DBInUse*(mem.Quota>>20)) {
+		if mem.Answers && mem.Quota > 0 && (fullest.ID == 0 ||
+			mem.DBInUse*(fullest.Quota>>20) > fullest.DBInUse*(mem.Quota>>20)) {
 			fullest = mem
 		}
 	}
@@ -407,5 +418,6 @@ func (v view) nospace(label string) Reason {
 
 // nospaceKinds are the kinds that nospace returns.
 var nospaceKinds = []Kind{
-	alarmNospace, quotaAwaits, quotaRaised, spaceLiveData, spaceKeptHistory, spaceTooLarge, spaceAwaits, spaceFreed,
+	alarmNospace, quotaAwaits, quotaRaised,
+	spaceLiveData, spaceKeptHistory, spaceTooLarge, spaceAwaits, spaceFreed,
 }

@@ -20,7 +20,8 @@ const (
 // String names the standing.
 func (s standing) String() string {
 	return [...]string{
-		"stuck", "outside", "learner", "voter among others", "ended", "superseded", "last unit", "unrecorded",
+		"stuck", "outside", "learner", "voter among others",
+		"ended", "superseded", "last unit", "unrecorded",
 	}[s]
 }
 
@@ -65,7 +66,8 @@ func (v view) left() bool {
 // hasEnded reports whether the record says that our data's cluster ended: a later unit founds
 // another one.
 func (v view) hasEnded() bool {
-	return v.m.Cluster.OK && v.w.Data.ClusterID != 0 && v.m.Cluster.Value.AppBag.Ended == v.w.Data.ClusterID
+	return v.m.Cluster.OK && v.w.Data.ClusterID != 0 &&
+		v.m.Cluster.Value.AppBag.Ended == v.w.Data.ClusterID
 }
 
 // isSuperseded reports whether another cluster than that of our data is on record, or has replaced
@@ -78,14 +80,16 @@ func (v view) isSuperseded() bool {
 	if v.m.Cluster.OK && v.isReplaced(data) {
 		return true
 	}
-	return v.m.Cluster.OK && r.ClusterID != 0 && r.ClusterID != r.Ended && r.ClusterID != data && !others
+	return v.m.Cluster.OK && r.ClusterID != 0 && r.ClusterID != r.Ended &&
+		r.ClusterID != data && !others
 }
 
 // clusterUnused reports whether our cluster is not on record, so that no unit joined or used it, or
 // can. Only the leader puts it there, and this unit leads.
 func (v view) clusterUnused() bool {
 	local := v.w.Local // the other members may be of another cluster, which is not on record either
-	single := v.ownAnswers() && len(v.w.Members) == 1 || local.Ready && local.ClusterID == v.w.Data.ClusterID && local.Voters == 1
+	single := v.ownAnswers() && len(v.w.Members) == 1 ||
+		local.Ready && local.ClusterID == v.w.Data.ClusterID && local.Voters == 1
 	return v.unrecorded() && (single || v.stopped())
 }
 

@@ -212,13 +212,20 @@ func (s Mend) String() string { return "repair " + s.What }
 func (s WriteTLS) String() string {
 	revocations := ""
 	if r := s.Revoked; r != nil { // with its size, since it may change more than once in a pass
-		revocations = fmt.Sprintf("revocations (%d, and %d of units)", len(r.Relations), len(r.Client)+len(r.Peer))
+		revocations = fmt.Sprintf("revocations (%d, and %d of units)",
+			len(r.Relations), len(r.Client)+len(r.Peer))
 	}
 	var parts []string
 	for _, p := range []struct {
 		on   bool
 		name string
-	}{{s.Trust, "trust"}, {s.Revoked != nil, revocations}, {s.Peer, "peer"}, {s.Server, "server"}, {s.Admin, "admin"}} {
+	}{
+		{s.Trust, "trust"},
+		{s.Revoked != nil, revocations},
+		{s.Peer, "peer"},
+		{s.Server, "server"},
+		{s.Admin, "admin"},
+	} {
 		if p.on {
 			parts = append(parts, p.name)
 		}
@@ -242,7 +249,9 @@ func (s RemoveMember) String() string {
 	return fmt.Sprintf("remove member %x (%s): %s", s.ID, s.Name, s.Why)
 }
 
-func (s UpdateMember) String() string { return fmt.Sprintf("update member %x to %s", s.ID, s.PeerURL) }
+func (s UpdateMember) String() string {
+	return fmt.Sprintf("update member %x to %s", s.ID, s.PeerURL)
+}
 
 func (s AwaitReady) String() string {
 	if s.Learner {
@@ -261,7 +270,9 @@ func (s AwaitLearner) String() string { return fmt.Sprintf("wait for learner %x 
 func (AwaitListed) String() string    { return "wait until voters listen as listed" }
 func (TakeTurn) String() string       { return "take the turn" }
 func (ReleaseTurn) String() string    { return "give the turn back" }
-func (s BreakTurn) String() string    { return "break the turn of " + clip(singleLine(s.Turn.Holder), 60) }
+func (s BreakTurn) String() string {
+	return "break the turn of " + clip(singleLine(s.Turn.Holder), 60)
+}
 
 func (s Defrag) String() string    { return fmt.Sprintf("defragment member %x (%s)", s.ID, s.Name) }
 func (s Compact) String() string   { return fmt.Sprintf("compact to revision %d", s.Revision) }
@@ -284,7 +295,8 @@ func (s Purge) String() string {
 func (s ServePrepared) String() string { return "put the prepared data of " + s.ID + " in place" }
 func (s DropPrepared) String() string  { return "drop the prepared data of " + s.ID }
 func (s WriteFence) String() string {
-	return fmt.Sprintf("note replaced clusters (%d) and peers (%d)", len(s.Fence.Replaced), len(s.Fence.Peers))
+	return fmt.Sprintf("note replaced clusters (%d) and peers (%d)",
+		len(s.Fence.Replaced), len(s.Fence.Peers))
 }
 
 func (s AskHashes) String() string {

@@ -71,7 +71,8 @@ func NewSurvey(m Model, data Data, own string, earlier []string) *Survey {
 		unitBag := m.Cluster.Value.UnitBags[unit]
 		// A unit that names no cluster is asked too, because it may have founded one and died
 		// before Juju got its bag; its silence means nothing.
-		if unitBag.ClusterID != 0 && unitBag.ClusterID != record.Ended && !unitBag.Stopped && !slices.Contains(s.replaced, unitBag.ClusterID) {
+		if unitBag.ClusterID != 0 && unitBag.ClusterID != record.Ended &&
+			!unitBag.Stopped && !slices.Contains(s.replaced, unitBag.ClusterID) {
 			s.anybody = true
 			told = append(told, unitBag.ClusterID)
 		}
@@ -144,7 +145,8 @@ func (s *Survey) Add(a Answer) (healthy bool) {
 }
 
 func (s *Survey) counts(clusterID uint64) bool {
-	return clusterID != 0 && !slices.Contains(s.replaced, clusterID) && (len(s.clusters) == 0 || slices.Contains(s.clusters, clusterID))
+	return clusterID != 0 && !slices.Contains(s.replaced, clusterID) &&
+		(len(s.clusters) == 0 || slices.Contains(s.clusters, clusterID))
 }
 
 // SurveyResult is what a survey found.
@@ -237,7 +239,8 @@ func describe(list []Member, answers []Answer) []Member {
 			m = said.Self
 			m.Answers = true
 		}
-		m.ID, m.Name, m.Learner, m.PeerURLs, m.ClientURLs = listed.ID, listed.Name, listed.Learner, listed.PeerURLs, listed.ClientURLs
+		m.ID, m.Name, m.Learner, m.PeerURLs, m.ClientURLs =
+			listed.ID, listed.Name, listed.Learner, listed.PeerURLs, listed.ClientURLs
 		out = append(out, m)
 	}
 	slices.SortFunc(out, func(a, b Member) int { return cmp.Compare(a.ID, b.ID) })

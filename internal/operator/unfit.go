@@ -148,7 +148,10 @@ func (v view) behindAll() bool {
 // rememberHealed keeps Memory.Healed true. If a hook dies after the removal, nothing is remembered:
 // the unit may then give up its data again within the same day.
 func (v view) rememberHealed(p *Plan) {
-	gaveUp := func(s Step) bool { r, ok := s.(RemoveMember); return ok && strings.HasSuffix(r.Why, joinsAgain) }
+	gaveUp := func(s Step) bool {
+		r, ok := s.(RemoveMember)
+		return ok && strings.HasSuffix(r.Why, joinsAgain)
+	}
 	switch healed := v.m.Memory.Value.Healed; {
 	case slices.ContainsFunc(v.w.Done, gaveUp):
 		p.memory(v).Healed = v.w.Now

@@ -59,7 +59,8 @@ func (u Upstream) Endpoint() string {
 func (u Upstream) Also() []string {
 	var out []string
 	for _, at := range u.Listen {
-		if port, is := strings.CutPrefix(at, "127.0.0.1:"); is && !slices.Contains(u.Listen, "[::1]:"+port) {
+		if port, is := strings.CutPrefix(at, "127.0.0.1:"); is &&
+			!slices.Contains(u.Listen, "[::1]:"+port) {
 			out = append(out, "[::1]:"+port)
 		}
 	}

@@ -9,8 +9,9 @@ type WorkKind string
 const (
 	TakeSnapshot   WorkKind = "snapshot" // take a snapshot from our member, and verify it
 	VerifySnapshot WorkKind = "verify"   // read a kept snapshot again, as a restore would
-	Drill          WorkKind = "drill"    // restore a snapshot beside our data, out of reach of clients, read it back, throw it away
-	PrepareRestore WorkKind = "restore"  // make data of a snapshot, beside our own, ready to be served
+	// Restore a snapshot beside our data, out of reach of clients, read it back, throw it away.
+	Drill          WorkKind = "drill"
+	PrepareRestore WorkKind = "restore" // make data of a snapshot, beside our own, ready to be served
 	// Make data from what our stopped member has, beside it, ready to be served.
 	PrepareRecover WorkKind = "recover"
 	LookAgain      WorkKind = "look" // nothing: only the hook after the work matters
@@ -27,8 +28,9 @@ type WorkRequest struct {
 	Snapshot string `json:"snapshot,omitempty"`
 	// To is a path that TakeSnapshot also copies the snapshot to, as plain as etcdctl saves one; ""
 	// is none.
-	To  string `json:"to,omitempty"`
-	Why string `json:"why,omitempty"` // of a snapshot that is kept apart: "before-restore"; "" is one of the usual
+	To string `json:"to,omitempty"`
+	// Of a snapshot that is kept apart: "before-restore"; "" is one of the usual.
+	Why string `json:"why,omitempty"`
 	// The file may be a copied database, which has no hash.
 	Unverified bool `json:"unverified,omitempty"`
 

@@ -24,8 +24,9 @@ func (r Reach) String() string {
 
 // World is the state of machine and cluster, read again before every step.
 type World struct {
-	Carried   string // release that the charm directory carries (ReleaseName)
-	Installed string // Carried if it is installed outside the charm directory, else the newest that is; "" is none
+	Carried string // release that the charm directory carries (ReleaseName)
+	// Carried if it is installed outside the charm directory, else the newest that is; "" is none.
+	Installed string
 
 	// Mute is a path of the unit whose file system does not answer; "" is none. If there is one,
 	// nothing else is known.
@@ -57,9 +58,10 @@ type World struct {
 	WrittenRestart string
 
 	Reach     Reach
-	ClusterID uint64   // of the cluster reached; 0 when none answered
-	Members   []Member // as that cluster lists them: by a linearizable read if Healthy, else one member's view
-	Alarms    []Alarm
+	ClusterID uint64 // of the cluster reached; 0 when none answered
+	// As that cluster lists them: by a linearizable read if Healthy, else one member's view.
+	Members []Member
+	Alarms  []Alarm
 	// Hashes are the voters' answers about their data, one list for each time that this pass asked
 	// (AskHashes).
 	Hashes [][]Hash
@@ -129,9 +131,10 @@ type Astray struct {
 
 // Machine is what this machine lets the unit's service use. The zero value refuses nothing.
 type Machine struct {
-	LowestPort int              // the service may bind this port and those above
-	Listening  []netip.AddrPort // where anybody listens, our service too, on the ports that the options name
-	NoGroup    bool             // the group that the option socket_group names does not exist
+	LowestPort int // the service may bind this port and those above
+	// Where anybody listens, our service too, on the ports that the options name.
+	Listening []netip.AddrPort
+	NoGroup   bool // the group that the option socket_group names does not exist
 }
 
 // ServiceKind is what the unit's one service runs.
@@ -154,9 +157,11 @@ type Service struct {
 	Starved bool          // at least once the kernel ended it because memory ran out
 	Memory  int64         // bytes that it takes; 0 is unknown
 	Age     time.Duration // since its main process was started
-	Config  string        // digest of what the live process was started with; "" is unknown, Altered is others than the charm wrote
-	Release string        // release that the live process runs
-	Restart string        // the operation that it was restarted for last; "" is none
+	// Digest of what the live process was started with; "" is unknown, Altered is others than the
+	// charm wrote.
+	Config  string
+	Release string // release that the live process runs
+	Restart string // the operation that it was restarted for last; "" is none
 	// When Failing: the last line that says why; or what a server waits for that does not serve
 	// yet.
 	Log  string
@@ -164,7 +169,8 @@ type Service struct {
 
 	PeerURL, ClientURL string   // what the live process was started to advertise; "" is unknown
 	Listens            []string // URLs that the live process was started to listen on
-	Settings           []string // lines of settings that the live process was started with, for the log; none is unknown
+	// Lines of settings that the live process was started with, for the log; none is unknown.
+	Settings []string
 }
 
 // DataState says what is in the data directory.
@@ -201,14 +207,16 @@ type TLS struct {
 	Peer     Leaf
 	Server   Leaf
 	Admin    Leaf
-	Issued   []Issued // by this unit, as far as its disk knows: those three, and what they replaced; sorted
+	// By this unit, as far as its disk knows: those three, and what they replaced; sorted.
+	Issued []Issued
 }
 
 // Leaf is one certificate on disk. The zero value is none.
 type Leaf struct {
-	Present   bool
-	Problem   string // why it cannot be used: expired, key does not match, signed by another authority …
-	Due       bool   // less than a third of its life is left, or the clock has not reached it
+	Present bool
+	// Why it cannot be used: expired, key does not match, signed by another authority …
+	Problem   string
+	Due       bool // less than a third of its life is left, or the clock has not reached it
 	SANs      []string
 	Serial    string
 	Signer    string        // Authority fingerprint it was issued under
@@ -230,7 +238,8 @@ type Local struct {
 	MemberID  uint64
 	Voters    int // voters in its own view
 
-	Term, Index uint64 // of the last entry that it knows to be committed; 0 is unknown, as before it serves clients
+	// Of the last entry that it knows to be committed; 0 is unknown, as before it serves clients.
+	Term, Index uint64
 	Applied     uint64 // index of the last entry that it has applied; 0 is unknown
 	Revision    int64
 	Twin        bool // another server says that it is the same member

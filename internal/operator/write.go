@@ -84,7 +84,9 @@ func (v view) written(w BagWrite) string {
 
 // entered reports whether our unit enters the relation in this hook. Its bag is empty then,
 // whatever it wrote to an earlier relation of the same ID.
-func (v view) entered(id string) bool { return v.Kind == hooks.RelationCreated && v.RelationID == id }
+func (v view) entered(id string) bool {
+	return v.Kind == hooks.RelationCreated && v.RelationID == id
+}
 
 // forget drops what is remembered of an endpoint's relations that are gone. The end of a consumer's
 // relation has to be put on record first: see publishToConsumers.
@@ -112,7 +114,8 @@ func (v view) forget(p *Plan, at Endpoint) {
 // writeRecord is the write of the peer application bag for r.
 func (v view) writeRecord(r AppBag) BagWrite {
 	return BagWrite{
-		Relation: v.m.Cluster.Value.RelationID, App: true, Owns: etcdcluster.AppKeys(), Bag: etcdcluster.EncodeApp(r),
+		Relation: v.m.Cluster.Value.RelationID, App: true,
+		Owns: etcdcluster.AppKeys(), Bag: etcdcluster.EncodeApp(r),
 	}
 }
 

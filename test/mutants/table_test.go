@@ -140,8 +140,8 @@ var mutants = []mutant{
 	{
 		"founds again when the data of a cluster that was never on record is lost",
 		"internal/operator/decide.go", "TestRule01FoundedOnce",
-		"lost != r.Ended && !v.isReplaced(lost) && v.w.Data.State == NoData && v.leader() {",
-		"lost == 1 && v.leader() {",
+		"lost != r.Ended && !v.isReplaced(lost) &&\n\t\tv.w.Data.State == NoData && v.leader() {",
+		"lost == 1 &&\n\t\tv.leader() {",
 	},
 	{
 		"starts a member of etcd's list on an empty disk",
