@@ -41,16 +41,21 @@ func run(ctx context.Context) error {
 	flag.StringVar(&src.Program, "program", pack.Binary, "built binary")
 	flag.StringVar(&src.Arch, "arch", runtime.GOARCH, "architecture, amd64 or arm64")
 	flag.StringVar(&src.Version, "version", "", "version of the charm")
-	flag.Func("date", "date of the archive's entries, in seconds since 1970 (SOURCE_DATE_EPOCH); none is 1980", func(s string) error {
-		if s == "" {
-			return nil
-		}
-		at, err := strconv.ParseInt(s, 10, 64)
-		src.Date = time.Unix(at, 0)
-		return err
-	})
+	flag.Func(
+		"date",
+		"date of the archive's entries, in seconds since 1970 (SOURCE_DATE_EPOCH); none is 1980",
+		func(s string) error {
+			if s == "" {
+				return nil
+			}
+			at, err := strconv.ParseInt(s, 10, 64)
+			src.Date = time.Unix(at, 0)
+			return err
+		},
+	)
 	out := flag.String("out", "", "archive to write; with -expand, the directory")
-	expand := flag.String("expand", "", "archive to lay out as charmcraft zips it: scripts in place of links")
+	expand := flag.String("expand", "",
+		"archive to lay out as charmcraft zips it: scripts in place of links")
 	flag.Parse()
 	if *expand != "" {
 		if *out == "" {
@@ -78,6 +83,7 @@ func run(ctx context.Context) error {
 		return fmt.Errorf("cannot pack %s: %w", *out, err)
 	}
 	fmt.Printf("%s: %s for %s, %.1f MB (binary %.1f MB), %d hooks, %d actions, %d modules' terms\n",
-		*out, r.Charm, src.Arch, float64(r.Bytes)/1e6, float64(r.Program)/1e6, len(r.Hooks), len(r.Actions), len(mods))
+		*out, r.Charm, src.Arch, float64(r.Bytes)/1e6, float64(r.Program)/1e6,
+		len(r.Hooks), len(r.Actions), len(mods))
 	return nil
 }

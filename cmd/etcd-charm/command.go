@@ -42,12 +42,15 @@ func ownCommand(ctx context.Context) *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true
 	var config string
 	run := &cobra.Command{
-		Use: "proxy --config FILE", Short: "Carry local plaintext connections to the cluster over mutual TLS", Args: cobra.NoArgs,
+		Use:   "proxy --config FILE",
+		Short: "Carry local plaintext connections to the cluster over mutual TLS",
+		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return proxy.Main(cmd.Context(), config)
 		},
 	}
-	run.Flags().StringVar(&config, "config", "", "file with the addresses to listen on and the members to reach; changes to it are followed")
+	run.Flags().StringVar(&config, "config", "",
+		"file with the addresses to listen on and the members to reach; changes to it are followed")
 	if err := run.MarkFlagRequired("config"); err != nil {
 		panic(err) // the flag is defined two lines above
 	}
@@ -55,8 +58,9 @@ func ownCommand(ctx context.Context) *cobra.Command {
 		&cobra.Command{
 			Use: "version", Short: "Print the versions of the charm and of etcd", Args: cobra.NoArgs,
 			Run: func(cmd *cobra.Command, _ []string) {
-				fmt.Fprintf(cmd.OutOrStdout(), "etcd-charm %s\netcd %s\nstamp %s\n%s %s/%s\n", version, etcdversion.Version,
-					cmp.Or(stamp, "none"), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+				fmt.Fprintf(cmd.OutOrStdout(), "etcd-charm %s\netcd %s\nstamp %s\n%s %s/%s\n",
+					version, etcdversion.Version, cmp.Or(stamp, "none"),
+					runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			},
 		},
 	)
@@ -67,7 +71,9 @@ func ownCommand(ctx context.Context) *cobra.Command {
 func gateCommand(code *int) *cobra.Command {
 	var fence string
 	cmd := &cobra.Command{
-		Use: host.GateName + " --fence FILE", Short: "Ask the peers whether this member may start", Args: cobra.NoArgs, SilenceUsage: true,
+		Use:   host.GateName + " --fence FILE",
+		Short: "Ask the peers whether this member may start",
+		Args:  cobra.NoArgs, SilenceUsage: true,
 		Run: func(cmd *cobra.Command, _ []string) {
 			*code = host.Gate(cmd.Context(), fence, os.Getenv, cmd.ErrOrStderr())
 		},
@@ -83,7 +89,9 @@ func gateCommand(code *int) *cobra.Command {
 func workCommand() *cobra.Command {
 	var request, due, charmDir string
 	cmd := &cobra.Command{
-		Use: "work --request FILE | --due FILE", Short: "Do what a hook has asked for, or take a snapshot if one is due", Args: cobra.NoArgs,
+		Use:   "work --request FILE | --due FILE",
+		Short: "Do what a hook has asked for, or take a snapshot if one is due",
+		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			webproxy.Unset()
 			self, err := os.Executable() // links resolved
@@ -103,7 +111,8 @@ func workCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&request, "request", "", "file with the request")
 	cmd.Flags().StringVar(&due, "due", "", "file with the schedule of snapshots")
-	cmd.Flags().StringVar(&charmDir, "charm", "", "the charm's directory, whose hook update-status is run at the end; if empty, none is")
+	cmd.Flags().StringVar(&charmDir, "charm", "",
+		"the charm's directory, whose hook update-status is run at the end; if empty, none is")
 	cmd.MarkFlagsMutuallyExclusive("request", "due")
 	cmd.MarkFlagsOneRequired("request", "due")
 	return cmd
@@ -114,11 +123,13 @@ func workCommand() *cobra.Command {
 func etcdutlCommand() *cobra.Command {
 	root := &cobra.Command{Use: "etcdutl", Short: "An administrative command line tool for etcd3."}
 	flags := root.PersistentFlags()
-	flags.DurationVar(&etcdutl.FlockTimeout, "timeout", 10*time.Second, "time to wait to obtain a file lock on db file, 0 to block indefinitely")
-	flags.StringVarP(&etcdutl.OutputFormat, "write-out", "w", "simple", "set the output format (fields, json, protobuf, simple, table)")
+	flags.DurationVar(&etcdutl.FlockTimeout, "timeout", 10*time.Second,
+		"time to wait to obtain a file lock on db file, 0 to block indefinitely")
+	flags.StringVarP(&etcdutl.OutputFormat, "write-out", "w", "simple",
+		"set the output format (fields, json, protobuf, simple, table)")
 	root.AddCommand(
-		etcdutl.NewDefragCommand(), etcdutl.NewSnapshotCommand(), etcdutl.NewHashKVCommand(), etcdutl.NewVersionCommand(),
-		etcdutl.NewCompletionCommand(), etcdutl.NewMigrateCommand(),
+		etcdutl.NewDefragCommand(), etcdutl.NewSnapshotCommand(), etcdutl.NewHashKVCommand(),
+		etcdutl.NewVersionCommand(), etcdutl.NewCompletionCommand(), etcdutl.NewMigrateCommand(),
 	)
 	return root
 }
@@ -141,8 +152,12 @@ func etcdctl() int {
 		}
 	}
 	// Without the presets etcdctl would speak plaintext to a TLS port until its timeout.
-	if said := len(unsaid([]string{"ETCDCTL_ENDPOINTS="}, os.Args[1:], os.LookupEnv)) == 0; err != nil && asks(os.Args[1:]) && !said {
-		fmt.Fprintf(os.Stderr, "etcdctl: %v: run sudo etcdctl, which may read this unit's endpoints and certificates, or give --endpoints\n", err)
+	if said := len(unsaid(
+		[]string{"ETCDCTL_ENDPOINTS="}, os.Args[1:], os.LookupEnv,
+	)) == 0; err != nil && asks(os.Args[1:]) && !said {
+		fmt.Fprintf(os.Stderr,
+			"etcdctl: %v: run sudo etcdctl, which may read this unit's endpoints and certificates, or give --endpoints\n",
+			err)
 		return 1
 	}
 	ctlv3.MustStart()

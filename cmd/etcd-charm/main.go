@@ -98,7 +98,8 @@ func runCharm() int {
 		log.WarnContext(ctx, "cannot read the hostname", "error", err)
 	}
 	machine := unitMachine{host.New(host.Options{
-		Root: os.Getenv(rootVar), Unit: os.Getenv("JUJU_UNIT_NAME"), Log: log, Stamp: stamp, Progress: shown(tools, log),
+		Root: os.Getenv(rootVar), Unit: os.Getenv("JUJU_UNIT_NAME"),
+		Log: log, Stamp: stamp, Progress: shown(tools, log),
 	})}
 	c := charm.Charm{
 		Tools: tools, Find: juju.Path{}, Env: os.Getenv, Hostname: hostname, Log: log,

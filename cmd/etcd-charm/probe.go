@@ -22,7 +22,8 @@ func (m unitMachine) Observe(ctx context.Context, model operator.Model) (operato
 	}
 	config, err := proxy.ReadConfig(m.ProxyConfig())
 	if err != nil {
-		return world, nil //nolint:nilerr // a file that the proxy cannot use is written again: Proxy.Written will not fit
+		//nolint:nilerr // a file that the proxy cannot use is written again: Proxy.Written will not fit
+		return world, nil
 	}
 	var through []proxy.Address
 	if world.Service.Running && !world.Service.Failing {
@@ -59,7 +60,8 @@ func upstreamProbes(config proxy.Config, probes []proxy.MemberProbe) []operator.
 	out := make([]operator.UpstreamProbe, 0, len(probes))
 	for _, p := range probes {
 		out = append(out, operator.UpstreamProbe{
-			Name: p.Name, PeerURL: peers[p.Name], ClientURL: p.ClientURL, Answers: p.Reachable, RTT: p.RTT, Version: p.Version,
+			Name: p.Name, PeerURL: peers[p.Name], ClientURL: p.ClientURL,
+			Answers: p.Reachable, RTT: p.RTT, Version: p.Version,
 			CertRemaining: p.CertRemaining, Reads: p.Reads, Alarms: p.Alarms, Error: p.Error,
 		})
 	}

@@ -101,7 +101,10 @@ func (c Charm) steps(ctx context.Context, steps []operator.Step, w operator.Worl
 // answer sets an action's results, including its text, and the unit's status, which the action may
 // know better than the last hook. It fails the action if the action began too long ago to record
 // the birth or end of a cluster.
-func (c Charm) answer(ctx context.Context, model operator.Model, world operator.World, result operator.Result, began time.Time) error {
+func (c Charm) answer(
+	ctx context.Context, model operator.Model, world operator.World,
+	result operator.Result, began time.Time,
+) error {
 	plan := operator.Plan{Bags: result.Bags, Claims: result.Claims, Status: result.Status}
 	if plan.Status.Level == "" {
 		plan.Status = operator.StatusNow(model, world)
@@ -120,7 +123,8 @@ func (c Charm) answer(ctx context.Context, model operator.Model, world operator.
 		return err
 	}
 	if result.Failed != "" {
-		return errors.Join(juju.SetStatus(ctx, c.Tools, plan.Status), juju.FailAction(ctx, c.Tools, result.Failed))
+		return errors.Join(
+			juju.SetStatus(ctx, c.Tools, plan.Status), juju.FailAction(ctx, c.Tools, result.Failed))
 	}
 	return c.Flush(ctx, model, plan)
 }

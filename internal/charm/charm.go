@@ -48,13 +48,15 @@ func (c Charm) Run(ctx context.Context, argv0 string) (err error) {
 	// the exit code.
 	defer func() {
 		if cause := recover(); cause != nil {
-			c.Log.ErrorContext(context.WithoutCancel(ctx), "panic", "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
+			c.Log.ErrorContext(context.WithoutCancel(ctx), "panic",
+				"cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
 			err = c.failed(context.WithoutCancel(ctx), event, fmt.Errorf("internal error: %v", cause))
 		}
 	}()
 
 	if c.Env("JUJU_UNIT_NAME") == "" && !c.Find.Has("is-leader") {
-		return errors.New("not run by Juju, which calls the charm's hooks and actions with an environment and hook tools of its own")
+		return errors.New(
+			"not run by Juju, which calls the charm's hooks and actions with an environment and hook tools of its own")
 	}
 	switch err := juju.Preflight(ctx, c.Tools, c.Find, c.Log, c.Env("JUJU_VERSION")); {
 	case errors.Is(err, juju.ErrNoElection) && event.Kind == hooks.Action:
@@ -87,7 +89,9 @@ func (c Charm) failed(ctx context.Context, event operator.Event, err error) erro
 }
 
 // Observe reads the model; it implements Juju for Hook.
-func (c Charm) Observe(ctx context.Context, e operator.Event, seen []uint64) (operator.Model, error) {
+func (c Charm) Observe(
+	ctx context.Context, e operator.Event, seen []uint64,
+) (operator.Model, error) {
 	unit := c.Env("JUJU_UNIT_NAME")
 	if !strings.Contains(unit, "/") {
 		return operator.Model{}, errors.New("cannot tell which unit this is: JUJU_UNIT_NAME is not set")

@@ -27,7 +27,10 @@ type Juju interface {
 
 // Hook is the one pass, from event to flush. If it returns an error, the hook must fail: Juju then
 // drops what was published and runs the hook again.
-func Hook(ctx context.Context, e operator.Event, j Juju, m Machine, decide operator.Decider, now func() time.Time) error {
+func Hook(
+	ctx context.Context, e operator.Event, j Juju, m Machine,
+	decide operator.Decider, now func() time.Time,
+) error {
 	began := now()
 	model, err := observe(ctx, e, j, m)
 	switch {
@@ -50,13 +53,16 @@ func Hook(ctx context.Context, e operator.Event, j Juju, m Machine, decide opera
 
 // settled logs the last line of a hook: what it did, to which relations it publishes, and which
 // status it leaves. For a quiet hook the line is at level DEBUG.
-func settled(ctx context.Context, e operator.Event, p operator.Plan, w operator.World, took time.Duration) {
+func settled(
+	ctx context.Context, e operator.Event, p operator.Plan, w operator.World, took time.Duration,
+) {
 	level := slog.LevelDebug
 	if operator.Noteworthy(p, w) {
 		level = slog.LevelInfo
 	}
 	if log := slog.Default(); log.Enabled(ctx, level) {
-		log.Log(ctx, level, "settled", append(operator.HookLog(e, p, w), "took", took.Round(10*time.Millisecond))...)
+		log.Log(ctx, level, "settled",
+			append(operator.HookLog(e, p, w), "took", took.Round(10*time.Millisecond))...)
 	}
 }
 
@@ -80,5 +86,6 @@ func overdue(p operator.Plan, age time.Duration) error {
 	if !p.Claims || age <= leadership {
 		return nil
 	}
-	return fmt.Errorf("cannot publish as leader %s after asking who leads: the next hook or try does", age.Round(time.Second))
+	return fmt.Errorf("cannot publish as leader %s after asking who leads: the next hook or try does",
+		age.Round(time.Second))
 }

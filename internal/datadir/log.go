@@ -83,7 +83,9 @@ func Segments(data string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	entries = slices.DeleteFunc(entries, func(e os.DirEntry) bool { return !strings.HasSuffix(e.Name(), ".wal") })
+	entries = slices.DeleteFunc(entries, func(e os.DirEntry) bool {
+		return !strings.HasSuffix(e.Name(), ".wal")
+	})
 	if len(entries) == 0 {
 		return nil, errors.New("there is no log")
 	}

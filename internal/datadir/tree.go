@@ -45,7 +45,8 @@ func newest(f io.ReaderAt) (tree, error) {
 		u64 := func(at int) uint64 { return binary.LittleEndian.Uint64(m[at:]) }
 		h := fnv.New64a()
 		_, _ = h.Write(m[16:72])
-		if binary.LittleEndian.Uint32(m[16:]) != 0xED0CDAED || h.Sum64() != u64(72) || out.f != nil && u64(64) < out.tx {
+		if binary.LittleEndian.Uint32(m[16:]) != 0xED0CDAED || h.Sum64() != u64(72) ||
+			out.f != nil && u64(64) < out.tx {
 			continue
 		}
 		out = tree{f, int64(binary.LittleEndian.Uint32(m[24:])), u64(56), u64(32), u64(64)}
@@ -69,7 +70,8 @@ func (t tree) read(id uint64) (node, error) {
 	if id >= t.high {
 		return node{}, errDamaged
 	}
-	n := node{head: make([]byte, t.page), f: t.f, at: int64(id) * t.page} //nolint:gosec // it is below high
+	//nolint:gosec // it is below high
+	n := node{head: make([]byte, t.page), f: t.f, at: int64(id) * t.page}
 	if _, err := t.f.ReadAt(n.head, n.at); err != nil {
 		return node{}, err
 	}

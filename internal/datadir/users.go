@@ -22,7 +22,8 @@ func (t tree) users() (snapshot.Users, error) {
 	if err != nil {
 		return out, err
 	}
-	out.Auth = bytes.Equal(enabled, []byte{1}) // as etcd reads it (storage/schema, UnsafeReadAuthEnabled)
+	// as etcd reads it (storage/schema, UnsafeReadAuthEnabled)
+	out.Auth = bytes.Equal(enabled, []byte{1})
 	names, err := t.bucket(schema.AuthUsers.Name())
 	if err != nil {
 		return out, err

@@ -41,7 +41,8 @@ func Write(w io.Writer, top string, at time.Time, files []File) error {
 	var leftOut bytes.Buffer
 	add := func(name string, text []byte) error {
 		err := out.WriteHeader(&tar.Header{
-			Name: path.Join(top, name), Mode: 0o600, Size: int64(len(text)), ModTime: at, Format: tar.FormatPAX,
+			Name: path.Join(top, name), Mode: 0o600, Size: int64(len(text)),
+			ModTime: at, Format: tar.FormatPAX,
 		})
 		if err == nil {
 			_, err = out.Write(text)
@@ -90,7 +91,9 @@ func lastOf(text []byte, most int) []byte {
 const redacted = "[redacted]"
 
 // privateKey matches a private key in PEM, also without its end, and also as quoted text has it.
-var privateKey = regexp.MustCompile(`(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(-----END [A-Z0-9 ]*PRIVATE KEY-----|$)`)
+var privateKey = regexp.MustCompile(
+	`(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(-----END [A-Z0-9 ]*PRIVATE KEY-----|$)`,
+)
 
 // Redact takes private keys out of a text. There should be none; this is the last line of defence.
 func Redact(text []byte) []byte { return privateKey.ReplaceAll(text, []byte(redacted)) }
@@ -100,14 +103,17 @@ func Redact(text []byte) []byte { return privateKey.ReplaceAll(text, []byte(reda
 // (pkg/v3 traceutil), the content of each request at level debug (etcdserver/api/v3rpc), and user
 // names (server/v3 auth).
 var usersWords = []string{
-	"request", "response", "detail", "step", "content", "key", "range", "value", "user", "role", "permission", "header", "stream", "body",
+	"request", "response", "detail", "step", "content", "key", "range", "value",
+	"user", "role", "permission", "header", "stream", "body",
 }
 
 // notUsers are field names that contain such a part, but hold nothing of users and are worth
 // knowing.
 var notUsers = map[string]bool{
-	"max-request-bytes": true, "max-concurrent-streams": true, "request-size": true, "response-size": true, "request-count": true, "response-count": true,
-	"step_count": true, "value-size": true, "stream-reader": true, "stream-type": true, "peer-stream": true,
+	"max-request-bytes": true, "max-concurrent-streams": true,
+	"request-size": true, "response-size": true, "request-count": true, "response-count": true,
+	"step_count": true, "value-size": true,
+	"stream-reader": true, "stream-type": true, "peer-stream": true,
 }
 
 // Journal removes what is of users from etcd's log, which has one JSON object on each line. A line

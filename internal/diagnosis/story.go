@@ -64,7 +64,9 @@ func (r Recorder) Handle(ctx context.Context, rec slog.Record) error {
 		})
 		r.mu.Lock()
 		if len(r.lines) < maxLines {
-			r.lines = append(r.lines, Line{int64(rec.Time.Sub(r.began)) / millisecond, rec.Level.String(), clip(text.String(), maxLine)})
+			r.lines = append(r.lines, Line{
+				int64(rec.Time.Sub(r.began)) / millisecond, rec.Level.String(), clip(text.String(), maxLine),
+			})
 		}
 		r.mu.Unlock()
 	}
@@ -99,9 +101,13 @@ func (r Recorder) Hook(name string, now time.Time, failed error) (Hook, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if failed != nil {
-		r.lines = append(r.lines, Line{int64(now.Sub(r.began)) / millisecond, "ERROR", clip(failed.Error(), maxLine)})
+		r.lines = append(r.lines, Line{
+			int64(now.Sub(r.began)) / millisecond, "ERROR", clip(failed.Error(), maxLine),
+		})
 	}
-	return Hook{name, r.began.UnixMilli(), int64(now.Sub(r.began)) / millisecond, r.lines}, len(r.lines) > 0
+	return Hook{
+		name, r.began.UnixMilli(), int64(now.Sub(r.began)) / millisecond, r.lines,
+	}, len(r.lines) > 0
 }
 
 // Append is the story with one more hook, one on each line; the oldest hooks are dropped.

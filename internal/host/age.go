@@ -47,7 +47,8 @@ func (h *Host) lookOwner() operator.Owner {
 		return operator.Owner{}
 	}
 	var text ownerText
-	if json.Unmarshal(data, &text) != nil || text.Version < ownerVersion || text.Model == "" || text.Unit == "" {
+	if json.Unmarshal(data, &text) != nil || text.Version < ownerVersion ||
+		text.Model == "" || text.Unit == "" {
 		return operator.Owner{}
 	}
 	return operator.Owner{Model: text.Model, Unit: text.Unit}
@@ -67,7 +68,9 @@ func (h *Host) claim(owner operator.Owner) error {
 	root, err := os.OpenRoot(h.data())
 	if err == nil {
 		defer ignoreClose(root)
-		err = writeIn(root, file{filepath.Join("member", filepath.Base(h.ownerFile())), append(data, '\n'), secret, server})
+		err = writeIn(root, file{
+			filepath.Join("member", filepath.Base(h.ownerFile())), append(data, '\n'), secret, server,
+		})
 	}
 	if err != nil {
 		return fmt.Errorf("cannot note the owner of the data: %w", err)

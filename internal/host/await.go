@@ -117,7 +117,9 @@ func (h *Host) awaitListed(ctx context.Context, own uint64) error {
 		checks := make([]func(), len(list))
 		for i, m := range list {
 			checks[i] = func() {
-				there[i] = m.ID == own || slices.ContainsFunc(m.PeerURLs, func(u string) bool { return v.fits(u) && accepts(ctx, u) })
+				there[i] = m.ID == own || slices.ContainsFunc(m.PeerURLs, func(u string) bool {
+					return v.fits(u) && accepts(ctx, u)
+				})
 			}
 		}
 		parallel(checks...)
@@ -153,7 +155,9 @@ func accepts(ctx context.Context, text string) bool {
 
 // pollList passes the member list, asked of one member after the other, to done until done returns
 // true.
-func (h *Host) pollList(ctx context.Context, done func(context.Context, []*etcdserverpb.Member) (bool, error)) error {
+func (h *Host) pollList(
+	ctx context.Context, done func(context.Context, []*etcdserverpb.Member) (bool, error),
+) error {
 	c, err := h.others(0)
 	if err != nil {
 		return err
@@ -163,7 +167,10 @@ func (h *Host) pollList(ctx context.Context, done func(context.Context, []*etcds
 	return poll(ctx, 100*time.Millisecond, func(ctx context.Context) (bool, error) {
 		m := c[next%len(c)]
 		next++
-		resp, err := within(ctx, probeTime, func(ctx context.Context) (*clientv3.MemberListResponse, error) { return m.MemberList(ctx) })
+		resp, err := within(ctx, probeTime,
+			func(ctx context.Context) (*clientv3.MemberListResponse, error) {
+				return m.MemberList(ctx)
+			})
 		if err != nil {
 			return false, err
 		}

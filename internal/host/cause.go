@@ -26,7 +26,8 @@ func cause(log string) string {
 func awaited(log string) string {
 	lines := strings.Split(strings.TrimSpace(log), "\n")
 	var entry entry
-	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &entry); err == nil && strings.Contains(entry.Msg, "flocked by another process") {
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &entry); err == nil &&
+		strings.Contains(entry.Msg, "flocked by another process") {
 		return cut(entry.Msg)
 	}
 	return ""
@@ -72,7 +73,8 @@ func causeOf(run []string) string {
 			case entry.follows():
 			case entry.Level == "fatal" || entry.Level == "panic":
 				first(&fatal, entry.String())
-			case entry.Level == "error" || entry.Msg == "failed to verify flags": // etcd logs this as a warning, and exits
+			case entry.Level == "error" ||
+				entry.Msg == "failed to verify flags": // etcd logs this as a warning, and exits
 				first(&complaint, entry.String())
 			}
 		case strings.HasPrefix(line, "panic: "), strings.HasPrefix(line, "fatal error: "):
@@ -107,7 +109,10 @@ func (e entry) String() string {
 // follows reports whether the entry is only a consequence: the server is already ending, and its
 // parts complain of each other's end, often before etcd logs the reason.
 func (e entry) follows() bool {
-	for _, what := range []string{net.ErrClosed.Error(), "http: Server closed", "mux: server closed", "server is stopping", "server stopped", "context canceled"} {
+	for _, what := range []string{
+		net.ErrClosed.Error(), "http: Server closed", "mux: server closed",
+		"server is stopping", "server stopped", "context canceled",
+	} {
 		if strings.HasSuffix(e.Error, what) {
 			return true
 		}
@@ -122,15 +127,20 @@ func routine(line string) bool {
 	if strings.HasPrefix(line, GateName+": ") {
 		return !strings.Contains(line, staysDown)
 	}
-	if strings.TrimSpace(line) == "" || strings.HasPrefix(line, "time=") && !strings.Contains(line, " level=ERROR ") {
+	if strings.TrimSpace(line) == "" ||
+		strings.HasPrefix(line, "time=") && !strings.Contains(line, " level=ERROR ") {
 		return true
 	}
-	for _, begin := range []string{"Starting ", "Started ", "Stopping ", "Stopped ", "Failed to start "} {
+	for _, begin := range []string{
+		"Starting ", "Started ", "Stopping ", "Stopped ", "Failed to start ",
+	} {
 		if strings.HasPrefix(line, begin) {
 			return true
 		}
 	}
-	for _, of := range []string{"Failed with result ", "Scheduled restart job", "Consumed ", "Deactivated "} {
+	for _, of := range []string{
+		"Failed with result ", "Scheduled restart job", "Consumed ", "Deactivated ",
+	} {
 		if strings.Contains(line, ".service: "+of) {
 			return true
 		}

@@ -46,13 +46,16 @@ func (a access) dialHeard(url string, heard func()) (member, error) {
 		Logger: zap.NewNop(),
 		// Juju passes the model's web proxies to hooks in the environment; members are not behind
 		// one.
-		DialOptions: []grpc.DialOption{grpc.WithNoProxy(), grpc.WithContextDialer(func(ctx context.Context, to string) (net.Conn, error) {
-			conn, err := new(net.Dialer).DialContext(ctx, "tcp", to)
-			if err == nil {
-				heard()
-			}
-			return conn, err
-		})},
+		DialOptions: []grpc.DialOption{
+			grpc.WithNoProxy(),
+			grpc.WithContextDialer(func(ctx context.Context, to string) (net.Conn, error) {
+				conn, err := new(net.Dialer).DialContext(ctx, "tcp", to)
+				if err == nil {
+					heard()
+				}
+				return conn, err
+			}),
+		},
 	})
 	if err != nil {
 		return member{}, fmt.Errorf("cannot open connection to %s: %w", url, err)
@@ -62,7 +65,9 @@ func (a access) dialHeard(url string, heard func()) (member, error) {
 }
 
 // within calls f with a deadline of its own.
-func within[T any](ctx context.Context, d time.Duration, f func(context.Context) (T, error)) (T, error) {
+func within[T any](
+	ctx context.Context, d time.Duration, f func(context.Context) (T, error),
+) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	return f(ctx)

@@ -50,7 +50,9 @@ type hearing struct {
 // listen returns a context that ends with the hearing.
 func listen(ctx context.Context) (context.Context, *hearing) {
 	ctx, end := context.WithTimeout(ctx, lookTime)
-	return ctx, &hearing{end: end, timer: time.AfterFunc(probeTime, end), allowed: probeTime, last: time.Now()}
+	return ctx, &hearing{
+		end: end, timer: time.AfterFunc(probeTime, end), allowed: probeTime, last: time.Now(),
+	}
 }
 
 // heard is called at each sign of life.
@@ -87,7 +89,9 @@ func (h *Host) probe(ctx context.Context, a access, url string, own bool) operat
 }
 
 // probeHeard calls heard at each sign of life.
-func (h *Host) probeHeard(ctx context.Context, a access, url string, own bool, heard func()) operator.Answer {
+func (h *Host) probeHeard(
+	ctx context.Context, a access, url string, own bool, heard func(),
+) operator.Answer {
 	out := operator.Answer{URL: url}
 	m, err := a.dialHeard(url, heard)
 	if err != nil {
@@ -123,7 +127,8 @@ func (h *Host) probeHeard(ctx context.Context, a access, url string, own bool, h
 			}
 		},
 		func() {
-			resp, err := etcdserverpb.NewKVClient(conn).Range(ctx, &etcdserverpb.RangeRequest{Key: []byte(turnKey)})
+			resp, err := etcdserverpb.NewKVClient(conn).Range(ctx,
+				&etcdserverpb.RangeRequest{Key: []byte(turnKey)})
 			if err != nil {
 				return
 			}
@@ -141,7 +146,8 @@ func (h *Host) probeHeard(ctx context.Context, a access, url string, own bool, h
 // (v3_server.go), and needs a quorum. The request is a stream, because etcd's client retries a
 // unary call that ends with such an answer, but not a stream.
 func authEnabled(ctx context.Context, conn *grpc.ClientConn) bool {
-	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(ctx, rpctypes.TokenFieldNameGRPC, "none"))
+	ctx, cancel := context.WithCancel(
+		metadata.AppendToOutgoingContext(ctx, rpctypes.TokenFieldNameGRPC, "none"))
 	defer cancel()
 	call, err := conn.NewStream(ctx, &grpc.StreamDesc{}, etcdserverpb.KV_Range_FullMethodName)
 	if err == nil {
@@ -217,7 +223,9 @@ func (h *Host) lookCluster(ctx context.Context, a access, survey *operator.Surve
 // urls returns where to ask a listed member. Our own is asked on this machine: its advertised
 // address may be one that only others can reach.
 func (v *view) urls(id uint64, clientURLs []string) []string {
-	if v.own != "" && slices.ContainsFunc(v.Answers, func(a operator.Answer) bool { return a.URL == v.own && a.MemberID == id }) {
+	if v.own != "" && slices.ContainsFunc(v.Answers, func(a operator.Answer) bool {
+		return a.URL == v.own && a.MemberID == id
+	}) {
 		return []string{v.own}
 	}
 	return slices.DeleteFunc(slices.Clone(clientURLs), func(url string) bool { return !v.fits(url) })

@@ -64,7 +64,8 @@ func (h *Host) lookData() operator.Data {
 		return alien("%v", err)
 	}
 	return operator.Data{
-		State: operator.OurData, ClusterID: meta.GetClusterID(), MemberID: meta.GetNodeID(), Owner: h.lookOwner(),
+		State: operator.OurData, ClusterID: meta.GetClusterID(), MemberID: meta.GetNodeID(),
+		Owner: h.lookOwner(),
 	}
 }
 
@@ -99,14 +100,18 @@ func (h *Host) ownerProblem(info fs.FileInfo) string {
 	if !ok || int(stat.Uid) == server.uid {
 		return ""
 	}
-	return fmt.Sprintf("%s belongs to user %d, not to the server's user %d", h.data(), stat.Uid, server.uid)
+	return fmt.Sprintf("%s belongs to user %d, not to the server's user %d",
+		h.data(), stat.Uid, server.uid)
 }
 
 // lookUnborn judges etcd data without a write-ahead log. etcd makes the database before the log
 // (etcdserver, bootstrap), so a first start that was cut off leaves an empty database: no vote was
 // cast, and nothing is lost. A database that has content but no log is not ours to judge as empty.
 func (h *Host) lookUnborn() operator.Data {
-	alien := operator.Data{State: operator.AlienData, Problem: h.data() + " holds an etcd database without its write-ahead log"}
+	alien := operator.Data{
+		State:   operator.AlienData,
+		Problem: h.data() + " holds an etcd database without its write-ahead log",
+	}
 	snapshots, err := filepath.Glob(filepath.Join(h.data(), "member", "snap", "*.snap"))
 	if err != nil || len(snapshots) > 0 {
 		return alien
@@ -125,7 +130,9 @@ func (h *Host) lookUnborn() operator.Data {
 	case info.Size() == 0:
 		return operator.Data{}
 	}
-	b, err := bolt.Open(db, secret, &bolt.Options{ReadOnly: true, Timeout: 50 * time.Millisecond, OpenFile: regular.OpenFile})
+	b, err := bolt.Open(db, secret, &bolt.Options{
+		ReadOnly: true, Timeout: 50 * time.Millisecond, OpenFile: regular.OpenFile,
+	})
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		return operator.Data{} // a server holds the database: it is making its first start right now
 	}

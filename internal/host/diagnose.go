@@ -51,8 +51,9 @@ func (h *Host) diagnose(ctx context.Context, s operator.Diagnose) error {
 	add("certificates.json", asText(certificates))
 	add("hooks.log", story)
 	for name, path := range map[string]string{
-		"settings/etcd.env": h.memberEnv(), "settings/proxy.env": h.proxyEnv(), "settings/snapshots.json": h.snapshotConfig(),
-		"settings/" + h.serviceName(): h.unitFile(), "fence.json": h.fence(), "disk.json": h.disk(),
+		"settings/etcd.env": h.memberEnv(), "settings/proxy.env": h.proxyEnv(),
+		"settings/snapshots.json": h.snapshotConfig(), "settings/" + h.serviceName(): h.unitFile(),
+		"fence.json": h.fence(), "disk.json": h.disk(),
 	} {
 		text, _ := readOptional(path)
 		add(name, text)
@@ -62,9 +63,14 @@ func (h *Host) diagnose(ctx context.Context, s operator.Diagnose) error {
 	add("journal/snapshots.log", h.journalOf(ctx, h.snapshotService()))
 	add("metrics.txt", h.metricsText(ctx))
 	add("machine.txt", h.machineText())
-	slices.SortStableFunc(files, func(a, b diagnosis.File) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(files, func(a, b diagnosis.File) int {
+		return strings.Compare(a.Name, b.Name)
+	})
 
-	facts := diagnosis.Facts{Made: now, Unit: h.unitName, Report: []byte(s.Report), Hooks: diagnosis.Story(story), Certificates: certificates}
+	facts := diagnosis.Facts{
+		Made: now, Unit: h.unitName, Report: []byte(s.Report),
+		Hooks: diagnosis.Story(story), Certificates: certificates,
+	}
 	for _, f := range files {
 		facts.Files = append(facts.Files, f.Name)
 	}
@@ -79,8 +85,10 @@ func (h *Host) diagnose(ctx context.Context, s operator.Diagnose) error {
 	if err := directory(h.diagnoses(), 0o700, h.adminOwner()); err != nil {
 		return err
 	}
-	if err := renameio.WriteFile(filepath.Join(h.diagnoses(), name+".tar.gz"), packed.Bytes(), secret, renameio.WithTempDir(h.diagnoses()),
-		renameio.WithStaticPermissions(secret)); err != nil {
+	if err := renameio.WriteFile(
+		filepath.Join(h.diagnoses(), name+".tar.gz"), packed.Bytes(), secret,
+		renameio.WithTempDir(h.diagnoses()), renameio.WithStaticPermissions(secret),
+	); err != nil {
 		return fmt.Errorf("cannot write a diagnosis: %w", err)
 	}
 	for _, old := range h.archives()[:max(len(h.archives())-keptDiagnoses, 0)] {
@@ -138,7 +146,9 @@ func (h *Host) hashText(ctx context.Context, revision int64) []byte {
 	}
 	out := []hash{}
 	for _, one := range said {
-		out = append(out, hash{hexOf(one.MemberID), one.Revision, one.Compacted, strconv.FormatUint(uint64(one.Hash), 16)})
+		out = append(out, hash{
+			hexOf(one.MemberID), one.Revision, one.Compacted, strconv.FormatUint(uint64(one.Hash), 16),
+		})
 	}
 	return asText(out)
 }
@@ -165,8 +175,8 @@ func (h *Host) certificates() []diagnosis.Certificate {
 				continue
 			}
 			one := diagnosis.Certificate{
-				File: name, Subject: cert.Subject.String(), Issuer: cert.Issuer.String(), NotBefore: cert.NotBefore, NotAfter: cert.NotAfter,
-				SANs: cert.DNSNames,
+				File: name, Subject: cert.Subject.String(), Issuer: cert.Issuer.String(),
+				NotBefore: cert.NotBefore, NotAfter: cert.NotAfter, SANs: cert.DNSNames,
 			}
 			for _, ip := range cert.IPAddresses {
 				one.SANs = append(one.SANs, ip.String())
@@ -185,7 +195,8 @@ func (h *Host) runningSettings(ctx context.Context) []byte {
 	}
 	var out bytes.Buffer
 	for _, line := range state.process.env {
-		if strings.HasPrefix(line, "ETCD_") || strings.HasPrefix(line, "CHARM_") || strings.HasPrefix(line, "GO") {
+		if strings.HasPrefix(line, "ETCD_") || strings.HasPrefix(line, "CHARM_") ||
+			strings.HasPrefix(line, "GO") {
 			fmt.Fprintln(&out, line)
 		}
 	}
@@ -196,7 +207,8 @@ func (h *Host) runningSettings(ctx context.Context) []byte {
 func (h *Host) journalOf(ctx context.Context, service string) []byte {
 	ctx, cancel := context.WithTimeout(ctx, partTime)
 	defer cancel()
-	out, err := h.supervisor.run(ctx, "journalctl", "--unit="+service, "--lines="+strconv.Itoa(journalLines), "--output=cat", "--no-pager", "--quiet")
+	out, err := h.supervisor.run(ctx, "journalctl", "--unit="+service,
+		"--lines="+strconv.Itoa(journalLines), "--output=cat", "--no-pager", "--quiet")
 	if err != nil {
 		return []byte(err.Error() + "\n")
 	}
@@ -221,14 +233,18 @@ func (h *Host) metricsText(ctx context.Context) []byte {
 		return []byte(err.Error() + "\n")
 	}
 	defer ignoreClose(resp.Body)
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, diagnosis.MaxFile)) // half of it is better than none
+	// half of it is better than none
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, diagnosis.MaxFile))
 	return text
 }
 
 // machineText returns facts about the machine.
 func (h *Host) machineText() []byte {
 	var out bytes.Buffer
-	for _, name := range []string{"/proc/version", "/etc/os-release", "/proc/uptime", "/proc/loadavg", "/proc/meminfo", "/proc/pressure/io", "/proc/pressure/memory"} {
+	for _, name := range []string{
+		"/proc/version", "/etc/os-release", "/proc/uptime", "/proc/loadavg", "/proc/meminfo",
+		"/proc/pressure/io", "/proc/pressure/memory",
+	} {
 		text, err := regular.Read(name)
 		if err != nil {
 			continue
@@ -237,7 +253,8 @@ func (h *Host) machineText() []byte {
 	}
 	for _, dir := range []string{h.data(), h.snapshots(), h.opt()} {
 		all, free, err := fileSystem(dir)
-		fmt.Fprintf(&out, "== %s: %d bytes, %d free%s\n", dir, all, free, map[bool]string{true: " (cannot be read)"}[err != nil])
+		fmt.Fprintf(&out, "== %s: %d bytes, %d free%s\n",
+			dir, all, free, map[bool]string{true: " (cannot be read)"}[err != nil])
 	}
 	return out.Bytes()
 }

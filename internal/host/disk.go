@@ -53,7 +53,8 @@ func (h *Host) checkDisk(ctx context.Context) error {
 	}
 	m := measured{At: h.now().Unix(), Writes: len(took)}
 	slices.Sort(took)
-	m.P50, m.P99, m.Max = int64(took[len(took)/2]), int64(took[(len(took)*99)/100]), int64(took[len(took)-1])
+	m.P50, m.P99, m.Max =
+		int64(took[len(took)/2]), int64(took[(len(took)*99)/100]), int64(took[len(took)-1])
 	var info unix.Stat_t
 	if unix.Fstat(int(f.Fd()), &info) == nil {
 		m.Rotational, m.Cache = h.blockDevice(info.Dev)
@@ -123,7 +124,8 @@ func measure(ctx context.Context, f *os.File) ([]time.Duration, error) {
 // blockDevice returns what the kernel says of the disk below a file system; false and "" where
 // there is none, or several.
 func (h *Host) blockDevice(dev uint64) (rotates bool, cache string) {
-	at, err := filepath.EvalSymlinks(fmt.Sprintf("/sys/dev/block/%d:%d", unix.Major(dev), unix.Minor(dev)))
+	at, err := filepath.EvalSymlinks(
+		fmt.Sprintf("/sys/dev/block/%d:%d", unix.Major(dev), unix.Minor(dev)))
 	if err != nil {
 		return false, ""
 	}
@@ -153,15 +155,17 @@ func (h *Host) lookDisk() operator.Disk {
 	var d operator.Disk
 	var fs unix.Statfs_t
 	if unix.Statfs(h.dataPlace(), &fs) == nil {
-		d.FileSystem = fileSystemName(int64(fs.Type))                                          //nolint:unconvert // narrower elsewhere
-		d.Free, d.Inodes, d.Counted = int64(fs.Bavail)*fs.Bsize, int64(fs.Ffree), fs.Files > 0 //nolint:gosec // no file system is that large
+		d.FileSystem = fileSystemName(int64(fs.Type)) //nolint:unconvert // narrower elsewhere
+		//nolint:gosec // no file system is that large
+		d.Free, d.Inodes, d.Counted = int64(fs.Bavail)*fs.Bsize, int64(fs.Ffree), fs.Files > 0
 	}
 	var m measured
 	text, err := regular.Read(h.disk())
 	if err != nil || json.Unmarshal(text, &m) != nil || m.At <= 0 {
 		return d
 	}
-	d.At, d.Writes, d.P50, d.P99, d.Max = m.At, m.Writes, time.Duration(m.P50), time.Duration(m.P99), time.Duration(m.Max)
+	d.At, d.Writes, d.P50, d.P99, d.Max =
+		m.At, m.Writes, time.Duration(m.P50), time.Duration(m.P99), time.Duration(m.Max)
 	d.Rotational, d.Cache, d.Together = m.Rotational, m.Cache, m.Together
 	return d
 }
@@ -170,9 +174,10 @@ func (h *Host) lookDisk() operator.Disk {
 // one, the number.
 func fileSystemName(magic int64) string {
 	return cmp.Or(map[int64]string{
-		unix.EXT4_SUPER_MAGIC: "ext4", unix.XFS_SUPER_MAGIC: "xfs", unix.BTRFS_SUPER_MAGIC: "btrfs", 0x2fc12fc1: "zfs",
-		unix.TMPFS_MAGIC: "tmpfs", unix.RAMFS_MAGIC: "ramfs", unix.OVERLAYFS_SUPER_MAGIC: "overlay", unix.NFS_SUPER_MAGIC: "nfs",
-		unix.CIFS_SUPER_MAGIC: "cifs", unix.SMB2_SUPER_MAGIC: "smb2", unix.CEPH_SUPER_MAGIC: "ceph", unix.FUSE_SUPER_MAGIC: "fuse",
-		unix.V9FS_MAGIC: "9p",
+		unix.EXT4_SUPER_MAGIC: "ext4", unix.XFS_SUPER_MAGIC: "xfs",
+		unix.BTRFS_SUPER_MAGIC: "btrfs", 0x2fc12fc1: "zfs",
+		unix.TMPFS_MAGIC: "tmpfs", unix.RAMFS_MAGIC: "ramfs", unix.OVERLAYFS_SUPER_MAGIC: "overlay",
+		unix.NFS_SUPER_MAGIC: "nfs", unix.CIFS_SUPER_MAGIC: "cifs", unix.SMB2_SUPER_MAGIC: "smb2",
+		unix.CEPH_SUPER_MAGIC: "ceph", unix.FUSE_SUPER_MAGIC: "fuse", unix.V9FS_MAGIC: "9p",
 	}[magic&0xffffffff], fmt.Sprintf("%#x", magic&0xffffffff))
 }

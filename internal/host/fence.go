@@ -25,7 +25,9 @@ const fenceVersion = 1
 // writeFence writes the file by which the gate decides. It holds no secret, and the server's user
 // can read it.
 func (h *Host) writeFence(f operator.Fence) error {
-	text := fenceText{Version: fenceVersion, Cluster: hexOf(f.ClusterID), Member: hexOf(f.MemberID), Peers: f.Peers}
+	text := fenceText{
+		Version: fenceVersion, Cluster: hexOf(f.ClusterID), Member: hexOf(f.MemberID), Peers: f.Peers,
+	}
 	for _, id := range f.Replaced {
 		text.Replaced = append(text.Replaced, hexOf(id))
 	}

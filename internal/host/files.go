@@ -54,7 +54,8 @@ func writeFiles(files ...file) error {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("cannot write %s: %w", f.path, err)
 		}
-		p, err := renameio.NewPendingFile(f.path, renameio.WithTempDir(dir), renameio.WithStaticPermissions(f.mode))
+		p, err := renameio.NewPendingFile(f.path,
+			renameio.WithTempDir(dir), renameio.WithStaticPermissions(f.mode))
 		if err != nil {
 			return fmt.Errorf("cannot write %s: %w", f.path, err)
 		}
@@ -179,7 +180,9 @@ func formatEnv(lines []string) ([]byte, error) {
 		key, value, ok := strings.Cut(line, "=")
 		if !ok || key == "" || strings.ContainsAny(value, "\"'\\") || strings.TrimSpace(value) != value ||
 			strings.ContainsFunc(line, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-			return nil, fmt.Errorf("cannot write setting %q: its value has quotes, backslashes, control characters or spaces at an end", key)
+			return nil, fmt.Errorf(
+				"cannot write setting %q: its value has quotes, backslashes, control characters or spaces at an end",
+				key)
 		}
 		b.WriteString(line + "\n")
 	}

@@ -59,7 +59,9 @@ func Gate(ctx context.Context, fence string, env func(string) string, out io.Wri
 		fmt.Fprintf(out, "%s: the server may start: there is no data of a member: %v\n", GateName, err)
 		return 0
 	}
-	data := operator.Data{State: operator.OurData, ClusterID: meta.GetClusterID(), MemberID: meta.GetNodeID()}
+	data := operator.Data{
+		State: operator.OurData, ClusterID: meta.GetClusterID(), MemberID: meta.GetNodeID(),
+	}
 	answers, err := askPeers(ctx, f.Asks(data), env)
 	if err != nil {
 		fmt.Fprintf(out, "%s: no peer is asked: %v\n", GateName, err)
@@ -69,7 +71,8 @@ func Gate(ctx context.Context, fence string, env func(string) string, out io.Wri
 	}
 	hold, by := f.Hold(data, judged(answers))
 	if hold == operator.NotHeld {
-		fmt.Fprintf(out, "%s: member %x of cluster %x may start\n", GateName, data.MemberID, data.ClusterID)
+		fmt.Fprintf(out, "%s: member %x of cluster %x may start\n",
+			GateName, data.MemberID, data.ClusterID)
 		return 0
 	}
 	if by != "" {
@@ -78,7 +81,9 @@ func Gate(ctx context.Context, fence string, env func(string) string, out io.Wri
 	fmt.Fprintf(out, "%s: member %x of cluster %x %s: %s%s\n",
 		GateName, data.MemberID, data.ClusterID, staysDown, hold, by)
 	if hold == operator.HeldUnlisted {
-		fmt.Fprintf(out, "%s: if the unit was removed by force no hook will come, and this service can be removed\n", GateName)
+		fmt.Fprintf(out,
+			"%s: if the unit was removed by force no hook will come, and this service can be removed\n",
+			GateName)
 	}
 	return hold.Code()
 }
@@ -138,7 +143,10 @@ func peerTLS(env func(string) string) (*tls.Config, error) {
 	if !roots.AppendCertsFromPEM(trust) {
 		return nil, errors.New("no authority is trusted")
 	}
-	return &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: roots, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}, nil
+	return &tls.Config{
+		Certificates: []tls.Certificate{pair}, RootCAs: roots,
+		MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
+	}, nil
 }
 
 // errClosed means that a peer completed the handshake, and closed the connection without a reason.
@@ -159,7 +167,8 @@ func askPeer(ctx context.Context, at string, config *tls.Config) peerAnswer {
 		out.Reply, out.words = replyOf(ctx, err), err.Error()
 		return out
 	}
-	out.Reply, out.words = operator.PeerAnswers, fmt.Sprintf("answers for cluster %x with %d members", out.ClusterID, len(out.Members))
+	out.Reply, out.words = operator.PeerAnswers,
+		fmt.Sprintf("answers for cluster %x with %d members", out.ClusterID, len(out.Members))
 	return out
 }
 
@@ -232,7 +241,9 @@ const maxMembers = 1 << 20
 // etcdhttp/peer.go writes them.
 func (a *peerAnswer) read(resp *http.Response) error {
 	var err error
-	if a.ClusterID, err = strconv.ParseUint(resp.Header.Get("X-Etcd-Cluster-ID"), 16, 64); err != nil || resp.StatusCode != http.StatusOK {
+	if a.ClusterID, err = strconv.ParseUint(
+		resp.Header.Get("X-Etcd-Cluster-ID"), 16, 64,
+	); err != nil || resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("does not answer like a member: %s", resp.Status)
 	}
 	var members []struct {

@@ -27,10 +27,11 @@ type Options struct {
 	Root   string // prefix of every path; "" in production
 	Unit   string // "etcd/0"
 	Log    *slog.Logger
-	Binary string           // the carried binary; "" is the running one
-	Stamp  string           // which server and proxy are in it, as package stamp writes them; "" is not known
-	Now    func() time.Time // nil is the machine's clock
-	Rand   io.Reader        // nil is crypto/rand
+	Binary string // the carried binary; "" is the running one
+	// which server and proxy are in it, as package stamp writes them; "" is not known
+	Stamp string
+	Now   func() time.Time // nil is the machine's clock
+	Rand  io.Reader        // nil is crypto/rand
 	// Progress receives reports of how far long work has come; nil writes them to the log.
 	Progress func(ctx context.Context, text string)
 }
@@ -221,7 +222,10 @@ func inWords(err error) error {
 // runCommand runs a command in a minimal environment.
 func runCommand(ctx context.Context, name string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "SYSTEMD_COLORS=0"}
+	cmd.Env = []string{
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"LC_ALL=C", "SYSTEMD_COLORS=0",
+	}
 	cmd.WaitDelay = time.Second
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -241,7 +245,10 @@ func lastLine(text string) string {
 
 // poll calls try at every interval until try is done or ctx ends. When ctx ends, poll returns the
 // last error of try that is not merely the end of ctx.
-func poll(ctx context.Context, interval time.Duration, try func(context.Context) (done bool, why error)) error {
+func poll(
+	ctx context.Context, interval time.Duration,
+	try func(context.Context) (done bool, why error),
+) error {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	var last error

@@ -57,8 +57,9 @@ func (h *Host) lookDrilled() int64 {
 func (h *Host) keptSnapshot(m snapshot.Meta) operator.Snapshot {
 	cluster, _ := strconv.ParseUint(m.Cluster, 16, 64)
 	s := operator.Snapshot{
-		Name: m.Name, Path: m.File(h.snapshots()), Work: m.Work, Taken: m.Taken.Unix(), Revision: m.Revision, Keys: int64(m.Keys),
-		Users: usersOf(m.Users), Size: m.Size, Stored: m.Stored, Cluster: cluster, Why: m.Why, Error: m.Error,
+		Name: m.Name, Path: m.File(h.snapshots()), Work: m.Work, Taken: m.Taken.Unix(),
+		Revision: m.Revision, Keys: int64(m.Keys), Users: usersOf(m.Users),
+		Size: m.Size, Stored: m.Stored, Cluster: cluster, Why: m.Why, Error: m.Error,
 	}
 	if s.Error == "" && !m.Good() {
 		s.Error = "it was never verified"
@@ -80,7 +81,8 @@ func fileSystem(dir string) (all, free int64, err error) {
 	if err := unix.Statfs(dir, &fs); err != nil {
 		return 0, 0, err
 	}
-	return int64(fs.Blocks) * fs.Bsize, int64(fs.Bavail) * fs.Bsize, nil //nolint:gosec // no file system is that large
+	//nolint:gosec // no file system is that large
+	return int64(fs.Blocks) * fs.Bsize, int64(fs.Bavail) * fs.Bsize, nil
 }
 
 // lookAside returns the data that was moved aside, oldest first.
@@ -110,7 +112,9 @@ func (h *Host) lookAside() []operator.AsideDir {
 		})
 		out = append(out, a)
 	}
-	slices.SortStableFunc(out, func(a, b operator.AsideDir) int { return int(min(max(a.At-b.At, -1), 1)) })
+	slices.SortStableFunc(out, func(a, b operator.AsideDir) int {
+		return int(min(max(a.At-b.At, -1), 1))
+	})
 	return out
 }
 

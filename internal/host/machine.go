@@ -87,7 +87,9 @@ func listeners(family uint8) (out []netip.AddrPort, err error) {
 	binary.NativeEndian.PutUint16(req[6:], syscall.NLM_F_REQUEST|syscall.NLM_F_DUMP)
 	req[syscall.NLMSG_HDRLEN], req[syscall.NLMSG_HDRLEN+1] = family, syscall.IPPROTO_TCP
 	binary.NativeEndian.PutUint32(req[syscall.NLMSG_HDRLEN+4:], 1<<stateListen)
-	if err := syscall.SetsockoptTimeval(fd, syscall.SOL_SOCKET, syscall.SO_RCVTIMEO, &syscall.Timeval{Sec: 1}); err != nil {
+	if err := syscall.SetsockoptTimeval(
+		fd, syscall.SOL_SOCKET, syscall.SO_RCVTIMEO, &syscall.Timeval{Sec: 1},
+	); err != nil {
 		return nil, fmt.Errorf("cannot set time-out: %w", err)
 	}
 	if err := syscall.Sendto(fd, req, 0, &syscall.SockaddrNetlink{Family: syscall.AF_NETLINK}); err != nil {

@@ -78,7 +78,8 @@ func (h *Host) manifest() ([]item, error) {
 		{h.tls(keyFile(upstreamName)), secret, server},
 	}
 	for name, whose := range map[string]owner{peerName: server, serverName: server, adminName: admin} {
-		items = append(items, item{h.tls(certFile(name)), public, whose}, item{h.tls(keyFile(name)), secret, whose})
+		items = append(items,
+			item{h.tls(certFile(name)), public, whose}, item{h.tls(keyFile(name)), secret, whose})
 	}
 	return slices.Concat(items, learned, prepared), nil
 }
@@ -154,7 +155,8 @@ func (h *Host) lookAstray(state serviceState, carried string) (out []operator.As
 			continue
 		}
 		a := operator.Astray{Path: h.release(release), Problem: "is incomplete"}
-		if info, err := os.Stat(h.binary(release)); err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
+		if info, err := os.Stat(h.binary(release)); err != nil ||
+			!info.Mode().IsRegular() || info.Size() == 0 {
 			a = operator.Astray{
 				Path: h.binary(release), Problem: "is not what was installed",
 				Remedy: "the service no longer uses it once it restarts with the charm's own release",
@@ -165,7 +167,9 @@ func (h *Host) lookAstray(state serviceState, carried string) (out []operator.As
 	for _, tool := range tools {
 		switch h.toolLink(tool) {
 		case linkAstray:
-			out = append(out, operator.Astray{Path: h.tool(tool), Problem: "is not the link to this unit's copy"})
+			out = append(out, operator.Astray{
+				Path: h.tool(tool), Problem: "is not the link to this unit's copy",
+			})
 		case linkForeign:
 			out = append(out, operator.Astray{
 				Path: h.tool(tool), Problem: "is not the charm's", Note: true,
@@ -177,7 +181,9 @@ func (h *Host) lookAstray(state serviceState, carried string) (out []operator.As
 		out = append(out, operator.Astray{Path: h.wanted(), Problem: problem})
 	}
 	if !h.issuedNoted() {
-		out = append(out, operator.Astray{Path: h.tls(issuedFile), Problem: "does not name this unit's certificates"})
+		out = append(out, operator.Astray{
+			Path: h.tls(issuedFile), Problem: "does not name this unit's certificates",
+		})
 	}
 	return append(out, h.shut()...)
 }

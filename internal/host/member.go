@@ -42,7 +42,8 @@ func (h *Host) revertMember(ctx context.Context) error {
 		return errors.New("no server runs whose settings could be written")
 	}
 	if config := state.process.config(); config == "" || config == operator.Altered {
-		return errors.New("the settings that the server runs with cannot be read") // the process may be about to become a server
+		// the process may be about to become a server
+		return errors.New("the settings that the server runs with cannot be read")
 	}
 	return h.writeSettings(ctx, withoutFirstStart(state.process.settings()))
 }
@@ -76,7 +77,8 @@ func (h *Host) settingsOf(lines []string) (settings, error) {
 		service: service{
 			Kind: operator.MemberService, Unit: h.unitName,
 			Argv:    []string{filepath.Join(h.release(lookup(lines, "CHARM_RELEASE")), "etcd")},
-			EnvFile: h.memberEnv(), Writable: h.data(), User: h.user, Fence: h.fenceOf(lookup(lines, "CHARM_RELEASE")),
+			EnvFile: h.memberEnv(), Writable: h.data(), User: h.user,
+			Fence: h.fenceOf(lookup(lines, "CHARM_RELEASE")),
 		},
 	}, nil
 }
@@ -121,7 +123,8 @@ func (h *Host) lookSettings(lines []string, state serviceState) string {
 
 // stands reports whether everything that belongs to the settings is on disk.
 func (h *Host) stands(s settings, state serviceState) bool {
-	return s.env.says() && s.etcdctl.says() && state.intact && reflect.DeepEqual(state.service, s.service)
+	return s.env.says() && s.etcdctl.says() &&
+		state.intact && reflect.DeepEqual(state.service, s.service)
 }
 
 // spendInitial removes the first start from the settings on disk.

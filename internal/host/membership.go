@@ -89,7 +89,10 @@ const (
 
 // untilFinal asks the members in turn until an answer is final. The reply to a request may be lost
 // although the request was done, so judge must treat "it is so already" as done.
-func (h *Host) untilFinal(ctx context.Context, except uint64, do func(context.Context, memberConn) error, judge func(error) verdict) error {
+func (h *Host) untilFinal(
+	ctx context.Context, except uint64,
+	do func(context.Context, memberConn) error, judge func(error) verdict,
+) error {
 	c, err := h.others(except)
 	if err != nil {
 		return err
@@ -99,7 +102,9 @@ func (h *Host) untilFinal(ctx context.Context, except uint64, do func(context.Co
 	return poll(ctx, 250*time.Millisecond, func(ctx context.Context) (bool, error) {
 		m := c[next%len(c)]
 		next++
-		_, err := within(ctx, askTime, func(ctx context.Context) (struct{}, error) { return struct{}{}, do(ctx, m) })
+		_, err := within(ctx, askTime, func(ctx context.Context) (struct{}, error) {
+			return struct{}{}, do(ctx, m)
+		})
 		switch {
 		case err == nil:
 			return true, nil
@@ -236,7 +241,9 @@ func (h *Host) appendEntry(ctx context.Context) {
 }
 
 // probeOne asks a listed member for its status, at its URLs in turn until one answers.
-func (h *Host) probeOne(ctx context.Context, listed *etcdserverpb.Member) *etcdserverpb.StatusResponse {
+func (h *Host) probeOne(
+	ctx context.Context, listed *etcdserverpb.Member,
+) *etcdserverpb.StatusResponse {
 	h.mu.Lock()
 	v := h.seen
 	h.mu.Unlock()
@@ -258,7 +265,8 @@ func (h *Host) probeOne(ctx context.Context, listed *etcdserverpb.Member) *etcds
 }
 
 func statusOf(ctx context.Context, c *clientv3.Client) (*etcdserverpb.StatusResponse, error) {
-	return etcdserverpb.NewMaintenanceClient(c.ActiveConnection()).Status(ctx, &etcdserverpb.StatusRequest{})
+	return etcdserverpb.NewMaintenanceClient(c.ActiveConnection()).
+		Status(ctx, &etcdserverpb.StatusRequest{})
 }
 
 func find(members []*etcdserverpb.Member, id uint64) *etcdserverpb.Member {

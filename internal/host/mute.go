@@ -23,7 +23,9 @@ const (
 // system. A system call on such a path waits in the kernel, and no context ends it. When do takes
 // longer than watch, watched asks mute for a path that does not answer. If there is one, watched
 // leaves the hanging call behind and returns the path.
-func watched[T any](ctx context.Context, watch time.Duration, mute func() string, do func() T) (result T, path string) {
+func watched[T any](
+	ctx context.Context, watch time.Duration, mute func() string, do func() T,
+) (result T, path string) {
 	type end struct {
 		result T
 		panics any
@@ -63,7 +65,8 @@ func watched[T any](ctx context.Context, watch time.Duration, mute func() string
 // asks it is left behind too.
 func (h *Host) muteIn() string {
 	for _, dir := range []string{
-		h.opt(), h.etc(), filepath.Clean(h.tls("")), filepath.Dir(h.unitFile()), filepath.Dir(h.tool("")), filepath.Dir(h.compared()),
+		h.opt(), h.etc(), filepath.Clean(h.tls("")),
+		filepath.Dir(h.unitFile()), filepath.Dir(h.tool("")), filepath.Dir(h.compared()),
 		h.state(), h.data(), filepath.Join(h.data(), "member"), filepath.Join(h.data(), "member", "wal"),
 		filepath.Join(h.data(), "member", "snap"),
 	} {

@@ -34,7 +34,9 @@ func (h *Host) Observe(ctx context.Context, m operator.Model) (operator.World, e
 
 func (h *Host) observe(ctx context.Context, m operator.Model) (operator.World, error) {
 	now := h.now()
-	w := operator.World{Period: pki.PeriodOf(now), Now: now.Unix(), Paths: h.memberPaths(), Socket: h.socket()}
+	w := operator.World{
+		Period: pki.PeriodOf(now), Now: now.Unix(), Paths: h.memberPaths(), Socket: h.socket(),
+	}
 	if err := h.lookReleases(&w); err != nil {
 		return operator.World{}, err
 	}
@@ -50,7 +52,8 @@ func (h *Host) observe(ctx context.Context, m operator.Model) (operator.World, e
 		Kind: state.Kind, Enabled: state.enabled, Running: state.process.alive(), Failing: state.failing,
 		Crashes: state.crashes, Age: state.age, Starved: state.starved, Memory: state.memory,
 		Held:   state.held,
-		Config: state.process.config(), Settings: state.process.settings(), Release: state.process.release(), Log: state.log,
+		Config: state.process.config(), Settings: state.process.settings(),
+		Release: state.process.release(), Log: state.log,
 		PeerURL:   lookup(state.process.env, "ETCD_INITIAL_ADVERTISE_PEER_URLS"),
 		ClientURL: lookup(state.process.env, "ETCD_ADVERTISE_CLIENT_URLS"),
 		Listens:   listens(state.process.env),
@@ -87,7 +90,9 @@ func (h *Host) observe(ctx context.Context, m operator.Model) (operator.World, e
 	w.Reach, w.ClusterID, w.Members = v.Reach, v.ClusterID, v.Members
 	w.Alarms, w.Auth, w.Turn, w.Local = v.Alarms, v.Auth, v.Turn, v.Local
 	// Without certificates nobody can be asked.
-	if answers, err := askPeers(ctx, operator.PeersInDoubt(m, w), func(key string) string { return lookup(env, key) }); err == nil {
+	if answers, err := askPeers(ctx, operator.PeersInDoubt(m, w), func(key string) string {
+		return lookup(env, key)
+	}); err == nil {
 		w.Peers = judged(answers)
 	}
 	if operator.ProgressInDoubt(w.Data, w.Members) {
@@ -111,7 +116,8 @@ func (h *Host) observe(ctx context.Context, m operator.Model) (operator.World, e
 	h.seen, w.Hashes = v, h.hashes
 	if misled := survey.Misled(); !slices.Equal(misled, h.misled) {
 		h.misled = misled
-		h.logger.WarnContext(ctx, "members are named at addresses that are not dialled", "addresses", misled)
+		h.logger.WarnContext(ctx, "members are named at addresses that are not dialled",
+			"addresses", misled)
 	}
 	return w, nil
 }

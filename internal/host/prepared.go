@@ -31,11 +31,13 @@ func (h *Host) secondLife() (secondlife.Unit, error) {
 	env, _ := envLines(h.memberEnv()) // without them its clients' URL is not known before it serves
 	u := secondlife.Unit{
 		Data: h.data(), Prepared: h.prepared(), Snapshots: h.snapshots(), Drilled: h.drilled(),
-		Etcd: filepath.Join(filepath.Dir(self), "etcd"), Etcdutl: filepath.Join(filepath.Dir(self), "etcdutl"),
+		Etcd:      filepath.Join(filepath.Dir(self), "etcd"),
+		Etcdutl:   filepath.Join(filepath.Dir(self), "etcdutl"),
 		ClientURL: lookup(env, "ETCD_ADVERTISE_CLIENT_URLS"), Owner: h.preparedOwner, Now: h.now,
 	}
 	if server.set {
-		u.User = &syscall.Credential{Uid: uint32(server.uid), Gid: uint32(server.gid)} //nolint:gosec // IDs are not negative
+		//nolint:gosec // IDs are not negative
+		u.User = &syscall.Credential{Uid: uint32(server.uid), Gid: uint32(server.gid)}
 	}
 	return u, nil
 }
@@ -44,14 +46,17 @@ func (h *Host) secondLife() (secondlife.Unit, error) {
 // ours. So this is known before anything stops.
 func (h *Host) replaceable() (secondlife.Unit, error) {
 	if _, err := os.Lstat(h.data()); err == nil && !sameDisk(h.data(), h.state()) {
-		return secondlife.Unit{}, fmt.Errorf("%s is on another disk than %s and cannot be replaced: mount a disk at %[2]s instead",
+		return secondlife.Unit{}, fmt.Errorf(
+			"%s is on another disk than %s and cannot be replaced: mount a disk at %[2]s instead",
 			h.data(), h.state())
 	}
 	return h.secondLife()
 }
 
 // prepareRestore makes new data from a snapshot, beside ours.
-func (h *Host) prepareRestore(ctx context.Context, r operator.WorkRequest, say longwork.Progress) (string, error) {
+func (h *Host) prepareRestore(
+	ctx context.Context, r operator.WorkRequest, say longwork.Progress,
+) (string, error) {
 	u, err := h.replaceable()
 	if err != nil {
 		return "", err
@@ -60,7 +65,9 @@ func (h *Host) prepareRestore(ctx context.Context, r operator.WorkRequest, say l
 }
 
 // prepareRecover makes new data from our stopped member's data, beside it.
-func (h *Host) prepareRecover(ctx context.Context, r operator.WorkRequest, say longwork.Progress) (string, error) {
+func (h *Host) prepareRecover(
+	ctx context.Context, r operator.WorkRequest, say longwork.Progress,
+) (string, error) {
 	u, err := h.replaceable()
 	if err != nil {
 		return "", err
@@ -69,7 +76,9 @@ func (h *Host) prepareRecover(ctx context.Context, r operator.WorkRequest, say l
 }
 
 // drill restores a snapshot beside our data, reads it back and throws it away.
-func (h *Host) drill(ctx context.Context, r operator.WorkRequest, say longwork.Progress) (string, error) {
+func (h *Host) drill(
+	ctx context.Context, r operator.WorkRequest, say longwork.Progress,
+) (string, error) {
 	u, err := h.secondLife()
 	if err != nil {
 		return "", err
@@ -186,7 +195,8 @@ func (h *Host) dropPrepared(id string) error {
 	if err != nil {
 		return fmt.Errorf("cannot drop the prepared data: %w", err)
 	}
-	if err := syscall.Rmdir(h.prepared()); err != nil && !errors.Is(err, syscall.ENOTEMPTY) && !errors.Is(err, fs.ErrNotExist) {
+	if err := syscall.Rmdir(h.prepared()); err != nil &&
+		!errors.Is(err, syscall.ENOTEMPTY) && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("cannot drop the prepared data: %w", err)
 	}
 	return nil

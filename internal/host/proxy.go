@@ -59,7 +59,9 @@ func (h *Host) writeProxy(ctx context.Context, u operator.Upstream) error {
 		config.Members = append(config.Members, proxyMember(m))
 	}
 	credentials := proxyCredentials{
-		CA: h.tls(upstreamTrustFile), Cert: h.tls(certFile(upstreamName)), Key: h.tls(keyFile(upstreamName)),
+		CA:   h.tls(upstreamTrustFile),
+		Cert: h.tls(certFile(upstreamName)),
+		Key:  h.tls(keyFile(upstreamName)),
 	}
 	have := []bool{u.Cert != "", u.Key != "", u.CA != ""}
 	if have[0] != have[1] || have[0] != have[2] {
@@ -176,8 +178,8 @@ func (h *Host) lookProxy(state serviceState) operator.ProxyFiles {
 			files.CertRemaining, files.CertLife = info.Remaining, info.Life
 		}
 	}
-	if again, err := yaml.Marshal(config); err != nil || !bytes.Equal(again, data) || len(u.URLs()) == 0 ||
-		!slices.Equal(config.Also, u.Also()) || config.Learned != h.learned() {
+	if again, err := yaml.Marshal(config); err != nil || !bytes.Equal(again, data) ||
+		len(u.URLs()) == 0 || !slices.Equal(config.Also, u.Also()) || config.Learned != h.learned() {
 		return files // it is written again
 	}
 	if s, err := h.proxySettings(u); err != nil || !h.stands(s, state) {

@@ -114,7 +114,8 @@ func (h *Host) copies() []string {
 // modes and owners. The content is checked only for the carried release, because no other is known.
 func (h *Host) whole(release, carried string) bool {
 	info, err := os.Lstat(h.binary(release))
-	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 || strings.HasSuffix(release, partial) {
+	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 ||
+		strings.HasSuffix(release, partial) {
 		return false
 	}
 	for _, it := range h.releaseItems(release) {
@@ -155,7 +156,8 @@ func (h *Host) sameAsCarried(path string) bool {
 	if same, err := sameContent(h.carried, path); err != nil || !same {
 		return false
 	}
-	_ = writeFiles(file{path: h.compared(), data: []byte(key), mode: public}) // if this fails, the next hook compares again
+	// if this fails, the next hook compares again
+	_ = writeFiles(file{path: h.compared(), data: []byte(key), mode: public})
 	return true
 }
 
@@ -169,7 +171,8 @@ func stampOf(path string) string {
 	if !ok {
 		return ""
 	}
-	return fmt.Sprintf("%d:%d:%d:%d:%d", stat.Dev, stat.Ino, stat.Size, stat.Mtim.Nano(), stat.Ctim.Nano())
+	return fmt.Sprintf("%d:%d:%d:%d:%d",
+		stat.Dev, stat.Ino, stat.Size, stat.Mtim.Nano(), stat.Ctim.Nano())
 }
 
 func sameContent(one, other string) (bool, error) {
@@ -309,7 +312,8 @@ func (h *Host) copyBinary(to string) error {
 		return err
 	}
 	defer ignoreClose(src)
-	dst, err := renameio.NewPendingFile(to, renameio.WithTempDir(filepath.Dir(to)), renameio.WithStaticPermissions(0o755))
+	dst, err := renameio.NewPendingFile(to,
+		renameio.WithTempDir(filepath.Dir(to)), renameio.WithStaticPermissions(0o755))
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,9 @@ const staleList = "stale"
 // that this hook has written and Juju does not have yet. The file names no relations, so
 // lookRevoked compares serials, which are derived from the relations. refused are the serials in
 // the file that are not derived: those of units' certificates.
-func (h *Host) lookRevoked(m operator.Model, authority *pki.Authority) (revoked string, refused []string) {
+func (h *Host) lookRevoked(
+	m operator.Model, authority *pki.Authority,
+) (revoked string, refused []string) {
 	der, err := readOptional(h.tls(revokedFile))
 	if err != nil {
 		return staleList, nil
@@ -70,7 +72,9 @@ func (h *Host) lookPeerList() (there bool, refused []string) {
 
 // endedDigest returns pki.SerialsDigest of the list's serials; "" if they cannot be derived. It
 // caches the digest: a thousand relations take 50 ms, and a hook looks several times.
-func (h *Host) endedDigest(authority *pki.Authority, modelUUID string, ended []operator.Ended) string {
+func (h *Host) endedDigest(
+	authority *pki.Authority, modelUUID string, ended []operator.Ended,
+) string {
 	key := authority.Client.Fingerprint() + modelUUID + operator.RevokedDigest(ended)
 	h.mu.Lock()
 	known, ok := h.derived[key]
@@ -88,7 +92,9 @@ func (h *Host) endedDigest(authority *pki.Authority, modelUUID string, ended []o
 	return digest
 }
 
-func endedSerials(authority *pki.Authority, modelUUID string, ended []operator.Ended) ([]*big.Int, error) {
+func endedSerials(
+	authority *pki.Authority, modelUUID string, ended []operator.Ended,
+) ([]*big.Int, error) {
 	var all []*big.Int
 	for _, e := range ended {
 		serials, err := pki.SerialsOf(authority.Client, modelUUID, e.RelationID, e.Generation, e.Period)

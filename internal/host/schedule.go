@@ -70,9 +70,13 @@ func (h *Host) scheduleFiles(s operator.Schedule) ([]file, error) {
 		}
 	}
 	timer := fmt.Sprintf(timerText, h.unitName, askEvery(s.Interval))
-	service := fmt.Sprintf(snapshotText, h.unitName, h.binary(carried), h.snapshotConfig(), h.charmDir(),
+	service := fmt.Sprintf(snapshotText,
+		h.unitName, h.binary(carried), h.snapshotConfig(), h.charmDir(),
 		int((workTime + time.Minute).Seconds()), int(endTime.Seconds()), strings.Join(sandbox(), "\n"))
-	return append(files, file{path: h.snapshotServiceFile(), data: []byte(service)}, file{path: h.timerFile(), data: []byte(timer)}), nil
+	return append(files,
+		file{path: h.snapshotServiceFile(), data: []byte(service)},
+		file{path: h.timerFile(), data: []byte(timer)},
+	), nil
 }
 
 // lookSchedule returns the schedule as it is written; the zero value if any part differs from what
@@ -93,7 +97,8 @@ func (h *Host) lookSchedule() operator.Schedule {
 	}
 	target, err := os.Readlink(h.timerWanted())
 	_, written := os.Lstat(h.timerFile())
-	if wanted := err == nil && filepath.Base(target) == h.timerName(); wanted != (s.Interval > 0) || (written == nil) != wanted {
+	if wanted := err == nil && filepath.Base(target) == h.timerName(); wanted != (s.Interval > 0) ||
+		(written == nil) != wanted {
 		return operator.Schedule{}
 	}
 	return s
@@ -128,7 +133,8 @@ func (h *Host) writeSchedule(ctx context.Context, s operator.Schedule) error {
 			}
 		}
 	}
-	if target, err := os.Readlink(h.timerWanted()); err != nil || filepath.Base(target) != h.timerName() {
+	if target, err := os.Readlink(h.timerWanted()); err != nil ||
+		filepath.Base(target) != h.timerName() {
 		if err := h.clear(h.timerWanted()); err != nil {
 			return err
 		}
@@ -136,7 +142,9 @@ func (h *Host) writeSchedule(ctx context.Context, s operator.Schedule) error {
 	if err := h.write(files...); err != nil {
 		return err
 	}
-	for _, args := range [][]string{{"daemon-reload"}, {"enable", h.timerName()}, {"restart", h.timerName()}} {
+	for _, args := range [][]string{
+		{"daemon-reload"}, {"enable", h.timerName()}, {"restart", h.timerName()},
+	} {
 		if _, err := h.supervisor.systemctl(ctx, args...); err != nil {
 			return fmt.Errorf("cannot start timer: %w", err)
 		}

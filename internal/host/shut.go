@@ -19,7 +19,8 @@ func (h *Host) shut() (out []operator.Astray) {
 		return nil
 	}
 	top := h.join()
-	seen := map[string]bool{filepath.Dir(top): top != "/"} // the directories above a root prefix are not this machine's
+	// the directories above a root prefix are not this machine's
+	seen := map[string]bool{filepath.Dir(top): top != "/"}
 	for _, ours := range []string{h.opt(), h.etc(), h.state()} {
 		starts := []string{filepath.Dir(ours)}
 		if there, err := filepath.EvalSymlinks(ours); err == nil {

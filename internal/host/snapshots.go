@@ -25,8 +25,12 @@ import (
 // Kinds returns the functions for each kind of long work.
 func (h *Host) Kinds() map[operator.WorkKind]longwork.Do {
 	return map[operator.WorkKind]longwork.Do{
-		operator.TakeSnapshot: h.takeSnapshot, operator.VerifySnapshot: h.verifySnapshot, operator.Drill: h.drill,
-		operator.PrepareRestore: h.prepareRestore, operator.PrepareRecover: h.prepareRecover, operator.LookAgain: lookAgain,
+		operator.TakeSnapshot:   h.takeSnapshot,
+		operator.VerifySnapshot: h.verifySnapshot,
+		operator.Drill:          h.drill,
+		operator.PrepareRestore: h.prepareRestore,
+		operator.PrepareRecover: h.prepareRecover,
+		operator.LookAgain:      lookAgain,
 	}
 }
 
@@ -57,7 +61,8 @@ func (h *Host) Due(ctx context.Context, charmDir string) error {
 	}
 	now := h.now()
 	last, found := snapshot.Newest(metas)
-	if s.Interval == 0 || found && slot(last.Taken, s.Interval, h.unitName) == slot(now, s.Interval, h.unitName) {
+	if s.Interval == 0 ||
+		found && slot(last.Taken, s.Interval, h.unitName) == slot(now, s.Interval, h.unitName) {
 		return nil
 	}
 	if !h.tries(now, s.Interval) {
@@ -77,7 +82,10 @@ func (h *Host) Due(ctx context.Context, charmDir string) error {
 	if err := directory(h.worksDir(), 0o700, h.adminOwner()); err != nil {
 		return err
 	}
-	err = errors.Join(longwork.Prune(h.worksDir()), longwork.Begin(dir, operator.WorkRequest{ID: scheduled, Kind: operator.TakeSnapshot}, now))
+	err = errors.Join(
+		longwork.Prune(h.worksDir()),
+		longwork.Begin(dir, operator.WorkRequest{ID: scheduled, Kind: operator.TakeSnapshot}, now),
+	)
 	if err != nil {
 		return err
 	}
@@ -93,7 +101,8 @@ const retries = 4
 func (h *Host) tries(at time.Time, interval int64) bool {
 	last, _ := longwork.Look(h.work(scheduled))
 	since := at.Unix() - last.Ended // negative where a clock went back
-	return last.State != operator.WorkFailed || strings.HasPrefix(last.Error, operator.EndedWork) || since < 0 || since >= interval/retries
+	return last.State != operator.WorkFailed || strings.HasPrefix(last.Error, operator.EndedWork) ||
+		since < 0 || since >= interval/retries
 }
 
 // ownMember connects to our own member.
@@ -157,7 +166,9 @@ const fitWait = 10 * time.Minute
 
 // takeSnapshot takes a snapshot from our member if there is room for it, and drops the snapshots
 // that are no longer kept.
-func (h *Host) takeSnapshot(ctx context.Context, r operator.WorkRequest, p longwork.Progress) (string, error) {
+func (h *Host) takeSnapshot(
+	ctx context.Context, r operator.WorkRequest, p longwork.Progress,
+) (string, error) {
 	defer func() { _ = h.writeMetrics() }()
 	if err := target(r.To); err != nil {
 		return "", err
@@ -191,7 +202,8 @@ func (h *Host) takeSnapshot(ctx context.Context, r operator.WorkRequest, p longw
 	defer streamed()
 	carried, _ := carriedRelease(h.carried, h.stamp)
 	taken, err := snapshot.Take(stream, m.Client, snapshot.Request{
-		Dir: h.snapshots(), Unit: h.unitName, Charm: carried, Etcdutl: h.etcdutl(), Users: datadir.ReadUsers,
+		Dir: h.snapshots(), Unit: h.unitName, Charm: carried,
+		Etcdutl: h.etcdutl(), Users: datadir.ReadUsers,
 		Now: h.now(), Why: r.Why, Work: r.ID, To: r.To,
 		Progress: func(what string, done, total int64) {
 			if what != "copy" {
@@ -214,7 +226,8 @@ func (h *Host) takeSnapshot(ctx context.Context, r operator.WorkRequest, p longw
 	if err != nil {
 		return "", err
 	}
-	result := fmt.Sprintf("%s was taken and verified: revision %d, %d keys, %d bytes, stored in %d", taken.Name, taken.Revision, taken.Keys, taken.Size, taken.Stored)
+	result := fmt.Sprintf("%s was taken and verified: revision %d, %d keys, %d bytes, stored in %d",
+		taken.Name, taken.Revision, taken.Keys, taken.Size, taken.Stored)
 	if r.To != "" {
 		result += "; " + r.To + " is a copy"
 	}
@@ -239,7 +252,9 @@ func target(to string) error {
 }
 
 // awaitFit waits until our member can give a snapshot.
-func (h *Host) awaitFit(ctx context.Context, m member, p longwork.Progress) (size int64, err error) {
+func (h *Host) awaitFit(
+	ctx context.Context, m member, p longwork.Progress,
+) (size int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, fitWait)
 	defer cancel()
 	err = poll(ctx, time.Second, func(ctx context.Context) (bool, error) {
@@ -338,7 +353,9 @@ func (h *Host) yielding(ctx context.Context, m member) (stream context.Context, 
 }
 
 // verifySnapshot reads a snapshot as a restore would.
-func (h *Host) verifySnapshot(ctx context.Context, r operator.WorkRequest, p longwork.Progress) (string, error) {
+func (h *Host) verifySnapshot(
+	ctx context.Context, r operator.WorkRequest, p longwork.Progress,
+) (string, error) {
 	p("unpack and check", 0, 0)
 	raw := filepath.Join(h.work(r.ID), "unpacked.part")
 	if filepath.IsAbs(r.Snapshot) {
@@ -377,7 +394,8 @@ func (h *Host) verifySnapshot(ctx context.Context, r operator.WorkRequest, p lon
 
 // verified says what a good snapshot contains.
 func verified(name string, s snapshot.Status) string {
-	return fmt.Sprintf("%s is good: revision %d, %d keys, %d bytes; %s", name, s.Revision, s.Keys, s.Size, usersOf(s.Users))
+	return fmt.Sprintf("%s is good: revision %d, %d keys, %d bytes; %s",
+		name, s.Revision, s.Keys, s.Size, usersOf(s.Users))
 }
 
 // leastFree is how much of the unit's disk stays free, whatever is unpacked beside the data: etcd
@@ -387,7 +405,8 @@ const leastFree = 1 << 30
 func roomBeside(dir string, size int64) error {
 	_, free, err := fileSystem(dir)
 	if err == nil && free-size < leastFree {
-		err = fmt.Errorf("%w: %d bytes are free, and %d are needed beside the data", snapshot.ErrNoRoom, free, size+leastFree)
+		err = fmt.Errorf("%w: %d bytes are free, and %d are needed beside the data",
+			snapshot.ErrNoRoom, free, size+leastFree)
 	}
 	return err
 }
@@ -401,12 +420,14 @@ func (h *Host) writeMetrics() error {
 	}
 	var b strings.Builder
 	gauge := func(name, help string, value int64) {
-		fmt.Fprintf(&b, "# HELP etcd_charm_snapshot_%[1]s %[2]s\n# TYPE etcd_charm_snapshot_%[1]s gauge\netcd_charm_snapshot_%[1]s{unit=%[3]q} %[4]d\n",
+		fmt.Fprintf(&b,
+			"# HELP etcd_charm_snapshot_%[1]s %[2]s\n# TYPE etcd_charm_snapshot_%[1]s gauge\netcd_charm_snapshot_%[1]s{unit=%[3]q} %[4]d\n",
 			name, help, h.unitName, value)
 	}
 	last, found := snapshot.Newest(metas)
 	if found {
-		gauge("last_success_timestamp_seconds", "When the last good snapshot was taken.", last.Taken.Unix())
+		gauge("last_success_timestamp_seconds",
+			"When the last good snapshot was taken.", last.Taken.Unix())
 		gauge("last_size_bytes", "Size of the database in the last good snapshot.", last.Size)
 		gauge("last_stored_bytes", "Size of the last good snapshot on disk.", last.Stored)
 		gauge("last_revision", "Revision of the last good snapshot.", last.Revision)
@@ -425,5 +446,6 @@ func (h *Host) writeMetrics() error {
 	if err := directory(h.metricsDir(), 0o755, h.adminOwner()); err != nil {
 		return err
 	}
-	return renameio.WriteFile(h.metrics(), []byte(b.String()), public, renameio.WithTempDir(h.metricsDir()), renameio.WithStaticPermissions(public))
+	return renameio.WriteFile(h.metrics(), []byte(b.String()), public,
+		renameio.WithTempDir(h.metricsDir()), renameio.WithStaticPermissions(public))
 }

@@ -56,7 +56,9 @@ func (s *systemd) systemctl(ctx context.Context, args ...string) ([]byte, error)
 func notPlain(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("\"'\\%$;", r) }
 
 func renderUnit(s service) ([]byte, error) {
-	for _, part := range append([]string{s.Unit, s.EnvFile, s.Writable, s.User, s.RunDir, s.Group, s.Fence}, s.Argv...) {
+	for _, part := range append(
+		[]string{s.Unit, s.EnvFile, s.Writable, s.User, s.RunDir, s.Group, s.Fence}, s.Argv...,
+	) {
 		if strings.ContainsFunc(part, notPlain) {
 			return nil, fmt.Errorf("cannot write unit file: %q has special characters", part)
 		}
@@ -76,8 +78,8 @@ func renderUnit(s service) ([]byte, error) {
 		Gate    string
 		Unset   string
 	}{
-		s, s.Kind == operator.MemberService, strings.Join(s.Argv, " "), filepath.Join(filepath.Dir(s.Argv[0]), GateName),
-		strings.Join(webproxy.Vars(), " "),
+		s, s.Kind == operator.MemberService, strings.Join(s.Argv, " "),
+		filepath.Join(filepath.Dir(s.Argv[0]), GateName), strings.Join(webproxy.Vars(), " "),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cannot render unit file: %w", err)
@@ -151,8 +153,10 @@ func parseUnit(data []byte) service {
 }
 
 func (s *systemd) show(ctx context.Context) (map[string]string, error) {
-	out, err := s.systemctl(ctx, "show", "--property=LoadState,ActiveState,SubState,MainPID,NRestarts,UnitFileState,"+
-		"ExecMainStartTimestampMonotonic,NeedDaemonReload,MemoryCurrent,Result,ExecCondition", s.serviceName())
+	out, err := s.systemctl(ctx, "show",
+		"--property=LoadState,ActiveState,SubState,MainPID,NRestarts,UnitFileState,"+
+			"ExecMainStartTimestampMonotonic,NeedDaemonReload,MemoryCurrent,Result,ExecCondition",
+		s.serviceName())
 	if err != nil {
 		return nil, err
 	}
@@ -191,13 +195,16 @@ func (s *systemd) state(ctx context.Context) (serviceState, error) {
 		intact:  intact,
 		enabled: strings.HasPrefix(p["UnitFileState"], "enabled"),
 		failing: failing(p, monotonic(), written.Kind),
-		gated:   p["ActiveState"] == "activating" && pid == 0 && !strings.HasPrefix(p["SubState"], "auto-restart"),
+		gated: p["ActiveState"] == "activating" && pid == 0 &&
+			!strings.HasPrefix(p["SubState"], "auto-restart"),
 		held:    held(p),
 		process: liveProcess(ctx, pid),
 	}
-	state.crashes, _ = strconv.Atoi(p["NRestarts"]) // systemd counts from zero with each start that it is asked for
+	// systemd counts from zero with each start that it is asked for
+	state.crashes, _ = strconv.Atoi(p["NRestarts"])
 	state.age = age(p, monotonic())
-	if state.memory, err = strconv.ParseInt(p["MemoryCurrent"], 10, 64); err != nil { // "[not set]", or the largest number
+	// "[not set]", or the largest number
+	if state.memory, err = strconv.ParseInt(p["MemoryCurrent"], 10, 64); err != nil {
 		state.memory = 0
 	}
 	if state.failing {
@@ -229,7 +236,8 @@ func (s *systemd) starved(ctx context.Context, crashes int) bool {
 	if err != nil {
 		return false
 	}
-	s.counted, s.hungry = crashes, bytes.Contains(out, []byte("'oom-kill'")) || bytes.Contains(out, []byte("OOM killer"))
+	s.counted, s.hungry = crashes,
+		bytes.Contains(out, []byte("'oom-kill'")) || bytes.Contains(out, []byte("OOM killer"))
 	return s.hungry
 }
 
@@ -290,7 +298,8 @@ func (s *systemd) waitsFor(ctx context.Context) string { return awaited(s.journa
 func (s *systemd) journal(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	out, err := s.run(ctx, "journalctl", "--unit="+s.serviceName(), "--lines=200", "--output=cat", "--no-pager", "--quiet")
+	out, err := s.run(ctx, "journalctl", "--unit="+s.serviceName(),
+		"--lines=200", "--output=cat", "--no-pager", "--quiet")
 	if err != nil {
 		return ""
 	}
@@ -335,7 +344,8 @@ func (s *systemd) end(ctx context.Context, written bool, active string) error {
 	}
 	if written || (active != "" && active != "inactive") {
 		_, stopped = s.systemctl(ctx, "stop", "--no-block", s.serviceName())
-		_, _ = s.systemctl(ctx, "reset-failed", s.serviceName()) // an old failure would make the next look report it as failing
+		// an old failure would make the next look report it as failing
+		_, _ = s.systemctl(ctx, "reset-failed", s.serviceName())
 	}
 	return errors.Join(disabled, stopped)
 }

@@ -60,7 +60,9 @@ func (h *Host) issuedOnDisk() (issued []operator.Issued) {
 }
 
 func issuedOf(name string, info pki.LeafInfo) operator.Issued {
-	return operator.Issued{Kind: operator.LeafKind(name), Serial: info.Serial, End: info.NotAfter.Unix()}
+	return operator.Issued{
+		Kind: operator.LeafKind(name), Serial: info.Serial, End: info.NotAfter.Unix(),
+	}
 }
 
 func (h *Host) lookLeaf(name string, trust []byte, issuer *pki.CA) operator.Leaf {
@@ -124,10 +126,12 @@ func (h *Host) writeTLS(s operator.WriteTLS) error {
 		issue  func() (pki.Leaf, error)
 	}{
 		{s.Peer, peerName, authority.TrustPeer, func() (pki.Leaf, error) {
-			return pki.IssuePeer(h.now(), h.random, authority, pki.Request{CommonName: s.CommonName, SANs: s.PeerSANs})
+			return pki.IssuePeer(h.now(), h.random, authority,
+				pki.Request{CommonName: s.CommonName, SANs: s.PeerSANs})
 		}},
 		{s.Server, serverName, authority.TrustClient, func() (pki.Leaf, error) {
-			return pki.IssueServer(h.now(), h.random, authority, pki.Request{CommonName: s.CommonName, SANs: s.ServerSANs})
+			return pki.IssueServer(h.now(), h.random, authority,
+				pki.Request{CommonName: s.CommonName, SANs: s.ServerSANs})
 		}},
 		{s.Admin, adminName, authority.TrustClient, func() (pki.Leaf, error) {
 			return pki.IssueAdmin(h.now(), h.random, authority)
@@ -167,7 +171,8 @@ func (h *Host) writeLeaf(name string, leaf pki.Leaf, trust []byte) error {
 // noteIssued records certificates before they are used, together with those on the disk. A
 // certificate that is replaced stays valid, and this hook may die before it reports either.
 func (h *Host) noteIssued(leaves ...operator.Issued) error {
-	text := etcdcluster.EncodeIssued(operator.StillIssued(append(h.lookIssued(), leaves...), h.now().Unix()))
+	text := etcdcluster.EncodeIssued(
+		operator.StillIssued(append(h.lookIssued(), leaves...), h.now().Unix()))
 	return h.write(file{path: h.tls(issuedFile), data: []byte(text)})
 }
 
@@ -238,7 +243,9 @@ func (a access) config(shown func(*x509.Certificate)) *tls.Config {
 		RootCAs:    a.roots,
 		Time:       a.now,
 		// Not Certificates: Go sends none of those if the server's hints do not name its issuer.
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return a.cert, nil },
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return a.cert, nil
+		},
 		VerifyConnection: func(state tls.ConnectionState) error {
 			if len(state.PeerCertificates) > 0 {
 				shown(state.PeerCertificates[0])

@@ -29,7 +29,8 @@ func (h *Host) toolLink(tool string) link {
 	case err != nil, !strings.HasPrefix(current, h.join("opt/etcd-charm")+"/"):
 		return linkForeign
 	}
-	if info, err := os.Stat(h.tool(tool)); err != nil || !info.Mode().IsRegular() || filepath.Base(current) != tool {
+	if info, err := os.Stat(h.tool(tool)); err != nil || !info.Mode().IsRegular() ||
+		filepath.Base(current) != tool {
 		return linkAstray
 	}
 	return linkRight
@@ -42,7 +43,8 @@ func (h *Host) linkTools(release string) error {
 		path, target := h.tool(tool), filepath.Join(h.release(release), tool)
 		current, _ := os.Readlink(path) // toolLink judges what is not a link
 		is := h.toolLink(tool)
-		if is == linkForeign || current == target || is == linkRight && !strings.HasPrefix(current, h.opt()+"/") {
+		if is == linkForeign || current == target ||
+			is == linkRight && !strings.HasPrefix(current, h.opt()+"/") {
 			continue
 		}
 		if err := linkTool(target, path); err != nil {
@@ -73,7 +75,8 @@ func (h *Host) unlinkTools() error {
 			continue // it is not ours
 		}
 		target := filepath.Join(other, tool)
-		if _, missing := os.Stat(target); other == "" || missing != nil { // an older charm's copy may lack the tool
+		// an older charm's copy may lack the tool
+		if _, missing := os.Stat(target); other == "" || missing != nil {
 			err = removed(os.Remove(path))
 		} else {
 			err = linkTool(target, path)
@@ -93,7 +96,8 @@ func (h *Host) otherRelease() string {
 		for _, file := range []string{other.memberEnv(), other.proxyEnv()} {
 			env, err := envLines(file)
 			copied := other.release(lookup(env, "CHARM_RELEASE"))
-			if _, missing := os.Stat(filepath.Join(copied, binaryName)); err == nil && env != nil && missing == nil && other.unit != h.unit {
+			if _, missing := os.Stat(filepath.Join(copied, binaryName)); err == nil && env != nil &&
+				missing == nil && other.unit != h.unit {
 				return copied
 			}
 		}

@@ -30,12 +30,15 @@ func (h *Host) takeTurn(ctx context.Context) error {
 	err = poll(ctx, 250*time.Millisecond, func(ctx context.Context) (bool, error) {
 		m := c[next%len(c)]
 		next++
-		holder, err := within(ctx, askTime, func(ctx context.Context) (string, error) { return h.tryTurn(ctx, m.Client) })
+		holder, err := within(ctx, askTime, func(ctx context.Context) (string, error) {
+			return h.tryTurn(ctx, m.Client)
+		})
 		if err == nil && holder != h.unitName {
 			err = fmt.Errorf("it is held by %s", holder)
 		}
 		// A cluster without space or with a corruption alarm accepts no key; waiting does not help.
-		return err == nil || errors.Is(err, rpctypes.ErrNoSpace) || errors.Is(err, rpctypes.ErrCorrupt), err
+		return err == nil || errors.Is(err, rpctypes.ErrNoSpace) ||
+			errors.Is(err, rpctypes.ErrCorrupt), err
 	})
 	if err != nil {
 		return fmt.Errorf("cannot take the turn: %w", err)
@@ -48,7 +51,9 @@ func turnOf(kvs []*mvccpb.KeyValue) operator.Turn {
 	if len(kvs) == 0 {
 		return operator.Turn{Known: true}
 	}
-	return operator.Turn{Known: true, Holder: cmp.Or(string(kvs[0].Value), `""`), Unleased: kvs[0].Lease == 0}
+	return operator.Turn{
+		Known: true, Holder: cmp.Or(string(kvs[0].Value), `""`), Unleased: kvs[0].Lease == 0,
+	}
 }
 
 // breakTurn deletes the key if it still holds that turn. It leaves the key's lease alone, which

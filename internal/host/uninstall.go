@@ -71,7 +71,9 @@ func (h *Host) leaveData(ctx context.Context) {
 	if err := h.putAside(ctx, "the unit was removed"); err != nil {
 		h.logger.WarnContext(ctx, "data stays where it is", "why", err)
 	}
-	for _, path := range []string{h.data(), h.snapshots(), h.state(), h.metricsDir(), filepath.Dir(h.state())} {
+	for _, path := range []string{
+		h.data(), h.snapshots(), h.state(), h.metricsDir(), filepath.Dir(h.state()),
+	} {
 		_ = syscall.Rmdir(path) // only if it is empty
 	}
 }

@@ -56,7 +56,9 @@ func (h *Host) defrag(ctx context.Context, id uint64) error {
 		}
 		defer ignoreClose(m)
 		// The client's own Defragment dials another connection.
-		if _, err := etcdserverpb.NewMaintenanceClient(m.ActiveConnection()).Defragment(ctx, &etcdserverpb.DefragmentRequest{}); err != nil {
+		if _, err := etcdserverpb.NewMaintenanceClient(m.ActiveConnection()).Defragment(
+			ctx, &etcdserverpb.DefragmentRequest{},
+		); err != nil {
 			return fmt.Errorf("cannot defragment member %x: %w", id, err)
 		}
 		return nil
@@ -135,7 +137,9 @@ func (h *Host) askHashes(ctx context.Context, revision int64) error {
 }
 
 // askHash asks one member. It does not use the client's HashKV, which dials another connection.
-func (h *Host) askHash(ctx context.Context, v view, mem operator.Member, revision int64) operator.Hash {
+func (h *Host) askHash(
+	ctx context.Context, v view, mem operator.Member, revision int64,
+) operator.Hash {
 	for _, url := range v.urls(mem.ID, mem.ClientURLs) {
 		m, err := v.access.dial(url)
 		if err != nil {
@@ -145,7 +149,10 @@ func (h *Host) askHash(ctx context.Context, v view, mem operator.Member, revisio
 		said, err := server.HashKV(ctx, &etcdserverpb.HashKVRequest{Revision: revision})
 		ignoreClose(m)
 		if err == nil && said.GetHeader().GetMemberId() == mem.ID {
-			return operator.Hash{MemberID: mem.ID, Revision: said.HashRevision, Compacted: said.CompactRevision, Hash: said.Hash}
+			return operator.Hash{
+				MemberID: mem.ID, Revision: said.HashRevision,
+				Compacted: said.CompactRevision, Hash: said.Hash,
+			}
 		}
 		if err != nil {
 			h.logger.WarnContext(ctx, "a member does not report its hash", "url", url, "error", err)
@@ -162,7 +169,9 @@ func (h *Host) disarm(ctx context.Context, a operator.Alarm) error {
 		return fmt.Errorf("cannot disarm alarm %s of member %x: it is unknown", a.Kind, a.MemberID)
 	}
 	err := h.untilFinal(ctx, 0, func(ctx context.Context, m memberConn) error {
-		_, err := m.AlarmDisarm(ctx, &clientv3.AlarmMember{MemberID: a.MemberID, Alarm: etcdserverpb.AlarmType(kind)})
+		_, err := m.AlarmDisarm(ctx, &clientv3.AlarmMember{
+			MemberID: a.MemberID, Alarm: etcdserverpb.AlarmType(kind),
+		})
 		return err
 	}, func(error) verdict { return again })
 	if err != nil {

@@ -31,8 +31,11 @@ const scheduled = "scheduled"
 
 // plainID reports whether an ID may be part of a path and of a service's name.
 func plainID(id string) bool {
-	fits := func(r rune) bool { return r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' || r == '.' }
-	return id != "" && id[0] != '-' && id[0] != '.' && !strings.ContainsFunc(id, func(r rune) bool { return !fits(r) })
+	fits := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' || r == '.'
+	}
+	return id != "" && id[0] != '-' && id[0] != '.' &&
+		!strings.ContainsFunc(id, func(r rune) bool { return !fits(r) })
 }
 
 // workService returns the name of the service that does the work of that ID.
@@ -48,8 +51,9 @@ func (h *Host) workService(id string) string {
 // it needs nothing else of the machine.
 func sandbox() []string {
 	return []string{
-		"CPUWeight=20", "IOWeight=20", "Nice=10", "OOMScoreAdjust=500", "UMask=0077", "LimitCORE=0", "NoNewPrivileges=yes",
-		"ProtectSystem=full", "ProtectKernelTunables=yes", "ProtectKernelModules=yes", "ProtectControlGroups=yes",
+		"CPUWeight=20", "IOWeight=20", "Nice=10", "OOMScoreAdjust=500",
+		"UMask=0077", "LimitCORE=0", "NoNewPrivileges=yes", "ProtectSystem=full",
+		"ProtectKernelTunables=yes", "ProtectKernelModules=yes", "ProtectControlGroups=yes",
 		"RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX", "RestrictRealtime=yes", "LockPersonality=yes",
 		"UnsetEnvironment=" + strings.Join(webproxy.Vars(), " "),
 	}
@@ -75,15 +79,17 @@ func (h *Host) startWork(ctx context.Context, r operator.WorkRequest) error {
 		return err
 	}
 	args := []string{
-		"--unit=" + h.workService(r.ID), "--description=" + string(r.Kind) + " of Juju unit " + h.unitName, "--collect", "--quiet",
-		"--no-block",
+		"--unit=" + h.workService(r.ID),
+		"--description=" + string(r.Kind) + " of Juju unit " + h.unitName,
+		"--collect", "--quiet", "--no-block",
 		"--property=RuntimeMaxSec=" + strconv.Itoa(int((workTime + time.Minute).Seconds())),
 		"--property=TimeoutStopSec=" + strconv.Itoa(int(endTime.Seconds())),
 	}
 	for _, property := range sandbox() {
 		args = append(args, "--property="+property)
 	}
-	args = append(args, "--", h.binary(carried), "work", "--request", filepath.Join(dir, longwork.RequestFile), "--charm", h.charmDir())
+	args = append(args, "--", h.binary(carried), "work",
+		"--request", filepath.Join(dir, longwork.RequestFile), "--charm", h.charmDir())
 	if _, err := h.supervisor.run(ctx, "systemd-run", args...); err != nil {
 		return errors.Join(fmt.Errorf("cannot begin work: %w", err), longwork.Forget(dir))
 	}
@@ -181,7 +187,9 @@ func cutLast(s, sep string) (before, after string, found bool) {
 }
 
 // Work does the work of that request, and asks for a hook once it has ended.
-func (h *Host) Work(ctx context.Context, request, charmDir string, kinds map[operator.WorkKind]longwork.Do) error {
+func (h *Host) Work(
+	ctx context.Context, request, charmDir string, kinds map[operator.WorkKind]longwork.Do,
+) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, workTime, errors.New("it ran out of time"))
 	defer cancel()
 	err := longwork.Run(ctx, filepath.Dir(request), kinds)
@@ -207,16 +215,20 @@ func (h *Host) askForHook(ctx context.Context, charmDir string) {
 	if _, err := os.Lstat(hook); err != nil {
 		return // the unit is gone
 	}
-	for _, tool := range []string{"juju-exec", "juju-run"} { // Juju 2.9 and older have only the second name
+	// Juju 2.9 and older have only the second name
+	for _, tool := range []string{"juju-exec", "juju-run"} {
 		path, err := exec.LookPath(tool)
 		if err != nil {
 			continue
 		}
 		// The agent sets no hook name for a command, and the charm takes the hook's name from this
 		// variable.
-		out, err := exec.CommandContext(ctx, path, h.unitName, "JUJU_DISPATCH_PATH=hooks/update-status "+hook).CombinedOutput() //nolint:gosec // its own path
+		//nolint:gosec // its own path
+		out, err := exec.CommandContext(ctx, path,
+			h.unitName, "JUJU_DISPATCH_PATH=hooks/update-status "+hook).CombinedOutput()
 		if err != nil {
-			h.logger.WarnContext(ctx, "no hook was run", "by", tool, "error", err, "said", lastLine(string(out)))
+			h.logger.WarnContext(ctx, "no hook was run",
+				"by", tool, "error", err, "said", lastLine(string(out)))
 		}
 		return
 	}

@@ -90,9 +90,11 @@ func flatten(args []string, key string, value any) []string {
 	case []string:
 		return flatten(args, key, strings.Join(v, ", "))
 	}
-	text := strings.Map(printable, strings.ReplaceAll(strings.ToValidUTF8(fmt.Sprint(value), "�"), "\x00", ""))
+	text := strings.Map(printable,
+		strings.ReplaceAll(strings.ToValidUTF8(fmt.Sprint(value), "�"), "\x00", ""))
 	if len(text) > maxArgument {
-		text = strings.ToValidUTF8(text[:maxArgument], "") + fmt.Sprintf("… (cut: %d bytes in all)", len(text))
+		text = strings.ToValidUTF8(text[:maxArgument], "") +
+			fmt.Sprintf("… (cut: %d bytes in all)", len(text))
 	}
 	if key == "" {
 		key = "result"

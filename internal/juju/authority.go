@@ -32,7 +32,8 @@ func (o *observer) authority(ctx context.Context, app databag.Bag) {
 	}
 	authority, err := pki.DecodeAuthority(content)
 	if err != nil {
-		o.model.Authority = operator.Unknown[*pki.Authority]("cannot use the certificate authorities: " + err.Error())
+		o.model.Authority = operator.Unknown[*pki.Authority](
+			"cannot use the certificate authorities: " + err.Error())
 		return
 	}
 	o.model.Authority = operator.Know(authority)
@@ -69,7 +70,8 @@ func (o *observer) missing(ctx context.Context, why error) operator.Known[*pki.A
 	case !o.model.Cluster.OK:
 		return unknown(o.model.Cluster.Why)
 	case o.model.Cluster.Value.AppBag.Authority != "":
-		return unknown("the certificate authorities that the peer relation names cannot be read: " + why.Error())
+		return unknown(
+			"the certificate authorities that the peer relation names cannot be read: " + why.Error())
 	}
 	if !o.env.Secrets {
 		return operator.Know[*pki.Authority](nil)
@@ -78,7 +80,8 @@ func (o *observer) missing(ctx context.Context, why error) operator.Known[*pki.A
 	case err != nil:
 		return unknown(err.Error())
 	case id != "":
-		return unknown("the secret with the certificate authorities exists but cannot be read: " + why.Error())
+		return unknown(
+			"the secret with the certificate authorities exists but cannot be read: " + why.Error())
 	}
 	return operator.Know[*pki.Authority](nil)
 }

@@ -21,12 +21,16 @@ type NewAuthority func(app string) (*pki.Authority, error)
 // status-set. Juju commits all of it together when the hook exits 0. An error must make the hook
 // fail, so that Juju drops all of it and runs the hook again. The status is set last. If the plan
 // itself asks for an error (Plan.Fail), only the status is set before the error is returned.
-func Flush(ctx context.Context, tools Tools, m operator.Model, p operator.Plan, newAuthority NewAuthority) error {
+func Flush(
+	ctx context.Context, tools Tools, m operator.Model, p operator.Plan, newAuthority NewAuthority,
+) error {
 	if p.Fail != nil {
 		return errors.Join(p.Fail, SetStatus(ctx, tools, p.Status))
 	}
 	f := flush{tools: tools, model: m, plan: p, newAuthority: newAuthority}
-	for _, publish := range []func(context.Context) error{f.version, f.authority, f.secrets, f.bags, f.state, f.ports} {
+	for _, publish := range []func(context.Context) error{
+		f.version, f.authority, f.secrets, f.bags, f.state, f.ports,
+	} {
 		if err := publish(ctx); err != nil {
 			return fmt.Errorf("cannot publish: %w", err)
 		}
@@ -68,7 +72,8 @@ func (f *flush) authority(ctx context.Context) error {
 		return nil
 	}
 	if !f.model.Cluster.OK || !f.leads() {
-		return errors.New("only the known leader of a visible peer relation makes certificate authorities")
+		return errors.New(
+			"only the known leader of a visible peer relation makes certificate authorities")
 	}
 	authority, err := f.newAuthority(f.model.App)
 	if err != nil {
@@ -79,7 +84,9 @@ func (f *flush) authority(ctx context.Context) error {
 		return f.set(ctx, etcdcluster.EncodeAuthority(content), f.model.Cluster.Value.RelationID, "--app")
 	}
 	const description = "etcd: certificate authorities; whoever has them can join the cluster and write to it"
-	if err := addSecret(ctx, f.tools, operator.SecretWrite{Label: authorityLabel, App: true, Content: content}, description); err != nil {
+	if err := addSecret(ctx, f.tools, operator.SecretWrite{
+		Label: authorityLabel, App: true, Content: content,
+	}, description); err != nil {
 		return fmt.Errorf("cannot store the certificate authorities: %w", err)
 	}
 	return nil
@@ -114,7 +121,8 @@ func (f *flush) bags(ctx context.Context) error {
 			if w.App || ownBag(ctx, f.tools, w.Relation, f.model.Unit) != operator.BagNotFound {
 				return err
 			}
-			f.plan.NotFound(f.model, w.Relation) // otherwise every hook would fail until the agent starts again
+			// otherwise every hook would fail until the agent starts again
+			f.plan.NotFound(f.model, w.Relation)
 		}
 	}
 	return nil
@@ -122,7 +130,9 @@ func (f *flush) bags(ctx context.Context) error {
 
 // set writes settings into a relation, by stdin: every user on the machine can read an argument. An
 // empty value removes its key. If there is nothing to write, set calls no tool.
-func (f *flush) set(ctx context.Context, values map[string]string, relationID string, flags ...string) error {
+func (f *flush) set(
+	ctx context.Context, values map[string]string, relationID string, flags ...string,
+) error {
 	if len(values) == 0 {
 		return nil
 	}

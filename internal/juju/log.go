@@ -52,7 +52,9 @@ func (h *handler) Handle(ctx context.Context, record slog.Record) error {
 	}
 	level := levelName(record.Level)
 	// The last lines of a hook are the most useful, so they are logged even after its deadline.
-	if _, err := h.tools.Run(context.WithoutCancel(ctx), nil, "juju-log", "--log-level", level, "--", text); err == nil {
+	if _, err := h.tools.Run(
+		context.WithoutCancel(ctx), nil, "juju-log", "--log-level", level, "--", text,
+	); err == nil {
 		return nil
 	}
 	h.mu.Lock()
@@ -105,7 +107,9 @@ func writeAttr(line *strings.Builder, prefix string, a slog.Attr) {
 	if len(text) > maxMessage {
 		text = text[:maxMessage] + "…"
 	}
-	if text == "" || strings.ContainsFunc(text, func(r rune) bool { return r == ' ' || r == '"' || r == '=' || !unicode.IsPrint(r) }) {
+	if text == "" || strings.ContainsFunc(text, func(r rune) bool {
+		return r == ' ' || r == '"' || r == '=' || !unicode.IsPrint(r)
+	}) {
 		text = strconv.Quote(text)
 	}
 	line.WriteString(" " + prefix + a.Key + "=" + text)

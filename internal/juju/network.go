@@ -45,7 +45,10 @@ func (o *observer) address(ctx context.Context, binding string) operator.Known[o
 			}
 		}
 	}
-	if at := slices.IndexFunc(out.All, func(name string) bool { _, err := netip.ParseAddr(name); return err == nil }); at >= 0 {
+	if at := slices.IndexFunc(out.All, func(name string) bool {
+		_, err := netip.ParseAddr(name)
+		return err == nil
+	}); at >= 0 {
 		out.Bound = out.All[at]
 	}
 	for i, name := range answer.Value.Ingress {
@@ -60,7 +63,8 @@ func (o *observer) address(ctx context.Context, binding string) operator.Known[o
 		out.Ingress = out.Bound
 	}
 	if out.Ingress == "" {
-		return operator.Unknown[operator.Address]("network-get has no usable address for binding " + binding)
+		return operator.Unknown[operator.Address](
+			"network-get has no usable address for binding " + binding)
 	}
 	out.All = append(out.All, usable(o.env.Hostname)...)
 	slices.Sort(out.All)

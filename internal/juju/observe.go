@@ -30,8 +30,9 @@ type Env struct {
 	Unit      string         // JUJU_UNIT_NAME, "etcd/0"
 	ModelUUID string         // JUJU_MODEL_UUID
 	Zone      string         // JUJU_AVAILABILITY_ZONE; empty where the cloud has none
-	Hostname  string         // the machine's own, for certificates; it need not resolve, and may be empty
-	Secrets   bool           // this Juju has the hook tool secret-get
+	// the machine's own, for certificates; it need not resolve, and may be empty
+	Hostname string
+	Secrets  bool // this Juju has the hook tool secret-get
 }
 
 // Observe reads the whole model. seen are the members that etcd listed before. If a tool fails or
@@ -67,7 +68,9 @@ func Observe(ctx context.Context, tools Tools, env Env, seen []uint64) (operator
 	} else {
 		// A proxy whose options cannot be used does not know that it is a proxy.
 		o.others(operator.RoleProxy, cmp.Or(o.model.ConfigProblem, "not asked for with role member"))
-		app, err := o.application(ctx) // read before the units: a unit on record that is not among them is gone, not newer than the list
+		// read before the units: a unit on record that is not among them is gone, not newer than
+		// the list
+		app, err := o.application(ctx)
 		o.units(ctx)
 		o.endpoints(ctx, operator.RoleMember)
 		o.authority(ctx, o.cluster(ctx, app, err))
@@ -81,7 +84,8 @@ func Observe(ctx context.Context, tools Tools, env Env, seen []uint64) (operator
 // zoneOf returns the zone if other units can read it in a bag, else "".
 func zoneOf(name string) string {
 	const longest = 100 // no cloud's zone name is half as long
-	if len(name) > longest || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
+	if len(name) > longest || !utf8.ValidString(name) ||
+		strings.ContainsFunc(name, unicode.IsControl) {
 		return ""
 	}
 	return name
@@ -118,7 +122,8 @@ func (o *observer) config(ctx context.Context) {
 func (o *observer) memory(ctx context.Context) {
 	var state map[string]any
 	if err := query(ctx, o.tools, &state, "state-get"); err != nil {
-		o.model.Memory = operator.Unknown[operator.Memory]("cannot read what this unit remembers: " + err.Error())
+		o.model.Memory = operator.Unknown[operator.Memory](
+			"cannot read what this unit remembers: " + err.Error())
 		return
 	}
 	o.model.Memory = operator.Know(decodeState(state))
@@ -145,7 +150,8 @@ func (o *observer) isProxy() bool {
 // the hooks in which it leaves itself.
 func (o *observer) unconcerned() bool {
 	e := o.env.Event
-	return o.model.Memory.OK && o.isProxy() && e.Endpoint == operator.PeerEndpoint && e.Departing != o.env.Unit
+	return o.model.Memory.OK && o.isProxy() &&
+		e.Endpoint == operator.PeerEndpoint && e.Departing != o.env.Unit
 }
 
 // others records why the relations of the endpoints for another role are not known.
@@ -167,7 +173,9 @@ func (o *observer) endpoints(ctx context.Context, role operator.Role) {
 }
 
 // endpoint reads one endpoint's relations, as much of each as its row in the table says.
-func (o *observer) endpoint(ctx context.Context, at operator.Endpoint) operator.Known[[]databag.Relation] {
+func (o *observer) endpoint(
+	ctx context.Context, at operator.Endpoint,
+) operator.Known[[]databag.Relation] {
 	unknown := operator.Unknown[[]databag.Relation]
 	ids := o.relations(ctx, at.Name)
 	switch {
@@ -304,7 +312,8 @@ func (o *observer) cluster(ctx context.Context, app databag.Bag, err error) data
 	if err == nil {
 		cluster, err = o.readCluster(ctx, app)
 	}
-	if err == nil && (cluster.AppBag.ClusterID == 0 || cluster.AppBag.ClusterID == cluster.AppBag.Ended) {
+	if err == nil &&
+		(cluster.AppBag.ClusterID == 0 || cluster.AppBag.ClusterID == cluster.AppBag.Ended) {
 		// Decide might found a cluster now, and no unit may found in a hook in which a tool has
 		// failed.
 		err = o.failure()
@@ -341,7 +350,8 @@ func (o *observer) failure() error {
 		}
 	}
 	for _, at := range operator.Endpoints() {
-		if relations := m.Relations[at.Name]; at.For == operator.RoleMember && at.Read != operator.Peers && !relations.OK {
+		if relations := m.Relations[at.Name]; at.For == operator.RoleMember &&
+			at.Read != operator.Peers && !relations.OK {
 			return errors.New(relations.Why)
 		}
 	}
@@ -406,7 +416,9 @@ func (o *observer) bag(ctx context.Context, relationID, unit string) (databag.Ba
 
 // relation reads one relation with the bags of the units that joined, and with those of the
 // applications if the endpoint's row says so.
-func (o *observer) relation(ctx context.Context, at operator.Endpoint, id string) (databag.Relation, error) {
+func (o *observer) relation(
+	ctx context.Context, at operator.Endpoint, id string,
+) (databag.Relation, error) {
 	out := databag.Relation{ID: id, Endpoint: at.Name, Units: map[string]databag.Bag{}}
 	joined := read[[]string](ctx, o, "relation-list", "-r", id)
 	if !joined.OK {
@@ -416,7 +428,8 @@ func (o *observer) relation(ctx context.Context, at operator.Endpoint, id string
 		out.App = o.env.Event.RemoteApp
 	}
 	for _, unit := range living(joined.Value, o.goalsOf(ctx, at.Name)) {
-		if o.env.Event.Kind == hooks.RelationDeparted && o.env.Event.RelationID == id && o.env.Event.RemoteUnit == unit {
+		if o.env.Event.Kind == hooks.RelationDeparted &&
+			o.env.Event.RelationID == id && o.env.Event.RemoteUnit == unit {
 			continue
 		}
 		bag, err := o.bag(ctx, id, unit)
@@ -458,7 +471,9 @@ func (o *observer) appBag(ctx context.Context, relationID, app string) (databag.
 // may not list the units of an application in another model.
 func living(joined []string, goals map[string]goal) []string {
 	listed := func(unit string) bool { _, ok := goals[unit]; return ok }
-	stays := func(unit string) bool { return listed(unit) && goals[unit].Status != string(operator.Dying) }
+	stays := func(unit string) bool {
+		return listed(unit) && goals[unit].Status != string(operator.Dying)
+	}
 	for _, fits := range []func(string) bool{stays, listed} {
 		if slices.ContainsFunc(joined, fits) {
 			return slices.DeleteFunc(slices.Clone(joined), func(unit string) bool { return !fits(unit) })

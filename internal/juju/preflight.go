@@ -26,7 +26,9 @@ const oldest = "v2.9"
 // Preflight reports whether this Juju can run the charm at all; version is JUJU_VERSION. When it
 // cannot, Preflight has logged why and set the status as far as the tools at hand allow. A version
 // that cannot be read is let through.
-func Preflight(ctx context.Context, tools Tools, find Finder, log *slog.Logger, version string) error {
+func Preflight(
+	ctx context.Context, tools Tools, find Finder, log *slog.Logger, version string,
+) error {
 	if !find.Has("is-leader") {
 		why := operator.NoElection()
 		log.Log(ctx, LevelCritical, why.Text())

@@ -45,13 +45,16 @@ func addSecret(ctx context.Context, tools Tools, s operator.SecretWrite, descrip
 	if s.App {
 		owner = "application"
 	}
-	return writeSecret(ctx, tools, s.Content, "secret-add", "--owner", owner, "--label", s.Label, "--description", description)
+	return writeSecret(ctx, tools, s.Content,
+		"secret-add", "--owner", owner, "--label", s.Label, "--description", description)
 }
 
 // writeSecret runs a tool that takes a secret's content. It passes the content in files without a
 // name. Every user on the machine can read an argument, and a charm that dies here must leave no
 // file behind. The agent, which is root, opens the files through our process in /proc.
-func writeSecret(ctx context.Context, tools Tools, content map[string]string, tool string, args ...string) error {
+func writeSecret(
+	ctx context.Context, tools Tools, content map[string]string, tool string, args ...string,
+) error {
 	for _, key := range slices.Sorted(maps.Keys(content)) {
 		file, err := unnamed(content[key])
 		if err != nil {

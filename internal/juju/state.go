@@ -14,8 +14,9 @@ import (
 // key, which is enough for five thousand consumers. A key that is not listed here belongs to
 // another release and is left alone.
 const (
-	stateSchema     = "schema"
-	stateBags       = "bags"     // lines "DIGEST ID…": mostly it is the same for all consumers, so each digest is there once
+	stateSchema = "schema"
+	// lines "DIGEST ID…": mostly it is the same for all consumers, so each digest is there once
+	stateBags       = "bags"
 	stateSecrets    = "secrets"  // lines "DIGEST ID/LABEL…"
 	stateDeserted   = "deserted" // lines "missing ID…"
 	statePorts      = "ports"
@@ -23,12 +24,13 @@ const (
 	stateUnrecorded = "unrecorded" // a cluster's ID, in hexadecimal
 	stateForeign    = "foreign"
 	stateSquat      = "turn"
-	stateSeen       = "seen"      // cluster and member, in hexadecimal; term, index, revision, time
-	stateHealed     = "healed"    // a time
-	stateLearning   = "learning"  // a learner's member ID, in hexadecimal; entries, bytes, how often it was replaced
-	stateRevisions  = "revisions" // "TIME@REVISION …"
-	stateSampled    = "sampled"   // the ID of their cluster, in hexadecimal
-	stateFreed      = "freed"     // Unix seconds
+	stateSeen       = "seen"   // cluster and member, in hexadecimal; term, index, revision, time
+	stateHealed     = "healed" // a time
+	// a learner's member ID, in hexadecimal; entries, bytes, how often it was replaced
+	stateLearning  = "learning"
+	stateRevisions = "revisions" // "TIME@REVISION …"
+	stateSampled   = "sampled"   // the ID of their cluster, in hexadecimal
+	stateFreed     = "freed"     // Unix seconds
 )
 
 // decodeState reads the unit's state. A value that is not a string counts as missing. So does a
@@ -135,7 +137,9 @@ func encodeSeen(s operator.Seen) string {
 // decodeSeen is the reverse of encodeSeen; it returns the zero Seen for a text that cannot be read.
 func decodeSeen(text string) operator.Seen {
 	var s operator.Seen
-	if _, err := fmt.Sscanf(text, seenForm, &s.ClusterID, &s.MemberID, &s.Term, &s.Index, &s.Revision, &s.At); err != nil {
+	if _, err := fmt.Sscanf(
+		text, seenForm, &s.ClusterID, &s.MemberID, &s.Term, &s.Index, &s.Revision, &s.At,
+	); err != nil {
 		return operator.Seen{}
 	}
 	return s
@@ -154,7 +158,9 @@ func encodeLearning(l operator.Learning) string {
 // cannot be read.
 func decodeLearning(text string) operator.Learning {
 	var l operator.Learning
-	if _, err := fmt.Sscanf(text, learningForm, &l.MemberID, &l.Applied, &l.Bytes, &l.Replaced); err != nil {
+	if _, err := fmt.Sscanf(
+		text, learningForm, &l.MemberID, &l.Applied, &l.Bytes, &l.Replaced,
+	); err != nil {
 		return operator.Learning{}
 	}
 	return l

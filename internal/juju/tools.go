@@ -126,7 +126,8 @@ func notThere(err error) bool {
 // others.
 func noRelation(err error) bool {
 	var refusal *ToolError
-	return errors.As(err, &refusal) && strings.TrimPrefix(strings.TrimSpace(refusal.Stderr), "ERROR ") == "relation not found"
+	return errors.As(err, &refusal) &&
+		strings.TrimPrefix(strings.TrimSpace(refusal.Stderr), "ERROR ") == "relation not found"
 }
 
 // lenient reads JSON as encoding/json does, except that the case of names counts. encoding/json
@@ -162,7 +163,8 @@ func settings(values map[string]string) []byte {
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		for _, text := range []string{key, values[key]} {
 			doc.Content = append(doc.Content, &yaml.Node{
-				Kind: yaml.ScalarNode, Tag: "!!str", Style: yaml.DoubleQuotedStyle, Value: strings.ToValidUTF8(text, "\uFFFD"),
+				Kind: yaml.ScalarNode, Tag: "!!str", Style: yaml.DoubleQuotedStyle,
+				Value: strings.ToValidUTF8(text, "\uFFFD"),
 			})
 		}
 	}
