@@ -61,6 +61,10 @@ func (h *Host) awaitReady(ctx context.Context, learner bool) error {
 		case !state.process.alive():
 			bad++
 			why = errors.New("it is not running")
+			// Between two starts it is not failing either, but its log already says why it ended.
+			if cause := h.supervisor.cause(ctx); cause != "" {
+				why = errors.New("it is not running: " + cause)
+			}
 		default:
 			bad = 0
 		}

@@ -202,7 +202,9 @@ func (s *systemd) state(ctx context.Context) (serviceState, error) {
 	}
 	// systemd counts from zero with each start that it is asked for
 	state.crashes, _ = strconv.Atoi(p["NRestarts"])
-	state.age = age(p, monotonic())
+	if state.process.alive() {
+		state.age = age(p, monotonic())
+	}
 	// "[not set]", or the largest number
 	if state.memory, err = strconv.ParseInt(p["MemoryCurrent"], 10, 64); err != nil {
 		state.memory = 0
