@@ -292,6 +292,9 @@ func TestLogStories(t *testing.T) {
 		}
 		for _, said := range saidOf(line) {
 			told++
+			if strings.HasPrefix(said, `do="wait `) {
+				continue // whether there is anything to wait for depends on the machine
+			}
 			assert.True(t, logged[said], "not logged: %s", said)
 		}
 	}
