@@ -106,7 +106,8 @@ func copyFile(from, to string, mode fs.FileMode) error {
 // place puts a unit's charm where its hooks run, again after each refresh, and
 // returns the directory.
 func (s *Sim) place(c *model.Context) (string, error) {
-	agent := filepath.Join(s.Root(c.Machine()), "var/lib/juju/agents", "unit-"+strings.ReplaceAll(c.Unit(), "/", "-"))
+	agent := filepath.Join(s.Root(c.Machine()), "var/lib/juju/agents",
+		"unit-"+strings.ReplaceAll(c.Unit(), "/", "-"))
 	dir := filepath.Join(agent, "charm")
 	source, seq := c.Source()
 	s.mu.Lock()

@@ -41,14 +41,16 @@ type app struct {
 // code. A signal that would end it first ends the simulation, with all its processes; a second
 // signal ends the program at once.
 func Program(opts Options, args []string) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := signal.NotifyContext(context.Background(),
+		os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	context.AfterFunc(ctx, stop)
 	// A reader that went away makes writes fail; that must not end the program and leave its
 	// processes running.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	if err := Command(opts, os.Stdin, os.Stdout, os.Stderr, args).ExecuteContext(ctx); err != nil {
-		if text := err.Error(); strings.HasPrefix(text, "unknown command") && !strings.Contains(text, "--help") {
+		if text := err.Error(); strings.HasPrefix(text, "unknown command") &&
+			!strings.Contains(text, "--help") {
 			err = fmt.Errorf("%s\nsee \"juju-sim --help\"", strings.TrimSpace(text))
 		}
 		if !errors.Is(err, context.Canceled) { // the user who pressed Ctrl-C knows
@@ -81,11 +83,14 @@ func Command(opts Options, in io.Reader, out, errOut io.Writer, args []string) *
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	flags := root.PersistentFlags()
-	flags.StringVarP(&a.dir, "dir", "d", os.Getenv(DirVar), "directory of the simulation; by default $"+DirVar+", else one directory per user")
+	flags.StringVarP(&a.dir, "dir", "d", os.Getenv(DirVar),
+		"directory of the simulation; by default $"+DirVar+", else one directory per user")
 	root.SetHelpCommand(helpCmd(root))
 	root.AddGroup(
-		&cobra.Group{ID: startGroup, Title: "Start a model:"}, &cobra.Group{ID: jujuGroup, Title: "As in Juju:"},
-		&cobra.Group{ID: ownGroup, Title: "Only here:"}, &cobra.Group{ID: faultGroup, Title: "Make something fail, only here:"})
+		&cobra.Group{ID: startGroup, Title: "Start a model:"},
+		&cobra.Group{ID: jujuGroup, Title: "As in Juju:"},
+		&cobra.Group{ID: ownGroup, Title: "Only here:"},
+		&cobra.Group{ID: faultGroup, Title: "Make something fail, only here:"})
 	for _, cmd := range []*cobra.Command{a.runCmd(), a.upCmd(), a.shellCmd()} {
 		cmd.GroupID = startGroup
 		root.AddCommand(cmd)
@@ -93,7 +98,10 @@ func Command(opts Options, in io.Reader, out, errOut io.Writer, args []string) *
 	for _, g := range []struct {
 		id    string
 		verbs []verb
-	}{{jujuGroup, modelVerbs}, {jujuGroup, lookVerbs}, {ownGroup, simVerbs}, {faultGroup, faultVerbs}} {
+	}{
+		{jujuGroup, modelVerbs}, {jujuGroup, lookVerbs},
+		{ownGroup, simVerbs}, {faultGroup, faultVerbs},
+	} {
 		for _, v := range g.verbs {
 			root.AddCommand(a.remoteCmd(v, g.id, args))
 		}
@@ -198,12 +206,15 @@ func (a *app) simFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&a.opts.Series, "juju", "4.0", "the Juju to simulate: 2.9, 3.6 or 4.0")
 	f.StringVar(&a.opts.Name, "model", "sim", "name of the model")
-	f.Uint64Var(&a.opts.Seed, "seed", 0, "run the units' hooks in a random order, which is the same for the same seed")
+	f.Uint64Var(&a.opts.Seed, "seed", 0,
+		"run the units' hooks in a random order, which is the same for the same seed")
 	f.IntVar(&a.opts.Parallel, "parallel", 1, "how many hooks run at a time")
 	f.BoolVar(&a.opts.Keep, "keep", false, "keep the directory at the end")
-	f.StringArrayVar(&a.opts.Env, "env", a.opts.Env, "additional environment of the hooks, KEY=VALUE; "+RootVar+" is the machine's root")
+	f.StringArrayVar(&a.opts.Env, "env", a.opts.Env,
+		"additional environment of the hooks, KEY=VALUE; "+RootVar+" is the machine's root")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "print no line for each hook")
-	f.DurationVar(&a.status, "update-status", 5*time.Minute, "while it is up, run update-status this often")
+	f.DurationVar(&a.status, "update-status", 5*time.Minute,
+		"while it is up, run update-status this often")
 }
 
 // checked returns an error for a flag of a simulation that makes no sense.
@@ -255,15 +266,21 @@ func (a *app) newNamed() (*Sim, error) {
 		return s, err
 	}
 	if isUp(opts.Dir) {
-		return nil, fmt.Errorf("a simulation is up in %s already: end it, or name another directory with -d", opts.Dir)
+		return nil, fmt.Errorf(
+			"a simulation is up in %s already: end it, or name another directory with -d", opts.Dir)
 	}
-	return nil, fmt.Errorf("%s exists: remove it if it was left by a simulation that was killed, or name another directory with -d", opts.Dir)
+	return nil, fmt.Errorf(
+		"%s exists: remove it if it was left by a simulation that was killed, or name another directory with -d",
+		opts.Dir)
 }
 
 // greet prints how to reach a simulation: lines to copy, which work from any directory.
 func (a *app) greet(s *Sim) {
-	fmt.Fprintf(a.out, "A model of Juju %s is up. Use it from another terminal:\n\n", s.Model.Rules.Version)
-	for _, words := range [][]string{{"status", "--relations"}, {"status", "--watch", "1s"}, {"--help"}} {
+	fmt.Fprintf(a.out, "A model of Juju %s is up. Use it from another terminal:\n\n",
+		s.Model.Rules.Version)
+	for _, words := range [][]string{
+		{"status", "--relations"}, {"status", "--watch", "1s"}, {"--help"},
+	} {
 		fmt.Fprintf(a.out, "    %s\n", a.line(s, words...))
 	}
 	fmt.Fprintln(a.out, "\nEach hook that ends is printed as a line here. Ctrl-C ends everything.")
@@ -292,7 +309,8 @@ func (a *app) farewell(s *Sim) {
 
 func (a *app) shellCmd() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "shell", Short: "Start an empty model and read verbs from standard input, one a line", Args: cobra.NoArgs,
+		Use: "shell", Short: "Start an empty model and read verbs from standard input, one a line",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := a.newNamed()
 			if err != nil {

@@ -24,7 +24,8 @@ func (a *app) runCmd() *cobra.Command {
 	}
 	a.simFlags(cmd)
 	cmd.Flags().BoolVar(&a.hold, "hold", false, "stay up until Ctrl-C at the end of the script")
-	cmd.Flags().BoolVar(&a.story, "story", false, "show what scripts say, run and get, but no line for each hook, and how it ended")
+	cmd.Flags().BoolVar(&a.story, "story", false,
+		"show what scripts say, run and get, but no line for each hook, and how it ended")
 	return cmd
 }
 
@@ -55,7 +56,8 @@ func (a *app) runScripts(ctx context.Context, files []string) error {
 	for _, file := range files {
 		if err := a.runScript(ctx, file, cmds); err != nil {
 			text := err.Error()
-			if _, line, found := strings.Cut(text, "\nFAIL: "); found && a.story { // the rest was already shown
+			if _, line, found := strings.Cut(text, "\nFAIL: "); found && a.story {
+				// The rest was already shown.
 				text = "FAIL: " + strings.TrimSpace(line)
 			}
 			fmt.Fprintln(a.err, text)
@@ -73,7 +75,9 @@ func (a *app) runScripts(ctx context.Context, files []string) error {
 	return unclean
 }
 
-func (a *app) runScript(ctx context.Context, file string, cmds map[string]func(*testscript.TestScript, bool, []string)) error {
+func (a *app) runScript(
+	ctx context.Context, file string, cmds map[string]func(*testscript.TestScript, bool, []string),
+) error {
 	if a.hold {
 		var err error
 		var done func()
@@ -85,13 +89,16 @@ func (a *app) runScript(ctx context.Context, file string, cmds map[string]func(*
 	t := &scriptT{}
 	func() {
 		defer t.recover()
-		testscript.RunT(t, testscript.Params{Files: []string{file}, Cmds: cmds, Condition: a.condition, Setup: func(env *testscript.Env) error {
-			wd, err := os.Getwd()
-			env.Setenv("HERE", wd)
-			env.Setenv("CHARM", os.Getenv("CHARM"))
-			env.Setenv("PATH", os.Getenv("PATH"))
-			return err
-		}})
+		testscript.RunT(t, testscript.Params{
+			Files: []string{file}, Cmds: cmds, Condition: a.condition,
+			Setup: func(env *testscript.Env) error {
+				wd, err := os.Getwd()
+				env.Setenv("HERE", wd)
+				env.Setenv("CHARM", os.Getenv("CHARM"))
+				env.Setenv("PATH", os.Getenv("PATH"))
+				return err
+			},
+		})
 	}()
 	if t.failed {
 		return errors.New(t.log.String())

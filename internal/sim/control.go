@@ -140,7 +140,10 @@ func (s *Sim) serveVerb(ctx context.Context, conn net.Conn) {
 	}()
 	var mu sync.Mutex
 	enc := gob.NewEncoder(conn)
-	err := s.Do(ctx, Env{Out: frameWriter{&mu, enc, false}, Err: frameWriter{&mu, enc, true}, Dir: req.Dir, Terminal: req.Terminal}, req.Args...)
+	err := s.Do(ctx, Env{
+		Out: frameWriter{&mu, enc, false}, Err: frameWriter{&mu, enc, true},
+		Dir: req.Dir, Terminal: req.Terminal,
+	}, req.Args...)
 	done := controlFrame{Done: true}
 	if err != nil {
 		done.Failure = err.Error()
@@ -159,7 +162,9 @@ func Remote(ctx context.Context, dir string, e Env, args ...string) error {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", address)
 	if err != nil {
-		return fmt.Errorf("no simulation is up in %s: start one with \"juju-sim up\", or name another with -d (%w)", dir, err)
+		return fmt.Errorf(
+			"no simulation is up in %s: start one with \"juju-sim up\", or name another with -d (%w)",
+			dir, err)
 	}
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
@@ -167,7 +172,9 @@ func Remote(ctx context.Context, dir string, e Env, args ...string) error {
 	if !allowed(conn) {
 		return errors.New("the simulation is another user's")
 	}
-	if err := gob.NewEncoder(conn).Encode(controlRequest{Args: args, Dir: e.Dir, Terminal: e.Terminal}); err != nil {
+	if err := gob.NewEncoder(conn).Encode(controlRequest{
+		Args: args, Dir: e.Dir, Terminal: e.Terminal,
+	}); err != nil {
 		return err
 	}
 	dec := gob.NewDecoder(conn)

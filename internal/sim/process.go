@@ -103,15 +103,19 @@ func (s *Sim) environ(c *model.Context, dir, what string) []string {
 		name = ""
 	}
 	env := []string{
-		"APT_LISTCHANGES_FRONTEND=none", "DEBIAN_FRONTEND=noninteractive", "LANG=C.UTF-8", "TERM=tmux-256color",
+		"APT_LISTCHANGES_FRONTEND=none", "DEBIAN_FRONTEND=noninteractive",
+		"LANG=C.UTF-8", "TERM=tmux-256color",
 		"PATH=" + s.machineCommands(c.Machine()) + ":" + s.toolsDir() + ":" + hookPath,
 		"CHARM_DIR=" + dir, "JUJU_CHARM_DIR=" + dir,
-		"CLOUD_API_VERSION=", "JUJU_API_ADDRESSES=127.0.0.1:17070", "JUJU_AVAILABILITY_ZONE=" + s.Model.Zone(c.Machine()), "JUJU_PRINCIPAL_UNIT=",
-		"JUJU_CHARM_HTTP_PROXY=", "JUJU_CHARM_HTTPS_PROXY=", "JUJU_CHARM_FTP_PROXY=", "JUJU_CHARM_NO_PROXY=",
+		"CLOUD_API_VERSION=", "JUJU_API_ADDRESSES=127.0.0.1:17070",
+		"JUJU_AVAILABILITY_ZONE=" + s.Model.Zone(c.Machine()), "JUJU_PRINCIPAL_UNIT=",
+		"JUJU_CHARM_HTTP_PROXY=", "JUJU_CHARM_HTTPS_PROXY=",
+		"JUJU_CHARM_FTP_PROXY=", "JUJU_CHARM_NO_PROXY=",
 		"JUJU_CONTEXT_ID=" + c.ID, "JUJU_HOOK_NAME=" + name, "JUJU_DISPATCH_PATH=" + what,
 		"JUJU_AGENT_SOCKET_NETWORK=unix", "JUJU_AGENT_SOCKET_ADDRESS=" + s.tools.address,
 		"JUJU_UNIT_NAME=" + c.Unit(), fmt.Sprintf("JUJU_MACHINE_ID=%d", c.Machine()),
-		"JUJU_MODEL_NAME=" + s.Model.Name(), "JUJU_MODEL_UUID=" + s.Model.UUID(), "JUJU_VERSION=" + s.Model.Rules.Version,
+		"JUJU_MODEL_NAME=" + s.Model.Name(), "JUJU_MODEL_UUID=" + s.Model.UUID(),
+		"JUJU_VERSION=" + s.Model.Rules.Version,
 	}
 	if h.Endpoint != "" {
 		env = append(env, "JUJU_RELATION="+h.Endpoint, "JUJU_RELATION_ID="+h.RelationKey(),
@@ -121,7 +125,8 @@ func (s *Sim) environ(c *model.Context, dir, what string) []string {
 		}
 	}
 	if h.Kind == hooks.Action {
-		env = append(env, "JUJU_ACTION_NAME="+h.Action, "JUJU_ACTION_UUID="+c.ActionID(), "JUJU_ACTION_TAG=action-"+c.ActionID())
+		env = append(env, "JUJU_ACTION_NAME="+h.Action,
+			"JUJU_ACTION_UUID="+c.ActionID(), "JUJU_ACTION_TAG=action-"+c.ActionID())
 	}
 	if h.Secret != "" {
 		env = append(env, "JUJU_SECRET_ID="+h.Secret, "JUJU_SECRET_LABEL="+h.SecretLabel,

@@ -34,7 +34,9 @@ func (s *Sim) processes(machine int) ([]process, error) {
 			continue
 		}
 		args, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
-		found = append(found, process{pid, string(bytes.TrimRight(bytes.ReplaceAll(args, []byte{0}, []byte{' '}), " "))})
+		found = append(found, process{
+			pid, string(bytes.TrimRight(bytes.ReplaceAll(args, []byte{0}, []byte{' '}), " ")),
+		})
 	}
 	return found, nil
 }
@@ -48,7 +50,8 @@ func (s *Sim) belongs(machine, pid int) bool {
 		return true
 	}
 	root := s.Root(machine)
-	if exe, err := os.Readlink(filepath.Join(proc, "exe")); err == nil && strings.HasPrefix(exe, root+"/") {
+	if exe, err := os.Readlink(filepath.Join(proc, "exe")); err == nil &&
+		strings.HasPrefix(exe, root+"/") {
 		return true
 	}
 	environ, err := os.ReadFile(filepath.Join(proc, "environ"))
@@ -57,7 +60,8 @@ func (s *Sim) belongs(machine, pid int) bool {
 	}
 	own := s.env(machine)
 	for kv := range strings.SplitSeq(string(environ), "\x00") {
-		if strings.HasPrefix(kv, "JUJU_CHARM_DIR="+root+"/") || strings.Contains(kv, root) && slices.Contains(own, kv) {
+		if strings.HasPrefix(kv, "JUJU_CHARM_DIR="+root+"/") ||
+			strings.Contains(kv, root) && slices.Contains(own, kv) {
 			return true
 		}
 	}

@@ -44,11 +44,15 @@ type scripts struct {
 //
 // kill and wait are testscript's own: write kill-unit and wait-for. ctx may be
 // context.Background().
-func Cmds(ctx context.Context, opts Options) map[string]func(*testscript.TestScript, bool, []string) {
+func Cmds(
+	ctx context.Context, opts Options,
+) map[string]func(*testscript.TestScript, bool, []string) {
 	return (&scripts{opts: opts, sims: map[*testscript.TestScript]*Sim{}}).cmds(ctx)
 }
 
-func (sc *scripts) cmds(ctx context.Context) map[string]func(*testscript.TestScript, bool, []string) {
+func (sc *scripts) cmds(
+	ctx context.Context,
+) map[string]func(*testscript.TestScript, bool, []string) {
 	cmds := map[string]func(*testscript.TestScript, bool, []string){
 		"model": sc.model,
 		"let":   func(ts *testscript.TestScript, neg bool, args []string) { sc.let(ctx, ts, neg, args) },
@@ -158,7 +162,10 @@ func (sc *scripts) do(ctx context.Context, ts *testscript.TestScript, neg bool, 
 	sc.run(ctx, ts, neg, args, func(w io.Writer) io.Writer { return w })
 }
 
-func (sc *scripts) run(ctx context.Context, ts *testscript.TestScript, neg bool, args []string, shown func(io.Writer) io.Writer) {
+func (sc *scripts) run(
+	ctx context.Context, ts *testscript.TestScript, neg bool, args []string,
+	shown func(io.Writer) io.Writer,
+) {
 	out, errOut := ts.Stdout(), ts.Stderr()
 	hooks := errOut
 	if sc.live != nil {

@@ -101,7 +101,8 @@ func New(opts Options) (*Sim, error) {
 		return nil, err
 	}
 	if s.Model, err = model.New(model.Options{
-		Series: opts.Series, Name: opts.Name, Seed: opts.Seed, Address: s.slot.address, Ingress: opts.Ingress, OnRecord: s.onRecord,
+		Series: opts.Series, Name: opts.Name, Seed: opts.Seed,
+		Address: s.slot.address, Ingress: opts.Ingress, OnRecord: s.onRecord,
 	}); err != nil {
 		return nil, err
 	}
@@ -246,12 +247,16 @@ func (s *Sim) Settle(ctx context.Context) error {
 }
 
 // RunAction runs an action on a unit once no hook runs.
-func (s *Sim) RunAction(ctx context.Context, unit, name string, params map[string]any) (model.ActionResult, error) {
+func (s *Sim) RunAction(
+	ctx context.Context, unit, name string, params map[string]any,
+) (model.ActionResult, error) {
 	return s.runAction(ctx, unit, name, params, nil)
 }
 
 // runAction runs an action and, unless follow is nil, calls follow when the action begins.
-func (s *Sim) runAction(ctx context.Context, unit, name string, params map[string]any, follow func(*model.Context)) (model.ActionResult, error) {
+func (s *Sim) runAction(
+	ctx context.Context, unit, name string, params map[string]any, follow func(*model.Context),
+) (model.ActionResult, error) {
 	s.turn.Lock()
 	defer s.turn.Unlock()
 	run := func(ctx context.Context, c *model.Context) (model.Outcome, error) {
@@ -277,7 +282,8 @@ func (s *Sim) PowerOff(id int) error {
 func (s *Sim) onRecord(r model.Record) {
 	s.mu.Lock()
 	if s.out != nil {
-		fmt.Fprintf(s.out, "%-12s %-32s %-8s %6s  %d calls\n", r.Unit, r.Hook, r.Result, r.Duration.Round(time.Millisecond), r.Calls)
+		fmt.Fprintf(s.out, "%-12s %-32s %-8s %6s  %d calls\n",
+			r.Unit, r.Hook, r.Result, r.Duration.Round(time.Millisecond), r.Calls)
 		if r.Error != "" {
 			fmt.Fprintf(s.out, "%-12s   %s\n", "", r.Error)
 		}

@@ -71,9 +71,11 @@ func (s *Sim) linkCommands(machine int) error {
 		return err
 	}
 	for _, name := range machineTools() {
-		text := fmt.Sprintf("#!/bin/sh\nJUJU_CONTEXT_ID="+machineContext+" JUJU_AGENT_SOCKET_NETWORK=unix JUJU_AGENT_SOCKET_ADDRESS='%s' exec '%s' \"$@\"\n",
+		text := fmt.Sprintf("#!/bin/sh\nJUJU_CONTEXT_ID="+machineContext+
+			" JUJU_AGENT_SOCKET_NETWORK=unix JUJU_AGENT_SOCKET_ADDRESS='%s' exec '%s' \"$@\"\n",
 			machine, s.tools.address, filepath.Join(s.commandsDir(), name))
-		if err := os.WriteFile(filepath.Join(tmp, name), []byte(text), 0o755); err != nil { //nolint:gosec // a program
+		//nolint:gosec // a program
+		if err := os.WriteFile(filepath.Join(tmp, name), []byte(text), 0o755); err != nil {
 			return err
 		}
 	}

@@ -49,7 +49,9 @@ func (j *Jujuc) Main(req hooktool.Request, reply *hooktool.Reply) error {
 	}
 	if slices.Contains(execTools, req.CommandName) {
 		if len(req.Args) != 2 {
-			*reply = hooktool.Reply{Code: 2, Stderr: []byte("ERROR a unit and a command are known here, and nothing else\n")}
+			*reply = hooktool.Reply{
+				Code: 2, Stderr: []byte("ERROR a unit and a command are known here, and nothing else\n"),
+			}
 		} else if err := j.exec(req.Args[0], req.Args[1]); err != nil {
 			*reply = hooktool.Reply{Code: 1, Stderr: fmt.Appendf(nil, "ERROR %v\n", err)}
 		}
@@ -71,7 +73,9 @@ func (j *Jujuc) Main(req hooktool.Request, reply *hooktool.Reply) error {
 	if err != nil {
 		return err
 	}
-	if err := j.calls.tell(Call{c.Unit(), c.Hook.Name(), req.CommandName, req.Args, req.Stdin, out.Stdout, out.Stderr}); err != nil {
+	if err := j.calls.tell(Call{
+		c.Unit(), c.Hook.Name(), req.CommandName, req.Args, req.Stdin, out.Stdout, out.Stderr,
+	}); err != nil {
 		return err
 	}
 	*reply = hooktool.Reply(out)
@@ -129,7 +133,8 @@ func (t *toolServer) Close() error {
 // ToolMain is the hook tool's side. If the program was called by the name of a hook tool, from
 // within a hook, ToolMain runs the tool and exits; otherwise it returns.
 func ToolMain() {
-	if os.Getenv("JUJU_CONTEXT_ID") != "" && slices.Contains(slices.Concat(model.AllTools(), machineTools()), filepath.Base(os.Args[0])) {
+	if os.Getenv("JUJU_CONTEXT_ID") != "" &&
+		slices.Contains(slices.Concat(model.AllTools(), machineTools()), filepath.Base(os.Args[0])) {
 		hooktool.Main()
 	}
 }

@@ -29,7 +29,8 @@ func (s *Sim) openTranscript() (*transcript, error) {
 	if !s.opts.Transcript {
 		return &transcript{}, nil
 	}
-	file, err := os.OpenFile(filepath.Join(s.dir, TranscriptName), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	file, err := os.OpenFile(filepath.Join(s.dir, TranscriptName),
+		os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
 	}

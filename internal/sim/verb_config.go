@@ -61,11 +61,14 @@ func (c configure) show(s *Sim, e Env, app string, words []string) error {
 		return err
 	}
 	if len(words) == 0 {
-		return writeAs(e, c.format, map[string]any{"application": app, "charm": charm, "settings": settings})
+		return writeAs(e, c.format, map[string]any{
+			"application": app, "charm": charm, "settings": settings,
+		})
 	}
 	option, ok := settings[words[0]]
 	if !ok {
-		return fmt.Errorf("key %q not found in %q application config or charm settings.%s", words[0], app, near(words[0], settings))
+		return fmt.Errorf("key %q not found in %q application config or charm settings.%s",
+			words[0], app, near(words[0], settings))
 	}
 	if option.Value == nil {
 		_, err := fmt.Fprintln(e.Out)
@@ -77,7 +80,9 @@ func (c configure) show(s *Sim, e Env, app string, words []string) error {
 
 // near returns the options whose names are close to the one that was given.
 func near(key string, settings map[string]model.Setting) string {
-	letters := func(s string) string { return strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(s)) }
+	letters := func(s string) string {
+		return strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(s))
+	}
 	var meant []string
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		if strings.Contains(letters(name), letters(key)) {
@@ -101,7 +106,8 @@ func (c configure) change(s *Sim, e Env, app string, words []string) error {
 	}
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		if at, ok := settings[key]; ok && fmt.Sprint(at.Value) == values[key] {
-			fmt.Fprintf(e.Err, "WARNING the configuration setting %q already has the value %q\n", key, values[key])
+			fmt.Fprintf(e.Err, "WARNING the configuration setting %q already has the value %q\n",
+				key, values[key])
 		}
 	}
 	times := 1

@@ -25,7 +25,8 @@ func (t *targets) flags(f *pflag.FlagSet) {
 	f.StringSliceVarP(&t.units, "unit", "u", nil, "units, <application>/leader among them")
 	f.StringSliceVarP(&t.apps, "application", "a", nil, "applications, on each of their units")
 	f.StringSliceVar(&t.apps, "app", nil, "the same as --application")
-	f.StringSliceVar(&t.machines, "machine", nil, "machines, by number; outside of any unit, without hook tools")
+	f.StringSliceVar(&t.machines, "machine", nil,
+		"machines, by number; outside of any unit, without hook tools")
 	f.BoolVar(&t.all, "all", false, "all machines")
 }
 
@@ -68,7 +69,8 @@ func execVerb(s *Sim, e Env) *cobra.Command {
 	var t targets
 	var format string
 	cmd := &cobra.Command{
-		Use: "exec --unit <unit> [--] <command> [argument...]", Short: "Run commands in the context of units: hook tools answer",
+		Use:   "exec --unit <unit> [--] <command> [argument...]",
+		Short: "Run commands in the context of units: hook tools answer",
 		Long: "Runs commands as root in the charm's directory of a unit, with its hook tools: what they write is kept if the\n" +
 			"commands exit 0. One word is taken as a line for the shell. An application means each of its units; a machine\n" +
 			"has no hook tools. In a script exec is testscript's own: write \"juju exec\" there.",
@@ -76,7 +78,9 @@ func execVerb(s *Sim, e Env) *cobra.Command {
 			"  juju-sim exec --application etcd 'goal-state | head -3'\n" +
 			"  juju-sim exec --unit etcd/leader is-leader",
 		Args: cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error { return s.exec(cmd.Context(), e, t, format, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return s.exec(cmd.Context(), e, t, format, args)
+		},
 	}
 	t.flags(cmd.Flags())
 	cmd.Flags().StringVar(&format, "format", "plain", "plain, yaml or json")
@@ -91,9 +95,12 @@ func (s *Sim) exec(ctx context.Context, e Env, t targets, format string, words [
 	case len(words) == 0:
 		return errors.New("no commands specified")
 	case t.all && (&targets{units: t.units, apps: t.apps, machines: t.machines}).given():
-		return errors.New("You cannot specify --all and individual machines, applications or units") //nolint:staticcheck // Juju's words
+		//nolint:staticcheck // Juju's words
+		return errors.New("You cannot specify --all and individual machines, applications or units")
 	case !t.given():
-		return errors.New("You must specify a target, either through --all, --machine, --application or --unit") //nolint:staticcheck // Juju's words
+		//nolint:staticcheck // Juju's words
+		return errors.New(
+			"You must specify a target, either through --all, --machine, --application or --unit")
 	case !slices.Contains([]string{"plain", "yaml", "json"}, format):
 		return fmt.Errorf("unknown format %q: it is plain, yaml or json", format)
 	}
@@ -160,21 +167,22 @@ func verdict(who string, res model.ActionResult) error {
 func (s *Sim) execOn(ctx context.Context, unit, line string) (model.ActionResult, error) {
 	s.turn.Lock()
 	defer s.turn.Unlock()
-	return s.Model.Exec(ctx, unit, model.RunnerFunc(func(ctx context.Context, c *model.Context) (model.Outcome, error) {
-		dir, err := s.place(c)
-		if err == nil {
-			err = s.linkCommands(c.Machine())
-		}
-		if err != nil {
-			return model.Outcome{}, err
-		}
-		ctx, cancel := context.WithTimeoutCause(ctx, s.opts.HookTimeout, errSlow)
-		defer cancel()
-		cmd := exec.CommandContext(ctx, "/bin/sh", "-c", line)
-		cmd.Dir, cmd.Env = dir, s.environ(c, dir, "")
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-		return s.start(ctx, c, cmd)
-	}))
+	return s.Model.Exec(ctx, unit, model.RunnerFunc(
+		func(ctx context.Context, c *model.Context) (model.Outcome, error) {
+			dir, err := s.place(c)
+			if err == nil {
+				err = s.linkCommands(c.Machine())
+			}
+			if err != nil {
+				return model.Outcome{}, err
+			}
+			ctx, cancel := context.WithTimeoutCause(ctx, s.opts.HookTimeout, errSlow)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, "/bin/sh", "-c", line)
+			cmd.Dir, cmd.Env = dir, s.environ(c, dir, "")
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+			return s.start(ctx, c, cmd)
+		}))
 }
 
 // onMachine runs a line of shell on a machine.
@@ -185,7 +193,9 @@ func (s *Sim) onMachine(ctx context.Context, id int, line string) (model.ActionR
 		return model.ActionResult{}, err
 	}
 	cmd.Stdout, cmd.Stderr = &out, &errOut
-	res := model.ActionResult{ID: "0", Unit: fmt.Sprint(id), Status: "completed", Results: map[string]any{}}
+	res := model.ActionResult{
+		ID: "0", Unit: fmt.Sprint(id), Status: "completed", Results: map[string]any{},
+	}
 	var exit *exec.ExitError
 	if err := cmd.Run(); err != nil && !errors.As(err, &exit) {
 		return res, err
@@ -211,7 +221,8 @@ func shellWords(words []string) string {
 // shellWord quotes a word if the shell would not take it as it is.
 func shellWord(word string) string {
 	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:=,@+%", r)
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||
+			strings.ContainsRune("-_./:=,@+%", r)
 	}
 	if word != "" && !strings.ContainsFunc(word, func(r rune) bool { return !plain(r) }) {
 		return word

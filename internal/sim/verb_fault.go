@@ -14,8 +14,8 @@ import (
 )
 
 var faultVerbs = []verb{
-	killVerb, powerOffVerb, bootVerb, readdressVerb, zoneVerb, stopAgentsVerb, startAgentsVerb, crashVerb, diskFullVerb, diskFreeVerb,
-	vanishRelationVerb,
+	killVerb, powerOffVerb, bootVerb, readdressVerb, zoneVerb, stopAgentsVerb, startAgentsVerb,
+	crashVerb, diskFullVerb, diskFreeVerb, vanishRelationVerb,
 }
 
 // machineArg resolves a machine number or the name of a unit on it.
@@ -83,7 +83,9 @@ func (s *Sim) kill(e Env, machine int, pattern *regexp.Regexp, sig syscall.Signa
 
 func powerOffVerb(s *Sim, _ Env) *cobra.Command {
 	return &cobra.Command{
-		Use: "power-off <unit|machine>", Short: "Stop a machine at once: all processes end, its agents get no events", Args: cobra.ExactArgs(1),
+		Use:   "power-off <unit|machine>",
+		Short: "Stop a machine at once: all processes end, its agents get no events",
+		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			id, err := s.machineArg(args[0])
 			if err != nil {
@@ -122,7 +124,8 @@ func bootVerb(s *Sim, _ Env) *cobra.Command {
 func crashVerb(s *Sim, _ Env) *cobra.Command {
 	var after bool
 	cmd := &cobra.Command{
-		Use: "crash-after <n> [unit]", Short: "Kill the next hook at its n-th hook tool call", Args: cobra.RangeArgs(1, 2),
+		Use: "crash-after <n> [unit]", Short: "Kill the next hook at its n-th hook tool call",
+		Args: cobra.RangeArgs(1, 2),
 		RunE: func(_ *cobra.Command, args []string) error {
 			n, err := strconv.Atoi(args[0])
 			if err != nil || n < 1 {

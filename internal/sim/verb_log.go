@@ -41,11 +41,13 @@ func debugLogVerb(s *Sim, e Env) *cobra.Command {
 	f := cmd.Flags()
 	f.StringSliceVarP(&l.include, "include", "i", nil, "only lines of these units or applications")
 	f.StringSliceVarP(&l.exclude, "exclude", "x", nil, "no lines of these units or applications")
-	f.StringVarP(&l.level, "level", "l", "DEBUG", "only lines of this level and above: DEBUG, INFO, WARNING or ERROR")
+	f.StringVarP(&l.level, "level", "l", "DEBUG",
+		"only lines of this level and above: DEBUG, INFO, WARNING or ERROR")
 	f.IntVarP(&l.lines, "lines", "n", 0, "only the last so many (0 is all)")
 	f.IntVar(&l.lines, "limit", 0, "the same as --lines")
 	f.BoolVar(&l.tail, "tail", false, "follow the log until Ctrl-C")
-	f.BoolVar(&replay, "replay", true, "accepted as in Juju; the log is always printed from the beginning")
+	f.BoolVar(&replay, "replay", true,
+		"accepted as in Juju; the log is always printed from the beginning")
 	f.BoolVar(&noTail, "no-tail", true, "accepted as in Juju; the command ends unless --tail is given")
 	return cmd
 }
@@ -94,7 +96,9 @@ func (l logLook) print(ctx context.Context, s *Sim, e Env) error {
 	seen := 0
 	for first := true; ; first = false {
 		all := s.Model.Log("")
-		lines := slices.DeleteFunc(slices.Clone(all[seen:]), func(line model.LogLine) bool { return !l.wants(line) })
+		lines := slices.DeleteFunc(slices.Clone(all[seen:]), func(line model.LogLine) bool {
+			return !l.wants(line)
+		})
 		seen = len(all)
 		if first && l.lines > 0 && len(lines) > l.lines {
 			lines = lines[len(lines)-l.lines:]

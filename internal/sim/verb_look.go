@@ -19,10 +19,13 @@ import (
 // lookVerbs show the model and its machines as Juju's do; simVerbs and faultVerbs are juju-sim's
 // own.
 var (
-	lookVerbs = []verb{statusVerb, showUnitVerb, actionsVerb, secretsVerb, showSecretVerb, debugLogVerb, sshVerb, scpVerb}
-	simVerbs  = []verb{
-		waitVerb, settleVerb, stepVerb, updateStatusVerb, leaderVerb, followVerb, hooksVerb, bagVerb, rootVerb, addressVerb,
-		checkPortsVerb,
+	lookVerbs = []verb{
+		statusVerb, showUnitVerb, actionsVerb, secretsVerb, showSecretVerb, debugLogVerb,
+		sshVerb, scpVerb,
+	}
+	simVerbs = []verb{
+		waitVerb, settleVerb, stepVerb, updateStatusVerb, leaderVerb, followVerb, hooksVerb,
+		bagVerb, rootVerb, addressVerb, checkPortsVerb,
 	}
 )
 
@@ -33,7 +36,8 @@ func settleVerb(s *Sim, _ Env) *cobra.Command {
 	var timeout time.Duration
 	var rounds int
 	cmd := &cobra.Command{
-		Use: "settle", Short: "Run hooks until none is queued; units left in error are an error", Args: cobra.NoArgs,
+		Use: "settle", Short: "Run hooks until none is queued; units left in error are an error",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), cmp.Or(timeout, s.opts.Patience))
 			defer cancel()
@@ -52,7 +56,8 @@ func settleVerb(s *Sim, _ Env) *cobra.Command {
 		},
 	}
 	cmd.Flags().DurationVar(&timeout, "timeout", 0, "give up after this long (default 5m)")
-	cmd.Flags().IntVar(&rounds, "update-status", 0, "then run update-status on every unit, this many times")
+	cmd.Flags().IntVar(&rounds, "update-status", 0,
+		"then run update-status on every unit, this many times")
 	return cmd
 }
 
@@ -162,7 +167,8 @@ func hooksVerb(s *Sim, e Env) *cobra.Command {
 	var format, hook string
 	var last, maxCalls int
 	cmd := &cobra.Command{
-		Use: "hooks [unit]", Short: "List the hooks that ran: calls, bytes, time", Args: cobra.MaximumNArgs(1),
+		Use: "hooks [unit]", Short: "List the hooks that ran: calls, bytes, time",
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			unit := ""
 			if len(args) > 0 {
@@ -189,7 +195,8 @@ func hooksVerb(s *Sim, e Env) *cobra.Command {
 			}
 			for _, r := range rs {
 				if r.Calls > maxCalls {
-					return fmt.Errorf("%s of %s made %d hook tool calls, more than %d", r.Hook, r.Unit, r.Calls, maxCalls)
+					return fmt.Errorf("%s of %s made %d hook tool calls, more than %d",
+						r.Hook, r.Unit, r.Calls, maxCalls)
 				}
 			}
 			return nil
@@ -213,7 +220,8 @@ func writeRecords(e Env, rs []model.Record, format string) error {
 	w := tabwriter.NewWriter(e.Out, 0, 1, 2, ' ', 0)
 	fmt.Fprintln(w, "Seq\tUnit\tHook\tResult\tExit\tCalls\tBytes\tTime\tCPU\tTools")
 	for _, r := range rs {
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%d\t%d\t%d\t%v\t%v\t%s\n", r.Seq, r.Unit, r.Hook, r.Result, r.Exit, r.Calls, r.Bytes,
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%d\t%d\t%d\t%v\t%v\t%s\n",
+			r.Seq, r.Unit, r.Hook, r.Result, r.Exit, r.Calls, r.Bytes,
 			r.Duration.Round(time.Millisecond), r.CPU.Round(time.Millisecond), strings.Join(r.Tools, " "))
 	}
 	return w.Flush()
@@ -223,7 +231,8 @@ func bagVerb(s *Sim, e Env) *cobra.Command {
 	var unsafe bool
 	var format string
 	cmd := &cobra.Command{
-		Use: "bag <relation> <unit|application>", Short: "Print a databag; private keys are left out", Args: cobra.ExactArgs(2),
+		Use: "bag <relation> <unit|application>", Short: "Print a databag; private keys are left out",
+		Args: cobra.ExactArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
 			values, err := s.Model.Bag(args[0], args[1])
 			if err != nil {
@@ -242,7 +251,8 @@ func bagVerb(s *Sim, e Env) *cobra.Command {
 
 func rootVerb(s *Sim, e Env) *cobra.Command {
 	return &cobra.Command{
-		Use: "root <unit|machine>", Short: "Print the root directory of a machine", Args: cobra.ExactArgs(1),
+		Use: "root <unit|machine>", Short: "Print the root directory of a machine",
+		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			id, err := s.machineArg(args[0])
 			if err == nil {

@@ -10,7 +10,9 @@ import (
 
 func readdressVerb(s *Sim, e Env) *cobra.Command {
 	return &cobra.Command{
-		Use: "readdress <unit|machine>", Short: "Give a machine a new address and print it: its units run config-changed", Args: cobra.ExactArgs(1),
+		Use:   "readdress <unit|machine>",
+		Short: "Give a machine a new address and print it: its units run config-changed",
+		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			id, err := s.machineArg(args[0])
 			if err != nil {
@@ -27,7 +29,9 @@ func readdressVerb(s *Sim, e Env) *cobra.Command {
 
 func zoneVerb(s *Sim, _ Env) *cobra.Command {
 	return &cobra.Command{
-		Use: "zone <unit|machine> <zone>", Short: "Put a machine into an availability zone, which its later hooks see", Args: cobra.ExactArgs(2),
+		Use:   "zone <unit|machine> <zone>",
+		Short: "Put a machine into an availability zone, which its later hooks see",
+		Args:  cobra.ExactArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
 			id, err := s.machineArg(args[0])
 			if err != nil {
@@ -40,7 +44,8 @@ func zoneVerb(s *Sim, _ Env) *cobra.Command {
 
 func diskFullVerb(s *Sim, _ Env) *cobra.Command {
 	return &cobra.Command{
-		Use: "disk-full <unit|machine>", Short: "Refuse what the processes of a machine, and those they start, write to files",
+		Use:   "disk-full <unit|machine>",
+		Short: "Refuse what the processes of a machine, and those they start, write to files",
 		Long: "Refuses what the processes that run on a machine, and those they start, write to files: EFBIG, where a full disk\n" +
 			"says ENOSPC. Hooks that start later are not affected.",
 		Args: cobra.ExactArgs(1),
@@ -51,7 +56,9 @@ func diskFullVerb(s *Sim, _ Env) *cobra.Command {
 func diskFreeVerb(s *Sim, _ Env) *cobra.Command {
 	return &cobra.Command{
 		Use: "disk-free <unit|machine>", Short: "End what disk-full began", Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error { return s.limitFiles(args[0], unix.RLIM_INFINITY) },
+		RunE: func(_ *cobra.Command, args []string) error {
+			return s.limitFiles(args[0], unix.RLIM_INFINITY)
+		},
 	}
 }
 
@@ -92,7 +99,9 @@ func (s *Sim) limitFiles(arg string, size uint64) error {
 
 func stopAgentsVerb(s *Sim, _ Env) *cobra.Command {
 	return &cobra.Command{
-		Use: "stop-agents <unit|machine>", Short: "Stop the Juju agents of a machine and nothing else: its units get no events", Args: cobra.ExactArgs(1),
+		Use:   "stop-agents <unit|machine>",
+		Short: "Stop the Juju agents of a machine and nothing else: its units get no events",
+		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			id, err := s.machineArg(args[0])
 			if err != nil {
@@ -105,7 +114,8 @@ func stopAgentsVerb(s *Sim, _ Env) *cobra.Command {
 
 func startAgentsVerb(s *Sim, _ Env) *cobra.Command {
 	return &cobra.Command{
-		Use: "start-agents <unit|machine>", Short: "Start the Juju agents that stop-agents stopped", Args: cobra.ExactArgs(1),
+		Use: "start-agents <unit|machine>", Short: "Start the Juju agents that stop-agents stopped",
+		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			id, err := s.machineArg(args[0])
 			if err != nil {

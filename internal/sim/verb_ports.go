@@ -14,7 +14,8 @@ import (
 func checkPortsVerb(s *Sim, _ Env) *cobra.Command {
 	var machines int
 	cmd := &cobra.Command{
-		Use: "check-ports <port>...", Short: "Fail if something already listens where the next machines are to listen",
+		Use:   "check-ports <port>...",
+		Short: "Fail if something already listens where the next machines are to listen",
 		Long: "Checks whether ports are free at the addresses of the next machines. A program on this host that listens on\n" +
 			"0.0.0.0 takes the port at all of them.",
 		Args: cobra.MinimumNArgs(1),
@@ -43,7 +44,9 @@ func free(ctx context.Context, address string) error {
 	l, err := lc.Listen(ctx, "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		_, port, _ := net.SplitHostPort(address)
-		return fmt.Errorf("port %s is taken on this host (%s): end what listens there, which \"ss -ltnp 'sport = :%s'\" names", port, address, port)
+		return fmt.Errorf(
+			"port %s is taken on this host (%s): end what listens there, which \"ss -ltnp 'sport = :%s'\" names",
+			port, address, port)
 	}
 	if err != nil {
 		return fmt.Errorf("cannot listen on %s: %w", address, err)

@@ -12,7 +12,8 @@ func refreshVerb(s *Sim, e Env) *cobra.Command {
 	var revision int
 	var except []string
 	cmd := &cobra.Command{
-		Use: "refresh <application> --path <charm> | --revision <n>", Short: "Replace an application's charm, on all units or on all but some",
+		Use:   "refresh <application> --path <charm> | --revision <n>",
+		Short: "Replace an application's charm, on all units or on all but some",
 		Long: "Replaces an application's charm by a newer or an older one: each unit runs upgrade-charm and config-changed.\n" +
 			"Every --path is a revision, counted from 0, which is what was deployed; --revision goes to one of those, as in\n" +
 			"Juju for charms from Charmhub. A charm that would break a relation or lose storage is refused.\n" +
@@ -56,8 +57,9 @@ func refreshVerb(s *Sim, e Env) *cobra.Command {
 
 func followVerb(s *Sim, _ Env) *cobra.Command {
 	return &cobra.Command{
-		Use: "follow <unit>...", Short: "Let units that a refresh left behind take up their application's charm",
-		Args: cobra.MinimumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error { return each(args, s.Model.Follow) },
+		Use:   "follow <unit>...",
+		Short: "Let units that a refresh left behind take up their application's charm",
+		Args:  cobra.MinimumNArgs(1),
+		RunE:  func(_ *cobra.Command, args []string) error { return each(args, s.Model.Follow) },
 	}
 }

@@ -95,7 +95,8 @@ func (r run) do(ctx context.Context, s *Sim, e Env, target, name string, words [
 // tellOf prints what Juju prints when a task begins, and then each line of its log as it appears.
 func tellOf(e Env, c *model.Context) {
 	task, _ := strconv.Atoi(c.ActionID())
-	fmt.Fprintf(e.Err, "Running operation %d with 1 task\n  - task %d on unit-%s\n\nWaiting for task %d...\n",
+	fmt.Fprintf(e.Err,
+		"Running operation %d with 1 task\n  - task %d on unit-%s\n\nWaiting for task %d...\n",
 		task-1, task, strings.ReplaceAll(c.Unit(), "/", "-"), task)
 	c.OnActionLog(func(line string) { fmt.Fprintln(e.Err, line) })
 }

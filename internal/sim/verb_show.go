@@ -89,7 +89,9 @@ func showUnitVerb(s *Sim, e Env) *cobra.Command {
 
 // narrow keeps the relations that were asked for.
 func narrow(all []model.RelationView, endpoint, related string, app bool) []model.RelationView {
-	all = slices.DeleteFunc(all, func(r model.RelationView) bool { return endpoint != "" && r.Endpoint != endpoint })
+	all = slices.DeleteFunc(all, func(r model.RelationView) bool {
+		return endpoint != "" && r.Endpoint != endpoint
+	})
 	for i := range all {
 		if app {
 			all[i].Local, all[i].Units = nil, nil
@@ -128,7 +130,8 @@ func actionsVerb(s *Sim, e Env) *cobra.Command {
 	var format string
 	var schema bool
 	cmd := &cobra.Command{
-		Use: "actions <application>", Short: "List the actions of an application", Args: cobra.ExactArgs(1),
+		Use: "actions <application>", Short: "List the actions of an application",
+		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			specs, err := s.Model.ActionSpecs(args[0])
 			if err != nil {
@@ -172,7 +175,8 @@ func secretsVerb(s *Sim, e Env) *cobra.Command {
 			w := tabwriter.NewWriter(e.Out, 0, 1, 2, ' ', 0)
 			fmt.Fprintln(w, "ID\tOwner\tRevision\tLabel\tDescription")
 			for _, id := range slices.Sorted(maps.Keys(all)) {
-				fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", id, all[id].Owner, all[id].Revision, all[id].Label, all[id].Description)
+				fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n",
+					id, all[id].Owner, all[id].Revision, all[id].Label, all[id].Description)
 			}
 			return w.Flush()
 		},
@@ -223,7 +227,8 @@ func showSecretVerb(s *Sim, e Env) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", "yaml", "yaml or json")
-	cmd.Flags().BoolVar(&reveal, "reveal", false, "show the content; private keys are left out, while Juju prints them")
+	cmd.Flags().BoolVar(&reveal, "reveal", false,
+		"show the content; private keys are left out, while Juju prints them")
 	cmd.Flags().BoolVar(&unsafe, "unsafe", false, "print private keys too")
 	return cmd
 }

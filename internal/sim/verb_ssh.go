@@ -19,7 +19,8 @@ import (
 func sshVerb(s *Sim, e Env) *cobra.Command {
 	var describe, pty bool
 	cmd := &cobra.Command{
-		Use: "ssh <unit|machine> [command] [argument...]", Short: "Run a command, or a shell, as on the unit's machine; a leading sudo is accepted",
+		Use:   "ssh <unit|machine> [command] [argument...]",
+		Short: "Run a command, or a shell, as on the unit's machine; a leading sudo is accepted",
 		Long: "Runs a command in the machine's directory, with its programs first in PATH; without a command a shell. One word is\n" +
 			"taken as a line for the shell, several are taken as they are. Standard input is the command's. sudo changes\n" +
 			"nothing, because the simulator's machines belong to whoever runs it. In scripts and in shell a command is\n" +
@@ -51,7 +52,8 @@ func sshVerb(s *Sim, e Env) *cobra.Command {
 		},
 	}
 	cmd.Flags().SetInterspersed(false)
-	cmd.Flags().BoolVar(&pty, "pty", false, "taken as Juju takes it; commands have this program's terminal, or none")
+	cmd.Flags().BoolVar(&pty, "pty", false,
+		"taken as Juju takes it; commands have this program's terminal, or none")
 	cmd.Flags().BoolVar(&describe, "describe", false, "print what a program there runs in, as JSON")
 	_ = cmd.Flags().MarkHidden("describe")
 	return cmd
@@ -76,7 +78,9 @@ type machine struct {
 // command has the terminal, and otherwise this program's standard input.
 func (a *app) ssh(ctx context.Context, args []string) error {
 	var out bytes.Buffer
-	if err := Remote(ctx, a.where(), Env{Out: &out, Err: a.err}, "ssh", "--describe", args[0]); err != nil {
+	if err := Remote(
+		ctx, a.where(), Env{Out: &out, Err: a.err}, "ssh", "--describe", args[0],
+	); err != nil {
 		return err
 	}
 	var m machine
@@ -88,13 +92,16 @@ func (a *app) ssh(ctx context.Context, args []string) error {
 		command = []string{"sh"}
 	}
 	c := exec.CommandContext(ctx, "/usr/bin/env", command...)
-	c.Dir, c.Env = m.Dir, append(m.Env, "PS1="+m.Name+":$PWD$ ", "TERM="+cmp.Or(os.Getenv("TERM"), "dumb"))
+	c.Dir, c.Env = m.Dir, append(m.Env,
+		"PS1="+m.Name+":$PWD$ ", "TERM="+cmp.Or(os.Getenv("TERM"), "dumb"))
 	c.Stdin, c.Stdout, c.Stderr = a.in, a.out, a.err
 	return c.Run()
 }
 
 // machineCommand prepares a program that is to run on a machine, in its root.
-func (s *Sim) machineCommand(ctx context.Context, id int, program string, args ...string) (*exec.Cmd, error) {
+func (s *Sim) machineCommand(
+	ctx context.Context, id int, program string, args ...string,
+) (*exec.Cmd, error) {
 	root := s.Root(id)
 	if err := errors.Join(os.MkdirAll(root, 0o755), s.linkCommands(id), s.writeSudo()); err != nil {
 		return nil, err
@@ -140,7 +147,8 @@ func (s *Sim) writeSudo() error {
 		return err
 	}
 	_, err = tmp.WriteString(sudo)
-	return errors.Join(err, tmp.Chmod(0o755), tmp.Close(), os.Rename(tmp.Name(), path)) //nolint:gosec // a program
+	//nolint:gosec // a program
+	return errors.Join(err, tmp.Chmod(0o755), tmp.Close(), os.Rename(tmp.Name(), path))
 }
 
 func scpVerb(s *Sim, e Env) *cobra.Command {
@@ -169,7 +177,8 @@ func scpVerb(s *Sim, e Env) *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false, "copy directories with all that is in them")
+	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false,
+		"copy directories with all that is in them")
 	return cmd
 }
 

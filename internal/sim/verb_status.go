@@ -117,7 +117,8 @@ func writeStatus(e Env, st model.Status, relations bool) error {
 	names := slices.Sorted(maps.Keys(st.Applications))
 	for _, name := range names {
 		a := st.Applications[name]
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%d\t%s\n", name, a.Version, a.Status.Current, a.Scale, a.Charm, a.Rev, a.Status.Message)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%d\t%s\n",
+			name, a.Version, a.Status.Current, a.Scale, a.Charm, a.Rev, a.Status.Message)
 	}
 	fmt.Fprintln(w, "\nUnit\tWorkload\tAgent\tMachine\tAddress\tPorts\tMessage")
 	for _, name := range names {

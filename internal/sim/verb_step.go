@@ -8,7 +8,9 @@ import (
 
 func stepVerb(s *Sim, _ Env) *cobra.Command {
 	return &cobra.Command{
-		Use: "step <unit>", Short: "Run the next hook of a unit and no other; it is an error if none is queued", Args: cobra.ExactArgs(1),
+		Use:   "step <unit>",
+		Short: "Run the next hook of a unit and no other; it is an error if none is queued",
+		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s.turn.Lock()
 			defer s.turn.Unlock()

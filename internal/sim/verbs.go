@@ -107,7 +107,8 @@ func (e Env) path(p string) string {
 
 var modelVerbs = []verb{
 	deployVerb, addUnitVerb, removeUnitVerb, removeApplicationVerb, integrateVerb, removeRelationVerb,
-	suspendRelationVerb, resumeRelationVerb, configVerb, refreshVerb, resolvedVerb, runVerb, execVerb, removeSecretVerb,
+	suspendRelationVerb, resumeRelationVerb, configVerb, refreshVerb, resolvedVerb,
+	runVerb, execVerb, removeSecretVerb,
 }
 
 // placement is the flags -n and --to.
@@ -118,7 +119,8 @@ type placement struct {
 
 func (p *placement) flags(cmd *cobra.Command) {
 	cmd.Flags().IntVarP(&p.n, "num-units", "n", 1, "number of units")
-	cmd.Flags().StringVar(&p.to, "to", "", "machines for the units, by number, separated by commas; the rest get new ones")
+	cmd.Flags().StringVar(&p.to, "to", "",
+		"machines for the units, by number, separated by commas; the rest get new ones")
 }
 
 // machines returns the machines that --to names.
@@ -248,8 +250,9 @@ func removeUnitVerb(s *Sim, e Env) *cobra.Command {
 func removeApplicationVerb(s *Sim, e Env) *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
-		Use: "remove-application <application>...", Short: "Remove applications with their units and relations",
-		Args: cobra.MinimumNArgs(1),
+		Use:   "remove-application <application>...",
+		Short: "Remove applications with their units and relations",
+		Args:  cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			for _, name := range args {
 				units := s.Model.Units(name)
@@ -271,8 +274,10 @@ func removeApplicationVerb(s *Sim, e Env) *cobra.Command {
 
 func integrateVerb(s *Sim, e Env) *cobra.Command {
 	return &cobra.Command{
-		Use: "integrate <application[:endpoint]> <application[:endpoint]>", Aliases: []string{"add-relation", "relate"},
-		Short: "Relate two applications, and print the relation's id", Args: cobra.ExactArgs(2),
+		Use:     "integrate <application[:endpoint]> <application[:endpoint]>",
+		Aliases: []string{"add-relation", "relate"},
+		Short:   "Relate two applications, and print the relation's id",
+		Args:    cobra.ExactArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
 			id, err := s.Model.Relate(args[0], args[1])
 			if err == nil {
@@ -285,14 +290,17 @@ func integrateVerb(s *Sim, e Env) *cobra.Command {
 
 func removeRelationVerb(s *Sim, _ Env) *cobra.Command {
 	return &cobra.Command{
-		Use: "remove-relation <application[:endpoint]> <application[:endpoint]>", Short: "Remove a relation", Args: cobra.ExactArgs(2),
-		RunE: func(_ *cobra.Command, args []string) error { return s.Model.Unrelate(args[0], args[1]) },
+		Use:   "remove-relation <application[:endpoint]> <application[:endpoint]>",
+		Short: "Remove a relation",
+		Args:  cobra.ExactArgs(2),
+		RunE:  func(_ *cobra.Command, args []string) error { return s.Model.Unrelate(args[0], args[1]) },
 	}
 }
 
 func suspendRelationVerb(s *Sim, _ Env) *cobra.Command {
 	return &cobra.Command{
-		Use: "suspend-relation <relation-id>...", Short: "Suspend relations: their units run departed and broken",
+		Use:   "suspend-relation <relation-id>...",
+		Short: "Suspend relations: their units run departed and broken",
 		Long: "Suspends relations until resume-relation: their units run departed and broken. Juju suspends relations with\n" +
 			"applications of another model only; here any relation but a peer relation can be suspended.",
 		Args: cobra.MinimumNArgs(1),
@@ -338,7 +346,8 @@ func resolvedVerb(s *Sim, _ Env) *cobra.Command {
 
 func leaderVerb(s *Sim, e Env) *cobra.Command {
 	return &cobra.Command{
-		Use: "leader <application> [unit]", Short: "Print the leader, or make a unit the leader", Args: cobra.RangeArgs(1, 2),
+		Use: "leader <application> [unit]", Short: "Print the leader, or make a unit the leader",
+		Args: cobra.RangeArgs(1, 2),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 2 {
 				return s.Model.SetLeader(args[0], args[1])

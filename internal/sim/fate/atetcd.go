@@ -54,7 +54,8 @@ func (h *machine) atEtcd(step operator.Step) error {
 			}
 			n := 0
 			for _, m := range g.voters() {
-				if m.id == step.ID || (s.runs(g, m) && s.reachable(u, m.owner) && m.owner.process.peerURL == m.peerURL) {
+				if m.id == step.ID ||
+					(s.runs(g, m) && s.reachable(u, m.owner) && m.owner.process.peerURL == m.peerURL) {
 					n++
 				}
 			}
@@ -88,7 +89,8 @@ func (s *Sim) request(u *unit, h *hook, g *group, at *member, step operator.Step
 		return unless(s.add(g, at, u, step.PeerURL, false), errURLExists)
 	case operator.Promote:
 		// The host asks the learner itself before it asks etcd.
-		if m := g.find(step.ID); m != nil && m.learner && (!s.runs(g, m) || !s.linked(m, at) || m.owner.disk.data.index < g.index) {
+		if m := g.find(step.ID); m != nil && m.learner &&
+			(!s.runs(g, m) || !s.linked(m, at) || m.owner.disk.data.index < g.index) {
 			return errBehind
 		}
 		return unless(s.promote(g, at, step.ID), errNotLearner)

@@ -77,7 +77,9 @@ func (s *Sim) checkLeaves(r operator.AppBag) {
 func (s *Sim) checkRefused(by *unit, r operator.Refused) {
 	for _, u := range s.living() {
 		t := &u.disk.tls
-		if slices.Contains(r.Peer, t.Peer.Serial) || slices.Contains(r.Client, t.Server.Serial) || slices.Contains(r.Client, t.Admin.Serial) {
+		if slices.Contains(r.Peer, t.Peer.Serial) ||
+			slices.Contains(r.Client, t.Server.Serial) ||
+			slices.Contains(r.Client, t.Admin.Serial) {
 			s.broken("%s refuses a certificate of %s, which stays", by.name, u.name)
 		}
 	}
@@ -109,7 +111,8 @@ func (s *Sim) settledLeaves() string {
 				return fmt.Sprintf("certificate %s of %s is not on record", leaf.Serial, u.name)
 			}
 		}
-		if got := u.disk.tls.Refused; !slices.Equal(got.Peer, want.Peer) || !slices.Equal(got.Client, want.Client) {
+		if got := u.disk.tls.Refused; !slices.Equal(got.Peer, want.Peer) ||
+			!slices.Equal(got.Client, want.Client) {
 			return fmt.Sprintf("%s refuses %v, and those of units that left are %v", u.name, got, want)
 		}
 	}
@@ -130,7 +133,9 @@ func (s *Sim) checkPublication(u *unit, id string, is told, record *operator.App
 		all = append(strings.Split(is.cluster, ","), urls...)
 	}
 	for _, told := range all {
-		if told == "" || !slices.ContainsFunc(u.hook.shown, func(m member) bool { return told == m.name+"="+m.peerURL || told == m.clientURL }) {
+		if told == "" || !slices.ContainsFunc(u.hook.shown, func(m member) bool {
+			return told == m.name+"="+m.peerURL || told == m.clientURL
+		}) {
 			s.broken("%s publishes %q, which is no started voter", u.name, told)
 		}
 	}
@@ -190,12 +195,16 @@ func (s *Sim) checkDown(u *unit, h *hook, step operator.Step) {
 	if h.looked != s.faults || !s.ready(g, m) || (h.view == g && h.voters < n) {
 		return // the hook cannot have seen what happened since, or the member is down already
 	}
-	if slices.ContainsFunc(g.voters(), func(v *member) bool { return v.owner.number >= h.units }) && h.view == nil {
-		s.NeedsAdministrator = true // a unit joined while the last unit was in its stop hook, and at that unit's last look no member answered
+	if slices.ContainsFunc(g.voters(), func(v *member) bool { return v.owner.number >= h.units }) &&
+		h.view == nil {
+		// A unit joined while the last unit was in its stop hook, and at that unit's last look no
+		// member answered.
+		s.NeedsAdministrator = true
 		return
 	}
 	raises := restart && h.full && u.disk.written.Config.QuotaBytes > quotaOf(m)
-	if n > 1 && h.turn != u.name && !raises && (h.view != nil || !s.allLeave(g)) { // without an answer the last unit that stays may end the cluster
+	// Without an answer the last unit that stays may end the cluster.
+	if n > 1 && h.turn != u.name && !raises && (h.view != nil || !s.allLeave(g)) {
 		s.broken("%q of %s without the turn", step, u.name)
 	}
 	for _, v := range g.voters() {
@@ -207,7 +216,8 @@ func (s *Sim) checkDown(u *unit, h *hook, step operator.Step) {
 	case before < quorum(n), after >= quorum(n):
 	case stops(s.record().Operation): // all members must stop by now, whether or not the hook knows
 	case restart && n <= 2 && before == n:
-	case !restart && (s.allLeave(g) || (n == 1 && !s.named[g.id] && !g.published)): // nobody knows of the cluster
+	case !restart && (s.allLeave(g) || (n == 1 && !s.named[g.id] && !g.published)):
+		// Nobody knows of the cluster.
 	default:
 		s.broken("%q of %s costs the quorum: %d of %d voters are ready after it", step, u.name, after, n)
 	}
@@ -226,7 +236,8 @@ func (s *Sim) checkQuorum(u *unit, h *hook, g *group, step operator.Step, before
 		after = s.readyVoters(g)
 	}
 	if h.looked == s.faults && before >= quorum(n) && after < quorum(g.size()) {
-		s.broken("%q by %s costs the quorum: %d of %d voters are ready after it", step, u.name, after, g.size())
+		s.broken("%q by %s costs the quorum: %d of %d voters are ready after it",
+			step, u.name, after, g.size())
 	}
 }
 
@@ -245,8 +256,9 @@ func (s *Sim) checkRemoval(u *unit, g *group, id uint64) {
 // unit's address has changed since, or it published another one. The unit adds itself again.
 func (s *Sim) abandoned(m *member) bool {
 	o := m.owner
-	return m.name == "" && m.learner && (o.moved || m.peerURL != address(o.address, s.config().ManagementPort) ||
-		slices.ContainsFunc(o.words, func(w operator.UnitBag) bool { return w.PeerURL != m.peerURL }))
+	return m.name == "" && m.learner &&
+		(o.moved || m.peerURL != address(o.address, s.config().ManagementPort) ||
+			slices.ContainsFunc(o.words, func(w operator.UnitBag) bool { return w.PeerURL != m.peerURL }))
 }
 
 // Settled returns what is not as it must be once nothing happens any more; "" if all is well.
@@ -292,8 +304,10 @@ func (s *Sim) Settled() string {
 		return s.settledSpace(g)
 	case g.turn != "":
 		return "the turn is not given back by " + g.turn
-	case all != nil && (all.cluster != "" && all.cluster != listed(g, func(m *member) string { return m.name + "=" + m.peerURL }) ||
-		all.clientURLs != listed(g, func(m *member) string { return m.clientURL })):
+	case all != nil &&
+		(all.cluster != "" &&
+			all.cluster != listed(g, func(m *member) string { return m.name + "=" + m.peerURL }) ||
+			all.clientURLs != listed(g, func(m *member) string { return m.clientURL })):
 		return fmt.Sprintf("consumers are told %v", *all)
 	case all != nil && all.version != strings.SplitN(releaseOf(s.charm), "-", 2)[0]:
 		return "consumers are told of version " + all.version
@@ -354,7 +368,9 @@ func (s *Sim) stranded(u *unit) bool {
 	stripped := !u.started && u.disk.installed == ""
 	g := s.group(d.cluster)
 	lost := s.rescue && g != nil && s.led(g) == nil
-	return lost || deaf || stripped || s.hidden(u) || s.mistaken(u) || s.ended[d.cluster] || d.gone || w.ClusterID != d.cluster || (u.process.running && w.ClientURL != u.process.clientURL)
+	return lost || deaf || stripped || s.hidden(u) || s.mistaken(u) ||
+		s.ended[d.cluster] || d.gone || w.ClusterID != d.cluster ||
+		(u.process.running && w.ClientURL != u.process.clientURL)
 }
 
 // mistaken reports whether a unit whose hook fails still sees an old, empty bag of another unit,
@@ -362,7 +378,8 @@ func (s *Sim) stranded(u *unit) bool {
 func (s *Sim) mistaken(u *unit) bool {
 	return s.Stale && u.fail != nil && slices.ContainsFunc(s.units, func(p *unit) bool {
 		kept := u.heard[p.name].kept
-		return p.life == alive && kept > 0 && p.word(kept).PeerURL == "" && p.word(len(p.words)).PeerURL != ""
+		return p.life == alive && kept > 0 &&
+			p.word(kept).PeerURL == "" && p.word(len(p.words)).PeerURL != ""
 	})
 }
 
@@ -394,11 +411,14 @@ func (s *Sim) settledUnit(g *group, u *unit) string {
 		return "runs release " + u.process.server.Release
 	case u.process.config == operator.Altered || u.disk.config == operator.Altered:
 		return "has settings that the charm did not write"
-	case u.process.server.Config.SnapshotCount != s.config().SnapshotCount || quotaOf(m) != s.config().QuotaBytes:
+	case u.process.server.Config.SnapshotCount != s.config().SnapshotCount ||
+		quotaOf(m) != s.config().QuotaBytes:
 		return "runs with old options"
 	}
 	w := u.word(len(u.words))
-	if w.ClusterID != g.id || w.MemberID != m.id || w.PeerURL != u.process.peerURL || w.ClientURL != u.process.clientURL || w.Running == "" || w.Leaving {
+	if w.ClusterID != g.id || w.MemberID != m.id ||
+		w.PeerURL != u.process.peerURL || w.ClientURL != u.process.clientURL ||
+		w.Running == "" || w.Leaving {
 		return fmt.Sprintf("says %+v of itself", w)
 	}
 	return ""

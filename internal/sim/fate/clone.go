@@ -48,6 +48,7 @@ func (u *unit) clone() *unit {
 		c.disk.data = &d
 	}
 	c.disk.aside = slices.Clone(u.disk.aside)
-	c.disk.work, c.disk.prepared, c.disk.kept = slices.Clone(u.disk.work), slices.Clone(u.disk.prepared), slices.Clone(u.disk.kept)
+	c.disk.work, c.disk.prepared, c.disk.kept =
+		slices.Clone(u.disk.work), slices.Clone(u.disk.prepared), slices.Clone(u.disk.kept)
 	return &c
 }

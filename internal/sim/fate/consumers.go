@@ -143,11 +143,16 @@ func (s *Sim) enter(u *unit) {
 // nextCreated returns the unit's next relation-created hook; that of the peer relation comes first.
 func (s *Sim) nextCreated(u *unit) (operator.Event, bool) {
 	if len(u.words) == 0 {
-		return operator.Event{Kind: hooks.RelationCreated, Endpoint: "cluster", RelationID: peerRelation, RemoteApp: app}, true
+		return operator.Event{
+			Kind: hooks.RelationCreated, Endpoint: "cluster", RelationID: peerRelation, RemoteApp: app,
+		}, true
 	}
 	for _, r := range s.relations {
 		if !r.parts() && !u.scopes[r.id].created {
-			return operator.Event{Kind: hooks.RelationCreated, Endpoint: endpointOf(r.id), RelationID: r.id, RemoteApp: "consumer"}, true
+			return operator.Event{
+				Kind: hooks.RelationCreated, Endpoint: endpointOf(r.id),
+				RelationID: r.id, RemoteApp: "consumer",
+			}, true
 		}
 	}
 	return operator.Event{}, false
@@ -159,7 +164,10 @@ func (s *Sim) nextCreated(u *unit) (operator.Event, bool) {
 func (s *Sim) nextOfConsumers(u *unit) (operator.Event, bool) {
 	for _, r := range s.relations {
 		sc := u.scopes[r.id]
-		e := operator.Event{Endpoint: endpointOf(r.id), RelationID: r.id, RemoteApp: "consumer", RemoteUnit: consumerUnit}
+		e := operator.Event{
+			Endpoint: endpointOf(r.id), RelationID: r.id,
+			RemoteApp: "consumer", RemoteUnit: consumerUnit,
+		}
 		switch parts := r.parts() || u.life == dying; {
 		case !sc.in:
 			continue
@@ -237,7 +245,9 @@ func (s *Sim) restarted(u *unit) {
 
 // consumersOf returns the consumers that a unit's agent lists, and what it answers about those
 // without units. Juju no longer lists a relation that ends once its last unit has departed.
-func (s *Sim) consumersOf(u *unit, e operator.Event) (ids []string, answers map[string]operator.OwnBag) {
+func (s *Sim) consumersOf(
+	u *unit, e operator.Event,
+) (ids []string, answers map[string]operator.OwnBag) {
 	for _, r := range s.relations {
 		departs := e.Kind == hooks.RelationDeparted && e.RelationID == r.id
 		if sc := u.scopes[r.id]; sc.in && (!r.parts() || sc.joined || departs) {
@@ -249,7 +259,9 @@ func (s *Sim) consumersOf(u *unit, e operator.Event) (ids []string, answers map[
 			ids = append(ids, id)
 		}
 	}
-	ids = slices.DeleteFunc(ids, func(id string) bool { return e.Kind == hooks.RelationBroken && e.RelationID == id })
+	ids = slices.DeleteFunc(ids, func(id string) bool {
+		return e.Kind == hooks.RelationBroken && e.RelationID == id
+	})
 	slices.Sort(ids)
 	for _, id := range ids {
 		if e.RelationID == id && e.RemoteUnit != "" {
@@ -289,7 +301,10 @@ func toldBy(bag databag.Bag) told {
 	if urls := bag[etcd.KeyConnectionString]; urls != "" {
 		return told{"", urls, bag[etcd.KeyVersion], bag[etcd.KeyClientCert]}
 	}
-	return told{bag[etcdproxy.KeyCluster], bag[etcdproxy.KeyClientURLs], bag[etcdproxy.KeyVersion], bag[etcdproxy.KeyClientCert]}
+	return told{
+		bag[etcdproxy.KeyCluster], bag[etcdproxy.KeyClientURLs],
+		bag[etcdproxy.KeyVersion], bag[etcdproxy.KeyClientCert],
+	}
 }
 
 // toldAlike returns how a unit's bags for consumers differ from what they should say. all is what

@@ -24,7 +24,8 @@ func (p point) String() string {
 // coroutine runs one hook after another, each from yield to yield. It is kept for later hooks,
 // because growing a new stack is much of what a hook costs here.
 type coroutine struct {
-	body   func(yield func(point)) // the hook that runs next or now, nil between two hooks; it must recover from errKilled
+	// The hook that runs next or now, nil between two hooks; it must recover from errKilled.
+	body   func(yield func(point))
 	killed bool
 	next   func() (point, bool)
 	stop   func()

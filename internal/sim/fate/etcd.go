@@ -59,7 +59,8 @@ type data struct {
 	size            int64          // of the database
 	rot             bool           // the content differs from what was agreed
 	stalled         bool           // no entry is replicated here
-	gone            bool           // the server knows that its member was removed: it never starts again
+	// The server knows that its member was removed: it never starts again.
+	gone bool
 }
 
 func quorum(n int) int { return n/2 + 1 }
@@ -97,13 +98,15 @@ func (g *group) voters() []*member {
 // runs reports whether a server runs as m.
 func (s *Sim) runs(g *group, m *member) bool {
 	u := m.owner
-	return u.up && u.process.running && u.disk.data != nil && u.disk.data.cluster == g.id && u.disk.data.member == m.id
+	return u.up && u.process.running &&
+		u.disk.data != nil && u.disk.data.cluster == g.id && u.disk.data.member == m.id
 }
 
 // linked reports whether two running members hear each other. A peer that does not listen where it
 // is listed still dials out, so a link needs one true URL of the two.
 func (s *Sim) linked(a, b *member) bool {
-	return a == b || (s.reachable(a.owner, b.owner) && (a.owner.process.peerURL == a.peerURL || b.owner.process.peerURL == b.peerURL))
+	return a == b || (s.reachable(a.owner, b.owner) &&
+		(a.owner.process.peerURL == a.peerURL || b.owner.process.peerURL == b.peerURL))
 }
 
 // dialled reports whether others have a stream of their own to m. Only such a stream counts in
@@ -175,7 +178,10 @@ func (s *Sim) raft() {
 			p := &m.owner.process
 			if d := m.owner.disk.data; d.index < m.match { // otherwise raft panics: tocommit is out of range
 				s.tell("server of %s ends: its log is %d, and was %d", m.owner.name, d.index, m.match)
-				*p = process{failing: true, again: s.now + againSeconds, log: fmt.Sprintf("tocommit(%d) is out of range [lastIndex(%d)]", m.match, d.index)}
+				*p = process{
+					failing: true, again: s.now + againSeconds,
+					log: fmt.Sprintf("tocommit(%d) is out of range [lastIndex(%d)]", m.match, d.index),
+				}
 				continue
 			}
 			p.serving, m.owner.byHand = true, 0
@@ -208,7 +214,8 @@ func (s *Sim) elect(g *group) {
 		}
 		g.lead(c)
 		if c.owner.disk.data.index < g.index {
-			s.broken("acknowledged entry %d is lost: %s leads %x with %d", g.index, c.owner.name, g.id, c.owner.disk.data.index)
+			s.broken("acknowledged entry %d is lost: %s leads %x with %d",
+				g.index, c.owner.name, g.id, c.owner.disk.data.index)
 		}
 		g.index = c.owner.disk.data.index
 		return
@@ -235,7 +242,8 @@ func (s *Sim) expel(u *unit) {
 		return
 	}
 	for _, m := range g.members {
-		refused := slices.Contains(m.owner.disk.tls.Refused.Peer, u.disk.tls.Peer.Serial) // the member closes its connections, so the server never learns of the removal
+		// The member closes its connections, so the server never learns of the removal.
+		refused := slices.Contains(m.owner.disk.tls.Refused.Peer, u.disk.tls.Peer.Serial)
 		if s.runs(g, m) && s.reachable(u, m.owner) && !refused {
 			u.disk.data.gone = true
 			u.process = process{}

@@ -26,7 +26,8 @@ func (s *Sim) gate(u *unit) operator.Hold {
 func (s *Sim) peerAnswer(u *unit, url string) operator.PeerAnswer {
 	out := operator.PeerAnswer{URL: url}
 	for _, p := range s.units {
-		if p == u || !p.up || !p.process.booted(s.now) || p.process.peerURL != url || p.disk.data == nil || !s.reachable(u, p) {
+		if p == u || !p.up || !p.process.booted(s.now) || p.process.peerURL != url ||
+			p.disk.data == nil || !s.reachable(u, p) {
 			continue
 		}
 		if slices.Contains(p.disk.tls.Refused.Peer, u.disk.tls.Peer.Serial) {
@@ -52,7 +53,8 @@ func (s *Sim) checkGate(u *unit, d *data) {
 	for _, m := range g.members {
 		listed := slices.Contains(u.disk.fence.Peers, m.peerURL) && u.disk.fence.MemberID == d.member
 		p := m.owner
-		if listed && s.runs(g, m) && p.process.booted(s.now) && p.process.peerURL == m.peerURL && s.reachable(u, p) {
+		if listed && s.runs(g, m) && p.process.booted(s.now) &&
+			p.process.peerURL == m.peerURL && s.reachable(u, p) {
 			s.broken("%s starts member %x, which %s knows to be removed", u.name, d.member, p.name)
 		}
 	}

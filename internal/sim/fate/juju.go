@@ -23,9 +23,11 @@ const (
 // Options are the conditions that an application meets. The zero value is Juju 4.0 with fresh bags.
 type Options struct {
 	Departed bool // the units that stay hear departed (Juju 2.9 and 3.x)
-	Empty    bool // the first consumer of a random schedule has no unit, which makes a schedule shorter
-	Stale    bool // the bags of others are as old as Juju permits: as of the last hook about them
-	Gone     bool // a unit that has left its peers sees no peer relation in its last hooks (Juju 4.0, at times)
+	// The first consumer of a random schedule has no unit, which makes a schedule shorter.
+	Empty bool
+	Stale bool // the bags of others are as old as Juju permits: as of the last hook about them
+	// A unit that has left its peers sees no peer relation in its last hooks (Juju 4.0, at times).
+	Gone bool
 	// Decide replaces operator.Decide; nil is the real one.
 	Decide operator.Decider
 	// Trace receives a line for each event; nil discards them.
@@ -56,7 +58,8 @@ type Sim struct {
 	lag       bool  // followers get only what a quorum needs
 	healed    int64
 	calm      int64 // when the faults ended; 0 means not yet
-	faults    int   // number of faults so far: what a unit saw before the last one may have become false since
+	// Number of faults so far: what a unit saw before the last one may have become false since.
+	faults int
 
 	named map[uint64]bool // the clusters that the record ever named
 	ended map[uint64]bool
@@ -77,7 +80,11 @@ type Sim struct {
 
 // New returns an application with no unit.
 func New(o Options) *Sim {
-	return &Sim{Options: o, stage: &stage{}, now: 1_000_000, period: 230, named: map[uint64]bool{}, ended: map[uint64]bool{}, replaced: map[uint64]operator.Operation{}, lastID: 100}
+	return &Sim{
+		Options: o, stage: &stage{}, now: 1_000_000, period: 230,
+		named: map[uint64]bool{}, ended: map[uint64]bool{},
+		replaced: map[uint64]operator.Operation{}, lastID: 100,
+	}
 }
 
 // broken records a broken rule; only the first one counts.
@@ -139,7 +146,8 @@ func (s *Sim) living() []*unit {
 // AddUnit adds a unit on a machine of its own.
 func (s *Sim) AddUnit() {
 	u := &unit{
-		number: len(s.units), name: app + "/" + strconv.Itoa(len(s.units)), up: true, address: 10 + len(s.units), carried: releaseOf(s.charm),
+		number: len(s.units), name: app + "/" + strconv.Itoa(len(s.units)),
+		up: true, address: 10 + len(s.units), carried: releaseOf(s.charm),
 		consumers: map[string]told{}, scopes: map[string]scope{},
 		heard: map[string]heardOfPeer{}, heardApp: len(s.records), heardCfg: noOptions, heardC: s.charm,
 	}
@@ -189,7 +197,8 @@ func (s *Sim) removeMachine(u *unit) {
 // SetLeader moves the leadership.
 func (s *Sim) SetLeader(u *unit) {
 	if s.leader == u || !u.agent() || (u.hook != nil && u.hook.led) {
-		return // the leadership does not come back to the hook in which it was lost: is-leader holds for 30 s
+		// The leadership does not come back to the hook in which it was lost: is-leader holds for 30 s.
+		return
 	}
 	s.tell("leader %s", u.name)
 	if s.leader != nil {
@@ -314,7 +323,8 @@ func (s *Sim) Refresh() { s.charm++; s.tell("charm %d", s.charm) }
 
 // Again repeats the last hook of a unit. Hooks that make or remove a unit are not repeated.
 func (s *Sim) Again(u *unit) {
-	if e := u.last; u.life == alive && e.Kind != "" && e.Kind != hooks.Install && e.Kind != hooks.Remove {
+	if e := u.last; u.life == alive && e.Kind != "" &&
+		e.Kind != hooks.Install && e.Kind != hooks.Remove {
 		s.tell("%s hears %s again", u.name, e.Kind)
 		u.again = &e
 	}
@@ -326,7 +336,8 @@ func (s *Sim) Lose(u *unit) {
 	if u.hook != nil || u.retry != nil || u.life != alive {
 		return
 	}
-	if e, ok := s.nextEvent(u); ok && e.Kind != hooks.Install && (e.Endpoint == "" || e.RelationID == peerRelation || u.losable(e)) {
+	if e, ok := s.nextEvent(u); ok && e.Kind != hooks.Install &&
+		(e.Endpoint == "" || e.RelationID == peerRelation || u.losable(e)) {
 		s.tell("%s never hears %s", u.name, e.Kind)
 		s.heardNow(u, e)
 		s.done(u, e)
@@ -346,7 +357,8 @@ func (s *Sim) Tick(seconds int64) {
 	for _, g := range s.groups {
 		if g.turn != "" && !g.unleased && s.now >= g.turnEnds {
 			// A turn whose hook failed expires by itself, unless Juju retries that hook before.
-			if holder := s.unit(g.turn); s.calm > 0 && g.size() > 1 && !g.turnKept && g.turnEnds-turnSeconds > s.calm && (holder == nil || holder.fail == nil) {
+			if holder := s.unit(g.turn); s.calm > 0 && g.size() > 1 &&
+				!g.turnKept && g.turnEnds-turnSeconds > s.calm && (holder == nil || holder.fail == nil) {
 				s.broken("%s never gave the turn back", g.turn)
 			}
 			g.turn = ""

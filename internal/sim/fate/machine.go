@@ -82,9 +82,13 @@ func (h *machine) Observe(_ context.Context, m operator.Model) (operator.World, 
 		WrittenConfig: u.disk.config, WrittenInitial: u.disk.initial(),
 		Schedule:  u.disk.schedule,
 		Leftovers: u.disk.installed != "" || u.disk.kind != "" || u.disk.tls.Peer.Present,
-		Service:   operator.Service{Kind: u.disk.kind, Enabled: u.disk.enabled, Running: u.process.running, Failing: u.process.failing, Log: u.process.log, Held: u.process.held},
-		Fence:     u.disk.fence,
-		Disk:      u.disk.measured,
+		Service: operator.Service{
+			Kind: u.disk.kind, Enabled: u.disk.enabled,
+			Running: u.process.running, Failing: u.process.failing,
+			Log: u.process.log, Held: u.process.held,
+		},
+		Fence: u.disk.fence,
+		Disk:  u.disk.measured,
 	}
 	for i := range w.Kept.Snapshots {
 		w.Kept.Snapshots[i].Taken = s.now // the unit's timer keeps them recent
@@ -101,7 +105,9 @@ func (h *machine) Observe(_ context.Context, m operator.Model) (operator.World, 
 		w.WrittenRestart = u.disk.written.Restart
 	}
 	if d := u.disk.data; d != nil {
-		w.Data = operator.Data{State: operator.OurData, ClusterID: d.cluster, MemberID: d.member, Owner: d.owner}
+		w.Data = operator.Data{
+			State: operator.OurData, ClusterID: d.cluster, MemberID: d.member, Owner: d.owner,
+		}
 	}
 	survey := operator.NewSurvey(m, w.Data, ownURL(u), h.h.urls)
 	lists := map[*group][]operator.Member{}
@@ -111,7 +117,8 @@ func (h *machine) Observe(_ context.Context, m operator.Model) (operator.World, 
 		}
 	}
 	sight := survey.Find(u.process.booted(s.now) && u.disk.data != nil, s.readyUnit(u))
-	w.Reach, w.ClusterID, w.Members, w.Turn, w.Local = sight.Reach, sight.ClusterID, sight.Members, sight.Turn, sight.Local
+	w.Reach, w.ClusterID, w.Members, w.Turn, w.Local =
+		sight.Reach, sight.ClusterID, sight.Members, sight.Turn, sight.Local
 	for _, url := range operator.PeersInDoubt(m, w) {
 		w.Peers = append(w.Peers, s.peerAnswer(u, url))
 	}
@@ -183,7 +190,8 @@ func (s *Sim) answer(u *unit, url string, lists map[*group][]operator.Member) op
 		case l != nil && s.linked(l, m):
 			out.Self.Leader = l.id
 		case m.learner:
-			out.Self.Leader = g.leader // a learner cannot stand for election, so it never gives its leader up
+			// A learner cannot stand for election, so it never gives its leader up.
+			out.Self.Leader = g.leader
 		}
 		if m.learner {
 			return out
@@ -245,7 +253,8 @@ func (h *machine) Do(_ context.Context, step operator.Step) error {
 // remote reports whether a step is done at etcd, so that its reply can be lost.
 func remote(step operator.Step) bool {
 	switch step.(type) {
-	case operator.AddLearner, AddVoter, operator.Promote, operator.RemoveMember, operator.UpdateMember, operator.TakeTurn, operator.ReleaseTurn,
+	case operator.AddLearner, AddVoter, operator.Promote, operator.RemoveMember,
+		operator.UpdateMember, operator.TakeTurn, operator.ReleaseTurn,
 		operator.Compact, operator.Defrag, operator.Disarm:
 		return true
 	}
@@ -323,7 +332,8 @@ func (h *machine) do(step operator.Step) error {
 		}
 		if d := u.disk.data; d != nil {
 			s.checkAside(u, d)
-			if g := s.group(s.record().ClusterID); h.h.looked == s.faults && s.ended[d.cluster] && h.h.halts(u) && (g == nil || s.led(g) == nil) {
+			if g := s.group(s.record().ClusterID); h.h.looked == s.faults && s.ended[d.cluster] &&
+				h.h.halts(u) && (g == nil || s.led(g) == nil) {
 				s.broken("%s moves its data aside, though what replaced it has no quorum", u.name)
 			}
 			u.disk.aside, u.disk.data = append(u.disk.aside, d), nil

@@ -57,7 +57,8 @@ func (s *Sim) cancel() {
 // checkRestart checks that no server is restarted without a reason, as far as the last look could
 // tell, nor for an operation that was over or that not all units have answered.
 func (s *Sim) checkRestart(u *unit, h *hook) {
-	if h.looked == s.faults && u.process.running && !u.process.failing && u.process.config == u.disk.config && u.process.config != operator.Altered {
+	if h.looked == s.faults && u.process.running && !u.process.failing &&
+		u.process.config == u.disk.config && u.process.config != operator.Altered {
 		s.broken("%s restarts for nothing", u.name)
 	}
 	mark, o := u.disk.written.Restart, s.record().Operation
@@ -68,10 +69,12 @@ func (s *Sim) checkRestart(u *unit, h *hook) {
 		s.broken("%s restarts for %s, which was over when its hook began", u.name, mark)
 	}
 	if !o.Going() {
-		return // the operation was cancelled after this hook began; units that know this no longer show a part
+		// The operation was cancelled after this hook began; units that know this no longer show a part.
+		return
 	}
 	for _, p := range s.living() {
-		if o.Takes(p.name) && p.life == alive && !slices.ContainsFunc(p.words, func(w operator.UnitBag) bool { return w.Part.ID == mark }) {
+		if o.Takes(p.name) && p.life == alive &&
+			!slices.ContainsFunc(p.words, func(w operator.UnitBag) bool { return w.Part.ID == mark }) {
 			s.broken("%s restarts for %s, which %s has not answered", u.name, mark, p.name)
 		}
 	}

@@ -82,7 +82,9 @@ var kinds = []struct {
 	{"unrelate", 1, func(s *Sim, _ Op) { s.Unrelate() }},
 	{"suspend", 1, func(s *Sim, _ Op) { s.Suspend() }},
 	{"resume", 1, func(s *Sim, _ Op) { s.Resume() }},
-	{"vanish", 1, func(s *Sim, o Op) { s.Vanish(func(u *unit) bool { return o.B>>(u.number%8)&1 == 0 }) }},
+	{"vanish", 1, func(s *Sim, o Op) {
+		s.Vanish(func(u *unit) bool { return o.B>>(u.number%8)&1 == 0 })
+	}},
 	{"squat", 1, func(s *Sim, o Op) {
 		name := "etcd/99"
 		if u := s.pick(o.B); u != nil && o.A%4 == 0 {
@@ -99,10 +101,14 @@ var kinds = []struct {
 	}},
 	{"cancel", 1, func(s *Sim, _ Op) { s.cancel() }},
 	{"let go", 1, func(s *Sim, o Op) {
-		s.with(o.A, func(u *unit) { s.Operate(operator.ShowOperation, map[string]any{"without": u.name}) })
+		s.with(o.A, func(u *unit) {
+			s.Operate(operator.ShowOperation, map[string]any{"without": u.name})
+		})
 	}},
 	{"rot", 1, func(s *Sim, o Op) { s.with(o.A, s.Rot) }},
-	{"stall", 1, func(s *Sim, o Op) { s.with(o.A, func(u *unit) { u.stalls = max(u.stalls, int(o.B%2)) }) }},
+	{"stall", 1, func(s *Sim, o Op) {
+		s.with(o.A, func(u *unit) { u.stalls = max(u.stalls, int(o.B%2)) })
+	}},
 	{"restore", 1, func(s *Sim, o Op) {
 		s.with(o.A, func(u *unit) {
 			s.keep(u, operator.WorkRequest{})
@@ -176,7 +182,8 @@ func (s *Sim) spare(u *unit) bool {
 			switch {
 			case m.owner == u:
 				mine = true
-			case d != nil && d.member == m.id && !d.gone && m.owner.life != dead && m.owner.process.peerURL == m.peerURL && s.ready(g, m):
+			case d != nil && d.member == m.id && !d.gone && m.owner.life != dead &&
+				m.owner.process.peerURL == m.peerURL && s.ready(g, m):
 				left++
 			}
 		}

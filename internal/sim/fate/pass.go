@@ -47,7 +47,9 @@ func (s *Sim) pass(u *unit, h *hook, yield func(point)) {
 	if decide == nil {
 		decide = operator.Decide
 	}
-	if err := charm.Hook(context.Background(), h.event, (*controller)(m), m, decide, s.clock); err != nil {
+	if err := charm.Hook(
+		context.Background(), h.event, (*controller)(m), m, decide, s.clock,
+	); err != nil {
 		if !h.decided {
 			yield(point{at: "decided"})
 		}
@@ -82,7 +84,9 @@ type controller machine
 var _ charm.Juju = (*controller)(nil)
 
 // Observe reads the model, after the members were seen.
-func (c *controller) Observe(_ context.Context, e operator.Event, seen []uint64) (operator.Model, error) {
+func (c *controller) Observe(
+	_ context.Context, e operator.Event, seen []uint64,
+) (operator.Model, error) {
 	s, u, h := c.s, c.u, c.h
 	c.yield(point{at: "seen"})
 	m := s.model(u, e, seen)
@@ -167,7 +171,9 @@ func (s *Sim) observe(u *unit, e operator.Event, seen []uint64) operator.Model {
 		m.Cluster = operator.Unknown[operator.Cluster]("the peer relation is not visible any more")
 		return m
 	}
-	c := operator.Cluster{RelationID: peerRelation, AppBag: s.record(), UnitBags: map[string]operator.UnitBag{}}
+	c := operator.Cluster{
+		RelationID: peerRelation, AppBag: s.record(), UnitBags: map[string]operator.UnitBag{},
+	}
 	if s.Stale && s.leader != u && u.heardApp > 0 {
 		c.AppBag = s.records[u.heardApp-1]
 	}

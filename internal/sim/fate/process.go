@@ -31,7 +31,8 @@ func (s *Sim) writeTLS(u *unit, step operator.WriteTLS) {
 		if leaf.wanted {
 			s.lastLeaf++
 			*leaf.at = operator.Leaf{
-				Present: true, Signer: step.Authority.Fingerprint(), SANs: leaf.sans, Serial: strconv.FormatInt(s.lastLeaf, 16),
+				Present: true, Signer: step.Authority.Fingerprint(),
+				SANs: leaf.sans, Serial: strconv.FormatInt(s.lastLeaf, 16),
 			}
 			issued := operator.Issued{Kind: leaf.kind, Serial: leaf.at.Serial, End: s.now + leafSeconds}
 			tls.Issued = etcdcluster.SortIssued(append(slices.Clone(tls.Issued), issued))
@@ -67,7 +68,8 @@ func (s *Sim) launch(u *unit, ours bool) {
 	switch {
 	case w == nil || u.disk.installed == "":
 		return
-	case u.disk.tls.Revoked == "" || !u.disk.tls.PeerList || !u.disk.tls.Peer.Present || !u.disk.tls.Server.Present:
+	case u.disk.tls.Revoked == "" || !u.disk.tls.PeerList ||
+		!u.disk.tls.Peer.Present || !u.disk.tls.Server.Present:
 		s.broken("%s starts without certificates or revocation list", u.name)
 	}
 	if hold := s.gate(u); hold != operator.NotHeld {
@@ -111,7 +113,8 @@ func (s *Sim) first(u *unit, ours bool) bool {
 		}
 		heard := false
 		for _, m := range g.members {
-			heard = heard || (s.runs(g, m) && m.owner != u && s.reachable(u, m.owner) && m.owner.process.peerURL == m.peerURL)
+			heard = heard || (s.runs(g, m) && m.owner != u &&
+				s.reachable(u, m.owner) && m.owner.process.peerURL == m.peerURL)
 		}
 		if !heard {
 			continue // the server must learn from a running member which cluster it is
@@ -124,7 +127,8 @@ func (s *Sim) first(u *unit, ours bool) bool {
 				return false // it has no vote to forget: etcd panics
 			}
 			if m.name != "" {
-				s.broken("%s starts member %x of %x on an empty data directory, though it was started before", u.name, m.id, g.id)
+				s.broken("%s starts member %x of %x on an empty data directory, though it was started before",
+					u.name, m.id, g.id)
 			}
 			u.disk.data = &data{cluster: g.id, member: m.id, size: g.space.inUse, stalled: u.stalls > 0}
 			u.stalls = max(u.stalls-1, 0)
@@ -143,10 +147,14 @@ func (s *Sim) found(u *unit, w operator.Server) {
 		if s.named[id] {
 			s.broken("%s founds cluster %x again", u.name, id)
 		}
-		*old = group{id: id, removed: old.removed, members: []*member{{id: id | 2, peerURL: w.PeerURL, owner: u}}}
+		*old = group{
+			id: id, removed: old.removed,
+			members: []*member{{id: id | 2, peerURL: w.PeerURL, owner: u}},
+		}
 	} else {
 		s.groups = append(s.groups, &group{
-			id: id, removed: map[uint64]bool{}, members: []*member{{id: id | 2, peerURL: w.PeerURL, owner: u}},
+			id: id, removed: map[uint64]bool{},
+			members: []*member{{id: id | 2, peerURL: w.PeerURL, owner: u}},
 		})
 	}
 	u.disk.data = &data{cluster: id, member: id | 2}

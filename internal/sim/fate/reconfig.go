@@ -23,7 +23,8 @@ func (s *Sim) active(g *group, at *member) int {
 	n := 0
 	for _, v := range g.voters() {
 		if v == at || (s.runs(g, v) && s.dialled(at, v) &&
-			s.now-max(v.owner.process.started, at.owner.process.started, s.healed, v.changed) >= youngSeconds) {
+			s.now-max(v.owner.process.started, at.owner.process.started,
+				s.healed, v.changed) >= youngSeconds) {
 			n++
 		}
 	}

@@ -42,7 +42,8 @@ func (s *Sim) replace(u *unit, step operator.Step) (bool, error) {
 	case operator.StartWork:
 		has := func(w operator.Work) bool { return w.ID == step.Request.ID }
 		if !slices.ContainsFunc(u.disk.work, has) {
-			u.disk.work = append(u.disk.work, operator.Work{WorkRequest: step.Request, State: operator.WorkRuns, Began: s.now})
+			u.disk.work = append(u.disk.work,
+				operator.Work{WorkRequest: step.Request, State: operator.WorkRuns, Began: s.now})
 		}
 	case operator.AwaitWork: // the work ends within the rest of the hook
 		for i := range u.disk.work {
@@ -51,10 +52,14 @@ func (s *Sim) replace(u *unit, step operator.Step) (bool, error) {
 			}
 		}
 	case operator.EndWork:
-		u.disk.work = slices.DeleteFunc(u.disk.work, func(w operator.Work) bool { return w.ID == step.ID })
+		u.disk.work = slices.DeleteFunc(u.disk.work, func(w operator.Work) bool {
+			return w.ID == step.ID
+		})
 	case operator.DropPrepared:
 		s.checkDrop(u, step.ID)
-		u.disk.prepared = slices.DeleteFunc(u.disk.prepared, func(p prepared) bool { return p.ID == step.ID })
+		u.disk.prepared = slices.DeleteFunc(u.disk.prepared, func(p prepared) bool {
+			return p.ID == step.ID
+		})
 	case operator.ServePrepared:
 		return true, s.serve(u, step.ID)
 	default:
@@ -115,7 +120,10 @@ func (s *Sim) workEnds(u *unit, w *operator.Work) {
 
 // work does what long work does at its end.
 func (s *Sim) work(u *unit, r operator.WorkRequest) error {
-	p := prepared{Prepared: operator.Prepared{ID: r.ID, ClusterID: idOf(r.Token, r.PeerURL)}, peerURL: r.PeerURL}
+	p := prepared{
+		Prepared: operator.Prepared{ID: r.ID, ClusterID: idOf(r.Token, r.PeerURL)},
+		peerURL:  r.PeerURL,
+	}
 	p.MemberID = p.ClusterID | 2
 	switch r.Kind {
 	case operator.LookAgain:
@@ -128,7 +136,9 @@ func (s *Sim) work(u *unit, r operator.WorkRequest) error {
 		s.keep(u, r)
 		return nil
 	case operator.PrepareRestore:
-		at := slices.IndexFunc(u.disk.kept, func(k operator.Snapshot) bool { return k.Name == r.Snapshot })
+		at := slices.IndexFunc(u.disk.kept, func(k operator.Snapshot) bool {
+			return k.Name == r.Snapshot
+		})
 		if at < 0 {
 			return errors.New("there is no such snapshot")
 		}
@@ -151,7 +161,10 @@ func (s *Sim) work(u *unit, r operator.WorkRequest) error {
 // keep adds a snapshot of its member's data to those that a unit keeps.
 func (s *Sim) keep(u *unit, r operator.WorkRequest) {
 	if d := u.disk.data; d != nil {
-		u.disk.kept = append(u.disk.kept, operator.Snapshot{Work: r.ID, Why: r.Why, Name: fmt.Sprintf("snapshot-%d", s.now), Taken: s.now, Revision: int64(d.index), Cluster: d.cluster})
+		u.disk.kept = append(u.disk.kept, operator.Snapshot{
+			Work: r.ID, Why: r.Why, Name: fmt.Sprintf("snapshot-%d", s.now),
+			Taken: s.now, Revision: int64(d.index), Cluster: d.cluster,
+		})
 	}
 }
 
@@ -246,7 +259,8 @@ func (s *Sim) administer() {
 	g := s.group(r.ClusterID)
 	o := r.Operation
 	waits := o.Going() && (o.Phase != "serving" || s.now < o.Moved+patience)
-	if !s.rescue || waits || r.ClusterID == 0 || r.ClusterID == r.Ended || g != nil && s.led(g) != nil {
+	if !s.rescue || waits || r.ClusterID == 0 || r.ClusterID == r.Ended ||
+		g != nil && s.led(g) != nil {
 		return
 	}
 	var best *unit
@@ -262,7 +276,8 @@ func (s *Sim) administer() {
 		}
 	}
 	if best != nil {
-		s.tell("an administrator: %s", s.Operate(operator.Restore, s.confirmed(map[string]any{"from": "data-dir", "source": best.name}, nil)))
+		s.tell("an administrator: %s", s.Operate(operator.Restore,
+			s.confirmed(map[string]any{"from": "data-dir", "source": best.name}, nil)))
 	}
 }
 
@@ -274,7 +289,8 @@ func stops(o operator.Operation) bool {
 // halts reports whether the hook knew that an operation stops its unit, or that its unit's data was
 // replaced.
 func (h *hook) halts(u *unit) bool {
-	return stops(h.record.Operation) || u.disk.data != nil && slices.Contains(h.record.Replaced, u.disk.data.cluster)
+	return stops(h.record.Operation) ||
+		u.disk.data != nil && slices.Contains(h.record.Replaced, u.disk.data.cluster)
 }
 
 // checkHalt checks that an operation stops the cluster only after all units that are known to take
@@ -284,7 +300,8 @@ func (s *Sim) checkHalt(h *hook, was, is operator.Operation) {
 		return
 	}
 	for _, p := range s.living() {
-		if p.hook != h && was.Takes(p.name) && p.life == alive && !slices.ContainsFunc(p.words, func(w operator.UnitBag) bool { return w.Part.ID == is.ID }) {
+		if p.hook != h && was.Takes(p.name) && p.life == alive &&
+			!slices.ContainsFunc(p.words, func(w operator.UnitBag) bool { return w.Part.ID == is.ID }) {
 			s.broken("%s has the cluster stopped, and %s has not answered", is.ID, p.name)
 		}
 	}
@@ -306,10 +323,12 @@ func (s *Sim) checkReplaced(h *hook, was, is operator.AppBag) {
 	if unchanged && was.Operation.ID == o.ID && was.Operation.Phase == "serving" {
 		s.broken("%s is past its point of no return, and ends as %q", o.ID, o.Outcome)
 	}
-	if was.ClusterID == 0 || was.ClusterID == is.ClusterID || s.ended[was.ClusterID] || is.ClusterID == 0 {
+	if was.ClusterID == 0 || was.ClusterID == is.ClusterID ||
+		s.ended[was.ClusterID] || is.ClusterID == 0 {
 		return
 	}
-	if o.Phase != "serving" || o.NewCluster() != is.ClusterID || !slices.Contains(is.Replaced, was.ClusterID) {
+	if o.Phase != "serving" || o.NewCluster() != is.ClusterID ||
+		!slices.Contains(is.Replaced, was.ClusterID) {
 		return // checkRecord reports that
 	}
 	s.ended[was.ClusterID], s.replaced[was.ClusterID] = true, o
@@ -334,7 +353,8 @@ func (s *Sim) checkReplaced(h *hook, was, is operator.AppBag) {
 func (s *Sim) checkRuns() {
 	for id, o := range s.replaced {
 		for _, u := range s.units {
-			if d := u.disk.data; u.life != dead && u.up && u.process.running && d != nil && d.cluster == id && o.Takes(u.name) {
+			if d := u.disk.data; u.life != dead && u.up && u.process.running &&
+				d != nil && d.cluster == id && o.Takes(u.name) {
 				s.broken("%s serves data of %x, which was replaced", u.name, id)
 			}
 		}

@@ -16,7 +16,8 @@ var errCorrupt = errors.New("etcdserver: corrupt cluster")
 // more, when all others have what was agreed.
 func (s *Sim) Rot(u *unit) {
 	g, m := s.own(u)
-	if m == nil || m.learner || g != s.recorded() || g.size() < 3 || !s.spare(u) || s.readyVoters(g) < g.size() {
+	if m == nil || m.learner || g != s.recorded() ||
+		g.size() < 3 || !s.spare(u) || s.readyVoters(g) < g.size() {
 		return
 	}
 	if u.rotted != 0 && s.now-u.rotted < 2*daySeconds {
@@ -69,7 +70,8 @@ func (s *Sim) mendStalled(u *unit) {
 // that have what was agreed are a majority of all voters.
 func (s *Sim) checkGivenUp(u *unit, g *group, id uint64) {
 	m := g.find(id)
-	if m == nil || m.learner || m.owner != u || u.life != alive || u.disk.data == nil || !slices.Contains(g.accused, id) {
+	if m == nil || m.learner || m.owner != u || u.life != alive ||
+		u.disk.data == nil || !slices.Contains(g.accused, id) {
 		return
 	}
 	right := 0
@@ -79,7 +81,8 @@ func (s *Sim) checkGivenUp(u *unit, g *group, id uint64) {
 		}
 	}
 	if right < quorum(g.size()) {
-		s.broken("%s gives its data up though %d others of %d voters have what was agreed", u.name, right, g.size())
+		s.broken("%s gives its data up though %d others of %d voters have what was agreed",
+			u.name, right, g.size())
 	}
 }
 

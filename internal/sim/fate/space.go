@@ -129,7 +129,8 @@ func (s *Sim) configVersion() int { return s.options + s.raises<<16 }
 
 // relieve raises the quota if nothing else makes room, because the data is live.
 func (s *Sim) relieve() {
-	if g := s.recorded(); g != nil && len(g.space.alarms) > 0 && g.space.live*10 >= s.config().QuotaBytes*9 {
+	if g := s.recorded(); g != nil && len(g.space.alarms) > 0 &&
+		g.space.live*10 >= s.config().QuotaBytes*9 {
 		s.Raise()
 	}
 }
@@ -137,7 +138,8 @@ func (s *Sim) relieve() {
 // stats adds what a member's status says of its database and of the alarms.
 func (g *group) stats(m *member, self *operator.Member) {
 	d := m.owner.disk.data
-	self.Quota, self.DBSize, self.DBInUse, self.Revision = quotaOf(m), d.size, min(d.size, g.space.inUse), int64(1000+g.index)
+	self.Quota, self.DBSize, self.DBInUse, self.Revision =
+		quotaOf(m), d.size, min(d.size, g.space.inUse), int64(1000+g.index)
 	for _, id := range g.space.alarms {
 		self.Errors = append(self.Errors, fmt.Sprintf("memberID:%d alarm:NOSPACE", id))
 	}
@@ -162,7 +164,8 @@ func (s *Sim) defrag(u *unit, g *group, m *member) error {
 			s.broken("%s is defragmented while %s is down by our hand", m.name, v.owner.name)
 		}
 	}
-	if n, after := g.size(), s.readyVoters(g)-1; u.hook.looked == s.faults && n > 2 && s.ready(g, m) && after < quorum(n) {
+	if n, after := g.size(), s.readyVoters(g)-1; u.hook.looked == s.faults && n > 2 &&
+		s.ready(g, m) && after < quorum(n) {
 		s.broken("the defragmentation of %s costs the quorum", m.name)
 	}
 	m.owner.disk.data.size = min(m.owner.disk.data.size, g.space.inUse)
@@ -175,7 +178,9 @@ func (s *Sim) defrag(u *unit, g *group, m *member) error {
 func (s *Sim) hidden(u *unit) bool {
 	g := s.group(u.disk.data.cluster)
 	return s.Stale && u.fail != nil && g != nil && len(g.space.alarms) > 0 &&
-		slices.ContainsFunc(g.members, func(m *member) bool { return m.owner.process.clientURL != m.clientURL })
+		slices.ContainsFunc(g.members, func(m *member) bool {
+			return m.owner.process.clientURL != m.clientURL
+		})
 }
 
 // settledSpace returns what is wrong with space once nothing happens any more.

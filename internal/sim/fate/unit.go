@@ -39,9 +39,10 @@ type unit struct {
 
 	// What its agent has heard: the version of each peer's bag, of the application's bag, of the
 	// options and of the charm.
-	heard                      map[string]heardOfPeer // the peers that joined
-	joined                     string                 // the peer for which relation-changed is due, because joined has run
-	parted                     bool                   // it has departed from a peer
+	heard map[string]heardOfPeer // the peers that joined
+	// The peer for which relation-changed is due, because joined has run.
+	joined                     string
+	parted                     bool // it has departed from a peer
 	heardApp, heardCfg, heardC int
 	toldApp                    int // the version of the application's bag that the last hook was about
 	heardLead                  bool
@@ -143,7 +144,8 @@ func address(at, port int) string { return "https://" + host(at) + ":" + strconv
 // with which it was started.
 func (u *unit) listen() {
 	if p := &u.process; p.running {
-		p.peerURL, p.clientURL = address(u.address, p.server.Config.ManagementPort), address(u.address, p.server.Config.Port)
+		p.peerURL, p.clientURL =
+			address(u.address, p.server.Config.ManagementPort), address(u.address, p.server.Config.Port)
 	}
 }
 
@@ -272,13 +274,16 @@ func (s *Sim) nextOfPeers(u *unit) (operator.Event, bool) {
 			fresh = cmp.Or(fresh, p)
 		}
 	}
-	e := operator.Event{Kind: hooks.RelationChanged, Endpoint: "cluster", RelationID: peerRelation, RemoteApp: app}
+	e := operator.Event{
+		Kind: hooks.RelationChanged, Endpoint: "cluster", RelationID: peerRelation, RemoteApp: app,
+	}
 	switch {
 	case u.joined != "":
 		e.RemoteUnit = u.joined
 	case gone != nil:
 		e.Kind, e.RemoteUnit, e.Departing = hooks.RelationDeparted, gone.name, gone.name
-	case s.leader != u && u.toldApp != len(s.records): // the leader writes the bag itself, so Juju runs no hook for it there
+	case s.leader != u && u.toldApp != len(s.records):
+		// The leader writes the bag itself, so Juju runs no hook for it there.
 	case fresh != nil:
 		e.Kind, e.RemoteUnit = hooks.RelationJoined, fresh.name
 	case changed != nil:

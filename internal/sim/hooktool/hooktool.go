@@ -70,7 +70,8 @@ func Run(name string, args []string, stdin io.Reader, stdout, stderr io.Writer) 
 	if err != nil {
 		return 0, err
 	}
-	conn, err := net.Dial(os.Getenv("JUJU_AGENT_SOCKET_NETWORK"), os.Getenv("JUJU_AGENT_SOCKET_ADDRESS"))
+	conn, err := net.Dial(os.Getenv("JUJU_AGENT_SOCKET_NETWORK"),
+		os.Getenv("JUJU_AGENT_SOCKET_ADDRESS"))
 	if err != nil {
 		return 0, fmt.Errorf("cannot reach the agent: %w", err)
 	}

@@ -33,7 +33,9 @@ type action struct {
 // RunAction runs an action on a unit now, before whatever the unit has queued;
 // the error is not nil if it could not be run at all. Params are checked
 // against the charm's actions.yaml and completed by its defaults.
-func (m *Model) RunAction(ctx context.Context, unitName, name string, params map[string]any, r Runner) (ActionResult, Record, error) {
+func (m *Model) RunAction(
+	ctx context.Context, unitName, name string, params map[string]any, r Runner,
+) (ActionResult, Record, error) {
 	c, err := m.beginAction(unitName, name, params)
 	if err != nil {
 		return ActionResult{}, Record{}, fmt.Errorf("cannot run action %q on %s: %w", name, unitName, err)
@@ -96,7 +98,10 @@ func (c *Context) ActionID() string {
 // close makes the result. A non-zero exit fails the action and commits nothing;
 // action-fail fails it and commits.
 func (a *action) close(c *Context, out Outcome, failure string) {
-	res := &ActionResult{ID: a.id, Unit: c.u.name, Status: "completed", Message: a.message, Results: a.results, Log: a.log}
+	res := &ActionResult{
+		ID: a.id, Unit: c.u.name, Status: "completed",
+		Message: a.message, Results: a.results, Log: a.log,
+	}
 	switch {
 	case out.Missing:
 		res.Status, res.Message = "failed", fmt.Sprintf("action not implemented on unit %q", c.u.name)

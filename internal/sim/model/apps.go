@@ -31,8 +31,8 @@ func (m *Model) Deploy(name string, ch Charm, source string, config map[string]s
 		return fmt.Errorf("cannot deploy %q: %w", name, err)
 	}
 	a := &application{
-		name: name, release: release{ch, source, 1, 0}, uploads: []release{{ch, source, 1, 0}}, life: Alive,
-		settings: settings, leaderSettings: map[string]string{},
+		name: name, release: release{ch, source, 1, 0}, uploads: []release{{ch, source, 1, 0}},
+		life: Alive, settings: settings, leaderSettings: map[string]string{},
 	}
 	m.apps[name] = a
 	for _, endpoint := range slices.Sorted(maps.Keys(ch.Meta().Peers)) {
@@ -77,7 +77,8 @@ func (m *Model) AddUnit(app string, to int) (string, error) {
 		name: fmt.Sprintf("%s/%d", app, a.nextUnit), app: a, number: a.nextUnit, machine: mc, life: Alive,
 		release: a.release, configPending: 1,
 		workload: StatusInfo{Current: "waiting", Message: "installing agent", Since: m.opts.Now()},
-		ports:    map[string]bool{}, state: map[string]string{}, rels: map[int]*unitRelation{}, ghosts: map[int]string{},
+		ports:    map[string]bool{}, state: map[string]string{},
+		rels: map[int]*unitRelation{}, ghosts: map[int]string{},
 	}
 	a.nextUnit++
 	m.units[u.name] = u
@@ -129,7 +130,9 @@ func (m *Model) dropAppIfDone(a *application) {
 	if a.life != Dying || len(unitsOf(a)) > 0 {
 		return
 	}
-	if slices.ContainsFunc(a.rels, func(rel *relation) bool { return !rel.peer && len(rel.scope) > 0 }) {
+	if slices.ContainsFunc(a.rels, func(rel *relation) bool {
+		return !rel.peer && len(rel.scope) > 0
+	}) {
 		return
 	}
 	for _, rel := range a.rels {

@@ -133,7 +133,8 @@ type unit struct {
 	ports    map[string]bool
 	state    map[string]string
 	rels     map[int]*unitRelation
-	ghosts   map[int]string // relations that Juju has deleted and the agent still lists, as "endpoint:id"
+	// Relations that Juju has deleted and the agent still lists, as "endpoint:id".
+	ghosts map[int]string
 }
 
 // unitRelation is what a unit's agent remembers of a relation.
@@ -171,9 +172,10 @@ func New(opts Options) (*Model, error) {
 	}
 	sum := sha256.Sum256([]byte("model " + opts.Name))
 	m := &Model{
-		Rules:     rules,
-		opts:      opts,
-		uuid:      fmt.Sprintf("%x-%x-4%x%02x-8%x%02x-%x", sum[:4], sum[4:6], sum[6]&0xf, sum[7], sum[8]&0xf, sum[9], sum[10:16]),
+		Rules: rules,
+		opts:  opts,
+		uuid: fmt.Sprintf("%x-%x-4%x%02x-8%x%02x-%x",
+			sum[:4], sum[4:6], sum[6]&0xf, sum[7], sum[8]&0xf, sum[9], sum[10:16]),
 		apps:      map[string]*application{},
 		units:     map[string]*unit{},
 		relations: map[int]*relation{},

@@ -55,6 +55,7 @@ func (b *bag) address(addr string) {
 	if values == nil {
 		values = map[string]string{}
 	}
-	values["egress-subnets"], values["ingress-address"], values["private-address"] = addr+"/32", addr, addr
+	values["egress-subnets"], values["ingress-address"], values["private-address"] =
+		addr+"/32", addr, addr
 	b.values = values
 }

@@ -53,9 +53,11 @@ func (m *Model) RefreshTo(app string, revision int, except ...string) error {
 	case err != nil:
 		return err
 	case revision < 0 || revision >= len(a.uploads):
-		return fmt.Errorf("charm %q has no revision %d: it has 0 to %d", a.charm.Meta().Name, revision, len(a.uploads)-1)
+		return fmt.Errorf("charm %q has no revision %d: it has 0 to %d",
+			a.charm.Meta().Name, revision, len(a.uploads)-1)
 	case revision == a.revision:
-		return fmt.Errorf("already running specified charm %q, revision %d", a.charm.Meta().Name, revision)
+		return fmt.Errorf("already running specified charm %q, revision %d",
+			a.charm.Meta().Name, revision)
 	}
 	next := a.uploads[revision]
 	next.charmSeq = a.charmSeq + 1
@@ -95,7 +97,9 @@ func (m *Model) refresh(a *application, next release, except []string) error {
 	a.settings = next.charm.Config().FilterSettings(a.settings)
 	peers := next.charm.Meta().Peers
 	for _, endpoint := range slices.Sorted(maps.Keys(peers)) {
-		if !slices.ContainsFunc(a.rels, func(r *relation) bool { return r.peer && r.ends[0].Name == endpoint }) {
+		if !slices.ContainsFunc(a.rels, func(r *relation) bool {
+			return r.peer && r.ends[0].Name == endpoint
+		}) {
 			m.addRelation(true, end{a, peers[endpoint]})
 		}
 	}
@@ -166,9 +170,11 @@ func losesStorage(before, after map[string]charm.Storage) error {
 		case is.Location != was.Location:
 			return changed("location", "%q", was.Location, is.Location)
 		case is.CountMax != unbounded && was.CountMax == unbounded:
-			return fmt.Errorf("existing storage %q range contracted: max decreased from <unbounded> to %d", name, is.CountMax)
+			return fmt.Errorf("existing storage %q range contracted: max decreased from <unbounded> to %d",
+				name, is.CountMax)
 		case is.CountMax != unbounded && is.CountMax < was.CountMax:
-			return fmt.Errorf("existing storage %q range contracted: max decreased from %d to %d", name, was.CountMax, is.CountMax)
+			return fmt.Errorf("existing storage %q range contracted: max decreased from %d to %d",
+				name, was.CountMax, is.CountMax)
 		}
 	}
 	return nil

@@ -45,7 +45,10 @@ type bag struct {
 }
 
 func (m *Model) addRelation(peer bool, ends ...end) *relation {
-	rel := &relation{id: m.nextRel, peer: peer, life: Alive, since: m.opts.Now(), ends: ends, bags: map[string]*bag{}, scope: map[string]bool{}}
+	rel := &relation{
+		id: m.nextRel, peer: peer, life: Alive, since: m.opts.Now(),
+		ends: ends, bags: map[string]*bag{}, scope: map[string]bool{},
+	}
 	for _, e := range ends {
 		rel.bags[e.app.name] = &bag{values: map[string]string{}}
 	}
@@ -61,7 +64,9 @@ func (m *Model) addRelation(peer bool, ends ...end) *relation {
 func (m *Model) drop(rel *relation) {
 	delete(m.relations, rel.id)
 	for _, e := range rel.ends {
-		e.app.rels = slices.DeleteFunc(slices.Clone(e.app.rels), func(r *relation) bool { return r == rel })
+		e.app.rels = slices.DeleteFunc(slices.Clone(e.app.rels), func(r *relation) bool {
+			return r == rel
+		})
 	}
 }
 
@@ -167,7 +172,8 @@ func (m *Model) match(a, b string) (end, end, error) {
 }
 
 func opposite(a, b charm.RelationRole) bool {
-	return a == charm.RoleProvider && b == charm.RoleRequirer || a == charm.RoleRequirer && b == charm.RoleProvider
+	return a == charm.RoleProvider && b == charm.RoleRequirer ||
+		a == charm.RoleRequirer && b == charm.RoleProvider
 }
 
 // endpoints returns the non-peer endpoints that "app" or "app:endpoint" may mean.
@@ -333,7 +339,10 @@ func (m *Model) Relations() []RelationInfo {
 func (m *Model) relationInfos() []RelationInfo {
 	all := []RelationInfo{}
 	for _, rel := range m.relations {
-		info := RelationInfo{ID: rel.id, Interface: rel.ends[0].Interface, Peer: rel.peer, Life: rel.life, Suspended: rel.suspended}
+		info := RelationInfo{
+			ID: rel.id, Interface: rel.ends[0].Interface, Peer: rel.peer,
+			Life: rel.life, Suspended: rel.suspended,
+		}
 		for _, e := range rel.ends {
 			info.Endpoints = append(info.Endpoints, e.key())
 		}

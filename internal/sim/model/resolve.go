@@ -108,7 +108,9 @@ func (m *Model) next(u *unit) (Hook, bool) {
 
 func (m *Model) relationHook(u *unit, rel *relation, kind hooks.Kind) Hook {
 	e, _ := rel.side(u.app.name)
-	return Hook{Kind: kind, Endpoint: e.Name, Relation: rel.id, RemoteApp: rel.remote(u.app.name).app.name}
+	return Hook{
+		Kind: kind, Endpoint: e.Name, Relation: rel.id, RemoteApp: rel.remote(u.app.name).app.name,
+	}
 }
 
 // unitHook returns a hook about another unit, with the current version of that unit's bag.

@@ -29,16 +29,18 @@ type Rules struct {
 var Series = []string{"2.9", "3.6", "4.0"}
 
 var commonTools = []string{
-	"action-fail", "action-get", "action-log", "action-set", "application-version-set", "close-port", "config-get",
-	"goal-state", "is-leader", "juju-log", "juju-reboot", "network-get", "open-port", "opened-ports", "relation-get",
-	"relation-ids", "relation-list", "relation-model-get", "relation-set", "state-delete", "state-get", "state-set",
+	"action-fail", "action-get", "action-log", "action-set", "application-version-set",
+	"close-port", "config-get", "goal-state", "is-leader", "juju-log", "juju-reboot",
+	"network-get", "open-port", "opened-ports", "relation-get", "relation-ids", "relation-list",
+	"relation-model-get", "relation-set", "state-delete", "state-get", "state-set",
 	"status-get", "status-set", "unit-get",
 }
 
 var leaderTools = []string{"leader-get", "leader-set"}
 
 var secretTools = []string{
-	"secret-add", "secret-get", "secret-grant", "secret-ids", "secret-info-get", "secret-remove", "secret-revoke", "secret-set",
+	"secret-add", "secret-get", "secret-grant", "secret-ids", "secret-info-get",
+	"secret-remove", "secret-revoke", "secret-set",
 }
 
 // RulesFor returns the rules of a Juju series ("2.9", "3.6" or "4.0"); the
@@ -47,13 +49,20 @@ func RulesFor(series string) (Rules, error) {
 	var r Rules
 	switch series {
 	case "2.9":
-		r = Rules{Version: "2.9.51", Departed: true, BrokenListed: true, Tools: slices.Concat(commonTools, leaderTools)}
+		r = Rules{
+			Version: "2.9.51", Departed: true, BrokenListed: true,
+			Tools: slices.Concat(commonTools, leaderTools),
+		}
 	case "3.6":
-		r = Rules{Version: "3.6.28", Departed: true, Secrets: true, Tools: slices.Concat(commonTools, leaderTools, secretTools)}
+		r = Rules{
+			Version: "3.6.28", Departed: true, Secrets: true,
+			Tools: slices.Concat(commonTools, leaderTools, secretTools),
+		}
 	case "4.0", "":
 		r = Rules{Version: "4.0.15", Secrets: true, Tools: slices.Concat(commonTools, secretTools)}
 	default:
-		return Rules{}, fmt.Errorf("unknown Juju series %q: want one of %s", series, strings.Join(Series, ", "))
+		return Rules{}, fmt.Errorf("unknown Juju series %q: want one of %s",
+			series, strings.Join(Series, ", "))
 	}
 	slices.Sort(r.Tools)
 	return r, nil

@@ -102,7 +102,8 @@ func (c *Context) mayRead(s *secret) bool {
 		return true
 	}
 	for id, who := range s.grants {
-		if rel := c.m.relations[id]; rel != nil && rel.has(c.u.app.name) && (who == c.u.app.name || who == c.u.name) {
+		if rel := c.m.relations[id]; rel != nil && rel.has(c.u.app.name) &&
+			(who == c.u.app.name || who == c.u.name) {
 			return true
 		}
 	}
@@ -170,7 +171,9 @@ func checkSecret(content map[string]string) error {
 	total := 0
 	for key, value := range content {
 		if !secretKey.MatchString(key) {
-			return fmt.Errorf("invalid key %q: keys must be at least 3 characters, of lower case letters, digits and hyphens", key)
+			return fmt.Errorf(
+				"invalid key %q: keys must be at least 3 characters, of lower case letters, digits and hyphens",
+				key)
 		}
 		total += len(value)
 	}

@@ -50,7 +50,8 @@ func (m *Model) UnitView(name string) (UnitView, error) {
 		near, _ := rel.side(u.app.name)
 		far := rel.remote(u.app.name)
 		r := RelationView{
-			ID: rel.id, Endpoint: near.Name, Related: far.Name, AppData: maps.Clone(rel.bags[far.app.name].values), Units: map[string]BagView{},
+			ID: rel.id, Endpoint: near.Name, Related: far.Name,
+			AppData: maps.Clone(rel.bags[far.app.name].values), Units: map[string]BagView{},
 		}
 		if b := rel.bags[u.name]; b != nil {
 			r.Local = &BagView{rel.scope[u.name], maps.Clone(b.values)}
@@ -84,7 +85,10 @@ func (m *Model) Settings(app string) (map[string]Setting, string, error) {
 	}
 	all := map[string]Setting{}
 	for name, option := range a.charm.Config().Options {
-		s := Setting{Default: option.Default, Description: option.Description, Source: "default", Type: option.Type, Value: option.Default}
+		s := Setting{
+			Default: option.Default, Description: option.Description,
+			Source: "default", Type: option.Type, Value: option.Default,
+		}
 		switch value := a.settings[name]; {
 		case value != nil:
 			s.Source, s.Value = "user", value

@@ -81,7 +81,8 @@ func (m *Model) Status() Status {
 	}
 	for name, a := range m.apps {
 		as := ApplicationStatus{
-			Charm: a.charm.Meta().Name, Rev: a.revision, Life: a.life, Version: a.version, Status: m.appStatus(a), Units: map[string]UnitStatus{},
+			Charm: a.charm.Meta().Name, Rev: a.revision, Life: a.life, Version: a.version,
+			Status: m.appStatus(a), Units: map[string]UnitStatus{},
 		}
 		for _, u := range unitsOf(a) {
 			as.Units[u.name] = m.unitStatus(u)
@@ -95,7 +96,8 @@ func (m *Model) Status() Status {
 
 func (m *Model) unitStatus(u *unit) UnitStatus {
 	us := UnitStatus{
-		Workload: u.workload, Agent: StatusInfo{Current: "idle", Since: u.workload.Since}, Leader: u.app.leader == u.name, Life: u.life,
+		Workload: u.workload, Agent: StatusInfo{Current: "idle", Since: u.workload.Since},
+		Leader: u.app.leader == u.name, Life: u.life,
 		Machine: fmt.Sprint(u.machine.id), Address: u.machine.address,
 		Ports: slices.Sorted(maps.Keys(u.ports)), Attempts: u.attempts,
 	}
@@ -111,7 +113,8 @@ func (m *Model) unitStatus(u *unit) UnitStatus {
 	switch {
 	case !u.machine.on:
 		us.Agent = StatusInfo{Current: "lost", Message: "agent is not communicating with the server"}
-		us.Workload.Current, us.Workload.Message = "unknown", "agent lost, see 'juju show-status-log "+u.name+"'"
+		us.Workload.Current, us.Workload.Message =
+			"unknown", "agent lost, see 'juju show-status-log "+u.name+"'"
 	case u.attempts > 0 && u.current != nil:
 		// In error, Juju shows the failure instead of the workload's status.
 		us.Agent.Current = "idle"
@@ -124,7 +127,9 @@ func (m *Model) unitStatus(u *unit) UnitStatus {
 }
 
 // severity orders workload statuses as Juju does when it derives an application's status.
-var severity = []string{"error", "blocked", "maintenance", "waiting", "active", "terminated", "unknown"}
+var severity = []string{
+	"error", "blocked", "maintenance", "waiting", "active", "terminated", "unknown",
+}
 
 func (m *Model) appStatus(a *application) StatusInfo {
 	if a.status != nil {

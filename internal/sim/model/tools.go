@@ -150,7 +150,9 @@ func (e *ToolError) Error() string {
 // Run calls a tool from within this process and returns its stdout; hooks that run in memory use
 // it. For a tool that fails it returns a *ToolError, and for one that this Juju does not have, an
 // error that wraps exec.ErrNotFound.
-func (c *Context) Run(ctx context.Context, stdin []byte, tool string, args ...string) ([]byte, error) {
+func (c *Context) Run(
+	ctx context.Context, stdin []byte, tool string, args ...string,
+) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

@@ -184,7 +184,8 @@ func relationIDs(k *call) error {
 		if e, _ := rel.side(k.u.app.name); e.Name != name {
 			continue
 		}
-		if ur := k.u.rels[rel.id]; ur != nil && !ur.broken && (k.m.Rules.BrokenListed || !k.breaks(rel, ur)) {
+		if ur := k.u.rels[rel.id]; ur != nil && !ur.broken &&
+			(k.m.Rules.BrokenListed || !k.breaks(rel, ur)) {
 			ids = append(ids, rel.key(k.u.app.name))
 		}
 	}
@@ -345,6 +346,8 @@ func networkGet(k *call) error {
 		shown["address"], iface["macaddress"], iface["interfacename"] = addr, "", "lo"
 	}
 	return k.write(map[string]any{
-		"bind-addresses": []any{iface}, "ingress-addresses": []string{ingress}, "egress-subnets": []string{ingress + "/32"},
+		"bind-addresses":    []any{iface},
+		"ingress-addresses": []string{ingress},
+		"egress-subnets":    []string{ingress + "/32"},
 	})
 }

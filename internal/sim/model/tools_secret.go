@@ -74,7 +74,8 @@ func secretAdd(k *call) error {
 	description, _ := k.flags.GetString("description")
 	s := &secret{
 		label: label, description: description, revisions: []map[string]string{content},
-		removed: map[int]bool{}, grants: map[int]string{}, tracked: map[string]int{}, told: map[string]int{}, labels: map[string]string{},
+		removed: map[int]bool{}, grants: map[int]string{},
+		tracked: map[string]int{}, told: map[string]int{}, labels: map[string]string{},
 	}
 	switch owner {
 	case "application":
@@ -140,7 +141,8 @@ func secretGet(k *call) error {
 	var s *secret
 	var err error
 	switch {
-	case len(k.args) > 0 && (strings.HasPrefix(k.args[0], "secret:") || len(k.args) > 1 || label == ""):
+	case len(k.args) > 0 &&
+		(strings.HasPrefix(k.args[0], "secret:") || len(k.args) > 1 || label == ""):
 		s, err = k.secretByID(k.args[0])
 		k.args = k.args[1:]
 	case label == "":
@@ -214,7 +216,9 @@ func secretInfoGet(k *call) error {
 	if s.owner == k.u.app.name {
 		owner = "application"
 	}
-	info := map[string]any{"revision": s.latest(), "label": s.label, "owner": owner, "rotation": "never"}
+	info := map[string]any{
+		"revision": s.latest(), "label": s.label, "owner": owner, "rotation": "never",
+	}
 	if s.description != "" {
 		info["description"] = s.description
 	}

@@ -43,7 +43,8 @@ func leaderGet(k *call) error { return answer(k, k.u.app.leaderSettings) }
 // leaderSet writes at once, as Juju does.
 func leaderSet(k *call) error {
 	if k.u.app.leader != k.u.name {
-		return errors.New("cannot write leadership settings: cannot merge leadership settings: this unit is not the leader")
+		return errors.New(
+			"cannot write leadership settings: cannot merge leadership settings: this unit is not the leader")
 	}
 	values, err := keyValues(k.args)
 	if err != nil {
@@ -137,7 +138,9 @@ func statusGet(k *call) error {
 		s = k.m.appStatus(k.u.app)
 	}
 	if data, _ := k.flags.GetBool("include-data"); data {
-		return k.write(map[string]any{"status": s.Current, "message": s.Message, "status-data": map[string]any{}})
+		return k.write(map[string]any{
+			"status": s.Current, "message": s.Message, "status-data": map[string]any{},
+		})
 	}
 	return k.write(s.Current)
 }
@@ -190,7 +193,8 @@ func (k *call) portArg() (string, error) {
 	}
 	p := portRange.FindStringSubmatch(strings.ToLower(k.args[0]))
 	if p == nil {
-		return "", usagef("expected <port>[/<protocol>] or <from>-<to>[/<protocol>] or icmp; got %q", k.args[0])
+		return "", usagef("expected <port>[/<protocol>] or <from>-<to>[/<protocol>] or icmp; got %q",
+			k.args[0])
 	}
 	if p[1] == "" {
 		return "icmp", nil
@@ -266,7 +270,9 @@ func actionSet(k *call) error {
 		path := strings.Split(key, ".")
 		for _, part := range path {
 			if !actionKey.MatchString(part) {
-				return usagef("key %q must start and end with lowercase alphanumeric, and contain only lowercase alphanumeric and hyphens", part)
+				return usagef(
+					"key %q must start and end with lowercase alphanumeric, and contain only lowercase alphanumeric and hyphens",
+					part)
 			}
 		}
 		pairs = append(pairs, pair{path, value})

@@ -29,8 +29,9 @@ func (f field) fits(value int) bool {
 }
 
 var shorthands = map[string]string{
-	"minutely": "*-*-* *:*:00", "hourly": "*-*-* *:00:00", "daily": "*-*-* 00:00:00", "weekly": "Mon *-*-* 00:00:00",
-	"monthly": "*-*-01 00:00:00", "quarterly": "*-01,04,07,10-01 00:00:00", "semiannually": "*-01,07-01 00:00:00",
+	"minutely": "*-*-* *:*:00", "hourly": "*-*-* *:00:00", "daily": "*-*-* 00:00:00",
+	"weekly": "Mon *-*-* 00:00:00", "monthly": "*-*-01 00:00:00",
+	"quarterly": "*-01,04,07,10-01 00:00:00", "semiannually": "*-01,07-01 00:00:00",
 	"yearly": "*-01-01 00:00:00", "annually": "*-01-01 00:00:00",
 }
 
@@ -80,7 +81,9 @@ func parseCalendar(text string) (calendar, error) {
 
 // weekday returns the number of a day by its name, which may be abbreviated; Monday is 0.
 func weekday(name string) (int, error) {
-	for i, day := range []string{"monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"} {
+	for i, day := range []string{
+		"monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday",
+	} {
 		if low := strings.ToLower(name); low == day || low == day[:3] {
 			return i, nil
 		}
@@ -107,7 +110,8 @@ func (f *field) parse(text string, least, most int, number func(string) (int, er
 		if stepped {
 			s.step, errs[2] = strconv.Atoi(every)
 		}
-		if errors.Join(errs[:]...) != nil || s.from < least || s.to > most || s.from > s.to || s.step < 1 {
+		if errors.Join(errs[:]...) != nil ||
+			s.from < least || s.to > most || s.from > s.to || s.step < 1 {
 			return fmt.Errorf("%q is not from %d to %d, or not known here", part, least, most)
 		}
 		*f = append(*f, s)

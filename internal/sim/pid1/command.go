@@ -86,7 +86,9 @@ func option(args []string, valued ...string) (name, value string, rest []string,
 
 // said reports whether a line of a unit's journal is systemd's own, and not its process's.
 func said(unit string, line []byte) bool {
-	for _, begin := range []string{unit + ": ", "Starting ", "Started ", "Stopping ", "Stopped ", "Condition check resulted in "} {
+	for _, begin := range []string{
+		unit + ": ", "Starting ", "Started ", "Stopping ", "Stopped ", "Condition check resulted in ",
+	} {
 		if bytes.HasPrefix(line, []byte(begin)) {
 			return true
 		}
@@ -98,7 +100,8 @@ func said(unit string, line []byte) bool {
 func (m *Manager) journalctl(args []string) Reply {
 	unit, most, own := "", -1, false
 	for len(args) > 0 {
-		name, value, rest, err := option(args, "--unit", "-u", "--lines", "-n", "--output", "-o", "--identifier", "-t")
+		name, value, rest, err := option(args,
+			"--unit", "-u", "--lines", "-n", "--output", "-o", "--identifier", "-t")
 		args = rest
 		switch {
 		case err != nil:
@@ -108,7 +111,8 @@ func (m *Manager) journalctl(args []string) Reply {
 			most, err = strconv.Atoi(value)
 		case (name == "--identifier" || name == "-t") && value == "systemd":
 			own = true
-		case (name == "--output" || name == "-o") && value == "cat", name == "--no-pager", name == "--quiet", name == "-q":
+		case (name == "--output" || name == "-o") && value == "cat",
+			name == "--no-pager", name == "--quiet", name == "-q":
 		default:
 			err = fmt.Errorf("%s%s is not known here", name, value)
 		}
@@ -125,7 +129,9 @@ func (m *Manager) journalctl(args []string) Reply {
 	}
 	lines := bytes.SplitAfter(text, []byte("\n"))
 	if own {
-		lines = slices.DeleteFunc(lines, func(line []byte) bool { return len(line) > 0 && !said(unit, line) })
+		lines = slices.DeleteFunc(lines, func(line []byte) bool {
+			return len(line) > 0 && !said(unit, line)
+		})
 	}
 	if n := len(lines); most >= 0 && n > most+1 { // the last is empty
 		lines = lines[n-most-1:]

@@ -52,12 +52,14 @@ type command struct {
 // Other unknown settings are ignored, as systemd ignores unknown ones.
 var refused = map[string][]string{
 	"[Unit]": {
-		"Assert", "BindsTo", "BindTo", "Condition", "Conflicts", "FailureAction", "OnFailure", "OnSuccess", "PartOf",
-		"Requires", "Requisite", "StartLimitAction", "StopWhenUnneeded", "SuccessAction", "Upholds",
+		"Assert", "BindsTo", "BindTo", "Condition", "Conflicts", "FailureAction", "OnFailure",
+		"OnSuccess", "PartOf", "Requires", "Requisite", "StartLimitAction", "StopWhenUnneeded",
+		"SuccessAction", "Upholds",
 	},
 	"[Service]": {
-		"BusName", "Exec", "ExitType", "FileDescriptorStore", "Kill", "PassEnvironment", "PIDFile", "RemainAfter",
-		"Restart", "Root", "RuntimeDirectory", "Sockets", "Standard", "SuccessExit", "Timeout", "Watchdog",
+		"BusName", "Exec", "ExitType", "FileDescriptorStore", "Kill", "PassEnvironment", "PIDFile",
+		"RemainAfter", "Restart", "Root", "RuntimeDirectory", "Sockets", "Standard", "SuccessExit",
+		"Timeout", "Watchdog",
 	},
 	"[Timer]":   {"On", "Persistent", "Unit", "Remain"},
 	"[Install]": {"Alias", "Also", "DefaultInstance", "RequiredBy", "UpheldBy"},
@@ -122,7 +124,9 @@ func (f *file) set(section, key, value string) error {
 			f.wantedBy = append(f.wantedBy, strings.Fields(value)...)
 		}
 	}
-	if !known && slices.ContainsFunc(refused[section], func(begin string) bool { return strings.HasPrefix(key, begin) }) {
+	if !known && slices.ContainsFunc(refused[section], func(begin string) bool {
+		return strings.HasPrefix(key, begin)
+	}) {
 		return fmt.Errorf("%s= is not known here", key)
 	}
 	return err
@@ -236,7 +240,10 @@ func addCommand(to *[]command, value string) error {
 	if !filepath.IsAbs(path) {
 		return errors.New("only a program with an absolute path is known here")
 	}
-	c := command{argv: []string{path}, lenient: strings.Contains(strings.TrimSuffix(argv[0], path), "-")}
+	c := command{
+		argv:    []string{path},
+		lenient: strings.Contains(strings.TrimSuffix(argv[0], path), "-"),
+	}
 	for _, word := range argv[1:] {
 		if word, err = single(word, '$', "variables"); err != nil {
 			return err

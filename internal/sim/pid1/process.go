@@ -113,7 +113,8 @@ func (u *unit) spawn(argv []string, main bool) (*exec.Cmd, *net.UnixConn, error)
 	if u.m.limit != unix.RLIM_INFINITY {
 		prepare += fmt.Sprintf("ulimit -S -f %d; ", u.m.limit/512)
 	}
-	cmd := exec.Command("/bin/sh", slices.Concat([]string{"-c", prepare + `exec "$@"`, "sh"}, argv)...) //nolint:gosec // what the unit file says
+	//nolint:gosec // what the unit file says
+	cmd := exec.Command("/bin/sh", slices.Concat([]string{"-c", prepare + `exec "$@"`, "sh"}, argv)...)
 	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = env, u.file.dir, journal, journal
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 	var notify *net.UnixConn
@@ -226,7 +227,9 @@ func (e exit) clean() bool {
 	if e.why != "" || !e.killed {
 		return e.why == "" && e.code == 0
 	}
-	return slices.Contains([]syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGPIPE}, e.sig)
+	return slices.Contains([]syscall.Signal{
+		syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGPIPE,
+	}, e.sig)
 }
 
 // skip is the result of a service whose condition was not met: it has not failed

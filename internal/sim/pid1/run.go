@@ -23,7 +23,8 @@ type transient struct {
 // triggers maps the options that ask for a timer to the settings in its file.
 var triggers = map[string]string{
 	"--on-active": "OnActiveSec", "--on-boot": "OnBootSec", "--on-startup": "OnStartupSec",
-	"--on-unit-active": "OnUnitActiveSec", "--on-unit-inactive": "OnUnitInactiveSec", "--on-calendar": "OnCalendar",
+	"--on-unit-active": "OnUnitActiveSec", "--on-unit-inactive": "OnUnitInactiveSec",
+	"--on-calendar": "OnCalendar",
 }
 
 // systemdRun makes a transient unit and starts it.
@@ -42,7 +43,8 @@ func (m *Manager) systemdRun(args []string) Reply {
 	for _, name := range []string{t.name + ".service", t.name + ".timer"} {
 		u, err := m.unit(name)
 		if err == nil && (u.text != nil || u.running()) {
-			return refuse(1, "Failed to start transient unit: Unit %s was already loaded or has a fragment file.", name)
+			return refuse(1,
+				"Failed to start transient unit: Unit %s was already loaded or has a fragment file.", name)
 		}
 	}
 	if err := t.write(m); err != nil {
@@ -60,7 +62,8 @@ func (m *Manager) systemdRun(args []string) Reply {
 		return Reply{}
 	}
 	if len(t.timer) > 0 {
-		return Reply{Stderr: fmt.Appendf(nil, "Running timer as unit: %s\nWill run service as unit: %s.service\n", name, t.name)}
+		return Reply{Stderr: fmt.Appendf(nil,
+			"Running timer as unit: %s\nWill run service as unit: %s.service\n", name, t.name)}
 	}
 	return Reply{Stderr: fmt.Appendf(nil, "Running as unit: %s\n", name)}
 }
@@ -69,8 +72,8 @@ func (m *Manager) systemdRun(args []string) Reply {
 func readRun(args []string) (transient, error) {
 	t := transient{name: fmt.Sprintf("run-r%016x", rand.Uint64())} //nolint:gosec // a name, no secret
 	valued := []string{
-		"--unit", "-u", "--property", "-p", "--description", "--setenv", "-E", "--service-type", "--uid", "--gid", "--nice",
-		"--working-directory", "--slice", "--timer-property",
+		"--unit", "-u", "--property", "-p", "--description", "--setenv", "-E", "--service-type",
+		"--uid", "--gid", "--nice", "--working-directory", "--slice", "--timer-property",
 	}
 	for name := range triggers {
 		valued = append(valued, name)
@@ -113,7 +116,9 @@ func (t *transient) set(name, value string) error {
 		if !said || strings.Contains(value, `\`) {
 			return fmt.Errorf("not an assignment that is known here: %s", value)
 		}
-		if slices.Contains([]string{"After", "Before", "CollectMode", "StartLimitBurst", "StartLimitIntervalSec", "Wants"}, key) {
+		if slices.Contains([]string{
+			"After", "Before", "CollectMode", "StartLimitBurst", "StartLimitIntervalSec", "Wants",
+		}, key) {
 			t.unit = append(t.unit, value)
 		} else {
 			t.service = append(t.service, value)
@@ -178,7 +183,8 @@ func (t *transient) write(m *Manager) error {
 			[]string{"ExecStart=" + strings.Join(command, " ")}),
 	}
 	if len(t.timer) > 0 {
-		files[t.name+".timer"] = slices.Concat([]string{"[Timer]"}, t.timer, []string{"RemainAfterElapse=no"})
+		files[t.name+".timer"] = slices.Concat(
+			[]string{"[Timer]"}, t.timer, []string{"RemainAfterElapse=no"})
 	}
 	var errs []error
 	for name, lines := range files {
@@ -191,7 +197,8 @@ func (t *transient) write(m *Manager) error {
 	errs = append(errs, os.MkdirAll(m.transient(), 0o755))
 	for name, lines := range files {
 		text := []byte(strings.Join(lines, "\n") + "\n")
-		errs = append(errs, os.WriteFile(filepath.Join(m.transient(), name), text, 0o644)) //nolint:gosec // as systemd's
+		//nolint:gosec // as systemd's
+		errs = append(errs, os.WriteFile(filepath.Join(m.transient(), name), text, 0o644))
 	}
 	return errors.Join(errs...)
 }

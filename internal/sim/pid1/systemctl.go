@@ -221,7 +221,8 @@ func (u *unit) condition() string {
 	if u.asked != nil {
 		code, status = "exited", strconv.Itoa(u.asked.code)
 	}
-	return fmt.Sprintf("{ path=%s ; argv[]=%s ; ignore_errors=no ; code=%s ; status=%s }", argv[0], strings.Join(argv, " "), code, status)
+	return fmt.Sprintf("{ path=%s ; argv[]=%s ; ignore_errors=no ; code=%s ; status=%s }",
+		argv[0], strings.Join(argv, " "), code, status)
 }
 
 // memory returns a process's memory as systemd shows a service's. systemd would count all processes

@@ -283,7 +283,8 @@ func (u *unit) once() exit {
 func (u *unit) makeRunDirs() error {
 	for _, dir := range u.file.runDirs {
 		path := filepath.Join(u.m.root, "run", dir)
-		if err := errors.Join(os.MkdirAll(path, 0o755), os.Chmod(path, 0o755)); err != nil { //nolint:gosec // RuntimeDirectoryMode=
+		//nolint:gosec // RuntimeDirectoryMode=
+		if err := errors.Join(os.MkdirAll(path, 0o755), os.Chmod(path, 0o755)); err != nil {
 			return err
 		}
 	}
