@@ -99,8 +99,10 @@ func Command(opts Options, in io.Reader, out, errOut io.Writer, args []string) *
 		id    string
 		verbs []verb
 	}{
-		{jujuGroup, modelVerbs}, {jujuGroup, lookVerbs},
-		{ownGroup, simVerbs}, {faultGroup, faultVerbs},
+		{jujuGroup, modelVerbs},
+		{jujuGroup, lookVerbs},
+		{ownGroup, simVerbs},
+		{faultGroup, faultVerbs},
 	} {
 		for _, v := range g.verbs {
 			root.AddCommand(a.remoteCmd(v, g.id, args))
