@@ -79,8 +79,8 @@ type PeerAnswer struct {
 // The gate, hooks and action found-cluster all go by it.
 type PeerSays int
 
-// Only the last two are of the member's cluster. Whoever refuses us or is not trusted says nothing
-// of its cluster.
+// Only the last two are of the member's cluster. A peer that refuses us or is not trusted says
+// nothing about its cluster.
 const (
 	SaysNothing   PeerSays = iota
 	SaysUntrusted          // its certificate is not trusted here

@@ -63,7 +63,7 @@ func TestNobodyJoinsAnUnknownVersion(t *testing.T) {
 
 	m, w = joining()
 	p = Decide(lookAgain, m, down(w, 1))
-	assert.NotContains(t, kindsOf(p), joinAwaitsVersion, "whoever is down is waited for anyhow")
+	assert.NotContains(t, kindsOf(p), joinAwaitsVersion, "a member that is down is waited for anyhow")
 	assert.Nil(t, firstStep(m, down(w, 1)))
 }
 
