@@ -70,7 +70,8 @@ bin/juju-sim-tool: FORCE
 demo: build charm ## three members and two proxies as real processes: relate, write, read, kill the leader; KEEP=1 keeps them running
 	@CHARM='$(CURDIR)/dist/etcd_$(ARCH).charm' bin/juju-sim script --story $(if $(KEEP),--hold) test/demo/demo.txt
 
-# Scripts run real etcd, and what they start is built without the race detector. They wait more than they compute.
+# Scripts run real etcd, and what they start is built without the race detector. They wait more than they compute, so the
+# other packages run beside them, one at a time.
 SCRIPTS = ./test/living ./test/system ./test/wayup ./test/pages ./test/endpoint
 # The simulation of Juju and etcd in memory has no concurrency that the race detector could watch.
 SIMULATION = ./internal/sim/fate
@@ -84,8 +85,8 @@ test: build charm ## every test that needs no root, with the race detector if th
 	@echo 'make test: each package is named as it ends, and what takes a while within it; first they are built, which may take minutes'
 	@go build -o bin/progress ./test/progress
 	@{ failed=0; \
-	  CGO_ENABLED=0 go test -json -p 5 $(LIMIT) $(SCRIPTS) >bin/scripts.json & scripts=$$!; \
-	  $(if $(RACE),CGO_ENABLED=1 CC='$(CC)' )go test -json $(RACE) $(LIMIT) $$(go list ./... | grep -vFx -e "$$(go list $(SCRIPTS) ./internal/sim/fate)") || failed=1; \
+	  CGO_ENABLED=0 go test -json -p 2 $(LIMIT) $(SCRIPTS) >bin/scripts.json & scripts=$$!; \
+	  $(if $(RACE),CGO_ENABLED=1 CC='$(CC)' )go test -json $(RACE) -p 1 $(LIMIT) $$(go list ./... | grep -vFx -e "$$(go list $(SCRIPTS) ./internal/sim/fate)") || failed=1; \
 	  wait $$scripts || failed=1; cat bin/scripts.json; \
 	  $(if $(SIMULATION),CGO_ENABLED=0 go test -json $(LIMIT) $(SIMULATION) || failed=1;) \
 	  exit $$failed; } | bin/progress
