@@ -151,7 +151,7 @@ func TestBrokenConfigKept(t *testing.T) {
 	r.write(t, Config{Members: nil})
 	answer, _, err := hello(t, r.addr)
 	require.NoError(t, err)
-	assert.Contains(t, answer, "503")
+	assert.Equal(t, "503 Service Unavailable", answer)
 }
 
 func TestListenChangeNeedsRestart(t *testing.T) {
