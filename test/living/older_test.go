@@ -17,7 +17,8 @@ import (
 var older = map[string][]string{
 	"cmd/etcd-charm/command.go": {
 		"\t\"time\"\n", "",
-		"\tflags.DurationVar(&etcdutl.FlockTimeout, \"timeout\", 10*time.Second, \"time to wait to obtain a file lock on db file, 0 to block indefinitely\")\n", "",
+		"\tflags.DurationVar(&etcdutl.FlockTimeout, \"timeout\", 10*time.Second,\n" +
+			"\t\t\"time to wait to obtain a file lock on db file, 0 to block indefinitely\")\n", "",
 	},
 	"internal/datadir/log.go": {
 		"\t\"google.golang.org/protobuf/proto\"\n", "",
@@ -49,7 +50,8 @@ var older = map[string][]string{
 		"proto.Uint64(max(state.GetTerm(), term))", "max(state.Term, term)",
 		"proto.Marshal(&raftpb.ConfChange{", "(&raftpb.ConfChange{",
 		"raftpb.ConfChangeAddNode.Enum(), NodeId: proto.Uint64(log.MemberID), Context: text,\n\t})", "raftpb.ConfChangeAddNode, NodeID: log.MemberID, Context: text,\n\t}).Marshal()",
-		"raftpb.EntryConfChange.Enum(), Term: proto.Uint64(log.Term), Index: proto.Uint64(log.Index + 1)", "raftpb.EntryConfChange, Term: log.Term, Index: log.Index + 1",
+		"raftpb.EntryConfChange.Enum(), Term: proto.Uint64(log.Term),", "raftpb.EntryConfChange, Term: log.Term,",
+		"Index: proto.Uint64(log.Index + 1),", "Index: log.Index + 1,",
 	},
 	"internal/host/age.go": {
 		"\t\"google.golang.org/protobuf/proto\"\n", "",
