@@ -60,11 +60,8 @@ func (h *Host) awaitReady(ctx context.Context, learner bool) error {
 			why = errors.New("its gate asks the peers")
 		case !state.process.alive():
 			bad++
-			why = errors.New("it is not running")
 			// Between two starts it is not failing either, but its log already says why it ended.
-			if cause := h.supervisor.cause(ctx); cause != "" {
-				why = errors.New("it is not running: " + cause)
-			}
+			why = errors.New("it is not running: " + h.supervisor.cause(ctx))
 		default:
 			bad = 0
 		}
