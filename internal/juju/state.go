@@ -24,8 +24,9 @@ const (
 	stateUnrecorded = "unrecorded" // a cluster's ID, in hexadecimal
 	stateForeign    = "foreign"
 	stateSquat      = "turn"
-	stateSeen       = "seen"   // cluster and member, in hexadecimal; term, index, revision, time
-	stateHealed     = "healed" // a time
+	stateSeen       = "seen"    // cluster and member, in hexadecimal; term, index, revision, time
+	stateHealed     = "healed"  // a time
+	stateCleared    = "cleared" // a time
 	// a learner's member ID, in hexadecimal; entries, bytes, how often it was replaced
 	stateLearning  = "learning"
 	stateRevisions = "revisions" // "TIME@REVISION …"
@@ -47,6 +48,7 @@ func decodeState(state map[string]any) operator.Memory {
 	unrecorded, _ := strconv.ParseUint(text(stateUnrecorded), 16, 64) // 0 means none
 	sampled, _ := strconv.ParseUint(text(stateSampled), 16, 64)
 	healed, _ := strconv.ParseInt(text(stateHealed), 10, 64) // 0 means not lately
+	cleared, _ := strconv.ParseInt(text(stateCleared), 10, 64)
 	return operator.Memory{
 		Bags:          decodeLines[string](text(stateBags)),
 		Secrets:       decodeLines[string](text(stateSecrets)),
@@ -58,6 +60,7 @@ func decodeState(state map[string]any) operator.Memory {
 		AbandonedTurn: text(stateSquat),
 		Seen:          decodeSeen(text(stateSeen)),
 		Healed:        healed,
+		Cleared:       cleared,
 		Learning:      decodeLearning(text(stateLearning)),
 		Revisions:     decodeSamples(text(stateRevisions)),
 		Sampled:       sampled,
@@ -79,6 +82,7 @@ func encodeState(m operator.Memory) map[string]string {
 		stateSquat:      m.AbandonedTurn,
 		stateSeen:       encodeSeen(m.Seen),
 		stateHealed:     encodeTime(m.Healed),
+		stateCleared:    encodeTime(m.Cleared),
 		stateLearning:   encodeLearning(m.Learning),
 		stateRevisions:  encodeSamples(m.Revisions),
 		stateSampled:    encodeID(m.Sampled),

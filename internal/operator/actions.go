@@ -241,8 +241,7 @@ func (r Report) refused(what string) Result {
 // stop writes, but not decisions.
 func (r Report) worst() []Reason {
 	why := slices.DeleteFunc(r.only(Unhealthy), func(reason Reason) bool {
-		return slices.Contains(nospaceKinds, reason.Kind) ||
-			reason.Kind == alarmCorrupt || reason.Kind == alarmCorruptUnowned
+		return slices.Contains(nospaceKinds, reason.Kind) || slices.Contains(corruptKinds, reason.Kind)
 	})
 	return why[:min(1, len(why))]
 }

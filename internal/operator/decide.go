@@ -25,6 +25,7 @@ var handlers = []func(view, *Plan){
 	leftovers,
 	reap,
 	disarmGone,
+	disarmUnnamed,
 	roll, // it gives back a turn that none of those above needs
 	space,
 	fence,

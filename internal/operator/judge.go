@@ -79,6 +79,10 @@ func (x *examiner) reached() {
 // alarms says which alarms are raised, and what else a client has done that affects all others.
 func (x *examiner) alarms() {
 	for _, a := range x.w.Alarms {
+		if a == unnamedCorrupt {
+			x.say(because(corruptUnnamed, hexID(x.r.ClusterID)))
+			continue
+		}
 		owned := slices.ContainsFunc(x.r.Members, func(m MemberReport) bool {
 			return m.ID == a.MemberID && m.Unit != ""
 		})

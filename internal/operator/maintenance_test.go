@@ -168,7 +168,7 @@ func TestAlarmDisarm(t *testing.T) {
 	steps, result, err = AlarmDisarm(nil, m, w)
 	require.NoError(t, err)
 	assert.Empty(t, steps)
-	assert.Contains(t, result.Failed, "etcd cannot tell whose is right")
+	assert.Contains(t, result.Failed, "etcd does not say whose is bad")
 	w.Members = members(1)
 	steps, _, err = AlarmDisarm(nil, m, w)
 	require.NoError(t, err)

@@ -34,6 +34,9 @@ type Memory struct {
 	// Healed is when this unit last gave up unfit data and joined again, in Unix seconds; 0 is
 	// never, or longer ago than it matters.
 	Healed int64
+	// Cleared is when this unit last cleared an alarm CORRUPT that named no member, in Unix seconds;
+	// 0 is never.
+	Cleared int64
 	// Learning is how far our learner had come; zero while our member is none.
 	Learning Learning
 	// Revisions are samples of the key space's revision, the oldest first, in the cluster Sampled.

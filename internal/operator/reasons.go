@@ -30,6 +30,9 @@ const (
 	corruptDisputed
 	corruptAwaitsQuorum
 	alarmCorruptUnowned
+	corruptUnnamed
+	corruptSplit
+	corruptFound
 	authoritiesEnded
 	authEnabled
 	upstreamMissing
@@ -276,6 +279,9 @@ var catalogue = [kinds]entry{
 	corruptAwaitsQuorum:  {"corrupt-awaits-quorum", "unit", Unhealthy, Blocked, "", "CORRUPT: data of {unit} differs", "bring the others back"},
 	alarmCorrupt:         {"alarm-corrupt", "unit", Unhealthy, Blocked, "", "CORRUPT: data of {unit} differs", "juju remove-unit {unit}, then alarm-disarm"},
 	alarmCorruptUnowned:  {"alarm-corrupt-unowned", "member", Unhealthy, Blocked, "", "CORRUPT: data of {member} differs", "run action alarm-disarm"},
+	corruptUnnamed:       {"corrupt-unnamed", "cluster", Unhealthy, Waiting, "", "CORRUPT: members' data differs", "if most agree, etcd soon names the others"},
+	corruptFound:         {"corrupt-found", "unit", Unhealthy, Blocked, "", "CORRUPT: data of {unit} differs", "juju remove-unit {unit}"},
+	corruptSplit:         {"corrupt-split", "cluster", Unhealthy, Blocked, "", "CORRUPT: members' data differs", "no majority agrees: run action alarm-disarm"},
 	authoritiesEnded:     {"authorities-ended", "application", Unhealthy, Blocked, "", "certificate authorities expired on {when}", "move to another application"},
 	authEnabled:          {"auth-enabled", "cluster", Degraded, Blocked, "", "auth is on: clients without a user are refused", "as root: etcdctl auth disable"},
 	upstreamMissing:      {"upstream-missing", "application", Unhealthy, Blocked, "", "needs a cluster", "juju integrate {application}:upstream <etcd application>:proxy"},
@@ -446,7 +452,7 @@ var catalogue = [kinds]entry{
 	confirmDiffers:    {"confirm-differs", "cluster", Sound, "", "", "confirm is not the ID of the cluster to give up", "confirm=id-{cluster} founds a new, empty one"},
 	foundOnLeader:     {"found-on-leader", "unit", Sound, "", "", "only the leader founds a cluster, and this unit is not known to be the leader", "run the action on the leader"},
 	revisionAhead:     {"revision-ahead", "revision", Sound, "", "", "revision {revision} does not exist yet, the current one is {current}", ""},
-	alarmSplit:        {"alarm-split", "alarm", Sound, "", "", "members' data differ, and etcd cannot tell whose is right", "keep one unit whose data is, and juju remove-unit the others"},
+	alarmSplit:        {"alarm-split", "alarm", Sound, "", "", "members' data differs, and etcd does not say whose is bad", "compare (etcdctl endpoint hashkv --cluster) and remove the bad units"},
 	alarmUntrusted:    {"alarm-untrusted", "unit", Sound, "", "", "the data of {unit} cannot be trusted, and no action repairs it", "juju remove-unit {unit}, then alarm-disarm again, then juju add-unit {application}"},
 	alarmFull:         {"alarm-full", "member", Sound, "", "", "the database of {member} takes {size} of a quota of {quota}", "raise quota_backend_bytes, or run compact and defrag, or delete keys"},
 	turnTaken:         {"turn-taken", "unit", Sound, "", "", "other maintenance is running: {unit} restarts, leaves or runs such an action", "try again when it is done"},

@@ -11,6 +11,9 @@ type Hash struct {
 	Hash      uint32
 }
 
+// corruptKinds are what a report says of alarm CORRUPT.
+var corruptKinds = []Kind{corruptRepaired, alarmCorrupt, alarmCorruptUnowned, corruptUnnamed}
+
 const differs = "not what the others have"
 
 // repair makes our member leave and join again because alarm CORRUPT names it: etcd takes no write
@@ -30,7 +33,7 @@ func (v view) repair(p *Plan, own Member) {
 		p.say(because(corruptAwaitsQuorum, v.m.Unit))
 	case len(v.w.Hashes) < asksTwice:
 		p.want(v, AskHashes{v.commonRevision(own.ID), len(v.w.Hashes) + 1})
-	case !v.majorityAgrees(own.ID):
+	case len(v.agreeing(own.ID)) == 0:
 		p.say(because(corruptDisputed, v.m.Unit))
 	default:
 		p.want(v, RemoveMember{ID: own.ID, Name: v.m.Unit, Why: "data is " + differs + joinsAgain})
@@ -47,7 +50,7 @@ func (v view) repairs() bool {
 }
 
 // accused reports whether our member is the next that alarm CORRUPT calls for: they go one after
-// another, by member ID. An alarm without a member means that etcd does not know whose data is bad.
+// another, by member ID, and the leader's unit first disarms one that names no member.
 func (v view) accused(own uint64) bool {
 	var first *Alarm
 	for i, a := range v.w.Alarms {
@@ -69,9 +72,12 @@ func (v view) commonRevision(own uint64) int64 {
 	return common
 }
 
-// majorityAgrees reports whether a majority of all voters, without the given one, said the same
-// each time it was asked.
-func (v view) majorityAgrees(without uint64) bool {
+// agreeing are the voters that said the same each time they were asked, not counting the given one;
+// nil if they are no majority of all voters, or were not asked twice.
+func (v view) agreeing(without uint64) []uint64 {
+	if len(v.w.Hashes) < asksTwice {
+		return nil
+	}
 	voters := v.voters()
 	said := map[Hash][]uint64{} // the members that said it each time
 	for i, asking := range v.w.Hashes {
@@ -87,10 +93,23 @@ func (v view) majorityAgrees(without uint64) bool {
 	}
 	for _, who := range said {
 		if len(who) >= Quorum(len(voters)) {
-			return len(v.w.Hashes) >= asksTwice
+			return who
 		}
 	}
-	return false
+	return nil
+}
+
+// differing are the voters that said, when they were last asked, what those do not say.
+func (v view) differing(agree []uint64) []uint64 {
+	var out []uint64
+	for _, mem := range v.voters() {
+		says := func(h Hash) bool { return h.MemberID == mem.ID }
+		if len(v.w.Hashes) > 0 && slices.ContainsFunc(v.w.Hashes[len(v.w.Hashes)-1], says) &&
+			!slices.Contains(agree, mem.ID) {
+			out = append(out, mem.ID)
+		}
+	}
+	return out
 }
 
 // disarm disarms the alarm that our member left behind; the member was removed because of it. It
@@ -117,5 +136,44 @@ func disarmGone(v view, p *Plan) {
 		if a.Kind == corrupt && a.MemberID != 0 && !listed && p.want(v, Disarm{a}) {
 			return
 		}
+	}
+}
+
+// unnamedCorrupt is alarm CORRUPT without a member: etcd does not know whose data is bad.
+var unnamedCorrupt = Alarm{0, corrupt}
+
+// clearsEvery is how long the leader waits before it clears an alarm that names no member again, in
+// seconds. Between a clearing and etcd's next comparison clients write to all members.
+const clearsEvery = 3600
+
+// disarmUnnamed makes the leader answer an alarm CORRUPT that names no member. etcd names none if
+// too few members answer when it compares, for example because one has not compacted yet
+// (etcdserver/corrupt.go, checkPeerHashes). If a majority of all voters has twice said the same
+// about its data, the alarm is cleared: etcd compares again a minute later, and then names each
+// member that differs. It may never do so, because a member that was started while it compacted
+// does not take part. So the charm says itself which one differs. It removes none for that.
+func disarmUnnamed(v view, p *Plan) {
+	if !v.leader() || v.role() != RoleMember {
+		return
+	}
+	cleared := v.m.Memory.Value.Cleared
+	if slices.Contains(v.w.Done, Step(Disarm{unnamedCorrupt})) {
+		p.memory(v).Cleared = v.w.Now
+	}
+	if !v.usable() || !v.inCluster() || !slices.Contains(v.w.Alarms, unnamedCorrupt) {
+		return
+	}
+	agree := v.agreeing(0)
+	differ := v.differing(agree)
+	lately := cleared != 0 && v.w.Now-cleared < clearsEvery
+	switch {
+	case len(v.w.Hashes) < asksTwice:
+		p.want(v, AskHashes{v.commonRevision(0), len(v.w.Hashes) + 1})
+	case len(agree) == 0:
+		p.say(because(corruptSplit, hexID(v.w.ClusterID)))
+	case len(differ) > 0 && lately:
+		p.say(because(corruptFound, v.names(differ[0])))
+	default:
+		p.want(v, Disarm{unnamedCorrupt})
 	}
 }

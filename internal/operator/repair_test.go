@@ -86,8 +86,8 @@ func TestRule04CorruptDataIsGivenUp(t *testing.T) {
 		"asking fails":      {3, nil, func(_ *Model, w *World) { w.Tried = []Attempt{{AskHashes{91, 1}, errors.New("no")}} }, nil, "cannot ask voters"},
 
 		"another is named":        {3, []uint32{9, 7, 7}, func(_ *Model, w *World) { w.Alarms[0].MemberID = 2 }, nil, "CORRUPT: data of etcd/1 differs"},
-		"nobody is named":         {3, []uint32{9, 7, 7}, func(_ *Model, w *World) { w.Alarms[0].MemberID = 0 }, nil, "CORRUPT"},
-		"nobody is named as well": {3, []uint32{9, 7, 7}, func(_ *Model, w *World) { w.Alarms = append(w.Alarms, Alarm{0, corrupt}) }, nil, "CORRUPT"},
+		"nobody is named":         {3, []uint32{9, 7, 7}, func(_ *Model, w *World) { w.Alarms[0].MemberID = 0 }, Disarm{Alarm{0, corrupt}}, ""},
+		"nobody is named as well": {3, []uint32{9, 7, 7}, func(_ *Model, w *World) { w.Alarms = append(w.Alarms, Alarm{0, corrupt}) }, Disarm{Alarm{0, corrupt}}, ""},
 		"one after another": {5, []uint32{9, 8, 7, 7, 7}, func(_ *Model, w *World) {
 			w.Alarms = []Alarm{{2, corrupt}, {1, corrupt}}
 		}, gives, ""},
@@ -134,6 +134,60 @@ func TestAnAlarmThatIsLeftBehindIsTakenBack(t *testing.T) {
 	assert.IsType(t, Stop{}, firstStep(m, w), "an administrator's is left to the administrator")
 }
 
+// The leader disarms an alarm that names no member once a majority of all voters agrees.
+func TestAnAlarmThatNamesNoMemberIsTakenBack(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		n      int
+		said   []uint32
+		change func(*Model, *World)
+		step   Step
+		says   string
+	}{
+		"not asked":               {3, nil, nil, AskHashes{90, 1}, ""},
+		"asked once":              {3, []uint32{9, 7, 7}, func(_ *Model, w *World) { w.Hashes = w.Hashes[:1] }, AskHashes{90, 2}, ""},
+		"one differs":             {3, []uint32{9, 7, 7}, nil, Disarm{Alarm{0, corrupt}}, "etcd soon names the others"},
+		"none differs":            {3, []uint32{7, 7, 7}, nil, Disarm{Alarm{0, corrupt}}, ""},
+		"one is silent":           {3, []uint32{7, 7, 0}, nil, Disarm{Alarm{0, corrupt}}, ""},
+		"without auto_repair too": {3, []uint32{9, 7, 7}, func(m *Model, _ *World) { m.Config.AutoRepair = false }, Disarm{Alarm{0, corrupt}}, ""},
+		"all differ":              {3, []uint32{9, 7, 8}, nil, nil, "CORRUPT: members' data differs; no majority agrees: run action alarm-disarm"},
+		"two of five":             {5, []uint32{7, 7, 8, 9, 10}, nil, nil, "no majority agrees"},
+		"of two":                  {2, []uint32{9, 7}, nil, nil, "no majority agrees"},
+		"of two that agree":       {2, []uint32{7, 7}, nil, Disarm{Alarm{0, corrupt}}, ""},
+		"another answer":          {3, []uint32{7, 7, 8}, func(_ *Model, w *World) { w.Hashes[1] = hashes(7, 9, 8) }, nil, "no majority agrees"},
+		"cleared lately": {3, []uint32{9, 7, 7}, func(m *Model, w *World) {
+			m.Memory.Value.Cleared = w.Now - clearsEvery + 1
+		}, nil, "CORRUPT: data of etcd/0 differs; juju remove-unit etcd/0"},
+		"cleared before": {3, []uint32{9, 7, 7}, func(m *Model, w *World) {
+			m.Memory.Value.Cleared = w.Now - clearsEvery
+		}, Disarm{Alarm{0, corrupt}}, ""},
+		"cleared lately, none differs": {3, []uint32{0, 7, 7}, func(m *Model, w *World) {
+			m.Memory.Value.Cleared = w.Now - 1
+		}, Disarm{Alarm{0, corrupt}}, ""},
+		"not by another unit": {3, []uint32{7, 7, 7}, func(m *Model, _ *World) { m.Leader = Know(false) }, nil, "etcd soon names the others"},
+		"named as well": {3, []uint32{9, 7, 7}, func(_ *Model, w *World) {
+			w.Alarms = append(w.Alarms, Alarm{2, corrupt})
+		}, Disarm{Alarm{0, corrupt}}, "CORRUPT: data of etcd/1 differs"},
+	} {
+		m, w := split(tt.n, tt.said...)
+		if tt.said == nil {
+			w.Hashes = nil
+		}
+		w.Alarms = []Alarm{{0, corrupt}}
+		if tt.change != nil {
+			tt.change(&m, &w)
+		}
+		w = fenced(m, w)
+		p := Decide(lookAgain, m, w)
+		assert.Equal(t, tt.step, p.Step, name)
+		assert.Contains(t, texts(append(Examine(m, w).Reasons, p.Reasons...)), tt.says, name)
+		if tt.step == Step(Disarm{Alarm{0, corrupt}}) {
+			w.Done, w.Alarms, w.Local.Ready = append(w.Done, tt.step), nil, true
+			assert.Equal(t, w.Now, after(m, Decide(lookAgain, m, w)).Cleared, "%s: it is remembered", name)
+		}
+	}
+}
+
 // The leader disarms the alarm of a member whose unit died or left.
 func TestTheAlarmOfAMemberThatIsGoneIsTakenBack(t *testing.T) {
 	t.Parallel()
@@ -143,7 +197,7 @@ func TestTheAlarmOfAMemberThatIsGoneIsTakenBack(t *testing.T) {
 	}{
 		"gone":              {func(*Model, *World) {}, Disarm{Alarm{9, corrupt}}},
 		"listed":            {func(_ *Model, w *World) { w.Alarms[0].MemberID = 2 }, nil},
-		"of nobody":         {func(_ *Model, w *World) { w.Alarms[0].MemberID = 0 }, nil},
+		"of nobody":         {func(_ *Model, w *World) { w.Alarms[0].MemberID = 0 }, AskHashes{90, 1}},
 		"off":               {func(m *Model, _ *World) { m.Config.AutoRepair = false }, nil},
 		"another leads":     {func(m *Model, _ *World) { m.Leader = Know(false) }, nil},
 		"who leads unknown": {func(m *Model, _ *World) { m.Leader = Unknown[bool]("no") }, nil},

@@ -131,7 +131,7 @@ func TestMemoryGoesWithItsRelation(t *testing.T) {
 			return Memory{Bags: map[string]string{}, Secrets: map[string]string{id + "/label": "sum"}}
 		},
 	}
-	ofNone := []string{"Ports", "Learner", "Unrecorded", "Foreign", "AbandonedTurn", "Seen", "Healed", "Learning", "Revisions", "Sampled", "Freed"}
+	ofNone := []string{"Ports", "Learner", "Unrecorded", "Foreign", "AbandonedTurn", "Seen", "Healed", "Cleared", "Learning", "Revisions", "Sampled", "Freed"}
 	for kind := range reflect.TypeFor[Memory]().Fields() {
 		_, known := of[kind.Name]
 		assert.True(t, known || slices.Contains(ofNone, kind.Name), "of what is %s?", kind.Name)

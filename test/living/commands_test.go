@@ -41,7 +41,7 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 //	                            they were told to end, and last "at once: " and the largest number at one time
 //	pids [FILE]                 the process of each member, a unit and a number on each line; it waits for one that is away,
 //	                            and for a change if FILE holds the former output
-//	raft-leader VAR [OTHER]     sets $VAR to the unit that leads, and $OTHER to one that does not
+//	raft-leader VAR [OTHER...]  sets $VAR to the unit that leads, and each $OTHER to one that does not
 //	hold-port UNIT PORT [bound] listens there until the script ends or free-port; "bound" only binds, like a connection from
 //	                            that port: it keeps others out, and no list shows it
 //	free-port
@@ -270,7 +270,9 @@ func (b *bench) raftLeader(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv(args[0], leader)
 	if len(args) > 1 {
 		others := slices.DeleteFunc(slices.Sorted(maps.Keys(b.units(ts))), func(unit string) bool { return unit == leader })
-		ts.Setenv(args[1], others[0])
+		for i, name := range args[1:] {
+			ts.Setenv(name, others[i])
+		}
 	}
 }
 

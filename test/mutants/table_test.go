@@ -74,7 +74,13 @@ var mutants = []mutant{
 	{
 		"gives data up for an alarm alone",
 		"internal/operator/repair.go", "TestRule04CorruptDataIsGivenUp",
-		"case !v.majorityAgrees(own.ID):",
+		"case len(v.agreeing(own.ID)) == 0:",
+		"case false:",
+	},
+	{
+		"clears an alarm that names no member though no majority agrees",
+		"internal/operator/repair.go", "TestAnAlarmThatNamesNoMemberIsTakenBack",
+		"case len(agree) == 0:",
 		"case false:",
 	},
 	{

@@ -148,6 +148,9 @@ func (s *Sim) request(u *unit, h *hook, g *group, at *member, step operator.Step
 			of = &g.accused
 		}
 		*of = slices.DeleteFunc(*of, func(id uint64) bool { return id == step.Alarm.MemberID })
+		if step.Alarm == (operator.Alarm{Kind: corrupt}) {
+			g.compare()
+		}
 	default:
 		s.broken("%s wants a step that nobody knows: %T", u.name, step)
 	}

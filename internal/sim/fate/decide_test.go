@@ -182,7 +182,8 @@ func hostileWorld(d *dice, m operator.Model) operator.World {
 // hostileSpace fills the databases of a world.
 func hostileSpace(d *dice, m operator.Model, w *operator.World) {
 	full := operator.Alarm{MemberID: 2, Kind: "NOSPACE"}
-	w.Alarms = one(d, nil, []operator.Alarm{full}, []operator.Alarm{full}, []operator.Alarm{full, {MemberID: 9, Kind: "NOSPACE"}}, []operator.Alarm{full, {MemberID: 1, Kind: "CORRUPT"}})
+	w.Alarms = one(d, nil, []operator.Alarm{full}, []operator.Alarm{full}, []operator.Alarm{full, {MemberID: 9, Kind: "NOSPACE"}}, []operator.Alarm{full, {MemberID: 1, Kind: "CORRUPT"}},
+		[]operator.Alarm{{MemberID: 0, Kind: "CORRUPT"}})
 	for range one(d, 0, 1, 2, 2) {
 		var said []operator.Hash
 		for _, mem := range w.Members {
@@ -501,7 +502,14 @@ func (j judge) removal(step operator.RemoveMember) string {
 func (j judge) accused(id uint64) bool {
 	named := slices.ContainsFunc(j.w.Alarms, func(a operator.Alarm) bool { return a.Kind == corrupt && a.MemberID == id })
 	n, _ := j.count(id)
-	if !named || n < 3 || len(j.w.Hashes) != 2 {
+	return named && n >= 3 && j.agreed(id)
+}
+
+// agreed reports whether a majority of all voters, not counting id, has twice answered with the same
+// hash.
+func (j judge) agreed(id uint64) bool {
+	n, _ := j.count(id)
+	if len(j.w.Hashes) != 2 {
 		return false
 	}
 	most := 0
@@ -635,7 +643,10 @@ func (j judge) space(step operator.Step) string {
 	case operator.Disarm:
 		if step.Alarm.Kind == corrupt {
 			listed := func(mem operator.Member) bool { return mem.ID == step.Alarm.MemberID }
-			if j.w.Reach != operator.Healthy || slices.ContainsFunc(j.w.Members, listed) || !slices.Contains(j.w.Alarms, step.Alarm) {
+			if step.Alarm.MemberID == 0 && j.w.Reach == operator.Healthy && j.agreed(0) {
+				return ""
+			}
+			if step.Alarm.MemberID == 0 || j.w.Reach != operator.Healthy || slices.ContainsFunc(j.w.Members, listed) || !slices.Contains(j.w.Alarms, step.Alarm) {
 				return "takes CORRUPT back of a member that is there"
 			}
 			return ""

@@ -76,6 +76,7 @@ type Sim struct {
 	// yielded.
 	points, strikeAt int
 	strike           func(*Sim, *unit)
+	rots             int // how often data went bad
 }
 
 // New returns an application with no unit.

@@ -30,6 +30,10 @@ func (s *Sim) Rot(u *unit) {
 	}
 	s.tell("the data of %s rots", u.name)
 	u.rotted, u.disk.data.rot = s.now, true
+	if s.rots++; s.rots%3 == 0 {
+		g.accuse(0) // etcd compared while too few members answered
+		return
+	}
 	g.accuse(m.id)
 }
 
@@ -86,10 +90,29 @@ func (s *Sim) checkGivenUp(u *unit, g *group, id uint64) {
 	}
 }
 
-// checkDisarm checks that the charm disarms CORRUPT only for a member that is gone: the data of one
-// that is listed is not trusted.
+// checkDisarm checks when the charm disarms CORRUPT: for a member that is gone, because the data of
+// one that is listed is not trusted; or if the alarm names none and a majority has what was agreed.
 func (s *Sim) checkDisarm(u *unit, g *group, id uint64) {
-	if g.find(id) != nil {
+	right := 0
+	for _, v := range g.voters() {
+		if d := v.owner.disk.data; d != nil && d.member == v.id && !d.rot {
+			right++
+		}
+	}
+	switch {
+	case id == 0 && right < quorum(g.size()):
+		s.broken("%s takes alarm CORRUPT back though %d of %d voters have what was agreed",
+			u.name, right, g.size())
+	case g.find(id) != nil:
 		s.broken("%s takes alarm CORRUPT back of member %x, which is there", u.name, id)
+	}
+}
+
+// compare is etcd's next look at its members' data, after an alarm that named none.
+func (g *group) compare() {
+	for _, v := range g.voters() {
+		if d := v.owner.disk.data; d != nil && d.member == v.id && d.rot {
+			g.accuse(v.id)
+		}
 	}
 }

@@ -55,6 +55,24 @@ func TestRotOfTheMajority(t *testing.T) {
 	}
 }
 
+// TestRotThatNamesNobody: etcd may not know whose data is bad at first. The charm makes it compare
+// again, unless no majority has the same data.
+func TestRotThatNamesNobody(t *testing.T) {
+	t.Parallel()
+	for name, rotten := range map[string]int{"one": 1, "two": 2} {
+		s := beginning(t, Options{}, 3)
+		defer s.Close()
+		for _, u := range s.units[3-rotten:] {
+			u.disk.data.rot = true
+		}
+		s.recorded().accuse(0)
+		said := s.Calm()
+		require.Empty(t, s.wrong, name)
+		assert.Equal(t, rotten == 1, said == "", name)
+		assert.Len(t, s.units[2].disk.aside, 2-rotten, name)
+	}
+}
+
 // TestRotAmongTwo: of two members neither can be known to have the right data.
 func TestRotAmongTwo(t *testing.T) {
 	t.Parallel()
