@@ -52,7 +52,7 @@ func TestRevokedHasABound(t *testing.T) {
 	assert.Empty(t, said(manyRevoked-1))
 	assert.Len(t, said(manyRevoked), 1)
 	assert.Equal(t,
-		"30000 ended relations of at most 30000: connecting is slow; keep relations",
+		"30000 ended relations of at most 30000: connecting is slow; remove no more",
 		said(etcdcluster.MaxRevoked)[0].String())
 
 	m.Memory.Value.Bags = map[string]string{"proxy:2147483647": "sum"}

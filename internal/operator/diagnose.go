@@ -60,7 +60,7 @@ func WriteDiagnosis(params map[string]any, m Model, w World) ([]Step, Result, er
 			return Result{Failed: because(workFailed, "diagnose", "nothing was written").String()}
 		}
 		text := fold("", fmt.Sprintf(
-			"%s of texts about %s, without keys and users' data; open its summary.html in a browser",
+			"%s of texts about %s, without private keys and users' data; open its summary.html in a browser",
 			size(a.Bytes), m.Unit), 0)
 		// A command is not folded, so that it can be copied whole. It goes through ssh since juju
 		// scp reads no file of root; with a terminal's pseudo-terminal, which Juju asks for, bytes

@@ -30,7 +30,7 @@ var holds = map[Hold]struct {
 	says string
 	kind Kind
 }{
-	HeldUnnamed:   {0, "it is held", etcdHeld},
+	HeldUnnamed:   {0, "it is kept down", etcdHeld},
 	HeldUntrusted: {81, "the certificate of a peer is not trusted here", etcdHeldUntrusted},
 	HeldRefused:   {82, "a peer refuses our certificate", etcdHeldRefused},
 	HeldUnlisted:  {83, "the cluster does not list our member any more", etcdHeldUnlisted},

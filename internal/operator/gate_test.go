@@ -126,7 +126,7 @@ func TestYieldIsHeld(t *testing.T) {
 	w.Done, w.Service.Held = []Step{Start{}}, HeldElsewhere
 	p := Decide(lookAgain, m, w)
 	assert.Nil(t, p.Step)
-	assert.Contains(t, texts(p.Reasons), "etcd is held")
+	assert.Contains(t, texts(p.Reasons), "etcd is kept down")
 }
 
 // The fence has the members that a quorum lists, and stays as it is while there is none.

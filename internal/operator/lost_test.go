@@ -50,7 +50,7 @@ func TestStatusNamesFoundClusterWhereItFounds(t *testing.T) {
 		"members are listed": {func(_ *Model, w *World) { w.Members = members(1) }, "", false},
 		"a peer that no unit names answers": {func(_ *Model, w *World) {
 			w.Peers = []PeerAnswer{{URL: "https://10.0.0.11:2380", Reply: PeerAnswers, ClusterID: clusterID}}
-		}, "cluster c1 still answers at 10.0.0.11:2380; save it, then stop it", false},
+		}, "cluster c1 still answers at 10.0.0.11:2380; copy its data, stop it", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

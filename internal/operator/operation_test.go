@@ -135,7 +135,7 @@ func TestNothingStopsBeforeAllHaveAnswered(t *testing.T) {
 	require.Nil(t, p.Step)
 	require.NotNil(t, wordOf(p))
 	assert.Equal(t, etcdcluster.Part{ID: "restart-1a", State: answered}, wordOf(p).Part)
-	assert.Contains(t, p.Status.Message, "restart-1a: no answer from 2 units yet; or: operation without=etcd/1,etcd/2")
+	assert.Contains(t, p.Status.Message, "restart-1a: no answer from 2 units yet; if dead: operation without=etcd/1,etcd/2")
 }
 
 // TestOperationRestartsOnce goes through one unit's part.

@@ -285,7 +285,7 @@ func TestMemoryIsTold(t *testing.T) {
 	w.Service.Crashes, w.Service.Starved = 2, true
 	r := Examine(m, w)
 	assert.Equal(t, Degraded, r.Health)
-	assert.Equal(t, "memory ran out here 2 times, etcd was started again; give the machine more", texts(r.healthReasons()))
+	assert.Equal(t, "memory ran out here 2 times, etcd was started again; give the machine more memory", texts(r.healthReasons()))
 	assert.Empty(t, r.notes(), "said once")
 }
 

@@ -88,7 +88,7 @@ func TestNobodyRestartsWhileAnotherIsListedElsewhere(t *testing.T) {
 	w = fenced(m, w)
 	p := Decide(lookAgain, m, w)
 	assert.Nil(t, p.Step)
-	assert.Contains(t, p.Status.Message, "restart pending: etcd/1 is not yet listed where it listens")
+	assert.Contains(t, p.Status.Message, "restart pending: the member list has an old address of etcd/1")
 }
 
 // The raft leader goes last of the members that stay. A unit that leaves never restarts, and may
