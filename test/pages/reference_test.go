@@ -126,6 +126,7 @@ func TestActionsPage(t *testing.T) {
 	t.Parallel()
 	names, actions := entries(t, document(t, "actions.yaml"))
 	var sections []section
+	c := readCore(t)
 	for i, name := range names {
 		var a struct {
 			Description string
@@ -137,7 +138,7 @@ func TestActionsPage(t *testing.T) {
 		if a.Params.Kind != 0 {
 			text += "\n| parameter | type | without it | is |\n|---|---|---|---|\n" + parameters(t, &a.Params, a.Required)
 		}
-		sections = append(sections, section{name, text})
+		sections = append(sections, section{name, text + refusedWith(t, c, name)})
 	}
 	require.NotEmpty(t, sections)
 	reference(t, "actions.md", sections, func(_, hand string) string {
