@@ -71,10 +71,16 @@ demo: build charm ## three members and two proxies as real processes: relate, wr
 	@CHARM='$(CURDIR)/dist/etcd_$(ARCH).charm' bin/juju-sim script --story $(if $(KEEP),--hold) test/demo/demo.txt
 
 # Scripts run real etcd, and what they start is built without the race detector. They wait more than they compute, so the
-# other packages run beside them, one at a time.
-SCRIPTS = ./test/living ./test/system ./test/wayup ./test/pages ./test/endpoint
-# The simulation of Juju and etcd in memory has no concurrency that the race detector could watch.
-SIMULATION = ./internal/sim/fate
+# other packages run beside them.
+SCRIPTS = ./test/living ./test/system ./test/pages ./test/endpoint
+# Last come the simulation of Juju and etcd in memory, which has no concurrency that the race detector could watch, and
+# the way up from what the field has, which mostly waits.
+LAST = ./internal/sim/fate ./test/wayup
+LATER = $(LAST)
+
+# Tests of these packages start their own program as etcd. That program is built without the race detector, which makes
+# a server several times slower.
+SERVERS = ./internal/host ./internal/proxy ./internal/secondlife ./internal/snapshot
 
 # A script that goes on and on is ended by its own limits; this one is for a machine that takes ten times as long.
 LIMIT = -timeout 4h
@@ -84,25 +90,27 @@ test: build charm ## every test that needs no root; packages, not scripts, with 
 	@$(if $(RACE),true,echo 'make test: no working C compiler ($(CC)), so the tests run without the race detector')
 	@echo 'make test: each package is named as it ends, and what takes a while within it; first they are built, which may take minutes'
 	@go build -o bin/progress ./test/progress
+	@CGO_ENABLED=0 go test -c -o bin/quick/ $(SERVERS)
 	@{ failed=0; \
-	  CGO_ENABLED=0 go test -json -p 2 $(LIMIT) $(SCRIPTS) >bin/scripts.json & scripts=$$!; \
-	  $(if $(RACE),CGO_ENABLED=1 CC='$(CC)' )go test -json $(RACE) -p 1 $(LIMIT) $$(go list ./... | grep -vFx -e "$$(go list $(SCRIPTS) ./internal/sim/fate)") || failed=1; \
+	  CGO_ENABLED=0 go test -json -p 3 $(LIMIT) $(SCRIPTS) >bin/scripts.json & scripts=$$!; \
+	  $(if $(RACE),CGO_ENABLED=1 CC='$(CC)' )QUICK='$(CURDIR)/bin/quick' go test -json $(RACE) -p 2 $(LIMIT) $$(go list ./... | grep -vFx -e "$$(go list $(SCRIPTS) $(LAST))") || failed=1; \
 	  wait $$scripts || failed=1; cat bin/scripts.json; \
-	  $(if $(SIMULATION),CGO_ENABLED=0 go test -json $(LIMIT) $(SIMULATION) || failed=1;) \
+	  $(if $(LATER),CGO_ENABLED=0 go test -json $(LIMIT) $(LATER) || failed=1;) \
 	  exit $$failed; } | bin/progress
 
-# A part of make test, for a machine that has something else to wait for: make test SIMULATION= leaves it out.
-.PHONY: simulation
-simulation:
-	@CGO_ENABLED=0 go test $(LIMIT) $(SIMULATION)
+# A part of make test, to be run beside something that waits: make test LATER= leaves it out, and has built what it needs.
+.PHONY: later
+later:
+	@CGO_ENABLED=0 go test $(LIMIT) $(LATER)
 
 # What finds the more the longer it looks, each for as long as NIGHT says, and what is too slow for make test.
 NIGHT = 30m
+FUZZ  = 1m
 LONG  = test fuzz fate mutants conformance robustness bench second-life
 
 .PHONY: nightly
-nightly: ## everything that takes long (NIGHT=30m each, LONG='test fuzz …' for some of it); writes dist/nightly.md
-	@VERSION='$(VERSION)' NIGHT='$(NIGHT)' LONG='$(LONG)' .ci/nightly
+nightly: ## everything that takes long (NIGHT=30m each, FUZZ=1m for each fuzz test, LONG='test fuzz …' for some of it); writes dist/nightly.md
+	@VERSION='$(VERSION)' NIGHT='$(NIGHT)' FUZZ='$(FUZZ)' LONG='$(LONG)' .ci/nightly
 
 .PHONY: e2e
 e2e: machines charm bin/juju-sim-tool ## the packed charm on machines with systemd (root; ONLY=regexp of tests, MACHINES=another script that starts machines)

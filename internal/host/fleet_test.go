@@ -14,6 +14,7 @@ import (
 	"github.com/juju-charms/etcd-charm/internal/operator"
 	"github.com/juju-charms/etcd-charm/internal/pki"
 	"github.com/juju-charms/etcd-charm/internal/sim/pid1"
+	"github.com/juju-charms/etcd-charm/test/built"
 	"github.com/juju-charms/etcd-charm/test/path"
 )
 
@@ -87,7 +88,7 @@ func newFleet(tb testing.TB) *fleet {
 func (f *fleet) add(tb testing.TB) *unit {
 	tb.Helper()
 	u := &unit{t: tb, fleet: f, ip: freshAddress()}
-	u.Host = New(Options{Root: tb.TempDir(), Unit: fmt.Sprintf("etcd/%d", len(f.units))})
+	u.Host = New(Options{Root: tb.TempDir(), Unit: fmt.Sprintf("etcd/%d", len(f.units)), Binary: built.Self(tb)})
 	u.machine = Supervised(tb, u.Host)
 	f.units = append(f.units, u)
 	tb.Cleanup(func() {

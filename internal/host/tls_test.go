@@ -109,7 +109,7 @@ func TestRevoked(t *testing.T) {
 	require.NoError(t, u.Do(t.Context(), step))
 	m.Cluster.Value.AppBag.Revoked = nil
 	assert.Equal(t, operator.RevokedDigest(ended), revoked(u.Host, m))
-	next := New(Options{Root: u.root, Unit: u.unitName})
+	next := New(Options{Root: u.root, Unit: u.unitName, Binary: u.carried})
 	assert.Equal(t, staleList, revoked(next, m))
 	m.Cluster.Value.AppBag.Revoked = ended
 	assert.Equal(t, operator.RevokedDigest(ended), revoked(next, m))
@@ -130,7 +130,7 @@ func BenchmarkLookRevoked(b *testing.B) {
 	ended := m.Cluster.Value.AppBag.Revoked
 	step := operator.WriteTLS{Authority: u.fleet.authority, Revoked: &operator.Revoked{ModelUUID: m.UUID, Relations: ended}}
 	require.NoError(b, u.Do(b.Context(), step))
-	next := New(Options{Root: u.root, Unit: u.unitName})
+	next := New(Options{Root: u.root, Unit: u.unitName, Binary: u.carried})
 	a := m.Authority.Value
 	for b.Loop() {
 		revoked, _ := next.lookRevoked(m, a)

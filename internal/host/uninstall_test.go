@@ -18,7 +18,7 @@ import (
 // neighbour returns another unit on u's machine for which etcdctl is set up.
 func neighbour(t *testing.T, u *unit) *Host {
 	t.Helper()
-	other := New(Options{Root: u.root, Unit: "other/7"})
+	other := New(Options{Root: u.root, Unit: "other/7", Binary: u.carried})
 	other.supervisor.run = u.supervisor.run
 	carried := u.look().Carried
 	require.NoError(t, other.Do(t.Context(), operator.Install{Release: carried}))

@@ -21,6 +21,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/etcdmain"
 	"go.uber.org/zap"
+
+	"github.com/juju-charms/etcd-charm/test/built"
 )
 
 // etcdEnv makes the test binary an etcd server. proxyEnv makes it a proxy with the configuration
@@ -186,12 +188,10 @@ func (c *cluster) start(tb testing.TB) {
 
 func (n *node) start(tb testing.TB) {
 	tb.Helper()
-	self, err := os.Executable()
-	require.NoError(tb, err)
 	out, err := os.Create(n.log)
 	require.NoError(tb, err)
 	defer out.Close()
-	n.cmd = exec.Command(self, n.args...)
+	n.cmd = exec.Command(built.Self(tb), n.args...)
 	n.cmd.Env = append(os.Environ(), etcdEnv+"=1")
 	n.cmd.Stdout, n.cmd.Stderr = out, out
 	n.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -22,6 +22,7 @@ import (
 
 	"github.com/juju-charms/etcd-charm/internal/operator"
 	"github.com/juju-charms/etcd-charm/internal/snapshot"
+	"github.com/juju-charms/etcd-charm/test/built"
 )
 
 // TestMain makes the test binary act as etcd and etcdutl too, by the name under which it is called,
@@ -46,8 +47,7 @@ func TestMain(m *testing.M) {
 func newUnit(t *testing.T) Unit {
 	t.Helper()
 	dir := t.TempDir()
-	self, err := os.Executable()
-	require.NoError(t, err)
+	self := built.Self(t)
 	u := Unit{
 		Data: filepath.Join(dir, "data"), Prepared: filepath.Join(dir, "prepared"), Snapshots: filepath.Join(dir, "snapshots"),
 		Drilled: filepath.Join(dir, "drill.json"), Etcd: filepath.Join(dir, "bin", "etcd"), Etcdutl: filepath.Join(dir, "bin", "etcdutl"),

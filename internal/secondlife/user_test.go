@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/juju-charms/etcd-charm/test/built"
 )
 
 // TestRestoreForTheServersUser: what is made belongs to the user that the server runs as, and that
@@ -29,8 +31,7 @@ func TestRestoreForTheServersUser(t *testing.T) { //nolint:paralleltest // a pro
 	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(public)) })
 	require.NoError(t, os.Chmod(public, 0o755))
 	b.Prepared = filepath.Join(public, "prepared")
-	self, err := os.Executable()
-	require.NoError(t, err)
+	self := built.Self(t)
 	b.Etcd = filepath.Join(public, "etcd")
 	if os.Link(self, b.Etcd) != nil { // it is on another file system
 		text, err := os.ReadFile(self)

@@ -21,6 +21,8 @@ import (
 	"go.etcd.io/etcd/etcdutl/v3/etcdutl"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap"
+
+	"github.com/juju-charms/etcd-charm/test/built"
 )
 
 // TestMain makes the test binary act as etcdutl too: the deep check runs it as a child.
@@ -65,9 +67,7 @@ func server(tb testing.TB) *clientv3.Client {
 
 func request(tb testing.TB, dir string) Request {
 	tb.Helper()
-	self, err := os.Executable()
-	require.NoError(tb, err)
-	return Request{Dir: dir, Unit: "etcd/0", Charm: "test", Etcdutl: self, Now: time.Date(2026, 11, 27, 2, 3, 4, 0, time.UTC)}
+	return Request{Dir: dir, Unit: "etcd/0", Charm: "test", Etcdutl: built.Self(tb), Now: time.Date(2026, 11, 27, 2, 3, 4, 0, time.UTC)}
 }
 
 func TestTakeAndVerify(t *testing.T) {

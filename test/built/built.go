@@ -42,3 +42,23 @@ func Tool(tb testing.TB) string {
 	}
 	return tool
 }
+
+// Self returns the program that a test starts as a process of its own: the test's own program, or
+// the same without the race detector if `make test` has built it into $QUICK. A server needs several
+// times the processor time with it.
+func Self(tb testing.TB) string {
+	tb.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	quick := os.Getenv("QUICK")
+	if quick == "" {
+		return self
+	}
+	quick = filepath.Join(quick, filepath.Base(self))
+	if _, err := os.Stat(quick); err != nil {
+		tb.Fatalf("QUICK is set, but there is no such program: %v", err)
+	}
+	return quick
+}

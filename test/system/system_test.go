@@ -25,7 +25,7 @@ import (
 func TestMain(m *testing.M) { sim.Main(m) }
 
 // atATime is how many scripts run at a time: each runs several etcd servers.
-const atATime = 2
+const atATime = 3
 
 // patience bounds the waits for what takes seconds, or a minute at most, on a quiet machine.
 const patience = 15 * time.Minute
