@@ -67,5 +67,5 @@ func TestLimits(t *testing.T) {
 		assert.True(t, seen[name], "the page has no row %q", name)
 	}
 	assert.EqualValues(t, 128, embed.NewConfig().MaxTxnOps)
-	assert.EqualValues(t, 1, embed.NewConfig().MaxLearners)
+	assert.Equal(t, 1, embed.NewConfig().MaxLearners)
 }
