@@ -72,10 +72,10 @@ demo: build charm ## three members and two proxies as real processes: relate, wr
 
 # Scripts run real etcd, and what they start is built without the race detector. They wait more than they compute, so the
 # other packages run beside them.
-SCRIPTS = ./test/living ./test/system ./test/pages ./test/endpoint
-# Last come the simulation of Juju and etcd in memory, which has no concurrency that the race detector could watch, and
-# the way up from what the field has, which mostly waits.
-LAST = ./internal/sim/fate ./test/wayup
+SCRIPTS = ./test/system ./test/pages ./test/endpoint
+# Last come the scripts that wait most, and the simulation of Juju and etcd in memory, which only computes and has no
+# concurrency that the race detector could watch.
+LAST  = ./test/living ./test/wayup ./internal/sim/fate
 LATER = $(LAST)
 
 # Tests of these packages start their own program as etcd. That program is built without the race detector, which makes
@@ -92,16 +92,16 @@ test: build charm ## every test that needs no root; packages, not scripts, with 
 	@go build -o bin/progress ./test/progress
 	@CGO_ENABLED=0 go test -c -o bin/quick/ $(SERVERS)
 	@{ failed=0; \
-	  CGO_ENABLED=0 go test -json -p 3 $(LIMIT) $(SCRIPTS) >bin/scripts.json & scripts=$$!; \
+	  CGO_ENABLED=0 go test -json -p 3 -parallel 3 $(LIMIT) $(SCRIPTS) >bin/scripts.json & scripts=$$!; \
 	  $(if $(RACE),CGO_ENABLED=1 CC='$(CC)' )QUICK='$(CURDIR)/bin/quick' go test -json $(RACE) -p 2 $(LIMIT) $$(go list ./... | grep -vFx -e "$$(go list $(SCRIPTS) $(LAST))") || failed=1; \
 	  wait $$scripts || failed=1; cat bin/scripts.json; \
-	  $(if $(LATER),CGO_ENABLED=0 go test -json $(LIMIT) $(LATER) || failed=1;) \
+	  $(if $(LATER),CGO_ENABLED=0 go test -json -p 3 -parallel 5 $(LIMIT) $(LATER) || failed=1;) \
 	  exit $$failed; } | bin/progress
 
 # A part of make test, to be run beside something that waits: make test LATER= leaves it out, and has built what it needs.
 .PHONY: later
 later:
-	@CGO_ENABLED=0 go test $(LIMIT) $(LATER)
+	@CGO_ENABLED=0 go test -p 3 -parallel 5 $(LIMIT) $(LATER)
 
 # What finds the more the longer it looks, each for as long as NIGHT says, and what is too slow for make test.
 NIGHT = 30m
