@@ -409,13 +409,13 @@ func TestEveryCrashPoint(t *testing.T) {
 }
 
 // TestEveryFaultAtEveryPoint lets each fault happen once at every yield of every scenario if FATE
-// gives it time, else at one yield of four. The yields differ from one fault and one Juju to the
+// gives it time, else at one yield of sixteen. The yields differ from one fault and one Juju to the
 // next.
 func TestEveryFaultAtEveryPoint(t *testing.T) {
 	t.Parallel()
 	every := 1
 	if *long == 0 {
-		every = 2 * len(lives)
+		every = 8 * len(lives)
 	}
 	exhaust(t, "", faults, every*thinned(311))
 }
