@@ -101,13 +101,13 @@ test: build charm ## every test that needs no root, what is concurrent with the 
 	    CGO_ENABLED=0 go test -json $(LIMIT) -run '^$(TABLES)$$' ./internal/host; } >bin/scripts.json & scripts=$$!; \
 	  $(if $(RACE),CGO_ENABLED=1 CC='$(CC)' )QUICK='$(CURDIR)/bin/quick' go test -json $(RACE) -p 2 $(LIMIT) -skip '^$(TABLES)$$' $$(go list ./... | grep -vFx -e "$$(go list $(SCRIPTS) $(UNRACED) $(LAST))") || failed=1; \
 	  wait $$scripts || failed=1; cat bin/scripts.json; \
-	  $(if $(LATER),CGO_ENABLED=0 go test -json -p 3 -parallel 5 $(LIMIT) $(LATER) || failed=1;) \
+	  $(if $(LATER),CGO_ENABLED=0 go test -json -p 3 -parallel 3 $(LIMIT) $(LATER) || failed=1;) \
 	  exit $$failed; } | bin/progress
 
 # A part of make test, to be run beside something that waits: make test LATER= leaves it out, and has built what it needs.
 .PHONY: later
 later:
-	@CGO_ENABLED=0 go test -p 3 -parallel 5 $(LIMIT) $(LATER)
+	@CGO_ENABLED=0 go test -p 3 -parallel 3 $(LIMIT) $(LATER)
 
 # What finds the more the longer it looks, each for as long as NIGHT says, and what is too slow for make test.
 NIGHT = 30m

@@ -21,7 +21,7 @@ import (
 func TestMain(m *testing.M) { sim.Main(m) }
 
 // atATime is how many scripts run at a time: each runs several etcd servers.
-const atATime = 5
+const atATime = 3
 
 func TestScripts(t *testing.T) {
 	t.Parallel()
