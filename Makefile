@@ -91,7 +91,7 @@ TABLES  = TestDamages
 LIMIT = -timeout 4h
 
 .PHONY: test
-test: build charm ## every test that needs no root, what is concurrent with the race detector if there is a C compiler; 25 minutes on two quiet cores
+test: build charm ## every test that needs no root, what is concurrent with the race detector if there is a C compiler; 20 minutes on two quiet cores
 	@$(if $(RACE),true,echo 'make test: no working C compiler ($(CC)), so the tests run without the race detector')
 	@echo 'make test: each package is named as it ends, and what takes a while within it; first they are built, which may take minutes'
 	@go build -o bin/progress ./test/progress
