@@ -167,21 +167,18 @@ func scrub(entry map[string]any) {
 
 // inOrder is a log entry in etcd's order: time, level, message, and the rest.
 func inOrder(entry map[string]any) []byte {
-	var out bytes.Buffer
-	out.WriteByte('{')
+	var parts []string
 	for _, name := range []string{"level", "ts", "msg"} {
 		if value, is := entry[name]; is {
 			text, _ := json.Marshal(value) // it was read as JSON
-			fmt.Fprintf(&out, "%q:%s,", name, text)
+			parts = append(parts, fmt.Sprintf("%q:%s", name, text))
 			delete(entry, name)
 		}
 	}
-	rest, _ := json.Marshal(entry)
-	out.Write(rest[1:])
-	if len(entry) == 0 {
-		return append(bytes.TrimSuffix(out.Bytes(), []byte(",}")), '}')
+	if rest, _ := json.Marshal(entry); len(entry) > 0 {
+		parts = append(parts, string(rest[1:len(rest)-1]))
 	}
-	return out.Bytes()
+	return []byte("{" + strings.Join(parts, ",") + "}")
 }
 
 // clip cuts a text to at most that many bytes, between two characters.

@@ -119,6 +119,7 @@ func TestJournal(t *testing.T) {
 
 func FuzzJournal(f *testing.F) {
 	f.Add([]byte(`{"level":"info","request":"x"}` + "\nplain\n{"))
+	f.Add([]byte("{}"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		for line := range bytes.Lines(Journal(text)) {
 			if bytes.HasPrefix(line, []byte("{")) {

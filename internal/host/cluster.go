@@ -239,7 +239,7 @@ func (v *view) fits(url string) bool { return v.fit == nil || v.fit(url) }
 func localURL(listen string) string {
 	first, _, _ := strings.Cut(listen, ",")
 	u, err := url.Parse(first)
-	if err != nil || u.Host == "" {
+	if err != nil || u.Hostname() == "" {
 		return ""
 	}
 	switch u.Hostname() {

@@ -86,6 +86,7 @@ func FuzzLocalURL(f *testing.F) {
 	f.Add("https://0.0.0.0:2379,https://10.0.0.1:2379")
 	f.Add("https://[::]:2379")
 	f.Add("https://[::%25eth0]:1")
+	f.Add("https://:2379")
 	f.Fuzz(func(t *testing.T, listen string) {
 		found := localURL(listen)
 		if found == "" {

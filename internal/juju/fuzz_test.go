@@ -109,13 +109,13 @@ func FuzzMinor(f *testing.F) {
 // FuzzUsable: a name of ours has one spelling, and contains nothing that a certificate or a setting
 // could not hold.
 func FuzzUsable(f *testing.F) {
-	for _, name := range []string{"10.0.0.5", "::ffff:10.0.0.5", "fe80::1%eth0", "Host.Example.", "a,b", "a\nb", "0.0.0.0", "-a", "xn--é"} {
+	for _, name := range []string{"10.0.0.5", "::ffff:10.0.0.5", "fe80::1%eth0", "Host.Example.", "a,b", "a\nb", "0.0.0.0", "-a", "xn--é", "0_"} {
 		f.Add(name)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
 		for _, found := range usable(name) {
 			assert.Equal(t, []string{found}, usable(found))
-			assert.Empty(t, strings.Trim(found, "abcdefghijklmnopqrstuvwxyz0123456789-.:"))
+			assert.Empty(t, strings.Trim(found, "abcdefghijklmnopqrstuvwxyz0123456789-_.:"))
 			assert.LessOrEqual(t, len(found), 253)
 		}
 	})
