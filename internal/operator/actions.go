@@ -125,6 +125,20 @@ func AlarmList(params map[string]any, m Model, w World) ([]Step, Result, error) 
 			rows = append(rows, []string{tail(mem.Label), kind, dash(meaning)})
 		}
 	}
+	for _, a := range w.Alarms {
+		if slices.ContainsFunc(r.Members, func(mem MemberReport) bool { return mem.ID == a.MemberID }) {
+			continue
+		}
+		gone := MemberReport{Member: Member{ID: a.MemberID}, Label: unlisted(a.MemberID)}
+		why := v.alarm(a.Kind, gone.Label, false)
+		if a == unnamedCorrupt {
+			why = because(corruptUnnamed, hexID(r.ClusterID))
+		}
+		_, meaning, _ := strings.Cut(why.Text(), ": ")
+		kind := dash(singleLine(a.Kind))
+		alarms[keyFor(alarms, gone)] = kind
+		rows = append(rows, []string{gone.Label, kind, dash(meaning)})
+	}
 	out := Result{Text: "no alarm\n", Values: map[string]any{"count": strconv.Itoa(len(rows) - 1)}}
 	if len(rows) > 1 {
 		out.Text = strings.TrimPrefix(grid(rows), "\n")

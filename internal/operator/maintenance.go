@@ -49,7 +49,7 @@ func disarmed(m Model, before []Alarm, after World) Result {
 	rows, values := [][]string{{"MEMBER", "ALARM", "NOW"}}, map[string]any{}
 	out := Result{}
 	for _, a := range before {
-		now, who := "disarmed", MemberReport{Member: Member{ID: a.MemberID}, Label: hexID(a.MemberID)}
+		now, who := "disarmed", MemberReport{Member: Member{ID: a.MemberID}, Label: unlisted(a.MemberID)}
 		if at := slices.IndexFunc(r.Members, func(mem MemberReport) bool {
 			return mem.ID == a.MemberID
 		}); at >= 0 {

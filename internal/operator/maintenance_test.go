@@ -175,6 +175,21 @@ func TestAlarmDisarm(t *testing.T) {
 	assert.Equal(t, []Step{Disarm{w.Alarms[0]}}, steps, "there is no other to differ from")
 }
 
+// TestAlarmListLeavesOutNone: alarms of members that are gone, or that name none, are listed too.
+func TestAlarmListLeavesOutNone(t *testing.T) {
+	t.Parallel()
+	m, w := healthyCluster(3)
+	w.Alarms = []Alarm{{2, noSpace}, {9, corrupt}, {0, corrupt}}
+	_, result, err := AlarmList(nil, m, w)
+	require.NoError(t, err)
+	assert.Equal(t, map[string]any{
+		"count":  "3",
+		"alarms": map[string]any{"etcd1": noSpace, "member-9": corrupt, "member-0": corrupt},
+	}, result.Values)
+	assert.Regexp(t, `9 +CORRUPT +data of 9 differs`, result.Text)
+	assert.Regexp(t, `unknown member +CORRUPT +members' data differs`, result.Text)
+}
+
 func TestMaintenanceRefused(t *testing.T) {
 	t.Parallel()
 	spacious := []Alarm{{2, noSpace}}

@@ -328,6 +328,14 @@ func memberLabel(mem Member, unit string) string {
 // hexID is an ID as etcd's own tools print it.
 func hexID(id uint64) string { return strconv.FormatUint(id, 16) }
 
+// unlisted names a member that is not listed for people; 0 is the member of an alarm that names none.
+func unlisted(id uint64) string {
+	if id == 0 {
+		return "unknown member"
+	}
+	return hexID(id)
+}
+
 // states are the relation states that the etcd-proxy interface has had since 2016, computed from
 // the data.
 func (x *examiner) states() []string {

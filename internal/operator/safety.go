@@ -91,7 +91,7 @@ func (v view) mayRemove(ids ...uint64) Reason {
 func (v view) names(ids ...uint64) string {
 	out := make([]string, len(ids))
 	for i, id := range ids {
-		out[i] = hexID(id)
+		out[i] = unlisted(id)
 		if at := slices.IndexFunc(v.w.Members, func(mem Member) bool { return mem.ID == id }); at >= 0 {
 			out[i] = v.label(v.w.Members[at])
 		}

@@ -643,10 +643,11 @@ func (j judge) space(step operator.Step) string {
 	case operator.Disarm:
 		if step.Alarm.Kind == corrupt {
 			listed := func(mem operator.Member) bool { return mem.ID == step.Alarm.MemberID }
-			if step.Alarm.MemberID == 0 && j.w.Reach == operator.Healthy && j.agreed(0) {
-				return ""
+			unnamed := step.Alarm.MemberID == 0
+			if unnamed && !j.agreed(0) {
+				return "takes CORRUPT back that names no member, and no majority agrees"
 			}
-			if step.Alarm.MemberID == 0 || j.w.Reach != operator.Healthy || slices.ContainsFunc(j.w.Members, listed) || !slices.Contains(j.w.Alarms, step.Alarm) {
+			if j.w.Reach != operator.Healthy || slices.ContainsFunc(j.w.Members, listed) || !slices.Contains(j.w.Alarms, step.Alarm) {
 				return "takes CORRUPT back of a member that is there"
 			}
 			return ""
